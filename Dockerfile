@@ -1,0 +1,19 @@
+# Airflow with Retrofill in it, for production. Run each component of Airflow from this image, as
+# https://airflow.apache.org/docs/docker-stack/ describes; the connections come by environment.
+FROM apache/airflow:slim-3.3.2-python3.11
+
+# The lock, not the image, says which version of each package runs.
+COPY requirements.lock /
+RUN pip install --no-cache-dir --require-hashes --requirement /requirements.lock
+
+COPY --chown=50000:0 include /opt/airflow/include
+COPY --chown=50000:0 plugins /opt/airflow/plugins
+COPY --chown=50000:0 dags /opt/airflow/dags
+
+# dags/ imports include.retrofill from here; each task is a process that imports it anew.
+ENV PYTHONPATH=/opt/airflow \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False
+RUN python -m compileall -q /opt/airflow/include
+
+# The image's own user airflow, by number, so that a cluster can see that it is not root.
+USER 50000:0

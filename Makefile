@@ -1,0 +1,62 @@
+# Everything Retrofill needs is in .venv, made from the lock; `make` alone lists the targets.
+
+PYTHON := python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate
+# What else is set for uv must not move the environment elsewhere.
+unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_COMPILE_BYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test check format lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
+		| while IFS='|' read -r target text; do printf '%-8s %s\n' "$$target" "$$text"; done
+
+up: $(INSTALLED)  ## start Postgres, MiniStack and Airflow here; Ctrl-C stops them
+	@$(BIN)/python -m stack.up
+
+demo: $(INSTALLED)  ## see a function process what was in a bucket before it
+	@$(BIN)/python -m demo
+
+test: check  ## check, then run all tests
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+
+format: $(INSTALLED)  ## format the code, and mend what ruff can mend
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+lock: $(INSTALLED)  ## pin anew what pyproject.toml asks for
+	$(LOCK_WITH) --upgrade --output-file requirements.lock
+	$(LOCK_WITH) --upgrade --group dev --output-file requirements-dev.lock
+
+clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
+	rm -rf $(VENV) .stack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements-dev.lock | $(BIN)/uv
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode $<
+	@touch $@
+
+# uv itself comes by pip, of the version and with the hashes that the lock has for it.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+		echo 'error: $(PYTHON) is not a Python 3.11: install one, or name one with PYTHON=' >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo 'error: $(PYTHON) cannot make environments: install its package python3.11-venv' >&2; \
+		exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement $(VENV)/uv.lock
