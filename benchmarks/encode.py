@@ -1,0 +1,150 @@
+"""What it costs to encode an item's event: our compiled shapes beside dictionaries and json.dumps.
+
+Run ``python -m benchmarks.encode``. Both encode the same calls of 100 items, in turns in one
+process; each figure is CPU time, the best of several rounds.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote_plus
+from uuid import UUID
+
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events import EventContext, compile_shape
+from include.retrofill.rules.identity import identifier_of
+
+ITEMS_PER_CALL = 100
+CALLS = 20
+ROUNDS = 15
+
+CONTEXT = EventContext(
+    bucket="camera-uploads",
+    region="eu-west-1",
+    account_id="123456789012",
+    bucket_owner="A3NL1KOZZKExample",
+    configuration_id="thumbnails",
+    function_arn="arn:aws:lambda:eu-west-1:123456789012:function:thumbnail",
+    job="thumbnails-2019",
+    run_id=1,
+    queue_arn="arn:aws:sqs:eu-west-1:123456789012:camera-uploads",
+)
+KEYS = {
+    "plain keys": "incoming/2019/09/03/camera-{:03}/20190903T193727.jpg",
+    "keys to be quoted": "incoming/dt=2019-09-03/camera {:03}/2019-09-03T19:37:27.jpg",
+}
+
+
+def items(key: str) -> list[Item]:
+    """Make the items of one call."""
+    identify = identifier_of(f"s3://{CONTEXT.bucket}")
+    start = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
+    return [
+        Item(
+            identifier=identify(key.format(number), ""),
+            key=key.format(number),
+            size=1_000_000 + number,
+            modified_at=start + timedelta(seconds=number),
+            etag=f"{number:032x}",
+            version_id="",
+        )
+        for number in range(ITEMS_PER_CALL)
+    ]
+
+
+def s3_record(item: Item) -> dict[str, Any]:
+    """Build the record of an item as one does without a template."""
+    return {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": CONTEXT.region,
+        "eventTime": item.modified_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "eventName": "ObjectCreated:Put",
+        "userIdentity": {"principalId": "AWS:AIDAEXAMPLE"},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "responseElements": {
+            "x-amz-request-id": item.identifier.hex()[:16].upper(),
+            "x-amz-id-2": f"{CONTEXT.job}/{CONTEXT.run_id}/{item.identifier.hex()}",
+        },
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": CONTEXT.configuration_id,
+            "bucket": {
+                "name": CONTEXT.bucket,
+                "ownerIdentity": {"principalId": CONTEXT.bucket_owner},
+                "arn": f"arn:aws:s3:::{CONTEXT.bucket}",
+            },
+            "object": {
+                "key": quote_plus(item.key, safe="/"),
+                "size": item.size,
+                "eTag": item.etag,
+                "sequencer": f"{int(item.modified_at.timestamp() * 1_000_000):018X}",
+            },
+        },
+    }
+
+
+def sqs_record(item: Item) -> dict[str, Any]:
+    """Build the record of an item that comes by way of SQS."""
+    body = json.dumps({"Records": [s3_record(item)]})
+    sent = str(int(item.modified_at.timestamp() * 1_000))
+    return {
+        "messageId": str(UUID(bytes=item.identifier)),
+        "receiptHandle": f"{CONTEXT.job}/{CONTEXT.run_id}/{item.identifier.hex()}",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": sent,
+            "SenderId": "AIDAEXAMPLE",
+            "ApproximateFirstReceiveTimestamp": sent,
+        },
+        "messageAttributes": {},
+        "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": CONTEXT.queue_arn,
+        "awsRegion": CONTEXT.region,
+    }
+
+
+PLAINLY = {"s3": s3_record, "s3-sqs": sqs_record}
+
+
+def cpu_us_per_item(encode: Callable[[], bytes]) -> float:
+    """Return the CPU time of encoding one item of a call, in microseconds."""
+    start = time.process_time_ns()
+    for _ in range(CALLS):
+        encode()
+    return (time.process_time_ns() - start) / 1_000 / CALLS / ITEMS_PER_CALL
+
+
+def compare(name: str, call: list[Item]) -> tuple[float, float]:
+    """Return what an item costs with our shape, and with dictionaries and json.dumps."""
+    shape, plainly = compile_shape(name, CONTEXT), PLAINLY[name]
+
+    def ours() -> bytes:
+        return shape.body([shape.record(item) for item in call])
+
+    def dictionaries() -> bytes:
+        return json.dumps({"Records": [plainly(item) for item in call]}).encode()
+
+    rounds = [(cpu_us_per_item(ours), cpu_us_per_item(dictionaries)) for _ in range(ROUNDS)]
+    return min(one for one, _ in rounds), min(other for _, other in rounds)
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"{'CPU µs per item':<28}{'ours':>8}{'json.dumps':>12}{'ratio':>8}")
+    for name in PLAINLY:
+        for kind, key in KEYS.items():
+            ours, dictionaries = compare(name, items(key))
+            print(
+                f"{f'{name}, {kind}':<28}{ours:>8.2f}{dictionaries:>12.2f}"
+                f"{dictionaries / ours:>7.1f}x"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What can go wrong, as a tree; the message of each error says what to do.
+
+RetrofillError
+├── ConfigError            what a person asked for cannot be done; never retried
+├── SourceError            the source could not be read; worth another try
+├── StateError             the Postgres state cannot be used as it is
+│   ├── StateUnavailable   the server cannot be reached
+│   ├── SchemaMismatch     the schema is missing or of another version
+│   └── LeaseLost          another holder has taken over what this one held
+└── RunIncomplete          the run ended with items or partitions left; a new run resumes
+"""
+
+
+class RetrofillError(Exception):
+    """The root of everything Retrofill raises on purpose."""
+
+
+class ConfigError(RetrofillError):
+    """A person must change something before the run can start; nothing was touched.
+
+    :param problems: one sentence for each thing that is wrong, naming the field
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class SourceError(RetrofillError):
+    """The source could not be read; another try may succeed."""
+
+
+class StateError(RetrofillError):
+    """The Postgres state cannot be used as it is."""
+
+
+class StateUnavailable(StateError):
+    """The Postgres server of the state cannot be reached."""
+
+
+class SchemaMismatch(StateError):
+    """The state's schema is missing or of another version than this code."""
+
+
+class LeaseLost(StateError):
+    """Another holder has taken over what this one held; it must stop calling."""
+
+
+class RunIncomplete(RetrofillError):
+    """The run ended with items or partitions left over; a new run of the job resumes."""

@@ -1,0 +1,56 @@
+"""Runs and sets: one pass over a job's source, and what one DAG run of it takes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+
+class SetRef(NamedTuple):
+    """The name of a set: which run, and which set of it."""
+
+    run_id: int
+    set_no: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What there is to know of a run before it is opened."""
+
+    job_id: int
+    config: dict[str, Any]
+    modified_after: datetime | None
+    modified_before: datetime | None
+    max_concurrency: int
+    max_calls_per_second: float | None
+    max_items_per_set: int
+    dag_id: str
+    dag_run_id: str
+
+
+class Run(NamedTuple):
+    """A run, as the state remembers it."""
+
+    run_id: int
+    job_id: int
+    job: str
+    state: str
+    config: dict[str, Any]
+    modified_after: datetime | None
+    modified_before: datetime | None
+    function_arn: str
+    function_version: str
+    function_timeout_s: int
+    stop_reason: str | None
+
+    @property
+    def window(self) -> "Window":
+        """When an item must have been modified to belong to the run."""
+        return Window(after=self.modified_after, before=self.modified_before)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """When an item must have been modified: at ``after`` or later, and before ``before``."""
+
+    after: datetime | None
+    before: datetime | None

@@ -1,0 +1,1 @@
+"""The rules: pure functions, without clock, network or database."""

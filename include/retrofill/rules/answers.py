@@ -1,0 +1,234 @@
+"""Answer contracts: what the function's response says about the items of a call.
+
+An answer that cannot be read without a doubt makes its *call* fail: it is never taken for success.
+
+``batchItemFailures``, as Lambda reads it for SQS and streams
+(https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html):
+
+==========================================================  =======================================
+answer                                                      read as
+==========================================================  =======================================
+empty, ``null``, ``{}``, ``[]``, ``""``                     every item succeeded
+``batchItemFailures`` missing, ``null`` or ``[]``           every item succeeded
+a list of ``{"itemIdentifier": <id of the call>}``          these items failed, the others succeeded
+the same id listed twice                                    as if listed once
+an id missing, empty, ``null``, no text or not of the call  malformed
+any other type; no JSON; duplicate names; NaN; not UTF-8    malformed
+==========================================================  =======================================
+
+``s3-batch``, the response of S3 Batch Operations
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html): the ids of
+invocation and tasks are echoed; a task without a result counts as ``treatMissingKeysAs``, and
+without that the answer is malformed, as it is when two results of one task differ.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MAX_MESSAGE_CHARS = 1_000
+"""How much is kept of what the function says about one item."""
+
+_MAX_QUOTED_CHARS = 60
+_SCHEMAS = ("1.0", "2.0")
+_RESULT_CODES = ("Succeeded", "TemporaryFailure", "PermanentFailure")
+_LISTED = "listed in batchItemFailures"
+_NO_RESULT = "no result for this task"
+
+
+class Contract(StrEnum):
+    """How the function's response is read."""
+
+    RETURN = "return"
+    """The response says nothing: every item succeeded, since the function returned."""
+
+    BATCH_ITEM_FAILURES = "batchItemFailures"
+    """The response lists the items that failed."""
+
+    S3_BATCH = "s3-batch"
+    """The response gives a result for each task, as S3 Batch Operations want it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the response of a function that returned says about the items of its call."""
+
+    failed: Mapping[int, str] = field(default_factory=dict)
+    """What is said about each item that failed, by its position in the call."""
+
+    permanent: frozenset[int] = frozenset()
+    """Positions of failed items for which another attempt is pointless."""
+
+    malformed: str = ""
+    """Why the response cannot be read, so that the call failed; empty when it can."""
+
+
+ALL_SUCCEEDED = Answer()
+
+
+def default_contract(event: str) -> Contract:
+    """Return the contract that belongs to an event shape, by the shape's name.
+
+    Events by way of SQS may be answered with ``batchItemFailures``, so that is how they are read:
+    the other way round a failed item would count as done. Nobody reads the answers of S3, SNS and
+    EventBridge.
+    """
+    if event in {"s3-sqs", "s3-sns-sqs"}:
+        return Contract.BATCH_ITEM_FAILURES
+    if event.startswith("s3-batch-"):
+        return Contract.S3_BATCH
+    return Contract.RETURN
+
+
+def read_answer(contract: Contract, body: bytes, identifiers: Sequence[str]) -> Answer:
+    """Read the response of a function that returned without an error.
+
+    :param body: the response's payload
+    :param identifiers: the name of each item of the call in its event, in the call's order; an
+        answer about a name that several items bear is about all of them
+    """
+    try:
+        match contract:
+            case Contract.RETURN:
+                return ALL_SUCCEEDED
+            case Contract.BATCH_ITEM_FAILURES:
+                return _batch_item_failures(_parsed(body), identifiers)
+            case Contract.S3_BATCH:
+                return _s3_batch(_parsed(body), identifiers)
+    except _MalformedError as error:
+        return Answer(malformed=f"the answer does not keep to {contract}: {error}")
+
+
+class _MalformedError(Exception):
+    """The response cannot be read; the message says why."""
+
+
+def _parsed(body: bytes) -> object:
+    if not body:
+        return None
+    try:
+        parsed: object = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise _MalformedError(f"it is not JSON ({str(error) or 'nested too deep'})") from error
+    return parsed
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _MalformedError(f"the name {_quoted(twice)} stands twice in an object")
+    return found
+
+
+def _refuse_constant(constant: str) -> object:
+    raise _MalformedError(f"{constant} is not JSON")
+
+
+def _batch_item_failures(answer: object, identifiers: Sequence[str]) -> Answer:
+    if answer is None or answer in ("", []):
+        return ALL_SUCCEEDED
+    if not isinstance(answer, dict):
+        raise _MalformedError(f"it is {_quoted(answer)}, not an object")
+    failures = answer.get("batchItemFailures")
+    if failures is None:
+        return ALL_SUCCEEDED
+    named = _named(failures, "batchItemFailures", "itemIdentifier")
+    positions = _positions(identifiers) if failures else {}
+    return Answer(
+        failed={
+            position: _LISTED
+            for identifier, _ in named
+            for position in _lookup(positions, identifier, "itemIdentifier")
+        }
+    )
+
+
+def _s3_batch(answer: object, identifiers: Sequence[str]) -> Answer:
+    if not isinstance(answer, dict):
+        raise _MalformedError(f"it is {_quoted(answer)}, not an object")
+    _one_of(_SCHEMAS, answer, "invocationSchemaVersion")
+    _one_of(identifiers, answer, "invocationId")
+    missing = answer.get("treatMissingKeysAs")
+    if missing is not None:
+        _one_of(_RESULT_CODES, answer, "treatMissingKeysAs")
+    positions = _positions(identifiers)
+    results: dict[int, tuple[str, str]] = {}
+    for task_id, result in _named(answer.get("results"), "results", "taskId"):
+        said = _one_of(_RESULT_CODES, result, "resultCode"), _message(result)
+        for position in _lookup(positions, task_id, "taskId"):
+            if results.setdefault(position, said)[0] != said[0]:
+                raise _MalformedError(f"two results of the task {_quoted(task_id)} differ")
+    for position, identifier in enumerate(identifiers):
+        if position not in results:
+            if missing is None:
+                raise _MalformedError(
+                    f"there is no result for the task {_quoted(identifier)},"
+                    " and treatMissingKeysAs does not say what that means"
+                )
+            results[position] = missing, _NO_RESULT
+    return Answer(
+        failed={at: text or code for at, (code, text) in results.items() if code != "Succeeded"},
+        permanent=frozenset(at for at, (code, _) in results.items() if code == "PermanentFailure"),
+    )
+
+
+def _named(entries: object, field: str, name: str) -> Iterable[tuple[str, dict[str, object]]]:
+    """Return the entries of a list, each with the text that it bears under ``name``."""
+    if not isinstance(entries, list):
+        raise _MalformedError(f"{field} is {_quoted(entries)}, not a list")
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise _MalformedError(f"{field} holds {_quoted(entry)}, not an object")
+        identifier = entry.get(name)
+        if not isinstance(identifier, str) or not identifier:
+            shown = _quoted(identifier) if name in entry else "missing"
+            raise _MalformedError(f"the {name} of an entry of {field} is {shown}")
+        yield identifier, entry
+
+
+def _positions(identifiers: Sequence[str]) -> dict[str, list[int]]:
+    positions: dict[str, list[int]] = {}
+    for position, identifier in enumerate(identifiers):
+        positions.setdefault(identifier, []).append(position)
+    return positions
+
+
+def _lookup(positions: Mapping[str, list[int]], identifier: str, field: str) -> list[int]:
+    try:
+        return positions[identifier]
+    except KeyError:
+        raise _MalformedError(f"{field} {_quoted(identifier)} is not of this call") from None
+
+
+def _one_of(allowed: Sequence[str], entry: Mapping[str, object], field: str) -> str:
+    value = entry.get(field)
+    if not isinstance(value, str) or value not in allowed:
+        shown = ", ".join(allowed[:3])
+        raise _MalformedError(f"{field} is {_quoted(value)}; allowed: {shown}")
+    return value
+
+
+def _message(result: Mapping[str, object]) -> str:
+    text = result.get("resultString")
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        raise _MalformedError(f"resultString is {_quoted(text)}, not a text")
+    # What Postgres cannot keep in a text becomes a question mark.
+    kept = text[:MAX_MESSAGE_CHARS].replace("\0", "?")
+    return kept.encode("utf-8", "replace").decode("utf-8")
+
+
+def _quoted(value: object) -> str:
+    """Return what to call a value in a message: itself in JSON, cut short; or its kind."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    text = json.dumps(value)
+    return text if len(text) <= _MAX_QUOTED_CHARS else f"{text[:_MAX_QUOTED_CHARS]}…"

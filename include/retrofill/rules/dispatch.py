@@ -1,0 +1,206 @@
+"""Which call goes next, and what becomes of a call that ended: retried, bisected or settled."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.rules.answers import Answer
+from include.retrofill.rules.backoff import backoff_s
+from include.retrofill.rules.outcomes import Ended, Outcome
+from include.retrofill.rules.packing import bisect, cap_after
+
+MAX_REFUSALS = 20
+"""Start-up refusals of one call in a row, after which the function counts as broken."""
+
+
+class Dispatch:
+    """The calls of one batch: ready, waiting for their time, or in flight.
+
+    Pure: time is an argument (monotonic seconds), chance is a function.
+
+    :param calls: what is to be sent, each with the seconds it must wait at least
+    :param max_attempts: failures after which an item is quarantined
+    :param function_timeout_s: how long a call without an answer may still be running
+    :param chance: returns a random number in [0, 1)
+    """
+
+    def __init__(
+        self,
+        calls: Iterable[tuple[Call, float]],
+        *,
+        now: float,
+        max_attempts: int,
+        function_timeout_s: float,
+        chance: Callable[[], float],
+    ) -> None:
+        self._max_attempts = max_attempts
+        self._function_timeout_s = function_timeout_s
+        self._chance = chance
+        self._ready: deque[Call] = deque()
+        self._waiting: list[tuple[float, int, Call]] = []
+        self._order = count()
+        self.in_flight: dict[int, Call] = {}
+        self.halt_reason: str | None = None
+        self.settlement = Settlement()
+        for call, delay_s in calls:
+            self._queue(call, delay_s, now)
+
+    @property
+    def left(self) -> int:
+        """Calls that are not settled: ready, waiting or in flight."""
+        return len(self._ready) + len(self._waiting) + len(self.in_flight)
+
+    def due(self, now: float) -> int:
+        """Return how many calls could be sent now."""
+        while self._waiting and self._waiting[0][0] <= now:
+            self._ready.append(heapq.heappop(self._waiting)[2])
+        return len(self._ready)
+
+    def next_due_in(self, now: float) -> float | None:
+        """Return in how many seconds another call can be sent; None when none is waiting."""
+        if self.due(now):
+            return 0.0
+        return self._waiting[0][0] - now if self._waiting else None
+
+    def take(self, most: int, now: float) -> list[Call]:
+        """Return up to ``most`` calls to be written ahead and sent."""
+        return [self._ready.popleft() for _ in range(min(most, self.due(now)))]
+
+    def put_back(self, calls: list[Call]) -> None:
+        """Return calls that were taken and not sent."""
+        self._ready.extendleft(reversed(calls))
+
+    def sent(self, call: Call, now: float) -> None:
+        """Note that a call left under its number."""
+        call.sent_at = now
+        self.in_flight[call.number] = call
+
+    def take_settlement(self) -> Settlement:
+        """Return what there is to settle, and begin anew."""
+        settlement, self.settlement = self.settlement, Settlement()
+        return settlement
+
+    def ended(  # noqa: PLR0913  all that is known of it
+        self,
+        number: int,
+        ended: Ended,
+        answer: Answer | None,
+        *,
+        request_id: str,
+        executed_version: str,
+        now: float,
+    ) -> None:
+        """Decide what becomes of a call that ended.
+
+        :param answer: how the answer was read; only for a call that succeeded
+        """
+        call = self.in_flight.pop(number)
+        outcome, error_type, error = ended.kind, ended.error_type, ended.message
+        if answer is not None and answer.malformed:
+            outcome, error_type, error = Outcome.FAILED, "Answer.Malformed", answer.malformed
+        record = EndedCall(number, outcome, request_id, executed_version, error_type, error)
+        self.settlement.ended.append(record)
+        call.refusals = call.refusals + 1 if outcome is Outcome.STARTING else 0
+        call.silences = call.silences + 1 if outcome is Outcome.UNKNOWN else 0
+        match outcome:
+            case Outcome.SUCCEEDED:
+                self._succeeded(call, record, answer, now)
+            case Outcome.FAILED:
+                self._attempted(call)
+                self._failed(call, record, error, now)
+            case Outcome.UNKNOWN:
+                self._attempted(call)
+                self._silent(call, record, now)
+            case Outcome.TOO_LARGE:
+                self._too_large(call, record, now)
+            case Outcome.THROTTLED:
+                self._again(call, backoff_s(call.attempt, self._chance(), ended.retry_after_s), now)
+            case Outcome.STARTING:
+                self._refused(call, f"the function does not start: {error_type} {error}", now)
+            case Outcome.MISCONFIGURED:
+                self.halt_reason = f"{error_type}: {error}"
+                self._again(call, 0.0, now)
+
+    def _succeeded(self, call: Call, record: EndedCall, answer: Answer | None, now: float) -> None:
+        self._attempted(call)
+        failed = answer.failed if answer is not None else {}
+        permanent = answer.permanent if answer is not None else frozenset()
+        retried = []
+        for position, entry in enumerate(call.entries):
+            if position not in failed:
+                self.settlement.succeeded.append((entry.seq, record.number, entry.attempts))
+            elif not self._blame(entry, record, failed[position], final=position in permanent):
+                retried.append(entry)
+        if retried:
+            self._retry(Call(retried, call.attempt + 1), now)
+
+    def _failed(self, call: Call, record: EndedCall, error: str, now: float) -> None:
+        if len(call.entries) > 1:
+            self._bisect(call, now)
+        elif not self._blame(call.entries[0], record, error, final=False):
+            self._retry(Call(call.entries, call.attempt + 1), now)
+
+    def _silent(self, call: Call, record: EndedCall, now: float) -> None:
+        for entry in call.entries:
+            entry.unsure = True
+        if call.silences >= self._max_attempts:
+            self._failed(call, record, record.error or "no answer", now)
+            return
+        # Until the function's timeout has passed the silent call may still be running.
+        quiet_s = max(0.0, call.sent_at + self._function_timeout_s - now)
+        delay_s = quiet_s + backoff_s(call.silences, self._chance(), None)
+        self._persist(call, delay_s)
+        self._again(call, delay_s, now)
+
+    def _refused(self, call: Call, reason: str, now: float) -> None:
+        if call.refusals >= MAX_REFUSALS:
+            self.halt_reason = reason
+        self._again(call, backoff_s(call.refusals, self._chance(), None), now)
+
+    def _too_large(self, call: Call, record: EndedCall, now: float) -> None:
+        if len(call.entries) > 1:
+            self._bisect(call, now)
+        else:
+            self._blame(call.entries[0], record, record.error, final=True)
+
+    def _attempted(self, call: Call) -> None:
+        for entry in call.entries:
+            entry.attempts += 1
+
+    def _blame(self, entry: Entry, record: EndedCall, error: str, *, final: bool) -> bool:
+        """Count a failure against an item; return whether that quarantines it."""
+        entry.failures += 1
+        if final or entry.failures >= self._max_attempts:
+            self.settlement.quarantined.append(Quarantined(entry, record, error))
+            return True
+        return False
+
+    def _bisect(self, call: Call, now: float) -> None:
+        cap = cap_after(len(call.entries))
+        for half in bisect(call.entries):
+            for entry in half:
+                entry.call_cap = cap
+            smaller = Call(list(half), call.attempt + 1)
+            self._persist(smaller, 0.0)
+            self._queue(smaller, 0.0, now)
+
+    def _retry(self, call: Call, now: float) -> None:
+        worst = max(entry.failures for entry in call.entries)
+        delay_s = backoff_s(worst, self._chance(), None)
+        self._persist(call, delay_s)
+        self._queue(call, delay_s, now)
+
+    def _persist(self, call: Call, delay_s: float) -> None:
+        self.settlement.retried.extend((entry, delay_s) for entry in call.entries)
+
+    def _again(self, call: Call, delay_s: float, now: float) -> None:
+        call.attempt += 1
+        self._queue(call, delay_s, now)
+
+    def _queue(self, call: Call, delay_s: float, now: float) -> None:
+        if delay_s > 0:
+            heapq.heappush(self._waiting, (now + delay_s, next(self._order), call))
+        else:
+            self._ready.append(call)

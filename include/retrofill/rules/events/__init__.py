@@ -1,0 +1,6 @@
+"""Event shapes: how items become the payload that the function knows from its live trigger."""
+
+from include.retrofill.rules.events.context import EventContext
+from include.retrofill.rules.events.shapes import SHAPES, Shape, compile_shape
+
+__all__ = ["SHAPES", "EventContext", "Shape", "compile_shape"]

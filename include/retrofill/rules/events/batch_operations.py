@@ -1,0 +1,86 @@
+"""The request of S3 Batch Operations, in its schemas 1.0 and 2.0: one task a call."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events.context import EventContext
+from include.retrofill.rules.events.fields import (
+    HOLE,
+    bucket_arn,
+    json_inside,
+    json_string,
+    trace_prefix,
+    url_encoded,
+    uuid_text,
+)
+
+MAX_ARGUMENTS = 10
+MAX_ARGUMENT_NAME_CHARS = 64
+MAX_ARGUMENT_CHARS = 1_024
+
+
+def task_1_0(context: EventContext) -> Callable[[Item], str]:
+    """Return the function that writes a request of schema 1.0 with one item, in ASCII.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-s3-batch.html
+    """
+    return _request(context, "1.0", "", f'"s3BucketArn":{json_string(bucket_arn(context))}')
+
+
+def task_2_0(context: EventContext) -> Callable[[Item], str]:
+    """Return the function that writes a request of schema 2.0 with one item, in ASCII.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
+
+    :raises ConfigError: the arguments are not within the limits of S3 Batch Operations
+    """
+    arguments = ""
+    if context.arguments:
+        _check(context.arguments)
+        text = json.dumps(dict(context.arguments), separators=(",", ":"))
+        arguments = f',"userArguments":{text}'
+    return _request(context, "2.0", arguments, f'"s3Bucket":{json_string(context.bucket)}')
+
+
+def _request(
+    context: EventContext, schema: str, arguments: str, bucket: str
+) -> Callable[[Item], str]:
+    job = json_inside(trace_prefix(context).removesuffix("/"))
+    template = (
+        f'{{"invocationSchemaVersion":"{schema}","invocationId":"{HOLE}"'
+        f',"job":{{"id":"{job}"{arguments}}}'
+        f',"tasks":[{{"taskId":"{HOLE}","s3Key":"{HOLE}","s3VersionId":{HOLE},{bucket}}}]}}'
+    )
+    begin, to_task, to_key, to_version, end = template.split(HOLE)
+
+    def request(item: Item) -> str:
+        # One task a call, so that the answer's echo of either id tells that it is for this call.
+        task_id = uuid_text(item.identifier)
+        version = json_string(item.version_id) if item.version_id else "null"
+        return (
+            f"{begin}{task_id}{to_task}{task_id}{to_key}{url_encoded(item.key)}"
+            f"{to_version}{version}{end}"
+        )
+
+    return request
+
+
+def _check(arguments: Mapping[str, object]) -> None:
+    problems = []
+    if len(arguments) > MAX_ARGUMENTS:
+        problems.append(f"arguments: {len(arguments)} of them; at most {MAX_ARGUMENTS}")
+    for name, value in arguments.items():
+        if not 0 < len(name) <= MAX_ARGUMENT_NAME_CHARS:
+            problems.append(
+                f"arguments: the name {name[:80]!r} has {len(name)} characters;"
+                f" 1 to {MAX_ARGUMENT_NAME_CHARS} are allowed"
+            )
+        if not isinstance(value, str) or len(value) > MAX_ARGUMENT_CHARS:
+            problems.append(
+                f"arguments: {name[:80]!r} is {repr(value)[:80]};"
+                f" allowed is a text of at most {MAX_ARGUMENT_CHARS} characters"
+            )
+    if problems:
+        raise ConfigError(*problems)

@@ -1,0 +1,53 @@
+"""The EventBridge event "Object Created" of S3."""
+
+from collections.abc import Callable
+
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events.context import EventContext
+from include.retrofill.rules.events.fields import (
+    HOLE,
+    MULTIPART_MARK,
+    SOURCE_IP,
+    bucket_arn,
+    in_utc,
+    json_inside,
+    json_string,
+    sequencer,
+    to_seconds,
+    trace_prefix,
+    uuid_text,
+)
+
+
+def object_created(context: EventContext) -> Callable[[Item], str]:
+    """Return the function that writes the event of an item, in ASCII; the key is not url-encoded.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+    """
+    account = json_string(context.account_id)
+    template = (
+        f'{{"version":"0","id":"{HOLE}","detail-type":"Object Created","source":"aws.s3"'
+        f',"account":{account},"time":"{HOLE}","region":{json_string(context.region)}'
+        f',"resources":[{json_string(bucket_arn(context))}]'
+        f',"detail":{{"version":"0","bucket":{{"name":{json_string(context.bucket)}}}'
+        f',"object":{{"key":{HOLE},"size":{HOLE},"etag":{HOLE}{HOLE},"sequencer":"{HOLE}"}}'
+        f',"request-id":"{json_inside(trace_prefix(context))}{HOLE}","requester":{account}'
+        f',"source-ip-address":"{SOURCE_IP}","reason":"{HOLE}"}}}}'
+    )
+    begin, to_time, to_key, to_size, to_etag, _, to_sequencer, trace, to_reason, end = (
+        template.split(HOLE)
+    )
+
+    def event(item: Item) -> str:
+        identifier, key, size, modified_at, etag, version_id = item
+        moment = in_utc(modified_at)
+        event_id = uuid_text(identifier)
+        version = f',"version-id":{json_string(version_id)}' if version_id else ""
+        reason = "CompleteMultipartUpload" if MULTIPART_MARK in etag else "PutObject"
+        return (
+            f"{begin}{event_id}{to_time}{to_seconds(moment)}{to_key}{json_string(key)}"
+            f"{to_size}{size}{to_etag}{json_string(etag)}{version}{to_sequencer}{sequencer(moment)}"
+            f"{trace}{event_id}{to_reason}{reason}{end}"
+        )
+
+    return event

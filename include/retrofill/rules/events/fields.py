@@ -1,0 +1,128 @@
+"""The fields that several event shapes share: text, keys, times and the ids that lead back.
+
+Whatever a lister cannot know is made up, the same for the same item and run: the ids hold the
+item's identifier, and one of them also the job and the run, so that a line the function logged
+leads back to the item.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
+from urllib.parse import quote, quote_plus
+
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events.context import EventContext
+
+HOLE = "\0"
+"""Marks in a template where an item's value goes; JSON text itself never holds this character.
+
+A template is split there once, and its pieces are joined around the values of each item: several
+times as fast as a dictionary and ``json.dumps``.
+"""
+
+PRINCIPAL = "AIDARETROFILLREPLAYED"
+"""Stands for whoever made the object, which a listing does not tell."""
+
+SOURCE_IP = "127.0.0.1"
+"""Stands for the address the object was made from, which a listing does not tell."""
+
+MULTIPART_MARK = "-"
+"""Stands in the ETag of an object that was uploaded in parts, before the number of parts."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TWO = tuple(f"{number:02}" for number in range(60))
+_THREE = tuple(f"{number:03}" for number in range(1_000))
+
+_is_safe = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
+_form_byte = [quote_plus(bytes([byte]), safe="/") for byte in range(256)].__getitem__
+_url_byte = [quote(bytes([byte]), safe="/") for byte in range(256)].__getitem__
+
+json_string: Callable[[str], str] = encode_basestring_ascii
+"""Return a text as a JSON string, quoted, in ASCII."""
+
+
+def json_inside(text: str) -> str:
+    """Return a text as the inside of a JSON string, in ASCII."""
+    return json_string(text)[1:-1]
+
+
+def bucket_arn(context: EventContext) -> str:
+    """Return the ARN of the bucket, in the partition of the function."""
+    return f"arn:{context.function_arn.split(':')[1]}:s3:::{context.bucket}"
+
+
+def form_encoded(key: str) -> str:
+    """Return a key as S3 notifications spell it: form-url-encoded, with slashes left as they are.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+    """
+    return key if _is_safe(key) else "".join(map(_form_byte, _utf8(key)))
+
+
+def url_encoded(key: str) -> str:
+    """Return a key as S3 Batch Operations spell it; both ``unquote`` and ``unquote_plus`` undo it.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
+    """
+    return key if _is_safe(key) else "".join(map(_url_byte, _utf8(key)))
+
+
+def _utf8(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return the moment in UTC; a database may give it in another zone."""
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
+def to_milliseconds(moment: datetime) -> str:
+    """Return a UTC moment as S3 and SNS write it: ``2019-09-03T19:37:27.192Z``."""
+    # A third of the time of isoformat, which asks the time zone.
+    return (
+        f"{moment.year}-{_TWO[moment.month]}-{_TWO[moment.day]}T{_TWO[moment.hour]}"
+        f":{_TWO[moment.minute]}:{_TWO[moment.second]}.{_THREE[moment.microsecond // 1_000]}Z"
+    )
+
+
+def to_seconds(moment: datetime) -> str:
+    """Return a UTC moment as EventBridge writes it: ``2021-11-12T00:00:00Z``."""
+    return f"{to_milliseconds(moment)[:-5]}Z"
+
+
+def epoch_milliseconds(moment: datetime) -> int:
+    """Return a UTC moment as SQS counts it, in milliseconds since 1970."""
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+
+
+def sequencer(moment: datetime) -> str:
+    """Return the place of a UTC moment among the events of one key: 18 hexadecimal digits.
+
+    As in live events the first ten digits are the second; the other eight are our microseconds,
+    where S3 has digits of its own. Later moments compare greater as text.
+    """
+    since = moment - _EPOCH
+    return "%018X" % ((since.days * 86_400 + since.seconds) << 32 | since.microseconds)
+
+
+def uuid_text(identifier: bytes) -> str:
+    """Return an item's identifier in the form of a UUID, as the state's tables show it."""
+    digits = identifier.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def uuid_of(item: Item) -> str:
+    """Return the identifier of an item in the form of a UUID."""
+    return uuid_text(item.identifier)
+
+
+def request_id_of(item: Item) -> str:
+    """Return 16 characters like an S3 request id: the first half of the item's identifier."""
+    return item.identifier[:8].hex().upper()
+
+
+def trace_prefix(context: EventContext) -> str:
+    """Return how the id that leads back begins; the item's identifier follows."""
+    return f"retrofill/{context.job}/{context.run_id}/"

@@ -1,0 +1,44 @@
+"""Plain items: a shape of our own, for functions written to take a list."""
+
+import json
+from collections.abc import Callable
+
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events.context import EventContext
+from include.retrofill.rules.events.fields import (
+    HOLE,
+    in_utc,
+    json_string,
+    to_milliseconds,
+    uuid_text,
+)
+
+TAIL = "]}"
+
+
+def plain_head(context: EventContext) -> str:
+    """Return what stands before the items: the arguments, if there are any."""
+    if not context.arguments:
+        return '{"items":['
+    arguments = json.dumps(dict(context.arguments), separators=(",", ":"))
+    return f'{{"arguments":{arguments},"items":['
+
+
+def plain_item(context: EventContext) -> Callable[[Item], str]:
+    """Return the function that writes one item, in ASCII; its key as the source spells it."""
+    template = (
+        f'{{"identifier":"{HOLE}","bucket":{json_string(context.bucket)},"key":{HOLE}'
+        f',"size":{HOLE},"modified_at":"{HOLE}","etag":{HOLE},"version_id":{HOLE}}}'
+    )
+    begin, to_key, to_size, to_time, to_etag, to_version, end = template.split(HOLE)
+
+    def text(item: Item) -> str:
+        identifier, key, size, modified_at, etag, version_id = item
+        version = json_string(version_id) if version_id else "null"
+        return (
+            f"{begin}{uuid_text(identifier)}{to_key}{json_string(key)}{to_size}{size}"
+            f"{to_time}{to_milliseconds(in_utc(modified_at))}{to_etag}{json_string(etag)}"
+            f"{to_version}{version}{end}"
+        )
+
+    return text

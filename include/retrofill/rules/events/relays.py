@@ -1,0 +1,133 @@
+"""The envelopes that SNS and SQS put around a notification on its way to the function."""
+
+import hashlib
+import re
+from collections.abc import Callable
+
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events.context import EventContext
+from include.retrofill.rules.events.fields import (
+    HOLE,
+    PRINCIPAL,
+    epoch_milliseconds,
+    in_utc,
+    json_inside,
+    json_string,
+    to_milliseconds,
+    trace_prefix,
+    uuid_text,
+)
+
+SUBJECT = "Amazon S3 Notification"
+_SIGNATURE = "UkVUUk9GSUxMUkVQTEFZRUQ="
+_md5 = hashlib.md5
+
+
+def sqs_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[Item], str]:
+    """Return the function that writes an SQS message to Lambda, with a text (ASCII) as its body.
+
+    The receipt handle opens no queue: the message was never in one.
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+
+    :raises ConfigError: the context names no queue
+    """
+    region = _region("queue_arn", context.queue_arn, "sqs")
+    template = (
+        f'{{"messageId":"{HOLE}","receiptHandle":"{json_inside(trace_prefix(context))}{HOLE}"'
+        f',"body":{HOLE},"attributes":{{"ApproximateReceiveCount":"1","SentTimestamp":"{HOLE}"'
+        f',"SenderId":"{PRINCIPAL}","ApproximateFirstReceiveTimestamp":"{HOLE}"}}'
+        f',"messageAttributes":{{}},"md5OfBody":"{HOLE}","eventSource":"aws:sqs"'
+        f',"eventSourceARN":{json_string(context.queue_arn)},"awsRegion":{json_string(region)}}}'
+    )
+    begin, receipt, to_body, to_sent, to_received, to_md5, end = template.split(HOLE)
+
+    def record(item: Item) -> str:
+        body = text(item)
+        message_id = uuid_text(item.identifier)
+        sent = epoch_milliseconds(in_utc(item.modified_at))
+        digest = _md5(body.encode("ascii"), usedforsecurity=False).hexdigest()
+        return (
+            f"{begin}{message_id}{receipt}{message_id}{to_body}{json_string(body)}"
+            f"{to_sent}{sent}{to_received}{sent}{to_md5}{digest}{end}"
+        )
+
+    return record
+
+
+def sns_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[Item], str]:
+    """Return the function that writes an SNS message to Lambda, with a text as its message.
+
+    The signature is made up: a function that verifies it will refuse the event.
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html gives the fields; their order is
+    that of events which functions logged.
+
+    :raises ConfigError: the context names no topic
+    """
+    region = _region("topic_arn", context.topic_arn, "sns")
+    return _filled(
+        '{"EventSource":"aws:sns","EventVersion":"1.0"'
+        f',"EventSubscriptionArn":{json_string(_subscription_arn(context))}'
+        f',"Sns":{{"Type":"Notification","MessageId":"{HOLE}"'
+        f',"TopicArn":{json_string(context.topic_arn)},"Subject":"{SUBJECT}"'
+        f',"Message":{HOLE},"Timestamp":"{HOLE}","SignatureVersion":"1"'
+        f',"Signature":"{_SIGNATURE}"'
+        f',"SigningCertUrl":{json_string(_certificate_url(region))}'
+        f',"UnsubscribeUrl":{json_string(_unsubscribe_url(region, context))}'
+        ',"MessageAttributes":{}}}',
+        text,
+    )
+
+
+def sns_text(context: EventContext, text: Callable[[Item], str]) -> Callable[[Item], str]:
+    """Return the function that writes an SNS message to SQS (not a raw one), with its spaces.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
+
+    :raises ConfigError: the context names no topic
+    """
+    region = _region("topic_arn", context.topic_arn, "sns")
+    return _filled(
+        f'{{\n  "Type" : "Notification",\n  "MessageId" : "{HOLE}",\n'
+        f'  "TopicArn" : {json_string(context.topic_arn)},\n  "Subject" : "{SUBJECT}",\n'
+        f'  "Message" : {HOLE},\n  "Timestamp" : "{HOLE}",\n  "SignatureVersion" : "1",\n'
+        f'  "Signature" : "{_SIGNATURE}",\n'
+        f'  "SigningCertURL" : {json_string(_certificate_url(region))},\n'
+        f'  "UnsubscribeURL" : {json_string(_unsubscribe_url(region, context))}\n}}',
+        text,
+    )
+
+
+def _filled(template: str, text: Callable[[Item], str]) -> Callable[[Item], str]:
+    begin, to_message, to_time, end = template.split(HOLE)
+
+    def message(item: Item) -> str:
+        return (
+            f"{begin}{uuid_text(item.identifier)}{to_message}{json_string(text(item))}"
+            f"{to_time}{to_milliseconds(in_utc(item.modified_at))}{end}"
+        )
+
+    return message
+
+
+def _region(field: str, arn: str, service: str) -> str:
+    found = re.fullmatch(rf"arn:[a-z-]+:{service}:([a-z0-9-]+):\d{{12}}:[\w.-]+", arn)
+    if found is None:
+        raise ConfigError(
+            f"{field}: {arn!r} is not an ARN of {service.upper()}; this event shape needs one,"
+            f" like arn:aws:{service}:eu-west-1:123456789012:name"
+        )
+    return found[1]
+
+
+def _subscription_arn(context: EventContext) -> str:
+    return f"{context.topic_arn}:00000000-0000-0000-0000-000000000000"
+
+
+def _certificate_url(region: str) -> str:
+    return f"https://sns.{region}.amazonaws.com/SimpleNotificationService-{'0' * 32}.pem"
+
+
+def _unsubscribe_url(region: str, context: EventContext) -> str:
+    arn = _subscription_arn(context)
+    return f"https://sns.{region}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={arn}"

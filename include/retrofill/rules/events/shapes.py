@@ -1,0 +1,167 @@
+"""The event shapes by name, and what a compiled one can do."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events import plain
+from include.retrofill.rules.events.batch_operations import task_1_0, task_2_0
+from include.retrofill.rules.events.context import EventContext
+from include.retrofill.rules.events.eventbridge import object_created
+from include.retrofill.rules.events.fields import request_id_of, uuid_of
+from include.retrofill.rules.events.notification import (
+    HEAD,
+    TAIL,
+    notification_record,
+    notification_text,
+)
+from include.retrofill.rules.events.relays import sns_record, sns_text, sqs_record
+
+MAX_ITEMS = 10_000
+"""The most items a call may carry: the largest batch of Lambda's event source mappings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """An event shape, compiled for one run. The same item always becomes the same bytes."""
+
+    name: str
+
+    record: Callable[[Item], bytes]
+    """Writes an item's part of the payload; made once, it serves every attempt."""
+
+    identifier_in_event: Callable[[Item], str]
+    """Tells the name under which the function's answer may speak of an item."""
+
+    default_items: int
+    """How many items the live trigger sends in a call unless it is told otherwise."""
+
+    max_items: int
+    """The most items that one call can carry."""
+
+    head: bytes
+    """What stands before the records."""
+
+    tail: bytes
+    """What stands after the records."""
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of a payload beside its records and the one byte between each two of them."""
+        return len(self.head) + len(self.tail)
+
+    def body(self, records: Sequence[bytes]) -> bytes:
+        """Return the whole payload of a call.
+
+        :raises ValueError: more records than the shape can carry, or none
+        """
+        if not 0 < len(records) <= self.max_items:
+            message = f"{len(records)} records in a call of shape {self.name}:"
+            raise ValueError(f"{message} 1 to {self.max_items} are possible")
+        return self.head + b",".join(records) + self.tail
+
+
+def compile_shape(name: str, context: EventContext) -> Shape:
+    """Return the event shape of this name for a run.
+
+    :raises ConfigError: there is no such shape, or the context lacks what it needs
+    """
+    compiler = _COMPILERS.get(name)
+    if compiler is None:
+        raise ConfigError(f"event: {name!r} is not an event shape; allowed: {', '.join(SHAPES)}")
+    if context.arguments and name not in _TAKE_ARGUMENTS:
+        raise ConfigError(
+            f"arguments: the event shape {name} has no place for them;"
+            f" allowed with: {', '.join(_TAKE_ARGUMENTS)}"
+        )
+    return compiler(name, context)
+
+
+def _notification(name: str, context: EventContext) -> Shape:
+    return _list_of(name, notification_record(context), request_id_of, default_items=1)
+
+
+def _through_sqs(name: str, context: EventContext) -> Shape:
+    return _list_of(name, sqs_record(context, notification_text(context)), uuid_of)
+
+
+def _through_sns(name: str, context: EventContext) -> Shape:
+    write = sns_record(context, notification_text(context))
+    return _list_of(name, write, uuid_of, default_items=1)
+
+
+def _through_sns_and_sqs(name: str, context: EventContext) -> Shape:
+    text = sns_text(context, notification_text(context))
+    return _list_of(name, sqs_record(context, text), uuid_of)
+
+
+def _eventbridge(name: str, context: EventContext) -> Shape:
+    return _one_item(name, object_created(context))
+
+
+def _batch_1_0(name: str, context: EventContext) -> Shape:
+    return _one_item(name, task_1_0(context))
+
+
+def _batch_2_0(name: str, context: EventContext) -> Shape:
+    return _one_item(name, task_2_0(context))
+
+
+def _plain(name: str, context: EventContext) -> Shape:
+    return _list_of(
+        name,
+        plain.plain_item(context),
+        uuid_of,
+        default_items=1,
+        head=plain.plain_head(context),
+        tail=plain.TAIL,
+    )
+
+
+def _list_of(
+    name: str,
+    write: Callable[[Item], str],
+    identifier_in_event: Callable[[Item], str],
+    *,
+    default_items: int = 10,
+    head: str = HEAD,
+    tail: str = TAIL,
+) -> Shape:
+    return Shape(
+        name=name,
+        record=lambda item: write(item).encode("ascii"),
+        identifier_in_event=identifier_in_event,
+        default_items=default_items,
+        max_items=MAX_ITEMS,
+        head=head.encode("ascii"),
+        tail=tail.encode("ascii"),
+    )
+
+
+def _one_item(name: str, write: Callable[[Item], str]) -> Shape:
+    return Shape(
+        name=name,
+        record=lambda item: write(item).encode("ascii"),
+        identifier_in_event=uuid_of,
+        default_items=1,
+        max_items=1,
+        head=b"",
+        tail=b"",
+    )
+
+
+_COMPILERS: dict[str, Callable[[str, EventContext], Shape]] = {
+    "s3": _notification,
+    "s3-sqs": _through_sqs,
+    "s3-sns": _through_sns,
+    "s3-sns-sqs": _through_sns_and_sqs,
+    "eventbridge": _eventbridge,
+    "s3-batch-1.0": _batch_1_0,
+    "s3-batch-2.0": _batch_2_0,
+    "items": _plain,
+}
+_TAKE_ARGUMENTS = ("s3-batch-2.0", "items")
+
+SHAPES = tuple(_COMPILERS)
+"""The names of all event shapes."""

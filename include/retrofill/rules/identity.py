@@ -1,0 +1,42 @@
+"""The identifier of an item and the fingerprint of a job: what tells *changed* from *seen*."""
+
+import hashlib
+import struct
+from collections.abc import Callable
+
+from include.retrofill.model.items import IDENTIFIER_BYTES
+
+IDENTITY_VERSION = 1
+"""Part of every job's fingerprint: identifiers of another version never meet these."""
+
+_length = struct.Struct(">I").pack
+
+
+def identifier_of(source: str) -> Callable[[str, str], bytes]:
+    """Return the function that makes identifiers for the items of one source.
+
+    The function takes an item's key and version and returns 16 bytes: BLAKE2b (RFC 7693) over
+    the three fields, each led by its length, so that no two different triples make one message.
+
+    :param source: the source, as its items' common name (``s3://bucket``)
+    """
+    name = source.encode()
+    seeded = hashlib.blake2b(_length(len(name)) + name, digest_size=IDENTIFIER_BYTES)
+    copy = seeded.copy
+
+    def identifier(key: str, version: str) -> bytes:
+        digest = copy()
+        field = key.encode("utf-8", "surrogatepass")
+        digest.update(_length(len(field)) + field + version.encode())
+        return digest.digest()
+
+    return identifier
+
+
+def fingerprint(**fields: str) -> str:
+    """Return the hex fingerprint of a job, from the fields that make it that job."""
+    digest = hashlib.blake2b(digest_size=IDENTIFIER_BYTES)
+    for name, value in sorted({**fields, "identity": str(IDENTITY_VERSION)}.items()):
+        for field in (name.encode(), value.encode()):
+            digest.update(_length(len(field)) + field)
+    return digest.hexdigest()

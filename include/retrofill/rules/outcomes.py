@@ -1,0 +1,298 @@
+"""What became of one call: the class of every answer Lambda can give, and of none at all.
+
+Sources: the errors of the Invoke operation and the table of common errors in AWS's API reference,
+https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and .../api/CommonErrors.html.
+"""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
+
+from include.retrofill.model.replies import NoReply, Reply
+
+MAX_MESSAGE_CHARS = 1_000
+MAX_TYPE_CHARS = 200
+
+TIMED_OUT = "Sandbox.Timedout"
+"""The error type of a function that ran into its own timeout."""
+
+OUT_OF_MEMORY = "Runtime.OutOfMemory"
+"""The error type of a function that was killed for its use of memory."""
+
+CRASHED = "Runtime.ExitError"
+"""The error type of a function whose process ended before it answered."""
+
+NOT_SENT = "Call.NotSent"
+NO_ANSWER = "Call.NoAnswer"
+
+
+class Outcome(StrEnum):
+    """The class of a call that ended, and what is done about it."""
+
+    SUCCEEDED = "succeeded"
+    """The function returned. What it returned is read by the answer contract."""
+
+    FAILED = "failed"
+    """The function said error, timed out or crashed. A call of many items is bisected and blames
+    nobody; a single item is blamed, tried again, and quarantined at last."""
+
+    THROTTLED = "throttled"
+    """Refused for load. The call waits as long as the reply asks, the window shrinks, and it is
+    made again without end."""
+
+    STARTING = "starting"
+    """Refused while the function, its network or its file system starts up, or never sent. The
+    call is made again after a while, and too many in a row stop the run."""
+
+    UNKNOWN = "unknown"
+    """No whole answer, or an error within Lambda: the function may have run, may even be running
+    still. The call is made again no sooner than the function's timeout after it was sent."""
+
+    MISCONFIGURED = "misconfigured"
+    """Refused, and would be refused again. The run stops at once; its items stay as they are."""
+
+    TOO_LARGE = "too_large"
+    """Refused because of this payload. A call of many items is bisected; a single item is
+    quarantined at once."""
+
+    @property
+    def may_have_run(self) -> bool:
+        """Whether the function perhaps ran, so that the call counts as an attempt."""
+        return self in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN}
+
+    @property
+    def blames_item(self) -> bool:
+        """Whether the outcome counts against the item, if the call carried only one."""
+        return self in {Outcome.FAILED, Outcome.TOO_LARGE}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a call ended, in words that may be stored and shown."""
+
+    kind: Outcome
+
+    error_type: str = ""
+    """The name of the error: Lambda's, or the function's own; empty on success."""
+
+    message: str = ""
+    """What the error says, at most 1,000 characters, safe as Postgres text."""
+
+    retry_after_s: float | None = None
+    """Seconds to wait before the next call, when the reply names them."""
+
+
+_BY_TYPE: dict[str, Outcome] = {
+    name: outcome
+    for outcome, names in {
+        Outcome.THROTTLED: (
+            "TooManyRequestsException",
+            "EC2ThrottledException",
+            "ThrottlingException",
+            "Throttling",
+            "RequestLimitExceeded",
+        ),
+        Outcome.STARTING: (
+            "ResourceNotReadyException",
+            "ENILimitReachedException",
+            "ENINotReadyException",
+            "SubnetIPAddressLimitReachedException",
+            "EC2UnexpectedException",
+            "ResourceConflictException",
+            "SnapStartNotReadyException",
+            "SnapStartTimeoutException",
+            "SnapStartRegenerationFailureException",
+            "CodeArtifactUserPendingException",
+            "CodeArtifactUserDeletedException",
+            "EFSMountConnectivityException",
+            "EFSMountTimeoutException",
+            "S3FilesMountConnectivityException",
+            "S3FilesMountTimeoutException",
+        ),
+        Outcome.UNKNOWN: (
+            "ServiceException",
+            "EFSIOException",
+            "InternalFailure",
+            "ServiceUnavailable",
+            "RequestAbortedException",
+            "RequestTimeoutException",
+            # Another execution of that name did start; we never name one.
+            "DurableExecutionAlreadyStartedException",
+        ),
+        Outcome.MISCONFIGURED: (
+            "InvalidSecurityGroupIDException",
+            "InvalidSubnetIDException",
+            "InvalidRuntimeException",
+            "InvalidZipFileException",
+            "EC2AccessDeniedException",
+            "KMSAccessDeniedException",
+            "KMSDisabledException",
+            "KMSInvalidStateException",
+            "KMSNotFoundException",
+            "EFSMountFailureException",
+            "S3FilesMountFailureException",
+            "SnapStartException",
+            "NoPublishedVersionException",
+            "ResourceNotFoundException",
+            "InvalidParameterValueException",
+            "UnsupportedMediaTypeException",
+            "RecursiveInvocationException",
+            "ModeNotSupportedException",
+            "ServiceQuotaExceededException",
+            "RuntimeVersionDeletedException",
+            "RuntimeAliasDeletedException",
+            "CodeArtifactUserFailedException",
+            "AccessDeniedException",
+            "ExpiredTokenException",
+            "UnrecognizedClientException",
+            "InvalidSignatureException",
+            "IncompleteSignature",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "InvalidClientTokenId",
+            "NotAuthorized",
+            "OptInRequired",
+            "RequestExpired",
+            "UnknownOperationException",
+            "ValidationError",
+        ),
+        Outcome.TOO_LARGE: (
+            "RequestTooLargeException",
+            "SerializedRequestEntityTooLargeException",
+            "RequestEntityTooLargeException",
+            "InvalidRequestContentException",
+        ),
+    }.items()
+    for name in names
+}
+
+_BY_STATUS: dict[int, Outcome] = {
+    # Without a name, these do not say whether the function ran.
+    HTTPStatus.REQUEST_TIMEOUT: Outcome.UNKNOWN,
+    HTTPStatus.GONE: Outcome.UNKNOWN,
+    HTTPStatus.CONFLICT: Outcome.STARTING,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Outcome.TOO_LARGE,
+    HTTPStatus.TOO_MANY_REQUESTS: Outcome.THROTTLED,
+}
+
+# Lambda's own words, read only where there is no error type or Lambda itself gave it.
+_REQUEST_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_SAYS_TIMED_OUT = re.compile(
+    rf"(?:\S+ {_REQUEST_ID}|RequestId: {_REQUEST_ID} Error:) Task timed out after [0-9.]+ seconds"
+)
+_SAYS_EXITED = re.compile(
+    rf"RequestId: {_REQUEST_ID} (?:Error: Runtime exited with(?:out providing a reason| error: .*)"
+    r"|Process exited before completing request)"
+)
+_SAYS_KILLED = re.compile(
+    rf"RequestId: {_REQUEST_ID} Error: Runtime exited with error: signal: killed"
+)
+
+_SUCCESS = Ended(Outcome.SUCCEEDED)
+
+
+def classify(reply: Reply | NoReply) -> Ended:
+    """Return what became of the call that ended so; the same reply always gives the same.
+
+    The name of an error decides its class, then the HTTP status; what a function's own message
+    says never does.
+    """
+    if isinstance(reply, NoReply):
+        if reply.sent:
+            return Ended(Outcome.UNKNOWN, NO_ANSWER, storable(reply.error))
+        return Ended(Outcome.STARTING, NOT_SENT, storable(reply.error))
+    if reply.status != HTTPStatus.OK:
+        return _refused(reply)
+    if reply.function_error:
+        return _function_error(reply)
+    return _SUCCESS
+
+
+def storable(text: str, most: int = MAX_MESSAGE_CHARS) -> str:
+    """Return text that Postgres takes: no NUL, no lone surrogate, at most ``most`` characters."""
+    paired = text[:most].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return paired.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _refused(reply: Reply) -> Ended:
+    """Classify an answer of the service itself: every status but 200."""
+    body = _object(reply.body)
+    name = reply.error_type or _short_name(_text(body, "__type", "code"))
+    kind = _BY_TYPE.get(name) or _BY_STATUS.get(reply.status) or _by_family(reply.status)
+    message = _text(body, "Message", "message", "errorMessage")
+    if body is None:
+        message = reply.body.decode("utf-8", "replace")
+    reason = _text(body, "Reason")
+    return Ended(
+        kind,
+        storable(name or f"Http.{reply.status}", MAX_TYPE_CHARS),
+        storable(f"{reason}: {message}" if reason else message),
+        _retry_after_s(reply, body),
+    )
+
+
+def _by_family(status: int) -> Outcome:
+    # An odd 2xx was accepted by somebody; a 3xx or 4xx would be answered the same way again.
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Outcome.MISCONFIGURED
+    return Outcome.UNKNOWN
+
+
+def _function_error(reply: Reply) -> Ended:
+    """Name the error of a function that ran: by its type, and by Lambda's own words at most."""
+    body = _object(reply.body)
+    if body is None:
+        return Ended(
+            Outcome.FAILED,
+            storable(reply.function_error, MAX_TYPE_CHARS),
+            storable(reply.body.decode("utf-8", "replace")),
+        )
+    name = _text(body, "errorType")
+    message = _text(body, "errorMessage")
+    if not name:
+        if _SAYS_TIMED_OUT.fullmatch(message):
+            name = TIMED_OUT
+        elif _SAYS_EXITED.fullmatch(message):
+            name = CRASHED
+    if name == CRASHED and _SAYS_KILLED.fullmatch(message):
+        name = OUT_OF_MEMORY
+    return Ended(
+        Outcome.FAILED, storable(name or reply.function_error, MAX_TYPE_CHARS), storable(message)
+    )
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a body holds; None when it holds none."""
+    try:
+        value = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _text(body: dict[str, Any] | None, *names: str) -> str:
+    """Return the first of the named fields that is a text with something in it."""
+    for name in names:
+        value = (body or {}).get(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _short_name(name: str) -> str:
+    """Return the bare error name, as AWS's JSON protocols say it is to be found."""
+    return name.partition(":")[0].rpartition("#")[2]
+
+
+def _retry_after_s(reply: Reply, body: dict[str, Any] | None) -> float | None:
+    if reply.retry_after_s is not None:
+        return reply.retry_after_s
+    try:
+        seconds = float((body or {}).get("retryAfterSeconds", math.nan))
+    except (TypeError, ValueError):
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

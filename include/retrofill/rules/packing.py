@@ -1,0 +1,95 @@
+"""Packing: which records travel together in one call, by count, by bytes and by each one's cap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import TypeVar
+
+MAX_REQUEST_BYTES = 6_291_456
+"""What Lambda takes in a synchronous call: 6 MB of 1,048,576 bytes.
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
+
+_SEPARATOR_BYTES = 1
+"""Stands between each two records of a payload."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Records by their positions: those of each call, and those that fit in none."""
+
+    calls: tuple[range, ...]
+    """The positions that each call carries, in order."""
+
+    too_large: tuple[int, ...]
+    """Positions of records that are too large for a call of their own."""
+
+
+def pack(
+    sizes: Sequence[int],
+    *,
+    overhead: int,
+    max_items: int,
+    max_bytes: int = MAX_REQUEST_BYTES,
+    call_caps: Sequence[int | None] = (),
+) -> Packing:
+    """Pack records into as few calls as their order allows.
+
+    :param sizes: bytes of each record
+    :param overhead: bytes of a payload beside its records and what stands between them
+    :param max_items: the most records in a call
+    :param max_bytes: the most bytes in a call's payload
+    :param call_caps: for each record the most records that a call with it may carry, None for no
+        cap of its own; empty when no record has one
+    :raises ValueError: ``max_items`` or a cap is below 1, or the caps are not one for each record
+    """
+    if max_items < 1:
+        raise ValueError(f"max_items is {max_items}; at least 1 is needed")
+    if call_caps and len(call_caps) != len(sizes):
+        raise ValueError(f"{len(call_caps)} call_caps for {len(sizes)} sizes")
+    caps = call_caps or repeat(None, len(sizes))
+    calls: list[range] = []
+    too_large: list[int] = []
+    start, count, filled, most = 0, 0, overhead, max_items
+    for position, (size, own_cap) in enumerate(zip(sizes, caps, strict=True)):
+        cap = max_items if own_cap is None else own_cap
+        if cap < 1:
+            raise ValueError(f"call_caps[{position}] is {cap}; at least 1 is needed")
+        needed = filled + size + _SEPARATOR_BYTES if count else overhead + size
+        if needed > max_bytes or count >= most or count >= cap:
+            if count:
+                calls.append(range(start, position))
+            start, count, most, needed = position, 0, max_items, overhead + size
+            if needed > max_bytes:
+                too_large.append(position)
+                start = position + 1
+                continue
+        count += 1
+        filled = needed
+        if cap < most:  # noqa: PLR1730  min() costs half as much as the rest of the loop
+            most = cap
+    if start < len(sizes):
+        calls.append(range(start, len(sizes)))
+    return Packing(tuple(calls), tuple(too_large))
+
+
+def bisect(call: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    """Return the two halves of a call that failed; the first is the larger if they differ.
+
+    The larger half is as large as :func:`cap_after` allows, so a call of n items is down to
+    single ones after ⌈log2 n⌉ bisections.
+
+    :raises ValueError: the call carries fewer than two items
+    """
+    if len(call) < 2:  # noqa: PLR2004  what has halves
+        raise ValueError(f"a call of {len(call)} items has no halves")
+    middle = cap_after(len(call))
+    return call[:middle], call[middle:]
+
+
+def cap_after(items: int) -> int:
+    """Return how many items a call may carry with one that was in a failed call of so many."""
+    return (items + 1) // 2

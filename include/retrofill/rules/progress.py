@@ -1,0 +1,73 @@
+"""How far a batch is: the counts that its log and its task's result show."""
+
+from collections import Counter
+from typing import TypedDict
+
+from include.retrofill.model.calls import Call, Settlement
+
+
+class Invoked(TypedDict):
+    """What one invoke task did."""
+
+    items: int
+    calls: int
+    succeeded: int
+    quarantined: int
+    retries: int
+    duplicates: int
+
+
+class Progress:
+    """The counts of one invoke task, and the line that tells of them.
+
+    :param items: the items that were left when the task began
+    :param now: monotonic seconds
+    """
+
+    def __init__(self, items: int, *, now: float) -> None:
+        self._items = items
+        self._began = now
+        self._calls = self._succeeded = self._quarantined = self._retries = self._duplicates = 0
+        self._outcomes: Counter[str] = Counter()
+
+    def wrote_ahead(self, calls: list[Call]) -> None:
+        """Count calls that are to be sent."""
+        self._calls += len(calls)
+        self._retries += sum(call.attempt > 1 for call in calls)
+        self._duplicates += sum(call.duplicates for call in calls)
+
+    def settled(self, settlement: Settlement) -> None:
+        """Count what was settled."""
+        self._succeeded += len(settlement.succeeded)
+        self._quarantined += len(settlement.quarantined)
+        self._outcomes.update(call.outcome for call in settlement.ended)
+
+    def line(self, now: float, in_flight: int) -> str:
+        """Return one line for people: items done, calls, rate, errors and the time to go."""
+        done = self._succeeded + self._quarantined
+        passed_s = max(now - self._began, 1e-3)
+        share = f"{done / self._items:.0%}" if self._items else "100%"
+        parts = [
+            f"{done:,} of {self._items:,} items done ({share})",
+            f"{self._calls:,} calls ({self._calls / passed_s:,.0f}/s)",
+            f"{in_flight} in flight",
+        ]
+        if self._quarantined:
+            parts.append(f"{self._quarantined:,} quarantined")
+        troubles = {name: n for name, n in sorted(self._outcomes.items()) if name != "succeeded"}
+        if troubles:
+            parts.append(", ".join(f"{n:,} {name}" for name, n in troubles.items()))
+        if 0 < done < self._items:
+            parts.append(f"about {(self._items - done) * passed_s / done:,.0f} s to go")
+        return ", ".join(parts)
+
+    def summary(self) -> Invoked:
+        """Return the counts as plain values."""
+        return Invoked(
+            items=self._items,
+            calls=self._calls,
+            succeeded=self._succeeded,
+            quarantined=self._quarantined,
+            retries=self._retries,
+            duplicates=self._duplicates,
+        )

@@ -1,0 +1,39 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.retrofill.rules.backoff import BASE_S, CAP_S, RETRY_AFTER_CAP_S, backoff_s
+
+chances = st.floats(0, 1, exclude_max=True)
+attempts = st.integers(1, 10**9)
+
+
+def test_the_longest_wait_doubles_up_to_the_cap():
+    longest = [backoff_s(attempt, 1.0, None) for attempt in range(1, 10)]
+    assert longest == [0.5, 1, 2, 4, 8, 16, 32, CAP_S, CAP_S]
+
+
+@pytest.mark.parametrize("attempt", [1, 5, 100, 10**6])
+def test_jitter_is_full(attempt):
+    assert backoff_s(attempt, 0.0, None) == 0
+    assert backoff_s(attempt, 0.5, None) == backoff_s(attempt, 1.0, None) / 2
+
+
+@given(attempts, chances)
+def test_a_wait_is_never_negative_nor_above_the_cap(attempt, chance):
+    assert 0 <= backoff_s(attempt, chance, None) <= CAP_S
+
+
+@given(attempts, chances, st.floats(0, RETRY_AFTER_CAP_S))
+def test_never_sooner_than_the_reply_asks_and_not_all_at_once(attempt, chance, retry_after_s):
+    wait_s = backoff_s(attempt, chance, retry_after_s)
+    assert wait_s >= retry_after_s
+    assert wait_s == pytest.approx(retry_after_s + backoff_s(attempt, chance, None))
+
+
+def test_a_reply_cannot_stop_a_call_for_ever():
+    assert backoff_s(1, 0.0, 1e300) == RETRY_AFTER_CAP_S
+
+
+def test_a_negative_retry_after_is_none():
+    assert backoff_s(1, 1.0, -5.0) == BASE_S

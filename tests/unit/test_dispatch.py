@@ -1,0 +1,218 @@
+"""What becomes of calls: every outcome, the search for poison, and the order in time."""
+
+from collections import Counter
+from math import ceil, log2
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.retrofill.model.calls import Call, Entry, Settlement
+from include.retrofill.rules.answers import Answer
+from include.retrofill.rules.dispatch import MAX_REFUSALS, Dispatch
+from include.retrofill.rules.outcomes import Ended, Outcome
+
+TIMEOUT_S = 30.0
+SUCCESS = Ended(Outcome.SUCCEEDED)
+FAILURE = Ended(Outcome.FAILED, "Error", "no good")
+
+
+def entries(count: int) -> list[Entry]:
+    return [Entry(seq, b"", f"id-{seq}") for seq in range(count)]
+
+
+def dispatch_of(*calls: Call, max_attempts: int = 3) -> Dispatch:
+    return Dispatch(
+        [(call, 0.0) for call in calls],
+        now=0.0,
+        max_attempts=max_attempts,
+        function_timeout_s=TIMEOUT_S,
+        chance=lambda: 0.5,
+    )
+
+
+class Driver:
+    """Sends whatever is due, and ends it as a function of its items says."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self.dispatch = dispatch
+        self.now = 0.0
+        self.number = 0
+        self.calls = 0
+        self.settled = Settlement()
+
+    def send(self) -> Call:
+        while not (calls := self.dispatch.take(1, self.now)):
+            due = self.dispatch.next_due_in(self.now)
+            assert due is not None, "nothing is ready and nothing is waiting"
+            self.now += due
+        (call,) = calls
+        self.number += 1
+        self.calls += 1
+        call.number = self.number
+        self.dispatch.sent(call, self.now)
+        return call
+
+    def end(self, call: Call, ended: Ended, answer: Answer | None = None) -> Settlement:
+        if ended is SUCCESS and answer is None:
+            answer = Answer()
+        self.dispatch.ended(
+            call.number, ended, answer, request_id="r", executed_version="1", now=self.now
+        )
+        settlement = self.dispatch.take_settlement()
+        self.settled.succeeded += settlement.succeeded
+        self.settled.quarantined += settlement.quarantined
+        return settlement
+
+    def run(self, poison: set[int]) -> None:
+        while self.dispatch.left:
+            call = self.send()
+            bad = any(entry.seq in poison for entry in call.entries)
+            self.end(call, FAILURE if bad else SUCCESS)
+
+
+def test_success_settles_every_item() -> None:
+    driver = Driver(dispatch_of(Call(entries(3))))
+    settlement = driver.end(driver.send(), SUCCESS)
+    assert settlement.succeeded == [(0, 1, 1), (1, 1, 1), (2, 1, 1)]
+    assert settlement.ended[0].outcome == "succeeded"
+    assert driver.dispatch.left == 0
+
+
+def test_items_that_the_answer_names_are_called_again_and_quarantined_at_last() -> None:
+    driver = Driver(dispatch_of(Call(entries(3)), max_attempts=2))
+    answer = Answer(failed={1: "listed"})
+    first = driver.end(driver.send(), SUCCESS, answer)
+    assert [seq for seq, *_ in first.succeeded] == [0, 2]
+    ((entry, delay_s),) = first.retried
+    assert (entry.seq, entry.failures, delay_s > 0) == (1, 1, True)
+    again = driver.send()
+    assert [entry.seq for entry in again.entries] == [1]
+    assert again.attempt == 2
+    second = driver.end(again, SUCCESS, Answer(failed={0: "listed"}))
+    assert [(bad.entry.seq, bad.error) for bad in second.quarantined] == [(1, "listed")]
+
+
+def test_a_permanent_failure_is_quarantined_at_once() -> None:
+    driver = Driver(dispatch_of(Call(entries(1))))
+    answer = Answer(failed={0: "gone"}, permanent=frozenset({0}))
+    assert len(driver.end(driver.send(), SUCCESS, answer).quarantined) == 1
+
+
+def test_a_malformed_answer_is_a_failed_call() -> None:
+    driver = Driver(dispatch_of(Call(entries(2))))
+    settlement = driver.end(driver.send(), SUCCESS, Answer(malformed="no JSON"))
+    assert settlement.ended[0].outcome == "failed"
+    assert settlement.ended[0].error == "no JSON"
+    assert not settlement.succeeded
+    assert [len(driver.send().entries) for _ in range(2)] == [1, 1]
+
+
+@given(
+    size=st.integers(1, 200),
+    poison=st.sets(st.integers(0, 199), max_size=5),
+    max_attempts=st.integers(1, 4),
+)
+def test_exactly_the_poison_is_quarantined_within_the_bound(
+    size: int, poison: set[int], max_attempts: int
+) -> None:
+    poison = {seq for seq in poison if seq < size}
+    driver = Driver(dispatch_of(Call(entries(size)), max_attempts=max_attempts))
+    driver.run(poison)
+    assert {bad.entry.seq for bad in driver.settled.quarantined} == poison
+    assert sorted(seq for seq, *_ in driver.settled.succeeded) == sorted(set(range(size)) - poison)
+    search = 2 * ceil(log2(size)) if size > 1 else 0
+    assert driver.calls - 1 <= len(poison) * (search + max_attempts - 1)
+    assert all(bad.entry.failures == max_attempts for bad in driver.settled.quarantined)
+
+
+def test_a_throttled_call_comes_again_and_blames_nobody() -> None:
+    driver = Driver(dispatch_of(Call(entries(2))))
+    call = driver.send()
+    settlement = driver.end(call, Ended(Outcome.THROTTLED, retry_after_s=7.0))
+    assert not settlement.retried
+    assert not settlement.quarantined
+    due = driver.dispatch.next_due_in(driver.now)
+    assert due is not None
+    assert due >= 7.0
+    again = driver.send()
+    assert again is call
+    assert again.attempt == 2
+    assert all(entry.attempts == 0 for entry in again.entries)
+
+
+def test_a_silent_call_waits_for_the_functions_timeout() -> None:
+    driver = Driver(dispatch_of(Call(entries(2))))
+    call = driver.send()
+    driver.now = 10.0
+    settlement = driver.end(call, Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
+    assert {delay_s >= TIMEOUT_S - 10.0 for _, delay_s in settlement.retried} == {True}
+    again = driver.send()
+    assert driver.now >= TIMEOUT_S
+    assert again.duplicates == 2
+    assert all((entry.attempts, entry.failures) == (1, 0) for entry in again.entries)
+
+
+def test_calls_that_stay_silent_are_bisected_and_blamed_at_last() -> None:
+    driver = Driver(dispatch_of(Call(entries(2)), max_attempts=2))
+    while driver.dispatch.left:
+        driver.end(driver.send(), Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
+    assert len(driver.settled.quarantined) == 2
+
+
+def test_a_payload_that_is_too_large_is_halved_and_a_single_one_quarantined() -> None:
+    driver = Driver(dispatch_of(Call(entries(2))))
+    refused = Ended(Outcome.TOO_LARGE, "RequestTooLargeException", "too large")
+    driver.end(driver.send(), refused)
+    assert len(driver.end(driver.send(), refused).quarantined) == 1
+    assert driver.dispatch.left == 1
+
+
+def test_a_misconfiguration_halts_and_touches_no_item() -> None:
+    driver = Driver(dispatch_of(Call(entries(2))))
+    settlement = driver.end(driver.send(), Ended(Outcome.MISCONFIGURED, "AccessDenied", "no"))
+    assert driver.dispatch.halt_reason == "AccessDenied: no"
+    assert not settlement.retried
+    assert not settlement.quarantined
+    assert driver.dispatch.left == 1
+
+
+def test_a_function_that_never_starts_halts() -> None:
+    driver = Driver(dispatch_of(Call(entries(1))))
+    for _ in range(MAX_REFUSALS):
+        assert driver.dispatch.halt_reason is None
+        driver.end(driver.send(), Ended(Outcome.STARTING, "ENILimitReachedException", "wait"))
+    assert driver.dispatch.halt_reason is not None
+
+
+def test_calls_put_back_go_first_in_their_order() -> None:
+    calls = [Call([entry]) for entry in entries(4)]
+    dispatch = dispatch_of(*calls)
+    taken = dispatch.take(3, 0.0)
+    dispatch.put_back(taken)
+    assert dispatch.take(9, 0.0) == calls
+
+
+@pytest.mark.parametrize(
+    ("seqs", "literal"),
+    [([1], "{[1,1]}"), ([1, 2, 3], "{[1,3]}"), ([1, 3, 4, 9], "{[1,1],[3,4],[9,9]}")],
+)
+def test_a_calls_items_are_written_as_spans(seqs: list[int], literal: str) -> None:
+    assert Call([Entry(seq, b"", "") for seq in seqs]).multirange == literal
+
+
+@given(st.lists(st.sampled_from([*Outcome]), max_size=60), st.integers(1, 40))
+def test_no_item_is_ever_lost_or_settled_twice(outcomes: list[Outcome], size: int) -> None:
+    driver = Driver(dispatch_of(Call(entries(size))))
+    for outcome in outcomes:
+        if not driver.dispatch.left:
+            break
+        ended = SUCCESS if outcome is Outcome.SUCCEEDED else Ended(outcome, "E", "e")
+        driver.end(driver.send(), ended)
+    settled = [seq for seq, *_ in driver.settled.succeeded]
+    settled += [bad.entry.seq for bad in driver.settled.quarantined]
+    while driver.dispatch.left:
+        call = driver.send()
+        settled += [entry.seq for entry in call.entries]
+        driver.end(call, SUCCESS)
+    assert Counter(settled) == Counter(range(size))

@@ -1,0 +1,430 @@
+"""The event shapes against events built plainly, as dictionaries, from the same item."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import quote, quote_plus
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
+from include.retrofill.rules.answers import Contract, default_contract
+from include.retrofill.rules.events import SHAPES, EventContext, compile_shape
+from include.retrofill.rules.events.shapes import MAX_ITEMS
+
+CONTEXT = EventContext(
+    bucket="photos",
+    region="eu-west-1",
+    account_id="123456789012",
+    bucket_owner="A3NL1KOZZKExample",
+    configuration_id='new "photos"\0 100%s',
+    function_arn="arn:aws:lambda:eu-west-1:123456789012:function:thumbnail",
+    job="thumbnails-2019",
+    run_id=12,
+    queue_arn="arn:aws:sqs:eu-central-1:123456789012:photos.fifo",
+    topic_arn="arn:aws:sns:eu-west-2:123456789012:photos",
+)
+ITEM = Item(
+    identifier=bytes(range(16)),
+    key="2019/09/red flower.jpg",
+    size=1_305_107,
+    modified_at=datetime(2019, 9, 3, 19, 37, 27, 192_000, tzinfo=UTC),
+    etag="b21b84d653bb07b05b1e6b33684dc11b",
+    version_id="",
+)
+PRINCIPAL = "AIDARETROFILLREPLAYED"
+TRACE = "retrofill/thumbnails-2019/12"
+SUBSCRIPTION = f"{CONTEXT.topic_arn}:00000000-0000-0000-0000-000000000000"
+CERTIFICATE = f"https://sns.eu-west-2.amazonaws.com/SimpleNotificationService-{'0' * 32}.pem"
+UNSUBSCRIBE = (
+    f"https://sns.eu-west-2.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={SUBSCRIPTION}"
+)
+ONE_ITEM = ("eventbridge", "s3-batch-1.0", "s3-batch-2.0")
+LISTS = tuple(name for name in SHAPES if name not in ONE_ITEM)
+
+EPOCH, FAR_AHEAD = datetime(1970, 1, 1), datetime(2106, 1, 1)  # noqa: DTZ001  hypothesis adds UTC
+items = st.builds(
+    Item,
+    identifier=st.binary(min_size=16, max_size=16),
+    key=st.text(st.characters(codec="utf-8"), min_size=1, max_size=60),
+    size=st.integers(0, 5 * 2**40),
+    modified_at=st.datetimes(EPOCH, FAR_AHEAD, timezones=st.just(UTC)),
+    etag=st.sampled_from(["", "d41d8cd98f00b204e9800998ecf8427e", "9b2cf535f27731c9-38", 'a"b\\']),
+    version_id=st.sampled_from(["", "null", "096fKKXTRTtl3on89fVO.nfljtsv6qko", "é"]),
+)
+
+
+def time_of(item: Item) -> str:
+    return item.modified_at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{item.modified_at:%f}"[:3] + "Z"
+
+
+def sequencer_of(item: Item) -> str:
+    since = item.modified_at - datetime(1970, 1, 1, tzinfo=UTC)
+    return f"{since // timedelta(seconds=1):010X}{since.microseconds:08X}"
+
+
+def uuid_of(item: Item) -> str:
+    return str(UUID(bytes=item.identifier))
+
+
+def s3_record(item: Item) -> dict[str, Any]:
+    created = "CompleteMultipartUpload" if "-" in item.etag else "Put"
+    stored = {
+        "key": quote_plus(item.key, safe="/"),
+        "size": item.size,
+        "eTag": item.etag,
+        **({"versionId": item.version_id} if item.version_id else {}),
+        "sequencer": sequencer_of(item),
+    }
+    return {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "eu-west-1",
+        "eventTime": time_of(item),
+        "eventName": f"ObjectCreated:{created}",
+        "userIdentity": {"principalId": f"AWS:{PRINCIPAL}"},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "responseElements": {
+            "x-amz-request-id": item.identifier.hex()[:16].upper(),
+            "x-amz-id-2": f"{TRACE}/{item.identifier.hex()}",
+        },
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": CONTEXT.configuration_id,
+            "bucket": {
+                "name": "photos",
+                "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},
+                "arn": "arn:aws:s3:::photos",
+            },
+            "object": stored,
+        },
+    }
+
+
+def s3_text(item: Item) -> str:
+    return json.dumps({"Records": [s3_record(item)]}, separators=(",", ":"))
+
+
+def sqs_record(item: Item, body: str) -> dict[str, Any]:
+    sent = str((item.modified_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1))
+    return {
+        "messageId": uuid_of(item),
+        "receiptHandle": f"{TRACE}/{uuid_of(item)}",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": sent,
+            "SenderId": PRINCIPAL,
+            "ApproximateFirstReceiveTimestamp": sent,
+        },
+        "messageAttributes": {},
+        "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:photos.fifo",
+        "awsRegion": "eu-central-1",
+    }
+
+
+def sns_record(item: Item) -> dict[str, Any]:
+    return {
+        "EventSource": "aws:sns",
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": SUBSCRIPTION,
+        "Sns": {
+            "Type": "Notification",
+            "MessageId": uuid_of(item),
+            "TopicArn": CONTEXT.topic_arn,
+            "Subject": "Amazon S3 Notification",
+            "Message": s3_text(item),
+            "Timestamp": time_of(item),
+            "SignatureVersion": "1",
+            "Signature": "UkVUUk9GSUxMUkVQTEFZRUQ=",
+            "SigningCertUrl": CERTIFICATE,
+            "UnsubscribeUrl": UNSUBSCRIBE,
+            "MessageAttributes": {},
+        },
+    }
+
+
+def sns_text(item: Item) -> str:
+    message = {
+        "Type": "Notification",
+        "MessageId": uuid_of(item),
+        "TopicArn": CONTEXT.topic_arn,
+        "Subject": "Amazon S3 Notification",
+        "Message": s3_text(item),
+        "Timestamp": time_of(item),
+        "SignatureVersion": "1",
+        "Signature": "UkVUUk9GSUxMUkVQTEFZRUQ=",
+        "SigningCertURL": CERTIFICATE,
+        "UnsubscribeURL": UNSUBSCRIBE,
+    }
+    return json.dumps(message, indent=2, separators=(",", " : "))
+
+
+def eventbridge_event(item: Item) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": uuid_of(item),
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "123456789012",
+        "time": item.modified_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": "eu-west-1",
+        "resources": ["arn:aws:s3:::photos"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": "photos"},
+            "object": {
+                "key": item.key,
+                "size": item.size,
+                "etag": item.etag,
+                **({"version-id": item.version_id} if item.version_id else {}),
+                "sequencer": sequencer_of(item),
+            },
+            "request-id": f"{TRACE}/{uuid_of(item)}",
+            "requester": "123456789012",
+            "source-ip-address": "127.0.0.1",
+            "reason": "CompleteMultipartUpload" if "-" in item.etag else "PutObject",
+        },
+    }
+
+
+def batch_request(item: Item, schema: str, bucket: dict[str, str]) -> dict[str, Any]:
+    return {
+        "invocationSchemaVersion": schema,
+        "invocationId": uuid_of(item),
+        "job": {"id": TRACE},
+        "tasks": [
+            {
+                "taskId": uuid_of(item),
+                "s3Key": quote(item.key, safe="/"),
+                "s3VersionId": item.version_id or None,
+                **bucket,
+            }
+        ],
+    }
+
+
+def plain_item(item: Item) -> dict[str, Any]:
+    return {
+        "identifier": uuid_of(item),
+        "bucket": "photos",
+        "key": item.key,
+        "size": item.size,
+        "modified_at": time_of(item),
+        "etag": item.etag,
+        "version_id": item.version_id or None,
+    }
+
+
+def records(record: Callable[[Item], dict[str, Any]]) -> Callable[[list[Item]], dict[str, Any]]:
+    return lambda items: {"Records": [record(item) for item in items]}
+
+
+PLAINLY: dict[str, Callable[[list[Item]], dict[str, Any]]] = {
+    "s3": records(s3_record),
+    "s3-sqs": records(lambda item: sqs_record(item, s3_text(item))),
+    "s3-sns": records(sns_record),
+    "s3-sns-sqs": records(lambda item: sqs_record(item, sns_text(item))),
+    "eventbridge": lambda items: eventbridge_event(items[0]),
+    "s3-batch-1.0": lambda items: batch_request(
+        items[0], "1.0", {"s3BucketArn": "arn:aws:s3:::photos"}
+    ),
+    "s3-batch-2.0": lambda items: batch_request(items[0], "2.0", {"s3Bucket": "photos"}),
+    "items": lambda items: {"items": [plain_item(item) for item in items]},
+}
+
+
+def in_order(value: Any) -> Any:  # noqa: ANN401  any JSON
+    """Return a value whose equality also compares the order of names."""
+    if isinstance(value, dict):
+        return [(name, in_order(inner)) for name, inner in value.items()]
+    if isinstance(value, list):
+        return [in_order(inner) for inner in value]
+    return value
+
+
+def test_every_shape_is_built_plainly_here() -> None:
+    assert tuple(PLAINLY) == SHAPES
+
+
+@pytest.mark.parametrize("name", LISTS)
+@given(items=st.lists(items, min_size=1, max_size=4))
+def test_lists_say_what_a_dictionary_would(name: str, items: list[Item]) -> None:
+    shape = compile_shape(name, CONTEXT)
+    body = shape.body([shape.record(item) for item in items])
+    assert in_order(json.loads(body)) == in_order(PLAINLY[name](items))
+
+
+@pytest.mark.parametrize("name", ONE_ITEM)
+@given(item=items)
+def test_single_events_say_what_a_dictionary_would(name: str, item: Item) -> None:
+    shape = compile_shape(name, CONTEXT)
+    body = shape.body([shape.record(item)])
+    assert in_order(json.loads(body)) == in_order(PLAINLY[name]([item]))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@given(items=st.lists(items, min_size=1, max_size=4))
+def test_size_is_known_before_the_payload_is_put_together(name: str, items: list[Item]) -> None:
+    shape = compile_shape(name, CONTEXT)
+    encoded = [shape.record(item) for item in items[: shape.max_items]]
+    expected = shape.overhead + sum(map(len, encoded)) + len(encoded) - 1
+    assert len(shape.body(encoded)) == expected
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_same_item_and_context_give_the_same_bytes(name: str) -> None:
+    once, again = compile_shape(name, CONTEXT), compile_shape(name, replace(CONTEXT))
+    assert once.record(ITEM) == again.record(ITEM)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_moment_in_another_zone_is_the_same_moment(name: str) -> None:
+    shape = compile_shape(name, CONTEXT)
+    elsewhere = ITEM.modified_at.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert shape.record(ITEM._replace(modified_at=elsewhere)) == shape.record(ITEM)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_identifier_stands_in_the_event_as_a_value(name: str) -> None:
+    shape = compile_shape(name, CONTEXT)
+    identifier = shape.identifier_in_event(ITEM)
+    assert f'"{identifier}"'.encode() in shape.record(ITEM)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("s3-sqs", ("Records", 0, "messageId")),
+        ("s3-sns-sqs", ("Records", 0, "messageId")),
+        ("s3-batch-1.0", ("tasks", 0, "taskId")),
+        ("s3-batch-2.0", ("tasks", 0, "taskId")),
+        ("items", ("items", 0, "identifier")),
+    ],
+)
+def test_answers_name_items_as_their_contract_says(name: str, path: tuple[str | int, ...]) -> None:
+    shape = compile_shape(name, CONTEXT)
+    value = json.loads(shape.body([shape.record(ITEM)]))
+    for step in path:
+        value = value[step]
+    assert value == shape.identifier_in_event(ITEM)
+
+
+@pytest.mark.parametrize("name", [name for name in SHAPES if name != "items"])
+def test_a_logged_event_leads_back_to_job_run_and_item(name: str) -> None:
+    event = compile_shape(name, CONTEXT).record(ITEM).decode()
+    assert "retrofill/thumbnails-2019/12" in event
+    assert ITEM.identifier.hex() in event.replace("-", "")
+
+
+def test_sequencer_grows_with_each_version_of_a_key() -> None:
+    def sequencer(moment: datetime) -> str:
+        event = compile_shape("s3", CONTEXT).record(ITEM._replace(modified_at=moment))
+        text: str = json.loads(event)["s3"]["object"]["sequencer"]
+        return text
+
+    start = datetime(2001, 9, 9, 1, 46, 39, 999_999, tzinfo=UTC)
+    moments = [start + timedelta(microseconds=1) * 7**power for power in range(20)]
+    sequencers = [sequencer(moment) for moment in moments]
+    assert sequencers == sorted(set(sequencers))
+    assert all(int(text, 16) and len(text) == 18 for text in sequencers)
+
+
+def test_partition_of_aws_is_the_functions() -> None:
+    arn = "arn:aws-cn:lambda:cn-north-1:123456789012:function:f"
+    shape = compile_shape("s3", replace(CONTEXT, function_arn=arn))
+    assert json.loads(shape.record(ITEM))["s3"]["bucket"]["arn"] == "arn:aws-cn:s3:::photos"
+
+
+def test_batch_keys_survive_both_ways_to_decode_them() -> None:
+    shape = compile_shape("s3-batch-2.0", CONTEXT)
+    record = json.loads(shape.record(ITEM._replace(key="a b+c%20d")))
+    assert record["tasks"][0]["s3Key"] == "a%20b%2Bc%2520d"
+
+
+def test_arguments_have_their_place() -> None:
+    context = replace(CONTEXT, arguments={"size": 'é "100%"'})
+    batch = compile_shape("s3-batch-2.0", context)
+    assert json.loads(batch.record(ITEM))["job"]["userArguments"] == {"size": 'é "100%"'}
+    plain = compile_shape("items", context)
+    body = plain.body([plain.record(ITEM)])
+    assert json.loads(body) == {"arguments": {"size": 'é "100%"'}, "items": [plain_item(ITEM)]}
+    assert len(body) == plain.overhead + len(plain.record(ITEM))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"n": 5}, "arguments: 'n' is 5; allowed is a text of at most 1024 characters"),
+        ({"n": "x" * 1_025}, "allowed is a text of at most 1024 characters"),
+        ({"": "x"}, "the name '' has 0 characters; 1 to 64 are allowed"),
+        ({"x" * 65: "x"}, "has 65 characters; 1 to 64 are allowed"),
+        ({str(n): "x" for n in range(11)}, "arguments: 11 of them; at most 10"),
+    ],
+)
+def test_arguments_beyond_the_limits_of_s3_batch_are_refused(
+    arguments: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compile_shape("s3-batch-2.0", replace(CONTEXT, arguments=arguments))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [n for n in SHAPES if n not in {"s3-batch-2.0", "items"}])
+def test_arguments_are_refused_where_they_have_no_place(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"arguments: the event shape {name} has no place"):
+        compile_shape(name, replace(CONTEXT, arguments={"a": "b"}))
+
+
+def test_an_unknown_shape_is_refused() -> None:
+    with pytest.raises(ConfigError, match="event: 's4' is not an event shape; allowed: s3, s3-sqs"):
+        compile_shape("s4", CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("s3-sqs", "queue_arn"),
+        ("s3-sns", "topic_arn"),
+        ("s3-sns-sqs", "queue_arn"),
+        ("s3-sns-sqs", "topic_arn"),
+    ],
+)
+@pytest.mark.parametrize("arn", ["", "queue", "arn:aws:s3:::photos"])
+def test_a_relay_needs_the_arn_of_what_it_stands_for(name: str, field: str, arn: str) -> None:
+    facts: dict[str, Any] = {field: arn}
+    with pytest.raises(ConfigError, match=f"{field}: '{arn}' is not an ARN of S[QN]S"):
+        compile_shape(name, replace(CONTEXT, **facts))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_call_carries_no_more_than_its_shape_can(name: str) -> None:
+    shape = compile_shape(name, CONTEXT)
+    assert shape.max_items == (1 if name in ONE_ITEM else MAX_ITEMS)
+    assert 1 <= shape.default_items <= shape.max_items
+    for count in (0, shape.max_items + 1):
+        with pytest.raises(ValueError, match=f"{count} records in a call of shape {name}"):
+            shape.body([b"{}"] * count)
+
+
+def test_each_shape_has_the_contract_of_its_live_trigger() -> None:
+    contracts = {name: default_contract(name) for name in SHAPES}
+    assert contracts == {
+        "s3": Contract.RETURN,
+        "s3-sqs": Contract.BATCH_ITEM_FAILURES,
+        "s3-sns": Contract.RETURN,
+        "s3-sns-sqs": Contract.BATCH_ITEM_FAILURES,
+        "eventbridge": Contract.RETURN,
+        "s3-batch-1.0": Contract.S3_BATCH,
+        "s3-batch-2.0": Contract.S3_BATCH,
+        "items": Contract.RETURN,
+    }

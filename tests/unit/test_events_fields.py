@@ -1,0 +1,69 @@
+"""Keys, times and ids as the events spell them."""
+
+from datetime import UTC, datetime
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.retrofill.rules.events import fields
+
+any_key = st.text(st.characters(exclude_categories=()), max_size=60)  # lone surrogates too
+key = st.text(st.characters(codec="utf-8"), max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("spelled", "encoded"),
+    [
+        ("a/b-c_d.e~f", "a/b-c_d.e~f"),
+        ("red flower.jpg", "red+flower.jpg"),
+        ("a@b", "a%40b"),
+        ("1+1=2", "1%2B1%3D2"),
+        ("100%20", "100%2520"),
+        ("caf\u00e9", "caf%C3%A9"),
+        ("cafe\u0301", "cafe%CC%81"),
+        ("line\nend\r\t\0", "line%0Aend%0D%09%00"),
+        ("\U0001f600", "%F0%9F%98%80"),
+        ("a/../b", "a/../b"),
+        ("lone \ud800", "lone+%ED%A0%80"),
+        ("", ""),
+    ],
+)
+def test_form_encoded_keys(spelled: str, encoded: str) -> None:
+    assert fields.form_encoded(spelled) == encoded
+
+
+@given(any_key)
+def test_form_encoding_is_quote_plus(spelled: str) -> None:
+    expected = quote_plus(spelled, safe="/", errors="surrogatepass")
+    assert fields.form_encoded(spelled) == expected
+
+
+@given(any_key)
+def test_url_encoding_is_quote(spelled: str) -> None:
+    assert fields.url_encoded(spelled) == quote(spelled, safe="/", errors="surrogatepass")
+
+
+@given(key)
+def test_functions_decode_keys_byte_for_byte(spelled: str) -> None:
+    assert unquote_plus(fields.form_encoded(spelled)) == spelled
+    assert unquote_plus(fields.url_encoded(spelled)) == spelled
+    assert unquote(fields.url_encoded(spelled)) == spelled
+
+
+def test_the_longest_key() -> None:
+    assert fields.form_encoded("\u00e9" * 512) == "%C3%A9" * 512
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2106, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_times_are_those_of_isoformat(moment: datetime) -> None:
+    whole = moment.isoformat(timespec="milliseconds")
+    assert fields.to_milliseconds(moment) == whole.replace("+00:00", "Z")
+    assert fields.to_seconds(moment) == moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def test_sequencer_is_spelled_as_in_live_events() -> None:
+    # S3 gave an object of this second the sequencer 006408CAD69598B05E.
+    moment = datetime(2023, 3, 8, 17, 50, 14, 500_000, tzinfo=UTC)
+    assert fields.sequencer(moment) == "006408CAD60007A120"
