@@ -1,0 +1,1 @@
+"""The Postgres state: both caches and the record of all that was done."""

@@ -1,0 +1,231 @@
+"""What the page of a run shows, read in one snapshot, and what a person changes by it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg2.errors import QueryCanceled
+
+from include.retrofill.model.report import Report
+from include.retrofill.state.connection import Connection, Cursor, one, transaction
+from include.retrofill.state.statements import load
+
+_SQL = load("pages.sql")
+_GET_REPORT = load("runs.sql")["get_report"]
+
+STATEMENT_S = 5
+"""Seconds that one statement of the page may take: people look again and again."""
+
+CALLS_SHOWN = 10
+ITEMS_SHOWN = 50
+PARTITIONS_SHOWN = 200
+ERROR_CHARS = 300
+
+
+class Controls(NamedTuple):
+    """What running tasks read every second, and when it was read."""
+
+    max_concurrency: int
+    max_calls_per_second: float | None
+    paused: bool
+    read_at: datetime
+    live: bool
+    """Whether the run may still change."""
+
+
+class Ended(NamedTuple):
+    """The calls that ended one way."""
+
+    outcome: str | None
+    """None: not settled yet."""
+
+    calls: int
+    items: int
+
+
+class CallLine(NamedTuple):
+    """One call, its texts cut to ERROR_CHARS."""
+
+    batch_id: int
+    call_no: int
+    items: int
+    attempt: int
+    outcome: str | None
+    sent_at: datetime
+    took_s: float
+    """Seconds from sending to settling; until now if it is not settled yet."""
+
+    request_id: str
+    error_type: str | None
+    error: str | None
+
+
+class Calls(NamedTuple):
+    """The calls of a run."""
+
+    ended: list[Ended]
+    failed: list[CallLine]
+    """The last CALLS_SHOWN that did not succeed, the newest first."""
+
+    slowest: list[CallLine]
+    """The CALLS_SHOWN that took longest, the slowest first."""
+
+
+class QuarantinedLine(NamedTuple):
+    """An item that waits for a person, its texts cut to ERROR_CHARS."""
+
+    key: str
+    version_id: str
+    size: int
+    attempts: int
+    failures: int
+    request_id: str
+    error_type: str
+    error: str
+    quarantined_at: datetime
+    of: int
+    """How many items of the run wait in all."""
+
+
+class PartitionLine(NamedTuple):
+    """A partition, and how far it was read."""
+
+    part_no: int
+    label: str
+    cursor: str | None
+    listed: int
+    new: int
+    known: int
+    archived: int
+    filtered: int
+    rejected: int
+    done: bool
+    of: int
+    """How many partitions the run has in all."""
+
+
+class SetLine(NamedTuple):
+    """A set, and what its batches did."""
+
+    set_no: int
+    dag_run_id: str
+    items_taken: int
+    max_items: int
+    resumed: int
+    batches: int
+    batches_done: int
+    items: int
+    """Items of its batches."""
+
+    succeeded: int
+    quarantined: int
+    allotted: int
+    """Calls that the tasks at work on it may have in flight now."""
+
+    opened_at: datetime
+    planned_at: datetime | None
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """All that the page of a run shows, as it stood at one moment."""
+
+    report: Report
+    controls: Controls
+    calls: Calls | None
+    """None: there are more than can be counted in STATEMENT_S."""
+
+    quarantined: list[QuarantinedLine]
+    """The first ITEMS_SHOWN by their keys."""
+
+    partitions: list[PartitionLine]
+    """The first PARTITIONS_SHOWN, those that are not done before those that are."""
+
+    sets: list[SetLine]
+
+
+def get_page(conn: Connection, run_id: int) -> RunPage:
+    """Return what the page of a run shows, read in one snapshot so that its numbers agree.
+
+    :raises StateError: there is no such run
+    """
+    limits = {
+        "run_id": run_id,
+        "calls": CALLS_SHOWN,
+        "items": ITEMS_SHOWN,
+        "partitions": PARTITIONS_SHOWN,
+        "error_chars": ERROR_CHARS,
+    }
+    with transaction(conn) as cur:
+        cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
+        cur.execute(_SQL["get_controls"], limits)
+        controls = Controls(*one(cur))
+        return RunPage(
+            report=_report(cur, limits),
+            controls=controls,
+            calls=_calls(cur, limits),
+            quarantined=[QuarantinedLine(*row) for row in _rows(cur, "list_quarantined", limits)],
+            partitions=[PartitionLine(*row) for row in _rows(cur, "list_partitions", limits)],
+            sets=[SetLine(*row) for row in _rows(cur, "list_sets", limits)],
+        )
+
+
+def _report(cur: Cursor, limits: Mapping[str, int]) -> Report:
+    cur.execute(_GET_REPORT, limits)
+    values = one(cur)
+    names = [column.name for column in cur.description or ()]
+    return Report(**dict(zip(names, values, strict=True)))
+
+
+def _calls(cur: Cursor, limits: Mapping[str, int]) -> Calls | None:
+    # Only these statements read as many rows as there are calls: the rest of the page must not
+    # fail with them.
+    cur.execute(_SQL["guard_calls"])
+    try:
+        return Calls(
+            ended=[Ended(*row) for row in _rows(cur, "count_calls", limits)],
+            failed=[CallLine(*row) for row in _rows(cur, "list_failed_calls", limits)],
+            slowest=[CallLine(*row) for row in _rows(cur, "list_slowest_calls", limits)],
+        )
+    except QueryCanceled:
+        cur.execute(_SQL["give_up_calls"])
+        return None
+
+
+def _rows(cur: Cursor, statement: str, limits: Mapping[str, int]) -> list[tuple[Any, ...]]:
+    cur.execute(_SQL[statement], limits)
+    return cur.fetchall()
+
+
+def change_concurrency(conn: Connection, run_id: int, calls: int) -> bool:
+    """Set the most calls that an open run may have in flight; return False if it is closed."""
+    return _change(conn, "change_concurrency", run_id, calls)
+
+
+def change_rate(conn: Connection, run_id: int, calls_per_second: float | None) -> bool:
+    """Set the most calls an open run may start in a second; return False if it is closed.
+
+    :param calls_per_second: None: no limit
+    """
+    return _change(conn, "change_rate", run_id, calls_per_second)
+
+
+def change_paused(conn: Connection, run_id: int, *, paused: bool) -> bool:
+    """Pause or resume an open run; return False if it is closed."""
+    return _change(conn, "change_paused", run_id, paused)
+
+
+def stop(conn: Connection, run_id: int, reason: str) -> bool:
+    """Make every task of an open run stop calling; return False if it is closed.
+
+    The first reason stays.
+    """
+    return _change(conn, "stop", run_id, reason)
+
+
+def _change(conn: Connection, statement: str, run_id: int, value: object) -> bool:
+    with transaction(conn) as cur:
+        cur.execute(_SQL[statement], {"run_id": run_id, "value": value})
+        return cur.rowcount == 1

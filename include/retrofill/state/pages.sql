@@ -1,0 +1,86 @@
+-- name: begin_snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+SELECT set_config('statement_timeout', %(timeout)s, true)
+
+-- name: get_controls
+SELECT
+    max_concurrency, max_calls_per_second, paused, clock_timestamp() AS read_at,
+    state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live
+FROM retrofill.run WHERE run_id = %(run_id)s
+
+-- name: guard_calls
+SAVEPOINT calls
+
+-- name: give_up_calls
+ROLLBACK TO SAVEPOINT calls
+
+-- name: count_calls
+SELECT outcome::text, count(*), sum(invocation.item_count)::bigint
+FROM retrofill.invocation JOIN retrofill.batch USING (batch_id)
+WHERE batch.run_id = %(run_id)s
+GROUP BY outcome ORDER BY count(*) DESC, outcome
+
+-- name: list_failed_calls
+SELECT
+    batch_id, call_no, invocation.item_count, attempt, outcome::text, sent_at,
+    extract(epoch FROM ended_at - sent_at)::float, coalesce(request_id, ''),
+    left(error_type, %(error_chars)s), left(error, %(error_chars)s)
+FROM retrofill.invocation JOIN retrofill.batch USING (batch_id)
+WHERE batch.run_id = %(run_id)s AND outcome <> 'succeeded'
+ORDER BY ended_at DESC, batch_id, call_no DESC LIMIT %(calls)s
+
+-- name: list_slowest_calls
+SELECT
+    batch_id, call_no, invocation.item_count, attempt, outcome::text, sent_at,
+    extract(epoch FROM coalesce(ended_at, clock_timestamp()) - sent_at)::float,
+    coalesce(request_id, ''), left(error_type, %(error_chars)s), left(error, %(error_chars)s)
+FROM retrofill.invocation JOIN retrofill.batch USING (batch_id)
+WHERE batch.run_id = %(run_id)s
+ORDER BY coalesce(ended_at, now()) - sent_at DESC, batch_id, call_no LIMIT %(calls)s
+
+-- name: list_quarantined
+SELECT
+    item_key, version_id, size, attempts, failures, request_id, left(error_type, %(error_chars)s),
+    left(error, %(error_chars)s), quarantined_at, count(*) OVER ()
+FROM retrofill.quarantine
+WHERE job_id = (SELECT job_id FROM retrofill.run WHERE run_id = %(run_id)s)
+    AND run_id = %(run_id)s
+ORDER BY item_key, identifier LIMIT %(items)s
+
+-- name: list_partitions
+SELECT
+    part_no, label, cursor, listed, new, known, archived, filtered, rejected, done,
+    count(*) OVER ()
+FROM retrofill.partition WHERE run_id = %(run_id)s
+ORDER BY done, part_no LIMIT %(partitions)s
+
+-- name: list_sets
+SELECT
+    set_no, dag_run_id, items_taken, max_items, resumed, coalesce(work.batches, 0),
+    coalesce(work.batches_done, 0), coalesce(work.items, 0), coalesce(work.succeeded, 0),
+    coalesce(work.quarantined, 0), coalesce(work.allotted, 0), opened_at, planned_at, closed_at
+FROM retrofill.run_set
+LEFT JOIN LATERAL (
+    SELECT
+        count(*) AS batches, count(*) FILTER (WHERE done_at IS NOT NULL) AS batches_done,
+        sum(items) AS items, sum(succeeded) AS succeeded, sum(quarantined) AS quarantined,
+        sum(allotted) FILTER (WHERE leased_until > clock_timestamp()) AS allotted
+    FROM retrofill.batch WHERE batch.run_id = run_set.run_id AND batch.set_no = run_set.set_no
+) AS work ON true
+WHERE run_id = %(run_id)s ORDER BY set_no
+
+-- name: change_concurrency
+UPDATE retrofill.run SET max_concurrency = %(value)s
+WHERE run_id = %(run_id)s AND state = 'open'
+
+-- name: change_rate
+UPDATE retrofill.run SET max_calls_per_second = %(value)s
+WHERE run_id = %(run_id)s AND state = 'open'
+
+-- name: change_paused
+UPDATE retrofill.run SET paused = %(value)s
+WHERE run_id = %(run_id)s AND state = 'open'
+
+-- name: stop
+UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(value)s)
+WHERE run_id = %(run_id)s AND state = 'open'

@@ -1,0 +1,185 @@
+"""Jobs, runs, sets and partitions: opening, closing, and the report of a run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from include.retrofill.model.errors import ConfigError, StateError
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.report import Report
+from include.retrofill.model.runs import NewRun, Run, SetRef
+from include.retrofill.state.connection import Connection, Cursor, one, transaction
+from include.retrofill.state.statements import load
+
+_SQL = load("runs.sql")
+
+
+def remember_job(
+    conn: Connection, *, name: str, fingerprint: str, source: str, function: str, event: str
+) -> int:
+    """Return the number of the job of that name; a new name becomes a new job.
+
+    :raises ConfigError: the name belongs to a job with another source, function or event
+    """
+    fields = {
+        "name": name,
+        "fingerprint": fingerprint,
+        "source": source,
+        "function_name": function,
+        "event": event,
+    }
+    with transaction(conn) as cur:
+        cur.execute(_SQL["insert_job"], fields)
+        cur.execute(_SQL["get_job"], fields)
+        job_id, was, was_source, was_function, was_event = one(cur)
+    if was != fingerprint:
+        raise ConfigError(
+            f"job: {name!r} was made for {was_source} → {was_function} ({was_event}), and is now"
+            f" asked for {source} → {function} ({event}); choose another name"
+        )
+    return int(job_id)
+
+
+def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
+    """Return the set that a DAG run opened in an earlier try; None if it has not."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["get_set"], {"dag_id": dag_id, "dag_run_id": dag_run_id})
+        row = cur.fetchone()
+    return SetRef(*row) if row else None
+
+
+def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef:
+    """Open a run and its first set."""
+    with transaction(conn) as cur:
+        cur.execute(
+            _SQL["insert_run"],
+            {
+                "job_id": new.job_id,
+                "config": json.dumps(new.config),
+                "modified_after": new.modified_after,
+                "modified_before": new.modified_before,
+                "function_arn": function.arn,
+                "function_version": function.version,
+                "code_sha256": function.code_sha256,
+                "function_timeout_s": function.timeout_s,
+                "memory_mb": function.memory_mb,
+                "max_concurrency": new.max_concurrency,
+                "max_calls_per_second": new.max_calls_per_second,
+            },
+        )
+        run_id = one(cur)[0]
+        return _open_set(cur, run_id, new.dag_id, new.dag_run_id, new.max_items_per_set)
+
+
+def open_next_set(
+    conn: Connection, run_id: int, *, job_id: int, dag_id: str, dag_run_id: str, max_items: int
+) -> SetRef:
+    """Open the next set of an open run.
+
+    :raises ConfigError: there is no such run of the job, or it is closed
+    """
+    with transaction(conn) as cur:
+        cur.execute(_SQL["lock_run"], {"run_id": run_id})
+        row = cur.fetchone()
+        if row is None or row != ("open", job_id):
+            raise ConfigError(f"continue_run: {run_id} is no open run of this job; leave it empty")
+        return _open_set(cur, run_id, dag_id, dag_run_id, max_items)
+
+
+def _open_set(cur: Cursor, run_id: int, dag_id: str, dag_run_id: str, max_items: int) -> SetRef:
+    cur.execute(
+        _SQL["insert_set"],
+        {"run_id": run_id, "dag_id": dag_id, "dag_run_id": dag_run_id, "max_items": max_items},
+    )
+    return SetRef(run_id, one(cur)[0])
+
+
+def get_run(conn: Connection, run_id: int) -> Run:
+    """Return a run.
+
+    :raises StateError: there is no such run
+    """
+    with transaction(conn) as cur:
+        cur.execute(_SQL["get_run"], {"run_id": run_id})
+        row = cur.fetchone()
+    if row is None:
+        message = f"run {run_id} is not in the state"
+        raise StateError(message)
+    return Run(*row)
+
+
+def add_partitions(
+    conn: Connection, run_id: int, partitions: Sequence[tuple[int, str, Mapping[str, Any]]]
+) -> None:
+    """Write down the partitions of a run, (number, label, description) each, if it has none."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["lock_run"], {"run_id": run_id})
+        cur.execute(_SQL["has_partitions"], {"run_id": run_id})
+        if one(cur)[0]:
+            return
+        for part_no, label, description in partitions:
+            cur.execute(
+                _SQL["insert_partition"],
+                {
+                    "run_id": run_id,
+                    "part_no": part_no,
+                    "label": label,
+                    "description": json.dumps(dict(description)),
+                },
+            )
+
+
+def has_partitions(conn: Connection, run_id: int) -> bool:
+    """Return whether the partitions of a run were written down."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["has_partitions"], {"run_id": run_id})
+        return bool(one(cur)[0])
+
+
+def partitions_left(conn: Connection, run_id: int) -> list[tuple[int, str]]:
+    """Return (number, label) of each partition that is not read to its end."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["list_partitions_left"], {"run_id": run_id})
+        return cur.fetchall()
+
+
+def stop(conn: Connection, run_id: int, reason: str) -> None:
+    """Make every task of a run stop calling; the first reason stays."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["stop_run"], {"run_id": run_id, "reason": reason})
+
+
+def close_set(conn: Connection, ref: SetRef) -> bool:
+    """Close a set; return whether it took as many items as it may."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["close_set"], ref._asdict())
+        return bool(one(cur)[0])
+
+
+def close_run(conn: Connection, run_id: int, *, complete: bool) -> None:
+    """Close a run as complete or incomplete."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["lock_run"], {"run_id": run_id})
+        state = "complete" if complete else "incomplete"
+        cur.execute(_SQL["close_run"], {"run_id": run_id, "state": state})
+
+
+def mark_notified(conn: Connection, run_id: int) -> None:
+    """Record that the notification of a run was handed over."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["mark_notified"], {"run_id": run_id})
+
+
+def get_report(conn: Connection, run_id: int) -> Report:
+    """Return the true counts of a run, as ``retrofill.v_run`` shows them.
+
+    :raises StateError: there is no such run
+    """
+    with transaction(conn) as cur:
+        cur.execute(_SQL["get_report"], {"run_id": run_id})
+        row = cur.fetchone()
+        names = [column.name for column in cur.description or ()]
+    if row is None:
+        message = f"run {run_id} is not in the state"
+        raise StateError(message)
+    return Report(**dict(zip(names, row, strict=True)))

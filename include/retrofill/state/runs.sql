@@ -1,0 +1,76 @@
+-- name: insert_job
+INSERT INTO retrofill.job (name, fingerprint, source, function_name, event)
+VALUES (%(name)s, %(fingerprint)s, %(source)s, %(function_name)s, %(event)s)
+ON CONFLICT (name) DO NOTHING
+
+-- name: get_job
+SELECT job_id, fingerprint, source, function_name, event FROM retrofill.job WHERE name = %(name)s
+
+-- name: get_set
+SELECT run_id, set_no FROM retrofill.run_set
+WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
+
+-- name: insert_run
+INSERT INTO retrofill.run (
+    job_id, config, modified_after, modified_before, function_arn, function_version, code_sha256,
+    function_timeout_s, memory_mb, max_concurrency, max_calls_per_second
+)
+VALUES (
+    %(job_id)s, %(config)s, %(modified_after)s, %(modified_before)s, %(function_arn)s,
+    %(function_version)s, %(code_sha256)s, %(function_timeout_s)s, %(memory_mb)s,
+    %(max_concurrency)s, %(max_calls_per_second)s
+)
+RETURNING run_id
+
+-- name: insert_set
+INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items)
+SELECT
+    %(run_id)s, coalesce(max(set_no), 0) + 1, %(dag_id)s, %(dag_run_id)s, %(max_items)s
+FROM retrofill.run_set WHERE run_id = %(run_id)s
+RETURNING set_no
+
+-- name: get_run
+SELECT
+    run.run_id, run.job_id, job.name, run.state, run.config, run.modified_after,
+    run.modified_before, run.function_arn, run.function_version, run.function_timeout_s,
+    run.stop_reason
+FROM retrofill.run JOIN retrofill.job USING (job_id)
+WHERE run.run_id = %(run_id)s
+
+-- name: lock_run
+SELECT state::text, job_id FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
+
+-- name: has_partitions
+SELECT EXISTS (SELECT FROM retrofill.partition WHERE run_id = %(run_id)s)
+
+-- name: insert_partition
+INSERT INTO retrofill.partition (run_id, part_no, label, description)
+VALUES (%(run_id)s, %(part_no)s, %(label)s, %(description)s)
+
+-- name: list_partitions_left
+SELECT part_no, label FROM retrofill.partition
+WHERE run_id = %(run_id)s AND NOT done ORDER BY part_no
+
+-- name: stop_run
+UPDATE retrofill.run SET stop_reason = %(reason)s
+WHERE run_id = %(run_id)s AND stop_reason IS NULL
+
+-- name: close_set
+UPDATE retrofill.run_set SET closed_at = coalesce(closed_at, clock_timestamp())
+WHERE run_id = %(run_id)s AND set_no = %(set_no)s
+RETURNING items_taken = max_items
+
+-- name: close_run
+UPDATE retrofill.run SET state = %(state)s, closed_at = clock_timestamp()
+WHERE run_id = %(run_id)s
+
+-- name: mark_notified
+UPDATE retrofill.run SET notified_at = clock_timestamp()
+WHERE run_id = %(run_id)s AND notified_at IS NULL
+
+-- name: get_report
+SELECT
+    job, run_id, state, source, function_arn, function_version, sets, partitions_left, listed,
+    known, new, resumed, archived, filtered, rejected, succeeded, quarantined, items_left, calls,
+    retries, duplicates, opened_at, closed_at, notified_at, stop_reason
+FROM retrofill.v_run WHERE run_id = %(run_id)s

@@ -1,0 +1,43 @@
+-- name: get_partition
+SELECT partition.description, partition.cursor, partition.chunk_no, partition.done, run.job_id
+FROM retrofill.partition JOIN retrofill.run USING (run_id)
+WHERE run_id = %(run_id)s AND part_no = %(part_no)s
+
+-- name: lock_job
+SELECT next_seq FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
+
+-- name: room_in_set
+SELECT max_items - items_taken FROM retrofill.run_set
+WHERE run_id = %(run_id)s AND set_no = %(set_no)s FOR NO KEY UPDATE
+
+-- name: copy_known
+COPY (
+    SELECT identifier FROM retrofill.in_process
+    WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
+    UNION ALL
+    SELECT identifier FROM retrofill.results
+    WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
+    UNION ALL
+    SELECT identifier FROM retrofill.quarantine
+    WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
+) TO STDOUT (FORMAT binary)
+
+-- name: copy_new
+COPY retrofill.in_process (
+    job_id, seq, run_id, identifier, item_key, version_id, etag, size, modified_at
+) FROM STDIN
+
+-- name: advance_seq
+UPDATE retrofill.job SET next_seq = next_seq + %(count)s WHERE job_id = %(job_id)s
+
+-- name: fill_set
+UPDATE retrofill.run_set SET items_taken = items_taken + %(count)s
+WHERE run_id = %(run_id)s AND set_no = %(set_no)s
+
+-- name: advance_partition
+UPDATE retrofill.partition SET
+    cursor = coalesce(%(cursor)s, cursor), chunk_no = chunk_no + 1, done = %(done)s,
+    listed = listed + %(listed)s, new = new + %(new)s, known = known + %(known)s,
+    archived = archived + %(archived)s, filtered = filtered + %(filtered)s,
+    rejected = rejected + %(rejected)s
+WHERE run_id = %(run_id)s AND part_no = %(part_no)s AND chunk_no = %(chunk_no)s AND NOT done

@@ -1,0 +1,84 @@
+"""A run that is open, for tests of what happens inside one."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from psycopg2.extensions import connection
+
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.items import Item
+from include.retrofill.model.runs import NewRun, SetRef
+from include.retrofill.rules.identity import identifier_of
+from include.retrofill.state import runs
+from include.retrofill.state.screening import Chunk, Screened, get_partition, screen
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"
+
+_identifier = identifier_of("s3://bucket")
+
+
+def item(key: str, etag: str = "e") -> Item:
+    """Make an item of the source of these tests."""
+    return Item(_identifier(key, etag), key, 10, MOMENT, etag, "")
+
+
+def open_job(conn: connection, name: str = "job") -> int:
+    """Remember a job."""
+    return runs.remember_job(
+        conn, name=name, fingerprint="f" * 32, source="s3://bucket", function="f", event="s3"
+    )
+
+
+def open_run(
+    conn: connection,
+    dag_run_id: str = "r",
+    *,
+    max_items: int = 1_000_000,
+    max_concurrency: int = 10,
+    partitions: int = 1,
+) -> SetRef:
+    """Open a run with so many partitions."""
+    new = NewRun(
+        job_id=open_job(conn),
+        config={},
+        modified_after=None,
+        modified_before=None,
+        max_concurrency=max_concurrency,
+        max_calls_per_second=None,
+        max_items_per_set=max_items,
+        dag_id="d",
+        dag_run_id=dag_run_id,
+    )
+    function = FunctionVersion(
+        arn=ARN,
+        version="1",
+        qualifier=None,
+        timeout_s=3,
+        memory_mb=128,
+        code_sha256="c",
+        state="Active",
+        last_update_status="Successful",
+    )
+    ref = runs.open_run(conn, new, function)
+    runs.add_partitions(conn, ref.run_id, [(no, f"part {no}", {}) for no in range(partitions)])
+    return ref
+
+
+def enqueue(
+    conn: connection, ref: SetRef, items: Sequence[Item], part_no: int = 0, *, done: bool = True
+) -> Screened:
+    """Screen items as the next chunk of a partition."""
+    partition = get_partition(conn, ref.run_id, part_no)
+    last_key = items[-1].key if items else None
+    chunk = Chunk(
+        items=list(items), last_key=last_key, archived=0, filtered=0, rejected=0, done=done
+    )
+    return screen(conn, ref, part_no, partition, chunk)
+
+
+def keys_in(conn: connection, table: str) -> list[str]:
+    """Return the keys that a table holds, in order."""
+    with conn, conn.cursor() as cur:
+        cur.execute(f"SELECT item_key FROM retrofill.{table} ORDER BY item_key")  # noqa: S608
+        return [row[0] for row in cur.fetchall()]

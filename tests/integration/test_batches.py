@@ -1,0 +1,290 @@
+"""Batches on a real Postgres: planning, leases, settling, and who may write what."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.model.errors import LeaseLost, StateUnavailable
+from include.retrofill.model.runs import SetRef
+from include.retrofill.state import batches, runs
+from include.retrofill.state.batches import BatchLease, Busy
+from include.retrofill.state.connection import connect
+from tests.integration.opened import enqueue, item, keys_in, open_run
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+def alive(_: str) -> bool:
+    return False
+
+
+def dead(_: str) -> bool:
+    return True
+
+
+def plan(conn: connection, ref: SetRef, most: int = 10, fewest: int = 1) -> list[int]:
+    planned = batches.plan(conn, ref, 1, most_items=most, fewest_items=fewest)
+    return [batch.items for batch in planned]
+
+
+def open_batch(conn: connection, count: int = 4, **opening: int) -> SetRef:
+    """Open a run of one batch with so many items: a, b, c…"""
+    ref = open_run(conn, **opening)
+    enqueue(conn, ref, [item(chr(ord("a") + number)) for number in range(count)])
+    plan(conn, ref, most=count, fewest=count)
+    return ref
+
+
+def taken(dsn: str, holder: str = "h", batch_id: int = 1) -> BatchLease:
+    lease = BatchLease(dsn, batch_id, holder)
+    assert lease.take(holder_is_dead=dead)
+    return lease
+
+
+def calls_of(lease: BatchLease, size: int = 1) -> list[Call]:
+    entries = [
+        Entry(row.seq, b"", row.item.key, row.attempts, row.failures, row.call_cap, row.unsure)
+        for row in lease.load()
+    ]
+    return [Call(entries[at : at + size]) for at in range(0, len(entries), size)]
+
+
+def success(*calls: Call) -> Settlement:
+    return Settlement(
+        ended=[EndedCall(call.number, "succeeded", request_id="r") for call in calls],
+        succeeded=[(entry.seq, call.number, 1) for call in calls for entry in call.entries],
+    )
+
+
+def invocations(conn: connection) -> list[tuple[int, str | None]]:
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT call_no, outcome::text FROM retrofill.invocation ORDER BY call_no")
+        return cur.fetchall()
+
+
+@pytest.mark.parametrize(
+    ("items", "most", "fewest", "sizes"),
+    [
+        (0, 10, 1, []),
+        (3, 10, 5, [3]),
+        (8, 10, 1, [2, 2, 2, 2]),
+        (25, 5, 1, [5] * 5),
+        (4000, 5, 1, [20] * 200),
+    ],
+)
+def test_items_are_cut_into_batches(
+    conn: connection, items: int, most: int, fewest: int, sizes: list[int]
+) -> None:
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(f"{number:06}") for number in range(items)])
+    assert plan(conn, ref, most, fewest) == sizes
+    assert plan(conn, ref, most, fewest) == sizes, "a later try must plan the same"
+
+
+def test_items_with_another_run_stay_there(conn: connection) -> None:
+    open_batch(conn)
+    second = open_run(conn, "second")
+    enqueue(conn, second, [item("a"), item("x")])
+    assert plan(conn, second) == [1]
+
+
+def test_items_that_a_run_left_behind_go_to_the_next(conn: connection) -> None:
+    first = open_batch(conn)
+    batches.release_set(conn, first)
+    second = open_run(conn, "second")
+    assert plan(conn, second, most=10, fewest=10) == [4]
+    report = runs.get_report(conn, second.run_id)
+    assert (report.resumed, report.items_left) == (4, 4)
+
+
+def test_an_abandoned_set_is_taken_over(conn: connection) -> None:
+    open_batch(conn)
+    with conn, conn.cursor() as cur:
+        cur.execute("UPDATE retrofill.batch SET planned_at = now() - interval '1 day'")
+    assert plan(conn, open_run(conn, "second"), most=10, fewest=10) == [4]
+
+
+def test_a_batch_has_one_holder_at_a_time(state_dsn: str, conn: connection) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)), closing(BatchLease(state_dsn, 1, "other")) as other:
+        with pytest.raises(Busy) as busy:
+            other.take(holder_is_dead=alive)
+        assert busy.value.holder == "h"
+        assert 50 < busy.value.leased_s <= 60
+        assert other.take(holder_is_dead=dead)
+
+
+def test_success_moves_items_and_counts(state_dsn: str, conn: connection) -> None:
+    ref = open_batch(conn)
+    with closing(taken(state_dsn)) as lease:
+        first, second = calls_of(lease, 2)
+        lease.settle(Settlement(), [first, second])
+        assert invocations(conn) == [(1, None), (2, None)]
+        lease.settle(success(first), [])
+        assert (keys_in(conn, "results"), keys_in(conn, "in_process")) == (["a", "b"], ["c", "d"])
+        lease.settle(success(second), [])
+        lease.release(done=True)
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.succeeded, report.calls, report.items_left) == (4, 2, 0)
+    with closing(BatchLease(state_dsn, 1, "late")) as late:
+        assert not late.take(holder_is_dead=dead)
+
+
+def test_failures_are_kept_with_the_item(state_dsn: str, conn: connection) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as lease:
+        (call,) = calls_of(lease, 4)
+        lease.settle(Settlement(), [call])
+        good, bad, poison, unsure = call.entries
+        bad.attempts, bad.failures, bad.call_cap = 1, 1, 2
+        poison.attempts = poison.failures = 3
+        unsure.attempts, unsure.unsure = 1, True
+        ended = EndedCall(1, "failed", "r", "1", "Error", "no good")
+        settlement = Settlement(
+            ended=[ended],
+            succeeded=[(good.seq, 1, 1)],
+            quarantined=[Quarantined(poison, ended, "poison")],
+            retried=[(bad, 30.0), (unsure, 0.0)],
+        )
+        lease.settle(settlement, [])
+        loaded = {row.item.key: row for row in lease.load()}
+    assert set(loaded) == {"b", "d"}
+    assert (loaded["b"].attempts, loaded["b"].failures, loaded["b"].call_cap) == (1, 1, 2)
+    assert 25 < loaded["b"].delay_s <= 30
+    assert loaded["d"].unsure
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT item_key, attempts, error_type, error, request_id FROM retrofill.v_quarantine"
+        )
+        assert cur.fetchall() == [("c", 3, "Error", "poison", "r")]
+
+
+def test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as first:
+        sent, _ = calls_of(first, 2)
+        first.settle(Settlement(), [sent])
+        with closing(taken(state_dsn, "second")) as second:
+            loaded = {row.item.key: row for row in second.load()}
+            assert [loaded[key].attempts for key in "abcd"] == [1, 1, 0, 0]
+            assert [loaded[key].unsure for key in "abcd"] == [True, True, False, False]
+            assert 2 < loaded["a"].delay_s <= 3, "not before the function's timeout"
+            assert loaded["c"].delay_s == 0
+            assert invocations(conn) == [(1, "lost")]
+            again = Call([Entry(loaded["a"].seq, b"", "a", 1, unsure=True)], attempt=2)
+            second.settle(Settlement(), [again])
+            assert again.number == 2
+    report = runs.get_report(conn, 1)
+    assert (report.calls, report.retries, report.duplicates) == (2, 1, 1)
+
+
+def test_a_zombie_may_tell_of_success_and_of_nothing_else(state_dsn: str, conn: connection) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as zombie:
+        good, bad, *_ = calls = calls_of(zombie)
+        zombie.settle(Settlement(), calls[:2])
+        with closing(taken(state_dsn, "second")) as second:
+            settlement = success(good)
+            failed = EndedCall(bad.number, "failed")
+            settlement.ended.append(failed)
+            settlement.quarantined.append(Quarantined(bad.entries[0], failed, "x"))
+            with pytest.raises(LeaseLost):
+                zombie.settle(settlement, [calls[2]])
+            assert keys_in(conn, "results") == ["a"]
+            assert keys_in(conn, "quarantine") == []
+            assert len(invocations(conn)) == 2, "nothing may be written ahead"
+            with pytest.raises(LeaseLost):
+                zombie.allot(1, 0)
+            second.settle(Settlement(), [good])
+            second.settle(success(good), [])
+    assert runs.get_report(conn, 1).succeeded == 1
+
+
+def test_a_commit_without_an_answer_is_not_applied_twice(
+    state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as lease:
+        (call,) = calls_of(lease, 4)
+        lease.settle(Settlement(), [call])
+        settle, tries = lease._settle, []  # noqa: SLF001  the fault is within
+
+        def settle_then_break(settlement: Settlement, calls: list[Call]) -> None:
+            tries.append(1)
+            settle(settlement, calls)
+            raise StateUnavailable
+
+        monkeypatch.setattr(lease, "_settle", settle_then_break)
+        lease.settle(success(call), [])
+    assert tries == [1]
+    assert runs.get_report(conn, 1).succeeded == 4
+
+
+def test_a_broken_connection_is_replaced_and_the_settling_repeated(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as lease:
+        (call,) = calls_of(lease, 4)
+        lease.settle(Settlement(), [call])
+        with conn, conn.cursor() as cur:
+            cur.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        lease.settle(success(call), [])
+    assert runs.get_report(conn, 1).succeeded == 4
+
+
+def test_the_shares_never_exceed_the_cap(state_dsn: str, conn: connection) -> None:
+    ref = open_run(conn, max_concurrency=10)
+    enqueue(conn, ref, [item(f"{number}") for number in range(8)])
+    assert plan(conn, ref) == [2, 2, 2, 2]
+    held = [taken(state_dsn, batch_id=number) for number in (1, 2, 3, 4)]
+    shares = [0, 0, 0, 0]
+    assert held[0].allot(100, 0).concurrency == 10
+    shares[0] = 10
+    in_flight = 10
+    for turn in range(12):
+        at = turn % 4
+        shares[at] = held[at].allot(100, in_flight if at == 0 else shares[at]).concurrency
+        if at == 0:
+            in_flight = min(in_flight, shares[0])
+        assert max(in_flight, shares[0]) + sum(shares[1:]) <= 10
+    assert sorted(shares) == [1, 3, 3, 3]
+    with conn, conn.cursor() as cur:
+        cur.execute("UPDATE retrofill.run SET paused = true")
+    assert held[0].allot(100, 3).concurrency == 0
+    for lease in held:
+        lease.close()
+
+
+def test_a_cleared_task_takes_its_batch_up_again(state_dsn: str, conn: connection) -> None:
+    ref = open_batch(conn)
+    batches.release_set(conn, ref)
+    with closing(taken(state_dsn)) as again:
+        assert len(again.load()) == 4
+    batches.release_set(conn, ref)
+    plan(conn, open_run(conn, "second"))
+    with closing(BatchLease(state_dsn, 1, "late")) as late:
+        assert not late.take(holder_is_dead=dead), "a later run has the items now"
+
+
+def test_results_hold_an_item_once(state_dsn: str, conn: connection) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as lease:
+        (call,) = calls_of(lease, 4)
+        lease.settle(Settlement(), [call])
+        lease.settle(success(call), [])
+    with conn, conn.cursor() as cur, pytest.raises(psycopg2.errors.UniqueViolation):
+        cur.execute("INSERT INTO retrofill.results SELECT * FROM retrofill.results")

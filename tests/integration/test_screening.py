@@ -1,0 +1,143 @@
+"""Screening on a real Postgres: what is new, what is known, and the races between them."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg2.extensions import connection
+
+from include.retrofill.model.errors import LeaseLost
+from include.retrofill.state import runs
+from include.retrofill.state.connection import connect
+from include.retrofill.state.screening import Chunk, get_partition, screen
+from tests.integration.opened import enqueue, item, keys_in, open_run
+
+MOVE_TO_RESULTS = """
+WITH done AS (DELETE FROM retrofill.in_process RETURNING *)
+INSERT INTO retrofill.results
+SELECT job_id, item_key, identifier, run_id, 1, 1, 1, clock_timestamp() FROM done
+"""
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+def test_new_items_are_enqueued_and_known_ones_are_not(conn: connection) -> None:
+    ref = open_run(conn, partitions=2)
+    assert enqueue(conn, ref, [item("a"), item("b")]) == (2, 0, False)
+    assert enqueue(conn, ref, [item("a"), item("b"), item("c")], part_no=1) == (1, 2, False)
+    assert keys_in(conn, "in_process") == ["a", "b", "c"]
+
+
+def test_processed_items_are_known_and_a_changed_one_is_new(conn: connection) -> None:
+    enqueue(conn, open_run(conn), [item("a"), item("b")])
+    with conn, conn.cursor() as cur:
+        cur.execute(MOVE_TO_RESULTS)
+    ref = open_run(conn, "second")
+    assert enqueue(conn, ref, [item("a"), item("b", "changed")]) == (1, 1, False)
+    assert keys_in(conn, "in_process") == ["b"]
+
+
+def test_an_item_listed_twice_is_one_item(conn: connection) -> None:
+    ref = open_run(conn)
+    assert enqueue(conn, ref, [item("a"), item("a")]) == (1, 1, False)
+
+
+def test_a_full_set_cuts_the_chunk_and_the_next_set_goes_on_there(conn: connection) -> None:
+    ref = open_run(conn, max_items=3)
+    items = [item(key) for key in "abcde"]
+    assert enqueue(conn, ref, items) == (3, 0, True)
+    partition = get_partition(conn, ref.run_id, 0)
+    assert (partition.cursor, partition.done) == ("c", False)
+    following = runs.open_next_set(
+        conn, ref.run_id, job_id=1, dag_id="d", dag_run_id="next", max_items=3
+    )
+    assert enqueue(conn, following, items[3:]) == (2, 0, False)
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.listed, report.new, report.sets, report.partitions_left) == (5, 5, 2, 0)
+
+
+def test_a_set_without_room_takes_nothing_and_keeps_the_cursor(conn: connection) -> None:
+    ref = open_run(conn, max_items=2, partitions=2)
+    enqueue(conn, ref, [item("a"), item("b")])
+    assert enqueue(conn, ref, [item("x")], part_no=1) == (0, 0, True)
+    assert get_partition(conn, ref.run_id, 1).cursor is None
+
+
+def test_a_partition_read_by_two_tasks_counts_each_chunk_once(conn: connection) -> None:
+    ref = open_run(conn)
+    stale = get_partition(conn, ref.run_id, 0)
+    chunk = Chunk(items=[item("a")], last_key="a", archived=0, filtered=0, rejected=0, done=False)
+    screen(conn, ref, 0, stale, chunk)
+    with pytest.raises(LeaseLost):
+        screen(conn, ref, 0, stale, chunk)
+    assert runs.get_report(conn, ref.run_id).listed == 1
+
+
+def test_a_chunk_waits_for_the_other_run_of_its_job(state_dsn: str, conn: connection) -> None:
+    """Two runs screen the same new items at once; a lock is held in the middle of the first."""
+    first, second = open_run(conn, "one"), open_run(conn, "two")
+    items = [item("a"), item("b")]
+    outcome: list[tuple[int, int, bool]] = []
+
+    def other() -> None:
+        with closing(connect(state_dsn)) as theirs:
+            outcome.append(enqueue(theirs, second, items))
+
+    with closing(connect(state_dsn)) as holder, holder.cursor() as cur:
+        cur.execute("SELECT FROM retrofill.job FOR NO KEY UPDATE")
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive(), "screening must wait for the job's lock"
+        cur.execute(
+            "INSERT INTO retrofill.in_process VALUES (1, 900, %s, %s, 'a', '', 'e', 10, now())",
+            (first.run_id, items[0].identifier.hex()),
+        )
+        holder.commit()
+        thread.join()
+    assert outcome == [(1, 1, False)]
+    assert keys_in(conn, "in_process") == ["a", "b"]
+
+
+def test_an_item_that_is_settled_during_the_chunk_is_known(
+    state_dsn: str, conn: connection
+) -> None:
+    """The race of two-table screening: in process at the start, in results at the end."""
+    enqueue(conn, open_run(conn), [item("a")])
+    ref = open_run(conn, "second")
+    outcome: list[tuple[int, int, bool]] = []
+
+    def other() -> None:
+        with closing(connect(state_dsn)) as theirs:
+            outcome.append(enqueue(theirs, ref, [item("a")]))
+
+    with closing(connect(state_dsn)) as settler, settler.cursor() as cur:
+        cur.execute(MOVE_TO_RESULTS)
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(0.3)
+        settler.commit()
+        thread.join()
+    assert outcome == [(0, 1, False)]
+    assert (keys_in(conn, "in_process"), keys_in(conn, "results")) == ([], ["a"])
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(keys=st.sets(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1)))
+def test_every_key_comes_back_as_it_was(conn: connection, keys: set[str]) -> None:
+    with conn, conn.cursor() as cur:
+        cur.execute("TRUNCATE retrofill.in_process, retrofill.run CASCADE")
+    ref = open_run(conn, "again")
+    enqueue(conn, ref, [item(key) for key in sorted(keys)])
+    assert set(keys_in(conn, "in_process")) == keys
+    ref = open_run(conn, "once more")
+    assert enqueue(conn, ref, [item(key) for key in sorted(keys)]) == (0, len(keys), False)
