@@ -58,8 +58,8 @@ class Report:
             f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)",
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
-            f"calls       {self.calls:,}"
-            + f" ({self.retries:,} retries, {self.duplicates:,} duplicates)",
+            f"calls       {self.calls:,}, of these {self.retries:,} retries",
+            f"duplicates  {self.duplicates:,}",
         ]
         beside = {
             "resumed from earlier runs": self.resumed,

@@ -82,7 +82,7 @@ class Dispatch:
         settlement, self.settlement = self.settlement, Settlement()
         return settlement
 
-    def ended(  # noqa: PLR0913  all that is known of it
+    def ended(
         self,
         number: int,
         ended: Ended,

@@ -1,0 +1,55 @@
+"""The settings of boto3's clients, and the data plane with the settings of one of them."""
+
+import os
+from typing import TYPE_CHECKING
+
+from botocore.config import Config
+from botocore.utils import get_environ_proxies
+
+from include.retrofill.calling.client import LambdaClient
+from include.retrofill.calling.signing import Credentials
+from include.retrofill.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient as FunctionApi
+
+CONTROL_PLANE = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"})
+"""How boto3 asks for what may be asked twice: listings and descriptions, never a call."""
+
+DEADLINE_MARGIN_S = 30.0
+"""Seconds that a call may take beyond the function's timeout before it is given up."""
+
+MOST_IN_FLIGHT = 10_000
+"""What no run's ``max_concurrency`` exceeds, even one that is raised while the run is under way."""
+
+
+def open_client(
+    api: "FunctionApi",
+    credentials: Credentials | None,
+    *,
+    verify: bool | str | None,
+    function_arn: str,
+    qualifier: str,
+    function_timeout_s: float,
+) -> LambdaClient:
+    """Open the data plane to a function at the endpoint, region and proxy of a boto3 client.
+
+    :param verify: as boto3 takes it; None: by AWS_CA_BUNDLE or the system's certificates
+    :raises ConfigError: there are no credentials, or endpoint, proxy or certificates are unusable
+    """
+    if credentials is None:
+        raise ConfigError("aws_conn_id: it gives no AWS credentials; name a connection that does")
+    url = api.meta.endpoint_url
+    # boto3's stubs leave out what a Config holds.
+    proxies: dict[str, str] = vars(api.meta.config).get("proxies") or get_environ_proxies(url)
+    return LambdaClient(
+        endpoint_url=url,
+        region=api.meta.region_name,
+        credentials=credentials,
+        function_arn=function_arn,
+        qualifier=qualifier,
+        deadline_s=function_timeout_s + DEADLINE_MARGIN_S,
+        max_in_flight=MOST_IN_FLIGHT,
+        verify=(os.environ.get("AWS_CA_BUNDLE") or True) if verify is None else verify,
+        proxy_url=proxies.get(url.partition(":")[0]),
+    )

@@ -1,0 +1,143 @@
+"""Where calls go and by which road: the address of the endpoint, TLS, proxy and sockets."""
+
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from awscrt.http import HttpProxyAuthenticationType, HttpProxyOptions
+from awscrt.io import ClientTlsContext, SocketOptions, TlsConnectionOptions, TlsContextOptions
+
+from include.retrofill.model.errors import ConfigError
+
+CONNECT_TIMEOUT_S = 5
+"""Seconds for the TCP handshake."""
+
+KEEP_ALIVE_IDLE_S = 60
+"""Seconds of silence before TCP asks whether the peer is still there. AWS's NAT gateways and load
+balancers forget a flow after 350 silent seconds; a function may be silent for 900."""
+
+KEEP_ALIVE_INTERVAL_S = 15
+KEEP_ALIVE_PROBES = 4
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_UNRESERVED = "-._~"
+
+
+class Endpoint(NamedTuple):
+    """The address of a Lambda API endpoint."""
+
+    host: str
+    """Name or address, without brackets."""
+
+    port: int
+    secure: bool
+    authority: str
+    """What the Host header says: the host, and the port unless it is the scheme's own."""
+
+    base_path: str
+    """What comes before the API's own path, without a slash at the end."""
+
+    @classmethod
+    def parse(cls, url: str) -> "Endpoint":
+        """Read an endpoint's URL.
+
+        :raises ConfigError: it is not the URL of an HTTP endpoint
+        """
+        parts = _split("endpoint_url", url)
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ConfigError(
+                f"endpoint_url: that of {parts.hostname} has a user, a query or a fragment; "
+                "allowed is http[s]://host[:port][/path]"
+            )
+        host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
+        bracketed = f"[{host}]" if ":" in host else host
+        own_port = port == _DEFAULT_PORTS[parts.scheme]
+        return cls(
+            host,
+            port,
+            parts.scheme == "https",
+            bracketed if own_port else f"{bracketed}:{port}",
+            parts.path.rstrip("/"),
+        )
+
+    def invocation_path(self, function_arn: str, qualifier: str) -> str:
+        """Return path and query of the Invoke operation.
+
+        Format: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
+
+        :param qualifier: version or alias; empty for none
+        """
+        path = f"{self.base_path}/2015-03-31/functions/{quote(function_arn, safe=_UNRESERVED)}"
+        query = f"?Qualifier={quote(qualifier, safe=_UNRESERVED)}" if qualifier else ""
+        return f"{path}/invocations{query}"
+
+
+def tls_options(endpoint: Endpoint, *, verify: bool | str) -> TlsConnectionOptions | None:
+    """Return how to speak TLS with the endpoint; None over plain HTTP.
+
+    :param verify: True: by the system's certificates; a path: by that PEM file or directory of
+        hashed certificates; False: not at all
+    :raises ConfigError: the certificates cannot be read
+    """
+    return _tls("endpoint_url", endpoint.host, verify=verify) if endpoint.secure else None
+
+
+def proxy_options(proxy_url: str | None, *, verify: bool | str) -> HttpProxyOptions | None:
+    """Return the way through a proxy: a tunnel to an HTTPS endpoint, forwarding to an HTTP one.
+
+    :param proxy_url: ``http[s]://[user:password@]host[:port]``; None: no proxy
+    :raises ConfigError: it is not the URL of an HTTP proxy, or the certificates cannot be read
+    """
+    if proxy_url is None:
+        return None
+    parts = _split("proxy_url", proxy_url)
+    options = HttpProxyOptions(parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme])
+    if parts.scheme == "https":
+        options.tls_connection_options = _tls("proxy_url", options.host_name, verify=verify)
+    if parts.username is not None:
+        options.auth_type = HttpProxyAuthenticationType.Basic
+        options.auth_username = unquote(parts.username)
+        options.auth_password = unquote(parts.password or "")
+    return options
+
+
+def socket_options() -> SocketOptions:
+    """Return the options of every socket: a bounded handshake, and keep-alive probes."""
+    options = SocketOptions()
+    options.connect_timeout_ms = CONNECT_TIMEOUT_S * 1_000
+    options.keep_alive = True
+    options.keep_alive_timeout_secs = KEEP_ALIVE_IDLE_S
+    options.keep_alive_interval_secs = KEEP_ALIVE_INTERVAL_S
+    options.keep_alive_max_probes = KEEP_ALIVE_PROBES
+    return options
+
+
+def _split(field: str, url: str) -> SplitResult:
+    allowed = "allowed is http[s]://host[:port]"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"{field}: not a URL ({error}); {allowed}") from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
+        # A proxy's URL may hold a password: name its scheme and host alone.
+        raise ConfigError(f"{field}: {parts.scheme}://{parts.hostname or ''}; {allowed}")
+    return parts
+
+
+def _tls(field: str, host: str, *, verify: bool | str) -> TlsConnectionOptions:
+    options = TlsContextOptions()
+    try:
+        if isinstance(verify, str):
+            if Path(verify).is_dir():
+                options.override_default_trust_store_from_path(ca_dirpath=verify)
+            else:
+                options.override_default_trust_store_from_path(ca_filepath=verify)
+        else:
+            options.verify_peer = verify
+        connection_options = ClientTlsContext(options).new_connection_options()
+    except (OSError, RuntimeError) as error:
+        trusted = verify if isinstance(verify, str) else "the system's certificates"
+        raise ConfigError(f"verify: {trusted} cannot be used for {field} ({error})") from error
+    connection_options.set_server_name(host)
+    return connection_options

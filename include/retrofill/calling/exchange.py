@@ -1,0 +1,113 @@
+"""One HTTP exchange: a request to the function's endpoint, and what has come back for it."""
+
+import io
+import math
+from http import HTTPStatus
+
+from awscrt.exceptions import AwsCrtError
+from awscrt.http import HttpClientConnection, HttpClientStream, HttpRequest
+
+from include.retrofill.model.replies import NoReply, Reply
+
+MAX_REPLY_BYTES = 7 * 1024 * 1024
+"""The longest response that is read: Lambda's 6 MB for a synchronous call, and some slack."""
+
+_KEPT_HEADERS = frozenset(
+    {
+        "content-length",
+        "retry-after",
+        "transfer-encoding",
+        "x-amz-executed-version",
+        "x-amz-function-error",
+        "x-amzn-errortype",
+        "x-amzn-requestid",
+    }
+)
+
+
+class Exchange:
+    """A request under way. awscrt's thread fills in the response, one piece after another.
+
+    :param tag: the sender's number for it
+    :param body: the stream that awscrt reads the payload from
+    :param length: the length of the payload in bytes
+    """
+
+    __slots__ = (
+        "_body", "_chunks", "_fault", "_headers", "_length", "_size", "_status",
+        "connection", "deadline", "request", "tag",
+    )  # fmt: skip
+
+    def __init__(self, tag: int, request: HttpRequest, body: io.BytesIO, length: int) -> None:
+        self.tag = tag
+        self.request = request
+        self.deadline = math.inf
+        self.connection: HttpClientConnection | None = None
+        self._body = body
+        self._length = length
+        self._status = 0
+        self._headers: list[tuple[str, str]] = []
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._fault = ""
+
+    def on_response(
+        self,
+        http_stream: HttpClientStream,  # noqa: ARG002  awscrt passes it by this name
+        status_code: int,
+        headers: list[tuple[str, str]],
+        **_: object,
+    ) -> None:
+        """Take the head of the response."""
+        self._status = status_code
+        self._headers = headers
+
+    def on_body(self, http_stream: HttpClientStream, chunk: bytes, **_: object) -> None:
+        """Take a piece of the response's body; one that is too long ends the connection."""
+        self._size += len(chunk)
+        if self._size <= MAX_REPLY_BYTES:
+            self._chunks.append(chunk)
+        elif not self._fault:
+            self._fault = f"the response is longer than {MAX_REPLY_BYTES} bytes"
+            self._chunks.clear()
+            http_stream.connection.close()
+
+    def completion(self, error: BaseException | None) -> Reply | NoReply:
+        """Return what came of it, once awscrt is done with the request."""
+        if error is not None or self._fault:
+            # Head and first piece of the body leave together: nothing read means nothing left.
+            sent = self._length == 0 or self._body.tell() > 0
+            return NoReply(self.tag, sent, self._fault or in_a_line(error))
+        found: dict[str, str] = {}
+        for name, value in self._headers:
+            if (lower := name.lower()) in _KEPT_HEADERS:
+                found[lower] = value
+        if (
+            self._status == HTTPStatus.OK
+            and "content-length" not in found
+            and "transfer-encoding" not in found
+        ):
+            # awscrt takes such a response for empty, whatever follows.
+            return NoReply(self.tag, sent=True, error="the response does not name its length")
+        return Reply(
+            self.tag,
+            self._status,
+            found.get("x-amzn-requestid", ""),
+            found.get("x-amz-function-error", ""),
+            found.get("x-amz-executed-version", ""),
+            found.get("x-amzn-errortype", "").partition(":")[0],
+            _seconds(found.get("retry-after", "")),
+            b"".join(self._chunks),
+        )
+
+
+def in_a_line(error: BaseException | None) -> str:
+    """Return an error's name and message in one line."""
+    if isinstance(error, AwsCrtError):
+        return f"{error.name}: {error.message}"
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _seconds(text: str) -> float | None:
+    """Return the seconds that a Retry-After header names; None for a date or nonsense."""
+    return float(text) if text.isascii() and text.isdigit() else None

@@ -1,0 +1,880 @@
+"""The data plane against real HTTP: the scripted endpoint, raw sockets, a proxy, the emulator."""
+
+import io
+import json
+import random
+import socket
+import ssl
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials, RefreshableCredentials
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from include.retrofill.calling import client as client_module
+from include.retrofill.calling import exchange as exchange_module
+from include.retrofill.calling.client import LambdaClient
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.replies import NoReply, Reply
+from include.retrofill.rules.outcomes import Outcome, classify
+from stack.endpoint import Reply as Scripted
+from stack.endpoint import Rule, Script, ScriptedEndpoint, Span, Wire, scripted_endpoint
+from stack.endpoint.aws_errors import LAMBDA_ERRORS
+
+ARN = "arn:aws:lambda:us-east-1:000000000000:function:scripted"
+KEYS = Credentials("AKIDEXAMPLE", "a secret", "a/session+token==")
+EVENT = b'{"items":["a"]}'
+PATIENCE_S = 30
+"""How long a test waits for what must come; nothing is measured by it."""
+
+
+@pytest.fixture
+def open_client() -> Iterator[Callable[..., LambdaClient]]:
+    """A function that opens a client, which is closed after the test."""
+    with ExitStack() as stack:
+
+        def opened(endpoint_url: str, **changes: object) -> LambdaClient:
+            settings: dict[str, object] = {
+                "endpoint_url": endpoint_url,
+                "region": "us-east-1",
+                "credentials": KEYS,
+                "function_arn": ARN,
+                "qualifier": "1",
+                "deadline_s": PATIENCE_S,
+                "max_in_flight": 100,
+                **changes,
+            }
+            return stack.enter_context(LambdaClient(**settings))  # type: ignore[arg-type]
+
+        yield opened
+
+
+def completions(client: LambdaClient, calls: int) -> list[Reply | NoReply]:
+    """Return what so many calls came to, in the order of their tags; and that there is no more."""
+    gathered = [client.completions.get(timeout=PATIENCE_S) for _ in range(calls)]
+    assert client.completions.empty()
+    return sorted(gathered, key=lambda one: one.tag)
+
+
+def call(client: LambdaClient, body: bytes = EVENT) -> Reply | NoReply:
+    client.send(0, body)
+    return completions(client, 1)[0]
+
+
+# Servers that the scripted endpoint does not stand for.
+
+
+class Request(NamedTuple):
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class RawServer:
+    """Answers each request with the bytes that a function gives; None closes the connection."""
+
+    def __init__(
+        self, answer: Callable[[Request], bytes | None], context: ssl.SSLContext | None = None
+    ) -> None:
+        self.requests: list[Request] = []
+        self.connections = 0
+        self._answer = answer
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}"
+        self._accepted: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for accepted in self._accepted:
+            with closing(accepted):
+                try:
+                    accepted.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._accepted.append(accepted)
+            thread = threading.Thread(target=self._serve, args=(accepted,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, accepted: socket.socket) -> None:
+        try:
+            if self._context is not None:
+                secured = self._context.wrap_socket(
+                    accepted, server_side=True, do_handshake_on_connect=False
+                )
+                self._accepted.append(secured)
+                secured.do_handshake()
+                accepted = secured
+            with accepted:
+                while (request := self._read(accepted)) is not None:
+                    self.requests.append(request)
+                    if not self.handle(request, accepted):
+                        return
+        except OSError:
+            return
+
+    def handle(self, request: Request, accepted: socket.socket) -> bool:
+        answer = self._answer(request)
+        if answer is None:
+            return False
+        accepted.sendall(answer)
+        return True
+
+    def _read(self, accepted: socket.socket) -> Request | None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            piece = accepted.recv(65_536)
+            if not piece:
+                return None
+            data += piece
+        head, _, body = data.partition(b"\r\n\r\n")
+        line, *fields = head.decode("latin-1").split("\r\n")
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (field.partition(":") for field in fields)
+        }
+        while len(body) < int(headers.get("content-length", "0")):
+            body += accepted.recv(65_536)
+        return Request(line, headers, body)
+
+
+def http_answer(body: bytes = b"null", *headers: str, status: str = "200 OK") -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class Proxy(RawServer):
+    """A proxy that tunnels, and that answers itself what it should forward."""
+
+    def __init__(self, tunnel_to: int | None = None) -> None:
+        super().__init__(lambda _: http_answer(b'"forwarded"'))
+        self._tunnel_to = tunnel_to
+
+    def handle(self, request: Request, accepted: socket.socket) -> bool:
+        method, target, _ = request.line.split(" ")
+        if method != "CONNECT":
+            return super().handle(request, accepted)
+        port = self._tunnel_to or int(target.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as beyond:
+            accepted.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_pump, args=(beyond, accepted), daemon=True)
+            back.start()
+            _pump(accepted, beyond)
+            back.join()
+        return False
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while piece := source.recv(65_536):
+            sink.sendall(piece)
+        sink.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[ScriptedEndpoint]:
+    with scripted_endpoint() as running:
+        yield running
+
+
+def follow(endpoint: ScriptedEndpoint, *rules: Rule, latency: float = 0.0, answer: str = "null"):
+    endpoint.script(Script(rules=rules, latency=latency, answer=answer))
+    endpoint.reset()
+
+
+# What comes back.
+
+
+def test_a_whole_reply(endpoint, open_client):
+    follow(endpoint, answer='{"done": true}')
+    client = open_client(endpoint.url)
+    client.send(41, EVENT)
+    (reply,) = completions(client, 1)
+    assert isinstance(reply, Reply)
+    assert len(reply.request_id) == 36
+    assert reply == Reply(41, 200, reply.request_id, "", "1", "", None, b'{"done": true}')
+
+
+def test_what_is_sent(open_client):
+    with RawServer(lambda _: http_answer()) as server:
+        client = open_client(server.url, qualifier="live", client_context="eyJhIjoxfQ==")
+        assert call(client).body == b"null"
+        (request,) = server.requests
+    path = ARN.replace(":", "%3A")
+    assert request.line == f"POST /2015-03-31/functions/{path}/invocations?Qualifier=live HTTP/1.1"
+    assert request.body == EVENT
+    assert request.headers["host"] == f"127.0.0.1:{server.port}"
+    assert request.headers["x-amz-invocation-type"] == "RequestResponse"
+    assert request.headers["x-amz-client-context"] == "eyJhIjoxfQ=="
+    assert request.headers["x-amz-security-token"] == KEYS.token
+    assert "x-amz-log-type" not in request.headers
+
+
+def test_a_path_before_the_apis_own_and_no_qualifier(open_client):
+    with RawServer(lambda _: http_answer()) as server:
+        call(open_client(f"{server.url}/aws/", qualifier="", function_arn="f"))
+        (request,) = server.requests
+    assert request.line == "POST /aws/2015-03-31/functions/f/invocations HTTP/1.1"
+
+
+def test_the_signature_is_the_one_that_botocore_makes(open_client):
+    with RawServer(lambda _: http_answer()) as server:
+        call(
+            open_client(server.url, client_context="eyJhIjoxfQ=="),
+            b'{"key":"\xc3\xa9 +%2B"}' * 9_999,
+        )
+        (request,) = server.requests
+    credential, signed, signature = request.headers["authorization"].split(", ")
+    names = signed.removeprefix("SignedHeaders=").split(";")
+    assert {"host", "x-amz-client-context", "x-amz-date", "x-amz-security-token"} <= {*names}
+
+    method, target, _ = request.line.split(" ")
+    theirs = AWSRequest(
+        method,
+        f"http://{request.headers['host']}{target}",
+        {name: request.headers[name] for name in names},
+        request.body,
+    )
+    theirs.context["timestamp"] = request.headers["x-amz-date"]
+    auth = SigV4Auth(KEYS, "lambda", "us-east-1")
+    text = auth.string_to_sign(theirs, auth.canonical_request(theirs))
+    assert signature == f"Signature={auth.signature(text, theirs)}"
+    assert credential == f"AWS4-HMAC-SHA256 Credential={auth.scope(theirs)}"
+
+
+def test_a_chunked_reply(open_client):
+    chunked = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nnul\r\n1\r\nl\r\n0\r\n\r\n"
+    )
+    with RawServer(lambda _: chunked) as server:
+        assert call(open_client(server.url)).body == b"null"
+
+
+def test_headers_are_found_however_they_are_spelt(open_client):
+    fields = (
+        "X-AMZN-ERRORTYPE: TooManyRequestsException:http://internal.amazon.com/",
+        "retry-after: 3",
+        "X-Amzn-Requestid: an id",
+        "x-amz-function-error: Unhandled",
+        "X-AMZ-EXECUTED-VERSION: 12",
+    )
+    with RawServer(lambda _: http_answer(b"{}", *fields, status="429 Slow")) as server:
+        reply = call(open_client(server.url))
+    assert reply == Reply(
+        0, 429, "an id", "Unhandled", "12", "TooManyRequestsException", 3.0, b"{}"
+    )
+
+
+@pytest.mark.parametrize("said", ["Wed, 21 Oct 2026 07:28:00 GMT", "-1", "", "1e3", "²"])
+def test_a_retry_after_that_is_no_number_of_seconds(said, open_client):
+    with RawServer(lambda _: http_answer(b"{}", f"Retry-After: {said}")) as server:
+        assert call(open_client(server.url)).retry_after_s is None
+
+
+def test_every_error_of_lambda_is_sent_once_and_classified(endpoint, open_client):
+    names = sorted(LAMBDA_ERRORS)
+    rules = [
+        Rule(calls=frozenset({n}), reply=Scripted(error=name)) for n, name in enumerate(names, 1)
+    ]
+    follow(endpoint, *rules)
+    client = open_client(endpoint.url, max_in_flight=1)
+    ended = [classify(call(client)) for _ in names]
+    assert [one.error_type for one in ended] == names
+    assert Outcome.SUCCEEDED not in {one.kind for one in ended}
+    stats = endpoint.stats()
+    assert (stats.requests, stats.connections) == (len(names), 1 + 1)  # one to observe
+
+
+@pytest.mark.parametrize("error_type", ["KeyError", "Sandbox.Timedout", "Runtime.OutOfMemory"])
+def test_a_function_error(error_type, endpoint, open_client):
+    given = {"Runtime.OutOfMemory": "Runtime.ExitError"}.get(error_type, error_type)
+    follow(endpoint, Rule(reply=Scripted(function_error=given)))
+    ended = classify(call(open_client(endpoint.url)))
+    assert (ended.kind, ended.error_type) == (Outcome.FAILED, error_type)
+
+
+def test_a_payload_that_lambda_refuses_is_sent_whole(endpoint, open_client):
+    follow(endpoint)
+    ended = classify(call(open_client(endpoint.url), b"9" * (6 * 1024 * 1024 + 1)))
+    assert (ended.kind, ended.error_type) == (Outcome.TOO_LARGE, "RequestTooLargeException")
+    assert endpoint.stats().requests == 1
+
+
+def test_a_reply_of_six_megabytes(open_client):
+    body = b'"' + b"x" * (6 * 1024 * 1024 - 2) + b'"'
+    with RawServer(lambda _: http_answer(body)) as server:
+        assert call(open_client(server.url)).body == body
+
+
+def test_an_empty_payload(endpoint, open_client):
+    follow(endpoint)
+    assert call(open_client(endpoint.url), b"").status == 200
+
+
+# What does not come back.
+
+BROKEN = (Wire.HANG, Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL, Wire.DRIP)
+
+
+@pytest.mark.parametrize("runs", [False, True])
+@pytest.mark.parametrize("wire", BROKEN)
+def test_a_broken_answer_is_no_reply_and_its_request_was_sent_once(
+    wire, runs, endpoint, open_client
+):
+    reply = Scripted(wire=wire, runs=runs, body="x" * 1_000)
+    follow(endpoint, Rule(calls=Span(first=1, last=3), reply=reply))
+    client = open_client(endpoint.url, deadline_s=0.7)
+    for tag in range(6):
+        client.send(tag, EVENT)
+    ended = completions(client, 6)
+    lost = [one for one in ended if isinstance(one, NoReply)]
+    assert len(lost) == 3
+    assert all(one.sent and one.error for one in lost)
+    assert {classify(one).kind for one in lost} == {Outcome.UNKNOWN}
+    assert [classify(one).kind for one in ended if one not in lost] == [Outcome.SUCCEEDED] * 3
+    stats = endpoint.stats()
+    assert stats.invocations == 6
+    assert stats.executions == (6 if runs else 3)
+    # The connections that broke are not used again, and the client still works.
+    assert classify(call(client)).kind is Outcome.SUCCEEDED
+    assert endpoint.stats().invocations == 7
+
+
+def test_an_answer_that_drips_to_its_end_in_time_is_whole(endpoint, open_client):
+    reply = Scripted(wire=Wire.DRIP, body='"0123456789"', drip_interval=0.01)
+    follow(endpoint, Rule(reply=reply))
+    assert call(open_client(endpoint.url)).body == b'"0123456789"'
+
+
+def test_a_reply_that_is_too_long(open_client, monkeypatch):
+    monkeypatch.setattr(exchange_module, "MAX_REPLY_BYTES", 1_000)
+    with RawServer(lambda _: http_answer(b"x" * 1_000_000)) as server:
+        client = open_client(server.url)
+        assert call(client) == NoReply(0, sent=True, error="the response is longer than 1000 bytes")
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"batchItemFailures":[]}'])
+def test_a_reply_of_no_known_length_is_not_taken_for_a_whole_one(rest, open_client):
+    with RawServer(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + rest) as server:
+        reply = call(open_client(server.url, deadline_s=2.0))
+    assert isinstance(reply, NoReply)
+    assert reply.sent
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\nnull",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nnull",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n",
+        b"\0" * 100 + b"\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_no_reply(answer, open_client):
+    with RawServer(lambda _: answer) as server:
+        reply = call(open_client(server.url, deadline_s=2.0))
+    assert isinstance(reply, NoReply)
+    assert reply.sent
+
+
+def test_nobody_listens(open_client):
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        client = open_client(f"http://127.0.0.1:{unheard.getsockname()[1]}")
+        for tag in range(20):
+            client.send(tag, EVENT)
+        ended = completions(client, 20)
+    assert [one.tag for one in ended] == list(range(20))
+    for one in ended:
+        assert isinstance(one, NoReply)
+        assert not one.sent
+        assert classify(one).kind is Outcome.STARTING
+
+
+def test_a_name_that_nobody_knows(open_client):
+    reply = call(open_client("http://no-such-host.invalid"))
+    assert isinstance(reply, NoReply)
+    assert not reply.sent
+
+
+def test_a_proxy_that_never_answers(open_client, monkeypatch):
+    monkeypatch.setattr(client_module, "CONNECT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        proxy_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        client = open_client("https://127.0.0.1:1", proxy_url=proxy_url)
+        client.send(1, EVENT)
+        client.send(2, EVENT)
+        expected = [NoReply(tag, sent=False, error="no connection within 0.3 s") for tag in (1, 2)]
+        assert completions(client, 2) == expected
+
+
+# Connections.
+
+
+def test_connections_are_kept_and_no_more_than_needed(endpoint, open_client):
+    follow(endpoint, latency=0.01)
+    client = open_client(endpoint.url, max_in_flight=20)
+    done, sent = 0, 0
+    while done < 400:
+        while sent < 400 and sent - done < 20:
+            client.send(sent, EVENT)
+            sent += 1
+        assert isinstance(client.completions.get(timeout=PATIENCE_S), Reply)
+        done += 1
+    stats = endpoint.stats()
+    assert stats.invocations == 400
+    assert stats.max_in_flight <= 20
+    assert stats.connections <= 20 + 1  # one to observe
+
+
+def test_a_connection_that_the_server_closed_is_not_used_again(open_client):
+    with RawServer(lambda _: http_answer(b"null", "Connection: close")) as server:
+        client = open_client(server.url)
+        assert [call(client).status for _ in range(5)] == [200] * 5
+        assert (server.connections, len(server.requests)) == (5, 5)
+
+
+def test_a_connection_that_rested_too_long_is_not_used_again(open_client, monkeypatch):
+    with RawServer(lambda _: http_answer()) as server:
+        client = open_client(server.url)
+        call(client)
+        call(client)
+        assert server.connections == 1
+        monkeypatch.setattr(client_module, "IDLE_S", 0.0)
+        call(client)
+        assert server.connections == 2
+
+
+def test_a_connection_that_the_server_dropped_at_rest_loses_no_request(open_client):
+    """The server closes in silence after each answer: the next request must not be lost."""
+    closed = threading.Event()
+
+    class Dropping(RawServer):
+        def handle(self, request: Request, accepted: socket.socket) -> bool:
+            super().handle(request, accepted)
+            accepted.shutdown(socket.SHUT_RDWR)
+            closed.set()
+            return False
+
+    with Dropping(lambda _: http_answer()) as server:
+        client = open_client(server.url)
+        for _ in range(5):
+            assert call(client).status == 200
+            assert closed.wait(PATIENCE_S)
+            closed.clear()
+            until = time.monotonic() + PATIENCE_S
+            while any(one.is_open() for one, _ in client._idle):  # noqa: SLF001
+                assert time.monotonic() < until
+                time.sleep(0.001)
+        assert len(server.requests) == 5
+
+
+def test_what_is_said_to_be_unsent_was_not_sent(open_client):
+    """The server drops connections at rest just when the next request may be on its way."""
+    chance = random.Random(5)  # noqa: S311
+
+    class Hasty(RawServer):
+        def handle(self, request: Request, accepted: socket.socket) -> bool:
+            super().handle(request, accepted)
+            accepted.settimeout(chance.random() * 0.002)
+            try:
+                accepted.recv(1, socket.MSG_PEEK)
+            except TimeoutError:
+                return False
+            accepted.settimeout(None)
+            return True
+
+    replies, unsent, unknown = set(), set(), set()
+    with Hasty(lambda _: http_answer()) as server:
+        client = open_client(server.url)
+        for tag in range(500):
+            client.send(tag, str(tag).encode())
+            (ended,) = completions(client, 1)
+            if isinstance(ended, Reply):
+                replies.add(tag)
+            else:
+                (unknown if ended.sent else unsent).add(tag)
+            time.sleep(chance.random() * 0.003)
+        seen = [int(one.body) for one in server.requests]
+    assert len(seen) == len(set(seen))
+    assert replies <= set(seen) <= replies | unknown
+    assert replies | unsent | unknown == set(range(500))
+
+
+def test_every_call_ends_once_whatever_happens_to_it(endpoint, open_client):
+    wires = (Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL)
+    faults = [Rule(probability=0.05, reply=Scripted(wire=wire, body="xx")) for wire in wires]
+    throttle = Rule(probability=0.05, reply=Scripted(error="TooManyRequestsException"))
+    follow(endpoint, *faults, throttle, latency=0.01)
+    client = open_client(endpoint.url, deadline_s=1.0)
+    ended: list[Reply | NoReply] = []
+    for tag in range(2_000):
+        client.send(tag, b'{"items":["%d"]}' % tag)
+        if tag >= 99:
+            ended.append(client.completions.get(timeout=PATIENCE_S))
+    ended += completions(client, 99)
+    assert sorted(one.tag for one in ended) == list(range(2_000))
+    assert endpoint.stats().invocations == 2_000
+    assert set(endpoint.items(of="received").values()) == {1}
+    kinds = {classify(one).kind for one in ended}
+    assert kinds == {Outcome.SUCCEEDED, Outcome.UNKNOWN, Outcome.THROTTLED}
+
+
+def test_more_than_the_most_allowed_is_refused(endpoint, open_client):
+    follow(endpoint, Rule(reply=Scripted(wire=Wire.HANG)))
+    client = open_client(endpoint.url, max_in_flight=2)
+    client.send(0, EVENT)
+    client.send(1, EVENT)
+    with pytest.raises(RuntimeError, match="2 requests are open"):
+        client.send(2, EVENT)
+
+
+def threads() -> int:
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def test_closing_ends_what_is_open_and_every_thread(endpoint):
+    follow(endpoint, Rule(reply=Scripted(wire=Wire.HANG)))
+    before = threads()
+    client = LambdaClient(
+        endpoint_url=endpoint.url, region="us-east-1", credentials=KEYS, function_arn=ARN,
+        qualifier="1", deadline_s=60, max_in_flight=10,
+    )  # fmt: skip
+    for tag in range(3):
+        client.send(tag, EVENT)
+    until = time.monotonic() + PATIENCE_S
+    while endpoint.stats().in_flight < 3:
+        assert time.monotonic() < until
+    client.close()
+    client.close()
+    assert completions(client, 3) == [
+        NoReply(tag, sent=True, error="the client was closed") for tag in range(3)
+    ]
+    with pytest.raises(RuntimeError, match="closed"):
+        client.send(3, EVENT)
+    while threads() > before or endpoint.stats().in_flight:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+# Credentials.
+
+
+def test_credentials_are_renewed_while_they_are_in_use(open_client):
+    renewed = 0
+
+    def renew() -> dict[str, str]:
+        nonlocal renewed
+        renewed += 1
+        # Within the time in which botocore insists on new ones, so each use renews.
+        expiry = datetime.now(UTC) + timedelta(seconds=1)
+        return {
+            "access_key": f"AKID{renewed}", "secret_key": f"secret {renewed}",
+            "token": f"token-{renewed}", "expiry_time": expiry.isoformat(),
+        }  # fmt: skip
+
+    keys = RefreshableCredentials.create_from_metadata(renew(), renew, "a test")
+    with RawServer(lambda _: http_answer()) as server:
+        client = open_client(server.url, credentials=keys)
+        for _ in range(3):
+            call(client)
+        used = [
+            (one.headers["authorization"].split("/")[0].split("=")[1],
+             one.headers["x-amz-security-token"])
+            for one in server.requests
+        ]  # fmt: skip
+    assert used == [(f"AKID{n}", f"token-{n}") for n in (2, 3, 4)]
+
+
+def test_keys_without_a_session(open_client):
+    with RawServer(lambda _: http_answer()) as server:
+        call(open_client(server.url, credentials=Credentials("AKID", "secret")))
+        assert "x-amz-security-token" not in server.requests[0].headers
+
+
+def test_credentials_that_cannot_be_had(open_client):
+    class Broken:
+        def get_frozen_credentials(self) -> None:
+            raise ConnectionError("the instance's role\ndoes not answer")
+
+    with RawServer(lambda _: http_answer()) as server:
+        client = open_client(server.url, credentials=Broken())
+        error = "not signed: ConnectionError: the instance's role does not answer"
+        assert call(client) == NoReply(0, sent=False, error=error)
+        assert server.connections == 0
+
+
+# TLS and proxies.
+
+
+class Certificates(NamedTuple):
+    authority: Path
+    server: Path
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A certificate authority of our own, and a server's certificate by it."""
+    directory = tmp_path_factory.mktemp("certificates")
+    now = datetime.now(UTC)
+
+    def certificate(
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        issuer: str,
+        issuer_key: ec.EllipticCurvePrivateKey,
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+                critical=False,
+            )
+        )
+
+    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = (
+        certificate("root", root_key, "root", root_key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(root_key, hashes.SHA256())
+    )
+    names = [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")]
+    leaf = (
+        certificate("server", key, "root", root_key)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(root_key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    made = Certificates(directory / "root.pem", directory / "server.pem")
+    made.authority.write_bytes(root.public_bytes(pem))
+    made.server.write_bytes(leaf.public_bytes(pem) + private)
+    return made
+
+
+@pytest.fixture(scope="module")
+def tls_endpoint(certificates: Certificates) -> Iterator[RawServer]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.server)
+    with RawServer(lambda _: http_answer(b'"over TLS"'), context) as server:
+        yield server
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_tls_by_a_certificate_authority_of_ones_own(host, tls_endpoint, certificates, open_client):
+    url = f"https://{host}:{tls_endpoint.port}"
+    client = open_client(url, verify=str(certificates.authority))
+    assert call(client).body == b'"over TLS"'
+
+
+def test_tls_that_is_not_verified(tls_endpoint, open_client):
+    assert call(open_client(tls_endpoint.url, verify=False)).body == b'"over TLS"'
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait until awscrt tells that a handshake failed: that takes it 10 to 30 seconds."""
+    monkeypatch.setattr(client_module, "CONNECT_S", 1.0)
+    monkeypatch.setattr(client_module, "CLOSE_S", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_is_not_trusted_gets_no_request(tls_endpoint, open_client):
+    seen = len(tls_endpoint.requests)
+    reply = call(open_client(tls_endpoint.url, verify=True))
+    assert isinstance(reply, NoReply)
+    assert not reply.sent
+    assert len(tls_endpoint.requests) == seen
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_certificate_for_another_name_is_not_trusted(tls_endpoint, certificates, open_client):
+    # A tunnel, so that the name is another one and the server the same.
+    seen = len(tls_endpoint.requests)
+    with Proxy(tunnel_to=tls_endpoint.port) as proxy:
+        client = open_client(
+            "https://lambda.example",
+            verify=str(certificates.authority),
+            proxy_url=f"http://127.0.0.1:{proxy.port}",
+        )
+        reply = call(client)
+        client.close()
+        assert len(proxy.requests) == 1
+    assert isinstance(reply, NoReply)
+    assert not reply.sent
+    assert len(tls_endpoint.requests) == seen
+
+
+def test_broken_answers_over_tls(certificates, open_client):
+    with scripted_endpoint(
+        Script(
+            rules=tuple(
+                Rule(calls=frozenset({n}), reply=Scripted(wire=wire, body="x" * 1_000))
+                for n, wire in enumerate(BROKEN, 1)
+            )
+        ),
+        certificate=certificates.server,
+    ) as endpoint:
+        endpoint._certificate = certificates.authority  # noqa: SLF001
+        client = open_client(endpoint.url, verify=str(certificates.authority), deadline_s=2.0)
+        for tag in range(len(BROKEN) + 1):
+            client.send(tag, EVENT)
+        ended = completions(client, len(BROKEN) + 1)
+        assert sum(isinstance(one, Reply) for one in ended) == 1
+        assert all(one.sent for one in ended if isinstance(one, NoReply))
+        assert endpoint.stats().invocations == len(BROKEN) + 1
+
+
+def test_plain_http_is_forwarded_by_a_proxy(open_client):
+    with Proxy() as proxy:
+        proxy_url = f"http://us%40er:p%3Ass@127.0.0.1:{proxy.port}"
+        client = open_client("http://lambda.example:8080", proxy_url=proxy_url)
+        assert [call(client).body for _ in range(2)] == [b'"forwarded"'] * 2
+        first, _ = proxy.requests
+        assert proxy.connections == 1
+    assert first.line.startswith("POST http://lambda.example:8080/2015-03-31/functions/")
+    assert first.headers["host"] == "lambda.example:8080"
+    assert first.headers["proxy-authorization"] == "Basic dXNAZXI6cDpzcw=="
+
+
+def test_https_is_tunnelled_by_a_proxy(tls_endpoint, certificates, open_client):
+    with Proxy() as proxy:
+        client = open_client(
+            tls_endpoint.url,
+            verify=str(certificates.authority),
+            proxy_url=f"http://127.0.0.1:{proxy.port}",
+        )
+        assert [call(client).body for _ in range(2)] == [b'"over TLS"'] * 2
+        client.close()
+        (connect,) = proxy.requests
+    assert connect.line == f"CONNECT 127.0.0.1:{tls_endpoint.port} HTTP/1.1"
+    assert "authorization" not in connect.headers
+
+
+def test_a_proxy_that_refuses(open_client):
+    with RawServer(lambda _: http_answer(b"", status="407 Proxy Authentication Required")) as proxy:
+        client = open_client("https://lambda.example", proxy_url=proxy.url)
+        reply = call(client)
+    assert isinstance(reply, NoReply)
+    assert not reply.sent
+
+
+def test_the_environments_proxy_is_not_asked(endpoint, open_client, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    follow(endpoint)
+    assert call(open_client(endpoint.url)).status == 200
+
+
+# What cannot be.
+
+
+@pytest.mark.parametrize(("setting", "value", "says"), [
+    ("endpoint_url", "lambda.example", "endpoint_url"),
+    ("endpoint_url", "ftp://lambda.example", "endpoint_url"),
+    ("endpoint_url", "http://", "endpoint_url"),
+    ("endpoint_url", "http://host:0", "endpoint_url"),
+    ("endpoint_url", "http://host:99999", "endpoint_url"),
+    ("endpoint_url", "http://[::1", "endpoint_url"),
+    ("endpoint_url", "http://user:pw@host", "endpoint_url"),
+    ("endpoint_url", "http://host/?a=b", "endpoint_url"),
+    ("endpoint_url", "http://host/#a", "endpoint_url"),
+    ("proxy_url", "proxy:3128", "proxy_url"),
+    ("proxy_url", "socks5://proxy:1080", "proxy_url"),
+    ("credentials", None, "credentials"),
+    ("deadline_s", 0, "deadline_s"),
+    ("deadline_s", float("nan"), "deadline_s"),
+    ("max_in_flight", 0, "max_in_flight"),
+])  # fmt: skip
+def test_a_setting_that_cannot_be_used_is_named(setting, value, says, open_client):
+    with pytest.raises(ConfigError, match=f"^{says}: ") as raised:
+        open_client(**{"endpoint_url": "http://127.0.0.1:1", setting: value})
+    assert "pw" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_certificates_that_cannot_be_read(content, tmp_path, open_client):
+    path = tmp_path / "authority.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"verify: {path}"):
+        open_client("https://127.0.0.1:1", verify=str(path))
+
+
+# The emulator's own Lambda.
+
+
+def test_a_function_of_the_emulator(aws, lambda_client, open_client):
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("f.py", (
+            "def handler(event, context):\n"
+            "    if event.get('fail'):\n"
+            "        raise KeyError('no such order')\n"
+            "    return {'got': event}\n"
+        ))  # fmt: skip
+    name = "client-test"
+    lambda_client.create_function(
+        FunctionName=name, Runtime="python3.11", Handler="f.handler",
+        Role="arn:aws:iam::000000000000:role/r", Code={"ZipFile": code.getvalue()}, Publish=True,
+    )  # fmt: skip
+    lambda_client.get_waiter("function_active_v2").wait(FunctionName=name)
+    arn = lambda_client.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
+    client = open_client(
+        aws, credentials=Credentials("test", "test"), function_arn=arn, qualifier="1"
+    )
+    reply = call(client, '{"key": "ä+%2B"}'.encode())
+    assert isinstance(reply, Reply)
+    assert (reply.status, reply.function_error, reply.executed_version) == (200, "", "1")
+    assert json.loads(reply.body) == {"got": {"key": "ä+%2B"}}
+
+    ended = classify(call(client, b'{"fail": true}'))
+    assert ended.kind is Outcome.FAILED
+    assert "no such order" in ended.message
+
+    missing = open_client(aws, credentials=Credentials("test", "test"), function_arn=arn + "-not")
+    ended = classify(call(missing))
+    assert (ended.kind, ended.error_type) == (Outcome.MISCONFIGURED, "ResourceNotFoundException")

@@ -1,0 +1,377 @@
+"""Our events against those that a live trigger delivered for the same objects, field by field.
+
+A real function is subscribed to buckets of the emulator in all the ways that S3 can reach it, and
+keeps the events it gets. Objects are put, then listed, and each one's replayed event is compared
+with its live one. Every field that differs must be explained in this file.
+"""
+
+import hashlib
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+import boto3
+import pytest
+
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events import EventContext, compile_shape
+from include.retrofill.rules.identity import identifier_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+PREFIX = "fidelity"
+RECEIVED = f"{PREFIX}-received"
+ACCOUNT = "000000000000"
+SHAPES = ("s3", "s3-sqs", "s3-sns", "s3-sns-sqs", "eventbridge")
+CODE = f"""
+import json, boto3
+
+def handler(event, context):
+    boto3.client("s3").put_object(
+        Bucket="{RECEIVED}", Key=context.aws_request_id, Body=json.dumps(event)
+    )
+"""
+PUT = {
+    "plain.txt": b"plain",
+    "empty": b"",
+    "year=2019/dt=09-03/red flower+1.jpg": b"spaces and plus",
+    "percent%2B%20.txt": b"looks encoded",
+    "caf\u00e9/\u65e5\u672c.txt": b"composed",
+    "cafe\u0301/\u65e5\u672c.txt": b"decomposed",
+    'quote"back\\slash;:@&.txt': b"to be escaped in JSON",
+    "emoji-\U0001f600.bin": b"beyond the basic plane",
+}
+IN_PARTS = "in parts.bin"
+DELIVERED_WITHIN_S = 60
+
+# Fields that differ, and why. The path leads through JSON in strings, too.
+KEY = "the emulator leaves the key raw; AWS form-url-encodes it, and so do we (tested below)"
+NO_LISTING_TELLS = "no listing tells it"
+OURS_LEADS_BACK = "made up in both; ours holds the item's identifier"
+EMULATED = "the emulator has a constant here; AWS has what we make up in AWS's form"
+WHEN = "the live one is when the event was made, ours when the listing says the object was"
+NOTIFICATION = {
+    "eventTime": WHEN,
+    "userIdentity.principalId": NO_LISTING_TELLS,
+    "responseElements.x-amz-request-id": OURS_LEADS_BACK,
+    "responseElements.x-amz-id-2": "ours holds job, run and item",
+    "s3.bucket.ownerIdentity.principalId": "the emulator says EXAMPLE, not the owner it lists",
+    "s3.object.key": KEY,
+    "s3.object.sequencer": EMULATED,
+}
+MESSAGE_IN_SQS = {
+    "messageId": OURS_LEADS_BACK,
+    "receiptHandle": "ours was never in a queue",
+    "md5OfBody": "that of its own body (tested below)",
+    "attributes.SentTimestamp": WHEN,
+    "attributes.ApproximateFirstReceiveTimestamp": WHEN,
+    "attributes.SenderId": NO_LISTING_TELLS,
+}
+MESSAGE_OF_SNS = {
+    "MessageId": OURS_LEADS_BACK,
+    "Timestamp": WHEN,
+    "Signature": "nobody but SNS can sign",
+    "SigningCertURL": "no listing tells the certificate's name",
+    "UnsubscribeURL": "the emulator names itself",
+}
+TO_LAMBDA = "AWS spells it so in events for Lambda; the emulator ends it in URL, as for SQS"
+MESSAGE_OF_SNS_TO_LAMBDA = {
+    **MESSAGE_OF_SNS,
+    "SigningCertUrl": TO_LAMBDA,
+    "UnsubscribeUrl": TO_LAMBDA,
+    "MessageAttributes": "AWS sends it empty to Lambda; the emulator leaves it out",
+}
+
+
+def within(path: str, fields: dict[str, str]) -> dict[str, str]:
+    return {f"{path}.{field}": why for field, why in fields.items()}
+
+
+EXPLAINED = {
+    "s3": within("Records[0]", NOTIFICATION),
+    "s3-sqs": {
+        **within("Records[0]", MESSAGE_IN_SQS),
+        **within("Records[0].body.Records[0]", NOTIFICATION),
+    },
+    "s3-sns": {
+        "Records[0].EventSubscriptionArn": "no listing tells the subscription's id",
+        **within("Records[0].Sns", MESSAGE_OF_SNS_TO_LAMBDA),
+        **within("Records[0].Sns.Message.Records[0]", NOTIFICATION),
+    },
+    "s3-sns-sqs": {
+        **within("Records[0]", MESSAGE_IN_SQS),
+        **within("Records[0].body", MESSAGE_OF_SNS),
+        **within("Records[0].body.Message.Records[0]", NOTIFICATION),
+    },
+    "eventbridge": {
+        "id": OURS_LEADS_BACK,
+        "time": f"{WHEN}; AWS's has no milliseconds",
+        "detail.event-version": "younger than the shape that was recorded at AWS and that we send",
+        "detail.request-id": "ours holds job, run and item",
+        "detail.object.sequencer": EMULATED,
+    },
+}
+KEY_PATHS = {
+    "s3": "Records[0].s3.object.key",
+    "s3-sqs": "Records[0].body.Records[0].s3.object.key",
+    "s3-sns": "Records[0].Sns.Message.Records[0].s3.object.key",
+    "s3-sns-sqs": "Records[0].body.Message.Records[0].s3.object.key",
+    "eventbridge": "detail.object.key",
+}
+TIME_PATHS = {
+    "s3": "Records[0].eventTime",
+    "s3-sqs": "Records[0].body.Records[0].eventTime",
+    "s3-sns": "Records[0].Sns.Timestamp",
+    "s3-sns-sqs": "Records[0].body.Timestamp",
+    "eventbridge": "time",
+}
+
+
+@dataclass(frozen=True)
+class Triggers:
+    """The live triggers, and what they delivered: for each shape, by key as it is in the event."""
+
+    function_arn: str
+    queue_arns: dict[str, str]
+    topic_arns: dict[str, str]
+    delivered: dict[str, dict[str, Any]]
+
+    def context(self, shape: str, owner: str) -> EventContext:
+        return EventContext(
+            bucket=bucket_of(shape),
+            region="us-east-1",
+            account_id=ACCOUNT,
+            bucket_owner=owner,
+            configuration_id=f"{shape} trigger",
+            function_arn=self.function_arn,
+            job="fidelity",
+            run_id=1,
+            queue_arn=self.queue_arns.get(shape, ""),
+            topic_arn=self.topic_arns.get(shape, ""),
+        )
+
+
+def bucket_of(shape: str) -> str:
+    return f"{PREFIX}-{shape}"
+
+
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  any JSON
+    """Yield each field of an event with its path; JSON in a string is looked into."""
+    if isinstance(value, str) and value.startswith("{"):
+        value = json.loads(value)
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from flat(inner, f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and value:
+        for number, inner in enumerate(value):
+            yield from flat(inner, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+@pytest.fixture(scope="module")
+def events_client(aws: str, aws_session: boto3.Session) -> Any:  # noqa: ANN401  it has no stubs here
+    return aws_session.client("events", endpoint_url=aws)
+
+
+@pytest.fixture(scope="module")
+def triggers(
+    s3_client: "S3Client",
+    lambda_client: "LambdaClient",
+    sqs_client: "SQSClient",
+    sns_client: "SNSClient",
+    events_client: Any,  # noqa: ANN401  it has no stubs here
+) -> Triggers:
+    """Subscribe the function in every way, put the objects, and wait for all of the events."""
+    s3_client.create_bucket(Bucket=RECEIVED)
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("index.py", CODE)
+    function_arn = lambda_client.create_function(
+        FunctionName=f"{PREFIX}-recorder",
+        Runtime="python3.11",
+        Role=f"arn:aws:iam::{ACCOUNT}:role/recorder",
+        Handler="index.handler",
+        Code={"ZipFile": package.getvalue()},
+        Timeout=30,
+    )["FunctionArn"]
+
+    queue_arns, topic_arns = {}, {}
+    for shape in ("s3-sqs", "s3-sns-sqs"):
+        url = sqs_client.create_queue(QueueName=bucket_of(shape))["QueueUrl"]
+        wanted = sqs_client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        queue_arns[shape] = wanted["Attributes"]["QueueArn"]
+        lambda_client.create_event_source_mapping(
+            EventSourceArn=queue_arns[shape], FunctionName=function_arn, BatchSize=1
+        )
+    for shape in ("s3-sns", "s3-sns-sqs"):
+        topic_arns[shape] = sns_client.create_topic(Name=bucket_of(shape))["TopicArn"]
+    sns_client.subscribe(TopicArn=topic_arns["s3-sns"], Protocol="lambda", Endpoint=function_arn)
+    sns_client.subscribe(
+        TopicArn=topic_arns["s3-sns-sqs"], Protocol="sqs", Endpoint=queue_arns["s3-sns-sqs"]
+    )
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket_of("eventbridge")]}}}
+    events_client.put_rule(Name=PREFIX, EventPattern=json.dumps(pattern), State="ENABLED")
+    events_client.put_targets(Rule=PREFIX, Targets=[{"Id": "recorder", "Arn": function_arn}])
+
+    targets: dict[str, dict[str, Any]] = {
+        "s3": {"LambdaFunctionConfigurations": [{"LambdaFunctionArn": function_arn}]},
+        "s3-sqs": {"QueueConfigurations": [{"QueueArn": queue_arns["s3-sqs"]}]},
+        "s3-sns": {"TopicConfigurations": [{"TopicArn": topic_arns["s3-sns"]}]},
+        "s3-sns-sqs": {"TopicConfigurations": [{"TopicArn": topic_arns["s3-sns-sqs"]}]},
+        "eventbridge": {"EventBridgeConfiguration": {}},
+    }
+    for shape, configuration in targets.items():
+        for [entry] in (entries for entries in configuration.values() if entries):
+            entry.update({"Id": f"{shape} trigger", "Events": ["s3:ObjectCreated:*"]})
+        bucket = bucket_of(shape)
+        s3_client.create_bucket(Bucket=bucket)
+        s3_client.put_bucket_notification_configuration(
+            Bucket=bucket,
+            NotificationConfiguration=configuration,  # type: ignore[arg-type]
+        )
+        for key, content in PUT.items():
+            s3_client.put_object(Bucket=bucket, Key=key, Body=content)
+        put_in_parts(s3_client, bucket, IN_PARTS)
+    return Triggers(function_arn, queue_arns, topic_arns, delivered_events(s3_client))
+
+
+def put_in_parts(s3_client: "S3Client", bucket: str, key: str) -> None:
+    upload = s3_client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    part = s3_client.upload_part(
+        Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"one part"
+    )
+    s3_client.complete_multipart_upload(
+        Bucket=bucket,
+        Key=key,
+        UploadId=upload,
+        MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
+    )
+
+
+def delivered_events(s3_client: "S3Client") -> dict[str, dict[str, Any]]:
+    """Wait for an event of each object in each bucket."""
+    delivered: dict[str, dict[str, Any]] = {shape: {} for shape in SHAPES}
+    seen: set[str] = set()
+    expected = len(PUT) + 1
+    deadline = time.monotonic() + DELIVERED_WITHIN_S
+    while any(len(events) < expected for events in delivered.values()):
+        counts = {shape: len(events) for shape, events in delivered.items()}
+        assert time.monotonic() < deadline, f"of {expected} events each only {counts} came"
+        time.sleep(0.2)
+        for entry in s3_client.list_objects_v2(Bucket=RECEIVED).get("Contents", []):
+            if entry["Key"] in seen:
+                continue
+            seen.add(entry["Key"])
+            body = s3_client.get_object(Bucket=RECEIVED, Key=entry["Key"])["Body"].read()
+            event = json.loads(body)
+            fields = dict(flat(event))
+            # S3 first sends an s3:TestEvent without a key.
+            for shape in SHAPES:
+                if any(value == f"arn:aws:s3:::{bucket_of(shape)}" for value in fields.values()):
+                    delivered[shape][fields[KEY_PATHS[shape]]] = event
+    return delivered
+
+
+@pytest.fixture(scope="module")
+def pairs(triggers: Triggers, s3_client: "S3Client") -> dict[str, dict[str, tuple[Any, Any]]]:
+    """For each shape and key the live event and ours, made from the listing alone."""
+    owner = s3_client.list_buckets()["Owner"]["ID"]
+    compared: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for name in SHAPES:
+        shape = compile_shape(name, triggers.context(name, owner))
+        identify = identifier_of(f"s3://{bucket_of(name)}")
+        compared[name] = {}
+        for entry in s3_client.list_objects_v2(Bucket=bucket_of(name))["Contents"]:
+            etag = entry["ETag"].strip('"')
+            item = Item(
+                identifier=identify(entry["Key"], etag),
+                key=entry["Key"],
+                size=entry["Size"],
+                modified_at=entry["LastModified"],
+                etag=etag,
+                version_id="",
+            )
+            ours = json.loads(shape.body([shape.record(item)]))
+            compared[name][item.key] = triggers.delivered[name][item.key], ours
+    return compared
+
+
+def differences(live: Any, ours: Any) -> dict[str, tuple[Any, Any]]:  # noqa: ANN401  any JSON
+    """Return what each field that differs holds in the live event and in ours."""
+    theirs, own = dict(flat(live)), dict(flat(ours))
+    both = {
+        path: (theirs.get(path, "missing"), own.get(path, "missing"))
+        for path in theirs.keys() | own.keys()
+    }
+    return {path: (one, other) for path, (one, other) in both.items() if one != other}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_difference_from_the_live_event_is_explained(
+    name: str, pairs: dict[str, dict[str, tuple[Any, Any]]]
+) -> None:
+    assert set(pairs[name]) == {*PUT, IN_PARTS}
+    for key, (live, ours) in pairs[name].items():
+        differing = differences(live, ours)
+        unexplained = {path: differing[path] for path in differing.keys() - EXPLAINED[name].keys()}
+        assert not unexplained, f"(live, ours) of {key!r}"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_explanation_explains_a_difference(
+    name: str, pairs: dict[str, dict[str, tuple[Any, Any]]]
+) -> None:
+    differing = {path for live, ours in pairs[name].values() for path in differences(live, ours)}
+    # Two clocks may agree by chance.
+    always = {path for path, why in EXPLAINED[name].items() if not why.startswith(WHEN)}
+    assert not always - differing
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_function_decodes_the_key_to_the_one_in_the_bucket(
+    name: str, pairs: dict[str, dict[str, tuple[Any, Any]]]
+) -> None:
+    for key, (live, ours) in pairs[name].items():
+        spelled = dict(flat(ours))[KEY_PATHS[name]]
+        decoded = spelled if name == "eventbridge" else unquote_plus(spelled)
+        assert decoded == dict(flat(live))[KEY_PATHS[name]] == key
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_times_are_as_near_as_a_listing_can_tell(
+    name: str, pairs: dict[str, dict[str, tuple[Any, Any]]]
+) -> None:
+    for both in pairs[name].values():
+        live, own = (datetime.fromisoformat(dict(flat(event))[TIME_PATHS[name]]) for event in both)
+        assert abs((live - own).total_seconds()) < DELIVERED_WITHIN_S
+
+
+@pytest.mark.parametrize("name", ["s3-sqs", "s3-sns-sqs"])
+def test_checksums_are_those_of_the_bodies(
+    name: str, pairs: dict[str, dict[str, tuple[Any, Any]]]
+) -> None:
+    for both in pairs[name].values():
+        for event in both:
+            record = event["Records"][0]
+            md5 = hashlib.md5(record["body"].encode(), usedforsecurity=False).hexdigest()
+            assert record["md5OfBody"] == md5
+
+
+def test_an_upload_in_parts_is_told_by_its_etag(
+    pairs: dict[str, dict[str, tuple[Any, Any]]],
+) -> None:
+    for event in pairs["s3"][IN_PARTS]:
+        assert event["Records"][0]["eventName"] == "ObjectCreated:CompleteMultipartUpload"
+    for event in pairs["eventbridge"][IN_PARTS]:
+        assert event["detail"]["reason"] == "CompleteMultipartUpload"
