@@ -1,0 +1,175 @@
+"""Airflow 3.3 in four processes: what it is set to, its database, and when it is healthy."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from importlib.metadata import version
+
+import httpx
+import psycopg2
+from psycopg2 import sql
+
+from stack.services import child_environment
+from stack.settings import REPOSITORY, Settings, StackError
+from stack.supervise import Program
+
+_COMPONENTS = {"scheduler", "dag_processor", "triggerer", "metadatabase"}
+_ENDPOINT_OF = "AWS_ENDPOINT_URL_"
+_TASKS_MAY_TAKE_S = 15
+"""How long tasks that run have for their end; the scheduler itself would wait for ever."""
+
+# What a person may well set otherwise for a stack on a laptop; the variables that are set win.
+_TUNING = {
+    "AIRFLOW__CORE__PARALLELISM": "4",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "15",
+    # The first request of a task after the start of the API server may find it busy for a minute.
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "12",
+}
+
+
+def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what every process of Airflow has in its environment besides `environ`.
+
+    Connections and tuning that `environ` has are kept; where things are is the stack's to say.
+    """
+    home = settings.directory / "airflow"
+    metadata = settings.metadata_dsn.replace("postgresql://", "postgresql+psycopg2://")
+    unless_set = {
+        **_TUNING,
+        "AIRFLOW_CONN_RETROFILL_STATE": settings.state_dsn,
+        "AIRFLOW_CONN_AWS_DEFAULT": _aws_connection(settings, environ),
+    }
+    return {
+        **{name: value for name, value in unless_set.items() if not environ.get(name)},
+        "AIRFLOW_HOME": str(home),
+        "PYTHONPATH": str(REPOSITORY),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__FERNET_KEY": settings.secrets.fernet_key,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.user}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(settings.ports.airflow),
+        "AIRFLOW__API__BASE_URL": settings.airflow_url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": settings.secrets.session_key,
+        "AIRFLOW__API_AUTH__JWT_SECRET": settings.secrets.jwt_secret,
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+    }
+
+
+def _aws_connection(settings: Settings, environ: Mapping[str, str]) -> str:
+    extra: dict[str, object] = {"region_name": environ.get("AWS_DEFAULT_REGION") or "us-east-1"}
+    if settings.aws_endpoint_url:
+        extra["endpoint_url"] = settings.aws_endpoint_url
+    # A connection's address hides boto3's own variables, so those per service go in it as well.
+    services = {
+        name.removeprefix(_ENDPOINT_OF).lower(): {"endpoint_url": url}
+        for name, url in environ.items()
+        if name.startswith(_ENDPOINT_OF) and url
+    }
+    if services:
+        extra["service_config"] = services
+    connection = {"conn_type": "aws", "extra": extra}
+    if settings.aws_embedded:
+        connection |= {"login": "test", "password": "test"}
+    return json.dumps(connection)
+
+
+def groups(settings: Settings) -> dict[str, list[Program]]:
+    """Return Airflow's components, in groups to be started in this order and stopped in reverse.
+
+    The API server goes last, so that tasks cut short can still say how they ended. The log servers,
+    which would listen on every interface, stay away: the API server reads the same disk.
+    """
+    commands = {
+        "airflow-api": {"api-server": ["api-server"]},
+        "airflow": {
+            "scheduler": ["scheduler", "--skip-serve-logs"],
+            "dag-processor": ["dag-processor"],
+            "triggerer": ["triggerer", "--skip-serve-logs"],
+        },
+    }
+    surroundings = variables(settings)
+    return {
+        group: [
+            Program(
+                name,
+                [sys.executable, "-m", "airflow", *arguments],
+                surroundings,
+                stop_after_s=_TASKS_MAY_TAKE_S,
+            )
+            for name, arguments in programs.items()
+        ]
+        for group, programs in commands.items()
+    }
+
+
+def prepare(settings: Settings) -> None:
+    """Make Airflow's home, and bring both databases to the schemas of this version.
+
+    :raises StackError: a migration fails
+    """
+    home = settings.directory / "airflow"
+    home.mkdir(exist_ok=True)
+    passwords = home / "passwords.json"
+    passwords.touch(mode=0o600)
+    passwords.write_text(json.dumps({settings.user: settings.password}))
+    surroundings = {**child_environment(os.environ), **variables(settings)}
+    _run(["include.retrofill.state.migrate"], surroundings)
+    # Airflow takes seconds to see that it has nothing to do, so the database says so itself.
+    wanted = f"migrated by Airflow {version('apache-airflow')}"
+    with closing(psycopg2.connect(settings.metadata_dsn)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
+                " WHERE datname = current_database()"
+            )
+            if cursor.fetchone() != (wanted,):
+                _run(["airflow", "db", "migrate"], surroundings)
+                comment = sql.SQL("COMMENT ON DATABASE airflow IS {}")
+                cursor.execute(comment.format(sql.Literal(wanted)))
+
+
+def _run(module: list[str], surroundings: Mapping[str, str]) -> None:
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", *module],
+        check=False,
+        env=surroundings,
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise StackError(f"{' '.join(module)} failed:\n{done.stdout.strip()}")
+
+
+def healthy(settings: Settings) -> bool:
+    """Tell whether every component says that it works."""
+    try:
+        answer = httpx.get(f"{settings.airflow_url}/api/v2/monitor/health", timeout=10)
+    except httpx.TransportError:
+        return False
+    if not answer.is_success:
+        return False
+    states = answer.json()
+    return all(states[name]["status"] == "healthy" for name in _COMPONENTS)
+
+
+def warm(settings: Settings) -> None:
+    """Have the API server build what it builds at a task's first request.
+
+    That takes it some ten seconds, in which tasks that start would fail for want of an answer.
+    """
+    httpx.get(f"{settings.airflow_url}/execution/health", timeout=120).raise_for_status()

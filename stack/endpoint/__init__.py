@@ -1,0 +1,51 @@
+"""The scripted endpoint: Lambda's Invoke and S3's listing over real HTTP, with faults to order.
+
+>>> script = Script(rules=(Rule(keys=frozenset({"a.json"}), arrivals=Span(last=2),
+...                             reply=Reply(error="TooManyRequestsException")),))
+>>> with scripted_endpoint(script) as endpoint:
+...     client = boto3.client("lambda", endpoint_url=endpoint.url)
+
+What it does not do: check signatures, run code, keep objects' contents, end functions at their
+timeout.
+"""
+
+from stack.endpoint.counts import Call, Stats
+from stack.endpoint.listing import generated_object
+from stack.endpoint.process import EndpointError, ScriptedEndpoint, scripted_endpoint
+from stack.endpoint.script import (
+    Bucket,
+    Function,
+    GeneratedObjects,
+    Operation,
+    Reply,
+    Rule,
+    S3Object,
+    Script,
+    Span,
+    Wire,
+    parse_script,
+    read_script,
+    render_script,
+)
+
+__all__ = [
+    "Bucket",
+    "Call",
+    "EndpointError",
+    "Function",
+    "GeneratedObjects",
+    "Operation",
+    "Reply",
+    "Rule",
+    "S3Object",
+    "Script",
+    "ScriptedEndpoint",
+    "Span",
+    "Stats",
+    "Wire",
+    "generated_object",
+    "parse_script",
+    "read_script",
+    "render_script",
+    "scripted_endpoint",
+]

@@ -1,0 +1,82 @@
+"""Which rule of a script takes a call."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from stack.endpoint.script import Operation, Rule, Script
+
+
+class Taken(NamedTuple):
+    """A rule that takes a call."""
+
+    rule: Rule
+    """The rule."""
+
+    keys: list[str]
+    """The keys of the call's items that the rule is about: all, if it names none."""
+
+
+class Rulebook:
+    """The rules of a script, with the counters and draws that they need."""
+
+    def __init__(self, script: Script) -> None:
+        self._rules: dict[Operation, list[tuple[Rule, random.Random]]] = {}
+        for number, rule in enumerate(script.rules):
+            # Not for secrets: the draws must come out the same each time.
+            draws = random.Random(f"{script.seed}:{number}")  # noqa: S311
+            self._rules.setdefault(rule.operation, []).append((rule, draws))
+        self._calls: Counter[tuple[Operation, str]] = Counter()
+        self._arrivals: Counter[str] = Counter()
+        self._counts_every_item = any(
+            rule.arrivals is not None and not rule.keys for rule in script.rules
+        )
+        self._watched: frozenset[str] = frozenset().union(*(rule.keys for rule in script.rules))
+        self.reads_items = (
+            self._counts_every_item
+            or bool(self._watched)
+            or any(rule.reply.failed_items for rule in script.rules)
+        )
+        """Whether a rule asks for the items of a call."""
+
+    def take(
+        self, operation: Operation, resource: str, keys: Sequence[str] = (), running: int = 0
+    ) -> Taken | None:
+        """Count a call and return the first rule that it meets, if any.
+
+        :param keys: the keys of the call's items, if :attr:`reads_items`
+        :param running: how many executions it finds running
+        """
+        if operation not in self._rules:
+            return None
+        self._calls[operation, ""] += 1
+        self._calls[operation, resource] += 1
+        watched = keys if self._counts_every_item else [key for key in keys if key in self._watched]
+        self._arrivals.update(set(watched))
+        for rule, draws in self._rules[operation]:
+            if rule.resource and rule.resource != resource:
+                continue
+            if rule.calls is not None and self._calls[operation, rule.resource] not in rule.calls:
+                continue
+            if rule.above_in_flight is not None and running < rule.above_in_flight:
+                continue
+            meant = self._meant_by(rule, keys)
+            if meant is None:
+                continue
+            if rule.probability < 1 and draws.random() >= rule.probability:
+                continue
+            return Taken(rule, meant)
+        return None
+
+    def _meant_by(self, rule: Rule, keys: Sequence[str]) -> list[str] | None:
+        """Return the keys that a rule is about, or None if the call has none of them."""
+        if not rule.keys and rule.arrivals is None:
+            return list(keys)
+        meant = [
+            key
+            for key in keys
+            if (not rule.keys or key in rule.keys)
+            and (rule.arrivals is None or self._arrivals[key] in rule.arrivals)
+        ]
+        return meant or None

@@ -1,0 +1,454 @@
+"""The script: what the endpoint serves and how it misbehaves, as dataclasses and as JSON.
+
+Everything here is a frozen dataclass whose fields are also its JSON members, checked when it is
+made: an unknown member, a wrong type or a contradiction raises :class:`pydantic.ValidationError`,
+which names the field, the value and what is allowed.
+"""
+
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, model_validator
+from pydantic.dataclasses import dataclass
+
+from stack.endpoint.aws_errors import LAMBDA_ERRORS, S3_ERRORS
+
+MAX_GENERATED = 10_000_000
+"""The most objects of a generated bucket."""
+
+_FIRST_FAILING_STATUS = 300
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Operation(StrEnum):
+    """What a rule watches."""
+
+    INVOKE = "invoke"
+    """Invoke, of type RequestResponse or Event."""
+
+    DRY_RUN = "dry_run"
+    """Invoke of type DryRun."""
+
+    GET_FUNCTION = "get_function"
+    """GetFunction and GetFunctionConfiguration."""
+
+    LIST_OBJECTS = "list_objects"
+    """ListObjectsV2 and ListObjects: one page."""
+
+    HEAD_BUCKET = "head_bucket"
+    """HeadBucket."""
+
+    GET_LOCATION = "get_location"
+    """GetBucketLocation."""
+
+    @property
+    def is_lambda(self) -> bool:
+        """Whether the Lambda API, and not the S3 API, answers it."""
+        return self in {Operation.INVOKE, Operation.DRY_RUN, Operation.GET_FUNCTION}
+
+
+class Wire(StrEnum):
+    """How an answer travels."""
+
+    WHOLE = "whole"
+    """As it should."""
+
+    HANG = "hang"
+    """Never: the connection stays open and silent."""
+
+    FIN = "fin"
+    """Never: the connection is closed in good order."""
+
+    RST = "rst"
+    """Never: the connection is reset."""
+
+    CUT = "cut"
+    """The headers and half of the body, then the connection is closed."""
+
+    STALL = "stall"
+    """The headers and half of the body, then silence."""
+
+    DRIP = "drip"
+    """The headers, then the body byte by byte."""
+
+
+ANSWERLESS = frozenset({Wire.HANG, Wire.FIN, Wire.RST})
+"""The wires over which no byte of the answer travels."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Span:
+    """A range of ordinal numbers, counted from 1."""
+
+    first: Count = 1
+    """The first number of the range."""
+
+    last: Count | None = None
+    """The last number of the range; None for no end."""
+
+    every: Count = 1
+    """1 for every number of the range, 2 for every second one..."""
+
+    def __contains__(self, number: int) -> bool:
+        """Whether the range holds a number."""
+        return (
+            number >= self.first
+            and (self.last is None or number <= self.last)
+            and (number - self.first) % self.every == 0
+        )
+
+
+Ordinals = Span | frozenset[Count]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Reply:
+    """What the endpoint does with a call that a rule takes.
+
+    At most one of ``error``, ``function_error``, ``body`` and ``failed_items`` is given; with none
+    of them the answer is the one the call would have had without the rule.
+    """
+
+    error: str | None = None
+    """The name of an AWS error: ``TooManyRequestsException``, ``SlowDown``..."""
+
+    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    """The HTTP status; None for the error's own, or 200."""
+
+    message: str | None = None
+    """The message of the error or function error; None for a usual one."""
+
+    reason: str | None = None
+    """The ``Reason`` of a TooManyRequestsException."""
+
+    retry_after_seconds: Annotated[int, Field(ge=0)] | None = None
+    """The ``Retry-After`` header, where Invoke's model has ``retryAfterSeconds``."""
+
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
+    """More members for the JSON body of a Lambda error, like ``{"retryAfterSeconds": "3"}``."""
+
+    headers: dict[str, str] = Field(default_factory=dict)
+    """More headers of the answer."""
+
+    function_error: str | None = None
+    """The ``errorType`` of a function that failed: status 200, X-Amz-Function-Error Unhandled."""
+
+    body: str | None = None
+    """The body of the answer, byte for byte (UTF-8)."""
+
+    failed_items: Literal["batchItemFailures", "s3batch"] | None = None
+    """The answer contract in which the rule's items fail and the call's other items succeed."""
+
+    wire: Wire = Wire.WHOLE
+    """How the answer travels."""
+
+    runs: bool | None = None
+    """Whether the function runs; None for no at an error, a status from 300 or a lost answer."""
+
+    delay: Seconds = 0.0
+    """Seconds to wait beyond the usual latency; a function that runs keeps running in them."""
+
+    drip_interval: Annotated[float, Field(gt=0, le=3_600)] = 0.1
+    """Seconds between two bytes of a dripping body."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        given = [
+            name
+            for name in ("error", "function_error", "body", "failed_items")
+            if getattr(self, name) is not None
+        ]
+        if len(given) > 1:
+            text = f"{' and '.join(given)}: at most one of them says what the answer is"
+            raise ValueError(text)
+        if self.function_error is not None and self.runs is False:
+            text = "runs=False with function_error: a function that fails has run"
+            raise ValueError(text)
+        for name, value in self.headers.items():
+            if not name.isascii() or not value.isascii() or {*name, *value} & {"\r", "\n", "\0"}:
+                text = f"headers: {name!r}: {value!r} must be ASCII on one line"
+                raise ValueError(text)
+        return self
+
+    @property
+    def executes(self) -> bool:
+        """Whether the function runs."""
+        if self.runs is not None:
+            return self.runs
+        fails = self.error is not None or (self.status or 0) >= _FIRST_FAILING_STATUS
+        return not fails and self.wire not in ANSWERLESS
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Rule:
+    """A condition on calls, and the reply to those that meet all of it.
+
+    Of the rules that a call meets, the first in the script takes it.
+    """
+
+    reply: Reply
+    """What becomes of the call."""
+
+    operation: Operation = Operation.INVOKE
+    """The operation."""
+
+    resource: str = ""
+    """The name of the function or bucket; empty for any."""
+
+    keys: frozenset[str] = frozenset()
+    """Item keys, of which the call carries at least one; empty for any call."""
+
+    arrivals: Ordinals | None = None
+    """How often an item has arrived, this call included: 1 for its first call... With ``keys``
+    one of them must have arrived so often, without it any item of the call."""
+
+    calls: Ordinals | None = None
+    """Which calls of the operation (and resource), in the order of their arrival."""
+
+    probability: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The share of the calls that meet all else, drawn from the script's seed."""
+
+    above_in_flight: Annotated[int, Field(ge=0)] | None = None
+    """Only calls that find this many executions (or more) running."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known = LAMBDA_ERRORS if self.operation.is_lambda else S3_ERRORS
+        error = self.reply.error
+        if error is not None and error not in known and self.reply.status is None:
+            near = get_close_matches(error, known) or sorted(known)
+            text = (
+                f"reply.error: {error!r} is not a known error of {self.operation.value!r};"
+                f" give reply.status too, or one of {', '.join(near)}"
+            )
+            raise ValueError(text)
+        if self.operation is not Operation.INVOKE:
+            fields = {
+                "keys": self.keys,
+                "arrivals": self.arrivals,
+                "above_in_flight": self.above_in_flight,
+                "reply.failed_items": self.reply.failed_items,
+                "reply.function_error": self.reply.function_error,
+            }
+            for name, value in fields.items():
+                if value:
+                    text = f"{name}: {value!r} has a meaning for the operation 'invoke' only"
+                    raise ValueError(text)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Function:
+    """A function that the endpoint has."""
+
+    name: Annotated[str, Field(pattern=r"\A[a-zA-Z0-9-_]{1,64}\z")] = "scripted"
+    """Its name."""
+
+    versions: tuple[Annotated[str, Field(pattern=r"\A[0-9]+\z")], ...] = ("1",)
+    """Its published versions."""
+
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Its aliases, each with the version it stands for."""
+
+    timeout_seconds: Annotated[int, Field(ge=1, le=900)] = 60
+    """The time it may take, as GetFunctionConfiguration tells it; the endpoint does not end it."""
+
+    memory_mb: Annotated[int, Field(ge=128, le=10_240)] = 128
+    """Its memory in MB."""
+
+    state: Literal["Pending", "Active", "Inactive", "Failed"] = "Active"
+    """Its state."""
+
+    code_sha256: str = "c2NyaXB0ZWQgZnVuY3Rpb24ncyBjb2RlLCAzMiBCLi4="
+    """The SHA-256 of its code, in base64."""
+
+    reserved_concurrency: Annotated[int, Field(ge=0)] | None = None
+    """Its reserved concurrent executions, as GetFunctionConcurrency tells them."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for alias, version in self.aliases.items():
+            if version not in (*self.versions, "$LATEST"):
+                text = f"aliases: {alias!r} stands for {version!r}, not one of {self.versions}"
+                raise ValueError(text)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class S3Object:
+    """An object of a bucket, as a listing shows it."""
+
+    key: str
+    """Its key."""
+
+    size: Annotated[int, Field(ge=0)] = 0
+    """Its size in bytes."""
+
+    etag: str = "d41d8cd98f00b204e9800998ecf8427e"
+    """Its entity tag, without quotes."""
+
+    modified_at: datetime = datetime(2024, 1, 1, tzinfo=UTC)
+    """When it was made (with a time zone)."""
+
+    storage_class: str = "STANDARD"
+    """Its storage class."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.modified_at.tzinfo is None:
+            text = f"modified_at: {self.modified_at.isoformat()!r} must have a time zone"
+            raise ValueError(text)
+        try:
+            self.key.encode()
+        except UnicodeEncodeError as error:
+            text = f"key: {self.key!r} has no UTF-8 form"
+            raise ValueError(text) from error
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class GeneratedObjects:
+    """As many objects as one likes, made up when they are listed."""
+
+    count: Annotated[int, Field(ge=0, le=MAX_GENERATED)]
+    """How many."""
+
+    pattern: str = "data/{i:09d}.json"
+    """The key, with ``{i}`` (from 0) and perhaps ``{folder}``, both of a fixed width."""
+
+    folder_size: Count = 1_000
+    """How many objects have one ``{folder}`` number."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            keys = [self.key(i) for i in self._samples()]
+        except (LookupError, ValueError, AttributeError) as error:
+            text = f"pattern: {self.pattern!r} cannot be formatted with i and folder: {error}"
+            raise ValueError(text) from error
+        encoded = [key.encode() for key in keys]
+        if sorted(set(encoded)) != encoded or len({len(key) for key in encoded}) > 1:
+            text = (
+                f"pattern: {self.pattern!r} must make keys of one length that rise with i up to"
+                f" {self.count - 1}, as 'data/{{i:09d}}.json' does"
+            )
+            raise ValueError(text)
+        return self
+
+    def key(self, i: int) -> str:
+        """Return the key of the object number ``i``."""
+        return self.pattern.format(i=i, folder=i // self.folder_size)
+
+    def _samples(self) -> list[int]:
+        """Return numbers that show whether keys rise: both ends and each change of width."""
+        near = {10**power + step for power in range(8) for step in (-1, 0, 1)}
+        near |= {self.folder_size * 10**power + step for power in range(8) for step in (-1, 0, 1)}
+        return sorted(i for i in near | {0, self.count - 1} if 0 <= i < self.count)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Bucket:
+    """A bucket that the endpoint has."""
+
+    name: Annotated[str, Field(pattern=r"\A[a-z0-9.-]{3,63}\z")] = "scripted"
+    """Its name."""
+
+    objects: tuple[S3Object, ...] = ()
+    """Its objects, in any order."""
+
+    generated: GeneratedObjects | None = None
+    """Its objects, made up."""
+
+    region: str = ""
+    """Its region, empty for the endpoint's; from another one a request gets 301."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.objects and self.generated is not None:
+            text = "objects and generated: a bucket has one of them"
+            raise ValueError(text)
+        keys = [one.key for one in self.objects]
+        if len(set(keys)) != len(keys):
+            text = f"objects: {max(keys, key=keys.count)!r} is there more than once"
+            raise ValueError(text)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Script:
+    """All that the endpoint is told."""
+
+    functions: tuple[Function, ...] = (Function(),)
+    """The functions there are."""
+
+    buckets: tuple[Bucket, ...] = (Bucket(),)
+    """The buckets there are."""
+
+    rules: tuple[Rule, ...] = ()
+    """The faults."""
+
+    latency: Seconds = 0.05
+    """Seconds that an execution of a function takes."""
+
+    list_latency: Seconds = 0.0
+    """Seconds that a page of a listing takes."""
+
+    answer: str = "null"
+    """The body of a good answer to an invocation."""
+
+    seed: int = 0
+    """What the draws of the rules with a probability start from."""
+
+    count_items: bool = True
+    """Whether to count how often each item arrived."""
+
+    record_calls: bool = False
+    """Whether to keep one record of each of the last invocations."""
+
+    region: str = "us-east-1"
+    """The region the endpoint stands for."""
+
+    account: Annotated[str, Field(pattern=r"\A[0-9]{12}\z")] = "000000000000"
+    """The account the functions belong to."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for field, names in (
+            ("functions", [one.name for one in self.functions]),
+            ("buckets", [one.name for one in self.buckets]),
+        ):
+            if len(set(names)) != len(names):
+                text = f"{field}: {max(names, key=names.count)!r} is there more than once"
+                raise ValueError(text)
+        return self
+
+
+_adapter = TypeAdapter(Script)
+
+
+def parse_script(text: str | bytes) -> Script:
+    """Return the script that a JSON text holds.
+
+    :raises pydantic.ValidationError: with every fault of the text, each with its place
+    """
+    return _adapter.validate_json(text)
+
+
+def read_script(path: Path) -> Script:
+    """Return the script that a JSON file holds.
+
+    :raises pydantic.ValidationError: with every fault of the text, each with its place
+    :raises OSError: if the file cannot be read
+    """
+    return parse_script(path.read_bytes())
+
+
+def render_script(script: Script) -> str:
+    """Return the JSON of a script, on one line."""
+    return _adapter.dump_json(script).decode()

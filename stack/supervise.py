@@ -1,0 +1,241 @@
+"""Programs under supervisord: started by groups, restarted if they die, all ended at the end."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+from xmlrpc.client import ServerProxy
+
+import psutil
+from supervisor.states import ProcessStates
+from supervisor.xmlrpc import SupervisorTransport
+
+from stack.settings import StackError
+
+_SOCKET = "supervisor.sock"
+_CONFIGURATION = "supervisord.conf"
+_MARK = "RETROFILL_STACK_RUN"
+_GIVEN_UP = {ProcessStates.FATAL, ProcessStates.UNKNOWN}
+_ENDED = {*_GIVEN_UP, ProcessStates.BACKOFF, ProcessStates.EXITED}
+_TERMINATING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process to keep running."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What it has besides the environment of the supervisor."""
+    user: str = ""
+    """Whom it runs as; empty for whoever started the stack."""
+    stop_signal: Literal["TERM", "INT"] = "TERM"
+    stop_after_s: int = 30
+    """How long it may take to stop before it is killed."""
+
+
+class Supervisor:
+    """A running supervisord, reached through its socket."""
+
+    def __init__(self, directory: Path) -> None:
+        self._logs = directory / "logs"
+        self._url = f"unix://{directory / _SOCKET}"
+
+    def answers(self) -> bool:
+        """Tell whether supervisord is there."""
+        try:
+            self._call("getPID")
+        except OSError:
+            return False
+        return True
+
+    def start(self, group: str) -> None:
+        """Start the programs of a group without waiting for them."""
+        self._call("startProcessGroup", group, False)  # noqa: FBT003  XML-RPC has no keywords
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        # A transport of supervisor's is of no use any more once a request of its own has failed.
+        transport = SupervisorTransport(serverurl=self._url)
+        with ServerProxy("http://supervisor", transport=transport) as remote:
+            return getattr(remote.supervisor, method)(*arguments)
+
+    def wait(self, what: str, ready: Callable[[], bool], *, within_s: float) -> None:
+        """Wait until `ready` says so.
+
+        :raises StackError: a program gave up, or the time is over
+        """
+        limit = time.monotonic() + within_s
+        while not ready():
+            self._refuse(_ENDED)
+            if time.monotonic() > limit:
+                raise StackError(f"{what} was not ready within {within_s:g} s: see {self._logs}")
+            time.sleep(_PAUSE_S)
+
+    def check(self) -> None:
+        """Look whether every program runs, or is being started again.
+
+        :raises StackError: one was given up, with the end of its log; or supervisord is gone
+        """
+        self._refuse(_GIVEN_UP)
+
+    def _refuse(self, states: AbstractSet[int]) -> None:
+        try:
+            programs = self._call("getAllProcessInfo")
+        except OSError as error:
+            raise StackError(f"the supervisor is gone: see {self._logs}") from error
+        for program in programs:
+            if program["state"] in states:
+                log = self._logs / f"{program['name']}.log"
+                lines = log.read_text(errors="replace").splitlines()[-15:]
+                message = f"{program['name']} ended ({program['spawnerr'] or 'on its own'}): {log}"
+                raise StackError("\n".join([message, *(f"    {line}" for line in lines)]))
+
+
+@contextmanager
+def supervised(
+    directory: Path, groups: Mapping[str, Sequence[Program]], environment: Mapping[str, str]
+) -> Iterator[Supervisor]:
+    """Run supervisord over groups of programs, none of them started yet.
+
+    At the end the groups are stopped, the last one first; whatever process is then left of them,
+    children that moved to process groups of their own among them, is killed.
+
+    :param environment: what every program has
+    :raises StackError: supervisord does not start
+    """
+    mark = uuid4().hex
+    (directory / "logs").mkdir(exist_ok=True)
+    (directory / _SOCKET).unlink(missing_ok=True)
+    configuration = directory / _CONFIGURATION
+    configuration.touch(mode=0o600)
+    configuration.write_text(_configuration(directory, groups))
+    command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(configuration)]
+    with (directory / "logs" / "supervisord.out").open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603
+            [*_dying_with_parent(), *command],
+            env={**environment, _MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a terminal's Ctrl-C is for the one who waits, not for it
+        )
+    try:
+        supervisor = Supervisor(directory)
+        _await_answer(supervisor, process, directory)
+        yield supervisor
+    finally:
+        # A second Ctrl-C must not leave half of the processes behind.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINATING)
+        try:
+            process.terminate()
+            process.wait()
+            _kill_leftovers(process.pid, mark)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _await_answer(
+    supervisor: Supervisor, process: subprocess.Popen[bytes], directory: Path
+) -> None:
+    while not supervisor.answers():
+        if process.poll() is not None:
+            output = (directory / "logs" / "supervisord.out").read_text(errors="replace")
+            raise StackError(f"supervisord did not start:\n{output.strip()}")
+        time.sleep(_PAUSE_S)
+
+
+def _dying_with_parent() -> list[str]:
+    """Return what has supervisord stop all if its parent is killed, where there is such a thing."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+
+
+def _kill_leftovers(session: int, mark: str) -> None:
+    """Kill what is left of a supervisor's descendants.
+
+    Those that write their title over their environment have no mark any more, and those that
+    opened a session of their own are not in the supervisor's.
+    """
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError, PermissionError):  # gone, or not ours
+            if os.getsid(process.pid) == session or process.environ().get(_MARK) == mark:
+                process.kill()
+
+
+def _configuration(directory: Path, groups: Mapping[str, Sequence[Program]]) -> str:
+    logs = directory / "logs"
+    sections: dict[str, dict[str, object]] = {
+        "unix_http_server": {"file": directory / _SOCKET, "chmod": "0700"},
+        "supervisord": {
+            "logfile": logs / "supervisord.log",
+            "logfile_maxbytes": "5MB",
+            "pidfile": directory / "supervisord.pid",
+            **({"user": "root"} if os.geteuid() == 0 else {}),
+        },
+        "rpcinterface:supervisor": {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        },
+        "supervisorctl": {"serverurl": f"unix://{directory / _SOCKET}"},
+    }
+    for priority, (group, programs) in enumerate(groups.items(), 1):
+        names = ",".join(program.name for program in programs)
+        sections[f"group:{group}"] = {"programs": names, "priority": priority}
+        for program in programs:
+            sections[f"program:{program.name}"] = {
+                "command": shlex.join(program.command),
+                "environment": ",".join(
+                    f"{name}={_quoted(name, value)}" for name, value in program.environment.items()
+                ),
+                **({"user": program.user} if program.user else {}),
+                "autostart": "false",
+                "autorestart": "true",
+                "startsecs": 2,
+                "stopsignal": program.stop_signal,
+                "stopwaitsecs": program.stop_after_s,
+                "stopasgroup": "true" if program.stop_signal == "TERM" else "false",
+                "killasgroup": "true",
+                "redirect_stderr": "true",
+                "stdout_logfile": logs / f"{program.name}.log",
+                "stdout_logfile_maxbytes": "20MB",
+                "stdout_logfile_backups": 1,
+            }
+    return "\n".join(
+        "\n".join(
+            [f"[{name}]", *(f"{key}={_literal(key, value)}" for key, value in section.items())]
+        )
+        for name, section in sections.items()
+    )
+
+
+def _literal(name: str, value: object) -> str:
+    """Return a value in which supervisord expands nothing.
+
+    :raises StackError: supervisord would take its end for a comment or for something else
+    """
+    if re.search(r"\s[;#]|\n", str(value)):
+        raise StackError(f"a {name} with a newline, ' ;' or ' #' cannot be told to supervisord")
+    return str(value).replace("%", "%%")
+
+
+def _quoted(name: str, value: str) -> str:
+    """Quote a variable's value; supervisord knows quotes, but no way to escape one.
+
+    :raises StackError: no quoting would hand it on as it is
+    """
+    for quote in "'\"":
+        if quote not in value and value.strip("'\"") == value:
+            return f"{quote}{value}{quote}"
+    raise StackError(f"the value of {name} mixes quotes, so it cannot be told to supervisord")

@@ -1,0 +1,115 @@
+"""The servers of the tests: each is started when a test first asks for it, and once."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+from typing import TYPE_CHECKING
+
+import boto3
+import psycopg2
+import pytest
+from botocore.config import Config
+from psycopg2 import sql
+
+from include.retrofill.state.migrate import migrate
+from stack.services import MiniStack, Postgres, free_port, running
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+_TEMPLATE = "retrofill_template"
+_numbers = count()
+_airflow_home = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give Airflow a home of its own: it writes to the user's as soon as it is imported."""
+    home = tempfile.TemporaryDirectory(prefix="retrofill-airflow-")
+    config.stash[_airflow_home] = home
+    os.environ["AIRFLOW_HOME"] = home.name
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    # What a person has set for real servers must not reach a test.
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AIRFLOW_CONN_")):
+            del os.environ[name]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove Airflow's home."""
+    config.stash[_airflow_home].cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL server."""
+    directory = tmp_path_factory.mktemp("postgres") / "data"
+    server = Postgres(directory, free_port(), password="test", lasting=False)  # noqa: S106
+    with running(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _state_template(postgres: Postgres) -> str:
+    postgres.ensure_database(_TEMPLATE)
+    migrate(postgres.dsn(_TEMPLATE, role=_TEMPLATE))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def state_dsn(postgres: Postgres, _state_template: str) -> Iterator[str]:
+    """The URI of a new database with the state's schema, and nothing in it."""
+    name = f"state_{next(_numbers)}"
+    database, template = sql.Identifier(name), sql.Identifier(_state_template)
+    with closing(psycopg2.connect(postgres.dsn("postgres"))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
+            cursor.execute(create.format(database, template, template))
+            yield postgres.dsn(name, role=_state_template)
+            cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an emulator of AWS, shared: each test gives what it makes names of its own."""
+    server = MiniStack(tmp_path_factory.mktemp("aws") / "ministack", free_port(), lasting=False)
+    with running(server):
+        yield server.endpoint_url
+
+
+@pytest.fixture(scope="session")
+def aws_session() -> boto3.Session:
+    """Credentials and region for the emulator."""
+    return boto3.Session(
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106
+        region_name="us-east-1",
+    )
+
+
+_ONE_REQUEST = Config(retries={"total_max_attempts": 1})
+
+
+@pytest.fixture(scope="session")
+def s3_client(aws: str, aws_session: boto3.Session) -> "S3Client":
+    return aws_session.client("s3", endpoint_url=aws, config=_ONE_REQUEST)
+
+
+@pytest.fixture(scope="session")
+def lambda_client(aws: str, aws_session: boto3.Session) -> "LambdaClient":
+    return aws_session.client("lambda", endpoint_url=aws, config=_ONE_REQUEST)
+
+
+@pytest.fixture(scope="session")
+def sns_client(aws: str, aws_session: boto3.Session) -> "SNSClient":
+    return aws_session.client("sns", endpoint_url=aws, config=_ONE_REQUEST)
+
+
+@pytest.fixture(scope="session")
+def sqs_client(aws: str, aws_session: boto3.Session) -> "SQSClient":
+    return aws_session.client("sqs", endpoint_url=aws, config=_ONE_REQUEST)

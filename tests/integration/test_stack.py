@@ -1,0 +1,339 @@
+"""The embedded stack: what it promises to whoever starts it, and what its servers can do."""
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+import psycopg2
+import pytest
+from botocore.exceptions import ClientError
+
+from stack import airflow
+from stack.services import Postgres, child_environment, free_port
+from stack.settings import REPOSITORY, Ports, Settings, StackError
+from stack.supervise import Program, supervised
+from stack.up import running_stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+HANDLER = """
+import json, boto3
+
+def handler(event, context):
+    if event.get("fail"):
+        raise ValueError("as asked")
+    for record in event.get("Records", []):
+        text = json.dumps(record).encode()
+        boto3.client("s3").put_object(Bucket="stack-events", Key="event", Body=text)
+    return {"function": context.function_name}
+"""
+# Ends on no signal; has a child in a process group of its own that writes its title over its
+# environment, as Airflow's tasks do, and a child in a session of its own.
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+titled = "import setproctitle, sys, time; setproctitle.setproctitle(sys.argv[1]); time.sleep(600)"
+subprocess.Popen([sys.executable, "-c", titled, sys.argv[1]], process_group=0)
+sleep = "import time; time.sleep(600)"
+subprocess.Popen([sys.executable, "-c", sleep, sys.argv[1]], start_new_session=True)
+time.sleep(1)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def function(lambda_client: "LambdaClient") -> Iterator[str]:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as file:
+        file.writestr("code.py", HANDLER)
+    made = lambda_client.create_function(
+        FunctionName="stack-function",
+        Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/any",
+        Handler="code.handler",
+        Code={"ZipFile": package.getvalue()},
+    )
+    lambda_client.get_waiter("function_active_v2").wait(FunctionName="stack-function")
+    yield made["FunctionArn"]
+    lambda_client.delete_function(FunctionName="stack-function")
+
+
+def eventually(found: Callable[[], bytes | None]) -> bytes:
+    """Call until it gives something."""
+    for _ in range(200):
+        if result := found():
+            return result
+        time.sleep(0.05)
+    pytest.fail("nothing came")
+
+
+def test_a_function_runs_and_can_be_tried_without_running(
+    lambda_client: "LambdaClient", function: str
+) -> None:
+    version = lambda_client.publish_version(FunctionName=function)
+    assert lambda_client.invoke(FunctionName=function, InvocationType="DryRun")["StatusCode"] == 204
+    answer = lambda_client.invoke(FunctionName=function, Qualifier=version["Version"], Payload="{}")
+    assert json.load(answer["Payload"]) == {"function": "stack-function"}
+    assert answer["ExecutedVersion"] == version["Version"]
+
+
+def test_a_failing_function_says_so(lambda_client: "LambdaClient", function: str) -> None:
+    answer = lambda_client.invoke(FunctionName=function, Payload='{"fail": true}')
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorMessage"] == "as asked"
+
+
+def test_a_missing_function_is_refused(lambda_client: "LambdaClient") -> None:
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        lambda_client.invoke(FunctionName="stack-missing", InvocationType="DryRun")
+
+
+def test_a_bucket_calls_its_function(
+    s3_client: "S3Client", lambda_client: "LambdaClient", function: str
+) -> None:
+    s3_client.create_bucket(Bucket="stack-live")
+    s3_client.create_bucket(Bucket="stack-events")
+    lambda_client.add_permission(
+        FunctionName=function,
+        StatementId="bucket",
+        Action="lambda:InvokeFunction",
+        Principal="s3.amazonaws.com",
+        SourceArn="arn:aws:s3:::stack-live",
+    )
+    live = {"LambdaFunctionArn": function, "Events": ["s3:ObjectCreated:*"]}
+    s3_client.put_bucket_notification_configuration(
+        Bucket="stack-live", NotificationConfiguration={"LambdaFunctionConfigurations": [live]}
+    )
+    s3_client.put_object(Bucket="stack-live", Key="some/key.txt", Body=b"12345")
+
+    def event() -> bytes | None:
+        if s3_client.list_objects_v2(Bucket="stack-events")["KeyCount"] == 0:
+            return None
+        return s3_client.get_object(Bucket="stack-events", Key="event")["Body"].read()
+
+    record = json.loads(eventually(event))
+    assert record["eventSource"] == "aws:s3"
+    assert record["s3"]["bucket"]["name"] == "stack-live"
+    assert record["s3"]["object"]["key"] == "some/key.txt"
+    assert record["s3"]["object"]["size"] == 5
+
+
+def test_a_listing_starts_where_it_is_told(s3_client: "S3Client") -> None:
+    s3_client.create_bucket(Bucket="stack-list")
+    for number in range(6):
+        s3_client.put_object(Bucket="stack-list", Key=f"k/{number}", Body=b"")
+    page = s3_client.list_objects_v2(Bucket="stack-list", StartAfter="k/1", MaxKeys=2)
+    assert [entry["Key"] for entry in page["Contents"]] == ["k/2", "k/3"]
+    assert page["IsTruncated"]
+
+
+def test_a_topic_reaches_its_queue(sns_client: "SNSClient", sqs_client: "SQSClient") -> None:
+    queue = sqs_client.create_queue(QueueName="stack-queue")["QueueUrl"]
+    attributes = sqs_client.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    topic = sns_client.create_topic(Name="stack-topic")["TopicArn"]
+    endpoint = attributes["Attributes"]["QueueArn"]
+    sns_client.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=endpoint)
+    sns_client.publish(TopicArn=topic, Message="done")
+    (message,) = sqs_client.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
+    assert json.loads(message["Body"])["Message"] == "done"
+
+
+def test_a_database_belongs_to_its_own_role(postgres: Postgres) -> None:
+    postgres.ensure_database("stack_owned")
+    postgres.ensure_database("stack_owned")
+    connection = psycopg2.connect(postgres.dsn("stack_owned", role="stack_owned"))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('is_superuser'), current_setting('server_encoding')")
+        assert cursor.fetchone() == ("off", "UTF8")
+        cursor.execute("CREATE SCHEMA mine")
+    connection.close()
+
+
+def test_postgres_asks_for_the_password(postgres: Postgres) -> None:
+    stranger = Postgres(postgres.directory, postgres.port, password="wrong")  # noqa: S106
+    assert not stranger.accepts()
+
+
+def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
+    script = tmp_path / "stubborn.py"
+    script.write_text(STUBBORN)
+    program = Program("stubborn", [sys.executable, str(script), str(tmp_path)], stop_after_s=1)
+
+    def alive() -> list[int]:
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            zombie = process.info["status"] == psutil.STATUS_ZOMBIE
+            if str(tmp_path) in (process.info["cmdline"] or []) and not zombie:
+                found.append(process.pid)
+        return found
+
+    log = tmp_path / "logs" / "stubborn.log"
+    environment = child_environment(os.environ)
+    with supervised(tmp_path, {"group": [program]}, environment) as supervisor:
+        supervisor.start("group")
+        supervisor.wait("it", lambda: log.exists() and "ready" in log.read_text(), within_s=20)
+        assert len(alive()) == 3
+    assert alive() == []
+
+
+def test_a_program_that_ends_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+    program = Program("broken", [sys.executable, "-c", "raise SystemExit('no such thing')"])
+    environment = child_environment(os.environ)
+    with supervised(tmp_path, {"group": [program]}, environment) as supervisor:
+        supervisor.start("group")
+        with pytest.raises(StackError, match=r"broken ended(?s:.*)no such thing"):
+            supervisor.wait("it", lambda: False, within_s=20)
+
+
+def test_a_program_gets_its_environment_as_it_is(tmp_path: Path) -> None:
+    values = {"JSON": '{"a": "b,c=d"}', "PERCENT": "100% %(x)s", "QUOTE": "it's", "EMPTY": ""}
+    code = f"import json, os, time; print(json.dumps([os.environ[n] for n in {list(values)}]),"
+    code += " flush=True); time.sleep(60)"
+    program = Program("printer", [sys.executable, "-c", code], values)
+    log = tmp_path / "logs" / "printer.log"
+    environment = child_environment(os.environ)
+    with supervised(tmp_path, {"group": [program]}, environment) as supervisor:
+        supervisor.start("group")
+        supervisor.wait("it", lambda: log.exists() and log.read_text() != "", within_s=20)
+        assert json.loads(log.read_text()) == list(values.values())
+
+
+@pytest.mark.parametrize("value", ['it\'s "so"', "a ;b", "a #b", "a\nb"])
+def test_what_supervisord_would_garble_is_refused(tmp_path: Path, value: str) -> None:
+    program = Program("garbled", ["true"], {"NAME": value})
+    with (
+        pytest.raises(StackError, match="cannot be told to supervisord"),
+        supervised(tmp_path, {"group": [program]}, {}),
+    ):
+        pytest.fail("it was started")
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"RETROFILL_AWS_PORT": "http"}, "RETROFILL_AWS_PORT is 'http': a port is a number"),
+        ({"RETROFILL_AWS_PORT": "65536"}, "RETROFILL_AWS_PORT is '65536': a port is a number"),
+        (
+            {"RETROFILL_AWS_PORT": "8080"},
+            "RETROFILL_AIRFLOW_PORT and RETROFILL_AWS_PORT are both 8080",
+        ),
+    ],
+)
+def test_a_port_that_cannot_be_is_refused(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(StackError, match=message):
+        Ports.from_environment(environ)
+
+
+def settings_of(directory: Path, **environ: str) -> Settings:
+    return Settings.from_environment({"RETROFILL_STACK_DIR": str(directory), **environ})
+
+
+def test_secrets_are_made_once_and_kept_private(tmp_path: Path) -> None:
+    secrets = settings_of(tmp_path).secrets
+    assert settings_of(tmp_path).secrets == secrets
+    assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_aws_is_the_emulator_unless_it_is_set(tmp_path: Path) -> None:
+    own = settings_of(tmp_path, RETROFILL_AWS_PORT="4000")
+    assert (own.aws_embedded, own.aws_endpoint_url) == (True, "http://127.0.0.1:4000")
+    other = settings_of(tmp_path, AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert (other.aws_embedded, other.aws_endpoint_url) == (False, "http://127.0.0.1:9")
+    connected = settings_of(tmp_path, AIRFLOW_CONN_AWS_DEFAULT="aws://")
+    assert (connected.aws_embedded, connected.aws_endpoint_url) == (False, "")
+
+
+def test_connections_that_are_set_win(tmp_path: Path) -> None:
+    environ = {
+        "AIRFLOW_CONN_RETROFILL_STATE": "postgresql://elsewhere/state",
+        "AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:9",
+    }
+    settings = settings_of(tmp_path, **environ)
+    assert settings.state_dsn == "postgresql://elsewhere/state"
+    variables = airflow.variables(settings, environ)
+    assert "AIRFLOW_CONN_RETROFILL_STATE" not in variables
+    aws = json.loads(variables["AIRFLOW_CONN_AWS_DEFAULT"])
+    assert aws["extra"]["endpoint_url"] == settings.aws_endpoint_url
+    assert aws["extra"]["service_config"] == {"lambda": {"endpoint_url": "http://127.0.0.1:9"}}
+
+
+def up(directory: Path, **environ: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "stack.up"],
+        cwd=REPOSITORY,
+        env={**os.environ, "RETROFILL_STACK_DIR": str(directory), **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        free = {f"RETROFILL_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "AWS")}
+        process = up(tmp_path, **free, RETROFILL_POSTGRES_PORT=str(port))
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert len(output.splitlines()) == 1
+    assert f"port {port} is not free" in output
+    assert "PostgreSQL" in output
+    assert "RETROFILL_POSTGRES_PORT" in output
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(400)
+def test_the_whole_stack_comes_up_on_loopback_and_goes_without_a_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("AIRFLOW", "POSTGRES", "AWS")
+    environ = {f"RETROFILL_{name}_PORT": str(free_port()) for name in names}
+    settings = settings_of(tmp_path, **environ)
+    process = up(tmp_path, **environ)
+    try:
+        assert process.stdout is not None
+        output = []
+        for line in process.stdout:
+            output.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        assert airflow.healthy(settings), "".join(output)
+        login = {"username": settings.user, "password": settings.password}
+        httpx.post(f"{settings.airflow_url}/auth/token", json=login).raise_for_status()
+        second, _ = up(tmp_path, **environ).communicate(timeout=60)
+        assert "runs already" in second
+        monkeypatch.setenv("RETROFILL_STACK_DIR", str(tmp_path))
+        with running_stack() as joined:
+            assert joined.ports == settings.ports
+        started = psutil.Process(process.pid).children(recursive=True)
+        listening = [
+            connection.laddr
+            for child in started
+            for connection in child.net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert {address.ip for address in listening} == {"127.0.0.1"}
+        assert {str(address.port) for address in listening} == set(environ.values())
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=120)
+    assert (process.returncode, rest.splitlines()[-1]) == (0, "stopped")
+    _, left = psutil.wait_procs(started, timeout=5)
+    assert left == []

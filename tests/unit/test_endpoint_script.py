@@ -1,0 +1,136 @@
+"""Scripts are the same as dataclasses and as JSON, and say what is wrong with them."""
+
+import pytest
+from pydantic import ValidationError
+
+from stack.endpoint.script import (
+    Bucket,
+    Function,
+    GeneratedObjects,
+    Operation,
+    Reply,
+    Rule,
+    S3Object,
+    Script,
+    Span,
+    Wire,
+    parse_script,
+    render_script,
+)
+
+
+def test_a_script_survives_json() -> None:
+    script = Script(
+        functions=(Function(name="f", versions=("1", "2"), aliases={"live": "2"}),),
+        buckets=(
+            Bucket(name="odd", objects=(S3Object(key=" a+%2B\r\n\t\U0001f600\0", size=3),)),
+            Bucket(name="many", generated=GeneratedObjects(count=10_000_000)),
+        ),
+        rules=(
+            Rule(keys=frozenset({"a", "b"}), arrivals=Span(last=2), reply=Reply(wire=Wire.RST)),
+            Rule(
+                operation=Operation.LIST_OBJECTS,
+                calls=frozenset({2}),
+                reply=Reply(error="SlowDown", delay=0.5),
+            ),
+        ),
+        latency=0.2,
+        answer='{"batchItemFailures": []}',
+    )
+    text = render_script(script)
+    assert "\n" not in text
+    assert parse_script(text) == script
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ('{"latancy": 1}', ["latancy"]),
+        ('{"latency": -1}', ["latency", "-1"]),
+        ('{"latency": "NaN"}', ["latency"]),
+        ('{"rules": [{"reply": {"eror": "x"}}]}', ["rules.0.reply.eror"]),
+        (
+            '{"rules": [{"reply": {"error": "TooManyRequestException"}}]}',
+            ["rules.0", "'TooManyRequestException'", "TooManyRequestsException"],
+        ),
+        (
+            '{"rules": [{"operation": "list_objects", "reply": {"error": "ServiceException"}}]}',
+            ["'ServiceException'", "list_objects"],
+        ),
+        (
+            '{"rules": [{"reply": {"error": "ServiceException", "body": "x"}}]}',
+            ["error and body", "at most one"],
+        ),
+        (
+            '{"rules": [{"reply": {"function_error": "E", "runs": false}}]}',
+            ["runs=False"],
+        ),
+        (
+            '{"rules": [{"operation": "head_bucket", "keys": ["a"], "reply": {}}]}',
+            ["keys", "'invoke' only"],
+        ),
+        ('{"rules": [{"reply": {"headers": {"a": "b\\r\\nc: d"}}}]}', ["headers", "one line"]),
+        ('{"rules": [{"calls": {"first": 0}, "reply": {}}]}', ["calls", "first"]),
+        ('{"buckets": [{"name": "B"}]}', ["buckets.0.name", "'B'"]),
+        (
+            '{"buckets": [{"objects": [{"key": "a"}, {"key": "a"}]}]}',
+            ["objects", "'a'", "more than once"],
+        ),
+        (
+            '{"buckets": [{"objects": [{"key": "a", "modified_at": "2024-01-01T00:00:00"}]}]}',
+            ["modified_at", "time zone"],
+        ),
+        ('{"buckets": [{"generated": {"count": 20000000}}]}', ["count", "10000000"]),
+        (
+            '{"buckets": [{"generated": {"count": 11, "pattern": "a{i}"}}]}',
+            ["'a{i}'", "one length"],
+        ),
+        ('{"buckets": [{"generated": {"count": 11, "pattern": "a{j}"}}]}', ["'a{j}'", "i and"]),
+        (
+            '{"buckets": [{"generated": {"count": 11, "pattern": "a"}}]}',
+            ["'a'", "rise with i"],
+        ),
+        ('{"buckets": [{"name": "abc"}, {"name": "abc"}]}', ["buckets", "'abc'"]),
+        ('{"functions": [{"aliases": {"live": "9"}}]}', ["aliases", "'live'", "'9'"]),
+        ("nonsense", ["JSON"]),
+    ],
+)
+def test_a_bad_script_is_refused_with_field_and_value(text: str, parts: list[str]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        parse_script(text)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        parse_script('{"latency": "slow", "seed": "x", "bukets": []}')
+    assert caught.value.error_count() == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "executes"),
+    [
+        (Reply(), True),
+        (Reply(body="x"), True),
+        (Reply(function_error="E"), True),
+        (Reply(wire=Wire.CUT), True),
+        (Reply(wire=Wire.STALL), True),
+        (Reply(wire=Wire.DRIP), True),
+        (Reply(error="ServiceException"), False),
+        (Reply(status=503, body="<html>"), False),
+        (Reply(wire=Wire.HANG), False),
+        (Reply(wire=Wire.FIN), False),
+        (Reply(wire=Wire.RST), False),
+        (Reply(wire=Wire.RST, runs=True), True),
+        (Reply(error="ServiceException", runs=True), True),
+    ],
+)
+def test_whether_the_function_runs(reply: Reply, *, executes: bool) -> None:
+    assert reply.executes is executes
+
+
+def test_a_span_counts_from_its_first_number() -> None:
+    assert [n for n in range(1, 10) if n in Span(first=2, last=8, every=3)] == [2, 5, 8]
+    assert 10**9 in Span(first=3)
+    assert 2 not in Span(first=3)
