@@ -1,0 +1,1 @@
+"""What Airflow mounts beside its DAGs: the product, and the recurring jobs."""

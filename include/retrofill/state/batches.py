@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from typing import NamedTuple
+from uuid import UUID
 
 from include.retrofill.model.calls import Allotment, Call, Settlement
 from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
@@ -166,23 +167,10 @@ class BatchLease:
         with transaction(self._conn) as cur:
             cur.execute(_SQL["load_items"], self._span)
             return [
-                Loaded(
-                    seq,
-                    Item(
-                        bytes.fromhex(identifier.replace("-", "")),
-                        key,
-                        size,
-                        modified_at,
-                        etag,
-                        version_id,
-                    ),
-                    attempts,
-                    failures,
-                    call_cap,
-                    unsure,
-                    delay_s or 0.0,
+                Loaded(seq, Item(uuid.bytes, *item), *history)
+                for seq, uuid, item, history in (
+                    (row[0], UUID(row[1]), row[2:7], row[7:]) for row in cur
                 )
-                for seq, identifier, key, size, modified_at, etag, version_id, attempts, failures, call_cap, unsure, delay_s in cur
             ]
 
     def settle(self, settlement: Settlement, calls: list[Call]) -> None:

@@ -111,7 +111,8 @@ WHERE in_process.job_id = batch.job_id AND in_process.seq <@ lost.items
 -- name: load_items
 SELECT
     seq, identifier::text, item_key, size, modified_at, etag, version_id, attempts, failures,
-    call_cap, unsure, greatest(extract(epoch FROM not_before - clock_timestamp()), 0)::float
+    call_cap, unsure,
+    coalesce(greatest(extract(epoch FROM not_before - clock_timestamp()), 0), 0)::float
 FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
 ORDER BY seq

@@ -1,0 +1,9 @@
+"""Recurring backfills: one DAG for each file in include/jobs/."""
+
+from airflow.sdk import DAG  # noqa: F401  by this word Airflow knows a file that holds a DAG
+
+from include.retrofill.jobs import load_jobs
+from include.retrofill.workflow import job_dag
+
+for job in load_jobs():
+    globals()[job.name] = job_dag(job)

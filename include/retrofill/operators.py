@@ -1,0 +1,358 @@
+"""The operators: each builds its collaborators from connections and calls one use case."""
+
+import ctypes
+import os
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import BaseHook, BaseOperator, Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include.retrofill.calling.aws import CONTROL_PLANE, open_client
+from include.retrofill.calling.client import LambdaClient
+from include.retrofill.calling.signing import Credentials
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.runs import Run, SetRef, Window
+from include.retrofill.notifier import notify
+from include.retrofill.pipeline.close_run import close_run
+from include.retrofill.pipeline.enqueue import Enqueued, enqueue
+from include.retrofill.pipeline.invoke import Invoker, take
+from include.retrofill.pipeline.list_partitions import PartitionTask, list_partitions
+from include.retrofill.pipeline.open_run import DagRun, open_run, window_of
+from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
+from include.retrofill.rules.events import EventContext, Shape, compile_shape
+from include.retrofill.rules.progress import Invoked
+from include.retrofill.sources import Source, open_source
+from include.retrofill.state import runs
+from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.connection import Connection, connect
+from include.retrofill.state.migrate import require_current
+
+STATE_CONN_ID = "retrofill_state"
+"""The Airflow connection of the Postgres database that holds the state."""
+
+CONTINUE_RUN = "continue_run"
+"""The one DAG param that no person sets: the run of which a DAG run takes the next set."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def state_dsn() -> str:
+    """Return the libpq URI of the state.
+
+    :raises ConfigError: Airflow has no connection of that id
+    """
+    try:
+        uri = BaseHook.get_connection(STATE_CONN_ID).get_uri()
+    except Exception as error:
+        message = (
+            f"connection {STATE_CONN_ID!r}: Airflow does not know it ({error}); define it with the"
+            " Postgres database that holds Retrofill's state"
+        )
+        raise ConfigError(message) from error
+    return "postgresql" + uri[uri.index("://") :]
+
+
+@contextmanager
+def state() -> Iterator[Connection]:
+    """Open the state, of this code's schema version, for one task."""
+    with closing(connect(state_dsn())) as conn:
+        require_current(conn)
+        yield conn
+
+
+def config_of(context: Context) -> RunConfig:
+    """Return the run's configuration from the DAG run's params."""
+    params = dict(context["params"])
+    params.pop(CONTINUE_RUN, None)
+    return RunConfig.from_params(params)
+
+
+def source_of(config: RunConfig, window: Window) -> Source:
+    """Open the source that a run's configuration names."""
+    hook = S3Hook(aws_conn_id=config.aws_conn_id, config=CONTROL_PLANE)
+    return open_source(config, hook.get_conn(), window)
+
+
+def client_of(config: RunConfig, run: Run) -> LambdaClient:
+    """Open the data plane to a run's function, by way of the AWS connection."""
+    hook = LambdaHook(aws_conn_id=config.aws_conn_id, config=CONTROL_PLANE)
+    return open_client(
+        hook.get_conn(),
+        cast("Credentials | None", hook.get_session().get_credentials()),
+        verify=hook.verify,
+        function_arn=run.function_arn,
+        qualifier=run.function_version,
+        function_timeout_s=run.function_timeout_s,
+    )
+
+
+def shape_of(config: RunConfig, run: Run) -> Shape:
+    """Compile the event shape of a run."""
+    _, _, _, region, account, *_ = run.function_arn.split(":")
+    return compile_shape(
+        config.event,
+        EventContext(
+            bucket=config.bucket,
+            region=region,
+            account_id=account,
+            bucket_owner=account,
+            configuration_id="retrofill",
+            function_arn=run.function_arn,
+            job=run.job,
+            run_id=run.run_id,
+        ),
+    )
+
+
+class RetrofillOperator(BaseOperator):
+    """A task of a set that is open.
+
+    :param opened: the set, as ``open_run`` returned it
+    """
+
+    template_fields: Sequence[str] = ("opened",)
+
+    def __init__(self, *, opened: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.opened = opened
+
+    @property
+    def ref(self) -> SetRef:
+        """The set this task belongs to."""
+        if not self.opened:
+            message = "no run was opened; see the log of open_run"
+            raise ConfigError(message)
+        return SetRef(*self.opened)
+
+
+class OpenRunOperator(BaseOperator):
+    """Check what was asked for, and open the run and its set."""
+
+    def execute(self, context: Context) -> list[int]:
+        """Return the set that was opened: number of the run, number of the set."""
+        config = config_of(context)
+        dag_run = context["dag_run"]
+        asked = DagRun(
+            dag_id=dag_run.dag_id,
+            dag_run_id=dag_run.run_id,
+            interval_start=dag_run.data_interval_start,
+            interval_end=dag_run.data_interval_end,
+            continue_run=context["params"].get(CONTINUE_RUN),
+        )
+        source = source_of(config, window_of(config, asked))
+        hook = LambdaHook(aws_conn_id=config.aws_conn_id, config=CONTROL_PLANE)
+        with state() as conn:
+            return list(open_run(conn, config, asked, source, hook.get_conn()))
+
+
+class BrokenJobOperator(BaseOperator):
+    """Say what is wrong with a job file.
+
+    :param problems: one sentence each, with file and line
+    """
+
+    def __init__(self, *, problems: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.problems = problems
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002  Airflow's signature
+        """Fail.
+
+        :raises ConfigError: always
+        """
+        raise ConfigError(*self.problems)
+
+
+class ListPartitionsOperator(RetrofillOperator):
+    """List the partitions of the run's source that are not read to their end."""
+
+    def execute(self, context: Context) -> list[PartitionTask]:
+        """Return one entry for each enqueue task."""
+        config = config_of(context)
+        with state() as conn:
+            source = source_of(config, runs.get_run(conn, self.ref.run_id).window)
+            return list_partitions(conn, self.ref, config, source)
+
+
+class EnqueueOperator(RetrofillOperator):
+    """Retrieve the items of one partition, and enqueue those that are new.
+
+    :param partition: which partition, as ``list_partitions`` returned it; not a template field,
+        because it carries names of keys
+    """
+
+    def __init__(self, *, partition: PartitionTask, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.partition = partition
+
+    def execute(self, context: Context) -> Enqueued:
+        """Return the counts of what was listed."""
+        config = config_of(context)
+        with state() as conn:
+            source = source_of(config, runs.get_run(conn, self.ref.run_id).window)
+            return enqueue(conn, self.ref, self.partition["part_no"], source)
+
+
+class PlanBatchesOperator(RetrofillOperator):
+    """Cut what the in-process cache holds into batches."""
+
+    def execute(self, context: Context) -> list[BatchTask]:
+        """Return one entry for each invoke task."""
+        with state() as conn:
+            return plan_batches(conn, self.ref, config_of(context))
+
+
+class InvokeOperator(RetrofillOperator):
+    """Call the function with the items of one batch until every one is settled.
+
+    :param batch: which batch, as ``plan_batches`` returned it
+    """
+
+    def __init__(self, *, batch: BatchTask, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch = batch
+        self._stop_asked = False
+
+    def execute(self, context: Context) -> Invoked | None:
+        """Return the counts of what was done; None: there was nothing left to do."""
+        _die_with_parent()
+        config = config_of(context)
+        with state() as conn:
+            run = runs.get_run(conn, self.ref.run_id)
+        with closing(BatchLease(state_dsn(), self.batch["batch_id"], _holder())) as lease:
+            if not take(lease, holder_is_dead=_holder_is_dead):
+                self.log.info("every item of this batch is settled")
+                return None
+            self.log.info(
+                "batch %d of run %d: calls of up to %d items to %s version %s",
+                lease.batch_id,
+                run.run_id,
+                config.items_per_call,
+                run.function_arn,
+                run.function_version,
+            )
+            with closing(client_of(config, run)) as client:
+                invoker = Invoker(
+                    lease=lease,
+                    client=client,
+                    shape=shape_of(config, run),
+                    run=run,
+                    config=config,
+                    stop_asked=lambda: self._stop_asked,
+                )
+                try:
+                    return invoker.run()
+                except ConfigError as error:
+                    with state() as conn:
+                        runs.stop(conn, run.run_id, str(error))
+                    raise
+
+    def on_kill(self) -> None:
+        """Stop sending; what is in flight gets a moment to be settled."""
+        self._stop_asked = True
+
+
+class CloseRunOperator(RetrofillOperator):
+    """Close the set, and the run with its last set."""
+
+    def execute(self, context: Context) -> bool:  # noqa: ARG002  Airflow's signature
+        """Return whether the run needs another set."""
+        with state() as conn:
+            return close_run(conn, self.ref)
+
+
+class NextSetOperator(TriggerDagRunOperator):
+    """Ask for the next set of the run; skipped when the source is exhausted.
+
+    :param opened: the set that was closed
+    :param more: what ``close_run`` returned
+    """
+
+    # No ``conf``: it holds the run's params, which must not reach a template.
+    template_fields: Sequence[str] = ("opened", "more")
+
+    def __init__(self, *, opened: Any, more: Any, **kwargs: Any) -> None:
+        super().__init__(
+            trigger_dag_id="", logical_date=None, skip_when_already_exists=True, **kwargs
+        )
+        self.opened = opened
+        self.more = more
+
+    def execute(self, context: Context) -> None:
+        """Trigger the same DAG with the same params.
+
+        :raises AirflowSkipException: the source is exhausted
+        """
+        if not self.more:
+            message = "the source is exhausted"
+            raise AirflowSkipException(message)
+        run_id, set_no = self.opened
+        self.trigger_dag_id = context["dag_run"].dag_id
+        self.trigger_run_id = f"retrofill__run_{run_id}__set_{set_no + 1}"
+        self.conf = {**context["params"], CONTINUE_RUN: run_id}
+        super().execute(context)
+
+
+class NotifyOperator(RetrofillOperator):
+    """Post the run's notification, once, when nothing more is to come."""
+
+    def execute(self, context: Context) -> None:
+        """Send the report to the targets that the params name.
+
+        :raises AirflowSkipException: the run goes on with another set
+        """
+        config = config_of(context)
+        dag_run = context["dag_run"]
+        if not self.opened:
+            notify(config, None, dag_run.dag_id, dag_run.run_id)
+            return
+        with state() as conn:
+            report = runs.get_report(conn, self.ref.run_id)
+            if report.state == "open":
+                message = "the run goes on with another set; it is notified at its end"
+                raise AirflowSkipException(message)
+            if report.notified_at is not None:
+                self.log.info("the run had been notified by an earlier try")
+                return
+            notify(config, report, dag_run.dag_id, dag_run.run_id)
+            runs.mark_notified(conn, self.ref.run_id)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this process when its supervisor dies.
+
+    Airflow would start another try beside it: it does not end a task whose supervisor was killed.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _holder() -> str:
+    """Name this process so that another one on this machine can tell whether it lives."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started_at(os.getpid())}"
+
+
+def _holder_is_dead(holder: str) -> bool:
+    host, pid, started_at = holder.rsplit(":", 2)
+    return host == socket.gethostname() and _started_at(int(pid)) != started_at
+
+
+def _started_at(pid: int) -> str:
+    """Return when a process of this machine began, in clock ticks; empty if it is gone.
+
+    Format: field 22 of /proc/PID/stat, proc(5).
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    zombie = fields[0] == "Z"
+    return "" if zombie else fields[19]

@@ -1,0 +1,1 @@
+"""The use cases, one module a task of the DAG."""

@@ -1,0 +1,286 @@
+"""Call the function with the items of one batch, and settle each item by what the call says.
+
+One loop, one thread: gather what ended, then in one transaction settle it and write ahead what
+goes next, then send that. A call therefore leaves only after its row is committed.
+"""
+
+import logging
+import math
+import queue
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from include.retrofill.model.calls import Allotment, Call, Entry
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import ConfigError, LeaseLost, RunIncomplete
+from include.retrofill.model.replies import NoReply, Reply
+from include.retrofill.model.runs import Run
+from include.retrofill.rules.answers import default_contract, read_answer
+from include.retrofill.rules.concurrency import ConcurrencyWindow
+from include.retrofill.rules.dispatch import Dispatch
+from include.retrofill.rules.events import Shape
+from include.retrofill.rules.outcomes import Outcome, classify
+from include.retrofill.rules.packing import pack
+from include.retrofill.rules.progress import Invoked, Progress
+from include.retrofill.state.batches import LEASE_S, BatchLease, Busy, Loaded
+
+log = logging.getLogger(__name__)
+
+ASK_EVERY_S = 1.0
+"""Seconds between two looks at what the run allows."""
+
+LOG_EVERY_S = 5.0
+"""Seconds between two lines of progress."""
+
+GATHER_S = 0.005
+"""Seconds to go on gathering ended calls, so that one transaction settles many."""
+
+LAST_WORDS_S = 3.0
+"""Seconds that a task which is told to end waits for its calls: Airflow kills it after 5."""
+
+LEASE_MARGIN_S = 10.0
+"""Seconds before the end of the lease at which a holder that could not renew it stops sending."""
+
+
+class Client(Protocol):
+    """What sends calls: :class:`include.retrofill.calling.client.LambdaClient`."""
+
+    completions: "queue.SimpleQueue[Reply | NoReply]"
+
+    def send(self, tag: int, body: bytes) -> None:
+        """Send one request; exactly one completion with this tag follows."""
+
+
+class Invoker:
+    """One invoke task at work on its batch.
+
+    :param lease: the batch, taken
+    :param client: the data plane to the run's function
+    :param shape: the run's event shape
+    :param run: the run it belongs to
+    :param stop_asked: whether the task was told to end
+    """
+
+    def __init__(
+        self,
+        *,
+        lease: BatchLease,
+        client: Client,
+        shape: Shape,
+        run: Run,
+        config: RunConfig,
+        stop_asked: Callable[[], bool],
+    ) -> None:
+        self._lease = lease
+        self._client = client
+        self._shape = shape
+        self._contract = default_contract(shape.name)
+        self._stop_asked = stop_asked
+        now = time.monotonic()
+        self._dispatch = Dispatch(
+            self._load(config),
+            now=now,
+            max_attempts=config.max_attempts,
+            function_timeout_s=run.function_timeout_s,
+            chance=random.random,
+        )
+        self._window = ConcurrencyWindow(0, now=now)
+        self._allotment = Allotment(0, None, None)
+        self._asked_at = -ASK_EVERY_S
+        self._tokens = 0.0
+        self._progress = Progress(self._items, now=now)
+        self._logged_at = now
+
+    def _load(self, config: RunConfig) -> list[tuple[Call, float]]:
+        """Encode what is left of the batch and pack it into calls, each with its delay."""
+        loaded = self._lease.load()
+        self._items = len(loaded)
+        # An item that must wait does not hold up those that need not.
+        at_once = [row for row in loaded if not row.delay_s]
+        later = [row for row in loaded if row.delay_s]
+        return self._pack(at_once, config) + self._pack(later, config)
+
+    def _pack(self, rows: list[Loaded], config: RunConfig) -> list[tuple[Call, float]]:
+        entries = [
+            Entry(
+                row.seq,
+                self._shape.record(row.item),
+                self._shape.identifier_in_event(row.item),
+                row.attempts,
+                row.failures,
+                row.call_cap,
+                row.unsure,
+            )
+            for row in rows
+        ]
+        packing = pack(
+            [len(entry.record) for entry in entries],
+            overhead=self._shape.overhead,
+            max_items=min(config.items_per_call, self._shape.max_items),
+            call_caps=[entry.call_cap for entry in entries],
+        )
+        # What no call can carry is sent alone: that Lambda refuses it is what quarantines it.
+        places = [*packing.calls, *(range(at, at + 1) for at in packing.too_large)]
+        return [
+            (
+                Call([entries[at] for at in place], 1 + max(rows[at].attempts for at in place)),
+                max(rows[at].delay_s for at in place),
+            )
+            for place in places
+        ]
+
+    def run(self) -> Invoked:
+        """Work until every item is settled.
+
+        :raises ConfigError: the function cannot be called; its items stay as they are
+        :raises RunIncomplete: the run was stopped
+        :raises LeaseLost: another task has taken the batch over
+        """
+        try:
+            while self._dispatch.left and not self._must_stop():
+                self._turn()
+            self._drain()
+        except LeaseLost:
+            self._record_facts()
+            raise
+        done = not self._dispatch.left
+        self._lease.release(done=done)
+        self._log_progress(time.monotonic())
+        if self._dispatch.halt_reason:
+            message = f"function: {self._dispatch.halt_reason}"
+            raise ConfigError(message)
+        if not done:
+            reason = self._allotment.stop_reason or "the task was told to end"
+            message = f"stopped with {self._dispatch.left} calls to go: {reason}"
+            raise RunIncomplete(message)
+        return self._progress.summary()
+
+    def _must_stop(self) -> bool:
+        return bool(self._dispatch.halt_reason or self._allotment.stop_reason or self._stop_asked())
+
+    def _turn(self) -> None:
+        """Gather, settle and write ahead, send: once."""
+        now = time.monotonic()
+        if now - self._asked_at >= ASK_EVERY_S:
+            self._ask(now)
+        if now - self._logged_at >= LOG_EVERY_S:
+            self._log_progress(now)
+        room = self._room(now)
+        self._gather(self._patience_s(room, now))
+        now = time.monotonic()
+        calls = self._dispatch.take(self._room(now), now)
+        settlement = self._dispatch.take_settlement()
+        if not settlement and not calls:
+            return
+        try:
+            self._lease.settle(settlement, calls)
+        except LeaseLost:
+            self._dispatch.put_back(calls)
+            raise
+        self._progress.settled(settlement)
+        self._progress.wrote_ahead(calls)
+        now = time.monotonic()
+        for call in calls:
+            self._dispatch.sent(call, now)
+            self._client.send(call.number, self._shape.body([e.record for e in call.entries]))
+        self._window.sent(len(calls))
+        self._tokens -= len(calls)
+
+    def _ask(self, now: float) -> None:
+        """Renew the lease and learn what the run allows from now on."""
+        in_flight = len(self._dispatch.in_flight)
+        self._allotment = self._lease.allot(self._dispatch.left, in_flight)
+        self._window.ceiling = self._allotment.concurrency
+        rate = self._allotment.calls_per_second
+        if rate is not None:
+            # At most one second's worth, so that a pause is not followed by a burst.
+            self._tokens = min(self._tokens + rate * (now - self._asked_at), max(rate, 1.0))
+        self._asked_at = now
+
+    def _room(self, now: float) -> int:
+        """Return how many calls may be sent now."""
+        if now > self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S:
+            return 0
+        room = self._window.room(now)
+        if self._allotment.calls_per_second is not None:
+            room = min(room, max(0, int(self._tokens)))
+        return room
+
+    def _patience_s(self, room: int, now: float) -> float:
+        """Return how long to wait for a call to end: until something else is due."""
+        until_ask = max(0.0, self._asked_at + ASK_EVERY_S - now)
+        due_in = self._dispatch.next_due_in(now) if room else None
+        return until_ask if due_in is None else min(until_ask, due_in)
+
+    def _gather(self, patience_s: float) -> None:
+        """Take in every call that ended; wait for the first one so long, for more a moment."""
+        completions = self._client.completions
+        try:
+            reply = completions.get(timeout=patience_s) if patience_s else completions.get_nowait()
+            self._take_in(reply)
+            gather_until = time.monotonic() + GATHER_S
+            while True:
+                rest_s = gather_until - time.monotonic()
+                self._take_in(
+                    completions.get(timeout=rest_s) if rest_s > 0 else completions.get_nowait()
+                )
+        except queue.Empty:
+            pass
+
+    def _take_in(self, reply: Reply | NoReply) -> None:
+        now = time.monotonic()
+        call = self._dispatch.in_flight[reply.tag]
+        ended = classify(reply)
+        answer = None
+        if isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
+            names = [entry.event_id for entry in call.entries]
+            answer = read_answer(self._contract, reply.body, names)
+        self._window.ended(throttled=ended.kind is Outcome.THROTTLED, sent_at=call.sent_at, now=now)
+        request_id, version = (
+            (reply.request_id, reply.executed_version) if isinstance(reply, Reply) else ("", "")
+        )
+        self._dispatch.ended(
+            reply.tag, ended, answer, request_id=request_id, executed_version=version, now=now
+        )
+
+    def _drain(self) -> None:
+        """Wait for the calls that are in flight and settle them; send nothing more."""
+        give_up_at = time.monotonic() + LAST_WORDS_S if self._stop_asked() else math.inf
+        while self._dispatch.in_flight and time.monotonic() < give_up_at:
+            self._gather(min(ASK_EVERY_S, max(0.0, give_up_at - time.monotonic())))
+            settlement = self._dispatch.take_settlement()
+            if settlement:
+                self._lease.settle(settlement, [])
+                self._progress.settled(settlement)
+            now = time.monotonic()
+            if now - self._asked_at >= ASK_EVERY_S:
+                self._ask(now)
+
+    def _record_facts(self) -> None:
+        """After another task took over: record what still succeeds of what was sent."""
+        log.warning("another task has taken this batch over; nothing more is sent")
+        give_up_at = time.monotonic() + LEASE_S
+        while self._dispatch.in_flight and time.monotonic() < give_up_at:
+            self._gather(ASK_EVERY_S)
+        with suppress(LeaseLost):
+            self._lease.settle(self._dispatch.take_settlement(), [])
+
+    def _log_progress(self, now: float) -> None:
+        log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
+        self._logged_at = now
+
+
+def take(lease: BatchLease, *, holder_is_dead: Callable[[str], bool]) -> bool:
+    """Take a batch over, waiting for a holder that may still be at work.
+
+    :returns: False if nothing is left to do in the batch
+    """
+    while True:
+        try:
+            return lease.take(holder_is_dead=holder_is_dead)
+        except Busy as busy:
+            log.info("%s; waiting for it to end", busy)
+            time.sleep(min(ASK_EVERY_S, busy.leased_s))

@@ -1,0 +1,43 @@
+"""Cut what is in the in-process cache into batches; each becomes one mapped invoke task."""
+
+import logging
+from typing import TypedDict
+
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.runs import SetRef
+from include.retrofill.state import batches, runs
+from include.retrofill.state.connection import Connection
+
+log = logging.getLogger(__name__)
+
+BATCH_ITEMS = 10_000
+"""Items of a batch where there are many: some seconds of work, and a few MB of memory."""
+
+SMALLEST_BATCH = 250
+"""Items worth a mapped task of their own, which costs about a second of CPU."""
+
+
+class BatchTask(TypedDict):
+    """What one mapped invoke task is given."""
+
+    batch_id: int
+    label: str
+
+
+def plan_batches(conn: Connection, ref: SetRef, config: RunConfig) -> list[BatchTask]:
+    """Return the batches of a set, planned once: all items of the job that no batch owns."""
+    run = runs.get_run(conn, ref.run_id)
+    planned = batches.plan(
+        conn,
+        ref,
+        run.job_id,
+        most_items=BATCH_ITEMS,
+        fewest_items=max(SMALLEST_BATCH, config.items_per_call),
+    )
+    log.info("%d items in %d batches", sum(batch.items for batch in planned), len(planned))
+    return [
+        BatchTask(
+            batch_id=batch.batch_id, label=f"{number} of {len(planned)}: {batch.items:,} items"
+        )
+        for number, batch in enumerate(planned, 1)
+    ]

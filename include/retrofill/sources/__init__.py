@@ -1,0 +1,33 @@
+"""The sources: where items come from, page by page."""
+
+from typing import TYPE_CHECKING
+
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.runs import Window
+from include.retrofill.sources.listing import Page, Partition, Source
+from include.retrofill.sources.s3 import Filter, S3Source
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["Page", "Partition", "Source", "open_source"]
+
+
+def open_source(config: RunConfig, s3_client: "S3Client", window: Window) -> Source:
+    """Open the source that a run's configuration names.
+
+    :param s3_client: asked by one thread at a time
+    :param window: when an item must have been modified
+    """
+    return S3Source(
+        s3_client,
+        bucket=config.bucket,
+        prefix=config.prefix,
+        wanted=Filter(
+            key_glob=config.key_glob,
+            min_size=config.min_size,
+            max_size=config.max_size,
+            window=window,
+        ),
+        versions=config.list_versions,
+    )

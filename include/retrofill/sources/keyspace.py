@@ -1,0 +1,261 @@
+"""Ranges of keys: how a listing in key order is divided without reading it whole."""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import count, groupby
+from typing import NamedTuple, TypeAlias
+
+PEEK_KEYS = 100
+"""How many keys one look into the key space returns at most."""
+
+KEYS_WORTH_A_RANGE = 20_000
+"""How many keys a range should hold: below that, a task of its own costs more than it saves."""
+
+Peek: TypeAlias = Callable[[str], Sequence[str]]
+"""Returns the first keys after the given one, in order: :data:`PEEK_KEYS` of them, or all."""
+
+_FINENESS = 4
+_EVERY_CHARACTER = 16
+_LAST_CHARACTER = 0x10FFFF
+_SURROGATES = range(0xD800, 0xE000)
+
+
+class KeyRange(NamedTuple):
+    """The keys after one key, up to and including another, in the order of their UTF-8 bytes."""
+
+    after: str
+    """The range begins behind this key; empty means with the first key there is."""
+
+    end: str | None
+    """The last key that the range may hold; ``None`` means it ends with the last key there is."""
+
+
+def divide(prefix: str, peek: Peek, parts: int) -> list[KeyRange]:
+    """Divide the keys that begin with a prefix into ranges of about equal numbers of keys.
+
+    Together the ranges hold every possible key once, whatever was seen when they were made: only
+    their balance depends on it. No source says how many keys lie between two others, so that is
+    guessed from how close together neighbours lie; the interval with the heaviest guess is looked
+    into and divided by the next character of its keys, until none matters any more or all looks
+    are used up (60, and 12 for each range).
+
+    :param prefix: what all keys begin with; may be empty
+    :param peek: looks into the key space; every call is one request to the source
+    :param parts: the most ranges wanted
+    """
+    leaves = _Survey(peek, looks=60 + 12 * parts).divide(prefix, parts)
+    cuts = _cuts(leaves, _worthwhile(_total(leaves), parts))
+    return [KeyRange(after, end) for after, end in zip(["", *cuts], [*cuts, None], strict=True)]
+
+
+class _Leaf:
+    """An interval of the key space that is not divided (yet).
+
+    :param start: no key of the interval is smaller
+    :param until: all keys of the interval are smaller; ``None`` means that nothing bounds them
+    :param stem: what all keys of the interval begin with, as far as is known
+    :param sample: the first keys of the interval
+    :param counted: whether the sample is all of the interval
+    :param width: how many characters next to the stem the interval spans
+    """
+
+    __slots__ = ("counted", "sample", "start", "stem", "stem_is_longest", "until", "weight")
+
+    def __init__(
+        self,
+        start: str,
+        until: str | None,
+        stem: str,
+        sample: Sequence[str],
+        *,
+        counted: bool,
+        width: int = 1,
+    ) -> None:
+        self.start = start
+        self.until = until
+        self.stem = stem
+        self.sample = sample
+        self.counted = counted
+        self.stem_is_longest = start != stem
+        self.weight = len(sample) if counted else width * _extrapolate(sample, len(start))
+
+    def holds(self, key: str) -> bool:
+        return key >= self.start and (self.until is None or key < self.until)
+
+    def with_stem(self, stem: str) -> "_Leaf":
+        leaf = _Leaf(stem, self.until, stem, self.sample, counted=self.counted)
+        leaf.stem_is_longest = True
+        return leaf
+
+
+class _Survey:
+    """A bounded number of looks into a key space."""
+
+    def __init__(self, peek: Peek, looks: int) -> None:
+        self._peek = peek
+        self._looks = looks
+        self._seen: dict[str, Sequence[str]] = {}
+
+    def divide(self, prefix: str, parts: int) -> list[_Leaf]:
+        sample = self._look(prefix)
+        counted = len(sample) < PEEK_KEYS
+        leaves = [_Leaf(prefix, _next_to(prefix), prefix, sample, counted=counted)]
+        while self._left > 0:
+            leaf = max(leaves, key=lambda leaf: 0 if leaf.counted else leaf.weight)
+            total = _total(leaves)
+            enough = leaf.weight * _FINENESS * _worthwhile(total, parts) <= total
+            if leaf.counted or (enough and len(leaves) > 1):
+                break
+            at = leaves.index(leaf)
+            leaves[at : at + 1] = (
+                self._children(leaf) if leaf.stem_is_longest else [self._longest_stem(leaf)]
+            )
+        return leaves
+
+    @property
+    def _left(self) -> int:
+        return self._looks - len(self._seen)
+
+    def _look(self, after: str) -> Sequence[str]:
+        if after not in self._seen:
+            self._seen[after] = self._peek(after)
+        return self._seen[after]
+
+    def _longest_stem(self, leaf: _Leaf) -> _Leaf:
+        """Find what all keys of the leaf begin with: a binary search of its length."""
+        key = leaf.sample[-1]
+        shortest = len(leaf.stem)
+        longest = _shared(leaf.sample[len(leaf.sample) // 2], key)
+        guess = shortest + 1
+        while shortest < longest:
+            beyond = _next_to(key[:guess])
+            others = self._look(beyond) if beyond else ()
+            if others and leaf.holds(others[0]):
+                longest = max(shortest, min(guess - 1, _shared(key, others[0])))
+            else:
+                shortest = guess
+            guess = (shortest + longest + 1) // 2
+        return leaf.with_stem(key[:shortest])
+
+    def _children(self, leaf: _Leaf) -> list[_Leaf]:
+        """Divide a leaf by the next character of its keys.
+
+        One look finds the next of these characters; after sixteen, the looks go in ever longer
+        jumps, as nobody knows whether ten digits or ten thousand ideographs are in use.
+        """
+        column = len(leaf.stem) + 1
+        children: list[_Leaf] = []
+        inside = leaf.sample
+        ended = False
+        jump = 1
+        for looks in count():
+            longer = (key for key in inside if len(key) >= column)
+            for start, keys in groupby(longer, key=lambda key: key[:column]):
+                children.append(_Leaf(start, _next_to(start), start, list(keys), counted=True))
+            if ended or not children:
+                break
+            last = children.pop()
+            jump = 1 if looks < _EVERY_CHARACTER else 2 * jump
+            after = _next_to(last.start, jump)
+            ends_here = after is None or not leaf.holds(after) or self._left <= 0
+            if jump == 1 and self._left > 0:
+                stem, until = last.start, _next_to(last.start)
+            else:
+                stem, until = leaf.stem, leaf.until if ends_here else after
+            children.append(_Leaf(last.start, until, stem, last.sample, counted=False, width=jump))
+            if after is None or ends_here:
+                break
+            found = self._look(after)
+            inside = [key for key in found if leaf.holds(key)]
+            ended = len(inside) < len(found) or len(found) < PEEK_KEYS
+        if not children:
+            leaf.counted = True
+        return children or [leaf]
+
+
+_RUN = re.compile(r"[0-9A-Za-z]+|[^\x00-\x7f]")
+_ALPHANUMERIC = {char: int(char, 36) for char in "0123456789abcdefghijklmnopqrstuvwxyz"}
+_SHORTEST_WORD = 3
+_PER_KEY_IF_UNKNOWN = 1_000.0
+_FINEST = 1e-9
+
+
+def _extrapolate(sample: Sequence[str], column: int) -> float:
+    """Guess how many keys share a beginning, from the first of them.
+
+    The keys are read as numbers behind that beginning; a sample that spans a hundredth of all
+    numbers is taken for a hundredth of all keys.
+    """
+    middle = len(sample) // 2
+    span = _number(sample[-1], column) - _number(sample[middle], column)
+    if span > 0:
+        return max(len(sample), (len(sample) - middle) / span)
+    return len(sample) * _PER_KEY_IF_UNKNOWN
+
+
+def _number(key: str, column: int) -> float:
+    """Read the characters from a column on as the places of a number from 0 to 1.
+
+    Only those characters are places that tell items apart in most keys: digits, and letters
+    among digits. Words and punctuation are the same in all keys more often than not.
+    """
+    number, place = 0.0, 1.0
+    for run in _RUN.finditer(key, column):
+        text = run[0].lower()
+        if not text.isascii():
+            base, values = 4096, [ord(text[0]) % 4096]
+        elif text.isalpha() and len(text) >= _SHORTEST_WORD:
+            continue
+        else:
+            base = 10 if text.isdecimal() else 16 if max(text) <= "f" else 36
+            values = [_ALPHANUMERIC[char] for char in text]
+        for value in values:
+            place /= base
+            number += value * place
+        if place < _FINEST:
+            break
+    return number
+
+
+def _total(leaves: list[_Leaf]) -> float:
+    return sum(leaf.weight for leaf in leaves)
+
+
+def _worthwhile(total: float, parts: int) -> int:
+    """Return how many ranges that many keys are worth, up to the number of parts wanted."""
+    return max(1, min(parts, round(total / KEYS_WORTH_A_RANGE)))
+
+
+def _cuts(leaves: list[_Leaf], ranges: int) -> list[str]:
+    """Choose the starts of leaves that divide the total weight best into so many ranges."""
+    cuts: list[str] = []
+    share = _total(leaves) / ranges
+    before = 0.0
+    for leaf in leaves:
+        due = len(cuts) + 1 < ranges and before + leaf.weight / 2 >= share * (len(cuts) + 1)
+        # A cut is kept in Postgres, whose text cannot hold NUL.
+        if before and due and "\0" not in leaf.start:
+            cuts.append(leaf.start)
+        before += leaf.weight
+    return cuts
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters two texts share at their beginning."""
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _next_to(text: str, by: int = 1) -> str | None:
+    """Return the least text that is greater than all that begin with this one.
+
+    :param by: how many places to advance its last character
+    """
+    while text:
+        last = ord(text[-1]) + by
+        if last in _SURROGATES:
+            last = _SURROGATES.stop
+        if last <= _LAST_CHARACTER:
+            return text[:-1] + chr(last)
+        text, by = text[:-1], 1
+    return None

@@ -1,0 +1,281 @@
+"""S3 as a source: the objects of a bucket, under a prefix, in the order of their keys."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import TYPE_CHECKING, NamedTuple
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+)
+
+from include.retrofill.model.errors import ConfigError, SourceError
+from include.retrofill.model.items import Item
+from include.retrofill.model.runs import Window
+from include.retrofill.rules.identity import identifier_of
+from include.retrofill.sources.keyspace import PEEK_KEYS, KeyRange, divide
+from include.retrofill.sources.listing import Page, Partition
+from include.retrofill.sources.s3_rows import Row, RowReader
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""The storage classes whose objects must be restored before they can be read.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html. A listing
+does not tell in which tier of INTELLIGENT_TIERING an object is, nor whether a copy is restored.
+"""
+
+PAGE_KEYS = 1_000
+"""The most keys that S3 lists in one answer."""
+
+MAX_KEY_BYTES = 1_024
+"""The longest key, in UTF-8."""
+
+_BEHIND_ALL_KEYS = "\U0010ffff"
+_LABEL_CHARS = 30
+
+_NO_CREDENTIALS = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+)
+_TRANSIENT_CODES = frozenset({"RequestTimeout", "RequestTimeoutException", "SlowDown", "429"})
+_ELSEWHERE = frozenset(
+    {
+        "301",
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+        "PermanentRedirect",
+    }
+)
+_MISSING = frozenset({"404", "NoSuchBucket"})
+_FORBIDDEN_STATUS = 403
+_SERVER_ERROR_STATUS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which objects of a bucket a run asks for."""
+
+    window: Window
+    """When they must have been modified."""
+
+    key_glob: str | None = None
+    """Patterns for the whole key, with a bar between two; None: any key."""
+
+    min_size: int | None = None
+    """In bytes."""
+
+    max_size: int | None = None
+    """In bytes."""
+
+    def select(self, rows: list[Row]) -> list[Row]:
+        """Return the rows that the filter lets through."""
+        after, before = self.window.after, self.window.before
+        if self.key_glob is not None:
+            matches = re.compile("|".join(map(translate, self.key_glob.split("|")))).match
+            rows = [row for row in rows if matches(row.key)]
+        if self.min_size is not None:
+            rows = [row for row in rows if row.size >= self.min_size]
+        if self.max_size is not None:
+            rows = [row for row in rows if row.size <= self.max_size]
+        if after is not None:
+            rows = [row for row in rows if row.modified_at >= after]
+        if before is not None:
+            rows = [row for row in rows if row.modified_at < before]
+        return rows
+
+
+class _Reading(NamedTuple):
+    """A page, and where the next one begins; None: the range ends with this page."""
+
+    page: Page
+    next_after: str | None
+
+
+class S3Source:
+    """The objects of a bucket under a prefix; of a versioned bucket, the current ones.
+
+    A key that ends in a slash is an object like any other: a live trigger fires for it too.
+
+    :param client: asked by one thread at a time
+    :param prefix: what their keys begin with; empty: every object of the bucket
+    :param versions: whether to list version ids; without, no item has one
+    """
+
+    def __init__(
+        self, client: "S3Client", *, bucket: str, prefix: str, wanted: Filter, versions: bool
+    ) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+        self._wanted = wanted
+        self._rows = RowReader(client, bucket, prefix, versions=versions)
+        self._permission = "s3:ListBucketVersions" if versions else "s3:ListBucket"
+        self._identifier = identifier_of(self.name)
+
+    @property
+    def name(self) -> str:
+        """The bucket's address, ``s3://bucket``."""
+        return f"s3://{self._bucket}"
+
+    def check(self) -> None:
+        """List one key: the one request that needs just what the run needs.
+
+        HeadBucket would not do: where a policy allows a prefix alone, it is refused.
+
+        :raises ConfigError: there is no such bucket, it may not be listed, or it is in another
+            region than the client's
+        :raises SourceError: there was no answer; another try may get one
+        """
+        with self._explained():
+            region = self._rows.after("", 1).region
+        here = self._client.meta.region_name
+        if region and here not in {region, "aws-global"}:
+            raise ConfigError(self._is_elsewhere(f"in region {region}"))
+
+    def partitions(self, limit: int) -> list[Partition]:
+        """Divide the keys into ranges; see :func:`include.retrofill.sources.keyspace.divide`."""
+        with self._explained():
+            few = not self._rows.after("", PAGE_KEYS).more
+            ranges = [KeyRange("", None)] if few else divide(self._prefix, self._peek, limit)
+        return [
+            Partition(number, self._label(keys), keys._asdict())
+            for number, keys in enumerate(ranges)
+        ]
+
+    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
+        """Read a partition; while a page is worked on, the next one is already asked for."""
+        after = max(partition.description.get("after") or "", after_key or "")
+        end = partition.description.get("end")
+        if end is not None and after >= end:
+            return
+        with ThreadPoolExecutor(1, "retrofill-listing") as ahead:
+            pending = ahead.submit(self._read, after, end)
+            while True:
+                page, next_after = pending.result()
+                if next_after is not None:
+                    pending = ahead.submit(self._read, next_after, end)
+                if page.listed:
+                    yield page
+                if next_after is None:
+                    return
+
+    def _read(self, after: str, end: str | None) -> _Reading:
+        """Read one page behind a key; more than one if its last key could not be a cursor."""
+        rows: list[Row] = []
+        while True:
+            with self._explained():
+                answer = self._rows.after(after, PAGE_KEYS)
+            after = answer.last_key
+            ends = not answer.more or (end is not None and after >= end)
+            rows += answer.rows
+            if ends or _storable(after):
+                break
+        if end is not None and after > end:
+            rows = [row for row in rows if row.key <= end]
+            after = end
+        if not _storable(after):
+            after = end or _BEHIND_ALL_KEYS
+        return _Reading(self._page(rows, after), None if ends else after)
+
+    def _page(self, rows: list[Row], last_key: str) -> Page:
+        wanted = self._wanted.select(rows)
+        readable = [row for row in wanted if row.storage_class not in ARCHIVES]
+        storable = [row for row in readable if _storable(row.key)]
+        identifier = self._identifier
+        # A namedtuple's own constructor takes three times as long as its base's.
+        make = tuple.__new__
+        items = [
+            make(Item, (identifier(key, version or etag), key, size, modified_at, etag, version))
+            for key, size, modified_at, etag, _, version in storable
+        ]
+        return Page(
+            items=items,
+            last_key=last_key,
+            listed=len(rows),
+            filtered=len(rows) - len(wanted),
+            archived=len(wanted) - len(readable),
+            rejected=len(readable) - len(storable),
+        )
+
+    def _peek(self, after: str) -> list[str]:
+        # What follows a key of full length can be longer than a key may be.
+        if len(after.encode()) > MAX_KEY_BYTES:
+            return []
+        return [row.key for row in self._rows.after(after, PEEK_KEYS).rows]
+
+    def _label(self, keys: KeyRange) -> str:
+        if keys == KeyRange("", None):
+            return _shortened(f"{self.name}/{self._prefix}")
+        first = _shortened(keys.after) if keys.after else "the first key"
+        last = _shortened(keys.end) if keys.end else "the last key"
+        return f"{first} to {last}"
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what an error of botocore means for the person who runs the backfill."""
+        try:
+            yield
+        except ClientError as error:
+            raise self._meaning(error) from error
+        except _NO_CREDENTIALS as error:
+            raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
+        except ParamValidationError as error:
+            raise ConfigError(f"bucket: {self._bucket!r} cannot be listed ({error})") from error
+        except BotoCoreError as error:
+            raise SourceError(f"bucket {self._bucket!r} could not be listed: {error}") from error
+
+    def _meaning(self, error: ClientError) -> ConfigError | SourceError:
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _MISSING:
+            return ConfigError(f"bucket: there is no bucket {self._bucket!r}; check its name")
+        if code in _ELSEWHERE:
+            return ConfigError(self._is_elsewhere(_region_in(error) or "in another region"))
+        if code in _TRANSIENT_CODES or status >= _SERVER_ERROR_STATUS:
+            return SourceError(f"bucket {self._bucket!r} could not be listed: {error}")
+        if status == _FORBIDDEN_STATUS:
+            return ConfigError(
+                f"bucket: {self._bucket!r} may not be listed ({error}); the credentials of"
+                f" aws_conn_id need {self._permission} on arn:aws:s3:::{self._bucket}, and the"
+                " bucket's own policy must not deny it"
+            )
+        return ConfigError(f"bucket: {self._bucket!r} cannot be listed ({error})")
+
+    def _is_elsewhere(self, where: str) -> str:
+        return (
+            f"bucket: {self._bucket!r} is {where}, and the connection aws_conn_id is set to"
+            f" {self._client.meta.region_name}; set the connection's region_name to the bucket's"
+            " region, where the functions of its live triggers must be too"
+        )
+
+
+def _region_in(error: ClientError) -> str:
+    """Return where the bucket is, if S3 says so, as ``in region …``; else an empty text."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = headers.get("x-amz-bucket-region")
+    return f"in region {region}" if region else ""
+
+
+def _storable(key: str) -> bool:
+    """Return whether Postgres can hold the key: its text may have every character but NUL."""
+    return "\0" not in key
+
+
+def _shortened(text: str) -> str:
+    """Return the end of a text, in characters that a line of a log or a page can show."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return shown if len(shown) <= _LABEL_CHARS else f"…{shown[1 - _LABEL_CHARS :]}"

@@ -1,0 +1,162 @@
+"""Rows of an S3 listing: one request, and the shortest way from its XML to values.
+
+botocore turns a page of 1,000 objects into dictionaries at a tenth of the speed at which this
+module reads it, so its client sends and signs the request, and leaves the answer's body to us.
+"""
+
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+from xml.etree import ElementTree as ET
+
+from include.retrofill.model.errors import SourceError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_EVENTS = ("before-parse.s3.ListObjectsV2", "before-parse.s3.ListObjectVersions")
+_OK = 200
+_FIELD = "RetrofillRows"
+_EMPTY_LISTING = b"<Listing/>"
+_NO_VERSION = "null"
+
+_asked = threading.local()
+
+
+class Row(NamedTuple):
+    """One object of a listing."""
+
+    key: str
+    size: int
+    modified_at: datetime
+    etag: str
+    storage_class: str
+    version_id: str
+
+
+class Rows(NamedTuple):
+    """The answer to one listing request."""
+
+    rows: list[Row]
+    """The objects, in the order of their keys; of each key the latest version alone."""
+
+    last_key: str
+    """The last key of the answer, whether of an object or of a deleted one; empty if none."""
+
+    more: bool
+    """Whether there are keys behind it."""
+
+    region: str
+    """The bucket's region; empty if the answer does not say."""
+
+
+class RowReader:
+    """Lists the keys of one bucket behind a given one.
+
+    Formats: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html and
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html.
+
+    :param client: its other users notice nothing
+    :param versions: whether to ask for version ids; takes s3:ListBucketVersions
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, prefix: str, *, versions: bool) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+        self._versions = versions
+        for event in _EVENTS:
+            client.meta.events.register(event, _take_body, unique_id=f"retrofill-{event}")
+
+    def after(self, key: str, limit: int) -> Rows:
+        """Return the first rows behind a key; an empty key is before all others.
+
+        :param limit: from 1 to 1,000
+        :raises SourceError: the answer is no listing in the order of keys
+        :raises botocore.exceptions.ClientError: S3 refused
+        :raises botocore.exceptions.BotoCoreError: there was no answer
+        """
+        asked: dict[str, Any] = {
+            "Bucket": self._bucket,
+            "Prefix": self._prefix,
+            "MaxKeys": limit,
+            "EncodingType": "url",
+        }
+        if key:
+            # Never a continuation token: those expire, while a key can wait in the state.
+            asked["KeyMarker" if self._versions else "StartAfter"] = key
+        _asked.now = True
+        try:
+            answer: Mapping[str, Any] = (
+                self._client.list_object_versions(**asked)
+                if self._versions
+                else self._client.list_objects_v2(**asked)
+            )
+        finally:
+            _asked.now = False
+        headers = answer["ResponseMetadata"].get("HTTPHeaders", {})
+        rows: Rows = answer[_FIELD]
+        if rows.more and rows.last_key <= key:
+            raise SourceError(f"the listing of bucket {self._bucket!r} does not get past {key!r}")
+        return rows._replace(region=headers.get("x-amz-bucket-region", ""))
+
+
+def _take_body(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
+) -> None:
+    """Read the body of a listing that a reader asked for, before botocore does."""
+    if getattr(_asked, "now", False) and response_dict["status_code"] == _OK:
+        customized_response_dict[_FIELD] = read_rows(response_dict["body"])
+        response_dict["body"] = _EMPTY_LISTING
+
+
+def read_rows(body: bytes) -> Rows:
+    """Read the XML of a listing.
+
+    :raises SourceError: it is not the XML of a listing in the order of keys
+    """
+    try:
+        root = ET.fromstring(body)  # noqa: S314  botocore would trust the same answer as much
+        space = root.tag[: root.tag.rfind("}") + 1]
+        entries = _entries(root, space, encoded=root.findtext(f"{space}EncodingType") == "url")
+        more = root.findtext(f"{space}IsTruncated") == "true"
+    except (ET.ParseError, KeyError, ValueError, TypeError) as error:
+        raise SourceError(f"S3 answered with something that is no listing: {error!r}") from error
+    rows = [row for _, row in entries if row is not None]
+    keys = [row.key for row in rows]
+    if keys != sorted(keys):
+        raise SourceError("S3 listed keys out of order, so none of them can be told to be the last")
+    return Rows(rows, max((key for key, _ in entries), default=""), more, region="")
+
+
+def _entries(root: ET.Element, space: str, *, encoded: bool) -> list[tuple[str, Row | None]]:
+    """Return each entry's key, and its row if it is an object that can be read today."""
+    tag_key, tag_size, tag_modified = space + "Key", space + "Size", space + "LastModified"
+    tag_etag, tag_class = space + "ETag", space + "StorageClass"
+    tag_version, tag_latest = space + "VersionId", space + "IsLatest"
+    tags = {space + "Contents", space + "Version"}
+    deleted = space + "DeleteMarker"
+    modified_at = datetime.fromisoformat
+    entries: list[tuple[str, Row | None]] = []
+    for entry in root:
+        if entry.tag not in tags and entry.tag != deleted:
+            continue
+        fields = {field.tag: field.text or "" for field in entry}
+        key = fields[tag_key]
+        if encoded and ("%" in key or "+" in key):
+            key = unquote_to_bytes(key.replace("+", " ")).decode()
+        row = None
+        if entry.tag != deleted and fields.get(tag_latest) != "false":
+            version = fields.get(tag_version, "")
+            row = Row(
+                key,
+                int(fields[tag_size]),
+                modified_at(fields[tag_modified]),
+                fields.get(tag_etag, "").strip('"'),
+                fields.get(tag_class, ""),
+                "" if version == _NO_VERSION else version,
+            )
+        entries.append((key, row))
+    return entries

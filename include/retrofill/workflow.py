@@ -1,0 +1,116 @@
+"""The workflow: the tasks of the DAG, their order, and what is tried again."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+)
+
+from include.retrofill.jobs import Job
+from include.retrofill.model.config import RunConfig
+from include.retrofill.operators import (
+    CONTINUE_RUN,
+    BrokenJobOperator,
+    CloseRunOperator,
+    EnqueueOperator,
+    InvokeOperator,
+    ListPartitionsOperator,
+    NextSetOperator,
+    NotifyOperator,
+    OpenRunOperator,
+    PlanBatchesOperator,
+)
+
+_RETRIES = 4
+_ERRORS = "include.retrofill.model.errors"
+
+
+def params(defaults: dict[str, Any] | None = None) -> dict[str, Param]:
+    """Return the params of the DAG: the fields of :class:`RunConfig`, as the form shows them.
+
+    :param defaults: values that replace the fields' own defaults
+    """
+    fields = RunConfig.form_fields(defaults or {})
+    form = {name: Param(field.pop("default"), **field) for name, field in fields.items()}
+    form[CONTINUE_RUN] = Param(
+        None,
+        type=["null", "integer"],
+        title="Run to continue",
+        description_md="Set by Retrofill when a run takes more than one set. Leave it empty.",
+        section="Internal",
+    )
+    return form
+
+
+def retrofill_dag(
+    dag_id: str, *, schedule: Any, defaults: dict[str, Any] | None = None, **kwargs: Any
+) -> DAG:
+    """Return the DAG of a backfill.
+
+    :param defaults: values of params that replace the fields' own defaults
+    :param kwargs: what else :class:`airflow.sdk.DAG` takes: start_date, doc_md…
+    """
+    with DAG(
+        dag_id,
+        schedule=schedule,
+        params=params(defaults),
+        default_args={
+            "retries": _RETRIES,
+            "retry_delay": timedelta(seconds=5),
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": timedelta(minutes=5),
+            "retry_policy": ExceptionRetryPolicy(
+                rules=[
+                    RetryRule(f"{_ERRORS}.ConfigError", RetryAction.FAIL),
+                    RetryRule(f"{_ERRORS}.RunIncomplete", RetryAction.FAIL),
+                    RetryRule(f"{_ERRORS}.SchemaMismatch", RetryAction.FAIL),
+                ]
+            ),
+        },
+        catchup=kwargs.pop("catchup", False),
+        tags=["retrofill", *kwargs.pop("tags", [])],
+        **kwargs,
+    ) as dag:
+        opened = OpenRunOperator(task_id="open_run")
+        partitions = ListPartitionsOperator(task_id="list_partitions", opened=opened.output)
+        enqueue = EnqueueOperator.partial(
+            task_id="enqueue",
+            opened=opened.output,
+            map_index_template="{{ task.partition['label'] }}",
+        ).expand(partition=partitions.output)
+        batches = PlanBatchesOperator(task_id="plan_batches", opened=opened.output)
+        invoke = InvokeOperator.partial(
+            task_id="invoke",
+            opened=opened.output,
+            map_index_template="{{ task.batch['label'] }}",
+        ).expand(batch=batches.output)
+        close = CloseRunOperator(task_id="close_run", opened=opened.output, trigger_rule="all_done")
+        following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
+        notify = NotifyOperator(task_id="notify", opened=opened.output)
+        enqueue >> batches
+        invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=False)
+    return dag
+
+
+def job_dag(job: Job) -> DAG:
+    """Return the DAG of a job file; one that is wrong becomes a DAG that says what is wrong."""
+    dag_id = f"retrofill_{job.name}"
+    if job.problems:
+        said = "\n".join(job.problems)
+        with DAG(dag_id, schedule=None, tags=["retrofill", "broken"], doc_md=said) as dag:
+            BrokenJobOperator(task_id="read_job_file", problems=list(job.problems))
+        return dag
+    return retrofill_dag(
+        dag_id,
+        schedule=CronDataIntervalTimetable(job.schedule, timezone="UTC"),
+        start_date=job.start_date,
+        catchup=job.catchup,
+        defaults=dict(job.params),
+        doc_md=f"The recurring backfill of include/jobs/{job.name}.yaml.",
+    )

@@ -1,0 +1,71 @@
+"""Job files: what a good one becomes, and where each mistake is found."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from include.retrofill.jobs import FOLDER, load_job, load_jobs
+from include.retrofill.model.config import RunConfig
+
+GOOD = """\
+schedule: "@daily"
+start_date: 2026-01-01
+params:
+  bucket: my-photos
+  prefix: in/
+  function: resize
+  modified_before: 2026-02-01T00:00:00Z
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "photos.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_good_file_is_a_job(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, GOOD))
+    assert not job.problems
+    assert (job.name, job.schedule, job.catchup) == ("photos", "@daily", False)
+    assert job.start_date == datetime(2026, 1, 1, tzinfo=UTC)
+    assert RunConfig.from_params(job.params).bucket == "my-photos"
+
+
+def test_the_example_is_good() -> None:
+    jobs = load_jobs(FOLDER)
+    assert "example" in {job.name for job in jobs}
+    assert [problem for job in jobs for problem in job.problems] == []
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        ("@daily", "every day", "photos.yaml:1: schedule: 'every day'; allowed is a cron"),
+        ("@daily", "@once", "photos.yaml:1: schedule: '@once'"),
+        ("2026-01-01\n", "soon\n", "photos.yaml:2: start_date: 'soon'; allowed is a valid date"),
+        ("  bucket: my-photos", "  buckett: my-photos", "photos.yaml:4: buckett: there is no such"),
+        ("resize", "resize\n  items_per_call: 0", "photos.yaml:7: items_per_call: 0; allowed is"),
+        ("  prefix: in/", "  bucket: in", "photos.yaml:5: it is not YAML (bucket stands twice)"),
+        ("start_date", "begin", "photos.yaml:2: begin: there is no such field"),
+        ("params:", "params: {", "it is not YAML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, good: str, bad: str, said: str) -> None:
+    assert good in GOOD
+    job = load_job(write(tmp_path, GOOD.replace(good, bad)))
+    assert any(said in problem for problem in job.problems), job.problems
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "params:\n"])
+def test_a_file_without_fields_says_which_are_needed(tmp_path: Path, text: str) -> None:
+    problems = load_job(write(tmp_path, text)).problems
+    assert any(": schedule: " in problem for problem in problems)
+    assert any(": params: " in problem for problem in problems)
+
+
+def test_one_bad_file_does_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("schedule: [")
+    write(tmp_path, GOOD)
+    assert [bool(job.problems) for job in load_jobs(tmp_path)] == [True, False]
