@@ -320,7 +320,7 @@ class NotifyOperator(RetrofillOperator):
             if report.state == "open":
                 message = "the run goes on with another set; it is notified at its end"
                 raise AirflowSkipException(message)
-            if report.notified_at is not None:
+            if report.is_notified:
                 self.log.info("the run had been notified by an earlier try")
                 return
             notify(config, report, dag_run.dag_id, dag_run.run_id)

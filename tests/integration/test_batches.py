@@ -288,3 +288,11 @@ def test_results_hold_an_item_once(state_dsn: str, conn: connection) -> None:
         lease.settle(success(call), [])
     with conn, conn.cursor() as cur, pytest.raises(psycopg2.errors.UniqueViolation):
         cur.execute("INSERT INTO retrofill.results SELECT * FROM retrofill.results")
+
+
+def test_what_a_cleared_run_enqueues_later_is_planned_too(conn: connection) -> None:
+    ref = open_run(conn)
+    enqueue(conn, ref, [item("a"), item("b")], done=False)
+    assert plan(conn, ref, most=10, fewest=10) == [2]
+    enqueue(conn, ref, [item("c")])
+    assert plan(conn, ref, most=10, fewest=10) == [2, 1]

@@ -165,7 +165,7 @@ def bucket_of(shape: str) -> str:
     return f"{PREFIX}-{shape}"
 
 
-def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  any JSON
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each field of an event with its path; JSON in a string is looked into."""
     if isinstance(value, str) and value.startswith("{"):
         value = json.loads(value)
@@ -180,7 +180,7 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN4
 
 
 @pytest.fixture(scope="module")
-def events_client(aws: str, aws_session: boto3.Session) -> Any:  # noqa: ANN401  it has no stubs here
+def events_client(aws: str, aws_session: boto3.Session) -> Any:
     return aws_session.client("events", endpoint_url=aws)
 
 
@@ -190,7 +190,7 @@ def triggers(
     lambda_client: "LambdaClient",
     sqs_client: "SQSClient",
     sns_client: "SNSClient",
-    events_client: Any,  # noqa: ANN401  it has no stubs here
+    events_client: Any,
 ) -> Triggers:
     """Subscribe the function in every way, put the objects, and wait for all of the events."""
     s3_client.create_bucket(Bucket=RECEIVED)
@@ -307,7 +307,7 @@ def pairs(triggers: Triggers, s3_client: "S3Client") -> dict[str, dict[str, tupl
     return compared
 
 
-def differences(live: Any, ours: Any) -> dict[str, tuple[Any, Any]]:  # noqa: ANN401  any JSON
+def differences(live: Any, ours: Any) -> dict[str, tuple[Any, Any]]:
     """Return what each field that differs holds in the live event and in ours."""
     theirs, own = dict(flat(live)), dict(flat(ours))
     both = {

@@ -7,6 +7,7 @@ RetrofillError
 │   ├── StateUnavailable   the server cannot be reached
 │   ├── SchemaMismatch     the schema is missing or of another version
 │   └── LeaseLost          another holder has taken over what this one held
+├── Interrupted            a task was told to end before its work was done; another try goes on
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
 """
 
@@ -44,6 +45,10 @@ class SchemaMismatch(StateError):
 
 class LeaseLost(StateError):
     """Another holder has taken over what this one held; it must stop calling."""
+
+
+class Interrupted(RetrofillError):
+    """The task was told to end before its work was done; another try goes on with it."""
 
 
 class RunIncomplete(RetrofillError):

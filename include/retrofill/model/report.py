@@ -36,6 +36,12 @@ class Report:
     stop_reason: str | None
 
     @property
+    def is_notified(self) -> bool:
+        """Whether the notification of how the run was last closed was handed over."""
+        closed, notified = self.closed_at, self.notified_at
+        return closed is not None and notified is not None and notified >= closed
+
+    @property
     def duration_s(self) -> float | None:
         """Seconds from opening to closing; None while the run is open."""
         return (self.closed_at - self.opened_at).total_seconds() if self.closed_at else None

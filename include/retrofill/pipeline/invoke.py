@@ -15,7 +15,7 @@ from typing import Protocol
 
 from include.retrofill.model.calls import Allotment, Call, Entry
 from include.retrofill.model.config import RunConfig
-from include.retrofill.model.errors import ConfigError, LeaseLost, RunIncomplete
+from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
 from include.retrofill.model.replies import NoReply, Reply
 from include.retrofill.model.runs import Run
 from include.retrofill.rules.answers import default_contract, read_answer
@@ -137,6 +137,7 @@ class Invoker:
 
         :raises ConfigError: the function cannot be called; its items stay as they are
         :raises RunIncomplete: the run was stopped
+        :raises Interrupted: the task was told to end
         :raises LeaseLost: another task has taken the batch over
         """
         try:
@@ -153,9 +154,10 @@ class Invoker:
             message = f"function: {self._dispatch.halt_reason}"
             raise ConfigError(message)
         if not done:
-            reason = self._allotment.stop_reason or "the task was told to end"
-            message = f"stopped with {self._dispatch.left} calls to go: {reason}"
-            raise RunIncomplete(message)
+            left = f"{self._dispatch.left} calls of this batch are left"
+            if self._allotment.stop_reason:
+                raise RunIncomplete(f"{left}: {self._allotment.stop_reason}")
+            raise Interrupted(f"{left}: the task was told to end")
         return self._progress.summary()
 
     def _must_stop(self) -> bool:

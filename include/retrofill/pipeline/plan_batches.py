@@ -25,7 +25,7 @@ class BatchTask(TypedDict):
 
 
 def plan_batches(conn: Connection, ref: SetRef, config: RunConfig) -> list[BatchTask]:
-    """Return the batches of a set, planned once: all items of the job that no batch owns."""
+    """Return the batches of a set: with those of earlier tries, all items that no run owns."""
     run = runs.get_run(conn, ref.run_id)
     planned = batches.plan(
         conn,

@@ -52,7 +52,7 @@ class Loaded(NamedTuple):
 def plan(
     conn: Connection, ref: SetRef, job_id: int, *, most_items: int, fewest_items: int
 ) -> list[PlannedBatch]:
-    """Cut the job's items that no open batch owns into batches; the same again in a later try.
+    """Cut the job's items that no open batch owns into batches; return all batches of the set.
 
     :param most_items: items of a batch, unless that made more than MAX_BATCHES
     :param fewest_items: items below which a batch is not made smaller to have more of them
@@ -60,20 +60,18 @@ def plan(
     key = {**ref._asdict(), "job_id": job_id}
     with transaction(conn) as cur:
         cur.execute(_SQL["lock_job"], key)
-        cur.execute(_SQL["get_planned"], key)
-        if not one(cur)[0]:
-            cur.execute(_SQL["close_abandoned"], {**key, "abandoned_after_s": ABANDONED_AFTER_S})
-            _lose_calls(cur, [row[0] for row in cur.fetchall()])
-            cur.execute(
-                _SQL["plan_batches"],
-                {
-                    **key,
-                    "most_items": most_items,
-                    "fewest_items": fewest_items,
-                    "max_batches": MAX_BATCHES,
-                    "min_batches": MIN_BATCHES,
-                },
-            )
+        cur.execute(_SQL["close_abandoned"], {**key, "abandoned_after_s": ABANDONED_AFTER_S})
+        _lose_calls(cur, [row[0] for row in cur.fetchall()])
+        cur.execute(
+            _SQL["plan_batches"],
+            {
+                **key,
+                "most_items": most_items,
+                "fewest_items": fewest_items,
+                "max_batches": MAX_BATCHES,
+                "min_batches": MIN_BATCHES,
+            },
+        )
         cur.execute(_SQL["list_batches"], key)
         return [PlannedBatch(*row) for row in cur.fetchall()]
 

@@ -1,10 +1,6 @@
 -- name: lock_job
 SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 
--- name: get_planned
-SELECT planned_at IS NOT NULL FROM retrofill.run_set
-WHERE run_id = %(run_id)s AND set_no = %(set_no)s FOR NO KEY UPDATE
-
 -- name: close_abandoned
 WITH alive AS (
     SELECT run_id, set_no FROM retrofill.batch
@@ -50,8 +46,8 @@ planned AS (
     FROM spans ORDER BY first_seq
 )
 UPDATE retrofill.run_set SET
-    planned_at = clock_timestamp(),
-    resumed = coalesce((SELECT sum(spans.resumed) FROM spans), 0)
+    planned_at = coalesce(planned_at, clock_timestamp()),
+    resumed = run_set.resumed + coalesce((SELECT sum(spans.resumed) FROM spans), 0)
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: list_batches

@@ -66,7 +66,7 @@ WHERE run_id = %(run_id)s
 
 -- name: mark_notified
 UPDATE retrofill.run SET notified_at = clock_timestamp()
-WHERE run_id = %(run_id)s AND notified_at IS NULL
+WHERE run_id = %(run_id)s
 
 -- name: get_report
 SELECT
