@@ -7,7 +7,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement, Span
 from include.retrofill.model.errors import LeaseLost, StateUnavailable
 from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, runs
@@ -60,7 +60,7 @@ def calls_of(lease: BatchLease, size: int = 1) -> list[Call]:
 def success(*calls: Call) -> Settlement:
     return Settlement(
         ended=[EndedCall(call.number, "succeeded", request_id="r") for call in calls],
-        succeeded=[(entry.seq, call.number, 1) for call in calls for entry in call.entries],
+        succeeded=[(span, call.number) for call in calls for span in call.spans],
     )
 
 
@@ -150,7 +150,7 @@ def test_failures_are_kept_with_the_item(state_dsn: str, conn: connection) -> No
         ended = EndedCall(1, "failed", "r", "1", "Error", "no good")
         settlement = Settlement(
             ended=[ended],
-            succeeded=[(good.seq, 1, 1)],
+            succeeded=[(Span(good.seq, good.seq), 1)],
             quarantined=[Quarantined(poison, ended, "poison")],
             retried=[(bad, 30.0), (unsure, 0.0)],
         )

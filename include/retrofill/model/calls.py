@@ -1,6 +1,8 @@
 """Calls and what becomes of them: the values that travel between dispatch, client and state."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -29,6 +31,34 @@ class Entry:
     """Whether an earlier attempt ended without an answer."""
 
 
+class Span(NamedTuple):
+    """Items with consecutive numbers."""
+
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """How many items they are."""
+        return self.last - self.first + 1
+
+
+def spans_of(seqs: Iterable[int]) -> list[Span]:
+    """Return rising numbers as spans."""
+    spans: list[Span] = []
+    first = last = None
+    for seq in seqs:
+        if last is not None and seq == last + 1:
+            last = seq
+            continue
+        if first is not None and last is not None:
+            spans.append(Span(first, last))
+        first = last = seq
+    if first is not None and last is not None:
+        spans.append(Span(first, last))
+    return spans
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """The items that one request to the function carries."""
@@ -55,15 +85,9 @@ class Call:
         return sum(entry.unsure for entry in self.entries)
 
     @property
-    def multirange(self) -> str:
-        """The numbers of its items, as a Postgres multirange literal."""
-        spans: list[list[int]] = []
-        for entry in self.entries:
-            if spans and entry.seq == spans[-1][1] + 1:
-                spans[-1][1] = entry.seq
-            else:
-                spans.append([entry.seq, entry.seq])
-        return "{" + ",".join(f"[{first},{last}]" for first, last in spans) + "}"
+    def spans(self) -> list[Span]:
+        """The numbers of its items."""
+        return spans_of(entry.seq for entry in self.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +116,8 @@ class Settlement:
     """What one settling transaction writes."""
 
     ended: list[EndedCall] = field(default_factory=list)
-    succeeded: list[tuple[int, int, int]] = field(default_factory=list)
-    """(seq, number of the call, attempts) of each item that the function processed."""
+    succeeded: list[tuple[Span, int]] = field(default_factory=list)
+    """Items that the function processed, and the number of the call that says so."""
 
     quarantined: list[Quarantined] = field(default_factory=list)
     retried: list[tuple[Entry, float]] = field(default_factory=list)

@@ -5,7 +5,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.model.calls import (
+    Call,
+    EndedCall,
+    Entry,
+    Quarantined,
+    Settlement,
+    spans_of,
+)
 from include.retrofill.rules.answers import Answer
 from include.retrofill.rules.backoff import backoff_s
 from include.retrofill.rules.outcomes import Ended, Outcome
@@ -124,14 +131,17 @@ class Dispatch:
                 self._again(call, 0.0, now)
 
     def _succeeded(self, call: Call, record: EndedCall, answer: Answer | None, now: float) -> None:
-        self._attempted(call)
         failed = answer.failed if answer is not None else {}
         permanent = answer.permanent if answer is not None else frozenset()
+        spans = spans_of(
+            entry.seq for position, entry in enumerate(call.entries) if position not in failed
+        )
+        self.settlement.succeeded.extend((span, record.number) for span in spans)
         retried = []
-        for position, entry in enumerate(call.entries):
-            if position not in failed:
-                self.settlement.succeeded.append((entry.seq, record.number, entry.attempts))
-            elif not self._blame(entry, record, failed[position], final=position in permanent):
+        for position, error in sorted(failed.items()):
+            entry = call.entries[position]
+            entry.attempts += 1
+            if not self._blame(entry, record, error, final=position in permanent):
                 retried.append(entry)
         if retried:
             self._retry(Call(retried, call.attempt + 1), now)

@@ -38,7 +38,7 @@ class Progress:
 
     def settled(self, settlement: Settlement) -> None:
         """Count what was settled."""
-        self._succeeded += len(settlement.succeeded)
+        self._succeeded += sum(span.size for span, _ in settlement.succeeded)
         self._quarantined += len(settlement.quarantined)
         self._outcomes.update(call.outcome for call in settlement.ended)
 

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable
 from typing import NamedTuple
-from uuid import UUID
 
-from include.retrofill.model.calls import Allotment, Call, Settlement
+from include.retrofill.model.calls import Allotment, Call, Settlement, Span
 from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import SetRef
@@ -164,12 +163,7 @@ class BatchLease:
         """Return the batch's items that are still in the in-process cache, in order."""
         with transaction(self._conn) as cur:
             cur.execute(_SQL["load_items"], self._span)
-            return [
-                Loaded(seq, Item(uuid.bytes, *item), *history)
-                for seq, uuid, item, history in (
-                    (row[0], UUID(row[1]), row[2:7], row[7:]) for row in cur
-                )
-            ]
+            return [Loaded(row[0], Item(bytes.fromhex(row[1]), *row[2:7]), *row[7:]) for row in cur]
 
     def settle(self, settlement: Settlement, calls: list[Call]) -> None:
         """Write what ended and, ahead of sending them, what calls come next: one transaction.
@@ -238,16 +232,15 @@ class BatchLease:
                 },
             )
         if settlement.succeeded:
-            seqs, call_nos, attempts = zip(*settlement.succeeded, strict=True)
             cur.execute(
                 _SQL["settle_succeeded"],
                 {
                     "job_id": self.job_id,
                     "run_id": self.run_id,
                     "batch_id": self.batch_id,
-                    "seqs": list(seqs),
-                    "call_nos": list(call_nos),
-                    "attempts": list(attempts),
+                    "firsts": [span.first for span, _ in settlement.succeeded],
+                    "lasts": [span.last for span, _ in settlement.succeeded],
+                    "call_nos": [number for _, number in settlement.succeeded],
                 },
             )
             cur.execute(_SQL["count_succeeded"], {"batch_id": self.batch_id, "count": cur.rowcount})
@@ -294,7 +287,7 @@ class BatchLease:
                     "batch_id": self.batch_id,
                     "epoch": self._epoch,
                     "call_nos": [call.number for call in calls],
-                    "items": [call.multirange for call in calls],
+                    "items": [_multirange(call.spans) for call in calls],
                     "item_counts": [len(call.entries) for call in calls],
                     "attempts": [call.attempt for call in calls],
                     "duplicates": [call.duplicates for call in calls],
@@ -363,6 +356,11 @@ class BatchLease:
     def close(self) -> None:
         """Close the connection; the lease itself ends by :meth:`release` or by time."""
         self._conn.close()
+
+
+def _multirange(spans: list[Span]) -> str:
+    """Return spans as a literal; format: PostgreSQL manual, "Range Types", input and output."""
+    return "{" + ",".join(f"[{first},{last}]" for first, last in spans) + "}"
 
 
 def _share(cap: int, wanted: int, others: list[tuple[int, int]]) -> int:

@@ -106,7 +106,7 @@ WHERE in_process.job_id = batch.job_id AND in_process.seq <@ lost.items
 
 -- name: load_items
 SELECT
-    seq, identifier::text, item_key, size, modified_at, etag, version_id, attempts, failures,
+    seq, translate(identifier::text, '-', ''), item_key, size, modified_at, etag, version_id, attempts, failures,
     call_cap, unsure,
     coalesce(greatest(extract(epoch FROM not_before - clock_timestamp()), 0), 0)::float
 FROM retrofill.in_process
@@ -143,18 +143,20 @@ WHERE invocation.batch_id = %(batch_id)s AND invocation.call_no = ended.call_no
 -- name: settle_succeeded
 WITH done AS (
     DELETE FROM retrofill.in_process
-    USING unnest(%(seqs)s::bigint[], %(call_nos)s::integer[], %(attempts)s::integer[])
-        AS ok (seq, call_no, attempts)
-    WHERE in_process.job_id = %(job_id)s AND in_process.seq = ok.seq
+    USING unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
+        AS ok (first_seq, last_seq, call_no)
+    WHERE in_process.job_id = %(job_id)s
+        AND in_process.seq BETWEEN ok.first_seq AND ok.last_seq
     RETURNING
         in_process.seq, in_process.job_id, in_process.item_key, in_process.identifier,
-        ok.call_no, ok.attempts
+        in_process.attempts, ok.call_no
 )
 INSERT INTO retrofill.results (
     job_id, item_key, identifier, run_id, batch_id, call_no, attempts, settled_at
 )
 SELECT
-    job_id, item_key, identifier, %(run_id)s, %(batch_id)s, call_no, attempts, clock_timestamp()
+    job_id, item_key, identifier, %(run_id)s, %(batch_id)s, call_no, attempts + 1,
+    clock_timestamp()
 FROM done ORDER BY seq
 
 -- name: count_succeeded
