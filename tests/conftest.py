@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -45,12 +46,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server."""
-    directory = tmp_path_factory.mktemp("postgres") / "data"
-    server = Postgres(directory, free_port(), password="test", lasting=False)  # noqa: S106
-    with running(server):
-        yield server
+    # Not among pytest's own directories: pytest closes those to the user that the server runs as
+    # whenever another session of it starts.
+    with tempfile.TemporaryDirectory(prefix="retrofill-postgres-") as directory:
+        server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=False)  # noqa: S106
+        with running(server):
+            yield server
 
 
 @pytest.fixture(scope="session")

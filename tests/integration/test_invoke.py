@@ -1,0 +1,328 @@
+"""Whole invoke tasks: real Postgres, real HTTP, and an endpoint that fails as it is told."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+import psycopg2
+import pytest
+from botocore.credentials import Credentials
+from psycopg2.extensions import connection
+
+from include.retrofill.calling.client import LambdaClient
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
+from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.invoke import Invoker, take
+from include.retrofill.rules.events import EventContext, compile_shape
+from include.retrofill.rules.progress import Invoked
+from include.retrofill.state import batches, runs
+from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.connection import connect
+from stack.endpoint import (
+    Function,
+    Reply,
+    Rule,
+    Script,
+    ScriptedEndpoint,
+    Span,
+    Wire,
+    scripted_endpoint,
+)
+from tests.integration.opened import enqueue, item, keys_in, open_run
+
+PLAIN = Script(functions=(Function(name="f"),), latency=0.01)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedEndpoint]:
+    with scripted_endpoint(PLAIN) as running:
+        yield running
+
+
+@pytest.fixture
+def endpoint(server: ScriptedEndpoint) -> ScriptedEndpoint:
+    server.script(PLAIN)
+    server.reset()
+    return server
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+def rules(endpoint: ScriptedEndpoint, *rules: Rule, latency: float = 0.01) -> None:
+    endpoint.script(replace(PLAIN, rules=rules, latency=latency))
+
+
+def keys(count: int) -> list[str]:
+    return [f"k{number:05}" for number in range(count)]
+
+
+def planned(
+    conn: connection, wanted: Sequence[str], *, batch: int = 10**6, **opening: int
+) -> SetRef:
+    ref = open_run(conn, **opening)
+    enqueue(conn, ref, [item(key) for key in wanted])
+    batches.plan(conn, ref, 1, most_items=batch, fewest_items=batch)
+    return ref
+
+
+@contextmanager
+def invoker(
+    dsn: str,
+    endpoint: ScriptedEndpoint,
+    *,
+    batch_id: int = 1,
+    stop: threading.Event | None = None,
+    **params: int,
+) -> Iterator[Invoker]:
+    config = RunConfig.from_params(
+        {"bucket": "bucket", "prefix": "k", "function": "f", "max_attempts": 2, **params}
+    )
+    with closing(BatchLease(dsn, batch_id, f"task {batch_id}")) as lease:
+        assert take(lease, holder_is_dead=lambda _: True)
+        with closing(connect(dsn)) as conn:
+            run = runs.get_run(conn, lease.run_id)
+        context = EventContext(
+            bucket="bucket",
+            region="us-east-1",
+            account_id="123456789012",
+            bucket_owner="123456789012",
+            configuration_id="retrofill",
+            function_arn=run.function_arn,
+            job=run.job,
+            run_id=run.run_id,
+        )
+        with LambdaClient(
+            endpoint_url=endpoint.url,
+            region="us-east-1",
+            credentials=Credentials("key", "secret"),
+            function_arn=run.function_arn,
+            qualifier=run.function_version,
+            deadline_s=2.0,
+            max_in_flight=1_000,
+        ) as client:
+            yield Invoker(
+                lease=lease,
+                client=client,
+                shape=compile_shape("s3", context),
+                run=run._replace(function_timeout_s=1),
+                config=config,
+                stop_asked=(stop or threading.Event()).is_set,
+            )
+
+
+def invoke(dsn: str, endpoint: ScriptedEndpoint, **more: int) -> Invoked:
+    with invoker(dsn, endpoint, **more) as task:
+        return task.run()
+
+
+def outcomes(conn: connection) -> dict[str, int]:
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT outcome::text, count(*) FROM retrofill.v_call GROUP BY 1")
+        return dict(cur.fetchall())
+
+
+def assert_requests_are_calls(conn: connection, endpoint: ScriptedEndpoint) -> None:
+    """Every request that the endpoint saw has its row, and the other way round."""
+    assert sum(outcomes(conn).values()) == endpoint.stats().invocations
+
+
+def test_every_item_is_called_once(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    ref = planned(conn, keys(500))
+    summary = invoke(state_dsn, endpoint, items_per_call=7)
+    assert summary == {
+        "items": 500, "calls": 72, "succeeded": 500, "quarantined": 0, "retries": 0,
+        "duplicates": 0,
+    }  # fmt: skip
+    assert endpoint.items() == dict.fromkeys(keys(500), 1)
+    assert outcomes(conn) == {"succeeded": 72}
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.succeeded, report.calls, report.items_left) == (500, 72, 0)
+
+
+def test_the_poison_is_found_and_the_innocent_are_called_in_peace(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    poison = frozenset({"k00003", "k00500", "k00501", "k00999"})
+    rules(endpoint, Rule(keys=poison, reply=Reply(function_error="ValueError", message="no")))
+    planned(conn, keys(1_000))
+    invoke(state_dsn, endpoint, items_per_call=100)
+    assert set(keys_in(conn, "quarantine")) == poison
+    assert len(keys_in(conn, "results")) == 996
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT DISTINCT error_type, error, failures FROM retrofill.v_quarantine")
+        assert cur.fetchall() == [("ValueError", "no", 2)]
+    assert outcomes(conn)["succeeded"] + outcomes(conn)["failed"] <= 10 + 4 * (14 + 1)
+    assert_requests_are_calls(conn, endpoint)
+
+
+def test_throttled_calls_come_again_and_cost_no_attempt(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, Rule(above_in_flight=4, reply=Reply(error="TooManyRequestsException")))
+    planned(conn, keys(300), max_concurrency=50)
+    summary = invoke(state_dsn, endpoint)
+    assert summary["succeeded"] == 300
+    assert summary["retries"] == outcomes(conn)["throttled"] > 0
+    assert summary["duplicates"] == 0
+    assert max(endpoint.items().values()) == 1
+    assert_requests_are_calls(conn, endpoint)
+
+
+@pytest.mark.parametrize("wire", [Wire.HANG, Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL, Wire.DRIP])
+def test_a_call_without_an_answer_is_unknown_and_comes_again(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, wire: Wire
+) -> None:
+    lost = Reply(wire=wire, runs=True, body='"a body that is cut, stalls or drips"')
+    rules(endpoint, Rule(keys=frozenset({"k00002"}), arrivals=Span(last=1), reply=lost))
+    planned(conn, keys(5))
+    summary = invoke(state_dsn, endpoint)
+    assert outcomes(conn) == {"succeeded": 5, "unknown": 1}
+    assert (summary["succeeded"], summary["retries"], summary["duplicates"]) == (5, 1, 1)
+    assert endpoint.items(above=1) == {"k00002": 2}
+    assert_requests_are_calls(conn, endpoint)
+
+
+@pytest.mark.parametrize("error", ["ENILimitReachedException", "ResourceConflictException"])
+def test_a_function_that_starts_up_is_waited_for(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, error: str
+) -> None:
+    rules(endpoint, Rule(arrivals=Span(last=2), reply=Reply(error=error)))
+    planned(conn, keys(3))
+    assert invoke(state_dsn, endpoint)["succeeded"] == 3
+    assert outcomes(conn) == {"succeeded": 3, "starting": 6}
+
+
+def test_a_misconfiguration_stops_the_task_and_touches_no_item(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, Rule(reply=Reply(error="KMSAccessDeniedException")))
+    planned(conn, keys(50))
+    with pytest.raises(ConfigError, match="function: KMSAccessDeniedException"):
+        invoke(state_dsn, endpoint)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT count(*), sum(attempts), sum(failures) FROM retrofill.in_process")
+        assert cur.fetchall() == [(50, 0, 0)]
+    rules(endpoint)
+    assert invoke(state_dsn, endpoint)["succeeded"] == 50
+
+
+def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, latency=0.1)
+    planned(conn, keys(400))
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    with invoker(state_dsn, endpoint, stop=stop) as task, pytest.raises(Interrupted):
+        task.run()
+    done = len(keys_in(conn, "results"))
+    assert 0 < done < 400
+    assert invoke(state_dsn, endpoint)["items"] == 400 - done
+    assert endpoint.items() == dict.fromkeys(keys(400), 1)
+
+
+def test_a_run_is_stopped_while_it_is_under_way(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, latency=0.1)
+    ref = planned(conn, keys(2_000), max_concurrency=5)
+    threading.Timer(0.5, runs.stop, (connect(state_dsn), ref.run_id, "enough")).start()
+    with pytest.raises(RunIncomplete, match="enough"):
+        invoke(state_dsn, endpoint)
+    assert 0 < len(keys_in(conn, "results")) < 2_000
+
+
+def test_a_killed_task_leaves_only_what_it_had_in_flight_in_doubt(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, latency=0.3)
+    planned(conn, keys(60), max_concurrency=10)
+    with invoker(state_dsn, endpoint) as task:
+        for _ in range(6):
+            task._turn()  # noqa: SLF001  and then no more, as after a kill
+    in_doubt = outcomes(conn).get(None, 0)  # type: ignore[call-overload]
+    assert in_doubt > 0
+    summary = invoke(state_dsn, endpoint)
+    assert len(keys_in(conn, "results")) == 60
+    assert summary["duplicates"] == in_doubt
+    assert set(endpoint.items()) == set(keys(60))
+    assert len(endpoint.items(above=1)) <= in_doubt
+    assert_requests_are_calls(conn, endpoint)
+
+
+def test_a_task_that_was_taken_over_records_its_successes_and_ends(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, latency=0.4)
+    planned(conn, keys(30), max_concurrency=10)
+    with invoker(state_dsn, endpoint) as zombie:
+        for _ in range(3):
+            zombie._turn()  # noqa: SLF001  it is stopped here, and goes on below
+        sent = sum(outcomes(conn).values())
+        with closing(BatchLease(state_dsn, 1, "another")) as lease:
+            assert lease.take(holder_is_dead=lambda _: True)
+            with pytest.raises(LeaseLost):
+                zombie.run()
+        assert sum(outcomes(conn).values()) == sent, "a zombie must not write ahead"
+        assert endpoint.stats().invocations == sent, "a zombie must not send"
+    assert len(keys_in(conn, "results")) == sent > 0
+    assert invoke(state_dsn, endpoint)["items"] == 30 - sent
+    assert max(endpoint.items().values()) == 1
+
+
+def test_tasks_share_the_concurrency_of_their_run(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, latency=0.05)
+    ref = planned(conn, keys(1_200), batch=300, max_concurrency=12)
+    failed: list[BaseException] = []
+
+    def work(batch_id: int) -> None:
+        try:
+            invoke(state_dsn, endpoint, batch_id=batch_id)
+        except BaseException as error:  # noqa: BLE001  a thread's error is told below
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in (1, 2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(2)
+    with conn, conn.cursor() as cur:
+        cur.execute("UPDATE retrofill.run SET max_concurrency = 6")
+    time.sleep(1.5)
+    endpoint_stats = endpoint.stats()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert endpoint_stats.max_in_flight <= 12
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.succeeded, report.calls) == (1_200, 1_200)
+
+
+def test_a_lost_database_is_waited_for(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, latency=0.05)
+    planned(conn, keys(300), max_concurrency=10)
+
+    def break_connections() -> None:
+        with closing(psycopg2.connect(state_dsn)) as other, other, other.cursor() as cur:
+            cur.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    for delay_s in (0.3, 0.6, 0.9):
+        threading.Timer(delay_s, break_connections).start()
+    assert invoke(state_dsn, endpoint)["succeeded"] == 300
+    assert endpoint.items() == dict.fromkeys(keys(300), 1)
+    assert_requests_are_calls(connect(state_dsn), endpoint)
