@@ -155,7 +155,7 @@ class Counts:
         """
         if executed:
             self.deliveries += len(keys)
-        (self._executed)[encoded].update(keys)
+        (self._executed if executed else self._refused)[encoded].update(keys)
 
     def note_invocation_id(self, identifier: bytes) -> None:
         """Count a repeated SDK invocation id, among the last 50,000 to 100,000 of them."""

@@ -316,6 +316,7 @@ def test_a_failing_function_answers_200(follow: Follow, functions: LambdaClient)
         "invoke 200": 1,
         "invoke 200 Unhandled Sandbox.Timedout": 1,
     }
+    assert (endpoint.stats().running, endpoint.stats().in_flight) == (0, 0)
 
 
 def test_a_body_is_sent_byte_for_byte(follow: Follow, functions: LambdaClient) -> None:
@@ -702,6 +703,19 @@ def test_buckets_that_cannot_be_read(follow: Follow, buckets: S3Client) -> None:
     assert caught.value.response["Error"]["Code"] == "NotImplemented"
 
 
+def test_an_answer_to_head_has_no_body(follow: Follow) -> None:
+    endpoint = follow(Script())
+    with closing(raw_socket(endpoint)) as sock:
+        sock.sendall(b"HEAD /missing HTTP/1.1\r\n\r\nHEAD /scripted HTTP/1.1\r\n\r\n")
+        received = read_until(sock, b"\r\n\r\n")
+        while received.count(b"\r\n\r\n") < 2:
+            received += read_until(sock, b"\r\n\r\n")
+    first, second, rest = received.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 404 ")
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert rest == b""
+
+
 def test_a_listing_fails_at_the_page_the_script_says(follow: Follow, buckets: S3Client) -> None:
     rules = (
         Rule(
@@ -802,7 +816,10 @@ def test_the_endpoint_ends_with_a_parent_that_is_killed() -> None:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
         parent.stdout.close()
-        assert eventually(lambda: not _is_alive(child))
+        ended = eventually(lambda: not _is_alive(child))
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+        assert ended
     finally:
         parent.kill()
         parent.wait()

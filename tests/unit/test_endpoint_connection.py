@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.endpoint.connection import Connection, header, response
@@ -74,6 +74,7 @@ def request(number: int, body: bytes | None) -> bytes:
     return line + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
+@settings(deadline=None)
 @given(
     bodies=st.lists(st.none() | st.binary(max_size=40), min_size=1, max_size=6),
     cuts=st.lists(st.integers(0, 400), max_size=12),

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.endpoint.event_items import EventItem, items_of, parse_event, s3_keys
@@ -40,6 +40,7 @@ def test_s3_keys_are_read_whatever_the_spacing(separators: tuple[str, str]) -> N
     assert [item.key for item in items_of(parse_event(body))] == ODD
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1))
 def test_both_readers_agree(keys: list[str]) -> None:
     body = json.dumps(s3_event(*keys)).encode()

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.endpoint.listing import (
@@ -63,6 +63,7 @@ def all_entries(
         start = index_of_token(objects, page.next_token)
 
 
+@settings(deadline=None)
 @given(keys=KEYS, prefix=PARTS, delimiter=PARTS, after=PARTS, max_keys=st.integers(1, 7))
 def test_pages_add_up(
     keys: list[str], prefix: str, delimiter: str, after: str, max_keys: int
@@ -71,6 +72,7 @@ def test_pages_add_up(
     assert entries == expected(keys, prefix, delimiter, after)
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(0, 60),
     prefix=st.sampled_from(["", "d", "d/01", "d/01/0000", "d/01/000012.x", "e"]),
@@ -91,6 +93,16 @@ def test_made_up_objects_list_as_named_ones_do(
         assert made_up.elements(indexes, encoded=encoded) == named.elements(
             indexes, encoded=encoded
         )
+
+
+def test_made_up_times_rise_by_the_minute_for_30_days() -> None:
+    generated = GeneratedObjects(count=50_000)
+    named = ListedObjects([generated_object(generated, i) for i in range(0, 50_000, 59)])
+    texts = MadeUpObjects(generated).elements(range(0, 50_000, 59), encoded=True)
+    assert texts == named.elements(range(len(named)), encoded=True)
+    assert (
+        "2024-01-30T23:59:00.000Z" in MadeUpObjects(generated).elements([43_199], encoded=True)[0]
+    )
 
 
 def test_a_pattern_may_need_encoding() -> None:
