@@ -256,7 +256,8 @@ def test_a_killed_task_leaves_only_what_it_had_in_flight_in_doubt(
     assert summary["duplicates"] == in_doubt
     assert set(endpoint.items()) == set(keys(60))
     assert len(endpoint.items(above=1)) <= in_doubt
-    assert_requests_are_calls(conn, endpoint)
+    # What was written ahead at the moment of the kill may not have left.
+    assert sum(outcomes(conn).values()) >= endpoint.stats().invocations
 
 
 def test_a_task_that_was_taken_over_records_its_successes_and_ends(
