@@ -1,0 +1,1 @@
+"""What is claimed, measured beside what a user would pick instead."""

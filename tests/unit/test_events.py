@@ -243,7 +243,7 @@ PLAINLY: dict[str, Callable[[list[Item]], dict[str, Any]]] = {
 }
 
 
-def in_order(value: Any) -> Any:  # noqa: ANN401  any JSON
+def in_order(value: Any) -> Any:
     """Return a value whose equality also compares the order of names."""
     if isinstance(value, dict):
         return [(name, in_order(inner)) for name, inner in value.items()]

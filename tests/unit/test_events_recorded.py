@@ -68,7 +68,7 @@ BATCH_2_0 = """{"invocationSchemaVersion":"2.0","invocationId":"YXNkbGZqYWRmaiBh
 "s3Key":"a/b.gz","s3VersionId":null,"s3Bucket":"photos"}]}"""
 
 
-def outline(value: Any) -> Any:  # noqa: ANN401  any JSON
+def outline(value: Any) -> Any:
     """Return names in their order, and types in the place of values."""
     if isinstance(value, dict):
         return [(name, outline(inner)) for name, inner in value.items()]
@@ -77,7 +77,7 @@ def outline(value: Any) -> Any:  # noqa: ANN401  any JSON
     return type(value).__name__
 
 
-def event(name: str, item: Any = VERSIONED) -> Any:  # noqa: ANN401  any JSON
+def event(name: str, item: Any = VERSIONED) -> Any:
     shape = compile_shape(name, CONTEXT)
     return json.loads(shape.body([shape.record(item)]))
 
