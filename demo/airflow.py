@@ -1,0 +1,110 @@
+"""Airflow's REST API, as far as the demo needs it: trigger a DAG, see how it ends and why."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from stack.settings import Settings
+
+_LOGS = 3
+_LOG_LINES = 12
+
+
+class AirflowApi:
+    """A client of the API, logged in.
+
+    Formats: https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._http = httpx.Client(base_url=settings.airflow_url, timeout=60)
+        who = {"username": settings.user, "password": settings.password}
+        token = self._asked("POST", "/auth/token", json=who)["access_token"]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def unpause(self, dag_id: str, *, within_s: float) -> None:
+        """Have the scheduler run a DAG; wait for it to be known first.
+
+        :raises DagMissingError: it is not; the message says why, if Airflow does
+        """
+        limit = time.monotonic() + within_s
+        while self._http.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.NOT_FOUND:
+            if time.monotonic() > limit:
+                errors = self._asked("GET", "/api/v2/importErrors")["import_errors"]
+                reasons = [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
+                message = f"Airflow does not know the DAG {dag_id} after {within_s:g} s"
+                raise DagMissingError("\n".join([message, *reasons]))
+            time.sleep(0.5)
+        self._asked("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+
+    def trigger(self, dag_id: str, run_id: str, params: dict[str, Any]) -> None:
+        """Start a run of a DAG."""
+        asked = {"dag_run_id": run_id, "logical_date": None, "conf": params}
+        self._asked("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=asked)
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return the state of a run: queued, running, success or failed."""
+        return str(self._asked("GET", _run_path(dag_id, run_id))["state"])
+
+    def failures(self, dag_id: str, run_id: str) -> Iterator[str]:
+        """Yield the ends of the logs of the tasks of a run that failed, the first ones first."""
+        tasks = f"{_run_path(dag_id, run_id)}/taskInstances"
+        asked = {"state": "failed", "order_by": "end_date", "limit": _LOGS}
+        for task in self._asked("GET", tasks, params=asked)["task_instances"]:
+            log = self._asked(
+                "GET",
+                f"{tasks}/{task['task_id']}/logs/{task['try_number']}",
+                params={"map_index": task["map_index"], "full_content": True},
+            )
+            mapped = f"[{task['map_index']}]" if task["map_index"] >= 0 else ""
+            yield f"the end of the log of {task['task_id']}{mapped}, try {task['try_number']}:"
+            lines = [line for entry in log["content"] for line in log_lines(entry)]
+            yield from (f"    {line}" for line in lines[-_LOG_LINES:])
+
+    def _asked(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, path, **content)
+        except httpx.TransportError as error:
+            raise ApiError(f"Airflow did not answer to {method} {path}: {error}") from error
+        if answer.is_error:
+            raise ApiError(
+                f"Airflow answered {answer.status_code} to {method} {path}: {answer.text}"
+            )
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+class ApiError(Exception):
+    """Airflow refuses a request, does not understand it, or does not answer."""
+
+
+class DagMissingError(Exception):
+    """Airflow has not found a DAG, or cannot read its file."""
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
+def log_lines(entry: dict[str, Any]) -> Iterator[str]:
+    """Yield an entry of a task's log as lines, with the messages of its exceptions.
+
+    What Airflow says of every task alike is left out: groups, where the log is, deprecations.
+    """
+    said_of_all = entry["event"].startswith("::") or entry.get("logger") == "py.warnings"
+    if said_of_all or not entry.get("timestamp"):
+        return
+    yield f"{entry['level']:<8}{entry['event']}"
+    for error in entry.get("error_detail") or []:
+        first, *others = str(error["exc_value"]).splitlines() or [""]
+        yield f"{'':<8}{error['exc_type']}: {first}"
+        yield from (f"{'':<8}{line}" for line in others)

@@ -1,0 +1,35 @@
+"""A Lambda function for live S3 events: counts the words of every object that an event names."""
+
+import hashlib
+import json
+import os
+from typing import Any
+from urllib.parse import unquote_plus
+
+import boto3
+
+_s3 = boto3.client("s3")
+
+
+def handler(event: dict[str, Any], context: Any) -> None:
+    """Write one summary for each object and call, so that an object called twice has two."""
+    for record in event.get("Records", []):  # the test event of a new trigger has none
+        bucket = record["s3"]["bucket"]["name"]
+        key = unquote_plus(record["s3"]["object"]["key"])
+        summary = {"key": key, **count(_s3.get_object(Bucket=bucket, Key=key)["Body"].read())}
+        _s3.put_object(
+            Bucket=os.environ["OUTPUT_BUCKET"],
+            Key=f"{output_folder(key)}/{context.aws_request_id}.json",
+            Body=json.dumps(summary).encode(),
+        )
+        print(json.dumps(summary))
+
+
+def count(text: bytes) -> dict[str, int]:
+    """Return the numbers of lines, words and bytes of a text."""
+    return {"lines": text.count(b"\n"), "words": len(text.split()), "bytes": len(text)}
+
+
+def output_folder(key: str) -> str:
+    """Return where the summaries of an object are put: one folder for each key, however long."""
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,25 @@
+"""Where the time goes."""
+
+import time
+
+
+class Stopwatch:
+    """Notes how long each part of something took, one after the other."""
+
+    def __init__(self) -> None:
+        self._began = self._noted = time.monotonic()
+        self._parts: dict[str, float] = {}
+
+    def note(self, part: str) -> None:
+        """Count the time since the last note for a part."""
+        now = time.monotonic()
+        self._parts[part] = self._parts.get(part, 0) + now - self._noted
+        self._noted = now
+
+    @property
+    def total(self) -> float:
+        """The seconds from the beginning to the last note."""
+        return self._noted - self._began
+
+    def __str__(self) -> str:
+        return ", ".join(f"{part} {seconds:.0f} s" for part, seconds in self._parts.items())

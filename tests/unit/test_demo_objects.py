@@ -1,0 +1,42 @@
+from urllib.parse import unquote_plus
+
+from demo.objects import live_objects, objects_from_before
+
+BEFORE = list(objects_from_before(1000))
+KEYS = [stored.key for stored in BEFORE]
+
+
+def test_no_key_comes_twice():
+    assert len({*KEYS, *(stored.key for stored in live_objects(5))}) == 1005
+
+
+def test_no_key_is_longer_than_s3_allows_and_some_are_as_long():
+    lengths = {len(key.encode()) for key in KEYS}
+    assert max(lengths) == 1024
+
+
+def test_long_keys_are_made_of_one_byte_and_of_two_byte_characters():
+    long = [key for key in KEYS if len(key.encode()) == 1024]
+    assert {len(key) < 1000 for key in long} == {True, False}
+
+
+def test_a_file_system_takes_every_name_in_a_key():
+    names = [name for key in KEYS for name in key.split("/")]
+    assert "" not in names
+    assert max(len(name.encode()) for name in names) <= 200
+
+
+def test_every_trap_of_encoding_is_there():
+    text = "".join(KEYS)
+    assert all(trap in text for trap in (" ", "+", "%20", "é", "報", "🚀", "\n", "&", '"', "\\"))
+
+
+def test_sizes_go_from_nothing_to_tens_of_kilobytes():
+    sizes = {len(stored.body) for stored in BEFORE}
+    assert min(sizes) == 0
+    assert max(sizes) > 50_000
+    assert len(sizes) > 100
+
+
+def test_live_keys_read_the_same_encoded_or_not():
+    assert all(unquote_plus(stored.key) == stored.key for stored in live_objects(5))
