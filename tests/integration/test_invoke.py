@@ -208,6 +208,7 @@ def test_a_misconfiguration_stops_the_task_and_touches_no_item(
     planned(conn, keys(50))
     with pytest.raises(ConfigError, match="function: KMSAccessDeniedException"):
         invoke(state_dsn, endpoint)
+    assert endpoint.stats().invocations <= 10, "nothing more is sent once one call is refused"
     with conn, conn.cursor() as cur:
         cur.execute("SELECT count(*), sum(attempts), sum(failures) FROM retrofill.in_process")
         assert cur.fetchall() == [(50, 0, 0)]

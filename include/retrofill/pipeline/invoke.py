@@ -25,6 +25,7 @@ from include.retrofill.rules.events import Shape
 from include.retrofill.rules.outcomes import Outcome, classify
 from include.retrofill.rules.packing import pack
 from include.retrofill.rules.progress import Invoked, Progress
+from include.retrofill.rules.rate import RateLimit
 from include.retrofill.state.batches import LEASE_S, BatchLease, Busy, Loaded
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class Invoker:
         self._window = ConcurrencyWindow(0, now=now)
         self._allotment = Allotment(0, None, None)
         self._asked_at = -ASK_EVERY_S
-        self._tokens = 0.0
+        self._rate = RateLimit(None, now=now)
         self._progress = Progress(self._items, now=now)
         self._logged_at = now
 
@@ -173,7 +174,7 @@ class Invoker:
         room = self._room(now)
         self._gather(self._patience_s(room, now))
         now = time.monotonic()
-        calls = self._dispatch.take(self._room(now), now)
+        calls = [] if self._must_stop() else self._dispatch.take(self._room(now), now)
         settlement = self._dispatch.take_settlement()
         if not settlement and not calls:
             return
@@ -189,33 +190,29 @@ class Invoker:
             self._dispatch.sent(call, now)
             self._client.send(call.number, self._shape.body([e.record for e in call.entries]))
         self._window.sent(len(calls))
-        self._tokens -= len(calls)
+        self._rate.started(len(calls))
 
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
         in_flight = len(self._dispatch.in_flight)
         self._allotment = self._lease.allot(self._dispatch.left, in_flight)
         self._window.ceiling = self._allotment.concurrency
-        rate = self._allotment.calls_per_second
-        if rate is not None:
-            # At most one second's worth, so that a pause is not followed by a burst.
-            self._tokens = min(self._tokens + rate * (now - self._asked_at), max(rate, 1.0))
+        self._rate.set(self._allotment.calls_per_second, now)
         self._asked_at = now
 
     def _room(self, now: float) -> int:
         """Return how many calls may be sent now."""
         if now > self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S:
             return 0
-        room = self._window.room(now)
-        if self._allotment.calls_per_second is not None:
-            room = min(room, max(0, int(self._tokens)))
-        return room
+        return self._rate.room(self._window.room(now), now)
 
     def _patience_s(self, room: int, now: float) -> float:
         """Return how long to wait for a call to end: until something else is due."""
         until_ask = max(0.0, self._asked_at + ASK_EVERY_S - now)
-        due_in = self._dispatch.next_due_in(now) if room else None
-        return until_ask if due_in is None else min(until_ask, due_in)
+        due_in = self._dispatch.next_due_in(now)
+        if due_in is None or not (room or self._window.room(now)):
+            return until_ask
+        return min(until_ask, max(due_in, self._rate.next_in(now)))
 
     def _gather(self, patience_s: float) -> None:
         """Take in every call that ended; wait for the first one so long, for more a moment."""

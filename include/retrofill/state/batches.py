@@ -177,18 +177,29 @@ class BatchLease:
         """
         for number, call in enumerate(calls, self.next_call):
             call.number = number
+
+        def settle() -> None:
+            self._settle(settlement, calls)
+
+        began = self._patiently(settle)
+        self._settle_no += 1
+        self.next_call += len(calls)
+        self.renewed_at = began
+
+    def _patiently(self, write: Callable[[], None]) -> float:
+        """Write, again and again while Postgres is away; return when the last try began.
+
+        What was committed, though nobody was told, is not written twice.
+        """
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
             began = time.monotonic()
             try:
-                self._settle(settlement, calls)
-                break
+                write()
             except StateUnavailable:
-                if self._comes_back(give_up_at):
-                    break
-        self._settle_no += 1
-        self.next_call += len(calls)
-        self.renewed_at = began
+                if not self._comes_back(give_up_at):
+                    continue
+            return began
 
     def _settle(self, settlement: Settlement, calls: list[Call]) -> None:
         fenced = False
@@ -320,7 +331,15 @@ class BatchLease:
         :param wanted: calls this task could have in flight
         :raises LeaseLost: the batch has another holder
         """
-        began = time.monotonic()
+        allotted: list[Allotment] = []
+
+        def allot() -> None:
+            allotted.append(self._allot(wanted, in_flight))
+
+        self.renewed_at = self._patiently(allot)
+        return allotted[-1]
+
+    def _allot(self, wanted: int, in_flight: int) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
             cur.execute(_SQL["lock_run"], key)
@@ -341,17 +360,20 @@ class BatchLease:
             if cur.rowcount != 1:
                 message = f"batch {self.batch_id} has been taken over by another task"
                 raise LeaseLost(message)
-        self.renewed_at = began
         return Allotment(share, rate / (len(others) + 1) if rate else None, stop_reason)
 
     def release(self, *, done: bool) -> None:
         """Give the batch back; ``done`` says that nothing is left in it."""
-        with transaction(self._conn) as cur:
-            if not done:
-                _lose_calls(cur, [self.batch_id])
-            cur.execute(
-                _SQL["release"], {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
-            )
+
+        def release() -> None:
+            with transaction(self._conn) as cur:
+                if not done:
+                    _lose_calls(cur, [self.batch_id])
+                cur.execute(
+                    _SQL["release"], {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
+                )
+
+        self._patiently(release)
 
     def close(self) -> None:
         """Close the connection; the lease itself ends by :meth:`release` or by time."""
