@@ -1,5 +1,7 @@
 """Job files: recurring backfills, one YAML file each; ``python -m include.retrofill.jobs``."""
 
+import re
+import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,16 +10,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from croniter import croniter
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from croniter import CroniterBadDateError, croniter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from include.retrofill.model.config import RunConfig
-from include.retrofill.model.errors import ConfigError
 
 FOLDER = Path(__file__).parents[1] / "jobs"
 
-_PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly")
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.\-]")
+_CRON_FIELDS = 5
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +45,45 @@ class Job:
 
 def load_jobs(folder: Path = FOLDER) -> list[Job]:
     """Read every job file of a folder; one that is wrong does not hide the others."""
-    return [load_job(path) for path in sorted(folder.glob("*.yaml"))]
+    return [load_job(path) for path in sorted(folder.glob("*.y*ml"))]
 
 
 def load_job(path: Path) -> Job:
     """Read one job file; what is wrong with it is in the job's ``problems``."""
+    # The name is part of the DAG's, even if that is there only to say what is wrong.
+    name = _NOT_IN_NAMES.sub("_", path.stem if path.suffix == ".yaml" else path.name)
+    if name != path.stem:
+        allowed = "allowed are letters, digits, _, - and . with .yaml behind them"
+        return Job(name, (f"{path.name}: it is called {path.name!r}; {allowed}",))
     try:
         lines = _Lines(path)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # PyYAML lets errors of Python through: a value that is not what its tag says, deep nesting.
+    except (
+        AttributeError,
+        LookupError,
+        OSError,
+        RecursionError,
+        ValueError,
+        yaml.YAMLError,
+    ) as error:
         mark = getattr(error, "problem_mark", None)
         at = f"{path.name}:{mark.line + 1}" if mark else path.name
         said = getattr(error, "problem", None) or error
-        return Job(path.stem, (f"{at}: it is not YAML ({said})",))
+        return Job(name, (f"{at}: it is not YAML ({said})",))
     try:
         asked = _JobFile.model_validate(lines.value)
     except ValidationError as error:
         problems = [_sentence(details, lines) for details in error.errors(include_url=False)]
         params = lines.value.get("params")
         problems += _problems_of(params, lines) if isinstance(params, dict) else []
-        return Job(path.stem, tuple(problems))
+        return Job(name, tuple(problems))
     return Job(
-        path.stem,
+        name,
         tuple(_problems_of(asked.params, lines)),
         asked.schedule,
         datetime.combine(asked.start_date, time(), UTC),
         asked.catchup,
-        _as_json(asked.params),
+        asked.params,
     )
 
 
@@ -82,10 +99,26 @@ def main() -> int:
 
 
 def _known_schedule(schedule: str) -> str:
-    cron = not schedule.startswith("@") and croniter.is_valid(schedule)
-    if cron or schedule in _PRESETS:
+    if schedule in _PRESETS:
         return schedule
-    raise ValueError(f"allowed is a cron expression or one of {', '.join(_PRESETS)}")
+    fields = schedule.split()
+    # R and H are croniter's words for "at random": another time whenever the file is read.
+    random = any(part[:1] in "RrHh" for field in fields for part in field.split(","))
+    if len(fields) != _CRON_FIELDS or random or not croniter.is_valid(schedule):
+        raise ValueError(
+            f"allowed is a cron expression of {_CRON_FIELDS} fields or one of {', '.join(_PRESETS)}"
+        )
+    try:
+        croniter(schedule, datetime(2000, 1, 1, tzinfo=UTC)).get_next()
+    except CroniterBadDateError:
+        raise ValueError("it never comes; allowed is a time that does") from None
+    return schedule
+
+
+def _date(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return date.fromisoformat(value)
+    raise ValueError("allowed is a date, such as 2026-01-01")
 
 
 class _JobFile(BaseModel):
@@ -94,9 +127,19 @@ class _JobFile(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     schedule: Annotated[str, AfterValidator(_known_schedule)]
-    start_date: date
+    start_date: Annotated[date, BeforeValidator(_date)]
     catchup: bool = False
     params: dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads a time as the text that it is, as JSON does: its field knows more of it."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class _Lines:
@@ -107,37 +150,46 @@ class _Lines:
 
     def __init__(self, path: Path) -> None:
         self._file = path.name
-        text = path.read_text(encoding="utf-8")
         self._line_of: dict[str, int] = {}
+        self._line_of_param: dict[str, int] = {}
         self.value: dict[str, Any] = {}
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(root, yaml.MappingNode):
-            return
-        self._note(root)
-        self.value = yaml.safe_load(text)
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        try:
+            root = loader.get_single_node()
+            if isinstance(root, yaml.MappingNode):
+                self._note(root, self._line_of)
+                self.value = loader.construct_document(root)
+        finally:
+            loader.dispose()
 
-    def _note(self, node: yaml.MappingNode) -> None:
+    def _note(self, node: yaml.MappingNode, lines: dict[str, int]) -> None:
         for key, value in node.value:
-            if key.value in self._line_of:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem="a name was expected", problem_mark=key.start_mark
+                )
+            if key.value in lines:
                 raise yaml.MarkedYAMLError(
                     problem=f"{key.value} stands twice", problem_mark=key.start_mark
                 )
-            self._line_of[key.value] = key.start_mark.line + 1
-            if key.value == "params" and isinstance(value, yaml.MappingNode):
-                self._note(value)
+            lines[key.value] = key.start_mark.line + 1
+            params = key.value == "params" and lines is self._line_of
+            if params and isinstance(value, yaml.MappingNode):
+                self._note(value, self._line_of_param)
 
     def say(self, name: str, what: str) -> str:
         """Return a sentence about a field, with file and line."""
         return f"{self._file}:{self._line_of.get(name, 1)}: {name}: {what}"
 
+    def say_of_param(self, name: str, what: str) -> str:
+        """Return a sentence about a param, with file and line; where all begin, if it misses."""
+        line = self._line_of_param.get(name, self._line_of.get("params", 1))
+        return f"{self._file}:{line}: {name}: {what}"
+
 
 def _problems_of(params: dict[str, Any], lines: _Lines) -> list[str]:
-    try:
-        RunConfig.from_params(_as_json(params))
-    except ConfigError as error:
-        parts = [problem.partition(": ") for problem in error.problems]
-        return [lines.say(name, what) for name, _, what in parts]
-    return []
+    problems = RunConfig.problems_of({str(name): value for name, value in params.items()})
+    return [lines.say_of_param(*problem) for problem in problems]
 
 
 def _sentence(details: ErrorDetails, lines: _Lines) -> str:
@@ -148,15 +200,7 @@ def _sentence(details: ErrorDetails, lines: _Lines) -> str:
     if details["type"] == "missing":
         return lines.say(name, "it is missing")
     message = details["msg"].removeprefix("Value error, ").replace("Input should be", "allowed is")
-    return lines.say(name, f"{details['input']!r}; {message}")
-
-
-def _as_json(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return params as a trigger would give them: YAML knows times, JSON does not."""
-    return {
-        name: value.isoformat() if isinstance(value, date) else value
-        for name, value in params.items()
-    }
+    return lines.say(name, f"{reprlib.repr(details['input'])}; {message}")
 
 
 if __name__ == "__main__":

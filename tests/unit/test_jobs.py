@@ -44,12 +44,29 @@ def test_the_example_is_good() -> None:
     [
         ("@daily", "every day", "photos.yaml:1: schedule: 'every day'; allowed is a cron"),
         ("@daily", "@once", "photos.yaml:1: schedule: '@once'"),
-        ("2026-01-01\n", "soon\n", "photos.yaml:2: start_date: 'soon'; allowed is a valid date"),
+        ("@daily", "0 0 31 2 *", "photos.yaml:1: schedule: '0 0 31 2 *'; it never comes"),
+        ("@daily", "0 0 3 * * *", "photos.yaml:1: schedule: '0 0 3 * * *'; allowed is a cron"),
+        ("@daily", "R 3 * * *", "photos.yaml:1: schedule: 'R 3 * * *'; allowed is a cron"),
+        ("@daily", "", "photos.yaml:1: schedule: ''; allowed is a cron"),
+        ("2026-01-01\n", "soon\n", "photos.yaml:2: start_date: 'soon'; allowed is a date"),
+        ("2026-01-01\n", "2026-02-30\n", "photos.yaml:2: start_date: '2026-02-30'; day is"),
+        ("2026-01-01\n", "20260101\n", "photos.yaml:2: start_date: 20260101; allowed is a date"),
+        ("start_date", "catchup: 1\nstart_date", "photos.yaml:2: catchup: 1; allowed is a valid b"),
+        ("params:", "params: 5\nx:", "photos.yaml:3: params: 5; allowed is a valid dictionary"),
         ("  bucket: my-photos", "  buckett: my-photos", "photos.yaml:4: buckett: there is no such"),
         ("resize", "resize\n  items_per_call: 0", "photos.yaml:7: items_per_call: 0; allowed is"),
         ("  prefix: in/", "  bucket: in", "photos.yaml:5: it is not YAML (bucket stands twice)"),
         ("start_date", "begin", "photos.yaml:2: begin: there is no such field"),
         ("params:", "params: {", "it is not YAML"),
+        ("schedule:", "schedule: @daily #", "photos.yaml:1: it is not YAML (found character '@'"),
+        ("  prefix: in/\n", "", "photos.yaml:3: prefix: it is empty"),
+        ("  prefix: in/", "  schedule: in/", "photos.yaml:5: schedule: there is no such param"),
+        ("  prefix: in/", "  ? [a]\n  : b", "photos.yaml:5: it is not YAML (a name was expected)"),
+        ("  prefix: in/", "  7: in/", "photos.yaml:5: 7: there is no such param"),
+        ("  prefix: in/", "  prefix: !!timestamp x", "photos.yaml: it is not YAML"),
+        ("  prefix: in/", "  whole_bucket: !!bool x", "photos.yaml: it is not YAML"),
+        ("  prefix: in/", "  prefix: !!python/name:os.system", "photos.yaml:5: it is not YAML"),
+        ("T00:00:00Z", "", "photos.yaml:7: modified_before: '2026-02-01'; allowed is a date and"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, good: str, bad: str, said: str) -> None:
@@ -63,6 +80,36 @@ def test_a_file_without_fields_says_which_are_needed(tmp_path: Path, text: str) 
     problems = load_job(write(tmp_path, text)).problems
     assert any(": schedule: " in problem for problem in problems)
     assert any(": params: " in problem for problem in problems)
+
+
+def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    path.write_bytes(b"\xff\xfe")
+    [problem] = load_job(path).problems
+    assert problem.startswith("photos.yaml: it is not YAML")
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    [job] = load_jobs(tmp_path)
+    assert "Is a directory" in job.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("my photos.yaml", "my_photos"), ("photos.yml", "photos.yml"), ("été.yaml", "_t_")],
+)
+def test_a_name_that_no_dag_can_have(tmp_path: Path, file: str, name: str) -> None:
+    (tmp_path / file).write_text(GOOD)
+    [job] = load_jobs(tmp_path)
+    assert job.name == name
+    assert job.problems[0].startswith(f"{file}: it is called '{file}'; allowed are letters")
+
+
+@pytest.mark.parametrize("schedule", ["0 3 * * *", "*/15 * * * mon-fri", "@monthly", "@quarterly"])
+def test_schedules(tmp_path: Path, schedule: str) -> None:
+    job = load_job(write(tmp_path, GOOD.replace("@daily", schedule)))
+    assert (job.schedule, job.problems) == (schedule, ())
 
 
 def test_one_bad_file_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -1,84 +1,199 @@
 """The function, before the first call: that it can be called, and which version a run pins."""
 
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+)
 
 from include.retrofill.model.errors import ConfigError, SourceError
-from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.function import LATEST, FunctionVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-_DENIED = frozenset({"AccessDeniedException", "AccessDenied"})
+log = logging.getLogger(__name__)
+
+_NO_CREDENTIALS = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+)
+_BAD_CREDENTIALS = frozenset(
+    {
+        "ExpiredTokenException",
+        "IncompleteSignatureException",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    }
+)
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
+_TRANSIENT = frozenset(
+    {"RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+)
 _SERVER_ERROR_STATUS = 500
+_NOTHING_RAN = 204
+_ARN_PARTS = 7
+
+_WHAT_TO_DO = {
+    "Pending": "wait until it is active",
+    "Inactive": "Lambda has put it to rest: call it once, and wait until it is active",
+    "Failed": "mend and update it",
+}
 
 
 def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> FunctionVersion:
     """Find the function, and prove that this version of it may be called.
 
-    An alias is followed to the version it means now, which the whole run then calls. ``$LATEST``
-    cannot be pinned; the SHA-256 of its code is recorded.
+    An alias is followed to the version it means now, which the whole run then calls; one that
+    shares its calls between two versions is refused, unless the credentials may not see that.
+    ``$LATEST`` cannot be pinned: the SHA-256 of its code is recorded.
 
-    Sources: https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html and,
-    for DryRun, https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
+    Sources: https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html,
+    https://docs.aws.amazon.com/lambda/latest/api/API_GetAlias.html,
+    https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html and, for DryRun,
+    https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
 
     :param function: name, partial ARN or ARN, without a qualifier
     :param qualifier: a version's number or an alias; None: ``$LATEST``
     :raises ConfigError: there is no such function or version, it is not ready, or it may not be
         called; the message says what to do
+    :raises SourceError: Lambda gave no answer; another try may get one
     """
     asked = f"{function}:{qualifier}" if qualifier else function
-    try:
-        found = client.get_function_configuration(
-            FunctionName=function, **({"Qualifier": qualifier} if qualifier else {})
+    published = qualifier is not None and not qualifier.startswith(LATEST)
+    _require_region(client, function)
+    if qualifier and published and not qualifier.isdecimal():
+        _require_one_version(client, function, qualifier)
+    with _explained(client, asked, "lambda:GetFunctionConfiguration"):
+        found: dict[str, Any] = dict(
+            client.get_function_configuration(
+                FunctionName=function, **({"Qualifier": qualifier} if qualifier else {})
+            )
         )
-    except ClientError as error:
-        raise _meaning(error, asked, "lambda:GetFunctionConfiguration") from error
-    except NoCredentialsError as error:
-        raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
-    except BotoCoreError as error:
-        raise SourceError(f"function {asked!r} could not be looked up: {error}") from error
-    state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
-    if state != "Active" or update == "InProgress":
-        reason = found.get("StateReason") or found.get("LastUpdateStatusReason") or "no reason"
-        raise ConfigError(
-            f"function: {asked!r} is {state}, its last update {update} ({reason}); allowed is an"
-            " active one: wait for it, or mend it"
-        )
-    version = found["Version"]
-    arn = ":".join(found["FunctionArn"].split(":")[:7])
-    try:
-        client.invoke(FunctionName=arn, Qualifier=version, InvocationType="DryRun")
-    except ClientError as error:
-        raise _meaning(error, f"{arn}:{version}", "lambda:InvokeFunction") from error
-    except BotoCoreError as error:
-        raise SourceError(f"function {asked!r} could not be tried: {error}") from error
-    return FunctionVersion(
-        arn=arn,
-        version=version,
+    pinned = FunctionVersion(
+        arn=":".join(found["FunctionArn"].split(":")[:_ARN_PARTS]),
+        version=found["Version"] if published else qualifier or LATEST,
         qualifier=qualifier,
         timeout_s=found["Timeout"],
         memory_mb=found["MemorySize"],
         code_sha256=found["CodeSha256"],
-        state=state,
-        last_update_status=update,
+        # A function that has no state is one from before there were any.
+        state=found.get("State", "Active"),
+        last_update_status=found.get("LastUpdateStatus", "Successful"),
     )
+    _require_ready(pinned, asked, found)
+    with _explained(client, f"{pinned.arn}:{pinned.version}", "lambda:InvokeFunction"):
+        status = client.invoke(
+            FunctionName=pinned.arn, Qualifier=pinned.version, InvocationType="DryRun"
+        )["StatusCode"]
+    if status != _NOTHING_RAN:
+        raise ConfigError(
+            f"aws_conn_id: its Lambda endpoint answered a dry run with {status}; allowed is"
+            f" {_NOTHING_RAN}, so it is no endpoint that can be trusted with the real calls"
+        )
+    return pinned
 
 
-def _meaning(error: ClientError, asked: str, permission: str) -> ConfigError | SourceError:
-    """Say what an error of Lambda means for the person who runs the backfill."""
+def _require_region(client: "LambdaClient", function: str) -> None:
+    here = client.meta.region_name
+    if function.startswith("arn:") and (there := function.split(":")[3]) != here:
+        raise ConfigError(
+            f"function: {function!r} is in region {there}, and the connection aws_conn_id is set to"
+            f" {here}; set the connection's region_name to {there}, or give a function in {here}"
+        )
+
+
+def _require_one_version(client: "LambdaClient", function: str, alias: str) -> None:
+    try:
+        with _explained(client, f"{function}:{alias}", "lambda:GetAlias"):
+            found = client.get_alias(FunctionName=function, Name=alias)
+    except _DeniedError:
+        log.warning(
+            "without lambda:GetAlias it cannot be seen whether alias %s of %s shares its calls"
+            " between two versions; the run calls the first",
+            alias,
+            function,
+        )
+        return
+    others = found.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
+    if others:
+        weights = ", ".join(f"{weight:.0%} to {version}" for version, weight in others.items())
+        raise ConfigError(
+            f"qualifier: alias {alias!r} shares its calls between version"
+            f" {found['FunctionVersion']} and others ({weights}), and a run calls one version; give"
+            " the number of the version to call"
+        )
+
+
+def _require_ready(pinned: FunctionVersion, asked: str, found: dict[str, Any]) -> None:
+    if pinned.state != "Active":
+        reason = found.get("StateReason") or "Lambda gives no reason"
+        to_do = _WHAT_TO_DO.get(pinned.state, "give one that is active")
+        raise ConfigError(f"function: {asked!r} is {pinned.state} ({reason}); {to_do}")
+    if pinned.last_update_status == "InProgress":
+        raise ConfigError(
+            f"function: {asked!r} is being updated; wait until its update is through, so that the"
+            " whole run calls the same code"
+        )
+    if pinned.last_update_status != "Successful":
+        reason = found.get("LastUpdateStatusReason") or "Lambda gives no reason"
+        log.warning("the last update of %s failed (%s); the code before it runs", asked, reason)
+    if pinned.version.startswith(LATEST):
+        log.warning(
+            "%s is %s: its code, now %s, may change while the run goes on; publish a version, and"
+            " ask for that, to rule it out",
+            pinned.arn,
+            pinned.version,
+            pinned.code_sha256,
+        )
+
+
+class _DeniedError(ConfigError):
+    """The credentials lack a permission."""
+
+
+@contextmanager
+def _explained(client: "LambdaClient", asked: str, permission: str) -> Iterator[None]:
+    """Say what an error of botocore means for the person who runs the backfill."""
+    try:
+        yield
+    except ClientError as error:
+        raise _meaning(error, client.meta.region_name, asked, permission) from error
+    except _NO_CREDENTIALS as error:
+        raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
+    except BotoCoreError as error:
+        raise SourceError(f"function {asked!r} could not be looked up: {error}") from error
+
+
+def _meaning(
+    error: ClientError, region: str, asked: str, permission: str
+) -> ConfigError | SourceError:
     code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "ResourceNotFoundException":
         return ConfigError(
-            f"function: there is no {asked!r} in the region of aws_conn_id; check its name, its"
-            " version or alias, and the region"
+            f"function: there is no {asked!r} in {region} ({error}); check its name, its version or"
+            " alias, and the region of the connection aws_conn_id"
         )
     if code in _DENIED:
-        return ConfigError(
-            f"function: the credentials of aws_conn_id lack {permission} on {asked!r} ({error})"
+        return _DeniedError(
+            f"function: the credentials of aws_conn_id lack {permission} on {asked!r} ({error});"
+            " grant it on the function's ARN and on that with :* behind it, or, if the ARN is of"
+            " another account, in the function's own policy, too"
         )
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= _SERVER_ERROR_STATUS or code == "TooManyRequestsException":
+    if code in _BAD_CREDENTIALS:
+        return ConfigError(f"aws_conn_id: its credentials are not accepted ({error})")
+    if code in _TRANSIENT or status >= _SERVER_ERROR_STATUS:
         return SourceError(f"function {asked!r} could not be looked up: {error}")
     return ConfigError(f"function: {asked!r} cannot be called ({error})")

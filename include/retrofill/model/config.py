@@ -2,13 +2,24 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+import reprlib
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self, TypeAlias
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticUndefined
+from pydantic_core import ErrorDetails, PydanticCustomError, PydanticUndefined
 
 from include.retrofill.model.errors import ConfigError
 
@@ -19,55 +30,177 @@ NOTIFICATION = "Notification"
 JOB = "Job and connections"
 
 _QUOTED_CHARS = 60
+_LONGEST_TEXT = 1_024
+_LONGEST_KEY_BYTES = 1_024
+_LARGEST_OBJECT = 10**15
 _ONE_ITEM_EVENTS = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
 
+# What lies between the last two are halves of characters, which UTF-8 does not have.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-_BUCKET = r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]"
+_BUCKET = r"(?!.*\.\.)[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]"
+_NO_BUCKETS = {
+    "--x-s3": "a directory bucket, which lists its keys in no order and has no live trigger",
+    "--table-s3": "a table bucket, which holds no objects of yours",
+    "-s3alias": "the alias of an access point; give the bucket behind it",
+    "--ol-s3": "the alias of an Object Lambda access point; give the bucket behind it",
+    ".mrap": "a multi-region access point; give one of its buckets",
+}
 # https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, FunctionName and Qualifier
-_QUALIFIER = r"\$LATEST|[a-zA-Z0-9\-_]{1,128}"
+_QUALIFIER = r"\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9\-_]{1,128}"
 _FUNCTION = (
-    r"(arn:(?P<partition>aws[a-z\-]*):lambda:(?P<region>[a-z0-9\-]+):)?"
-    r"((?P<account>\d{12}):)?(function:)?(?P<name>[a-zA-Z0-9\-_]{1,64})"
-    rf"(:(?P<qualifier>{_QUALIFIER}))?"
+    r"((arn:aws[a-z\-]*:lambda:[a-z0-9\-]+:)?\d{12}:function:|function:)?"
+    rf"(?P<name>[a-zA-Z0-9\-_]{{1,64}})(:(?P<qualifier>{_QUALIFIER}))?"
 )
-_TOPIC = r"arn:aws[a-z\-]*:sns:[a-z0-9\-]+:\d{12}:[a-zA-Z0-9\-_]{1,256}(\.fifo)?"
-_CONN_ID = r"[\w.\-]{1,250}"
+_TOPIC = r"arn:aws[a-z\-]*:sns:[a-z0-9\-]+:\d{12}:[a-zA-Z0-9\-_]{1,256}"
+_CONN_ID = r"[a-zA-Z0-9_.\-]{1,200}"
+_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?"
+
+
+class Problem(NamedTuple):
+    """What is wrong with one param."""
+
+    name: str
+    """The param."""
+
+    says: str
+    """Its value, and what is allowed."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.says}"
+
+
+def _refuse(why: str) -> NoReturn:
+    raise PydanticCustomError("retrofill", "{why}", {"why": why})
 
 
 def _clean(text: str) -> str:
+    if len(text) > _LONGEST_TEXT:
+        _refuse(f"it has {len(text):,} characters")
+    invisible = _CONTROL.search(text)
+    if invisible:
+        _refuse(f"it holds the control character {invisible[0]!r}")
     if text != text.strip():
-        raise ValueError("it begins or ends with white space")
-    return _printable(text)
-
-
-def _printable(text: str) -> str:
-    for character in text:
-        if ord(character) < ord(" ") or character == "\x7f" or "\ud800" <= character <= "\udfff":
-            raise ValueError(f"it holds the control character {character!r}")
+        _refuse("it begins or ends with white space")
     return text
 
 
-def _matching(pattern: str, allowed: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"allowed is {allowed}")
-        return text
+def _key_pattern(text: str) -> str:
+    if not all(text.split("|")):
+        _refuse("one of its patterns is empty")
+    return _beginning(text)
 
-    return AfterValidator(check)
 
+def _beginning(text: str) -> str:
+    if len(text.encode()) > _LONGEST_KEY_BYTES:
+        _refuse(f"it has more than the {_LONGEST_KEY_BYTES:,} bytes that a key may have")
+    return text
+
+
+def _prefix(text: str) -> str:
+    if text.startswith("s3://"):
+        _refuse("it begins with s3://; the bucket's name goes into bucket, without s3://")
+    if text.startswith("/"):
+        _refuse(
+            "it begins with a slash, and keys hardly ever do; if yours do, ask for the whole"
+            " bucket with the key pattern /*"
+        )
+    return _beginning(text)
+
+
+def _bucket(text: str) -> str:
+    if text.startswith(("arn:", "s3:")):
+        _refuse("it is more than the name")
+    if "/" in text:
+        _refuse("it holds a slash; what comes behind the bucket's name goes into prefix")
+    for ending, kind in _NO_BUCKETS.items():
+        if text.endswith(ending):
+            _refuse(f"it is the name of {kind}")
+    return _match(_BUCKET, text)
+
+
+def _function(text: str) -> str:
+    if text.startswith("arn:") and not re.fullmatch(_FUNCTION, text):
+        service, *rest = text.split(":")[2:] or [""]
+        kind = rest[2] if len(rest) > 2 else ""  # noqa: PLR2004  region, account, kind
+        _refuse(f"it is no ARN of a function, but of {service} {kind}".rstrip())
+    if "://" in text:
+        _refuse("it is a URL")
+    return _match(_FUNCTION, text)
+
+
+def _topic(text: str) -> str:
+    if text.endswith(".fifo"):
+        _refuse("it is a FIFO topic, whose messages need a group")
+    return _match(_TOPIC, text)
+
+
+def _conn_id(text: str) -> str:
+    if "://" in text:
+        _refuse("it is a URL; define an Airflow connection with it, and give that one's id")
+    return _match(_CONN_ID, text)
+
+
+def _qualifier(text: str) -> str:
+    return _match(_QUALIFIER, text)
+
+
+def _match(pattern: str, text: str) -> str:
+    if not re.fullmatch(pattern, text):
+        _refuse("")
+    return text
+
+
+def _time(value: object) -> object:
+    """Read a time as JSON has it, a text; strict fields take none."""
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(_TIME, value):
+        _refuse("")
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _blank_is_none(value: object) -> object:
+    """Take a form's empty field for what it is."""
+    return None if value == "" else value
+
+
+def _none_is_blank(value: object) -> object:
+    return "" if value is None else value
+
+
+def _job(text: str) -> str:
+    if not text.isprintable() or not unicodedata.is_normalized("NFC", text):
+        _refuse("it holds characters that cannot be told from others, or not be seen")
+    return text
+
+
+_BLANK = BeforeValidator(_blank_is_none)
 
 Text: TypeAlias = Annotated[str, AfterValidator(_clean)]
+Bucket: TypeAlias = Annotated[Text, AfterValidator(_bucket)]
+Prefix: TypeAlias = Annotated[Text, AfterValidator(_prefix), BeforeValidator(_none_is_blank)]
+KeyPattern: TypeAlias = Annotated[Text, AfterValidator(_key_pattern)]
+Function: TypeAlias = Annotated[Text, AfterValidator(_function)]
+Qualifier: TypeAlias = Annotated[Text, AfterValidator(_qualifier)]
+Topic: TypeAlias = Annotated[Text, AfterValidator(_topic)]
+ConnectionId: TypeAlias = Annotated[Text, AfterValidator(_conn_id)]
+JobName: TypeAlias = Annotated[Text, AfterValidator(_job)]
+Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_time)]
 
 
 def _field(section: str, title: str, description: str, **more: Any) -> Any:
-    examples = more.pop("examples", None)
-    return Field(
-        title=title,
-        description=description,
-        examples=examples,
-        json_schema_extra={"section": section},
-        **more,
-    )
+    """Return a field with all that the form shows.
+
+    :param allowed: what its value may be, as the end of a sentence; none: its type says it
+    :param form: more for the form than the type says
+    """
+    extra = {"section": section, "allowed": more.pop("allowed", ""), "form": more.pop("form", {})}
+    return Field(title=title, description=description, json_schema_extra=extra, **more)
 
 
 class RunConfig(BaseModel):
@@ -75,37 +208,39 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    bucket: Annotated[
-        Text, _matching(_BUCKET, "the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen")
-    ] = _field(
+    bucket: Bucket = _field(
         SOURCE,
         "Bucket",
         "The S3 bucket whose objects are to be processed: its bare name.",
+        allowed="the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen",
+        form={"minLength": 3, "maxLength": 63, "pattern": r"^[a-z0-9][a-z0-9.\-]+[a-z0-9]$"},
         examples=["my-photos"],
     )
-    prefix: Annotated[str, AfterValidator(_printable)] = _field(
+    prefix: Prefix = _field(
         SOURCE,
         "Prefix",
-        "Only objects whose key begins so. Leave it empty for the whole bucket.",
+        "Only objects whose key begins so. It stands for no folder: `in` is the beginning of"
+        " `in/a` and of `index`. Empty: the whole bucket, which takes the next switch, too.",
+        allowed="the beginning of keys, of up to 1,024 bytes",
+        form={"type": ["null", "string"], "default": None, "maxLength": _LONGEST_KEY_BYTES},
         default="",
-        max_length=1024,
         examples=["incoming/2025/"],
     )
     whole_bucket: bool = _field(
         SOURCE,
         "The whole bucket",
-        "Must be on when the prefix is empty: every object is called.",
+        "Must be on when the prefix is empty: every object of the bucket is asked for.",
         default=False,
     )
-    key_glob: Annotated[str, AfterValidator(_printable)] | None = _field(
+    key_glob: Annotated[KeyPattern | None, _BLANK] = _field(
         SOURCE,
         "Key pattern",
-        "Only keys that match this shell pattern: `*` is anything, `?` one character, `[ab]` one"
-        " of these. The pattern is for the whole key.",
+        "Only keys that match: `*` is anything, slashes too, `?` is one character, `[ab]` one of"
+        " these, `|` stands between two patterns. A pattern is for the whole key.",
+        allowed="a shell pattern, or some with | between them, of up to 1,024 bytes",
+        form={"maxLength": _LONGEST_KEY_BYTES},
         default=None,
-        min_length=1,
-        max_length=1024,
-        examples=["*.jpg"],
+        examples=["*.jpg", "*.jpg|*.png"],
     )
     min_size: int | None = _field(
         SOURCE,
@@ -113,6 +248,7 @@ class RunConfig(BaseModel):
         "Only objects of at least so many bytes.",
         default=None,
         ge=0,
+        le=_LARGEST_OBJECT,
         examples=[1],
     )
     max_size: int | None = _field(
@@ -121,16 +257,17 @@ class RunConfig(BaseModel):
         "Only objects of at most so many bytes.",
         default=None,
         ge=0,
+        le=_LARGEST_OBJECT,
         examples=[10_000_000],
     )
-    modified_after: AwareDatetime | None = _field(
+    modified_after: Annotated[Time | None, _BLANK] = _field(
         SOURCE,
         "Modified from",
         "Only objects last modified at this time or later.",
         default=None,
         examples=["2025-01-01T00:00:00Z"],
     )
-    modified_before: AwareDatetime | None = _field(
+    modified_before: Annotated[Time | None, _BLANK] = _field(
         SOURCE,
         "Modified before",
         "Only objects last modified before this time: such as the moment the live trigger was"
@@ -152,27 +289,24 @@ class RunConfig(BaseModel):
         " Reads noncurrent versions too, so it takes longer. Needs s3:ListBucketVersions.",
         default=False,
     )
-    function: Annotated[
-        Text,
-        _matching(
-            _FUNCTION,
-            "a function's name or ARN, such as resize-image, or with a qualifier resize-image:prod",
-        ),
-    ] = _field(
+    function: Function = _field(
         FUNCTION,
         "Function",
-        "The Lambda function to call: name, partial ARN or ARN.",
-        max_length=170,
+        "The Lambda function to call: its name or ARN, with or without a version or alias.",
+        allowed="a function's name or ARN, such as resize-image, or with a version or alias"
+        " resize-image:prod",
+        form={"minLength": 1, "maxLength": 256},
         examples=["resize-image"],
     )
-    qualifier: Annotated[Text, _matching(_QUALIFIER, "a version's number or an alias")] | None = (
-        _field(
-            FUNCTION,
-            "Version or alias",
-            "The run calls the version that this means when it is opened. Empty: `$LATEST`.",
-            default=None,
-            examples=["prod", "7"],
-        )
+    qualifier: Annotated[Qualifier | None, _BLANK] = _field(
+        FUNCTION,
+        "Version or alias",
+        "The run calls the version that this means when it is opened. Empty: `$LATEST`, whose"
+        " code may change while the run goes on.",
+        allowed="a version's number, an alias or $LATEST",
+        form={"maxLength": 128},
+        default=None,
+        examples=["prod", "7"],
     )
     event: Literal["s3", "eventbridge", "s3-batch-1.0", "s3-batch-2.0", "items"] = _field(
         FUNCTION,
@@ -230,44 +364,46 @@ class RunConfig(BaseModel):
     max_partitions: int = _field(
         LIMITS,
         "Partitions",
-        "The most parts that the bucket is divided into for listing.",
+        "The most parts that the keys are divided into; each is listed by a task of its own.",
         default=16,
         ge=1,
         le=200,
         examples=[16],
     )
-    notify_sns_topic_arn: Annotated[Text, _matching(_TOPIC, "the ARN of an SNS topic")] | None = (
-        _field(
-            NOTIFICATION,
-            "SNS topic",
-            "Gets the report at the end: text for people, JSON for queues, functions and HTTP.",
-            default=None,
-            examples=["arn:aws:sns:us-east-1:123456789012:backfills"],
-        )
+    notify_sns_topic_arn: Annotated[Topic | None, _BLANK] = _field(
+        NOTIFICATION,
+        "SNS topic",
+        "Gets the report at the end: text for people, JSON for queues, functions and HTTP.",
+        allowed="the ARN of a standard SNS topic",
+        form={"maxLength": 400},
+        default=None,
+        examples=["arn:aws:sns:us-east-1:123456789012:backfills"],
     )
-    notify_conn_id: Annotated[Text, _matching(_CONN_ID, "an Airflow connection id")] | None = (
-        _field(
-            NOTIFICATION,
-            "Apprise connection",
-            "An Airflow connection of type Apprise: mail, chat, webhook and many more.",
-            default=None,
-            examples=["apprise_default"],
-        )
+    notify_conn_id: Annotated[ConnectionId | None, _BLANK] = _field(
+        NOTIFICATION,
+        "Apprise connection",
+        "An Airflow connection of type Apprise: mail, chat, webhook and many more.",
+        allowed="the id of an Airflow connection",
+        form={"maxLength": 200},
+        default=None,
+        examples=["apprise_default"],
     )
-    job: Text | None = _field(
+    job: Annotated[JobName | None, _BLANK] = _field(
         JOB,
         "Job",
         "The name under which it is remembered what was processed. Empty: named from"
         " the source and the function.",
+        allowed="up to 200 printable characters",
         default=None,
-        min_length=1,
         max_length=200,
         examples=["thumbnails"],
     )
-    aws_conn_id: Annotated[Text, _matching(_CONN_ID, "an Airflow connection id")] = _field(
+    aws_conn_id: ConnectionId = _field(
         JOB,
         "AWS connection",
         "The Airflow connection for S3, Lambda and SNS.",
+        allowed="the id of an Airflow connection",
+        form={"minLength": 1, "maxLength": 200},
         default="aws_default",
         examples=["aws_default"],
     )
@@ -278,23 +414,33 @@ class RunConfig(BaseModel):
 
         :raises ConfigError: everything that is wrong with them, one sentence each
         """
-        try:
-            config = cls.model_validate(_with_times(params))
-        except ValidationError as error:
-            problems = [_sentence(details) for details in error.errors(include_url=False)]
-            raise ConfigError(*problems) from None
-        problems = config.contradictions()
+        problems = cls.problems_of(params)
         if problems:
-            raise ConfigError(*problems)
-        return config
+            raise ConfigError(*map(str, problems))
+        return cls.model_validate(params)
+
+    @classmethod
+    def problems_of(cls, params: Mapping[str, Any]) -> list[Problem]:
+        """Return everything that is wrong with a DAG run's params."""
+        try:
+            return list(cls.model_validate(params)._contradictions(set()))  # noqa: SLF001  its own
+        except ValidationError as error:
+            mistakes = error.errors(include_url=False)
+        unsound = {str(details["loc"][0]) for details in mistakes}
+        problems = {_problem(details): None for details in mistakes}
+        # What is right is looked at for contradictions, beside defaults for all the rest.
+        right = {name: value for name, value in params.items() if name not in unsound}
+        stand_ins = {name: "stand-in" for name in ("bucket", "function") if name in unsound}
+        config = cls.model_validate(right | stand_ins)
+        return [*problems, *config._contradictions(unsound)]  # noqa: SLF001  its own
 
     @classmethod
     def form_fields(cls, defaults: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return, for each field, what makes an Airflow ``Param`` of it.
+        """Return, for each field, what makes an Airflow ``Param`` of it, as plain values.
 
         :param defaults: values that replace the fields' own defaults
         """
-        schema = cls.model_json_schema()["properties"]
+        schema = _schema()
         return {
             name: _form_field(field, schema[name], defaults.get(name, PydanticUndefined))
             for name, field in cls.model_fields.items()
@@ -302,89 +448,120 @@ class RunConfig(BaseModel):
 
     @property
     def function_name(self) -> str:
-        """The function as asked for, without its qualifier."""
-        _, qualifier = self._parsed_function()
-        return self.function.removesuffix(f":{qualifier}") if qualifier else self.function
+        """The function as asked for, without its qualifier: a name, a partial ARN or an ARN."""
+        found = self._parsed_function()
+        end = found.end("name")
+        return self.function[:end].removeprefix("function:")
 
     @property
     def function_qualifier(self) -> str | None:
         """The version or alias asked for, in either field."""
-        return self.qualifier or self._parsed_function()[1]
+        return self.qualifier or self._parsed_function()["qualifier"]
 
     @property
     def job_name(self) -> str:
         """The job's name: the one given, or one made from the source and the function."""
-        return self.job or f"s3://{self.bucket}/{self.prefix} → {self._parsed_function()[0]}"
+        return self.job or f"s3://{self.bucket}/{self.prefix} → {self._parsed_function()['name']}"
 
-    def _parsed_function(self) -> tuple[str, str | None]:
-        match = re.fullmatch(_FUNCTION, self.function)
-        if match is None:
+    def _parsed_function(self) -> re.Match[str]:
+        found = re.fullmatch(_FUNCTION, self.function)
+        if found is None:
             raise ValueError(self.function)
-        return match["name"], match["qualifier"]
+        return found
 
-    def contradictions(self) -> list[str]:
-        """Return a sentence for each two fields that cannot both be meant."""
-        problems = []
-        if not self.prefix and not self.whole_bucket:
-            problems.append(
-                "prefix: it is empty, which means every object of the bucket; set whole_bucket to"
-                " true if that is meant"
+    def _contradictions(self, unsound: Collection[str]) -> Iterator[Problem]:
+        """Find each two fields that cannot both be meant.
+
+        :param unsound: fields whose value is not the one that was asked for
+        """
+
+        def sound(*names: str) -> bool:
+            return not set(names) & set(unsound)
+
+        if sound("prefix", "whole_bucket") and not self.prefix and not self.whole_bucket:
+            yield Problem(
+                "prefix",
+                "it is empty, which means every object of the bucket; set whole_bucket to true if"
+                " that is meant",
             )
-        if self.prefix and self.whole_bucket:
-            problems.append(
-                f"whole_bucket: it is true, and prefix is {_quoted(self.prefix)}; give one of both"
+        if sound("prefix", "whole_bucket") and self.prefix and self.whole_bucket:
+            yield Problem(
+                "whole_bucket",
+                f"it is true, and prefix is {_quoted(self.prefix)}; give one of both",
             )
-        if self.min_size and self.max_size is not None and self.min_size > self.max_size:
-            problems.append(f"min_size: {self.min_size} is more than max_size, {self.max_size}")
+        if sound("min_size", "max_size") and _exceeds(self.min_size, self.max_size):
+            yield Problem(
+                "min_size",
+                f"{self.min_size:,} bytes is more than max_size, {self.max_size:,} bytes",
+            )
         after, before = self.modified_after, self.modified_before
-        if after and before and after >= before:
-            problems.append(f"modified_after: {after} is not before modified_before, {before}")
-        if self.qualifier and self._parsed_function()[1]:
-            problems.append(
-                f"qualifier: {_quoted(self.qualifier)} is given, and function names one too:"
-                f" {_quoted(self.function)}; give one of both"
+        if sound("modified_after", "modified_before") and after and before and after >= before:
+            yield Problem("modified_after", f"{after} is not before modified_before, {before}")
+        if sound("function", "qualifier") and self.qualifier:
+            twice = self._parsed_function()["qualifier"]
+            if twice:
+                yield Problem(
+                    "qualifier",
+                    f"{_quoted(self.qualifier)} is given, and function names {_quoted(twice)};"
+                    " give one of both",
+                )
+        if sound("event", "items_per_call") and (
+            self.event in _ONE_ITEM_EVENTS and self.items_per_call > 1
+        ):
+            yield Problem(
+                "items_per_call",
+                f"{self.items_per_call:,}; allowed is 1, as an event of shape {self.event} carries"
+                " one item",
             )
-        if self.event in _ONE_ITEM_EVENTS and self.items_per_call > 1:
-            problems.append(
-                f"items_per_call: {self.items_per_call}; an event of shape {self.event} carries 1"
-            )
-        return problems
 
 
-def _with_times(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the params with times for texts: JSON has none, and strict fields take no text."""
-    parsed = dict(params)
-    for name in ("modified_after", "modified_before"):
-        value = parsed.get(name)
-        if isinstance(value, str):
-            try:
-                parsed[name] = datetime.fromisoformat(value)
-            except ValueError:
-                continue
-    return parsed
+@cache
+def _schema() -> dict[str, Any]:
+    properties: dict[str, Any] = RunConfig.model_json_schema()["properties"]
+    return properties
 
 
-def _sentence(details: ErrorDetails) -> str:
+def _exceeds(low: int | None, high: int | None) -> bool:
+    return low is not None and high is not None and low > high
+
+
+def _problem(details: ErrorDetails) -> Problem:
     """Say what is wrong with one field: its name, its value and what is allowed."""
-    name = str(details["loc"][0])
-    if details["type"] == "extra_forbidden":
+    name = _quoted(str(details["loc"][0]))[1:-1]
+    field = RunConfig.model_fields.get(name)
+    if field is None:
         close = difflib.get_close_matches(name, RunConfig.model_fields, n=1)
-        hint = f"did you mean {close[0]}?" if close else "see the README for all params"
-        return f"{_quoted(name)[1:-1]}: there is no such param; {hint}"
-    if details["type"] == "missing":
-        return f"{name}: it is missing; {RunConfig.model_fields[name].description}"
-    message = details["msg"].removeprefix("Value error, ")
-    if details["type"] == "timezone_aware":
-        message = "allowed is a time with its zone, such as 2026-01-01T00:00:00Z"
-    elif details["type"] == "datetime_type":
-        message = "allowed is a time, such as 2026-01-01T00:00:00Z"
-    else:
-        message = message.replace("Input should be", "allowed is")
-    return f"{name}: {_quoted(details['input'])}; {message}"
+        hint = f"did you mean {close[0]}?" if close else "see the trigger form for all there are"
+        return Problem(name, f"there is no such param; {hint}")
+    allowed = f"allowed is {_allowed(name, field)}"
+    if details["type"] == "missing" or (field.is_required() and details["input"] in (None, "")):
+        return Problem(name, f"it is missing; {allowed}")
+    why = details["msg"] if details["type"] == "retrofill" else ""
+    return Problem(name, "; ".join(filter(None, (_quoted(details["input"]), why, allowed))))
+
+
+def _allowed(name: str, field: FieldInfo) -> str:
+    """Return what a field's value may be, as the end of a sentence."""
+    form = _form_field(field, _schema()[name], None)
+    if "enum" in form:
+        return f"one of {', '.join(map(repr, form['enum']))}"
+    if "integer" in form["type"]:
+        return f"a whole number from {form['minimum']:,} to {form['maximum']:,}"
+    if "boolean" in form["type"]:
+        return "true or false"
+    if form.get("format") == "date-time":
+        return "a date and time with its zone, such as 2026-01-01T00:00:00Z"
+    return _extra(field)["allowed"]  # type: ignore[no-any-return]
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    return extra if isinstance(extra, dict) else {}
 
 
 def _quoted(value: Any) -> str:
-    text = repr(value)
+    # Of a value of any length, no more is written out than is shown.
+    text = repr(value[: _QUOTED_CHARS + 1]) if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= _QUOTED_CHARS else f"{text[: _QUOTED_CHARS - 1]}…"
 
 
@@ -395,18 +572,18 @@ def _form_field(field: FieldInfo, schema: dict[str, Any], default: Any) -> dict[
     for option in options:
         merged |= option
     types = [option["type"] for option in options]
-    if default is PydanticUndefined:
-        default = None if field.is_required() else field.default
-    # The form of a param that must be filled in begins empty: Airflow marks it with a star.
     form = {
-        "default": default.isoformat() if isinstance(default, datetime) else default,
+        # The form of a param that must be filled in begins empty: Airflow marks it with a star.
+        "default": None if field.is_required() else field.default,
         "type": ["null", types[0]] if len(types) > 1 else types[0],
         "title": field.title,
         "description_md": field.description,
         "section": schema["section"],
     }
-    names = ("minimum", "maximum", "enum", "format", "minLength", "maxLength", "pattern")
-    form |= {name: merged[name] for name in names if name in merged}
+    names = ("minimum", "maximum", "enum", "format", "minLength", "maxLength")
+    form |= {name: merged[name] for name in names if name in merged} | schema["form"]
+    if default is not PydanticUndefined:
+        form["default"] = default.isoformat() if isinstance(default, datetime) else default
     if field.examples and "enum" not in form:
         form["examples"] = field.examples
     return form

@@ -5,7 +5,8 @@ RetrofillError
 ├── SourceError            the source could not be read; worth another try
 ├── StateError             the Postgres state cannot be used as it is
 │   ├── StateUnavailable   the server cannot be reached
-│   ├── SchemaMismatch     the schema is missing or of another version
+│   ├── StateNotConfigured Airflow has no connection to it; never retried
+│   ├── SchemaMismatch     the schema is missing or of another version; never retried
 │   └── LeaseLost          another holder has taken over what this one held
 ├── Interrupted            a task was told to end before its work was done; another try goes on
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
@@ -37,6 +38,10 @@ class StateError(RetrofillError):
 
 class StateUnavailable(StateError):
     """The Postgres server of the state cannot be reached."""
+
+
+class StateNotConfigured(StateError):
+    """Airflow has no connection to the state."""
 
 
 class SchemaMismatch(StateError):

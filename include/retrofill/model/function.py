@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+LATEST = "$LATEST"
+"""The version that is not published; what a function is called as when nobody says otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionVersion:

@@ -46,6 +46,9 @@ def open_run(
     source.check()
     version = preflight(function, config.function_name, config.function_qualifier)
     origin = f"{source.name}/{config.prefix}"
+    if config.list_versions:
+        # The version is part of an item's identifier: with it every item is another one.
+        origin += " with versions"
     job_id = runs.remember_job(
         conn,
         name=config.job_name,
@@ -103,11 +106,12 @@ def window_of(config: RunConfig, dag_run: DagRun) -> Window:
     after, before = config.modified_after, config.modified_before
     # The next set of a run keeps the run's window.
     if config.use_data_interval and dag_run.continue_run is None:
-        if dag_run.interval_start is None or dag_run.interval_end is None:
+        start, end = dag_run.interval_start, dag_run.interval_end
+        if start is None or end is None or start == end:
             raise ConfigError(
                 "use_data_interval: this DAG run has no data interval; trigger it with a logical"
                 " date on a schedule with intervals, or use modified_after and modified_before"
             )
-        after = max(filter(None, (after, dag_run.interval_start)))
-        before = min(filter(None, (before, dag_run.interval_end)))
+        after = max(filter(None, (after, start)))
+        before = min(filter(None, (before, end)))
     return Window(after=after, before=before)

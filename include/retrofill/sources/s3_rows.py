@@ -16,11 +16,15 @@ from include.retrofill.model.errors import SourceError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_EVENTS = ("before-parse.s3.ListObjectsV2", "before-parse.s3.ListObjectVersions")
+# By this name the handler comes before botocore's own one, which parses the whole body to see
+# whether it is an error. After it, all would be as right, and slower.
+_EVENT = "before-parse.*.*"
 _OK = 200
 _FIELD = "RetrofillRows"
 _EMPTY_LISTING = b"<Listing/>"
 _NO_VERSION = "null"
+_HEAD_BYTES = 256
+_LISTINGS = ("ListBucketResult", "ListVersionsResult")
 
 _asked = threading.local()
 
@@ -67,8 +71,7 @@ class RowReader:
         self._bucket = bucket
         self._prefix = prefix
         self._versions = versions
-        for event in _EVENTS:
-            client.meta.events.register(event, _take_body, unique_id=f"retrofill-{event}")
+        client.meta.events.register(_EVENT, _take_body, unique_id="retrofill-rows")
 
     def after(self, key: str, limit: int) -> Rows:
         """Return the first rows behind a key; an empty key is before all others.
@@ -106,9 +109,15 @@ class RowReader:
 def _take_body(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
 ) -> None:
-    """Read the body of a listing that a reader asked for, before botocore does."""
-    if getattr(_asked, "now", False) and response_dict["status_code"] == _OK:
-        customized_response_dict[_FIELD] = read_rows(response_dict["body"])
+    """Read the body of a listing that a reader asked for, before botocore does.
+
+    S3 may answer 200 and then fail; botocore tries again after such an answer.
+    """
+    if not getattr(_asked, "now", False) or response_dict["status_code"] != _OK:
+        return
+    body: bytes = response_dict["body"]
+    if b"<Error>" not in body[:_HEAD_BYTES]:
+        customized_response_dict[_FIELD] = read_rows(body)
         response_dict["body"] = _EMPTY_LISTING
 
 
@@ -120,6 +129,8 @@ def read_rows(body: bytes) -> Rows:
     try:
         root = ET.fromstring(body)  # noqa: S314  botocore would trust the same answer as much
         space = root.tag[: root.tag.rfind("}") + 1]
+        if root.tag.removeprefix(space) not in _LISTINGS:
+            raise ValueError(root.tag)  # noqa: TRY301  one sentence for all that is wrong
         entries = _entries(root, space, encoded=root.findtext(f"{space}EncodingType") == "url")
         more = root.findtext(f"{space}IsTruncated") == "true"
     except (ET.ParseError, KeyError, ValueError, TypeError) as error:

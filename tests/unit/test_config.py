@@ -1,0 +1,319 @@
+"""The configuration: what is taken, and what is said of what is not."""
+
+import json
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.rules.events import SHAPES
+
+_GOOD = {"bucket": "my-photos", "prefix": "in/", "function": "resize"}
+_ARN = "arn:aws:lambda:us-east-1:123456789012:function:resize"
+
+
+def _config(**params: Any) -> RunConfig:
+    return RunConfig.from_params({**_GOOD, **params})
+
+
+def _problems(**params: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        _config(**params)
+    return list(caught.value.problems)
+
+
+def test_three_params_are_enough():
+    config = _config()
+    assert config.items_per_call == 1
+    assert config.event == "s3"
+    assert config.job_name == "s3://my-photos/in/ → resize"
+
+
+@pytest.mark.parametrize("blank", [None, ""])
+def test_what_a_form_leaves_empty_is_not_given(blank: str | None):
+    nullable = [
+        name for name, field in RunConfig.form_fields({}).items() if "null" in field["type"]
+    ]
+    texts = [name for name in nullable if "string" in RunConfig.form_fields({})[name]["type"]]
+    names = texts if blank == "" else nullable
+    config = _config(**{**dict.fromkeys(names, blank), "whole_bucket": True})
+    assert config == _config(prefix="", whole_bucket=True)
+
+
+@pytest.mark.parametrize("name", ["bucket", "function"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_what_must_be_given_is_missing(name: str, value: str | None):
+    [problem] = _problems(**{name: value})
+    assert problem.startswith(f"{name}: it is missing; allowed is ")
+
+
+def test_everything_that_is_wrong_is_said_at_once():
+    problems = _problems(
+        bucket="My_Photos",
+        whole_bucket=True,
+        max_concurrency=0,
+        min_size=2,
+        max_size=1,
+        modified_after="2026-01-02T00:00:00Z",
+        modified_before="2026-01-01T00:00:00Z",
+        prefx="in/",
+    )
+    assert sorted(problem.partition(":")[0] for problem in problems) == [
+        "bucket", "max_concurrency", "min_size", "modified_after", "prefx", "whole_bucket",
+    ]  # fmt: skip
+
+
+def test_what_is_wrong_in_itself_contradicts_nothing():
+    [problem] = _problems(prefix="in/\n")
+    assert problem.startswith("prefix: 'in/\\n'; it holds the control character '\\n'; allowed is")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("batchsize", "see the trigger form"),
+        ("item_per_call", "did you mean items_per_call?"),
+        ("Bucket", "did you mean bucket?"),
+        ("x" * 1_000_000, "there is no such param"),
+    ],
+)
+def test_an_unknown_param(name: str, hint: str):
+    [problem] = _problems(**{name: 1})
+    assert hint in problem
+    assert len(problem) < 200
+
+
+@pytest.mark.parametrize(
+    "value", ["5", 5.0, True, 0, -1, 10_001, 10**30, 1e308, float("nan"), [5], {}, "", None]
+)
+def test_a_number_is_a_whole_number_within_its_limits(value: object):
+    [problem] = _problems(max_concurrency=value)
+    assert problem.startswith("max_concurrency: ")
+    assert problem.endswith("; allowed is a whole number from 1 to 10,000")
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", "", None, []])
+def test_a_switch_is_true_or_false(value: object):
+    [problem] = _problems(list_versions=value)
+    assert problem.endswith("; allowed is true or false")
+
+
+_TEXTS = [
+    "bucket", "prefix", "key_glob", "function", "qualifier", "notify_sns_topic_arn",
+    "notify_conn_id", "job", "aws_conn_id",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _TEXTS)
+@pytest.mark.parametrize(
+    "value",
+    ["a-good-one\n", "a\0b", "a\tb", " a-good-one", "a-good-one ", "a\x7fb", "\ud800", "a" * 10**7],
+)
+def test_no_text_with_invisible_or_endless_characters(name: str, value: str):
+    [problem] = _problems(**{name: value})
+    assert problem.startswith(f"{name}: ")
+    assert len(problem) < 300
+
+
+@pytest.mark.parametrize("name", _TEXTS)
+@pytest.mark.parametrize("value", [5, True, ["a"], {"a": 1}])
+def test_a_text_is_a_text(name: str, value: object):
+    [problem] = _problems(**{name: value})
+    assert problem.startswith(f"{name}: {value!r}; allowed is ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("bucket", "s3://my-photos/in/", "more than the name"),
+        ("bucket", "arn:aws:s3:::my-photos", "more than the name"),
+        ("bucket", "my-photos/in", "what comes behind the bucket's name goes into prefix"),
+        ("bucket", "My-Photos", "'My-Photos'; allowed is the bare name"),
+        ("bucket", "my_photos", "allowed is the bare name"),
+        ("bucket", "my..photos", "allowed is the bare name"),
+        ("bucket", "ab", "allowed is the bare name"),
+        ("bucket", "m" * 64, "allowed is the bare name"),
+        ("bucket", "photos--usw2-az1--x-s3", "a directory bucket"),
+        ("bucket", "mine-abc123-s3alias", "the alias of an access point"),
+        ("prefix", "s3://my-photos/in/", "goes into bucket"),
+        ("prefix", "/in", "it begins with a slash"),
+        ("prefix", "é" * 513, "more than the 1,024 bytes"),
+        ("key_glob", "*.jpg|", "one of its patterns is empty"),
+        ("function", "https://abc.lambda-url.us-east-1.on.aws/", "it is a URL"),
+        ("function", "arn:aws:lambda:us-east-1:123456789012:layer:l:1", "but of lambda layer"),
+        ("function", "arn:aws:iam::123456789012:role/r", "but of iam role/r"),
+        ("function", "arn:aws:lambda:us-east-1:1234:function:f", "it is no ARN of a function"),
+        ("function", "re size", "allowed is a function's name or ARN"),
+        ("function", "resize:a:b", "allowed is a function's name or ARN"),
+        ("function", "f" * 65, "allowed is a function's name or ARN"),
+        ("qualifier", "a b", "allowed is a version's number, an alias or $LATEST"),
+        ("event", "sqs", "allowed is one of 's3'"),
+        ("notify_sns_topic_arn", "backfills", "allowed is the ARN of a standard SNS topic"),
+        ("notify_sns_topic_arn", "arn:aws:sns:us-east-1:123456789012:t.fifo", "a FIFO topic"),
+        ("notify_sns_topic_arn", "arn:aws:sns:us-east-1:123456789012:t:0af3", "standard SNS"),
+        ("notify_conn_id", "https://user:secret@169.254.169.254/", "it is a URL"),
+        ("aws_conn_id", "{{ conn }}", "allowed is the id of an Airflow connection"),
+        ("job", "a\u202eb", "cannot be told from others"),
+        ("job", "e\u0301", "cannot be told from others"),
+        ("job", "j" * 201, "allowed is up to 200 printable characters"),
+    ],
+)
+def test_what_is_said_of_a_value(name: str, value: str, says: str):
+    [problem] = _problems(**{name: value})
+    assert problem.startswith(f"{name}: ")
+    assert says in problem
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02T03:04:05.678+00:00", datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)),
+        ("2026-01-02 05:04+02:00", datetime(2026, 1, 2, 3, 4, tzinfo=UTC)),
+    ],
+)
+def test_times(value: str, moment: datetime):
+    assert _config(modified_after=value).modified_after == moment
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-01-02",
+        "2026-01-02T03:04:05",
+        "20260102T030405Z",
+        "2026-02-30T00:00:00Z",
+        "now",
+        0,
+        1.5,
+    ],
+)
+def test_a_time_has_a_zone_and_is_written_in_full(value: object):
+    [problem] = _problems(modified_after=value)
+    assert "allowed is a date and time with its zone" in problem
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "qualifier"),
+    [
+        ("resize", "resize", None),
+        ("resize:prod", "resize", "prod"),
+        ("resize:7", "resize", "7"),
+        ("resize:$LATEST", "resize", "$LATEST"),
+        ("resize:$LATEST.PUBLISHED", "resize", "$LATEST.PUBLISHED"),
+        ("function:resize", "resize", None),
+        ("123456789012:function:resize", "123456789012:function:resize", None),
+        ("123456789012:function:resize:prod", "123456789012:function:resize", "prod"),
+        (_ARN, _ARN, None),
+        (f"{_ARN}:prod", _ARN, "prod"),
+        (f"{_ARN}:$LATEST", _ARN, "$LATEST"),
+        (_ARN.replace("aws", "aws-us-gov", 1), _ARN.replace("aws", "aws-us-gov", 1), None),
+    ],
+)
+def test_the_forms_of_a_function(function: str, name: str, qualifier: str | None):
+    config = _config(function=function)
+    assert (config.function_name, config.function_qualifier) == (name, qualifier)
+    assert config.job_name == "s3://my-photos/in/ → resize"
+
+
+def test_a_qualifier_of_its_own():
+    assert _config(qualifier="prod").function_qualifier == "prod"
+
+
+def test_two_qualifiers_are_refused_even_if_they_are_the_same():
+    [problem] = _problems(function="resize:prod", qualifier="prod")
+    assert problem.startswith("qualifier: 'prod' is given, and function names 'prod'")
+
+
+@pytest.mark.parametrize("event", ["eventbridge", "s3-batch-1.0", "s3-batch-2.0"])
+def test_events_of_one_item(event: str):
+    [problem] = _problems(event=event, items_per_call=2)
+    assert problem.startswith("items_per_call: 2; allowed is 1")
+    assert _config(event=event).items_per_call == 1
+
+
+def test_every_event_offered_is_one_that_can_be_made():
+    assert set(RunConfig.form_fields({})["event"]["enum"]) <= set(SHAPES)
+
+
+def test_the_whole_bucket_takes_an_explicit_yes():
+    [problem] = _problems(prefix="")
+    assert problem.startswith("prefix: it is empty, which means every object")
+    [problem] = _problems(whole_bucket=True)
+    assert problem.startswith("whole_bucket: it is true, and prefix is 'in/'")
+    assert _config(prefix="", whole_bucket=True).prefix == ""
+
+
+def test_equal_sizes_are_a_range_and_equal_times_are_none():
+    assert _config(min_size=5, max_size=5)
+    [problem] = _problems(
+        modified_after="2026-01-01T00:00:00Z", modified_before="2026-01-01T01:00:00+01:00"
+    )
+    assert "is not before modified_before" in problem
+
+
+def test_every_field_has_all_that_the_form_shows():
+    for name, field in RunConfig.form_fields({}).items():
+        assert field["title"], name
+        assert field["description_md"].endswith("."), name
+        assert field["section"] in {
+            "Data source", "Function", "Limits", "Notification", "Job and connections",
+        }  # fmt: skip
+        assert "default" in field, name
+        assert field.get("examples") or "enum" in field or field["type"] == "boolean", name
+        if "integer" in field["type"]:
+            assert {"minimum", "maximum"} <= field.keys(), name
+        json.dumps(field)
+
+
+@pytest.mark.parametrize("name", RunConfig.model_fields)
+def test_defaults_and_examples_are_good(name: str):
+    field = RunConfig.form_fields({})[name]
+    values = list(field.get("examples", []))
+    if name not in {"bucket", "function", "prefix"}:
+        values.append(field["default"])
+    for value in values:
+        config = _config(**{name: value})
+        if value is not None and not name.startswith("modified"):
+            assert getattr(config, name) == value
+        schema = {key: field[key] for key in field.keys() - {"default", "examples", "section"}}
+        jsonschema.validate(value, schema)
+
+
+def test_defaults_may_be_replaced():
+    form = RunConfig.form_fields(
+        {"bucket": "b-b", "max_size": 7, "modified_after": datetime(2026, 1, 1, tzinfo=UTC)}
+    )
+    assert form["bucket"]["default"] == "b-b"
+    assert form["max_size"]["default"] == 7
+    assert form["modified_after"]["default"] == "2026-01-01T00:00:00+00:00"
+    assert form["max_partitions"]["default"] == 16
+
+
+def test_it_cannot_be_changed_and_goes_through_json():
+    config = _config(modified_after="2026-01-02T03:04:05Z", max_size=5, job="thumbs")
+    with pytest.raises(ValueError, match="frozen"):
+        config.bucket = "other"  # type: ignore[misc]
+    assert RunConfig.from_params(json.loads(config.model_dump_json())) == config
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(params=st.dictionaries(st.sampled_from(list(RunConfig.model_fields)) | st.text(), _VALUES))
+def test_no_params_raise_anything_but_a_config_error(params: dict[str, Any]):
+    problems = RunConfig.problems_of(params)
+    assert all(len(str(problem)) < 400 for problem in problems)
+    with pytest.raises(ConfigError) if problems else nullcontext():
+        RunConfig.from_params(params)

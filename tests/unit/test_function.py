@@ -1,0 +1,177 @@
+"""The preflight of a function: what is said when it cannot be called."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from botocore.stub import Stubber
+
+from include.retrofill.calling.function import preflight
+from include.retrofill.model.errors import ConfigError, SourceError
+
+_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
+_FOUND = {
+    "FunctionArn": f"{_ARN}:7",
+    "Version": "7",
+    "Timeout": 3,
+    "MemorySize": 128,
+    "CodeSha256": "c",
+    "State": "Active",
+    "LastUpdateStatus": "Successful",
+}
+
+
+@pytest.fixture
+def stub() -> Iterator[Stubber]:
+    session = boto3.Session(
+        aws_access_key_id="a",
+        aws_secret_access_key="s",  # noqa: S106
+        region_name="eu-west-1",
+    )
+    with Stubber(session.client("lambda")) as stubber:
+        yield stubber
+
+
+def _preflight(stub: Stubber, function: str = "f", qualifier: str | None = "7") -> None:
+    preflight(stub.client, function, qualifier)
+    stub.assert_no_pending_responses()
+
+
+def _found(stub: Stubber, **changes: Any) -> None:
+    stub.add_response("get_function_configuration", {**_FOUND, **changes})
+
+
+def test_the_version_found_is_the_one_that_is_tried(stub: Stubber):
+    stub.add_response("get_function_configuration", _FOUND, {"FunctionName": "f", "Qualifier": "7"})
+    stub.add_response(
+        "invoke",
+        {"StatusCode": 204},
+        {"FunctionName": _ARN, "Qualifier": "7", "InvocationType": "DryRun"},
+    )
+    _preflight(stub)
+
+
+@pytest.mark.parametrize("qualifier", [None, "$LATEST"])
+def test_what_is_not_published_is_called_by_its_own_name(
+    stub: Stubber, qualifier: str | None, caplog: pytest.LogCaptureFixture
+):
+    # An emulator was seen to name the version that was published last.
+    _found(stub)
+    stub.add_response(
+        "invoke",
+        {"StatusCode": 204},
+        {"FunctionName": _ARN, "Qualifier": "$LATEST", "InvocationType": "DryRun"},
+    )
+    _preflight(stub, qualifier=qualifier)
+    assert "its code, now c, may change" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"State": "Pending", "StateReason": "creating"}, r"Pending \(creating\); wait"),
+        ({"State": "Inactive"}, "Inactive .*; Lambda has put it to rest: call it once"),
+        ({"State": "Failed", "StateReason": "no image"}, r"Failed \(no image\); mend"),
+        ({"State": "Deleting"}, "give one that is active"),
+        ({"LastUpdateStatus": "InProgress"}, "is being updated; wait"),
+    ],
+)
+def test_a_function_that_is_not_ready(stub: Stubber, changes: dict[str, Any], says: str):
+    _found(stub, **changes)
+    with pytest.raises(ConfigError, match=f"function: 'f:7' is .*{says}|{says}") as caught:
+        _preflight(stub)
+    assert str(caught.value).startswith("function: 'f:7' is ")
+
+
+def test_after_an_update_that_failed_the_code_before_it_is_called(
+    stub: Stubber, caplog: pytest.LogCaptureFixture
+):
+    _found(stub, LastUpdateStatus="Failed", LastUpdateStatusReason="no such subnet")
+    stub.add_response("invoke", {"StatusCode": 204})
+    _preflight(stub)
+    assert "no such subnet" in caplog.text
+
+
+def test_a_function_without_a_state_is_active(stub: Stubber):
+    stub.add_response(
+        "get_function_configuration",
+        {name: _FOUND[name] for name in _FOUND.keys() - {"State", "LastUpdateStatus"}},
+    )
+    stub.add_response("invoke", {"StatusCode": 204})
+    _preflight(stub)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error", "says"),
+    [
+        ("ResourceNotFoundException", 404, ConfigError, "function: there is no 'f:7' in eu-west-1"),
+        ("AccessDeniedException", 403, ConfigError, "lack lambda:GetFunctionConfiguration on"),
+        ("UnrecognizedClientException", 403, ConfigError, "aws_conn_id: its credentials"),
+        ("ExpiredTokenException", 403, ConfigError, "aws_conn_id: its credentials"),
+        ("InvalidParameterValueException", 400, ConfigError, "function: 'f:7' cannot be called"),
+        ("TooManyRequestsException", 429, SourceError, "could not be looked up"),
+        ("ServiceException", 500, SourceError, "could not be looked up"),
+    ],
+)
+def test_what_lambda_refuses(
+    stub: Stubber, code: str, status: int, error: type[Exception], says: str
+):
+    stub.add_client_error("get_function_configuration", code, "because", status)
+    with pytest.raises(error, match=says):
+        _preflight(stub)
+
+
+def test_the_permission_to_call_is_proved(stub: Stubber):
+    _found(stub)
+    stub.add_client_error("invoke", "AccessDeniedException", "no", 403)
+    with pytest.raises(ConfigError, match=f"lack lambda:InvokeFunction on '{_ARN}:7'.*with :\\*"):
+        _preflight(stub)
+
+
+def test_an_endpoint_that_knows_no_dry_run_is_not_trusted(stub: Stubber):
+    _found(stub)
+    stub.add_response("invoke", {"StatusCode": 200})
+    with pytest.raises(ConfigError, match="answered a dry run with 200"):
+        _preflight(stub)
+
+
+def test_an_alias_that_shares_its_calls_is_refused(stub: Stubber):
+    weights = {"AdditionalVersionWeights": {"8": 0.25}}
+    stub.add_response("get_alias", {"FunctionVersion": "7", "RoutingConfig": weights})
+    with pytest.raises(ConfigError, match=r"alias 'prod' .* version 7 and others \(25% to 8\)"):
+        _preflight(stub, qualifier="prod")
+
+
+def test_an_alias_that_may_not_be_looked_at_is_followed_all_the_same(
+    stub: Stubber, caplog: pytest.LogCaptureFixture
+):
+    stub.add_client_error("get_alias", "AccessDeniedException", "no", 403)
+    _found(stub)
+    stub.add_response("invoke", {"StatusCode": 204})
+    _preflight(stub, qualifier="prod")
+    assert "without lambda:GetAlias" in caplog.text
+
+
+def test_a_function_of_another_region_is_not_asked_for(stub: Stubber):
+    with pytest.raises(ConfigError, match="is in region us-east-1, and the connection"):
+        _preflight(stub, function=_ARN.replace("eu-west-1", "us-east-1"))
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), SourceError),
+        (NoCredentialsError(), ConfigError),
+    ],
+)
+def test_no_answer(stub: Stubber, failure: Exception, error: type[Exception]):
+    stub.deactivate()
+
+    def fail(**_: object) -> None:
+        raise failure
+
+    stub.client.meta.events.register_first("before-call.lambda", fail)
+    with pytest.raises(error):
+        _preflight(stub)

@@ -1,0 +1,111 @@
+"""Ranges of keys: they cover everything once, and are about equal."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.retrofill.sources import keyspace
+from include.retrofill.sources.keyspace import KeyRange, divide
+
+# Few characters, so that keys share beginnings; the last before and the first after surrogates,
+# the greatest of all, and NUL.
+_CHARACTERS = st.sampled_from("ab/019~é一\ud7ff\ue000\U0010ffff\0")
+_KEYS = st.lists(st.text(_CHARACTERS, min_size=1, max_size=8), unique=True, max_size=80)
+
+
+class KeySpace:
+    """Keys in memory, and how often somebody looked at them."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = sorted(keys)
+        self.looks = 0
+
+    def peek(self, after: str) -> list[str]:
+        self.looks += 1
+        after.encode()
+        first = bisect_right(self.keys, after)
+        return self.keys[first : first + keyspace.PEEK_KEYS]
+
+    def sizes(self, ranges: list[KeyRange]) -> list[int]:
+        bounds = [bisect_right(self.keys, keys.after) for keys in ranges]
+        return [after - before for before, after in pairwise([*bounds, len(self.keys)])]
+
+
+@given(keys=_KEYS, prefix=st.text(_CHARACTERS, max_size=2), parts=st.integers(1, 20))
+def test_ranges_follow_each_other_without_a_gap(keys: list[str], prefix: str, parts: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyspace, "PEEK_KEYS", 3)
+        patch.setattr(keyspace, "KEYS_WORTH_A_RANGE", 2)
+        space = KeySpace([key for key in keys if key.startswith(prefix)])
+        ranges = divide(prefix, space.peek, parts)
+        assert len(ranges) <= parts
+        assert space.looks <= 60 + 12 * parts
+    assert ranges[0].after == ""
+    assert ranges[-1].end is None
+    for one, other in pairwise(ranges):
+        assert one.end == other.after
+        assert one.end is not None
+        assert one.after < one.end
+        assert one.end.startswith(prefix)
+        assert "\0" not in one.end
+        one.end.encode()
+
+
+def test_no_range_of_few_keys():
+    assert divide("", KeySpace([f"{number:05}" for number in range(5_000)]).peek, 16) == [
+        KeyRange("", None)
+    ]
+
+
+def test_an_empty_key_space_is_one_range():
+    assert divide("p/", KeySpace([]).peek, 16) == [KeyRange("", None)]
+
+
+_LAYOUTS: dict[str, Callable[[int], str]] = {
+    "numbers in one flat prefix": lambda number: f"img_{number:09}.jpg",
+    "numbers without zeros before them": lambda number: f"item-{number}",
+    "hexadecimal hashes": lambda number: f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}.json",
+    "days and hours": lambda number: (
+        f"events/dt=2025-{number % 12 + 1:02}-{number // 12 % 28 + 1:02}"
+        f"/hour={number // 336 % 24:02}/part-{number // 8064:05}.parquet"
+    ),
+    "many folders of few": lambda number: f"users/{number // 40:06}/{number % 40}",
+    "a long constant beginning and end": lambda number: (
+        f"a/very/long/path/of/a/folder/{number:06}/and/the/name/of/a/file"
+    ),
+    "ideographs": lambda number: f"{chr(0x4E00 + number % 3_000)}{number}",
+}
+
+
+@pytest.mark.parametrize("key", _LAYOUTS.values(), ids=_LAYOUTS)
+def test_ranges_are_about_equal(key: Callable[[int], str]):
+    space = KeySpace([key(number) for number in range(200_000)])
+    ranges = divide("", space.peek, 8)
+    sizes = space.sizes(ranges)
+    assert len(sizes) >= 6
+    assert max(sizes) < 3 * len(space.keys) / len(sizes)
+
+
+def test_a_beginning_that_all_keys_share_takes_no_look_per_character():
+    space = KeySpace([f"{'constant/' * 100}{number:06}" for number in range(50_000)])
+    # 84 looks, and 900 characters.
+    assert len(space.sizes(divide("", space.peek, 2))) == 2
+
+
+def test_the_characters_beside_the_surrogates_are_looked_at():
+    keys = [f"{char}{number:05}" for char in "\ud7fe\ud7ff\ue000\ue001" for number in range(20_000)]
+    space = KeySpace(keys)
+    assert space.sizes(divide("", space.peek, 4)) == [20_000] * 4
+
+
+def test_a_heavy_prefix_is_divided_and_light_ones_are_not():
+    heavy = [f"a{number:06}" for number in range(300_000)]
+    light = [f"{letter}{number:04}" for letter in "bcdefgh" for number in range(2_000)]
+    space = KeySpace(heavy + light)
+    sizes = space.sizes(divide("", space.peek, 8))
+    assert len(sizes) == 8
+    assert max(sizes) < 1.5 * len(space.keys) / 8

@@ -1,0 +1,401 @@
+"""The S3 source: every key once, as it is; what is not called is counted; errors say what to do."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import ConfigError, SourceError
+from include.retrofill.model.items import Item
+from include.retrofill.model.runs import Window
+from include.retrofill.rules.identity import identifier_of
+from include.retrofill.sources import Page, Partition, keyspace, open_source, s3
+from include.retrofill.sources.s3 import Filter, S3Source
+from include.retrofill.sources.s3_rows import read_rows
+from tests.unit.fake_bucket import FakeBucket, Listed
+
+_ALWAYS = Window(after=None, before=None)
+_ODD_KEYS = [
+    " leading and trailing ",
+    "a/../b",
+    "a+b",
+    "a%20b",
+    "a%2Bb",
+    "tab\tline\nreturn\r",
+    "<&>'\"",
+    "e\u0301 \u00e9",
+    "\u202eright to left",
+    "🦆" * 256,
+    "k" * 1_024,
+    "\U0010ffff",
+    "\x01\x7f",
+    "folder/",
+]
+
+
+def _source(bucket: FakeBucket, prefix: str = "", **filters: Any) -> S3Source:
+    versions = filters.pop("versions", False)
+    wanted = Filter(**{"window": _ALWAYS, **filters})
+    return S3Source(bucket.client(), bucket="b", prefix=prefix, wanted=wanted, versions=versions)
+
+
+def _all_pages(source: S3Source, limit: int = 16) -> list[Page]:
+    return [page for part in source.partitions(limit) for page in source.pages(part)]
+
+
+def _keys(pages: list[Page]) -> list[str]:
+    return [item.key for page in pages for item in page.items]
+
+
+# Divide as soon as there are three keys, so that small sets of keys take every path.
+_TINY = {(keyspace, "PEEK_KEYS"): 3, (s3, "PEEK_KEYS"): 3, (keyspace, "KEYS_WORTH_A_RANGE"): 2}
+
+
+@settings(deadline=None)
+@given(
+    keys=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
+        | st.text("ab/01+% \n", min_size=1, max_size=6)
+        | st.sampled_from(_ODD_KEYS),
+        unique=True,
+        max_size=40,
+    ),
+    prefix=st.sampled_from(["", "", "a", "a/", "0"]),
+    limit=st.integers(1, 9),
+    page=st.integers(3, 12),
+    stop_after=st.integers(0, 9),
+)
+def test_partitions_hold_every_key_once(
+    keys: list[str], prefix: str, limit: int, page: int, stop_after: int
+):
+    source = _source(FakeBucket.of(keys, page=page), prefix)
+    with pytest.MonkeyPatch.context() as patch:
+        for (module, name), value in _TINY.items():
+            patch.setattr(module, name, value)
+        partitions = source.partitions(limit)
+    pages: list[Page] = []
+    for partition in partitions:
+        cursor = None
+        # A reader that stops now and then, and goes on at the cursor it kept.
+        for number, one in enumerate(source.pages(partition)):
+            pages.append(one)
+            cursor = one.last_key
+            if number == stop_after:
+                break
+        pages += source.pages(partition, cursor)
+    wanted = sorted(key for key in keys if key.startswith(prefix))
+    assert [part.number for part in partitions] == list(range(len(partitions)))
+    assert len(partitions) <= limit
+    assert _keys(pages) == [key for key in wanted if "\0" not in key]
+    assert sum(one.listed for one in pages) == len(wanted)
+    assert sum(one.rejected for one in pages) == sum("\0" in key for key in wanted)
+    assert all("\0" not in one.last_key for one in pages)
+
+
+def test_a_cursor_is_never_a_key_that_the_state_cannot_hold():
+    keys = ["a", *(f"b\0{number}" for number in range(7)), "c", "d", *(f"e\0{n}" for n in range(4))]
+    source = _source(FakeBucket.of(keys, page=3))
+    [whole] = source.partitions(1)
+    for end in (None, "e", "ez"):
+        part = whole._replace(description={"after": "", "end": end})
+        pages = list(source.pages(part))
+        assert all("\0" not in page.last_key for page in pages)
+        listed = [key for key in keys if end is None or key <= end]
+        assert sum(page.listed for page in pages) == len(listed)
+        seen = 0
+        for page in pages:
+            seen += page.listed
+            rest = list(source.pages(part, page.last_key))
+            assert sum(one.listed for one in rest) == len(listed) - seen
+
+
+def test_an_item_is_what_the_listing_says():
+    entry = Listed("photos/a b+c.jpg", size=7, modified="2026-05-06T07:08:09.010Z", etag='"abc-2"')
+    [page] = _all_pages(_source(FakeBucket([entry])))
+    assert page.items == [
+        Item(
+            identifier_of("s3://b")("photos/a b+c.jpg", "abc-2"),
+            "photos/a b+c.jpg",
+            7,
+            datetime(2026, 5, 6, 7, 8, 9, 10_000, tzinfo=UTC),
+            "abc-2",
+            "",
+        )
+    ]
+    assert isinstance(page.items[0], Item)
+    assert page.last_key == "photos/a b+c.jpg"
+
+
+def test_pages_follow_the_last_key_and_never_a_token():
+    bucket = FakeBucket.of([f"{number:04}" for number in range(2_500)])
+    source = _source(bucket)
+    [partition] = source.partitions(16)
+    bucket.asked.clear()
+    pages = list(source.pages(partition))
+    assert [page.listed for page in pages] == [1_000, 1_000, 500]
+    assert [asked.get("start-after") for asked in bucket.asked] == [None, "0999", "1999"]
+    assert not any("continuation-token" in asked for asked in bucket.asked)
+
+
+def test_nothing_is_asked_for_behind_the_end_of_a_partition():
+    bucket = FakeBucket.of([f"{number:04}" for number in range(2_500)])
+    whole = Partition(0, "", {"after": "", "end": "0999"})
+    assert [page.listed for page in _source(bucket).pages(whole)] == [1_000]
+    assert len(bucket.asked) == 1
+    assert list(_source(bucket).pages(whole, "0999")) == []
+    assert len(bucket.asked) == 1
+
+
+def test_a_partition_is_read_on_behind_a_cursor():
+    source = _source(FakeBucket.of("abcdef"))
+    [partition] = source.partitions(1)
+    assert _keys(list(source.pages(partition, "c"))) == ["d", "e", "f"]
+
+
+def test_one_page_of_keys_is_one_partition_and_takes_one_request():
+    bucket = FakeBucket.of([f"{number:04}" for number in range(1_000)])
+    assert len(_source(bucket).partitions(16)) == 1
+    assert len(bucket.asked) == 1
+
+
+def test_a_flat_prefix_of_many_keys_is_divided():
+    source = _source(FakeBucket.of([f"flat/img_{number:07}" for number in range(100_000)]), "flat/")
+    partitions = source.partitions(16)
+    assert len(partitions) == 5
+    assert partitions[0].label.startswith("the first key to flat/img_00")
+    assert partitions[-1].label.endswith("to the last key")
+    listed = [sum(page.listed for page in source.pages(part)) for part in partitions]
+    assert sum(listed) == 100_000
+    assert max(listed) <= 30_000
+
+
+def test_an_object_that_comes_while_the_listing_goes_on_disturbs_nothing():
+    bucket = FakeBucket.of([f"{number:04}" for number in range(0, 6_000, 2)], page=500)
+    source = _source(bucket)
+    [partition] = source.partitions(1)
+    seen: list[str] = []
+    for page in source.pages(partition):
+        seen += [item.key for item in page.items]
+        added = [Listed(f"{int(page.last_key) - 1:04}"), Listed(f"{int(page.last_key) + 301:04}")]
+        gone = int(page.last_key) - 8
+        kept = [entry for entry in bucket.entries if int(entry.key) != gone]
+        bucket.entries = sorted([*kept, *added], key=lambda entry: entry.key)
+    assert len(seen) == len(set(seen))
+    assert set(seen) >= {f"{number:04}" for number in range(0, 6_000, 2)}
+
+
+def test_a_prefix_without_objects_has_no_page():
+    assert _all_pages(_source(FakeBucket.of(["other"]), "none/")) == []
+
+
+def test_the_placeholder_of_a_folder_is_an_object():
+    pages = _all_pages(_source(FakeBucket([Listed("folder/", size=0), Listed("folder/a")])))
+    assert _keys(pages) == ["folder/", "folder/a"]
+
+
+def test_archived_objects_are_counted_and_not_returned():
+    classes = ["STANDARD", "GLACIER", "DEEP_ARCHIVE", "GLACIER_IR", "INTELLIGENT_TIERING"]
+    bucket = FakeBucket(Listed(name, storage_class=name) for name in classes)
+    [page] = _all_pages(_source(bucket))
+    assert _keys([page]) == ["GLACIER_IR", "INTELLIGENT_TIERING", "STANDARD"]
+    assert (page.listed, page.archived, page.filtered) == (5, 2, 0)
+
+
+def test_what_the_filter_takes_out_is_not_counted_as_archived():
+    bucket = FakeBucket([Listed("a.txt", storage_class="GLACIER"), Listed("b.jpg")])
+    [page] = _all_pages(_source(bucket, key_glob="*.jpg"))
+    assert (page.listed, page.archived, page.filtered) == (2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("glob", "kept"),
+    [
+        ("*.jpg", ["a/b.jpg", "c.jpg"]),
+        ("*.jpg|*.PNG", ["a/b.jpg", "c.jpg", "d.PNG"]),
+        ("?.???", ["c.jpg", "d.PNG"]),
+        ("[cd].*", ["c.jpg", "d.PNG"]),
+        ("a/*", ["a/b.jpg"]),
+        ("*new*", ["new\nline.txt"]),
+        ("jpg", []),
+    ],
+)
+def test_key_patterns(glob: str, kept: list[str]):
+    bucket = FakeBucket.of(["a/b.jpg", "c.jpg", "d.PNG", "new\nline.txt"])
+    [page] = _all_pages(_source(bucket, key_glob=glob))
+    assert _keys([page]) == kept
+    assert page.filtered == 4 - len(kept)
+
+
+def test_sizes_are_inclusive():
+    bucket = FakeBucket(Listed(f"{size}", size=size) for size in range(5))
+    assert _keys(_all_pages(_source(bucket, min_size=1, max_size=3))) == ["1", "2", "3"]
+
+
+def test_the_window_begins_with_its_first_moment_and_ends_before_its_last():
+    bucket = FakeBucket(
+        Listed(f"{second}", modified=f"2026-01-01T00:00:0{second}.000Z") for second in range(5)
+    )
+    window = Window(
+        after=datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC),
+        before=datetime(2026, 1, 1, 0, 0, 3, tzinfo=UTC),
+    )
+    assert _keys(_all_pages(_source(bucket, window=window))) == ["1", "2"]
+
+
+def test_the_latest_versions_are_listed_with_their_ids():
+    bucket = FakeBucket(
+        [
+            Listed("a", version="v2"),
+            Listed("a", version="v1", latest="false"),
+            Listed("deleted", version="v4", deleted=True),
+            Listed("deleted", version="v3", latest="false"),
+            Listed("older than versioning", version="null", etag='"abc"'),
+        ]
+    )
+    [page] = _all_pages(_source(bucket, versions=True))
+    identifier = identifier_of("s3://b")
+    assert [(item.key, item.version_id, item.identifier) for item in page.items] == [
+        ("a", "v2", identifier("a", "v2")),
+        ("older than versioning", "", identifier("older than versioning", "abc")),
+    ]
+    assert page.listed == 2
+
+
+def test_pages_of_deleted_objects_alone_do_not_end_the_listing():
+    deleted = [Listed(f"a{number}", version="v", deleted=True) for number in range(7)]
+    bucket = FakeBucket([*deleted, Listed("b", version="v")], page=3)
+    assert _keys(_all_pages(_source(bucket, versions=True))) == ["b"]
+    assert "key-marker" in bucket.asked[-1]
+
+
+def test_other_users_of_the_client_notice_nothing():
+    bucket = FakeBucket.of(["a b", "c+d"])
+    client = bucket.client()
+    wanted = Filter(window=_ALWAYS)
+    S3Source(client, bucket="b", prefix="", wanted=wanted, versions=False).partitions(1)
+    contents = client.list_objects_v2(Bucket="b", Prefix="", MaxKeys=1000)["Contents"]
+    assert [entry["Key"] for entry in contents] == ["a b", "c+d"]
+
+
+def test_open_source_takes_all_from_the_configuration():
+    bucket = FakeBucket([Listed("p/a.jpg", size=5), Listed("p/b.jpg"), Listed("p/c.txt", size=5)])
+    config = RunConfig.from_params(
+        {"bucket": "my-bucket", "prefix": "p/", "function": "f", "key_glob": "*.jpg", "min_size": 5}
+    )
+    source = open_source(config, bucket.client(), _ALWAYS)
+    source.check()
+    [partition] = source.partitions(1)
+    assert source.name == "s3://my-bucket"
+    assert partition.label == "s3://my-bucket/p/"
+    assert _keys(list(source.pages(partition))) == ["p/a.jpg"]
+
+
+def _error(code: str, message: str = "m") -> str:
+    return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "says"),
+    [
+        (404, "NoSuchBucket", {}, "bucket: there is no bucket 'b'"),
+        (403, "AccessDenied", {}, "need s3:ListBucket on arn:aws:s3:::b"),
+        (403, "InvalidAccessKeyId", {}, "InvalidAccessKeyId"),
+        (301, "PermanentRedirect", {"x-amz-bucket-region": "us-west-2"}, "is in region us-west-2"),
+        (400, "AuthorizationHeaderMalformed", {"x-amz-bucket-region": "us-west-2"}, "us-west-2"),
+        (400, "InvalidArgument", {}, "InvalidArgument"),
+    ],
+)
+def test_what_a_person_must_change(status: int, code: str, headers: dict[str, str], says: str):
+    bucket = FakeBucket([])
+    bucket.status, bucket.error, bucket.headers = status, _error(code), headers
+    with pytest.raises(ConfigError, match=says) as caught:
+        _source(bucket).check()
+    assert str(caught.value).startswith("bucket: ")
+
+
+def test_the_permission_named_is_the_one_that_listing_versions_takes():
+    bucket = FakeBucket([])
+    bucket.status, bucket.error = 403, _error("AccessDenied")
+    with pytest.raises(ConfigError, match="s3:ListBucketVersions"):
+        _source(bucket, versions=True).check()
+
+
+def test_a_bucket_that_answers_from_another_region_is_refused():
+    bucket = FakeBucket([])
+    bucket.headers = {"x-amz-bucket-region": "ap-south-1"}
+    with pytest.raises(ConfigError, match=r"in region ap-south-1.* set to eu-west-1"):
+        _source(bucket).check()
+    bucket.headers = {"x-amz-bucket-region": "eu-west-1"}
+    _source(bucket).check()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(200, "InternalError"), (503, "SlowDown"), (500, "InternalError")]
+)
+def test_what_another_try_may_mend(status: int, code: str):
+    bucket = FakeBucket([])
+    source = _source(bucket)
+    [partition] = source.partitions(1)
+    bucket.status, bucket.error = status, _error(code)
+    with pytest.raises(SourceError, match=code):
+        list(source.pages(partition))
+
+
+def test_no_answer_is_worth_another_try():
+    bucket = FakeBucket([])
+    bucket.failure = EndpointConnectionError(endpoint_url="http://s3.test")
+    with pytest.raises(SourceError, match="could not be listed"):
+        _source(bucket).check()
+
+
+def test_no_credentials_are_a_persons_to_give():
+    bucket = FakeBucket([])
+    bucket.failure = NoCredentialsError()
+    with pytest.raises(ConfigError, match="aws_conn_id"):
+        _source(bucket).check()
+
+
+def test_a_listing_that_does_not_advance_is_an_error():
+    bucket = FakeBucket.of(["a", "b"], page=1)
+    source = _source(bucket)
+    [partition] = source.partitions(1)
+    bucket.knows_start_after = False
+    with pytest.raises(SourceError, match="does not get past 'a'"):
+        list(source.pages(partition))
+
+
+def test_keys_out_of_order_are_an_error():
+    listing = "".join(Listed(key).as_xml() for key in "ba")
+    with pytest.raises(SourceError, match="out of order"):
+        read_rows(f"<ListBucketResult>{listing}</ListBucketResult>".encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"<html/>",
+        b"<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>",
+        b"<ListBucketResult><Contents><Key>a</Key><Size>x</Size><LastModified>2026</LastModified></Contents></ListBucketResult>",
+        b"<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%FF</Key></Contents></ListBucketResult>",
+    ],
+)
+def test_an_answer_that_is_no_listing_is_worth_another_try(body: bytes):
+    with pytest.raises(SourceError, match="no listing"):
+        read_rows(body)
+
+
+def test_a_listing_without_namespace_or_encoding_is_read():
+    entry = (
+        b"<Contents><Key>a%20b&amp;c+d</Key><Size>1</Size>"
+        b"<LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+    )
+    rows = read_rows(
+        b"<ListBucketResult><IsTruncated>true</IsTruncated>" + entry + b"</ListBucketResult>"
+    )
+    assert (rows.rows[0].key, rows.rows[0].etag, rows.more) == ("a%20b&c+d", "", True)
