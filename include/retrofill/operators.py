@@ -4,20 +4,21 @@ import ctypes
 import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
 from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import BaseHook, BaseOperator, Context
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.retrofill.calling.aws import CONTROL_PLANE, open_client
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.calling.signing import Credentials
+from include.retrofill.connections import state, state_dsn
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.runs import Run, SetRef, Window
@@ -33,40 +34,11 @@ from include.retrofill.rules.progress import Invoked
 from include.retrofill.sources import Source, open_source
 from include.retrofill.state import runs
 from include.retrofill.state.batches import BatchLease
-from include.retrofill.state.connection import Connection, connect
-from include.retrofill.state.migrate import require_current
-
-STATE_CONN_ID = "retrofill_state"
-"""The Airflow connection of the Postgres database that holds the state."""
 
 CONTINUE_RUN = "continue_run"
 """The one DAG param that no person sets: the run of which a DAG run takes the next set."""
 
 _PR_SET_PDEATHSIG = 1
-
-
-def state_dsn() -> str:
-    """Return the libpq URI of the state.
-
-    :raises ConfigError: Airflow has no connection of that id
-    """
-    try:
-        uri = BaseHook.get_connection(STATE_CONN_ID).get_uri()
-    except Exception as error:
-        message = (
-            f"connection {STATE_CONN_ID!r}: Airflow does not know it ({error}); define it with the"
-            " Postgres database that holds Retrofill's state"
-        )
-        raise ConfigError(message) from error
-    return "postgresql" + uri[uri.index("://") :]
-
-
-@contextmanager
-def state() -> Iterator[Connection]:
-    """Open the state, of this code's schema version, for one task."""
-    with closing(connect(state_dsn())) as conn:
-        require_current(conn)
-        yield conn
 
 
 def config_of(context: Context) -> RunConfig:

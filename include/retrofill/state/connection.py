@@ -44,7 +44,7 @@ def connect(dsn: str) -> Connection:
             options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c timezone=UTC"
             " -c idle_in_transaction_session_timeout=60s -c client_encoding=UTF8",
         )
-    except psycopg2.OperationalError as error:
+    except (psycopg2.OperationalError, psycopg2.ProgrammingError) as error:
         message = f"the state's Postgres cannot be reached (connection retrofill_state): {error}"
         raise StateUnavailable(message.strip()) from error
     # Screening is proved for READ COMMITTED only: under a stricter level its snapshot would be

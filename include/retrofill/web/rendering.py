@@ -1,0 +1,218 @@
+"""What the page of a run says in HTML: templates filled with what the state holds."""
+
+import math
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from include.retrofill.state.pages import ERROR_CHARS, RunPage, SetLine
+from include.retrofill.web.controls import CONCURRENCY, RATE
+
+COUNTS = {
+    "listed": "Items that were found and pass the filters: new and known together.",
+    "new": "Listed items that the job had not seen before, in this version.",
+    "known": "Listed items that were processed, quarantined or in process before. They are not"
+    " called again.",
+    "resumed": "Items that an earlier run left behind and this one took over.",
+    "succeeded": "Items that the function processed: they are in the results cache.",
+    "quarantined": "Items that this run gave up on, to wait for a person.",
+    "items_left": "New and resumed items that are neither processed nor quarantined yet.",
+    "calls": "HTTP requests to the function, each written down before it was sent.",
+    "retries": "Calls with items that an earlier call carried.",
+    "duplicates": "Items that were called again after a call that ended without an answer: their"
+    " work may have been done twice.",
+    "filtered": "Objects that the run's filters leave out.",
+    "archived": "Objects in GLACIER or DEEP_ARCHIVE, which no function can read: not called.",
+    "rejected": "Objects whose key Postgres cannot hold: not called.",
+}
+"""The counts of a report that the page shows, each with its meaning, in the page's order."""
+
+OUTCOMES = {
+    "succeeded": "The function returned. Its answer says which items it processed.",
+    "failed": "The function, or its answer, says that it failed.",
+    "throttled": "Refused for load: the function did not run. The items are called again.",
+    "starting": "Refused while the function starts up: it did not run.",
+    "unknown": "No answer came: the function may have run.",
+    "misconfigured": "Refused, and would be refused again: the function did not run.",
+    "too_large": "The request is larger than Lambda takes: the function did not run.",
+    "lost": "Its task died before it settled the call: the function may have run.",
+    None: "Sent, and not settled yet.",
+}
+"""How calls end, each with its meaning."""
+
+LOOK_S = 3
+"""Seconds between two looks at a run that may change."""
+
+RARE_LOOK_S = 10
+"""Seconds between two looks at what may come to be a run."""
+
+_LOOK_SHARE = 5
+"""The next look waits this many times as long as this one took: looking costs the run little."""
+
+_LONGEST_LOOK_S = 30
+
+_PACE_AFTER_S = 5
+
+
+class Progress(NamedTuple):
+    """How far a run is with the items it knows of."""
+
+    total: int
+    succeeded: int
+    quarantined: int
+
+    @property
+    def percent(self) -> str:
+        """The share that is settled, never rounded up to a whole that it is not."""
+        if not self.total:
+            return "0 %"
+        tenths = math.floor(1000 * (self.succeeded + self.quarantined) / self.total)
+        return f"{tenths // 10}.{tenths % 10} %" if tenths % 10 else f"{tenths // 10} %"
+
+
+def render_run(
+    page: RunPage, *, dag_run_id: str, may_change: bool, problem: str, read_s: float, nonce: str
+) -> str:
+    """Return the page of a run.
+
+    :param may_change: whether the one who looks may change the run
+    :param problem: what was wrong with what was asked for last; empty: nothing
+    :param read_s: seconds that reading took, by which the next look is put off
+    :param nonce: by which the page's own style and script are known
+    """
+    report = page.report
+    total = report.new + report.resumed
+    look_s = min(max(LOOK_S, math.ceil(read_s * _LOOK_SHARE)), _LONGEST_LOOK_S)
+    return _ENVIRONMENT.get_template("run.html").render(
+        page=page,
+        report=report,
+        controls=page.controls,
+        now=page.controls.read_at,
+        standing=_standing(page),
+        progress=Progress(total, report.succeeded, report.quarantined),
+        partitions_in_all=page.partitions[0].of if page.partitions else 0,
+        left_s=_left_s(page),
+        in_flight=sum(ended.calls for ended in page.calls.ended if ended.outcome is None)
+        if page.calls
+        else None,
+        dag_run_id=dag_run_id,
+        may_change=may_change,
+        problem=problem,
+        look_s=look_s if page.controls.live else 0,
+        nonce=nonce,
+        counts=COUNTS,
+        outcomes=OUTCOMES,
+        limits=(CONCURRENCY, RATE),
+    )
+
+
+def render_message(title: str, text: str, *, look_s: int, nonce: str) -> str:
+    """Return a page that says one thing.
+
+    :param look_s: seconds to the next look; 0: never
+    """
+    template = _ENVIRONMENT.get_template("message.html")
+    return template.render(title=title, text=text, look_s=look_s, nonce=nonce)
+
+
+def visible(text: str, *, but: str = "") -> str:
+    """Return a text in which nothing hides: what does not print is written as an escape.
+
+    :param but: characters that stay as they are
+    """
+    return "".join(
+        character
+        if (character.isprintable() and character != "\\") or character in but
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def error_text(text: str | None) -> str:
+    """Return an error as the state gives it, with a mark where it was cut."""
+    text = text or ""
+    return visible(text, but="\n") + "…" * (len(text) >= ERROR_CHARS)
+
+
+def duration(seconds: float) -> str:
+    """Return a time span with two units at most."""
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 10:  # noqa: PLR2004  of which a tenth matters
+        return f"{math.floor(seconds * 10) / 10:g} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    largest = next(at for at, (amount, _) in enumerate(units) if amount)
+    return " ".join(f"{amount} {unit}" for amount, unit in units[largest : largest + 2] if amount)
+
+
+def roughly(seconds: float) -> str:
+    """Return a time span that is a guess."""
+    if seconds < 60:  # noqa: PLR2004  a minute
+        return "less than a minute"
+    return f"about {duration(60 * math.ceil(seconds / 60))}"
+
+
+def moment(when: datetime, now: datetime) -> str:
+    """Return a time, with its date if it was long ago."""
+    recent = now - when < timedelta(hours=12)
+    return f"{when:%H:%M:%S}" if recent else f"{when:%Y-%m-%d %H:%M}"
+
+
+def function_name(arn: str) -> str:
+    """Return the name of a function.
+
+    Format: ``arn:partition:lambda:region:account:function:name``,
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html.
+    """
+    return arn.partition(":function:")[2] or arn
+
+
+def _standing(page: RunPage) -> str:
+    """Return in one word how a run is."""
+    if page.report.state != "open":
+        return page.report.state
+    if page.report.stop_reason:
+        return "stopping"
+    return "paused" if page.controls.paused else "open"
+
+
+def _left_s(page: RunPage) -> float | None:
+    """Return how long the set at work may still take at its pace; None: nobody can tell."""
+    if _standing(page) != "open" or not page.sets:
+        return None
+    return _set_left_s(page.sets[-1], page.controls.read_at)
+
+
+def _set_left_s(line: SetLine, now: datetime) -> float | None:
+    done = line.succeeded + line.quarantined
+    if line.planned_at is None or not 0 < done < line.items:
+        return None
+    passed_s = (now - line.planned_at).total_seconds()
+    return passed_s * (line.items - done) / done if passed_s > _PACE_AFTER_S else None
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("include.retrofill.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "visible": visible,
+        "error_text": error_text,
+        "duration": duration,
+        "roughly": roughly,
+        "moment": moment,
+        "function_name": function_name,
+        "count": lambda number: f"{number:,}",
+    }
+    return environment
+
+
+_ENVIRONMENT = _environment()

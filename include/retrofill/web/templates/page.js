@@ -1,0 +1,71 @@
+
+(() => {
+  const root = document.documentElement;
+
+  // Airflow's page, around this one, keeps the theme that was chosen here.
+  const dress = () => {
+    let theme = null;
+    try { theme = localStorage.getItem("theme"); } catch { /* not allowed: as the system has it */ }
+    if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+    else delete root.dataset.theme;
+  };
+  dress();
+  addEventListener("storage", dress);
+
+  // Change only what differs, so that what is typed, selected, open or pointed at stays. The
+  // children of <main> are always the same ones, some of them empty.
+  const become = (old, fresh) => {
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) {
+      old.replaceWith(fresh);
+      return;
+    }
+    if (old.nodeType === Node.TEXT_NODE) {
+      if (old.data !== fresh.data) old.data = fresh.data;
+      return;
+    }
+    if (old.nodeType !== Node.ELEMENT_NODE || "keep" in old.dataset) return;
+    for (const { name } of [...old.attributes]) {
+      if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    const children = [...fresh.childNodes];
+    const kept = [...old.childNodes];
+    kept.forEach((child, at) => {
+      if (at < children.length) become(child, children[at]);
+      else child.remove();
+    });
+    old.append(...children.slice(kept.length));
+  };
+
+  const look = async () => {
+    const answer = await fetch(location.href, { cache: "no-store" });
+    if (!answer.headers.get("content-type")?.startsWith("text/html")) throw new Error("no page");
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.querySelector("main");
+    if (fresh === null) throw new Error("no page");
+    document.title = page.title;
+    become(document.querySelector("main"), fresh);
+  };
+
+  let timer = 0;
+  const wait = () => {
+    const seconds = Number(document.querySelector("main").dataset.lookS);
+    clearTimeout(timer);
+    if (seconds > 0) timer = setTimeout(turn, seconds * 1000);
+  };
+  const turn = async () => {
+    if (!document.hidden) {
+      try {
+        await look();
+        document.querySelector("#stale").hidden = true;
+      } catch {
+        document.querySelector("#stale").hidden = false;
+      }
+    }
+    wait();
+  };
+  addEventListener("DOMContentLoaded", wait);
+  document.addEventListener("visibilitychange", () => { if (timer && !document.hidden) turn(); });
+})();

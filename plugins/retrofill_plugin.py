@@ -1,0 +1,20 @@
+"""Registers the page of a run as a tab of Airflow's DAG-run page."""
+
+from airflow.plugins_manager import AirflowPlugin
+
+from include.retrofill.web import page
+
+
+class RetrofillPlugin(AirflowPlugin):
+    """What Airflow is told of the page."""
+
+    name = "retrofill"
+    fastapi_apps = [{"app": page, "url_prefix": "/retrofill", "name": "Retrofill"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Retrofill",
+            "href": "retrofill/dags/{DAG_ID}/runs/{RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "retrofill",
+        }
+    ]

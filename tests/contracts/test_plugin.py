@@ -1,0 +1,122 @@
+"""What the page of a run needs of Airflow beyond its public API, and what Airflow is told of it."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.retrofill.model.report import Report
+from include.retrofill.rules.outcomes import Outcome
+from include.retrofill.web.controls import ACTIONS, CONCURRENCY, RATE
+from include.retrofill.web.rendering import COUNTS, OUTCOMES
+
+ROOT = Path(__file__).parents[2]
+
+# As the API server does it: a request to Airflow's own app, with nothing faked.
+SERVER = """
+import json, warnings
+warnings.simplefilter("ignore")
+from airflow import plugins_manager
+from airflow.api_fastapi.app import init_auth_manager, init_plugins
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+_, errors = plugins_manager._get_plugins()
+app = FastAPI()
+init_plugins(app)
+init_auth_manager(app)
+(plugin,) = plugins_manager.get_plugin_info()
+path = plugin["external_views"][0]["href"].format(DAG_ID="d", RUN_ID="r")
+answer = TestClient(app).get("/" + path)
+print(json.dumps([errors, plugin["external_views"], answer.status_code, answer.text]))
+"""
+# As every task does it.
+TASK = """
+import json, sys
+import airflow.sdk.execution_time.task_runner
+before = set(sys.modules)
+from airflow.sdk.plugins_manager import _get_plugins
+plugins, errors = _get_plugins()
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+web = sorted(name for name in sys.modules if name.startswith("include.retrofill"))
+print(json.dumps([errors, [plugin.name for plugin in plugins], sorted(new), web]))
+"""
+
+
+def run(code: str, home: Path) -> Any:
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(  # noqa: S603  our own interpreter
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=home,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_airflow_serves_the_page_and_asks_who_is_there(tmp_path: Path) -> None:
+    errors, views, code, text = run(SERVER, tmp_path)
+    assert errors == {}
+    assert [view["destination"] for view in views] == ["dag_run"]
+    assert not views[0]["href"].startswith("/"), "a proxy may serve Airflow under another path"
+    assert code == 401
+    assert "You are not signed in to Airflow" in text
+
+
+def test_a_task_loads_the_plugin_and_nothing_that_takes_time(tmp_path: Path) -> None:
+    errors, names, new, web = run(TASK, tmp_path)
+    assert (errors, names) == ({}, ["retrofill"])
+    assert not {"fastapi", "starlette", "psycopg2", "boto3"} & set(new)
+    assert web == ["include.retrofill", "include.retrofill.web"]
+
+
+def test_the_plugin_only_registers() -> None:
+    files = [path.name for path in (ROOT / "plugins").glob("*.py")]
+    assert files == ["retrofill_plugin.py"]
+    assert len((ROOT / "plugins/retrofill_plugin.py").read_text().splitlines()) <= 25
+
+
+@pytest.mark.parametrize(
+    "needed",
+    [
+        "sandbox:`allow-scripts allow-same-origin allow-forms",  # or no form of it would work
+        "replaceAll(`{RUN_ID}`,encodeURIComponent(",
+        "storageKey:i=`theme`",
+    ],
+)
+def test_the_ui_frames_the_page_as_it_expects(needed: str) -> None:
+    package = find_spec("airflow")
+    assert package is not None
+    assert package.submodule_search_locations
+    ui = Path(package.submodule_search_locations[0]) / "ui/dist/assets"
+    assert any(needed in script.read_text() for script in ui.glob("index-*.js"))
+
+
+def test_the_page_knows_every_outcome_and_every_count() -> None:
+    assert set(OUTCOMES) == {outcome.value for outcome in Outcome} | {"lost", None}
+    numbers = {field.name for field in fields(Report) if field.type is int}
+    assert set(COUNTS) == numbers - {"run_id", "sets", "partitions_left"}
+
+
+def test_the_limits_are_those_of_the_trigger_form() -> None:
+    assert (CONCURRENCY.minimum, CONCURRENCY.maximum, CONCURRENCY.may_be_empty) == (
+        1,
+        10_000,
+        False,
+    )
+    assert (RATE.minimum, RATE.may_be_empty) == (1, True)
+    assert {CONCURRENCY.name, RATE.name} < set(ACTIONS)

@@ -1,0 +1,48 @@
+"""Airflow's API server as far as a page of a plugin needs it: permissions, and the audit log.
+
+Import it within a test: a library of Airflow's warns when it is imported.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow import settings
+from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_cached_app
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.models import Log, import_all_models
+from airflow.models.base import Base
+from airflow.utils.session import create_session
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from include.retrofill.web import page
+
+
+@contextmanager
+def serving() -> Iterator[TestClient]:
+    """Serve the page, mounted as Airflow mounts it, with Airflow's own auth manager."""
+    settings.initialize()
+    import_all_models()
+    Base.metadata.create_all(settings.engine)
+    purge_cached_app()
+    init_auth_manager()
+    app = FastAPI()
+    app.mount("/retrofill", page)
+    with TestClient(app, follow_redirects=False) as client:
+        yield client
+    purge_cached_app()
+
+
+def as_role(role: str) -> dict[str, str]:
+    """Return the cookie of somebody who has signed in with that role."""
+    user = SimpleAuthManagerUser(username=f"the-{role}", role=role)
+    return {"Cookie": f"_token={get_auth_manager().generate_jwt(user)}"}
+
+
+def audit_log(dag_id: str) -> list[tuple[str, str, str]]:
+    """Return event, user and value of each entry about a DAG."""
+    with create_session() as session:
+        entries = session.scalars(select(Log).where(Log.dag_id == dag_id).order_by(Log.id))
+        return [(entry.event, entry.owner, json.loads(entry.extra)["value"]) for entry in entries]

@@ -1,0 +1,386 @@
+"""The page of a run on a real Postgres, behind Airflow's real permissions."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.model.errors import StateError
+from include.retrofill.model.report import Report
+from include.retrofill.model.runs import SetRef
+from include.retrofill.state import batches, pages, runs
+from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.connection import Connection, connect
+from include.retrofill.state.statements import load
+from tests.integration.opened import enqueue, item, open_run
+
+if TYPE_CHECKING:
+    from httpx import Response
+    from starlette.testclient import TestClient
+
+# Airflow imports a test client by way of another library; that client wants a newer httpx.
+pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
+
+PATH = "/retrofill/dags/d/runs/r"
+OWN = {"Sec-Fetch-Site": "same-origin"}
+POISON = "b/<b>\n\u202e"
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[Connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+class Web(NamedTuple):
+    """The page behind Airflow's permissions, and what tests need to know of Airflow."""
+
+    client: "TestClient"
+    as_role: Callable[[str], dict[str, str]]
+    audit_log: Callable[[str], list[tuple[str, str, str]]]
+
+    def get(self, path: str, role: str) -> "Response":
+        return self.client.get(path, headers=self.as_role(role))
+
+    def post(self, path: str, role: str, *, action: str, text: str = "") -> "Response":
+        form = {"action": action, "text": text}
+        return self.client.post(path, data=form, headers={**self.as_role(role), **OWN})
+
+
+@pytest.fixture
+def web(state_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "one secret, made up for these tests " * 2)
+    monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", state_dsn)
+    from tests.integration import api_server  # noqa: PLC0415  it warns, see there
+
+    with api_server.serving() as client:
+        yield Web(client, api_server.as_role, api_server.audit_log)
+
+
+def run_in_the_middle(conn: Connection, dsn: str) -> SetRef:
+    """Open a run: 2 of 6 items are processed, 1 quarantined, 1 in flight, 1 refused, 1 left."""
+    ref = open_run(conn, partitions=2)
+    enqueue(conn, ref, [item(key) for key in ("a", POISON, "c", "d", "e", "f")])
+    batches.plan(conn, ref, 1, most_items=6, fewest_items=6)
+    with closing(BatchLease(dsn, 1, "h")) as lease:
+        assert lease.take(holder_is_dead=lambda _: True)
+        calls = [Call([Entry(row.seq, b"", row.item.key)]) for row in lease.load()]
+        lease.settle(Settlement(), calls[:5])
+        good, poison, fine, failed, _ = calls[:5]
+        bad = EndedCall(poison.number, "failed", "request-2", "1", "ValueError", "x" * 999)
+        lease.settle(
+            Settlement(
+                ended=[
+                    EndedCall(good.number, "succeeded", "request-1", "1"),
+                    bad,
+                    EndedCall(fine.number, "succeeded", "request-3", "1"),
+                    EndedCall(failed.number, "throttled", "request-4", "", "TooMany", "slow down"),
+                ],
+                succeeded=[(span, done.number) for done in (good, fine) for span in done.spans],
+                quarantined=[Quarantined(poison.entries[0], bad, "x" * 999)],
+                retried=[(failed.entries[0], 5.0)],
+            ),
+            [],
+        )
+    return ref
+
+
+def controls_of(conn: Connection) -> tuple[Any, ...]:
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT max_concurrency, max_calls_per_second, paused, stop_reason FROM retrofill.run"
+        )
+        return cur.fetchall()[0]
+
+
+def test_the_page_has_the_counts_of_the_report(state_dsn: str, conn: Connection) -> None:
+    ref = run_in_the_middle(conn, state_dsn)
+    shown = pages.get_page(conn, ref.run_id)
+    assert shown.report == runs.get_report(conn, ref.run_id)
+    assert (shown.report.succeeded, shown.report.quarantined, shown.report.items_left) == (2, 1, 3)
+
+
+def test_the_calls_by_outcome_add_up_to_the_calls(state_dsn: str, conn: Connection) -> None:
+    ref = run_in_the_middle(conn, state_dsn)
+    shown = pages.get_page(conn, ref.run_id)
+    assert shown.calls is not None
+    counted = {ended.outcome: (ended.calls, ended.items) for ended in shown.calls.ended}
+    assert counted == {"succeeded": (2, 2), "failed": (1, 1), "throttled": (1, 1), None: (1, 1)}
+    assert sum(ended.calls for ended in shown.calls.ended) == shown.report.calls
+    assert [(call.call_no, call.outcome, call.request_id) for call in shown.calls.failed] == [
+        (4, "throttled", "request-4"),
+        (2, "failed", "request-2"),
+    ]
+    assert [len(call.error or "") for call in shown.calls.failed] == [9, pages.ERROR_CHARS]
+
+
+def test_the_slowest_calls_are_those_that_took_longest_until_now(
+    state_dsn: str, conn: Connection
+) -> None:
+    ref = run_in_the_middle(conn, state_dsn)
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "UPDATE retrofill.invocation SET sent_at = sent_at - interval '1 min' WHERE call_no = 5"
+        )
+        cur.execute(
+            "UPDATE retrofill.invocation SET sent_at = sent_at - interval '1 h' WHERE call_no = 3"
+        )
+    shown = pages.get_page(conn, ref.run_id).calls
+    assert shown is not None
+    slowest = [(call.call_no, call.outcome) for call in shown.slowest[:2]]
+    assert slowest == [(3, "succeeded"), (5, None)]
+    assert 3_600 < shown.slowest[0].took_s < 3_700
+
+
+def test_only_what_the_run_did_is_shown(state_dsn: str, conn: Connection) -> None:
+    run_in_the_middle(conn, state_dsn)
+    other = pages.get_page(conn, open_run(conn, "other").run_id)
+    assert other.calls == pages.Calls([], [], [])
+    assert (other.quarantined, len(other.partitions), len(other.sets)) == ([], 1, 1)
+
+
+def test_quarantined_items_partitions_and_sets_are_there(state_dsn: str, conn: Connection) -> None:
+    ref = run_in_the_middle(conn, state_dsn)
+    runs.open_next_set(conn, ref.run_id, job_id=1, dag_id="d", dag_run_id="next", max_items=9)
+    shown = pages.get_page(conn, ref.run_id)
+    (poison,) = shown.quarantined
+    assert (poison.key, poison.request_id, poison.of) == (POISON, "request-2", 1)
+    assert [(line.part_no, line.done, line.of) for line in shown.partitions] == [
+        (1, False, 2),
+        (0, True, 2),
+    ]
+    assert (shown.partitions[1].cursor, shown.partitions[1].listed) == ("f", 6)
+    assert [(line.dag_run_id, line.items, line.succeeded, line.batches) for line in shown.sets] == [
+        ("r", 6, 2, 1),
+        ("next", 0, 0, 0),
+    ]
+
+
+def test_long_lists_are_cut_and_say_so(
+    state_dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = run_in_the_middle(conn, state_dsn)
+    monkeypatch.setattr(pages, "PARTITIONS_SHOWN", 1)
+    monkeypatch.setattr(pages, "CALLS_SHOWN", 1)
+    shown = pages.get_page(conn, ref.run_id)
+    assert [line.of for line in shown.partitions] == [2]
+    assert shown.calls is not None
+    assert (len(shown.calls.failed), len(shown.calls.slowest)) == (1, 1)
+
+
+def test_the_page_is_one_snapshot(
+    state_dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is committed while the page is read is on the next page, in all its parts."""
+    ref = run_in_the_middle(conn, state_dsn)
+
+    def and_meanwhile(**values: Any) -> Report:
+        with closing(connect(state_dsn)) as other, other, other.cursor() as cur:
+            cur.execute("UPDATE retrofill.batch SET succeeded = 5")
+            cur.execute("DELETE FROM retrofill.invocation WHERE call_no = 1")
+        return Report(**values)
+
+    monkeypatch.setattr(pages, "Report", and_meanwhile)
+    shown = pages.get_page(conn, ref.run_id)
+    assert shown.calls is not None
+    assert sum(ended.calls for ended in shown.calls.ended) == shown.report.calls == 5
+    assert shown.sets[0].succeeded == shown.report.succeeded == 2
+
+
+def test_calls_that_take_too_long_to_count_do_not_take_the_page_with_them(
+    state_dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = run_in_the_middle(conn, state_dsn)
+    slow = {**load("pages.sql"), "count_calls": "SELECT pg_sleep(60), 1, 1"}
+    monkeypatch.setattr("include.retrofill.state.pages._SQL", slow)
+    monkeypatch.setattr(pages, "STATEMENT_S", 0.05)
+    shown = pages.get_page(conn, ref.run_id)
+    assert shown.calls is None
+    assert len(shown.partitions) == 2
+
+
+def test_nobody_sees_anything_without_signing_in(
+    web: Web, state_dsn: str, conn: Connection
+) -> None:
+    run_in_the_middle(conn, state_dsn)
+    client, made_up = web.client, {"Cookie": "_token=made-up"}
+    for answer, code in (
+        (client.get(PATH), 401),
+        (client.get(PATH, headers=made_up), 403),
+        (client.post(PATH, data={"action": "stop"}, headers=OWN), 401),
+        (client.post(PATH, data={"action": "stop"}, headers={**OWN, **made_up}), 403),
+    ):
+        assert answer.status_code == code
+        assert "s3://bucket" not in answer.text
+    assert controls_of(conn)[3] is None
+
+
+def test_nothing_else_is_served(web: Web) -> None:
+    for path in ("/retrofill/", "/retrofill/docs", "/retrofill/openapi.json"):
+        assert web.get(path, "ADMIN").status_code == 404
+
+
+def test_a_viewer_sees_the_run_and_may_not_change_it(
+    web: Web, state_dsn: str, conn: Connection
+) -> None:
+    run_in_the_middle(conn, state_dsn)
+    answer = web.get(PATH, "VIEWER")
+    assert answer.status_code == 200
+    assert "<strong>50 %</strong>" in answer.text
+    assert r"b/&lt;b&gt;\n\u202e" in answer.text
+    assert "<form" not in answer.text
+    assert web.post(PATH, "VIEWER", action="stop").status_code == 403
+    assert controls_of(conn)[3] is None
+
+
+def test_the_page_lets_nothing_else_run_and_is_kept_nowhere(
+    web: Web, state_dsn: str, conn: Connection
+) -> None:
+    run_in_the_middle(conn, state_dsn)
+    answer = web.get(PATH, "USER")
+    policy = answer.headers["content-security-policy"]
+    (nonce,) = set(re.findall("nonce-([^']+)'", policy))
+    assert f'<script nonce="{nonce}">' in answer.text
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert answer.headers["cache-control"] == "no-store"
+    assert nonce not in web.get(PATH, "USER").text
+
+
+@pytest.mark.parametrize(
+    ("form", "controls"),
+    [
+        ({"action": "pause"}, (10, None, True, None)),
+        ({"action": "stop"}, (10, None, False, "stopped by a person")),
+        ({"action": "max_concurrency", "text": " 77 "}, (77, None, False, None)),
+        ({"action": "max_calls_per_second", "text": "5"}, (10, 5.0, False, None)),
+    ],
+)
+def test_who_may_edit_changes_what_running_tasks_read(
+    web: Web,
+    conn: Connection,
+    form: dict[str, str],
+    controls: tuple[Any, ...],
+) -> None:
+    open_run(conn)
+    before = len(web.audit_log("d"))
+    answer = web.post(PATH, "USER", **form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "?")
+    assert controls_of(conn) == controls
+    value = form.get("text", "").strip()
+    assert web.audit_log("d")[before:] == [(f"retrofill_{form['action']}", "the-USER", value)]
+
+
+def test_a_pause_and_a_rate_can_be_taken_back_and_a_first_reason_stays(
+    web: Web, conn: Connection
+) -> None:
+    ref = open_run(conn)
+    for action, text in (("pause", ""), ("max_calls_per_second", "9")):
+        web.post(PATH, "USER", action=action, text=text)
+    assert controls_of(conn) == (10, 9.0, True, None)
+    for action in ("resume", "max_calls_per_second"):
+        web.post(PATH, "USER", action=action)
+    assert controls_of(conn) == (10, None, False, None)
+    runs.stop(conn, ref.run_id, "no such function")
+    web.post(PATH, "USER", action="stop")
+    assert controls_of(conn)[3] == "no such function"
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"action": "max_concurrency", "text": "0"}, "max_concurrency: &#39;0&#39;; allowed is"),
+        ({"action": "max_concurrency"}, "max_concurrency: &#39;&#39;; allowed is"),
+        ({"action": "<b>"}, "action: &#39;&lt;b&gt;&#39;; allowed are pause,"),
+        ({"action": ""}, "action: &#39;&#39;; allowed are pause,"),
+    ],
+)
+def test_what_is_not_allowed_changes_nothing_and_is_explained(
+    web: Web, conn: Connection, form: dict[str, str], said: str
+) -> None:
+    open_run(conn)
+    before = web.audit_log("d")
+    answer = web.post(PATH, "USER", **form)
+    assert answer.status_code == 422
+    assert f"Nothing was changed. {said}" in answer.text
+    assert controls_of(conn) == (10, None, False, None)
+    assert web.audit_log("d") == before
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://testserver:81"}, {"Origin": "null"}],
+)
+def test_a_form_of_another_page_is_refused(
+    web: Web, conn: Connection, headers: dict[str, str]
+) -> None:
+    open_run(conn)
+    headers = {**web.as_role("ADMIN"), **headers}
+    answer = web.client.post(PATH, data={"action": "stop"}, headers=headers)
+    assert answer.status_code == 403
+    assert "another site" in answer.text
+    assert controls_of(conn)[3] is None
+
+
+def test_a_closed_run_cannot_be_changed(web: Web, conn: Connection) -> None:
+    ref = open_run(conn)
+    runs.close_run(conn, ref.run_id, complete=True)
+    for action, text in (("pause", ""), ("stop", ""), ("max_concurrency", "5")):
+        answer = web.post(PATH, "USER", action=action, text=text)
+        assert answer.status_code == 409
+        assert "Nothing was changed: run 1 is closed." in answer.text
+    assert controls_of(conn) == (10, None, False, None)
+
+
+@pytest.mark.parametrize("path", ["/retrofill/dags/d/runs/none", "/retrofill/dags/other/runs/r"])
+def test_a_dag_run_without_a_run_gets_a_friendly_page(
+    web: Web, conn: Connection, path: str
+) -> None:
+    open_run(conn)
+    answer = web.get(path, "VIEWER")
+    assert answer.status_code == 200
+    assert "This DAG run has no Retrofill run" in answer.text
+    assert web.post(path, "USER", action="stop").status_code == 404
+
+
+def test_any_name_of_a_dag_run_is_found(web: Web, conn: Connection) -> None:
+    open_run(conn, "manual__2026-01-01T00:00:00+00:00/a b?#%2F")
+    path = "/retrofill/dags/d/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00%2Fa%20b%3F%23%252F"
+    assert "this one" in web.get(path, "VIEWER").text
+
+
+def test_a_state_that_is_not_there_is_said_without_its_address(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = "postgresql://keeper:a-secret-word@127.0.0.1:1/state"
+    monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", dsn)
+    answer = web.get(PATH, "VIEWER")
+    assert answer.status_code == 503
+    assert "Retrofill&#39;s state cannot be reached" in answer.text
+    for secret in ("a-secret-word", "keeper", "127.0.0.1", "Traceback"):
+        assert secret not in answer.text
+    monkeypatch.delenv("AIRFLOW_CONN_RETROFILL_STATE")
+    assert web.get(PATH, "VIEWER").status_code == 503
+
+
+def test_a_schema_that_does_not_fit_is_said_with_what_to_do(web: Web, conn: Connection) -> None:
+    with conn, conn.cursor() as cur:
+        cur.execute("DROP SCHEMA retrofill CASCADE")
+    answer = web.get(PATH, "VIEWER")
+    assert answer.status_code == 503
+    assert "python -m include.retrofill.state.migrate" in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_looking_can_change_nothing(
+    state_dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = run_in_the_middle(conn, state_dsn)
+    writing = {**load("pages.sql"), "list_sets": "UPDATE retrofill.run SET paused = true"}
+    monkeypatch.setattr("include.retrofill.state.pages._SQL", writing)
+    with pytest.raises(StateError, match="read-only transaction"):
+        pages.get_page(conn, ref.run_id)
+    assert controls_of(conn)[2] is False

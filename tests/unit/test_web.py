@@ -1,0 +1,365 @@
+"""The page of a run without Airflow or Postgres: what it says, and what it lets through."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.report import Report
+from include.retrofill.state.pages import (
+    ERROR_CHARS,
+    CallLine,
+    Calls,
+    Controls,
+    Ended,
+    PartitionLine,
+    QuarantinedLine,
+    RunPage,
+    SetLine,
+)
+from include.retrofill.web.controls import CONCURRENCY, RATE, change
+from include.retrofill.web.origin import is_own
+from include.retrofill.web.rendering import (
+    COUNTS,
+    OUTCOMES,
+    Progress,
+    duration,
+    moment,
+    render_message,
+    render_run,
+    roughly,
+    visible,
+)
+
+NOW = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
+
+
+def report(**fields: Any) -> Report:
+    usual: dict[str, Any] = dict.fromkeys(COUNTS, 0)
+    usual |= {
+        "job": "thumbnails",
+        "run_id": 7,
+        "state": "open",
+        "source": "s3://bucket/prefix",
+        "function_arn": "arn:aws:lambda:us-east-1:123456789012:function:resize",
+        "function_version": "3",
+        "sets": 1,
+        "partitions_left": 0,
+        "opened_at": NOW - timedelta(minutes=10),
+        "closed_at": None,
+        "notified_at": None,
+        "stop_reason": None,
+    }
+    return Report(**{**usual, **fields})
+
+
+def page(*, paused: bool = False, live: bool = True, **parts: Any) -> RunPage:
+    usual: dict[str, Any] = {
+        "report": report(),
+        "controls": Controls(50, None, paused, NOW, live),
+        "calls": Calls([], [], []),
+        "quarantined": [],
+        "partitions": [],
+        "sets": [],
+    }
+    return RunPage(**{**usual, **parts})
+
+
+def partition(**fields: Any) -> PartitionLine:
+    line = PartitionLine(0, "photos/", "k", 5, 5, 0, 0, 0, 0, done=False, of=1)
+    return line._replace(**fields)
+
+
+def set_line(**fields: Any) -> SetLine:
+    planned = NOW - timedelta(minutes=2)
+    line = SetLine(1, "r", 100, 100, 0, 2, 1, 100, 20, 5, 10, planned, planned, None)
+    return line._replace(**fields)
+
+
+def html_of(shown: RunPage, *, problem: str = "", **more: Any) -> str:
+    usual: dict[str, Any] = {"dag_run_id": "r", "may_change": True, "read_s": 0.0, "nonce": "once"}
+    return render_run(shown, problem=problem, **{**usual, **more})
+
+
+def test_the_headline_names_job_source_function_and_version() -> None:
+    html = html_of(page())
+    for part in ("thumbnails", "s3://bucket/prefix", ">resize<", "version 3", ">open<"):
+        assert part in html
+
+
+def test_every_count_of_the_report_is_there_with_its_meaning() -> None:
+    numbers = {name: 1_000 + number for number, name in enumerate(COUNTS)}
+    html = html_of(page(report=report(**numbers)))
+    for name, number in numbers.items():
+        assert f"<dt>{name.replace('_', ' ')}</dt><dd>{number:,}</dd>" in html
+    assert html.count('title="Items that the function processed') == 1
+
+
+@pytest.mark.parametrize(
+    ("settled", "total", "percent"),
+    [
+        (0, 0, "0 %"),
+        (0, 5, "0 %"),
+        (999_999, 1_000_000, "99.9 %"),
+        (5, 5, "100 %"),
+        (1, 8, "12.5 %"),
+    ],
+)
+def test_the_share_is_never_more_than_it_is(settled: int, total: int, percent: str) -> None:
+    assert Progress(total, settled, 0).percent == percent
+
+
+def test_quarantined_and_resumed_items_count_in_the_progress() -> None:
+    html = html_of(page(report=report(new=6, resumed=4, succeeded=3, quarantined=2)))
+    assert "<strong>50 %</strong>" in html
+    assert "5 of 10 items settled" in html
+
+
+def test_while_the_source_is_listed_the_total_is_not_final() -> None:
+    listed = page(report=report(partitions_left=1), partitions=[partition(of=4)])
+    assert "3 of 4 partitions are listed to their end, so more items may come." in html_of(listed)
+    whole = page(partitions=[partition(done=True)])
+    assert "The source is listed to its end." in html_of(whole)
+    assert "has not been looked at yet" in html_of(page())
+
+
+def test_a_run_with_nothing_new_says_so() -> None:
+    done = report(state="complete", closed_at=NOW, listed=9, known=9)
+    html = html_of(page(report=done, partitions=[partition(done=True)]))
+    assert "Nothing new" in html
+    assert "<strong>0 %" not in html
+
+
+ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitions_left": 2}
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        (page(paused=True), "Paused: no call is sent until somebody resumes the run."),
+        (
+            page(paused=True, report=report(stop_reason="stopped by a person")),
+            "No more calls are sent: stopped by a person.",
+        ),
+        (page(report=report(**ENDED)), "Ended with items left: 1,234, and partitions left: 2."),
+    ],
+)
+def test_what_keeps_a_run_from_its_end_is_said(shown: RunPage, said: str) -> None:
+    assert said in html_of(shown)
+
+
+def test_the_time_left_is_told_by_the_pace_of_the_set() -> None:
+    assert "about 6 min left in this set" in html_of(page(sets=[set_line()]))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        page(paused=True, sets=[set_line()]),
+        page(report=report(stop_reason="x"), sets=[set_line()]),
+        page(sets=[set_line(succeeded=0, quarantined=0)]),
+        page(sets=[set_line(planned_at=NOW - timedelta(seconds=1))]),
+        page(sets=[set_line(planned_at=None)]),
+        page(sets=[set_line(succeeded=95)]),
+    ],
+)
+def test_no_time_is_told_where_nobody_can_know_it(shown: RunPage) -> None:
+    assert "left in this set" not in html_of(shown)
+
+
+def test_calls_are_told_by_outcome_and_those_in_flight_beside_the_cap() -> None:
+    calls = Calls(
+        [Ended("succeeded", 90, 900), Ended("too_large", 1, 10), Ended(None, 7, 70)], [], []
+    )
+    html = html_of(page(calls=calls, report=report(calls=98)))
+    assert "7 of at most 50 calls are in flight." in html
+    assert ">too large<" in html
+    assert OUTCOMES["too_large"] in html
+
+
+def test_too_many_calls_to_count_leave_the_rest_of_the_page() -> None:
+    html = html_of(page(calls=None, report=report(calls=98)))
+    assert "too many calls" in html
+    assert "of at most" not in html
+    assert "<dt>calls</dt><dd>98</dd>" in html
+
+
+def call(**fields: Any) -> CallLine:
+    line = CallLine(3, 14, 10, 2, "failed", NOW, 1.25, "request-1", "ValueError", "no good")
+    return line._replace(**fields)
+
+
+def test_a_failed_call_has_all_that_is_needed_to_find_its_log() -> None:
+    html = html_of(page(calls=Calls([Ended("failed", 1, 10)], [call()], [])))
+    for part in ("3 / 14", "request-1", "<b>ValueError</b>: no good", "1.2 s"):
+        assert part in html
+
+
+def test_a_cut_error_shows_that_it_was_cut() -> None:
+    cut = call(error="x" * ERROR_CHARS)
+    assert "x…<" in html_of(page(calls=Calls([Ended("failed", 1, 10)], [cut], [])))
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'&\n\u202e\x1b"
+
+
+def test_nothing_from_outside_becomes_html_or_hides() -> None:
+    quarantined = QuarantinedLine(HOSTILE, HOSTILE, 1, 3, 3, HOSTILE, HOSTILE, HOSTILE, NOW, of=1)
+    html = html_of(
+        page(
+            report=report(
+                job=HOSTILE,
+                source=HOSTILE,
+                function_arn=HOSTILE,
+                function_version=HOSTILE,
+                stop_reason=HOSTILE,
+            ),
+            calls=Calls(
+                [Ended("failed", 1, 10)],
+                [call(request_id=HOSTILE, error_type=HOSTILE, error=HOSTILE)],
+                [call(request_id=HOSTILE)],
+            ),
+            quarantined=[quarantined],
+            partitions=[partition(label=HOSTILE, cursor=HOSTILE)],
+            sets=[set_line(dag_run_id=HOSTILE)],
+        ),
+        problem=HOSTILE,
+    )
+    assert "<img" not in html
+    assert html.count("&lt;img") >= 14
+    assert r"\n\u202e\x1b" in html
+    for part in html.split("onerror")[1:]:
+        assert part.startswith("=alert(1)&gt;&#34;&#39;&amp;")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a b+c%20ü写", "a b+c%20ü写"),
+        ("a\nb", r"a\nb"),
+        ("a\\nb", r"a\\nb"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("a\u00a0b", r"a\xa0b"),
+    ],
+)
+def test_two_keys_never_look_the_same(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_who_may_not_change_the_run_sees_its_limits_and_no_form() -> None:
+    html = html_of(page(), may_change=False)
+    assert "<form" not in html
+    assert "<b>50</b>" in html
+    assert "permission" in html
+
+
+@pytest.mark.parametrize(
+    "fields", [{"state": "complete", "closed_at": NOW}, {"stop_reason": "stopped by a person"}]
+)
+def test_what_cannot_be_changed_has_no_form(fields: dict[str, Any]) -> None:
+    assert "<form" not in html_of(page(report=report(**fields)))
+
+
+def test_it_looks_again_while_the_run_may_change_and_seldom_if_looking_is_costly() -> None:
+    assert 'data-look-s="3"' in html_of(page())
+    assert 'data-look-s="21"' in html_of(page(), read_s=4.2)
+    assert 'data-look-s="30"' in html_of(page(), read_s=60)
+    assert 'data-look-s="0"' in html_of(page(live=False))
+
+
+def test_a_message_is_escaped_too() -> None:
+    html = render_message("<b>", "<i>", look_s=0, nonce="once")
+    assert "&lt;b&gt;" in html
+    assert "<i>" not in html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0123, "12 ms"),
+        (1.29, "1.2 s"),
+        (59.99, "59 s"),
+        (60, "1 min"),
+        (3_599, "59 min 59 s"),
+        (3_600, "1 h"),
+        (3_605, "1 h"),
+        (90_061, "1 d 1 h"),
+        (-1, "0 ms"),
+    ],
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_guesses_read_as_guesses() -> None:
+    assert roughly(12) == "less than a minute"
+    assert roughly(61) == "about 2 min"
+
+
+def test_an_old_time_has_its_date() -> None:
+    assert moment(NOW - timedelta(hours=1), NOW) == "11:00:00"
+    assert moment(NOW - timedelta(days=1), NOW) == "2026-03-03 12:00"
+
+
+BASE = "https://airflow.example.com/team"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "same-origin"},
+        {"origin": "http://10.0.0.1:8080", "host": "10.0.0.1:8080"},
+        {"origin": "https://airflow.example.com", "host": "api:8080"},
+        {"authorization": "Bearer token"},
+    ],
+)
+def test_the_own_page_may_send_forms(headers: dict[str, str]) -> None:
+    assert is_own(headers, BASE)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"host": "10.0.0.1:8080"},
+        {"sec-fetch-site": "same-site", "origin": "https://airflow.example.com"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "none"},
+        {"origin": "null", "host": "10.0.0.1:8080"},
+        {"origin": "http://10.0.0.1:9090", "host": "10.0.0.1:8080"},
+        {"origin": "https://airflow.example.com.evil.test", "host": "airflow.example.com"},
+        {"authorization": "Basic eDp5", "host": "10.0.0.1:8080"},
+    ],
+)
+def test_other_pages_may_not(headers: dict[str, str]) -> None:
+    assert not is_own(headers, BASE)
+    assert not is_own(headers, "")
+
+
+@pytest.mark.parametrize("text", ["1", " 50 ", "10000", "0010"])
+def test_whole_numbers_within_the_bounds_are_taken(text: str) -> None:
+    assert CONCURRENCY.parse(text) == int(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0", "-1", "10001", "1.5", "1e3", "ten", "\u0661", "9" * 5_000, "1_0", "0x10"],
+)
+def test_other_numbers_are_refused_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        CONCURRENCY.parse(text)
+    message = str(refused.value)
+    assert message.startswith("max_concurrency: '")
+    assert message.endswith("allowed is a whole number from 1 to 10,000")
+    assert len(message) < 140
+
+
+def test_a_limit_that_may_be_left_out_says_so() -> None:
+    with pytest.raises(ConfigError, match="or nothing for no limit"):
+        RATE.parse("0")
+
+
+def test_an_unknown_action_changes_nothing() -> None:
+    with pytest.raises(ConfigError, match="action: 'drop'; allowed are pause, resume, stop"):
+        change(None, 1, "drop", "")  # type: ignore[arg-type]
