@@ -15,7 +15,7 @@ from include.retrofill.calling.client import LambdaClient
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
 from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.invoke import Invoker, take
+from include.retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
 from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.state import batches, runs
@@ -149,7 +149,10 @@ def test_every_item_is_called_once(
 
 
 def test_the_poison_is_found_and_the_innocent_are_called_in_peace(
-    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+    state_dsn: str,
+    conn: connection,
+    endpoint: ScriptedEndpoint,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     poison = frozenset({"k00003", "k00500", "k00501", "k00999"})
     rules(endpoint, Rule(keys=poison, reply=Reply(function_error="ValueError", message="no")))
@@ -161,6 +164,12 @@ def test_the_poison_is_found_and_the_innocent_are_called_in_peace(
         cur.execute("SELECT DISTINCT error_type, error, failures FROM retrofill.v_quarantine")
         assert cur.fetchall() == [("ValueError", "no", 2)]
     assert outcomes(conn)["succeeded"] + outcomes(conn)["failed"] <= 10 + 4 * (14 + 1)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT request_id FROM retrofill.v_call WHERE outcome = 'failed'")
+        request_ids = {row[0] for row in cur.fetchall()}
+    named = {name for name in request_ids if name in caplog.text}
+    assert len(named) == min(len(request_ids), LOGGED_TROUBLES)
+    assert not any(key in caplog.text for key in poison)
     assert_requests_are_calls(conn, endpoint)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from include.retrofill.model.calls import Allotment, Call, Entry
+from include.retrofill.model.calls import Allotment, Call, EndedCall, Entry
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
 from include.retrofill.model.replies import NoReply, Reply
@@ -29,6 +29,9 @@ from include.retrofill.rules.rate import RateLimit
 from include.retrofill.state.batches import LEASE_S, BatchLease, Busy, Loaded
 
 log = logging.getLogger(__name__)
+
+LOGGED_TROUBLES = 20
+"""Calls that failed or stayed silent which one task's log names; the views have them all."""
 
 ASK_EVERY_S = 1.0
 """Seconds between two looks at what the run allows."""
@@ -94,6 +97,7 @@ class Invoker:
         self._rate = RateLimit(None, now=now)
         self._progress = Progress(self._items, now=now)
         self._logged_at = now
+        self._troubles = 0
 
     def _load(self, config: RunConfig) -> list[tuple[Call, float]]:
         """Encode what is left of the batch and pack it into calls, each with its delay."""
@@ -244,6 +248,24 @@ class Invoker:
         self._dispatch.ended(
             reply.tag, ended, answer, request_id=request_id, executed_version=version, now=now
         )
+        record = self._dispatch.settlement.ended[-1]
+        if record.outcome in {Outcome.FAILED, Outcome.UNKNOWN}:
+            self._log_trouble(record, len(call.entries))
+
+    def _log_trouble(self, record: EndedCall, items: int) -> None:
+        """Name a call that failed; what the function said may be anything, so it is not logged."""
+        self._troubles += 1
+        if self._troubles <= LOGGED_TROUBLES:
+            log.warning(
+                "call %d with %d items: %s, %s, request id %s",
+                record.number,
+                items,
+                record.outcome,
+                record.error_type,
+                record.request_id or "unknown",
+            )
+        if self._troubles == LOGGED_TROUBLES:
+            log.warning("more calls like these are not logged; retrofill.v_call has them all")
 
     def _drain(self) -> None:
         """Wait for the calls that are in flight and settle them; send nothing more."""
