@@ -1,0 +1,86 @@
+"""The IAM policy of the README allows what the code asks of AWS, and nothing else."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("lambda", "s3", "sns")
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html and
+# .../list_awslambda.html: these permissions are not called like their operations.
+PERMISSIONS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
+}
+_FENCED = re.compile(r"<!-- policy: .*? -->\n```json\n(.*?)\n```", re.DOTALL)
+
+
+def policy() -> dict[str, object]:
+    (text,) = _FENCED.findall((ROOT / "README.md").read_text())
+    return json.loads(text)
+
+
+def statements() -> list[dict[str, object]]:
+    listed = policy()["Statement"]
+    assert isinstance(listed, list)
+    return listed
+
+
+def actions(statement: dict[str, object]) -> set[str]:
+    found = statement["Action"]
+    return {found} if isinstance(found, str) else set(found)  # type: ignore[call-overload]
+
+
+def operations() -> dict[str, str]:
+    """Return the operation that each method of boto3's clients stands for."""
+    session = botocore.session.get_session()
+    return {
+        xform_name(operation): f"{service}:{operation}"
+        for service in SERVICES
+        for operation in session.get_service_model(service).operation_names
+    }
+
+
+def test_the_policy_allows_what_the_code_calls() -> None:
+    known = operations()
+    called = {
+        known[node.func.attr]
+        for path in (ROOT / "include").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in known
+    }
+    assert called, "no call was found"
+    needed = {PERMISSIONS.get(operation, operation) for operation in called}
+    assert needed == set().union(*map(actions, statements()))
+
+
+def test_the_policy_is_one_that_aws_takes() -> None:
+    assert policy()["Version"] == "2012-10-17"
+    assert {statement["Effect"] for statement in statements()} == {"Allow"}
+    sids = [statement["Sid"] for statement in statements()]
+    assert len(set(sids)) == len(sids)
+    assert all(re.fullmatch(r"[A-Za-z0-9]+", str(sid)) for sid in sids)
+
+
+@pytest.mark.parametrize("statement", statements(), ids=lambda statement: statement["Sid"])
+def test_the_policy_names_what_it_allows(statement: dict[str, object]) -> None:
+    resources = statement["Resource"]
+    for resource in [resources] if isinstance(resources, str) else resources:  # type: ignore[attr-defined]
+        service = resource.split(":")[2]
+        assert all(action.startswith(f"{service}:") for action in actions(statement))
+        assert resource.split(":", 5)[5].rstrip(":*")
+        assert not any("*" in action for action in actions(statement))
+
+
+def test_the_policy_covers_a_function_by_name_and_by_version() -> None:
+    (calls,) = [found for found in statements() if "lambda:InvokeFunction" in actions(found)]
+    plain, qualified = calls["Resource"]  # type: ignore[misc]
+    assert qualified == f"{plain}:*"

@@ -1,0 +1,248 @@
+"""The SQL of docs/operations.md, run as it stands there by the roles that it makes."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.errors import InsufficientPrivilege
+from psycopg2.extensions import connection
+
+from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.model.runs import SetRef
+from include.retrofill.state import batches, pages, runs
+from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.connection import connect
+from include.retrofill.state.migrate import migrate, require_current
+from stack.services import Postgres
+from tests.integration.opened import enqueue, item, keys_in, open_run
+
+PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+ROLES = ("retrofill_owner", "retrofill_runtime", "retrofill_reader")
+POISON = EndedCall(3, "failed", "request", "7", "Runtime.HandlerError", "no image")
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"<!-- sql: {kind} -->\n```sql\n(.*?)\n```", PAGE, re.DOTALL)
+
+
+def statements(kind: str) -> list[str]:
+    found = [part.strip() for block in blocks(kind) for part in re.split(r";(?:\n|$)", block)]
+    assert any(found), f"the page has no SQL for {kind}"
+    return [part for part in found if part]
+
+
+def execute(dsn: str, wanted: list[str]) -> list[list[tuple[object, ...]]]:
+    """Run statements as psql would, each by itself; return the rows of those that give some."""
+    rows = []
+    with closing(psycopg2.connect(dsn)) as conn:
+        conn.autocommit = True
+        with conn.cursor() as cur:
+            for statement in wanted:
+                cur.execute(statement)
+                if cur.description:
+                    rows.append(cur.fetchall())
+    return rows
+
+
+@pytest.fixture
+def dsns(postgres: Postgres) -> Iterator[dict[str, str]]:
+    """A state set up by the page; the URI for each of its roles."""
+    administrator = postgres.dsn("postgres")
+    execute(administrator, statements("roles"))
+    try:
+        execute(administrator, [f"ALTER ROLE {role} PASSWORD 'test'" for role in ROLES])
+        found = {role: postgres.dsn("retrofill", role=role) for role in ROLES}
+        migrate(found["retrofill_owner"])
+        execute(found["retrofill_owner"], statements("grants"))
+        yield found
+    finally:
+        execute(administrator, ["DROP DATABASE retrofill WITH (FORCE)"])
+        execute(administrator, [f"DROP ROLE {role}" for role in ROLES])
+
+
+@pytest.fixture
+def runtime(dsns: dict[str, str]) -> Iterator[connection]:
+    with closing(connect(dsns["retrofill_runtime"])) as conn:
+        yield conn
+
+
+def run_to_its_end(dsn: str, conn: connection) -> SetRef:
+    """Do all that a run does with its state: of a, b, c one fails and one is called again."""
+    require_current(conn)
+    ref = open_run(conn, partitions=2)
+    assert runs.find_set(conn, "d", "r") == ref
+    assert [part_no for part_no, _ in runs.partitions_left(conn, ref.run_id)] == [0, 1]
+    enqueue(conn, ref, [item("a"), item("b"), item("c")])
+    enqueue(conn, ref, [item("a")], part_no=1)
+    job_id = runs.get_run(conn, ref.run_id).job_id
+    (batch,) = batches.plan(conn, ref, job_id, most_items=9, fewest_items=9)
+    with closing(BatchLease(dsn, batch.batch_id, "holder")) as lease:
+        assert lease.take(holder_is_dead=lambda _: False)
+        assert lease.allot(3, 0).concurrency == 3
+        first, second, third = (Call([Entry(row.seq, b"", row.item.key)]) for row in lease.load())
+        lease.settle(Settlement(), [first, second, third])
+        answered = Settlement(
+            ended=[EndedCall(1, "succeeded"), EndedCall(2, "unknown", error="reset"), POISON],
+            succeeded=[(span, 1) for span in first.spans],
+            retried=[(entry, 0.0) for entry in second.entries],
+            quarantined=[Quarantined(entry, POISON, POISON.error) for entry in third.entries],
+        )
+        again = Call(second.entries, attempt=2)
+        lease.settle(answered, [again])
+        done = [(span, again.number) for span in again.spans]
+        lease.settle(Settlement(ended=[EndedCall(4, "succeeded")], succeeded=done), [])
+        lease.release(done=True)
+    batches.release_set(conn, ref)
+    assert not runs.close_set(conn, ref)
+    runs.close_run(conn, ref.run_id, complete=True)
+    runs.mark_notified(conn, ref.run_id)
+    return ref
+
+
+def keys_in_as_owner(dsns: dict[str, str], table: str) -> list[str]:
+    with closing(connect(dsns["retrofill_owner"])) as conn:
+        return keys_in(conn, table)
+
+
+def rename_job(dsns: dict[str, str]) -> None:
+    """Give the job of these tests the name that the page's examples ask for."""
+    execute(dsns["retrofill_owner"], ["UPDATE retrofill.job SET name = 'thumbnails'"])
+
+
+def test_the_runtime_role_can_do_all_that_a_run_does(
+    dsns: dict[str, str], runtime: connection
+) -> None:
+    ref = run_to_its_end(dsns["retrofill_runtime"], runtime)
+    report = runs.get_report(runtime, ref.run_id)
+    assert (report.listed, report.succeeded, report.quarantined) == (4, 2, 1)
+    assert pages.get_page(runtime, ref.run_id).report == report
+
+
+def test_the_runtime_role_can_steer_stop_and_resume(
+    dsns: dict[str, str], runtime: connection
+) -> None:
+    ref = open_run(runtime)
+    enqueue(runtime, ref, [item("a")])
+    assert pages.change_concurrency(runtime, ref.run_id, 5)
+    assert pages.change_rate(runtime, ref.run_id, 5.0)
+    assert pages.change_paused(runtime, ref.run_id, paused=True)
+    batches.plan(runtime, ref, 1, most_items=9, fewest_items=9)
+    lost = BatchLease(dsns["retrofill_runtime"], 1, "dies")
+    with closing(lost):
+        lost.take(holder_is_dead=lambda _: False)
+        lost.settle(Settlement(), [Call([Entry(lost.load()[0].seq, b"", "a")])])
+    batches.release_set(runtime, ref)
+    runs.stop(runtime, ref.run_id, "enough")
+    runs.close_run(runtime, ref.run_id, complete=False)
+    second = open_run(runtime, "second")
+    (batch,) = batches.plan(runtime, second, 1, most_items=9, fewest_items=9)
+    assert batch.items == 1
+    following = runs.open_next_set(
+        runtime, second.run_id, job_id=1, dag_id="d", dag_run_id="third", max_items=1
+    )
+    assert following == (second.run_id, 2)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM retrofill.results",
+        "UPDATE retrofill.results SET run_id = 9",
+        "DELETE FROM retrofill.run",
+        "TRUNCATE retrofill.in_process",
+        "DROP TABLE retrofill.results",
+        "CREATE TABLE retrofill.other ()",
+        "CREATE TABLE public.other ()",
+        "CREATE TEMPORARY TABLE other ()",
+        "INSERT INTO retrofill.migration VALUES (9, 'x')",
+    ],
+)
+def test_the_runtime_role_cannot_forget_nor_change_the_schema(
+    dsns: dict[str, str], statement: str
+) -> None:
+    with pytest.raises(InsufficientPrivilege):
+        execute(dsns["retrofill_runtime"], [statement])
+
+
+def test_the_reader_sees_the_views_and_nothing_else(
+    dsns: dict[str, str], runtime: connection
+) -> None:
+    run_to_its_end(dsns["retrofill_runtime"], runtime)
+    for view, count in {"v_run": 1, "v_item": 3, "v_call": 4, "v_quarantine": 1}.items():
+        rows = execute(dsns["retrofill_reader"], [f"SELECT count(*) FROM retrofill.{view}"])  # noqa: S608
+        assert rows == [[(count,)]]
+    for table in ("results", "run", "migration"):
+        with pytest.raises(InsufficientPrivilege):
+            execute(dsns["retrofill_reader"], [f"SELECT FROM retrofill.{table}"])
+
+
+def test_each_example_query_finds_something(dsns: dict[str, str], runtime: connection) -> None:
+    run_to_its_end(dsns["retrofill_runtime"], runtime)
+    rename_job(dsns)
+    asked_for = "UPDATE retrofill.results SET item_key = 'incoming/2025/04/11/IMG_0040.jpg'"
+    execute(dsns["retrofill_owner"], [f"{asked_for} WHERE item_key = 'a'"])
+    queries = statements("reader")
+    for query, rows in zip(queries, execute(dsns["retrofill_reader"], queries), strict=True):
+        assert rows, query
+
+
+def test_each_example_of_steering_changes_something(
+    dsns: dict[str, str], runtime: connection
+) -> None:
+    ref = open_run(runtime)
+    enqueue(runtime, ref, [item("a")])
+    batches.plan(runtime, ref, 1, most_items=9, fewest_items=9)
+    with closing(BatchLease(dsns["retrofill_runtime"], 1, "me")) as lease:
+        lease.take(holder_is_dead=lambda _: False)
+        with closing(psycopg2.connect(dsns["retrofill_runtime"])) as conn, conn.cursor() as cur:
+            for statement in statements("runtime"):
+                cur.execute(statement)
+                assert cur.rowcount == 1, statement
+
+
+def test_what_is_redriven_is_in_process_again(dsns: dict[str, str], runtime: connection) -> None:
+    ref = run_to_its_end(dsns["retrofill_runtime"], runtime)
+    rename_job(dsns)
+    redrive, _ = blocks("owner")
+    execute(dsns["retrofill_owner"], [redrive])
+    assert keys_in_as_owner(dsns, "quarantine") == []
+    assert keys_in_as_owner(dsns, "in_process") == ["c"]
+    execute(dsns["retrofill_owner"], ["UPDATE retrofill.job SET name = 'job'"])
+    second = open_run(runtime, "second")
+    assert enqueue(runtime, second, [item("c"), item("d")]) == (1, 1, False)
+    (batch,) = batches.plan(runtime, second, 1, most_items=9, fewest_items=9)
+    report = runs.get_report(runtime, second.run_id)
+    assert (batch.items, report.new, report.resumed, report.items_left) == (2, 1, 1, 2)
+    assert runs.get_report(runtime, ref.run_id).quarantined == 1
+
+
+def test_upkeep_forgets_what_it_says(dsns: dict[str, str], runtime: connection) -> None:
+    run_to_its_end(dsns["retrofill_runtime"], runtime)
+    _, upkeep = blocks("owner")
+    forget_calls, _, forget_job = upkeep.partition("\n\n")
+    owner = dsns["retrofill_owner"]
+    execute(owner, [forget_calls])
+    assert execute(owner, ["SELECT count(*) FROM retrofill.invocation"]) == [[(4,)]]
+    execute(owner, ["UPDATE retrofill.run SET closed_at = now() - interval '2 years'"])
+    execute(owner, [forget_calls])
+    assert execute(owner, ["SELECT count(*) FROM retrofill.invocation"]) == [[(0,)]]
+    assert keys_in_as_owner(dsns, "results") == ["a", "b"]
+    assert enqueue(runtime, open_run(runtime, "again"), [item("a")]) == (0, 1, False)
+    execute(owner, ["UPDATE retrofill.job SET name = 'old'", forget_job])
+    counts = [f"SELECT count(*) FROM retrofill.{name}" for name in ("v_item", "run", "job")]  # noqa: S608
+    assert execute(owner, counts) == [[(0,)]] * 3
+
+
+def test_the_page_names_every_column_of_the_views(dsns: dict[str, str]) -> None:
+    for view in ("v_run", "v_item", "v_call", "v_quarantine"):
+        _, _, rest = PAGE.partition(f"`retrofill.{view}`: ")
+        table = rest.partition("\n\n")[2].partition("\n\n")[0]
+        named = [name for line in table.splitlines()[2:]
+                 for name in re.findall(r"`(\w+)`", line.split("|")[1])]  # fmt: skip
+        with closing(psycopg2.connect(dsns["retrofill_reader"])) as conn, conn.cursor() as cur:
+            cur.execute(f"SELECT * FROM retrofill.{view} LIMIT 0")  # noqa: S608
+            columns = [column.name for column in cur.description or ()]
+        assert sorted(named) == sorted(columns)
