@@ -1,0 +1,105 @@
+"""A stack of its own on the scripted endpoint, where tasks that die are noticed within seconds."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stack.endpoint import Script
+from stack.scripted import scripted_stack
+from tests.faults.notices import Notices, noticing
+from tests.faults.observed_airflow import ObservedAirflow
+from tests.faults.world import World
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+# DAGs of the job files beside it, as dags/scheduled.py has them of include/jobs/.
+_SCHEDULED = """
+from pathlib import Path
+from airflow.sdk import DAG
+from include.retrofill.jobs import load_jobs
+from include.retrofill.workflow import job_dag
+
+for job in load_jobs(Path(__file__).parent / "jobs"):
+    globals()[job.name] = job_dag(job)
+"""
+_ENVIRONMENT = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in this folder: each test waits for Airflow, up to minutes."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.faults)
+            item.add_marker(pytest.mark.timeout(600))
+
+
+def pytest_terminal_summary(terminalreporter: "TerminalReporter") -> None:
+    """Print what the tests have measured, beside whether it was as it must be."""
+    reports = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if getattr(report, "when", "") == "call" and report.user_properties
+    ]
+    for report in reports:
+        terminalreporter.section(report.nodeid.rpartition("::")[2], sep="-")
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
+
+
+@dataclass(frozen=True)
+class _Stack:
+    world: World
+    jobs: Path
+
+
+@pytest.fixture(scope="session")
+def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Stack]:
+    dags = tmp_path_factory.mktemp("dags")
+    (dags / "jobs").mkdir()
+    (dags / "scheduled.py").write_text(_SCHEDULED)
+    with noticing() as notices:
+        config = {"path": notices.apprise_url, "tag": "all"}
+        connection = {"conn_type": "apprise", "extra": {"config": config}}
+        environment = {**_ENVIRONMENT, "AIRFLOW_CONN_NOTICES": json.dumps(connection)}
+        with (
+            scripted_stack(Script(), dags=dags, environment=environment) as (settings, endpoint),
+            ObservedAirflow(settings) as airflow,
+        ):
+            airflow.unpause("retrofill", within_s=120)
+            yield _Stack(World(settings, endpoint, airflow, notices), dags / "jobs")
+
+
+@pytest.fixture
+def world(_stack: _Stack) -> World:
+    """The stack, with nothing in the endpoint."""
+    _stack.world.endpoint.reset()
+    return _stack.world
+
+
+@pytest.fixture
+def jobs(_stack: _Stack) -> Path:
+    """The folder of the job files that become DAGs."""
+    return _stack.jobs
+
+
+@pytest.fixture
+def notices(_stack: _Stack) -> Notices:
+    """The notifications that came."""
+    return _stack.world.notices
+
+
+@pytest.fixture
+def figures(record_property: Any) -> Any:
+    """Return what takes a name and a figure for the summary."""
+    return record_property

@@ -1,0 +1,43 @@
+"""A web hook of its own: keeps the notifications that come by way of Apprise."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+
+@dataclass
+class Notices:
+    apprise_url: str = ""
+    received: list[dict[str, str]] = field(default_factory=list)
+
+    def of(self, job: str) -> list[str]:
+        """Return the titles of the notifications of a job."""
+        return [one["title"] for one in self.received if f": {job} " in one["title"]]
+
+
+@contextmanager
+def noticing() -> Iterator[Notices]:
+    notices = Notices()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            notices.received.append(json.loads(body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        notices.apprise_url = f"json://127.0.0.1:{server.server_port}"
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield notices
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,51 @@
+"""Airflow's REST API with what a test asks of it besides."""
+
+import time
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from demo.airflow import AirflowApi
+
+_ENDS = {"success", "failed"}
+
+
+class ObservedAirflow(AirflowApi):
+    def dag_runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the runs of a DAG, the oldest first."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns?order_by=id&limit=100"
+        runs: list[dict[str, Any]] = self._asked("GET", path)["dag_runs"]
+        return runs
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, set[str]]:
+        """Return the states of each task of a run."""
+        found: dict[str, set[str]] = {}
+        for one in self.task_instances(dag_id, run_id):
+            found.setdefault(one["task_id"], set()).add(one["state"])
+        return found
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances?limit=100"
+        instances: list[dict[str, Any]] = self._asked("GET", path)["task_instances"]
+        return instances
+
+    def await_end(self, dag_id: str, run_id: str, *, within_s: float = 300) -> str:
+        """Return the state in which a run has ended."""
+        limit = time.monotonic() + within_s
+        while (state := self.run_state(dag_id, run_id)) not in _ENDS:
+            assert time.monotonic() < limit, f"{run_id} is {state} after {within_s:g} s"
+            time.sleep(0.5)
+        return state
+
+    def backfill(self, dag_id: str, first: datetime, last: datetime) -> None:
+        """Ask Airflow for a run for each interval that begins between two moments."""
+        asked = {
+            "dag_id": dag_id,
+            "from_date": first.isoformat(),
+            "to_date": last.isoformat(),
+            "max_active_runs": 3,
+            "reprocess_behavior": "none",
+            "dag_run_conf": {},
+            "run_backwards": False,
+        }
+        self._asked("POST", "/api/v2/backfills", json=asked)

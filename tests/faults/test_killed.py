@@ -1,0 +1,132 @@
+"""Processes that die in mid-batch: nothing is lost, and what is called twice is counted."""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.faults.world import World
+
+OBJECTS = 3000
+PARAMS = {"items_per_call": 3, "max_concurrency": 16}
+HALF_DONE = """
+    SELECT batch_id, holder, batch.epoch, batch.items, batch.succeeded, count(*) AS in_flight,
+        sum(item_count)::integer AS items_in_flight
+    FROM retrofill.batch
+    JOIN retrofill.job USING (job_id)
+    JOIN retrofill.invocation USING (batch_id)
+    WHERE job.name = %s AND holder IS NOT NULL AND done_at IS NULL AND outcome IS NULL
+        AND batch.succeeded BETWEEN batch.items / 5 AND batch.items / 2
+    GROUP BY batch_id
+    LIMIT 1
+"""
+
+
+def kill_task(task: psutil.Process, supervisor: psutil.Process) -> None:
+    del supervisor
+    task.kill()
+
+
+def kill_supervisor(task: psutil.Process, supervisor: psutil.Process) -> None:
+    del task
+    supervisor.kill()
+
+
+def kill_both(task: psutil.Process, supervisor: psutil.Process) -> None:
+    for process in (supervisor, task):
+        os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kill", [kill_task, kill_supervisor, kill_both])
+def test_every_item_is_settled_once_and_each_second_call_is_counted(
+    world: World,
+    figures: Callable[[str, Any], None],
+    kill: Callable[[psutil.Process, psutil.Process], None],
+) -> None:
+    name = kill.__name__.replace("_", "-")
+    params = world.serve(name, OBJECTS, latency=0.15) | PARAMS
+    world.trigger(name, params)
+    batch = world.await_row(HALF_DONE, name)
+    task, supervisor = _processes(batch.holder)
+    kill(task, supervisor)
+
+    assert world.airflow.await_end("retrofill", name) == "success"
+
+    deliveries = world.endpoint.items()
+    attempts = world.attempts(name)
+    report = world.report(name)
+    (lost,) = world.rows(
+        "SELECT count(*) AS calls, coalesce(sum(item_count), 0)::integer AS items"
+        " FROM retrofill.v_call WHERE job = %s AND outcome = 'lost'",
+        name,
+    )
+    extra = sum(deliveries.values()) - len(deliveries)
+    figures("killed at", f"{batch.succeeded} of {batch.items} items of a batch succeeded")
+    figures("in flight when last looked", f"{batch.in_flight} calls, {batch.items_in_flight} items")
+    figures("lost", f"{lost.calls} calls, {lost.items} items")
+    figures("duplicates, counted by us", report["duplicates"])
+    figures("duplicates, counted by the endpoint", extra)
+    figures("calls", report["calls"])
+    figures("most attempts of an item", max(attempts.values()))
+    figures("seconds", f"{(report['closed_at'] - report['opened_at']).total_seconds():.1f}")
+
+    assert len(attempts) == report["listed"] == report["succeeded"] == OBJECTS
+    assert (report["state"], report["items_left"], report["quarantined"]) == ("complete", 0, 0)
+    assert set(deliveries) == set(attempts)
+    assert {key for key, count in deliveries.items() if count > attempts[key]} == set()
+    assert extra <= report["duplicates"] <= lost.items
+    assert 0 < lost.calls <= PARAMS["max_concurrency"]
+    assert world.notices.of(name) == [f"Retrofill: {name} is complete"]
+    tries = [
+        one["try_number"]
+        for one in world.airflow.task_instances("retrofill", name)
+        if one["task_id"] == "invoke"
+    ]
+    assert sorted(tries) == [1] * (len(tries) - 1) + [2]
+    (settled,) = world.rows(
+        "SELECT epoch, items, succeeded FROM retrofill.batch WHERE batch_id = %s", batch.batch_id
+    )
+    assert settled == (batch.epoch + 1, batch.items, batch.items)
+
+
+def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
+    world: World, figures: Callable[[str, Any], None]
+) -> None:
+    name = "stopped-supervisor"
+    # So long that Airflow starts another try while the first one is at work.
+    params = world.serve(name, OBJECTS, latency=0.5) | PARAMS | {"items_per_call": 1}
+    world.trigger(name, params)
+    batch = world.await_row(HALF_DONE, name)
+    task, supervisor = _processes(batch.holder)
+    supervisor.suspend()
+    try:
+        state = world.airflow.await_end("retrofill", name)
+    finally:
+        supervisor.resume()
+
+    deliveries = world.endpoint.items()
+    attempts = world.attempts(name)
+    report = world.report(name)
+    extra = sum(deliveries.values()) - len(deliveries)
+    figures("stopped at", f"{batch.succeeded} of {batch.items} items of a batch succeeded")
+    figures("duplicates, counted by us", report["duplicates"])
+    figures("duplicates, counted by the endpoint", extra)
+    figures("seconds", f"{(report['closed_at'] - report['opened_at']).total_seconds():.1f}")
+    assert state == "success"
+    assert len(attempts) == report["succeeded"] == OBJECTS
+    assert extra == report["duplicates"] == 0
+    _, left = psutil.wait_procs([task], timeout=60)
+    assert left == []
+
+
+def _processes(holder: str) -> tuple[psutil.Process, psutil.Process]:
+    """Return the process that holds a batch, and its supervisor."""
+    _, pid, _ = holder.rsplit(":", 2)
+    task = psutil.Process(int(pid))
+    supervisor = task.parent()
+    assert supervisor is not None
+    assert "LocalExecutor" in " ".join(supervisor.cmdline())
+    return task, supervisor

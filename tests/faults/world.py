@@ -1,0 +1,82 @@
+"""A bucket and a function of the scripted endpoint, and what became of each object."""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from psycopg2.extras import NamedTupleCursor, RealDictCursor
+
+from stack.endpoint import Bucket, Function, GeneratedObjects, S3Object, Script, ScriptedEndpoint
+from stack.settings import Settings
+from tests.faults.notices import Notices
+from tests.faults.observed_airflow import ObservedAirflow
+
+
+@dataclass(frozen=True)
+class World:
+    settings: Settings
+    endpoint: ScriptedEndpoint
+    airflow: ObservedAirflow
+    notices: Notices
+
+    def serve(
+        self,
+        name: str,
+        objects: int | Sequence[S3Object],
+        *,
+        latency: float = 0.02,
+        timeout_seconds: int = 3,
+    ) -> dict[str, Any]:
+        """Have a bucket and a function of one name; return the params of a run over them."""
+        bucket = (
+            Bucket(name=name, generated=GeneratedObjects(count=objects))
+            if isinstance(objects, int)
+            else Bucket(name=name, objects=tuple(objects))
+        )
+        function = Function(name=name, timeout_seconds=timeout_seconds)
+        self.endpoint.script(Script(buckets=(bucket,), functions=(function,), latency=latency))
+        return {"job": name, "bucket": name, "prefix": "data/", "function": name}
+
+    def trigger(self, dag_run_id: str, params: dict[str, Any]) -> None:
+        self.airflow.trigger("retrofill", dag_run_id, {**params, "notify_conn_id": "notices"})
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        """Ask the state; return named tuples."""
+        with (
+            closing(psycopg2.connect(self.settings.state_dsn)) as conn,
+            conn.cursor(cursor_factory=NamedTupleCursor) as cursor,
+        ):
+            cursor.execute(query, values)
+            return cursor.fetchall()
+
+    def await_row(self, query: str, *values: Any, within_s: float = 120) -> Any:
+        """Return the first row that a query has."""
+        limit = time.monotonic() + within_s
+        while not (rows := self.rows(query, *values)):
+            assert time.monotonic() < limit, f"no row after {within_s:g} s: {query}"
+            time.sleep(0.02)
+        return rows[0]
+
+    def report(self, job: str) -> dict[str, Any]:
+        """Return the newest run of a job, as the public view shows it."""
+        with (
+            closing(psycopg2.connect(self.settings.state_dsn)) as conn,
+            conn.cursor(cursor_factory=RealDictCursor) as cursor,
+        ):
+            query = "SELECT * FROM retrofill.v_run WHERE job = %s ORDER BY run_id DESC LIMIT 1"
+            cursor.execute(query, (job,))
+            (row,) = cursor.fetchall()
+            return dict(row)
+
+    def attempts(self, job: str) -> dict[str, int]:
+        """Return the attempts of each item of a job, all of which are in the results cache."""
+        rows = self.rows(
+            "SELECT place, item_key, attempts FROM retrofill.v_item WHERE job = %s", job
+        )
+        assert {row.place for row in rows} == {"results"}
+        attempts = {row.item_key: row.attempts for row in rows}
+        assert len(attempts) == len(rows), "an item is there twice"
+        return attempts
