@@ -99,6 +99,7 @@ def test_items_with_another_run_stay_there(conn: connection) -> None:
 def test_items_that_a_run_left_behind_go_to_the_next(conn: connection) -> None:
     first = open_batch(conn)
     batches.release_set(conn, first)
+    runs.close_run(conn, first.run_id, complete=False)
     second = open_run(conn, "second")
     assert plan(conn, second, most=10, fewest=10) == [4]
     report = runs.get_report(conn, second.run_id)
@@ -275,6 +276,7 @@ def test_a_cleared_task_takes_its_batch_up_again(state_dsn: str, conn: connectio
     with closing(taken(state_dsn)) as again:
         assert len(again.load()) == 4
     batches.release_set(conn, ref)
+    runs.close_run(conn, ref.run_id, complete=False)
     plan(conn, open_run(conn, "second"))
     with closing(BatchLease(state_dsn, 1, "late")) as late:
         assert not late.take(holder_is_dead=dead), "a later run has the items now"
@@ -296,3 +298,11 @@ def test_what_a_cleared_run_enqueues_later_is_planned_too(conn: connection) -> N
     assert plan(conn, ref, most=10, fewest=10) == [2]
     enqueue(conn, ref, [item("c")])
     assert plan(conn, ref, most=10, fewest=10) == [2, 1]
+
+
+def test_what_another_run_has_enqueued_and_not_yet_planned_stays_with_it(conn: connection) -> None:
+    first, second = open_run(conn, "one"), open_run(conn, "two")
+    enqueue(conn, first, [item("a"), item("b")])
+    enqueue(conn, second, [item("c")])
+    assert plan(conn, second) == [1]
+    assert plan(conn, first, most=10, fewest=10) == [2]

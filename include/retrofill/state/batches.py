@@ -16,8 +16,8 @@ _SQL = load("batches.sql")
 LEASE_S = 60.0
 """How long a holder may be silent before another may take its batch over."""
 
-ABANDONED_AFTER_S = 900.0
-"""How long a set may show no life before a later run of the job plans its items anew."""
+ABANDONED_AFTER_S = 6 * 3600.0
+"""How long an open run may show no life before a later run of the job takes its items over."""
 
 MAX_BATCHES = 200
 """Mapped instances of one run: Airflow's grid and scheduler suffer from many more."""
@@ -65,6 +65,7 @@ def plan(
             _SQL["plan_batches"],
             {
                 **key,
+                "abandoned_after_s": ABANDONED_AFTER_S,
                 "most_items": most_items,
                 "fewest_items": fewest_items,
                 "max_batches": MAX_BATCHES,

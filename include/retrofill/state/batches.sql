@@ -9,16 +9,28 @@ WITH alive AS (
     HAVING max(greatest(leased_until, done_at, planned_at))
         > clock_timestamp() - make_interval(secs => %(abandoned_after_s)s)
 )
-UPDATE retrofill.batch SET done_at = clock_timestamp(), epoch = epoch + 1, leased_until = NULL
+UPDATE retrofill.batch SET
+    done_at = coalesce(leased_until, planned_at), epoch = epoch + 1, leased_until = NULL
 WHERE job_id = %(job_id)s AND done_at IS NULL AND run_id <> %(run_id)s
     AND (run_id, set_no) NOT IN (SELECT run_id, set_no FROM alive)
 RETURNING batch_id
 
 -- name: plan_batches
-WITH free AS (
+WITH at_work AS (
+    SELECT run_id FROM retrofill.run
+    WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state = 'open'
+        AND coalesce(
+            (
+                SELECT max(greatest(leased_until, done_at, planned_at))
+                FROM retrofill.batch WHERE batch.run_id = run.run_id
+            ),
+            opened_at
+        ) > clock_timestamp() - make_interval(secs => %(abandoned_after_s)s)
+),
+free AS (
     SELECT seq, run_id, row_number() OVER (ORDER BY seq) - 1 AS place
     FROM retrofill.in_process
-    WHERE job_id = %(job_id)s AND NOT EXISTS (
+    WHERE job_id = %(job_id)s AND run_id NOT IN (SELECT run_id FROM at_work) AND NOT EXISTS (
         SELECT FROM retrofill.batch
         WHERE batch.job_id = %(job_id)s AND batch.done_at IS NULL
             AND in_process.seq BETWEEN batch.first_seq AND batch.last_seq
