@@ -19,6 +19,7 @@ from include.retrofill.calling.aws import CONTROL_PLANE, open_client
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.calling.signing import Credentials
 from include.retrofill.connections import state, state_dsn
+from include.retrofill.faults import Point, reach
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.runs import Run, SetRef, Window
@@ -296,6 +297,7 @@ class NotifyOperator(RetrofillOperator):
                 self.log.info("the run had been notified by an earlier try")
                 return
             notify(config, report, dag_run.dag_id, dag_run.run_id)
+            reach(Point.NOTIFIED)
             runs.mark_notified(conn, self.ref.run_id)
 
 

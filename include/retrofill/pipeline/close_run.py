@@ -2,6 +2,7 @@
 
 import logging
 
+from include.retrofill.faults import Point, reach
 from include.retrofill.model.errors import RunIncomplete
 from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, runs
@@ -16,11 +17,13 @@ def close_run(conn: Connection, ref: SetRef) -> bool:
     :raises RunIncomplete: items or partitions are left, and not because the set was full
     """
     batches.release_set(conn, ref)
+    reach(Point.RUN_CLOSING)
     full = runs.close_set(conn, ref)
     report = runs.get_report(conn, ref.run_id)
     log.info("%s", report.as_text())
     if not report.items_left and not report.partitions_left:
         runs.close_run(conn, ref.run_id, complete=True)
+        reach(Point.RUN_CLOSED)
         return False
     if full and not report.items_left and not report.stop_reason:
         log.info("%d partitions are left for the next set", report.partitions_left)

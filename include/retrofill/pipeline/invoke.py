@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from include.retrofill.faults import Point, reach
 from include.retrofill.model.calls import Allotment, Call, EndedCall, Entry
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
@@ -194,6 +195,7 @@ class Invoker:
             self._dispatch.sent(call, now)
             self._client.send(call.number, self._shape.body([e.record for e in call.entries]))
         self._window.sent(len(calls))
+        reach(Point.CALLS_SENT)
         self._rate.started(len(calls))
 
     def _ask(self, now: float) -> None:
@@ -234,6 +236,7 @@ class Invoker:
             pass
 
     def _take_in(self, reply: Reply | NoReply) -> None:
+        reach(Point.CALL_ANSWERED)
         now = time.monotonic()
         call = self._dispatch.in_flight[reply.tag]
         ended = classify(reply)

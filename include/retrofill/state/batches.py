@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from include.retrofill.faults import Point, reach
 from include.retrofill.model.calls import Allotment, Call, Settlement, Span
 from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
 from include.retrofill.model.items import Item
@@ -73,7 +74,9 @@ def plan(
             },
         )
         cur.execute(_SQL["list_batches"], key)
-        return [PlannedBatch(*row) for row in cur.fetchall()]
+        planned = [PlannedBatch(*row) for row in cur.fetchall()]
+    reach(Point.BATCHES_PLANNED)
+    return planned
 
 
 def release_set(conn: Connection, ref: SetRef) -> None:
@@ -158,6 +161,7 @@ class BatchLease:
         self.job_id, self.run_id, self.items = job_id, run_id, items
         self._span = span
         self.renewed_at = began
+        reach(Point.BATCH_TAKEN)
         return True
 
     def load(self) -> list[Loaded]:
@@ -223,6 +227,8 @@ class BatchLease:
             if not fenced:
                 self._write_opinions(cur, settlement)
                 self._write_ahead(cur, calls)
+            reach(Point.SETTLE_WRITTEN)
+        reach(Point.SETTLE_COMMITTED)
         if fenced:
             message = f"batch {self.batch_id} has been taken over by another task"
             raise LeaseLost(message)

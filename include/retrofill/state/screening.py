@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from include.retrofill.faults import Point, reach
 from include.retrofill.model.errors import LeaseLost, StateError
 from include.retrofill.model.items import IDENTIFIER_BYTES, Item
 from include.retrofill.model.runs import SetRef
@@ -106,6 +107,7 @@ def screen(
             _copy_new(cur, partition.job_id, ref.run_id, next_seq, new)
             cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": len(new)})
             cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": len(new)})
+        reach(Point.CHUNK_COPIED)
         cur.execute(
             _SQL["advance_partition"],
             {
@@ -125,6 +127,7 @@ def screen(
         if cur.rowcount != 1:
             message = f"partition {part_no} of run {ref.run_id} is read by another task"
             raise LeaseLost(message)
+    reach(Point.CHUNK_COMMITTED)
     return Screened(len(new), listed - len(new), cut)
 
 
