@@ -125,7 +125,7 @@ def compare(name: str, call: list[Item]) -> tuple[float, float]:
     shape, plainly = compile_shape(name, CONTEXT), PLAINLY[name]
 
     def ours() -> bytes:
-        return shape.body([shape.record(item) for item in call])
+        return shape.body(shape.records(call))
 
     def dictionaries() -> bytes:
         return json.dumps({"Records": [plainly(item) for item in call]}).encode()

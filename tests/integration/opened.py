@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 
 from psycopg2.extensions import connection
 
+from include.retrofill.model.calls import Entry
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import NewRun, SetRef
 from include.retrofill.rules.identity import identifier_of
 from include.retrofill.state import runs
+from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.screening import Chunk, Screened, get_partition, screen
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -75,6 +77,15 @@ def enqueue(
         items=list(items), last_key=last_key, archived=0, filtered=0, rejected=0, done=done
     )
     return screen(conn, ref, part_no, partition, chunk)
+
+
+def entries_of(lease: BatchLease) -> list[Entry]:
+    """Return the items that are left of a batch, as the entries of calls."""
+    seqs, items, histories = lease.load()
+    return [
+        Entry(seq, "", item, *histories.get(seq, ())[:-1])
+        for seq, item in zip(seqs, items, strict=True)
+    ]
 
 
 def keys_in(conn: connection, table: str) -> list[str]:

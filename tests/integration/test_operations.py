@@ -10,14 +10,14 @@ import pytest
 from psycopg2.errors import InsufficientPrivilege
 from psycopg2.extensions import connection
 
-from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, pages, runs
 from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
 from include.retrofill.state.migrate import migrate, require_current
 from stack.services import Postgres
-from tests.integration.opened import enqueue, item, keys_in, open_run
+from tests.integration.opened import enqueue, entries_of, item, keys_in, open_run
 
 PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 ROLES = ("retrofill_owner", "retrofill_runtime", "retrofill_reader")
@@ -82,7 +82,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
     with closing(BatchLease(dsn, batch.batch_id, "holder")) as lease:
         assert lease.take(holder_is_dead=lambda _: False)
         assert lease.allot(3, 0).concurrency == 3
-        first, second, third = (Call([Entry(row.seq, b"", row.item.key)]) for row in lease.load())
+        first, second, third = (Call([entry]) for entry in entries_of(lease))
         lease.settle(Settlement(), [first, second, third])
         answered = Settlement(
             ended=[EndedCall(1, "succeeded"), EndedCall(2, "unknown", error="reset"), POISON],
@@ -133,7 +133,7 @@ def test_the_runtime_role_can_steer_stop_and_resume(
     lost = BatchLease(dsns["retrofill_runtime"], 1, "dies")
     with closing(lost):
         lost.take(holder_is_dead=lambda _: False)
-        lost.settle(Settlement(), [Call([Entry(lost.load()[0].seq, b"", "a")])])
+        lost.settle(Settlement(), [Call(entries_of(lost)[:1])])
     batches.release_set(runtime, ref)
     runs.stop(runtime, ref.run_id, "enough")
     runs.close_run(runtime, ref.run_id, complete=False)

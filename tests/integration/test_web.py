@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from include.retrofill.model.errors import StateError
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import SetRef
@@ -15,7 +15,7 @@ from include.retrofill.state import batches, pages, runs
 from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import Connection, connect
 from include.retrofill.state.statements import load
-from tests.integration.opened import enqueue, item, open_run
+from tests.integration.opened import enqueue, entries_of, item, open_run
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -67,7 +67,7 @@ def run_in_the_middle(conn: Connection, dsn: str) -> SetRef:
     batches.plan(conn, ref, 1, most_items=6, fewest_items=6)
     with closing(BatchLease(dsn, 1, "h")) as lease:
         assert lease.take(holder_is_dead=lambda _: True)
-        calls = [Call([Entry(row.seq, b"", row.item.key)]) for row in lease.load()]
+        calls = [Call([entry]) for entry in entries_of(lease)]
         lease.settle(Settlement(), calls[:5])
         good, poison, fine, failed, _ = calls[:5]
         bad = EndedCall(poison.number, "failed", "request-2", "1", "ValueError", "x" * 999)

@@ -1,6 +1,7 @@
 """What becomes of calls: every outcome, the search for poison, and the order in time."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from itertools import pairwise
 from math import ceil, log2
 
@@ -8,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.retrofill.model.calls import Call, Entry, Settlement, Span
+from include.retrofill.model.items import Item
 from include.retrofill.rules.answers import Answer
 from include.retrofill.rules.dispatch import MAX_REFUSALS, Dispatch
 from include.retrofill.rules.outcomes import Ended, Outcome
 
 TIMEOUT_S = 30.0
 SUCCESS = Ended(Outcome.SUCCEEDED)
+ITEM = Item(bytes(16), "key", 1, datetime(2026, 1, 2, tzinfo=UTC), "e", "")
 FAILURE = Ended(Outcome.FAILED, "Error", "no good")
 
 
 def entries(count: int) -> list[Entry]:
-    return [Entry(seq, b"", f"id-{seq}") for seq in range(count)]
+    return [Entry(seq, "", ITEM) for seq in range(count)]
 
 
 def dispatch_of(*calls: Call, max_attempts: int = 3) -> Dispatch:
@@ -200,9 +203,9 @@ def test_calls_put_back_go_first_in_their_order() -> None:
     assert dispatch.take(9, 0.0) == calls
 
 
-@given(st.sets(st.integers(0, 40)))
+@given(st.sets(st.integers(0, 40), min_size=1))
 def test_a_calls_items_are_written_as_spans(seqs: set[int]) -> None:
-    spans = Call([Entry(seq, b"", "") for seq in sorted(seqs)]).spans
+    spans = Call([Entry(seq, "", ITEM) for seq in sorted(seqs)]).spans
     assert [seq for first, last in spans for seq in range(first, last + 1)] == sorted(seqs)
     assert all(left.last + 1 < right.first for left, right in pairwise(spans))
 

@@ -153,7 +153,7 @@ class LambdaClient:
         headers = HttpHeaders([*self._headers, ("Content-Length", str(len(body)))])
         request = HttpRequest("POST", self._path, headers, stream)
         try:
-            self._signer.sign(request)
+            self._signer.sign(request, body)
         except Exception as error:  # noqa: BLE001  whatever a credentials provider raises
             self.completions.put(NoReply(tag, sent=False, error=f"not signed: {in_a_line(error)}"))
             return

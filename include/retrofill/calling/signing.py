@@ -1,5 +1,6 @@
 """Signs requests to Lambda with credentials that may be renewed while they are in use."""
 
+import hashlib
 from typing import Protocol
 
 from awscrt.auth import AwsCredentialsProvider, AwsSigningConfig, aws_sign_request
@@ -44,9 +45,10 @@ class Signer:
         self._keys: tuple[str, str, str | None] | None = None
         self._provider: AwsCredentialsProvider | None = None
 
-    def sign(self, request: HttpRequest) -> None:
+    def sign(self, request: HttpRequest, body: bytes) -> None:
         """Add the signature to a request's headers; renewing credentials may take a second.
 
+        :param body: the request's payload, which is not read from the request for it
         :raises Exception: the credentials could not be renewed (botocore's own error)
         """
         frozen = self._credentials.get_frozen_credentials()
@@ -55,7 +57,10 @@ class Signer:
             self._provider = AwsCredentialsProvider.new_static(*keys)
             self._keys = keys
         config = AwsSigningConfig(
-            credentials_provider=self._provider, region=self._region, service=SERVICE
+            credentials_provider=self._provider,
+            region=self._region,
+            service=SERVICE,
+            signed_body_value=hashlib.sha256(body).hexdigest(),
         )
         # With a static provider the work is done before this returns.
         aws_sign_request(request, config).result()

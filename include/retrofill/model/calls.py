@@ -1,8 +1,10 @@
 """Calls and what becomes of them: the values that travel between dispatch, client and state."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, overload
+
+from include.retrofill.model.items import Item
 
 
 @dataclass(slots=True)
@@ -12,11 +14,11 @@ class Entry:
     seq: int
     """Its number in the in-process cache."""
 
-    record: bytes
-    """Its part of a call's payload, encoded once."""
+    record: str
+    """Its part of a call's payload, in ASCII, written once."""
 
-    event_id: str
-    """The name under which the function's answer may speak of it."""
+    item: Item
+    """The item itself, for whoever must name it."""
 
     attempts: int = 0
     """Calls that carried it and may have run the function."""
@@ -29,6 +31,70 @@ class Entry:
 
     unsure: bool = False
     """Whether an earlier attempt ended without an answer."""
+
+
+class History(NamedTuple):
+    """What earlier calls left an item with; see :class:`Entry`."""
+
+    attempts: int
+    failures: int
+    call_cap: int | None
+    unsure: bool
+    delay_s: float
+    """Seconds that the item must still wait."""
+
+
+class Loaded(NamedTuple):
+    """The items of a batch that are left, as the in-process cache remembers them."""
+
+    seqs: Sequence[int]
+    """Their numbers, rising."""
+
+    items: Sequence[Item]
+    """The items, in the order of the numbers."""
+
+    histories: Mapping[int, History]
+    """What those were left with that calls have carried before, by number."""
+
+
+class Fresh(Sequence[Entry]):
+    """Items that no call has carried yet, as the entries of a call.
+
+    The entries themselves are made when one is looked at: a call that succeeds at once needs
+    none, and for many items they would cost as much as the rest of its way through here.
+
+    :param seqs: the items' numbers, rising
+    :param records: their parts of the call's payload
+    """
+
+    __slots__ = ("_made", "items", "records", "seqs")
+
+    def __init__(self, seqs: Sequence[int], records: Sequence[str], items: Sequence[Item]) -> None:
+        self.seqs = seqs
+        self.records = records
+        self.items = items
+        self._made: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self.seqs)
+
+    @overload
+    def __getitem__(self, at: int) -> Entry: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Entry]: ...
+    def __getitem__(self, at: int | slice) -> Entry | Sequence[Entry]:
+        if isinstance(at, slice) and not self._made:
+            return Fresh(self.seqs[at], self.records[at], self.items[at])
+        return self._entries[at]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    @property
+    def _entries(self) -> list[Entry]:
+        if not self._made:
+            self._made = list(map(Entry, self.seqs, self.records, self.items))
+        return self._made
 
 
 class Span(NamedTuple):
@@ -63,7 +129,7 @@ def spans_of(seqs: Iterable[int]) -> list[Span]:
 class Call:
     """The items that one request to the function carries."""
 
-    entries: list[Entry]
+    entries: Sequence[Entry]
     attempt: int = 1
     """Which request with these items this is; 1 for the first."""
 
@@ -82,12 +148,28 @@ class Call:
     @property
     def duplicates(self) -> int:
         """How many of its items may have their work done twice by it."""
+        if self.attempt == 1:
+            return 0
         return sum(entry.unsure for entry in self.entries)
 
     @property
     def spans(self) -> list[Span]:
         """The numbers of its items."""
-        return spans_of(entry.seq for entry in self.entries)
+        entries = self.entries
+        seqs = entries.seqs if isinstance(entries, Fresh) else [entry.seq for entry in entries]
+        if seqs[-1] - seqs[0] + 1 == len(seqs):  # as in nearly every call: numbers rise
+            return [Span(seqs[0], seqs[-1])]
+        return spans_of(seqs)
+
+    @property
+    def records(self) -> Sequence[str]:
+        """The parts of its payload."""
+        return records_of(self.entries)
+
+
+def records_of(entries: Sequence[Entry]) -> Sequence[str]:
+    """Return the parts of a payload."""
+    return entries.records if isinstance(entries, Fresh) else [one.record for one in entries]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,30 +4,37 @@ One loop, one thread: gather what ended, then in one transaction settle it and w
 goes next, then send that. A call therefore leaves only after its row is committed.
 """
 
+import gc
 import logging
 import math
 import queue
 import random
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from include.retrofill.faults import Point, reach
-from include.retrofill.model.calls import Allotment, Call, EndedCall, Entry
+from include.retrofill.model.calls import Allotment, Call, EndedCall
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
 from include.retrofill.model.replies import NoReply, Reply
 from include.retrofill.model.runs import Run
-from include.retrofill.rules.answers import default_contract, read_answer
+from include.retrofill.rules.answers import (
+    ALL_SUCCEEDED,
+    Answer,
+    Contract,
+    default_contract,
+    read_answer,
+)
 from include.retrofill.rules.concurrency import ConcurrencyWindow
 from include.retrofill.rules.dispatch import Dispatch
 from include.retrofill.rules.events import Shape
+from include.retrofill.rules.first_calls import first_calls
 from include.retrofill.rules.outcomes import Outcome, classify
-from include.retrofill.rules.packing import pack
 from include.retrofill.rules.progress import Invoked, Progress
 from include.retrofill.rules.rate import RateLimit
-from include.retrofill.state.batches import LEASE_S, BatchLease, Busy, Loaded
+from include.retrofill.state.batches import LEASE_S, BatchLease, Busy
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +91,12 @@ class Invoker:
         self._shape = shape
         self._contract = default_contract(shape.name)
         self._stop_asked = stop_asked
+        with _uncollected():
+            loaded = lease.load()
+            calls = first_calls(loaded, shape, config.items_per_call)
         now = time.monotonic()
         self._dispatch = Dispatch(
-            self._load(config),
+            calls,
             now=now,
             max_attempts=config.max_attempts,
             function_timeout_s=run.function_timeout_s,
@@ -96,47 +106,9 @@ class Invoker:
         self._allotment = Allotment(0, None, None)
         self._asked_at = -ASK_EVERY_S
         self._rate = RateLimit(None, now=now)
-        self._progress = Progress(self._items, now=now)
+        self._progress = Progress(len(loaded.items), now=now)
         self._logged_at = now
         self._troubles = 0
-
-    def _load(self, config: RunConfig) -> list[tuple[Call, float]]:
-        """Encode what is left of the batch and pack it into calls, each with its delay."""
-        loaded = self._lease.load()
-        self._items = len(loaded)
-        # An item that must wait does not hold up those that need not.
-        at_once = [row for row in loaded if not row.delay_s]
-        later = [row for row in loaded if row.delay_s]
-        return self._pack(at_once, config) + self._pack(later, config)
-
-    def _pack(self, rows: list[Loaded], config: RunConfig) -> list[tuple[Call, float]]:
-        entries = [
-            Entry(
-                row.seq,
-                self._shape.record(row.item),
-                self._shape.identifier_in_event(row.item),
-                row.attempts,
-                row.failures,
-                row.call_cap,
-                row.unsure,
-            )
-            for row in rows
-        ]
-        packing = pack(
-            [len(entry.record) for entry in entries],
-            overhead=self._shape.overhead,
-            max_items=min(config.items_per_call, self._shape.max_items),
-            call_caps=[entry.call_cap for entry in entries],
-        )
-        # What no call can carry is sent alone: that Lambda refuses it is what quarantines it.
-        places = [*packing.calls, *(range(at, at + 1) for at in packing.too_large)]
-        return [
-            (
-                Call([entries[at] for at in place], 1 + max(rows[at].attempts for at in place)),
-                max(rows[at].delay_s for at in place),
-            )
-            for place in places
-        ]
 
     def run(self) -> Invoked:
         """Work until every item is settled.
@@ -193,7 +165,7 @@ class Invoker:
         now = time.monotonic()
         for call in calls:
             self._dispatch.sent(call, now)
-            self._client.send(call.number, self._shape.body([e.record for e in call.entries]))
+            self._client.send(call.number, self._shape.body(call.records))
         self._window.sent(len(calls))
         reach(Point.CALLS_SENT)
         self._rate.started(len(calls))
@@ -226,12 +198,10 @@ class Invoker:
         try:
             reply = completions.get(timeout=patience_s) if patience_s else completions.get_nowait()
             self._take_in(reply)
-            gather_until = time.monotonic() + GATHER_S
+            # Asleep, not waiting for each: this thread would be woken for every single call.
+            time.sleep(GATHER_S)
             while True:
-                rest_s = gather_until - time.monotonic()
-                self._take_in(
-                    completions.get(timeout=rest_s) if rest_s > 0 else completions.get_nowait()
-                )
+                self._take_in(completions.get_nowait())
         except queue.Empty:
             pass
 
@@ -242,8 +212,7 @@ class Invoker:
         ended = classify(reply)
         answer = None
         if isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
-            names = [entry.event_id for entry in call.entries]
-            answer = read_answer(self._contract, reply.body, names)
+            answer = self._read(reply.body, call)
         self._window.ended(throttled=ended.kind is Outcome.THROTTLED, sent_at=call.sent_at, now=now)
         request_id, version = (
             (reply.request_id, reply.executed_version) if isinstance(reply, Reply) else ("", "")
@@ -254,6 +223,12 @@ class Invoker:
         record = self._dispatch.settlement.ended[-1]
         if record.outcome in {Outcome.FAILED, Outcome.UNKNOWN}:
             self._log_trouble(record, len(call.entries))
+
+    def _read(self, body: bytes, call: Call) -> Answer:
+        if self._contract is Contract.RETURN:
+            return ALL_SUCCEEDED
+        names = [self._shape.identifier_in_event(entry.item) for entry in call.entries]
+        return read_answer(self._contract, body, names)
 
     def _log_trouble(self, record: EndedCall, items: int) -> None:
         """Name a call that failed; what the function said may be anything, so it is not logged."""
@@ -295,6 +270,17 @@ class Invoker:
     def _log_progress(self, now: float) -> None:
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
         self._logged_at = now
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from walking all items again and again, to find nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def take(lease: BatchLease, *, holder_is_dead: Callable[[str], bool]) -> bool:

@@ -133,8 +133,12 @@ class Dispatch:
     def _succeeded(self, call: Call, record: EndedCall, answer: Answer | None, now: float) -> None:
         failed = answer.failed if answer is not None else {}
         permanent = answer.permanent if answer is not None else frozenset()
-        spans = spans_of(
-            entry.seq for position, entry in enumerate(call.entries) if position not in failed
+        spans = (
+            call.spans
+            if not failed
+            else spans_of(
+                entry.seq for position, entry in enumerate(call.entries) if position not in failed
+            )
         )
         self.settlement.succeeded.extend((span, record.number) for span in spans)
         retried = []

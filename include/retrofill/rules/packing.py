@@ -48,6 +48,19 @@ def pack(
     """
     if max_items < 1:
         raise ValueError(f"max_items is {max_items}; at least 1 is needed")
+    if not call_caps and _fits(max(sizes, default=0), overhead, max_items, max_bytes):
+        starts = range(0, len(sizes), max_items)
+        return Packing(tuple(range(at, min(at + max_items, len(sizes))) for at in starts), ())
+    return _packed_one_by_one(sizes, overhead, max_items, max_bytes, call_caps)
+
+
+def _packed_one_by_one(
+    sizes: Sequence[int],
+    overhead: int,
+    max_items: int,
+    max_bytes: int,
+    call_caps: Sequence[int | None],
+) -> Packing:
     if call_caps and len(call_caps) != len(sizes):
         raise ValueError(f"{len(call_caps)} call_caps for {len(sizes)} sizes")
     caps = call_caps or repeat(None, len(sizes))
@@ -74,6 +87,11 @@ def pack(
     if start < len(sizes):
         calls.append(range(start, len(sizes)))
     return Packing(tuple(calls), tuple(too_large))
+
+
+def _fits(size: int, overhead: int, items: int, max_bytes: int) -> bool:
+    """Return whether so many records of the largest size fit in one call."""
+    return overhead + items * (size + _SEPARATOR_BYTES) <= max_bytes
 
 
 def bisect(call: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:

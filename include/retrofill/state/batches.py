@@ -1,11 +1,14 @@
 """Batches: planning them, holding one under a lease, and settling what became of its calls."""
 
+import io
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from include.retrofill.faults import Point, reach
-from include.retrofill.model.calls import Allotment, Call, Settlement, Span
+from include.retrofill.model.calls import Allotment, Call, History, Loaded, Settlement, Span
 from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import SetRef
@@ -35,18 +38,6 @@ class PlannedBatch(NamedTuple):
 
     batch_id: int
     items: int
-
-
-class Loaded(NamedTuple):
-    """An item of a batch, as the in-process cache remembers it."""
-
-    seq: int
-    item: Item
-    attempts: int
-    failures: int
-    call_cap: int | None
-    unsure: bool
-    delay_s: float
 
 
 def plan(
@@ -164,11 +155,14 @@ class BatchLease:
         reach(Point.BATCH_TAKEN)
         return True
 
-    def load(self) -> list[Loaded]:
-        """Return the batch's items that are still in the in-process cache, in order."""
+    def load(self) -> Loaded:
+        """Return the batch's items that are still in the in-process cache."""
+        out = io.BytesIO()
         with transaction(self._conn) as cur:
-            cur.execute(_SQL["load_items"], self._span)
-            return [Loaded(row[0], Item(bytes.fromhex(row[1]), *row[2:7]), *row[7:]) for row in cur]
+            cur.copy_expert(cur.mogrify(_SQL["copy_items"], self._span), out)
+            cur.execute(_SQL["list_histories"], self._span)
+            histories = {row[0]: History(*row[1:]) for row in cur}
+        return Loaded(*_read_items(out.getvalue().decode()), histories)
 
     def settle(self, settlement: Settlement, calls: list[Call]) -> None:
         """Write what ended and, ahead of sending them, what calls come next: one transaction.
@@ -385,6 +379,32 @@ class BatchLease:
     def close(self) -> None:
         """Close the connection; the lease itself ends by :meth:`release` or by time."""
         self._conn.close()
+
+
+def _read_items(text: str) -> tuple[Sequence[int], list[Item]]:
+    """Read what ``copy_items`` wrote: a third of what a cursor takes to make values of rows.
+
+    Format: PostgreSQL manual, "COPY", text format.
+    """
+    rows = [line.split("\t") for line in text.split("\n")[:-1]]
+    if "\\" in text:
+        rows = [[_ESCAPE.sub(_unescaped, field) for field in row] for row in rows]
+    # A namedtuple's own constructor takes three times as long as its base's.
+    make, from_hex, from_iso = tuple.__new__, bytes.fromhex, datetime.fromisoformat
+    items = [
+        make(Item, (from_hex(identifier), key, int(size), from_iso(modified_at), etag, version_id))
+        for _, identifier, key, size, modified_at, etag, version_id in rows
+    ]
+    seqs = range(int(rows[0][0]), int(rows[-1][0]) + 1) if rows else range(0)
+    return (seqs if len(seqs) == len(rows) else [int(row[0]) for row in rows]), items
+
+
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _ESCAPED.get(found[1], found[1])
 
 
 def _multirange(spans: list[Span]) -> str:

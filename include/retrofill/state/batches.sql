@@ -116,14 +116,22 @@ FROM lost JOIN retrofill.batch USING (batch_id) JOIN retrofill.run USING (run_id
 WHERE in_process.job_id = batch.job_id AND in_process.seq <@ lost.items
     AND in_process.seq BETWEEN lower(lost.items) AND upper(lost.items)
 
--- name: load_items
+-- name: copy_items
+COPY (
+    SELECT
+        seq, encode(uuid_send(identifier), 'hex'), item_key, size, modified_at, etag, version_id
+    FROM retrofill.in_process
+    WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
+    ORDER BY seq
+) TO STDOUT
+
+-- name: list_histories
 SELECT
-    seq, translate(identifier::text, '-', ''), item_key, size, modified_at, etag, version_id, attempts, failures,
-    call_cap, unsure,
+    seq, attempts, failures, call_cap, unsure,
     coalesce(greatest(extract(epoch FROM not_before - clock_timestamp()), 0), 0)::float
 FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
-ORDER BY seq
+    AND (attempts > 0 OR failures > 0 OR not_before IS NOT NULL)
 
 -- name: fence
 UPDATE retrofill.batch SET

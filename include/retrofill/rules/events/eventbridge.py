@@ -9,7 +9,6 @@ from include.retrofill.rules.events.fields import (
     MULTIPART_MARK,
     SOURCE_IP,
     bucket_arn,
-    in_utc,
     json_inside,
     json_string,
     sequencer,
@@ -40,13 +39,12 @@ def object_created(context: EventContext) -> Callable[[Item], str]:
 
     def event(item: Item) -> str:
         identifier, key, size, modified_at, etag, version_id = item
-        moment = in_utc(modified_at)
         event_id = uuid_text(identifier)
         version = f',"version-id":{json_string(version_id)}' if version_id else ""
         reason = "CompleteMultipartUpload" if MULTIPART_MARK in etag else "PutObject"
         return (
-            f"{begin}{event_id}{to_time}{to_seconds(moment)}{to_key}{json_string(key)}"
-            f"{to_size}{size}{to_etag}{json_string(etag)}{version}{to_sequencer}{sequencer(moment)}"
+            f"{begin}{event_id}{to_time}{to_seconds(modified_at)}{to_key}{json_string(key)}"
+            f"{to_size}{size}{to_etag}{json_string(etag)}{version}{to_sequencer}{sequencer(modified_at)}"
             f"{trace}{event_id}{to_reason}{reason}{end}"
         )
 

@@ -11,11 +11,9 @@ from include.retrofill.rules.events.fields import (
     SOURCE_IP,
     bucket_arn,
     form_encoded,
-    in_utc,
     json_inside,
     json_string,
-    sequencer,
-    to_milliseconds,
+    stamps,
     trace_prefix,
 )
 
@@ -52,14 +50,14 @@ def notification_record(context: EventContext) -> Callable[[Item], str]:
 
     def record(item: Item) -> str:
         identifier, key, size, modified_at, etag, version_id = item
-        moment = in_utc(modified_at)
+        time, place = stamps(modified_at)
         digits = identifier.hex()
         created = "CompleteMultipartUpload" if MULTIPART_MARK in etag else "Put"
         version = f',"versionId":{json_string(version_id)}' if version_id else ""
         return (
-            f"{begin}{to_milliseconds(moment)}{name}{created}{request}{digits[:16].upper()}"
+            f"{begin}{time}{name}{created}{request}{digits[:16].upper()}"
             f"{trace}{digits}{to_key}{form_encoded(key)}{to_size}{size}"
-            f"{to_etag}{json_string(etag)}{version}{to_sequencer}{sequencer(moment)}{end}"
+            f"{to_etag}{json_string(etag)}{version}{to_sequencer}{place}{end}"
         )
 
     return record

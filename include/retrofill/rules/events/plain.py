@@ -7,7 +7,6 @@ from include.retrofill.model.items import Item
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.fields import (
     HOLE,
-    in_utc,
     json_string,
     to_milliseconds,
     uuid_text,
@@ -37,7 +36,7 @@ def plain_item(context: EventContext) -> Callable[[Item], str]:
         version = json_string(version_id) if version_id else "null"
         return (
             f"{begin}{uuid_text(identifier)}{to_key}{json_string(key)}{to_size}{size}"
-            f"{to_time}{to_milliseconds(in_utc(modified_at))}{to_etag}{json_string(etag)}"
+            f"{to_time}{to_milliseconds(modified_at)}{to_etag}{json_string(etag)}"
             f"{to_version}{version}{end}"
         )
 

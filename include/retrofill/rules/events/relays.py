@@ -11,7 +11,6 @@ from include.retrofill.rules.events.fields import (
     HOLE,
     PRINCIPAL,
     epoch_milliseconds,
-    in_utc,
     json_inside,
     json_string,
     to_milliseconds,
@@ -45,7 +44,7 @@ def sqs_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[
     def record(item: Item) -> str:
         body = text(item)
         message_id = uuid_text(item.identifier)
-        sent = epoch_milliseconds(in_utc(item.modified_at))
+        sent = epoch_milliseconds(item.modified_at)
         digest = _md5(body.encode("ascii"), usedforsecurity=False).hexdigest()
         return (
             f"{begin}{message_id}{receipt}{message_id}{to_body}{json_string(body)}"
@@ -104,7 +103,7 @@ def _filled(template: str, text: Callable[[Item], str]) -> Callable[[Item], str]
     def message(item: Item) -> str:
         return (
             f"{begin}{uuid_text(item.identifier)}{to_message}{json_string(text(item))}"
-            f"{to_time}{to_milliseconds(in_utc(item.modified_at))}{end}"
+            f"{to_time}{to_milliseconds(item.modified_at)}{end}"
         )
 
     return message

@@ -1,6 +1,6 @@
 """The event shapes by name, and what a compiled one can do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from include.retrofill.model.errors import ConfigError
@@ -28,8 +28,8 @@ class Shape:
 
     name: str
 
-    record: Callable[[Item], bytes]
-    """Writes an item's part of the payload; made once, it serves every attempt."""
+    record: Callable[[Item], str]
+    """Writes an item's part of the payload, in ASCII; made once, it serves every attempt."""
 
     identifier_in_event: Callable[[Item], str]
     """Tells the name under which the function's answer may speak of an item."""
@@ -40,10 +40,10 @@ class Shape:
     max_items: int
     """The most items that one call can carry."""
 
-    head: bytes
+    head: str
     """What stands before the records."""
 
-    tail: bytes
+    tail: str
     """What stands after the records."""
 
     @property
@@ -51,7 +51,11 @@ class Shape:
         """Bytes of a payload beside its records and the one byte between each two of them."""
         return len(self.head) + len(self.tail)
 
-    def body(self, records: Sequence[bytes]) -> bytes:
+    def records(self, items: Iterable[Item]) -> list[str]:
+        """Write the parts of a payload."""
+        return list(map(self.record, items))
+
+    def body(self, records: Sequence[str]) -> bytes:
         """Return the whole payload of a call.
 
         :raises ValueError: more records than the shape can carry, or none
@@ -59,7 +63,7 @@ class Shape:
         if not 0 < len(records) <= self.max_items:
             message = f"{len(records)} records in a call of shape {self.name}:"
             raise ValueError(f"{message} 1 to {self.max_items} are possible")
-        return self.head + b",".join(records) + self.tail
+        return f"{self.head}{','.join(records)}{self.tail}".encode("ascii")
 
 
 def compile_shape(name: str, context: EventContext) -> Shape:
@@ -130,24 +134,24 @@ def _list_of(
 ) -> Shape:
     return Shape(
         name=name,
-        record=lambda item: write(item).encode("ascii"),
+        record=write,
         identifier_in_event=identifier_in_event,
         default_items=default_items,
         max_items=MAX_ITEMS,
-        head=head.encode("ascii"),
-        tail=tail.encode("ascii"),
+        head=head,
+        tail=tail,
     )
 
 
 def _one_item(name: str, write: Callable[[Item], str]) -> Shape:
     return Shape(
         name=name,
-        record=lambda item: write(item).encode("ascii"),
+        record=write,
         identifier_in_event=uuid_of,
         default_items=1,
         max_items=1,
-        head=b"",
-        tail=b"",
+        head="",
+        tail="",
     )
 
 

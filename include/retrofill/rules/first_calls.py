@@ -1,0 +1,50 @@
+"""The calls that a batch begins with: its items written for the function, and packed."""
+
+from collections.abc import Iterator, Sequence
+
+from include.retrofill.model.calls import Call, Entry, Fresh, Loaded, records_of
+from include.retrofill.rules.events import Shape
+from include.retrofill.rules.packing import pack
+
+
+def first_calls(loaded: Loaded, shape: Shape, max_items: int) -> list[tuple[Call, float]]:
+    """Return the calls for what is left of a batch, each with the seconds it must wait at least.
+
+    :param max_items: the most items in a call
+    """
+    seqs, items, histories = loaded
+    records = shape.records(items)
+    if not histories:
+        everything = Fresh(seqs, records, items)
+        return [(Call(packed), 0.0) for packed in _packed(everything, shape, max_items)]
+    fresh: list[Entry] = []
+    at_once: list[Entry] = []
+    waiting: list[Entry] = []
+    for seq, record, item in zip(seqs, records, items, strict=True):
+        history = histories.get(seq)
+        if history is None:
+            fresh.append(Entry(seq, record, item))
+        else:
+            # An item that must wait does not hold up those that need not.
+            group = waiting if history.delay_s else at_once
+            group.append(Entry(seq, record, item, *history[:-1]))
+    return [
+        (
+            Call(packed, 1 + max(entry.attempts for entry in packed)),
+            max(histories[entry.seq].delay_s if entry.seq in histories else 0 for entry in packed),
+        )
+        for group in (fresh, at_once, waiting)
+        for packed in _packed(group, shape, max_items)
+    ]
+
+
+def _packed(entries: Sequence[Entry], shape: Shape, max_items: int) -> Iterator[Sequence[Entry]]:
+    packing = pack(
+        list(map(len, records_of(entries))),
+        overhead=shape.overhead,
+        max_items=min(max_items, shape.max_items),
+        call_caps=() if isinstance(entries, Fresh) else [entry.call_cap for entry in entries],
+    )
+    # What no call can carry is sent alone: that Lambda refuses it is what quarantines it.
+    for place in (*packing.calls, *(range(at, at + 1) for at in packing.too_large)):
+        yield entries[place.start : place.stop]

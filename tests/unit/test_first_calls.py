@@ -1,0 +1,95 @@
+"""The calls that a batch begins with."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.retrofill.model.calls import Call, Entry, Fresh, History, Loaded
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events import EventContext, Shape, compile_shape
+from include.retrofill.rules.first_calls import first_calls
+from include.retrofill.rules.packing import MAX_REQUEST_BYTES
+
+CONTEXT = EventContext(
+    bucket="photos",
+    region="eu-west-1",
+    account_id="123456789012",
+    bucket_owner="123456789012",
+    configuration_id="c",
+    function_arn="arn:aws:lambda:eu-west-1:123456789012:function:f",
+    job="j",
+    run_id=1,
+)
+
+
+@pytest.fixture
+def shape() -> Shape:
+    return compile_shape("s3", CONTEXT)
+
+
+def item(number: int, key: str = "") -> Item:
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    return Item(bytes([number]) * 16, key or f"k{number}", number, moment, "e", "")
+
+
+def loaded(count: int, histories: dict[int, History] | None = None) -> Loaded:
+    return Loaded(range(10, 10 + count), [item(number) for number in range(count)], histories or {})
+
+
+def seqs(call: Call) -> list[int]:
+    return [entry.seq for entry in call.entries]
+
+
+def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: Shape) -> None:
+    calls = first_calls(loaded(7), shape, 3)
+    assert [(seqs(call), call.attempt, delay_s) for call, delay_s in calls] == [
+        ([10, 11, 12], 1, 0.0),
+        ([13, 14, 15], 1, 0.0),
+        ([16], 1, 0.0),
+    ]
+    records = json.loads(shape.body(calls[0][0].records))["Records"]
+    assert [record["s3"]["object"]["key"] for record in records] == ["k0", "k1", "k2"]
+
+
+def test_what_was_tried_before_keeps_its_history_and_holds_up_nobody(shape: Shape) -> None:
+    failed = History(attempts=2, failures=1, call_cap=1, unsure=True, delay_s=0.0)
+    waiting = History(attempts=1, failures=0, call_cap=None, unsure=False, delay_s=9.0)
+    histories = {11: failed, 13: waiting}
+    calls = first_calls(loaded(5, histories), shape, 10)
+    assert [(seqs(call), call.attempt, delay_s) for call, delay_s in calls] == [
+        ([10, 12, 14], 1, 0.0),
+        ([11], 3, 0.0),
+        ([13], 2, 9.0),
+    ]
+    (entry,) = calls[1][0].entries
+    assert (entry.attempts, entry.failures, entry.call_cap, entry.unsure) == (2, 1, 1, True)
+    assert calls[1][0].duplicates == 1
+    assert calls[2][0].duplicates == 0
+
+
+def test_an_item_that_fits_in_no_call_is_sent_alone(shape: Shape) -> None:
+    large = item(1, "\x7f" * MAX_REQUEST_BYTES)
+    calls = first_calls(Loaded(range(3), [item(0), large, item(2)], {}), shape, 10)
+    assert sorted(map(seqs, (call for call, _ in calls))) == [[0], [1], [2]]
+
+
+def test_nothing_is_left_to_call(shape: Shape) -> None:
+    assert first_calls(loaded(0), shape, 10) == []
+
+
+@given(st.sets(st.integers(1, 50), min_size=1))
+def test_fresh_entries_are_those_that_a_list_would_hold(numbers: set[int]) -> None:
+    order = sorted(numbers)
+    items = [item(number) for number in order]
+    records = [str(number) for number in order]
+    fresh = Fresh(order, records, items)
+    entries = list(map(Entry, order, records, items))
+    as_fresh, as_list = Call(fresh), Call(entries)
+    assert (as_fresh.spans, as_fresh.records) == (as_list.spans, as_list.records)
+    half = len(order) // 2
+    assert list(fresh[:half]) == entries[:half]
+    assert list(fresh) == entries
+    assert fresh[half] is fresh[half:][0], "what is noted of an entry stays with it"
