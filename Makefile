@@ -10,7 +10,7 @@ LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 
 unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_COMPILE_BYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test faults bench-run check format lock clean
+.PHONY: help up demo test faults bench-run bench-calling check format lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -30,6 +30,9 @@ faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes m
 
 bench-run: $(INSTALLED)  ## measure a whole run over 100,000 objects
 	@$(BIN)/python -m benchmarks.whole_run
+
+bench-calling: $(INSTALLED)  ## measure the calls beside boto3 and others
+	@$(BIN)/python -m benchmarks.calling $(ARGUMENTS)
 
 check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile
 	$(BIN)/ruff check

@@ -38,8 +38,8 @@ KEYS = {
 }
 
 
-def items(key: str) -> list[Item]:
-    """Make the items of one call."""
+def items(key: str, count: int = ITEMS_PER_CALL) -> list[Item]:
+    """Make so many items."""
     identify = identifier_of(f"s3://{CONTEXT.bucket}")
     start = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
     return [
@@ -51,7 +51,7 @@ def items(key: str) -> list[Item]:
             etag=f"{number:032x}",
             version_id="",
         )
-        for number in range(ITEMS_PER_CALL)
+        for number in range(count)
     ]
 
 

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +23,7 @@ import psutil
 import psycopg2
 import psycopg2.extras
 
+from benchmarks.table import table
 from demo.airflow import AirflowApi
 from stack.endpoint import (
     Bucket,
@@ -292,7 +293,7 @@ def report(
     )
     yield ""
     runs = (first, second, nothing)
-    yield from _table(
+    yield from table(
         ["", "first run", "second run", "tasks that do nothing"],
         [
             ["wall time, s", *(f"{run.wall_s:.1f}" for run in runs)],
@@ -321,7 +322,7 @@ def report(
         yield ""
         yield f"The tasks of the {name} run, times in s from its first task's start:"
         yield ""
-        yield from _table(
+        yield from table(
             ["task", "instances", "begin", "end", "longest", "peak RSS, MB", "of it private, MB"],
             list(_task_rows(run)),
         )
@@ -371,20 +372,6 @@ def _moment(text: str) -> float:
 
 def _rate(count: int, seconds: float) -> str:
     return f"{count / seconds:,.0f}" if seconds else ""
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    yield _row(heads, widths)
-    yield _row(["-" * (width - 1) + "-:"[i > 0] for i, width in enumerate(widths)], widths)
-    for row in rows:
-        yield _row(row, widths)
-
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = zip(cells, widths, strict=True)
-    texts = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
-    return f"| {' | '.join(texts)} |"
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Those who make the same calls, each in a process of its own that measures itself."""

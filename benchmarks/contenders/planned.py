@@ -1,0 +1,124 @@
+"""A Postgres that holds runs whose batches are planned, one database for each measurement."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psutil
+import psycopg2
+from psycopg2 import sql
+
+from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER
+from benchmarks.encode import KEYS, items
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.runs import NewRun, SetRef
+from include.retrofill.state import batches, runs
+from include.retrofill.state.connection import Connection, connect
+from include.retrofill.state.migrate import migrate
+from include.retrofill.state.screening import Chunk, get_partition, screen
+from stack.services import Postgres, free_port, running
+
+_MOST = 10_000_000
+_MOST_CONCURRENCY = 10_000
+
+
+class PlannedState:
+    """Makes databases with one open run, whose items wait in batches."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._batches: dict[str, int] = {}
+        pid = (postgres.directory / "postmaster.pid").read_text().splitlines()[0]
+        self._server = psutil.Process(int(pid))
+
+    @contextmanager
+    def database(self, count: int, batch_items: int, in_flight: int) -> Iterator[tuple[str, int]]:
+        """Yield the URI of a database with so many items, and the number of its batches.
+
+        :param in_flight: the ``max_concurrency`` of the run
+        """
+        template = f"planned_{count}_{batch_items}"
+        if template not in self._batches:
+            self._postgres.ensure_database(template)
+            dsn = self._postgres.dsn(template)
+            migrate(dsn)
+            with closing(connect(dsn)) as conn:
+                self._batches[template] = _plan(conn, count, batch_items)
+        name = sql.Identifier("measured")
+        with closing(psycopg2.connect(self._postgres.dsn("postgres"))) as server:
+            server.autocommit = True
+            with server.cursor() as cur:
+                create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+                cur.execute(create.format(name, sql.Identifier(template)))
+                dsn = self._postgres.dsn("measured")
+                with closing(psycopg2.connect(dsn)) as conn, conn, conn.cursor() as inner:
+                    inner.execute("UPDATE retrofill.run SET max_concurrency = %s", (in_flight,))
+                try:
+                    yield dsn, self._batches[template]
+                finally:
+                    cur.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+    def cpu_s(self) -> float:
+        """Return the seconds of CPU that the server has taken, all its processes together."""
+        processes = [self._server, *self._server.children()]
+        return sum(sum(process.cpu_times()[:4]) for process in processes)
+
+
+@contextmanager
+def planned_state() -> Iterator[PlannedState]:
+    """Run the server, set as the embedded stack's: what it commits is on the disk."""
+    with tempfile.TemporaryDirectory(prefix="retrofill-bench-") as directory:
+        server = Postgres(Path(directory) / "data", free_port(), password="bench")  # noqa: S106
+        with running(server):
+            yield PlannedState(server)
+
+
+def _plan(conn: Connection, count: int, batch_items: int) -> int:
+    ref = _open_run(conn)
+    chunk = Chunk(
+        items=items(KEYS["plain keys"], count),
+        last_key=None,
+        archived=0,
+        filtered=0,
+        rejected=0,
+        done=True,
+    )
+    screen(conn, ref, 0, get_partition(conn, ref.run_id, 0), chunk)
+    planned = batches.plan(conn, ref, 1, most_items=batch_items, fewest_items=batch_items)
+    return len(planned)
+
+
+def _open_run(conn: Connection) -> SetRef:
+    job_id = runs.remember_job(
+        conn,
+        name="benchmark",
+        fingerprint="f" * 32,
+        source="s3://camera-uploads",
+        function="scripted",
+        event="s3",
+    )
+    new = NewRun(
+        job_id=job_id,
+        config={},
+        modified_after=None,
+        modified_before=None,
+        max_concurrency=_MOST_CONCURRENCY,
+        max_calls_per_second=None,
+        max_items_per_set=_MOST,
+        dag_id="benchmark",
+        dag_run_id="benchmark",
+    )
+    function = FunctionVersion(
+        arn=FUNCTION_ARN,
+        version=QUALIFIER,
+        qualifier=QUALIFIER,
+        timeout_s=60,
+        memory_mb=128,
+        code_sha256="",
+        state="Active",
+        last_update_status="Successful",
+    )
+    ref = runs.open_run(conn, new, function)
+    runs.add_partitions(conn, ref.run_id, [(0, "all", {})])
+    return ref

@@ -1,0 +1,85 @@
+"""What a contender is asked for and what it measures of itself: JSON from and to its starter.
+
+It needs nothing but Python's library and our pure rules: one contender has an environment of its
+own.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.encode import KEYS, items, s3_record
+from include.retrofill.model.items import Item
+
+FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:scripted"
+"""The function that the scripted endpoint has unless told otherwise."""
+
+QUALIFIER = "1"
+REGION = "us-east-1"
+GOOD_STATUS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The calls that a contender is to make."""
+
+    url: str
+    """The endpoint."""
+    calls: int
+    items_per_call: int
+    in_flight: int
+    batches: int = 1
+    """In how many batches the state holds the items; for ours alone."""
+
+    def items_of_a_call(self) -> list[Item]:
+        """Return the items of one call; those who keep no state send the same ones every time."""
+        return items(KEYS["plain keys"], self.items_per_call)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What the calls took, from the first claim or event to the last answer."""
+
+    cpu_s: float
+    """Seconds of CPU of the client's process, all its threads together."""
+    wall_s: float
+    before_kb: int
+    """Resident memory when all modules were loaded and the client was open."""
+    peak_kb: int
+    """The most resident memory."""
+
+
+def encode(call: list[Item]) -> bytes:
+    """Encode the event of a call as one does without a template."""
+    return json.dumps({"Records": [s3_record(item) for item in call]}).encode()
+
+
+def contend(opened: Callable[[Work], AbstractContextManager[Callable[[], None]]]) -> None:
+    """Do the work that standard input names, and print what was measured as the last line.
+
+    :param opened: opens the client; what it gives makes all the calls, and raises if one fails
+    """
+    work = Work(**json.load(sys.stdin))
+    with opened(work) as make_calls:
+        before_kb = _memory_kb("VmRSS")
+        began, cpu_s = time.perf_counter(), time.process_time()
+        make_calls()
+        measured = Measured(
+            cpu_s=time.process_time() - cpu_s,
+            wall_s=time.perf_counter() - began,
+            before_kb=before_kb,
+            peak_kb=_memory_kb("VmHWM"),
+        )
+    print(json.dumps(asdict(measured)))
+
+
+def _memory_kb(name: str) -> int:
+    """Return a line of /proc/self/status, proc(5)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise LookupError(name)
