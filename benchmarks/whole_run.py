@@ -402,6 +402,7 @@ def main() -> int:
         "bucket": script.buckets[0].name,
         "prefix": "data/",
         "function": script.functions[0].name,
+        "event": "s3",
         "items_per_call": arguments.items_per_call,
         "max_concurrency": arguments.concurrency,
     }

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 from benchmarks.contenders.work import Work, contend
 from include.retrofill.connections import state, state_dsn
 from include.retrofill.model.config import RunConfig
-from include.retrofill.operators import client_of, shape_of
+from include.retrofill.operators import client_of
+from include.retrofill.pipeline.deliver import shape_of
 from include.retrofill.pipeline.invoke import Invoker, take
 from include.retrofill.state import runs
 from include.retrofill.state.batches import BatchLease
@@ -21,12 +23,12 @@ def opened(work: Work) -> Iterator[Callable[[], None]]:
             "prefix": "incoming/",
             "function": "scripted",
             "event": "s3",
-            "items_per_call": work.items_per_call,
             "max_concurrency": work.in_flight,
         }
     )
     with state() as conn:
         run = runs.get_run(conn, 1)
+    run = run._replace(delivery=replace(run.delivery, items_per_call=work.items_per_call))
     with closing(client_of(config, run)) as client:
 
         def make_calls() -> None:

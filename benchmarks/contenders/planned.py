@@ -11,8 +11,9 @@ from psycopg2 import sql
 
 from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER
 from benchmarks.encode import KEYS, items
+from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.runs import NewRun, SetRef
+from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import Connection, connect
 from include.retrofill.state.migrate import migrate
@@ -90,17 +91,11 @@ def _plan(conn: Connection, count: int, batch_items: int) -> int:
 
 
 def _open_run(conn: Connection) -> SetRef:
-    job_id = runs.remember_job(
-        conn,
-        name="benchmark",
-        fingerprint="f" * 32,
-        source="s3://camera-uploads",
-        function="scripted",
-        event="s3",
-    )
+    job = Job("benchmark", "f" * 32, "s3://camera-uploads", "scripted", "s3")
     new = NewRun(
-        job_id=job_id,
+        job_id=runs.remember_job(conn, job),
         config={},
+        delivery=Delivery(event="s3", items_per_call=1, answer="return"),
         modified_after=None,
         modified_before=None,
         max_concurrency=_MOST_CONCURRENCY,

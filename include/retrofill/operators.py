@@ -4,16 +4,17 @@ import ctypes
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from include.retrofill.calling.aws import CONTROL_PLANE, open_client
 from include.retrofill.calling.client import LambdaClient
@@ -22,15 +23,17 @@ from include.retrofill.connections import state, state_dsn
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Run, SetRef, Window
 from include.retrofill.notifier import notify
 from include.retrofill.pipeline.close_run import close_run
+from include.retrofill.pipeline.deliver import passes, shape_of
 from include.retrofill.pipeline.enqueue import Enqueued, enqueue
 from include.retrofill.pipeline.invoke import Invoker, take
 from include.retrofill.pipeline.list_partitions import PartitionTask, list_partitions
-from include.retrofill.pipeline.open_run import DagRun, open_run, window_of
+from include.retrofill.pipeline.open_run import DagRun, check, open_run, window_of
 from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
-from include.retrofill.rules.events import EventContext, Shape, compile_shape
+from include.retrofill.pipeline.preview import preview
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.sources import Source, open_source
 from include.retrofill.state import runs
@@ -49,10 +52,19 @@ def config_of(context: Context) -> RunConfig:
     return RunConfig.from_params(params)
 
 
-def source_of(config: RunConfig, window: Window) -> Source:
-    """Open the source that a run's configuration names."""
-    hook = S3Hook(aws_conn_id=config.aws_conn_id, config=CONTROL_PLANE)
-    return open_source(config, hook.get_conn(), window)
+def aws_client(config: RunConfig, service: str) -> Any:
+    """Return a client of AWS's control plane, by way of the AWS connection."""
+    hook: AwsGenericHook[Any] = AwsGenericHook(
+        aws_conn_id=config.aws_conn_id, client_type=service, config=CONTROL_PLANE
+    )
+    return hook.get_conn()
+
+
+def source_of(
+    config: RunConfig, window: Window, passes: Callable[[Item], bool] | None = None
+) -> Source:
+    """Open the source that a run's configuration names; see :func:`open_source`."""
+    return open_source(config, aws_client(config, "s3"), window, passes)
 
 
 def client_of(config: RunConfig, run: Run) -> LambdaClient:
@@ -65,24 +77,6 @@ def client_of(config: RunConfig, run: Run) -> LambdaClient:
         function_arn=run.function_arn,
         qualifier=run.function_version,
         function_timeout_s=run.function_timeout_s,
-    )
-
-
-def shape_of(config: RunConfig, run: Run) -> Shape:
-    """Compile the event shape of a run."""
-    _, _, _, region, account, *_ = run.function_arn.split(":")
-    return compile_shape(
-        config.event,
-        EventContext(
-            bucket=config.bucket,
-            region=region,
-            account_id=account,
-            bucket_owner=account,
-            configuration_id="retrofill",
-            function_arn=run.function_arn,
-            job=run.job,
-            run_id=run.run_id,
-        ),
     )
 
 
@@ -111,7 +105,10 @@ class OpenRunOperator(BaseOperator):
     """Check what was asked for, and open the run and its set."""
 
     def execute(self, context: Context) -> list[int]:
-        """Return the set that was opened: number of the run, number of the set."""
+        """Return the set that was opened: number of the run, number of the set.
+
+        :raises DownstreamTasksSkipped: a preview was asked for, and shown
+        """
         config = config_of(context)
         dag_run = context["dag_run"]
         asked = DagRun(
@@ -121,10 +118,22 @@ class OpenRunOperator(BaseOperator):
             interval_end=dag_run.data_interval_end,
             continue_run=context["params"].get(CONTINUE_RUN),
         )
-        source = source_of(config, window_of(config, asked))
-        hook = LambdaHook(aws_conn_id=config.aws_conn_id, config=CONTROL_PLANE)
+        window = window_of(config, asked)
+        source = source_of(config, window)
+        client = partial(aws_client, config)
         with state() as conn:
-            return list(open_run(conn, config, asked, source, hook.get_conn()))
+            if not config.preview:
+                return list(open_run(conn, config, asked, source, client))
+            checked = check(config, source, client)
+            preview(
+                conn,
+                source_of(config, window, passes(checked.delivery, checked.shape)),
+                checked.shape,
+                items_per_call=checked.delivery.items_per_call,
+                job_id=runs.find_job(conn, checked.job),
+            )
+        rest = sorted(self.get_flat_relative_ids())
+        raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
 
 
 class BrokenJobOperator(BaseOperator):
@@ -171,17 +180,18 @@ class EnqueueOperator(RetrofillOperator):
         """Return the counts of what was listed."""
         config = config_of(context)
         with state() as conn:
-            source = source_of(config, runs.get_run(conn, self.ref.run_id).window)
+            run = runs.get_run(conn, self.ref.run_id)
+            source = source_of(config, run.window, passes(run.delivery, shape_of(config, run)))
             return enqueue(conn, self.ref, self.partition["part_no"], source)
 
 
 class PlanBatchesOperator(RetrofillOperator):
     """Cut what the in-process cache holds into batches."""
 
-    def execute(self, context: Context) -> list[BatchTask]:
+    def execute(self, context: Context) -> list[BatchTask]:  # noqa: ARG002  Airflow's signature
         """Return one entry for each invoke task."""
         with state() as conn:
-            return plan_batches(conn, self.ref, config_of(context))
+            return plan_batches(conn, self.ref)
 
 
 class InvokeOperator(RetrofillOperator):
@@ -209,7 +219,7 @@ class InvokeOperator(RetrofillOperator):
                 "batch %d of run %d: calls of up to %d items to %s version %s",
                 lease.batch_id,
                 run.run_id,
-                config.items_per_call,
+                run.delivery.items_per_call,
                 run.function_arn,
                 run.function_version,
             )

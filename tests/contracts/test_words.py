@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.model.config import AUTO, RunConfig
 from include.retrofill.model.report import Report
 from include.retrofill.rules.events import SHAPES
 from include.retrofill.rules.outcomes import Outcome
@@ -84,6 +84,8 @@ def told(field: Mapping[str, Any]) -> tuple[str, str, str]:
         return "whole number", told_default, f"{field['minimum']:,} to {field['maximum']:,}"
     if "enum" in field:
         return "choice", told_default, ", ".join(f"`{value}`" for value in field["enum"])
+    if "object" in types:
+        return "JSON object", told_default, "up to 100,000 characters"
     if field.get("format") == "date-time":
         return "time", told_default, "with its zone"
     shortest = f"{field['minLength']:,} to" if "minLength" in field else "up to"
@@ -97,9 +99,9 @@ def test_the_readme_tells_the_params_as_they_are() -> None:
     for name, (kind, default, limits) in table.items():
         told_kind, told_default, told_limits = told(fields[name])
         assert (name, kind, default) == (name, told_kind, told_default)
-        exact = told_kind != "text"
+        exact = told_kind not in {"text", "JSON object"}
         assert limits == told_limits if exact else limits.startswith(told_limits), name
 
 
 def test_every_event_that_can_be_asked_for_has_a_shape() -> None:
-    assert set(RunConfig.form_fields({})["event"]["enum"]) <= set(SHAPES)
+    assert set(RunConfig.form_fields({})["event"]["enum"]) == {AUTO, *SHAPES}

@@ -51,6 +51,23 @@ class World:
     dsn: str
     environment: dict[str, str]
     s3: "S3Client"
+    function_arn: str
+
+    def attach_trigger(self, suffix: str) -> None:
+        rule = {"Name": "suffix", "Value": suffix}
+        self.s3.put_bucket_notification_configuration(
+            Bucket=self.bucket,
+            NotificationConfiguration={
+                "LambdaFunctionConfigurations": [
+                    {
+                        "Id": "new-objects",
+                        "LambdaFunctionArn": self.function_arn,
+                        "Events": ["s3:ObjectCreated:*"],
+                        "Filter": {"Key": {"FilterRules": [rule]}},  # type: ignore[list-item]
+                    }
+                ]
+            },
+        )
 
     def put(self, *keys: str) -> None:
         for key in keys:
@@ -63,7 +80,8 @@ class World:
 
     def run(self, dag_run_id: str = "r", **params: Any) -> dict[str, str]:
         """Run the DAG; return the final state of each of its tasks, and of the run."""
-        conf = {"bucket": self.bucket, "prefix": "in/", "function": self.function, **params}
+        asked = {"bucket": self.bucket, "prefix": "in/", "function": self.function, "event": "s3"}
+        conf = asked | params
         return _run_dag(self.environment, dag_run_id, conf)
 
     def report(self) -> Mapping[str, Any]:
@@ -126,7 +144,7 @@ def world(
     code = BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("handler.py", HANDLER)
-    lambda_client.create_function(
+    function_arn = lambda_client.create_function(
         FunctionName=name,
         Runtime="python3.11",
         Role="arn:aws:iam::000000000000:role/r",
@@ -134,7 +152,7 @@ def world(
         Code={"ZipFile": code.getvalue()},
         Timeout=10,
         Environment={"Variables": {"OUT": f"{name}-out", "AWS_ENDPOINT_URL": aws}},
-    )
+    )["FunctionArn"]
     connection = {
         "conn_type": "aws",
         "login": "test",
@@ -146,7 +164,7 @@ def world(
         "AIRFLOW_CONN_RETROFILL_STATE": state_dsn,
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
     }
-    yield World(name, name, state_dsn, environment, s3_client)
+    yield World(name, name, state_dsn, environment, s3_client, function_arn)
     lambda_client.delete_function(FunctionName=name)
 
 
@@ -183,6 +201,43 @@ def test_every_object_is_called_once_and_the_second_run_calls_nothing(
     report = world.report()
     assert [report[name] for name in counts] == [4, 0, 4, 0, 0, 0, 0]
     assert world.outputs() == sorted(keys)
+
+
+def test_the_live_trigger_is_found_and_its_filter_kept(world: World) -> None:
+    world.put("in/a.jpg", "in/b.txt", "in/c.jpg")
+    world.attach_trigger(".jpg")
+    states = world.run(event="auto")
+    assert states["dag_run"] == "success"
+    assert "live trigger: s3 by bucket notification new-objects" in states["log"]
+    assert world.outputs() == ["in/a.jpg", "in/c.jpg"]
+    report = world.report()
+    assert (report["listed"], report["filtered"], report["succeeded"]) == (2, 1, 2)
+
+
+def test_without_a_live_trigger_auto_is_refused_before_anything_is_done(world: World) -> None:
+    world.put("in/a")
+    states = world.run(event="auto")
+    assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
+    assert "there is no live trigger" in states["log"]
+    assert "from bucket 'world-" in states["log"]
+    with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
+        cur.execute("SELECT count(*) FROM retrofill.job")
+        assert cur.fetchone() == (0,)
+
+
+def test_a_preview_shows_the_first_call_and_makes_none(world: World) -> None:
+    world.put("in/a", "in/b", "in/c")
+    world.run("before", key_glob="in/a", job="j")
+    assert world.outputs() == ["in/a"]
+    states = world.run("preview", preview=True, items_per_call=2, job="j")
+    assert states["dag_run"] == "success"
+    assert {states[name] for name in TASKS[1:]} == {"skipped"}
+    assert world.outputs() == ["in/a"]
+    assert world.report()["listed"] == 1, "the preview wrote a run"
+    shown = states["log"][states["log"].index('{"Records":[') :]
+    event, length = json.JSONDecoder().raw_decode(shown)
+    assert [record["s3"]["object"]["key"] for record in event["Records"]] == ["in/b", "in/c"]
+    assert f"carries 2 items in {length:,} bytes" in states["log"]
 
 
 def test_a_source_without_objects_is_success(world: World) -> None:

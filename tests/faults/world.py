@@ -38,7 +38,8 @@ class World:
         )
         function = Function(name=name, timeout_seconds=timeout_seconds)
         self.endpoint.script(Script(buckets=(bucket,), functions=(function,), latency=latency))
-        return {"job": name, "bucket": name, "prefix": "data/", "function": name}
+        return {"job": name, "bucket": name, "prefix": "data/", "function": name,
+                "event": "s3"}  # fmt: skip
 
     def trigger(self, dag_run_id: str, params: dict[str, Any]) -> None:
         self.airflow.trigger("retrofill", dag_run_id, {**params, "notify_conn_id": "notices"})

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from psycopg2.extensions import connection
 
 from include.retrofill.model.calls import Entry
+from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.items import Item
-from include.retrofill.model.runs import NewRun, SetRef
+from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.rules.identity import identifier_of
 from include.retrofill.state import runs
 from include.retrofill.state.batches import BatchLease
@@ -16,6 +17,7 @@ from include.retrofill.state.screening import Chunk, Screened, get_partition, sc
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"
+DELIVERY = Delivery(event="s3", items_per_call=1, answer="return")
 
 _identifier = identifier_of("s3://bucket")
 
@@ -27,9 +29,7 @@ def item(key: str, etag: str = "e") -> Item:
 
 def open_job(conn: connection, name: str = "job") -> int:
     """Remember a job."""
-    return runs.remember_job(
-        conn, name=name, fingerprint="f" * 32, source="s3://bucket", function="f", event="s3"
-    )
+    return runs.remember_job(conn, Job(name, "f" * 32, "s3://bucket", "f", "s3"))
 
 
 def open_run(
@@ -44,6 +44,7 @@ def open_run(
     new = NewRun(
         job_id=open_job(conn),
         config={},
+        delivery=DELIVERY,
         modified_after=None,
         modified_before=None,
         max_concurrency=max_concurrency,

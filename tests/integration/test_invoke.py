@@ -13,6 +13,7 @@ from psycopg2.extensions import connection
 
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.model.config import RunConfig
+from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
@@ -88,6 +89,8 @@ def invoker(
         assert take(lease, holder_is_dead=lambda _: True)
         with closing(connect(dsn)) as conn:
             run = runs.get_run(conn, lease.run_id)
+        per_call = config.items_per_call or 1
+        delivery = Delivery(event="s3", items_per_call=per_call, answer="return")
         context = EventContext(
             bucket="bucket",
             region="us-east-1",
@@ -111,7 +114,7 @@ def invoker(
                 lease=lease,
                 client=client,
                 shape=compile_shape("s3", context),
-                run=run._replace(function_timeout_s=1),
+                run=run._replace(function_timeout_s=1, delivery=delivery),
                 config=config,
                 stop_asked=(stop or threading.Event()).is_set,
             )

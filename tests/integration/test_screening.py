@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from psycopg2.extensions import connection
 
 from include.retrofill.model.errors import ConfigError, LeaseLost
+from include.retrofill.model.runs import Job
 from include.retrofill.state import runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.screening import Chunk, get_partition, screen
@@ -146,6 +147,4 @@ def test_every_key_comes_back_as_it_was(conn: connection, keys: set[str]) -> Non
 def test_a_jobs_name_is_not_reused_for_another_source(conn: connection) -> None:
     open_run(conn)
     with pytest.raises(ConfigError, match="'job' was made for s3://bucket → f"):
-        runs.remember_job(
-            conn, name="job", fingerprint="0" * 32, source="s3://other", function="f", event="s3"
-        )
+        runs.remember_job(conn, Job("job", "0" * 32, "s3://other", "f", "s3"))

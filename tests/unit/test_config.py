@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.model.config import AUTO, RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.rules.events import SHAPES
 
@@ -30,8 +30,7 @@ def _problems(**params: Any) -> list[str]:
 
 def test_three_params_are_enough():
     config = _config()
-    assert config.items_per_call == 1
-    assert config.event == "s3"
+    assert (config.event, config.items_per_call) == ("auto", None)
     assert config.job_name == "s3://my-photos/in/ → resize"
 
 
@@ -153,7 +152,7 @@ def test_a_text_is_a_text(name: str, value: object):
         ("function", "resize:a:b", "allowed is a function's name or ARN"),
         ("function", "f" * 65, "allowed is a function's name or ARN"),
         ("qualifier", "a b", "allowed is a version's number, an alias or $LATEST"),
-        ("event", "sqs", "allowed is one of 's3'"),
+        ("event", "sqs", "allowed is one of 'auto', 's3'"),
         ("notify_sns_topic_arn", "backfills", "allowed is the ARN of a standard SNS topic"),
         ("notify_sns_topic_arn", "arn:aws:sns:us-east-1:123456789012:t.fifo", "a FIFO topic"),
         ("notify_sns_topic_arn", "arn:aws:sns:us-east-1:123456789012:t:0af3", "standard SNS"),
@@ -235,11 +234,11 @@ def test_two_qualifiers_are_refused_even_if_they_are_the_same():
 def test_events_of_one_item(event: str):
     [problem] = _problems(event=event, items_per_call=2)
     assert problem.startswith("items_per_call: 2; allowed is 1")
-    assert _config(event=event).items_per_call == 1
+    assert _config(event=event, items_per_call=1).items_per_call == 1
 
 
 def test_every_event_offered_is_one_that_can_be_made():
-    assert set(RunConfig.form_fields({})["event"]["enum"]) <= set(SHAPES)
+    assert set(RunConfig.form_fields({})["event"]["enum"]) <= {AUTO, *SHAPES}
 
 
 def test_the_whole_bucket_takes_an_explicit_yes():

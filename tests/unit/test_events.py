@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import Item
 from include.retrofill.rules.answers import Contract, default_contract
-from include.retrofill.rules.events import SHAPES, EventContext, compile_shape
+from include.retrofill.rules.events import (
+    SHAPES,
+    EventContext,
+    compile_shape,
+    default_items,
+    max_items,
+)
 from include.retrofill.rules.events.shapes import MAX_ITEMS
 
 CONTEXT = EventContext(
@@ -410,7 +416,7 @@ def test_a_relay_needs_the_arn_of_what_it_stands_for(name: str, field: str, arn:
 def test_a_call_carries_no_more_than_its_shape_can(name: str) -> None:
     shape = compile_shape(name, CONTEXT)
     assert shape.max_items == (1 if name in ONE_ITEM else MAX_ITEMS)
-    assert 1 <= shape.default_items <= shape.max_items
+    assert 1 <= default_items(name) <= shape.max_items == max_items(name)
     for count in (0, shape.max_items + 1):
         with pytest.raises(ValueError, match=f"{count} records in a call of shape {name}"):
             shape.body(["{}"] * count)

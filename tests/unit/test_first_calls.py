@@ -1,6 +1,7 @@
 """The calls that a batch begins with."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -74,6 +75,22 @@ def test_an_item_that_fits_in_no_call_is_sent_alone(shape: Shape) -> None:
     large = item(1, "\x7f" * MAX_REQUEST_BYTES)
     calls = first_calls(Loaded(range(3), [item(0), large, item(2)], {}), shape, 10)
     assert sorted(map(seqs, (call for call, _ in calls))) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("name", ["s3", "s3-sqs", "s3-sns", "s3-sns-sqs", "items"])
+def test_calls_are_filled_to_the_limit_of_the_encoded_payload_and_not_beyond(name: str) -> None:
+    context = replace(CONTEXT, queue_arn="arn:aws:sqs:eu-west-1:123456789012:q",
+                      topic_arn="arn:aws:sns:eu-west-1:123456789012:t")  # fmt: skip
+    shape = compile_shape(name, context)
+    # Quotes and control characters grow when they are encoded, once more in each envelope.
+    items = [item(number % 200, '"\x01é' * 150 + f"{number:05}") for number in range(6_000)]
+    calls = [call for call, _ in first_calls(Loaded(range(6_000), items, {}), shape, 10_000)]
+    sizes = [len(shape.body(call.records)) for call in calls]
+    assert max(sizes) <= MAX_REQUEST_BYTES
+    assert len(calls) > 1
+    for call, following, size in zip(calls, calls[1:], sizes, strict=False):
+        assert size + 1 + len(following.records[0]) > MAX_REQUEST_BYTES, len(call.entries)
+    assert sum(len(call.entries) for call in calls) == 6_000
 
 
 def test_nothing_is_left_to_call(shape: Shape) -> None:

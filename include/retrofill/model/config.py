@@ -1,10 +1,11 @@
 """What a person can ask for: the params of the DAG, their limits, and what is wrong with them."""
 
 import difflib
+import json
 import re
 import reprlib
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self, TypeAlias
@@ -16,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationError,
 )
 from pydantic.fields import FieldInfo
@@ -34,6 +36,11 @@ _LONGEST_TEXT = 1_024
 _LONGEST_KEY_BYTES = 1_024
 _LARGEST_OBJECT = 10**15
 _ONE_ITEM_EVENTS = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
+_TAKE_ARGUMENTS = frozenset({"items", "s3-batch-2.0"})
+_LONGEST_ARGUMENTS = 100_000
+
+AUTO = "auto"
+"""What a person gives who wants what the live trigger does."""
 
 # What lies between the last two are halves of characters, which UTF-8 does not have.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -308,22 +315,58 @@ class RunConfig(BaseModel):
         default=None,
         examples=["prod", "7"],
     )
-    event: Literal["s3", "eventbridge", "s3-batch-1.0", "s3-batch-2.0", "items"] = _field(
+    event: Literal[
+        "auto",
+        "s3",
+        "s3-sqs",
+        "s3-sns",
+        "s3-sns-sqs",
+        "eventbridge",
+        "s3-batch-1.0",
+        "s3-batch-2.0",
+        "items",
+    ] = _field(
         FUNCTION,
         "Event",
-        "What the function receives: `s3` the S3 notification of a live trigger, `eventbridge`"
-        " Object Created, `s3-batch-…` the request of S3 Batch Operations, `items` a plain list.",
-        default="s3",
+        "What the function receives: `auto` what its live trigger on the bucket sends, with that"
+        " trigger's filter and batch size; `s3` the S3 notification, `s3-sqs`, `s3-sns` and"
+        " `s3-sns-sqs` the same by way of a queue or topic, `eventbridge` Object Created,"
+        " `s3-batch-…` the request of S3 Batch Operations, `items` a plain list.",
+        default="auto",
     )
-    items_per_call: int = _field(
+    items_per_call: int | None = _field(
         FUNCTION,
         "Items per call",
-        "How many objects one call carries at most. A live S3 trigger sends 1, and many functions"
-        " read only the first record.",
-        default=1,
+        "How many objects one call carries at most. Empty: as many as the live trigger sends,"
+        " which is 1 but for queues. Many functions read only the first record.",
+        default=None,
         ge=1,
         le=10_000,
         examples=[1, 100],
+    )
+    answer: Literal["auto", "return", "batchItemFailures", "s3-batch"] = _field(
+        FUNCTION,
+        "Answer",
+        "How the function's answer is read: `return` whatever it returns is success,"
+        " `batchItemFailures` it lists the items that failed, `s3-batch` it has a result for each"
+        " task. `auto`: as Lambda reads it in live use, or as belongs to the event.",
+        default="auto",
+    )
+    arguments: dict[str, JsonValue] | None = _field(
+        FUNCTION,
+        "Arguments",
+        "Constants for the function, a JSON object: in events `items` and `s3-batch-2.0`, which"
+        " have a place for them.",
+        allowed="a JSON object of up to 100,000 characters; for s3-batch-2.0 up to 10 texts",
+        default=None,
+        examples=[{"width": "200"}],
+    )
+    preview: bool = _field(
+        FUNCTION,
+        "Preview",
+        "Check everything, show in the log of open_run the payload of the first call, and call"
+        " nothing.",
+        default=False,
     )
     max_concurrency: int = _field(
         LIMITS,
@@ -497,6 +540,9 @@ class RunConfig(BaseModel):
         after, before = self.modified_after, self.modified_before
         if sound("modified_after", "modified_before") and after and before and after >= before:
             yield Problem("modified_after", f"{after} is not before modified_before, {before}")
+        yield from self._contradictions_of_calls(sound)
+
+    def _contradictions_of_calls(self, sound: Callable[..., bool]) -> Iterator[Problem]:
         if sound("function", "qualifier") and self.qualifier:
             twice = self._parsed_function()["qualifier"]
             if twice:
@@ -506,12 +552,35 @@ class RunConfig(BaseModel):
                     " give one of both",
                 )
         if sound("event", "items_per_call") and (
-            self.event in _ONE_ITEM_EVENTS and self.items_per_call > 1
+            self.event in _ONE_ITEM_EVENTS and (self.items_per_call or 1) > 1
         ):
             yield Problem(
                 "items_per_call",
                 f"{self.items_per_call:,}; allowed is 1, as an event of shape {self.event} carries"
                 " one item",
+            )
+        if sound("event", "answer") and (
+            self.answer == "s3-batch" and not self.event.startswith("s3-batch")
+        ):
+            yield Problem(
+                "answer",
+                f"'s3-batch' names the tasks of the events s3-batch-1.0 and s3-batch-2.0, and event"
+                f" is {self.event!r}",
+            )
+        if sound("event", "arguments") and self.arguments:
+            yield from self._problems_of_arguments(self.arguments)
+
+    def _problems_of_arguments(self, arguments: Mapping[str, JsonValue]) -> Iterator[Problem]:
+        if self.event not in {AUTO, *_TAKE_ARGUMENTS}:
+            allowed = " and ".join(sorted(_TAKE_ARGUMENTS))
+            yield Problem(
+                "arguments",
+                f"an event of shape {self.event} has no place for them; allowed with {allowed}",
+            )
+        length = len(json.dumps(arguments))
+        if length > _LONGEST_ARGUMENTS:
+            yield Problem(
+                "arguments", f"{length:,} characters of JSON; allowed are {_LONGEST_ARGUMENTS:,}"
             )
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from include.retrofill.model.delivery import Delivery
+
 
 class SetRef(NamedTuple):
     """The name of a set: which run, and which set of it."""
@@ -12,12 +14,23 @@ class SetRef(NamedTuple):
     set_no: int
 
 
+class Job(NamedTuple):
+    """What a job is of, as the state remembers it."""
+
+    name: str
+    fingerprint: str
+    source: str
+    function_name: str
+    event: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
     """What there is to know of a run before it is opened."""
 
     job_id: int
     config: dict[str, Any]
+    delivery: Delivery
     modified_after: datetime | None
     modified_before: datetime | None
     max_concurrency: int
@@ -35,6 +48,7 @@ class Run(NamedTuple):
     job: str
     state: str
     config: dict[str, Any]
+    delivery: Delivery
     modified_after: datetime | None
     modified_before: datetime | None
     function_arn: str

@@ -24,7 +24,6 @@ from include.retrofill.rules.answers import (
     ALL_SUCCEEDED,
     Answer,
     Contract,
-    default_contract,
     read_answer,
 )
 from include.retrofill.rules.concurrency import ConcurrencyWindow
@@ -89,11 +88,11 @@ class Invoker:
         self._lease = lease
         self._client = client
         self._shape = shape
-        self._contract = default_contract(shape.name)
+        self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
         with _uncollected():
             loaded = lease.load()
-            calls = first_calls(loaded, shape, config.items_per_call)
+            calls = first_calls(loaded, shape, run.delivery.items_per_call)
         now = time.monotonic()
         self._dispatch = Dispatch(
             calls,

@@ -1,21 +1,23 @@
 """Open a run: check everything a person may have got wrong, then write the run down."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 from include.retrofill.calling.function import preflight
 from include.retrofill.model.config import RunConfig
+from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.runs import NewRun, SetRef, Window
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.runs import Job, NewRun, SetRef, Window
+from include.retrofill.pipeline.deliver import compile_delivery, find_delivery, passes
+from include.retrofill.rules.events import Shape
 from include.retrofill.rules.identity import fingerprint
 from include.retrofill.sources import Source
 from include.retrofill.state import runs
 from include.retrofill.state.connection import Connection
-
-if TYPE_CHECKING:
-    from mypy_boto3_lambda import LambdaClient as FunctionApi
 
 log = logging.getLogger(__name__)
 
@@ -32,31 +34,55 @@ class DagRun:
     """The run of which this DAG run takes the next set; None: a run of its own."""
 
 
+class Checked(NamedTuple):
+    """What was found when everything that a run needs was looked at."""
+
+    job: Job
+    function: FunctionVersion
+    delivery: Delivery
+    shape: Shape
+    """The event shape, as for a run without a number."""
+
+
+def check(config: RunConfig, source: Source, client: Callable[[str], Any]) -> Checked:
+    """Look at source, function and live trigger; nothing is written.
+
+    :param client: returns a boto3 client by its service's name
+    :raises ConfigError: one of them cannot be used as asked
+    :raises SourceError: AWS gave no answer; another try may get one
+    """
+    source.check()
+    version = preflight(client("lambda"), config.function_name, config.function_qualifier)
+    delivery = find_delivery(config, client, version)
+    shape = compile_delivery(config, delivery, version.arn, job=config.job_name, run_id=0)
+    passes(delivery, shape)
+    origin = f"{source.name}/{config.prefix}"
+    if config.list_versions:
+        # The version is part of an item's identifier: with it every item is another one.
+        origin += " with versions"
+    marks = fingerprint(source=origin, function=version.arn, event=delivery.event)
+    job = Job(config.job_name, marks, origin, version.arn, delivery.event)
+    return Checked(job, version, delivery, shape)
+
+
 def open_run(
-    conn: Connection, config: RunConfig, dag_run: DagRun, source: Source, function: "FunctionApi"
+    conn: Connection,
+    config: RunConfig,
+    dag_run: DagRun,
+    source: Source,
+    client: Callable[[str], Any],
 ) -> SetRef:
     """Open a run and its first set, or the next set of a run; the same again in a later try.
 
-    :raises ConfigError: the source, the function or the job's name cannot be used as asked
+    :param client: returns a boto3 client by its service's name
+    :raises ConfigError: source, function, live trigger or job's name cannot be used as asked
     """
     opened = runs.find_set(conn, dag_run.dag_id, dag_run.dag_run_id)
     if opened is not None:
         log.info("run %d, set %d had been opened by an earlier try", *opened)
         return opened
-    source.check()
-    version = preflight(function, config.function_name, config.function_qualifier)
-    origin = f"{source.name}/{config.prefix}"
-    if config.list_versions:
-        # The version is part of an item's identifier: with it every item is another one.
-        origin += " with versions"
-    job_id = runs.remember_job(
-        conn,
-        name=config.job_name,
-        fingerprint=fingerprint(source=origin, function=version.arn, event=config.event),
-        source=origin,
-        function=version.arn,
-        event=config.event,
-    )
+    job, version, delivery, _ = check(config, source, client)
+    job_id = runs.remember_job(conn, job)
     if dag_run.continue_run is not None:
         ref = runs.open_next_set(
             conn,
@@ -74,6 +100,7 @@ def open_run(
         NewRun(
             job_id=job_id,
             config=config.model_dump(mode="json"),
+            delivery=delivery,
             modified_after=window.after,
             modified_before=window.before,
             max_concurrency=config.max_concurrency,
@@ -87,8 +114,8 @@ def open_run(
     log.info(
         "opened run %d of job %s: %s → %s version %s (timeout %d s, %d MB, code %s)",
         ref.run_id,
-        config.job_name,
-        origin,
+        job.name,
+        job.source,
         version.arn,
         version.version,
         version.timeout_s,

@@ -3,7 +3,6 @@
 import logging
 from typing import TypedDict
 
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import Connection
@@ -24,7 +23,7 @@ class BatchTask(TypedDict):
     label: str
 
 
-def plan_batches(conn: Connection, ref: SetRef, config: RunConfig) -> list[BatchTask]:
+def plan_batches(conn: Connection, ref: SetRef) -> list[BatchTask]:
     """Return the batches of a set: with those of earlier tries, all items that no run owns."""
     run = runs.get_run(conn, ref.run_id)
     planned = batches.plan(
@@ -32,7 +31,7 @@ def plan_batches(conn: Connection, ref: SetRef, config: RunConfig) -> list[Batch
         ref,
         run.job_id,
         most_items=BATCH_ITEMS,
-        fewest_items=max(SMALLEST_BATCH, config.items_per_call),
+        fewest_items=max(SMALLEST_BATCH, run.delivery.items_per_call),
     )
     log.info("%d items in %d batches", sum(batch.items for batch in planned), len(planned))
     return [

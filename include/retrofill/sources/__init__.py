@@ -1,8 +1,10 @@
 """The sources: where items come from, page by page."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from include.retrofill.model.config import RunConfig
+from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Window
 from include.retrofill.sources.listing import Page, Partition, Source
 from include.retrofill.sources.s3 import Filter, S3Source
@@ -13,11 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["Page", "Partition", "Source", "open_source"]
 
 
-def open_source(config: RunConfig, s3_client: "S3Client", window: Window) -> Source:
+def open_source(
+    config: RunConfig,
+    s3_client: "S3Client",
+    window: Window,
+    passes: Callable[[Item], bool] | None = None,
+) -> Source:
     """Open the source that a run's configuration names.
 
     :param s3_client: asked by one thread at a time
     :param window: when an item must have been modified
+    :param passes: tells whether the live trigger would send an item; None: it sends all
     """
     return S3Source(
         s3_client,
@@ -30,4 +38,5 @@ def open_source(config: RunConfig, s3_client: "S3Client", window: Window) -> Sou
             window=window,
         ),
         versions=config.list_versions,
+        passes=passes,
     )

@@ -1,7 +1,7 @@
 """S3 as a source: the objects of a bucket, under a prefix, in the order of their keys."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,15 +113,24 @@ class S3Source:
     :param client: asked by one thread at a time
     :param prefix: what their keys begin with; empty: every object of the bucket
     :param versions: whether to list version ids; without, no item has one
+    :param passes: tells whether the live trigger would send an item; None: it sends all
     """
 
     def __init__(
-        self, client: "S3Client", *, bucket: str, prefix: str, wanted: Filter, versions: bool
+        self,
+        client: "S3Client",
+        *,
+        bucket: str,
+        prefix: str,
+        wanted: Filter,
+        versions: bool,
+        passes: Callable[[Item], bool] | None = None,
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
         self._wanted = wanted
+        self._passes = passes
         self._rows = RowReader(client, bucket, prefix, versions=versions)
         self._permission = "s3:ListBucketVersions" if versions else "s3:ListBucket"
         self._identifier = identifier_of(self.name)
@@ -202,11 +211,12 @@ class S3Source:
             make(Item, (identifier(key, version or etag), key, size, modified_at, etag, version))
             for key, size, modified_at, etag, _, version in storable
         ]
+        sent = items if self._passes is None else [item for item in items if self._passes(item)]
         return Page(
-            items=items,
+            items=sent,
             last_key=last_key,
             listed=len(rows),
-            filtered=len(rows) - len(wanted),
+            filtered=len(rows) - len(wanted) + len(items) - len(sent),
             archived=len(wanted) - len(readable),
             rejected=len(readable) - len(storable),
         )

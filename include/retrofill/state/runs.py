@@ -4,38 +4,45 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError, StateError
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.report import Report
-from include.retrofill.model.runs import NewRun, Run, SetRef
+from include.retrofill.model.runs import Job, NewRun, Run, SetRef
 from include.retrofill.state.connection import Connection, Cursor, one, transaction
 from include.retrofill.state.statements import load
 
 _SQL = load("runs.sql")
 
 
-def remember_job(
-    conn: Connection, *, name: str, fingerprint: str, source: str, function: str, event: str
-) -> int:
+def remember_job(conn: Connection, job: Job) -> int:
     """Return the number of the job of that name; a new name becomes a new job.
 
     :raises ConfigError: the name belongs to a job with another source, function or event
     """
-    fields = {
-        "name": name,
-        "fingerprint": fingerprint,
-        "source": source,
-        "function_name": function,
-        "event": event,
-    }
     with transaction(conn) as cur:
-        cur.execute(_SQL["insert_job"], fields)
-        cur.execute(_SQL["get_job"], fields)
-        job_id, was, was_source, was_function, was_event = one(cur)
-    if was != fingerprint:
+        cur.execute(_SQL["insert_job"], job._asdict())
+        cur.execute(_SQL["get_job"], job._asdict())
+        return _number_of(job, one(cur))
+
+
+def find_job(conn: Connection, job: Job) -> int | None:
+    """Return the number of the job of that name; None: there is no job of that name.
+
+    :raises ConfigError: the name belongs to a job with another source, function or event
+    """
+    with transaction(conn) as cur:
+        cur.execute(_SQL["get_job"], job._asdict())
+        row = cur.fetchone()
+    return _number_of(job, row) if row else None
+
+
+def _number_of(job: Job, row: tuple[Any, ...]) -> int:
+    job_id, was, was_source, was_function, was_event = row
+    if was != job.fingerprint:
         raise ConfigError(
-            f"job: {name!r} was made for {was_source} → {was_function} ({was_event}), and is now"
-            f" asked for {source} → {function} ({event}); choose another name"
+            f"job: {job.name!r} was made for {was_source} → {was_function} ({was_event}), and is"
+            f" now asked for {job.source} → {job.function_name} ({job.event}); choose another name"
         )
     return int(job_id)
 
@@ -56,6 +63,7 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
             {
                 "job_id": new.job_id,
                 "config": json.dumps(new.config),
+                "delivery": json.dumps(new.delivery.as_json()),
                 "modified_after": new.modified_after,
                 "modified_before": new.modified_before,
                 "function_arn": function.arn,
@@ -105,7 +113,8 @@ def get_run(conn: Connection, run_id: int) -> Run:
     if row is None:
         message = f"run {run_id} is not in the state"
         raise StateError(message)
-    return Run(*row)
+    run = Run(*row)
+    return run._replace(delivery=Delivery.from_json(row[Run._fields.index("delivery")]))
 
 
 def add_partitions(

@@ -12,12 +12,12 @@ WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 
 -- name: insert_run
 INSERT INTO retrofill.run (
-    job_id, config, modified_after, modified_before, function_arn, function_version, code_sha256,
-    function_timeout_s, memory_mb, max_concurrency, max_calls_per_second
+    job_id, config, delivery, modified_after, modified_before, function_arn, function_version,
+    code_sha256, function_timeout_s, memory_mb, max_concurrency, max_calls_per_second
 )
 VALUES (
-    %(job_id)s, %(config)s, %(modified_after)s, %(modified_before)s, %(function_arn)s,
-    %(function_version)s, %(code_sha256)s, %(function_timeout_s)s, %(memory_mb)s,
+    %(job_id)s, %(config)s, %(delivery)s, %(modified_after)s, %(modified_before)s,
+    %(function_arn)s, %(function_version)s, %(code_sha256)s, %(function_timeout_s)s, %(memory_mb)s,
     %(max_concurrency)s, %(max_calls_per_second)s
 )
 RETURNING run_id
@@ -31,8 +31,17 @@ RETURNING set_no
 
 -- name: get_run
 SELECT
-    run.run_id, run.job_id, job.name, run.state, run.config, run.modified_after,
-    run.modified_before, run.function_arn, run.function_version, run.function_timeout_s,
+    run.run_id, run.job_id, job.name, run.state, run.config,
+    coalesce(
+        run.delivery,
+        jsonb_build_object(
+            'event', run.config->'event', 'items_per_call', run.config->'items_per_call',
+            'answer', CASE
+                WHEN run.config->>'event' LIKE 's3-batch-%%' THEN 's3-batch' ELSE 'return'
+            END
+        )
+    ),
+    run.modified_after, run.modified_before, run.function_arn, run.function_version, run.function_timeout_s,
     run.stop_reason
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s

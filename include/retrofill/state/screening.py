@@ -77,6 +77,12 @@ def get_partition(conn: Connection, run_id: int, part_no: int) -> PartitionState
     return PartitionState(*row)
 
 
+def known(conn: Connection, job_id: int, items: list[Item]) -> set[bytes]:
+    """Return the identifiers of those items, and perhaps of others, that the job knows."""
+    with transaction(conn) as cur:
+        return _known(cur, job_id, items)
+
+
 def screen(
     conn: Connection, ref: SetRef, part_no: int, partition: PartitionState, chunk: Chunk
 ) -> Screened:

@@ -1,6 +1,12 @@
 """Event shapes: how items become the payload that the function knows from its live trigger."""
 
 from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.shapes import SHAPES, Shape, compile_shape
+from include.retrofill.rules.events.shapes import (
+    SHAPES,
+    Shape,
+    compile_shape,
+    default_items,
+    max_items,
+)
 
-__all__ = ["SHAPES", "EventContext", "Shape", "compile_shape"]
+__all__ = ["SHAPES", "EventContext", "Shape", "compile_shape", "default_items", "max_items"]

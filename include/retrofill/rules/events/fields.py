@@ -31,7 +31,7 @@ SOURCE_IP = "127.0.0.1"
 MULTIPART_MARK = "-"
 """Stands in the ETag of an object that was uploaded in parts, before the number of parts."""
 
-_place = struct.Struct(">BII").pack
+_place = struct.Struct(">QI").pack
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
@@ -93,7 +93,7 @@ def stamps(moment: datetime) -> tuple[str, str]:
     # A quarter of the time of isoformat, which asks the time zone, and of a format with X.
     return (
         f"{_day(days)}{_MINUTES[minute]}{_TWO[second]}.{_THREE[microseconds // 1_000]}Z",
-        _place(0, days * _DAY_S + seconds, microseconds).hex().upper(),
+        _place(days * _DAY_S + seconds, microseconds).hex()[6:].upper(),
     )
 
 

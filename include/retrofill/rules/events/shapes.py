@@ -34,9 +34,6 @@ class Shape:
     identifier_in_event: Callable[[Item], str]
     """Tells the name under which the function's answer may speak of an item."""
 
-    default_items: int
-    """How many items the live trigger sends in a call unless it is told otherwise."""
-
     max_items: int
     """The most items that one call can carry."""
 
@@ -66,6 +63,16 @@ class Shape:
         return f"{self.head}{','.join(records)}{self.tail}".encode("ascii")
 
 
+def default_items(name: str) -> int:
+    """Return how many items the live trigger of a shape sends in a call unless told otherwise."""
+    return 10 if name in _BY_QUEUE else 1
+
+
+def max_items(name: str) -> int:
+    """Return the most items that one call of a shape can carry."""
+    return 1 if name in _ONE_ITEM else MAX_ITEMS
+
+
 def compile_shape(name: str, context: EventContext) -> Shape:
     """Return the event shape of this name for a run.
 
@@ -83,7 +90,7 @@ def compile_shape(name: str, context: EventContext) -> Shape:
 
 
 def _notification(name: str, context: EventContext) -> Shape:
-    return _list_of(name, notification_record(context), request_id_of, default_items=1)
+    return _list_of(name, notification_record(context), request_id_of)
 
 
 def _through_sqs(name: str, context: EventContext) -> Shape:
@@ -92,7 +99,7 @@ def _through_sqs(name: str, context: EventContext) -> Shape:
 
 def _through_sns(name: str, context: EventContext) -> Shape:
     write = sns_record(context, notification_text(context))
-    return _list_of(name, write, uuid_of, default_items=1)
+    return _list_of(name, write, uuid_of)
 
 
 def _through_sns_and_sqs(name: str, context: EventContext) -> Shape:
@@ -117,7 +124,6 @@ def _plain(name: str, context: EventContext) -> Shape:
         name,
         plain.plain_item(context),
         uuid_of,
-        default_items=1,
         head=plain.plain_head(context),
         tail=plain.TAIL,
     )
@@ -128,7 +134,6 @@ def _list_of(
     write: Callable[[Item], str],
     identifier_in_event: Callable[[Item], str],
     *,
-    default_items: int = 10,
     head: str = HEAD,
     tail: str = TAIL,
 ) -> Shape:
@@ -136,8 +141,7 @@ def _list_of(
         name=name,
         record=write,
         identifier_in_event=identifier_in_event,
-        default_items=default_items,
-        max_items=MAX_ITEMS,
+        max_items=max_items(name),
         head=head,
         tail=tail,
     )
@@ -148,8 +152,7 @@ def _one_item(name: str, write: Callable[[Item], str]) -> Shape:
         name=name,
         record=write,
         identifier_in_event=uuid_of,
-        default_items=1,
-        max_items=1,
+        max_items=max_items(name),
         head="",
         tail="",
     )
@@ -166,6 +169,8 @@ _COMPILERS: dict[str, Callable[[str, EventContext], Shape]] = {
     "items": _plain,
 }
 _TAKE_ARGUMENTS = ("s3-batch-2.0", "items")
+_BY_QUEUE = frozenset({"s3-sqs", "s3-sns-sqs"})
+_ONE_ITEM = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
 
 SHAPES = tuple(_COMPILERS)
 """The names of all event shapes."""

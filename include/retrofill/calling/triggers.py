@@ -1,0 +1,328 @@
+"""The live triggers of a function on a bucket: every way on which new objects reach it.
+
+Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html,
+https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html,
+https://docs.aws.amazon.com/sns/latest/api/API_ListSubscriptionsByTopic.html and
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByTarget.html.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from include.retrofill.model.errors import ConfigError, SourceError
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.trigger import Trigger
+from include.retrofill.rules.patterns import compile_pattern
+
+_CREATED = ("s3:ObjectCreated:", "s3:*")
+_REPORTS = "ReportBatchItemFailures"
+_DENIED_STATUS = 403
+_SERVER_ERROR_STATUS = 500
+_ARN_PARTS = 7
+
+
+class Found(NamedTuple):
+    """What there is between a bucket and a function."""
+
+    triggers: list[Trigger]
+    others: list[str]
+    """What calls the function besides, or leads elsewhere, in words."""
+
+
+class _Mapping(NamedTuple):
+    """An event source mapping of the function on a queue."""
+
+    queue_arn: str
+    qualifier: str
+    batch_items: int
+    reports_failures: bool
+    patterns: tuple[Mapping[str, Any], ...]
+    way: str
+
+
+def find_triggers(client: Callable[[str], Any], bucket: str, function: FunctionVersion) -> Found:
+    """Find every way on which new objects of a bucket reach a function.
+
+    :param client: returns a boto3 client by its service's name
+    :raises ConfigError: a permission is missing; the message names it
+    :raises SourceError: AWS gave no answer; another try may get one
+    """
+    return _Search(client, bucket, function).found()
+
+
+class _Search:
+    def __init__(
+        self, client: Callable[[str], Any], bucket: str, function: FunctionVersion
+    ) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._function = function
+        self._others: list[str] = []
+
+    def found(self) -> Found:
+        with _explained("s3:GetBucketNotification"):
+            configured = self._client("s3").get_bucket_notification_configuration(
+                Bucket=self._bucket
+            )
+        mappings = self._mappings()
+        triggers = [
+            *self._direct(configured.get("LambdaFunctionConfigurations", [])),
+            *self._through_queues(configured.get("QueueConfigurations", []), mappings),
+            *self._through_topics(configured.get("TopicConfigurations", []), mappings),
+        ]
+        if "EventBridgeConfiguration" in configured:
+            triggers += self._through_rules()
+        return Found(triggers, self._others)
+
+    def _direct(self, configurations: Sequence[Mapping[str, Any]]) -> Iterator[Trigger]:
+        for one in configurations:
+            arn = one["LambdaFunctionArn"]
+            if not self._is_ours(arn):
+                self._others.append(f"notification {one.get('Id', '')} to {arn}")
+            elif self._sends_created(one, "the function"):
+                yield Trigger(
+                    event="s3",
+                    way=f"bucket notification {one.get('Id', '')} to {arn}{_filter_words(one)}",
+                    qualifier=_qualifier(arn),
+                    **_notified(one),
+                )
+
+    def _through_queues(
+        self, configurations: Sequence[Mapping[str, Any]], mappings: Sequence[_Mapping]
+    ) -> Iterator[Trigger]:
+        for one in configurations:
+            arn = one["QueueArn"]
+            ours = [mapping for mapping in mappings if mapping.queue_arn == arn]
+            if not ours:
+                self._others.append(f"notification {one.get('Id', '')} to {arn}")
+            elif self._sends_created(one, arn):
+                for mapping in ours:
+                    yield _queued("s3-sqs", one, mapping, f"to {arn}, {mapping.way}")
+
+    def _through_topics(
+        self, configurations: Sequence[Mapping[str, Any]], mappings: Sequence[_Mapping]
+    ) -> Iterator[Trigger]:
+        for one in configurations:
+            topic = one["TopicArn"]
+            found = [*self._subscriptions(topic, one, mappings)]
+            if not found:
+                self._others.append(f"notification {one.get('Id', '')} to {topic}")
+            elif self._sends_created(one, topic):
+                yield from found
+
+    def _subscriptions(
+        self, topic: str, configuration: Mapping[str, Any], mappings: Sequence[_Mapping]
+    ) -> Iterator[Trigger]:
+        with _explained("sns:ListSubscriptionsByTopic"):
+            pages = self._client("sns").get_paginator("list_subscriptions_by_topic")
+            listed = [
+                subscription
+                for page in pages.paginate(TopicArn=topic)
+                for subscription in page["Subscriptions"]
+            ]
+        for subscription in listed:
+            endpoint, arn = subscription["Endpoint"], subscription["SubscriptionArn"]
+            if subscription["Protocol"] == "lambda" and self._is_ours(endpoint):
+                yield Trigger(
+                    event="s3-sns",
+                    way=f"bucket notification {configuration.get('Id', '')} to {topic}, and its"
+                    f" subscription {arn}{_filter_words(configuration)}",
+                    qualifier=_qualifier(endpoint),
+                    topic_arn=topic,
+                    unlike=_filtered(self._attributes(arn)),
+                    **_notified(configuration),
+                )
+            elif subscription["Protocol"] == "sqs":
+                for mapping in mappings:
+                    if mapping.queue_arn != endpoint:
+                        continue
+                    attributes = self._attributes(arn)
+                    raw = attributes.get("RawMessageDelivery") == "true"
+                    yield _queued(
+                        "s3-sqs" if raw else "s3-sns-sqs",
+                        configuration,
+                        mapping,
+                        f"to {topic}, its subscription {arn}, {mapping.way}",
+                        topic_arn="" if raw else topic,
+                        unlike=_filtered(attributes),
+                    )
+
+    def _attributes(self, subscription_arn: str) -> Mapping[str, str]:
+        with _explained("sns:GetSubscriptionAttributes"):
+            answer = self._client("sns").get_subscription_attributes(
+                SubscriptionArn=subscription_arn
+            )
+        attributes: Mapping[str, str] = answer["Attributes"]
+        return attributes
+
+    def _through_rules(self) -> Iterator[Trigger]:
+        events = self._client("events")
+        for target in self._names():
+            with _explained("events:ListRuleNamesByTarget"):
+                pages = events.get_paginator("list_rule_names_by_target")
+                names = [
+                    name for page in pages.paginate(TargetArn=target) for name in page["RuleNames"]
+                ]
+            for name in names:
+                with _explained("events:DescribeRule"):
+                    rule = events.describe_rule(Name=name)
+                pattern = json.loads(rule.get("EventPattern") or "{}")
+                if not compile_pattern(_about_the_bucket(pattern))(self._created_event()):
+                    self._others.append(f"EventBridge rule {name}, for other events")
+                    continue
+                yield Trigger(
+                    event="eventbridge",
+                    way=f"EventBridge rule {name} ({rule.get('State', 'ENABLED').lower()})",
+                    qualifier=_qualifier(target),
+                    patterns=(pattern,),
+                    unlike=self._transformed(name, target),
+                )
+
+    def _transformed(self, rule: str, target_arn: str) -> str:
+        with _explained("events:ListTargetsByRule"):
+            pages = self._client("events").get_paginator("list_targets_by_rule")
+            targets = [
+                target
+                for page in pages.paginate(Rule=rule)
+                for target in page["Targets"]
+                if target["Arn"] == target_arn
+            ]
+        changes = {"Input", "InputPath", "InputTransformer"}
+        found = sorted(changes.intersection(*targets[:1]))
+        return f"its target has {found[0]}, which makes another event of it" if found else ""
+
+    def _created_event(self) -> Mapping[str, Any]:
+        _, _, _, region, account, *_ = self._function.arn.split(":")
+        return {
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "region": region,
+            "account": account,
+            "detail": {"bucket": {"name": self._bucket}},
+        }
+
+    def _mappings(self) -> list[_Mapping]:
+        found: dict[str, Mapping[str, Any]] = {}
+        for name in self._names():
+            with _explained("lambda:ListEventSourceMappings"):
+                pages = self._client("lambda").get_paginator("list_event_source_mappings")
+                for page in pages.paginate(FunctionName=name):
+                    found |= {one["UUID"]: one for one in page["EventSourceMappings"]}
+        mappings = []
+        for one in found.values():
+            source = one.get("EventSourceArn", "")
+            if source.split(":")[2:3] != ["sqs"]:
+                self._others.append(f"mapping {one['UUID']} from {source or 'a source of its own'}")
+                continue
+            filters = one.get("FilterCriteria", {}).get("Filters", [])
+            mappings.append(
+                _Mapping(
+                    queue_arn=source,
+                    qualifier=_qualifier(one["FunctionArn"]),
+                    batch_items=one.get("BatchSize", 10),
+                    reports_failures=_REPORTS in one.get("FunctionResponseTypes", []),
+                    patterns=tuple(json.loads(each["Pattern"]) for each in filters),
+                    way=f"and mapping {one['UUID']} ({one.get('State', 'Enabled').lower()})",
+                )
+            )
+        return mappings
+
+    def _names(self) -> list[str]:
+        """Return the ARNs under which the function may be named: plain, and as it was asked for."""
+        arn, qualifier = self._function.arn, self._function.qualifier
+        return [arn, f"{arn}:{qualifier}"] if qualifier else [arn]
+
+    def _is_ours(self, arn: str) -> bool:
+        return arn.split(":")[:_ARN_PARTS] == self._function.arn.split(":")
+
+    def _sends_created(self, configuration: Mapping[str, Any], to: str) -> bool:
+        created = any(event.startswith(_CREATED) for event in configuration["Events"])
+        if not created:
+            events = ", ".join(configuration["Events"])
+            self._others.append(f"notification {configuration.get('Id', '')} to {to} of {events}")
+        return created
+
+
+def _queued(
+    event: str,
+    configuration: Mapping[str, Any],
+    mapping: _Mapping,
+    way: str,
+    *,
+    topic_arn: str = "",
+    unlike: str = "",
+) -> Trigger:
+    return Trigger(
+        event=event,
+        way=f"bucket notification {configuration.get('Id', '')} {way}"
+        f"{_filter_words(configuration)}",
+        qualifier=mapping.qualifier,
+        queue_arn=mapping.queue_arn,
+        topic_arn=topic_arn,
+        batch_items=mapping.batch_items,
+        reports_failures=mapping.reports_failures,
+        patterns=mapping.patterns,
+        unlike=unlike,
+        **_notified(configuration),
+    )
+
+
+def _notified(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a notification configuration says of events: its id, prefix and suffix."""
+    rules = configuration.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    # S3 wants special characters in these values encoded as in a URL.
+    values = {rule["Name"].lower(): unquote_plus(rule["Value"]) for rule in rules}
+    return {
+        "configuration_id": configuration.get("Id", ""),
+        "prefix": values.get("prefix", ""),
+        "suffix": values.get("suffix", ""),
+    }
+
+
+def _filter_words(configuration: Mapping[str, Any]) -> str:
+    notified = _notified(configuration)
+    words = [f"{name} {notified[name]!r}" for name in ("prefix", "suffix") if notified[name]]
+    return f" (keys with {' and '.join(words)})" if words else ""
+
+
+def _filtered(attributes: Mapping[str, str]) -> str:
+    policy = attributes.get("FilterPolicy", "")
+    return f"its subscription has the filter policy {policy[:200]}" if policy else ""
+
+
+def _about_the_bucket(pattern: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a rule's pattern that tells events of one bucket from all others."""
+    kept = {name: pattern[name] for name in ("source", "detail-type") if name in pattern}
+    bucket = pattern.get("detail", {}).get("bucket", {})
+    if "name" in bucket:
+        kept["detail"] = {"bucket": {"name": bucket["name"]}}
+    return kept
+
+
+def _qualifier(arn: str) -> str:
+    return ":".join(arn.split(":")[_ARN_PARTS:])
+
+
+@contextmanager
+def _explained(permission: str) -> Iterator[None]:
+    """Say what an error of botocore means for the person who runs the backfill."""
+    try:
+        yield
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status >= _SERVER_ERROR_STATUS:
+            raise SourceError(f"the live trigger could not be looked up: {error}") from error
+        if status == _DENIED_STATUS or "Denied" in str(error):
+            raise ConfigError(
+                f"event: to find the live trigger, the credentials of aws_conn_id need"
+                f" {permission} ({error}); grant it, or say what the function receives: s3,"
+                " eventbridge, s3-batch-1.0, s3-batch-2.0 and items need no look-up"
+            ) from error
+        raise ConfigError(f"event: the live trigger could not be looked up ({error})") from error
+    except BotoCoreError as error:
+        raise SourceError(f"the live trigger could not be looked up: {error}") from error

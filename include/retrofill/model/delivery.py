@@ -1,0 +1,49 @@
+"""The delivery: how a run's items reach the function, and how its answers are read."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+CONFIGURATION_ID = "retrofill"
+"""The id of the notification configuration in events that imitate no live trigger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What the calls of a run look like: asked for, or taken over from a live trigger."""
+
+    event: str
+    """The event shape, by its name."""
+
+    items_per_call: int
+    """The most items in one call."""
+
+    answer: str
+    """The answer contract, by its name."""
+
+    configuration_id: str = CONFIGURATION_ID
+    """The id of the bucket's notification configuration, where the events tell it."""
+
+    queue_arn: str = ""
+    """The queue that live events pass through; empty: none."""
+
+    topic_arn: str = ""
+    """The topic that live events pass through; empty: none."""
+
+    prefix: str = ""
+    """What the keys must begin with that the live trigger sends."""
+
+    suffix: str = ""
+    """What the keys must end with that the live trigger sends."""
+
+    patterns: tuple[Mapping[str, Any], ...] = ()
+    """Patterns of EventBridge, of which a live event must match one; empty: all events pass."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the delivery as plain JSON values."""
+        return {**asdict(self), "patterns": [dict(pattern) for pattern in self.patterns]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the delivery that :meth:`as_json` wrote down."""
+        return cls(**{**values, "patterns": tuple(values.get("patterns", ()))})

@@ -1,0 +1,43 @@
+"""The live trigger: a way on which new objects of a bucket reach a function by themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """One way from the bucket to the function, as AWS has it configured."""
+
+    event: str
+    """The event shape that the function receives on this way, by its name."""
+
+    way: str
+    """The way in words, with the names of what lies on it."""
+
+    qualifier: str = ""
+    """The version or alias of the function that is called; empty: none is named."""
+
+    configuration_id: str = ""
+    """The id of the bucket's notification configuration; empty on a way without one."""
+
+    queue_arn: str = ""
+    topic_arn: str = ""
+
+    prefix: str = ""
+    """What the keys must begin with."""
+
+    suffix: str = ""
+    """What the keys must end with."""
+
+    batch_items: int | None = None
+    """The most messages that Lambda takes from the queue for one call; None: no queue."""
+
+    reports_failures: bool = False
+    """Whether Lambda reads ``batchItemFailures`` from the function's answers on this way."""
+
+    patterns: tuple[Mapping[str, Any], ...] = ()
+    """Patterns of EventBridge, of which an event must match one; empty: all events pass."""
+
+    unlike: str = ""
+    """What changes the events on this way so that they cannot be imitated; empty: nothing."""

@@ -1,0 +1,105 @@
+"""How a run's items reach its function: found before the run is opened, used by its tasks."""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from include.retrofill.calling.triggers import find_triggers
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.delivery import Delivery
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.items import Item
+from include.retrofill.model.runs import Run
+from include.retrofill.rules.deliveries import (
+    choose,
+    delivery_as_asked,
+    delivery_like,
+    is_looked_up,
+)
+from include.retrofill.rules.events import EventContext, Shape, compile_shape
+from include.retrofill.rules.patterns import compile_pattern
+
+log = logging.getLogger(__name__)
+
+
+def find_delivery(
+    config: RunConfig, client: Callable[[str], Any], function: FunctionVersion
+) -> Delivery:
+    """Return the delivery that is asked for, or that of the live trigger.
+
+    :param client: returns a boto3 client by its service's name
+    :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
+        looked up
+    :raises SourceError: AWS gave no answer
+    """
+    if not is_looked_up(config.event):
+        return delivery_as_asked(config)
+    found = find_triggers(client, config.bucket, function)
+    trigger = choose(found.triggers, found.others, config, function.arn)
+    delivery = delivery_like(trigger, config)
+    log.info(
+        "live trigger: %s by %s; %d items per call, answers read as %s%s",
+        trigger.event,
+        trigger.way,
+        delivery.items_per_call,
+        delivery.answer,
+        f"; only events like {json.dumps(delivery.patterns)}" if delivery.patterns else "",
+    )
+    for other in found.others:
+        log.info("not imitated: %s", other)
+    return delivery
+
+
+def shape_of(config: RunConfig, run: Run) -> Shape:
+    """Compile the event shape of a run.
+
+    :raises ConfigError: the shape lacks what it needs, or has no place for what is given
+    """
+    return compile_delivery(config, run.delivery, run.function_arn, job=run.job, run_id=run.run_id)
+
+
+def compile_delivery(
+    config: RunConfig, delivery: Delivery, function_arn: str, *, job: str, run_id: int
+) -> Shape:
+    """Compile the event shape of a delivery.
+
+    :raises ConfigError: the shape lacks what it needs, or has no place for what is given
+    """
+    _, _, _, region, account, *_ = function_arn.split(":")
+    return compile_shape(
+        delivery.event,
+        EventContext(
+            bucket=config.bucket,
+            region=region,
+            account_id=account,
+            bucket_owner=account,
+            configuration_id=delivery.configuration_id,
+            function_arn=function_arn,
+            job=job,
+            run_id=run_id,
+            queue_arn=delivery.queue_arn,
+            topic_arn=delivery.topic_arn,
+            arguments=config.arguments or {},
+        ),
+    )
+
+
+def passes(delivery: Delivery, shape: Shape) -> Callable[[Item], bool] | None:
+    """Return what tells whether the live trigger would send an item; None: it sends all.
+
+    :raises ConfigError: a pattern has an operator that is not known
+    """
+    if not (delivery.prefix or delivery.suffix or delivery.patterns):
+        return None
+    patterns = [compile_pattern(pattern) for pattern in delivery.patterns]
+
+    def sends(item: Item) -> bool:
+        if not (item.key.startswith(delivery.prefix) and item.key.endswith(delivery.suffix)):
+            return False
+        if not patterns:
+            return True
+        event = json.loads(shape.record(item))
+        return any(matches(event) for matches in patterns)
+
+    return sends

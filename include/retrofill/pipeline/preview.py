@@ -1,0 +1,50 @@
+"""Show the first call of a run that is not made: nothing is written, and nothing is called."""
+
+import logging
+
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events import Shape
+from include.retrofill.rules.packing import pack
+from include.retrofill.sources import Source
+from include.retrofill.state import screening
+from include.retrofill.state.connection import Connection
+
+log = logging.getLogger(__name__)
+
+
+def preview(
+    conn: Connection, source: Source, shape: Shape, *, items_per_call: int, job_id: int | None
+) -> bytes | None:
+    """Log and return the payload of the first call that a run would make; None: it makes none.
+
+    :param job_id: the job whose known items are left out; None: nothing is known yet
+    :raises SourceError: the source could not be read
+    """
+    most = min(items_per_call, shape.max_items)
+    items = _first_new(conn, source, job_id, most)
+    if not items:
+        log.info("preview: nothing is new, so there is no call to make")
+        return None
+    records = shape.records(items)
+    calls = pack(list(map(len, records)), overhead=shape.overhead, max_items=most).calls
+    place = calls[0] if calls else range(1)
+    body = shape.body(records[place.start : place.stop])
+    log.info(
+        "preview: the first call carries %d items in %s bytes, and is not made:\n%s",
+        len(place),
+        f"{len(body):,}",
+        body.decode(),
+    )
+    return body
+
+
+def _first_new(conn: Connection, source: Source, job_id: int | None, most: int) -> list[Item]:
+    """Return the first items, in the order of their keys, that the job does not know."""
+    found: list[Item] = []
+    (whole,) = source.partitions(1)
+    for page in source.pages(whole):
+        known = screening.known(conn, job_id, page.items) if job_id is not None else set()
+        found += [item for item in page.items if item.identifier not in known]
+        if len(found) >= most:
+            break
+    return found[:most]

@@ -1,0 +1,97 @@
+"""Which delivery a run has: as it is asked for, or as a live trigger has it."""
+
+from collections.abc import Sequence
+
+from include.retrofill.model.config import AUTO, RunConfig
+from include.retrofill.model.delivery import CONFIGURATION_ID, Delivery
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.trigger import Trigger
+from include.retrofill.rules.answers import Contract, default_contract
+from include.retrofill.rules.events import default_items, max_items
+
+_LOOKED_UP = frozenset({AUTO, "s3-sqs", "s3-sns", "s3-sns-sqs"})
+_NOT_LOOKED_UP = "s3, eventbridge, s3-batch-1.0, s3-batch-2.0 and items"
+
+
+def is_looked_up(event: str) -> bool:
+    """Return whether the live trigger must be known for an event as it is asked for."""
+    return event in _LOOKED_UP
+
+
+def delivery_as_asked(config: RunConfig) -> Delivery:
+    """Return the delivery of an event that is asked for by the name of its shape."""
+    return Delivery(
+        event=config.event,
+        items_per_call=config.items_per_call or default_items(config.event),
+        answer=_answer(config, default_contract(config.event)),
+    )
+
+
+def delivery_like(trigger: Trigger, config: RunConfig) -> Delivery:
+    """Return the delivery that imitates a live trigger; what is asked for goes before."""
+    _require_room(trigger.event, config.items_per_call)
+    # Where nobody reads the function's answers in live use, a list of failures means nothing.
+    honoured = Contract.BATCH_ITEM_FAILURES if trigger.reports_failures else Contract.RETURN
+    return Delivery(
+        event=trigger.event,
+        items_per_call=config.items_per_call or trigger.batch_items or default_items(trigger.event),
+        answer=_answer(config, honoured),
+        configuration_id=trigger.configuration_id or CONFIGURATION_ID,
+        queue_arn=trigger.queue_arn,
+        topic_arn=trigger.topic_arn,
+        prefix=trigger.prefix,
+        suffix=trigger.suffix,
+        patterns=trigger.patterns,
+    )
+
+
+def choose(
+    triggers: Sequence[Trigger], others: Sequence[str], config: RunConfig, function: str
+) -> Trigger:
+    """Return the one live trigger that a run is to imitate.
+
+    :param others: what else there is at bucket and function, in words
+    :raises ConfigError: there is none or more than one, or it cannot be imitated; the message
+        says what there is and what to do
+    """
+    asked = config.event
+    wanted = [one for one in triggers if asked in {AUTO, one.event}]
+    if len(wanted) > 1:
+        qualifier = config.function_qualifier or ""
+        wanted = [one for one in wanted if one.qualifier == qualifier] or wanted
+    between = f"from bucket {config.bucket!r} to {function}"
+    if not wanted:
+        kind = "live trigger" if asked == AUTO else f"live trigger of shape {asked}"
+        there = [f"{one.event} by {one.way}" for one in triggers] + list(others)
+        found = f"; there is {'; '.join(there)}" if there else ""
+        raise ConfigError(
+            f"event: {asked!r}, and there is no {kind} {between}{found}. Attach it first, or say"
+            f" what the function receives: {_NOT_LOOKED_UP} need no trigger"
+        )
+    if len(wanted) > 1:
+        ways = "; ".join(f"{one.event} by {one.way}" for one in wanted)
+        raise ConfigError(
+            f"event: {asked!r}, and there are {len(wanted)} live triggers {between}: {ways}. Give"
+            " the event of one; if they are of one kind, give s3 or eventbridge and choose the"
+            " objects by prefix and key_glob"
+        )
+    (trigger,) = wanted
+    if trigger.unlike:
+        raise ConfigError(
+            f"event: the live trigger {between} by {trigger.way} cannot be imitated:"
+            f" {trigger.unlike}. Say what the function receives: {_NOT_LOOKED_UP}"
+        )
+    return trigger
+
+
+def _require_room(event: str, items_per_call: int | None) -> None:
+    most = max_items(event)
+    if items_per_call is not None and items_per_call > most:
+        raise ConfigError(
+            f"items_per_call: {items_per_call:,}; allowed is {most:,}, as the live trigger is of"
+            f" shape {event}"
+        )
+
+
+def _answer(config: RunConfig, otherwise: Contract) -> str:
+    return str(otherwise) if config.answer == AUTO else config.answer

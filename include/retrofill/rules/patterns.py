@@ -1,0 +1,210 @@
+"""Event patterns: which events a rule of EventBridge or a mapping's filter lets through.
+
+Syntax: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html.
+Lambda's filters read the text of a message's body as JSON where the pattern goes on inside of it,
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html.
+"""
+
+import ipaddress
+import json
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from include.retrofill.model.errors import ConfigError
+
+Test: TypeAlias = Callable[[Any], bool]
+"""Tells whether a value passes; what is missing is :data:`MISSING`."""
+
+MISSING = object()
+"""Stands for a field that the event does not have."""
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def compile_pattern(pattern: Mapping[str, Any]) -> Test:
+    """Return what tells whether an event, as JSON values, matches a pattern.
+
+    :raises ConfigError: the pattern is malformed, or has an operator that is not known here
+    """
+    tests: list[Test] = []
+    for name, wanted in pattern.items():
+        if name == "$or":
+            tests.append(_any([compile_pattern(_object(one, "$or")) for one in wanted]))
+        elif isinstance(wanted, Mapping):
+            tests.append(_field(name, _inside(compile_pattern(wanted))))
+        elif isinstance(wanted, list):
+            tests.append(_field(name, _of_values([_value_test(one, name) for one in wanted])))
+        else:
+            raise ConfigError(
+                f"event: the trigger's pattern has {_shown(wanted)} for {name!r}; a pattern has"
+                " lists and objects alone"
+            )
+    return lambda event: all(test(event) for test in tests)
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"event: the trigger's pattern has {_shown(value)} in {name!r}")
+    return value
+
+
+def _any(tests: Iterable[Test]) -> Test:
+    tests = list(tests)
+    return lambda value: any(test(value) for test in tests)
+
+
+def _field(name: str, test: Test) -> Test:
+    def of_field(event: Any) -> bool:
+        return test(event.get(name, MISSING) if isinstance(event, Mapping) else MISSING)
+
+    return of_field
+
+
+def _inside(test: Test) -> Test:
+    """Match an object, each object of a list, or the object that a text is the JSON of."""
+
+    def inside(value: Any) -> bool:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                value = MISSING
+        if isinstance(value, list):
+            return any(inside(one) for one in value)
+        return test(value)
+
+    return inside
+
+
+def _of_values(tests: list[Test]) -> Test:
+    """Match a value, or one value of a list, by one of the tests."""
+    any_of = _any(tests)
+
+    def of_values(value: Any) -> bool:
+        return any(map(any_of, value)) if isinstance(value, list) and value else any_of(value)
+
+    return of_values
+
+
+def _value_test(wanted: Any, name: str) -> Test:
+    if not isinstance(wanted, Mapping):
+        return _equals(wanted)
+    if len(wanted) != 1:
+        raise ConfigError(f"event: the trigger's pattern has {_shown(wanted)} for {name!r}")
+    ((kind, operand),) = wanted.items()
+    make = _OPERATORS.get(kind)
+    if make is None:
+        known = ", ".join(_OPERATORS)
+        raise ConfigError(
+            f"event: the trigger's pattern has the operator {kind!r} for {name!r}, which is not"
+            f" known here; known are {known}. Give event, and the filter as key_glob or by size"
+        )
+    try:
+        return make(operand)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ConfigError(
+            f"event: the trigger's pattern has {_shown(wanted)} for {name!r}, which is malformed"
+        ) from error
+
+
+def _equals(wanted: Any) -> Test:
+    # True is 1 in Python, not in JSON.
+    return lambda value: value == wanted and isinstance(value, bool) is isinstance(wanted, bool)
+
+
+def _text(test: Callable[[str], bool]) -> Test:
+    return lambda value: isinstance(value, str) and test(value)
+
+
+def _prefix(operand: Any) -> Test:
+    if isinstance(operand, Mapping):
+        beginning = operand["equals-ignore-case"].casefold()
+        return _text(lambda value: value.casefold().startswith(beginning))
+    beginning = operand + ""
+    return _text(lambda value: value.startswith(beginning))
+
+
+def _suffix(operand: Any) -> Test:
+    if isinstance(operand, Mapping):
+        end = operand["equals-ignore-case"].casefold()
+        return _text(lambda value: value.casefold().endswith(end))
+    end = operand + ""
+    return _text(lambda value: value.endswith(end))
+
+
+def _equals_ignore_case(operand: Any) -> Test:
+    folded = operand.casefold()
+    return _text(lambda value: value.casefold() == folded)
+
+
+def _wildcard(operand: Any) -> Test:
+    # A star is the only sign with a meaning, and a backslash takes it away.
+    pieces = re.split(r"(\\[*\\]|\*)", operand)
+    expression = "".join(
+        ".*" if piece == "*" else re.escape(piece[1:] if piece[:1] == "\\" else piece)
+        for piece in pieces
+    )
+    return _text(lambda value: re.fullmatch(expression, value, re.DOTALL) is not None)
+
+
+def _numeric(operand: Any) -> Test:
+    pairs = list(zip(operand[::2], operand[1::2], strict=True))
+    tests = [(_COMPARISONS[sign], float(number)) for sign, number in pairs]
+
+    def numeric(value: Any) -> bool:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and all(compare(value, number) for compare, number in tests)
+
+    return numeric
+
+
+def _exists(operand: Any) -> Test:
+    if not isinstance(operand, bool):
+        raise TypeError(operand)
+    return lambda value: (value is not MISSING) is operand
+
+
+def _anything_but(operand: Any) -> Test:
+    if isinstance(operand, Mapping):
+        ((kind, values),) = operand.items()
+        make = _OPERATORS[kind]
+        tests = [make(one) for one in (values if isinstance(values, list) else [values])]
+    else:
+        tests = [_equals(one) for one in (operand if isinstance(operand, list) else [operand])]
+    return lambda value: value is not MISSING and not any(test(value) for test in tests)
+
+
+def _cidr(operand: Any) -> Test:
+    network = ipaddress.ip_network(operand)
+
+    def cidr(value: str) -> bool:
+        try:
+            return ipaddress.ip_address(value) in network
+        except ValueError:
+            return False
+
+    return _text(cidr)
+
+
+_OPERATORS: Mapping[str, Callable[[Any], Test]] = {
+    "prefix": _prefix,
+    "suffix": _suffix,
+    "equals-ignore-case": _equals_ignore_case,
+    "wildcard": _wildcard,
+    "numeric": _numeric,
+    "exists": _exists,
+    "anything-but": _anything_but,
+    "cidr": _cidr,
+}
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, default=str)[:60]

@@ -1,0 +1,253 @@
+"""Live triggers, as the APIs of S3, Lambda, SNS and EventBridge tell them."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from include.retrofill.calling.triggers import Found, find_triggers
+from include.retrofill.model.errors import ConfigError, SourceError
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.trigger import Trigger
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+CREATED = ["s3:ObjectCreated:*"]
+_numbers = count()
+
+
+@pytest.fixture
+def client(aws: str, aws_session: boto3.Session) -> Callable[[str], Any]:
+    return lambda name: aws_session.client(name, endpoint_url=aws)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"triggers-{next(_numbers)}"
+
+
+@pytest.fixture
+def function(name: str, lambda_client: "LambdaClient") -> FunctionVersion:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("index.py", "def handler(event, context): pass")
+    made = lambda_client.create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/r",
+        Handler="index.handler",
+        Code={"ZipFile": package.getvalue()},
+    )
+    return FunctionVersion(
+        arn=made["FunctionArn"],
+        version="$LATEST",
+        qualifier=None,
+        timeout_s=3,
+        memory_mb=128,
+        code_sha256="",
+        state="Active",
+        last_update_status="Successful",
+    )
+
+
+class World:
+    """A bucket whose notifications are set piece by piece."""
+
+    def __init__(self, client: Callable[[str], Any], name: str, function: FunctionVersion) -> None:
+        self.client, self.name, self.function = client, name, function
+        client("s3").create_bucket(Bucket=name)
+
+    def notify(self, **configuration: Any) -> None:
+        self.client("s3").put_bucket_notification_configuration(
+            Bucket=self.name, NotificationConfiguration=configuration
+        )
+
+    def queue(self, **mapping: Any) -> str:
+        sqs = self.client("sqs")
+        url = sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn: str = asked["Attributes"]["QueueArn"]
+        self.client("lambda").create_event_source_mapping(
+            EventSourceArn=arn, FunctionName=self.function.arn, **mapping
+        )
+        return arn
+
+    def topic(self, protocol: str, endpoint: str, **attributes: str) -> str:
+        sns = self.client("sns")
+        arn: str = sns.create_topic(Name=self.name)["TopicArn"]
+        sns.subscribe(
+            TopicArn=arn,
+            Protocol=protocol,
+            Endpoint=endpoint,
+            Attributes=attributes,
+            ReturnSubscriptionArn=True,
+        )
+        return arn
+
+    def rule(self, pattern: dict[str, Any], **target: str) -> None:
+        events = self.client("events")
+        events.put_rule(Name=self.name, EventPattern=json.dumps(pattern))
+        targets = [{"Id": "f", "Arn": self.function.arn, **target}]
+        events.put_targets(Rule=self.name, Targets=targets)
+
+    def found(self) -> Found:
+        return find_triggers(self.client, self.name, self.function)
+
+    def trigger(self) -> Trigger:
+        (trigger,) = self.found().triggers
+        return trigger
+
+
+@pytest.fixture
+def world(client: Callable[[str], Any], name: str, function: FunctionVersion) -> World:
+    return World(client, name, function)
+
+
+def to_function(world: World, **more: Any) -> dict[str, Any]:
+    return {"Id": "n", "LambdaFunctionArn": world.function.arn, "Events": CREATED, **more}
+
+
+def test_a_bucket_without_notifications(world: World) -> None:
+    assert world.found() == ([], [])
+
+
+def test_a_bucket_that_notifies_the_function(world: World) -> None:
+    rules = [{"Name": "prefix", "Value": "in/a+b"}, {"Name": "suffix", "Value": ".jpg"}]
+    world.notify(
+        LambdaFunctionConfigurations=[to_function(world, Filter={"Key": {"FilterRules": rules}})]
+    )
+    trigger = world.trigger()
+    assert (trigger.event, trigger.configuration_id) == ("s3", "n")
+    assert (trigger.prefix, trigger.suffix) == ("in/a b", ".jpg")
+    assert trigger.batch_items is None
+    assert "keys with prefix 'in/a b' and suffix '.jpg'" in trigger.way
+
+
+def test_a_qualifier_in_the_trigger_is_told(world: World) -> None:
+    arn = f"{world.function.arn}:prod"
+    world.notify(LambdaFunctionConfigurations=[to_function(world, LambdaFunctionArn=arn)])
+    assert world.trigger().qualifier == "prod"
+
+
+def test_what_is_not_for_us_is_named(world: World) -> None:
+    other = f"{world.function.arn}-other"
+    world.notify(
+        LambdaFunctionConfigurations=[
+            to_function(world, Events=["s3:ObjectRemoved:*"]),
+            to_function(world, Id="m", LambdaFunctionArn=other),
+        ]
+    )
+    found = world.found()
+    assert found.triggers == []
+    assert "s3:ObjectRemoved:*" in found.others[0]
+    assert found.others[1] == f"notification m to {other}"
+
+
+def test_a_queue_between(world: World) -> None:
+    filters = {"Filters": [{"Pattern": json.dumps({"body": {"Records": [{"exists": True}]}})}]}
+    arn = world.queue(
+        BatchSize=7, FunctionResponseTypes=["ReportBatchItemFailures"], FilterCriteria=filters
+    )
+    world.notify(QueueConfigurations=[{"Id": "n", "QueueArn": arn, "Events": CREATED}])
+    trigger = world.trigger()
+    assert (trigger.event, trigger.queue_arn) == ("s3-sqs", arn)
+    assert (trigger.batch_items, trigger.reports_failures) == (7, True)
+    assert trigger.patterns == ({"body": {"Records": [{"exists": True}]}},)
+
+
+def test_a_queue_that_the_function_does_not_read(world: World) -> None:
+    arn = "arn:aws:sqs:us-east-1:000000000000:elsewhere"
+    world.client("sqs").create_queue(QueueName="elsewhere")
+    world.notify(QueueConfigurations=[{"Id": "n", "QueueArn": arn, "Events": CREATED}])
+    assert world.found() == ([], [f"notification n to {arn}"])
+
+
+def test_a_topic_between(world: World) -> None:
+    arn = world.topic("lambda", world.function.arn)
+    world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
+    trigger = world.trigger()
+    assert (trigger.event, trigger.topic_arn, trigger.queue_arn) == ("s3-sns", arn, "")
+    assert not trigger.unlike
+
+
+@pytest.mark.parametrize(("raw", "event"), [("false", "s3-sns-sqs"), ("true", "s3-sqs")])
+def test_a_topic_and_a_queue_between(world: World, raw: str, event: str) -> None:
+    queue = world.queue(BatchSize=3)
+    topic = world.topic("sqs", queue, RawMessageDelivery=raw)
+    world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}])
+    trigger = world.trigger()
+    assert (trigger.event, trigger.queue_arn, trigger.batch_items) == (event, queue, 3)
+    assert trigger.topic_arn == ("" if raw == "true" else topic)
+    assert not trigger.reports_failures
+
+
+def test_a_subscription_that_filters_cannot_be_imitated(world: World) -> None:
+    arn = world.topic("lambda", world.function.arn, FilterPolicy='{"kind": ["photo"]}')
+    world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
+    assert "filter policy" in world.trigger().unlike
+
+
+def test_a_rule_between(world: World) -> None:
+    pattern = {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [world.name]}, "object": {"key": [{"prefix": "in/"}]}},
+    }
+    world.rule(pattern)
+    world.notify(EventBridgeConfiguration={})
+    trigger = world.trigger()
+    assert (trigger.event, trigger.patterns) == ("eventbridge", (pattern,))
+    assert not trigger.unlike
+
+
+def test_a_rule_for_another_bucket_is_named(world: World) -> None:
+    world.rule({"source": ["aws.s3"], "detail": {"bucket": {"name": ["other"]}}})
+    world.notify(EventBridgeConfiguration={})
+    assert world.found() == ([], [f"EventBridge rule {world.name}, for other events"])
+
+
+def test_a_rule_that_changes_the_event_cannot_be_imitated(world: World) -> None:
+    world.rule({"source": ["aws.s3"]}, InputPath="$.detail")
+    world.notify(EventBridgeConfiguration={})
+    assert world.trigger().unlike == "its target has InputPath, which makes another event of it"
+
+
+def test_a_stream_that_feeds_the_function_is_named(world: World) -> None:
+    world.client("kinesis").create_stream(StreamName=world.name, ShardCount=1)
+    arn = f"arn:aws:kinesis:us-east-1:000000000000:stream/{world.name}"
+    world.client("lambda").create_event_source_mapping(
+        EventSourceArn=arn, FunctionName=world.function.arn, StartingPosition="LATEST"
+    )
+    (other,) = world.found().others
+    assert other.endswith(f"from {arn}")
+
+
+class Refusing:
+    """A client whose every operation is answered with one error."""
+
+    def __init__(self, code: str, status: int) -> None:
+        self._error = ClientError(
+            {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+            "GetBucketNotificationConfiguration",
+        )
+
+    def get_bucket_notification_configuration(self, **_: str) -> None:
+        raise self._error
+
+
+def test_a_missing_permission_is_named(function: FunctionVersion) -> None:
+    with pytest.raises(ConfigError, match="need s3:GetBucketNotification") as caught:
+        find_triggers(lambda _: Refusing("AccessDenied", 403), "b", function)
+    assert "s3, eventbridge" in str(caught.value)
+
+
+def test_a_server_in_trouble_is_asked_again(function: FunctionVersion) -> None:
+    with pytest.raises(SourceError, match="could not be looked up"):
+        find_triggers(lambda _: Refusing("InternalError", 500), "b", function)

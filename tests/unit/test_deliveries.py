@@ -1,0 +1,113 @@
+"""Which delivery a run has: asked for, or taken over from a live trigger."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.delivery import Delivery
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.trigger import Trigger
+from include.retrofill.rules.deliveries import (
+    choose,
+    delivery_as_asked,
+    delivery_like,
+    is_looked_up,
+)
+
+DIRECT = Trigger(event="s3", way="notification one", configuration_id="one", suffix=".jpg")
+QUEUED = Trigger(
+    event="s3-sqs",
+    way="notification two, mapping three",
+    configuration_id="two",
+    queue_arn="arn:aws:sqs:us-east-1:123456789012:q",
+    batch_items=25,
+    reports_failures=True,
+    patterns=({"body": {"Records": [{"exists": True}]}},),
+)
+
+
+def config(**params: Any) -> RunConfig:
+    return RunConfig.from_params({"bucket": "photos", "prefix": "in/", "function": "f", **params})
+
+
+def chosen(*triggers: Trigger, others: tuple[str, ...] = (), **params: Any) -> Trigger:
+    return choose(triggers, others, config(**params), "arn:f")
+
+
+@pytest.mark.parametrize("event", ["s3", "eventbridge", "s3-batch-1.0", "s3-batch-2.0", "items"])
+def test_a_concrete_event_needs_no_trigger(event: str) -> None:
+    assert not is_looked_up(event)
+    delivery = delivery_as_asked(config(event=event))
+    assert (delivery.event, delivery.items_per_call) == (event, 1)
+    assert delivery.answer == ("s3-batch" if "batch" in event else "return")
+
+
+@pytest.mark.parametrize("event", ["auto", "s3-sqs", "s3-sns", "s3-sns-sqs"])
+def test_what_has_an_arn_in_it_is_looked_up(event: str) -> None:
+    assert is_looked_up(event)
+
+
+def test_the_one_trigger_there_is_is_taken() -> None:
+    assert chosen(DIRECT) is DIRECT
+    assert chosen(DIRECT, QUEUED, event="s3-sqs") is QUEUED
+
+
+def test_no_trigger_is_refused_and_told_what_there_is() -> None:
+    with pytest.raises(ConfigError) as caught:
+        chosen(others=("mapping x from arn:kinesis",))
+    assert "there is no live trigger from bucket 'photos' to arn:f" in str(caught.value)
+    assert "there is mapping x from arn:kinesis" in str(caught.value)
+    with pytest.raises(ConfigError, match=r"of shape s3-sns .*; there is s3 by"):
+        chosen(DIRECT, event="s3-sns")
+
+
+def test_more_than_one_trigger_is_refused_and_all_are_told() -> None:
+    with pytest.raises(ConfigError, match="there are 2 live triggers") as caught:
+        chosen(DIRECT, QUEUED)
+    assert "s3 by notification one; s3-sqs by notification two" in str(caught.value)
+
+
+def test_of_two_the_one_of_the_asked_qualifier_is_taken() -> None:
+    of_alias = replace(DIRECT, qualifier="prod")
+    assert chosen(DIRECT, of_alias, qualifier="prod") is of_alias
+    assert chosen(DIRECT, of_alias) is DIRECT
+    assert chosen(of_alias, qualifier="7") is of_alias
+
+
+def test_what_cannot_be_imitated_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot be imitated: its target has InputPath"):
+        chosen(replace(DIRECT, unlike="its target has InputPath"))
+
+
+def test_a_trigger_gives_all_that_a_call_looks_like() -> None:
+    assert delivery_like(QUEUED, config()) == Delivery(
+        event="s3-sqs",
+        items_per_call=25,
+        answer="batchItemFailures",
+        configuration_id="two",
+        queue_arn=QUEUED.queue_arn,
+        patterns=QUEUED.patterns,
+    )
+    unread = delivery_like(replace(QUEUED, reports_failures=False), config())
+    assert unread.answer == "return"
+    direct = delivery_like(DIRECT, config())
+    assert (direct.items_per_call, direct.suffix) == (1, ".jpg")
+
+
+def test_what_is_asked_for_goes_before() -> None:
+    asked = config(items_per_call=3, answer="return")
+    delivery = delivery_like(QUEUED, asked)
+    assert (delivery.items_per_call, delivery.answer) == (3, "return")
+
+
+def test_a_call_of_a_found_shape_carries_no_more_than_that_can() -> None:
+    rule = Trigger(event="eventbridge", way="rule r")
+    with pytest.raises(ConfigError, match="items_per_call: 2; allowed is 1"):
+        delivery_like(rule, config(items_per_call=2))
+
+
+def test_a_delivery_is_written_down_and_read_again() -> None:
+    delivery = delivery_like(QUEUED, config())
+    assert Delivery.from_json(delivery.as_json()) == delivery

@@ -1,0 +1,97 @@
+"""Event patterns: each operator of EventBridge, and what is refused."""
+
+from typing import Any
+
+import pytest
+
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.rules.patterns import compile_pattern
+
+EVENT = {
+    "source": "aws.s3",
+    "detail-type": "Object Created",
+    "ip": "10.0.0.7",
+    "tags": ["red", "blue"],
+    "empty": None,
+    "on": True,
+    "detail": {
+        "bucket": {"name": "photos"},
+        "object": {"key": "in/2025/Cat.JPG", "size": 1500},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ({}, True),
+        ({"source": ["aws.s3"]}, True),
+        ({"source": ["aws.ec2", "aws.s3"]}, True),
+        ({"source": ["aws.ec2"]}, False),
+        ({"source": ["aws.s3"], "detail-type": ["Object Deleted"]}, False),
+        ({"missing": ["x"]}, False),
+        ({"missing": {"x": ["y"]}}, False),
+        ({"detail": {"bucket": {"name": ["photos"]}}}, True),
+        ({"detail": {"bucket": {"name": ["other"]}}}, False),
+        ({"tags": ["blue"]}, True),
+        ({"tags": ["green"]}, False),
+        ({"empty": [None]}, True),
+        ({"missing": [None]}, False),
+        ({"on": [True]}, True),
+        ({"on": [1]}, False),
+        ({"detail": {"object": {"key": [{"prefix": "in/"}]}}}, True),
+        ({"detail": {"object": {"key": [{"prefix": "out/"}]}}}, False),
+        ({"detail": {"object": {"key": [{"prefix": {"equals-ignore-case": "IN/"}}]}}}, True),
+        ({"detail": {"object": {"key": [{"suffix": ".jpg"}]}}}, False),
+        ({"detail": {"object": {"key": [{"suffix": {"equals-ignore-case": ".jpg"}}]}}}, True),
+        ({"detail": {"object": {"key": [{"wildcard": "in/*/Cat.*"}]}}}, True),
+        ({"detail": {"object": {"key": [{"wildcard": "in/*.png"}]}}}, False),
+        ({"detail": {"object": {"key": [{"wildcard": "in/\\*"}]}}}, False),
+        ({"detail-type": [{"equals-ignore-case": "object created"}]}, True),
+        ({"detail": {"object": {"size": [{"numeric": [">", 1000, "<=", 1500]}]}}}, True),
+        ({"detail": {"object": {"size": [{"numeric": ["<", 1000]}]}}}, False),
+        ({"detail": {"object": {"key": [{"numeric": ["<", 1000]}]}}}, False),
+        ({"detail": {"object": {"size": [{"exists": True}]}}}, True),
+        ({"detail": {"object": {"etag": [{"exists": True}]}}}, False),
+        ({"detail": {"object": {"etag": [{"exists": False}]}}}, True),
+        ({"source": [{"anything-but": "aws.ec2"}]}, True),
+        ({"source": [{"anything-but": ["aws.ec2", "aws.s3"]}]}, False),
+        ({"source": [{"anything-but": {"prefix": "aws."}}]}, False),
+        ({"source": [{"anything-but": {"suffix": [".ec2", ".sqs"]}}]}, True),
+        ({"missing": [{"anything-but": "x"}]}, False),
+        ({"ip": [{"cidr": "10.0.0.0/24"}]}, True),
+        ({"ip": [{"cidr": "10.1.0.0/24"}]}, False),
+        ({"$or": [{"source": ["aws.ec2"]}, {"tags": ["red"]}]}, True),
+        ({"$or": [{"source": ["aws.ec2"]}, {"tags": ["green"]}]}, False),
+    ],
+)
+def test_what_matches(pattern: dict[str, Any], matches: bool) -> None:  # noqa: FBT001  a parameter
+    assert compile_pattern(pattern)(EVENT) is matches
+
+
+def test_a_pattern_goes_on_inside_a_body_of_json_and_into_lists() -> None:
+    matches = compile_pattern({"body": {"Records": {"s3": {"object": {"size": [7]}}}}})
+    assert matches({"body": '{"Records":[{"s3":{"object":{"size":7}}}]}'})
+    assert not matches({"body": '{"Records":[{"s3":{"object":{"size":8}}}]}'})
+    assert not matches({"body": "no JSON"})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ({"key": [{"soundslike": "x"}]}, "the operator 'soundslike' for 'key'"),
+        ({"key": "x"}, """has "x" for 'key'"""),
+        ({"key": [{"prefix": 1}]}, "malformed"),
+        ({"key": [{"numeric": [">"]}]}, "malformed"),
+        ({"key": [{"numeric": ["~", 1]}]}, "malformed"),
+        ({"key": [{"exists": "yes"}]}, "malformed"),
+        ({"key": [{"cidr": "everywhere"}]}, "malformed"),
+        ({"key": [{"prefix": "a", "suffix": "b"}]}, "for 'key'"),
+        ({"$or": ["x"]}, "in '$or'"),
+    ],
+)
+def test_what_is_not_understood_is_refused(pattern: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compile_pattern(pattern)
+    assert str(caught.value).startswith("event: the trigger's pattern has")
+    assert said in str(caught.value)
