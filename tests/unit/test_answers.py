@@ -304,3 +304,21 @@ def test_what_the_function_says_is_cut_and_storable() -> None:
     assert kept.startswith("a?b?\u00e9")
     assert len(kept) == MAX_MESSAGE_CHARS
     assert kept.encode()
+
+
+def test_a_streams_answer_is_where_to_go_on_from() -> None:
+    body = json.dumps({"batchItemFailures": [{"itemIdentifier": "c"}, {"itemIdentifier": "b"}]})
+    answer = read_answer(Contract.CHECKPOINT, body.encode(), ["a", "b", "c", "d"])
+    assert set(answer.failed) == {1}
+    assert answer.unread == {2, 3}
+    assert not answer.malformed
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b'{"batchItemFailures":[]}'])
+def test_a_stream_without_failures_is_read_to_its_end(body: bytes) -> None:
+    assert read_answer(Contract.CHECKPOINT, body, ["a", "b"]) == Answer()
+
+
+def test_a_stream_answer_about_another_record_fails_the_call() -> None:
+    body = b'{"batchItemFailures":[{"itemIdentifier":"z"}]}'
+    assert "is not of this call" in read_answer(Contract.CHECKPOINT, body, ["a"]).malformed

@@ -224,3 +224,20 @@ def test_no_item_is_ever_lost_or_settled_twice(outcomes: list[Outcome], size: in
         call = driver.send()
         settled += seqs_of(driver.end(call, SUCCESS))
     assert Counter(settled) == Counter(range(size))
+
+
+def test_what_the_function_did_not_get_to_comes_again_without_blame() -> None:
+    dispatch = dispatch_of(call := Call(entries(4)))
+    dispatch.take(1, 0.0)
+    call.number = 1
+    dispatch.sent(call, 0.0)
+    answer = Answer(failed={1: "listed"}, unread=frozenset({2, 3}))
+    dispatch.ended(1, SUCCESS, answer, request_id="", executed_version="", now=0.0)
+    settlement = dispatch.take_settlement()
+    assert [span for span, _ in settlement.succeeded] == [Span(0, 0)]
+    assert {entry.seq: (entry.attempts, entry.failures) for entry, _ in settlement.retried} == {
+        1: (1, 1), 2: (1, 0), 3: (1, 0),
+    }  # fmt: skip
+    (again,) = dispatch.take(9, 0.0)
+    assert [entry.seq for entry in again.entries] == [2, 3]
+    assert dispatch.left == 1, "the one that failed waits"

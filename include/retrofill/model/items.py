@@ -1,9 +1,13 @@
 """The item: one unit of work that a source holds, and its identifier."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 IDENTIFIER_BYTES = 16
+
+NO_CONTENT: Mapping[str, Any] = MappingProxyType({})
 
 
 class Item(NamedTuple):
@@ -26,3 +30,6 @@ class Item(NamedTuple):
 
     version_id: str
     """The source's version of the item; empty when the source keeps no versions."""
+
+    content: Mapping[str, Any] = NO_CONTENT
+    """What a source of records holds for it, as the event shape names it; objects have none."""

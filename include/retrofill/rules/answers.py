@@ -16,6 +16,10 @@ an id missing, empty, ``null``, no text or not of the call  malformed
 any other type; no JSON; duplicate names; NaN; not UTF-8    malformed
 ==========================================================  =======================================
 
+``checkpoint`` is the same list in the answer of a function behind a stream: all from the first
+record that is listed comes again, and that record alone has failed
+(https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html).
+
 ``s3-batch``, the response of S3 Batch Operations
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html): the ids of
 invocation and tasks are echoed; a task without a result counts as ``treatMissingKeysAs``, and
@@ -46,6 +50,9 @@ class Contract(StrEnum):
     BATCH_ITEM_FAILURES = "batchItemFailures"
     """The response lists the items that failed."""
 
+    CHECKPOINT = "checkpoint"
+    """The response lists records of a stream: the function got as far as the first of them."""
+
     S3_BATCH = "s3-batch"
     """The response gives a result for each task, as S3 Batch Operations want it."""
 
@@ -59,6 +66,9 @@ class Answer:
 
     permanent: frozenset[int] = frozenset()
     """Positions of failed items for which another attempt is pointless."""
+
+    unread: frozenset[int] = frozenset()
+    """Positions of items that the function did not get to: neither succeeded nor failed."""
 
     malformed: str = ""
     """Why the response cannot be read, so that the call failed; empty when it can."""
@@ -74,8 +84,10 @@ def default_contract(event: str) -> Contract:
     the other way round a failed item would count as done. Nobody reads the answers of S3, SNS and
     EventBridge.
     """
-    if event in {"s3-sqs", "s3-sns-sqs"}:
+    if event in {"s3-sqs", "s3-sns-sqs", "sqs"}:
         return Contract.BATCH_ITEM_FAILURES
+    if event in {"kinesis", "dynamodb"}:
+        return Contract.CHECKPOINT
     if event.startswith("s3-batch-"):
         return Contract.S3_BATCH
     return Contract.RETURN
@@ -94,6 +106,10 @@ def read_answer(contract: Contract, body: bytes, identifiers: Sequence[str]) -> 
                 return ALL_SUCCEEDED
             case Contract.BATCH_ITEM_FAILURES:
                 return _batch_item_failures(_parsed(body), identifiers)
+            case Contract.CHECKPOINT:
+                return _up_to_the_first(
+                    _batch_item_failures(_parsed(body), identifiers), identifiers
+                )
             case Contract.S3_BATCH:
                 return _s3_batch(_parsed(body), identifiers)
     except _MalformedError as error:
@@ -145,6 +161,17 @@ def _batch_item_failures(answer: object, identifiers: Sequence[str]) -> Answer:
             for identifier, _ in named
             for position in _lookup(positions, identifier, "itemIdentifier")
         }
+    )
+
+
+def _up_to_the_first(answer: Answer, identifiers: Sequence[str]) -> Answer:
+    """Read a list of failures as Lambda does for streams: as the place to go on from."""
+    if not answer.failed:
+        return answer
+    first = min(answer.failed)
+    return Answer(
+        failed={first: answer.failed[first]},
+        unread=frozenset(range(first + 1, len(identifiers))),
     )
 
 

@@ -13,7 +13,7 @@ from include.retrofill.model.calls import (
     Settlement,
     spans_of,
 )
-from include.retrofill.rules.answers import Answer
+from include.retrofill.rules.answers import ALL_SUCCEEDED, Answer
 from include.retrofill.rules.backoff import backoff_s
 from include.retrofill.rules.outcomes import Ended, Outcome
 from include.retrofill.rules.packing import bisect, cap_after
@@ -131,24 +131,29 @@ class Dispatch:
                 self._again(call, 0.0, now)
 
     def _succeeded(self, call: Call, record: EndedCall, answer: Answer | None, now: float) -> None:
-        failed = answer.failed if answer is not None else {}
-        permanent = answer.permanent if answer is not None else frozenset()
+        said = answer or ALL_SUCCEEDED
+        left = said.failed.keys() | said.unread
         spans = (
             call.spans
-            if not failed
+            if not left
             else spans_of(
-                entry.seq for position, entry in enumerate(call.entries) if position not in failed
+                entry.seq for position, entry in enumerate(call.entries) if position not in left
             )
         )
         self.settlement.succeeded.extend((span, record.number) for span in spans)
         retried = []
-        for position, error in sorted(failed.items()):
+        for position, error in sorted(said.failed.items()):
             entry = call.entries[position]
             entry.attempts += 1
-            if not self._blame(entry, record, error, final=position in permanent):
+            if not self._blame(entry, record, error, final=position in said.permanent):
                 retried.append(entry)
         if retried:
             self._retry(Call(retried, call.attempt + 1), now)
+        if said.unread:
+            unread = Call([call.entries[at] for at in sorted(said.unread)], call.attempt + 1)
+            self._attempted(unread)
+            self._persist(unread, 0.0)
+            self._queue(unread, 0.0, now)
 
     def _failed(self, call: Call, record: EndedCall, error: str, now: float) -> None:
         if len(call.entries) > 1:

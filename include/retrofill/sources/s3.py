@@ -19,7 +19,7 @@ from botocore.exceptions import (
 )
 
 from include.retrofill.model.errors import ConfigError, SourceError
-from include.retrofill.model.items import Item
+from include.retrofill.model.items import NO_CONTENT, Item
 from include.retrofill.model.runs import Window
 from include.retrofill.rules.identity import identifier_of
 from include.retrofill.sources.keyspace import PEEK_KEYS, KeyRange, divide
@@ -208,7 +208,18 @@ class S3Source:
         # A namedtuple's own constructor takes three times as long as its base's.
         make = tuple.__new__
         items = [
-            make(Item, (identifier(key, version or etag), key, size, modified_at, etag, version))
+            make(
+                Item,
+                (
+                    identifier(key, version or etag),
+                    key,
+                    size,
+                    modified_at,
+                    etag,
+                    version,
+                    NO_CONTENT,
+                ),
+            )
             for key, size, modified_at, etag, _, version in storable
         ]
         sent = items if self._passes is None else [item for item in items if self._passes(item)]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.calls import Allotment, Call, History, Loaded, Settlement, Span
 from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
-from include.retrofill.model.items import Item
+from include.retrofill.model.items import NO_CONTENT, Item
 from include.retrofill.model.runs import SetRef
 from include.retrofill.state.connection import Connection, Cursor, connect, one, transaction
 from include.retrofill.state.statements import load
@@ -392,7 +392,18 @@ def _read_items(text: str) -> tuple[Sequence[int], list[Item]]:
     # A namedtuple's own constructor takes three times as long as its base's.
     make, from_hex, from_iso = tuple.__new__, bytes.fromhex, datetime.fromisoformat
     items = [
-        make(Item, (from_hex(identifier), key, int(size), from_iso(modified_at), etag, version_id))
+        make(
+            Item,
+            (
+                from_hex(identifier),
+                key,
+                int(size),
+                from_iso(modified_at),
+                etag,
+                version_id,
+                NO_CONTENT,
+            ),
+        )
         for _, identifier, key, size, modified_at, etag, version_id in rows
     ]
     seqs = range(int(rows[0][0]), int(rows[-1][0]) + 1) if rows else range(0)

@@ -2,6 +2,7 @@
 
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.shapes import (
+    OF_RECORDS,
     SHAPES,
     Shape,
     compile_shape,
@@ -9,4 +10,12 @@ from include.retrofill.rules.events.shapes import (
     max_items,
 )
 
-__all__ = ["SHAPES", "EventContext", "Shape", "compile_shape", "default_items", "max_items"]
+__all__ = [
+    "OF_RECORDS",
+    "SHAPES",
+    "EventContext",
+    "Shape",
+    "compile_shape",
+    "default_items",
+    "max_items",
+]

@@ -38,5 +38,8 @@ class EventContext:
     topic_arn: str = ""
     """The topic that the live events pass through; only for shapes by way of SNS."""
 
+    stream_arn: str = ""
+    """The stream that the live events come from; only for shapes of streams."""
+
     arguments: Mapping[str, object] = field(default_factory=dict)
     """Constants for the function; only for shapes that have a place for them."""

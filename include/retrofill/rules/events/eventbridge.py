@@ -38,7 +38,7 @@ def object_created(context: EventContext) -> Callable[[Item], str]:
     )
 
     def event(item: Item) -> str:
-        identifier, key, size, modified_at, etag, version_id = item
+        identifier, key, size, modified_at, etag, version_id, _ = item
         event_id = uuid_text(identifier)
         version = f',"version-id":{json_string(version_id)}' if version_id else ""
         reason = "CompleteMultipartUpload" if MULTIPART_MARK in etag else "PutObject"

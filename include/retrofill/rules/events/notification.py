@@ -49,7 +49,7 @@ def notification_record(context: EventContext) -> Callable[[Item], str]:
     )
 
     def record(item: Item) -> str:
-        identifier, key, size, modified_at, etag, version_id = item
+        identifier, key, size, modified_at, etag, version_id, _ = item
         time, place = stamps(modified_at)
         digits = identifier.hex()
         created = "CompleteMultipartUpload" if MULTIPART_MARK in etag else "Put"

@@ -32,7 +32,7 @@ def plain_item(context: EventContext) -> Callable[[Item], str]:
     begin, to_key, to_size, to_time, to_etag, to_version, end = template.split(HOLE)
 
     def text(item: Item) -> str:
-        identifier, key, size, modified_at, etag, version_id = item
+        identifier, key, size, modified_at, etag, version_id, _ = item
         version = json_string(version_id) if version_id else "null"
         return (
             f"{begin}{uuid_text(identifier)}{to_key}{json_string(key)}{to_size}{size}"

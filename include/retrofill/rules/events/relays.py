@@ -24,7 +24,7 @@ _md5 = hashlib.md5
 
 
 def sqs_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[Item], str]:
-    """Return the function that writes an SQS message to Lambda, with a text (ASCII) as its body.
+    """Return the function that writes an SQS message to Lambda, with a text as its body.
 
     The receipt handle opens no queue: the message was never in one.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
@@ -45,7 +45,7 @@ def sqs_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[
         body = text(item)
         message_id = uuid_text(item.identifier)
         sent = epoch_milliseconds(item.modified_at)
-        digest = _md5(body.encode("ascii"), usedforsecurity=False).hexdigest()
+        digest = _md5(body.encode(), usedforsecurity=False).hexdigest()
         return (
             f"{begin}{message_id}{receipt}{message_id}{to_body}{json_string(body)}"
             f"{to_sent}{sent}{to_received}{sent}{to_md5}{digest}{end}"

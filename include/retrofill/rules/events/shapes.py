@@ -16,6 +16,13 @@ from include.retrofill.rules.events.notification import (
     notification_record,
     notification_text,
 )
+from include.retrofill.rules.events.records import (
+    dynamodb_record,
+    kinesis_record,
+    message_body,
+    sequence_number,
+    stream_number,
+)
 from include.retrofill.rules.events.relays import sns_record, sns_text, sqs_record
 
 MAX_ITEMS = 10_000
@@ -65,7 +72,7 @@ class Shape:
 
 def default_items(name: str) -> int:
     """Return how many items the live trigger of a shape sends in a call unless told otherwise."""
-    return 10 if name in _BY_QUEUE else 1
+    return _DEFAULT_ITEMS.get(name, 1)
 
 
 def max_items(name: str) -> int:
@@ -105,6 +112,18 @@ def _through_sns(name: str, context: EventContext) -> Shape:
 def _through_sns_and_sqs(name: str, context: EventContext) -> Shape:
     text = sns_text(context, notification_text(context))
     return _list_of(name, sqs_record(context, text), uuid_of)
+
+
+def _message(name: str, context: EventContext) -> Shape:
+    return _list_of(name, sqs_record(context, message_body), uuid_of)
+
+
+def _kinesis(name: str, context: EventContext) -> Shape:
+    return _list_of(name, kinesis_record(context), stream_number)
+
+
+def _dynamodb(name: str, context: EventContext) -> Shape:
+    return _list_of(name, dynamodb_record(context), sequence_number)
 
 
 def _eventbridge(name: str, context: EventContext) -> Shape:
@@ -167,10 +186,16 @@ _COMPILERS: dict[str, Callable[[str, EventContext], Shape]] = {
     "s3-batch-1.0": _batch_1_0,
     "s3-batch-2.0": _batch_2_0,
     "items": _plain,
+    "sqs": _message,
+    "kinesis": _kinesis,
+    "dynamodb": _dynamodb,
 }
 _TAKE_ARGUMENTS = ("s3-batch-2.0", "items")
-_BY_QUEUE = frozenset({"s3-sqs", "s3-sns-sqs"})
+_DEFAULT_ITEMS = {"s3-sqs": 10, "s3-sns-sqs": 10, "sqs": 10, "kinesis": 100, "dynamodb": 100}
 _ONE_ITEM = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
 
 SHAPES = tuple(_COMPILERS)
 """The names of all event shapes."""
+
+OF_RECORDS = ("sqs", "kinesis", "dynamodb")
+"""The shapes of items that have a content; a listing of objects has none for them."""

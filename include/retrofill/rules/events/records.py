@@ -1,0 +1,134 @@
+"""The shapes of what a source of records holds: a queue's messages, a stream's, a table's rows.
+
+An item of such a source has a content. A listing of objects gives none, so its items cannot be
+written in these shapes.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events.context import EventContext
+from include.retrofill.rules.events.fields import (
+    HOLE,
+    epoch_milliseconds,
+    json_string,
+)
+
+_ROLE = "role/retrofill-replayed"
+
+
+def message_body(item: Item) -> str:
+    """Return the body of a queue's message: ``body`` of the item's content.
+
+    :raises ConfigError: the item has no such content
+    """
+    body: str = content_of(item, "sqs", "body")["body"]
+    return body
+
+
+def kinesis_record(context: EventContext) -> Callable[[Item], str]:
+    """Return the function that writes a record of a Kinesis stream, in ASCII.
+
+    The item's content is ``shardId``, ``partitionKey``, ``sequenceNumber`` and ``data`` (base64);
+    its time is that of the record's arrival. The role that reads the stream is made up.
+    https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+
+    :raises ConfigError: the context names no stream
+    """
+    region, account = _stream(context.stream_arn, "kinesis")
+    template = (
+        f'{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":{HOLE}'
+        f',"sequenceNumber":{HOLE},"data":{HOLE},"approximateArrivalTimestamp":{HOLE}}}'
+        f',"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":{HOLE}'
+        f',"eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::{account}:{_ROLE}"'
+        f',"awsRegion":{json_string(region)},"eventSourceARN":{json_string(context.stream_arn)}}}'
+    )
+    begin, to_number, to_data, to_time, to_id, end = template.split(HOLE)
+    names = ("shardId", "partitionKey", "sequenceNumber", "data")
+
+    def record(item: Item) -> str:
+        content = content_of(item, "kinesis", *names)
+        shard, key, number, data = (content[name] for name in names)
+        return (
+            f"{begin}{json_string(key)}{to_number}{json_string(number)}{to_data}"
+            f"{json_string(data)}{to_time}{epoch_milliseconds(item.modified_at) / 1_000}"
+            f"{to_id}{json_string(f'{shard}:{number}')}{end}"
+        )
+
+    return record
+
+
+def dynamodb_record(context: EventContext) -> Callable[[Item], str]:
+    """Return the function that writes the record of a row that came into a table, in ASCII.
+
+    The item's content is ``Keys`` and ``NewImage``, both in DynamoDB's JSON; its size is what
+    DynamoDB counts for the two. The number in the sequence is made up from the item's time.
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html
+
+    :raises ConfigError: the context names no stream of a table
+    """
+    region, _ = _stream(context.stream_arn, "dynamodb")
+    template = (
+        f'{{"eventID":"{HOLE}","eventName":"INSERT","eventVersion":"1.1"'
+        f',"eventSource":"aws:dynamodb","awsRegion":{json_string(region)}'
+        f',"dynamodb":{{"ApproximateCreationDateTime":{HOLE},"Keys":{HOLE},"NewImage":{HOLE}'
+        f',"SequenceNumber":"{HOLE}","SizeBytes":{HOLE},"StreamViewType":"NEW_AND_OLD_IMAGES"}}'
+        f',"eventSourceARN":{json_string(context.stream_arn)}}}'
+    )
+    begin, to_time, to_keys, to_image, to_number, to_size, end = template.split(HOLE)
+
+    def record(item: Item) -> str:
+        content = content_of(item, "dynamodb", "Keys", "NewImage")
+        return (
+            f"{begin}{item.identifier.hex()}{to_time}"
+            f"{float(epoch_milliseconds(item.modified_at) // 1_000)}"
+            f"{to_keys}{_compact(content['Keys'])}{to_image}{_compact(content['NewImage'])}"
+            f"{to_number}{sequence_number(item)}{to_size}{item.size}{end}"
+        )
+
+    return record
+
+
+def stream_number(item: Item) -> str:
+    """Return the number under which an answer speaks of a record of a Kinesis stream."""
+    number: str = content_of(item, "kinesis", "sequenceNumber")["sequenceNumber"]
+    return number
+
+
+def sequence_number(item: Item) -> str:
+    """Return the made-up number under which an answer speaks of a row: later ones are larger."""
+    low = int.from_bytes(item.identifier[:4], "big")
+    return f"{epoch_milliseconds(item.modified_at)}{low:010}"
+
+
+def content_of(item: Item, shape: str, *names: str) -> Mapping[str, Any]:
+    """Return an item's content.
+
+    :raises ConfigError: it lacks one of these fields, so that the shape cannot be written
+    """
+    missing = [name for name in names if name not in item.content]
+    if missing:
+        raise ConfigError(
+            f"event: the shape {shape} needs {', '.join(missing)} of each item, which this source"
+            " does not hold"
+        )
+    return item.content
+
+
+def _stream(arn: str, service: str) -> tuple[str, str]:
+    """Return region and account of a stream's ARN."""
+    found = re.fullmatch(rf"arn:[a-z-]+:{service}:([a-z0-9-]+):(\d{{12}}):.+", arn)
+    if found is None:
+        raise ConfigError(
+            f"stream_arn: {arn!r} is not the ARN of a stream of {service}, which this event shape"
+            " needs"
+        )
+    return found[1], found[2]
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

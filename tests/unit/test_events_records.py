@@ -1,0 +1,110 @@
+"""The shapes of messages, stream records and rows, against events as AWS sends them."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
+from include.retrofill.rules.events import OF_RECORDS, EventContext, Shape, compile_shape
+from tests.unit.test_events import CONTEXT
+from tests.unit.test_events_recorded import SQS, outline
+
+NUMBER = "49590338271490256608559692538361571095921575989136588898"
+# With the fields of events that AWS documents or that functions logged, and values of our own.
+KINESIS = """{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"1",
+"sequenceNumber":"49590338271490256608559692538361571095921575989136588898",
+"data":"SGVsbG8=","approximateArrivalTimestamp":1545084650.987},"eventSource":"aws:kinesis",
+"eventVersion":"1.0","eventID":"shardId-000000000006:495903382714902566085596925383615710",
+"eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::123456789012:role/r",
+"awsRegion":"us-east-2","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/s"}]}"""
+DYNAMODB = """{"Records":[{"eventID":"c9fbe7d0261a5163fcb6940593e41797","eventName":"INSERT",
+"eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":"us-east-1","dynamodb":{
+"ApproximateCreationDateTime":1693997155.0,"Keys":{"Id":{"N":"101"}},
+"NewImage":{"Id":{"N":"101"},"Message":{"S":"New item!"}},
+"SequenceNumber":"111","SizeBytes":26,"StreamViewType":"NEW_AND_OLD_IMAGES"},
+"eventSourceARN":"arn:aws:dynamodb:us-east-1:123456789012:table/T/stream/2015-05-11T21:21:33"}]}"""
+
+STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/s"
+TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/T/stream/2015-05-11T21:21:33.291"
+ROW = {"Keys": {"Id": {"N": "101"}}, "NewImage": {"Id": {"N": "101"}, "Message": {"S": "é"}}}
+CONTENTS: dict[str, dict[str, Any]] = {
+    "sqs": {"body": 'a body with "quotes" and é'},
+    "kinesis": {
+        "shardId": "shardId-000000000006", "partitionKey": "1", "sequenceNumber": NUMBER,
+        "data": "SGVsbG8=",
+    },
+    "dynamodb": ROW,
+}  # fmt: skip
+
+
+def context(name: str) -> EventContext:
+    return replace(CONTEXT, stream_arn=TABLE if name == "dynamodb" else STREAM)
+
+
+def shape(name: str) -> Shape:
+    return compile_shape(name, context(name))
+
+
+def item(name: str) -> Item:
+    moment = datetime(2018, 12, 17, 22, 10, 50, 987_000, tzinfo=UTC)
+    return Item(bytes(range(16)), "key", 26, moment, "", "", CONTENTS[name])
+
+
+def event(name: str) -> Any:
+    return json.loads(shape(name).body(shape(name).records([item(name)])))
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"), [("sqs", SQS), ("kinesis", KINESIS), ("dynamodb", DYNAMODB)]
+)
+def test_names_order_and_types_are_those_of_aws(name: str, recorded: str) -> None:
+    if name == "dynamodb":  # what is in the row is the row's own
+        recorded = recorded.replace("New item!", "é")
+    assert outline(event(name)) == outline(json.loads(recorded))
+
+
+def test_the_content_is_told_as_it_is() -> None:
+    assert event("sqs")["Records"][0]["body"] == CONTENTS["sqs"]["body"]
+    record = event("kinesis")["Records"][0]
+    assert record["kinesis"]["data"] == "SGVsbG8="
+    assert record["kinesis"]["approximateArrivalTimestamp"] == 1545084650.987
+    assert record["eventID"] == f"shardId-000000000006:{NUMBER}"
+    row = event("dynamodb")["Records"][0]["dynamodb"]
+    assert (row["Keys"], row["NewImage"]) == (ROW["Keys"], ROW["NewImage"])
+    assert (row["SizeBytes"], row["ApproximateCreationDateTime"]) == (26, 1545084650.0)
+
+
+@pytest.mark.parametrize("name", OF_RECORDS)
+def test_the_name_for_answers_stands_in_the_event(name: str) -> None:
+    said = shape(name).identifier_in_event(item(name))
+    record = event(name)["Records"][0]
+    numbers = {
+        "sqs": lambda: record["messageId"],
+        "kinesis": lambda: record["kinesis"]["sequenceNumber"],
+        "dynamodb": lambda: record["dynamodb"]["SequenceNumber"],
+    }
+    assert numbers[name]() == said
+
+
+def test_later_rows_have_larger_numbers() -> None:
+    rows = [item("dynamodb")._replace(modified_at=datetime(year, 1, 1, tzinfo=UTC))
+            for year in (1990, 2018, 2026)]  # fmt: skip
+    numbers = [int(shape("dynamodb").identifier_in_event(row)) for row in rows]
+    assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("name", OF_RECORDS)
+def test_an_item_without_content_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"event: the shape {name} needs"):
+        shape(name).record(item(name)._replace(content={}))
+
+
+@pytest.mark.parametrize("name", ["kinesis", "dynamodb"])
+@pytest.mark.parametrize("arn", ["", "arn:aws:s3:::photos"])
+def test_a_stream_needs_its_arn(name: str, arn: str) -> None:
+    with pytest.raises(ConfigError, match=f"stream_arn: '{arn}' is not the ARN of a stream"):
+        compile_shape(name, replace(CONTEXT, stream_arn=arn))
