@@ -30,6 +30,7 @@ from include.retrofill.pipeline.invoke import Invoker, take
 from include.retrofill.pipeline.list_partitions import PartitionTask, list_partitions
 from include.retrofill.pipeline.open_run import DagRun, open_run, window_of
 from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
+from include.retrofill.pipeline.redrive import Requeued, redrive_quarantine
 from include.retrofill.rules.events import EventContext, Shape, compile_shape
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.sources import Source, open_source
@@ -167,10 +168,12 @@ class EnqueueOperator(RetrofillOperator):
         super().__init__(**kwargs)
         self.partition = partition
 
-    def execute(self, context: Context) -> Enqueued:
-        """Return the counts of what was listed."""
+    def execute(self, context: Context) -> Enqueued | Requeued:
+        """Return the counts of what was listed, or redriven."""
         config = config_of(context)
         with state() as conn:
+            if config.redrive:
+                return redrive_quarantine(conn, self.ref, self.partition["part_no"], config)
             source = source_of(config, runs.get_run(conn, self.ref.run_id).window)
             return enqueue(conn, self.ref, self.partition["part_no"], source)
 

@@ -25,6 +25,13 @@ class NewRun:
     max_items_per_set: int
     dag_id: str
     dag_run_id: str
+    concurrency_ceiling: int | None = None
+    """What the reserve for live traffic leaves; None: nothing is reserved."""
+
+    max_calls: int | None = None
+    max_minutes: int | None = None
+    max_failure_percent: int | None = None
+    min_items_judged: int = 1
 
 
 class Run(NamedTuple):

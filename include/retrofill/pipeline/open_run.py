@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from include.retrofill.calling.function import preflight
+from include.retrofill.calling.function import concurrency_ceiling, preflight
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.runs import NewRun, SetRef, Window
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient as FunctionApi
 
 log = logging.getLogger(__name__)
+
+WITH_VERSIONS = " with versions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +50,18 @@ def open_run(
     origin = f"{source.name}/{config.prefix}"
     if config.list_versions:
         # The version is part of an item's identifier: with it every item is another one.
-        origin += " with versions"
-    job_id = runs.remember_job(
-        conn,
-        name=config.job_name,
-        fingerprint=fingerprint(source=origin, function=version.arn, event=config.event),
-        source=origin,
-        function=version.arn,
-        event=config.event,
-    )
+        origin += WITH_VERSIONS
+    if config.redrive:
+        job_id = _job_to_redrive(conn, config, origin, version.arn)
+    else:
+        job_id = runs.remember_job(
+            conn,
+            name=config.job_name,
+            fingerprint=fingerprint(source=origin, function=version.arn, event=config.event),
+            source=origin,
+            function=version.arn,
+            event=config.event,
+        )
     if dag_run.continue_run is not None:
         ref = runs.open_next_set(
             conn,
@@ -69,6 +74,9 @@ def open_run(
         log.info("continue run %d of job %s with set %d", ref.run_id, config.job_name, ref.set_no)
         return ref
     window = window_of(config, dag_run)
+    ceiling = None
+    if config.reserve_percent is not None:
+        ceiling = concurrency_ceiling(function, version.arn, config.reserve_percent)
     ref = runs.open_run(
         conn,
         NewRun(
@@ -81,6 +89,11 @@ def open_run(
             max_items_per_set=config.max_items_per_set,
             dag_id=dag_run.dag_id,
             dag_run_id=dag_run.dag_run_id,
+            concurrency_ceiling=ceiling,
+            max_calls=config.max_calls,
+            max_minutes=config.max_minutes,
+            max_failure_percent=config.max_failure_percent,
+            min_items_judged=config.min_items_judged,
         ),
         version,
     )
@@ -96,6 +109,32 @@ def open_run(
         version.code_sha256,
     )
     return ref
+
+
+def _job_to_redrive(conn: Connection, config: RunConfig, origin: str, function: str) -> int:
+    """Return the number of the job whose quarantine is to be redriven.
+
+    :raises ConfigError: there is no such job, or it is one of another source, function or event
+    """
+    job = runs.find_job(conn, config.job_name)
+    if job is None:
+        raise ConfigError(
+            f"redrive: there is no job {config.job_name!r}, so nothing of it is in quarantine; give"
+            " bucket, prefix and function as the job has them, or its name in job"
+        )
+    # Within the job's prefix a longer one selects; how the job lists is nothing to redrive.
+    asked, source = (name.removesuffix(WITH_VERSIONS) for name in (origin, job.source))
+    if not (asked.startswith(source) or (source.startswith(asked) and not config.prefix)):
+        raise ConfigError(
+            f"prefix: {config.prefix!r} of bucket {config.bucket!r} is not within the source of job"
+            f" {config.job_name!r}, {source}"
+        )
+    if job.fingerprint != fingerprint(source=job.source, function=function, event=config.event):
+        raise ConfigError(
+            f"redrive: job {config.job_name!r} calls {job.function} ({job.event}), and is now asked"
+            f" for {function} ({config.event})"
+        )
+    return job.job_id
 
 
 def window_of(config: RunConfig, dag_run: DagRun) -> Window:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from include.retrofill.model.errors import ConfigError, StateError
 from include.retrofill.model.function import FunctionVersion
@@ -40,6 +40,24 @@ def remember_job(
     return int(job_id)
 
 
+class Job(NamedTuple):
+    """A job, as the state remembers it."""
+
+    job_id: int
+    fingerprint: str
+    source: str
+    function: str
+    event: str
+
+
+def find_job(conn: Connection, name: str) -> Job | None:
+    """Return the job of that name; None if there is none."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["get_job"], {"name": name})
+        row = cur.fetchone()
+    return Job(*row) if row else None
+
+
 def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
     """Return the set that a DAG run opened in an earlier try; None if it has not."""
     with transaction(conn) as cur:
@@ -65,6 +83,11 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
                 "memory_mb": function.memory_mb,
                 "max_concurrency": new.max_concurrency,
                 "max_calls_per_second": new.max_calls_per_second,
+                "concurrency_ceiling": new.concurrency_ceiling,
+                "max_calls": new.max_calls,
+                "max_minutes": new.max_minutes,
+                "max_failure_percent": new.max_failure_percent,
+                "min_items_judged": new.min_items_judged,
             },
         )
         run_id = one(cur)[0]
