@@ -34,6 +34,7 @@ from include.retrofill.pipeline.list_partitions import PartitionTask, list_parti
 from include.retrofill.pipeline.open_run import DagRun, check, open_run, window_of
 from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from include.retrofill.pipeline.preview import preview
+from include.retrofill.pipeline.redrive import Requeued, redrive_quarantine
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.sources import Source, open_source
 from include.retrofill.state import runs
@@ -125,12 +126,15 @@ class OpenRunOperator(BaseOperator):
             if not config.preview:
                 return list(open_run(conn, config, asked, source, client))
             checked = check(config, source, client)
+            known = runs.find_job(conn, checked.job.name)
+            if known is not None:
+                runs.require_same(known.job, checked.job)
             preview(
                 conn,
                 source_of(config, window, passes(checked.delivery, checked.shape)),
                 checked.shape,
                 items_per_call=checked.delivery.items_per_call,
-                job_id=runs.find_job(conn, checked.job),
+                job_id=None if known is None else known.job_id,
             )
         rest = sorted(self.get_flat_relative_ids())
         raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
@@ -176,10 +180,12 @@ class EnqueueOperator(RetrofillOperator):
         super().__init__(**kwargs)
         self.partition = partition
 
-    def execute(self, context: Context) -> Enqueued:
-        """Return the counts of what was listed."""
+    def execute(self, context: Context) -> Enqueued | Requeued:
+        """Return the counts of what was listed, or redriven."""
         config = config_of(context)
         with state() as conn:
+            if config.redrive:
+                return redrive_quarantine(conn, self.ref, self.partition["part_no"], config)
             run = runs.get_run(conn, self.ref.run_id)
             source = source_of(config, run.window, passes(run.delivery, shape_of(config, run)))
             return enqueue(conn, self.ref, self.partition["part_no"], source)

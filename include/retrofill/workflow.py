@@ -85,7 +85,12 @@ def retrofill_dag(
             opened=opened.output,
             map_index_template="{{ task.partition['label'] }}",
         ).expand(partition=partitions.output)
-        batches = PlanBatchesOperator(task_id="plan_batches", opened=opened.output)
+        batches = PlanBatchesOperator(
+            # Where every partition had been read before, no enqueue task is left to be run.
+            task_id="plan_batches",
+            opened=opened.output,
+            trigger_rule="none_failed",
+        )
         invoke = InvokeOperator.partial(
             task_id="invoke",
             opened=opened.output,

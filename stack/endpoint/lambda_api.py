@@ -183,7 +183,10 @@ class LambdaApi:
                 concurrency = {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
                 return partial(self._describe, "get_function_concurrency", target, concurrency)
             if path.rstrip("/") == "/2016-08-19/account-settings":
-                limit = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}
+                limit = {
+                    "ConcurrentExecutions": 1000,
+                    "UnreservedConcurrentExecutions": self._script.unreserved_concurrency,
+                }
                 limits = {"AccountLimit": limit, "AccountUsage": {"FunctionCount": 1}}
                 return partial(self._describe, "get_account_settings", None, limits)
             if path.rstrip("/") == "/2015-03-31/event-source-mappings":

@@ -417,6 +417,9 @@ class Script:
     account: Annotated[str, Field(pattern=r"\A[0-9]{12}\z")] = "000000000000"
     """The account the functions belong to."""
 
+    unreserved_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1000
+    """The account's concurrent executions that no function has reserved, of 1,000."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         for field, names in (

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from include.retrofill.model.report import Report
-from include.retrofill.rules.outcomes import Outcome
+from include.retrofill.rules.outcomes import Cause, Outcome
 from include.retrofill.web.controls import ACTIONS, CONCURRENCY, RATE
-from include.retrofill.web.rendering import COUNTS, OUTCOMES
+from include.retrofill.web.rendering import CAUSES, COUNTS, OUTCOMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,8 +108,10 @@ def test_the_ui_frames_the_page_as_it_expects(needed: str) -> None:
 
 def test_the_page_knows_every_outcome_and_every_count() -> None:
     assert set(OUTCOMES) == {outcome.value for outcome in Outcome} | {"lost", None}
+    assert set(CAUSES) == set(Cause)
     numbers = {field.name for field in fields(Report) if field.type is int}
-    assert set(COUNTS) == numbers - {"run_id", "sets", "partitions_left"}
+    by_outcome = set(Cause) | set(OUTCOMES) - {"succeeded"}
+    assert set(COUNTS) == numbers - {"run_id", "sets", "partitions_left"} - by_outcome
 
 
 def test_the_limits_are_those_of_the_trigger_form() -> None:

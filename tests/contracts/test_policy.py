@@ -11,7 +11,8 @@ from botocore import xform_name
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("events", "lambda", "s3", "sns")
-NO_RESOURCES = {"lambda:ListEventSourceMappings"}
+# AWS knows no resource for these.
+NO_RESOURCES = {"lambda:GetAccountSettings", "lambda:ListEventSourceMappings"}
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html and
 # .../list_awslambda.html: these permissions are not called like their operations.
 PERMISSIONS = {

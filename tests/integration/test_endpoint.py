@@ -246,10 +246,12 @@ def test_the_log_tail_comes_if_asked_for(follow: Follow, functions: LambdaClient
 
 
 def test_other_reads(follow: Follow, functions: LambdaClient) -> None:
-    follow(Script(functions=(Function(reserved_concurrency=7),)))
+    follow(Script(functions=(Function(reserved_concurrency=7),), unreserved_concurrency=700))
     told = functions.get_function_concurrency(FunctionName="scripted")
     assert told["ReservedConcurrentExecutions"] == 7
-    assert functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"] == 1000
+    account = functions.get_account_settings()["AccountLimit"]
+    assert account["ConcurrentExecutions"] == 1000
+    assert account["UnreservedConcurrentExecutions"] == 700
     assert functions.list_event_source_mappings()["EventSourceMappings"] == []
 
 

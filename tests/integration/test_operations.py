@@ -11,7 +11,9 @@ from psycopg2.errors import InsufficientPrivilege
 from psycopg2.extensions import connection
 
 from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
+from include.retrofill.model.config import RunConfig
 from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.redrive import redrive_quarantine
 from include.retrofill.state import batches, pages, runs
 from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
@@ -21,6 +23,11 @@ from tests.integration.opened import enqueue, entries_of, item, keys_in, open_ru
 
 PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 ROLES = ("retrofill_owner", "retrofill_runtime", "retrofill_reader")
+VIEWS = {
+    "v_run": 1, "v_item": 3, "v_call": 4, "v_outcome": 3, "v_quarantine": 1, "v_redriven": 0,
+}  # fmt: skip
+"""The public views, each with the rows that one run leaves in it."""
+
 POISON = EndedCall(3, "failed", "request", "7", "Runtime.HandlerError", "no image")
 
 
@@ -171,7 +178,7 @@ def test_the_reader_sees_the_views_and_nothing_else(
     dsns: dict[str, str], runtime: connection
 ) -> None:
     run_to_its_end(dsns["retrofill_runtime"], runtime)
-    for view, count in {"v_run": 1, "v_item": 3, "v_call": 4, "v_quarantine": 1}.items():
+    for view, count in VIEWS.items():
         rows = execute(dsns["retrofill_reader"], [f"SELECT count(*) FROM retrofill.{view}"])  # noqa: S608
         assert rows == [[(count,)]]
     for table in ("results", "run", "migration"):
@@ -205,23 +212,22 @@ def test_each_example_of_steering_changes_something(
 
 def test_what_is_redriven_is_in_process_again(dsns: dict[str, str], runtime: connection) -> None:
     ref = run_to_its_end(dsns["retrofill_runtime"], runtime)
-    rename_job(dsns)
-    redrive, _ = blocks("owner")
-    execute(dsns["retrofill_owner"], [redrive])
+    second = open_run(runtime, "second")
+    config = RunConfig.from_params(
+        {"bucket": "bucket", "function": "f", "event": "s3", "job": "job", "redrive": True}
+    )
+    assert redrive_quarantine(runtime, second, 0, config) == {"redriven": 1}
     assert keys_in_as_owner(dsns, "quarantine") == []
     assert keys_in_as_owner(dsns, "in_process") == ["c"]
-    execute(dsns["retrofill_owner"], ["UPDATE retrofill.job SET name = 'job'"])
-    second = open_run(runtime, "second")
-    assert enqueue(runtime, second, [item("c"), item("d")]) == (1, 1, False)
     (batch,) = batches.plan(runtime, second, 1, most_items=9, fewest_items=9)
     report = runs.get_report(runtime, second.run_id)
-    assert (batch.items, report.new, report.resumed, report.items_left) == (2, 1, 1, 2)
+    assert (batch.items, report.redriven, report.resumed, report.items_left) == (1, 1, 0, 1)
     assert runs.get_report(runtime, ref.run_id).quarantined == 1
 
 
 def test_upkeep_forgets_what_it_says(dsns: dict[str, str], runtime: connection) -> None:
     run_to_its_end(dsns["retrofill_runtime"], runtime)
-    _, upkeep = blocks("owner")
+    (upkeep,) = blocks("owner")
     forget_calls, _, forget_job = upkeep.partition("\n\n")
     owner = dsns["retrofill_owner"]
     execute(owner, [forget_calls])
@@ -237,7 +243,7 @@ def test_upkeep_forgets_what_it_says(dsns: dict[str, str], runtime: connection) 
 
 
 def test_the_page_names_every_column_of_the_views(dsns: dict[str, str]) -> None:
-    for view in ("v_run", "v_item", "v_call", "v_quarantine"):
+    for view in VIEWS:
         _, _, rest = PAGE.partition(f"`retrofill.{view}`: ")
         table = rest.partition("\n\n")[2].partition("\n\n")[0]
         named = [name for line in table.splitlines()[2:]

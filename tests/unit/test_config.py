@@ -262,7 +262,7 @@ def test_every_field_has_all_that_the_form_shows():
         assert field["title"], name
         assert field["description_md"].endswith("."), name
         assert field["section"] in {
-            "Data source", "Function", "Limits", "Notification", "Job and connections",
+            "Data source", "Function", "Limits", "Redrive", "Notification", "Job and connections",
         }  # fmt: skip
         assert "default" in field, name
         assert field.get("examples") or "enum" in field or field["type"] == "boolean", name
@@ -278,7 +278,11 @@ def test_defaults_and_examples_are_good(name: str):
     if name not in {"bucket", "function", "prefix"}:
         values.append(field["default"])
     for value in values:
-        config = _config(**{name: value})
+        config = (
+            _config(redrive=name == "redrive_error")
+            if value is None
+            else _config(**{"redrive": name == "redrive_error", name: value})
+        )
         if value is not None and not name.startswith("modified"):
             assert getattr(config, name) == value
         schema = {key: field[key] for key in field.keys() - {"default", "examples", "section"}}

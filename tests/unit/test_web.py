@@ -21,6 +21,7 @@ from include.retrofill.state.pages import (
 from include.retrofill.web.controls import CONCURRENCY, RATE, change
 from include.retrofill.web.origin import is_own
 from include.retrofill.web.rendering import (
+    CAUSES,
     COUNTS,
     OUTCOMES,
     Progress,
@@ -178,10 +179,23 @@ def test_calls_are_told_by_outcome_and_those_in_flight_beside_the_cap() -> None:
     assert OUTCOMES["too_large"] in html
 
 
-def test_too_many_calls_to_count_leave_the_rest_of_the_page() -> None:
-    html = html_of(page(calls=None, report=report(calls=98)))
+def test_calls_that_failed_are_told_by_cause() -> None:
+    calls = Calls([Ended("failed", 3, 30, "timed_out")], [], [])
+    html = html_of(page(calls=calls, report=report(calls=3)))
+    assert ">timed out<" in html
+    assert CAUSES["timed_out"] in html
+
+
+def test_the_reserve_for_live_traffic_is_told_beside_the_cap() -> None:
+    html = html_of(page(controls=Controls(50, None, False, NOW, True, 30)))  # noqa: FBT003
+    assert "0 of at most 30 calls are in flight: more are left to live traffic" in html
+
+
+def test_too_many_calls_to_look_through_leave_the_rest_of_the_page() -> None:
+    counted = Calls([Ended("succeeded", 98, 98)], None, None)
+    html = html_of(page(calls=counted, report=report(calls=98)))
     assert "too many calls" in html
-    assert "of at most" not in html
+    assert ">succeeded<" in html
     assert "<dt>calls</dt><dd>98</dd>" in html
 
 

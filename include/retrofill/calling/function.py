@@ -105,6 +105,46 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> F
     return pinned
 
 
+def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: int) -> int:
+    """Return how many calls may be in flight if so much is left to live traffic.
+
+    It is a share of the function's reserved concurrency or, if it has none, of what the account
+    has that no function has reserved.
+
+    Sources: https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConcurrency.html,
+    https://docs.aws.amazon.com/lambda/latest/api/API_GetAccountSettings.html.
+
+    :param function: its ARN, without a qualifier
+    :param reserve_percent: what is left to others, in percent
+    :raises ConfigError: nothing is left for the run, or this may not be looked up
+    :raises SourceError: Lambda gave no answer; another try may get one
+    """
+    with _explained(client, function, "lambda:GetFunctionConcurrency"):
+        reserved = client.get_function_concurrency(FunctionName=function).get(
+            "ReservedConcurrentExecutions"
+        )
+    whose, limit = "reserved for the function", reserved
+    if limit is None:
+        with _explained(client, "*", "lambda:GetAccountSettings"):
+            account = client.get_account_settings()["AccountLimit"]
+        whose, limit = "unreserved in the account", account["UnreservedConcurrentExecutions"]
+    ceiling = limit * (100 - reserve_percent) // 100
+    if not ceiling:
+        raise ConfigError(
+            f"reserve_percent: {reserve_percent}; of the {limit:,} concurrent executions {whose} it"
+            " leaves the run not one; give less, or have the limit raised"
+        )
+    log.info(
+        "of the %d concurrent executions %s, %d %% are left to live traffic: the run has at most %d"
+        " calls in flight",
+        limit,
+        whose,
+        reserve_percent,
+        ceiling,
+    )
+    return ceiling
+
+
 def _require_region(client: "LambdaClient", function: str) -> None:
     here = client.meta.region_name
     if function.startswith("arn:") and (there := function.split(":")[3]) != here:

@@ -183,6 +183,12 @@ class EndedCall:
     error_type: str = ""
     error: str = ""
 
+    cause: str = ""
+    """Why it failed, where its outcome has several causes."""
+
+    items: int = 0
+    """How many items it carried."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
@@ -205,6 +211,12 @@ class Settlement:
     retried: list[tuple[Entry, float]] = field(default_factory=list)
     """Items that will be called again, and in how many seconds at the earliest."""
 
+    blamed: int = 0
+    """Items that failed alone, for the first time."""
+
+    cured: int = 0
+    """Items among those that succeeded which had failed alone before."""
+
     def __bool__(self) -> bool:
         return bool(self.ended)
 
@@ -221,3 +233,6 @@ class Allotment:
 
     stop_reason: str | None
     """Why the run must not send another call; None: it may."""
+
+    calls: int | None = None
+    """The most calls to start; None: no limit."""

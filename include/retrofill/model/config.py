@@ -28,12 +28,14 @@ from include.retrofill.model.errors import ConfigError
 SOURCE = "Data source"
 FUNCTION = "Function"
 LIMITS = "Limits"
+REDRIVE = "Redrive"
 NOTIFICATION = "Notification"
 JOB = "Job and connections"
 
 _QUOTED_CHARS = 60
 _LONGEST_TEXT = 1_024
 _LONGEST_KEY_BYTES = 1_024
+_LONGEST_ERROR_TYPE = 200
 _LARGEST_OBJECT = 10**15
 _ONE_ITEM_EVENTS = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
 _TAKE_ARGUMENTS = frozenset({"items", "s3-batch-2.0"})
@@ -41,6 +43,9 @@ _LONGEST_ARGUMENTS = 100_000
 
 AUTO = "auto"
 """What a person gives who wants what the live trigger does."""
+_NOT_IN_QUARANTINE = (
+    "min_size", "max_size", "modified_after", "modified_before", "use_data_interval", "preview",
+)  # fmt: skip
 
 # What lies between the last two are halves of characters, which UTF-8 does not have.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -97,6 +102,14 @@ def _key_pattern(text: str) -> str:
     if not all(text.split("|")):
         _refuse("one of its patterns is empty")
     return _beginning(text)
+
+
+def _error_pattern(text: str) -> str:
+    if not all(text.split("|")):
+        _refuse("one of its patterns is empty")
+    if len(text) > _LONGEST_ERROR_TYPE:
+        _refuse(f"it has more than {_LONGEST_ERROR_TYPE} characters")
+    return text
 
 
 def _beginning(text: str) -> str:
@@ -191,6 +204,7 @@ _BLANK = BeforeValidator(_blank_is_none)
 Text: TypeAlias = Annotated[str, AfterValidator(_clean)]
 Bucket: TypeAlias = Annotated[Text, AfterValidator(_bucket)]
 Prefix: TypeAlias = Annotated[Text, AfterValidator(_prefix), BeforeValidator(_none_is_blank)]
+ErrorPattern: TypeAlias = Annotated[Text, AfterValidator(_error_pattern)]
 KeyPattern: TypeAlias = Annotated[Text, AfterValidator(_key_pattern)]
 Function: TypeAlias = Annotated[Text, AfterValidator(_function)]
 Qualifier: TypeAlias = Annotated[Text, AfterValidator(_qualifier)]
@@ -395,6 +409,63 @@ class RunConfig(BaseModel):
         le=100,
         examples=[3],
     )
+    on_unknown: Literal["retry", "hold"] = _field(
+        LIMITS,
+        "Without an answer",
+        "What becomes of an object when nobody can tell whether its call ran: `retry` calls it"
+        " again after the function's timeout, `hold` puts it in quarantine for a person, so that"
+        " it is called at most once.",
+        default="retry",
+    )
+    reserve_percent: int | None = _field(
+        LIMITS,
+        "Reserve for live traffic",
+        "Percent of the concurrent executions that are left to others: of the function's reserved"
+        " concurrency, or of what the account has unreserved. Empty: this is not looked up.",
+        default=None,
+        ge=0,
+        le=99,
+        examples=[50],
+    )
+    max_calls: int | None = _field(
+        LIMITS,
+        "Calls in all",
+        "The most calls of the whole run; then it stops, and what is left stays for another run."
+        " Empty: no limit.",
+        default=None,
+        ge=1,
+        le=1_000_000_000,
+        examples=[10_000],
+    )
+    max_minutes: int | None = _field(
+        LIMITS,
+        "Minutes in all",
+        "Minutes after which the run stops calling, and what is left stays for another run."
+        " Empty: no limit.",
+        default=None,
+        ge=1,
+        le=100_000,
+        examples=[480],
+    )
+    max_failure_percent: int = _field(
+        LIMITS,
+        "Failures that stop the run",
+        "The run stops when more than this percent of the objects it has judged have failed alone."
+        " 100: it never does.",
+        default=50,
+        ge=0,
+        le=100,
+        examples=[50],
+    )
+    min_items_judged: int = _field(
+        LIMITS,
+        "Objects judged before",
+        "Objects that must have succeeded or failed before the run may stop for its failures.",
+        default=1_000,
+        ge=1,
+        le=1_000_000_000,
+        examples=[1_000],
+    )
     max_items_per_set: int = _field(
         LIMITS,
         "Objects per DAG run",
@@ -412,6 +483,23 @@ class RunConfig(BaseModel):
         ge=1,
         le=200,
         examples=[16],
+    )
+    redrive: bool = _field(
+        REDRIVE,
+        "Redrive",
+        "Call again what is in quarantine, instead of listing the bucket: of the job that the"
+        " other fields name, all of it, or what prefix, key pattern and error type select.",
+        default=False,
+    )
+    redrive_error: Annotated[ErrorPattern | None, _BLANK] = _field(
+        REDRIVE,
+        "Error type",
+        "Only what is in quarantine with this error type; `*` is anything, `?` one character,"
+        " `[ab]` one of these, `|` stands between two patterns.",
+        allowed="a shell pattern, or some with | between them, of up to 200 characters",
+        form={"maxLength": 200},
+        default=None,
+        examples=["Sandbox.Timedout", "Call.*"],
     )
     notify_sns_topic_arn: Annotated[Topic | None, _BLANK] = _field(
         NOTIFICATION,
@@ -521,7 +609,9 @@ class RunConfig(BaseModel):
         def sound(*names: str) -> bool:
             return not set(names) & set(unsound)
 
-        if sound("prefix", "whole_bucket") and not self.prefix and not self.whole_bucket:
+        # To redrive what a job has in quarantine, its name is enough.
+        whole = self.whole_bucket or (self.redrive and self.job is not None)
+        if sound("prefix", "whole_bucket", "redrive") and not self.prefix and not whole:
             yield Problem(
                 "prefix",
                 "it is empty, which means every object of the bucket; set whole_bucket to true if"
@@ -540,6 +630,8 @@ class RunConfig(BaseModel):
         after, before = self.modified_after, self.modified_before
         if sound("modified_after", "modified_before") and after and before and after >= before:
             yield Problem("modified_after", f"{after} is not before modified_before, {before}")
+        if sound("redrive"):
+            yield from self._redrive_contradictions(unsound)
         yield from self._contradictions_of_calls(sound)
 
     def _contradictions_of_calls(self, sound: Callable[..., bool]) -> Iterator[Problem]:
@@ -582,6 +674,22 @@ class RunConfig(BaseModel):
             yield Problem(
                 "arguments", f"{length:,} characters of JSON; allowed are {_LONGEST_ARGUMENTS:,}"
             )
+
+    def _redrive_contradictions(self, unsound: Collection[str]) -> Iterator[Problem]:
+        if not self.redrive:
+            if self.redrive_error is not None and "redrive_error" not in unsound:
+                yield Problem(
+                    "redrive_error",
+                    f"{_quoted(self.redrive_error)}; allowed only with redrive, which is false",
+                )
+            return
+        for name in _NOT_IN_QUARANTINE:
+            if name not in unsound and getattr(self, name) not in (None, False):
+                yield Problem(
+                    name,
+                    f"{_quoted(getattr(self, name))}; not allowed with redrive, which selects by"
+                    " prefix, key_glob and redrive_error",
+                )
 
 
 @cache

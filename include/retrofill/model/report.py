@@ -1,8 +1,12 @@
 """The report of a run: its true counts, and how they read."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+
+_TROUBLES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
+_CAUSES = ("timed_out", "out_of_memory", "crashed", "handled", "unhandled", "malformed_answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,21 @@ class Report:
     closed_at: datetime | None
     notified_at: datetime | None
     stop_reason: str | None
+    redrive: bool = False
+    redriven: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    out_of_memory: int = 0
+    crashed: int = 0
+    handled: int = 0
+    unhandled: int = 0
+    malformed_answer: int = 0
+    throttled: int = 0
+    starting: int = 0
+    unknown: int = 0
+    misconfigured: int = 0
+    too_large: int = 0
+    lost: int = 0
 
     @property
     def is_notified(self) -> bool:
@@ -56,15 +75,23 @@ class Report:
 
     def as_text(self) -> str:
         """Return the report as lines for people."""
+        taken = f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"
+        if self.redrive:
+            taken = f"redriven    {self.redriven:,} from quarantine"
+        counts = asdict(self)
+        troubles = troubles_text(
+            {name: counts[name] for name in _TROUBLES}, {name: counts[name] for name in _CAUSES}
+        )
         duration = "" if self.duration_s is None else f" in {_readable(self.duration_s)}"
         lines = [
             f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
             f"source      {self.source}",
             f"function    {self.function_arn} (version {self.function_version})",
-            f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)",
+            taken,
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
             f"calls       {self.calls:,}, of these {self.retries:,} retries",
+            *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",
         ]
         beside = {
@@ -79,6 +106,24 @@ class Report:
         if self.stop_reason:
             lines.append(f"stopped: {self.stop_reason}")
         return "\n".join(lines)
+
+
+def troubles_text(outcomes: Mapping[str, int], causes: Mapping[str, int]) -> str:
+    """Return in a line how calls ended that did not succeed.
+
+    :param outcomes: calls by outcome
+    :param causes: of those that failed, calls by cause
+    """
+    why = ", ".join(f"{calls:,} {_said(cause)}" for cause, calls in causes.items() if calls)
+    return ", ".join(
+        f"{calls:,} {_said(outcome)}{f' ({why})' if outcome == 'failed' and why else ''}"
+        for outcome, calls in outcomes.items()
+        if calls
+    )
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _readable(seconds: float) -> str:

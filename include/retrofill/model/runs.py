@@ -24,6 +24,13 @@ class Job(NamedTuple):
     event: str
 
 
+class KnownJob(NamedTuple):
+    """A job that the state remembers."""
+
+    job_id: int
+    job: Job
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
     """What there is to know of a run before it is opened."""
@@ -38,6 +45,13 @@ class NewRun:
     max_items_per_set: int
     dag_id: str
     dag_run_id: str
+    concurrency_ceiling: int | None = None
+    """What the reserve for live traffic leaves; None: nothing is reserved."""
+
+    max_calls: int | None = None
+    max_minutes: int | None = None
+    max_failure_percent: int | None = None
+    min_items_judged: int = 1
 
 
 class Run(NamedTuple):

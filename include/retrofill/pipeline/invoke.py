@@ -100,9 +100,11 @@ class Invoker:
             max_attempts=config.max_attempts,
             function_timeout_s=run.function_timeout_s,
             chance=random.random,
+            hold_unknown=config.on_unknown == "hold",
         )
         self._window = ConcurrencyWindow(0, now=now)
         self._allotment = Allotment(0, None, None)
+        self._calls_left = math.inf
         self._asked_at = -ASK_EVERY_S
         self._rate = RateLimit(None, now=now)
         self._progress = Progress(len(loaded.items), now=now)
@@ -168,11 +170,12 @@ class Invoker:
         self._window.sent(len(calls))
         reach(Point.CALLS_SENT)
         self._rate.started(len(calls))
+        self._calls_left -= len(calls)
 
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
-        in_flight = len(self._dispatch.in_flight)
-        self._allotment = self._lease.allot(self._dispatch.left, in_flight)
+        self._allotment = self._lease.allot(self._dispatch.left, self._dispatch.running(now))
+        self._calls_left = math.inf if self._allotment.calls is None else self._allotment.calls
         self._window.ceiling = self._allotment.concurrency
         self._rate.set(self._allotment.calls_per_second, now)
         self._asked_at = now
@@ -181,13 +184,19 @@ class Invoker:
         """Return how many calls may be sent now."""
         if now > self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S:
             return 0
-        return self._rate.room(self._window.room(now), now)
+        return self._rate.room(self._places(now), now)
+
+    def _places(self, now: float) -> int:
+        """Return how many calls may be sent now, but for the limit on their rate."""
+        held = self._dispatch.running(now)
+        room = min(self._window.room(now), self._allotment.concurrency - held, self._calls_left)
+        return max(0, int(room))
 
     def _patience_s(self, room: int, now: float) -> float:
         """Return how long to wait for a call to end: until something else is due."""
         until_ask = max(0.0, self._asked_at + ASK_EVERY_S - now)
         due_in = self._dispatch.next_due_in(now)
-        if due_in is None or not (room or self._window.room(now)):
+        if due_in is None or not (room or self._places(now)):
             return until_ask
         return min(until_ask, max(due_in, self._rate.next_in(now)))
 

@@ -5,6 +5,7 @@ from typing import TypedDict
 
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.redrive import LABEL
 from include.retrofill.sources import Source
 from include.retrofill.state import runs
 from include.retrofill.state.connection import Connection
@@ -26,7 +27,9 @@ def list_partitions(
 
     :raises SourceError: the source could not be read
     """
-    if not runs.has_partitions(conn, ref.run_id):
+    if config.redrive:
+        runs.add_partitions(conn, ref.run_id, [(0, LABEL, {})])
+    elif not runs.has_partitions(conn, ref.run_id):
         found = source.partitions(config.max_partitions)
         runs.add_partitions(
             conn, ref.run_id, [(part.number, part.label, part.description) for part in found]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from include.retrofill.calling.function import preflight
+from include.retrofill.calling.function import concurrency_ceiling, preflight
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError
@@ -20,6 +20,8 @@ from include.retrofill.state import runs
 from include.retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
+
+WITH_VERSIONS = " with versions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def check(config: RunConfig, source: Source, client: Callable[[str], Any]) -> Ch
     origin = f"{source.name}/{config.prefix}"
     if config.list_versions:
         # The version is part of an item's identifier: with it every item is another one.
-        origin += " with versions"
+        origin += WITH_VERSIONS
     marks = fingerprint(source=origin, function=version.arn, event=delivery.event)
     job = Job(config.job_name, marks, origin, version.arn, delivery.event)
     return Checked(job, version, delivery, shape)
@@ -82,7 +84,7 @@ def open_run(
         log.info("run %d, set %d had been opened by an earlier try", *opened)
         return opened
     job, version, delivery, _ = check(config, source, client)
-    job_id = runs.remember_job(conn, job)
+    job_id = _job_to_redrive(conn, config, job) if config.redrive else runs.remember_job(conn, job)
     if dag_run.continue_run is not None:
         ref = runs.open_next_set(
             conn,
@@ -95,6 +97,9 @@ def open_run(
         log.info("continue run %d of job %s with set %d", ref.run_id, config.job_name, ref.set_no)
         return ref
     window = window_of(config, dag_run)
+    ceiling = None
+    if config.reserve_percent is not None:
+        ceiling = concurrency_ceiling(client("lambda"), version.arn, config.reserve_percent)
     ref = runs.open_run(
         conn,
         NewRun(
@@ -108,6 +113,11 @@ def open_run(
             max_items_per_set=config.max_items_per_set,
             dag_id=dag_run.dag_id,
             dag_run_id=dag_run.dag_run_id,
+            concurrency_ceiling=ceiling,
+            max_calls=config.max_calls,
+            max_minutes=config.max_minutes,
+            max_failure_percent=config.max_failure_percent,
+            min_items_judged=config.min_items_judged,
         ),
         version,
     )
@@ -123,6 +133,33 @@ def open_run(
         version.code_sha256,
     )
     return ref
+
+
+def _job_to_redrive(conn: Connection, config: RunConfig, asked: Job) -> int:
+    """Return the number of the job whose quarantine is to be redriven.
+
+    :raises ConfigError: there is no such job, or it is one of another source, function or event
+    """
+    found = runs.find_job(conn, asked.name)
+    if found is None:
+        raise ConfigError(
+            f"redrive: there is no job {asked.name!r}, so nothing of it is in quarantine; give"
+            " bucket, prefix and function as the job has them, or its name in job"
+        )
+    # Within the job's prefix a longer one selects; how the job lists is nothing to redrive.
+    job_id, job = found
+    wanted, source = (name.removesuffix(WITH_VERSIONS) for name in (asked.source, job.source))
+    if not (wanted.startswith(source) or (source.startswith(wanted) and not config.prefix)):
+        raise ConfigError(
+            f"prefix: {config.prefix!r} of bucket {config.bucket!r} is not within the source of job"
+            f" {job.name!r}, {source}"
+        )
+    if (job.function_name, job.event) != (asked.function_name, asked.event):
+        raise ConfigError(
+            f"redrive: job {job.name!r} calls {job.function_name} ({job.event}), and is now asked"
+            f" for {asked.function_name} ({asked.event})"
+        )
+    return job_id
 
 
 def window_of(config: RunConfig, dag_run: DagRun) -> Window:

@@ -15,7 +15,7 @@ from include.retrofill.model.calls import (
 )
 from include.retrofill.rules.answers import ALL_SUCCEEDED, Answer
 from include.retrofill.rules.backoff import backoff_s
-from include.retrofill.rules.outcomes import Ended, Outcome
+from include.retrofill.rules.outcomes import MALFORMED, Cause, Ended, Outcome
 from include.retrofill.rules.packing import bisect, cap_after
 
 MAX_REFUSALS = 20
@@ -31,6 +31,8 @@ class Dispatch:
     :param max_attempts: failures after which an item is quarantined
     :param function_timeout_s: how long a call without an answer may still be running
     :param chance: returns a random number in [0, 1)
+    :param hold_unknown: whether an item goes into quarantine at once when a call with it ends
+        without an answer, so that it is called at most once
     """
 
     def __init__(
@@ -41,7 +43,10 @@ class Dispatch:
         max_attempts: int,
         function_timeout_s: float,
         chance: Callable[[], float],
+        hold_unknown: bool = False,
     ) -> None:
+        self._hold_unknown = hold_unknown
+        self._orphans: list[float] = []
         self._max_attempts = max_attempts
         self._function_timeout_s = function_timeout_s
         self._chance = chance
@@ -58,6 +63,12 @@ class Dispatch:
     def left(self) -> int:
         """Calls that are not settled: ready, waiting or in flight."""
         return len(self._ready) + len(self._waiting) + len(self.in_flight)
+
+    def running(self, now: float) -> int:
+        """Return how many calls may be running: in flight, or cut off before their time."""
+        while self._orphans and self._orphans[0] <= now:
+            heapq.heappop(self._orphans)
+        return len(self.in_flight) + len(self._orphans)
 
     def due(self, now: float) -> int:
         """Return how many calls could be sent now."""
@@ -105,9 +116,20 @@ class Dispatch:
         """
         call = self.in_flight.pop(number)
         outcome, error_type, error = ended.kind, ended.error_type, ended.message
+        cause = ended.cause
         if answer is not None and answer.malformed:
-            outcome, error_type, error = Outcome.FAILED, "Answer.Malformed", answer.malformed
-        record = EndedCall(number, outcome, request_id, executed_version, error_type, error)
+            outcome, error_type, error = Outcome.FAILED, MALFORMED, answer.malformed
+            cause = Cause.MALFORMED_ANSWER
+        record = EndedCall(
+            number,
+            outcome,
+            request_id,
+            executed_version,
+            error_type,
+            error,
+            cause,
+            len(call.entries),
+        )
         self.settlement.ended.append(record)
         call.refusals = call.refusals + 1 if outcome is Outcome.STARTING else 0
         call.silences = call.silences + 1 if outcome is Outcome.UNKNOWN else 0
@@ -141,6 +163,12 @@ class Dispatch:
             )
         )
         self.settlement.succeeded.extend((span, record.number) for span in spans)
+        if call.attempt > 1:
+            self.settlement.cured += sum(
+                entry.failures > 0
+                for position, entry in enumerate(call.entries)
+                if position not in left
+            )
         retried = []
         for position, error in sorted(said.failed.items()):
             entry = call.entries[position]
@@ -164,11 +192,19 @@ class Dispatch:
     def _silent(self, call: Call, record: EndedCall, now: float) -> None:
         for entry in call.entries:
             entry.unsure = True
+        ends_by = call.sent_at + self._function_timeout_s
+        if not record.request_id and ends_by > now:
+            heapq.heappush(self._orphans, ends_by)
+        if self._hold_unknown:
+            self.settlement.quarantined.extend(
+                Quarantined(entry, record, record.error or "no answer") for entry in call.entries
+            )
+            return
         if call.silences >= self._max_attempts:
             self._failed(call, record, record.error or "no answer", now)
             return
         # Until the function's timeout has passed the silent call may still be running.
-        quiet_s = max(0.0, call.sent_at + self._function_timeout_s - now)
+        quiet_s = max(0.0, ends_by - now)
         delay_s = quiet_s + backoff_s(call.silences, self._chance(), None)
         self._persist(call, delay_s)
         self._again(call, delay_s, now)
@@ -191,6 +227,7 @@ class Dispatch:
     def _blame(self, entry: Entry, record: EndedCall, error: str, *, final: bool) -> bool:
         """Count a failure against an item; return whether that quarantines it."""
         entry.failures += 1
+        self.settlement.blamed += entry.failures == 1
         if final or entry.failures >= self._max_attempts:
             self.settlement.quarantined.append(Quarantined(entry, record, error))
             return True

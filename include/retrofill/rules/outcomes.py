@@ -29,6 +29,12 @@ CRASHED = "Runtime.ExitError"
 NOT_SENT = "Call.NotSent"
 NO_ANSWER = "Call.NoAnswer"
 
+LOST = "Call.Lost"
+"""The error type of a call whose task died before it settled it."""
+
+MALFORMED = "Answer.Malformed"
+"""The error type of an answer that its contract cannot read."""
+
 
 class Outcome(StrEnum):
     """The class of a call that ended, and what is done about it."""
@@ -70,6 +76,23 @@ class Outcome(StrEnum):
         return self in {Outcome.FAILED, Outcome.TOO_LARGE}
 
 
+class Cause(StrEnum):
+    """Why a call failed."""
+
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"
+
+    HANDLED = "handled"
+    """The function told of its error itself."""
+
+    UNHANDLED = "unhandled"
+    """The function raised an error that it did not handle."""
+
+    MALFORMED_ANSWER = "malformed_answer"
+    """The function returned, and its answer says nothing that can be relied on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a call ended, in words that may be stored and shown."""
@@ -84,6 +107,9 @@ class Ended:
 
     retry_after_s: float | None = None
     """Seconds to wait before the next call, when the reply names them."""
+
+    cause: str = ""
+    """Why it failed; empty for every other class."""
 
 
 _BY_TYPE: dict[str, Outcome] = {
@@ -192,6 +218,8 @@ _SAYS_KILLED = re.compile(
     rf"RequestId: {_REQUEST_ID} Error: Runtime exited with error: signal: killed"
 )
 
+_CAUSES = {TIMED_OUT: Cause.TIMED_OUT, OUT_OF_MEMORY: Cause.OUT_OF_MEMORY, CRASHED: Cause.CRASHED}
+
 _SUCCESS = Ended(Outcome.SUCCEEDED)
 
 
@@ -245,11 +273,13 @@ def _by_family(status: int) -> Outcome:
 def _function_error(reply: Reply) -> Ended:
     """Name the error of a function that ran: by its type, and by Lambda's own words at most."""
     body = _object(reply.body)
+    handled = Cause.HANDLED if reply.function_error == "Handled" else Cause.UNHANDLED
     if body is None:
         return Ended(
             Outcome.FAILED,
             storable(reply.function_error, MAX_TYPE_CHARS),
             storable(reply.body.decode("utf-8", "replace")),
+            cause=handled,
         )
     name = _text(body, "errorType")
     message = _text(body, "errorMessage")
@@ -261,7 +291,10 @@ def _function_error(reply: Reply) -> Ended:
     if name == CRASHED and _SAYS_KILLED.fullmatch(message):
         name = OUT_OF_MEMORY
     return Ended(
-        Outcome.FAILED, storable(name or reply.function_error, MAX_TYPE_CHARS), storable(message)
+        Outcome.FAILED,
+        storable(name or reply.function_error, MAX_TYPE_CHARS),
+        storable(message),
+        cause=_CAUSES.get(name, handled),
     )
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import TypedDict
 
 from include.retrofill.model.calls import Call, Settlement
+from include.retrofill.model.report import troubles_text
 
 
 class Invoked(TypedDict):
@@ -29,6 +30,7 @@ class Progress:
         self._began = now
         self._calls = self._succeeded = self._quarantined = self._retries = self._duplicates = 0
         self._outcomes: Counter[str] = Counter()
+        self._causes: Counter[str] = Counter()
 
     def wrote_ahead(self, calls: list[Call]) -> None:
         """Count calls that are to be sent."""
@@ -41,6 +43,7 @@ class Progress:
         self._succeeded += sum(span.size for span, _ in settlement.succeeded)
         self._quarantined += len(settlement.quarantined)
         self._outcomes.update(call.outcome for call in settlement.ended)
+        self._causes.update(call.cause for call in settlement.ended if call.cause)
 
     def line(self, now: float, in_flight: int) -> str:
         """Return one line for people: items done, calls, rate, errors and the time to go."""
@@ -56,7 +59,7 @@ class Progress:
             parts.append(f"{self._quarantined:,} quarantined")
         troubles = {name: n for name, n in sorted(self._outcomes.items()) if name != "succeeded"}
         if troubles:
-            parts.append(", ".join(f"{n:,} {name}" for name, n in troubles.items()))
+            parts.append(troubles_text(troubles, self._causes))
         if 0 < done < self._items:
             parts.append(f"about {(self._items - done) * passed_s / done:,.0f} s to go")
         return ", ".join(parts)

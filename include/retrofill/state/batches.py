@@ -3,15 +3,26 @@
 import io
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from include.retrofill.faults import Point, reach
-from include.retrofill.model.calls import Allotment, Call, History, Loaded, Settlement, Span
+from include.retrofill.model.calls import (
+    Allotment,
+    Call,
+    EndedCall,
+    History,
+    Loaded,
+    Settlement,
+    Span,
+)
 from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
 from include.retrofill.model.items import NO_CONTENT, Item
 from include.retrofill.model.runs import SetRef
+from include.retrofill.rules.outcomes import LOST, Outcome
+from include.retrofill.rules.shares import Limits, Share, Totals, allot
 from include.retrofill.state.connection import Connection, Cursor, connect, one, transaction
 from include.retrofill.state.statements import load
 
@@ -79,7 +90,10 @@ def release_set(conn: Connection, ref: SetRef) -> None:
 
 def _lose_calls(cur: Cursor, batch_ids: list[int]) -> None:
     if batch_ids:
-        cur.execute(_SQL["lose_calls"], {"batch_ids": batch_ids})
+        error = "the task that sent the call ended before it settled it; the function may have run"
+        cur.execute(
+            _SQL["lose_calls"], {"batch_ids": batch_ids, "error_type": LOST, "error": error}
+        )
 
 
 class Busy(StateError):
@@ -213,12 +227,15 @@ class BatchLease:
                     "new_calls": len(calls),
                     "retries": sum(call.attempt > 1 for call in calls),
                     "duplicates": sum(call.duplicates for call in calls),
-                    "quarantined": len(settlement.quarantined),
+                    "blamed": settlement.blamed,
+                    "cured": settlement.cured,
                 },
             )
             fenced = cur.rowcount != 1
-            self._write_facts(cur, settlement)
-            if not fenced:
+            if fenced:
+                self._write_late_facts(cur, settlement)
+            else:
+                self._write_facts(cur, settlement)
                 self._write_opinions(cur, settlement)
                 self._write_ahead(cur, calls)
             reach(Point.SETTLE_WRITTEN)
@@ -229,7 +246,44 @@ class BatchLease:
 
     def _write_facts(self, cur: Cursor, settlement: Settlement) -> None:
         """Write what is true whoever says it: how calls ended, and which items succeeded."""
-        ended = settlement.ended
+        self._end_calls(cur, settlement.ended)
+        moved = 0
+        if settlement.succeeded:
+            cur.execute(_SQL["settle_succeeded"], self._succeeded(settlement))
+            moved = cur.rowcount
+        self._count(cur, settlement.ended, moved)
+
+    def _write_late_facts(self, cur: Cursor, settlement: Settlement) -> None:
+        """Write the same after another holder took over, who has counted the calls as lost.
+
+        What succeeded may have come into quarantine meanwhile, or into a batch of a later run. So
+        nobody may move items while this does: it holds the locks of all who could.
+        """
+        key = self._succeeded(settlement)
+        cur.execute(_SQL["lock_job"], key)
+        cur.execute(_SQL["lock_owners"], key)
+        self._end_calls(cur, settlement.ended)
+        changed = {row[0] for row in cur} if settlement.ended else set()
+        late = [call for call in settlement.ended if call.number in changed]
+        if settlement.succeeded:
+            cur.execute(_SQL["settle_late"], key)
+        if late:
+            self._count(cur, late, 0)
+            no_longer = [("lost", "", -len(late), -sum(call.items for call in late))]
+            self._count_troubles(cur, no_longer)
+            cur.execute(_SQL["forget_orphans"], {**key, "calls": len(late)})
+
+    def _succeeded(self, settlement: Settlement) -> dict[str, Any]:
+        return {
+            "job_id": self.job_id,
+            "run_id": self.run_id,
+            "batch_id": self.batch_id,
+            "firsts": [span.first for span, _ in settlement.succeeded],
+            "lasts": [span.last for span, _ in settlement.succeeded],
+            "call_nos": [number for _, number in settlement.succeeded],
+        }
+
+    def _end_calls(self, cur: Cursor, ended: list[EndedCall]) -> None:
         if ended:
             cur.execute(
                 _SQL["end_calls"],
@@ -243,19 +297,42 @@ class BatchLease:
                     "errors": [call.error for call in ended],
                 },
             )
-        if settlement.succeeded:
+
+    def _count(self, cur: Cursor, ended: list[EndedCall], moved: int) -> None:
+        """Count how calls ended: success costs a column of the batch, only troubles cost rows."""
+        calls: Counter[tuple[str, str]] = Counter()
+        items: Counter[tuple[str, str]] = Counter()
+        for call in ended:
+            calls[call.outcome, call.cause] += 1
+            items[call.outcome, call.cause] += call.items
+        good = (Outcome.SUCCEEDED, "")
+        if moved or calls[good]:
             cur.execute(
-                _SQL["settle_succeeded"],
+                _SQL["count_succeeded"],
                 {
-                    "job_id": self.job_id,
-                    "run_id": self.run_id,
                     "batch_id": self.batch_id,
-                    "firsts": [span.first for span, _ in settlement.succeeded],
-                    "lasts": [span.last for span, _ in settlement.succeeded],
-                    "call_nos": [number for _, number in settlement.succeeded],
+                    "count": moved,
+                    "calls": calls.pop(good, 0),
+                    "items": items.pop(good, 0),
                 },
             )
-            cur.execute(_SQL["count_succeeded"], {"batch_id": self.batch_id, "count": cur.rowcount})
+        self._count_troubles(cur, [(*key, calls[key], items[key]) for key in sorted(calls)])
+
+    def _count_troubles(self, cur: Cursor, troubles: list[tuple[str, str, int, int]]) -> None:
+        if troubles:
+            outcomes, causes, calls, items = (
+                list(column) for column in zip(*troubles, strict=True)
+            )
+            cur.execute(
+                _SQL["count_troubles"],
+                {
+                    "batch_id": self.batch_id,
+                    "outcomes": outcomes,
+                    "causes": causes,
+                    "calls": calls,
+                    "items": items,
+                },
+            )
 
     def _write_opinions(self, cur: Cursor, settlement: Settlement) -> None:
         """Write what only the holder of the lease may say: failures, and what they lead to."""
@@ -285,11 +362,14 @@ class BatchLease:
                     "call_nos": [bad.call.number for bad in poison],
                     "attempts": [bad.entry.attempts for bad in poison],
                     "failures": [bad.entry.failures for bad in poison],
+                    "unsures": [bad.entry.unsure for bad in poison],
                     "request_ids": [bad.call.request_id for bad in poison],
                     "error_types": [bad.call.error_type for bad in poison],
                     "errors": [bad.error for bad in poison],
                 },
             )
+            key = {"batch_id": self.batch_id, "count": cur.rowcount}
+            cur.execute(_SQL["count_quarantined"], key)
 
     def _write_ahead(self, cur: Cursor, calls: list[Call]) -> None:
         if calls:
@@ -326,10 +406,11 @@ class BatchLease:
     def allot(self, wanted: int, in_flight: int) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
-        The shares of all tasks never add up to more than the run's ``max_concurrency``: a task
-        grows only into what no other holds, and a share counts until its calls have ended.
+        What the shares keep to is in :mod:`include.retrofill.rules.shares`. The task that finds a
+        limit of the whole run reached stops the run.
 
         :param wanted: calls this task could have in flight
+        :param in_flight: calls it has sent that may be running still
         :raises LeaseLost: the batch has another holder
         """
         allotted: list[Allotment] = []
@@ -344,10 +425,12 @@ class BatchLease:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
             cur.execute(_SQL["lock_run"], key)
-            cap, rate, paused, stop_reason = one(cur)
+            limits = Limits(*one(cur))
+            # In this order: a call that another makes in between counts twice, and is never missed.
             cur.execute(_SQL["list_shares"], key)
-            others = cur.fetchall()
-            share = _share(0 if paused else cap, wanted, others)
+            shares = [Share(*row) for row in cur]
+            cur.execute(_SQL["get_totals"], key)
+            allotment = allot(limits, shares, Totals(*one(cur)), wanted, in_flight)
             cur.execute(
                 _SQL["allot"],
                 {
@@ -355,24 +438,28 @@ class BatchLease:
                     "epoch": self._epoch,
                     "lease_s": LEASE_S,
                     "wanted": wanted,
-                    "allotted": max(share, in_flight),
+                    "allotted": max(allotment.concurrency, in_flight),
+                    "calls": allotment.calls,
                 },
             )
             if cur.rowcount != 1:
                 message = f"batch {self.batch_id} has been taken over by another task"
                 raise LeaseLost(message)
-        return Allotment(share, rate / (len(others) + 1) if rate else None, stop_reason)
+            if allotment.stop_reason and not limits.stop_reason:
+                cur.execute(_SQL["stop_run"], {**key, "reason": allotment.stop_reason})
+        return allotment
 
     def release(self, *, done: bool) -> None:
         """Give the batch back; ``done`` says that nothing is left in it."""
 
         def release() -> None:
             with transaction(self._conn) as cur:
-                if not done:
-                    _lose_calls(cur, [self.batch_id])
                 cur.execute(
                     _SQL["release"], {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
                 )
+                # After a take-over the calls under way are those of the new holder.
+                if cur.rowcount and not done:
+                    _lose_calls(cur, [self.batch_id])
 
         self._patiently(release)
 
@@ -421,11 +508,3 @@ def _unescaped(found: re.Match[str]) -> str:
 def _multirange(spans: list[Span]) -> str:
     """Return spans as a literal; format: PostgreSQL manual, "Range Types", input and output."""
     return "{" + ",".join(f"[{first},{last}]" for first, last in spans) + "}"
-
-
-def _share(cap: int, wanted: int, others: list[tuple[int, int]]) -> int:
-    """Return one task's share of ``cap``, where the others want and hold so much each."""
-    fair = -(-cap // (len(others) + 1))
-    leftover = cap - sum(min(other_wanted, fair) for other_wanted, _ in others)
-    free = cap - sum(allotted for _, allotted in others)
-    return max(0, min(wanted, max(fair, leftover), free))

@@ -27,13 +27,21 @@ WITH at_work AS (
             opened_at
         ) > clock_timestamp() - make_interval(secs => %(abandoned_after_s)s)
 ),
+queued AS (
+    SELECT seq, run_id, row_number() OVER (ORDER BY seq) AS rank
+    FROM retrofill.in_process WHERE job_id = %(job_id)s
+),
 free AS (
-    SELECT seq, run_id, row_number() OVER (ORDER BY seq) - 1 AS place
-    FROM retrofill.in_process
-    WHERE job_id = %(job_id)s AND run_id NOT IN (SELECT run_id FROM at_work) AND NOT EXISTS (
+    -- A batch is a range, so it must end where an item of another run stands: there the island,
+    -- the number of such items before, is another one.
+    SELECT
+        seq, run_id, row_number() OVER (ORDER BY seq) - 1 AS place,
+        rank - row_number() OVER (ORDER BY seq) AS island
+    FROM queued
+    WHERE run_id NOT IN (SELECT run_id FROM at_work) AND NOT EXISTS (
         SELECT FROM retrofill.batch
         WHERE batch.job_id = %(job_id)s AND batch.done_at IS NULL
-            AND in_process.seq BETWEEN batch.first_seq AND batch.last_seq
+            AND queued.seq BETWEEN batch.first_seq AND batch.last_seq
     )
 ),
 size AS (
@@ -50,7 +58,7 @@ spans AS (
         min(seq) AS first_seq, max(seq) AS last_seq, count(*) AS items,
         count(*) FILTER (WHERE free.run_id <> %(run_id)s) AS resumed
     FROM free, size
-    GROUP BY div(place, size.items)
+    GROUP BY island, div(place, size.items)
 ),
 planned AS (
     INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items)
@@ -96,7 +104,7 @@ WHERE batch_id = %(batch_id)s FOR NO KEY UPDATE
 
 -- name: take_lease
 UPDATE retrofill.batch SET
-    epoch = epoch + 1, holder = %(holder)s, allotted = 0, wanted = 0,
+    epoch = epoch + 1, holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s
 RETURNING epoch, next_call, settle_no
@@ -105,16 +113,59 @@ RETURNING epoch, next_call, settle_no
 WITH lost AS (
     UPDATE retrofill.invocation SET outcome = 'lost', ended_at = clock_timestamp()
     WHERE batch_id = ANY(%(batch_ids)s) AND outcome IS NULL
-    RETURNING batch_id, items, sent_at
+    RETURNING batch_id, call_no, item_count, items, sent_at
+),
+counted AS (
+    INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items)
+    SELECT batch_id, 'lost', '', count(*), sum(item_count) FROM lost GROUP BY batch_id
+    ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
+        calls = count.calls + excluded.calls, items = count.items + excluded.items
+),
+doubted AS (
+    SELECT
+        lost.*, batch.job_id, batch.run_id,
+        lost.sent_at + make_interval(secs => run.function_timeout_s) AS ends_by,
+        coalesce(run.config ->> 'on_unknown' = 'hold', false) AS held
+    FROM lost JOIN retrofill.batch USING (batch_id) JOIN retrofill.run USING (run_id)
+),
+held AS (
+    DELETE FROM retrofill.in_process USING doubted
+    WHERE doubted.held AND in_process.job_id = doubted.job_id
+        AND in_process.seq <@ doubted.items
+        AND in_process.seq BETWEEN lower(doubted.items) AND upper(doubted.items)
+    RETURNING
+        in_process.job_id, in_process.seq, item_key, identifier, doubted.run_id, batch_id, call_no,
+        version_id, etag, size, modified_at, attempts, failures
+),
+quarantined AS (
+    INSERT INTO retrofill.quarantine (
+        job_id, seq, item_key, identifier, run_id, batch_id, call_no, version_id, etag, size,
+        modified_at, attempts, failures, unsure, request_id, error_type, error, quarantined_at
+    )
+    SELECT
+        job_id, seq, item_key, identifier, run_id, batch_id, call_no, version_id, etag, size,
+        modified_at, attempts + 1, failures, true, '', %(error_type)s, %(error)s,
+        clock_timestamp()
+    FROM held
+),
+orphaned AS (
+    UPDATE retrofill.batch SET
+        orphans = doubtful.calls
+            + CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END,
+        orphans_until = greatest(orphans_until, doubtful.ends_by),
+        quarantined = quarantined
+            + (SELECT count(*) FROM held WHERE held.batch_id = batch.batch_id)
+    FROM (
+        SELECT batch_id, count(*) AS calls, max(ends_by) AS ends_by FROM doubted GROUP BY batch_id
+    ) AS doubtful
+    WHERE batch.batch_id = doubtful.batch_id
 )
 UPDATE retrofill.in_process SET
-    attempts = attempts + 1, unsure = true,
-    not_before = greatest(
-        not_before, lost.sent_at + make_interval(secs => run.function_timeout_s)
-    )
-FROM lost JOIN retrofill.batch USING (batch_id) JOIN retrofill.run USING (run_id)
-WHERE in_process.job_id = batch.job_id AND in_process.seq <@ lost.items
-    AND in_process.seq BETWEEN lower(lost.items) AND upper(lost.items)
+    attempts = attempts + 1, unsure = true, not_before = greatest(not_before, doubted.ends_by)
+FROM doubted
+WHERE NOT doubted.held AND in_process.job_id = doubted.job_id
+    AND in_process.seq <@ doubted.items
+    AND in_process.seq BETWEEN lower(doubted.items) AND upper(doubted.items)
 
 -- name: copy_items
 COPY (
@@ -141,7 +192,8 @@ UPDATE retrofill.batch SET
     calls = calls + %(new_calls)s,
     retries = retries + %(retries)s,
     duplicates = duplicates + %(duplicates)s,
-    quarantined = quarantined + %(quarantined)s
+    blamed = blamed + %(blamed)s,
+    cured = cured + %(cured)s
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
     AND settle_no = %(settle_no)s - 1
 
@@ -159,6 +211,16 @@ FROM unnest(
 ) AS ended (call_no, outcome, request_id, executed_version, error_type, error)
 WHERE invocation.batch_id = %(batch_id)s AND invocation.call_no = ended.call_no
     AND (invocation.outcome IS NULL OR invocation.outcome = 'lost')
+RETURNING invocation.call_no
+
+-- name: count_troubles
+INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items)
+SELECT %(batch_id)s, outcome::retrofill.outcome, cause, calls, items
+FROM unnest(
+    %(outcomes)s::text[], %(causes)s::text[], %(calls)s::bigint[], %(items)s::bigint[]
+) AS ended (outcome, cause, calls, items)
+ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
+    calls = count.calls + excluded.calls, items = count.items + excluded.items
 
 -- name: settle_succeeded
 WITH done AS (
@@ -180,28 +242,100 @@ SELECT
 FROM done ORDER BY seq
 
 -- name: count_succeeded
-UPDATE retrofill.batch SET succeeded = succeeded + %(count)s WHERE batch_id = %(batch_id)s
+UPDATE retrofill.batch SET
+    succeeded = succeeded + %(count)s, calls_succeeded = calls_succeeded + %(calls)s,
+    items_answered = items_answered + %(items)s
+WHERE batch_id = %(batch_id)s
+
+-- name: lock_owners
+SELECT FROM retrofill.batch
+WHERE batch_id = %(batch_id)s OR job_id = %(job_id)s AND done_at IS NULL AND EXISTS (
+    SELECT FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS ok (first_seq, last_seq)
+    WHERE batch.first_seq <= ok.last_seq AND batch.last_seq >= ok.first_seq
+)
+ORDER BY batch_id FOR NO KEY UPDATE
+
+-- name: settle_late
+WITH ok AS (
+    SELECT * FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
+        AS ok (first_seq, last_seq, call_no)
+),
+waited AS (
+    DELETE FROM retrofill.in_process USING ok
+    WHERE in_process.job_id = %(job_id)s
+        AND in_process.seq BETWEEN ok.first_seq AND ok.last_seq
+    RETURNING
+        in_process.seq, in_process.item_key, in_process.identifier, in_process.attempts,
+        ok.call_no
+),
+given_up AS (
+    DELETE FROM retrofill.quarantine USING ok
+    WHERE quarantine.job_id = %(job_id)s
+        AND quarantine.seq BETWEEN ok.first_seq AND ok.last_seq
+    RETURNING
+        quarantine.seq, quarantine.item_key, quarantine.identifier, quarantine.attempts,
+        ok.call_no, quarantine.batch_id
+),
+done AS (
+    -- The count belongs to the batch that has the item now: the last one planned with it.
+    SELECT
+        waited.*,
+        coalesce(
+            (
+                SELECT max(batch.batch_id) FROM retrofill.batch
+                WHERE batch.job_id = %(job_id)s
+                    AND waited.seq BETWEEN batch.first_seq AND batch.last_seq
+            ),
+            %(batch_id)s
+        ) AS owner,
+        0 AS given_up
+    FROM waited
+    UNION ALL
+    SELECT given_up.*, 1 FROM given_up
+),
+moved AS (
+    INSERT INTO retrofill.results (
+        job_id, item_key, identifier, run_id, batch_id, call_no, attempts, settled_at
+    )
+    SELECT
+        %(job_id)s, item_key, identifier, %(run_id)s, %(batch_id)s, call_no, attempts,
+        clock_timestamp()
+    FROM done ORDER BY seq
+)
+UPDATE retrofill.batch SET
+    succeeded = succeeded + owned.items, quarantined = quarantined - owned.given_up
+FROM (
+    SELECT owner, count(*) AS items, sum(given_up) AS given_up FROM done GROUP BY owner
+) AS owned
+WHERE batch.batch_id = owned.owner
+
+-- name: forget_orphans
+UPDATE retrofill.batch SET orphans = greatest(orphans - %(calls)s, 0)
+WHERE batch_id = %(batch_id)s
+
+-- name: count_quarantined
+UPDATE retrofill.batch SET quarantined = quarantined + %(count)s WHERE batch_id = %(batch_id)s
 
 -- name: settle_quarantined
 WITH poison AS (
     DELETE FROM retrofill.in_process
     USING unnest(
         %(seqs)s::bigint[], %(call_nos)s::integer[], %(attempts)s::integer[],
-        %(failures)s::integer[], %(request_ids)s::text[], %(error_types)s::text[],
-        %(errors)s::text[]
-    ) AS bad (seq, call_no, attempts, failures, request_id, error_type, error)
+        %(failures)s::integer[], %(unsures)s::boolean[], %(request_ids)s::text[],
+        %(error_types)s::text[], %(errors)s::text[]
+    ) AS bad (seq, call_no, attempts, failures, unsure, request_id, error_type, error)
     WHERE in_process.job_id = %(job_id)s AND in_process.seq = bad.seq
     RETURNING
-        in_process.job_id, in_process.item_key, in_process.identifier, in_process.version_id,
-        in_process.etag, in_process.size, in_process.modified_at, in_process.unsure,
-        bad.call_no, bad.attempts, bad.failures, bad.request_id, bad.error_type, bad.error
+        in_process.job_id, in_process.seq, in_process.item_key, in_process.identifier,
+        in_process.version_id, in_process.etag, in_process.size, in_process.modified_at,
+        bad.unsure, bad.call_no, bad.attempts, bad.failures, bad.request_id, bad.error_type, bad.error
 )
 INSERT INTO retrofill.quarantine (
-    job_id, item_key, identifier, run_id, batch_id, call_no, version_id, etag, size, modified_at,
-    attempts, failures, unsure, request_id, error_type, error, quarantined_at
+    job_id, seq, item_key, identifier, run_id, batch_id, call_no, version_id, etag, size,
+    modified_at, attempts, failures, unsure, request_id, error_type, error, quarantined_at
 )
 SELECT
-    job_id, item_key, identifier, %(run_id)s, %(batch_id)s, call_no, version_id, etag, size,
+    job_id, seq, item_key, identifier, %(run_id)s, %(batch_id)s, call_no, version_id, etag, size,
     modified_at, attempts, failures, unsure, request_id, error_type, error, clock_timestamp()
 FROM poison
 
@@ -227,22 +361,49 @@ FROM unnest(
 ) AS call (call_no, items, item_count, attempt, duplicates)
 
 -- name: lock_run
-SELECT max_concurrency, max_calls_per_second, paused, stop_reason
+SELECT
+    least(max_concurrency, concurrency_ceiling), max_calls_per_second, paused, stop_reason,
+    max_calls, max_minutes,
+    coalesce(
+        clock_timestamp() >= opened_at + make_interval(mins => max_minutes), false
+    ) AS is_late,
+    max_failure_percent, min_items_judged
 FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 
 -- name: list_shares
-SELECT wanted, allotted FROM retrofill.batch
-WHERE run_id = %(run_id)s AND batch_id <> %(batch_id)s AND done_at IS NULL
-    AND leased_until > clock_timestamp()
+SELECT
+    batch_id = %(batch_id)s AS own,
+    coalesce(done_at IS NULL AND leased_until > clock_timestamp(), false) AS at_work,
+    wanted,
+    -- A holder that has gone silent sends nothing, but what it sent may still be running.
+    CASE
+        WHEN leased_until + make_interval(secs => run.function_timeout_s) > clock_timestamp()
+        THEN allotted ELSE 0
+    END AS allotted,
+    CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END AS orphans,
+    CASE WHEN done_at IS NULL THEN greatest(call_limit - calls, 0) ELSE 0 END AS calls_left
+FROM retrofill.batch JOIN retrofill.run USING (run_id)
+WHERE run_id = %(run_id)s AND (
+    done_at IS NULL AND leased_until IS NOT NULL OR orphans_until > clock_timestamp()
+)
+
+-- name: get_totals
+SELECT
+    coalesce(sum(calls), 0), coalesce(sum(succeeded + blamed - cured), 0), coalesce(sum(blamed), 0)
+FROM retrofill.batch WHERE run_id = %(run_id)s
 
 -- name: allot
 UPDATE retrofill.batch SET
-    wanted = %(wanted)s, allotted = %(allotted)s,
+    wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 
+-- name: stop_run
+UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(reason)s)
+WHERE run_id = %(run_id)s
+
 -- name: release
 UPDATE retrofill.batch SET
-    leased_until = NULL, holder = NULL, wanted = 0, allotted = 0,
+    leased_until = NULL, holder = NULL, wanted = 0, allotted = 0, call_limit = calls,
     done_at = CASE WHEN %(done)s THEN clock_timestamp() END
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL

@@ -33,6 +33,9 @@ class Controls(NamedTuple):
     live: bool
     """Whether the run may still change."""
 
+    concurrency_ceiling: int | None = None
+    """What the reserve for live traffic leaves, whatever max_concurrency says; None: all."""
+
 
 class Ended(NamedTuple):
     """The calls that ended one way."""
@@ -41,7 +44,10 @@ class Ended(NamedTuple):
     """None: not settled yet."""
 
     calls: int
-    items: int
+    items: int | None
+    """Items that they carried; None: nobody has counted them."""
+
+    cause: str = ""
 
 
 class CallLine(NamedTuple):
@@ -65,11 +71,11 @@ class Calls(NamedTuple):
     """The calls of a run."""
 
     ended: list[Ended]
-    failed: list[CallLine]
-    """The last CALLS_SHOWN that did not succeed, the newest first."""
+    failed: list[CallLine] | None
+    """The last CALLS_SHOWN that did not succeed, the newest first; None: it takes too long."""
 
-    slowest: list[CallLine]
-    """The CALLS_SHOWN that took longest, the slowest first."""
+    slowest: list[CallLine] | None
+    """The CALLS_SHOWN that took longest, the slowest first; None: it takes too long."""
 
 
 class QuarantinedLine(NamedTuple):
@@ -134,8 +140,7 @@ class RunPage:
 
     report: Report
     controls: Controls
-    calls: Calls | None
-    """None: there are more than can be counted in STATEMENT_S."""
+    calls: Calls
 
     quarantined: list[QuarantinedLine]
     """The first ITEMS_SHOWN by their keys."""
@@ -162,10 +167,11 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
         cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
         cur.execute(_SQL["get_controls"], limits)
         controls = Controls(*one(cur))
+        report = _report(cur, limits)
         return RunPage(
-            report=_report(cur, limits),
+            report=report,
             controls=controls,
-            calls=_calls(cur, limits),
+            calls=_calls(cur, limits, report),
             quarantined=[QuarantinedLine(*row) for row in _rows(cur, "list_quarantined", limits)],
             partitions=[PartitionLine(*row) for row in _rows(cur, "list_partitions", limits)],
             sets=[SetLine(*row) for row in _rows(cur, "list_sets", limits)],
@@ -179,19 +185,21 @@ def _report(cur: Cursor, limits: Mapping[str, int]) -> Report:
     return Report(**dict(zip(names, values, strict=True)))
 
 
-def _calls(cur: Cursor, limits: Mapping[str, int]) -> Calls | None:
+def _calls(cur: Cursor, limits: Mapping[str, int], report: Report) -> Calls:
+    ended = [Ended(*row) for row in _rows(cur, "count_calls", limits)]
+    in_flight = report.calls - sum(line.calls for line in ended)
+    if in_flight > 0 and report.state == "open":
+        ended.append(Ended(None, in_flight, None))
     # Only these statements read as many rows as there are calls: the rest of the page must not
     # fail with them.
     cur.execute(_SQL["guard_calls"])
     try:
-        return Calls(
-            ended=[Ended(*row) for row in _rows(cur, "count_calls", limits)],
-            failed=[CallLine(*row) for row in _rows(cur, "list_failed_calls", limits)],
-            slowest=[CallLine(*row) for row in _rows(cur, "list_slowest_calls", limits)],
-        )
+        failed = [CallLine(*row) for row in _rows(cur, "list_failed_calls", limits)]
+        slowest = [CallLine(*row) for row in _rows(cur, "list_slowest_calls", limits)]
     except QueryCanceled:
         cur.execute(_SQL["give_up_calls"])
-        return None
+        return Calls(ended, None, None)
+    return Calls(ended, failed, slowest)
 
 
 def _rows(cur: Cursor, statement: str, limits: Mapping[str, int]) -> list[tuple[Any, ...]]:

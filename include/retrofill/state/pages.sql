@@ -5,7 +5,8 @@ SELECT set_config('statement_timeout', %(timeout)s, true)
 -- name: get_controls
 SELECT
     max_concurrency, max_calls_per_second, paused, clock_timestamp() AS read_at,
-    state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live
+    state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
+    concurrency_ceiling
 FROM retrofill.run WHERE run_id = %(run_id)s
 
 -- name: guard_calls
@@ -15,10 +16,9 @@ SAVEPOINT calls
 ROLLBACK TO SAVEPOINT calls
 
 -- name: count_calls
-SELECT outcome::text, count(*), sum(invocation.item_count)::bigint
-FROM retrofill.invocation JOIN retrofill.batch USING (batch_id)
-WHERE batch.run_id = %(run_id)s
-GROUP BY outcome ORDER BY count(*) DESC, outcome
+SELECT outcome::text, calls, items, cause
+FROM retrofill.v_outcome WHERE run_id = %(run_id)s
+ORDER BY calls DESC, outcome, cause
 
 -- name: list_failed_calls
 SELECT

@@ -8,7 +8,7 @@ from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError, StateError
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.report import Report
-from include.retrofill.model.runs import Job, NewRun, Run, SetRef
+from include.retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
 from include.retrofill.state.connection import Connection, Cursor, one, transaction
 from include.retrofill.state.statements import load
 
@@ -23,28 +23,30 @@ def remember_job(conn: Connection, job: Job) -> int:
     with transaction(conn) as cur:
         cur.execute(_SQL["insert_job"], job._asdict())
         cur.execute(_SQL["get_job"], job._asdict())
-        return _number_of(job, one(cur))
-
-
-def find_job(conn: Connection, job: Job) -> int | None:
-    """Return the number of the job of that name; None: there is no job of that name.
-
-    :raises ConfigError: the name belongs to a job with another source, function or event
-    """
-    with transaction(conn) as cur:
-        cur.execute(_SQL["get_job"], job._asdict())
-        row = cur.fetchone()
-    return _number_of(job, row) if row else None
-
-
-def _number_of(job: Job, row: tuple[Any, ...]) -> int:
-    job_id, was, was_source, was_function, was_event = row
-    if was != job.fingerprint:
-        raise ConfigError(
-            f"job: {job.name!r} was made for {was_source} → {was_function} ({was_event}), and is"
-            f" now asked for {job.source} → {job.function_name} ({job.event}); choose another name"
-        )
+        job_id, *fields = one(cur)
+    require_same(Job(job.name, *fields), job)
     return int(job_id)
+
+
+def find_job(conn: Connection, name: str) -> KnownJob | None:
+    """Return the job of that name; None if there is none."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["get_job"], {"name": name})
+        row = cur.fetchone()
+    return KnownJob(row[0], Job(name, *row[1:])) if row else None
+
+
+def require_same(known: Job, asked: Job) -> None:
+    """Check that a job is asked for as it is known.
+
+    :raises ConfigError: its name belongs to a job with another source, function or event
+    """
+    if known.fingerprint != asked.fingerprint:
+        raise ConfigError(
+            f"job: {known.name!r} was made for {known.source} → {known.function_name}"
+            f" ({known.event}), and is now asked for {asked.source} → {asked.function_name}"
+            f" ({asked.event}); choose another name"
+        )
 
 
 def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
@@ -73,6 +75,11 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
                 "memory_mb": function.memory_mb,
                 "max_concurrency": new.max_concurrency,
                 "max_calls_per_second": new.max_calls_per_second,
+                "concurrency_ceiling": new.concurrency_ceiling,
+                "max_calls": new.max_calls,
+                "max_minutes": new.max_minutes,
+                "max_failure_percent": new.max_failure_percent,
+                "min_items_judged": new.min_items_judged,
             },
         )
         run_id = one(cur)[0]

@@ -13,12 +13,14 @@ WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 -- name: insert_run
 INSERT INTO retrofill.run (
     job_id, config, delivery, modified_after, modified_before, function_arn, function_version,
-    code_sha256, function_timeout_s, memory_mb, max_concurrency, max_calls_per_second
+    code_sha256, function_timeout_s, memory_mb, max_concurrency, max_calls_per_second,
+    concurrency_ceiling, max_calls, max_minutes, max_failure_percent, min_items_judged
 )
 VALUES (
     %(job_id)s, %(config)s, %(delivery)s, %(modified_after)s, %(modified_before)s,
     %(function_arn)s, %(function_version)s, %(code_sha256)s, %(function_timeout_s)s, %(memory_mb)s,
-    %(max_concurrency)s, %(max_calls_per_second)s
+    %(max_concurrency)s, %(max_calls_per_second)s, %(concurrency_ceiling)s, %(max_calls)s,
+    %(max_minutes)s, %(max_failure_percent)s, %(min_items_judged)s
 )
 RETURNING run_id
 
@@ -81,5 +83,7 @@ WHERE run_id = %(run_id)s
 SELECT
     job, run_id, state, source, function_arn, function_version, sets, partitions_left, listed,
     known, new, resumed, archived, filtered, rejected, succeeded, quarantined, items_left, calls,
-    retries, duplicates, opened_at, closed_at, notified_at, stop_reason
+    retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,
+    timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
+    unknown, misconfigured, too_large, lost
 FROM retrofill.v_run WHERE run_id = %(run_id)s

@@ -15,9 +15,10 @@ COUNTS = {
     "known": "Listed items that were processed, quarantined or in process before. They are not"
     " called again.",
     "resumed": "Items that an earlier run left behind and this one took over.",
+    "redriven": "Items that this run brought back from quarantine.",
     "succeeded": "Items that the function processed: they are in the results cache.",
     "quarantined": "Items that this run gave up on, to wait for a person.",
-    "items_left": "New and resumed items that are neither processed nor quarantined yet.",
+    "items_left": "New, resumed and redriven items that are neither processed nor quarantined yet.",
     "calls": "HTTP requests to the function, each written down before it was sent.",
     "retries": "Calls with items that an earlier call carried.",
     "duplicates": "Items that were called again after a call that ended without an answer: their"
@@ -26,7 +27,10 @@ COUNTS = {
     "archived": "Objects in GLACIER or DEEP_ARCHIVE, which no function can read: not called.",
     "rejected": "Objects whose key Postgres cannot hold: not called.",
 }
-"""The counts of a report that the page shows, each with its meaning, in the page's order."""
+"""The counts of a report that the page shows, each with its meaning, in the page's order.
+
+How calls ended is shown beside the items they carried.
+"""
 
 OUTCOMES = {
     "succeeded": "The function returned. Its answer says which items it processed.",
@@ -40,6 +44,16 @@ OUTCOMES = {
     None: "Sent, and not settled yet.",
 }
 """How calls end, each with its meaning."""
+
+CAUSES = {
+    "timed_out": "The function ran into its own timeout.",
+    "out_of_memory": "The function was killed for its use of memory.",
+    "crashed": "The function's process ended before it answered.",
+    "handled": "The function told of its error itself.",
+    "unhandled": "The function raised an error that it did not handle.",
+    "malformed_answer": "The function returned, and its answer says nothing to rely on.",
+}
+"""Why calls fail, each with its meaning."""
 
 LOOK_S = 3
 """Seconds between two looks at a run that may change."""
@@ -82,7 +96,7 @@ def render_run(
     :param nonce: by which the page's own style and script are known
     """
     report = page.report
-    total = report.new + report.resumed
+    total = report.new + report.resumed + report.redriven
     look_s = min(max(LOOK_S, math.ceil(read_s * _LOOK_SHARE)), _LONGEST_LOOK_S)
     return _ENVIRONMENT.get_template("run.html").render(
         page=page,
@@ -93,9 +107,11 @@ def render_run(
         progress=Progress(total, report.succeeded, report.quarantined),
         partitions_in_all=page.partitions[0].of if page.partitions else 0,
         left_s=_left_s(page),
-        in_flight=sum(ended.calls for ended in page.calls.ended if ended.outcome is None)
-        if page.calls
-        else None,
+        in_flight=sum(ended.calls for ended in page.calls.ended if ended.outcome is None),
+        most_in_flight=min(
+            page.controls.max_concurrency,
+            page.controls.concurrency_ceiling or page.controls.max_concurrency,
+        ),
         dag_run_id=dag_run_id,
         may_change=may_change,
         problem=problem,
@@ -103,6 +119,7 @@ def render_run(
         nonce=nonce,
         counts=COUNTS,
         outcomes=OUTCOMES,
+        causes=CAUSES,
         limits=(CONCURRENCY, RATE),
     )
 

@@ -1,0 +1,70 @@
+"""Redrive what a job has in quarantine: all of it, or what keys and errors select."""
+
+import logging
+import re
+from collections.abc import Callable
+from fnmatch import translate
+from typing import TypedDict
+
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.runs import SetRef
+from include.retrofill.state.connection import Connection
+from include.retrofill.state.redrive import FIRST, Place, redrive
+from include.retrofill.state.screening import get_partition
+
+log = logging.getLogger(__name__)
+
+LABEL = "quarantine"
+"""The one partition of a run that redrives."""
+
+
+class Requeued(TypedDict):
+    """What one redriving task did."""
+
+    redriven: int
+
+
+def redrive_quarantine(conn: Connection, ref: SetRef, part_no: int, config: RunConfig) -> Requeued:
+    """Bring back from quarantine what the run selects, until its end or until the set is full.
+
+    :raises LeaseLost: another task does the same for this run
+    """
+    total = Requeued(redriven=0)
+    state = get_partition(conn, ref.run_id, part_no)
+    if state.done:
+        log.info("quarantine had been read to its end by an earlier try")
+        return total
+    chosen = _selection(config)
+    # The cursor is a key that may have been looked at in part; what was moved is not there again.
+    after = Place(state.cursor or "", FIRST)
+    while True:
+        chunk = redrive(conn, ref, part_no, state, after=after, chosen=chosen)
+        total["redriven"] += chunk.moved
+        if chunk.set_is_full:
+            log.info("the set is full; the run goes on with the next one")
+        if chunk.set_is_full or chunk.done:
+            break
+        after = chunk.last or after
+        state = state._replace(chunk_no=state.chunk_no + 1)
+    if total["redriven"]:
+        log.info("redrove %(redriven)d items from quarantine", total)
+    else:
+        log.info("nothing in quarantine is what this run asks for: nothing was redriven")
+    return total
+
+
+def _selection(config: RunConfig) -> Callable[[str, str], bool]:
+    keys, errors = _matching(config.key_glob), _matching(config.redrive_error)
+
+    def chosen(key: str, error_type: str) -> bool:
+        return key.startswith(config.prefix) and keys(key) and errors(error_type)
+
+    return chosen
+
+
+def _matching(patterns: str | None) -> Callable[[str], bool]:
+    """Return what tells whether a text matches one of some shell patterns; None: all texts."""
+    if patterns is None:
+        return lambda _: True
+    found = re.compile("|".join(map(translate, patterns.split("|")))).match
+    return lambda text: found(text) is not None

@@ -1,0 +1,128 @@
+"""What each task of a run may do, so that all of them together keep to the run's limits.
+
+Each task asks every second, and one after the other: under the lock on the run's row. A task grows
+only into what no other holds, and what it holds counts until its calls have ended.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from include.retrofill.model.calls import Allotment
+
+
+class Limits(NamedTuple):
+    """What a run may do as a whole."""
+
+    concurrency: int
+    """Calls in flight at once."""
+
+    calls_per_second: float | None
+    paused: bool
+    stop_reason: str | None
+    """Why no task may send another call; None: they may."""
+
+    max_calls: int | None
+    max_minutes: int | None
+    is_late: bool
+    """Whether ``max_minutes`` have passed."""
+
+    max_failure_percent: int | None
+    min_items_judged: int
+
+
+class Share(NamedTuple):
+    """What one batch of the run holds."""
+
+    own: bool
+    """Whether it is that of the task that asks."""
+
+    at_work: bool
+    """Whether it has a holder that is not silent."""
+
+    wanted: int
+    allotted: int
+    """Calls that its holder may have in flight, or had when it went silent."""
+
+    orphans: int
+    """Calls of earlier holders that may still be running."""
+
+    calls_left: int | None
+    """Calls that its holder may still make, if calls are limited."""
+
+
+class Totals(NamedTuple):
+    """What the run has done, over all its batches."""
+
+    calls: int
+    judged: int
+    """Items that succeeded or were blamed."""
+
+    blamed: int
+    """Items that failed alone, whether or not they succeeded later."""
+
+
+def allot(
+    limits: Limits, shares: Sequence[Share], totals: Totals, wanted: int, in_flight: int
+) -> Allotment:
+    """Return what the task that asks may do until it asks again.
+
+    :param shares: of all batches that hold anything
+    :param wanted: calls this task could have in flight
+    :param in_flight: calls it has sent that may be running still
+    """
+    others = [share for share in shares if not share.own]
+    at_work = [share for share in others if share.at_work]
+    tasks = len(at_work) + 1
+    rate = limits.calls_per_second
+    calls = _calls(limits, others, totals, wanted, tasks)
+    stop_reason = limits.stop_reason
+    if stop_reason is None and wanted > in_flight:
+        stop_reason = _stop_reason(limits, at_work, totals, calls)
+    return Allotment(
+        _concurrency(0 if limits.paused else limits.concurrency, shares, at_work, wanted),
+        rate / tasks if rate else None,
+        stop_reason,
+        calls,
+    )
+
+
+def _concurrency(cap: int, shares: Sequence[Share], at_work: Sequence[Share], wanted: int) -> int:
+    """Return the calls that may be in flight: a fair part, and more if others need less."""
+    cap -= sum(share.orphans for share in shares)
+    cap -= sum(share.allotted for share in shares if not share.own and not share.at_work)
+    fair = -(-cap // (len(at_work) + 1))
+    leftover = cap - sum(min(share.wanted, fair) for share in at_work)
+    free = cap - sum(share.allotted for share in at_work)
+    return max(0, min(wanted, max(fair, leftover), free))
+
+
+def _calls(
+    limits: Limits, others: Sequence[Share], totals: Totals, wanted: int, tasks: int
+) -> int | None:
+    """Return the calls that may be made, of those that nobody has made or set aside."""
+    if limits.max_calls is None:
+        return None
+    left = limits.max_calls - totals.calls - sum(share.calls_left or 0 for share in others)
+    return max(0, min(wanted, -(-left // tasks)))
+
+
+def _stop_reason(
+    limits: Limits, at_work: Sequence[Share], totals: Totals, calls: int | None
+) -> str | None:
+    """Say which limit of the whole run is reached; None: none is."""
+    if limits.is_late:
+        return f"max_minutes: {limits.max_minutes:,} minutes have passed since the run was opened"
+    # While another task has calls set aside that it need not make, there may be some to come.
+    if calls == 0 and not any(share.calls_left for share in at_work):
+        return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made"
+    percent = limits.max_failure_percent
+    if (
+        percent is not None
+        and totals.judged >= limits.min_items_judged
+        and totals.blamed * 100 > totals.judged * percent
+    ):
+        return (
+            f"max_failure_percent: {totals.blamed:,} of {totals.judged:,} items failed, more than"
+            f" {percent} %"
+        )
+    return None

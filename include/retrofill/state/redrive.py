@@ -1,0 +1,114 @@
+"""Redrive: the way of items from quarantine back into the in-process cache."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from include.retrofill.faults import Point, reach
+from include.retrofill.model.errors import LeaseLost
+from include.retrofill.model.runs import SetRef
+from include.retrofill.state.connection import Connection, one, transaction
+from include.retrofill.state.screening import PartitionState
+from include.retrofill.state.statements import load
+
+_SQL = load("redrive.sql")
+_SCREENING = load("screening.sql")
+
+CHUNK_ITEMS = 10_000
+"""Items of quarantine that are looked at in one transaction."""
+
+
+class Place(NamedTuple):
+    """An item's place in the order of quarantine."""
+
+    key: str
+    identifier: str
+
+
+FIRST = "00000000-0000-0000-0000-000000000000"
+"""The least identifier: with it, a place is before every item of its key."""
+
+
+class Redriven(NamedTuple):
+    """What became of a chunk of quarantine."""
+
+    moved: int
+    last: Place | None
+    """The last item that was looked at; None: none was left."""
+
+    set_is_full: bool
+    done: bool
+
+
+def redrive(
+    conn: Connection,
+    ref: SetRef,
+    part_no: int,
+    partition: PartitionState,
+    *,
+    after: Place,
+    chosen: Callable[[str, str], bool],
+) -> Redriven:
+    """Move the items of a chunk that are chosen, and the partition's cursor, in one transaction.
+
+    Only what was in quarantine when the run was opened is looked at, so what fails again in this
+    run is not redriven by it. Like screening it holds the lock on the job's row. Attempts and
+    doubts stay with an item, its failures begin anew, and what quarantine said of it is kept.
+
+    :param partition: where the reading of quarantine stood, as of the last chunk
+    :param after: where this chunk begins: behind that item
+    :param chosen: tells by key and error type whether an item is to be redriven
+    :raises LeaseLost: another task has read on meanwhile
+    """
+    key = {**ref._asdict(), "job_id": partition.job_id}
+    with transaction(conn) as cur:
+        cur.execute(_SCREENING["lock_job"], key)
+        next_seq = one(cur)[0]
+        cur.execute(_SCREENING["room_in_set"], key)
+        room = one(cur)[0]
+        cur.execute(
+            _SQL["list_quarantined"],
+            {
+                **key,
+                "after_key": after.key,
+                "after_identifier": after.identifier,
+                "most": CHUNK_ITEMS,
+            },
+        )
+        rows = cur.fetchall()
+        done = len(rows) < CHUNK_ITEMS
+        places: list[Place] = []
+        last, full = None, False
+        for item_key, identifier, error_type in rows:
+            if chosen(item_key, error_type):
+                if len(places) == room:
+                    full = True
+                    break
+                places.append(Place(item_key, identifier))
+            last = Place(item_key, identifier)
+        if places:
+            keys, identifiers = zip(*places, strict=True)
+            cur.execute(
+                _SQL["move"],
+                {**key, "next_seq": next_seq, "keys": [*keys], "identifiers": [*identifiers]},
+            )
+            count = {**key, "count": cur.rowcount}
+            cur.execute(_SCREENING["advance_seq"], count)
+            cur.execute(_SCREENING["fill_set"], count)
+            cur.execute(_SQL["count_redriven"], count)
+        reach(Point.CHUNK_COPIED)
+        cur.execute(
+            _SCREENING["advance_partition"],
+            {
+                **dict.fromkeys(("listed", "new", "known", "archived", "filtered", "rejected"), 0),
+                "run_id": ref.run_id,
+                "part_no": part_no,
+                "chunk_no": partition.chunk_no,
+                "cursor": last.key if last else None,
+                "done": done and not full,
+            },
+        )
+        if cur.rowcount != 1:
+            message = f"quarantine is redriven for run {ref.run_id} by another task"
+            raise LeaseLost(message)
+    reach(Point.CHUNK_COMMITTED)
+    return Redriven(len(places), last, full, done)
