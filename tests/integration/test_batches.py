@@ -306,3 +306,31 @@ def test_what_another_run_has_enqueued_and_not_yet_planned_stays_with_it(conn: c
     enqueue(conn, second, [item("c")])
     assert plan(conn, second) == [1]
     assert plan(conn, first, most=10, fewest=10) == [2]
+
+
+def test_two_runs_that_enqueue_in_turn_share_no_item(state_dsn: str, conn: connection) -> None:
+    first, second = open_run(conn, "one"), open_run(conn, "two")
+    enqueue(conn, first, [item("a"), item("b")], done=False)
+    enqueue(conn, second, [item("c"), item("d")])
+    enqueue(conn, first, [item("e"), item("f")])
+    assert plan(conn, second, most=10, fewest=10) == [2]
+    assert plan(conn, first, most=10, fewest=10) == [2, 2]
+    held = []
+    for batch_id in (1, 2, 3):
+        with closing(taken(state_dsn, batch_id=batch_id)) as lease:
+            held.append("".join(row.item.key for row in lease.load()))
+    assert held == ["cd", "ab", "ef"]
+
+
+def test_a_zombie_that_gives_its_batch_back_leaves_the_calls_of_the_new_holder_alone(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as zombie, closing(taken(state_dsn, "second")) as second:
+        (call,) = calls_of(second, 4)
+        second.settle(Settlement(), [call])
+        zombie.release(done=False)
+        assert invocations(conn) == [(1, None)]
+        second.settle(success(call), [])
+        second.release(done=True)
+    assert runs.get_report(conn, 1).succeeded == 4

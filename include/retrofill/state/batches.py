@@ -374,11 +374,12 @@ class BatchLease:
 
         def release() -> None:
             with transaction(self._conn) as cur:
-                if not done:
-                    _lose_calls(cur, [self.batch_id])
                 cur.execute(
                     _SQL["release"], {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
                 )
+                # After a take-over the calls under way are those of the new holder.
+                if cur.rowcount and not done:
+                    _lose_calls(cur, [self.batch_id])
 
         self._patiently(release)
 

@@ -27,13 +27,21 @@ WITH at_work AS (
             opened_at
         ) > clock_timestamp() - make_interval(secs => %(abandoned_after_s)s)
 ),
+queued AS (
+    SELECT seq, run_id, row_number() OVER (ORDER BY seq) AS rank
+    FROM retrofill.in_process WHERE job_id = %(job_id)s
+),
 free AS (
-    SELECT seq, run_id, row_number() OVER (ORDER BY seq) - 1 AS place
-    FROM retrofill.in_process
-    WHERE job_id = %(job_id)s AND run_id NOT IN (SELECT run_id FROM at_work) AND NOT EXISTS (
+    -- A batch is a range, so it must end where an item of another run stands: there the island,
+    -- the number of such items before, is another one.
+    SELECT
+        seq, run_id, row_number() OVER (ORDER BY seq) - 1 AS place,
+        rank - row_number() OVER (ORDER BY seq) AS island
+    FROM queued
+    WHERE run_id NOT IN (SELECT run_id FROM at_work) AND NOT EXISTS (
         SELECT FROM retrofill.batch
         WHERE batch.job_id = %(job_id)s AND batch.done_at IS NULL
-            AND in_process.seq BETWEEN batch.first_seq AND batch.last_seq
+            AND queued.seq BETWEEN batch.first_seq AND batch.last_seq
     )
 ),
 size AS (
@@ -50,7 +58,7 @@ spans AS (
         min(seq) AS first_seq, max(seq) AS last_seq, count(*) AS items,
         count(*) FILTER (WHERE free.run_id <> %(run_id)s) AS resumed
     FROM free, size
-    GROUP BY div(place, size.items)
+    GROUP BY island, div(place, size.items)
 ),
 planned AS (
     INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items)
