@@ -14,8 +14,8 @@ connection; :func:`check` is for the end.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -78,7 +78,7 @@ def check_now(dsn: str, job: str, seen: Seen | None = None) -> list[str]:
     :param seen: what the endpoint had seen before this was called
     """
     with closing(psycopg2.connect(dsn)) as conn:
-        return _check_now(conn, job, seen)
+        return look(conn, job, seen)
 
 
 def check(
@@ -109,8 +109,7 @@ def check(
     :param complete: whether every item must be settled and the last run complete
     """
     with closing(psycopg2.connect(dsn)) as conn:
-        found = _check_now(conn, job, None)
-        conn.rollback()
+        found = look(conn, job)
         with _snapshot(conn) as cur:
             state = _State(cur, job)
     if listed is not None:
@@ -232,12 +231,15 @@ class _State:
         self.duplicates = sum(row.duplicates for row in self.calls.values())
 
 
-def _snapshot(conn: connection) -> NamedTupleCursor:
+@contextmanager
+def _snapshot(conn: connection) -> Iterator[NamedTupleCursor]:
     conn.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
-    return conn.cursor(cursor_factory=NamedTupleCursor)
+    with conn, conn.cursor(cursor_factory=NamedTupleCursor) as cur:
+        yield cur
 
 
-def _check_now(conn: connection, job: str, seen: Seen | None) -> list[str]:
+def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
+    """Do what :func:`check_now` does, over a connection that is kept and has no transaction."""
     found = []
     with _snapshot(conn) as cur:
 

@@ -334,3 +334,43 @@ def test_a_zombie_that_gives_its_batch_back_leaves_the_calls_of_the_new_holder_a
         second.settle(success(call), [])
         second.release(done=True)
     assert runs.get_report(conn, 1).succeeded == 4
+
+
+def test_what_a_zombie_has_reported_as_done_is_not_called_again(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as zombie:
+        first, second = calls_of(zombie, 2)
+        zombie.settle(Settlement(), [first, second])
+        with closing(taken(state_dsn, "new")) as holder:
+            whole = Call([entry for call in calls_of(holder) for entry in call.entries], attempt=2)
+            alone = Call(whole.entries[:1], attempt=2)
+            with pytest.raises(LeaseLost):
+                zombie.settle(success(first), [])
+            calls = [alone, whole]
+            holder.settle(Settlement(), calls)
+            assert calls == [whole]
+            assert [entry.event_id for entry in whole.entries] == ["c", "d"]
+            assert whole.number == 3
+            assert invocations(conn)[2:] == [(3, None)]
+    assert runs.get_report(conn, 1).calls == 3
+
+
+def test_an_item_that_is_done_is_not_counted_as_quarantined(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn, 1)
+    with closing(taken(state_dsn)) as zombie:
+        (call,) = calls_of(zombie)
+        zombie.settle(Settlement(), [call])
+        with closing(taken(state_dsn, "new")) as holder:
+            (again,) = calls_of(holder)
+            holder.settle(Settlement(), [again])
+            with pytest.raises(LeaseLost):
+                zombie.settle(success(call), [])
+            failed = EndedCall(again.number, "failed")
+            poison = [Quarantined(again.entries[0], failed, "x")]
+            holder.settle(Settlement(ended=[failed], quarantined=poison), [])
+    report = runs.get_report(conn, 1)
+    assert (report.succeeded, report.quarantined, report.items_left) == (1, 0, 0)

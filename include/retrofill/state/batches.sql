@@ -140,10 +140,12 @@ UPDATE retrofill.batch SET
     next_call = next_call + %(new_calls)s,
     calls = calls + %(new_calls)s,
     retries = retries + %(retries)s,
-    duplicates = duplicates + %(duplicates)s,
-    quarantined = quarantined + %(quarantined)s
+    duplicates = duplicates + %(duplicates)s
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
     AND settle_no = %(settle_no)s - 1
+
+-- name: list_left
+SELECT seq FROM retrofill.in_process WHERE job_id = %(job_id)s AND seq = ANY(%(seqs)s)
 
 -- name: get_settle_no
 SELECT settle_no FROM retrofill.batch WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s
@@ -181,6 +183,9 @@ FROM done ORDER BY seq
 
 -- name: count_succeeded
 UPDATE retrofill.batch SET succeeded = succeeded + %(count)s WHERE batch_id = %(batch_id)s
+
+-- name: count_quarantined
+UPDATE retrofill.batch SET quarantined = quarantined + %(count)s WHERE batch_id = %(batch_id)s
 
 -- name: settle_quarantined
 WITH poison AS (
