@@ -41,6 +41,9 @@ TRIES = (2, 6)
 IN_TRANSACTION = frozenset({Point.CHUNK_COPIED, Point.SETTLE_WRITTEN})
 """Points where locks are held: a process may die there, but no other goes on meanwhile."""
 
+FAR_FROM_COMMIT = frozenset({Point.CALL_ANSWERED, Point.CALL_SENT, Point.CALLS_SENT})
+"""Points where no answer of Postgres is awaited that could be lost."""
+
 STANDING_S = (5.0, 59.0, 65.0, 300.0, 25_000.0)
 """Seconds that a process may stand still: less than its lease, about so long, for hours."""
 
@@ -376,8 +379,8 @@ class _Simulation:
         elif point is Point.CHUNK_COMMITTED:
             kinds += ["stood still"]
         kind = self._random.choice(kinds)
-        if kind == "answer lost" and point in {Point.CALL_ANSWERED, Point.CALLS_SENT}:
-            kind = "killed"  # no commit is near
+        if kind == "answer lost" and point in FAR_FROM_COMMIT:
+            kind = "killed"
         self._tale.faults[kind] += 1
         match kind:
             case "killed":

@@ -401,6 +401,7 @@ class BatchLease:
                     _lose_calls(cur, [self.batch_id])
 
         self._patiently(release)
+        reach(Point.BATCH_RELEASED)
 
     def close(self) -> None:
         """Close the connection; the lease itself ends by :meth:`release` or by time."""
