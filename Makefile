@@ -26,7 +26,7 @@ test: check  ## check, then run all tests
 	$(BIN)/python -m pytest
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
-	$(BIN)/python -m pytest -m faults tests/faults
+	$(BIN)/python -m pytest -m faults
 
 SEEDS ?= 300
 simulate: $(INSTALLED)  ## live through SEEDS=300 simulated runs with crashes and zombies
