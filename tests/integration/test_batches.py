@@ -374,3 +374,22 @@ def test_an_item_that_is_done_is_not_counted_as_quarantined(
             holder.settle(Settlement(ended=[failed], quarantined=poison), [])
     report = runs.get_report(conn, 1)
     assert (report.succeeded, report.quarantined, report.items_left) == (1, 0, 0)
+
+
+def test_a_late_success_counts_for_the_run_that_has_the_item_now(
+    state_dsn: str, conn: connection
+) -> None:
+    first = open_batch(conn)
+    with closing(taken(state_dsn)) as zombie:
+        one, two = calls_of(zombie, 2)
+        zombie.settle(Settlement(), [one, two])
+        batches.release_set(conn, first)
+        runs.close_run(conn, first.run_id, complete=False)
+        second = open_run(conn, "second")
+        enqueue(conn, second, [])
+        assert plan(conn, second, most=10, fewest=10) == [4]
+        with pytest.raises(LeaseLost):
+            zombie.settle(success(one), [])
+    reports = [runs.get_report(conn, ref.run_id) for ref in (first, second)]
+    assert [report.succeeded for report in reports] == [0, 2]
+    assert reports[1].items_left == 2

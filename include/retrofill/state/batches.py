@@ -224,10 +224,8 @@ class BatchLease:
                 },
             )
             fenced = cur.rowcount != 1
-            if fenced:
-                # As every holder does: first the batch, then its items. So none waits for another.
-                cur.execute(_SQL["lock_batch"], key)
-            self._write_facts(cur, settlement)
+            credited = self._credit_owners(cur, settlement) if fenced else 0
+            self._write_facts(cur, settlement, credited)
             if not fenced:
                 self._write_opinions(cur, settlement)
                 self._write_ahead(cur, calls)
@@ -250,8 +248,28 @@ class BatchLease:
             call.entries = [entry for entry in call.entries if entry.seq in left]
         calls[:] = [call for call in calls if call.entries]
 
-    def _write_facts(self, cur: Cursor, settlement: Settlement) -> None:
-        """Write what is true whoever says it: how calls ended, and which items succeeded."""
+    def _credit_owners(self, cur: Cursor, settlement: Settlement) -> int:
+        """Count late successes in the batches that hold the items now; return how many they are.
+
+        Locks are taken in everybody's order (job, batch, items), so none waits for another.
+        """
+        spans = [span for span, _ in settlement.succeeded]
+        key = {
+            "job_id": self.job_id,
+            "batch_id": self.batch_id,
+            "firsts": [span.first for span in spans],
+            "lasts": [span.last for span in spans],
+        }
+        cur.execute(_SQL["lock_job"], key)
+        cur.execute(_SQL["lock_owners"], key)
+        cur.execute(_SQL["credit_owners"], key)
+        return sum(row[0] for row in cur)
+
+    def _write_facts(self, cur: Cursor, settlement: Settlement, credited: int) -> None:
+        """Write what is true whoever says it: how calls ended, and which items succeeded.
+
+        :param credited: successes that are counted in other batches already
+        """
         ended = settlement.ended
         if ended:
             cur.execute(
@@ -278,7 +296,8 @@ class BatchLease:
                     "call_nos": [number for _, number in settlement.succeeded],
                 },
             )
-            cur.execute(_SQL["count_succeeded"], {"batch_id": self.batch_id, "count": cur.rowcount})
+            key = {"batch_id": self.batch_id, "count": cur.rowcount - credited}
+            cur.execute(_SQL["count_succeeded"], key)
 
     def _write_opinions(self, cur: Cursor, settlement: Settlement) -> None:
         """Write what only the holder of the lease may say: failures, and what they lead to."""

@@ -181,6 +181,32 @@ SELECT
     clock_timestamp()
 FROM done ORDER BY seq
 
+-- name: lock_owners
+SELECT FROM retrofill.batch
+WHERE batch_id = %(batch_id)s OR (
+    job_id = %(job_id)s AND done_at IS NULL AND EXISTS (
+        SELECT FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS ok (first_seq, last_seq)
+        WHERE ok.first_seq <= batch.last_seq AND ok.last_seq >= batch.first_seq
+    )
+)
+ORDER BY batch_id FOR NO KEY UPDATE
+
+-- name: credit_owners
+WITH late AS (
+    SELECT batch.batch_id, count(*) AS items
+    FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS ok (first_seq, last_seq)
+    JOIN retrofill.in_process
+        ON in_process.job_id = %(job_id)s
+            AND in_process.seq BETWEEN ok.first_seq AND ok.last_seq
+    JOIN retrofill.batch
+        ON batch.job_id = %(job_id)s AND batch.done_at IS NULL
+            AND in_process.seq BETWEEN batch.first_seq AND batch.last_seq
+    GROUP BY batch.batch_id
+)
+UPDATE retrofill.batch SET succeeded = succeeded + late.items FROM late
+WHERE batch.batch_id = late.batch_id
+RETURNING late.items
+
 -- name: count_succeeded
 UPDATE retrofill.batch SET succeeded = succeeded + %(count)s WHERE batch_id = %(batch_id)s
 
