@@ -121,8 +121,14 @@ UPDATE retrofill.in_process SET
         not_before, lost.sent_at + make_interval(secs => run.function_timeout_s)
     )
 FROM lost JOIN retrofill.batch USING (batch_id) JOIN retrofill.run USING (run_id)
-WHERE in_process.job_id = batch.job_id AND in_process.seq <@ lost.items
-    AND in_process.seq BETWEEN lower(lost.items) AND upper(lost.items)
+-- OFFSET 0: as in settle_succeeded.
+CROSS JOIN LATERAL (
+    SELECT item.seq FROM retrofill.in_process AS item
+    WHERE item.job_id = batch.job_id AND item.seq <@ lost.items
+        AND item.seq BETWEEN lower(lost.items) AND upper(lost.items)
+    OFFSET 0
+) AS found
+WHERE in_process.job_id = batch.job_id AND in_process.seq = found.seq
 
 -- name: load_items
 SELECT
@@ -167,8 +173,14 @@ WITH done AS (
     DELETE FROM retrofill.in_process
     USING unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
         AS ok (first_seq, last_seq, call_no)
-    WHERE in_process.job_id = %(job_id)s
-        AND in_process.seq BETWEEN ok.first_seq AND ok.last_seq
+    -- OFFSET 0: each span is looked up by itself. Without statistics, as in the first minute of a
+    -- first run, the planner would compare every item of the job with every span.
+    CROSS JOIN LATERAL (
+        SELECT item.seq FROM retrofill.in_process AS item
+        WHERE item.job_id = %(job_id)s AND item.seq BETWEEN ok.first_seq AND ok.last_seq
+        OFFSET 0
+    ) AS found
+    WHERE in_process.job_id = %(job_id)s AND in_process.seq = found.seq
     RETURNING
         in_process.seq, in_process.job_id, in_process.item_key, in_process.identifier,
         in_process.attempts, ok.call_no
@@ -195,12 +207,15 @@ ORDER BY batch_id FOR NO KEY UPDATE
 WITH late AS (
     SELECT batch.batch_id, count(*) AS items
     FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS ok (first_seq, last_seq)
-    JOIN retrofill.in_process
-        ON in_process.job_id = %(job_id)s
-            AND in_process.seq BETWEEN ok.first_seq AND ok.last_seq
+    -- OFFSET 0: as in settle_succeeded.
+    CROSS JOIN LATERAL (
+        SELECT item.seq FROM retrofill.in_process AS item
+        WHERE item.job_id = %(job_id)s AND item.seq BETWEEN ok.first_seq AND ok.last_seq
+        OFFSET 0
+    ) AS found
     JOIN retrofill.batch
         ON batch.job_id = %(job_id)s AND batch.done_at IS NULL
-            AND in_process.seq BETWEEN batch.first_seq AND batch.last_seq
+            AND found.seq BETWEEN batch.first_seq AND batch.last_seq
     GROUP BY batch.batch_id
 )
 UPDATE retrofill.batch SET succeeded = succeeded + late.items FROM late
