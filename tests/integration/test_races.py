@@ -172,6 +172,27 @@ def test_an_item_whose_settling_is_not_committed_is_known(state_dsn: str, conn: 
     assert check(state_dsn, "job", executed=dict.fromkeys("abcde", 1), most_duplicates=0) == []
 
 
+def test_an_item_that_moves_while_the_known_are_read_is_known(
+    state_dsn: str, conn: connection
+) -> None:
+    """Reading waits for a lock on quarantine; what moves meanwhile is seen in its new place."""
+    first = open_batch(conn)
+    second = open_run(conn, "second")
+    with holder(state_dsn) as lease:
+        (call,) = sent(lease)
+        with closing(connect(state_dsn)) as blocker, blocker.cursor() as cur:
+            cur.execute("LOCK TABLE retrofill.quarantine IN ACCESS EXCLUSIVE MODE")
+            screening = waiting(state_dsn, screened(state_dsn, second, "abcd"))
+            lease.settle(success(call), [])
+            blocker.rollback()
+            assert screening.end() == (0, 4, False)
+        lease.release(done=True)
+    assert plan(conn, second) == []
+    assert close_run(conn, first) is False
+    assert close_run(conn, second) is False
+    assert check(state_dsn, "job", executed=dict.fromkeys("abcd", 1), most_duplicates=0) == []
+
+
 def test_two_runs_that_screen_the_same_items_take_turns(state_dsn: str, conn: connection) -> None:
     first, second = open_run(conn, "one"), open_run(conn, "two")
     with held(screened(state_dsn, first, "abc"), Point.CHUNK_COPIED) as one:
@@ -420,3 +441,11 @@ def test_the_items_of_a_set_are_planned_once_however_often_at_once(
         assert [session.end() for session in both] == [1, 1]
     finish(state_dsn, conn, ref, 1)
     assert check(state_dsn, "job", executed=dict.fromkeys("abcd", 1), most_duplicates=0) == []
+
+
+def test_a_run_with_a_partition_left_is_not_complete(conn: connection) -> None:
+    ref = open_run(conn, partitions=2)
+    enqueue(conn, ref, [])
+    with pytest.raises(RunIncomplete, match="0 items and 1 partitions are left"):
+        close_run(conn, ref)
+    assert runs.get_report(conn, ref.run_id).state == "incomplete"
