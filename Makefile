@@ -10,7 +10,7 @@ LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 
 unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_COMPILE_BYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test faults bench-run bench-calling check format lock clean
+.PHONY: help up demo test faults simulate bench-run bench-calling check format lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -26,7 +26,11 @@ test: check  ## check, then run all tests
 	$(BIN)/python -m pytest
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
-	$(BIN)/python -m pytest -m faults tests/faults
+	$(BIN)/python -m pytest -m faults
+
+SEEDS ?= 300
+simulate: $(INSTALLED)  ## live through SEEDS=300 simulated runs with crashes and zombies
+	@$(BIN)/python -m tests.simulation $(SEEDS)
 
 bench-run: $(INSTALLED)  ## measure a whole run over 100,000 objects
 	@$(BIN)/python -m benchmarks.whole_run

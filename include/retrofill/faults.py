@@ -21,6 +21,12 @@ VARIABLE = "RETROFILL_FAULT"
 class Point(StrEnum):
     """Where a fault may be injected, in the order in which an item passes."""
 
+    RUN_OPENED = "run.opened"
+    """Run and set are committed; nobody was told their numbers."""
+
+    PARTITIONS_WRITTEN = "partitions.written"
+    """The partitions of a run are committed; nobody was told of them."""
+
     CHUNK_COPIED = "chunk.copied"
     """The new items of a chunk are in the in-process cache; the cursor is not moved yet."""
 
@@ -39,14 +45,23 @@ class Point(StrEnum):
     SETTLE_COMMITTED = "settle.committed"
     """Calls are settled, the next ones written ahead; nothing has left."""
 
+    CALL_SENT = "call.sent"
+    """One of the calls that were written ahead has left; the next ones have not."""
+
     CALLS_SENT = "calls.sent"
     """The calls that were written ahead have left."""
 
     CALL_ANSWERED = "call.answered"
     """An answer has arrived; nobody has written it down."""
 
+    BATCH_RELEASED = "batch.released"
+    """A batch is given back; its task has not ended."""
+
     RUN_CLOSING = "run.closing"
     """The set's batches are given back; the run is not closed."""
+
+    SET_CLOSED = "set.closed"
+    """The set is closed; its run is not."""
 
     RUN_CLOSED = "run.closed"
     """The run is closed; nobody was notified."""
@@ -92,9 +107,12 @@ def armed(plan: str) -> Callable[[Point], None]:
     for fault in plan.split(","):
         try:
             point, nth, action = fault.strip().split(":")
-            actions[Point(point), int(nth)] = ACTIONS[action]
+            actions[Point(point), _ordinal(nth)] = ACTIONS[action]
         except (KeyError, ValueError) as error:
-            allowed = f"point:nth:action, point one of {', '.join(Point)}, action of {[*ACTIONS]}"
+            allowed = (
+                f"point:nth:action, point one of {', '.join(Point)}, nth 1 or more,"
+                f" action one of {', '.join(ACTIONS)}"
+            )
             raise ValueError(f"{VARIABLE}: {fault!r}; allowed is {allowed}") from error
     reached: Counter[Point] = Counter()
 
@@ -105,6 +123,13 @@ def armed(plan: str) -> Callable[[Point], None]:
             action()
 
     return act
+
+
+def _ordinal(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("a point is reached a first time")
+    return number
 
 
 _act: Callable[[Point], None] | None = (

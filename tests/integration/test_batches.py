@@ -305,3 +305,90 @@ def test_what_another_run_has_enqueued_and_not_yet_planned_stays_with_it(conn: c
     enqueue(conn, second, [item("c")])
     assert plan(conn, second) == [1]
     assert plan(conn, first, most=10, fewest=10) == [2]
+
+
+def test_two_runs_that_enqueue_in_turn_share_no_item(state_dsn: str, conn: connection) -> None:
+    first, second = open_run(conn, "one"), open_run(conn, "two")
+    enqueue(conn, first, [item("a"), item("b")], done=False)
+    enqueue(conn, second, [item("c"), item("d")])
+    enqueue(conn, first, [item("e"), item("f")])
+    assert plan(conn, second, most=10, fewest=10) == [2]
+    assert plan(conn, first, most=10, fewest=10) == [2, 2]
+    held = []
+    for batch_id in (1, 2, 3):
+        with closing(taken(state_dsn, batch_id=batch_id)) as lease:
+            held.append("".join(item.key for item in lease.load().items))
+    assert held == ["cd", "ab", "ef"]
+
+
+def test_a_zombie_that_gives_its_batch_back_leaves_the_calls_of_the_new_holder_alone(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as zombie, closing(taken(state_dsn, "second")) as second:
+        (call,) = calls_of(second, 4)
+        second.settle(Settlement(), [call])
+        zombie.release(done=False)
+        assert invocations(conn) == [(1, None)]
+        second.settle(success(call), [])
+        second.release(done=True)
+    assert runs.get_report(conn, 1).succeeded == 4
+
+
+def test_what_a_zombie_has_reported_as_done_is_not_called_again(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as zombie:
+        first, second = calls_of(zombie, 2)
+        zombie.settle(Settlement(), [first, second])
+        with closing(taken(state_dsn, "new")) as holder:
+            whole = Call([entry for call in calls_of(holder) for entry in call.entries], attempt=2)
+            alone = Call(whole.entries[:1], attempt=2)
+            with pytest.raises(LeaseLost):
+                zombie.settle(success(first), [])
+            calls = [alone, whole]
+            holder.settle(Settlement(), calls)
+            assert calls == [whole]
+            assert [entry.item.key for entry in whole.entries] == ["c", "d"]
+            assert whole.number == 3
+            assert invocations(conn)[2:] == [(3, None)]
+    assert runs.get_report(conn, 1).calls == 3
+
+
+def test_an_item_that_is_done_is_not_counted_as_quarantined(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn, 1)
+    with closing(taken(state_dsn)) as zombie:
+        (call,) = calls_of(zombie)
+        zombie.settle(Settlement(), [call])
+        with closing(taken(state_dsn, "new")) as holder:
+            (again,) = calls_of(holder)
+            holder.settle(Settlement(), [again])
+            with pytest.raises(LeaseLost):
+                zombie.settle(success(call), [])
+            failed = EndedCall(again.number, "failed")
+            poison = [Quarantined(again.entries[0], failed, "x")]
+            holder.settle(Settlement(ended=[failed], quarantined=poison), [])
+    report = runs.get_report(conn, 1)
+    assert (report.succeeded, report.quarantined, report.items_left) == (1, 0, 0)
+
+
+def test_a_late_success_counts_for_the_run_that_has_the_item_now(
+    state_dsn: str, conn: connection
+) -> None:
+    first = open_batch(conn)
+    with closing(taken(state_dsn)) as zombie:
+        one, two = calls_of(zombie, 2)
+        zombie.settle(Settlement(), [one, two])
+        batches.release_set(conn, first)
+        runs.close_run(conn, first.run_id, complete=False)
+        second = open_run(conn, "second")
+        enqueue(conn, second, [])
+        assert plan(conn, second, most=10, fewest=10) == [4]
+        with pytest.raises(LeaseLost):
+            zombie.settle(success(one), [])
+    reports = [runs.get_report(conn, ref.run_id) for ref in (first, second)]
+    assert [report.succeeded for report in reports] == [0, 2]
+    assert reports[1].items_left == 2

@@ -340,3 +340,34 @@ def test_a_lost_database_is_waited_for(
     assert invoke(state_dsn, endpoint)["succeeded"] == 300
     assert endpoint.items() == dict.fromkeys(keys(300), 1)
     assert_requests_are_calls(connect(state_dsn), endpoint)
+
+
+class _LooksBeforeItSends:
+    """A client that asks the state for the row of each call before it lets the call go."""
+
+    def __init__(self, client: LambdaClient, conn: connection) -> None:
+        self.completions = client.completions
+        self.unwritten: list[int] = []
+        self._client = client
+        self._conn = conn
+
+    def send(self, tag: int, body: bytes) -> None:
+        with self._conn, self._conn.cursor() as cur:
+            cur.execute(
+                "SELECT count(*) FROM retrofill.v_call WHERE call_no = %s AND outcome IS NULL",
+                (tag,),
+            )
+            if cur.fetchone() != (1,):
+                self.unwritten.append(tag)
+        self._client.send(tag, body)
+
+
+def test_a_call_is_written_down_before_it_leaves(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    planned(conn, keys(40))
+    with invoker(state_dsn, endpoint, items_per_call=3) as task:
+        client = _LooksBeforeItSends(task._client, conn)  # type: ignore[arg-type]  # noqa: SLF001
+        task._client = client  # noqa: SLF001  what is tested stands between it and the state
+        assert task.run()["succeeded"] == 40
+    assert client.unwritten == []

@@ -19,6 +19,7 @@ def close_run(conn: Connection, ref: SetRef) -> bool:
     batches.release_set(conn, ref)
     reach(Point.RUN_CLOSING)
     full = runs.close_set(conn, ref)
+    reach(Point.SET_CLOSED)
     report = runs.get_report(conn, ref.run_id)
     log.info("%s", report.as_text())
     if not report.items_left and not report.partitions_left:

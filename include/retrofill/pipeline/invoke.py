@@ -167,6 +167,7 @@ class Invoker:
         for call in calls:
             self._dispatch.sent(call, now)
             self._client.send(call.number, self._shape.body(call.records))
+            reach(Point.CALL_SENT)
         self._window.sent(len(calls))
         reach(Point.CALLS_SENT)
         self._rate.started(len(calls))

@@ -3,6 +3,7 @@
 import logging
 from typing import TypedDict
 
+from include.retrofill.faults import Point, reach
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.redrive import LABEL
@@ -34,6 +35,7 @@ def list_partitions(
         runs.add_partitions(
             conn, ref.run_id, [(part.number, part.label, part.description) for part in found]
         )
+        reach(Point.PARTITIONS_WRITTEN)
     left = [
         PartitionTask(part_no=part_no, label=label)
         for part_no, label in runs.partitions_left(conn, ref.run_id)

@@ -13,6 +13,7 @@ from include.retrofill.model.calls import (
     Allotment,
     Call,
     EndedCall,
+    Fresh,
     History,
     Loaded,
     Settlement,
@@ -181,15 +182,14 @@ class BatchLease:
     def settle(self, settlement: Settlement, calls: list[Call]) -> None:
         """Write what ended and, ahead of sending them, what calls come next: one transaction.
 
-        The calls get their numbers. A server that goes away is waited for, PATIENCE_S long, and
-        what may have been committed before is not written twice.
+        The calls get their numbers; what an earlier holder has reported as done meanwhile is taken
+        out of them. A server that goes away is waited for, PATIENCE_S long, and what may have been
+        committed before is not written twice.
 
         :raises LeaseLost: the batch has another holder; no call may be sent. What succeeded is
             recorded all the same, since it is a fact.
         :raises StateUnavailable: Postgres did not come back in time
         """
-        for number, call in enumerate(calls, self.next_call):
-            call.number = number
 
         def settle() -> None:
             self._settle(settlement, calls)
@@ -218,6 +218,9 @@ class BatchLease:
         fenced = False
         with transaction(self._conn) as cur:
             key = {"batch_id": self.batch_id, "epoch": self._epoch}
+            self._leave_out_settled(cur, calls)
+            for number, call in enumerate(calls, self.next_call):
+                call.number = number
             cur.execute(
                 _SQL["fence"],
                 {
@@ -243,6 +246,21 @@ class BatchLease:
         if fenced:
             message = f"batch {self.batch_id} has been taken over by another task"
             raise LeaseLost(message)
+
+    def _leave_out_settled(self, cur: Cursor, calls: list[Call]) -> None:
+        """Take out of repeated calls what an earlier holder has reported as done meanwhile."""
+        repeated = [
+            call for call in calls if call.attempt > 1 and not isinstance(call.entries, Fresh)
+        ]
+        if not repeated:
+            return
+        seqs = [entry.seq for call in repeated for entry in call.entries]
+        cur.execute(_SQL["lock_batch"], {"batch_id": self.batch_id})
+        cur.execute(_SQL["list_left"], {"job_id": self.job_id, "seqs": seqs})
+        left = {row[0] for row in cur}
+        for call in repeated:
+            call.entries = [entry for entry in call.entries if entry.seq in left]
+        calls[:] = [call for call in calls if call.entries]
 
     def _write_facts(self, cur: Cursor, settlement: Settlement) -> None:
         """Write what is true whoever says it: how calls ended, and which items succeeded."""
@@ -462,6 +480,7 @@ class BatchLease:
                     _lose_calls(cur, [self.batch_id])
 
         self._patiently(release)
+        reach(Point.BATCH_RELEASED)
 
     def close(self) -> None:
         """Close the connection; the lease itself ends by :meth:`release` or by time."""

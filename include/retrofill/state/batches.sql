@@ -130,9 +130,13 @@ doubted AS (
 ),
 held AS (
     DELETE FROM retrofill.in_process USING doubted
-    WHERE doubted.held AND in_process.job_id = doubted.job_id
-        AND in_process.seq <@ doubted.items
-        AND in_process.seq BETWEEN lower(doubted.items) AND upper(doubted.items)
+    CROSS JOIN LATERAL (
+        SELECT item.seq FROM retrofill.in_process AS item
+        WHERE item.job_id = doubted.job_id AND item.seq <@ doubted.items
+            AND item.seq BETWEEN lower(doubted.items) AND upper(doubted.items)
+        OFFSET 0
+    ) AS found
+    WHERE doubted.held AND in_process.job_id = doubted.job_id AND in_process.seq = found.seq
     RETURNING
         in_process.job_id, in_process.seq, item_key, identifier, doubted.run_id, batch_id, call_no,
         version_id, etag, size, modified_at, attempts, failures
@@ -163,9 +167,14 @@ orphaned AS (
 UPDATE retrofill.in_process SET
     attempts = attempts + 1, unsure = true, not_before = greatest(not_before, doubted.ends_by)
 FROM doubted
-WHERE NOT doubted.held AND in_process.job_id = doubted.job_id
-    AND in_process.seq <@ doubted.items
-    AND in_process.seq BETWEEN lower(doubted.items) AND upper(doubted.items)
+-- OFFSET 0: as in settle_succeeded.
+CROSS JOIN LATERAL (
+    SELECT item.seq FROM retrofill.in_process AS item
+    WHERE item.job_id = doubted.job_id AND item.seq <@ doubted.items
+        AND item.seq BETWEEN lower(doubted.items) AND upper(doubted.items)
+    OFFSET 0
+) AS found
+WHERE NOT doubted.held AND in_process.job_id = doubted.job_id AND in_process.seq = found.seq
 
 -- name: copy_items
 COPY (
@@ -197,6 +206,9 @@ UPDATE retrofill.batch SET
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
     AND settle_no = %(settle_no)s - 1
 
+-- name: list_left
+SELECT seq FROM retrofill.in_process WHERE job_id = %(job_id)s AND seq = ANY(%(seqs)s)
+
 -- name: get_settle_no
 SELECT settle_no FROM retrofill.batch WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s
 
@@ -227,8 +239,14 @@ WITH done AS (
     DELETE FROM retrofill.in_process
     USING unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
         AS ok (first_seq, last_seq, call_no)
-    WHERE in_process.job_id = %(job_id)s
-        AND in_process.seq BETWEEN ok.first_seq AND ok.last_seq
+    -- OFFSET 0: each span is looked up by itself. Without statistics, as in the first minute of a
+    -- first run, the planner would compare every item of the job with every span.
+    CROSS JOIN LATERAL (
+        SELECT item.seq FROM retrofill.in_process AS item
+        WHERE item.job_id = %(job_id)s AND item.seq BETWEEN ok.first_seq AND ok.last_seq
+        OFFSET 0
+    ) AS found
+    WHERE in_process.job_id = %(job_id)s AND in_process.seq = found.seq
     RETURNING
         in_process.seq, in_process.job_id, in_process.item_key, in_process.identifier,
         in_process.attempts, ok.call_no
@@ -262,8 +280,13 @@ WITH ok AS (
 ),
 waited AS (
     DELETE FROM retrofill.in_process USING ok
-    WHERE in_process.job_id = %(job_id)s
-        AND in_process.seq BETWEEN ok.first_seq AND ok.last_seq
+    -- OFFSET 0: as in settle_succeeded.
+    CROSS JOIN LATERAL (
+        SELECT item.seq FROM retrofill.in_process AS item
+        WHERE item.job_id = %(job_id)s AND item.seq BETWEEN ok.first_seq AND ok.last_seq
+        OFFSET 0
+    ) AS found
+    WHERE in_process.job_id = %(job_id)s AND in_process.seq = found.seq
     RETURNING
         in_process.seq, in_process.item_key, in_process.identifier, in_process.attempts,
         ok.call_no
@@ -279,17 +302,17 @@ given_up AS (
 done AS (
     -- The count belongs to the batch that has the item now: the last one planned with it.
     SELECT
-        waited.*,
-        coalesce(
-            (
-                SELECT max(batch.batch_id) FROM retrofill.batch
-                WHERE batch.job_id = %(job_id)s
-                    AND waited.seq BETWEEN batch.first_seq AND batch.last_seq
-            ),
-            %(batch_id)s
-        ) AS owner,
-        0 AS given_up
-    FROM waited
+        waited.seq, waited.item_key, waited.identifier,
+        -- The owner may be calling it again: that one will find nothing to count.
+        waited.attempts + (
+            SELECT count(*) FROM retrofill.invocation
+            WHERE invocation.batch_id = owned.owner AND outcome IS NULL AND waited.seq <@ items
+        ) AS attempts,
+        waited.call_no, owned.owner, 0 AS given_up
+    FROM waited CROSS JOIN LATERAL (
+        SELECT coalesce(max(batch.batch_id), %(batch_id)s) AS owner FROM retrofill.batch
+        WHERE batch.job_id = %(job_id)s AND waited.seq BETWEEN batch.first_seq AND batch.last_seq
+    ) AS owned
     UNION ALL
     SELECT given_up.*, 1 FROM given_up
 ),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from include.retrofill.faults import Point, reach
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError, StateError
 from include.retrofill.model.function import FunctionVersion
@@ -83,7 +84,9 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
             },
         )
         run_id = one(cur)[0]
-        return _open_set(cur, run_id, new.dag_id, new.dag_run_id, new.max_items_per_set)
+        ref = _open_set(cur, run_id, new.dag_id, new.dag_run_id, new.max_items_per_set)
+    reach(Point.RUN_OPENED)
+    return ref
 
 
 def open_next_set(
@@ -98,7 +101,9 @@ def open_next_set(
         row = cur.fetchone()
         if row is None or row != ("open", job_id):
             raise ConfigError(f"continue_run: {run_id} is no open run of this job; leave it empty")
-        return _open_set(cur, run_id, dag_id, dag_run_id, max_items)
+        ref = _open_set(cur, run_id, dag_id, dag_run_id, max_items)
+    reach(Point.RUN_OPENED)
+    return ref
 
 
 def _open_set(cur: Cursor, run_id: int, dag_id: str, dag_run_id: str, max_items: int) -> SetRef:

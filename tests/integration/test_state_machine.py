@@ -1,0 +1,343 @@
+"""What hypothesis can think of doing to the state, against a model in Python that must agree.
+
+Steps are those of the tasks: enqueue, plan, take, write ahead, settle (with every outcome), crash,
+let a lease run out, tell of something late, close, open another run. After each step the state is
+as the model has it, and what must always hold, holds.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from psycopg2.extensions import connection
+
+from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.model.errors import LeaseLost, RunIncomplete
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.runs import Job, NewRun, SetRef
+from include.retrofill.pipeline.close_run import close_run
+from include.retrofill.state import batches, runs
+from include.retrofill.state.batches import BatchLease, Busy
+from include.retrofill.state.connection import connect
+from tests.integration.opened import ARN, DELIVERY, enqueue, entries_of, item
+from tests.invariants import look
+
+KEYS = [f"k{number:02}" for number in range(30)]
+MOST_OPEN = 3
+_numbers = count()
+
+
+@dataclass
+class ModelItem:
+    """What must be known of an item."""
+
+    place: str = "in_process"
+    attempts: int = 0
+    sent: int = 0
+    """Calls that carried it and left, as the world counts them."""
+
+
+@dataclass
+class ModelRun:
+    ref: SetRef
+    state: str = "open"
+    listed: int = 0
+    new: int = 0
+
+
+@dataclass
+class Held:
+    """A holder of a batch: the model's idea of one invoke task."""
+
+    lease: BatchLease
+    batch_id: int
+    current: bool = True
+    """Whether no other has taken the batch over."""
+    entries: list[Entry] = field(default_factory=list)
+    """Items that it has and that are in no call."""
+    in_flight: list[Call] = field(default_factory=list)
+
+
+class StateMachine(RuleBasedStateMachine):
+    dsn = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conn: connection = connect(self.dsn)
+        self.watcher: connection = connect(self.dsn)
+        self.job = f"job {next(_numbers)}"
+        job = Job(self.job, "f" * 32, "s3://bucket", "f", "s3")
+        self.job_id = runs.remember_job(self.conn, job)
+        self.items: dict[str, ModelItem] = {}
+        self.runs: list[ModelRun] = []
+        self.batches: dict[int, SetRef] = {}
+        self.holders: list[Held] = []
+
+    def teardown(self) -> None:
+        for held in self.holders:
+            held.lease.close()
+        self.conn.close()
+        self.watcher.close()
+
+    # What tasks do.
+
+    @property
+    def open_runs(self) -> list[ModelRun]:
+        return [run for run in self.runs if run.state == "open"]
+
+    @precondition(lambda self: len(self.open_runs) < MOST_OPEN)
+    @rule()
+    def open_run(self) -> None:
+        new = NewRun(
+            job_id=self.job_id,
+            config={},
+            delivery=DELIVERY,
+            modified_after=None,
+            modified_before=None,
+            max_concurrency=10,
+            max_calls_per_second=None,
+            max_items_per_set=1_000,
+            dag_id=self.job,
+            dag_run_id=str(len(self.runs)),
+        )
+        function = FunctionVersion(
+            arn=ARN,
+            version="1",
+            qualifier=None,
+            timeout_s=1,
+            memory_mb=128,
+            code_sha256="c",
+            state="Active",
+            last_update_status="Successful",
+        )
+        ref = runs.open_run(self.conn, new, function)
+        runs.add_partitions(self.conn, ref.run_id, [(0, "all", {})])
+        self.runs.append(ModelRun(ref))
+
+    @precondition(lambda self: self.open_runs)
+    @rule(data=st.data(), keys=st.sets(st.sampled_from(KEYS), max_size=6))
+    def enqueue(self, data: st.DataObject, keys: set[str]) -> None:
+        run = data.draw(st.sampled_from(self.open_runs))
+        wanted = sorted(keys)
+        screened = enqueue(self.conn, run.ref, [item(key) for key in wanted], done=False)
+        new = [key for key in wanted if key not in self.items]
+        assert (screened.new, screened.known) == (len(new), len(wanted) - len(new))
+        run.listed += len(wanted)
+        run.new += len(new)
+        self.items.update((key, ModelItem()) for key in new)
+
+    @precondition(lambda self: self.open_runs)
+    @rule(data=st.data(), most=st.integers(1, 8))
+    def plan(self, data: st.DataObject, most: int) -> None:
+        run = data.draw(st.sampled_from(self.open_runs))
+        planned = batches.plan(self.conn, run.ref, self.job_id, most_items=most, fewest_items=1)
+        self.batches |= {batch.batch_id: run.ref for batch in planned}
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data(), holder_is_dead=st.booleans())
+    def take(self, data: st.DataObject, holder_is_dead: bool) -> None:  # noqa: FBT001
+        batch_id = data.draw(st.sampled_from(sorted(self.batches)))
+        before = [held for held in self.holders if held.batch_id == batch_id and held.current]
+        lease = BatchLease(self.dsn, batch_id, "h")
+        try:
+            taken = lease.take(holder_is_dead=lambda _: holder_is_dead)
+        except Busy:
+            assert before, "nobody has it"
+            assert not holder_is_dead
+            taken = False
+        if not taken:
+            lease.close()
+            return
+        for held in before:
+            self._lose(held)
+        held = Held(lease, batch_id)
+        self.holders.append(held)
+        self._load(held)
+
+    def _load(self, held: Held) -> None:
+        for entry in entries_of(held.lease):
+            model = self.items[entry.item.key]
+            assert model.place == "in_process"
+            assert entry.attempts == model.attempts
+            held.entries.append(entry)
+
+    def _lose(self, held: Held) -> None:
+        """Note that a holder was taken over: what it has in flight is lost."""
+        held.current = False
+        for call in held.in_flight:
+            for entry in call.entries:
+                self.items[entry.item.key].attempts += self._is_waiting(entry)
+
+    def _is_waiting(self, entry: Entry) -> bool:
+        return self.items[entry.item.key].place == "in_process"
+
+    @precondition(lambda self: any(held.entries for held in self.holders))
+    @rule(data=st.data(), size=st.integers(1, 4))
+    def write_ahead_and_send(self, data: st.DataObject, size: int) -> None:
+        held = data.draw(st.sampled_from([held for held in self.holders if held.entries]))
+        entries, held.entries = held.entries[:size], held.entries[size:]
+        call = Call(entries, 1 + max(entry.attempts for entry in entries))
+        calls = [call]
+        try:
+            held.lease.settle(Settlement(), calls)
+        except LeaseLost:
+            assert not held.current
+            return
+        assert held.current, "only the holder may send"
+        if call.attempt > 1:
+            kept = [entry for entry in entries if self._is_waiting(entry)]
+            assert call.entries == kept, "what is done must not be called again"
+        held.in_flight += calls
+        for one in calls:
+            for entry in one.entries:
+                self.items[entry.item.key].sent += 1
+
+    @precondition(lambda self: any(held.in_flight for held in self.holders))
+    @rule(data=st.data(), outcome=st.sampled_from(["succeeded", "failed", "unknown", "poison"]))
+    def settle(self, data: st.DataObject, outcome: str) -> None:
+        """Tell what became of a call; it may be late."""
+        held = data.draw(st.sampled_from([held for held in self.holders if held.in_flight]))
+        call = held.in_flight.pop(0)
+        ended = EndedCall(call.number, "failed" if outcome == "poison" else outcome)
+        settlement = Settlement(ended=[ended])
+        if outcome == "succeeded":
+            settlement.succeeded = [(span, call.number) for span in call.spans]
+        else:
+            for entry in call.entries:
+                entry.attempts += 1
+                entry.unsure |= outcome == "unknown"
+            if outcome == "poison":
+                settlement.quarantined = [Quarantined(one, ended, "x") for one in call.entries]
+            else:
+                settlement.retried = [(entry, 0.0) for entry in call.entries]
+                held.entries += call.entries
+        try:
+            held.lease.settle(settlement, [])
+        except LeaseLost:
+            assert not held.current
+        else:
+            assert held.current
+        for entry in call.entries:
+            model = self.items[entry.item.key]
+            if model.place != "in_process":
+                continue
+            if outcome == "succeeded":
+                model.place = "results"
+                model.attempts += 1
+            elif held.current:
+                model.attempts = entry.attempts
+                model.place = "quarantine" if outcome == "poison" else "in_process"
+
+    @precondition(lambda self: any(held.current for held in self.holders))
+    @rule(data=st.data())
+    def let_the_lease_run_out(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from([held for held in self.holders if held.current]))
+        with self.conn, self.conn.cursor() as cur:
+            cur.execute(
+                "UPDATE retrofill.batch SET leased_until = clock_timestamp() - interval '1 s'"
+                " WHERE batch_id = %s",
+                (held.batch_id,),
+            )
+
+    @precondition(lambda self: any(not held.in_flight for held in self.holders))
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        """A task that is told to end, or has nothing left; it may have been taken over."""
+        held = data.draw(st.sampled_from([held for held in self.holders if not held.in_flight]))
+        held.lease.release(done=not held.entries)
+        held.lease.close()
+        self.holders.remove(held)
+
+    @precondition(lambda self: self.open_runs)
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from(self.open_runs))
+        for held in self.holders:
+            if held.current and self.batches[held.batch_id] == run.ref:
+                self._lose(held)
+        # Partitions are at their end whenever a run is closed here: what matters are its items.
+        with self.conn, self.conn.cursor() as cur:
+            cur.execute(
+                "UPDATE retrofill.partition SET done = true WHERE run_id = %s", (run.ref.run_id,)
+            )
+        try:
+            assert close_run(self.conn, run.ref) is False
+            run.state = "complete"
+        except RunIncomplete:
+            run.state = "incomplete"
+
+    # What must be true after each step.
+
+    @invariant()
+    def the_state_is_as_the_model_has_it(self) -> None:
+        assert look(self.watcher, self.job) == []
+        with self.conn, self.conn.cursor() as cur:
+            cur.execute(
+                "SELECT item_key, place, attempts FROM retrofill.v_item WHERE job = %s", (self.job,)
+            )
+            shown = {key: (place, attempts) for key, place, attempts in cur}
+        assert shown == {key: (one.place, one.attempts) for key, one in self.items.items()}
+
+    @invariant()
+    def every_call_of_an_item_is_counted(self) -> None:
+        flying = [
+            entry.item.key
+            for held in self.holders
+            if held.current
+            for call in held.in_flight
+            for entry in call.entries
+        ]
+        for key, one in self.items.items():
+            assert one.attempts + flying.count(key) >= one.sent, key
+
+    @invariant()
+    def runs_count_what_they_did(self) -> None:
+        reports = [runs.get_report(self.conn, run.ref.run_id) for run in self.runs]
+        for run, report in zip(self.runs, reports, strict=True):
+            assert (report.state, report.listed, report.new) == (run.state, run.listed, run.new)
+            assert report.items_left >= 0, "more was done than there was"
+        for place, column in (("results", "succeeded"), ("quarantine", "quarantined")):
+            held = sum(one.place == place for one in self.items.values())
+            assert sum(getattr(report, column) for report in reports) == held
+
+
+@pytest.fixture
+def machine(state_dsn: str) -> Iterator[type[StateMachine]]:
+    logging.disable()
+    yield type("Machine", (StateMachine,), {"dsn": state_dsn})
+    logging.disable(logging.NOTSET)
+
+
+def run(machine: Any, examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=examples < 100,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_the_state_agrees_with_the_model(machine: type[StateMachine]) -> None:
+    run(machine, examples=20, steps=30)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_the_state_agrees_with_the_model_for_long(machine: type[StateMachine]) -> None:
+    run(machine, examples=200, steps=50)

@@ -1,0 +1,196 @@
+"""Whole runs in real processes, each killed once with SIGKILL and gone on with by the next one.
+
+A few kill points are in every test run; ``make faults`` has all of them.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from urllib.parse import unquote_plus
+
+import psycopg2
+import pytest
+
+from include.retrofill.faults import Point
+from stack.endpoint import Bucket, Function, GeneratedObjects, Reply, Rule, Script, ScriptedEndpoint
+from tests.invariants import Sampler, Seen, check
+from tests.kill_points.conftest import COLUMNS, Nursery, table
+from tests.kill_points.passage import Passage
+
+OBJECTS = 240
+ITEMS_PER_CALL = 4
+MAX_CONCURRENCY = 8
+MOST_TWICE = MAX_CONCURRENCY * ITEMS_PER_CALL
+"""What one process has in flight, and so may be processed again because it was killed."""
+
+MOST_OURS = MOST_TWICE + 4 + 2 + 1
+"""The same as we count it: also in the further calls of the poison's, if that was in flight."""
+
+POISON = "data/000000123.json"
+KEYS = [f"data/{number:09}.json" for number in range(OBJECTS)]
+SCRIPT = Script(
+    buckets=(Bucket(name="bucket", generated=GeneratedObjects(count=OBJECTS)),),
+    functions=(Function(name="f", timeout_seconds=1),),
+    rules=(Rule(keys=frozenset({POISON}), reply=Reply(function_error="ValueError")),),
+    latency=0.02,
+    record_calls=True,
+)
+
+TIMES = {
+    Point.RUN_OPENED: 1,
+    Point.PARTITIONS_WRITTEN: 1,
+    Point.CHUNK_COPIED: 12,
+    Point.CHUNK_COMMITTED: 12,
+    Point.BATCHES_PLANNED: 1,
+    Point.BATCH_TAKEN: 6,
+    Point.SETTLE_WRITTEN: 16,
+    Point.SETTLE_COMMITTED: 16,
+    Point.CALL_SENT: 60,
+    Point.CALLS_SENT: 12,
+    Point.CALL_ANSWERED: 60,
+    Point.BATCH_RELEASED: 6,
+    Point.RUN_CLOSING: 1,
+    Point.SET_CLOSED: 1,
+    Point.RUN_CLOSED: 1,
+    Point.NOTIFIED: 1,
+}
+"""How often each point is reached at least, however the calls fall together."""
+
+MOST_OF_A_POINT = 16
+ALL = [
+    (point, nth)
+    for point, times in TIMES.items()
+    for nth in sorted({1 + at * times // MOST_OF_A_POINT for at in range(MOST_OF_A_POINT)})
+]
+SOME = [
+    (Point.CHUNK_COPIED, 3),
+    (Point.SETTLE_COMMITTED, 4),
+    (Point.CALL_SENT, 15),
+    (Point.CALL_ANSWERED, 30),
+    (Point.SET_CLOSED, 1),
+]
+
+
+class Runs:
+    """Makes runs and looks at what became of them."""
+
+    def __init__(
+        self, dsn: str, endpoint: ScriptedEndpoint, nursery: Nursery, directory: Path
+    ) -> None:
+        self._dsn = dsn
+        self._endpoint = endpoint
+        self._nursery = nursery
+        self._directory = directory
+        self.reached = directory / "reached"
+
+    def make(self, job: str, fault: str = "") -> tuple[list[int], Sampler]:
+        """Make a run of a job, in as many processes as it takes; return their exit codes."""
+        self._endpoint.script(SCRIPT)
+        self._endpoint.reset()
+        codes: list[int] = []
+        with Sampler(self._dsn, job, self._seen, every_s=0.2) as sampler:
+            while codes in ([], [-9]):
+                codes.append(self._nursery.make(self._passage(job, "" if codes else fault)))
+        return codes, sampler
+
+    def _passage(self, job: str, fault: str) -> Passage:
+        return Passage(
+            dsn=self._dsn,
+            endpoint_url=self._endpoint.url,
+            params={
+                "bucket": "bucket",
+                "prefix": "data/",
+                "function": "f",
+                "event": "s3",
+                "job": job,
+                "items_per_call": ITEMS_PER_CALL,
+                "max_concurrency": MAX_CONCURRENCY,
+                "max_attempts": 2,
+            },
+            dag_run_id=job,
+            journal=str(self._directory / "journal"),
+            notices=str(self._directory / "notices"),
+            fault=fault,
+            reached=str(self.reached),
+        )
+
+    def _seen(self) -> Seen:
+        stats = self._endpoint.stats()
+        return Seen(stats.invocations, stats.deliveries)
+
+    def violations(self, job: str) -> list[str]:
+        notices = (self._directory / "notices").read_text().splitlines()
+        executed = self._endpoint.items()
+        return check(
+            self._dsn,
+            job,
+            listed=KEYS,
+            executed=executed,
+            succeeded=self._succeeded(),
+            poison={POISON},
+            most_duplicates=MOST_OURS,
+            notices=[json.loads(notice) for notice in notices],
+        )
+
+    def _succeeded(self) -> Counter[str]:
+        calls = [call for call in self._endpoint.calls() if call.executed]
+        keys = [[unquote_plus(key) for key in call.keys] for call in calls]
+        return Counter(key for call in keys if POISON not in call for key in call)
+
+    def figures(self, job: str) -> dict[str, int]:
+        """Return what became of a job, for the table."""
+        with psycopg2.connect(self._dsn) as conn, conn.cursor() as cur:
+            cur.execute("SELECT item_key FROM retrofill.v_item WHERE job = %s", (job,))
+            places = Counter(row[0] for row in cur)
+            cur.execute("SELECT retries, duplicates FROM retrofill.v_run WHERE job = %s", (job,))
+            ((retries, ours),) = cur.fetchall()
+        conn.close()
+        # Without those of the poison and its neighbours: it made their calls fail.
+        succeeded = self._succeeded()
+        theirs = sum(succeeded.values()) - len(succeeded)
+        row = (
+            1, len(places), OBJECTS - len(places), sum(count > 1 for count in places.values()),
+            retries, ours, theirs, MOST_OURS,
+        )  # fmt: skip
+        return dict(zip(COLUMNS, row, strict=True))
+
+
+@pytest.fixture
+def made(dsn: str, endpoint: ScriptedEndpoint, nursery: Nursery, tmp_path: Path) -> Runs:
+    return Runs(dsn, endpoint, nursery, tmp_path)
+
+
+def test_a_run_that_is_not_killed_reaches_every_point(made: Runs) -> None:
+    codes, sampler = made.make("whole")
+    assert codes == [0]
+    assert sampler.violations + made.violations("whole") == []
+    reached = Counter(made.reached.read_text().split())
+    assert {point: reached[point] for point in Point if reached[point] < TIMES[point]} == {}
+
+
+def kill(made: Runs, config: pytest.Config, point: Point, nth: int) -> None:
+    job = f"{point} {nth}"
+    codes, sampler = made.make(job, f"{point}:{nth}:kill")
+    assert codes == [-9, 0]
+    assert sampler.samples > 0
+    assert sampler.violations + made.violations(job) == []
+    figures = made.figures(job)
+    assert figures["theirs"] <= MOST_TWICE
+    row = config.stash[table].setdefault(point, dict.fromkeys(COLUMNS, 0))
+    for name, figure in figures.items():
+        row[name] += figure
+
+
+@pytest.mark.parametrize(("point", "nth"), SOME)
+def test_a_run_that_is_killed_goes_on(
+    made: Runs, pytestconfig: pytest.Config, point: Point, nth: int
+) -> None:
+    kill(made, pytestconfig, point, nth)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("point", "nth"), [one for one in ALL if one not in SOME])
+def test_a_run_that_is_killed_anywhere_goes_on(
+    made: Runs, pytestconfig: pytest.Config, point: Point, nth: int
+) -> None:
+    kill(made, pytestconfig, point, nth)

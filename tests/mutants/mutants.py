@@ -1,0 +1,163 @@
+"""The mutants: small changes that break the promise, each with the test that must notice."""
+
+from dataclasses import dataclass
+
+BATCHES = "tests/integration/test_batches.py::"
+RACES = "tests/integration/test_races.py::"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """A change of one file's text."""
+
+    name: str
+    file: str
+    """Below ``include/retrofill``."""
+    old: str
+    """What stands there exactly once."""
+    new: str
+    test: str
+    """The test that must fail."""
+
+
+MUTANTS = (
+    Mutant(
+        name="screening without the lock of the job",
+        file="state/screening.sql",
+        old="FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE",
+        new="FROM retrofill.job WHERE job_id = %(job_id)s",
+        test=RACES + "test_two_runs_that_screen_the_same_items_take_turns",
+    ),
+    Mutant(
+        name="known items read by one statement for each table",
+        file="state/screening.py",
+        old='    cur.copy_expert(cur.mogrify(_SQL["copy_known"], bounds), out)\n'
+        "    data = out.getbuffer()\n",
+        new="    seen: set[bytes] = set()\n"
+        '    for table in ("results", "quarantine", "in_process"):\n'
+        "        cur.execute(\n"
+        '            f"SELECT identifier::text FROM retrofill.{table} WHERE job_id = %(job_id)s"\n'
+        '            " AND item_key BETWEEN %(first)s AND %(last)s", bounds\n'
+        "        )\n"
+        '        seen |= {bytes.fromhex(row[0].replace("-", "")) for row in cur}\n'
+        "    return seen\n",
+        test=RACES + "test_an_item_that_moves_while_the_known_are_read_is_known",
+    ),
+    Mutant(
+        name="cursor without compare-and-swap",
+        file="state/screening.sql",
+        old=" AND chunk_no = %(chunk_no)s AND NOT done",
+        new="",
+        test="tests/integration/test_screening.py::"
+        "test_a_partition_read_by_two_tasks_counts_each_chunk_once",
+    ),
+    Mutant(
+        name="settling without the fence",
+        file="state/batches.sql",
+        old="WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL\n"
+        "    AND settle_no = %(settle_no)s - 1",
+        new="WHERE batch_id = %(batch_id)s AND done_at IS NULL",
+        test=RACES + "test_a_failure_that_a_zombie_tells_while_the_holder_works_is_not_written",
+    ),
+    Mutant(
+        name="late success not accepted",
+        file="state/batches.py",
+        old="                self._write_late_facts(cur, settlement)\n",
+        new="                pass\n",
+        test=BATCHES + "test_a_zombie_may_tell_of_success_and_of_nothing_else",
+    ),
+    Mutant(
+        name="late success counted where it was",
+        file="state/batches.py",
+        old="                self._write_late_facts(cur, settlement)\n",
+        new="                self._write_facts(cur, settlement)\n",
+        test=BATCHES + "test_a_late_success_counts_for_the_run_that_has_the_item_now",
+    ),
+    Mutant(
+        name="calls written down after they were sent",
+        file="pipeline/invoke.py",
+        old="            self._lease.settle(settlement, calls)\n        except LeaseLost:\n",
+        new="            self._lease.settle(settlement, [])\n"
+        "            for number, call in enumerate(calls, self._lease.next_call):\n"
+        "                call.number = number\n"
+        "                self._dispatch.sent(call, now)\n"
+        "                self._client.send(number, self._shape.body(call.records))\n"
+        "            from include.retrofill.model.calls import Settlement\n"
+        "            self._lease.settle(Settlement(), calls)\n"
+        "            self._window.sent(len(calls))\n"
+        "            return\n"
+        "        except LeaseLost:\n",
+        test="tests/integration/test_invoke.py::test_a_call_is_written_down_before_it_leaves",
+    ),
+    Mutant(
+        name="a lost call is no attempt",
+        file="state/batches.sql",
+        old="    attempts = attempts + 1, unsure = true, not_before",
+        new="    unsure = true, not_before",
+        test=BATCHES + "test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt",
+    ),
+    Mutant(
+        name="a lost call leaves no doubt",
+        file="state/batches.sql",
+        old="    attempts = attempts + 1, unsure = true, not_before",
+        new="    attempts = attempts + 1, not_before",
+        test=BATCHES + "test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt",
+    ),
+    Mutant(
+        name="without bisection",
+        file="rules/dispatch.py",
+        old="        if len(call.entries) > 1:\n            self._bisect(call, now)\n"
+        "        elif not self._blame(call.entries[0], record, error, final=False):\n"
+        "            self._retry(Call(call.entries, call.attempt + 1), now)\n",
+        new="        left = [\n"
+        "            one for one in call.entries\n"
+        "            if not self._blame(one, record, error, final=False)\n"
+        "        ]\n"
+        "        if left:\n"
+        "            self._retry(Call(left, call.attempt + 1), now)\n",
+        test="tests/unit/test_dispatch.py::test_exactly_the_poison_is_quarantined_within_the_bound",
+    ),
+    Mutant(
+        name="a lease taken from a holder that lives",
+        file="state/batches.py",
+        old="elif leased_s > 0 and not holder_is_dead(holder):",
+        new="elif leased_s < 0:",
+        test=BATCHES + "test_a_batch_has_one_holder_at_a_time",
+    ),
+    Mutant(
+        name="a commit without an answer applied twice",
+        file="state/batches.py",
+        old="                return row is not None and row[0] == self._settle_no + 1\n",
+        new="                return False\n",
+        test=BATCHES + "test_a_commit_without_an_answer_is_not_applied_twice",
+    ),
+    Mutant(
+        name="a zombie gives the new holder's batch back",
+        file="state/batches.py",
+        old="                if cur.rowcount and not done:\n",
+        new="                if not done:\n",
+        test=BATCHES
+        + "test_a_zombie_that_gives_its_batch_back_leaves_the_calls_of_the_new_holder_alone",
+    ),
+    Mutant(
+        name="what is done is called again",
+        file="state/batches.py",
+        old="            self._leave_out_settled(cur, calls)\n",
+        new="",
+        test=BATCHES + "test_what_a_zombie_has_reported_as_done_is_not_called_again",
+    ),
+    Mutant(
+        name="batches of two runs overlap",
+        file="state/batches.sql",
+        old="GROUP BY island, div(place, size.items)",
+        new="GROUP BY div(place, size.items)",
+        test=BATCHES + "test_two_runs_that_enqueue_in_turn_share_no_item",
+    ),
+    Mutant(
+        name="complete with a partition left",
+        file="pipeline/close_run.py",
+        old="if not report.items_left and not report.partitions_left:",
+        new="if not report.items_left:",
+        test=RACES + "test_a_run_with_a_partition_left_is_not_complete",
+    ),
+)

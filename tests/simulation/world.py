@@ -1,0 +1,174 @@
+"""The world outside of the simulation's processes: a source, and a function that misbehaves."""
+
+import json
+import queue
+from collections import Counter, deque
+from collections.abc import Iterator
+from random import Random
+from urllib.parse import unquote_plus
+
+from include.retrofill.model.errors import SourceError
+from include.retrofill.model.items import Item
+from include.retrofill.model.replies import NoReply, Reply
+from include.retrofill.sources.listing import Page, Partition
+from tests.integration.opened import item
+from tests.invariants import Seen
+from tests.simulation.scheduler import Scheduler
+
+PAGE_KEYS = 4
+
+_ERROR = b'{"errorType": "ValueError", "errorMessage": "no"}'
+
+
+class SimulatedSource:
+    """Keys in order, cut into partitions; a page may fail to come.
+
+    :param trouble: the share of pages that fail
+    """
+
+    name = "s3://bucket"
+
+    def __init__(self, keys: list[str], random: Random, trouble: float) -> None:
+        self._keys = keys
+        self._random = random
+        self._trouble = trouble
+
+    def check(self) -> None:
+        """Do nothing: it is there."""
+
+    def partitions(self, limit: int) -> list[Partition]:
+        """Cut the keys into as many parts as may be."""
+        size = -(-len(self._keys) // limit)
+        firsts = range(0, len(self._keys), size)
+        return [
+            Partition(number, str(number), {"first": str(first), "last": str(first + size)})
+            for number, first in enumerate(firsts)
+        ]
+
+    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
+        """List a part behind a key."""
+        first, last = (int(partition.description[name] or 0) for name in ("first", "last"))
+        keys = [key for key in self._keys[first:last] if after_key is None or key > after_key]
+        for at in range(0, len(keys), PAGE_KEYS):
+            if self._random.random() < self._trouble:
+                raise SourceError("SlowDown")
+            items = [self._item(key) for key in keys[at : at + PAGE_KEYS]]
+            yield Page(items, items[-1].key, len(items), 0, 0, 0)
+
+    @staticmethod
+    def _item(key: str) -> Item:
+        return item(key)
+
+
+class SimulatedFunction:
+    """Runs items, counts them, and fails as chance and its poison have it.
+
+    :param poison: keys with which it fails whenever they are in a call
+    :param silencing: keys with which it never answers in time
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, poison: frozenset[str], silencing: frozenset[str]
+    ) -> None:
+        self._scheduler = scheduler
+        self._poison = poison
+        self._silencing = silencing
+        self._harmed: set[str] = set()
+        self.trouble = 1.0
+        """How much of the usual chance of each fault there is."""
+        self.calls = self.items = 0
+        self.executed: Counter[str] = Counter()
+        self.succeeded: Counter[str] = Counter()
+
+    @property
+    def seen(self) -> Seen:
+        """What has arrived so far."""
+        return Seen(self.calls, self.items)
+
+    def call(self, tag: int, body: bytes, completions: "SimulatedQueue") -> None:
+        """Take one request; its answer comes later, if at all."""
+        keys = [
+            unquote_plus(record["s3"]["object"]["key"]) for record in json.loads(body)["Records"]
+        ]
+        self.calls += 1
+        self.items += len(keys)
+        after_s, completion = self._answer(tag, keys)
+        scheduler = self._scheduler
+        scheduler.at(scheduler.now + after_s, lambda: completions.put(completion))
+
+    def _answer(self, tag: int, keys: list[str]) -> tuple[float, Reply | NoReply]:
+        random = self._scheduler.random
+        chance = random.random() / self.trouble if self.trouble else 1.0
+        if chance < 0.08:
+            return 0.01, _refusal(tag, chance)
+        after_s = random.uniform(0.01, 0.3)
+        self.executed.update(keys)
+        if not self._silencing.isdisjoint(keys):
+            return 1.5, NoReply(tag, sent=True, error="read timeout")
+        if not self._poison.isdisjoint(keys) or (chance < 0.11 and self._may_harm(keys)):
+            return after_s, _reply(tag, 200, function_error="Unhandled", body=_ERROR)
+        self.succeeded.update(keys)
+        if chance < 0.15 and self._may_harm(keys):
+            return 1.5, NoReply(tag, sent=True, error="connection reset")
+        return after_s, _reply(tag, 200, body=b"null")
+
+    def _may_harm(self, keys: list[str]) -> bool:
+        """Return whether a fault may strike this call: an item alone is struck once at most."""
+        if len(keys) > 1:
+            return True
+        fresh = keys[0] not in self._harmed
+        self._harmed.add(keys[0])
+        return fresh
+
+
+def _refusal(tag: int, chance: float) -> Reply | NoReply:
+    if chance < 0.04:
+        return _reply(tag, 429, error_type="TooManyRequestsException")
+    if chance < 0.06:
+        return _reply(tag, 502, error_type="ENILimitReachedException")
+    return NoReply(tag, sent=False, error="no connection")
+
+
+def _reply(
+    tag: int, status: int, *, error_type: str = "", function_error: str = "", body: bytes = b"{}"
+) -> Reply:
+    return Reply(tag, status, f"request-{tag}", function_error, "1", error_type, None, body)
+
+
+class SimulatedQueue:
+    """The completions of one client: whoever waits for one lets others go on.
+
+    :param scheduler: who goes on meanwhile
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._waiting: deque[Reply | NoReply] = deque()
+
+    def put(self, completion: Reply | NoReply) -> None:
+        """Add a completion."""
+        self._waiting.append(completion)
+
+    def get(self, *, timeout: float) -> Reply | NoReply:
+        """Return a completion, waiting so many simulated seconds for it."""
+        if not self._waiting:
+            self._scheduler.pause(timeout, lambda: bool(self._waiting))
+        if not self._waiting:
+            raise queue.Empty
+        return self._waiting.popleft()
+
+    def get_nowait(self) -> Reply | NoReply:
+        """Return a completion that is there."""
+        return self.get(timeout=0.0)
+
+
+class SimulatedClient:
+    """What the product's client is to an invoke task, over the simulated function."""
+
+    def __init__(self, scheduler: Scheduler, function: SimulatedFunction) -> None:
+        self.completions = SimulatedQueue(scheduler)
+        self._function = function
+
+    def send(self, tag: int, body: bytes) -> None:
+        """Send one request."""
+        self._function.call(tag, body, self.completions)

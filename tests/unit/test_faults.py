@@ -1,0 +1,111 @@
+"""Fault points: what arms them, what they do, and that nothing happens where nothing is armed."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from include.retrofill import faults
+from include.retrofill.faults import ACTIONS, VARIABLE, InjectedError, Point, armed, injected, reach
+from include.retrofill.model.errors import StateUnavailable
+
+PLAN = "call.answered:2:raise"
+REACH_TWICE = """
+from include.retrofill.faults import Point, reach
+for number in (1, 2):
+    reach(Point.CALL_ANSWERED)
+    print(number, flush=True)
+"""
+
+
+def reaching(plan: str | None) -> subprocess.CompletedProcess[str]:
+    """Run a process that reaches a point twice."""
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    return subprocess.run(  # noqa: S603  our own text
+        [sys.executable, "-c", REACH_TWICE],
+        env=environment | ({} if plan is None else {VARIABLE: plan}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_nothing_is_armed_and_nothing_is_done() -> None:
+    assert faults._act is None  # noqa: SLF001  what makes the points cost nothing
+    for point in Point:
+        reach(point)
+
+
+@pytest.mark.parametrize("plan", [None, ""])
+def test_a_process_without_a_plan_goes_through_its_points(plan: str | None) -> None:
+    process = reaching(plan)
+    assert (process.returncode, process.stdout) == (0, "1\n2\n")
+
+
+def test_the_environment_arms_a_process() -> None:
+    process = reaching("call.answered:2:kill")
+    assert (process.returncode, process.stdout) == (-9, "1\n")
+
+
+def test_a_plan_that_cannot_be_read_stops_the_process_before_it_begins() -> None:
+    process = reaching("call.answered:2:explode")
+    assert process.returncode == 1
+    assert "RETROFILL_FAULT: 'call.answered:2:explode'; allowed is" in process.stderr
+    assert process.stdout == ""
+
+
+def test_a_fault_comes_at_the_nth_time_and_once() -> None:
+    act = armed(PLAN)
+    act(Point.CALL_ANSWERED)
+    act(Point.CALLS_SENT)
+    with pytest.raises(InjectedError):
+        act(Point.CALL_ANSWERED)
+    act(Point.CALL_ANSWERED)
+
+
+def test_several_faults_may_be_armed() -> None:
+    act = armed(f"{PLAN}, settle.written:1:lose,run.closed:1:raise")
+    with pytest.raises(StateUnavailable):
+        act(Point.SETTLE_WRITTEN)
+    with pytest.raises(InjectedError):
+        act(Point.RUN_CLOSED)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "call.answered",
+        "call.answered:2",
+        "call.answered:2:raise:x",
+        "call:2:raise",
+        "CALL_ANSWERED:2:raise",
+        "call.answered:two:raise",
+        "call.answered:0:raise",
+        "call.answered:-1:raise",
+        "call.answered:2:",
+        "call.answered:2:raise,",
+        ",",
+    ],
+)
+def test_what_is_wrong_in_a_plan_is_named_with_what_is_allowed(plan: str) -> None:
+    with pytest.raises(ValueError, match=VARIABLE) as error:
+        armed(plan)
+    for word in (*Point, *ACTIONS):
+        assert word in str(error.value)
+
+
+def test_a_test_may_act_at_each_point_for_a_while() -> None:
+    reached: Counter[Point] = Counter()
+
+    def note(point: Point) -> None:
+        reached[point] += 1
+
+    with injected(note):
+        reach(Point.RUN_CLOSED)
+        with injected(armed("run.closed:1:raise")), pytest.raises(InjectedError):
+            reach(Point.RUN_CLOSED)
+        reach(Point.RUN_CLOSED)
+    reach(Point.RUN_CLOSED)
+    assert reached == {Point.RUN_CLOSED: 2}
