@@ -9,13 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.retrofill.calling.aws import CONTROL_PLANE, open_client
+from include.retrofill.calling.aws import control_plane, open_client
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.calling.signing import Credentials
 from include.retrofill.connections import state, state_dsn
@@ -51,13 +52,20 @@ def config_of(context: Context) -> RunConfig:
 
 def source_of(config: RunConfig, window: Window) -> Source:
     """Open the source that a run's configuration names."""
-    hook = S3Hook(aws_conn_id=config.aws_conn_id, config=CONTROL_PLANE)
+    own = AwsGenericHook(config.aws_conn_id).config
+    hook = S3Hook(aws_conn_id=config.aws_conn_id, config=control_plane(own))
     return open_source(config, hook.get_conn(), window)
+
+
+def function_hook(aws_conn_id: str) -> LambdaHook:
+    """Return the connection's way to the API of functions."""
+    own = AwsGenericHook(aws_conn_id).config
+    return LambdaHook(aws_conn_id=aws_conn_id, config=control_plane(own))
 
 
 def client_of(config: RunConfig, run: Run) -> LambdaClient:
     """Open the data plane to a run's function, by way of the AWS connection."""
-    hook = LambdaHook(aws_conn_id=config.aws_conn_id, config=CONTROL_PLANE)
+    hook = function_hook(config.aws_conn_id)
     return open_client(
         hook.get_conn(),
         cast("Credentials | None", hook.get_session().get_credentials()),
@@ -122,7 +130,7 @@ class OpenRunOperator(BaseOperator):
             continue_run=context["params"].get(CONTINUE_RUN),
         )
         source = source_of(config, window_of(config, asked))
-        hook = LambdaHook(aws_conn_id=config.aws_conn_id, config=CONTROL_PLANE)
+        hook = function_hook(config.aws_conn_id)
         with state() as conn:
             return list(open_run(conn, config, asked, source, hook.get_conn()))
 
