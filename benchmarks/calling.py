@@ -221,21 +221,29 @@ def _verdict(ratio: float, goal: float) -> str:
     return "Met." if ratio >= goal else "NOT met."
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    numbers = {"type": int, "nargs": "+", "metavar": "N"}
     parser.add_argument(
         "--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME",
         help=f"of {', '.join(CONTENDERS)}; all by default",
     )  # fmt: skip
-    parser.add_argument("--items-per-call", default=[1, 10, 100], **numbers)
-    parser.add_argument("--in-flight", default=[50, 200, 1_000], **numbers)
-    parser.add_argument("--calls", type=int, default=2_000, metavar="N", help="of each round")
-    parser.add_argument("--mapped-calls", type=int, default=40, metavar="N")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    for name, default in (("--items-per-call", [1, 10, 100]), ("--in-flight", [50, 200, 1_000])):
+        parser.add_argument(name, type=_count, nargs="+", default=default, metavar="N")
+    parser.add_argument(
+        "--calls", type=_count, default=2_000, metavar="N",
+        help="of each round; at least twice those in flight are made",
+    )  # fmt: skip
+    parser.add_argument("--mapped-calls", type=_count, default=40, metavar="N")
+    parser.add_argument("--rounds", type=_count, default=3, metavar="N")
     parser.add_argument("--latency", type=float, default=0.05, metavar="SECONDS")
     parser.add_argument(
-        "--batch-items", type=int, metavar="N",
+        "--batch-items", type=_count, metavar="N",
         help="the most items of our batches, done one after another; all in one by default",
     )  # fmt: skip
     parser.add_argument(
