@@ -145,19 +145,26 @@ UPDATE retrofill.invocation SET
     ended_at = clock_timestamp(), outcome = ended.outcome::retrofill.outcome,
     request_id = ended.request_id, executed_version = ended.executed_version,
     error_type = ended.error_type, error = ended.error
-FROM unnest(
-    %(call_nos)s::integer[], %(outcomes)s::text[], %(request_ids)s::text[], %(versions)s::text[],
-    %(error_types)s::text[], %(errors)s::text[]
-) AS ended (call_no, outcome, request_id, executed_version, error_type, error)
-WHERE invocation.batch_id = %(batch_id)s AND invocation.call_no = ended.call_no
+FROM (
+    SELECT %(batch_id)s::bigint AS batch_id, told.* FROM unnest(
+        %(call_nos)s::integer[], %(outcomes)s::text[], %(request_ids)s::text[],
+        %(versions)s::text[], %(error_types)s::text[], %(errors)s::text[]
+    ) AS told (call_no, outcome, request_id, executed_version, error_type, error)
+    OFFSET 0
+) AS ended
+WHERE invocation.batch_id = ended.batch_id AND invocation.call_no = ended.call_no
     AND (invocation.outcome IS NULL OR invocation.outcome = 'lost')
 
 -- name: settle_succeeded
 WITH done AS (
     DELETE FROM retrofill.in_process
-    USING unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
-        AS ok (first_seq, last_seq, call_no)
-    WHERE in_process.job_id = %(job_id)s
+    USING (
+        SELECT %(job_id)s::integer AS job_id, span.*
+        FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
+            AS span (first_seq, last_seq, call_no)
+        OFFSET 0
+    ) AS ok
+    WHERE in_process.job_id = ok.job_id
         AND in_process.seq BETWEEN ok.first_seq AND ok.last_seq
     RETURNING
         in_process.seq, in_process.job_id, in_process.item_key, in_process.identifier,
@@ -177,12 +184,15 @@ UPDATE retrofill.batch SET succeeded = succeeded + %(count)s WHERE batch_id = %(
 -- name: settle_quarantined
 WITH poison AS (
     DELETE FROM retrofill.in_process
-    USING unnest(
-        %(seqs)s::bigint[], %(call_nos)s::integer[], %(attempts)s::integer[],
-        %(failures)s::integer[], %(request_ids)s::text[], %(error_types)s::text[],
-        %(errors)s::text[]
-    ) AS bad (seq, call_no, attempts, failures, request_id, error_type, error)
-    WHERE in_process.job_id = %(job_id)s AND in_process.seq = bad.seq
+    USING (
+        SELECT %(job_id)s::integer AS job_id, entry.* FROM unnest(
+            %(seqs)s::bigint[], %(call_nos)s::integer[], %(attempts)s::integer[],
+            %(failures)s::integer[], %(request_ids)s::text[], %(error_types)s::text[],
+            %(errors)s::text[]
+        ) AS entry (seq, call_no, attempts, failures, request_id, error_type, error)
+        OFFSET 0
+    ) AS bad
+    WHERE in_process.job_id = bad.job_id AND in_process.seq = bad.seq
     RETURNING
         in_process.job_id, in_process.item_key, in_process.identifier, in_process.version_id,
         in_process.etag, in_process.size, in_process.modified_at, in_process.unsure,
@@ -202,11 +212,14 @@ UPDATE retrofill.in_process SET
     attempts = retried.attempts, failures = retried.failures, call_cap = retried.call_cap,
     unsure = retried.unsure,
     not_before = clock_timestamp() + make_interval(secs => retried.delay_s)
-FROM unnest(
-    %(seqs)s::bigint[], %(attempts)s::integer[], %(failures)s::integer[], %(call_caps)s::integer[],
-    %(unsures)s::boolean[], %(delays_s)s::float[]
-) AS retried (seq, attempts, failures, call_cap, unsure, delay_s)
-WHERE in_process.job_id = %(job_id)s AND in_process.seq = retried.seq
+FROM (
+    SELECT %(job_id)s::integer AS job_id, entry.* FROM unnest(
+        %(seqs)s::bigint[], %(attempts)s::integer[], %(failures)s::integer[],
+        %(call_caps)s::integer[], %(unsures)s::boolean[], %(delays_s)s::float[]
+    ) AS entry (seq, attempts, failures, call_cap, unsure, delay_s)
+    OFFSET 0
+) AS retried
+WHERE in_process.job_id = retried.job_id AND in_process.seq = retried.seq
 
 -- name: write_ahead
 INSERT INTO retrofill.invocation (

@@ -1,7 +1,8 @@
 """Connections to the state, set up so that every statement sees what others committed before it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import psycopg2
@@ -17,6 +18,7 @@ __all__ = ["Connection", "Cursor", "connect", "one", "transaction"]
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 300
 
+_SERVERS_OWN: Mapping[str, str] = MappingProxyType({})
 _MIGRATE = "apply the migrations: python -m include.retrofill.state.migrate"
 _MENDS = {
     errorcodes.UNDEFINED_TABLE: _MIGRATE,
@@ -26,10 +28,11 @@ _MENDS = {
 }
 
 
-def connect(dsn: str) -> Connection:
+def connect(dsn: str, settings: Mapping[str, str] = _SERVERS_OWN) -> Connection:
     """Open a connection whose transactions run at READ COMMITTED.
 
     :param dsn: a libpq connection string or URI
+    :param settings: of the server, for this connection
     :raises StateUnavailable: the server cannot be reached or refuses the connection
     """
     try:
@@ -42,7 +45,8 @@ def connect(dsn: str) -> Connection:
             keepalives_count=3,
             tcp_user_timeout=60_000,
             options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c timezone=UTC"
-            " -c idle_in_transaction_session_timeout=60s -c client_encoding=UTF8",
+            " -c idle_in_transaction_session_timeout=60s -c client_encoding=UTF8"
+            + "".join(f" -c {name}={value}" for name, value in settings.items()),
         )
     except (psycopg2.OperationalError, psycopg2.ProgrammingError) as error:
         message = f"the state's Postgres cannot be reached (connection retrofill_state): {error}"
