@@ -4,6 +4,7 @@ PYTHON := python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+AIOBOTOCORE := .venv-aiobotocore
 LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate
 # What else is set for uv must not move the environment elsewhere.
@@ -14,7 +15,7 @@ unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
-		| while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
+		| while IFS='|' read -r target text; do printf '%-13s %s\n' "$$target" "$$text"; done
 
 up: $(INSTALLED)  ## start Postgres, MiniStack and Airflow here; Ctrl-C stops them
 	@$(BIN)/python -m stack.up
@@ -35,8 +36,8 @@ simulate: $(INSTALLED)  ## live through SEEDS=300 simulated runs with crashes an
 bench-run: $(INSTALLED)  ## measure a whole run over 100,000 objects
 	@$(BIN)/python -m benchmarks.whole_run
 
-bench-calling: $(INSTALLED)  ## measure the calls beside boto3 and others
-	@$(BIN)/python -m benchmarks.calling $(ARGUMENTS)
+bench-calling: $(INSTALLED) $(AIOBOTOCORE)/.installed  ## measure calls beside boto3 and others
+	@$(BIN)/python -m benchmarks.calling
 
 check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile
 	$(BIN)/ruff check
@@ -52,13 +53,22 @@ format: $(INSTALLED)  ## format the code, and mend what ruff can mend
 lock: $(INSTALLED)  ## pin anew what pyproject.toml asks for
 	$(LOCK_WITH) --upgrade --output-file requirements.lock
 	$(LOCK_WITH) --upgrade --group dev --output-file requirements-dev.lock
+	$(LOCK_WITH:pyproject.toml=benchmarks/contenders/aiobotocore.in) --upgrade \
+		--output-file benchmarks/contenders/aiobotocore.lock
 
 clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
-	rm -rf $(VENV) .stack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(AIOBOTOCORE) .stack .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements-dev.lock | $(BIN)/uv
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode $<
+	@touch $@
+
+# A contender of bench-calling that needs another botocore than ours.
+$(AIOBOTOCORE)/.installed: benchmarks/contenders/aiobotocore.lock | $(INSTALLED)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AIOBOTOCORE)
+	$(BIN)/uv pip sync --quiet --python $(AIOBOTOCORE)/bin/python --require-hashes $<
 	@touch $@
 
 # uv itself comes by pip, of the version and with the hashes that the lock has for it.

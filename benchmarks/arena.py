@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,17 +14,24 @@ import psutil
 import psycopg2
 
 from benchmarks.contenders.planned import PlannedState, planned_state
-from benchmarks.contenders.work import REGION, Measured, Work
+from benchmarks.contenders.work import REGION, Measured, Work, WrongCountError
 from stack.endpoint import Script, ScriptedEndpoint, scripted_endpoint
 from stack.settings import REPOSITORY
 
 OURS = "ours"
-_MODULES = {OURS: "ours", "boto3": "boto3_threads", "awscrt": "bare_awscrt"}
+AIOBOTOCORE = "aiobotocore"
+_MODULES = {
+    OURS: "ours",
+    "boto3": "boto3_threads",
+    AIOBOTOCORE: "aiobotocore_tasks",
+    "awscrt": "bare_awscrt",
+}
+_AIOBOTOCORE_PYTHON = REPOSITORY / ".venv-aiobotocore" / "bin" / "python"
 _MAY_TAKE_S = 600
 
 
-class WrongCountError(Exception):
-    """A contender did not make the calls that it was asked for."""
+class MissingContenderError(Exception):
+    """A contender is not installed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +108,9 @@ class Arena:
 
     def _observe(self, contender: str, work: Work, environment: dict[str, str]) -> Observed:
         server_cpu_s, endpoint_cpu_s = self._state.cpu_s(), self._endpoint_cpu_s()
-        command = [sys.executable, "-m", f"benchmarks.contenders.{_MODULES[contender]}"]
+        python = _AIOBOTOCORE_PYTHON if contender == AIOBOTOCORE else sys.executable
         done = subprocess.run(  # noqa: S603  our own modules
-            command,
+            [python, "-m", f"benchmarks.contenders.{_MODULES[contender]}"],
             input=json.dumps(asdict(work)),
             stdout=subprocess.PIPE,
             env={**_surroundings(), **environment},
@@ -121,6 +128,18 @@ class Arena:
 
     def _endpoint_cpu_s(self) -> float:
         return sum(self._endpoint_process.cpu_times()[:2])
+
+
+def require(contenders: Iterable[str]) -> None:
+    """Make sure that all contenders can run.
+
+    :raises MissingContenderError: one cannot
+    """
+    if AIOBOTOCORE in contenders and not _AIOBOTOCORE_PYTHON.exists():
+        raise MissingContenderError(
+            "--contenders: aiobotocore needs an environment of its own, which make bench-calling"
+            " makes; leave it out, or make that"
+        )
 
 
 @contextmanager

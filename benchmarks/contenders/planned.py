@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -15,7 +15,7 @@ from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import Connection, connect
+from include.retrofill.state.connection import Connection, Cursor, connect
 from include.retrofill.state.migrate import migrate
 from include.retrofill.state.screening import Chunk, get_partition, screen
 from stack.services import Postgres, free_port, running
@@ -40,16 +40,12 @@ class PlannedState:
         :param in_flight: the ``max_concurrency`` of the run
         """
         template = f"planned_{count}_{batch_items}"
-        if template not in self._batches:
-            self._postgres.ensure_database(template)
-            dsn = self._postgres.dsn(template)
-            migrate(dsn)
-            with closing(connect(dsn)) as conn:
-                self._batches[template] = _plan(conn, count, batch_items)
         name = sql.Identifier("measured")
         with closing(psycopg2.connect(self._postgres.dsn("postgres"))) as server:
             server.autocommit = True
             with server.cursor() as cur:
+                if template not in self._batches:
+                    self._batches[template] = self._make(cur, template, count, batch_items)
                 create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
                 cur.execute(create.format(name, sql.Identifier(template)))
                 dsn = self._postgres.dsn("measured")
@@ -60,10 +56,29 @@ class PlannedState:
                 finally:
                     cur.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
+    def _make(self, cur: Cursor, template: str, count: int, batch_items: int) -> int:
+        """Make a template that stays as planning leaves it; return the number of its batches.
+
+        Calls begin right after planning, so no statistics of the tables must come in between.
+        """
+        self._postgres.ensure_database(template)
+        dsn = self._postgres.dsn(template)
+        _set_autovacuum(cur, "off")
+        migrate(dsn)
+        with closing(connect(dsn)) as conn:
+            batches = _plan(conn, count, batch_items)
+        close = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false")
+        cur.execute(close.format(sql.Identifier(template)))
+        _set_autovacuum(cur, "on")
+        return batches
+
     def cpu_s(self) -> float:
         """Return the seconds of CPU that the server has taken, all its processes together."""
-        processes = [self._server, *self._server.children()]
-        return sum(sum(process.cpu_times()[:4]) for process in processes)
+        total = 0.0
+        for process in [self._server, *self._server.children()]:
+            with suppress(psutil.NoSuchProcess):  # what it took counts with its parent
+                total += sum(process.cpu_times()[:4])
+        return total
 
 
 @contextmanager
@@ -73,6 +88,11 @@ def planned_state() -> Iterator[PlannedState]:
         server = Postgres(Path(directory) / "data", free_port(), password="bench")  # noqa: S106
         with running(server):
             yield PlannedState(server)
+
+
+def _set_autovacuum(cur: Cursor, value: str) -> None:
+    cur.execute(sql.SQL("ALTER SYSTEM SET autovacuum = {}").format(sql.Literal(value)))
+    cur.execute("SELECT pg_reload_conf()")
 
 
 def _plan(conn: Connection, count: int, batch_items: int) -> int:

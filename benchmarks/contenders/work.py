@@ -23,6 +23,10 @@ REGION = "us-east-1"
 GOOD_STATUS = 200
 
 
+class WrongCountError(Exception):
+    """A contender did not make the calls that it was asked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """The calls that a contender is to make."""

@@ -16,7 +16,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from include.retrofill.calling.aws import CONTROL_PLANE, open_client
+from include.retrofill.calling.aws import control_plane, open_client
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.calling.signing import Credentials
 from include.retrofill.connections import state, state_dsn
@@ -56,7 +56,9 @@ def config_of(context: Context) -> RunConfig:
 def aws_client(config: RunConfig, service: str) -> Any:
     """Return a client of AWS's control plane, by way of the AWS connection."""
     hook: AwsGenericHook[Any] = AwsGenericHook(
-        aws_conn_id=config.aws_conn_id, client_type=service, config=CONTROL_PLANE
+        aws_conn_id=config.aws_conn_id,
+        client_type=service,
+        config=control_plane(AwsGenericHook(config.aws_conn_id).config),
     )
     return hook.get_conn()
 
@@ -70,7 +72,8 @@ def source_of(
 
 def client_of(config: RunConfig, run: Run) -> LambdaClient:
     """Open the data plane to a run's function, by way of the AWS connection."""
-    hook = LambdaHook(aws_conn_id=config.aws_conn_id, config=CONTROL_PLANE)
+    own = AwsGenericHook(config.aws_conn_id).config
+    hook = LambdaHook(aws_conn_id=config.aws_conn_id, config=control_plane(own))
     return open_client(
         hook.get_conn(),
         cast("Credentials | None", hook.get_session().get_credentials()),

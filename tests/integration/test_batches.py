@@ -392,3 +392,42 @@ def test_a_late_success_counts_for_the_run_that_has_the_item_now(
     reports = [runs.get_report(conn, ref.run_id) for ref in (first, second)]
     assert [report.succeeded for report in reports] == [0, 2]
     assert reports[1].items_left == 2
+
+
+def rows_read(conn: connection) -> int:
+    """Return how many rows of items the server has read for statements, by its own count."""
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables"
+            " WHERE relname = 'in_process'"
+        )
+        (row,) = cur.fetchall()
+    return int(row[0])
+
+
+def test_settling_reads_no_more_items_than_it_settles(state_dsn: str, conn: connection) -> None:
+    # Enough that it would not pay to read all, and enqueued just now: there are no statistics.
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(f"k{number:05}") for number in range(20_000)])
+    plan(conn, ref, most=20_000, fewest=20_000)
+    with closing(taken(state_dsn)) as lease:
+        calls = calls_of(lease, 50)
+        good, bad, poison = calls[:50], calls[50:55], calls[55:60]
+        lease.settle(Settlement(), calls[:60])
+        with lease._conn as inner, inner.cursor() as cur:  # noqa: SLF001
+            cur.execute("SELECT pg_stat_force_next_flush()")
+        before = rows_read(conn)
+        ended = EndedCall(poison[0].number, "failed", "r", "1", "Error", "no good")
+        lease.settle(
+            Settlement(
+                ended=[*success(*good).ended, ended],
+                succeeded=success(*good).succeeded,
+                retried=[(call.entries[0], 30.0) for call in bad],
+                quarantined=[Quarantined(call.entries[0], ended, "no good") for call in poison],
+            ),
+            [],
+        )
+        with lease._conn as inner, inner.cursor() as cur:  # noqa: SLF001
+            cur.execute("SELECT pg_stat_force_next_flush()")
+    settled = 50 * 50 + 5 + 5
+    assert settled <= rows_read(conn) - before <= 2 * settled

@@ -9,20 +9,14 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
-from typing import NamedTuple, Self
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from include.retrofill.calling import client as client_module
 from include.retrofill.calling import exchange as exchange_module
@@ -33,6 +27,8 @@ from include.retrofill.rules.outcomes import Outcome, classify
 from stack.endpoint import Reply as Scripted
 from stack.endpoint import Rule, Script, ScriptedEndpoint, Span, Wire, scripted_endpoint
 from stack.endpoint.aws_errors import LAMBDA_ERRORS
+from tests.integration.certificates import Certificates, make_certificates
+from tests.integration.raw_server import Proxy, RawServer, Request, http_answer
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:scripted"
 KEYS = Credentials("AKIDEXAMPLE", "a secret", "a/session+token==")
@@ -72,136 +68,6 @@ def completions(client: LambdaClient, calls: int) -> list[Reply | NoReply]:
 def call(client: LambdaClient, body: bytes = EVENT) -> Reply | NoReply:
     client.send(0, body)
     return completions(client, 1)[0]
-
-
-# Servers that the scripted endpoint does not stand for.
-
-
-class Request(NamedTuple):
-    line: str
-    headers: dict[str, str]
-    body: bytes
-
-
-class RawServer:
-    """Answers each request with the bytes that a function gives; None closes the connection."""
-
-    def __init__(
-        self, answer: Callable[[Request], bytes | None], context: ssl.SSLContext | None = None
-    ) -> None:
-        self.requests: list[Request] = []
-        self.connections = 0
-        self._answer = answer
-        self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
-        self.port = self._listener.getsockname()[1]
-        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}"
-        self._accepted: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for accepted in self._accepted:
-            with closing(accepted):
-                try:
-                    accepted.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue
-        for thread in self._threads:
-            thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                accepted, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._accepted.append(accepted)
-            thread = threading.Thread(target=self._serve, args=(accepted,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, accepted: socket.socket) -> None:
-        try:
-            if self._context is not None:
-                secured = self._context.wrap_socket(
-                    accepted, server_side=True, do_handshake_on_connect=False
-                )
-                self._accepted.append(secured)
-                secured.do_handshake()
-                accepted = secured
-            with accepted:
-                while (request := self._read(accepted)) is not None:
-                    self.requests.append(request)
-                    if not self.handle(request, accepted):
-                        return
-        except OSError:
-            return
-
-    def handle(self, request: Request, accepted: socket.socket) -> bool:
-        answer = self._answer(request)
-        if answer is None:
-            return False
-        accepted.sendall(answer)
-        return True
-
-    def _read(self, accepted: socket.socket) -> Request | None:
-        data = b""
-        while b"\r\n\r\n" not in data:
-            piece = accepted.recv(65_536)
-            if not piece:
-                return None
-            data += piece
-        head, _, body = data.partition(b"\r\n\r\n")
-        line, *fields = head.decode("latin-1").split("\r\n")
-        headers = {
-            name.lower(): value.strip()
-            for name, _, value in (field.partition(":") for field in fields)
-        }
-        while len(body) < int(headers.get("content-length", "0")):
-            body += accepted.recv(65_536)
-        return Request(line, headers, body)
-
-
-def http_answer(body: bytes = b"null", *headers: str, status: str = "200 OK") -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-class Proxy(RawServer):
-    """A proxy that tunnels, and that answers itself what it should forward."""
-
-    def __init__(self, tunnel_to: int | None = None) -> None:
-        super().__init__(lambda _: http_answer(b'"forwarded"'))
-        self._tunnel_to = tunnel_to
-
-    def handle(self, request: Request, accepted: socket.socket) -> bool:
-        method, target, _ = request.line.split(" ")
-        if method != "CONNECT":
-            return super().handle(request, accepted)
-        port = self._tunnel_to or int(target.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port)) as beyond:
-            accepted.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            back = threading.Thread(target=_pump, args=(beyond, accepted), daemon=True)
-            back.start()
-            _pump(accepted, beyond)
-            back.join()
-        return False
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while piece := source.recv(65_536):
-            sink.sendall(piece)
-        sink.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
 
 
 @pytest.fixture(scope="module")
@@ -642,57 +508,9 @@ def test_credentials_that_cannot_be_had(open_client):
 # TLS and proxies.
 
 
-class Certificates(NamedTuple):
-    authority: Path
-    server: Path
-
-
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """A certificate authority of our own, and a server's certificate by it."""
-    directory = tmp_path_factory.mktemp("certificates")
-    now = datetime.now(UTC)
-
-    def certificate(
-        name: str,
-        key: ec.EllipticCurvePrivateKey,
-        issuer: str,
-        issuer_key: ec.EllipticCurvePrivateKey,
-    ) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
-                critical=False,
-            )
-        )
-
-    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = (
-        certificate("root", root_key, "root", root_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(root_key, hashes.SHA256())
-    )
-    names = [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")]
-    leaf = (
-        certificate("server", key, "root", root_key)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(root_key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    made = Certificates(directory / "root.pem", directory / "server.pem")
-    made.authority.write_bytes(root.public_bytes(pem))
-    made.server.write_bytes(leaf.public_bytes(pem) + private)
-    return made
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")

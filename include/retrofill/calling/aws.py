@@ -23,6 +23,17 @@ MOST_IN_FLIGHT = 10_000
 """What no run's ``max_concurrency`` exceeds, even one that is raised while the run is under way."""
 
 
+def control_plane(own: Config) -> Config:
+    """Return how boto3 asks by way of a connection; what the connection itself says wins.
+
+    A hook of Airflow's that is given settings takes no notice of those of its connection, such as
+    its proxies.
+
+    :param own: the connection's settings
+    """
+    return CONTROL_PLANE.merge(own)
+
+
 def open_client(
     api: "FunctionApi",
     credentials: Credentials | None,
