@@ -308,6 +308,13 @@ def test_what_another_run_has_enqueued_and_not_yet_planned_stays_with_it(conn: c
     assert plan(conn, first, most=10, fewest=10) == [2]
 
 
+def tell_what_was_read(*conns: connection) -> None:
+    """Have the server count now what these connections read; else it does within some seconds."""
+    for conn in conns:
+        with conn, conn.cursor() as cur:
+            cur.execute("SELECT pg_stat_force_next_flush()")
+
+
 def rows_read(conn: connection) -> int:
     """Return how many rows of items the server has read for statements, by its own count."""
     with conn, conn.cursor() as cur:
@@ -328,8 +335,7 @@ def test_settling_reads_no_more_items_than_it_settles(state_dsn: str, conn: conn
         calls = calls_of(lease, 50)
         good, bad, poison = calls[:50], calls[50:55], calls[55:60]
         lease.settle(Settlement(), calls[:60])
-        with lease._conn as inner, inner.cursor() as cur:  # noqa: SLF001
-            cur.execute("SELECT pg_stat_force_next_flush()")
+        tell_what_was_read(conn, lease._conn)  # noqa: SLF001
         before = rows_read(conn)
         ended = EndedCall(poison[0].number, "failed", "r", "1", "Error", "no good")
         lease.settle(
@@ -341,7 +347,6 @@ def test_settling_reads_no_more_items_than_it_settles(state_dsn: str, conn: conn
             ),
             [],
         )
-        with lease._conn as inner, inner.cursor() as cur:  # noqa: SLF001
-            cur.execute("SELECT pg_stat_force_next_flush()")
+        tell_what_was_read(lease._conn)  # noqa: SLF001
     settled = 50 * 50 + 5 + 5
     assert settled <= rows_read(conn) - before <= 2 * settled
