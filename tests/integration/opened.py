@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from psycopg2.extensions import connection
 
@@ -37,11 +38,13 @@ def open_run(
     max_items: int = 1_000_000,
     max_concurrency: int = 10,
     partitions: int = 1,
+    config: dict[str, Any] | None = None,
+    **limits: int,
 ) -> SetRef:
     """Open a run with so many partitions."""
     new = NewRun(
         job_id=open_job(conn),
-        config={},
+        config=config or {},
         modified_after=None,
         modified_before=None,
         max_concurrency=max_concurrency,
@@ -49,6 +52,7 @@ def open_run(
         max_items_per_set=max_items,
         dag_id="d",
         dag_run_id=dag_run_id,
+        **limits,
     )
     function = FunctionVersion(
         arn=ARN,
