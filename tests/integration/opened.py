@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from psycopg2.extensions import connection
 
@@ -39,11 +40,13 @@ def open_run(
     max_items: int = 1_000_000,
     max_concurrency: int = 10,
     partitions: int = 1,
+    config: dict[str, Any] | None = None,
+    **limits: int,
 ) -> SetRef:
     """Open a run with so many partitions."""
     new = NewRun(
         job_id=open_job(conn),
-        config={},
+        config=config or {},
         delivery=DELIVERY,
         modified_after=None,
         modified_before=None,
@@ -52,6 +55,7 @@ def open_run(
         max_items_per_set=max_items,
         dag_id="d",
         dag_run_id=dag_run_id,
+        **limits,
     )
     function = FunctionVersion(
         arn=ARN,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from include.retrofill.rules.concurrency import (
+    LONGEST_PAUSE_S,
+    PAUSE_S,
     RAMP_S,
     REST_CALLS,
     REST_ROUNDS,
@@ -178,7 +180,7 @@ def fill(one: ConcurrencyWindow, now: float) -> int:
     return room
 
 
-def test_it_doubles_until_the_first_refusal_then_takes_half():
+def test_it_doubles_until_the_first_refusal_then_takes_a_tenth():
     one = window(1_000)
     for width in (START, 2 * START, 4 * START):
         assert one.size == width
@@ -186,19 +188,58 @@ def test_it_doubles_until_the_first_refusal_then_takes_half():
         end(one, width, 0.0)
     fill(one, 0.0)
     end(one, 1, 0.0, throttled=True)
-    assert one.size == 4 * START
+    assert one.size == 72
 
 
-def test_a_decrease_comes_at_most_once_for_the_calls_that_were_in_flight():
+@pytest.mark.parametrize(("refused", "width"), [(1, 18), (2, 18), (5, 15), (12, 8), (20, 1)])
+def test_of_one_flight_no_more_places_are_left_than_were_accepted(refused: int, width: int):
     one = window(100)
     fill(one, 0.0)
     end(one, START, 0.0)
     sent = fill(one, 1.0)
-    one.ended(throttled=True, sent_at=1.0, now=2.0)
-    width = one.size
-    for _ in range(sent - 1):
-        one.ended(throttled=True, sent_at=1.0, now=2.1)
-    assert one.size == width == START
+    for _ in range(refused):
+        one.ended(throttled=True, sent_at=1.0, now=2.0)
+    assert one.size == width
+    for _ in range(sent - refused):
+        one.ended(throttled=False, sent_at=1.0, now=2.1)
+    assert one.size == width
+
+
+def test_what_was_refused_to_the_last_call_is_tried_again_after_a_pause_that_doubles():
+    one = window(100)
+    one.sent()
+    now, pauses = 0.0, []
+    for _ in range(7):
+        one.ended(throttled=True, sent_at=now, now=now)
+        assert one.room(now) == 0
+        later = now + 0.001
+        while not one.room(later):
+            later += 0.001
+        pauses.append(round(later - now, 2))
+        now = later
+        one.sent()
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    one.ended(throttled=False, sent_at=now, now=now)
+    one.sent()
+    one.ended(throttled=True, sent_at=now, now=now)
+    assert one.room(now + PAUSE_S) == 1
+
+
+def test_a_window_takes_over_its_part_of_what_all_have_found():
+    one = refused_at_20()
+    one.agree(5, 4)
+    assert one.size == one.width == 5
+    widths = [round_of(one, 3.0) for _ in range(8 * REST_ROUNDS)]
+    assert widths[4 * REST_ROUNDS - 10] == widths[0], "it probes as much more rarely"
+    one.agree(12, 3)
+    assert one.size == 12
+
+
+def test_before_its_first_call_a_window_takes_into_account_how_many_there_are():
+    one = window(1_000)
+    one.agree(None, 4)
+    assert one.size == START // 4
+    assert one.width is None
 
 
 def round_of(one: ConcurrencyWindow, now: float) -> int:
@@ -270,4 +311,4 @@ def test_it_never_closes():
     for now in range(50):
         one.sent()
         one.ended(throttled=True, sent_at=now, now=now)
-        assert one.room(now) >= 1
+        assert one.room(now + LONGEST_PAUSE_S) >= 1

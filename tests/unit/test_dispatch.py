@@ -12,7 +12,7 @@ from include.retrofill.model.calls import Call, Entry, Settlement, Span
 from include.retrofill.model.items import Item
 from include.retrofill.rules.answers import Answer
 from include.retrofill.rules.dispatch import MAX_REFUSALS, Dispatch
-from include.retrofill.rules.outcomes import Ended, Outcome
+from include.retrofill.rules.outcomes import Cause, Ended, Outcome
 
 TIMEOUT_S = 30.0
 SUCCESS = Ended(Outcome.SUCCEEDED)
@@ -24,13 +24,14 @@ def entries(count: int) -> list[Entry]:
     return [Entry(seq, "", ITEM) for seq in range(count)]
 
 
-def dispatch_of(*calls: Call, max_attempts: int = 3) -> Dispatch:
+def dispatch_of(*calls: Call, max_attempts: int = 3, hold_unknown: bool = False) -> Dispatch:
     return Dispatch(
         [(call, 0.0) for call in calls],
         now=0.0,
         max_attempts=max_attempts,
         function_timeout_s=TIMEOUT_S,
         chance=lambda: 0.5,
+        hold_unknown=hold_unknown,
     )
 
 
@@ -161,6 +162,48 @@ def test_a_silent_call_waits_for_the_functions_timeout() -> None:
     assert driver.now >= TIMEOUT_S
     assert again.duplicates == 2
     assert all((entry.attempts, entry.failures) == (1, 0) for entry in again.entries)
+
+
+def test_a_silent_call_is_held_if_that_is_asked_for() -> None:
+    driver = Driver(dispatch_of(Call(entries(2)), hold_unknown=True))
+    silent = Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset")
+    settlement = driver.end(driver.send(), silent)
+    assert [
+        (bad.entry.seq, bad.entry.attempts, bad.entry.failures, bad.entry.unsure, bad.error)
+        for bad in settlement.quarantined
+    ] == [(0, 1, 0, True, "reset"), (1, 1, 0, True, "reset")]
+    assert (driver.dispatch.left, settlement.retried, settlement.blamed) == (0, [], 0)
+
+
+def test_a_call_that_was_cut_off_may_run_until_the_functions_timeout() -> None:
+    driver = Driver(dispatch_of(*(Call([entry]) for entry in entries(2))))
+    first, second = driver.send(), driver.send()
+    assert driver.dispatch.running(driver.now) == 2
+    driver.end(first, Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
+    driver.end(second, SUCCESS)
+    assert driver.dispatch.running(driver.now) == 1
+    assert driver.dispatch.running(TIMEOUT_S - 0.1) == 1
+    assert driver.dispatch.running(TIMEOUT_S) == 0
+
+
+def test_items_are_counted_when_first_blamed_and_when_cured() -> None:
+    driver = Driver(dispatch_of(Call(entries(2))))
+    assert driver.end(driver.send(), FAILURE).blamed == 0, "nobody is, among many"
+    blamed = [driver.end(driver.send(), FAILURE).blamed for _ in range(2)]
+    assert blamed == [1, 1]
+    again = driver.end(driver.send(), FAILURE)
+    assert again.blamed == 0
+    cured = driver.end(driver.send(), SUCCESS)
+    assert (cured.blamed, cured.cured) == (0, 1)
+
+
+def test_the_cause_and_the_items_of_a_call_are_recorded() -> None:
+    driver = Driver(dispatch_of(*(Call([one]) for one in entries(2))))
+    failed = Ended(Outcome.FAILED, "Sandbox.Timedout", "…", cause=Cause.TIMED_OUT)
+    (record,) = driver.end(driver.send(), failed).ended
+    assert (record.outcome, record.cause, record.items) == ("failed", "timed_out", 1)
+    (record,) = driver.end(driver.send(), SUCCESS, Answer(malformed="no JSON")).ended
+    assert (record.outcome, record.cause) == ("failed", "malformed_answer")
 
 
 def test_calls_that_stay_silent_are_bisected_and_blamed_at_last() -> None:

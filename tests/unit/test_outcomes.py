@@ -233,6 +233,27 @@ def test_only_lambdas_own_words_stand_for_a_missing_type(message):
     assert failed({"errorMessage": message})[0] == "Unhandled"
 
 
+@pytest.mark.parametrize(
+    ("error_type", "function_error", "cause"),
+    [
+        ("Sandbox.Timedout", "Unhandled", "timed_out"),
+        ("Runtime.OutOfMemory", "Unhandled", "out_of_memory"),
+        ("Runtime.ExitError", "Unhandled", "crashed"),
+        ("ValueError", "Unhandled", "unhandled"),
+        ("ValueError", "Handled", "handled"),
+        ("", "Unhandled", "unhandled"),
+    ],
+)
+def test_a_failure_has_a_cause(error_type, function_error, cause):
+    body = json.dumps({"errorType": error_type, "errorMessage": "m"}).encode()
+    assert classify(reply(200, body, function_error=function_error)).cause == cause
+
+
+def test_an_error_that_cannot_be_read_has_a_cause_too():
+    assert classify(reply(200, b"<html>", function_error="Unhandled")).cause == "unhandled"
+    assert classify(reply(429, b"{}")).cause == classify(reply(200, b"null")).cause == ""
+
+
 @pytest.mark.parametrize("body", [
     b"not json", b'"text"', b"[1]", b"null", b"\xff\xfe", b"[" * 100_000, b"9" * 10_000,
 ])  # fmt: skip

@@ -236,3 +236,12 @@ class Allotment:
 
     calls: int | None = None
     """The most calls to start; None: no limit."""
+
+    tasks: int = 1
+    """How many tasks of the run are at work, this one among them."""
+
+    run_width: int | None = None
+    """How wide the windows of all tasks are together; None: the endpoint holds none back."""
+
+    width: int | None = None
+    """How wide this task's window is to be, of that; None: as it is."""

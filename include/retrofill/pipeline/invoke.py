@@ -175,7 +175,9 @@ class Invoker:
 
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
-        self._allotment = self._lease.allot(self._dispatch.left, self._dispatch.running(now))
+        running = self._dispatch.running(now)
+        self._allotment = self._lease.allot(self._dispatch.left, running, self._window.width)
+        self._window.agree(self._allotment.width, self._allotment.tasks)
         self._calls_left = math.inf if self._allotment.calls is None else self._allotment.calls
         self._window.ceiling = self._allotment.concurrency
         self._rate.set(self._allotment.calls_per_second, now)

@@ -1,15 +1,22 @@
 """How many calls may be in flight: as many as the endpoint takes, found by trial.
 
 Additive increase, multiplicative decrease. A *round* is as many ended calls as the window is
-wide: about one round trip. Four things differ from the schoolbook, each to refuse less:
+wide: about one round trip. Five things differ from the schoolbook, each to refuse less:
 
 * Before the first refusal the window doubles, each round or each second, whichever is sooner:
   a refusal comes at once even where an answer takes minutes, so a quiet second is proof enough.
-* A decrease takes a tenth. Only if the tenth was not enough, or the limit was met while doubling,
-  it takes half.
+* A decrease takes a tenth, or as many places as calls of that flight were refused, if these are
+  more: what was accepted shows how wide the window may be. Where several tasks share a limit, one
+  that is refused for another's probe therefore loses little. Only if half a round has not passed
+  since the last decrease, which was not enough then, it takes half.
 * The window comes back to just under the width that was refused, half of the way each round, and
   rests there: a probe beyond costs refused calls, so it must be rare, counted in calls.
 * Then it grows by 1, 2, 4... each round: a limit that went up is soon found again.
+* Where all that was sent was refused, nothing is sent for a moment.
+
+Where several tasks share a limit, each probes as much more rarely as they are many, so that all of
+them together are refused no more than one would be. And they divide what all have found out: by
+itself a window that was refused for another's probe would stay behind.
 """
 
 START = 10
@@ -26,6 +33,11 @@ REST_CALLS = 50
 
 GENTLE = 0.9
 HARD = 0.5
+
+PAUSE_S = 0.05
+"""Seconds to send nothing when all that was sent was refused; they double while it stays so."""
+
+LONGEST_PAUSE_S = 1.0
 
 
 class ConcurrencyWindow:
@@ -46,6 +58,11 @@ class ConcurrencyWindow:
         self._good = START
         self._grown_at = now
         self._cut_at = -float("inf")
+        self._sharers = 1
+        self._paused_until = now
+        self._pause_s = PAUSE_S
+        self._flight = START
+        self._refused = 0
         self._quiet_rounds = 0
         self._quiet_calls = 0
         self._ended_in_round = 0
@@ -70,8 +87,30 @@ class ConcurrencyWindow:
     def ceiling(self, ceiling: int) -> None:
         self._ceiling = ceiling
 
+    @property
+    def width(self) -> int | None:
+        """How wide the endpoint lets it be; None while nothing but the ceiling is known to."""
+        return None if self._doubling else self._size
+
+    def agree(self, width: int | None, sharers: int) -> None:
+        """Take over what the windows that share the limit agree on.
+
+        :param width: the part of this one; None: there is nothing to agree on
+        :param sharers: how many windows share the limit, this one among them
+        """
+        self._sharers = sharers
+        if width is None:
+            if self._doubling and not self._peak:
+                self._size = max(1, START // sharers)
+            return
+        self._good = max(width, self._good + width - self._size)
+        self._size = width
+        self._doubling = False
+
     def room(self, now: float) -> int:
         """Return how many calls may be sent now, 0 or more."""
+        if now < self._paused_until:
+            return 0
         full = self._in_flight >= self.size
         if full and self._doubling and now - self._grown_at >= RAMP_S:
             self._grow(now)
@@ -89,8 +128,18 @@ class ConcurrencyWindow:
         :param sent_at: when it was sent
         """
         self._in_flight -= 1
+        if not throttled:
+            self._pause_s = PAUSE_S
+        elif not self._in_flight:
+            self._paused_until = now + self._pause_s
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         if sent_at < self._cut_at:
-            return  # sent before the last decrease: it tells nothing of the width since
+            # Sent before the last decrease, it tells how far that must go, and nothing of the
+            # width since.
+            if throttled:
+                self._refused += 1
+                self._narrow()
+            return
         if throttled:
             self._shrink(now)
             return
@@ -117,19 +166,25 @@ class ConcurrencyWindow:
             self._size *= 2
         elif self._size < self._good:
             self._size += max(1, (self._good - self._size) // 2)
-        elif self._quiet_rounds >= REST_ROUNDS and self._quiet_calls >= REST_CALLS:
+        elif self._quiet_rounds >= REST_ROUNDS * self._sharers and self._quiet_calls >= REST_CALLS:
             self._size += self._step
             self._step *= 2
         self._size = min(self._size, self._ceiling)
         self._grown_at = now
 
     def _shrink(self, now: float) -> None:
-        refused = max(1, min(self._size, self._peak))
-        hard = self._doubling or self._quiet_rounds == 0
-        self._size = max(1, int(refused * (HARD if hard else GENTLE)))
-        self._good = max(1, refused - 1)
+        self._flight = max(1, min(self._size, self._peak))
+        self._refused = 1
+        in_vain = not self._doubling and self._quiet_calls < self._flight // 2
+        self._size = int(self._flight * (HARD if in_vain else GENTLE))
+        self._narrow()
         self._doubling = False
         self._cut_at = self._grown_at = now
         self._quiet_rounds = self._quiet_calls = 0
         self._step = 1
         self._begin_round()
+
+    def _narrow(self) -> None:
+        """Leave no more places than calls of the refused flight were accepted."""
+        self._good = max(1, self._flight - self._refused)
+        self._size = max(1, min(self._size, self._good))

@@ -15,7 +15,7 @@ from include.retrofill.model.calls import (
 )
 from include.retrofill.rules.answers import ALL_SUCCEEDED, Answer
 from include.retrofill.rules.backoff import backoff_s
-from include.retrofill.rules.outcomes import MALFORMED, Cause, Ended, Outcome
+from include.retrofill.rules.outcomes import MALFORMED, NO_ANSWER, Cause, Ended, Outcome
 from include.retrofill.rules.packing import bisect, cap_after
 
 MAX_REFUSALS = 20
@@ -193,7 +193,8 @@ class Dispatch:
         for entry in call.entries:
             entry.unsure = True
         ends_by = call.sent_at + self._function_timeout_s
-        if not record.request_id and ends_by > now:
+        # An answer, whatever it says, ends a call; without one it may go on for its whole time.
+        if record.error_type == NO_ANSWER and ends_by > now:
             heapq.heappush(self._orphans, ends_by)
         if self._hold_unknown:
             self.settlement.quarantined.extend(

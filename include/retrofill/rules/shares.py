@@ -28,6 +28,8 @@ class Limits(NamedTuple):
 
     max_failure_percent: int | None
     min_items_judged: int
+    width: int | None = None
+    """How wide the windows of all tasks are together; None: the endpoint holds none back."""
 
 
 class Share(NamedTuple):
@@ -49,6 +51,14 @@ class Share(NamedTuple):
     calls_left: int | None
     """Calls that its holder may still make, if calls are limited."""
 
+    width: int | None = None
+    """What its window was given of the width of all; None: the endpoint does not hold it back."""
+
+    in_flight: int = 0
+    """Calls it had in flight when it asked last."""
+
+    batch_id: int = 0
+
 
 class Totals(NamedTuple):
     """What the run has done, over all its batches."""
@@ -62,13 +72,20 @@ class Totals(NamedTuple):
 
 
 def allot(
-    limits: Limits, shares: Sequence[Share], totals: Totals, wanted: int, in_flight: int
+    limits: Limits,
+    shares: Sequence[Share],
+    totals: Totals,
+    *,
+    wanted: int,
+    in_flight: int,
+    width: int | None = None,
 ) -> Allotment:
     """Return what the task that asks may do until it asks again.
 
     :param shares: of all batches that hold anything
     :param wanted: calls this task could have in flight
     :param in_flight: calls it has sent that may be running still
+    :param width: how wide the endpoint lets its window be; None: it is not in the way
     """
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
@@ -83,6 +100,8 @@ def allot(
         rate / tasks if rate else None,
         stop_reason,
         calls,
+        tasks,
+        *_widths(limits.width, shares, wanted, width),
     )
 
 
@@ -94,6 +113,32 @@ def _concurrency(cap: int, shares: Sequence[Share], at_work: Sequence[Share], wa
     leftover = cap - sum(min(share.wanted, fair) for share in at_work)
     free = cap - sum(share.allotted for share in at_work)
     return max(0, min(wanted, max(fair, leftover), free))
+
+
+def _widths(
+    run_width: int | None, shares: Sequence[Share], wanted: int, width: int | None
+) -> tuple[int | None, int | None]:
+    """Return how wide all windows are together, and the width that is fair to the one that asks.
+
+    The sum changes by what each window has found out since it was given its part, and by nothing
+    else: what a task that ends had is soon with the others, and one that comes begins with a part.
+    """
+    given = next((share.width for share in shares if share.own), None)
+    if width is not None:
+        run_width = max(1, (run_width or 0) + width - (given or 0))
+    if run_width is None:
+        return None, None
+    others = [share for share in shares if share.at_work and not share.own]
+    own = next((share.batch_id for share in shares if share.own), 0)
+    fair = run_width // (len(others) + 1)
+    if wanted <= fair:
+        return run_width, None
+    held_back = sorted([own, *(share.batch_id for share in others if share.wanted > fair)])
+    for_them = run_width - sum(share.wanted for share in others if share.wanted <= fair)
+    part, rest = divmod(for_them, len(held_back))
+    # As for the cap: a task grows only into what no other still fills.
+    free = run_width - sum(max(share.width or 0, share.in_flight) for share in others)
+    return run_width, max(1, min(part + (held_back.index(own) < rest), free))
 
 
 def _calls(

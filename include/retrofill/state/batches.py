@@ -421,7 +421,7 @@ class BatchLease:
                     raise
                 time.sleep(1)
 
-    def allot(self, wanted: int, in_flight: int) -> Allotment:
+    def allot(self, wanted: int, in_flight: int, width: int | None = None) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
         What the shares keep to is in :mod:`include.retrofill.rules.shares`. The task that finds a
@@ -429,17 +429,18 @@ class BatchLease:
 
         :param wanted: calls this task could have in flight
         :param in_flight: calls it has sent that may be running still
+        :param width: how wide the endpoint lets its window be; None: it is not in the way
         :raises LeaseLost: the batch has another holder
         """
         allotted: list[Allotment] = []
 
         def allot() -> None:
-            allotted.append(self._allot(wanted, in_flight))
+            allotted.append(self._allot(wanted, in_flight, width))
 
         self.renewed_at = self._patiently(allot)
         return allotted[-1]
 
-    def _allot(self, wanted: int, in_flight: int) -> Allotment:
+    def _allot(self, wanted: int, in_flight: int, width: int | None) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
             cur.execute(_SQL["lock_run"], key)
@@ -448,7 +449,10 @@ class BatchLease:
             cur.execute(_SQL["list_shares"], key)
             shares = [Share(*row) for row in cur]
             cur.execute(_SQL["get_totals"], key)
-            allotment = allot(limits, shares, Totals(*one(cur)), wanted, in_flight)
+            totals = Totals(*one(cur))
+            allotment = allot(
+                limits, shares, totals, wanted=wanted, in_flight=in_flight, width=width
+            )
             cur.execute(
                 _SQL["allot"],
                 {
@@ -458,11 +462,15 @@ class BatchLease:
                     "wanted": wanted,
                     "allotted": max(allotment.concurrency, in_flight),
                     "calls": allotment.calls,
+                    "width": allotment.width,
+                    "in_flight": in_flight,
                 },
             )
             if cur.rowcount != 1:
                 message = f"batch {self.batch_id} has been taken over by another task"
                 raise LeaseLost(message)
+            if allotment.run_width != limits.width:
+                cur.execute(_SQL["widen_run"], {**key, "width": allotment.run_width})
             if allotment.stop_reason and not limits.stop_reason:
                 cur.execute(_SQL["stop_run"], {**key, "reason": allotment.stop_reason})
         return allotment

@@ -390,7 +390,7 @@ SELECT
     coalesce(
         clock_timestamp() >= opened_at + make_interval(mins => max_minutes), false
     ) AS is_late,
-    max_failure_percent, min_items_judged
+    max_failure_percent, min_items_judged, width
 FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 
 -- name: list_shares
@@ -404,7 +404,8 @@ SELECT
         THEN allotted ELSE 0
     END AS allotted,
     CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END AS orphans,
-    CASE WHEN done_at IS NULL THEN greatest(call_limit - calls, 0) ELSE 0 END AS calls_left
+    CASE WHEN done_at IS NULL THEN greatest(call_limit - calls, 0) ELSE 0 END AS calls_left,
+    batch.width, in_flight, batch_id
 FROM retrofill.batch JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND (
     done_at IS NULL AND leased_until IS NOT NULL OR orphans_until > clock_timestamp()
@@ -418,8 +419,12 @@ FROM retrofill.batch WHERE run_id = %(run_id)s
 -- name: allot
 UPDATE retrofill.batch SET
     wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
+    width = %(width)s, in_flight = %(in_flight)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
+
+-- name: widen_run
+UPDATE retrofill.run SET width = %(width)s WHERE run_id = %(run_id)s
 
 -- name: stop_run
 UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(reason)s)

@@ -18,21 +18,28 @@ ALTER TABLE retrofill.batch
     ADD COLUMN blamed integer NOT NULL DEFAULT 0,
     ADD COLUMN cured integer NOT NULL DEFAULT 0,
     ADD COLUMN call_limit bigint,
+    ADD COLUMN in_flight integer NOT NULL DEFAULT 0,
+    ADD COLUMN width integer,
     ADD COLUMN orphans integer NOT NULL DEFAULT 0,
     ADD COLUMN orphans_until timestamptz;
 COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
 COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
+COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight when it was allotted its share.';
+COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
 COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that were lost and may still be running until orphans_until: they count against max_concurrency.';
 
 ALTER TABLE retrofill.run
     ADD COLUMN concurrency_ceiling integer CHECK (concurrency_ceiling >= 1),
+    ADD COLUMN width integer,
     ADD COLUMN max_calls bigint CHECK (max_calls >= 0),
     ADD COLUMN max_minutes integer CHECK (max_minutes >= 0),
     ADD COLUMN max_failure_percent integer CHECK (max_failure_percent BETWEEN 0 AND 100),
     ADD COLUMN min_items_judged bigint NOT NULL DEFAULT 1;
 COMMENT ON COLUMN retrofill.run.concurrency_ceiling IS 'What reserve_percent leaves to the run: max_concurrency may be set higher, and has no effect beyond.';
+
+COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 
 ALTER TABLE retrofill.run_set ADD COLUMN redriven bigint NOT NULL DEFAULT 0;
 

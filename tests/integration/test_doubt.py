@@ -1,0 +1,246 @@
+"""Calls of which nobody knows: their counts, what is held, and a success that comes late."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from psycopg2.extensions import connection
+
+from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from include.retrofill.model.errors import LeaseLost
+from include.retrofill.state import batches, runs
+from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.connection import connect
+from tests.integration.opened import keys_in, open_run
+from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
+
+HOLD = {"on_unknown": "hold"}
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+def places(conn: connection) -> tuple[list[str], list[str], list[str]]:
+    """Return the keys in process, in the results and in quarantine."""
+    in_process, results, quarantine = (
+        keys_in(conn, table) for table in ("in_process", "results", "quarantine")
+    )
+    return in_process, results, quarantine
+
+
+def counts(conn: connection, run_id: int = 1) -> tuple[int, int, int]:
+    """Return what a run counts as succeeded, quarantined and left."""
+    report = runs.get_report(conn, run_id)
+    return report.succeeded, report.quarantined, report.items_left
+
+
+def outcomes(conn: connection, run_id: int = 1) -> dict[tuple[str, str], tuple[int, int]]:
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT outcome::text, cause, calls, items FROM retrofill.v_outcome WHERE run_id = %s",
+            (run_id,),
+        )
+        return {(row[0], row[1]): row[2:] for row in cur.fetchall()}
+
+
+def sent(lease: BatchLease, size: int = 1) -> list[Call]:
+    calls = calls_of(lease, size)
+    lease.settle(Settlement(), calls)
+    return calls
+
+
+def failing(call: Call, outcome: str, cause: str = "") -> EndedCall:
+    return EndedCall(call.number, outcome, "r", "1", "E", "e", cause, len(call.entries))
+
+
+def test_each_way_to_end_has_its_count_that_outlives_the_calls(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn, 6)
+    with closing(taken(state_dsn)) as lease:
+        first, second, third = sent(lease, 2)
+        ended = [
+            failing(first, "failed", "timed_out"),
+            failing(second, "throttled"),
+            EndedCall(third.number, "succeeded", items=2),
+        ]
+        lease.settle(Settlement(ended=ended), [])
+        again = calls_of(lease, 2)[0]
+        lease.settle(Settlement(), [again])
+        lease.settle(Settlement(ended=[failing(again, "failed", "timed_out")]), [])
+    told = {
+        ("failed", "timed_out"): (2, 4), ("throttled", ""): (1, 2), ("succeeded", ""): (1, 2),
+    }  # fmt: skip
+    assert outcomes(conn) == told
+    with conn, conn.cursor() as cur:
+        cur.execute("DELETE FROM retrofill.invocation")
+    assert outcomes(conn) == told
+    report = runs.get_report(conn, 1)
+    assert (report.calls, report.failed, report.timed_out, report.throttled) == (4, 2, 2, 1)
+    assert "troubles    2 failed (2 timed out), 1 throttled" in report.as_text()
+    assert report.as_json()["timed_out"] == 2
+
+
+def test_a_settlement_of_successes_alone_writes_no_row_of_counts(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn)
+    with closing(taken(state_dsn)) as lease:
+        lease.settle(success(*sent(lease)), [])
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT count(*) FROM retrofill.call_count")
+        assert cur.fetchall() == [(0,)]
+    assert counts(conn) == (4, 0, 0)
+
+
+@pytest.mark.parametrize("way", ["taken over", "released", "closed", "abandoned"])
+def test_what_a_holder_left_unsettled_is_held_whoever_finds_it(
+    state_dsn: str, conn: connection, way: str
+) -> None:
+    ref = open_batch(conn, config=HOLD)
+    with closing(taken(state_dsn)) as lease:
+        call, _ = calls_of(lease, 2)
+        lease.settle(Settlement(), [call])
+        match way:
+            case "taken over":
+                with closing(taken(state_dsn, "second")) as second:
+                    assert [item.key for item in second.load().items] == ["c", "d"]
+            case "released":
+                lease.release(done=False)
+            case "closed":
+                batches.release_set(conn, ref)
+            case "abandoned":
+                with conn, conn.cursor() as cur:
+                    cur.execute(
+                        "UPDATE retrofill.batch SET planned_at = now() - interval '1 day',"
+                        " leased_until = now() - interval '1 day'"
+                    )
+                # What counts is the config of the run that made the call, not of the next one.
+                assert plan(conn, open_run(conn, "second")) == [1, 1]
+    assert places(conn) == (["c", "d"], [], ["a", "b"])
+    assert counts(conn) == (0, 2, 2)
+    assert outcomes(conn) == {("lost", ""): (1, 2)}
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT DISTINCT attempts, failures, unsure, error_type, redrives"
+            " FROM retrofill.v_quarantine"
+        )
+        assert cur.fetchall() == [(1, 0, True, "Call.Lost", 0)]
+
+
+def test_without_hold_it_waits_for_the_timeout(state_dsn: str, conn: connection) -> None:
+    ref = open_batch(conn, config={"on_unknown": "retry"})
+    with closing(taken(state_dsn)) as lease:
+        sent(lease)
+        batches.release_set(conn, ref)
+    assert places(conn) == (["a", "b", "c", "d"], [], [])
+    assert counts(conn) == (0, 0, 4)
+
+
+def test_a_late_success_takes_a_held_item_out_of_quarantine_once(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn, config=HOLD)
+    with closing(taken(state_dsn)) as zombie:
+        good, bad, silent, _ = sent(zombie)
+        with closing(taken(state_dsn, "second")) as second:
+            assert second.load().items == []
+            assert counts(conn) == (0, 4, 0)
+            told = success(good)
+            told.ended += [failing(bad, "failed", "unhandled"), failing(silent, "unknown")]
+            for _ in range(2):
+                with pytest.raises(LeaseLost):
+                    zombie.settle(told, [])
+                assert places(conn) == ([], ["a"], ["b", "c", "d"])
+                assert counts(conn) == (1, 3, 0)
+                assert {key: calls for key, (calls, _) in outcomes(conn).items()} == {
+                    ("succeeded", ""): 1,
+                    ("failed", "unhandled"): 1,
+                    ("unknown", ""): 1,
+                    ("lost", ""): 1,
+                }
+
+
+def test_a_late_success_finds_what_the_new_holder_has_given_up(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn, 1)
+    with closing(taken(state_dsn)) as zombie:
+        (call,) = sent(zombie)
+        with closing(taken(state_dsn, "second")) as second:
+            (again,) = sent(second)
+            ended = failing(again, "failed", "unhandled")
+            given_up = Settlement(
+                ended=[ended], quarantined=[Quarantined(again.entries[0], ended, "x")]
+            )
+            second.settle(given_up, [])
+            assert counts(conn) == (0, 1, 0)
+            with pytest.raises(LeaseLost):
+                zombie.settle(success(call), [])
+            assert places(conn) == ([], ["a"], [])
+            assert counts(conn) == (1, 0, 0)
+
+
+def test_what_succeeded_late_is_not_counted_as_quarantined_besides(
+    state_dsn: str, conn: connection
+) -> None:
+    open_batch(conn, 1)
+    with closing(taken(state_dsn)) as zombie:
+        (call,) = sent(zombie)
+        with closing(taken(state_dsn, "second")) as second:
+            (again,) = sent(second)
+            with pytest.raises(LeaseLost):
+                zombie.settle(success(call), [])
+            ended = failing(again, "failed", "unhandled")
+            second.settle(
+                Settlement(ended=[ended], quarantined=[Quarantined(again.entries[0], ended, "x")]),
+                [],
+            )
+    assert places(conn) == ([], ["a"], [])
+    assert counts(conn) == (1, 0, 0)
+
+
+def test_a_late_success_counts_for_the_run_that_has_the_item_now(
+    state_dsn: str, conn: connection
+) -> None:
+    first = open_batch(conn, 2)
+    with closing(taken(state_dsn)) as zombie:
+        good, _ = sent(zombie)
+        batches.release_set(conn, first)
+        runs.close_run(conn, first.run_id, complete=False)
+        second = open_run(conn, "second")
+        assert plan(conn, second, most=10, fewest=10) == [2]
+        with pytest.raises(LeaseLost):
+            zombie.settle(success(good), [])
+    assert counts(conn, second.run_id) == (1, 0, 1)
+    with closing(taken(state_dsn, batch_id=2)) as lease:
+        (left,) = sent(lease)
+        lease.settle(success(left), [])
+    assert counts(conn, second.run_id) == (2, 0, 0)
+    assert places(conn) == ([], ["a", "b"], [])
+
+
+def test_a_holder_that_was_taken_over_gives_nothing_back(state_dsn: str, conn: connection) -> None:
+    open_batch(conn, config=HOLD)
+    with closing(taken(state_dsn)) as first, closing(taken(state_dsn, "second")) as second:
+        sent(second)
+        first.release(done=False)
+        assert places(conn) == (["a", "b", "c", "d"], [], []), "those calls are the second's"
+        second.release(done=False)
+    assert places(conn) == ([], [], ["a", "b", "c", "d"])
+
+
+def test_what_is_held_keeps_that_nobody_knows(state_dsn: str, conn: connection) -> None:
+    open_batch(conn, 1)
+    with closing(taken(state_dsn)) as lease:
+        (call,) = sent(lease)
+        entry: Entry = call.entries[0]
+        entry.attempts, entry.unsure = 1, True
+        ended = failing(call, "unknown")
+        lease.settle(Settlement(ended=[ended], quarantined=[Quarantined(entry, ended, "x")]), [])
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT attempts, failures, unsure FROM retrofill.v_quarantine")
+        assert cur.fetchall() == [(1, 0, True)]

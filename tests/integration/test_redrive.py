@@ -1,0 +1,217 @@
+"""Redrive on a real Postgres: what comes back from quarantine, how, and once."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from psycopg2.extensions import connection
+
+from include.retrofill.faults import InjectedError, Point, injected
+from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.redrive import redrive_quarantine
+from include.retrofill.state import batches, redrive, runs
+from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.connection import connect
+from tests.integration.opened import enqueue, item, keys_in, open_run
+from tests.integration.test_batches import calls_of, dead
+
+KEYS = [f"in/{number:02}" for number in range(10)]
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+def asked(**params: object) -> RunConfig:
+    """Return the configuration of a run that redrives."""
+    return RunConfig.from_params(
+        {
+            "bucket": "bucket", "prefix": "in/", "function": "f", "event": "s3", "redrive": True,
+            **params,
+        }
+    )  # fmt: skip
+
+
+def give_up(dsn: str, conn: connection, ref: SetRef) -> None:
+    """Quarantine every item of a set: those with an odd number for another error."""
+    for batch in batches.plan(conn, ref, 1, most_items=100, fewest_items=100):
+        with closing(BatchLease(dsn, batch.batch_id, "h")) as lease:
+            lease.take(holder_is_dead=dead)
+            calls = calls_of(lease)
+            lease.settle(Settlement(), calls)
+            lease.settle(Settlement(ended=[], quarantined=[*map(poison, calls)]), [])
+            lease.release(done=True)
+
+
+def poison(call: Call) -> Quarantined:
+    entry = call.entries[0]
+    entry.attempts += 3
+    entry.failures = 3
+    error = "Odd.Error" if entry.seq % 2 else "Even.Error"
+    return Quarantined(entry, EndedCall(call.number, "failed", "r", "1", error, "no"), "no")
+
+
+def quarantined(dsn: str, conn: connection) -> None:
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(key) for key in KEYS])
+    give_up(dsn, conn, ref)
+    runs.close_run(conn, ref.run_id, complete=True)
+    assert keys_in(conn, "quarantine") == KEYS
+
+
+def left(conn: connection, run_id: int) -> tuple[int, int, int]:
+    report = runs.get_report(conn, run_id)
+    return report.redriven, report.quarantined, report.items_left
+
+
+def test_all_of_it_comes_back_with_its_history(state_dsn: str, conn: connection) -> None:
+    quarantined(state_dsn, conn)
+    ref = open_run(conn, "again", config={"redrive": True})
+    assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 10}
+    assert (keys_in(conn, "in_process"), keys_in(conn, "quarantine")) == (KEYS, [])
+    assert left(conn, ref.run_id) == (10, 0, 10)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT DISTINCT attempts, failures, run_id FROM retrofill.in_process")
+        assert cur.fetchall() == [(3, 0, ref.run_id)]
+        cur.execute(
+            "SELECT DISTINCT run_id, quarantined_by, attempts, failures, error, error_type"
+            " FROM retrofill.v_redriven ORDER BY error_type"
+        )
+        assert cur.fetchall() == [(2, 1, 3, 3, "no", "Even.Error"), (2, 1, 3, 3, "no", "Odd.Error")]
+    report = runs.get_report(conn, ref.run_id)
+    assert "redriven    10 from quarantine" in report.as_text()
+    give_up(state_dsn, conn, ref)
+    assert left(conn, ref.run_id) == (10, 10, 0)
+    third = open_run(conn, "third")
+    assert redrive_quarantine(conn, third, 0, asked()) == {"redriven": 10}
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT DISTINCT attempts FROM retrofill.in_process")
+        assert cur.fetchall() == [(6,)]
+    give_up(state_dsn, conn, third)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT DISTINCT redrives, attempts FROM retrofill.v_quarantine")
+        assert cur.fetchall() == [(2, 9)]
+
+
+@pytest.mark.parametrize(
+    ("params", "chosen"),
+    [
+        ({"prefix": "in/0"}, KEYS),
+        ({"prefix": "in/01"}, ["in/01"]),
+        ({"key_glob": "*3|*4"}, ["in/03", "in/04"]),
+        ({"redrive_error": "Odd.*"}, KEYS[0::2]),
+        ({"redrive_error": "Odd.*|Even.Error", "key_glob": "*/0[12]"}, KEYS[1:3]),
+        ({"redrive_error": "odd.*"}, []),
+    ],
+)
+def test_keys_and_errors_select(
+    state_dsn: str, conn: connection, params: dict[str, str], chosen: list[str]
+) -> None:
+    quarantined(state_dsn, conn)
+    ref = open_run(conn, "again")
+    assert redrive_quarantine(conn, ref, 0, asked(**params)) == {"redriven": len(chosen)}
+    assert keys_in(conn, "in_process") == chosen
+    assert runs.partitions_left(conn, ref.run_id) == []
+
+
+def test_that_nothing_was_found_is_said(conn: connection, caplog: pytest.LogCaptureFixture) -> None:
+    ref = open_run(conn, config={"redrive": True})
+    with caplog.at_level("INFO"):
+        assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 0}
+    assert "nothing was redriven" in caplog.text
+    assert "redriven    0 from quarantine" in runs.get_report(conn, ref.run_id).as_text()
+
+
+def test_a_set_takes_no_more_than_it_may_and_the_next_goes_on(
+    state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive, "CHUNK_ITEMS", 3)
+    quarantined(state_dsn, conn)
+    ref = open_run(conn, "again", max_items=4)
+    taken = []
+    for number in range(3):
+        taken.append(redrive_quarantine(conn, ref, 0, asked())["redriven"])
+        give_up(state_dsn, conn, ref)
+        full = runs.close_set(conn, ref)
+        partitions = len(runs.partitions_left(conn, ref.run_id))
+        assert (full, partitions) == ((True, 1) if number < 2 else (False, 0))
+        if full:
+            ref = runs.open_next_set(
+                conn, ref.run_id, job_id=1, dag_id="d", dag_run_id=f"set {number}", max_items=4
+            )
+    assert taken == [4, 4, 2], "what failed again in this run is not redriven by it"
+    assert left(conn, ref.run_id) == (10, 10, 0)
+
+
+@pytest.mark.parametrize("point", [Point.CHUNK_COPIED, Point.CHUNK_COMMITTED])
+def test_one_that_is_killed_in_the_middle_goes_on(
+    state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch, point: Point
+) -> None:
+    monkeypatch.setattr(redrive, "CHUNK_ITEMS", 3)
+    quarantined(state_dsn, conn)
+    ref = open_run(conn, "again")
+    seen = []
+
+    def act(reached: Point) -> None:
+        seen.append(reached)
+        if seen.count(point) == 2:
+            raise InjectedError
+
+    with injected(act), pytest.raises(InjectedError):
+        redrive_quarantine(conn, ref, 0, asked())
+    moved = 3 if point is Point.CHUNK_COPIED else 6
+    assert left(conn, ref.run_id) == (moved, 0, moved)
+    assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 10 - moved}
+    assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 0}
+    assert left(conn, ref.run_id) == (10, 0, 10)
+
+
+def test_two_at_once_move_each_item_once_into_batches_of_their_own(
+    state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive, "CHUNK_ITEMS", 1)
+    quarantined(state_dsn, conn)
+    refs = [open_run(conn, name) for name in ("one", "two")]
+    turn = threading.Barrier(2, timeout=30)
+
+    def work(ref: SetRef) -> None:
+        with closing(connect(state_dsn)) as own:
+            turn.wait()
+            redrive_quarantine(own, ref, 0, asked())
+
+    threads = [threading.Thread(target=work, args=(ref,)) for ref in refs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    moved = [left(conn, ref.run_id)[0] for ref in refs]
+    assert sum(moved) == 10
+    assert keys_in(conn, "in_process") == KEYS
+    planned = [
+        sum(batch.items for batch in batches.plan(conn, ref, 1, most_items=100, fewest_items=1))
+        for ref in refs
+    ]
+    assert planned == moved
+
+
+def test_what_is_in_doubt_waits_for_the_functions_timeout(state_dsn: str, conn: connection) -> None:
+    first = open_run(conn, config={"on_unknown": "hold"})
+    enqueue(conn, first, [item("in/a")])
+    (batch,) = batches.plan(conn, first, 1, most_items=9, fewest_items=9)
+    with closing(BatchLease(state_dsn, batch.batch_id, "h")) as lease:
+        lease.take(holder_is_dead=dead)
+        lease.settle(Settlement(), calls_of(lease))
+        lease.release(done=False)
+    batches.release_set(conn, first)
+    ref = open_run(conn, "again")
+    assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 1}
+    (batch,) = batches.plan(conn, ref, 1, most_items=9, fewest_items=9)
+    with closing(BatchLease(state_dsn, batch.batch_id, "h")) as lease:
+        lease.take(holder_is_dead=dead)
+        (call,) = calls_of(lease)
+        assert (call.entries[0].attempts, call.entries[0].unsure) == (1, True)

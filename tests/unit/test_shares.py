@@ -1,0 +1,264 @@
+"""What tasks may do together: the cap, the calls in all, the width, and what stops a run."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.retrofill.model.calls import Allotment
+from include.retrofill.rules.shares import Limits, Share, Totals, allot
+
+NOTHING = Totals(0, 0, 0)
+
+
+def limits(**fields: Any) -> Limits:
+    usual = Limits(10, None, False, None, None, None, False, None, 1)  # noqa: FBT003
+    return usual._replace(**fields)
+
+
+def share(batch_id: int = 2, **fields: Any) -> Share:
+    usual = Share(False, True, 100, 0, 0, None, batch_id=batch_id)  # noqa: FBT003
+    return usual._replace(**fields)
+
+
+OWN = Share(True, True, 0, 0, 0, None, batch_id=1)  # noqa: FBT003
+
+
+def asked(*shares: Share, wanted: int = 100, in_flight: int = 0, **fields: Any) -> Allotment:
+    return allot(limits(**fields), [OWN, *shares], NOTHING, wanted=wanted, in_flight=in_flight)
+
+
+def test_alone_a_task_has_all_it_wants_up_to_the_cap() -> None:
+    assert asked().concurrency == 10
+    assert asked(wanted=3).concurrency == 3
+    assert asked(paused=True).concurrency == 0
+
+
+def test_a_task_grows_only_into_what_no_other_holds() -> None:
+    assert asked(share(allotted=10)).concurrency == 0
+    assert asked(share(allotted=8)).concurrency == 2
+    assert asked(share(allotted=5)).concurrency == 5
+
+
+def test_what_others_do_not_want_is_there_to_take() -> None:
+    assert asked(share(wanted=2, allotted=2)).concurrency == 8
+
+
+def test_what_a_silent_holder_sent_counts_and_the_rest_is_divided() -> None:
+    silent = share(2, at_work=False, allotted=4)
+    assert asked(silent, share(3)).concurrency == 3
+    assert asked(silent, share(3, allotted=6)).concurrency == 0
+
+
+def test_orphans_count_whoever_has_their_batch_now() -> None:
+    orphaned = OWN._replace(orphans=7)
+    allotment = allot(limits(), [orphaned], NOTHING, wanted=100, in_flight=0)
+    assert allotment.concurrency == 3
+    assert asked(share(orphans=12)).concurrency == 0
+
+
+@dataclass
+class Task:
+    """An invoke task, as far as the shares know of it."""
+
+    number: int
+    wanted: int = 0
+    share: int = 0
+    in_flight: int = 0
+    allotted: int = 0
+    orphans: int = 0
+    calls: int = 0
+    calls_left: int = 0
+    at_work: bool = False
+
+
+@dataclass
+class World:
+    """Tasks that ask in turn, and the limits that somebody changes meanwhile."""
+
+    tasks: list[Task]
+    cap: int
+    max_calls: int
+    effective: int = 0
+    asked: set[int] = field(default_factory=set)
+
+    def shares(self, own: Task) -> list[Share]:
+        return [
+            Share(
+                one is own, one.at_work, one.wanted, one.allotted, one.orphans, one.calls_left,
+                batch_id=one.number,
+            )
+            for one in self.tasks
+            if one.at_work or one.allotted or one.orphans
+        ]  # fmt: skip
+
+    def ask(self, task: Task) -> None:
+        task.at_work = True
+        totals = Totals(sum(one.calls for one in self.tasks), 0, 0)
+        allotment = allot(
+            limits(concurrency=self.cap, max_calls=self.max_calls),
+            self.shares(task),
+            totals,
+            wanted=task.wanted,
+            in_flight=task.in_flight,
+        )
+        assert allotment.calls is not None
+        task.share, task.calls_left = allotment.concurrency, allotment.calls
+        task.allotted = max(task.share, task.in_flight)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(one.in_flight + one.orphans for one in self.tasks)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["want", "ask", "send", "end", "cap", "die", "wake", "orphan_ends"]),
+        st.integers(0, 3),
+        st.integers(0, 60),
+    ),
+    max_size=120,
+)
+
+
+@settings(deadline=None)
+@given(steps=STEPS)
+def test_the_cap_and_the_calls_in_all_are_never_exceeded(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    world = World([Task(number) for number in range(4)], cap=50, max_calls=200)
+    highest = 50  # what has been sent under a cap may still be in flight when that is lowered
+    for what, number, amount in steps:
+        task = world.tasks[number]
+        match what:
+            case "want":
+                task.wanted = max(amount, task.in_flight)
+            case "ask":
+                world.ask(task)
+            case "send" if task.at_work:
+                most = max(0, min(amount, task.share - task.in_flight, task.calls_left))
+                task.in_flight += most
+                task.calls += most
+                task.calls_left -= most
+            case "end":
+                task.in_flight = max(0, task.in_flight - amount)
+            case "cap":
+                world.cap = max(1, amount)
+                highest = max(world.cap, world.in_flight, sum(o.allotted for o in world.tasks))
+            case "die":  # another holder takes over: what was sent is orphaned
+                task.orphans += task.in_flight
+                task.in_flight = task.share = task.allotted = task.calls_left = 0
+                task.at_work = False
+            case "wake":  # silent, and back before anybody took over
+                task.at_work = not task.at_work
+            case "orphan_ends":
+                task.orphans = max(0, task.orphans - amount)
+        assert world.in_flight <= highest
+        assert sum(one.calls + one.calls_left for one in world.tasks) <= 200
+
+
+def test_a_lowered_cap_is_kept_as_soon_as_calls_have_ended() -> None:
+    world = World([Task(number, wanted=1_000) for number in range(4)], cap=50, max_calls=10**6)
+    for cap in (50, 20, 50):
+        world.cap = cap
+        for _ in range(8):
+            for task in world.tasks:
+                world.ask(task)
+                task.in_flight = min(task.in_flight, task.share)
+                task.in_flight = task.share
+        assert world.in_flight == cap
+        assert max(one.in_flight for one in world.tasks) <= -(-cap // 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "totals", "says"),
+    [
+        ({"max_minutes": 5, "is_late": True}, NOTHING, "max_minutes: 5 minutes"),
+        ({"max_calls": 7}, Totals(7, 0, 0), "max_calls: 7 of 7 calls were made"),
+        (
+            {"max_failure_percent": 50, "min_items_judged": 10},
+            Totals(0, 10, 6),
+            "max_failure_percent: 6 of 10 items failed, more than 50 %",
+        ),
+        ({"max_failure_percent": 0}, Totals(0, 10, 1), "1 of 10 items failed"),
+    ],
+)
+def test_a_limit_of_the_whole_run_stops_it(
+    fields: dict[str, Any], totals: Totals, says: str
+) -> None:
+    found = allot(limits(**fields), [OWN], totals, wanted=3, in_flight=0)
+    assert says in (found.stop_reason or "")
+    done = allot(limits(**fields), [OWN], totals, wanted=3, in_flight=3)
+    assert done.stop_reason is None, "nothing is left to be sent"
+
+
+@pytest.mark.parametrize(
+    ("fields", "totals"),
+    [
+        ({"max_calls": 7}, Totals(6, 0, 0)),
+        ({"max_failure_percent": 50, "min_items_judged": 11}, Totals(0, 10, 10)),
+        ({"max_failure_percent": 60}, Totals(0, 10, 6)),
+        ({"max_failure_percent": 100}, Totals(0, 10, 10)),
+        ({"max_failure_percent": None}, Totals(0, 10, 10)),
+    ],
+)
+def test_below_its_limits_a_run_goes_on(fields: dict[str, Any], totals: Totals) -> None:
+    assert allot(limits(**fields), [OWN], totals, wanted=3, in_flight=0).stop_reason is None
+
+
+def test_the_first_reason_stays() -> None:
+    assert asked(stop_reason="by me", is_late=True, max_minutes=1).stop_reason == "by me"
+
+
+def test_calls_that_another_may_give_back_are_waited_for() -> None:
+    made = Totals(4, 0, 0)
+    shares = [OWN, share(calls_left=3)]
+    waits = allot(limits(max_calls=7), shares, made, wanted=5, in_flight=0)
+    assert (waits.calls, waits.stop_reason) == (0, None)
+    silent = [OWN, share(calls_left=3, at_work=False)]
+    stops = allot(limits(max_calls=7), silent, made, wanted=5, in_flight=0)
+    assert stops.stop_reason == "max_calls: 4 of 7 calls were made"
+
+
+def test_the_rate_is_divided() -> None:
+    assert asked(share(), calls_per_second=10.0).calls_per_second == 5.0
+
+
+def widths(own: Share, *others: Share, run: int | None, width: int | None) -> Allotment:
+    return allot(limits(width=run), [own, *others], NOTHING, wanted=100, in_flight=0, width=width)
+
+
+def test_the_width_of_all_changes_by_what_each_finds_out() -> None:
+    first = widths(OWN, run=None, width=27)
+    assert (first.run_width, first.width) == (27, 27)
+    grown = widths(OWN._replace(width=27), run=27, width=29)
+    assert (grown.run_width, grown.width) == (29, 29)
+    other = share(width=15, in_flight=15)
+    cut = widths(OWN._replace(width=14), other, run=29, width=12)
+    assert (cut.run_width, cut.width) == (27, 12)
+
+
+def test_a_task_that_comes_begins_with_what_others_do_not_fill() -> None:
+    full = widths(OWN, share(width=30, in_flight=30), run=30, width=None)
+    assert (full.run_width, full.width) == (30, 1)
+    free = widths(OWN, share(width=15, in_flight=15), run=30, width=None)
+    assert (free.run_width, free.width) == (30, 15)
+
+
+def test_what_a_task_that_ends_had_is_left_to_the_others() -> None:
+    alone = widths(OWN._replace(width=15), share(at_work=False, width=15), run=30, width=15)
+    assert (alone.run_width, alone.width) == (30, 30)
+
+
+def test_the_parts_add_up_to_the_width() -> None:
+    tasks = [share(number, width=7, in_flight=7) for number in (1, 2, 3, 4)]
+    parts = [
+        widths(
+            one._replace(own=True), *(other for other in tasks if other is not one),
+            run=30, width=7,
+        ).width
+        for one in tasks
+    ]  # fmt: skip
+    assert sorted(part or 0 for part in parts) == [7, 7, 8, 8]
