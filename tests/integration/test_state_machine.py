@@ -12,10 +12,11 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -34,8 +35,8 @@ from include.retrofill.state.connection import connect
 from tests.integration.opened import ARN, enqueue, item
 from tests.invariants import look
 
-KEYS = [f"k{number:02}" for number in range(30)]
-MOST_OPEN = 3
+KEYS = [f"k{number:02}" for number in range(12)]
+MOST_OPEN = 2
 _numbers = count()
 
 
@@ -103,6 +104,15 @@ class StateMachine(RuleBasedStateMachine):
     def open_runs(self) -> list[ModelRun]:
         return [run for run in self.runs if run.state == "open"]
 
+    @property
+    def runs_with_batches(self) -> list[ModelRun]:
+        return [run for run in self.open_runs if run.ref in self.batches.values()]
+
+    @initialize()
+    def open_two_runs(self) -> None:
+        self.open_run()
+        self.open_run()
+
     @precondition(lambda self: len(self.open_runs) < MOST_OPEN)
     @rule()
     def open_run(self) -> None:
@@ -132,7 +142,7 @@ class StateMachine(RuleBasedStateMachine):
         self.runs.append(ModelRun(ref))
 
     @precondition(lambda self: self.open_runs)
-    @rule(data=st.data(), keys=st.sets(st.sampled_from(KEYS), max_size=6))
+    @rule(data=st.data(), keys=st.sets(st.sampled_from(KEYS), min_size=1, max_size=6))
     def enqueue(self, data: st.DataObject, keys: set[str]) -> None:
         run = data.draw(st.sampled_from(self.open_runs))
         wanted = sorted(keys)
@@ -144,16 +154,31 @@ class StateMachine(RuleBasedStateMachine):
         self.items.update((key, ModelItem()) for key in new)
 
     @precondition(lambda self: self.open_runs)
-    @rule(data=st.data(), most=st.integers(1, 8))
+    @rule(data=st.data(), most=st.integers(4, 8))
     def plan(self, data: st.DataObject, most: int) -> None:
+        """Plan batches, and have a task take each."""
         run = data.draw(st.sampled_from(self.open_runs))
-        planned = batches.plan(self.conn, run.ref, self.job_id, most_items=most, fewest_items=1)
+        planned = batches.plan(self.conn, run.ref, self.job_id, most_items=most, fewest_items=4)
+        new = [batch.batch_id for batch in planned if batch.batch_id not in self.batches]
         self.batches |= {batch.batch_id: run.ref for batch in planned}
+        for batch_id in new:
+            self._take(batch_id, holder_is_dead=False)
+
+    @precondition(lambda self: any(held.current for held in self.holders))
+    @rule(data=st.data())
+    def take_over(self, data: st.DataObject) -> None:
+        """Another task takes a batch while its holder, perhaps, goes on."""
+        held = data.draw(st.sampled_from([held for held in self.holders if held.current]))
+        self._take(held.batch_id, holder_is_dead=True)
 
     @precondition(lambda self: self.batches)
-    @rule(data=st.data(), holder_is_dead=st.booleans())
-    def take(self, data: st.DataObject, holder_is_dead: bool) -> None:  # noqa: FBT001
+    @rule(data=st.data())
+    def try_again(self, data: st.DataObject) -> None:
+        """A task is tried or cleared again, whatever has become of its batch."""
         batch_id = data.draw(st.sampled_from(sorted(self.batches)))
+        self._take(batch_id, holder_is_dead=False)
+
+    def _take(self, batch_id: int, *, holder_is_dead: bool) -> None:
         before = [held for held in self.holders if held.batch_id == batch_id and held.current]
         lease = BatchLease(self.dsn, batch_id, "h")
         try:
@@ -172,7 +197,16 @@ class StateMachine(RuleBasedStateMachine):
         self._load(held)
 
     def _load(self, held: Held) -> None:
+        elsewhere = {
+            entry.event_id
+            for other in self.holders
+            if other.current and other is not held
+            for entries in (other.entries, *(call.entries for call in other.in_flight))
+            for entry in entries
+            if self._is_waiting(entry)
+        }
         for row in held.lease.load():
+            assert row.item.key not in elsewhere, "two holders have it"
             model = self.items[row.item.key]
             assert model.place == "in_process"
             assert row.attempts == model.attempts
@@ -191,7 +225,7 @@ class StateMachine(RuleBasedStateMachine):
         return self.items[entry.event_id].place == "in_process"
 
     @precondition(lambda self: any(held.entries for held in self.holders))
-    @rule(data=st.data(), size=st.integers(1, 4))
+    @rule(data=st.data(), size=st.integers(1, 3))
     def write_ahead_and_send(self, data: st.DataObject, size: int) -> None:
         held = data.draw(st.sampled_from([held for held in self.holders if held.entries]))
         entries, held.entries = held.entries[:size], held.entries[size:]
@@ -267,10 +301,10 @@ class StateMachine(RuleBasedStateMachine):
         held.lease.close()
         self.holders.remove(held)
 
-    @precondition(lambda self: self.open_runs)
+    @precondition(lambda self: self.runs_with_batches)
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
-        run = data.draw(st.sampled_from(self.open_runs))
+        run = data.draw(st.sampled_from(self.runs_with_batches))
         for held in self.holders:
             if held.current and self.batches[held.batch_id] == run.ref:
                 self._lose(held)
@@ -335,13 +369,15 @@ def run(machine: Any, examples: int, steps: int) -> None:
             stateful_step_count=steps,
             deadline=None,
             derandomize=examples < 100,
+            # A shorter story takes minutes to find, which is for the long run alone.
+            phases=[Phase.generate, *([Phase.shrink] if examples >= 100 else ())],
             suppress_health_check=list(HealthCheck),
         ),
     )
 
 
 def test_the_state_agrees_with_the_model(machine: type[StateMachine]) -> None:
-    run(machine, examples=20, steps=30)
+    run(machine, examples=25, steps=40)
 
 
 @pytest.mark.faults
