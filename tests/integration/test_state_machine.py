@@ -35,7 +35,7 @@ from include.retrofill.state.connection import connect
 from tests.integration.opened import ARN, enqueue, item
 from tests.invariants import look
 
-KEYS = [f"k{number:02}" for number in range(12)]
+KEYS = [f"k{number:02}" for number in range(24)]
 MOST_OPEN = 2
 _numbers = count()
 
@@ -108,10 +108,13 @@ class StateMachine(RuleBasedStateMachine):
     def runs_with_batches(self) -> list[ModelRun]:
         return [run for run in self.open_runs if run.ref in self.batches.values()]
 
-    @initialize()
-    def open_two_runs(self) -> None:
+    @initialize(chunks=st.lists(st.sets(st.sampled_from(KEYS), min_size=1, max_size=3), max_size=5))
+    def open_two_runs(self, chunks: list[set[str]]) -> None:
+        """Begin with two runs that enqueue in turn."""
         self.open_run()
         self.open_run()
+        for number, keys in enumerate(chunks):
+            self._enqueue(self.runs[number % 2], keys)
 
     @precondition(lambda self: len(self.open_runs) < MOST_OPEN)
     @rule()
@@ -142,9 +145,11 @@ class StateMachine(RuleBasedStateMachine):
         self.runs.append(ModelRun(ref))
 
     @precondition(lambda self: self.open_runs)
-    @rule(data=st.data(), keys=st.sets(st.sampled_from(KEYS), min_size=1, max_size=6))
+    @rule(data=st.data(), keys=st.sets(st.sampled_from(KEYS), min_size=1, max_size=3))
     def enqueue(self, data: st.DataObject, keys: set[str]) -> None:
-        run = data.draw(st.sampled_from(self.open_runs))
+        self._enqueue(data.draw(st.sampled_from(self.open_runs)), keys)
+
+    def _enqueue(self, run: ModelRun, keys: set[str]) -> None:
         wanted = sorted(keys)
         screened = enqueue(self.conn, run.ref, [item(key) for key in wanted], done=False)
         new = [key for key in wanted if key not in self.items]
@@ -158,7 +163,7 @@ class StateMachine(RuleBasedStateMachine):
     def plan(self, data: st.DataObject, most: int) -> None:
         """Plan batches, and have a task take each."""
         run = data.draw(st.sampled_from(self.open_runs))
-        planned = batches.plan(self.conn, run.ref, self.job_id, most_items=most, fewest_items=4)
+        planned = batches.plan(self.conn, run.ref, self.job_id, most_items=most, fewest_items=3)
         new = [batch.batch_id for batch in planned if batch.batch_id not in self.batches]
         self.batches |= {batch.batch_id: run.ref for batch in planned}
         for batch_id in new:
@@ -250,6 +255,19 @@ class StateMachine(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, outcome: str) -> None:
         """Tell what became of a call; it may be late."""
         held = data.draw(st.sampled_from([held for held in self.holders if held.in_flight]))
+        self._settle(held, outcome)
+
+    @precondition(lambda self: self.late)
+    @rule(data=st.data(), outcome=st.sampled_from(["succeeded", "succeeded", "failed"]))
+    def settle_late(self, data: st.DataObject, outcome: str) -> None:
+        self._settle(data.draw(st.sampled_from(self.late)), outcome)
+
+    @property
+    def late(self) -> list[Held]:
+        """Holders that were taken over and have something to tell."""
+        return [held for held in self.holders if held.in_flight and not held.current]
+
+    def _settle(self, held: Held, outcome: str) -> None:
         call = held.in_flight.pop(0)
         ended = EndedCall(call.number, "failed" if outcome == "poison" else outcome)
         settlement = Settlement(ended=[ended])
@@ -377,7 +395,7 @@ def run(machine: Any, examples: int, steps: int) -> None:
 
 
 def test_the_state_agrees_with_the_model(machine: type[StateMachine]) -> None:
-    run(machine, examples=25, steps=40)
+    run(machine, examples=20, steps=50)
 
 
 @pytest.mark.faults
