@@ -12,10 +12,11 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -34,8 +35,8 @@ from include.retrofill.state.connection import connect
 from tests.integration.opened import ARN, DELIVERY, enqueue, entries_of, item
 from tests.invariants import look
 
-KEYS = [f"k{number:02}" for number in range(30)]
-MOST_OPEN = 3
+KEYS = [f"k{number:02}" for number in range(24)]
+MOST_OPEN = 2
 _numbers = count()
 
 
@@ -97,6 +98,18 @@ class StateMachine(RuleBasedStateMachine):
     def open_runs(self) -> list[ModelRun]:
         return [run for run in self.runs if run.state == "open"]
 
+    @property
+    def runs_with_batches(self) -> list[ModelRun]:
+        return [run for run in self.open_runs if run.ref in self.batches.values()]
+
+    @initialize(chunks=st.lists(st.sets(st.sampled_from(KEYS), min_size=1, max_size=3), max_size=5))
+    def open_two_runs(self, chunks: list[set[str]]) -> None:
+        """Begin with two runs that enqueue in turn."""
+        self.open_run()
+        self.open_run()
+        for number, keys in enumerate(chunks):
+            self._enqueue(self.runs[number % 2], keys)
+
     @precondition(lambda self: len(self.open_runs) < MOST_OPEN)
     @rule()
     def open_run(self) -> None:
@@ -127,9 +140,11 @@ class StateMachine(RuleBasedStateMachine):
         self.runs.append(ModelRun(ref))
 
     @precondition(lambda self: self.open_runs)
-    @rule(data=st.data(), keys=st.sets(st.sampled_from(KEYS), max_size=6))
+    @rule(data=st.data(), keys=st.sets(st.sampled_from(KEYS), min_size=1, max_size=3))
     def enqueue(self, data: st.DataObject, keys: set[str]) -> None:
-        run = data.draw(st.sampled_from(self.open_runs))
+        self._enqueue(data.draw(st.sampled_from(self.open_runs)), keys)
+
+    def _enqueue(self, run: ModelRun, keys: set[str]) -> None:
         wanted = sorted(keys)
         screened = enqueue(self.conn, run.ref, [item(key) for key in wanted], done=False)
         new = [key for key in wanted if key not in self.items]
@@ -139,16 +154,31 @@ class StateMachine(RuleBasedStateMachine):
         self.items.update((key, ModelItem()) for key in new)
 
     @precondition(lambda self: self.open_runs)
-    @rule(data=st.data(), most=st.integers(1, 8))
+    @rule(data=st.data(), most=st.integers(4, 8))
     def plan(self, data: st.DataObject, most: int) -> None:
+        """Plan batches, and have a task take each."""
         run = data.draw(st.sampled_from(self.open_runs))
-        planned = batches.plan(self.conn, run.ref, self.job_id, most_items=most, fewest_items=1)
+        planned = batches.plan(self.conn, run.ref, self.job_id, most_items=most, fewest_items=3)
+        new = [batch.batch_id for batch in planned if batch.batch_id not in self.batches]
         self.batches |= {batch.batch_id: run.ref for batch in planned}
+        for batch_id in new:
+            self._take(batch_id, holder_is_dead=False)
+
+    @precondition(lambda self: any(held.current for held in self.holders))
+    @rule(data=st.data())
+    def take_over(self, data: st.DataObject) -> None:
+        """Another task takes a batch while its holder, perhaps, goes on."""
+        held = data.draw(st.sampled_from([held for held in self.holders if held.current]))
+        self._take(held.batch_id, holder_is_dead=True)
 
     @precondition(lambda self: self.batches)
-    @rule(data=st.data(), holder_is_dead=st.booleans())
-    def take(self, data: st.DataObject, holder_is_dead: bool) -> None:  # noqa: FBT001
+    @rule(data=st.data())
+    def try_again(self, data: st.DataObject) -> None:
+        """A task is tried or cleared again, whatever has become of its batch."""
         batch_id = data.draw(st.sampled_from(sorted(self.batches)))
+        self._take(batch_id, holder_is_dead=False)
+
+    def _take(self, batch_id: int, *, holder_is_dead: bool) -> None:
         before = [held for held in self.holders if held.batch_id == batch_id and held.current]
         lease = BatchLease(self.dsn, batch_id, "h")
         try:
@@ -167,7 +197,16 @@ class StateMachine(RuleBasedStateMachine):
         self._load(held)
 
     def _load(self, held: Held) -> None:
+        elsewhere = {
+            entry.item.key
+            for other in self.holders
+            if other.current and other is not held
+            for entries in (other.entries, *(call.entries for call in other.in_flight))
+            for entry in entries
+            if self._is_waiting(entry)
+        }
         for entry in entries_of(held.lease):
+            assert entry.item.key not in elsewhere, "two holders have it"
             model = self.items[entry.item.key]
             assert model.place == "in_process"
             assert entry.attempts == model.attempts
@@ -184,7 +223,7 @@ class StateMachine(RuleBasedStateMachine):
         return self.items[entry.item.key].place == "in_process"
 
     @precondition(lambda self: any(held.entries for held in self.holders))
-    @rule(data=st.data(), size=st.integers(1, 4))
+    @rule(data=st.data(), size=st.integers(1, 3))
     def write_ahead_and_send(self, data: st.DataObject, size: int) -> None:
         held = data.draw(st.sampled_from([held for held in self.holders if held.entries]))
         entries, held.entries = held.entries[:size], held.entries[size:]
@@ -209,6 +248,19 @@ class StateMachine(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, outcome: str) -> None:
         """Tell what became of a call; it may be late."""
         held = data.draw(st.sampled_from([held for held in self.holders if held.in_flight]))
+        self._settle(held, outcome)
+
+    @precondition(lambda self: self.late)
+    @rule(data=st.data(), outcome=st.sampled_from(["succeeded", "succeeded", "failed"]))
+    def settle_late(self, data: st.DataObject, outcome: str) -> None:
+        self._settle(data.draw(st.sampled_from(self.late)), outcome)
+
+    @property
+    def late(self) -> list[Held]:
+        """Holders that were taken over and have something to tell."""
+        return [held for held in self.holders if held.in_flight and not held.current]
+
+    def _settle(self, held: Held, outcome: str) -> None:
         call = held.in_flight.pop(0)
         ended = EndedCall(call.number, "failed" if outcome == "poison" else outcome)
         settlement = Settlement(ended=[ended])
@@ -235,10 +287,21 @@ class StateMachine(RuleBasedStateMachine):
                 continue
             if outcome == "succeeded":
                 model.place = "results"
-                model.attempts += 1
+                # A late success was counted when its call was lost; a call of the new holder that
+                # is under way will find nothing to count.
+                model.attempts += 1 if held.current else self._flying(entry.item.key)
             elif held.current:
                 model.attempts = entry.attempts
                 model.place = "quarantine" if outcome == "poison" else "in_process"
+
+    def _flying(self, key: str) -> int:
+        return sum(
+            entry.item.key == key
+            for held in self.holders
+            if held.current
+            for call in held.in_flight
+            for entry in call.entries
+        )
 
     @precondition(lambda self: any(held.current for held in self.holders))
     @rule(data=st.data())
@@ -260,10 +323,10 @@ class StateMachine(RuleBasedStateMachine):
         held.lease.close()
         self.holders.remove(held)
 
-    @precondition(lambda self: self.open_runs)
+    @precondition(lambda self: self.runs_with_batches)
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
-        run = data.draw(st.sampled_from(self.open_runs))
+        run = data.draw(st.sampled_from(self.runs_with_batches))
         for held in self.holders:
             if held.current and self.batches[held.batch_id] == run.ref:
                 self._lose(held)
@@ -328,13 +391,15 @@ def run(machine: Any, examples: int, steps: int) -> None:
             stateful_step_count=steps,
             deadline=None,
             derandomize=examples < 100,
+            # A shorter story takes minutes to find, which is for the long run alone.
+            phases=[Phase.generate, *([Phase.shrink] if examples >= 100 else ())],
             suppress_health_check=list(HealthCheck),
         ),
     )
 
 
 def test_the_state_agrees_with_the_model(machine: type[StateMachine]) -> None:
-    run(machine, examples=20, steps=30)
+    run(machine, examples=20, steps=50)
 
 
 @pytest.mark.faults
