@@ -12,6 +12,12 @@ log = logging.getLogger(__name__)
 BATCH_ITEMS = 10_000
 """Items of a batch where there are many: some seconds of work, and a few MB of memory."""
 
+BATCH_CALLS = 500
+"""Calls that a batch should have where calls are large: with few there is nothing in flight."""
+
+LARGEST_BATCH = 50_000
+"""Items that a batch has at most for that: about 50 MB of memory."""
+
 SMALLEST_BATCH = 250
 """Items worth a mapped task of their own, which costs about a second of CPU."""
 
@@ -26,12 +32,13 @@ class BatchTask(TypedDict):
 def plan_batches(conn: Connection, ref: SetRef) -> list[BatchTask]:
     """Return the batches of a set: with those of earlier tries, all items that no run owns."""
     run = runs.get_run(conn, ref.run_id)
+    per_call = run.delivery.items_per_call
     planned = batches.plan(
         conn,
         ref,
         run.job_id,
-        most_items=BATCH_ITEMS,
-        fewest_items=max(SMALLEST_BATCH, run.delivery.items_per_call),
+        most_items=max(BATCH_ITEMS, min(BATCH_CALLS * per_call, LARGEST_BATCH)),
+        fewest_items=max(SMALLEST_BATCH, per_call),
     )
     log.info("%d items in %d batches", sum(batch.items for batch in planned), len(planned))
     return [

@@ -1,0 +1,46 @@
+"""How a set is cut into batches: by items, and by the calls that these make."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from psycopg2.extensions import connection
+
+from include.retrofill.pipeline import plan_batches as planning
+from include.retrofill.pipeline.plan_batches import plan_batches
+from include.retrofill.state.connection import connect
+from tests.integration import opened
+from tests.integration.opened import DELIVERY, enqueue, item, open_run
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as open_connection:
+        yield open_connection
+
+
+@pytest.mark.parametrize(
+    ("items_per_call", "batches"),
+    [
+        pytest.param(1, [100] * 10, id="small calls: as many items as a batch has"),
+        pytest.param(10, [250] * 4, id="large calls: as many calls as keep the function busy"),
+        pytest.param(400, [400, 400, 200], id="huge calls: at least one whole call"),
+    ],
+)
+def test_a_batch_has_calls_enough_and_not_too_many_items(
+    conn: connection,
+    monkeypatch: pytest.MonkeyPatch,
+    items_per_call: int,
+    batches: list[int],
+) -> None:
+    monkeypatch.setattr(planning, "BATCH_ITEMS", 100)
+    monkeypatch.setattr(planning, "BATCH_CALLS", 50)
+    monkeypatch.setattr(planning, "LARGEST_BATCH", 300)
+    monkeypatch.setattr(planning, "SMALLEST_BATCH", 10)
+    monkeypatch.setattr(opened, "DELIVERY", replace(DELIVERY, items_per_call=items_per_call))
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(f"k{number:05}") for number in range(1_000)])
+    planned = [task["label"] for task in plan_batches(conn, ref)]
+    sizes = [int(label.split(": ")[1].split()[0].replace(",", "")) for label in planned]
+    assert sizes == batches
