@@ -196,10 +196,18 @@ def test_a_source_without_objects_is_success(world: World) -> None:
     assert world.report()["listed"] == 0
 
 
-def test_poison_is_quarantined_and_the_others_succeed(world: World) -> None:
+def test_poison_is_quarantined_and_the_others_succeed_beside_live_traffic(
+    world: World, lambda_client: "LambdaClient"
+) -> None:
     world.put("in/a", "in/b", "in/poison", "in/c")
-    states = world.run(items_per_call=4, max_attempts=2)
+    lambda_client.put_function_concurrency(
+        FunctionName=world.function, ReservedConcurrentExecutions=4
+    )
+    states = world.run(items_per_call=4, max_attempts=2, reserve_percent=50, event="s3")
     assert states["dag_run"] == "success"
+    with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
+        cur.execute("SELECT concurrency_ceiling FROM retrofill.run")
+        assert cur.fetchall() == [(2,)]
     report = world.report()
     assert (report["succeeded"], report["quarantined"]) == (3, 1)
     assert set(world.outputs()) == {"in/a", "in/b", "in/c"}
@@ -211,6 +219,9 @@ def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
     world.put("in/a", "in/poison/1", "in/poison/2", "in/poison/3")
     world.run(max_attempts=1, event="s3")
     assert world.report()["quarantined"] == 3
+    with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
+        cur.execute("SELECT DISTINCT error_type FROM retrofill.v_quarantine")
+        ((error_type,),) = cur.fetchall()
 
     nothing = world.run("nothing", redrive=True, redrive_error="Other*", event="s3")
     assert {name: nothing[name] for name in ("enqueue", "invoke", "notify", "dag_run")} == {
@@ -223,7 +234,7 @@ def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
     )
     lambda_client.get_waiter("function_updated_v2").wait(FunctionName=world.function)
     params = {
-        "redrive": True, "redrive_error": "ValueError", "key_glob": "*[13]", "event": "s3",
+        "redrive": True, "redrive_error": error_type, "key_glob": "*[13]", "event": "s3",
         "max_attempts": 1, "max_items_per_set": 1,
     }  # fmt: skip
     first = world.run("again", **params)
