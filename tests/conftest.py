@@ -18,6 +18,7 @@ from include.retrofill.state.migrate import migrate
 from stack.services import MiniStack, Postgres, free_port, running
 
 if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
@@ -38,6 +39,20 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(("AWS_", "AIRFLOW_CONN_")):
             del os.environ[name]
+
+
+def pytest_terminal_summary(terminalreporter: "TerminalReporter") -> None:
+    """Print what the tests have measured, beside whether it was as it must be."""
+    reports = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if getattr(report, "when", "") == "call" and report.user_properties
+    ]
+    for report in reports:
+        terminalreporter.section(report.nodeid.rpartition("::")[2], sep="-")
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

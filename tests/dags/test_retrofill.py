@@ -130,6 +130,13 @@ def airflow_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     return environment
 
 
+def zipped(handler: str) -> bytes:
+    code = BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("handler.py", handler)
+    return code.getvalue()
+
+
 @pytest.fixture
 def world(
     airflow_environment: dict[str, str],
@@ -141,15 +148,12 @@ def world(
     name = f"world-{next(_numbers)}"
     s3_client.create_bucket(Bucket=name)
     s3_client.create_bucket(Bucket=f"{name}-out")
-    code = BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("handler.py", HANDLER)
     function_arn = lambda_client.create_function(
         FunctionName=name,
         Runtime="python3.11",
         Role="arn:aws:iam::000000000000:role/r",
         Handler="handler.handle",
-        Code={"ZipFile": code.getvalue()},
+        Code={"ZipFile": zipped(HANDLER)},
         Timeout=10,
         Environment={"Variables": {"OUT": f"{name}-out", "AWS_ENDPOINT_URL": aws}},
     )["FunctionArn"]
@@ -247,13 +251,73 @@ def test_a_source_without_objects_is_success(world: World) -> None:
     assert world.report()["listed"] == 0
 
 
-def test_poison_is_quarantined_and_the_others_succeed(world: World) -> None:
+def test_poison_is_quarantined_and_the_others_succeed_beside_live_traffic(
+    world: World, lambda_client: "LambdaClient"
+) -> None:
     world.put("in/a", "in/b", "in/poison", "in/c")
-    states = world.run(items_per_call=4, max_attempts=2)
+    lambda_client.put_function_concurrency(
+        FunctionName=world.function, ReservedConcurrentExecutions=4
+    )
+    states = world.run(items_per_call=4, max_attempts=2, reserve_percent=50, event="s3")
     assert states["dag_run"] == "success"
+    with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
+        cur.execute("SELECT concurrency_ceiling FROM retrofill.run")
+        assert cur.fetchall() == [(2,)]
     report = world.report()
     assert (report["succeeded"], report["quarantined"]) == (3, 1)
     assert set(world.outputs()) == {"in/a", "in/b", "in/c"}
+
+
+def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
+    world: World, lambda_client: "LambdaClient"
+) -> None:
+    world.put("in/a", "in/poison/1", "in/poison/2", "in/poison/3")
+    world.run(max_attempts=1, event="s3")
+    assert world.report()["quarantined"] == 3
+    with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
+        cur.execute("SELECT DISTINCT error_type FROM retrofill.v_quarantine")
+        ((error_type,),) = cur.fetchall()
+
+    nothing = world.run("nothing", redrive=True, redrive_error="Other*", event="s3")
+    assert {name: nothing[name] for name in ("enqueue", "invoke", "notify", "dag_run")} == {
+        "enqueue": "success", "invoke": "skipped", "notify": "success", "dag_run": "success",
+    }  # fmt: skip
+    assert "nothing was redriven" in nothing["log"]
+
+    lambda_client.update_function_code(
+        FunctionName=world.function, ZipFile=zipped(HANDLER.replace('"poison" in', '"3" in'))
+    )
+    lambda_client.get_waiter("function_updated_v2").wait(FunctionName=world.function)
+    params = {
+        "redrive": True, "redrive_error": error_type, "key_glob": "*[13]", "event": "s3",
+        "max_attempts": 1, "max_items_per_set": 1,
+    }  # fmt: skip
+    first = world.run("again", **params)
+    assert (first["next_set"], first["notify"]) == ("success", "skipped")
+    run_id = world.report()["run_id"]
+    second = world.run("following", **params, continue_run=run_id)
+    assert (second["notify"], second["dag_run"]) == ("success", "success")
+    report = world.report()
+    counts = ("redriven", "succeeded", "quarantined", "items_left", "listed", "sets")
+    assert [report[name] for name in counts] == [2, 1, 1, 0, 0, 2]
+    assert (report["state"], report["unhandled"]) == ("complete", 1)
+    assert world.outputs() == ["in/a", "in/poison/1"]
+
+
+def test_what_cannot_be_redriven_is_said_before_anything_is_done(world: World) -> None:
+    world.put("in/poison")
+    world.run(max_attempts=1, event="s3", job="mine")
+    for params, says in (
+        ({"redrive": True}, "redrive: there is no job 's3://"),
+        ({"redrive": True, "job": "mine", "prefix": "out/"}, "prefix: 'out/' of bucket"),
+        ({"redrive": True, "job": "mine", "event": "items"}, "redrive: job 'mine' calls arn:"),
+        ({"redrive_error": "X"}, "redrive_error: 'X'; allowed only with redrive"),
+        ({"redrive": True, "min_size": 5}, "min_size: 5; not allowed with redrive"),
+    ):
+        states = world.run(**{"event": "s3", **params})
+        assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
+        assert says in states["log"]
+    assert world.report()["quarantined"] == 1
 
 
 def test_a_run_larger_than_a_set_asks_for_the_next_one(world: World) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,9 +13,6 @@ from stack.scripted import scripted_stack
 from tests.faults.notices import Notices, noticing
 from tests.faults.observed_airflow import ObservedAirflow
 from tests.faults.world import World
-
-if TYPE_CHECKING:
-    from _pytest.terminal import TerminalReporter
 
 # DAGs of the job files beside it, as dags/scheduled.py has them of include/jobs/.
 _SCHEDULED = """
@@ -41,20 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.timeout(600))
-
-
-def pytest_terminal_summary(terminalreporter: "TerminalReporter") -> None:
-    """Print what the tests have measured, beside whether it was as it must be."""
-    reports = [
-        report
-        for outcome in ("passed", "failed")
-        for report in terminalreporter.getreports(outcome)
-        if getattr(report, "when", "") == "call" and report.user_properties
-    ]
-    for report in reports:
-        terminalreporter.section(report.nodeid.rpartition("::")[2], sep="-")
-        for name, value in report.user_properties:
-            terminalreporter.write_line(f"{name}: {value}")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Whole invoke tasks: real Postgres, real HTTP, and an endpoint that fails as it is told."""
 
+import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import psycopg2
 import pytest
@@ -65,7 +67,7 @@ def keys(count: int) -> list[str]:
 
 
 def planned(
-    conn: connection, wanted: Sequence[str], *, batch: int = 10**6, **opening: int
+    conn: connection, wanted: Sequence[str], *, batch: int = 10**6, **opening: Any
 ) -> SetRef:
     ref = open_run(conn, **opening)
     enqueue(conn, ref, [item(key) for key in wanted])
@@ -80,7 +82,7 @@ def invoker(
     *,
     batch_id: int = 1,
     stop: threading.Event | None = None,
-    **params: int,
+    **params: int | str,
 ) -> Iterator[Invoker]:
     config = RunConfig.from_params(
         {"bucket": "bucket", "prefix": "k", "function": "f", "max_attempts": 2, **params}
@@ -120,7 +122,7 @@ def invoker(
             )
 
 
-def invoke(dsn: str, endpoint: ScriptedEndpoint, **more: int) -> Invoked:
+def invoke(dsn: str, endpoint: ScriptedEndpoint, **more: Any) -> Invoked:
     with invoker(dsn, endpoint, **more) as task:
         return task.run()
 
@@ -174,6 +176,64 @@ def test_the_poison_is_found_and_the_innocent_are_called_in_peace(
     assert len(named) == min(len(request_ids), LOGGED_TROUBLES)
     assert not any(key in caplog.text for key in poison)
     assert_requests_are_calls(conn, endpoint)
+
+
+def test_sixteen_of_ten_thousand_are_found_within_the_bound(
+    state_dsn: str,
+    conn: connection,
+    endpoint: ScriptedEndpoint,
+    record_property: Callable[[str, object], None],
+) -> None:
+    poison = frozenset(f"k{number:05}" for number in range(17, 10_000, 625))
+    rules(endpoint, Rule(keys=poison, reply=Reply(function_error="ValueError")), latency=0.001)
+    planned(conn, keys(10_000), max_concurrency=50)
+    summary = invoke(state_dsn, endpoint, items_per_call=100, max_attempts=1)
+    extra = summary["calls"] - 100
+    bound = len(poison) * 2 * math.ceil(math.log2(100))
+    record_property("extra calls for 16 poison items of 10,000, of at most", f"{extra}, {bound}")
+    assert len(poison) == 16
+    assert set(keys_in(conn, "quarantine")) == poison
+    assert keys_in(conn, "results") == sorted(set(keys(10_000)) - poison)
+    assert extra <= bound
+    assert_requests_are_calls(conn, endpoint)
+
+
+def test_what_gets_no_answer_is_held_and_never_called_again(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    lost = Reply(wire=Wire.RST, runs=True)
+    rules(endpoint, Rule(keys=frozenset({"k00002"}), reply=lost))
+    ref = planned(conn, keys(9), config={"on_unknown": "hold"})
+    summary = invoke(state_dsn, endpoint, items_per_call=3, on_unknown="hold")
+    assert (summary["succeeded"], summary["quarantined"], summary["duplicates"]) == (6, 3, 0)
+    assert keys_in(conn, "quarantine") == ["k00000", "k00001", "k00002"]
+    assert outcomes(conn) == {"succeeded": 2, "unknown": 1}
+    assert max(endpoint.items().values()) == 1
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.unknown, report.quarantined, report.items_left) == (1, 3, 0)
+    assert_requests_are_calls(conn, endpoint)
+
+
+def test_a_zombie_tells_of_held_items_that_succeeded(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, latency=0.4)
+    planned(conn, keys(30), max_concurrency=10, config={"on_unknown": "hold"})
+    with invoker(state_dsn, endpoint, on_unknown="hold") as zombie:
+        zombie._turn()  # noqa: SLF001  it is stopped here, and goes on below
+        sent = sum(outcomes(conn).values())
+        assert sent == 10
+        with closing(BatchLease(state_dsn, 1, "another")) as lease:
+            assert lease.take(holder_is_dead=lambda _: True)
+            assert len(keys_in(conn, "quarantine")) == sent
+            with pytest.raises(LeaseLost):
+                zombie.run()
+    assert keys_in(conn, "quarantine") == []
+    assert len(keys_in(conn, "results")) == sent
+    report = runs.get_report(conn, 1)
+    assert (report.succeeded, report.quarantined, report.items_left, report.lost) == (10, 0, 20, 0)
+    assert invoke(state_dsn, endpoint)["items"] == 20
+    assert max(endpoint.items().values()) == 1
 
 
 def test_throttled_calls_come_again_and_cost_no_attempt(

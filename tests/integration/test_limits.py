@@ -169,3 +169,5 @@ def test_what_was_found_of_the_endpoint_is_divided(
     assert leases[1].allot(99, 1, 1).width == 15
     leases[0].release(done=True)
     assert leases[1].allot(99, 15, 15).width == 30
+    assert leases[1].allot(4, 4, 30).width is None, "it needs less"
+    assert leases[1].allot(4, 4, 30).run_width == 30

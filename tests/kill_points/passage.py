@@ -80,6 +80,7 @@ def make(passage: Passage) -> None:
     """Make a passage in this process."""
     s3.PAGE_KEYS, enqueueing.CHUNK_ITEMS = PAGE_KEYS, CHUNK_ITEMS
     planning.BATCH_ITEMS, planning.SMALLEST_BATCH = BATCH_ITEMS, BATCH_ITEMS
+    planning.BATCH_CALLS = 1
     config = RunConfig.from_params(passage.params)
     session = boto3.Session("key", "secret", region_name="us-east-1")
     api, bucket_api = (

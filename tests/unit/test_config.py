@@ -289,6 +289,31 @@ def test_defaults_and_examples_are_good(name: str):
         jsonschema.validate(value, schema)
 
 
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"redrive_error": "X*"}, ["redrive_error: 'X*'; allowed only with redrive"]),
+        ({"redrive": True, "redrive_error": "X||Y"}, ["redrive_error: 'X||Y'; one of its"]),
+        (
+            {"redrive": True, "min_size": 0, "use_data_interval": True},
+            ["min_size: 0; not allowed with redrive", "use_data_interval: True; not allowed"],
+        ),
+        ({"redrive": True, "prefix": ""}, ["prefix: it is empty"]),
+        ({"redrive": True, "prefix": "", "job": "mine"}, []),
+        (
+            {"reserve_percent": 100},
+            ["reserve_percent: 100; allowed is a whole number from 0 to 99"],
+        ),
+        ({"on_unknown": "drop"}, ["on_unknown: 'drop'; allowed is one of 'retry', 'hold'"]),
+    ],
+)
+def test_what_redrive_and_limits_may_be(params: dict[str, Any], says: list[str]):
+    problems = [str(problem) for problem in RunConfig.problems_of({**_GOOD, **params})]
+    assert len(problems) == len(says)
+    for problem, begins in zip(problems, says, strict=True):
+        assert problem.startswith(begins)
+
+
 def test_defaults_may_be_replaced():
     form = RunConfig.form_fields(
         {"bucket": "b-b", "max_size": 7, "modified_after": datetime(2026, 1, 1, tzinfo=UTC)}

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
 
-from include.retrofill.calling.function import preflight
+from include.retrofill.calling.function import concurrency_ceiling, preflight
 from include.retrofill.model.errors import ConfigError, SourceError
 
 _ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
@@ -175,3 +175,41 @@ def test_no_answer(stub: Stubber, failure: Exception, error: type[Exception]):
     stub.client.meta.events.register_first("before-call.lambda", fail)
     with pytest.raises(error):
         _preflight(stub)
+
+
+def _ceiling(stub: Stubber, reserve_percent: int) -> int:
+    found = concurrency_ceiling(stub.client, _ARN, reserve_percent)
+    stub.assert_no_pending_responses()
+    return found
+
+
+def test_of_what_is_reserved_for_the_function_a_part_is_left(
+    stub: Stubber, caplog: pytest.LogCaptureFixture
+):
+    reserved = {"ReservedConcurrentExecutions": 25}
+    stub.add_response("get_function_concurrency", reserved, {"FunctionName": _ARN})
+    with caplog.at_level("INFO"):
+        assert _ceiling(stub, 50) == 12
+    assert "of the 25 concurrent executions reserved for the function, 50 % are left" in caplog.text
+
+
+def test_without_a_reservation_it_is_of_what_the_account_has_unreserved(stub: Stubber):
+    stub.add_response("get_function_concurrency", {})
+    limit = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 900}
+    stub.add_response("get_account_settings", {"AccountLimit": limit})
+    assert _ceiling(stub, 20) == 720
+
+
+@pytest.mark.parametrize(("reserved", "percent"), [(0, 0), (1, 50), (99, 99)])
+def test_a_reserve_that_leaves_nothing_is_refused(stub: Stubber, reserved: int, percent: int):
+    found = {"ReservedConcurrentExecutions": reserved}
+    stub.add_response("get_function_concurrency", found)
+    with pytest.raises(ConfigError, match=f"^reserve_percent: {percent}; of the {reserved} "):
+        _ceiling(stub, percent)
+
+
+def test_a_reserve_that_may_not_be_looked_up_is_refused(stub: Stubber):
+    stub.add_response("get_function_concurrency", {})
+    stub.add_client_error("get_account_settings", "AccessDeniedException", "no", 403)
+    with pytest.raises(ConfigError, match=r"lack lambda:GetAccountSettings"):
+        _ceiling(stub, 20)

@@ -252,6 +252,16 @@ def test_what_a_task_that_ends_had_is_left_to_the_others() -> None:
     assert (alone.run_width, alone.width) == (30, 30)
 
 
+def test_a_task_that_needs_less_leaves_the_rest_and_changes_nothing() -> None:
+    nearly_done = OWN._replace(width=15)
+    shares = [nearly_done, share(width=15, in_flight=15)]
+    found = allot(limits(width=30), shares, NOTHING, wanted=4, in_flight=4, width=15)
+    assert (found.run_width, found.width) == (30, None)
+    needs_4 = share(width=15, wanted=4, in_flight=4)
+    rest = widths(OWN._replace(width=15), needs_4, run=30, width=15)
+    assert (rest.run_width, rest.width) == (30, 26)
+
+
 def test_the_parts_add_up_to_the_width() -> None:
     tasks = [share(number, width=7, in_flight=7) for number in (1, 2, 3, 4)]
     parts = [

@@ -684,10 +684,11 @@ class RunConfig(BaseModel):
                 )
             return
         for name in _NOT_IN_QUARANTINE:
-            if name not in unsound and getattr(self, name) not in (None, False):
+            value = getattr(self, name)
+            if name not in unsound and value is not None and value is not False:
                 yield Problem(
                     name,
-                    f"{_quoted(getattr(self, name))}; not allowed with redrive, which selects by"
+                    f"{_quoted(value)}; not allowed with redrive, which selects by"
                     " prefix, key_glob and redrive_error",
                 )
 

@@ -137,7 +137,9 @@ def _widths(
     for_them = run_width - sum(share.wanted for share in others if share.wanted <= fair)
     part, rest = divmod(for_them, len(held_back))
     # As for the cap: a task grows only into what no other still fills.
-    free = run_width - sum(max(share.width or 0, share.in_flight) for share in others)
+    free = run_width - sum(
+        max(min(share.width or 0, share.wanted), share.in_flight) for share in others
+    )
     return run_width, max(1, min(part + (held_back.index(own) < rest), free))
 
 

@@ -462,7 +462,7 @@ class BatchLease:
                     "wanted": wanted,
                     "allotted": max(allotment.concurrency, in_flight),
                     "calls": allotment.calls,
-                    "width": allotment.width,
+                    "width": width if allotment.width is None else allotment.width,
                     "in_flight": in_flight,
                 },
             )

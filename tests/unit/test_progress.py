@@ -1,0 +1,23 @@
+"""What the log of an invoke task and the report say of calls that did not succeed."""
+
+from include.retrofill.model.calls import EndedCall, Settlement
+from include.retrofill.model.report import troubles_text
+from include.retrofill.rules.progress import Progress
+
+
+def test_a_line_of_progress_tells_how_calls_ended_and_why() -> None:
+    progress = Progress(10, now=0.0)
+    ended = [
+        EndedCall(1, "failed", cause="timed_out"),
+        EndedCall(2, "failed", cause="out_of_memory"),
+        EndedCall(3, "failed", cause="timed_out"),
+        EndedCall(4, "too_large"),
+        EndedCall(5, "succeeded"),
+    ]
+    progress.settled(Settlement(ended=ended))
+    assert "3 failed (2 timed out, 1 out of memory), 1 too large" in progress.line(1.0, 0)
+
+
+def test_what_did_not_happen_is_not_spoken_of() -> None:
+    assert troubles_text({"failed": 0, "lost": 0}, {"crashed": 0}) == ""
+    assert troubles_text({"failed": 0, "lost": 1_000}, {}) == "1,000 lost"
