@@ -71,6 +71,7 @@ def retrofill_dag(
                     RetryRule(f"{_ERRORS}.RunIncomplete", RetryAction.FAIL),
                     RetryRule(f"{_ERRORS}.SchemaMismatch", RetryAction.FAIL),
                     RetryRule(f"{_ERRORS}.StateNotConfigured", RetryAction.FAIL),
+                    RetryRule(f"{_ERRORS}.StateUnfit", RetryAction.FAIL),
                 ]
             ),
         },
