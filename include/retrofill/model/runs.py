@@ -11,6 +11,11 @@ class SetRef(NamedTuple):
     run_id: int
     set_no: int
 
+    @property
+    def next_dag_run_id(self) -> str:
+        """The id of the DAG run that takes the run's next set."""
+        return f"retrofill__run_{self.run_id}__set_{self.set_no + 1}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:

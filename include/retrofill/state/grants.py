@@ -28,6 +28,7 @@ RESULTS: Mapping[str, str] = {"retrofill.results": "DELETE"}
 JOBS: Mapping[str, str] = {
     "retrofill.results": "DELETE",
     "retrofill.quarantine": "DELETE",
+    "retrofill.batch": "DELETE",
     "retrofill.run": "DELETE",
     "retrofill.job": "DELETE",
 }
