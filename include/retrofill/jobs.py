@@ -21,6 +21,9 @@ FOLDER = Path(__file__).parents[1] / "jobs"
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.\-]")
 _CRON_FIELDS = 5
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_TAKEN = ("upkeep", "forget")
+"""The names that are those of other DAGs of ours, behind retrofill_."""
+
 _PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
 
@@ -55,6 +58,9 @@ def load_job(path: Path) -> Job:
     if name != path.stem:
         allowed = "allowed are letters, digits, _, - and . with .yaml behind them"
         return Job(name, (f"{path.name}: it is called {path.name!r}; {allowed}",))
+    if name in _TAKEN:
+        taken = f"{path.name}: retrofill_{name} is the name of another DAG; choose another name"
+        return Job(f"{name}_job", (taken,))
     try:
         lines = _Lines(path)
     # PyYAML lets errors of Python through: a value that is not what its tag says, deep nesting.

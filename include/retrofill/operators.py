@@ -287,10 +287,10 @@ class NextSetOperator(TriggerDagRunOperator):
         if not self.more:
             message = "the source is exhausted"
             raise AirflowSkipException(message)
-        run_id, set_no = self.opened
+        ref = SetRef(*self.opened)
         self.trigger_dag_id = context["dag_run"].dag_id
-        self.trigger_run_id = f"retrofill__run_{run_id}__set_{set_no + 1}"
-        self.conf = {**context["params"], CONTINUE_RUN: run_id}
+        self.trigger_run_id = ref.next_dag_run_id
+        self.conf = {**context["params"], CONTINUE_RUN: ref.run_id}
         super().execute(context)
 
 

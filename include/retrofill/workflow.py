@@ -14,6 +14,7 @@ from airflow.sdk import (
 
 from include.retrofill.jobs import Job
 from include.retrofill.model.config import RunConfig
+from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 from include.retrofill.operators import (
     CONTINUE_RUN,
     BrokenJobOperator,
@@ -26,9 +27,30 @@ from include.retrofill.operators import (
     OpenRunOperator,
     PlanBatchesOperator,
 )
+from include.retrofill.upkeep import (
+    ForgetCallsOperator,
+    ForgetJobOperator,
+    ForgetResultsOperator,
+    RescueOperator,
+)
 
 _RETRIES = 4
 _ERRORS = "include.retrofill.model.errors"
+_TRIED_AGAIN: dict[str, Any] = {
+    "retries": _RETRIES,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+    "retry_policy": ExceptionRetryPolicy(
+        rules=[
+            RetryRule(f"{_ERRORS}.ConfigError", RetryAction.FAIL),
+            RetryRule(f"{_ERRORS}.RunIncomplete", RetryAction.FAIL),
+            RetryRule(f"{_ERRORS}.SchemaMismatch", RetryAction.FAIL),
+            RetryRule(f"{_ERRORS}.StateNotConfigured", RetryAction.FAIL),
+            RetryRule(f"{_ERRORS}.StateUnfit", RetryAction.FAIL),
+        ]
+    ),
+}
 
 
 def params(defaults: dict[str, Any] | None = None) -> dict[str, Param]:
@@ -36,8 +58,7 @@ def params(defaults: dict[str, Any] | None = None) -> dict[str, Param]:
 
     :param defaults: values that replace the fields' own defaults
     """
-    fields = RunConfig.form_fields(defaults or {})
-    form = {name: Param(field.pop("default"), **field) for name, field in fields.items()}
+    form = _form(RunConfig.form_fields(defaults or {}))
     form[CONTINUE_RUN] = Param(
         None,
         type=["null", "integer"],
@@ -46,6 +67,10 @@ def params(defaults: dict[str, Any] | None = None) -> dict[str, Param]:
         section="Internal",
     )
     return form
+
+
+def _form(fields: dict[str, dict[str, Any]]) -> dict[str, Param]:
+    return {name: Param(field.pop("default"), **field) for name, field in fields.items()}
 
 
 def retrofill_dag(
@@ -60,20 +85,7 @@ def retrofill_dag(
         dag_id,
         schedule=schedule,
         params=params(defaults),
-        default_args={
-            "retries": _RETRIES,
-            "retry_delay": timedelta(seconds=5),
-            "retry_exponential_backoff": 2.0,
-            "max_retry_delay": timedelta(minutes=5),
-            "retry_policy": ExceptionRetryPolicy(
-                rules=[
-                    RetryRule(f"{_ERRORS}.ConfigError", RetryAction.FAIL),
-                    RetryRule(f"{_ERRORS}.RunIncomplete", RetryAction.FAIL),
-                    RetryRule(f"{_ERRORS}.SchemaMismatch", RetryAction.FAIL),
-                    RetryRule(f"{_ERRORS}.StateNotConfigured", RetryAction.FAIL),
-                ]
-            ),
-        },
+        default_args=_TRIED_AGAIN,
         catchup=kwargs.pop("catchup", False),
         tags=["retrofill", *kwargs.pop("tags", [])],
         **kwargs,
@@ -101,6 +113,44 @@ def retrofill_dag(
         notify = NotifyOperator(task_id="notify", opened=opened.output)
         enqueue >> batches
         invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=False)
+    return dag
+
+
+def upkeep_dag(dag_id: str, *, schedule: Any, **kwargs: Any) -> DAG:
+    """Return the DAG of the upkeep.
+
+    :param kwargs: what else :class:`airflow.sdk.DAG` takes: start_date, doc_md…
+    """
+    with DAG(
+        dag_id,
+        schedule=schedule,
+        params=_form(UpkeepConfig.form_fields()),
+        default_args=_TRIED_AGAIN,
+        catchup=False,
+        max_active_runs=1,
+        tags=["retrofill"],
+        **kwargs,
+    ) as dag:
+        RescueOperator(task_id="rescue")
+        ForgetCallsOperator(task_id="forget_calls")
+        ForgetResultsOperator(task_id="forget_results")
+    return dag
+
+
+def forget_dag(dag_id: str, **kwargs: Any) -> DAG:
+    """Return the DAG that forgets a job.
+
+    :param kwargs: what else :class:`airflow.sdk.DAG` takes: doc_md…
+    """
+    with DAG(
+        dag_id,
+        schedule=None,
+        params=_form(ForgetConfig.form_fields()),
+        default_args=_TRIED_AGAIN,
+        tags=["retrofill"],
+        **kwargs,
+    ) as dag:
+        ForgetJobOperator(task_id="forget_job")
     return dag
 
 

@@ -112,6 +112,16 @@ def test_schedules(tmp_path: Path, schedule: str) -> None:
     assert (job.schedule, job.problems) == (schedule, ())
 
 
+def test_a_name_that_another_dag_of_ours_has(tmp_path: Path) -> None:
+    path = tmp_path / "upkeep.yaml"
+    path.write_text(GOOD)
+    job = load_job(path)
+    assert job.name != "upkeep"
+    assert job.problems == (
+        "upkeep.yaml: retrofill_upkeep is the name of another DAG; choose another name",
+    )
+
+
 def test_one_bad_file_does_not_hide_the_others(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("schedule: [")
     write(tmp_path, GOOD)

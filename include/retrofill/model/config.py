@@ -3,7 +3,6 @@
 import difflib
 import json
 import re
-import reprlib
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
@@ -24,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticUndefined
 
 from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.quoting import quoted as _quoted
 
 SOURCE = "Data source"
 FUNCTION = "Function"
@@ -32,7 +32,6 @@ REDRIVE = "Redrive"
 NOTIFICATION = "Notification"
 JOB = "Job and connections"
 
-_QUOTED_CHARS = 60
 _LONGEST_TEXT = 1_024
 _LONGEST_KEY_BYTES = 1_024
 _LONGEST_ERROR_TYPE = 200
@@ -506,7 +505,7 @@ class RunConfig(BaseModel):
         "SNS topic",
         "Gets the report at the end: text for people, JSON for queues, functions and HTTP.",
         allowed="the ARN of a standard SNS topic",
-        form={"maxLength": 400},
+        form={"maxLength": 400, "pattern": r"^[a-zA-Z0-9_.:\-]*$"},
         default=None,
         examples=["arn:aws:sns:us-east-1:123456789012:backfills"],
     )
@@ -515,7 +514,7 @@ class RunConfig(BaseModel):
         "Apprise connection",
         "An Airflow connection of type Apprise: mail, chat, webhook and many more.",
         allowed="the id of an Airflow connection",
-        form={"maxLength": 200},
+        form={"maxLength": 200, "pattern": r"^[a-zA-Z0-9_.\-]*$"},
         default=None,
         examples=["apprise_default"],
     )
@@ -534,7 +533,7 @@ class RunConfig(BaseModel):
         "AWS connection",
         "The Airflow connection for S3, Lambda and SNS.",
         allowed="the id of an Airflow connection",
-        form={"minLength": 1, "maxLength": 200},
+        form={"minLength": 1, "maxLength": 200, "pattern": r"^[a-zA-Z0-9_.\-]+$"},
         default="aws_default",
         examples=["aws_default"],
     )
@@ -735,12 +734,6 @@ def _allowed(name: str, field: FieldInfo) -> str:
 def _extra(field: FieldInfo) -> dict[str, Any]:
     extra = field.json_schema_extra
     return extra if isinstance(extra, dict) else {}
-
-
-def _quoted(value: Any) -> str:
-    # Of a value of any length, no more is written out than is shown.
-    text = repr(value[: _QUOTED_CHARS + 1]) if isinstance(value, str) else reprlib.repr(value)
-    return text if len(text) <= _QUOTED_CHARS else f"{text[: _QUOTED_CHARS - 1]}…"
 
 
 def _form_field(field: FieldInfo, schema: dict[str, Any], default: Any) -> dict[str, Any]:

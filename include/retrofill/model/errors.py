@@ -4,8 +4,10 @@ RetrofillError
 ├── ConfigError            what a person asked for cannot be done; never retried
 ├── SourceError            the source could not be read; worth another try
 ├── StateError             the Postgres state cannot be used as it is
-│   ├── StateUnavailable   the server cannot be reached
-│   ├── StateNotConfigured Airflow has no connection to it; never retried
+│   ├── StateUnavailable   the server cannot be reached, or takes no writes now
+│   │   └── StateLocked    others hold a lock for longer than it is waited for
+│   ├── StateNotConfigured Airflow has no connection to it that can be used; never retried
+│   ├── StateUnfit         server, database or role cannot do what is needed; never retried
 │   ├── SchemaMismatch     the schema is missing or of another version; never retried
 │   └── LeaseLost          another holder has taken over what this one held
 ├── Interrupted            a task was told to end before its work was done; another try goes on
@@ -37,11 +39,19 @@ class StateError(RetrofillError):
 
 
 class StateUnavailable(StateError):
-    """The Postgres server of the state cannot be reached."""
+    """The Postgres server of the state cannot be reached, or takes no writes now."""
+
+
+class StateLocked(StateUnavailable):
+    """Others hold a lock for longer than it is waited for; another try may succeed."""
 
 
 class StateNotConfigured(StateError):
-    """Airflow has no connection to the state."""
+    """Airflow has no connection to the state, or one that cannot be used."""
+
+
+class StateUnfit(StateError):
+    """The server, the database or the role of the state cannot do what is needed."""
 
 
 class SchemaMismatch(StateError):

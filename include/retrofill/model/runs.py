@@ -13,6 +13,11 @@ class SetRef(NamedTuple):
     run_id: int
     set_no: int
 
+    @property
+    def next_dag_run_id(self) -> str:
+        """The id of the DAG run that takes the run's next set."""
+        return f"retrofill__run_{self.run_id}__set_{self.set_no + 1}"
+
 
 class Job(NamedTuple):
     """What a job is of, as the state remembers it."""

@@ -89,6 +89,29 @@ def release_set(conn: Connection, ref: SetRef) -> None:
         _lose_calls(cur, [row[0] for row in cur.fetchall()])
 
 
+def rescue_run(conn: Connection, run_id: int, job_id: int, *, silent_s: float) -> str | None:
+    """Close an open run that nobody works on, and free what its batches did not finish.
+
+    Calls that were not settled count as lost, as when another task takes a batch over.
+
+    :param silent_s: for how long there must have been no sign of life
+    :returns: the state in which it is closed; None: it was not, since there is life in it
+    """
+    key = {"run_id": run_id, "job_id": job_id, "silent_s": silent_s}
+    with transaction(conn) as cur:
+        # With these locks no task renews a lease, takes a batch or plans one; only what a
+        # statement sees that begins behind them is sure.
+        for statement in ("lock_job", "lock_run", "lock_batches"):
+            cur.execute(_SQL[statement], key)
+        cur.execute(_SQL["is_silent"], key)
+        if cur.fetchone() != (True,):
+            return None
+        cur.execute(_SQL["rescue_batches"], key)
+        _lose_calls(cur, [row[0] for row in cur.fetchall()])
+        cur.execute(_SQL["close_rescued"], key)
+        return str(one(cur)[0])
+
+
 def _lose_calls(cur: Cursor, batch_ids: list[int]) -> None:
     if batch_ids:
         error = "the task that sent the call ended before it settled it; the function may have run"

@@ -1,36 +1,81 @@
 """Connections to the state, set up so that every statement sees what others committed before it."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
 from psycopg2 import errorcodes
+from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  it is a class
 
-from include.retrofill.model.errors import SchemaMismatch, StateError, StateUnavailable
+from include.retrofill.model.errors import (
+    SchemaMismatch,
+    StateError,
+    StateLocked,
+    StateNotConfigured,
+    StateUnavailable,
+    StateUnfit,
+)
+from include.retrofill.state.statements import load
 
-__all__ = ["Connection", "Cursor", "connect", "one", "transaction"]
+__all__ = [
+    "Connection",
+    "Cursor",
+    "connect",
+    "one",
+    "require_granted",
+    "require_isolation",
+    "transaction",
+]
+
+_SQL = load("connection.sql")
 
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 300
 
+OLDEST_SERVER = 14
+"""The first version of PostgreSQL that has multiranges."""
+
+ISOLATION = "read committed"
+"""What screening is proved for: at a stricter level its snapshot would be older than its lock."""
+
+_GRANT = (
+    "grant the connection's role what docs/operations.md lists under Roles; to migrate, connect as"
+    " the owner"
+)
+_WRITABLE = (
+    "connect to the primary, and see that neither default_transaction_read_only nor a full disk"
+    " closes it to writes"
+)
 _MIGRATE = "apply the migrations: python -m include.retrofill.state.migrate"
 _MENDS = {
     errorcodes.UNDEFINED_TABLE: _MIGRATE,
     errorcodes.INVALID_SCHEMA_NAME: _MIGRATE,
     errorcodes.UNDEFINED_COLUMN: _MIGRATE,
-    errorcodes.INSUFFICIENT_PRIVILEGE: "grant the connection's role what docs/operations.md lists",
+    errorcodes.INSUFFICIENT_PRIVILEGE: _GRANT,
+    errorcodes.READ_ONLY_SQL_TRANSACTION: _WRITABLE,
 }
+_KINDS: Mapping[str | None, type[StateError]] = {
+    errorcodes.INSUFFICIENT_PRIVILEGE: StateUnfit,
+    # A server may be a standby until it is promoted, or be closed to writes until its disk grows:
+    # a task that holds calls in flight waits for that, as for a server that is away.
+    errorcodes.READ_ONLY_SQL_TRANSACTION: StateUnavailable,
+}
+_UNKNOWN_OPTION = re.compile(r'invalid (URI query parameter|connection option)\W+"\w+"')
 
 
 def connect(dsn: str) -> Connection:
-    """Open a connection whose transactions run at READ COMMITTED.
+    """Open a connection whose transactions run at READ COMMITTED, and see that they do.
 
     :param dsn: a libpq connection string or URI
-    :raises StateUnavailable: the server cannot be reached or refuses the connection
+    :raises StateNotConfigured: it is none
+    :raises StateUnavailable: the server cannot be reached, refuses the connection or takes no
+        writes
+    :raises StateUnfit: server or database are not what the state needs
     """
     try:
         opened = psycopg2.connect(
@@ -44,33 +89,106 @@ def connect(dsn: str) -> Connection:
             options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c timezone=UTC"
             " -c idle_in_transaction_session_timeout=60s -c client_encoding=UTF8",
         )
-    except (psycopg2.OperationalError, psycopg2.ProgrammingError) as error:
-        message = f"the state's Postgres cannot be reached (connection retrofill_state): {error}"
-        raise StateUnavailable(message.strip()) from error
-    # Screening is proved for READ COMMITTED only: under a stricter level its snapshot would be
-    # older than its lock. So the level is set here, whatever the server's or role's default is.
-    opened.set_session(isolation_level=ISOLATION_LEVEL_READ_COMMITTED)
+    except psycopg2.ProgrammingError as error:
+        # Of what it cannot read, libpq repeats all, and that has a password in it.
+        said = _UNKNOWN_OPTION.search(str(error))
+        raise StateNotConfigured(
+            f"the connection retrofill_state is no URI of Postgres{': ' + said[0] if said else ''}"
+            "\nWhat to do: let it hold host, port, database, login and password, and as extras"
+            " only what libpq knows, such as sslmode"
+        ) from None
+    except psycopg2.OperationalError as error:
+        message = "the state's Postgres cannot be reached (connection retrofill_state)"
+        raise StateUnavailable(
+            f"{message}: {str(error).strip()}\nWhat to do: start the server, or mend the connection"
+        ) from error
+    try:
+        # Whatever the default of server, database or role is.
+        opened.set_session(isolation_level=ISOLATION_LEVEL_READ_COMMITTED)
+        _require_fit(opened)
+    except BaseException:
+        opened.close()
+        raise
     return opened
+
+
+def _require_fit(conn: Connection) -> None:
+    """Look what a transaction really is like: a pooler between may have its own mind."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["look"])
+        version, encoding, isolation, read_only, standby = one(cur)
+    if version < OLDEST_SERVER * 10_000:
+        raise StateUnfit(
+            f"the state's Postgres is of version {version // 10_000}; {OLDEST_SERVER} is the"
+            " oldest that has what is used: move the database to a newer server"
+        )
+    if encoding != "UTF8":
+        raise StateUnfit(
+            f"the state's database is encoded in {encoding}, which cannot hold every key: make one"
+            " with ENCODING 'UTF8' TEMPLATE template0, see docs/operations.md, Roles"
+        )
+    require_isolation(isolation)
+    if read_only or standby:
+        what = "is a standby" if standby else "takes no writes"
+        raise StateUnavailable(f"the state's Postgres {what}\nWhat to do: {_WRITABLE}")
+
+
+def require_isolation(level: str) -> None:
+    """Check the isolation level that a transaction has found itself at.
+
+    :raises StateUnfit: it is not READ COMMITTED
+    """
+    if level != ISOLATION:
+        raise StateUnfit(
+            f"a transaction was asked for at {ISOLATION} and runs at {level}: something between"
+            " here and Postgres changes it; connect directly, or set the pooler so that it does not"
+        )
+
+
+def require_granted(conn: Connection, needed: Mapping[str, str]) -> None:
+    """Check that the connection's role has what it needs, before it is in the middle of work.
+
+    :param needed: privileges by table or view, with commas between
+    :raises StateUnfit: something is missing; the message has the GRANT
+    """
+    pairs = [(name, one) for name, some in needed.items() for one in some.split(", ")]
+    with transaction(conn) as cur:
+        cur.execute(
+            _SQL["list_missing_grants"],
+            {"names": [name for name, _ in pairs], "privileges": [some for _, some in pairs]},
+        )
+        missing = cur.fetchall()
+    if missing:
+        role = conn.info.user
+        grants = [f"GRANT {privileges} ON {name} TO {role};" for name, privileges in missing]
+        raise StateUnfit(
+            "\n".join([f"the role {role} may not do all it needs to; as the owner:", *grants])
+        )
 
 
 @contextmanager
 def transaction(conn: Connection) -> Iterator[Cursor]:
     """Run one transaction: commit at the end, roll back on any error.
 
-    :raises StateUnavailable: the connection broke; whether the commit took place is not known
+    :raises StateUnavailable: the connection broke, and whether the commit took place is not known;
+        or the server takes no writes
+    :raises StateLocked: a lock was not to be had in time
     :raises SchemaMismatch: a table or column is missing
+    :raises StateUnfit: the role lacks a privilege
     :raises StateError: Postgres refused a statement
     """
     try:
         with conn, conn.cursor() as cur:
             yield cur
+    except LockNotAvailable as error:
+        raise StateLocked(f"others hold a lock for too long: {error}".strip()) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise StateUnavailable(f"the state's Postgres went away: {error}".strip()) from error
     except psycopg2.Error as error:
         mend = _MENDS.get(error.pgcode or "")
         if mend is None:
             raise StateError(f"Postgres refused: {error}".strip()) from error
-        kind = StateError if error.pgcode == errorcodes.INSUFFICIENT_PRIVILEGE else SchemaMismatch
+        kind = _KINDS.get(error.pgcode, SchemaMismatch)
         raise kind(f"{str(error).strip()}\nWhat to do: {mend}") from error
 
 

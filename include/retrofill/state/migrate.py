@@ -1,78 +1,160 @@
 """Bring the state's schema to this version: ``python -m include.retrofill.state.migrate``."""
 
 import os
+import re
 import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
 from importlib.resources import files
+from typing import NamedTuple
 
-from include.retrofill.model.errors import RetrofillError, SchemaMismatch
-from include.retrofill.state.connection import Connection, connect, transaction
+from psycopg2 import sql
+
+from include.retrofill.model.errors import RetrofillError, SchemaMismatch, StateLocked
+from include.retrofill.state.connection import Connection, Cursor, connect, one, transaction
 
 _LOCK = 7_316_402_119
 
+_OLDEST_CODE = re.compile(r"^-- oldest code: (\d+)$", re.MULTILINE)
 
-def migrations() -> list[tuple[int, str, str]]:
-    """Return (number, name, SQL) of every migration, in order."""
+KNOWS_OLDEST_CODE = 5
+"""The first version of the schema that remembers which code each migration suits."""
+
+LOCK_TIMEOUT_MS = 500
+"""How long a migration waits for a lock, and all that comes after waits for the migration."""
+
+PATIENCE_S = 300.0
+"""How long a migration tries to get its locks, with a second between two tries."""
+
+
+class Migration(NamedTuple):
+    """One step of the schema."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def oldest_code(self) -> int:
+        """The oldest version of the code that runs with it: its own, unless it says another."""
+        found = _OLDEST_CODE.search(self.sql)
+        return int(found[1]) if found else self.number
+
+
+def migrations() -> list[Migration]:
+    """Return every migration, in order."""
     folder = files(__package__).joinpath("migrations")
     found = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
     return [
-        (int(entry.name[:4]), entry.name, entry.read_text(encoding="utf-8"))
+        Migration(int(entry.name[:4]), entry.name, entry.read_text(encoding="utf-8"))
         for entry in sorted(found, key=lambda entry: entry.name)
     ]
 
 
-def migrate(dsn: str) -> list[str]:
+def migrate(
+    dsn: str, known: Sequence[Migration] | None = None, *, patience_s: float = PATIENCE_S
+) -> list[str]:
     """Apply, in one transaction, every migration the schema lacks; return their names.
 
-    Safe to run at once from several places: they take turns under a lock.
+    Safe to run at once from several places: they take turns under a lock. Safe beside a running
+    run: what it waits for is waited for shortly, and tried again.
 
+    :param known: all migrations there are; None: those of this code
+    :param patience_s: for how long it tries again, where others hold a lock on a table
     :raises SchemaMismatch: the schema is newer than this code
+    :raises StateLocked: others hold a lock on a table all the time
     :raises StateError: Postgres cannot be reached, or refuses
     """
-    known = migrations()
-    conn = connect(dsn)
-    try:
-        with transaction(conn) as cur:
-            cur.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            cur.execute("CREATE SCHEMA IF NOT EXISTS retrofill")
+    known = migrations() if known is None else known
+    give_up_at = time.monotonic() + patience_s
+    with closing(connect(dsn)) as conn:
+        while True:
+            try:
+                with transaction(conn) as cur:
+                    return _apply(cur, known)
+            except StateLocked as error:
+                if time.monotonic() > give_up_at:
+                    raise StateLocked(
+                        f"{error}\nWhat to do: end what holds it (pg_stat_activity: a transaction"
+                        " open for long, or an autovacuum), or try later; nothing was changed"
+                    ) from error
+                time.sleep(1)
+
+
+def _apply(cur: Cursor, known: Sequence[Migration]) -> list[str]:
+    cur.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    # Who comes after one that waits for a lock waits as well, so it does not wait long. It is less
+    # than deadlock_timeout, too: where a task and this wait for each other, this one gives way.
+    cur.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_TIMEOUT_MS}ms",))
+    cur.execute("CREATE SCHEMA IF NOT EXISTS retrofill")
+    cur.execute(
+        "CREATE TABLE IF NOT EXISTS retrofill.migration (number integer PRIMARY KEY,"
+        " name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+    )
+    applied = _version(cur)
+    if applied > known[-1].number:
+        message = f"the schema is at version {applied}, this code knows {known[-1].number}"
+        raise SchemaMismatch(f"{message}; run the newer code, or restore the older schema")
+    pending = [entry for entry in known if entry.number > applied]
+    if pending:
+        _lock_tables(cur)
+    for entry in pending:
+        cur.execute(entry.sql)
+        cur.execute(
+            "INSERT INTO retrofill.migration (number, name) VALUES (%s, %s)",
+            (entry.number, entry.name),
+        )
+        if entry.number >= KNOWS_OLDEST_CODE:
             cur.execute(
-                "CREATE TABLE IF NOT EXISTS retrofill.migration (number integer PRIMARY KEY,"
-                " name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+                "UPDATE retrofill.migration SET oldest_code = %s WHERE number = %s",
+                (entry.oldest_code, entry.number),
             )
-            applied = _version(conn)
-            if applied > known[-1][0]:
-                message = f"the schema is at version {applied}, this code knows {known[-1][0]}"
-                raise SchemaMismatch(f"{message}; run the newer code, or restore the older schema")
-            pending = [entry for entry in known if entry[0] > applied]
-            for number, name, sql in pending:
-                cur.execute(sql)
-                cur.execute(
-                    "INSERT INTO retrofill.migration (number, name) VALUES (%s, %s)", (number, name)
-                )
-    finally:
-        conn.close()
-    return [name for _, name, _ in pending]
+    return [entry.name for entry in pending]
+
+
+def _lock_tables(cur: Cursor) -> None:
+    """Take the strongest lock on every table at once.
+
+    Of two statements of a migration, the second may need a stronger one on the same table; a task
+    that has come between would be ended by Postgres at once, as both could wait for ever.
+    """
+    cur.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'retrofill' ORDER BY tablename")
+    tables = sql.SQL(", ").join(sql.Identifier("retrofill", name) for (name,) in cur.fetchall())
+    cur.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
 
 
 def require_current(conn: Connection) -> None:
-    """Check that the schema is of this code's version.
+    """Check that this code runs with the schema: of its own version, or a newer one that suits it.
 
-    :raises SchemaMismatch: it is missing, older or newer; the message says what to do
+    :raises SchemaMismatch: it is missing, older or too new; the message says what to do
     """
+    wanted = migrations()[-1].number
     with transaction(conn) as cur:
         cur.execute("SELECT to_regclass('retrofill.migration') IS NOT NULL")
-        row = cur.fetchone()
-        found = _version(conn) if row and row[0] else 0
-    wanted = migrations()[-1][0]
-    if found != wanted:
-        message = f"the state's schema is at version {found}, this code needs {wanted}"
-        raise SchemaMismatch(f"{message}; run: python -m include.retrofill.state.migrate")
+        found = _version(cur) if one(cur)[0] else 0
+        oldest_code = _oldest_code(cur) if found > wanted else 0
+    said = f"the state's schema is at version {found}"
+    if found < wanted:
+        raise SchemaMismatch(
+            f"{said}, this code needs {wanted}; run, as its owner:"
+            " python -m include.retrofill.state.migrate"
+        )
+    if oldest_code > wanted:
+        raise SchemaMismatch(
+            f"{said}, with which code of version {oldest_code} or newer runs, and this is of"
+            f" version {wanted}: deploy the newer code, and start Airflow's processes anew"
+        )
 
 
-def _version(conn: Connection) -> int:
-    with conn.cursor() as cur:
-        cur.execute("SELECT coalesce(max(number), 0) FROM retrofill.migration")
-        row = cur.fetchone()
-        return int(row[0]) if row else 0
+def _version(cur: Cursor) -> int:
+    cur.execute("SELECT coalesce(max(number), 0) FROM retrofill.migration")
+    return int(one(cur)[0])
+
+
+def _oldest_code(cur: Cursor) -> int:
+    cur.execute("SELECT max(coalesce(oldest_code, number)) FROM retrofill.migration")
+    return int(one(cur)[0])
 
 
 def main() -> int:

@@ -59,8 +59,17 @@ def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
 
 
 def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef:
-    """Open a run and its first set."""
+    """Open a run and its first set.
+
+    :raises ConfigError: the job is being forgotten
+    """
     with transaction(conn) as cur:
+        cur.execute(_SQL["keep_job"], {"job_id": new.job_id})
+        if cur.fetchone() != (True,):
+            raise ConfigError(
+                "job: it is being forgotten; let the DAG retrofill_forget end with it, or choose"
+                " another name"
+            )
         cur.execute(
             _SQL["insert_run"],
             {

@@ -10,6 +10,9 @@ SELECT job_id, fingerprint, source, function_name, event FROM retrofill.job WHER
 SELECT run_id, set_no FROM retrofill.run_set
 WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 
+-- name: keep_job
+SELECT forgotten_at IS NULL FROM retrofill.job WHERE job_id = %(job_id)s FOR KEY SHARE
+
 -- name: insert_run
 INSERT INTO retrofill.run (
     job_id, config, delivery, modified_after, modified_before, function_arn, function_version,

@@ -16,7 +16,13 @@ from include.retrofill.faults import Point, reach
 from include.retrofill.model.errors import LeaseLost, StateError
 from include.retrofill.model.items import IDENTIFIER_BYTES, Item
 from include.retrofill.model.runs import SetRef
-from include.retrofill.state.connection import Connection, Cursor, one, transaction
+from include.retrofill.state.connection import (
+    Connection,
+    Cursor,
+    one,
+    require_isolation,
+    transaction,
+)
 from include.retrofill.state.statements import load
 
 _SQL = load("screening.sql")
@@ -92,10 +98,12 @@ def screen(
 
     :param partition: where the reading stood when the chunk was listed
     :raises LeaseLost: another task has read on in this partition meanwhile
+    :raises StateUnfit: the transaction does not run at READ COMMITTED
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["lock_job"], {"job_id": partition.job_id})
-        next_seq = one(cur)[0]
+        next_seq, isolation = one(cur)
+        require_isolation(isolation)
         cur.execute(_SQL["room_in_set"], ref._asdict())
         room = one(cur)[0]
         seen = _known(cur, partition.job_id, chunk.items)

@@ -4,7 +4,8 @@ FROM retrofill.partition JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
 -- name: lock_job
-SELECT next_seq FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
+SELECT next_seq, current_setting('transaction_isolation')
+FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 
 -- name: room_in_set
 SELECT max_items - items_taken FROM retrofill.run_set

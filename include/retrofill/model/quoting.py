@@ -1,0 +1,21 @@
+"""How a value that a person has given is shown to people: short, and without what may be secret."""
+
+import re
+import reprlib
+from typing import Any
+
+_LONGEST = 60
+
+# Of a URL only the scheme: login, host, path and query may each hold a token. The address of a
+# bucket is none that a secret belongs into, and shows what was mistaken for its name.
+_URL = re.compile(r"(?i)\b(?!s3:)([a-z][a-z0-9+.\-]*://)\S+")
+
+
+def quoted(value: Any) -> str:
+    """Return a value as it is written in Python, cut to 60 characters."""
+    # Of a value of any length, no more is written out than is shown.
+    if isinstance(value, str):
+        text = repr(_URL.sub(r"\1…", value[: _LONGEST + 1]))
+    else:
+        text = _URL.sub(r"\1…", reprlib.repr(value))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

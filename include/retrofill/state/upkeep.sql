@@ -1,0 +1,104 @@
+-- name: list_open_runs
+SELECT
+    run.run_id, run.job_id, job.name, run_set.dag_id,
+    array_agg(run_set.dag_run_id ORDER BY run_set.set_no), max(run_set.set_no)
+FROM retrofill.run
+JOIN retrofill.job USING (job_id)
+JOIN retrofill.run_set USING (run_id)
+WHERE run.state = 'open'
+    AND run.opened_at < clock_timestamp() - make_interval(secs => %(silent_s)s)
+GROUP BY run.run_id, run.job_id, job.name, run_set.dag_id
+ORDER BY run.run_id
+
+-- name: list_jobs
+SELECT job_id, name FROM retrofill.job ORDER BY job_id
+
+-- name: list_batches
+SELECT batch_id FROM retrofill.batch JOIN retrofill.run USING (run_id)
+WHERE batch_id > %(after)s AND run.job_id = %(job_id)s AND (
+    %(days)s::integer IS NULL
+    OR batch.done_at IS NOT NULL
+    AND run.closed_at < clock_timestamp() - make_interval(days => %(days)s)
+    AND EXISTS (SELECT FROM retrofill.invocation WHERE invocation.batch_id = batch.batch_id)
+)
+ORDER BY batch_id LIMIT %(batches)s
+
+-- name: delete_calls
+DELETE FROM retrofill.invocation
+WHERE batch_id = %(batch_id)s AND call_no IN (
+    SELECT call_no FROM retrofill.invocation
+    WHERE batch_id = %(batch_id)s AND outcome IS NOT NULL ORDER BY call_no LIMIT %(rows)s
+)
+
+-- name: delete_results
+WITH page AS (
+    SELECT
+        ctid AS place, item_key, identifier,
+        %(days)s::integer IS NULL
+        OR settled_at < clock_timestamp() - make_interval(days => %(days)s) AND NOT EXISTS (
+            SELECT FROM retrofill.run WHERE run.run_id = results.run_id AND run.state = 'open'
+        ) AS old
+    FROM retrofill.results
+    WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(item_key)s, %(identifier)s::uuid)
+    ORDER BY item_key, identifier LIMIT %(rows)s
+),
+gone AS (
+    DELETE FROM retrofill.results
+    WHERE ctid = ANY(ARRAY(SELECT place FROM page WHERE old))
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone), item_key, identifier::text
+FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
+
+-- name: delete_quarantined
+WITH page AS (
+    SELECT ctid AS place, item_key, identifier FROM retrofill.quarantine
+    WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(item_key)s, %(identifier)s::uuid)
+    ORDER BY item_key, identifier LIMIT %(rows)s
+),
+gone AS (
+    DELETE FROM retrofill.quarantine WHERE ctid = ANY(ARRAY(SELECT place FROM page)) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone), item_key, identifier::text
+FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
+
+-- name: delete_in_process
+DELETE FROM retrofill.in_process
+WHERE job_id = %(job_id)s AND seq IN (
+    SELECT seq FROM retrofill.in_process
+    WHERE job_id = %(job_id)s ORDER BY seq LIMIT %(rows)s
+)
+
+-- name: delete_redriven
+DELETE FROM retrofill.redriven
+WHERE job_id = %(job_id)s AND (item_key, identifier, run_id) IN (
+    SELECT item_key, identifier, run_id FROM retrofill.redriven
+    WHERE job_id = %(job_id)s ORDER BY item_key, identifier, run_id LIMIT %(rows)s
+)
+
+-- name: lock_job
+SELECT job_id FROM retrofill.job WHERE job_id = %(job_id)s FOR UPDATE
+
+-- name: list_runs_at_work
+SELECT run_id FROM retrofill.run
+WHERE job_id = %(job_id)s AND (
+    state = 'open' OR EXISTS (
+        SELECT FROM retrofill.batch
+        WHERE batch.run_id = run.run_id AND leased_until > clock_timestamp()
+    )
+)
+ORDER BY run_id
+
+-- name: mark_forgotten
+UPDATE retrofill.job SET forgotten_at = coalesce(forgotten_at, clock_timestamp())
+WHERE job_id = %(job_id)s
+
+-- name: delete_batches
+DELETE FROM retrofill.batch WHERE batch_id = ANY(%(batch_ids)s)
+
+-- name: delete_run
+DELETE FROM retrofill.run
+WHERE run_id = (SELECT min(run_id) FROM retrofill.run WHERE job_id = %(job_id)s)
+
+-- name: delete_job
+DELETE FROM retrofill.job WHERE job_id = %(job_id)s

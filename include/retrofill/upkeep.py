@@ -1,0 +1,75 @@
+"""The operators of the upkeep: each opens the state and calls one use case."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include.retrofill.connections import state
+from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
+from include.retrofill.pipeline.upkeep import (
+    Forgotten,
+    forget_calls,
+    forget_job,
+    forget_results,
+    rescue,
+)
+from include.retrofill.state.grants import JOBS, RESULTS, RUNTIME
+
+_NOT_OVER = ["queued", "running"]
+
+
+class RescueOperator(BaseOperator):
+    """Close the runs that were abandoned, and free their items."""
+
+    def execute(self, context: Context) -> list[int]:
+        """Return the numbers of the runs that were closed."""
+        UpkeepConfig.from_params(context["params"])
+        count = partial(context["ti"].get_dr_count, states=_NOT_OVER)
+
+        def is_at_work(dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+            return count(dag_id=dag_id, run_ids=list(dag_run_ids)) > 0
+
+        with state() as conn:
+            return rescue(conn, is_at_work)
+
+
+class ForgetCallsOperator(BaseOperator):
+    """Delete the calls that are older than they have to be kept."""
+
+    def execute(self, context: Context) -> int:
+        """Return how many were deleted.
+
+        :raises AirflowSkipException: calls are kept for ever
+        """
+        config = UpkeepConfig.from_params(context["params"])
+        if config.keep_calls_days is None:
+            raise AirflowSkipException("calls are kept for ever")
+        with state() as conn:
+            return forget_calls(conn, job=config.job, days=config.keep_calls_days)
+
+
+class ForgetResultsOperator(BaseOperator):
+    """Delete the results that are older than they have to be kept."""
+
+    def execute(self, context: Context) -> int:
+        """Return how many were deleted.
+
+        :raises AirflowSkipException: results are kept for ever
+        """
+        config = UpkeepConfig.from_params(context["params"])
+        if config.keep_results_days is None:
+            raise AirflowSkipException("results are kept for ever")
+        with state({**RUNTIME, **RESULTS}) as conn:
+            return forget_results(conn, job=config.job, days=config.keep_results_days)
+
+
+class ForgetJobOperator(BaseOperator):
+    """Delete all that is known of a job."""
+
+    def execute(self, context: Context) -> Forgotten:
+        """Return what was deleted in this try."""
+        config = ForgetConfig.from_params(context["params"])
+        with state({**RUNTIME, **JOBS}) as conn:
+            return forget_job(conn, config.job)
