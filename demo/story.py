@@ -163,8 +163,6 @@ class Story:
             "whole_bucket": True,
             "modified_before": trigger_since.isoformat(),
             "function": self._aws.function,
-            "event": "s3",
-            "items_per_call": 1,
             "max_concurrency": 8,
             "notify_sns_topic_arn": self._aws.open_mailbox(),
         }
