@@ -4,7 +4,7 @@ RetrofillError
 ├── ConfigError            what a person asked for cannot be done; never retried
 ├── SourceError            the source could not be read; worth another try
 ├── StateError             the Postgres state cannot be used as it is
-│   ├── StateUnavailable   the server cannot be reached
+│   ├── StateUnavailable   the server cannot be reached, or cannot write now
 │   ├── StateNotConfigured Airflow has no connection to it; never retried
 │   ├── SchemaMismatch     the schema is missing or of another version; never retried
 │   └── LeaseLost          another holder has taken over what this one held
@@ -37,7 +37,7 @@ class StateError(RetrofillError):
 
 
 class StateUnavailable(StateError):
-    """The Postgres server of the state cannot be reached."""
+    """The Postgres server of the state cannot be reached, or cannot do now what it is asked."""
 
 
 class StateNotConfigured(StateError):

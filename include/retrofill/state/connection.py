@@ -24,6 +24,15 @@ _MENDS = {
     errorcodes.UNDEFINED_COLUMN: _MIGRATE,
     errorcodes.INSUFFICIENT_PRIVILEGE: "grant the connection's role what docs/operations.md lists",
 }
+_NOT_NOW = {
+    errorcodes.DISK_FULL: "give its disk more space",
+    errorcodes.OUT_OF_MEMORY: "give it more memory, or have fewer tasks at once",
+    errorcodes.LOCK_NOT_AVAILABLE: "end the session that holds the lock; pg_blocking_pids tells it",
+    errorcodes.QUERY_CANCELED: "see in pg_stat_activity what it waited for, or who cancelled it",
+    errorcodes.DEADLOCK_DETECTED: "leave the state's tables to Retrofill while a run goes on",
+    errorcodes.SERIALIZATION_FAILURE: "leave the state's tables to Retrofill while a run goes on",
+    errorcodes.READ_ONLY_SQL_TRANSACTION: "point the connection retrofill_state at the primary",
+}
 
 
 def connect(dsn: str) -> Connection:
@@ -57,21 +66,32 @@ def connect(dsn: str) -> Connection:
 def transaction(conn: Connection) -> Iterator[Cursor]:
     """Run one transaction: commit at the end, roll back on any error.
 
-    :raises StateUnavailable: the connection broke; whether the commit took place is not known
+    :raises StateUnavailable: the connection broke, and whether the commit took place is not
+        known; or the server cannot do now what it was asked
     :raises SchemaMismatch: a table or column is missing
     :raises StateError: Postgres refused a statement
     """
     try:
         with conn, conn.cursor() as cur:
             yield cur
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise StateUnavailable(f"the state's Postgres went away: {error}".strip()) from error
     except psycopg2.Error as error:
-        mend = _MENDS.get(error.pgcode or "")
-        if mend is None:
-            raise StateError(f"Postgres refused: {error}".strip()) from error
-        kind = StateError if error.pgcode == errorcodes.INSUFFICIENT_PRIVILEGE else SchemaMismatch
-        raise kind(f"{str(error).strip()}\nWhat to do: {mend}") from error
+        raise _meaning(error, broken=bool(conn.closed)) from error
+
+
+def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:
+    """Say what an error of Postgres's means, and what to do."""
+    code, said = error.pgcode or "", str(error).strip()
+    if not broken and code in _NOT_NOW:
+        return StateUnavailable(
+            f"the state's Postgres cannot go on: {said}\nWhat to do: {_NOT_NOW[code]}. Nothing is"
+            " lost: what was not written is tried again"
+        )
+    if broken or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return StateUnavailable(f"the state's Postgres went away: {said}")
+    if code not in _MENDS:
+        return StateError(f"Postgres refused: {said}")
+    kind = StateError if code == errorcodes.INSUFFICIENT_PRIVILEGE else SchemaMismatch
+    return kind(f"{said}\nWhat to do: {_MENDS[code]}")
 
 
 def one(cur: Cursor) -> tuple[Any, ...]:
