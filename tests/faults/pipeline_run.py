@@ -164,7 +164,7 @@ class Backfill:
                 if number == self.tries:
                     raise
                 retried.append(f"{type(error).__name__}: {error}")
-                Event().wait(0.1 * 2**number)
+                Event().wait(min(1.0, 0.1 * 2**number))
         raise AssertionError
 
     @property
