@@ -1,18 +1,25 @@
 """A stack of its own on the scripted endpoint, where tasks that die are noticed within seconds."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack.endpoint import Script
+from include.retrofill.state.migrate import migrate
+from stack.endpoint import Script, ScriptedEndpoint, scripted_endpoint
 from stack.scripted import scripted_stack
+from stack.services import Postgres
+from tests.faults.fault_table import LEGEND, VARIABLE, FaultTable
 from tests.faults.notices import Notices, noticing
 from tests.faults.observed_airflow import ObservedAirflow
 from tests.faults.world import World
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
 
 # DAGs of the job files beside it, as dags/scheduled.py has them of include/jobs/.
 _SCHEDULED = """
@@ -30,6 +37,13 @@ _ENVIRONMENT = {
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
 }
 
+_TABLE = pytest.StashKey[FaultTable]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the table."""
+    config.stash[_TABLE] = FaultTable()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is in this folder: each test waits for Airflow, up to minutes."""
@@ -38,6 +52,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.timeout(600))
+
+
+def pytest_terminal_summary(terminalreporter: "TerminalReporter", config: pytest.Config) -> None:
+    """Print the table of faults."""
+    table = config.stash[_TABLE]
+    if table:
+        text = "\n".join([*table.lines(), "", LEGEND])
+        terminalreporter.section("faults", sep="-")
+        terminalreporter.write_line(text)
+        if path := os.environ.get(VARIABLE):
+            Path(path).write_text(text + "\n")
+
+
+@pytest.fixture
+def fault_table(pytestconfig: pytest.Config) -> FaultTable:
+    """The table that is printed at the end."""
+    return pytestconfig.stash[_TABLE]
+
+
+@pytest.fixture(scope="session")
+def _endpoint() -> Iterator[ScriptedEndpoint]:
+    with scripted_endpoint(Script()) as running:
+        yield running
+
+
+@pytest.fixture
+def endpoint(_endpoint: ScriptedEndpoint) -> ScriptedEndpoint:
+    """A scripted endpoint without Airflow: each test tells it what to do."""
+    _endpoint.reset()
+    return _endpoint
+
+
+@pytest.fixture(scope="module")
+def shared_dsn(postgres: Postgres, request: pytest.FixtureRequest) -> str:
+    """The URI of a database for all tests of a module: each has a job of its own."""
+    name = request.module.__name__.rpartition(".")[2]
+    postgres.ensure_database(name)
+    dsn = postgres.dsn(name, role=name)
+    migrate(dsn)
+    return dsn
 
 
 @dataclass(frozen=True)

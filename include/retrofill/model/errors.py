@@ -11,6 +11,7 @@ RetrofillError
 │   ├── SchemaMismatch     the schema is missing or of another version; never retried
 │   └── LeaseLost          another holder has taken over what this one held
 ├── Interrupted            a task was told to end before its work was done; another try goes on
+├── NotNotified            the notification was not taken; another try may be
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
 """
 
@@ -39,7 +40,7 @@ class StateError(RetrofillError):
 
 
 class StateUnavailable(StateError):
-    """The Postgres server of the state cannot be reached, or takes no writes now."""
+    """The Postgres server of the state cannot be reached, or cannot do now what it is asked."""
 
 
 class StateLocked(StateUnavailable):
@@ -64,6 +65,10 @@ class LeaseLost(StateError):
 
 class Interrupted(RetrofillError):
     """The task was told to end before its work was done; another try goes on with it."""
+
+
+class NotNotified(RetrofillError):
+    """The notification of a run was not taken where it should go; another try may be."""
 
 
 class RunIncomplete(RetrofillError):

@@ -7,7 +7,6 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import errorcodes
-from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  it is a class
@@ -57,15 +56,18 @@ _MENDS = {
     errorcodes.INVALID_SCHEMA_NAME: _MIGRATE,
     errorcodes.UNDEFINED_COLUMN: _MIGRATE,
     errorcodes.INSUFFICIENT_PRIVILEGE: _GRANT,
+}
+_KINDS: Mapping[str, type[StateError]] = {errorcodes.INSUFFICIENT_PRIVILEGE: StateUnfit}
+_UNKNOWN_OPTION = re.compile(r'invalid (URI query parameter|connection option)\W+"\w+"')
+_NOT_NOW = {
+    errorcodes.DISK_FULL: "give its disk more space",
+    errorcodes.OUT_OF_MEMORY: "give it more memory, or have fewer tasks at once",
+    errorcodes.LOCK_NOT_AVAILABLE: "end the session that holds the lock; pg_blocking_pids tells it",
+    errorcodes.QUERY_CANCELED: "see in pg_stat_activity what it waited for, or who cancelled it",
+    errorcodes.DEADLOCK_DETECTED: "leave the state's tables to Retrofill while a run goes on",
+    errorcodes.SERIALIZATION_FAILURE: "leave the state's tables to Retrofill while a run goes on",
     errorcodes.READ_ONLY_SQL_TRANSACTION: _WRITABLE,
 }
-_KINDS: Mapping[str | None, type[StateError]] = {
-    errorcodes.INSUFFICIENT_PRIVILEGE: StateUnfit,
-    # A server may be a standby until it is promoted, or be closed to writes until its disk grows:
-    # a task that holds calls in flight waits for that, as for a server that is away.
-    errorcodes.READ_ONLY_SQL_TRANSACTION: StateUnavailable,
-}
-_UNKNOWN_OPTION = re.compile(r'invalid (URI query parameter|connection option)\W+"\w+"')
 
 
 def connect(dsn: str) -> Connection:
@@ -170,8 +172,8 @@ def require_granted(conn: Connection, needed: Mapping[str, str]) -> None:
 def transaction(conn: Connection) -> Iterator[Cursor]:
     """Run one transaction: commit at the end, roll back on any error.
 
-    :raises StateUnavailable: the connection broke, and whether the commit took place is not known;
-        or the server takes no writes
+    :raises StateUnavailable: the connection broke, and whether the commit took place is not
+        known; or the server cannot do now what it was asked
     :raises StateLocked: a lock was not to be had in time
     :raises SchemaMismatch: a table or column is missing
     :raises StateUnfit: the role lacks a privilege
@@ -180,16 +182,24 @@ def transaction(conn: Connection) -> Iterator[Cursor]:
     try:
         with conn, conn.cursor() as cur:
             yield cur
-    except LockNotAvailable as error:
-        raise StateLocked(f"others hold a lock for too long: {error}".strip()) from error
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise StateUnavailable(f"the state's Postgres went away: {error}".strip()) from error
     except psycopg2.Error as error:
-        mend = _MENDS.get(error.pgcode or "")
-        if mend is None:
-            raise StateError(f"Postgres refused: {error}".strip()) from error
-        kind = _KINDS.get(error.pgcode, SchemaMismatch)
-        raise kind(f"{str(error).strip()}\nWhat to do: {mend}") from error
+        raise _meaning(error, broken=bool(conn.closed)) from error
+
+
+def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:
+    """Say what an error of Postgres's means, and what to do."""
+    code, said = error.pgcode or "", str(error).strip()
+    if not broken and code in _NOT_NOW:
+        not_now = StateLocked if code == errorcodes.LOCK_NOT_AVAILABLE else StateUnavailable
+        return not_now(
+            f"the state's Postgres cannot go on: {said}\nWhat to do: {_NOT_NOW[code]}. Nothing is"
+            " lost: what was not written is tried again"
+        )
+    if broken or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return StateUnavailable(f"the state's Postgres went away: {said}")
+    if code not in _MENDS:
+        return StateError(f"Postgres refused: {said}")
+    return _KINDS.get(code, SchemaMismatch)(f"{said}\nWhat to do: {_MENDS[code]}")
 
 
 def one(cur: Cursor) -> tuple[Any, ...]:
