@@ -64,7 +64,7 @@ class World:
     def run(self, dag_run_id: str = "r", **params: Any) -> dict[str, str]:
         """Run the DAG; return the final state of each of its tasks, and of the run."""
         conf = {"bucket": self.bucket, "prefix": "in/", "function": self.function, **params}
-        return _run_dag(self.environment, dag_run_id, conf)
+        return run_dag(self.environment, dag_run_id, conf)
 
     def report(self) -> Mapping[str, Any]:
         """Return the newest run's row of the public view."""
@@ -76,9 +76,11 @@ class World:
         return report
 
 
-def _run_dag(environment: dict[str, str], dag_run_id: str, conf: dict[str, Any]) -> dict[str, str]:
+def run_dag(
+    environment: dict[str, str], dag_run_id: str, conf: dict[str, Any], dag: str = "retrofill:dag"
+) -> dict[str, str]:
     done = subprocess.run(  # noqa: S603  our own interpreter
-        [sys.executable, "-m", "tests.dags.run_dag", dag_run_id, json.dumps(conf)],
+        [sys.executable, "-m", "tests.dags.run_dag", dag_run_id, json.dumps(conf), dag],
         cwd=ROOT,
         env=environment,
         capture_output=True,
