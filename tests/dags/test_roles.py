@@ -10,7 +10,6 @@ from stack.services import Postgres
 from tests.dags.test_retrofill import TASKS, World, run_dag
 from tests.integration.test_operations import ROLES, execute, statements
 
-
 pytestmark = pytest.mark.timeout(400)  # each run of a DAG in one process takes many seconds
 
 
