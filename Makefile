@@ -7,11 +7,12 @@ INSTALLED := $(VENV)/.installed
 AIOBOTOCORE := .venv-aiobotocore
 LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate
+DEPLOYED = $(shell sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements.lock)
 # What else is set for uv must not move the environment elsewhere.
 unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_COMPILE_BYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test faults simulate bench-run bench-calling check format lock clean
+.PHONY: help up demo test faults simulate bench-run bench-calling check licences audit format lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -39,12 +40,20 @@ bench-run: $(INSTALLED)  ## measure a whole run over 100,000 objects
 bench-calling: $(INSTALLED) $(AIOBOTOCORE)/.installed  ## measure calls beside boto3 and others
 	@$(BIN)/python -m benchmarks.calling
 
-check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile
+check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, licences
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	@$(BIN)/pip-licenses --packages $(DEPLOYED) > /dev/null
+	@echo 'licences are among those that pyproject.toml allows'
+
+licences: $(INSTALLED)  ## list the licence of each package that is deployed
+	@$(BIN)/pip-licenses --packages $(DEPLOYED)
+
+audit: $(INSTALLED)  ## look up known vulnerabilities of what is deployed; needs the internet
+	$(BIN)/pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
 
 format: $(INSTALLED)  ## format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only

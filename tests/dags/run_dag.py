@@ -1,16 +1,17 @@
-"""Run the DAG in one process, and print how each task ended: ``… run_dag DAG_RUN_ID CONF``."""
+"""Run a DAG in one process, and print how each task ended: ``… run_dag DAG_RUN_ID CONF [DAG]``."""
 
 import json
 import sys
 import warnings
+from importlib import import_module
 
 warnings.simplefilter("ignore")
-
-from dags.retrofill import dag  # noqa: E402
 
 
 def main() -> None:
     dag_run_id, conf = sys.argv[1], json.loads(sys.argv[2])
+    module, _, name = (sys.argv[3] if len(sys.argv) > 3 else "retrofill:dag").partition(":")
+    dag = getattr(import_module(f"dags.{module}"), name)
     run = dag.test(run_conf=conf)
     states = {}
     for instance in run.get_task_instances():

@@ -82,7 +82,7 @@ class World:
         """Run the DAG; return the final state of each of its tasks, and of the run."""
         asked = {"bucket": self.bucket, "prefix": "in/", "function": self.function, "event": "s3"}
         conf = asked | params
-        return _run_dag(self.environment, dag_run_id, conf)
+        return run_dag(self.environment, dag_run_id, conf)
 
     def report(self) -> Mapping[str, Any]:
         """Return the newest run's row of the public view."""
@@ -94,9 +94,11 @@ class World:
         return report
 
 
-def _run_dag(environment: dict[str, str], dag_run_id: str, conf: dict[str, Any]) -> dict[str, str]:
+def run_dag(
+    environment: dict[str, str], dag_run_id: str, conf: dict[str, Any], dag: str = "retrofill:dag"
+) -> dict[str, str]:
     done = subprocess.run(  # noqa: S603  our own interpreter
-        [sys.executable, "-m", "tests.dags.run_dag", dag_run_id, json.dumps(conf)],
+        [sys.executable, "-m", "tests.dags.run_dag", dag_run_id, json.dumps(conf), dag],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -12,11 +12,14 @@ from psycopg2.extensions import connection
 
 from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import StateUnfit
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.redrive import redrive_quarantine
+from include.retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results, rescue
 from include.retrofill.state import batches, pages, runs
 from include.retrofill.state.batches import BatchLease
-from include.retrofill.state.connection import connect
+from include.retrofill.state.connection import connect, require_granted
+from include.retrofill.state.grants import JOBS, RESULTS, RUNTIME
 from include.retrofill.state.migrate import migrate, require_current
 from stack.services import Postgres
 from tests.integration.opened import enqueue, entries_of, item, keys_in, open_run
@@ -164,7 +167,17 @@ def test_the_runtime_role_can_steer_stop_and_resume(
         "CREATE TABLE retrofill.other ()",
         "CREATE TABLE public.other ()",
         "CREATE TEMPORARY TABLE other ()",
-        "INSERT INTO retrofill.migration VALUES (9, 'x')",
+        "INSERT INTO retrofill.migration VALUES (99, 'x')",
+        "ALTER TABLE retrofill.run ADD COLUMN x text",
+        "CREATE INDEX ON retrofill.run (state)",
+        "CREATE OR REPLACE VIEW retrofill.v_run AS SELECT 1",
+        "CREATE FUNCTION retrofill.x() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE SCHEMA other",
+        "COPY retrofill.job TO PROGRAM 'true'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "ALTER ROLE retrofill_reader SUPERUSER",
+        "DELETE FROM retrofill.job",
+        "DELETE FROM retrofill.batch",
     ],
 )
 def test_the_runtime_role_cannot_forget_nor_change_the_schema(
@@ -227,19 +240,65 @@ def test_what_is_redriven_is_in_process_again(dsns: dict[str, str], runtime: con
 
 def test_upkeep_forgets_what_it_says(dsns: dict[str, str], runtime: connection) -> None:
     run_to_its_end(dsns["retrofill_runtime"], runtime)
-    (upkeep,) = blocks("owner")
-    forget_calls, _, forget_job = upkeep.partition("\n\n")
     owner = dsns["retrofill_owner"]
-    execute(owner, [forget_calls])
-    assert execute(owner, ["SELECT count(*) FROM retrofill.invocation"]) == [[(4,)]]
-    execute(owner, ["UPDATE retrofill.run SET closed_at = now() - interval '2 years'"])
-    execute(owner, [forget_calls])
+    execute(owner, ["UPDATE retrofill.run SET closed_at = now() - interval '91 days'"])
+    assert rescue(runtime, lambda _, __: False) == []
+    assert forget_calls(runtime, job=None, days=90) == 4
     assert execute(owner, ["SELECT count(*) FROM retrofill.invocation"]) == [[(0,)]]
     assert keys_in_as_owner(dsns, "results") == ["a", "b"]
     assert enqueue(runtime, open_run(runtime, "again"), [item("a")]) == (0, 1, False)
-    execute(owner, ["UPDATE retrofill.job SET name = 'old'", forget_job])
+    runs.close_run(runtime, 2, complete=True)
+    execute(owner, ["UPDATE retrofill.results SET settled_at = now() - interval '91 days'"])
+    with pytest.raises(StateUnfit, match="permission denied for table results"):
+        forget_results(runtime, job=None, days=90)
+    with pytest.raises(StateUnfit, match=r"GRANT DELETE ON retrofill\.job TO retrofill_runtime;"):
+        require_granted(runtime, JOBS)
+    assert keys_in_as_owner(dsns, "results") == ["a", "b"]
+    execute(owner, statements("forget"))
+    require_granted(runtime, {**RUNTIME, **RESULTS, **JOBS})
+    assert forget_results(runtime, job=None, days=90) == 2
+    assert forget_job(runtime, "job")["quarantine"] == 1
     counts = [f"SELECT count(*) FROM retrofill.{name}" for name in ("v_item", "run", "job")]  # noqa: S608
     assert execute(owner, counts) == [[(0,)]] * 3
+
+
+def granted(dsns: dict[str, str], role: str) -> dict[str, set[str]]:
+    """Return what a role may do with each table and view, whoever has granted it."""
+    asked = (
+        "SELECT table_name, privilege_type FROM information_schema.role_table_grants"  # noqa: S608
+        f" WHERE table_schema = 'retrofill' AND grantee = '{role}'"
+    )
+    found: dict[str, set[str]] = {}
+    for name, privilege in execute(dsns["retrofill_owner"], [asked])[0]:
+        found.setdefault(f"retrofill.{name}", set()).add(str(privilege))
+    return found
+
+
+def test_the_page_grants_what_the_code_asks_for(dsns: dict[str, str]) -> None:
+    needed = {name: set(some.split(", ")) for name, some in RUNTIME.items()}
+    assert granted(dsns, "retrofill_runtime") == needed
+    execute(dsns["retrofill_owner"], statements("forget"))
+    for name, some in [*RESULTS.items(), *JOBS.items()]:
+        needed[name] |= set(some.split(", "))
+    assert granted(dsns, "retrofill_runtime") == needed
+
+
+def test_every_table_and_view_is_granted_and_the_reader_has_the_views(
+    dsns: dict[str, str],
+) -> None:
+    asked = (
+        "SELECT table_name, table_type FROM information_schema.tables"
+        " WHERE table_schema = 'retrofill'"
+    )
+    there = {
+        f"retrofill.{name}": kind for name, kind in execute(dsns["retrofill_owner"], [asked])[0]
+    }
+    views = {name for name, kind in there.items() if kind == "VIEW"}
+    assert set(granted(dsns, "retrofill_runtime")) == set(there)
+    assert granted(dsns, "retrofill_reader") == {name: {"SELECT"} for name in views}
+    for name in set(there) - views:
+        with pytest.raises(InsufficientPrivilege):
+            execute(dsns["retrofill_reader"], [f"SELECT FROM {name}"])
 
 
 def test_the_page_names_every_column_of_the_views(dsns: dict[str, str]) -> None:

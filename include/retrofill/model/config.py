@@ -315,7 +315,7 @@ class RunConfig(BaseModel):
         "The Lambda function to call: its name or ARN, with or without a version or alias.",
         allowed="a function's name or ARN, such as resize-image, or with a version or alias"
         " resize-image:prod",
-        form={"minLength": 1, "maxLength": 256},
+        form={"minLength": 1, "maxLength": 256, "pattern": r"^[a-zA-Z0-9:$._\-]+$"},
         examples=["resize-image"],
     )
     qualifier: Annotated[Qualifier | None, _BLANK] = _field(
@@ -324,7 +324,7 @@ class RunConfig(BaseModel):
         "The run calls the version that this means when it is opened. Empty: `$LATEST`, whose"
         " code may change while the run goes on.",
         allowed="a version's number, an alias or $LATEST",
-        form={"maxLength": 128},
+        form={"maxLength": 128, "pattern": r"^[a-zA-Z0-9$._\-]*$"},
         default=None,
         examples=["prod", "7"],
     )

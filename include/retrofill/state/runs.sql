@@ -42,7 +42,7 @@ SELECT
         jsonb_build_object(
             'event', run.config->'event', 'items_per_call', run.config->'items_per_call',
             'answer', CASE
-                WHEN run.config->>'event' LIKE 's3-batch-%%' THEN 's3-batch' ELSE 'return'
+                WHEN starts_with(run.config->>'event', 's3-batch-') THEN 's3-batch' ELSE 'return'
             END
         )
     ),

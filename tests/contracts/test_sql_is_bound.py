@@ -1,0 +1,157 @@
+"""SQL is written down whole: whatever a person or a bucket chooses is bound, never pasted."""
+
+import ast
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.runs import Job, NewRun
+from include.retrofill.state import runs
+from include.retrofill.state.connection import connect
+from include.retrofill.state.statements import load
+from tests.integration.opened import ARN, DELIVERY, enqueue, item, keys_in
+
+ROOT = Path(__file__).parents[2]
+STATE = ROOT / "include/retrofill/state"
+EXECUTING = {"execute", "executemany", "copy_expert", "copy_from", "copy_to", "mogrify", "callproc"}
+# What is bound, in the two notations of psycopg2.
+_BOUND = re.compile(r"%\(\w+\)s")
+HOSTILE = [
+    "'; DROP TABLE retrofill.results; --",
+    '" OR 1=1',
+    "%s %(job)s %%",
+    "\\'; \\",
+    "{}",
+    "$1",
+]
+
+
+def executing(tree: ast.AST) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in EXECUTING
+            # Airflow's operators have an execute of their own.
+            and not ast.unparse(node.func.value).startswith("super()")
+        ):
+            yield node
+
+
+def is_written_down(asked: ast.expr) -> bool:
+    """Whether it is a statement of a .sql file, or a constant."""
+    match asked:
+        case ast.Constant(value=str()):
+            return True
+        case ast.Subscript(value=ast.Name(id="_SQL" | "_SCREENING")):
+            return True
+        case ast.Call(func=ast.Attribute(attr="mogrify"), args=[inner, *_]):
+            return is_written_down(inner)
+    return False
+
+
+# What is neither: the text of a migration, which comes with the code, a statement of another
+# module's file, and names of our own tables that psycopg2 quotes.
+ALLOWED = {
+    ("migrate.py", "entry.sql"),
+    ("pages.py", "_GET_REPORT"),
+    ("migrate.py", "sql.SQL('LOCK TABLE {} IN ACCESS EXCLUSIVE MODE').format(tables)"),
+}
+
+
+def found_in(path: Path) -> set[str]:
+    return {
+        ast.unparse(call.args[0])
+        for call in executing(ast.parse(path.read_text()))
+        if not is_written_down(call.args[0])
+        and (path.name, ast.unparse(call.args[0])) not in ALLOWED
+    }
+
+
+def test_only_what_is_written_down_is_executed() -> None:
+    paths = sorted((ROOT / "include/retrofill").rglob("*.py"))
+    calls = [call for path in paths for call in executing(ast.parse(path.read_text()))]
+    assert len(calls) > 50, "the calls are found"
+    assert {path.name: found_in(path) for path in paths if found_in(path)} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'cur.execute(f"SELECT {name}")',
+        'cur.execute("SELECT " + name)',
+        'cur.execute("SELECT %s" % name)',
+        'cur.execute("SELECT {}".format(name))',
+        'cur.execute(_SQL["x"] + name)',
+        "cur.execute(text)",
+        'cur.copy_expert(cur.mogrify(f"COPY {name}"), out)',
+    ],
+)
+def test_what_is_pasted_would_be_found(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "pasted.py"
+    path.write_text(text)
+    assert found_in(path)
+
+
+@pytest.mark.parametrize("path", sorted(STATE.glob("*.sql")), ids=lambda path: path.name)
+def test_a_statement_binds_by_name_and_builds_no_other(path: Path) -> None:
+    for name, text in load(path.name).items():
+        code = re.sub(r"--[^\n]*", "", text)
+        rest = _BOUND.sub("", code)
+        assert "%" not in rest, f"{name} binds by place"
+        in_quotes = re.findall(r"'(?:[^']|'')*'", code)
+        assert [text for text in in_quotes if _BOUND.search(text)] == [], name
+        assert not re.search(r"(?i)\b(execute|format\s*\(|do\s+\$|prepare)\b", rest), name
+
+
+@pytest.mark.parametrize("path", sorted(STATE.glob("*.sql")), ids=lambda path: path.name)
+def test_nothing_lasts_longer_than_its_transaction(path: Path) -> None:
+    """So a pooler may hand each transaction to another connection."""
+    lasting = r"(?i)\b(listen|prepare|temp(orary)? table|pg_(try_)?advisory_lock|declare|discard)\b"
+    for name, text in load(path.name).items():
+        assert not re.search(lasting, text), name
+        assert not re.search(r"(?im)^\s*set (?!transaction)", text.split(" SET\n")[0]), name
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_text_stays_text(state_dsn: str, hostile: str) -> None:
+    with closing(connect(state_dsn)) as conn:
+        job_id = runs.remember_job(conn, Job(hostile, hostile, hostile, hostile, hostile))
+        new = NewRun(
+            job_id=job_id,
+            config={hostile: hostile},
+            delivery=replace(DELIVERY, event=hostile, queue_arn=hostile, suffix=hostile),
+            modified_after=None,
+            modified_before=None,
+            max_concurrency=1,
+            max_calls_per_second=None,
+            max_items_per_set=9,
+            dag_id=hostile,
+            dag_run_id=hostile,
+        )
+        version = FunctionVersion(
+            arn=ARN,
+            version=hostile,
+            qualifier=None,
+            timeout_s=1,
+            memory_mb=1,
+            code_sha256=hostile,
+            state="Active",
+            last_update_status="Successful",
+        )
+        ref = runs.open_run(conn, new, version)
+        runs.add_partitions(conn, ref.run_id, [(0, hostile, {hostile: hostile})])
+        assert runs.find_set(conn, hostile, hostile) == ref
+        assert enqueue(conn, ref, [item(hostile, hostile)]).new == 1
+        again = runs.open_run(conn, replace(new, dag_run_id="again"), version)
+        runs.add_partitions(conn, again.run_id, [(0, "again", {})])
+        assert enqueue(conn, again, [item(hostile, hostile)]).known == 1
+        runs.stop(conn, ref.run_id, hostile)
+        assert keys_in(conn, "in_process") == [hostile]
+        report = runs.get_report(conn, ref.run_id)
+    assert (report.job, report.source, report.stop_reason) == (hostile, hostile, hostile)
