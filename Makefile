@@ -10,11 +10,11 @@ LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 
 unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_COMPILE_BYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test faults bench-run check format lock clean
+.PHONY: help up demo test faults bench-run bench-screening check format lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
-		| while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
+		| while IFS='|' read -r target text; do printf '%-15s %s\n' "$$target" "$$text"; done
 
 up: $(INSTALLED)  ## start Postgres, MiniStack and Airflow here; Ctrl-C stops them
 	@$(BIN)/python -m stack.up
@@ -30,6 +30,9 @@ faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes m
 
 bench-run: $(INSTALLED)  ## measure a whole run over 100,000 objects
 	@$(BIN)/python -m benchmarks.whole_run
+
+bench-screening: $(INSTALLED)  ## measure screening and settling beside a raw COPY; SIZES="…"
+	@$(BIN)/python -m benchmarks.screening $(if $(SIZES),--sizes $(SIZES))
 
 check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile
 	$(BIN)/ruff check

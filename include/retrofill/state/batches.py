@@ -62,6 +62,7 @@ def plan(
         cur.execute(_SQL["lock_job"], key)
         cur.execute(_SQL["close_abandoned"], {**key, "abandoned_after_s": ABANDONED_AFTER_S})
         _lose_calls(cur, [row[0] for row in cur.fetchall()])
+        cur.execute(_SQL["forget_extents"], key)
         cur.execute(
             _SQL["plan_batches"],
             {
@@ -256,6 +257,8 @@ class BatchLease:
                     "job_id": self.job_id,
                     "run_id": self.run_id,
                     "batch_id": self.batch_id,
+                    "first": min(span.first for span, _ in settlement.succeeded),
+                    "last": max(span.last for span, _ in settlement.succeeded),
                     "firsts": [span.first for span, _ in settlement.succeeded],
                     "lasts": [span.last for span, _ in settlement.succeeded],
                     "call_nos": [number for _, number in settlement.succeeded],
@@ -271,6 +274,8 @@ class BatchLease:
                 _SQL["settle_retried"],
                 {
                     "job_id": self.job_id,
+                    "first": min(entry.seq for entry in entries),
+                    "last": max(entry.seq for entry in entries),
                     "seqs": [entry.seq for entry in entries],
                     "attempts": [entry.attempts for entry in entries],
                     "failures": [entry.failures for entry in entries],
@@ -287,6 +292,8 @@ class BatchLease:
                     "job_id": self.job_id,
                     "run_id": self.run_id,
                     "batch_id": self.batch_id,
+                    "first": min(bad.entry.seq for bad in poison),
+                    "last": max(bad.entry.seq for bad in poison),
                     "seqs": [bad.entry.seq for bad in poison],
                     "call_nos": [bad.call.number for bad in poison],
                     "attempts": [bad.entry.attempts for bad in poison],

@@ -15,6 +15,17 @@ WHERE job_id = %(job_id)s AND done_at IS NULL AND run_id <> %(run_id)s
     AND (run_id, set_no) NOT IN (SELECT run_id, set_no FROM alive)
 RETURNING batch_id
 
+-- name: forget_extents
+-- What is empty stays empty: numbers are never used again. The planner must not join here, since
+-- without statistics it may read the whole job for each extent.
+DELETE FROM retrofill.extent
+WHERE job_id = %(job_id)s AND (
+    SELECT seq FROM retrofill.in_process
+    WHERE in_process.job_id = %(job_id)s
+        AND in_process.seq BETWEEN extent.first_seq AND extent.last_seq
+    LIMIT 1
+) IS NULL
+
 -- name: plan_batches
 WITH at_work AS (
     SELECT run_id FROM retrofill.run
@@ -153,12 +164,17 @@ WHERE invocation.batch_id = %(batch_id)s AND invocation.call_no = ended.call_no
     AND (invocation.outcome IS NULL OR invocation.outcome = 'lost')
 
 -- name: settle_succeeded
-WITH done AS (
-    DELETE FROM retrofill.in_process
-    USING unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
-        AS ok (first_seq, last_seq, call_no)
-    WHERE in_process.job_id = %(job_id)s
-        AND in_process.seq BETWEEN ok.first_seq AND ok.last_seq
+-- Number by number, between bounds that are constants: joined by spans, and without statistics of
+-- the table, the planner reads all items of the job for each span.
+WITH ok AS (
+    SELECT generate_series(first_seq, last_seq) AS seq, call_no
+    FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
+        AS span (first_seq, last_seq, call_no)
+),
+done AS (
+    DELETE FROM retrofill.in_process USING ok
+    WHERE in_process.job_id = %(job_id)s AND in_process.seq = ok.seq
+        AND in_process.seq BETWEEN %(first)s AND %(last)s
     RETURNING
         in_process.seq, in_process.job_id, in_process.item_key, in_process.identifier,
         in_process.attempts, ok.call_no
@@ -183,6 +199,7 @@ WITH poison AS (
         %(errors)s::text[]
     ) AS bad (seq, call_no, attempts, failures, request_id, error_type, error)
     WHERE in_process.job_id = %(job_id)s AND in_process.seq = bad.seq
+        AND in_process.seq BETWEEN %(first)s AND %(last)s
     RETURNING
         in_process.job_id, in_process.item_key, in_process.identifier, in_process.version_id,
         in_process.etag, in_process.size, in_process.modified_at, in_process.unsure,
@@ -207,6 +224,7 @@ FROM unnest(
     %(unsures)s::boolean[], %(delays_s)s::float[]
 ) AS retried (seq, attempts, failures, call_cap, unsure, delay_s)
 WHERE in_process.job_id = %(job_id)s AND in_process.seq = retried.seq
+    AND in_process.seq BETWEEN %(first)s AND %(last)s
 
 -- name: write_ahead
 INSERT INTO retrofill.invocation (
