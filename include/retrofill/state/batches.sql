@@ -164,8 +164,8 @@ WHERE invocation.batch_id = %(batch_id)s AND invocation.call_no = ended.call_no
     AND (invocation.outcome IS NULL OR invocation.outcome = 'lost')
 
 -- name: settle_succeeded
--- Number by number, between bounds that are constants: joined by spans, and without statistics of
--- the table, the planner reads all items of the job for each span.
+-- Number by number, and between bounds: by spans, and without statistics, as in the first minute of
+-- a first run, the planner would compare every item of the job with every span.
 WITH ok AS (
     SELECT generate_series(first_seq, last_seq) AS seq, call_no
     FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
@@ -174,7 +174,9 @@ WITH ok AS (
 done AS (
     DELETE FROM retrofill.in_process USING ok
     WHERE in_process.job_id = %(job_id)s AND in_process.seq = ok.seq
-        AND in_process.seq BETWEEN %(first)s AND %(last)s
+        AND in_process.seq BETWEEN
+            (SELECT min(seq) FROM unnest(%(firsts)s::bigint[]) AS first (seq))
+            AND (SELECT max(seq) FROM unnest(%(lasts)s::bigint[]) AS last (seq))
     RETURNING
         in_process.seq, in_process.job_id, in_process.item_key, in_process.identifier,
         in_process.attempts, ok.call_no
@@ -199,7 +201,6 @@ WITH poison AS (
         %(errors)s::text[]
     ) AS bad (seq, call_no, attempts, failures, request_id, error_type, error)
     WHERE in_process.job_id = %(job_id)s AND in_process.seq = bad.seq
-        AND in_process.seq BETWEEN %(first)s AND %(last)s
     RETURNING
         in_process.job_id, in_process.item_key, in_process.identifier, in_process.version_id,
         in_process.etag, in_process.size, in_process.modified_at, in_process.unsure,
@@ -224,7 +225,6 @@ FROM unnest(
     %(unsures)s::boolean[], %(delays_s)s::float[]
 ) AS retried (seq, attempts, failures, call_cap, unsure, delay_s)
 WHERE in_process.job_id = %(job_id)s AND in_process.seq = retried.seq
-    AND in_process.seq BETWEEN %(first)s AND %(last)s
 
 -- name: write_ahead
 INSERT INTO retrofill.invocation (

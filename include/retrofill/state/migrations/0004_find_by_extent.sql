@@ -1,4 +1,5 @@
 -- The in-process cache without an index over keys: extents say which numbers hold which keys.
+-- oldest code: 1
 --
 -- Every index entry is written to the log by itself, so the index over (job, key, identifier)
 -- took as much time as all else of screening. The constraint goes first: it takes the strongest
@@ -18,9 +19,10 @@ CREATE TABLE retrofill.extent (
 COMMENT ON TABLE retrofill.extent IS 'Where in in_process the keys of a job lie: each of its items is in the extent of its number.';
 
 -- Whoever adds items, by whatever statement, thereby adds their extents: screening could miss
--- them otherwise. Numbers rise and are never used again, so extents do not overlap.
+-- them otherwise. Numbers rise and are never used again, so extents do not overlap. With the rights
+-- of the owner: a role that may add items may add extents, and code from before needs no new grant.
 CREATE FUNCTION retrofill.note_extents() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO retrofill.extent (job_id, first_seq, last_seq, first_key, last_key)
     SELECT job_id, min(seq), max(seq), min(item_key), max(item_key)
