@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import psycopg2
 import pytest
@@ -13,6 +14,7 @@ from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, runs
 from include.retrofill.state.batches import BatchLease, Busy
 from include.retrofill.state.connection import connect
+from include.retrofill.state.statements import load
 from tests.integration.opened import enqueue, item, keys_in, open_run
 
 
@@ -137,6 +139,68 @@ def test_success_moves_items_and_counts(state_dsn: str, conn: connection) -> Non
     assert (report.succeeded, report.calls, report.items_left) == (4, 2, 0)
     with closing(BatchLease(state_dsn, 1, "late")) as late:
         assert not late.take(holder_is_dead=dead)
+
+
+def extents(conn: connection) -> list[tuple[int, int]]:
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT first_seq, last_seq FROM retrofill.extent ORDER BY first_seq")
+        return cur.fetchall()
+
+
+def test_planning_forgets_extents_without_items(state_dsn: str, conn: connection) -> None:
+    """One that has an item left stays: the next chunk would enqueue this item again."""
+    ref = open_batch(conn, partitions=2)
+    enqueue(conn, ref, [item("x"), item("y")], part_no=1)
+    assert extents(conn) == [(1, 4), (5, 6)]
+    with closing(taken(state_dsn)) as lease:
+        calls = calls_of(lease)
+        lease.settle(Settlement(), calls)
+        lease.settle(success(*calls[:3]), [])
+        plan(conn, ref)
+        assert extents(conn) == [(1, 4), (5, 6)]
+        lease.settle(success(calls[3]), [])
+        lease.release(done=True)
+    plan(conn, ref)
+    assert extents(conn) == [(5, 6)]
+    assert enqueue(conn, open_run(conn, "second"), [item(key) for key in "abxyz"]) == (1, 4, False)
+
+
+def test_settling_reads_no_more_than_it_settles(state_dsn: str, conn: connection) -> None:
+    """Also before the table has statistics, as in the first minute of a first run."""
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(f"{number:06}") for number in range(20_000)])
+    plan(conn, ref, most=1_000)
+    with closing(taken(state_dsn, batch_id=3)) as lease:
+        calls = calls_of(lease)
+        lease.settle(Settlement(), calls)
+        statement = load("batches.sql")["settle_succeeded"]
+        for spans in ([(span, call.number) for call in calls for span in call.spans],
+                      [(Span(2_001, 3_000), 1)]):  # fmt: skip
+            with closing(connect(state_dsn)) as other, other.cursor() as cur:
+                cur.execute(
+                    f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}",
+                    {
+                        "job_id": 1,
+                        "run_id": 1,
+                        "batch_id": 3,
+                        "firsts": [span.first for span, _ in spans],
+                        "lasts": [span.last for span, _ in spans],
+                        "call_nos": [number for _, number in spans],
+                    },
+                )
+                ((((top,),),)) = (cur.fetchall(),)
+            assert rows_read(top[0]["Plan"], "in_process") == 1_000
+
+
+def rows_read(node: dict[str, Any], table: str) -> float:
+    """Return how many rows a plan read of a table, by all its scans."""
+    read = 0.0
+    if node.get("Relation Name") == table and "Scan" in node["Node Type"]:
+        dropped = sum(
+            node.get(f"Rows Removed by {what}", 0) for what in ("Filter", "Index Recheck")
+        )
+        read = (node["Actual Rows"] + dropped) * node["Actual Loops"]
+    return read + sum(rows_read(inner, table) for inner in node.get("Plans", ()))
 
 
 def test_failures_are_kept_with_the_item(state_dsn: str, conn: connection) -> None:
