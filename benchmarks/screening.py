@@ -98,14 +98,13 @@ class Generated:
         del partition, after_key
         identifier = identifier_of(SOURCE)
         make = tuple.__new__
+        ends = [f"{number:03}.jpeg" for number in range(PAGE_ITEMS)]
         for first in range(0, self._items, PAGE_ITEMS):
             count = min(PAGE_ITEMS, self._items - first)
             modified_at = START + timedelta(seconds=first)
             etag = f"{first:032x}"
-            keys = [
-                f"incoming/2019/09/03/camera-042/20190903T193727-{number:08}.jpeg"  # 60 bytes
-                for number in range(first, first + count)
-            ]
+            page = f"incoming/2019/09/03/camera-042/20190903T193727-{first // PAGE_ITEMS:05}"
+            keys = [page + end for end in ends[:count]]  # 60 bytes
             items = [
                 make(Item, (identifier(key, etag), key, 1_234_567, modified_at, etag, ""))
                 for key in keys

@@ -16,13 +16,12 @@ WHERE job_id = %(job_id)s AND done_at IS NULL AND run_id <> %(run_id)s
 RETURNING batch_id
 
 -- name: forget_extents
--- What is empty stays empty: numbers are never used again. The planner must not join here, since
--- without statistics it may read the whole job for each extent.
+-- No join: without statistics, the planner may read the whole job for each extent.
 DELETE FROM retrofill.extent
 WHERE job_id = %(job_id)s AND (
     SELECT seq FROM retrofill.in_process
     WHERE in_process.job_id = %(job_id)s
-        AND in_process.seq BETWEEN extent.first_seq AND extent.last_seq
+        AND seq BETWEEN extent_no * 10000 AND extent_no * 10000 + 9999
     LIMIT 1
 ) IS NULL
 

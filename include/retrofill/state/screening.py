@@ -178,24 +178,24 @@ class _Pieces(io.RawIOBase):
 def _encoded(job_id: int, run_id: int, next_seq: int, items: Collection[Item]) -> Iterator[bytes]:
     yield _COPY_BEGINS
     head = _row_head(9, 4, job_id, 8, run_id)
-    numbered = enumerate(items, next_seq)
-    while rows := [_row(head, seq, item) for seq, item in islice(numbered, _PIECE_ROWS)]:
-        yield b"".join(rows)
-    yield _COPY_ENDS
-
-
-def _row(head: bytes, seq: int, item: Item) -> bytes:
-    identifier, key, size, modified_at, etag, version_id = item
-    moment = (modified_at - _EPOCH) // _MICROSECOND
-    key_bytes, etag_bytes, version_bytes = key.encode(), etag.encode(), version_id.encode()
-    return b"".join(
-        (
-            head,
-            _row_middle(8, seq, 16, identifier, 8, size, 8, moment, len(key_bytes)),
-            key_bytes,
-            _length(len(etag_bytes)),
-            etag_bytes,
-            _length(len(version_bytes)),
-            version_bytes,
+    rows: list[bytes] = []
+    for seq, (identifier, key, size, modified_at, etag, version_id) in enumerate(items, next_seq):
+        moment = (modified_at - _EPOCH) // _MICROSECOND
+        key_bytes, etag_bytes, version_bytes = key.encode(), etag.encode(), version_id.encode()
+        rows.append(
+            b"".join(
+                (
+                    head,
+                    _row_middle(8, seq, 16, identifier, 8, size, 8, moment, len(key_bytes)),
+                    key_bytes,
+                    _length(len(etag_bytes)),
+                    etag_bytes,
+                    _length(len(version_bytes)),
+                    version_bytes,
+                )
+            )
         )
-    )
+        if len(rows) == _PIECE_ROWS:
+            yield b"".join(rows)
+            rows.clear()
+    yield b"".join(rows) + _COPY_ENDS
