@@ -97,7 +97,8 @@ class Generated:
         """Make the items page by page, as a listing of S3 is read."""
         del partition, after_key
         identifier = identifier_of(SOURCE)
-        make = tuple.__new__
+        # As the source of S3 makes them.
+        make, defaults = tuple.__new__, tuple(Item._field_defaults.values())
         ends = [f"{number:03}.jpeg" for number in range(PAGE_ITEMS)]
         for first in range(0, self._items, PAGE_ITEMS):
             count = min(PAGE_ITEMS, self._items - first)
@@ -106,7 +107,9 @@ class Generated:
             page = f"incoming/2019/09/03/camera-042/20190903T193727-{first // PAGE_ITEMS:05}"
             keys = [page + end for end in ends[:count]]  # 60 bytes
             items = [
-                make(Item, (identifier(key, etag), key, 1_234_567, modified_at, etag, ""))
+                make(
+                    Item, (identifier(key, etag), key, 1_234_567, modified_at, etag, "", *defaults)
+                )
                 for key in keys
             ]
             yield Page(items, keys[-1], count, filtered=0, archived=0, rejected=0)

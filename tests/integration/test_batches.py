@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 import psycopg2
 import pytest
@@ -14,7 +13,6 @@ from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, runs
 from include.retrofill.state.batches import BatchLease, Busy
 from include.retrofill.state.connection import connect
-from include.retrofill.state.statements import load
 from tests.integration.opened import enqueue, item, keys_in, open_run
 
 
@@ -165,44 +163,6 @@ def test_planning_forgets_extents_without_items(state_dsn: str, conn: connection
     plan(conn, ref)
     assert extents(conn) == [(1, "x", "y")]
     assert enqueue(conn, open_run(conn, "second"), [item(key) for key in "abxyz"]) == (1, 4, False)
-
-
-def test_settling_reads_no_more_than_it_settles(state_dsn: str, conn: connection) -> None:
-    """Also before the table has statistics, as in the first minute of a first run."""
-    ref = open_run(conn)
-    enqueue(conn, ref, [item(f"{number:06}") for number in range(20_000)])
-    plan(conn, ref, most=1_000)
-    with closing(taken(state_dsn, batch_id=3)) as lease:
-        calls = calls_of(lease)
-        lease.settle(Settlement(), calls)
-        statement = load("batches.sql")["settle_succeeded"]
-        for spans in ([(span, call.number) for call in calls for span in call.spans],
-                      [(Span(2_001, 3_000), 1)]):  # fmt: skip
-            with closing(connect(state_dsn)) as other, other.cursor() as cur:
-                cur.execute(
-                    f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}",
-                    {
-                        "job_id": 1,
-                        "run_id": 1,
-                        "batch_id": 3,
-                        "firsts": [span.first for span, _ in spans],
-                        "lasts": [span.last for span, _ in spans],
-                        "call_nos": [number for _, number in spans],
-                    },
-                )
-                ((((top,),),)) = (cur.fetchall(),)
-            assert rows_read(top[0]["Plan"], "in_process") == 1_000
-
-
-def rows_read(node: dict[str, Any], table: str) -> float:
-    """Return how many rows a plan read of a table, by all its scans."""
-    read = 0.0
-    if node.get("Relation Name") == table and "Scan" in node["Node Type"]:
-        dropped = sum(
-            node.get(f"Rows Removed by {what}", 0) for what in ("Filter", "Index Recheck")
-        )
-        read = (node["Actual Rows"] + dropped) * node["Actual Loops"]
-    return read + sum(rows_read(inner, table) for inner in node.get("Plans", ()))
 
 
 def test_failures_are_kept_with_the_item(state_dsn: str, conn: connection) -> None:

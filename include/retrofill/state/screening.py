@@ -179,7 +179,8 @@ def _encoded(job_id: int, run_id: int, next_seq: int, items: Collection[Item]) -
     yield _COPY_BEGINS
     head = _row_head(9, 4, job_id, 8, run_id)
     rows: list[bytes] = []
-    for seq, (identifier, key, size, modified_at, etag, version_id) in enumerate(items, next_seq):
+    for seq, item in enumerate(items, next_seq):
+        identifier, key, size, modified_at, etag, version_id = item[:6]
         moment = (modified_at - _EPOCH) // _MICROSECOND
         key_bytes, etag_bytes, version_bytes = key.encode(), etag.encode(), version_id.encode()
         rows.append(
