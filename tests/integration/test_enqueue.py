@@ -191,9 +191,10 @@ def test_the_interpreter_is_left_as_it_was(conn: connection, faults: str) -> Non
         during.append((gc.get_threshold()[0], sys.getswitchinterval()))
         strike(point)
 
+    ref = open_run(conn)
     with injected(look):
         try:
-            enqueue(conn, open_run(conn), 0, Chunks(2))
+            enqueue(conn, ref, 0, Chunks(2))
         except InjectedError:
             assert "1:raise" in faults
     assert during[0] != (before[0][0], before[1])
