@@ -12,11 +12,11 @@ DEPLOYED = $(shell sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements.lo
 unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_COMPILE_BYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test faults simulate bench-run bench-calling check licences audit format lock clean
+.PHONY: help up demo test faults simulate bench-run bench-calling bench-screening check licences audit format lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
-		| while IFS='|' read -r target text; do printf '%-13s %s\n' "$$target" "$$text"; done
+		| while IFS='|' read -r target text; do printf '%-15s %s\n' "$$target" "$$text"; done
 
 up: $(INSTALLED)  ## start Postgres, MiniStack and Airflow here; Ctrl-C stops them
 	@$(BIN)/python -m stack.up
@@ -39,6 +39,9 @@ bench-run: $(INSTALLED)  ## measure a whole run over 100,000 objects
 
 bench-calling: $(INSTALLED) $(AIOBOTOCORE)/.installed  ## measure calls beside boto3 and others
 	@$(BIN)/python -m benchmarks.calling
+
+bench-screening: $(INSTALLED)  ## measure screening and settling beside a raw COPY; SIZES="…"
+	@$(BIN)/python -m benchmarks.screening $(if $(SIZES),--sizes $(SIZES))
 
 check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, licences
 	$(BIN)/ruff check

@@ -136,6 +136,32 @@ def test_success_moves_items_and_counts(state_dsn: str, conn: connection) -> Non
         assert not late.take(holder_is_dead=dead)
 
 
+def extents(conn: connection) -> list[tuple[int, str, str]]:
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT extent_no, first_key, last_key FROM retrofill.extent ORDER BY 1")
+        return cur.fetchall()
+
+
+def test_planning_forgets_extents_without_items(state_dsn: str, conn: connection) -> None:
+    """One that has an item left stays: the next chunk would enqueue this item again."""
+    ref = open_batch(conn, partitions=2)
+    with conn, conn.cursor() as cur:
+        cur.execute("UPDATE retrofill.job SET next_seq = 10000")
+    enqueue(conn, ref, [item("x"), item("y")], part_no=1)
+    assert extents(conn) == [(0, "a", "d"), (1, "x", "y")]
+    with closing(taken(state_dsn)) as lease:
+        calls = calls_of(lease)
+        lease.settle(Settlement(), calls)
+        lease.settle(success(*calls[:3]), [])
+        plan(conn, ref)
+        assert extents(conn) == [(0, "a", "d"), (1, "x", "y")]
+        lease.settle(success(calls[3]), [])
+        lease.release(done=True)
+    plan(conn, ref)
+    assert extents(conn) == [(1, "x", "y")]
+    assert enqueue(conn, open_run(conn, "second"), [item(key) for key in "abxyz"]) == (1, 4, False)
+
+
 def test_failures_are_kept_with_the_item(state_dsn: str, conn: connection) -> None:
     open_batch(conn)
     with closing(taken(state_dsn)) as lease:

@@ -98,20 +98,22 @@ SEQS = [FIRST + number - 1 for number in NOS]
 NONE = [None] * 50
 KEY = {"batch_id": BATCH, "epoch": 1, "job_id": 1, "run_id": 1, "set_no": 1}
 CHUNK = 5_000
+EXTENT = 10_000
 
 STATEMENTS: list[tuple[str, str, dict[str, Any], int]] = [
     # file, statement, values, the most rows that it may read of all large tables together
     (
         "screening",
-        "copy_known",
+        "list_known",
         {"first": "data/a/000050001", "last": "data/a/000055000"},
         CHUNK,
     ),
     (
         "screening",
-        "copy_known",
+        "list_known",
         {"first": "data/b/000050001", "last": "data/b/000055000"},
-        CHUNK,
+        # Of each extent that holds some of the range, all items are looked at.
+        CHUNK + 2 * EXTENT,
     ),
     ("batches", "copy_items", SPAN, BATCH_ITEMS),
     ("batches", "list_histories", SPAN, BATCH_ITEMS),

@@ -130,6 +130,45 @@ def test_an_item_that_is_settled_during_the_chunk_is_known(
     assert (keys_in(conn, "in_process"), keys_in(conn, "results")) == ([], ["a"])
 
 
+def test_items_that_any_statement_adds_are_known(conn: connection) -> None:
+    """As redrive does, or a person: whoever adds items need not know of extents."""
+    ref = open_run(conn)
+    items = [item(key) for key in "zcamk"]
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "INSERT INTO retrofill.in_process SELECT 1, seq, 1, identifier, key, '', 'e', 10, now()"
+            " FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS added (seq, identifier, key)",
+            (
+                [103, 9_999, 10_000, 25_000, 70_000],
+                [one.identifier.hex() for one in items],
+                [one.key for one in items],
+            ),
+        )
+        cur.execute(
+            "SELECT extent_no, first_key, last_key FROM retrofill.extent ORDER BY extent_no"
+        )
+        assert cur.fetchall() == [(0, "c", "z"), (1, "a", "a"), (2, "m", "m"), (7, "k", "k")]
+        # One that was taken out, and is put back under its number with others beside it.
+        cur.execute("DELETE FROM retrofill.in_process WHERE seq = 25000")
+        cur.execute(
+            "INSERT INTO retrofill.in_process SELECT 1, seq, 1, identifier, key, '', 'e', 10, now()"
+            " FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS added (seq, identifier, key)",
+            ([25_000, 25_001], [item(key).identifier.hex() for key in "my"], ["m", "y"]),
+        )
+    chunk = [item(key) for key in "abcdkmyz"]
+    assert enqueue(conn, ref, chunk) == (2, 6, False)
+
+
+def test_an_items_neighbours_by_key_may_be_anywhere_by_number(conn: connection) -> None:
+    """Chunks of other keys come between those of neighbouring ones, and of another job."""
+    first = open_run(conn, partitions=3)
+    enqueue(conn, first, [item(key) for key in "adg"])
+    enqueue(conn, first, [item(key) for key in "xyz"], part_no=1)
+    enqueue(conn, first, [item(key) for key in "beh"], part_no=2)
+    second = open_run(conn, "second")
+    assert enqueue(conn, second, [item(key) for key in "abcdefgh"]) == (2, 6, False)
+
+
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

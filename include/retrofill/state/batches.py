@@ -68,6 +68,7 @@ def plan(
         cur.execute(_SQL["lock_job"], key)
         cur.execute(_SQL["close_abandoned"], {**key, "abandoned_after_s": ABANDONED_AFTER_S})
         _lose_calls(cur, [row[0] for row in cur.fetchall()])
+        cur.execute(_SQL["forget_extents"], key)
         cur.execute(
             _SQL["plan_batches"],
             {

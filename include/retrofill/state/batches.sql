@@ -15,6 +15,16 @@ WHERE job_id = %(job_id)s AND done_at IS NULL AND run_id <> %(run_id)s
     AND (run_id, set_no) NOT IN (SELECT run_id, set_no FROM alive)
 RETURNING batch_id
 
+-- name: forget_extents
+-- No join: without statistics, the planner may read the whole job for each extent.
+DELETE FROM retrofill.extent
+WHERE job_id = %(job_id)s AND (
+    SELECT seq FROM retrofill.in_process
+    WHERE in_process.job_id = %(job_id)s
+        AND seq BETWEEN extent_no * 10000 AND extent_no * 10000 + 9999
+    LIMIT 1
+) IS NULL
+
 -- name: plan_batches
 WITH at_work AS (
     SELECT run_id FROM retrofill.run

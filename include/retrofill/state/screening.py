@@ -7,9 +7,11 @@ in which every item is in exactly one place, since each move between places is o
 """
 
 import io
-from collections.abc import Iterable
+import struct
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 
 from include.retrofill.faults import Point, reach
@@ -27,13 +29,19 @@ from include.retrofill.state.statements import load
 
 _SQL = load("screening.sql")
 
-# Binary COPY (PostgreSQL manual, "COPY", file formats): a header of 19 bytes, then per row a
-# field count of 2 bytes, a field length of 4 and the field.
-_COPY_HEADER = 19
-_COPY_ROW_HEAD = 6
-_COPY_ROW = _COPY_ROW_HEAD + IDENTIFIER_BYTES
+# Binary COPY; format: PostgreSQL manual, "COPY", file formats. A row is its number of fields, then
+# each field behind its length in bytes; a time is microseconds from the beginning of 2000.
+_COPY_BEGINS = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_ENDS = b"\xff\xff"
+_row_head = struct.Struct(">hiiiq").pack
+_row_middle = struct.Struct(f">iqi{IDENTIFIER_BYTES}siqiqi").pack
+_length = struct.Struct(">i").pack
+_identifiers = struct.Struct(f"{IDENTIFIER_BYTES}s").iter_unpack
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
-_TEXT_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_PIECE_ROWS = 2_000
+"""Rows that are encoded and sent at once: the server inserts them while the next are encoded."""
 
 
 class PartitionState(NamedTuple):
@@ -106,22 +114,23 @@ def screen(
         require_isolation(isolation)
         cur.execute(_SQL["room_in_set"], ref._asdict())
         room = one(cur)[0]
-        seen = _known(cur, partition.job_id, chunk.items)
-        new: list[Item] = []
-        listed = 0
-        for item in chunk.items:
-            if item.identifier not in seen:
-                if len(new) == room:
-                    break
-                seen.add(item.identifier)
-                new.append(item)
-            listed += 1
-        cut = listed < len(chunk.items)
+        known = _known(cur, partition.job_id, chunk.items)
+        new = {item.identifier: item for item in chunk.items if item.identifier not in known}
+        listed = len(chunk.items)
+        cut = len(new) > room
+        if cut:
+            first_without_room = list(new)[room]
+            listed = [item.identifier for item in chunk.items].index(first_without_room)
+            new = dict(islice(new.items(), room))
         if new:
-            _copy_new(cur, partition.job_id, ref.run_id, next_seq, new)
+            _copy_new(cur, partition.job_id, ref.run_id, next_seq, new.values())
             cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": len(new)})
             cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": len(new)})
         reach(Point.CHUNK_COPIED)
+        if not (chunk.done or cut):
+            # The next chunk need not wait for the disk. Lost at a crash of the server would be
+            # items and cursor together, and whatever builds on them: the log has one order.
+            cur.execute(_SQL["commit_unflushed"])
         cur.execute(
             _SQL["advance_partition"],
             {
@@ -150,26 +159,58 @@ def _cut_cursor(items: list[Item], listed: int) -> str | None:
 
 
 def _known(cur: Cursor, job_id: int, items: list[Item]) -> set[bytes]:
+    """Return the identifiers that the job knows between the first and the last of the items' keys.
+
+    They come as one value: row by row, each would wait for the thread that lists.
+    """
     if not items:
         return set()
     keys = [item.key for item in items]
-    out = io.BytesIO()
     bounds = {"job_id": job_id, "first": min(keys), "last": max(keys)}
-    cur.copy_expert(cur.mogrify(_SQL["copy_known"], bounds), out)
-    data = out.getbuffer()
-    first, last = _COPY_HEADER + _COPY_ROW_HEAD, len(data) - IDENTIFIER_BYTES
-    return {bytes(data[at : at + IDENTIFIER_BYTES]) for at in range(first, last, _COPY_ROW)}
+    cur.execute(_SQL["list_known"], bounds)
+    return {identifier for (identifier,) in _identifiers(one(cur)[0] or b"")}
 
 
-def _copy_new(cur: Cursor, job_id: int, run_id: int, next_seq: int, items: Iterable[Item]) -> None:
-    rows = "".join(
-        f"{job_id}\t{seq}\t{run_id}\t{item.identifier.hex()}\t{item.key.translate(_TEXT_ESCAPES)}\t"
-        f"{item.version_id.translate(_TEXT_ESCAPES)}\t{item.etag.translate(_TEXT_ESCAPES)}\t"
-        f"{item.size}\t{_moment(item.modified_at)}\n"
-        for seq, item in enumerate(items, next_seq)
-    )
-    cur.copy_expert(_SQL["copy_new"], io.StringIO(rows))
+def _copy_new(
+    cur: Cursor, job_id: int, run_id: int, next_seq: int, items: Collection[Item]
+) -> None:
+    pieces = _Pieces(_encoded(job_id, run_id, next_seq, items))
+    cur.copy_expert(_SQL["copy_new"], pieces)
 
 
-def _moment(moment: datetime) -> str:
-    return moment.isoformat()
+class _Pieces(io.RawIOBase):
+    """A file for COPY whose pieces are made when they are asked for."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, _: int = -1, /) -> bytes:
+        """Return the next piece, of whatever size it is; at the end, an empty one."""
+        return next(self._pieces, b"")
+
+
+def _encoded(job_id: int, run_id: int, next_seq: int, items: Collection[Item]) -> Iterator[bytes]:
+    yield _COPY_BEGINS
+    head = _row_head(9, 4, job_id, 8, run_id)
+    rows: list[bytes] = []
+    for seq, item in enumerate(items, next_seq):
+        identifier, key, size, modified_at, etag, version_id = item[:6]
+        moment = (modified_at - _EPOCH) // _MICROSECOND
+        key_bytes, etag_bytes, version_bytes = key.encode(), etag.encode(), version_id.encode()
+        rows.append(
+            b"".join(
+                (
+                    head,
+                    _row_middle(8, seq, 16, identifier, 8, size, 8, moment, len(key_bytes)),
+                    key_bytes,
+                    _length(len(etag_bytes)),
+                    etag_bytes,
+                    _length(len(version_bytes)),
+                    version_bytes,
+                )
+            )
+        )
+        if len(rows) == _PIECE_ROWS:
+            yield b"".join(rows)
+            rows.clear()
+    yield b"".join(rows) + _COPY_ENDS

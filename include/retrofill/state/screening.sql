@@ -11,22 +11,34 @@ FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 SELECT max_items - items_taken FROM retrofill.run_set
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s FOR NO KEY UPDATE
 
--- name: copy_known
-COPY (
-    SELECT identifier FROM retrofill.in_process
-    WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
+-- name: list_known
+SELECT string_agg(uuid_send(identifier), '')
+FROM (
+    -- OFFSET 0 keeps the planner, whatever it knows of the table, at one index scan per extent.
+    SELECT identifier
+    FROM retrofill.extent CROSS JOIN LATERAL (
+        SELECT identifier FROM retrofill.in_process
+        WHERE job_id = %(job_id)s AND seq BETWEEN extent_no * 10000 AND extent_no * 10000 + 9999
+            AND item_key BETWEEN %(first)s AND %(last)s
+        OFFSET 0
+    ) AS waiting
+    WHERE extent.job_id = %(job_id)s
+        AND extent.first_key <= %(last)s AND extent.last_key >= %(first)s
     UNION ALL
     SELECT identifier FROM retrofill.results
     WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
     UNION ALL
     SELECT identifier FROM retrofill.quarantine
     WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
-) TO STDOUT (FORMAT binary)
+) AS known
 
 -- name: copy_new
 COPY retrofill.in_process (
-    job_id, seq, run_id, identifier, item_key, version_id, etag, size, modified_at
-) FROM STDIN
+    job_id, run_id, seq, identifier, size, modified_at, item_key, etag, version_id
+) FROM STDIN (FORMAT binary)
+
+-- name: commit_unflushed
+SET LOCAL synchronous_commit = off
 
 -- name: advance_seq
 UPDATE retrofill.job SET next_seq = next_seq + %(count)s WHERE job_id = %(job_id)s

@@ -1,0 +1,201 @@
+"""Reading a partition on a real Postgres: chunks gathered ahead, and what a break leaves behind."""
+
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+from psycopg2.extensions import connection
+
+from include.retrofill.faults import InjectedError, Point, armed, injected
+from include.retrofill.model.errors import LeaseLost, SourceError
+from include.retrofill.model.items import Item
+from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.enqueue import CHUNK_ITEMS, enqueue
+from include.retrofill.sources import Page, Partition
+from include.retrofill.state import runs
+from include.retrofill.state.connection import connect
+from include.retrofill.state.screening import get_partition
+from tests.integration.opened import item, open_run
+
+SOON_S = 30
+"""Long enough for whatever must happen, on the slowest machine."""
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+class Chunks:
+    """A source of pages that are a chunk each.
+
+    :param asked: called with the number of a page, from 1, before it is made
+    """
+
+    name = "s3://bucket"
+
+    def __init__(self, pages: int, asked: Callable[[int], None] = lambda _: None) -> None:
+        self._pages = pages
+        self._asked = asked
+
+    def check(self) -> None: ...
+
+    def partitions(self, limit: int) -> list[Partition]:
+        return [Partition(0, "all", {})][:limit]
+
+    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
+        del partition
+        for number in range(1, self._pages + 1):
+            items = chunk_items(number)
+            if items[-1].key > (after_key or ""):
+                self._asked(number)
+                items = [one for one in items if one.key > (after_key or "")]
+                yield Page(items, items[-1].key, len(items), filtered=0, archived=0, rejected=0)
+
+
+def chunk_items(number: int) -> list[Item]:
+    first = (number - 1) * CHUNK_ITEMS
+    return [item(f"{first + place:08}") for place in range(CHUNK_ITEMS)]
+
+
+def counts(conn: connection, ref: SetRef) -> tuple[int, int, int, int]:
+    """Return what was listed and new, the items there are and the different ones among them."""
+    report = runs.get_report(conn, ref.run_id)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT count(*), count(DISTINCT item_key) FROM retrofill.in_process")
+        ((items, keys),) = cur.fetchall()
+    return report.listed, report.new, items, keys
+
+
+def test_one_chunk_is_gathered_ahead_and_no_other(conn: connection) -> None:
+    committed = 0
+    asked: dict[int, int] = {}
+    third = threading.Event()
+    second = threading.Event()
+
+    def note_page(number: int) -> None:
+        asked[number] = committed
+        {2: second, 3: third}.get(number, threading.Event()).set()
+
+    def note_commit(point: Point) -> None:
+        nonlocal committed
+        if point == Point.CHUNK_COPIED and not committed:
+            assert second.wait(SOON_S), "the next chunk must be gathered meanwhile"
+            assert not third.wait(0.3), "no more than one may be"
+        committed += point == Point.CHUNK_COMMITTED
+
+    ref = open_run(conn)
+    with injected(note_commit):
+        done = enqueue(conn, ref, 0, Chunks(5, note_page))
+    assert done == {"listed": 5 * CHUNK_ITEMS, "new": 5 * CHUNK_ITEMS, "known": 0}
+    assert all(before >= number - 2 for number, before in asked.items()), asked
+    assert get_partition(conn, ref.run_id, 0).done
+
+
+@pytest.mark.parametrize("point", ["chunk.copied:1", "chunk.committed:1", "chunk.copied:2"])
+def test_what_a_crash_leaves_is_taken_up_at_the_cursor(conn: connection, point: str) -> None:
+    ref = open_run(conn)
+    with injected(armed(f"{point}:raise")), pytest.raises(InjectedError):
+        enqueue(conn, ref, 0, Chunks(3))
+    kept = point != "chunk.copied:1"
+    assert counts(conn, ref) == (kept * CHUNK_ITEMS,) * 4
+    done = enqueue(conn, ref, 0, Chunks(3))
+    assert done["known"] == 0
+    assert counts(conn, ref) == (3 * CHUNK_ITEMS,) * 4
+    assert get_partition(conn, ref.run_id, 0).done
+
+
+def test_who_finds_another_task_ahead_screens_nothing_of_what_it_gathered(
+    state_dsn: str, conn: connection
+) -> None:
+    ref = open_run(conn)
+    pages: list[int] = []
+    overtaken = threading.Event()
+
+    def overtake(point: Point) -> None:
+        if point == Point.CHUNK_COMMITTED and not overtaken.is_set():
+            overtaken.set()
+            with closing(connect(state_dsn)) as theirs:
+                enqueue(theirs, ref, 0, Chunks(6))
+
+    with injected(overtake), pytest.raises(LeaseLost):
+        enqueue(conn, ref, 0, Chunks(6, pages.append))
+    # The chunk that was refused, and the one that was gathered meanwhile.
+    assert set(pages) <= {1, 2, 3}
+    assert counts(conn, ref) == (6 * CHUNK_ITEMS,) * 4
+
+
+def test_what_was_screened_before_the_source_failed_stays(conn: connection) -> None:
+    def fail(number: int) -> None:
+        if number == 3:
+            raise SourceError("the bucket could not be listed")
+
+    ref = open_run(conn)
+    with pytest.raises(SourceError):
+        enqueue(conn, ref, 0, Chunks(4, fail))
+    assert counts(conn, ref) == (2 * CHUNK_ITEMS,) * 4
+    enqueue(conn, ref, 0, Chunks(4))
+    assert counts(conn, ref) == (4 * CHUNK_ITEMS,) * 4
+
+
+def test_what_was_gathered_for_a_full_set_is_left_to_the_next(conn: connection) -> None:
+    room = CHUNK_ITEMS + 5
+    ref = open_run(conn, max_items=room)
+    assert enqueue(conn, ref, 0, Chunks(4))["new"] == room
+    assert counts(conn, ref) == (room,) * 4
+    assert not get_partition(conn, ref.run_id, 0).done
+    following = runs.open_next_set(
+        conn, ref.run_id, job_id=1, dag_id="d", dag_run_id="next", max_items=1_000_000
+    )
+    enqueue(conn, following, 0, Chunks(4))
+    assert counts(conn, ref) == (4 * CHUNK_ITEMS,) * 4
+    assert get_partition(conn, ref.run_id, 0).done
+
+
+def test_a_task_that_says_it_is_done_has_its_chunks_on_disk(
+    state_dsn: str, conn: connection
+) -> None:
+    """Only commits before the last one may leave it to the server when to write."""
+    written: list[bool] = []
+    ref = open_run(conn)
+    with closing(connect(state_dsn)) as other, conn.cursor() as cur:
+        cur.execute("SET synchronous_commit = on")
+        conn.commit()
+
+        def look(point: Point) -> None:
+            if point == Point.CHUNK_COPIED:
+                with other, other.cursor() as theirs:
+                    theirs.execute("SELECT pg_current_wal_insert_lsn()::text")
+                    position.extend(theirs.fetchone() or ())
+
+        position: list[str] = []
+        with injected(look):
+            enqueue(conn, ref, 0, Chunks(3))
+        with other, other.cursor() as theirs:
+            theirs.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", (position[-1],))
+            written.extend(theirs.fetchone() or ())
+    assert written == [True]
+
+
+@pytest.mark.parametrize("faults", ["chunk.copied:9:raise", "chunk.copied:1:raise"])
+def test_the_interpreter_is_left_as_it_was(conn: connection, faults: str) -> None:
+    before = gc.get_threshold(), sys.getswitchinterval()
+    during: list[tuple[int, float]] = []
+    strike = armed(faults)
+
+    def look(point: Point) -> None:
+        during.append((gc.get_threshold()[0], sys.getswitchinterval()))
+        strike(point)
+
+    ref = open_run(conn)
+    with injected(look):
+        try:
+            enqueue(conn, ref, 0, Chunks(2))
+        except InjectedError:
+            assert "1:raise" in faults
+    assert during[0] != (before[0][0], before[1])
+    assert (gc.get_threshold(), sys.getswitchinterval()) == before
