@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import psycopg2
 import pytest
@@ -245,9 +246,9 @@ def test_a_commit_without_an_answer_is_not_applied_twice(
         lease.settle(Settlement(), [call])
         settle, tries = lease._settle, []  # noqa: SLF001  the fault is within
 
-        def settle_then_break(settlement: Settlement, calls: list[Call]) -> None:
+        def settle_then_break(*all_there_is: Any) -> None:
             tries.append(1)
-            settle(settlement, calls)
+            settle(*all_there_is)
             raise StateUnavailable
 
         monkeypatch.setattr(lease, "_settle", settle_then_break)

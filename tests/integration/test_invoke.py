@@ -14,6 +14,7 @@ from botocore.credentials import Credentials
 from psycopg2.extensions import connection
 
 from include.retrofill.calling.client import LambdaClient
+from include.retrofill.faults import Point, injected
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
@@ -331,6 +332,26 @@ def test_a_killed_task_leaves_only_what_it_had_in_flight_in_doubt(
     assert len(endpoint.items(above=1)) <= in_doubt
     # What was written ahead at the moment of the kill may not have left.
     assert sum(outcomes(conn).values()) >= endpoint.stats().invocations
+
+
+def test_a_task_whose_lease_ran_out_goes_on_without_losing_a_call(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    planned(conn, keys(60), max_concurrency=10)
+    answered = []
+
+    def run_out(point: Point) -> None:
+        if point is Point.CALL_ANSWERED:
+            answered.append(point)
+            if len(answered) in {5, 25}:
+                with conn, conn.cursor() as cur:
+                    cur.execute("UPDATE retrofill.batch SET leased_until = now()")
+
+    with injected(run_out):
+        summary = invoke(state_dsn, endpoint)
+    assert (summary["succeeded"], summary["calls"], summary["retries"]) == (60, 60, 0)
+    assert endpoint.items() == dict.fromkeys(keys(60), 1)
+    assert_requests_are_calls(conn, endpoint)
 
 
 def test_a_task_that_was_taken_over_records_its_successes_and_ends(

@@ -6,8 +6,12 @@ from contextlib import closing
 import pytest
 from psycopg2.extensions import connection
 
-from include.retrofill.model.calls import Settlement
-from include.retrofill.model.errors import LeaseLost
+from include.retrofill.faults import Point, injected
+from include.retrofill.model.calls import Call, EndedCall, Settlement
+from include.retrofill.model.errors import LeaseLost, StateUnavailable
+from include.retrofill.model.runs import SetRef
+from include.retrofill.rules.outcomes import NO_ANSWER
+from include.retrofill.state import batches
 from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
 from tests.integration.opened import enqueue, item, open_run
@@ -44,6 +48,13 @@ def take(leases: list[BatchLease], dsn: str, *numbers: int) -> None:
     leases += [taken(dsn, f"holder {number}", number) for number in numbers]
 
 
+def cut_off(*calls: Call) -> Settlement:
+    """Settle calls whose connections broke: they may run for all of the function's timeout."""
+    return Settlement(
+        ended=[EndedCall(call.number, "unknown", error_type=NO_ANSWER, items=1) for call in calls]
+    )
+
+
 def test_a_silent_holder_keeps_its_share_until_its_calls_must_have_ended(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
@@ -78,6 +89,97 @@ def test_calls_of_a_holder_that_was_taken_over_count_until_they_must_have_ended(
     assert heir.allot(10, 0).concurrency == 5, "five of them were seen to end"
     execute(conn, "UPDATE retrofill.batch SET orphans_until = now() WHERE batch_id = 1")
     assert other.allot(10, 2).concurrency == 5
+
+
+def test_what_a_taken_over_holder_hears_no_end_of_counts_still(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=10)
+    execute(conn, "UPDATE retrofill.run SET function_timeout_s = 900")
+    take(leases, state_dsn, 1)
+    zombie = leases[0]
+    zombie.allot(10, 0)
+    calls = calls_of(zombie)[:6]
+    zombie.settle(Settlement(), calls)
+    take(leases, state_dsn, 1)
+    told = cut_off(*calls[:4])
+    told.ended += success(*calls[4:5]).ended
+    with pytest.raises(LeaseLost):
+        zombie.settle(told, [])
+    assert leases[1].allot(10, 0).concurrency == 5, "of six calls one was seen to end"
+
+
+@pytest.mark.parametrize("way", ["done", "stopped", "died", "closed"])
+def test_a_call_that_was_cut_off_counts_also_when_its_task_is_gone(
+    state_dsn: str, conn: connection, leases: list[BatchLease], way: str
+) -> None:
+    four_batches(conn, max_concurrency=10)
+    execute(conn, "UPDATE retrofill.run SET function_timeout_s = 900")
+    take(leases, state_dsn, 1, 2)
+    gone, other = leases
+    calls = calls_of(gone)[:6]
+    gone.settle(Settlement(), calls)
+    told = cut_off(*calls[:4])
+    told.ended += success(*calls[4:]).ended
+    gone.settle(told, [])
+    match way:
+        case "done" | "stopped":
+            gone.release(done=way == "done")
+        case "died":
+            take(leases, state_dsn, 1)
+        case "closed":
+            batches.release_set(conn, SetRef(1, 1))
+            take(leases, state_dsn, 2)
+            other = leases[2]
+    assert other.allot(10, 0).concurrency == 6
+    execute(conn, "UPDATE retrofill.batch SET orphans_until = now() WHERE batch_id = 1")
+    assert other.allot(10, 0).concurrency == 10
+
+
+def test_a_lease_that_has_run_out_settles_and_sends_nothing(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=10)
+    take(leases, state_dsn, 1, 2)
+    silent, other = leases
+    assert silent.allot(10, 0).concurrency == 10
+    first, *more = calls_of(silent)
+    silent.settle(Settlement(), [first])
+    execute(
+        conn, "UPDATE retrofill.batch SET leased_until = now() - interval '4 s' WHERE batch_id = 1"
+    )
+    assert other.allot(10, 0).concurrency == 10, "what it had is with another now"
+    calls = more[:3]
+    assert silent.settle(success(first), calls) == more[:3]
+    assert calls == []
+    assert execute(conn, "SELECT count(*), sum(calls) FROM retrofill.v_outcome") == [(1, 1)]
+    assert execute(conn, "SELECT sum(calls) FROM retrofill.batch") == [(1,)]
+    assert silent.allot(10, 0).concurrency == 0
+    other.release(done=False)
+    assert silent.allot(10, 0).concurrency == 10
+    assert silent.settle(Settlement(), more[:3]) == []
+    assert [call.number for call in more[:3]] == [2, 3, 4]
+
+
+def test_calls_that_were_held_back_are_not_forgotten_with_a_lost_answer(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn)
+    take(leases, state_dsn, 1)
+    first, *more = calls_of(leases[0])
+    leases[0].settle(Settlement(), [first])
+    execute(conn, "UPDATE retrofill.batch SET leased_until = now() WHERE batch_id = 1")
+    broken = []
+
+    def break_once(point: Point) -> None:
+        if point is Point.SETTLE_COMMITTED and not broken:
+            broken.append(point)
+            raise StateUnavailable
+
+    with injected(break_once):
+        assert leases[0].settle(success(first), more[:]) == more
+    assert broken
+    assert execute(conn, "SELECT sum(calls), sum(succeeded) FROM retrofill.batch") == [(1, 1)]
 
 
 def test_max_calls_is_set_aside_before_it_is_used(

@@ -200,9 +200,10 @@ def test_a_holder_that_settles_while_it_is_looked_at_keeps_its_batch(
                     wait_for(lambda: waits(other))
 
         with injected(act):
-            lease.settle(Settlement(), calls)
+            held_back = lease.settle(Settlement(), calls)
         assert rescuing[0].result() == []
-        lease.settle(success(*calls), [])
+        assert lease.settle(Settlement(), held_back) == []
+        lease.settle(success(*held_back), [])
     assert run_row(conn, ref.run_id)["items_left"] == 0
 
 

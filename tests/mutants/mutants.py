@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 BATCHES = "tests/integration/test_batches.py::"
+LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
 
 
@@ -75,7 +76,8 @@ MUTANTS = (
     Mutant(
         name="calls written down after they were sent",
         file="pipeline/invoke.py",
-        old="            self._lease.settle(settlement, calls)\n        except LeaseLost:\n",
+        old="            self._dispatch.put_back(self._lease.settle(settlement, calls))\n"
+        "        except LeaseLost:\n",
         new="            self._lease.settle(settlement, [])\n"
         "            for number, call in enumerate(calls, self._lease.next_call):\n"
         "                call.number = number\n"
@@ -158,5 +160,27 @@ MUTANTS = (
         old="if not report.items_left and not report.partitions_left:",
         new="if not report.items_left:",
         test=RACES + "test_a_run_with_a_partition_left_is_not_complete",
+    ),
+    Mutant(
+        name="a lease that ran out sends by its old share",
+        file="state/batches.sql",
+        old="    AND (%(new_calls)s = 0 OR leased_until > clock_timestamp())\n",
+        new="",
+        test=LIMITS + "test_a_lease_that_has_run_out_settles_and_sends_nothing",
+    ),
+    Mutant(
+        name="a call that was cut off counts only while its task lives",
+        file="state/batches.sql",
+        old=" OR outcome = 'unknown' AND error_type = %(no_answer)s)",
+        new=" OR error_type = %(no_answer)s AND false)",
+        test=LIMITS + "test_a_call_that_was_cut_off_counts_also_when_its_task_is_gone",
+    ),
+    Mutant(
+        name="calls held back are forgotten",
+        file="pipeline/invoke.py",
+        old="self._dispatch.put_back(self._lease.settle(settlement, calls))",
+        new="self._lease.settle(settlement, calls)",
+        test="tests/integration/test_invoke.py"
+        "::test_a_task_whose_lease_ran_out_goes_on_without_losing_a_call",
     ),
 )

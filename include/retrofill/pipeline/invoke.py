@@ -157,7 +157,7 @@ class Invoker:
         if not settlement and not calls:
             return
         try:
-            self._lease.settle(settlement, calls)
+            self._dispatch.put_back(self._lease.settle(settlement, calls))
         except LeaseLost:
             self._dispatch.put_back(calls)
             raise

@@ -22,7 +22,7 @@ from include.retrofill.model.calls import (
 from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
 from include.retrofill.model.items import NO_CONTENT, Item
 from include.retrofill.model.runs import SetRef
-from include.retrofill.rules.outcomes import LOST, Outcome
+from include.retrofill.rules.outcomes import LOST, NO_ANSWER, Outcome
 from include.retrofill.rules.shares import Limits, Share, Totals, allot
 from include.retrofill.state.connection import Connection, Cursor, connect, one, transaction
 from include.retrofill.state.statements import load
@@ -122,6 +122,12 @@ def _lose_calls(cur: Cursor, batch_ids: list[int]) -> None:
         cur.execute(
             _SQL["lose_calls"], {"batch_ids": batch_ids, "error_type": LOST, "error": error}
         )
+        _count_orphans(cur, batch_ids)
+
+
+def _count_orphans(cur: Cursor, batch_ids: list[int]) -> None:
+    """Count the calls that nobody waits for and that may still be running."""
+    cur.execute(_SQL["count_orphans"], {"batch_ids": batch_ids, "no_answer": NO_ANSWER})
 
 
 class Busy(StateError):
@@ -206,25 +212,28 @@ class BatchLease:
             histories = {row[0]: History(*row[1:]) for row in cur}
         return Loaded(*_read_items(out.getvalue().decode()), histories)
 
-    def settle(self, settlement: Settlement, calls: list[Call]) -> None:
+    def settle(self, settlement: Settlement, calls: list[Call]) -> list[Call]:
         """Write what ended and, ahead of sending them, what calls come next: one transaction.
 
         The calls get their numbers; what an earlier holder has reported as done meanwhile is taken
         out of them. A server that goes away is waited for, PATIENCE_S long, and what may have been
         committed before is not written twice.
 
+        :returns: the calls that must wait, taken out of ``calls``: all, if the lease had run out
         :raises LeaseLost: the batch has another holder; no call may be sent. What succeeded is
             recorded all the same, since it is a fact.
         :raises StateUnavailable: Postgres did not come back in time
         """
+        held_back: list[Call] = []
 
         def settle() -> None:
-            self._settle(settlement, calls)
+            self._settle(settlement, calls, held_back)
 
         began = self._patiently(settle)
         self._settle_no += 1
         self.next_call += len(calls)
         self.renewed_at = began
+        return held_back
 
     def _patiently(self, write: Callable[[], None]) -> float:
         """Write, again and again while Postgres is away; return when the last try began.
@@ -247,27 +256,14 @@ class BatchLease:
                     continue
             return began
 
-    def _settle(self, settlement: Settlement, calls: list[Call]) -> None:
-        fenced = False
+    def _settle(self, settlement: Settlement, calls: list[Call], held_back: list[Call]) -> None:
         with transaction(self._conn) as cur:
-            key = {"batch_id": self.batch_id, "epoch": self._epoch}
             self._leave_out_settled(cur, calls)
-            for number, call in enumerate(calls, self.next_call):
-                call.number = number
-            cur.execute(
-                _SQL["fence"],
-                {
-                    **key,
-                    "settle_no": self._settle_no + 1,
-                    "lease_s": LEASE_S,
-                    "new_calls": len(calls),
-                    "retries": sum(call.attempt > 1 for call in calls),
-                    "duplicates": sum(call.duplicates for call in calls),
-                    "blamed": settlement.blamed,
-                    "cured": settlement.cured,
-                },
-            )
-            fenced = cur.rowcount != 1
+            fenced = not self._renew(cur, settlement, calls)
+            if fenced and calls and self._renew(cur, settlement, []):
+                held_back += calls
+                calls.clear()
+                fenced = False
             if fenced:
                 self._write_late_facts(cur, settlement)
             else:
@@ -279,6 +275,26 @@ class BatchLease:
         if fenced:
             message = f"batch {self.batch_id} has been taken over by another task"
             raise LeaseLost(message)
+
+    def _renew(self, cur: Cursor, settlement: Settlement, calls: list[Call]) -> bool:
+        """Pass the fence and renew the lease; return False if it is another's or has run out."""
+        for number, call in enumerate(calls, self.next_call):
+            call.number = number
+        cur.execute(
+            _SQL["fence"],
+            {
+                "batch_id": self.batch_id,
+                "epoch": self._epoch,
+                "settle_no": self._settle_no + 1,
+                "lease_s": LEASE_S,
+                "new_calls": len(calls),
+                "retries": sum(call.attempt > 1 for call in calls),
+                "duplicates": sum(call.duplicates for call in calls),
+                "blamed": settlement.blamed,
+                "cured": settlement.cured,
+            },
+        )
+        return cur.rowcount == 1
 
     def _leave_out_settled(self, cur: Cursor, calls: list[Call]) -> None:
         """Take out of repeated calls what an earlier holder has reported as done meanwhile."""
@@ -322,7 +338,7 @@ class BatchLease:
             self._count(cur, late, 0)
             no_longer = [("lost", "", -len(late), -sum(call.items for call in late))]
             self._count_troubles(cur, no_longer)
-            cur.execute(_SQL["forget_orphans"], {**key, "calls": len(late)})
+            _count_orphans(cur, [self.batch_id])
 
     def _succeeded(self, settlement: Settlement) -> dict[str, Any]:
         return {
@@ -519,6 +535,8 @@ class BatchLease:
                 # After a take-over the calls under way are those of the new holder.
                 if cur.rowcount and not done:
                     _lose_calls(cur, [self.batch_id])
+                elif cur.rowcount:
+                    _count_orphans(cur, [self.batch_id])
 
         self._patiently(release)
         reach(Point.BATCH_RELEASED)

@@ -197,17 +197,10 @@ quarantined AS (
         clock_timestamp()
     FROM held
 ),
-orphaned AS (
-    UPDATE retrofill.batch SET
-        orphans = doubtful.calls
-            + CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END,
-        orphans_until = greatest(orphans_until, doubtful.ends_by),
-        quarantined = quarantined
-            + (SELECT count(*) FROM held WHERE held.batch_id = batch.batch_id)
-    FROM (
-        SELECT batch_id, count(*) AS calls, max(ends_by) AS ends_by FROM doubted GROUP BY batch_id
-    ) AS doubtful
-    WHERE batch.batch_id = doubtful.batch_id
+tallied AS (
+    UPDATE retrofill.batch SET quarantined = quarantined + tally.items
+    FROM (SELECT batch_id, count(*) AS items FROM held GROUP BY batch_id) AS tally
+    WHERE batch.batch_id = tally.batch_id
 )
 UPDATE retrofill.in_process SET
     attempts = attempts + 1, unsure = true, not_before = greatest(not_before, doubted.ends_by)
@@ -220,6 +213,24 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS found
 WHERE NOT doubted.held AND in_process.job_id = doubted.job_id AND in_process.seq = found.seq
+
+-- name: count_orphans
+UPDATE retrofill.batch SET orphans = running.calls, orphans_until = running.ends_by
+FROM (
+    SELECT
+        batch_id, count(call_no) AS calls,
+        max(sent_at) + make_interval(secs => run.function_timeout_s) AS ends_by
+    FROM retrofill.batch JOIN retrofill.run USING (run_id)
+    LEFT JOIN LATERAL (
+        SELECT call_no, sent_at FROM retrofill.invocation
+        WHERE invocation.batch_id = batch.batch_id
+            AND (outcome = 'lost' OR outcome = 'unknown' AND error_type = %(no_answer)s)
+            AND sent_at > clock_timestamp() - make_interval(secs => run.function_timeout_s)
+    ) AS silent ON true
+    WHERE batch_id = ANY(%(batch_ids)s)
+    GROUP BY batch_id, run.function_timeout_s
+) AS running
+WHERE batch.batch_id = running.batch_id
 
 -- name: copy_items
 COPY (
@@ -250,6 +261,8 @@ UPDATE retrofill.batch SET
     cured = cured + %(cured)s
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
     AND settle_no = %(settle_no)s - 1
+    -- When a lease has run out, what its holder might have in flight may be with others.
+    AND (%(new_calls)s = 0 OR leased_until > clock_timestamp())
 
 -- name: list_left
 SELECT seq FROM retrofill.in_process WHERE job_id = %(job_id)s AND seq = ANY(%(seqs)s)
@@ -376,10 +389,6 @@ FROM (
     SELECT owner, count(*) AS items, sum(given_up) AS given_up FROM done GROUP BY owner
 ) AS owned
 WHERE batch.batch_id = owned.owner
-
--- name: forget_orphans
-UPDATE retrofill.batch SET orphans = greatest(orphans - %(calls)s, 0)
-WHERE batch_id = %(batch_id)s
 
 -- name: count_quarantined
 UPDATE retrofill.batch SET quarantined = quarantined + %(count)s WHERE batch_id = %(batch_id)s

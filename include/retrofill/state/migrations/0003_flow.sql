@@ -28,7 +28,7 @@ COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had 
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
 COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight when it was allotted its share.';
 COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
-COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that were lost and may still be running until orphans_until: they count against max_concurrency.';
+COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that nobody waits for and that may be running until orphans_until: they count against max_concurrency.';
 
 ALTER TABLE retrofill.run
     ADD COLUMN concurrency_ceiling integer CHECK (concurrency_ceiling >= 1),
