@@ -83,6 +83,7 @@ def invoker(
     *,
     batch_id: int = 1,
     stop: threading.Event | None = None,
+    timeout_s: int = 1,
     **params: int | str,
 ) -> Iterator[Invoker]:
     config = RunConfig.from_params(
@@ -117,7 +118,7 @@ def invoker(
                 lease=lease,
                 client=client,
                 shape=compile_shape("s3", context),
-                run=run._replace(function_timeout_s=1, delivery=delivery),
+                run=run._replace(function_timeout_s=timeout_s, delivery=delivery),
                 config=config,
                 stop_asked=(stop or threading.Event()).is_set,
             )
@@ -212,6 +213,19 @@ def test_what_gets_no_answer_is_held_and_never_called_again(
     assert max(endpoint.items().values()) == 1
     report = runs.get_report(conn, ref.run_id)
     assert (report.unknown, report.quarantined, report.items_left) == (1, 3, 0)
+    assert_requests_are_calls(conn, endpoint)
+
+
+def test_what_is_held_holds_up_no_more_than_its_part_of_the_cap(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    lost = frozenset(keys(8))
+    rules(endpoint, Rule(keys=lost, reply=Reply(wire=Wire.RST, runs=True)), latency=0.4)
+    planned(conn, keys(20), max_concurrency=10, config={"on_unknown": "hold"})
+    # Eight calls may run for longer than any test, and there are two places beside them.
+    summary = invoke(state_dsn, endpoint, on_unknown="hold", timeout_s=900)
+    assert (summary["succeeded"], summary["quarantined"], summary["calls"]) == (12, 8, 20)
+    assert set(keys_in(conn, "quarantine")) == lost
     assert_requests_are_calls(conn, endpoint)
 
 

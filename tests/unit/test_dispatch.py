@@ -186,6 +186,15 @@ def test_a_call_that_was_cut_off_may_run_until_the_functions_timeout() -> None:
     assert driver.dispatch.running(TIMEOUT_S) == 0
 
 
+def test_calls_to_be_sent_are_wanted_beside_those_that_were_cut_off() -> None:
+    calls = [Call([entry]) for entry in entries(3)]
+    driver = Driver(dispatch_of(*calls, hold_unknown=True))
+    driver.end(driver.send(), Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
+    driver.send()
+    assert (driver.dispatch.left, driver.dispatch.running(driver.now)) == (2, 2)
+    assert driver.dispatch.wanted(driver.now) == 3
+
+
 def test_items_are_counted_when_first_blamed_and_when_cured() -> None:
     driver = Driver(dispatch_of(Call(entries(2))))
     assert driver.end(driver.send(), FAILURE).blamed == 0, "nobody is, among many"

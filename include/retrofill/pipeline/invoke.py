@@ -176,7 +176,8 @@ class Invoker:
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
         running = self._dispatch.running(now)
-        self._allotment = self._lease.allot(self._dispatch.left, running, self._window.width)
+        wanted = self._dispatch.wanted(now)
+        self._allotment = self._lease.allot(wanted, running, self._window.width)
         self._window.agree(self._allotment.width, self._allotment.tasks)
         self._calls_left = math.inf if self._allotment.calls is None else self._allotment.calls
         self._window.ceiling = self._allotment.concurrency

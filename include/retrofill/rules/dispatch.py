@@ -70,6 +70,10 @@ class Dispatch:
             heapq.heappop(self._orphans)
         return len(self.in_flight) + len(self._orphans)
 
+    def wanted(self, now: float) -> int:
+        """Return how many calls could be running: those that may be, and those to be sent."""
+        return len(self._ready) + len(self._waiting) + self.running(now)
+
     def due(self, now: float) -> int:
         """Return how many calls could be sent now."""
         while self._waiting and self._waiting[0][0] <= now:
