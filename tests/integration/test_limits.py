@@ -259,6 +259,25 @@ def test_the_reserve_holds_whatever_max_concurrency_is_set_to(
     assert leases[0].allot(99, 0).concurrency == 3
 
 
+def test_the_rate_of_all_tasks_is_not_exceeded_when_another_comes(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn)
+    execute(conn, "UPDATE retrofill.run SET max_calls_per_second = 10")
+    take(leases, state_dsn, 1, 2)
+    first, second = leases
+    take(leases, state_dsn, 3)
+    leases[2].release(done=True)
+    assert first.allot(9, 0).calls_per_second == 5, "the second is at work, and has not asked yet"
+    assert second.allot(9, 0).calls_per_second == 5
+    take(leases, state_dsn, 3)
+    assert leases[3].allot(9, 0).calls_per_second == 0, "the two have all of it still"
+    assert [round(one.allot(9, 0).calls_per_second or 0, 1) for one in leases[:2]] == [3.3, 3.3]
+    assert round(leases[3].allot(9, 0).calls_per_second or 0, 1) == 3.3
+    first.release(done=True)
+    assert second.allot(9, 0).calls_per_second == 5
+
+
 def test_what_was_found_of_the_endpoint_is_divided(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:

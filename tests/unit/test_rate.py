@@ -1,5 +1,7 @@
 """The limit on calls per second, in simulated time."""
 
+import math
+
 import pytest
 
 from include.retrofill.rules.rate import BURST_S, RateLimit
@@ -47,3 +49,11 @@ def test_it_can_be_changed() -> None:
     assert limit.room(9, 0.05) == 5
     limit.set(None, 0.1)
     assert limit.room(10_000, 0.1) == 10_000
+
+
+def test_a_part_of_nothing_starts_nothing_until_there_is_more():
+    limit = RateLimit(0.0, now=0.0)
+    limit.started(limit.room(1, 0.0))
+    assert (limit.room(1, 100.0), limit.next_in(100.0)) == (0, math.inf)
+    limit.set(2.0, 100.0)
+    assert limit.next_in(100.0) == 0.5

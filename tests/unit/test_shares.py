@@ -224,6 +224,39 @@ def test_calls_that_another_may_give_back_are_waited_for() -> None:
 
 def test_the_rate_is_divided() -> None:
     assert asked(share(), calls_per_second=10.0).calls_per_second == 5.0
+    assert asked(share()).calls_per_second is None
+
+
+@settings(deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["ask", "end", "limit"]), st.integers(0, 3), st.integers(1, 100)),
+        max_size=60,
+    )
+)
+def test_the_parts_of_the_rate_never_add_up_to_more(steps: list[tuple[str, int, int]]) -> None:
+    limit, parts = 50.0, dict[int, float]()
+    highest = limit  # a task keeps what it has until it asks again
+    for what, number, amount in steps:
+        match what:
+            case "ask":
+                others = [share(one, calls_per_second=had) for one, had in parts.items()
+                          if one != number]  # fmt: skip
+                given = asked(*others, calls_per_second=limit).calls_per_second
+                assert given is not None
+                parts[number] = given
+            case "end":
+                parts.pop(number, None)
+            case "limit":
+                limit = float(amount)
+                highest = max(limit, sum(parts.values()))
+        assert sum(parts.values()) <= highest + 1e-9
+    for _ in range(3):
+        for number in parts:
+            others = [share(one, calls_per_second=had) for one, had in parts.items()
+                      if one != number]  # fmt: skip
+            parts[number] = asked(*others, calls_per_second=limit).calls_per_second or 0.0
+    assert sum(parts.values()) == pytest.approx(limit if parts else 0.0)
 
 
 def widths(own: Share, *others: Share, run: int | None, width: int | None) -> Allotment:

@@ -229,7 +229,7 @@ class Allotment:
     """Calls that may be in flight at once; 0 while the run is paused."""
 
     calls_per_second: float | None
-    """The most calls to start in a second; None: no limit."""
+    """The most calls to start in a second; 0: none as yet; None: no limit."""
 
     stop_reason: str | None
     """Why the run must not send another call; None: it may."""

@@ -1,5 +1,7 @@
 """How many calls may start now, where a run limits its calls per second."""
 
+import math
+
 BURST_S = 0.1
 """How much of a second's calls may start at once after a pause."""
 
@@ -7,7 +9,7 @@ BURST_S = 0.1
 class RateLimit:
     """A token bucket without a clock: times are monotonic seconds, given by the caller.
 
-    :param per_second: calls that may start in a second; None: no limit
+    :param per_second: calls that may start in a second; 0: none at all; None: no limit
     """
 
     def __init__(self, per_second: float | None, *, now: float) -> None:
@@ -36,7 +38,10 @@ class RateLimit:
         if self._per_second is None:
             return 0.0
         self._fill(now)
-        return max(0.0, (1.0 - self._tokens) / self._per_second)
+        missing = max(0.0, 1.0 - self._tokens)
+        if not self._per_second:
+            return math.inf if missing else 0.0
+        return missing / self._per_second
 
     def _fill(self, now: float) -> None:
         if self._per_second is not None:

@@ -58,6 +58,8 @@ class Share(NamedTuple):
     """Calls it had in flight when it asked last."""
 
     batch_id: int = 0
+    calls_per_second: float = 0.0
+    """What it was given of the run's rate."""
 
 
 class Totals(NamedTuple):
@@ -90,14 +92,13 @@ def allot(
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
     tasks = len(at_work) + 1
-    rate = limits.calls_per_second
     calls = _calls(limits, others, totals, wanted, tasks)
     stop_reason = limits.stop_reason
     if stop_reason is None and wanted > in_flight:
         stop_reason = _stop_reason(limits, at_work, totals, calls)
     return Allotment(
         _concurrency(0 if limits.paused else limits.concurrency, shares, at_work, wanted),
-        rate / tasks if rate else None,
+        _rate(limits.calls_per_second, at_work),
         stop_reason,
         calls,
         tasks,
@@ -113,6 +114,14 @@ def _concurrency(cap: int, shares: Sequence[Share], at_work: Sequence[Share], wa
     leftover = cap - sum(min(share.wanted, fair) for share in at_work)
     free = cap - sum(share.allotted for share in at_work)
     return max(0, min(wanted, max(fair, leftover), free))
+
+
+def _rate(limit: float | None, at_work: Sequence[Share]) -> float | None:
+    """Return the calls to start in a second: a fair part, of what no other has."""
+    if limit is None:
+        return None
+    free = limit - sum(share.calls_per_second for share in at_work)
+    return max(0.0, min(limit / (len(at_work) + 1), free))
 
 
 def _widths(

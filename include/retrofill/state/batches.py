@@ -513,6 +513,7 @@ class BatchLease:
                     "calls": allotment.calls,
                     "width": width if allotment.width is None else allotment.width,
                     "in_flight": in_flight,
+                    "calls_per_second": allotment.calls_per_second or 0.0,
                 },
             )
             if cur.rowcount != 1:

@@ -150,6 +150,7 @@ WHERE batch_id = %(batch_id)s FOR NO KEY UPDATE
 -- name: take_lease
 UPDATE retrofill.batch SET
     epoch = epoch + 1, holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
+    calls_per_second = 0,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s
 RETURNING epoch, next_call, settle_no
@@ -459,7 +460,7 @@ SELECT
     END AS allotted,
     CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END AS orphans,
     CASE WHEN done_at IS NULL THEN greatest(call_limit - calls, 0) ELSE 0 END AS calls_left,
-    batch.width, in_flight, batch_id
+    batch.width, in_flight, batch_id, calls_per_second
 FROM retrofill.batch JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND (
     done_at IS NULL AND leased_until IS NOT NULL OR orphans_until > clock_timestamp()
@@ -473,7 +474,7 @@ FROM retrofill.batch WHERE run_id = %(run_id)s
 -- name: allot
 UPDATE retrofill.batch SET
     wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
-    width = %(width)s, in_flight = %(in_flight)s,
+    width = %(width)s, in_flight = %(in_flight)s, calls_per_second = %(calls_per_second)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 

@@ -19,6 +19,7 @@ ALTER TABLE retrofill.batch
     ADD COLUMN cured integer NOT NULL DEFAULT 0,
     ADD COLUMN call_limit bigint,
     ADD COLUMN in_flight integer NOT NULL DEFAULT 0,
+    ADD COLUMN calls_per_second double precision NOT NULL DEFAULT 0,
     ADD COLUMN width integer,
     ADD COLUMN orphans integer NOT NULL DEFAULT 0,
     ADD COLUMN orphans_until timestamptz;
@@ -27,6 +28,7 @@ COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each count
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
 COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight when it was allotted its share.';
+COMMENT ON COLUMN retrofill.batch.calls_per_second IS 'What its holder was given of its run''s max_calls_per_second.';
 COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
 COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that nobody waits for and that may be running until orphans_until: they count against max_concurrency.';
 
