@@ -223,6 +223,28 @@ def test_a_late_success_counts_for_the_run_that_has_the_item_now(
     assert places(conn) == ([], ["a", "b"], [])
 
 
+def test_a_late_success_counts_the_call_under_way_whichever_batch_makes_it(
+    state_dsn: str, conn: connection
+) -> None:
+    first = open_batch(conn, 1)
+    batches.release_set(conn, first)
+    runs.close_run(conn, first.run_id, complete=False)
+    second = open_run(conn, "second")
+    assert plan(conn, second, most=10, fewest=10) == [1]
+    batches.release_set(conn, second)
+    runs.close_run(conn, second.run_id, complete=False)
+    # The first run's task is cleared: it goes on with an item that was with the second meanwhile.
+    with closing(taken(state_dsn)) as zombie:
+        (call,) = sent(zombie)
+        with closing(taken(state_dsn, "heir")) as heir:
+            sent(heir)
+            with pytest.raises(LeaseLost):
+                zombie.settle(success(call), [])
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT place, attempts FROM retrofill.v_item")
+        assert cur.fetchall() == [("results", 2)]
+
+
 def test_a_holder_that_was_taken_over_gives_nothing_back(state_dsn: str, conn: connection) -> None:
     open_batch(conn, config=HOLD)
     with closing(taken(state_dsn)) as first, closing(taken(state_dsn, "second")) as second:

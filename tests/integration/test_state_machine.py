@@ -56,6 +56,7 @@ class ModelRun:
     state: str = "open"
     listed: int = 0
     new: int = 0
+    hold: bool = False
 
 
 @dataclass
@@ -102,20 +103,26 @@ class StateMachine(RuleBasedStateMachine):
     def runs_with_batches(self) -> list[ModelRun]:
         return [run for run in self.open_runs if run.ref in self.batches.values()]
 
-    @initialize(chunks=st.lists(st.sets(st.sampled_from(KEYS), min_size=1, max_size=3), max_size=5))
-    def open_two_runs(self, chunks: list[set[str]]) -> None:
+    @initialize(
+        chunks=st.lists(st.sets(st.sampled_from(KEYS), min_size=1, max_size=3), max_size=5),
+        holds=st.tuples(st.booleans(), st.booleans()),
+    )
+    def open_two_runs(self, chunks: list[set[str]], holds: tuple[bool, bool]) -> None:
         """Begin with two runs that enqueue in turn."""
-        self.open_run()
-        self.open_run()
+        for hold in holds:
+            self._open_run(hold=hold)
         for number, keys in enumerate(chunks):
             self._enqueue(self.runs[number % 2], keys)
 
     @precondition(lambda self: len(self.open_runs) < MOST_OPEN)
-    @rule()
-    def open_run(self) -> None:
+    @rule(hold=st.booleans())
+    def open_run(self, hold: bool) -> None:  # noqa: FBT001  hypothesis gives it by name
+        self._open_run(hold=hold)
+
+    def _open_run(self, *, hold: bool) -> None:
         new = NewRun(
             job_id=self.job_id,
-            config={},
+            config={"on_unknown": "hold" if hold else "retry"},
             delivery=DELIVERY,
             modified_after=None,
             modified_before=None,
@@ -137,7 +144,7 @@ class StateMachine(RuleBasedStateMachine):
         )
         ref = runs.open_run(self.conn, new, function)
         runs.add_partitions(self.conn, ref.run_id, [(0, "all", {})])
-        self.runs.append(ModelRun(ref))
+        self.runs.append(ModelRun(ref, hold=hold))
 
     @precondition(lambda self: self.open_runs)
     @rule(data=st.data(), keys=st.sets(st.sampled_from(KEYS), min_size=1, max_size=3))
@@ -215,9 +222,13 @@ class StateMachine(RuleBasedStateMachine):
     def _lose(self, held: Held) -> None:
         """Note that a holder was taken over: what it has in flight is lost."""
         held.current = False
+        hold = any(run.hold for run in self.runs if run.ref == self.batches[held.batch_id])
         for call in held.in_flight:
             for entry in call.entries:
-                self.items[entry.item.key].attempts += self._is_waiting(entry)
+                if self._is_waiting(entry):
+                    model = self.items[entry.item.key]
+                    model.attempts += 1
+                    model.place = "quarantine" if hold else "in_process"
 
     def _is_waiting(self, entry: Entry) -> bool:
         return self.items[entry.item.key].place == "in_process"
@@ -230,10 +241,11 @@ class StateMachine(RuleBasedStateMachine):
         call = Call(entries, 1 + max(entry.attempts for entry in entries))
         calls = [call]
         try:
-            held.lease.settle(Settlement(), calls)
+            held_back = held.lease.settle(Settlement(), calls)
         except LeaseLost:
             assert not held.current
             return
+        held.entries[:0] = [entry for one in held_back for entry in one.entries]
         assert held.current, "only the holder may send"
         if call.attempt > 1:
             kept = [entry for entry in entries if self._is_waiting(entry)]
@@ -281,8 +293,14 @@ class StateMachine(RuleBasedStateMachine):
             assert not held.current
         else:
             assert held.current
+        self._note_settled(held, call, outcome)
+
+    def _note_settled(self, held: Held, call: Call, outcome: str) -> None:
         for entry in call.entries:
             model = self.items[entry.item.key]
+            if model.place == "quarantine" and outcome == "succeeded":
+                assert not held.current, "what it has is not in quarantine"
+                model.place = "results"
             if model.place != "in_process":
                 continue
             if outcome == "succeeded":

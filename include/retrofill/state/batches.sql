@@ -362,10 +362,16 @@ done AS (
     -- The count belongs to the batch that has the item now: the last one planned with it.
     SELECT
         waited.seq, waited.item_key, waited.identifier,
-        -- The owner may be calling it again: that one will find nothing to count.
+        -- Somebody may be calling it again, and will find nothing to count.
         waited.attempts + (
-            SELECT count(*) FROM retrofill.invocation
-            WHERE invocation.batch_id = owned.owner AND outcome IS NULL AND waited.seq <@ items
+            SELECT count(*) FROM retrofill.batch CROSS JOIN LATERAL (
+                SELECT FROM retrofill.invocation
+                WHERE invocation.batch_id = batch.batch_id AND outcome IS NULL
+                    AND waited.seq <@ invocation.items
+                OFFSET 0
+            ) AS under_way
+            WHERE batch.job_id = %(job_id)s
+                AND waited.seq BETWEEN batch.first_seq AND batch.last_seq
         ) AS attempts,
         waited.call_no, owned.owner, 0 AS given_up
     FROM waited CROSS JOIN LATERAL (
