@@ -132,8 +132,9 @@ def test_an_item_that_is_settled_during_the_chunk_is_known(
 
 def test_items_that_any_statement_adds_are_known(conn: connection) -> None:
     """As redrive does, or a person: whoever adds items need not know of extents."""
-    ref = open_run(conn)
-    items = [item(key) for key in "zcamk"]
+    known = "zcamkyb"
+    ref = open_run(conn, partitions=len(known))
+    items = [item(key) for key in known[:5]]
     with conn, conn.cursor() as cur:
         cur.execute(
             "INSERT INTO retrofill.in_process SELECT 1, seq, 1, identifier, key, '', 'e', 10, now()"
@@ -148,15 +149,14 @@ def test_items_that_any_statement_adds_are_known(conn: connection) -> None:
             "SELECT extent_no, first_key, last_key FROM retrofill.extent ORDER BY extent_no"
         )
         assert cur.fetchall() == [(0, "c", "z"), (1, "a", "a"), (2, "m", "m"), (7, "k", "k")]
-        # One that was taken out, and is put back under its number with others beside it.
-        cur.execute("DELETE FROM retrofill.in_process WHERE seq = 25000")
+        # Later ones widen an extent, to both sides.
         cur.execute(
             "INSERT INTO retrofill.in_process SELECT 1, seq, 1, identifier, key, '', 'e', 10, now()"
             " FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS added (seq, identifier, key)",
-            ([25_000, 25_001], [item(key).identifier.hex() for key in "my"], ["m", "y"]),
+            ([25_001, 70_001], [item(key).identifier.hex() for key in "yb"], ["y", "b"]),
         )
-    chunk = [item(key) for key in "abcdkmyz"]
-    assert enqueue(conn, ref, chunk) == (2, 6, False)
+    for part_no, key in enumerate(known):
+        assert enqueue(conn, ref, [item(key)], part_no) == (0, 1, False), key
 
 
 def test_an_items_neighbours_by_key_may_be_anywhere_by_number(conn: connection) -> None:
