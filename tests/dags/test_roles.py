@@ -10,6 +10,8 @@ from stack.services import Postgres
 from tests.dags.test_retrofill import TASKS, World, run_dag
 from tests.integration.test_operations import ROLES, execute, statements
 
+pytestmark = pytest.mark.timeout(400)  # each run of a DAG in one process takes many seconds
+
 
 @pytest.fixture
 def runtime_world(world: World, postgres: Postgres) -> Iterator[World]:
@@ -27,12 +29,10 @@ def runtime_world(world: World, postgres: Postgres) -> Iterator[World]:
         execute(administrator, [f"DROP ROLE {role}" for role in ROLES])
 
 
-def test_the_runtime_role_runs_everything_but_forgetting(
-    runtime_world: World, postgres: Postgres
-) -> None:
+def test_the_runtime_role_runs_everything_but_forgetting(runtime_world: World) -> None:
     world = runtime_world
     world.put("in/a", "in/b", "in/poison")
-    states = world.run(max_attempts=2, job="j")
+    states = world.run(max_attempts=2)
     assert {name: states[name] for name in TASKS} == {
         **dict.fromkeys(TASKS, "success"), "next_set": "skipped"
     }  # fmt: skip
@@ -44,8 +44,4 @@ def test_the_runtime_role_runs_everything_but_forgetting(
     assert upkeep["forget_results"] == "failed"
     grant = "GRANT DELETE ON retrofill.results TO retrofill_runtime;"
     assert grant in upkeep["log"]
-    assert run_dag(world.environment, "f", {"job": "j"}, "upkeep:forget")["dag_run"] == "failed"
     assert world.report() == report
-
-    execute(postgres.dsn("retrofill", role="retrofill_owner"), statements("forget"))
-    assert run_dag(world.environment, "f", {"job": "j"}, "upkeep:forget")["dag_run"] == "success"
