@@ -27,7 +27,10 @@ MIN_BATCHES = 4
 """Mapped instances of a run with work enough for them: a worker of several cores is used."""
 
 PATIENCE_S = 300.0
-"""How long settling waits for a Postgres that went away."""
+"""How long settling waits for a Postgres that went away, or cannot write now."""
+
+AGAIN_S = 1.0
+"""How long it rests between two tries."""
 
 
 class PlannedBatch(NamedTuple):
@@ -197,12 +200,18 @@ class BatchLease:
         What was committed, though nobody was told, is not written twice.
         """
         give_up_at = time.monotonic() + PATIENCE_S
+        pause_s = 0.0
         while True:
             began = time.monotonic()
             try:
                 write()
             except StateUnavailable:
+                # A server may be back and refuse all the same: its disk may be full.
                 if not self._comes_back(give_up_at):
+                    if time.monotonic() > give_up_at:
+                        raise
+                    time.sleep(pause_s)
+                    pause_s = AGAIN_S
                     continue
             return began
 
@@ -327,7 +336,7 @@ class BatchLease:
             except StateUnavailable:
                 if time.monotonic() > give_up_at:
                     raise
-                time.sleep(1)
+                time.sleep(AGAIN_S)
 
     def allot(self, wanted: int, in_flight: int) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.

@@ -65,13 +65,37 @@ def transaction(conn: Connection) -> Iterator[Cursor]:
         with conn, conn.cursor() as cur:
             yield cur
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise StateUnavailable(f"the state's Postgres went away: {error}".strip()) from error
+        raise StateUnavailable(_why_unavailable(error)) from error
     except psycopg2.Error as error:
+        if conn.closed:
+            raise StateUnavailable(_why_unavailable(error)) from error
         mend = _MENDS.get(error.pgcode or "")
         if mend is None:
             raise StateError(f"Postgres refused: {error}".strip()) from error
         kind = StateError if error.pgcode == errorcodes.INSUFFICIENT_PRIVILEGE else SchemaMismatch
         raise kind(f"{str(error).strip()}\nWhat to do: {mend}") from error
+
+
+# What a server that is there cannot do now, and would do later.
+_NOT_NOW = {
+    errorcodes.DISK_FULL: "give its disk more space",
+    errorcodes.OUT_OF_MEMORY: "give it more memory, or have fewer tasks at once",
+    errorcodes.QUERY_CANCELED: "see in pg_stat_activity what it waited for, or who cancelled it",
+    errorcodes.DEADLOCK_DETECTED: "leave the state's tables to Retrofill while a run goes on",
+    errorcodes.SERIALIZATION_FAILURE: "leave the state's tables to Retrofill while a run goes on",
+}
+
+
+def _why_unavailable(error: psycopg2.Error) -> str:
+    """Return what an error says of a server that may be there again later, and what to do."""
+    said = str(error).strip()
+    mend = _NOT_NOW.get(error.pgcode or "")
+    if mend is None:
+        return f"the state's Postgres went away: {said}"
+    return (
+        f"the state's Postgres cannot go on: {said}\nWhat to do: {mend}. Nothing is lost: what was"
+        " not written is tried again"
+    )
 
 
 def one(cur: Cursor) -> tuple[Any, ...]:
