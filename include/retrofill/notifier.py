@@ -8,8 +8,10 @@ from urllib.parse import quote
 from airflow.configuration import conf
 from airflow.providers.amazon.aws.hooks.sns import SnsHook
 from airflow.providers.apprise.hooks.apprise import AppriseHook
+from apprise import Apprise, NotifyFormat
 
 from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import NotNotified
 from include.retrofill.model.report import Report
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def notify(config: RunConfig, report: Report | None, dag_id: str, dag_run_id: st
     """Send a run's report to every target its configuration names.
 
     :param report: the run's counts; None: the run could not be opened
+    :raises NotNotified: a target did not take it; another try may reach it
     """
     link = run_link(dag_id, dag_run_id)
     if report is None:
@@ -41,7 +44,7 @@ def notify(config: RunConfig, report: Report | None, dag_id: str, dag_run_id: st
     if config.notify_sns_topic_arn:
         _publish(config, title, text, json.dumps(fields))
     if config.notify_conn_id:
-        AppriseHook(config.notify_conn_id).notify(title=title, body=text, tag="all")
+        _send(config.notify_conn_id, title, text)
         log.info("notified through connection %s", config.notify_conn_id)
 
 
@@ -49,6 +52,21 @@ def run_link(dag_id: str, dag_run_id: str) -> str:
     """Return the address of a DAG run in Airflow's UI."""
     base = conf.get("api", "base_url", fallback="").rstrip("/")
     return f"{base}/dags/{quote(dag_id)}/runs/{quote(dag_run_id)}"
+
+
+def _send(conn_id: str, title: str, text: str) -> None:
+    """Send by way of Apprise, whose hook in Airflow does not tell whether anybody was reached.
+
+    :raises NotNotified: one of the connection's services did not take it
+    """
+    hook = AppriseHook(conn_id)
+    services = Apprise()
+    hook.set_config_from_conn(conn=hook.get_connection(conn_id), apprise_obj=services)
+    if not services.notify(title=title, body=text, body_format=NotifyFormat.TEXT, tag="all"):
+        raise NotNotified(
+            f"notify_conn_id: a service of the connection {conn_id!r} did not take the"
+            " notification; Apprise's lines above say why, and the report is in this log, too"
+        )
 
 
 def _publish(config: RunConfig, title: str, text: str, machine_text: str) -> None:

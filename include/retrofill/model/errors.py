@@ -9,6 +9,7 @@ RetrofillError
 │   ├── SchemaMismatch     the schema is missing or of another version; never retried
 │   └── LeaseLost          another holder has taken over what this one held
 ├── Interrupted            a task was told to end before its work was done; another try goes on
+├── NotNotified            the notification was not taken; another try may be
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
 """
 
@@ -54,6 +55,10 @@ class LeaseLost(StateError):
 
 class Interrupted(RetrofillError):
     """The task was told to end before its work was done; another try goes on with it."""
+
+
+class NotNotified(RetrofillError):
+    """The notification of a run was not taken where it should go; another try may be."""
 
 
 class RunIncomplete(RetrofillError):
