@@ -1,6 +1,7 @@
 """A stack of its own on the scripted endpoint, where tasks that die are noticed within seconds."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stack.endpoint import Script
+from include.retrofill.state.migrate import migrate
+from stack.endpoint import Script, ScriptedEndpoint, scripted_endpoint
 from stack.scripted import scripted_stack
+from stack.services import Postgres
+from tests.faults.fault_table import LEGEND, VARIABLE, FaultTable
 from tests.faults.notices import Notices, noticing
 from tests.faults.observed_airflow import ObservedAirflow
 from tests.faults.world import World
@@ -32,6 +36,26 @@ _ENVIRONMENT = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
 }
+
+_TABLE = pytest.StashKey[FaultTable]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the table."""
+    config.stash[_TABLE] = FaultTable()
+
+
+@pytest.hookimpl(specname="pytest_terminal_summary")
+def pytest_print_fault_table(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the table of faults, and write it where the environment says."""
+    table = config.stash[_TABLE]
+    if not table:
+        return
+    text = "\n".join([*table.lines(), "", LEGEND])
+    terminalreporter.section("faults", sep="-")
+    terminalreporter.write_line(text)
+    if path := os.environ.get(VARIABLE):
+        Path(path).write_text(text + "\n")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -103,3 +127,32 @@ def notices(_stack: _Stack) -> Notices:
 def figures(record_property: Any) -> Any:
     """Return what takes a name and a figure for the summary."""
     return record_property
+
+
+@pytest.fixture
+def fault_table(pytestconfig: pytest.Config) -> FaultTable:
+    """The table that is printed at the end."""
+    return pytestconfig.stash[_TABLE]
+
+
+@pytest.fixture(scope="session")
+def _endpoint() -> Iterator[ScriptedEndpoint]:
+    with scripted_endpoint(Script()) as running:
+        yield running
+
+
+@pytest.fixture
+def endpoint(_endpoint: ScriptedEndpoint) -> ScriptedEndpoint:
+    """A scripted endpoint without Airflow: each test tells it what to do."""
+    _endpoint.reset()
+    return _endpoint
+
+
+@pytest.fixture(scope="module")
+def shared_dsn(postgres: Postgres, request: pytest.FixtureRequest) -> str:
+    """The URI of a database for all tests of a module: each has a job of its own."""
+    name = request.module.__name__.rpartition(".")[2]
+    postgres.ensure_database(name)
+    dsn = postgres.dsn(name, role=name)
+    migrate(dsn)
+    return dsn

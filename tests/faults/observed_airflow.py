@@ -37,6 +37,18 @@ class ObservedAirflow(AirflowApi):
             time.sleep(0.5)
         return state
 
+    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
+        """Have tasks of a run, and those downstream, run once more."""
+        asked = {
+            "dag_run_id": run_id,
+            "task_ids": list(task_ids),
+            "dry_run": False,
+            "only_failed": False,
+            "include_downstream": True,
+            "reset_dag_runs": True,
+        }
+        self._asked("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=asked)
+
     def backfill(self, dag_id: str, first: datetime, last: datetime) -> None:
         """Ask Airflow for a run for each interval that begins between two moments."""
         asked = {

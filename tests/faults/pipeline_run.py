@@ -1,0 +1,316 @@
+"""Whole runs without Airflow: the tasks of the DAG in their order, each tried again as there.
+
+The tasks are the use cases that the operators call, on real Postgres and real HTTP.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from threading import Event, Lock
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+from include.retrofill.calling.aws import CONTROL_PLANE
+from include.retrofill.calling.client import LambdaClient
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import (
+    ConfigError,
+    RetrofillError,
+    RunIncomplete,
+    SchemaMismatch,
+    StateNotConfigured,
+)
+from include.retrofill.model.report import Report
+from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.close_run import close_run
+from include.retrofill.pipeline.enqueue import enqueue
+from include.retrofill.pipeline.invoke import Invoker, take
+from include.retrofill.pipeline.list_partitions import PartitionTask, list_partitions
+from include.retrofill.pipeline.open_run import DagRun, open_run, window_of
+from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
+from include.retrofill.rules.answers import Contract
+from include.retrofill.rules.events import EventContext, compile_shape
+from include.retrofill.rules.progress import Invoked
+from include.retrofill.sources import Source, open_source
+from include.retrofill.state import runs
+from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.connection import Connection, connect
+from stack.endpoint import (
+    Bucket,
+    Function,
+    GeneratedObjects,
+    Rule,
+    S3Object,
+    Script,
+    ScriptedEndpoint,
+)
+from tests.faults.evidence import Evidence, gather, seen
+from tests.invariants import Sampler
+
+T = TypeVar("T")
+
+TRIES = 5
+"""How often a task is tried: once, and as often again as the DAG has it."""
+
+FINAL = (ConfigError, RunIncomplete, SchemaMismatch, StateNotConfigured)
+"""What the DAG's policy does not have tried again."""
+
+REGION, ACCOUNT = "us-east-1", "000000000000"
+
+_making_clients = Lock()
+_session = boto3.Session("key", "secret", region_name=REGION)
+
+
+@dataclass
+class Ended:
+    """How a DAG run ended."""
+
+    ref: SetRef
+    report: Report
+    errors: list[str] = field(default_factory=list)
+    """What each task that failed for good said."""
+    retried: list[str] = field(default_factory=list)
+    """What each try said that was followed by another."""
+
+
+@dataclass(kw_only=True)
+class Backfill:
+    """A job over a bucket of the scripted endpoint, and runs of it."""
+
+    dsn: str
+    endpoint: ScriptedEndpoint
+    job: str = "job"
+    function: Function = field(default_factory=lambda: Function(name="f", timeout_seconds=1))
+    params: dict[str, Any] = field(default_factory=dict)
+    contract: Contract | None = None
+    """How answers are read; None: as belongs to the event."""
+    task_dsn: str | None = None
+    """How the tasks reach the state, if not as the checks do."""
+    aws_url: str | None = None
+    """How the tasks reach S3 and Lambda, if not directly."""
+    deadline_s: float = 2.0
+    """After how long a call is given up."""
+    control_plane: Config = CONTROL_PLANE
+    tries: int = TRIES
+    keys: list[str] = field(default_factory=list)
+    """The keys of the source, once it is served."""
+
+    def serve(self, objects: int | Sequence[str], *rules: Rule, **script: Any) -> None:
+        """Have the endpoint serve a bucket and the function, and begin to count."""
+        if isinstance(objects, int):
+            bucket = Bucket(name="bucket", generated=GeneratedObjects(count=objects))
+            self.keys = [f"data/{number:09}.json" for number in range(objects)]
+        else:
+            bucket = Bucket(name="bucket", objects=tuple(S3Object(key=key) for key in objects))
+            self.keys = list(objects)
+        self._script = Script(
+            buckets=(bucket,),
+            functions=(self.function,),
+            rules=rules,
+            **{"latency": 0.01, "record_calls": True, **script},
+        )
+        self.endpoint.script(self._script)
+        self.endpoint.reset()
+
+    def break_with(self, *rules: Rule, **script: Any) -> None:
+        """Change what goes wrong from now on."""
+        self._script = replace(self._script, rules=rules, **script)
+        self.endpoint.script(self._script)
+
+    def run(self, dag_run_id: str = "run 1", *, watched: bool = True) -> Ended:
+        """Make a DAG run from its first task to its last.
+
+        :param watched: whether to sample the invariants meanwhile; what is violated is raised
+        """
+        if not watched:
+            return self._run(dag_run_id)
+        with Sampler(self.dsn, self.job, lambda: seen(self.endpoint), every_s=0.2) as sampler:
+            ended = self._run(dag_run_id)
+        assert sampler.violations == []
+        return ended
+
+    def _run(self, dag_run_id: str) -> Ended:
+        errors: list[str] = []
+        retried: list[str] = []
+
+        def tried(work: Callable[[], T]) -> T | None:
+            try:
+                return self._tried(work, retried)
+            except RetrofillError as error:
+                errors.append(f"{type(error).__name__}: {error}")
+                return None
+
+        ref = self._tried(lambda: self.open(dag_run_id), retried)
+        with ThreadPoolExecutor(4) as pool:
+            parts = tried(lambda: self.list_partitions(ref)) or []
+            list(pool.map(lambda part: tried(lambda: self.enqueue(ref, part["part_no"])), parts))
+            planned = [] if errors else tried(lambda: self.plan(ref)) or []
+            list(pool.map(lambda batch: tried(lambda: self.invoke(batch["batch_id"])), planned))
+        tried(lambda: self.close(ref))
+        with closing(connect(self.dsn)) as conn:
+            return Ended(ref, runs.get_report(conn, ref.run_id), errors, retried)
+
+    def _tried(self, work: Callable[[], T], retried: list[str]) -> T:
+        for number in range(1, self.tries + 1):
+            try:
+                return work()
+            except FINAL:
+                raise
+            except RetrofillError as error:
+                if number == self.tries:
+                    raise
+                retried.append(f"{type(error).__name__}: {error}")
+                Event().wait(min(1.0, 0.1 * 2**number))
+        raise AssertionError
+
+    @property
+    def config(self) -> RunConfig:
+        """What is asked for."""
+        asked = {"bucket": "bucket", "prefix": "data/", "function": "f", "job": self.job}
+        return RunConfig.from_params({**asked, "event": "s3", "max_attempts": 2, **self.params})
+
+    def open(self, dag_run_id: str) -> SetRef:
+        asked = DagRun(
+            dag_id=self.job,
+            dag_run_id=dag_run_id,
+            interval_start=None,
+            interval_end=None,
+            continue_run=None,
+        )
+        with closing(connect(self.state)) as conn:
+            return open_run(conn, self.config, asked, self.source(), self._client("lambda"))
+
+    def list_partitions(self, ref: SetRef) -> list[PartitionTask]:
+        with closing(connect(self.state)) as conn:
+            return list_partitions(conn, ref, self.config, self.source())
+
+    def enqueue(self, ref: SetRef, part_no: int) -> Any:
+        with closing(connect(self.state)) as conn:
+            return enqueue(conn, ref, part_no, self.source())
+
+    def plan(self, ref: SetRef) -> list[BatchTask]:
+        with closing(connect(self.state)) as conn:
+            return plan_batches(conn, ref, self.config)
+
+    def close(self, ref: SetRef) -> bool:
+        with closing(connect(self.state)) as conn:
+            return close_run(conn, ref)
+
+    def invoke(
+        self, batch_id: int, *, stop: Event | None = None, holder: str = "task"
+    ) -> Invoked | None:
+        with closing(BatchLease(self.state, batch_id, holder)) as lease:
+            if not take(lease, holder_is_dead=lambda _: True):
+                return None
+            with closing(self.client(lease)) as client:
+                return self.invoker(lease, client, stop or Event()).run()
+
+    def client(self, lease: BatchLease) -> LambdaClient:
+        """Open the data plane for a batch that was taken."""
+        run = self._run_of(lease)
+        return LambdaClient(
+            endpoint_url=self.aws_url or self.endpoint.url,
+            region=REGION,
+            credentials=Credentials("key", "secret"),
+            function_arn=run.function_arn,
+            qualifier=run.function_version,
+            deadline_s=self.deadline_s,
+            max_in_flight=1_000,
+        )
+
+    def invoker(self, lease: BatchLease, client: LambdaClient, stop: Event) -> "_Stopping":
+        """Make the invoke task of a batch that was taken."""
+        run = self._run_of(lease)
+        context = EventContext(
+            bucket="bucket",
+            region=REGION,
+            account_id=ACCOUNT,
+            bucket_owner=ACCOUNT,
+            configuration_id="retrofill",
+            function_arn=run.function_arn,
+            job=run.job,
+            run_id=run.run_id,
+        )
+        invoker = Invoker(
+            lease=lease,
+            client=client,
+            shape=compile_shape(self.config.event, context),
+            run=run,
+            config=self.config,
+            stop_asked=stop.is_set,
+        )
+        if self.contract is not None:
+            invoker._contract = self.contract  # noqa: SLF001  no param asks for one
+        return _Stopping(self, invoker, run.run_id)
+
+    def stop(self, run_id: int, reason: str) -> None:
+        """Do what the operator does when the function cannot be called."""
+        with closing(connect(self.state)) as conn:
+            runs.stop(conn, run_id, reason)
+
+    def source(self) -> Source:
+        nothing_of = DagRun(
+            dag_id="", dag_run_id="", interval_start=None, interval_end=None, continue_run=None
+        )
+        return open_source(self.config, self._client("s3"), window_of(self.config, nothing_of))
+
+    def connection(self) -> Connection:
+        """Open a connection to the state, as the checks reach it."""
+        return connect(self.dsn)
+
+    @property
+    def state(self) -> str:
+        """The URI by which tasks reach the state."""
+        return self.task_dsn or self.dsn
+
+    def evidence(self, listed: Collection[str] | None = None, **expected: Any) -> Evidence:
+        """Return what became of the items; see :func:`tests.faults.evidence.gather`."""
+        keys = self.keys if listed is None else listed
+        return gather(self.dsn, self.job, self.endpoint, keys, **expected)
+
+    def outcomes(self) -> dict[str | None, int]:
+        """Return how many calls ended in each way."""
+        with closing(connect(self.dsn)) as conn, conn, conn.cursor() as cur:
+            cur.execute(
+                "SELECT outcome::text, count(*) FROM retrofill.v_call WHERE job = %s GROUP BY 1",
+                (self.job,),
+            )
+            return dict(cur.fetchall())
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        """Ask the state."""
+        with closing(connect(self.dsn)) as conn, conn, conn.cursor() as cur:
+            cur.execute(query, values)
+            return cur.fetchall()
+
+    def _run_of(self, lease: BatchLease) -> Any:
+        with closing(connect(self.state)) as conn:
+            return runs.get_run(conn, lease.run_id)
+
+    def _client(self, service: str) -> Any:
+        with _making_clients:  # a session makes one client at a time
+            return _session.client(
+                service,  # type: ignore[call-overload]
+                endpoint_url=self.aws_url or self.endpoint.url,
+                config=self.control_plane,
+            )
+
+
+@dataclass(frozen=True)
+class _Stopping:
+    """An invoke task that stops its run when the function cannot be called, as the operator's."""
+
+    backfill: Backfill
+    invoker: Invoker
+    run_id: int
+
+    def run(self) -> Invoked:
+        try:
+            return self.invoker.run()
+        except ConfigError as error:
+            self.backfill.stop(self.run_id, str(error))
+            raise

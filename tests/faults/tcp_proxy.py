@@ -1,0 +1,151 @@
+"""A TCP proxy that spoils what goes through it: slow, sliced, silent, cut or refused."""
+
+import asyncio
+import contextlib
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Thread
+from urllib.parse import urlsplit, urlunsplit
+
+_PIECE = 65_536
+
+
+@dataclass
+class Toxics:
+    """What is wrong now; may be changed while connections are open."""
+
+    latency_s: float = 0.0
+    """How long each piece is held back, either way."""
+    most_bytes: int = _PIECE
+    """The most bytes that are passed on at once."""
+    cut_after: tuple[int, int] | None = None
+    """Each connection is reset behind so many bytes of its client's, drawn between the two."""
+    silent: bool = False
+    """Whether nothing is passed on, while connections stay open and new ones are taken."""
+    refusing: bool = False
+    """Whether new connections are reset at once."""
+
+
+class TcpProxy:
+    """Stands before one server of 127.0.0.1; runs in a thread of its own."""
+
+    def __init__(self, port: int, *, seed: int = 0, listen: int = 0) -> None:
+        self.toxics = Toxics()
+        self.connections = 0
+        """Connections taken."""
+        self.cuts = 0
+        """Connections cut."""
+        self._target = port
+        self._chance = random.Random(seed)  # noqa: S311  for tests
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._listener = socket.create_server(("127.0.0.1", listen))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = Thread(target=self._serve, name="tcp-proxy", daemon=True)
+        self._thread.start()
+
+    def before(self, url: str) -> str:
+        """Return the address of what stands behind the proxy, by way of the proxy."""
+        parts = urlsplit(url)
+        login, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{self.port}"))
+
+    def cut(self) -> None:
+        """Reset all connections that are open."""
+        asyncio.run_coroutine_threadsafe(self._cut_all(), self._loop).result()
+
+    def close(self) -> None:
+        """End it, and all connections."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._take, sock=self._listener)
+        )
+        self._loop.run_forever()
+        server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.close()
+
+    async def _cut_all(self) -> None:
+        for writer in list(self._writers):
+            self._reset(writer)
+
+    def _reset(self, writer: asyncio.StreamWriter) -> None:
+        self.cuts += 1
+        writer.transport.abort()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self.toxics.refusing:
+            self._reset(writer)
+            return
+        there, to_there = await asyncio.open_connection("127.0.0.1", self._target)
+        ends = {writer, to_there}
+        self._writers |= ends
+        limit = self._chance.randint(*self.toxics.cut_after) if self.toxics.cut_after else None
+        ways = [
+            asyncio.ensure_future(self._pass_on(reader, to_there, limit)),
+            asyncio.ensure_future(self._pass_on(there, writer, None)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            for end in ends:
+                end.transport.abort()
+            self._writers -= ends
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None
+    ) -> None:
+        passed = 0
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(_PIECE):
+                while data:
+                    while self.toxics.silent:  # noqa: ASYNC110  set by another thread
+                        await asyncio.sleep(0.02)
+                    if self.toxics.latency_s:
+                        await asyncio.sleep(self.toxics.latency_s)
+                    most = self.toxics.most_bytes
+                    if limit is not None:
+                        most = min(most, limit - passed)
+                    piece, data = data[:most], data[most:]
+                    writer.write(piece)
+                    await writer.drain()
+                    passed += len(piece)
+                    if limit is not None and passed >= limit:
+                        self.cuts += 1
+                        return
+            # What was sent before a good end must arrive.
+            await writer.drain()
+            if writer.can_write_eof():
+                writer.write_eof()
+                await asyncio.sleep(0.05)
+
+
+@contextmanager
+def tcp_proxy(url: str, *, seed: int = 0, listen: int = 0) -> Iterator[TcpProxy]:
+    """Run a proxy before the server that a URL names.
+
+    :param listen: its port; 0: a free one
+    """
+    port = urlsplit(url).port
+    assert port is not None
+    proxy = TcpProxy(port, seed=seed, listen=listen)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -1,0 +1,100 @@
+"""F15: keys of every kind, from the listing to the function and into the results, byte by byte."""
+
+import random
+import sys
+import unicodedata
+
+import pytest
+
+from stack.endpoint import Reply, Rule, ScriptedEndpoint
+from tests.faults.fault_table import FaultTable
+from tests.faults.pipeline_run import Backfill
+
+WITH_NUL = "nul\0inside"
+ODD = [
+    " ",
+    " leading and trailing ",
+    "a+b",
+    "a%2Bb",
+    "a%20b",
+    "a b",
+    "100%",
+    "%",
+    "%zz",
+    "line\nfeed",
+    "carriage\rreturn",
+    "tab\tstop",
+    "bell\x07",
+    "delete\x7f",
+    "back\\slash",
+    'quo"te',
+    "apo'strophe",
+    "<xml>&amp;</xml>",
+    "]]>",
+    "{braces}{{jinja}}",
+    "%(name)s",
+    "\N{PILE OF POO}",
+    "\N{FAMILY}\u200d\N{MAN}",
+    unicodedata.normalize("NFC", "é"),
+    unicodedata.normalize("NFD", "é"),
+    "\u202etxt.exe",
+    "עברית/العربية",
+    "\ufeffbom",
+    "\ufffe",
+    "\U0010ffff",
+    "a/../b",
+    "../b",
+    "./a",
+    "a//b",
+    "/leading",
+    "trailing/",
+    "//",
+    "ends with a dot.",
+    "\\N",
+    "\\.",
+    "NULL",
+    "-",
+    "?query=1#fragment",
+    "k" * 1_024,
+    "é" * 512,
+    WITH_NUL,
+]
+
+
+def made_up(count: int) -> list[str]:
+    """Return keys of random characters, the same each time; no halves of characters, no NUL."""
+    chance = random.Random(15)  # noqa: S311  for tests
+    keys = set()
+    while len(keys) < count:
+        points = (chance.randint(1, chance.choice([0x7F, 0x7FF, 0xFFFF, sys.maxunicode]))
+                  for _ in range(chance.randint(1, 60)))  # fmt: skip
+        keys.add("".join(chr(point) for point in points if not 0xD800 <= point < 0xE000) or "-")
+    return sorted(keys)
+
+
+@pytest.mark.parametrize("event", ["s3", "eventbridge", "s3-batch-1.0", "s3-batch-2.0", "items"])
+def test_f15_every_key_arrives_and_is_remembered_as_it_is(
+    shared_dsn: str, endpoint: ScriptedEndpoint, fault_table: FaultTable, event: str
+) -> None:
+    per_call = 1 if event.startswith(("eventbridge", "s3-batch")) else 10
+    params = {
+        "prefix": "", "whole_bucket": True, "event": event, "items_per_call": per_call,
+    }  # fmt: skip
+    backfill = Backfill(dsn=shared_dsn, endpoint=endpoint, job=event, params=params)
+    keys = sorted({*ODD, *made_up(300)})
+    storable = [key for key in keys if key != WITH_NUL]
+    backfill.serve(keys)
+    failed = storable if event.startswith("s3-batch") else []
+    if failed:
+        # What a scripted function can say by a task's own id is that it gives the object up.
+        backfill.break_with(Rule(keys=frozenset(failed), reply=Reply(failed_items="s3batch")))
+    ended = backfill.run(watched=False)
+    evidence = backfill.evidence(storable, poison=failed, named_as_failed=len(failed))
+    fault_table.hold("F15", "keys of every kind, each event shape", evidence, bound=0)
+    assert endpoint.items() == dict.fromkeys(storable, 1)
+    assert (ended.report.listed, ended.report.rejected) == (len(storable), 1)
+    kept = backfill.rows("SELECT item_key FROM retrofill.v_item WHERE job = %s", event)
+    assert sorted(key.encode() for (key,) in kept) == sorted(key.encode() for key in storable)
+
+    again = backfill.run("run 2", watched=False)
+    assert (again.report.known, again.report.new, again.report.calls) == (len(storable), 0, 0)
