@@ -65,7 +65,7 @@ def _send(conn_id: str, title: str, text: str) -> None:
     if not services.notify(title=title, body=text, body_format=NotifyFormat.TEXT, tag="all"):
         raise NotNotified(
             f"notify_conn_id: a service of the connection {conn_id!r} did not take the"
-            " notification; the log of Apprise above says why, and the report is in this log, too"
+            " notification; Apprise's lines above say why, and the report is in this log, too"
         )
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -17,9 +17,6 @@ from tests.faults.fault_table import LEGEND, VARIABLE, FaultTable
 from tests.faults.notices import Notices, noticing
 from tests.faults.observed_airflow import ObservedAirflow
 from tests.faults.world import World
-
-if TYPE_CHECKING:
-    from _pytest.terminal import TerminalReporter
 
 # DAGs of the job files beside it, as dags/scheduled.py has them of include/jobs/.
 _SCHEDULED = """
@@ -45,6 +42,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TABLE] = FaultTable()
 
 
+@pytest.hookimpl(specname="pytest_terminal_summary")
+def pytest_print_fault_table(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the table of faults, and write it where the environment says."""
+    table = config.stash[_TABLE]
+    if not table:
+        return
+    text = "\n".join([*table.lines(), "", LEGEND])
+    terminalreporter.section("faults", sep="-")
+    terminalreporter.write_line(text)
+    if path := os.environ.get(VARIABLE):
+        Path(path).write_text(text + "\n")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is in this folder: each test waits for Airflow, up to minutes."""
     here = Path(__file__).parent
@@ -52,46 +62,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.timeout(600))
-
-
-def pytest_terminal_summary(terminalreporter: "TerminalReporter", config: pytest.Config) -> None:
-    """Print the table of faults."""
-    table = config.stash[_TABLE]
-    if table:
-        text = "\n".join([*table.lines(), "", LEGEND])
-        terminalreporter.section("faults", sep="-")
-        terminalreporter.write_line(text)
-        if path := os.environ.get(VARIABLE):
-            Path(path).write_text(text + "\n")
-
-
-@pytest.fixture
-def fault_table(pytestconfig: pytest.Config) -> FaultTable:
-    """The table that is printed at the end."""
-    return pytestconfig.stash[_TABLE]
-
-
-@pytest.fixture(scope="session")
-def _endpoint() -> Iterator[ScriptedEndpoint]:
-    with scripted_endpoint(Script()) as running:
-        yield running
-
-
-@pytest.fixture
-def endpoint(_endpoint: ScriptedEndpoint) -> ScriptedEndpoint:
-    """A scripted endpoint without Airflow: each test tells it what to do."""
-    _endpoint.reset()
-    return _endpoint
-
-
-@pytest.fixture(scope="module")
-def shared_dsn(postgres: Postgres, request: pytest.FixtureRequest) -> str:
-    """The URI of a database for all tests of a module: each has a job of its own."""
-    name = request.module.__name__.rpartition(".")[2]
-    postgres.ensure_database(name)
-    dsn = postgres.dsn(name, role=name)
-    migrate(dsn)
-    return dsn
 
 
 @dataclass(frozen=True)
@@ -140,3 +110,32 @@ def notices(_stack: _Stack) -> Notices:
 def figures(record_property: Any) -> Any:
     """Return what takes a name and a figure for the summary."""
     return record_property
+
+
+@pytest.fixture
+def fault_table(pytestconfig: pytest.Config) -> FaultTable:
+    """The table that is printed at the end."""
+    return pytestconfig.stash[_TABLE]
+
+
+@pytest.fixture(scope="session")
+def _endpoint() -> Iterator[ScriptedEndpoint]:
+    with scripted_endpoint(Script()) as running:
+        yield running
+
+
+@pytest.fixture
+def endpoint(_endpoint: ScriptedEndpoint) -> ScriptedEndpoint:
+    """A scripted endpoint without Airflow: each test tells it what to do."""
+    _endpoint.reset()
+    return _endpoint
+
+
+@pytest.fixture(scope="module")
+def shared_dsn(postgres: Postgres, request: pytest.FixtureRequest) -> str:
+    """The URI of a database for all tests of a module: each has a job of its own."""
+    name = request.module.__name__.rpartition(".")[2]
+    postgres.ensure_database(name)
+    dsn = postgres.dsn(name, role=name)
+    migrate(dsn)
+    return dsn

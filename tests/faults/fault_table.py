@@ -14,6 +14,7 @@ LEGEND = (
     " executed · bound: the most that the faults explain · in doubt: of ours, those after a call"
     " without an answer"
 )
+ELSEWHERE = {"F4": "SIGKILL at every fault point: see the table of tests/kill_points"}
 _HEAD = (
     "fault", "what", "run", "items", "lost", "in two", "again, ours", "again, endpoint", "bound",
     "in doubt",
@@ -100,5 +101,8 @@ class FaultTable:
         """Return the table in Markdown."""
         yield f"| {' | '.join(_HEAD)} |"
         yield "| --- | --- |" + " ---: |" * (len(_HEAD) - 2)
-        for row in sorted(self._rows.values(), key=lambda row: int(row.fault[1:])):
-            yield f"| {' | '.join(row.cells())} |"
+        rows = [(row.fault, row.cells()) for row in self._rows.values()]
+        blank = [""] * (len(_HEAD) - 2)
+        rows += [(fault, [fault, what, *blank]) for fault, what in ELSEWHERE.items()]
+        for _, cells in sorted(rows, key=lambda row: int(row[0][1:])):
+            yield f"| {' | '.join(cells)} |"

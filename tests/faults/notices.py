@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 
 @dataclass
 class Notices:
     apprise_url: str = ""
     received: list[dict[str, str]] = field(default_factory=list)
+    refusals: list[int] = field(default_factory=list)
+    """The statuses with which the next notifications are refused; 0: no answer at all."""
 
     def of(self, job: str) -> list[str]:
         """Return the titles of the notifications of a job."""
@@ -21,12 +23,18 @@ class Notices:
 @contextmanager
 def noticing() -> Iterator[Notices]:
     notices = Notices()
+    ended = Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            notices.received.append(json.loads(body))
-            self.send_response(204)
+            status = notices.refusals.pop(0) if notices.refusals else 204
+            if not status:
+                ended.wait()
+                return
+            if status == 204:
+                notices.received.append(json.loads(body))
+            self.send_response(status)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -39,5 +47,6 @@ def noticing() -> Iterator[Notices]:
         try:
             yield notices
         finally:
+            ended.set()
             server.shutdown()
             thread.join()

@@ -37,10 +37,17 @@ class ObservedAirflow(AirflowApi):
             time.sleep(0.5)
         return state
 
-    def connect(self, conn_id: str, conn_type: str, **fields: str) -> None:
-        """Have Airflow keep a connection in its database, encrypted."""
-        asked = {"connection_id": conn_id, "conn_type": conn_type, **fields}
-        self._asked("POST", "/api/v2/connections", json=asked)
+    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
+        """Have tasks of a run, and those downstream, run once more."""
+        asked = {
+            "dag_run_id": run_id,
+            "task_ids": list(task_ids),
+            "dry_run": False,
+            "only_failed": False,
+            "include_downstream": True,
+            "reset_dag_runs": True,
+        }
+        self._asked("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=asked)
 
     def backfill(self, dag_id: str, first: datetime, last: datetime) -> None:
         """Ask Airflow for a run for each interval that begins between two moments."""

@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.faults.fault_table import FaultTable
 from tests.faults.world import World
 
 OBJECTS = 3000
@@ -44,6 +45,7 @@ def kill_both(task: psutil.Process, supervisor: psutil.Process) -> None:
 def test_every_item_is_settled_once_and_each_second_call_is_counted(
     world: World,
     figures: Callable[[str, Any], None],
+    fault_table: FaultTable,
     kill: Callable[[psutil.Process, psutil.Process], None],
 ) -> None:
     name = kill.__name__.replace("_", "-")
@@ -86,10 +88,13 @@ def test_every_item_is_settled_once_and_each_second_call_is_counted(
         "SELECT epoch, items, succeeded FROM retrofill.batch WHERE batch_id = %s", batch.batch_id
     )
     assert settled == (batch.epoch + 1, batch.items, batch.items)
+    what = "task, supervisor or both killed with SIGKILL"
+    evidence = world.evidence(name, OBJECTS, exact=False)
+    fault_table.hold("F5", what, evidence, bound=lost.items)
 
 
 def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
-    world: World, figures: Callable[[str, Any], None]
+    world: World, figures: Callable[[str, Any], None], fault_table: FaultTable
 ) -> None:
     name = "stopped-supervisor"
     # So long that Airflow starts another try while the first one is at work.
@@ -115,6 +120,9 @@ def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
     assert len(attempts) == report["succeeded"] == OBJECTS
     assert extra == report["duplicates"] == 0
     assert _tries(world, name)[-1] == 2, "Airflow has not noticed it"
+    fault_table.hold(
+        "F5", "supervisor stopped with SIGSTOP", world.evidence(name, OBJECTS), bound=0
+    )
     _, left = psutil.wait_procs([task], timeout=60)
     assert left == []
 

@@ -67,8 +67,10 @@ def test_f10_a_way_to_postgres_that_is_cut_in_mid_message_loses_and_repeats_noth
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(enqueueing, "CHUNK_ITEMS", 100)
-    backfill.serve(OBJECTS, latency=0.05)
-    to_state.toxics = Toxics(cut_after=(2_000, 40_000))
+    backfill.params["items_per_call"] = 1
+    backfill.serve(OBJECTS, latency=0.02)
+    # The longest message, a chunk of items, must fit into some of them.
+    to_state.toxics = Toxics(cut_after=(5_000, 150_000))
     ended = backfill.run()
     evidence = backfill.evidence()
     fault_table.hold(

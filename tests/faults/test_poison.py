@@ -144,12 +144,12 @@ def test_f18_everything_throttled_is_waited_out(
 ) -> None:
     backfill.params["items_per_call"] = 5
     refused = Reply(error="TooManyRequestsException", extra={"retryAfterSeconds": "1"})
-    backfill.serve(60, Rule(calls=Span(last=40), reply=refused))
+    backfill.serve(60, Rule(calls=Span(last=12), reply=refused))
     ended = backfill.run()
     evidence = backfill.evidence()
     fault_table.hold("F18", "everything throttled for a while", evidence, bound=0)
     assert (ended.errors, ended.report.state) == ([], "complete")
-    assert backfill.outcomes() == {"succeeded": 12, "throttled": 40}
+    assert backfill.outcomes() == {"succeeded": 12, "throttled": 12}
 
 
 def test_f18_a_function_that_is_not_there_is_found_before_anything_is_listed(

@@ -10,7 +10,7 @@ from include.retrofill.faults import Point
 from include.retrofill.pipeline import enqueue as enqueueing
 from include.retrofill.pipeline.list_partitions import PartitionTask
 from include.retrofill.pipeline.plan_batches import BatchTask
-from include.retrofill.state import runs
+from include.retrofill.state import batches, runs
 from include.retrofill.state.batches import MAX_BATCHES
 from stack.endpoint import Bucket, Operation, Reply, Rule, S3Object, ScriptedEndpoint, Span, Wire
 from tests.faults.fault_table import FaultTable
@@ -135,8 +135,8 @@ def test_f16_f20_a_million_objects_take_few_tasks_and_little_xcom(
     ref = backfill.open("run 1")
     parts: list[PartitionTask] = backfill.list_partitions(ref)
     returned = [json.dumps(backfill.enqueue(ref, part["part_no"])) for part in parts]
-    batches: list[BatchTask] = backfill.plan(ref)
-    returned += [json.dumps(parts), json.dumps(batches)]
+    planned: list[BatchTask] = backfill.plan(ref)
+    returned += [json.dumps(parts), json.dumps(planned)]
     ended = backfill.run("run 1", watched=False)
 
     evidence = backfill.evidence()
@@ -145,20 +145,19 @@ def test_f16_f20_a_million_objects_take_few_tasks_and_little_xcom(
     fault_table.hold("F20", f"tasks and XCom of {what}", evidence, bound=0)
     assert ended.report.succeeded == MILLION
     assert len(parts) <= 200 < AIRFLOWS_MOST_MAPPED
-    assert len(batches) <= MAX_BATCHES < AIRFLOWS_MOST_MAPPED
+    assert len(planned) <= MAX_BATCHES < AIRFLOWS_MOST_MAPPED
     assert max(map(len, returned)) < 50_000
-    note = f"{len(parts)} + {len(batches)} mapped tasks, XCom at most {max(map(len, returned)):,} B"
+    note = f"{len(parts)} + {len(planned)} mapped tasks, XCom at most {max(map(len, returned)):,} B"
     fault_table.note("F20", f"tasks and XCom of {what}", note)
 
 
-def test_f20_many_items_never_make_more_than_the_most_batches(
-    backfill: Backfill, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("include.retrofill.pipeline.plan_batches.BATCH_ITEMS", 10)
-    monkeypatch.setattr("include.retrofill.pipeline.plan_batches.SMALLEST_BATCH", 1)
-    backfill.params["items_per_call"] = 1
+def test_f20_many_items_never_make_more_than_the_most_batches(backfill: Backfill) -> None:
     backfill.serve(5_000)
     ref = backfill.open("run 1")
     for part in backfill.list_partitions(ref):
         backfill.enqueue(ref, part["part_no"])
-    assert len(backfill.plan(ref)) == MAX_BATCHES
+    with closing(backfill.connection()) as conn:
+        job_id = runs.get_run(conn, ref.run_id).job_id
+        planned = batches.plan(conn, ref, job_id, most_items=10, fewest_items=1)
+    assert len(planned) == MAX_BATCHES
+    assert sum(batch.items for batch in planned) == 5_000

@@ -11,6 +11,7 @@ from psycopg2.extras import NamedTupleCursor, RealDictCursor
 
 from stack.endpoint import Bucket, Function, GeneratedObjects, S3Object, Script, ScriptedEndpoint
 from stack.settings import Settings
+from tests.faults.evidence import Evidence, gather
 from tests.faults.notices import Notices
 from tests.faults.observed_airflow import ObservedAirflow
 
@@ -81,3 +82,12 @@ class World:
         attempts = {row.item_key: row.attempts for row in rows}
         assert len(attempts) == len(rows), "an item is there twice"
         return attempts
+
+    def evidence(self, job: str, objects: int | Sequence[str], **expected: Any) -> Evidence:
+        """Return what became of a job's items; see :func:`tests.faults.evidence.gather`."""
+        keys = (
+            [f"data/{number:09}.json" for number in range(objects)]
+            if isinstance(objects, int)
+            else objects
+        )
+        return gather(self.settings.state_dsn, job, self.endpoint, keys, **expected)
