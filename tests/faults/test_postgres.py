@@ -129,7 +129,7 @@ def test_f7_a_server_that_crashes_again_and_again_only_slows_a_run(
 
     def loop(ended: Event) -> None:
         nonlocal crashes
-        while not ended.wait(chance.uniform(0.5, 2)):
+        while not ended.wait(chance.uniform(1, 3)):
             server.restart(down_s=chance.uniform(0, 1))
             crashes += 1
 
