@@ -128,7 +128,7 @@ class OpenRunOperator(BaseOperator):
         with state() as conn:
             if not config.preview:
                 return list(open_run(conn, config, asked, source, client))
-            checked = check(config, source, client)
+            checked = check(config, source, client, run_id=runs.next_run_id(conn))
             known = runs.find_job(conn, checked.job.name)
             if known is not None:
                 runs.require_same(known.job, checked.job)

@@ -246,6 +246,60 @@ def test_a_preview_shows_the_first_call_and_makes_none(world: World) -> None:
     assert f"carries 2 items in {length:,} bytes" in states["log"]
 
 
+ECHO = """
+import json, os, boto3
+
+def handle(event, context):
+    s3 = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    body = json.dumps(event, separators=(",", ":"))
+    s3.put_object(Bucket=os.environ["OUT"], Key="event", Body=body)
+"""
+
+
+@pytest.fixture
+def echo(world: World, lambda_client: "LambdaClient") -> World:
+    """The world, with a function that keeps the event that it received last."""
+    code = BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("handler.py", ECHO)
+    lambda_client.update_function_code(FunctionName=world.function, ZipFile=code.getvalue())
+    return world
+
+
+def received(world: World) -> str:
+    answer = world.s3.get_object(Bucket=f"{world.bucket}-out", Key="event")
+    return answer["Body"].read().decode()
+
+
+def test_a_preview_shows_what_is_then_sent_byte_for_byte(echo: World) -> None:
+    echo.put("in/caf\u00e9 +%25.txt", "in/b")
+    log = echo.run("preview", preview=True, items_per_call=2, event="s3")["log"]
+    shown = log[log.index('{"Records":[') :]
+    _, length = json.JSONDecoder().raw_decode(shown)
+    echo.run("real", items_per_call=2, event="s3")
+    assert received(echo) == shown[:length]
+
+
+def test_arguments_reach_the_function_as_they_are(echo: World) -> None:
+    echo.put("in/a")
+    arguments = {"a": "{{ 6*7 }}", "{{ 1/0 }}": ["{% raise %}", None]}
+    assert echo.run(event="items", arguments=arguments)["dag_run"] == "success"
+    assert json.loads(received(echo))["arguments"] == arguments
+
+
+def test_a_run_keeps_the_trigger_that_it_has_found(world: World) -> None:
+    world.put("in/a", "in/b", "in/c", "in/d.txt")
+    world.attach_trigger("")
+    world.run(max_items_per_set=2, event="auto")
+    run_id = world.report()["run_id"]
+    world.s3.put_bucket_notification_configuration(
+        Bucket=world.bucket, NotificationConfiguration={}
+    )
+    states = world.run("following", max_items_per_set=2, event="auto", continue_run=run_id)
+    assert states["open_run"] == "success"
+    assert (world.report()["state"], world.report()["succeeded"]) == ("complete", 4)
+
+
 def test_a_source_without_objects_is_success(world: World) -> None:
     states = world.run()
     assert states["dag_run"] == "success"

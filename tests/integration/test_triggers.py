@@ -207,10 +207,48 @@ def test_a_rule_between(world: World) -> None:
     assert not trigger.unlike
 
 
-def test_a_rule_for_another_bucket_is_named(world: World) -> None:
-    world.rule({"source": ["aws.s3"], "detail": {"bucket": {"name": ["other"]}}})
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"detail": {"bucket": {"name": ["other"]}}},
+        {"resources": ["arn:aws:s3:::other"]},
+        {"$or": [{"detail": {"bucket": {"name": [name]}}} for name in ("one", "other")]},
+        {"detail-type": ["Object Deleted"]},
+    ],
+)
+def test_a_rule_for_other_events_is_named(world: World, pattern: dict[str, Any]) -> None:
+    world.rule({"source": ["aws.s3"], **pattern})
     world.notify(EventBridgeConfiguration={})
     assert world.found() == ([], [f"EventBridge rule {world.name}, for other events"])
+
+
+def test_a_rule_on_a_schedule_is_no_trigger(world: World) -> None:
+    events = world.client("events")
+    events.put_rule(Name=world.name, ScheduleExpression="rate(5 minutes)")
+    events.put_targets(Rule=world.name, Targets=[{"Id": "f", "Arn": world.function.arn}])
+    world.notify(EventBridgeConfiguration={})
+    assert world.found() == ([], [f"EventBridge rule {world.name}, on a schedule"])
+
+
+def test_a_filter_that_may_not_be_read_cannot_be_imitated(world: World) -> None:
+    arn = world.queue()
+    world.notify(QueueConfigurations=[{"Id": "q", "QueueArn": arn, "Events": CREATED}])
+    asked = world.client("lambda")
+
+    def encrypted(parsed: dict[str, Any], **_: Any) -> None:
+        for mapping in parsed["EventSourceMappings"]:
+            error = {"ErrorCode": "KMSAccessDeniedException", "Message": "denied"}
+            mapping["FilterCriteriaError"] = error
+
+    asked.meta.events.register("after-call.lambda.ListEventSourceMappings", encrypted)
+    found = find_triggers(
+        lambda service: asked if service == "lambda" else world.client(service),
+        world.name,
+        world.function,
+    )
+    assert [one.unlike for one in found.triggers] == [
+        "the filter of its mapping may not be read (KMSAccessDeniedException)"
+    ]
 
 
 def test_a_rule_that_changes_the_event_cannot_be_imitated(world: World) -> None:

@@ -76,6 +76,14 @@ def test_of_two_the_one_of_the_asked_qualifier_is_taken() -> None:
     assert chosen(of_alias, qualifier="7") is of_alias
 
 
+def test_of_two_the_one_for_the_keys_of_the_run_is_taken() -> None:
+    other = replace(DIRECT, prefix="out/")
+    ours = replace(DIRECT, prefix="in/2025/")
+    assert chosen(other, ours) is ours
+    with pytest.raises(ConfigError, match="there are 2 live triggers"):
+        chosen(replace(ours, prefix="in/2024/"), ours)
+
+
 def test_what_cannot_be_imitated_is_refused() -> None:
     with pytest.raises(ConfigError, match="cannot be imitated: its target has InputPath"):
         chosen(replace(DIRECT, unlike="its target has InputPath"))
@@ -92,8 +100,9 @@ def test_a_trigger_gives_all_that_a_call_looks_like() -> None:
     )
     unread = delivery_like(replace(QUEUED, reports_failures=False), config())
     assert unread.answer == "return"
-    direct = delivery_like(DIRECT, config())
+    direct = delivery_like(replace(DIRECT, events=("s3:ObjectCreated:Put",)), config())
     assert (direct.items_per_call, direct.suffix) == (1, ".jpg")
+    assert direct.events == ("s3:ObjectCreated:Put",)
 
 
 def test_what_is_asked_for_goes_before() -> None:
@@ -109,5 +118,5 @@ def test_a_call_of_a_found_shape_carries_no_more_than_that_can() -> None:
 
 
 def test_a_delivery_is_written_down_and_read_again() -> None:
-    delivery = delivery_like(QUEUED, config())
+    delivery = delivery_like(replace(QUEUED, events=("s3:ObjectCreated:*",)), config())
     assert Delivery.from_json(delivery.as_json()) == delivery

@@ -77,6 +77,24 @@ def test_a_pattern_goes_on_inside_a_body_of_json_and_into_lists() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "may"),
+    [
+        ({"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "in/"}]}}}, True),
+        ({"account": [{"exists": False}], "detail": {"reason": [{"anything-but": "x"}]}}, True),
+        ({"$or": [{"source": ["x"]}, {"detail": {"bucket": {"name": ["b"]}}}]}, True),
+        ({"$or": [{"source": ["x"]}, {"detail": {"bucket": {"name": ["c"]}}}]}, False),
+        ({"detail": {"bucket": {"name": ["c"]}, "object": {"key": ["k"]}}}, False),
+    ],
+)
+def test_of_an_event_known_in_part_it_is_told_whether_it_may_match(
+    pattern: dict[str, Any],
+    may: bool,  # noqa: FBT001  a parameter
+) -> None:
+    known = {"source": "aws.s3", "detail": {"bucket": {"name": "b"}}}
+    assert compile_pattern(pattern, missing_passes=True)(known) is may
+
+
+@pytest.mark.parametrize(
     ("pattern", "said"),
     [
         ({"key": [{"soundslike": "x"}]}, "the operator 'soundslike' for 'key'"),

@@ -43,6 +43,7 @@ class _Mapping(NamedTuple):
     reports_failures: bool
     patterns: tuple[Mapping[str, Any], ...]
     way: str
+    unlike: str
 
 
 def find_triggers(client: Callable[[str], Any], bucket: str, function: FunctionVersion) -> Found:
@@ -171,8 +172,12 @@ class _Search:
             for name in names:
                 with _explained("events:DescribeRule"):
                     rule = events.describe_rule(Name=name)
-                pattern = json.loads(rule.get("EventPattern") or "{}")
-                if not compile_pattern(_about_the_bucket(pattern))(self._created_event()):
+                if not rule.get("EventPattern"):
+                    self._others.append(f"EventBridge rule {name}, on a schedule")
+                    continue
+                pattern = json.loads(rule["EventPattern"])
+                may_pass = compile_pattern(pattern, missing_passes=True)
+                if not may_pass(self._created_event()):
                     self._others.append(f"EventBridge rule {name}, for other events")
                     continue
                 yield Trigger(
@@ -197,12 +202,14 @@ class _Search:
         return f"its target has {found[0]}, which makes another event of it" if found else ""
 
     def _created_event(self) -> Mapping[str, Any]:
-        _, _, _, region, account, *_ = self._function.arn.split(":")
+        """Return what all events of objects that are put into the bucket have in common."""
+        _, partition, _, region, account, *_ = self._function.arn.split(":")
         return {
             "source": "aws.s3",
             "detail-type": "Object Created",
             "region": region,
             "account": account,
+            "resources": [f"arn:{partition}:s3:::{self._bucket}"],
             "detail": {"bucket": {"name": self._bucket}},
         }
 
@@ -228,6 +235,7 @@ class _Search:
                     reports_failures=_REPORTS in one.get("FunctionResponseTypes", []),
                     patterns=tuple(json.loads(each["Pattern"]) for each in filters),
                     way=f"and mapping {one['UUID']} ({one.get('State', 'Enabled').lower()})",
+                    unlike=_unreadable(one),
                 )
             )
         return mappings
@@ -267,7 +275,7 @@ def _queued(
         batch_items=mapping.batch_items,
         reports_failures=mapping.reports_failures,
         patterns=mapping.patterns,
-        unlike=unlike,
+        unlike=unlike or mapping.unlike,
         **_notified(configuration),
     )
 
@@ -279,6 +287,7 @@ def _notified(configuration: Mapping[str, Any]) -> dict[str, Any]:
     values = {rule["Name"].lower(): unquote_plus(rule["Value"]) for rule in rules}
     return {
         "configuration_id": configuration.get("Id", ""),
+        "events": tuple(configuration["Events"]),
         "prefix": values.get("prefix", ""),
         "suffix": values.get("suffix", ""),
     }
@@ -295,13 +304,10 @@ def _filtered(attributes: Mapping[str, str]) -> str:
     return f"its subscription has the filter policy {policy[:200]}" if policy else ""
 
 
-def _about_the_bucket(pattern: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the part of a rule's pattern that tells events of one bucket from all others."""
-    kept = {name: pattern[name] for name in ("source", "detail-type") if name in pattern}
-    bucket = pattern.get("detail", {}).get("bucket", {})
-    if "name" in bucket:
-        kept["detail"] = {"bucket": {"name": bucket["name"]}}
-    return kept
+def _unreadable(mapping: Mapping[str, Any]) -> str:
+    """Return why a mapping's filter is not told: it may be encrypted by a key of its own."""
+    error = mapping.get("FilterCriteriaError")
+    return f"the filter of its mapping may not be read ({error['ErrorCode']})" if error else ""
 
 
 def _qualifier(arn: str) -> str:

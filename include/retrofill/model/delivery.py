@@ -30,6 +30,9 @@ class Delivery:
     topic_arn: str = ""
     """The topic that live events pass through; empty: none."""
 
+    events: tuple[str, ...] = ()
+    """The types of events of S3 that are sent, such as ``s3:ObjectCreated:Put``; empty: all."""
+
     prefix: str = ""
     """What the keys must begin with that the live trigger sends."""
 
@@ -46,4 +49,5 @@ class Delivery:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return the delivery that :meth:`as_json` wrote down."""
-        return cls(**{**values, "patterns": tuple(values.get("patterns", ()))})
+        lists = {name: tuple(values.get(name, ())) for name in ("events", "patterns")}
+        return cls(**{**values, **lists})

@@ -24,6 +24,9 @@ class Trigger:
     queue_arn: str = ""
     topic_arn: str = ""
 
+    events: tuple[str, ...] = ()
+    """The types of events of S3 that are sent, such as ``s3:ObjectCreated:Put``; empty: all."""
+
     prefix: str = ""
     """What the keys must begin with."""
 

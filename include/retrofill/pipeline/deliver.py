@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from include.retrofill.calling.triggers import find_triggers
@@ -18,6 +18,7 @@ from include.retrofill.rules.deliveries import (
     is_looked_up,
 )
 from include.retrofill.rules.events import EventContext, Shape, compile_shape
+from include.retrofill.rules.events.fields import MULTIPART_MARK
 from include.retrofill.rules.patterns import compile_pattern
 
 log = logging.getLogger(__name__)
@@ -90,12 +91,15 @@ def passes(delivery: Delivery, shape: Shape) -> Callable[[Item], bool] | None:
 
     :raises ConfigError: a pattern has an operator that is not known
     """
-    if not (delivery.prefix or delivery.suffix or delivery.patterns):
+    whole, in_parts = _uploads_sent(delivery.events)
+    if whole and in_parts and not (delivery.prefix or delivery.suffix or delivery.patterns):
         return None
     patterns = [compile_pattern(pattern) for pattern in delivery.patterns]
 
     def sends(item: Item) -> bool:
         if not (item.key.startswith(delivery.prefix) and item.key.endswith(delivery.suffix)):
+            return False
+        if not (in_parts if MULTIPART_MARK in item.etag else whole):
             return False
         if not patterns:
             return True
@@ -103,3 +107,15 @@ def passes(delivery: Delivery, shape: Shape) -> Callable[[Item], bool] | None:
         return any(matches(event) for matches in patterns)
 
     return sends
+
+
+def _uploads_sent(events: Sequence[str]) -> tuple[bool, bool]:
+    """Return whether objects that came whole, and in parts, are sent by a trigger of these events.
+
+    How a whole one came (put, posted or copied) no listing tells.
+    """
+    kinds = {event.rpartition(":")[2] for event in events if event.startswith("s3:ObjectCreated:")}
+    every = not kinds or "*" in kinds
+    return every or not kinds <= {"CompleteMultipartUpload"}, every or (
+        "CompleteMultipartUpload" in kinds
+    )

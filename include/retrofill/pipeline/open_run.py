@@ -43,20 +43,30 @@ class Checked(NamedTuple):
     function: FunctionVersion
     delivery: Delivery
     shape: Shape
-    """The event shape, as for a run without a number."""
+    """The event shape, as the run of that number has it."""
 
 
-def check(config: RunConfig, source: Source, client: Callable[[str], Any]) -> Checked:
+def check(
+    config: RunConfig,
+    source: Source,
+    client: Callable[[str], Any],
+    *,
+    run_id: int,
+    delivery: Delivery | None = None,
+) -> Checked:
     """Look at source, function and live trigger; nothing is written.
 
     :param client: returns a boto3 client by its service's name
+    :param run_id: the number that the run has or will have
+    :param delivery: that of the run, if it is open; None: it is to be found
     :raises ConfigError: one of them cannot be used as asked
     :raises SourceError: AWS gave no answer; another try may get one
     """
     source.check()
     version = preflight(client("lambda"), config.function_name, config.function_qualifier)
-    delivery = find_delivery(config, client, version)
-    shape = compile_delivery(config, delivery, version.arn, job=config.job_name, run_id=0)
+    if delivery is None:
+        delivery = find_delivery(config, client, version)
+    shape = compile_delivery(config, delivery, version.arn, job=config.job_name, run_id=run_id)
     passes(delivery, shape)
     origin = f"{source.name}/{config.prefix}"
     if config.list_versions:
@@ -83,7 +93,10 @@ def open_run(
     if opened is not None:
         log.info("run %d, set %d had been opened by an earlier try", *opened)
         return opened
-    job, version, delivery, _ = check(config, source, client)
+    # The trigger that a run has found is that of all its sets.
+    going_on = dag_run.continue_run
+    kept = None if going_on is None else runs.find_delivery(conn, going_on)
+    job, version, delivery, _ = check(config, source, client, run_id=going_on or 0, delivery=kept)
     job_id = _job_to_redrive(conn, config, job) if config.redrive else runs.remember_job(conn, job)
     if dag_run.continue_run is not None:
         ref = runs.open_next_set(

@@ -39,6 +39,7 @@ def delivery_like(trigger: Trigger, config: RunConfig) -> Delivery:
         configuration_id=trigger.configuration_id or CONFIGURATION_ID,
         queue_arn=trigger.queue_arn,
         topic_arn=trigger.topic_arn,
+        events=trigger.events,
         prefix=trigger.prefix,
         suffix=trigger.suffix,
         patterns=trigger.patterns,
@@ -59,6 +60,8 @@ def choose(
     if len(wanted) > 1:
         qualifier = config.function_qualifier or ""
         wanted = [one for one in wanted if one.qualifier == qualifier] or wanted
+        # What is for other keys than those of the run sends nothing of it.
+        wanted = [one for one in wanted if _overlap(one.prefix, config.prefix)] or wanted
     between = f"from bucket {config.bucket!r} to {function}"
     if not wanted:
         kind = "live trigger" if asked == AUTO else f"live trigger of shape {asked}"
@@ -82,6 +85,10 @@ def choose(
             f" {trigger.unlike}. Say what the function receives: {_NOT_LOOKED_UP}"
         )
     return trigger
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def _require_room(event: str, items_per_call: int | None) -> None:

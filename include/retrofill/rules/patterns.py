@@ -10,6 +10,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 from include.retrofill.model.errors import ConfigError
@@ -29,19 +30,22 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def compile_pattern(pattern: Mapping[str, Any]) -> Test:
+def compile_pattern(pattern: Mapping[str, Any], *, missing_passes: bool = False) -> Test:
     """Return what tells whether an event, as JSON values, matches a pattern.
 
+    :param missing_passes: whether any field may be missing, of an event that is known in part
     :raises ConfigError: the pattern is malformed, or has an operator that is not known here
     """
+    inner = partial(compile_pattern, missing_passes=missing_passes)
     tests: list[Test] = []
     for name, wanted in pattern.items():
         if name == "$or":
-            tests.append(_any([compile_pattern(_object(one, "$or")) for one in wanted]))
+            tests.append(_any([inner(_object(one, "$or")) for one in wanted]))
         elif isinstance(wanted, Mapping):
-            tests.append(_field(name, _inside(compile_pattern(wanted))))
+            tests.append(_field(name, _inside(inner(wanted)), missing_passes=missing_passes))
         elif isinstance(wanted, list):
-            tests.append(_field(name, _of_values([_value_test(one, name) for one in wanted])))
+            values = _of_values([_value_test(one, name) for one in wanted])
+            tests.append(_field(name, values, missing_passes=missing_passes))
         else:
             raise ConfigError(
                 f"event: the trigger's pattern has {_shown(wanted)} for {name!r}; a pattern has"
@@ -61,9 +65,10 @@ def _any(tests: Iterable[Test]) -> Test:
     return lambda value: any(test(value) for test in tests)
 
 
-def _field(name: str, test: Test) -> Test:
+def _field(name: str, test: Test, *, missing_passes: bool) -> Test:
     def of_field(event: Any) -> bool:
-        return test(event.get(name, MISSING) if isinstance(event, Mapping) else MISSING)
+        value = event.get(name, MISSING) if isinstance(event, Mapping) else MISSING
+        return (missing_passes and value is MISSING) or test(value)
 
     return of_field
 

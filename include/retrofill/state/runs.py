@@ -123,6 +123,21 @@ def _open_set(cur: Cursor, run_id: int, dag_id: str, dag_run_id: str, max_items:
     return SetRef(run_id, one(cur)[0])
 
 
+def find_delivery(conn: Connection, run_id: int) -> Delivery | None:
+    """Return the delivery that a run was opened with; None if there is no such run, or none."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["get_delivery"], {"run_id": run_id})
+        row = cur.fetchone()
+    return Delivery.from_json(row[0]) if row and row[0] else None
+
+
+def next_run_id(conn: Connection) -> int:
+    """Return the number that the next run gets, unless the opening of one has failed before."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["next_run_id"])
+        return int(one(cur)[0])
+
+
 def get_run(conn: Connection, run_id: int) -> Run:
     """Return a run.
 

@@ -34,6 +34,12 @@ SELECT
 FROM retrofill.run_set WHERE run_id = %(run_id)s
 RETURNING set_no
 
+-- name: get_delivery
+SELECT delivery FROM retrofill.run WHERE run_id = %(run_id)s
+
+-- name: next_run_id
+SELECT coalesce(max(run_id), 0) + 1 FROM retrofill.run
+
 -- name: get_run
 SELECT
     run.run_id, run.job_id, job.name, run.state, run.config,
