@@ -287,19 +287,6 @@ def test_arguments_reach_the_function_as_they_are(echo: World) -> None:
     assert json.loads(received(echo))["arguments"] == arguments
 
 
-def test_a_run_keeps_the_trigger_that_it_has_found(world: World) -> None:
-    world.put("in/a", "in/b", "in/c", "in/d.txt")
-    world.attach_trigger("")
-    world.run(max_items_per_set=2, event="auto")
-    run_id = world.report()["run_id"]
-    world.s3.put_bucket_notification_configuration(
-        Bucket=world.bucket, NotificationConfiguration={}
-    )
-    states = world.run("following", max_items_per_set=2, event="auto", continue_run=run_id)
-    assert states["open_run"] == "success"
-    assert (world.report()["state"], world.report()["succeeded"]) == ("complete", 4)
-
-
 def test_a_source_without_objects_is_success(world: World) -> None:
     states = world.run()
     assert states["dag_run"] == "success"
@@ -376,14 +363,20 @@ def test_what_cannot_be_redriven_is_said_before_anything_is_done(world: World) -
     assert world.report()["quarantined"] == 1
 
 
-def test_a_run_larger_than_a_set_asks_for_the_next_one(world: World) -> None:
+def test_a_run_larger_than_a_set_asks_for_the_next_one_and_keeps_its_trigger(world: World) -> None:
     world.put("in/a", "in/b", "in/c")
-    states = world.run(max_items_per_set=2)
+    world.attach_trigger("")
+    states = world.run(max_items_per_set=2, event="auto")
+    world.s3.put_bucket_notification_configuration(
+        Bucket=world.bucket, NotificationConfiguration={}
+    )
     assert states["next_set"] == "success"
     assert states["notify"] == "skipped"
     report = world.report()
     assert (report["state"], report["succeeded"], report["partitions_left"]) == ("open", 2, 1)
-    states = world.run("following", max_items_per_set=2, continue_run=report["run_id"])
+    states = world.run(
+        "following", max_items_per_set=2, event="auto", continue_run=report["run_id"]
+    )
     assert (states["next_set"], states["notify"]) == ("skipped", "success")
     report = world.report()
     assert (report["state"], report["succeeded"], report["sets"]) == ("complete", 3, 2)
