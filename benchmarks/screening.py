@@ -385,30 +385,29 @@ def measure_round(bench: Bench, items: int, *, ones: bool) -> Round:
     return seen
 
 
-def report(rounds: dict[int, list[Round]]) -> Iterator[str]:
-    """Yield the lines of the table."""
-    yield (
-        "| items | what | items/s | ÷ raw COPY | CPU µs/item | peak RSS, MB | WAL B/item"
-        " | disk B/row |"
-    )
-    yield f"| --: | :-- |{' --: |' * 6}"
-    for items, of_size in rounds.items():
-        for name in of_size[0].measured:
-            measured = [one.measured[name] for one in of_size]
-            # The yardstick of a round is the raw COPY of the same round.
-            ratio = median(_rate(one.measured[name]) / _rate(one.measured[RAW]) for one in of_size)
-            disk = of_size[0].bytes_per_row.get(name)
-            cells = [
-                f"{items:,}",
-                name,
-                f"{median(_rate(one) for one in measured):,.0f}",
-                f"{ratio:.3f}" if name == QUERIES else f"{ratio:.2f}",
-                f"{median(one.cpu_s / one.items for one in measured) * _MILLION:.1f}",
-                f"{median(one.peak_mb for one in measured):.0f}",
-                f"{median(one.wal_bytes / one.items for one in measured):.0f}",
-                f"{disk:.0f}" if disk else "",
-            ]
-            yield f"| {' | '.join(cells)} |"
+HEAD = """\
+| items | what | items/s | ÷ raw COPY | CPU µs/item | peak RSS, MB | WAL B/item | disk B/row |
+| --: | :-- | --: | --: | --: | --: | --: | --: |"""
+
+
+def lines(items: int, rounds: list[Round]) -> Iterator[str]:
+    """Yield the table's lines for one size."""
+    for name in rounds[0].measured:
+        measured = [one.measured[name] for one in rounds]
+        # The yardstick of a round is the raw COPY of the same round.
+        ratio = median(_rate(one.measured[name]) / _rate(one.measured[RAW]) for one in rounds)
+        disk = rounds[0].bytes_per_row.get(name)
+        cells = [
+            f"{items:,}",
+            name,
+            f"{median(_rate(one) for one in measured):,.0f}",
+            f"{ratio:.3f}" if name == QUERIES else f"{ratio:.2f}",
+            f"{median(one.cpu_s / one.items for one in measured) * _MILLION:.1f}",
+            f"{median(one.peak_mb for one in measured):.0f}",
+            f"{median(one.wal_bytes / one.items for one in measured):.0f}",
+            f"{disk:.0f}" if disk else "",
+        ]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _rate(measured: Measured) -> float:
@@ -427,27 +426,27 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measure and print; return the exit code."""
+    """Measure and print, size by size; return the exit code."""
     arguments = _arguments()
-    rounds: dict[int, list[Round]] = {}
     try:
         with tempfile.TemporaryDirectory(prefix="retrofill-bench-") as directory:
             server = Postgres(Path(directory) / "data", free_port(), password="bench")  # noqa: S106
             with running(server):
                 bench = Bench(server)
+                print(HEAD, flush=True)
                 for items in arguments.sizes:
                     count = arguments.rounds or next(
                         (count for size, count in ROUNDS.items() if items <= size), 1
                     )
                     ones = items == min(arguments.sizes)
-                    rounds[items] = []
+                    rounds = []
                     for number in range(1, count + 1):
                         print(f"{items:,} items, round {number} of {count}", file=sys.stderr)
-                        rounds[items].append(measure_round(bench, items, ones=ones))
+                        rounds.append(measure_round(bench, items, ones=ones))
+                    print(*lines(items, rounds), sep="\n", flush=True)
     except (StackError, StateError, WrongCountError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(*report(rounds), sep="\n")
     return 0
 
 
