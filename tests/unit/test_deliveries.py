@@ -89,6 +89,40 @@ def test_what_cannot_be_imitated_is_refused() -> None:
         chosen(replace(DIRECT, unlike="its target has InputPath"))
 
 
+@pytest.mark.parametrize(
+    ("field", "pattern"),
+    [
+        ("source-ip-address", {"detail": {"source-ip-address": [{"cidr": "10.0.0.0/8"}]}}),
+        ("requester", {"detail": {"requester": [{"anything-but": "123456789012"}]}}),
+        ("requester", {"$or": [{"source": ["aws.s3"]}, {"detail": {"requester": ["1"]}}]}),
+        ("reason", {"detail": {"reason": ["CopyObject"]}}),
+        ("reason", {"detail": {"reason": [{"anything-but": "PutObject"}]}}),
+        ("eventName", {"body": {"Records": {"eventName": [{"suffix": ":Copy"}]}}}),
+        ("principalId", {"body": {"Records": {"userIdentity": {"principalId": ["AWS:A"]}}}}),
+    ],
+)
+def test_a_pattern_for_what_no_listing_tells_is_refused(
+    field: str, pattern: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=f"its pattern asks for '{field}', which no listing"):
+        chosen(replace(DIRECT, patterns=({}, pattern)))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"detail": {"object": {"key": [{"prefix": "in/"}]}, "requester": [{"exists": True}]}},
+        {"detail": {"reason": ["PutObject", "CopyObject"]}},
+        {"detail": {"reason": ["CompleteMultipartUpload"]}},
+        {"detail": {"reason": [{"anything-but": "CopyObject"}]}},
+        {"body": {"Records": {"eventName": [{"prefix": "ObjectCreated:"}]}}},
+    ],
+)
+def test_a_pattern_for_what_a_listing_tells_is_taken(pattern: dict[str, Any]) -> None:
+    trigger = replace(DIRECT, patterns=(pattern,))
+    assert chosen(trigger) is trigger
+
+
 def test_a_trigger_gives_all_that_a_call_looks_like() -> None:
     assert delivery_like(QUEUED, config()) == Delivery(
         event="s3-sqs",

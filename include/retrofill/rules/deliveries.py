@@ -8,6 +8,7 @@ from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.trigger import Trigger
 from include.retrofill.rules.answers import Contract, default_contract
 from include.retrofill.rules.events import default_items, max_items
+from include.retrofill.rules.events.untold import untold_field
 
 _LOOKED_UP = frozenset({AUTO, "s3-sqs", "s3-sns", "s3-sns-sqs"})
 _NOT_LOOKED_UP = "s3, eventbridge, s3-batch-1.0, s3-batch-2.0 and items"
@@ -79,12 +80,19 @@ def choose(
             " objects by prefix and key_glob"
         )
     (trigger,) = wanted
-    if trigger.unlike:
+    unlike = trigger.unlike or _unlike_by_pattern(trigger)
+    if unlike:
         raise ConfigError(
             f"event: the live trigger {between} by {trigger.way} cannot be imitated:"
-            f" {trigger.unlike}. Say what the function receives: {_NOT_LOOKED_UP}"
+            f" {unlike}. Say what the function receives: {_NOT_LOOKED_UP}"
         )
     return trigger
+
+
+def _unlike_by_pattern(trigger: Trigger) -> str:
+    fields = filter(None, map(untold_field, trigger.patterns))
+    name = next(fields, None)
+    return f"its pattern asks for {name!r}, which no listing tells" if name else ""
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -9,7 +9,7 @@ import ipaddress
 import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -52,6 +52,18 @@ def compile_pattern(pattern: Mapping[str, Any], *, missing_passes: bool = False)
                 " lists and objects alone"
             )
     return lambda event: all(test(event) for test in tests)
+
+
+def fields_of(pattern: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield each field that a pattern asks for: its own name, and the values that are wanted."""
+    for name, wanted in pattern.items():
+        if name == "$or":
+            for one in wanted:
+                yield from fields_of(_object(one, name))
+        elif isinstance(wanted, Mapping):
+            yield from fields_of(wanted)
+        elif isinstance(wanted, list):
+            yield name, wanted
 
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:

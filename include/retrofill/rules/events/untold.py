@@ -1,0 +1,49 @@
+"""What live events tell of an object and a listing does not: no pattern may depend on it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from include.retrofill.rules.patterns import compile_pattern, fields_of
+
+_MADE_UP = frozenset(
+    {
+        "principalId",
+        "request-id",
+        "requester",
+        "sequencer",
+        "source-ip-address",
+        "sourceIPAddress",
+        "x-amz-id-2",
+        "x-amz-request-id",
+        "MessageId",
+        "Signature",
+        "SigningCertURL",
+        "UnsubscribeURL",
+    }
+)
+
+_UPLOADS: Mapping[str, tuple[str, ...]] = {
+    "eventName": ("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy"),
+    "reason": ("PutObject", "POST Object", "CopyObject"),
+}
+"""How an object may have come whole, in each field that tells it: here each came the first way."""
+
+
+def untold_field(pattern: Mapping[str, Any]) -> str | None:
+    """Return the name of a field on which a pattern depends, and which is made up; None: none.
+
+    :raises ConfigError: the pattern is malformed, or has an operator that is not known here
+    """
+    for name, wanted in fields_of(pattern):
+        if name in _MADE_UP and any("exists" not in _operator(one) for one in wanted):
+            return name
+        if name in _UPLOADS:
+            matches = compile_pattern({name: wanted})
+            as_put, *others = (matches({name: upload}) for upload in _UPLOADS[name])
+            if any(others) and not as_put:
+                return name
+    return None
+
+
+def _operator(wanted: Any) -> Mapping[str, Any]:
+    return wanted if isinstance(wanted, Mapping) else {}
