@@ -286,6 +286,45 @@ def test_a_missing_permission_is_named(function: FunctionVersion) -> None:
     assert "s3, eventbridge" in str(caught.value)
 
 
-def test_a_server_in_trouble_is_asked_again(function: FunctionVersion) -> None:
+@pytest.mark.parametrize(
+    ("code", "status"), [("InternalError", 500), ("ThrottlingException", 400), ("SlowDown", 503)]
+)
+def test_a_server_in_trouble_is_asked_again(
+    function: FunctionVersion, code: str, status: int
+) -> None:
     with pytest.raises(SourceError, match="could not be looked up"):
-        find_triggers(lambda _: Refusing("InternalError", 500), "b", function)
+        find_triggers(lambda _: Refusing(code, status), "b", function)
+
+
+def test_credentials_that_are_not_accepted_are_no_missing_permission(
+    function: FunctionVersion,
+) -> None:
+    with pytest.raises(ConfigError, match="aws_conn_id: its credentials are not accepted"):
+        find_triggers(lambda _: Refusing("ExpiredToken", 400), "b", function)
+
+
+class Pending:
+    """SNS, with one subscription that nobody has confirmed."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    def get_paginator(self, _: str) -> "Pending":
+        return self
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        pending = {"SubscriptionArn": "PendingConfirmation"}
+        return [{"Subscriptions": [{"Protocol": "sqs", "Endpoint": self._endpoint, **pending}]}]
+
+
+def test_a_subscription_that_nobody_confirmed_is_no_trigger(world: World) -> None:
+    queue = world.queue()
+    topic = world.topic("sqs", queue)
+    world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}])
+    asked = world.client
+    found = find_triggers(
+        lambda service: Pending(queue) if service == "sns" else asked(service),
+        world.name,
+        world.function,
+    )
+    assert found == ([], [f"notification n to {topic}"])

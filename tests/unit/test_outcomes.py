@@ -278,19 +278,6 @@ def test_what_never_left_may_simply_go_again():
     assert ended == Ended(STARTING, "Call.NotSent", "connection refused")
 
 
-@pytest.mark.parametrize(("kind", "may_have_run", "blames_item"), [
-    (Outcome.SUCCEEDED, True, False),
-    (Outcome.FAILED, True, True),
-    (THROTTLED, False, False),
-    (STARTING, False, False),
-    (UNKNOWN, True, False),
-    (MISCONFIGURED, False, False),
-    (TOO_LARGE, False, True),
-])  # fmt: skip
-def test_what_each_class_means(kind, may_have_run, blames_item):
-    assert (kind.may_have_run, kind.blames_item) == (may_have_run, blames_item)
-
-
 def test_every_class_is_spoken_of_above():
     assert {str(kind) for kind in Outcome} == {
         "succeeded", "failed", "throttled", "starting", "unknown", "misconfigured", "too_large",

@@ -5,15 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    TokenRetrievalError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
+from include.retrofill.calling.refusals import NO_CREDENTIALS, Refusal, refusal_of
 from include.retrofill.model.errors import ConfigError, SourceError
 from include.retrofill.model.function import LATEST, FunctionVersion
 
@@ -22,26 +16,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NO_CREDENTIALS = (
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    TokenRetrievalError,
-)
-_BAD_CREDENTIALS = frozenset(
-    {
-        "ExpiredTokenException",
-        "IncompleteSignatureException",
-        "InvalidSignatureException",
-        "MissingAuthenticationTokenException",
-        "UnrecognizedClientException",
-    }
-)
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
-_TRANSIENT = frozenset(
-    {"RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequestsException"}
-)
-_SERVER_ERROR_STATUS = 500
 _NOTHING_RAN = 204
 _ARN_PARTS = 7
 
@@ -210,7 +184,7 @@ def _explained(client: "LambdaClient", asked: str, permission: str) -> Iterator[
         yield
     except ClientError as error:
         raise _meaning(error, client.meta.region_name, asked, permission) from error
-    except _NO_CREDENTIALS as error:
+    except NO_CREDENTIALS as error:
         raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
     except BotoCoreError as error:
         raise SourceError(f"function {asked!r} could not be looked up: {error}") from error
@@ -219,21 +193,21 @@ def _explained(client: "LambdaClient", asked: str, permission: str) -> Iterator[
 def _meaning(
     error: ClientError, region: str, asked: str, permission: str
 ) -> ConfigError | SourceError:
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code == "ResourceNotFoundException":
+    if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
         return ConfigError(
             f"function: there is no {asked!r} in {region} ({error}); check its name, its version or"
             " alias, and the region of the connection aws_conn_id"
         )
-    if code in _DENIED:
-        return _DeniedError(
-            f"function: the credentials of aws_conn_id lack {permission} on {asked!r} ({error});"
-            " grant it on the function's ARN and on that with :* behind it, or, if the ARN is of"
-            " another account, in the function's own policy, too"
-        )
-    if code in _BAD_CREDENTIALS:
-        return ConfigError(f"aws_conn_id: its credentials are not accepted ({error})")
-    if code in _TRANSIENT or status >= _SERVER_ERROR_STATUS:
-        return SourceError(f"function {asked!r} could not be looked up: {error}")
-    return ConfigError(f"function: {asked!r} cannot be called ({error})")
+    match refusal_of(error):
+        case Refusal.DENIED:
+            return _DeniedError(
+                f"function: the credentials of aws_conn_id lack {permission} on {asked!r}"
+                f" ({error}); grant it on the function's ARN and on that with :* behind it, or, if"
+                " the ARN is of another account, in the function's own policy, too"
+            )
+        case Refusal.BAD_CREDENTIALS:
+            return ConfigError(f"aws_conn_id: its credentials are not accepted ({error})")
+        case Refusal.TRANSIENT:
+            return SourceError(f"function {asked!r} could not be looked up: {error}")
+        case Refusal.OTHER:
+            return ConfigError(f"function: {asked!r} cannot be called ({error})")

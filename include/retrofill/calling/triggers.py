@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from include.retrofill.calling.refusals import NO_CREDENTIALS, Refusal, refusal_of
 from include.retrofill.model.errors import ConfigError, SourceError
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.trigger import Trigger
@@ -21,8 +22,6 @@ from include.retrofill.rules.patterns import compile_pattern
 
 _CREATED = ("s3:ObjectCreated:", "s3:*")
 _REPORTS = "ReportBatchItemFailures"
-_DENIED_STATUS = 403
-_SERVER_ERROR_STATUS = 500
 _ARN_PARTS = 7
 
 
@@ -128,6 +127,8 @@ class _Search:
             ]
         for subscription in listed:
             endpoint, arn = subscription["Endpoint"], subscription["SubscriptionArn"]
+            if not arn.startswith("arn:"):  # PendingConfirmation: nothing is sent by it
+                continue
             if subscription["Protocol"] == "lambda" and self._is_ours(endpoint):
                 yield Trigger(
                     event="s3-sns",
@@ -320,15 +321,24 @@ def _explained(permission: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status >= _SERVER_ERROR_STATUS:
-            raise SourceError(f"the live trigger could not be looked up: {error}") from error
-        if status == _DENIED_STATUS or "Denied" in str(error):
-            raise ConfigError(
+        raise _meaning(error, permission) from error
+    except NO_CREDENTIALS as error:
+        raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
+    except BotoCoreError as error:
+        raise SourceError(f"the live trigger could not be looked up: {error}") from error
+
+
+def _meaning(error: ClientError, permission: str) -> ConfigError | SourceError:
+    match refusal_of(error):
+        case Refusal.DENIED:
+            return ConfigError(
                 f"event: to find the live trigger, the credentials of aws_conn_id need"
                 f" {permission} ({error}); grant it, or say what the function receives: s3,"
                 " eventbridge, s3-batch-1.0, s3-batch-2.0 and items need no look-up"
-            ) from error
-        raise ConfigError(f"event: the live trigger could not be looked up ({error})") from error
-    except BotoCoreError as error:
-        raise SourceError(f"the live trigger could not be looked up: {error}") from error
+            )
+        case Refusal.BAD_CREDENTIALS:
+            return ConfigError(f"aws_conn_id: its credentials are not accepted ({error})")
+        case Refusal.TRANSIENT:
+            return SourceError(f"the live trigger could not be looked up: {error}")
+        case Refusal.OTHER:
+            return ConfigError(f"event: the live trigger could not be looked up ({error})")

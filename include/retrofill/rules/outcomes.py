@@ -65,16 +65,6 @@ class Outcome(StrEnum):
     """Refused because of this payload. A call of many items is bisected; a single item is
     quarantined at once."""
 
-    @property
-    def may_have_run(self) -> bool:
-        """Whether the function perhaps ran, so that the call counts as an attempt."""
-        return self in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN}
-
-    @property
-    def blames_item(self) -> bool:
-        """Whether the outcome counts against the item, if the call carried only one."""
-        return self in {Outcome.FAILED, Outcome.TOO_LARGE}
-
 
 class Cause(StrEnum):
     """Why a call failed."""
