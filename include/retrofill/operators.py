@@ -287,9 +287,9 @@ class NextSetOperator(TriggerDagRunOperator):
         if not self.more:
             message = "the source is exhausted"
             raise AirflowSkipException(message)
-        ref = SetRef(*self.opened)
-        self.trigger_dag_id = context["dag_run"].dag_id
-        self.trigger_run_id = ref.next_dag_run_id
+        ref, dag_run = SetRef(*self.opened), context["dag_run"]
+        self.trigger_dag_id = dag_run.dag_id
+        self.trigger_run_id = ref.next_dag_run_id(dag_run.run_id)
         self.conf = {**context["params"], CONTINUE_RUN: ref.run_id}
         super().execute(context)
 

@@ -146,7 +146,7 @@ def test_a_run_that_broke_off_before_it_was_divided_is_incomplete(conn: connecti
     assert run_row(conn, ref.run_id)["state"] == "incomplete"
 
 
-@pytest.mark.parametrize("at_work", ["r", "retrofill__run_1__set_2"])
+@pytest.mark.parametrize("at_work", ["r", SetRef(1, 1).next_dag_run_id("r")])
 def test_a_run_whose_dag_run_waits_or_goes_on_is_left_alone(conn: connection, at_work: str) -> None:
     """A batch that waits for its task, a DAG that is paused, a next set that is queued."""
     ref = open_batch(conn, 4)

@@ -1,5 +1,6 @@
 """Runs and sets: one pass over a job's source, and what one DAG run of it takes."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,10 +14,16 @@ class SetRef(NamedTuple):
     run_id: int
     set_no: int
 
-    @property
-    def next_dag_run_id(self) -> str:
-        """The id of the DAG run that takes the run's next set."""
-        return f"retrofill__run_{self.run_id}__set_{self.set_no + 1}"
+    def next_dag_run_id(self, dag_run_id: str) -> str:
+        """Return the id of the DAG run that takes the run's next set.
+
+        A new or restored state gives the numbers of runs again, and Airflow knows the DAG runs of
+        the former ones still; the id of the DAG run that asks is none of theirs.
+
+        :param dag_run_id: the DAG run that took this set
+        """
+        mark = hashlib.blake2b(dag_run_id.encode(), digest_size=4).hexdigest()
+        return f"retrofill__run_{self.run_id}__set_{self.set_no + 1}__{mark}"
 
 
 class Job(NamedTuple):

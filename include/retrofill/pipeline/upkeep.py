@@ -36,7 +36,8 @@ def rescue(conn: Connection, is_at_work: Callable[[str, Sequence[str]], bool]) -
     closed = []
     for run in upkeep.list_open_runs(conn, silent_s=batches.ABANDONED_AFTER_S):
         # The next set's DAG run may wait, and has not opened its set yet.
-        if is_at_work(run.dag_id, [*run.dag_run_ids, run.ref.next_dag_run_id]):
+        following = run.ref.next_dag_run_id(run.dag_run_ids[-1])
+        if is_at_work(run.dag_id, [*run.dag_run_ids, following]):
             log.info("run %d of job %s is open, and so is its DAG run", run.run_id, run.job)
             continue
         state = batches.rescue_run(conn, run.run_id, run.job_id, silent_s=batches.ABANDONED_AFTER_S)
