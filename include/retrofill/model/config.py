@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticUndefined
 
+from include.retrofill.model.delivery import EVENTS_WITH_ARGUMENTS, ONE_ITEM_EVENTS
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.quoting import quoted as _quoted
 
@@ -36,8 +37,6 @@ _LONGEST_TEXT = 1_024
 _LONGEST_KEY_BYTES = 1_024
 _LONGEST_ERROR_TYPE = 200
 _LARGEST_OBJECT = 10**15
-_ONE_ITEM_EVENTS = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
-_TAKE_ARGUMENTS = frozenset({"items", "s3-batch-2.0"})
 _LONGEST_ARGUMENTS = 100_000
 
 AUTO = "auto"
@@ -184,7 +183,6 @@ def _time(value: object) -> object:
 
 
 def _blank_is_none(value: object) -> object:
-    """Take a form's empty field for what it is."""
     return None if value == "" else value
 
 
@@ -198,7 +196,8 @@ def _job(text: str) -> str:
     return text
 
 
-_BLANK = BeforeValidator(_blank_is_none)
+BLANK = BeforeValidator(_blank_is_none)
+"""Takes a form's empty field for None."""
 
 Text: TypeAlias = Annotated[str, AfterValidator(_clean)]
 Bucket: TypeAlias = Annotated[Text, AfterValidator(_bucket)]
@@ -252,7 +251,7 @@ class RunConfig(BaseModel):
         "Must be on when the prefix is empty: every object of the bucket is asked for.",
         default=False,
     )
-    key_glob: Annotated[KeyPattern | None, _BLANK] = _field(
+    key_glob: Annotated[KeyPattern | None, BLANK] = _field(
         SOURCE,
         "Key pattern",
         "Only keys that match: `*` is anything, slashes too, `?` is one character, `[ab]` one of"
@@ -280,14 +279,14 @@ class RunConfig(BaseModel):
         le=_LARGEST_OBJECT,
         examples=[10_000_000],
     )
-    modified_after: Annotated[Time | None, _BLANK] = _field(
+    modified_after: Annotated[Time | None, BLANK] = _field(
         SOURCE,
         "Modified from",
         "Only objects last modified at this time or later.",
         default=None,
         examples=["2025-01-01T00:00:00Z"],
     )
-    modified_before: Annotated[Time | None, _BLANK] = _field(
+    modified_before: Annotated[Time | None, BLANK] = _field(
         SOURCE,
         "Modified before",
         "Only objects last modified before this time: such as the moment the live trigger was"
@@ -318,7 +317,7 @@ class RunConfig(BaseModel):
         form={"minLength": 1, "maxLength": 256, "pattern": r"^[a-zA-Z0-9:$._\-]+$"},
         examples=["resize-image"],
     )
-    qualifier: Annotated[Qualifier | None, _BLANK] = _field(
+    qualifier: Annotated[Qualifier | None, BLANK] = _field(
         FUNCTION,
         "Version or alias",
         "The run calls the version that this means when it is opened. Empty: `$LATEST`, whose"
@@ -490,7 +489,7 @@ class RunConfig(BaseModel):
         " other fields name, all of it, or what prefix, key pattern and error type select.",
         default=False,
     )
-    redrive_error: Annotated[ErrorPattern | None, _BLANK] = _field(
+    redrive_error: Annotated[ErrorPattern | None, BLANK] = _field(
         REDRIVE,
         "Error type",
         "Only what is in quarantine with this error type; `*` is anything, `?` one character,"
@@ -500,7 +499,7 @@ class RunConfig(BaseModel):
         default=None,
         examples=["Sandbox.Timedout", "Call.*"],
     )
-    notify_sns_topic_arn: Annotated[Topic | None, _BLANK] = _field(
+    notify_sns_topic_arn: Annotated[Topic | None, BLANK] = _field(
         NOTIFICATION,
         "SNS topic",
         "Gets the report at the end: text for people, JSON for queues, functions and HTTP.",
@@ -509,7 +508,7 @@ class RunConfig(BaseModel):
         default=None,
         examples=["arn:aws:sns:us-east-1:123456789012:backfills"],
     )
-    notify_conn_id: Annotated[ConnectionId | None, _BLANK] = _field(
+    notify_conn_id: Annotated[ConnectionId | None, BLANK] = _field(
         NOTIFICATION,
         "Apprise connection",
         "An Airflow connection of type Apprise: mail, chat, webhook and many more.",
@@ -518,7 +517,7 @@ class RunConfig(BaseModel):
         default=None,
         examples=["apprise_default"],
     )
-    job: Annotated[JobName | None, _BLANK] = _field(
+    job: Annotated[JobName | None, BLANK] = _field(
         JOB,
         "Job",
         "The name under which it is remembered what was processed. Empty: named from"
@@ -643,7 +642,7 @@ class RunConfig(BaseModel):
                     " give one of both",
                 )
         if sound("event", "items_per_call") and (
-            self.event in _ONE_ITEM_EVENTS and (self.items_per_call or 1) > 1
+            self.event in ONE_ITEM_EVENTS and (self.items_per_call or 1) > 1
         ):
             yield Problem(
                 "items_per_call",
@@ -662,8 +661,8 @@ class RunConfig(BaseModel):
             yield from self._problems_of_arguments(self.arguments)
 
     def _problems_of_arguments(self, arguments: Mapping[str, JsonValue]) -> Iterator[Problem]:
-        if self.event not in {AUTO, *_TAKE_ARGUMENTS}:
-            allowed = " and ".join(sorted(_TAKE_ARGUMENTS))
+        if self.event not in {AUTO, *EVENTS_WITH_ARGUMENTS}:
+            allowed = " and ".join(EVENTS_WITH_ARGUMENTS)
             yield Problem(
                 "arguments",
                 f"an event of shape {self.event} has no place for them; allowed with {allowed}",

@@ -4,6 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+ONE_ITEM_EVENTS = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
+"""The event shapes that carry one item."""
+
+EVENTS_WITH_ARGUMENTS = ("s3-batch-2.0", "items")
+"""The event shapes that have a place for constants."""
+
 CONFIGURATION_ID = "retrofill"
 """The id of the notification configuration in events that imitate no live trigger."""
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from include.retrofill.model.config import BLANK
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.quoting import quoted
 
@@ -15,11 +16,6 @@ _ALLOWED = {
     "keep_calls_days": f"a whole number of days from 1 to {_LONGEST_DAYS:,}, or nothing",
     "keep_results_days": f"a whole number of days from 1 to {_LONGEST_DAYS:,}, or nothing",
 }
-
-
-def _blank_is_none(value: object) -> object:
-    """Take a form's empty field for what it is."""
-    return None if value == "" else value
 
 
 class _Params(BaseModel):
@@ -68,7 +64,7 @@ _NAME: dict[str, Any] = {"minLength": 1, "maxLength": _LONGEST_NAME}
 class UpkeepConfig(_Params):
     """What the upkeep keeps."""
 
-    job: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+    job: Annotated[str | None, BLANK] = Field(
         None,
         title="Job",
         description="Only this job: its exact name. Empty: all jobs.",

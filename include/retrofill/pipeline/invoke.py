@@ -229,10 +229,9 @@ class Invoker:
         request_id, version = (
             (reply.request_id, reply.executed_version) if isinstance(reply, Reply) else ("", "")
         )
-        self._dispatch.ended(
+        record = self._dispatch.ended(
             reply.tag, ended, answer, request_id=request_id, executed_version=version, now=now
         )
-        record = self._dispatch.settlement.ended[-1]
         if record.outcome in {Outcome.FAILED, Outcome.UNKNOWN}:
             self._log_trouble(record, len(call.entries))
 

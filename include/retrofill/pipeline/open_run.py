@@ -93,15 +93,15 @@ def open_run(
     if opened is not None:
         log.info("run %d, set %d had been opened by an earlier try", *opened)
         return opened
-    # The trigger that a run has found is that of all its sets.
     going_on = dag_run.continue_run
+    # The trigger that a run has found is that of all its sets.
     kept = None if going_on is None else runs.find_delivery(conn, going_on)
     job, version, delivery, _ = check(config, source, client, run_id=going_on or 0, delivery=kept)
     job_id = _job_to_redrive(conn, config, job) if config.redrive else runs.remember_job(conn, job)
-    if dag_run.continue_run is not None:
+    if going_on is not None:
         ref = runs.open_next_set(
             conn,
-            dag_run.continue_run,
+            going_on,
             job_id=job_id,
             dag_id=dag_run.dag_id,
             dag_run_id=dag_run.dag_run_id,

@@ -113,8 +113,8 @@ class Dispatch:
         request_id: str,
         executed_version: str,
         now: float,
-    ) -> None:
-        """Decide what becomes of a call that ended.
+    ) -> EndedCall:
+        """Decide what becomes of a call that ended; return how it did, as it is to be settled.
 
         :param answer: how the answer was read; only for a call that succeeded
         """
@@ -155,6 +155,7 @@ class Dispatch:
             case Outcome.MISCONFIGURED:
                 self.halt_reason = f"{error_type}: {error}"
                 self._again(call, 0.0, now)
+        return record
 
     def _succeeded(self, call: Call, record: EndedCall, answer: Answer | None, now: float) -> None:
         said = answer or ALL_SUCCEEDED

@@ -9,10 +9,10 @@ from psycopg2.errors import QueryCanceled
 
 from include.retrofill.model.report import Report
 from include.retrofill.state.connection import Connection, Cursor, one, transaction
+from include.retrofill.state.runs import read_report
 from include.retrofill.state.statements import load
 
 _SQL = load("pages.sql")
-_GET_REPORT = load("runs.sql")["get_report"]
 
 STATEMENT_S = 5
 """Seconds that one statement of the page may take: people look again and again."""
@@ -167,7 +167,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
         cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
         cur.execute(_SQL["get_controls"], limits)
         controls = Controls(*one(cur))
-        report = _report(cur, limits)
+        report = read_report(cur, run_id)
         return RunPage(
             report=report,
             controls=controls,
@@ -176,13 +176,6 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             partitions=[PartitionLine(*row) for row in _rows(cur, "list_partitions", limits)],
             sets=[SetLine(*row) for row in _rows(cur, "list_sets", limits)],
         )
-
-
-def _report(cur: Cursor, limits: Mapping[str, int]) -> Report:
-    cur.execute(_GET_REPORT, limits)
-    values = one(cur)
-    names = [column.name for column in cur.description or ()]
-    return Report(**dict(zip(names, values, strict=True)))
 
 
 def _calls(cur: Cursor, limits: Mapping[str, int], report: Report) -> Calls:

@@ -221,10 +221,18 @@ def get_report(conn: Connection, run_id: int) -> Report:
     :raises StateError: there is no such run
     """
     with transaction(conn) as cur:
-        cur.execute(_SQL["get_report"], {"run_id": run_id})
-        row = cur.fetchone()
-        names = [column.name for column in cur.description or ()]
+        return read_report(cur, run_id)
+
+
+def read_report(cur: Cursor, run_id: int) -> Report:
+    """Return the true counts of a run, within a transaction.
+
+    :raises StateError: there is no such run
+    """
+    cur.execute(_SQL["get_report"], {"run_id": run_id})
+    row = cur.fetchone()
     if row is None:
         message = f"run {run_id} is not in the state"
         raise StateError(message)
+    names = [column.name for column in cur.description or ()]
     return Report(**dict(zip(names, row, strict=True)))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from include.retrofill.model.delivery import EVENTS_WITH_ARGUMENTS, ONE_ITEM_EVENTS
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import Item
 from include.retrofill.rules.events import plain
@@ -77,7 +78,7 @@ def default_items(name: str) -> int:
 
 def max_items(name: str) -> int:
     """Return the most items that one call of a shape can carry."""
-    return 1 if name in _ONE_ITEM else MAX_ITEMS
+    return 1 if name in ONE_ITEM_EVENTS else MAX_ITEMS
 
 
 def compile_shape(name: str, context: EventContext) -> Shape:
@@ -88,10 +89,10 @@ def compile_shape(name: str, context: EventContext) -> Shape:
     compiler = _COMPILERS.get(name)
     if compiler is None:
         raise ConfigError(f"event: {name!r} is not an event shape; allowed: {', '.join(SHAPES)}")
-    if context.arguments and name not in _TAKE_ARGUMENTS:
+    if context.arguments and name not in EVENTS_WITH_ARGUMENTS:
         raise ConfigError(
             f"arguments: the event shape {name} has no place for them;"
-            f" allowed with: {', '.join(_TAKE_ARGUMENTS)}"
+            f" allowed with: {', '.join(EVENTS_WITH_ARGUMENTS)}"
         )
     return compiler(name, context)
 
@@ -190,9 +191,7 @@ _COMPILERS: dict[str, Callable[[str, EventContext], Shape]] = {
     "kinesis": _kinesis,
     "dynamodb": _dynamodb,
 }
-_TAKE_ARGUMENTS = ("s3-batch-2.0", "items")
 _DEFAULT_ITEMS = {"s3-sqs": 10, "s3-sns-sqs": 10, "sqs": 10, "kinesis": 100, "dynamodb": 100}
-_ONE_ITEM = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
 
 SHAPES = tuple(_COMPILERS)
 """The names of all event shapes."""
