@@ -36,8 +36,8 @@ from include.retrofill.pipeline.enqueue import Enqueued, enqueue
 from include.retrofill.rules.identity import identifier_of
 from include.retrofill.sources import Page, Partition
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate
 from stack.services import Postgres, free_port, running
 from stack.settings import StackError

@@ -11,7 +11,7 @@ from include.retrofill.operators import client_of
 from include.retrofill.pipeline.deliver import shape_of
 from include.retrofill.pipeline.invoke import Invoker, take
 from include.retrofill.state import runs
-from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.lease import BatchLease
 
 
 @contextmanager

@@ -38,7 +38,7 @@ from include.retrofill.pipeline.redrive import Requeued, redrive_quarantine
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.sources import Source, open_source
 from include.retrofill.state import runs
-from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.lease import BatchLease
 
 CONTINUE_RUN = "continue_run"
 """The one DAG param that no person sets: the run of which a DAG run takes the next set."""

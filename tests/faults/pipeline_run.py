@@ -37,8 +37,8 @@ from include.retrofill.rules.answers import Contract
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.sources import Source, open_source
 from include.retrofill.state import runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import Connection, connect
+from include.retrofill.state.lease import BatchLease
 from stack.endpoint import (
     Bucket,
     Function,

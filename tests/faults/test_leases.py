@@ -10,7 +10,7 @@ import pytest
 from include.retrofill import faults
 from include.retrofill.faults import Point
 from include.retrofill.model.errors import LeaseLost, RetrofillError
-from include.retrofill.state.batches import BatchLease, Busy
+from include.retrofill.state.lease import BatchLease, Busy
 from stack.endpoint import ScriptedEndpoint
 from tests.faults.fault_table import FaultTable
 from tests.faults.pipeline_run import Backfill

@@ -13,7 +13,7 @@ from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.rules.identity import identifier_of
 from include.retrofill.state import runs
-from include.retrofill.state.batches import BatchLease
+from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.screening import Chunk, Screened, get_partition, screen
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -12,8 +12,8 @@ from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settleme
 from include.retrofill.model.errors import LeaseLost, StateUnavailable
 from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease, Busy
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease, Busy
 from tests.integration.opened import enqueue, entries_of, item, keys_in, open_run
 
 

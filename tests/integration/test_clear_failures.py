@@ -22,9 +22,9 @@ from include.retrofill.model.errors import (
     StateUnfit,
 )
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
 from include.retrofill.state.grants import RUNTIME
+from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import Migration, migrate, migrations, require_current
 from stack.services import Postgres, free_port, running
 from tests.integration.altering_proxy import altering

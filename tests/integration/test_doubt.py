@@ -9,8 +9,8 @@ from psycopg2.extensions import connection
 from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
 from include.retrofill.model.errors import LeaseLost
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import keys_in, open_run
 from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
 

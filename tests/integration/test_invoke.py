@@ -23,8 +23,8 @@ from include.retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
 from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 from stack.endpoint import (
     Function,
     Reply,

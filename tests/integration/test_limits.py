@@ -12,8 +12,8 @@ from include.retrofill.model.errors import LeaseLost, StateUnavailable
 from include.retrofill.model.runs import SetRef
 from include.retrofill.rules.outcomes import NO_ANSWER
 from include.retrofill.state import batches
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import enqueue, item, open_run
 from tests.integration.test_batches import calls_of, plan, success, taken
 

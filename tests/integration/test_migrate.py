@@ -12,8 +12,8 @@ from psycopg2.extensions import connection
 from include.retrofill.faults import Point, injected
 from include.retrofill.model.errors import SchemaMismatch, StateLocked
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import Migration, migrate, migrations, require_current
 from stack.endpoint import Function, Script, ScriptedEndpoint, scripted_endpoint
 from tests.integration.opened import enqueue, item, open_run

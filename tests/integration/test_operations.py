@@ -17,9 +17,9 @@ from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.redrive import redrive_quarantine
 from include.retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results, rescue
 from include.retrofill.state import batches, pages, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect, require_granted
 from include.retrofill.state.grants import JOBS, RESULTS, RUNTIME
+from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate, require_current
 from stack.services import Postgres
 from tests.integration.opened import enqueue, entries_of, item, keys_in, open_run

@@ -20,8 +20,8 @@ from include.retrofill.model.delivery import Delivery
 from include.retrofill.pipeline.deliver import compile_delivery
 from include.retrofill.pipeline.invoke import Invoker, take
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import enqueue, item, keys_in, open_run
 
 if TYPE_CHECKING:

@@ -115,19 +115,19 @@ STATEMENTS: list[tuple[str, str, dict[str, Any], int]] = [
         # Of each extent that holds some of the range, all items are looked at.
         CHUNK + 2 * EXTENT,
     ),
-    ("batches", "copy_items", SPAN, BATCH_ITEMS),
-    ("batches", "list_histories", SPAN, BATCH_ITEMS),
-    ("batches", "count_items", SPAN, BATCH_ITEMS),
-    ("batches", "list_left", {"seqs": SEQS}, 50),
+    ("lease", "copy_items", SPAN, BATCH_ITEMS),
+    ("lease", "list_histories", SPAN, BATCH_ITEMS),
+    ("lease", "count_items", SPAN, BATCH_ITEMS),
+    ("lease", "list_left", {"seqs": SEQS}, 50),
     # All calls of the batch, to find those without an outcome; then an item in two look-ups.
     (
-        "batches",
+        "lost_calls",
         "lose_calls",
         {"batch_ids": [BATCH], "error_type": "t", "error": "e"},
         BATCH_ITEMS + 250,
     ),
     (
-        "batches",
+        "settling",
         "end_calls",
         {
             "call_nos": NOS,
@@ -139,15 +139,15 @@ STATEMENTS: list[tuple[str, str, dict[str, Any], int]] = [
         },
         50,
     ),
-    ("batches", "settle_succeeded", {"firsts": SEQS, "lasts": SEQS, "call_nos": NOS}, 100),
+    ("settling", "settle_succeeded", {"firsts": SEQS, "lasts": SEQS, "call_nos": NOS}, 100),
     (
-        "batches",
+        "settling",
         "settle_succeeded",
         {"firsts": [SEQS[0]], "lasts": [SEQS[-1]], "call_nos": [1]},
         100,
     ),
     (
-        "batches",
+        "settling",
         "settle_quarantined",
         {
             "seqs": SEQS,
@@ -162,7 +162,7 @@ STATEMENTS: list[tuple[str, str, dict[str, Any], int]] = [
         50,
     ),
     (
-        "batches",
+        "settling",
         "settle_retried",
         {
             "seqs": SEQS,
@@ -174,16 +174,16 @@ STATEMENTS: list[tuple[str, str, dict[str, Any], int]] = [
         },
         50,
     ),
-    ("batches", "lock_owners", {"firsts": SEQS, "lasts": SEQS}, 0),
+    ("settling", "lock_owners", {"firsts": SEQS, "lasts": SEQS}, 0),
     # Only after a take-over: for each item, the calls of its owner that have not ended.
     (
-        "batches",
+        "settling",
         "settle_late",
         {"firsts": SEQS, "lasts": SEQS, "call_nos": NOS},
         50 * BATCH_ITEMS + 150,
     ),
-    ("batches", "is_overlapped", SPAN, 0),
-    ("batches", "list_shares", {}, 0),
+    ("lease", "is_overlapped", SPAN, 0),
+    ("lease", "list_shares", {}, 0),
     # Once for each set: it reads what the job has in process, and nothing of other jobs.
     (
         "batches",

@@ -20,8 +20,8 @@ from include.retrofill.model.errors import LeaseLost, RunIncomplete
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.close_run import close_run
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.statements import load
 from tests.integration.opened import enqueue, item, keys_in, open_run
 from tests.integration.test_batches import calls_of, dead, invocations, open_batch, plan, success
@@ -29,7 +29,7 @@ from tests.invariants import check
 
 WITHIN_S = 60.0
 
-statements = load("batches.sql")
+statements = load("lease.sql") | load("lost_calls.sql")
 
 
 @pytest.fixture

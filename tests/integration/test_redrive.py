@@ -13,8 +13,8 @@ from include.retrofill.model.config import RunConfig
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.redrive import redrive_quarantine
 from include.retrofill.state import batches, redrive, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import enqueue, item, keys_in, open_run
 from tests.integration.test_batches import calls_of, dead
 

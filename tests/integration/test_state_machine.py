@@ -30,8 +30,8 @@ from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.pipeline.close_run import close_run
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease, Busy
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease, Busy
 from tests.integration.opened import ARN, DELIVERY, enqueue, entries_of, item
 from tests.invariants import look
 

@@ -10,8 +10,8 @@ from psycopg2.extensions import connection
 from include.retrofill.model.calls import Call, Entry, Settlement
 from include.retrofill.model.errors import StateUnavailable
 from include.retrofill.state import batches
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect, transaction
+from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import enqueue, item, open_run
 
 # As a full disk does it, so many times; a sequence goes on counting in what is rolled back.
@@ -65,7 +65,7 @@ def tries(conn: connection) -> int:
 def test_settling_rests_between_two_tries_and_gives_up_at_last(
     lease: BatchLease, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "PATIENCE_S", 1.5)
+    monkeypatch.setattr("include.retrofill.state.lease.PATIENCE_S", 1.5)
     refuse(conn, 1_000_000)
     with pytest.raises(StateUnavailable, match="What to do: give its disk more space"):
         settle(lease)

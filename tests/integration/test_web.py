@@ -12,8 +12,8 @@ from include.retrofill.model.errors import StateError
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, pages, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import Connection, connect
+from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.statements import load
 from tests.integration.opened import enqueue, entries_of, item, open_run
 

@@ -33,8 +33,8 @@ from include.retrofill.pipeline.open_run import DagRun, open_run, window_of
 from include.retrofill.pipeline.plan_batches import plan_batches
 from include.retrofill.sources import open_source, s3
 from include.retrofill.state import runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 
 # Small, so that a small source has several of each.
 PAGE_KEYS = 12

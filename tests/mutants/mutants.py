@@ -53,7 +53,7 @@ MUTANTS = (
     ),
     Mutant(
         name="settling without the fence",
-        file="state/batches.sql",
+        file="state/lease.sql",
         old="WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL\n"
         "    AND settle_no = %(settle_no)s - 1",
         new="WHERE batch_id = %(batch_id)s AND done_at IS NULL",
@@ -61,16 +61,16 @@ MUTANTS = (
     ),
     Mutant(
         name="late success not accepted",
-        file="state/batches.py",
-        old="                self._write_late_facts(cur, settlement)\n",
+        file="state/lease.py",
+        old="                self._settler.write_late_facts(cur, settlement)\n",
         new="                pass\n",
         test=BATCHES + "test_a_zombie_may_tell_of_success_and_of_nothing_else",
     ),
     Mutant(
         name="late success counted where it was",
-        file="state/batches.py",
-        old="                self._write_late_facts(cur, settlement)\n",
-        new="                self._write_facts(cur, settlement)\n",
+        file="state/lease.py",
+        old="                self._settler.write_late_facts(cur, settlement)\n",
+        new="                self._settler.write_facts(cur, settlement)\n",
         test=BATCHES + "test_a_late_success_counts_for_the_run_that_has_the_item_now",
     ),
     Mutant(
@@ -92,14 +92,14 @@ MUTANTS = (
     ),
     Mutant(
         name="a lost call is no attempt",
-        file="state/batches.sql",
+        file="state/lost_calls.sql",
         old="    attempts = attempts + 1, unsure = true, not_before",
         new="    unsure = true, not_before",
         test=BATCHES + "test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt",
     ),
     Mutant(
         name="a lost call leaves no doubt",
-        file="state/batches.sql",
+        file="state/lost_calls.sql",
         old="    attempts = attempts + 1, unsure = true, not_before",
         new="    attempts = attempts + 1, not_before",
         test=BATCHES + "test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt",
@@ -120,21 +120,21 @@ MUTANTS = (
     ),
     Mutant(
         name="a lease taken from a holder that lives",
-        file="state/batches.py",
+        file="state/lease.py",
         old="elif leased_s > 0 and not holder_is_dead(holder):",
         new="elif leased_s < 0:",
         test=BATCHES + "test_a_batch_has_one_holder_at_a_time",
     ),
     Mutant(
         name="a commit without an answer applied twice",
-        file="state/batches.py",
+        file="state/lease.py",
         old="                return row is not None and row[0] == self._settle_no + 1\n",
         new="                return False\n",
         test=BATCHES + "test_a_commit_without_an_answer_is_not_applied_twice",
     ),
     Mutant(
         name="a zombie gives the new holder's batch back",
-        file="state/batches.py",
+        file="state/lease.py",
         old="                if cur.rowcount and not done:\n",
         new="                if not done:\n",
         test=BATCHES
@@ -142,7 +142,7 @@ MUTANTS = (
     ),
     Mutant(
         name="what is done is called again",
-        file="state/batches.py",
+        file="state/lease.py",
         old="            self._leave_out_settled(cur, calls)\n",
         new="",
         test=BATCHES + "test_what_a_zombie_has_reported_as_done_is_not_called_again",
@@ -163,14 +163,14 @@ MUTANTS = (
     ),
     Mutant(
         name="a lease that ran out sends by its old share",
-        file="state/batches.sql",
+        file="state/lease.sql",
         old="    AND (%(new_calls)s = 0 OR leased_until > clock_timestamp())\n",
         new="",
         test=LIMITS + "test_a_lease_that_has_run_out_settles_and_sends_nothing",
     ),
     Mutant(
         name="a call that was cut off counts only while its task lives",
-        file="state/batches.sql",
+        file="state/lost_calls.sql",
         old=" OR outcome = 'unknown' AND error_type = %(no_answer)s)",
         new=" OR error_type = %(no_answer)s AND false)",
         test=LIMITS + "test_a_call_that_was_cut_off_counts_also_when_its_task_is_gone",

@@ -28,8 +28,8 @@ from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan_batches
 from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import BatchLease
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate
 from tests.integration.opened import ARN
 from tests.invariants import check, look

@@ -33,7 +33,7 @@ from include.retrofill.rules.first_calls import first_calls
 from include.retrofill.rules.outcomes import Outcome, classify
 from include.retrofill.rules.progress import Invoked, Progress
 from include.retrofill.rules.rate import RateLimit
-from include.retrofill.state.batches import LEASE_S, BatchLease, Busy
+from include.retrofill.state.lease import LEASE_S, BatchLease, Busy
 
 log = logging.getLogger(__name__)
 

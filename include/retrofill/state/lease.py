@@ -1,0 +1,299 @@
+"""The lease: one task holds a batch, and its epoch fences what the task reads and writes."""
+
+import io
+import time
+from collections.abc import Callable
+
+from include.retrofill.faults import Point, reach
+from include.retrofill.model.calls import Allotment, Call, Fresh, History, Loaded, Settlement
+from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
+from include.retrofill.rules.shares import Limits, Share, Totals, allot
+from include.retrofill.state.connection import Cursor, connect, one, transaction
+from include.retrofill.state.copy_text import read_items
+from include.retrofill.state.lost_calls import count_orphans, lose_calls
+from include.retrofill.state.settling import Settler
+from include.retrofill.state.statements import load
+
+_SQL = load("lease.sql")
+
+LEASE_S = 60.0
+"""How long a holder may be silent before another may take its batch over."""
+
+PATIENCE_S = 300.0
+"""How long settling waits for a Postgres that went away, or cannot write now."""
+
+AGAIN_S = 1.0
+"""How long it rests between two tries."""
+
+
+class Busy(StateError):
+    """The batch is leased to another holder.
+
+    :param holder: who that is
+    :param leased_s: seconds until the lease ends, unless it is renewed
+    """
+
+    def __init__(self, holder: str, leased_s: float) -> None:
+        self.holder = holder
+        self.leased_s = leased_s
+        super().__init__(f"the batch is leased to {holder} for {leased_s:.0f} s more")
+
+
+class BatchLease:
+    """One batch, held by one task: what it reads and writes is fenced by the lease's epoch.
+
+    :param dsn: where the state is
+    :param batch_id: which batch
+    :param holder: who we are, for people and for :attr:`Busy.holder`
+    """
+
+    def __init__(self, dsn: str, batch_id: int, holder: str) -> None:
+        self._dsn = dsn
+        self._conn = connect(dsn)
+        self._holder = holder
+        self._epoch = 0
+        self._settle_no = 0
+        self.batch_id = batch_id
+        self.next_call = 1
+        self.run_id = 0
+        self.renewed_at = 0.0
+        """When the lease was last renewed, in monotonic seconds."""
+
+    def take(self, *, holder_is_dead: Callable[[str], bool]) -> bool:
+        """Take the batch over; return False if nothing is left to do in it.
+
+        :param holder_is_dead: whether a holder is known to be gone, before its lease ends
+        :raises Busy: another holder has it
+        """
+        began = time.monotonic()
+        with transaction(self._conn) as cur:
+            key = {"batch_id": self.batch_id}
+            cur.execute(_SQL["lock_batch"], key)
+            row = cur.fetchone()
+            if row is None:
+                message = f"batch {self.batch_id} is not in the state"
+                raise StateError(message)
+            job_id, run_id, first_seq, last_seq, holder, leased_s, done = row
+            span = {"job_id": job_id, "first_seq": first_seq, "last_seq": last_seq}
+            if done:
+                cur.execute(_SQL["count_items"], span)
+                if not one(cur)[0]:
+                    return False
+                # A person has cleared the task: its items may be back with it only if no later
+                # run has planned them for itself.
+                cur.execute(_SQL["lock_job"], span)
+                cur.execute(_SQL["is_overlapped"], {**span, **key})
+                if one(cur)[0]:
+                    return False
+                cur.execute(_SQL["reopen"], key)
+            elif leased_s > 0 and not holder_is_dead(holder):
+                raise Busy(holder, leased_s)
+            lose_calls(cur, [self.batch_id])
+            cur.execute(_SQL["take_lease"], {**key, "holder": self._holder, "lease_s": LEASE_S})
+            self._epoch, self.next_call, self._settle_no = one(cur)
+        self._job_id, self.run_id, self._span = job_id, run_id, span
+        self._settler = Settler(job_id=job_id, run_id=run_id, batch_id=self.batch_id)
+        self.renewed_at = began
+        reach(Point.BATCH_TAKEN)
+        return True
+
+    def load(self) -> Loaded:
+        """Return the batch's items that are still in the in-process cache."""
+        out = io.BytesIO()
+        with transaction(self._conn) as cur:
+            cur.copy_expert(cur.mogrify(_SQL["copy_items"], self._span), out)
+            cur.execute(_SQL["list_histories"], self._span)
+            histories = {row[0]: History(*row[1:]) for row in cur}
+        return Loaded(*read_items(out.getvalue().decode()), histories)
+
+    def settle(self, settlement: Settlement, calls: list[Call]) -> list[Call]:
+        """Write what ended and, ahead of sending them, what calls come next: one transaction.
+
+        The calls get their numbers; what an earlier holder has reported as done meanwhile is taken
+        out of them. A server that goes away is waited for, PATIENCE_S long, and what may have been
+        committed before is not written twice.
+
+        :returns: the calls that must wait, taken out of ``calls``: all, if the lease had run out
+        :raises LeaseLost: the batch has another holder; no call may be sent. What succeeded is
+            recorded all the same, since it is a fact.
+        :raises StateUnavailable: Postgres did not come back in time
+        """
+        held_back: list[Call] = []
+
+        def settle() -> None:
+            self._settle(settlement, calls, held_back)
+
+        began = self._patiently(settle)
+        self._settle_no += 1
+        self.next_call += len(calls)
+        self.renewed_at = began
+        return held_back
+
+    def _patiently(self, write: Callable[[], None]) -> float:
+        """Write, again and again while Postgres is away; return when the last try began.
+
+        What was committed, though nobody was told, is not written twice.
+        """
+        give_up_at = time.monotonic() + PATIENCE_S
+        pause_s = 0.0
+        while True:
+            began = time.monotonic()
+            try:
+                write()
+            except StateUnavailable:
+                # A server may be back and refuse all the same: its disk may be full.
+                if not self._comes_back(give_up_at):
+                    if time.monotonic() > give_up_at:
+                        raise
+                    time.sleep(pause_s)
+                    pause_s = AGAIN_S
+                    continue
+            return began
+
+    def _settle(self, settlement: Settlement, calls: list[Call], held_back: list[Call]) -> None:
+        with transaction(self._conn) as cur:
+            self._leave_out_settled(cur, calls)
+            fenced = not self._renew(cur, settlement, calls)
+            if fenced and calls and self._renew(cur, settlement, []):
+                held_back += calls
+                calls.clear()
+                fenced = False
+            if fenced:
+                self._settler.write_late_facts(cur, settlement)
+            else:
+                self._settler.write_facts(cur, settlement)
+                self._settler.write_opinions(cur, settlement)
+                self._settler.write_ahead(cur, self._epoch, calls)
+            reach(Point.SETTLE_WRITTEN)
+        reach(Point.SETTLE_COMMITTED)
+        if fenced:
+            message = f"batch {self.batch_id} has been taken over by another task"
+            raise LeaseLost(message)
+
+    def _renew(self, cur: Cursor, settlement: Settlement, calls: list[Call]) -> bool:
+        """Pass the fence and renew the lease; return False if it is another's or has run out."""
+        for number, call in enumerate(calls, self.next_call):
+            call.number = number
+        cur.execute(
+            _SQL["fence"],
+            {
+                "batch_id": self.batch_id,
+                "epoch": self._epoch,
+                "settle_no": self._settle_no + 1,
+                "lease_s": LEASE_S,
+                "new_calls": len(calls),
+                "retries": sum(call.attempt > 1 for call in calls),
+                "duplicates": sum(call.duplicates for call in calls),
+                "blamed": settlement.blamed,
+                "cured": settlement.cured,
+            },
+        )
+        return cur.rowcount == 1
+
+    def _leave_out_settled(self, cur: Cursor, calls: list[Call]) -> None:
+        """Take out of repeated calls what an earlier holder has reported as done meanwhile."""
+        repeated = [
+            call for call in calls if call.attempt > 1 and not isinstance(call.entries, Fresh)
+        ]
+        if not repeated:
+            return
+        seqs = [entry.seq for call in repeated for entry in call.entries]
+        cur.execute(_SQL["lock_batch"], {"batch_id": self.batch_id})
+        cur.execute(_SQL["list_left"], {"job_id": self._job_id, "seqs": seqs})
+        left = {row[0] for row in cur}
+        for call in repeated:
+            call.entries = [entry for entry in call.entries if entry.seq in left]
+        calls[:] = [call for call in calls if call.entries]
+
+    def _comes_back(self, give_up_at: float) -> bool:
+        """Reconnect; return whether the settling that was cut off had been committed."""
+        while True:
+            try:
+                self._conn.close()
+                self._conn = connect(self._dsn)
+                with transaction(self._conn) as cur:
+                    cur.execute(
+                        _SQL["get_settle_no"], {"batch_id": self.batch_id, "epoch": self._epoch}
+                    )
+                    row = cur.fetchone()
+                return row is not None and row[0] == self._settle_no + 1
+            except StateUnavailable:
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(AGAIN_S)
+
+    def allot(self, wanted: int, in_flight: int, width: int | None = None) -> Allotment:
+        """Renew the lease, and return this task's share of what the run may do.
+
+        What the shares keep to is in :mod:`include.retrofill.rules.shares`. The task that finds a
+        limit of the whole run reached stops the run.
+
+        :param wanted: calls this task could have in flight
+        :param in_flight: calls it has sent that may be running still
+        :param width: how wide the endpoint lets its window be; None: it is not in the way
+        :raises LeaseLost: the batch has another holder
+        """
+        allotted: list[Allotment] = []
+
+        def allot() -> None:
+            allotted.append(self._allot(wanted, in_flight, width))
+
+        self.renewed_at = self._patiently(allot)
+        return allotted[-1]
+
+    def _allot(self, wanted: int, in_flight: int, width: int | None) -> Allotment:
+        with transaction(self._conn) as cur:
+            key = {"run_id": self.run_id, "batch_id": self.batch_id}
+            cur.execute(_SQL["lock_run"], key)
+            limits = Limits(*one(cur))
+            # In this order: a call that another makes in between counts twice, and is never missed.
+            cur.execute(_SQL["list_shares"], key)
+            shares = [Share(*row) for row in cur]
+            cur.execute(_SQL["get_totals"], key)
+            totals = Totals(*one(cur))
+            allotment = allot(
+                limits, shares, totals, wanted=wanted, in_flight=in_flight, width=width
+            )
+            cur.execute(
+                _SQL["allot"],
+                {
+                    "batch_id": self.batch_id,
+                    "epoch": self._epoch,
+                    "lease_s": LEASE_S,
+                    "wanted": wanted,
+                    "allotted": max(allotment.concurrency, in_flight),
+                    "calls": allotment.calls,
+                    "width": width if allotment.width is None else allotment.width,
+                    "in_flight": in_flight,
+                    "calls_per_second": allotment.calls_per_second or 0.0,
+                },
+            )
+            if cur.rowcount != 1:
+                message = f"batch {self.batch_id} has been taken over by another task"
+                raise LeaseLost(message)
+            if allotment.run_width != limits.width:
+                cur.execute(_SQL["widen_run"], {**key, "width": allotment.run_width})
+            if allotment.stop_reason and not limits.stop_reason:
+                cur.execute(_SQL["stop_run"], {**key, "reason": allotment.stop_reason})
+        return allotment
+
+    def release(self, *, done: bool) -> None:
+        """Give the batch back; ``done`` says that nothing is left in it."""
+
+        def release() -> None:
+            with transaction(self._conn) as cur:
+                cur.execute(
+                    _SQL["release"], {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
+                )
+                # After a take-over the calls under way are those of the new holder.
+                if cur.rowcount and not done:
+                    lose_calls(cur, [self.batch_id])
+                elif cur.rowcount:
+                    count_orphans(cur, [self.batch_id])
+
+        self._patiently(release)
+        reach(Point.BATCH_RELEASED)
+
+    def close(self) -> None:
+        """Close the connection; the lease itself ends by :meth:`release` or by time."""
+        self._conn.close()

@@ -1,0 +1,123 @@
+-- name: lock_job
+SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
+
+-- name: lock_batch
+SELECT
+    batch.job_id, batch.run_id, batch.first_seq, batch.last_seq, batch.holder,
+    greatest(extract(epoch FROM batch.leased_until - clock_timestamp()), 0)::float AS leased_s,
+    batch.done_at IS NOT NULL AS done
+FROM retrofill.batch
+WHERE batch_id = %(batch_id)s FOR NO KEY UPDATE
+
+-- name: count_items
+SELECT count(*) FROM retrofill.in_process
+WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
+
+-- name: is_overlapped
+SELECT EXISTS (
+    SELECT FROM retrofill.batch
+    WHERE job_id = %(job_id)s AND done_at IS NULL AND batch_id <> %(batch_id)s
+        AND first_seq <= %(last_seq)s AND last_seq >= %(first_seq)s
+)
+
+-- name: reopen
+UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
+
+-- name: take_lease
+UPDATE retrofill.batch SET
+    epoch = epoch + 1, holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
+    calls_per_second = 0,
+    leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
+WHERE batch_id = %(batch_id)s
+RETURNING epoch, next_call, settle_no
+
+-- name: copy_items
+COPY (
+    SELECT
+        seq, encode(uuid_send(identifier), 'hex'), item_key, size, modified_at, etag, version_id
+    FROM retrofill.in_process
+    WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
+    ORDER BY seq
+) TO STDOUT
+
+-- name: list_histories
+SELECT
+    seq, attempts, failures, call_cap, unsure,
+    coalesce(greatest(extract(epoch FROM not_before - clock_timestamp()), 0), 0)::float
+FROM retrofill.in_process
+WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
+    AND (attempts > 0 OR failures > 0 OR not_before IS NOT NULL)
+
+-- name: fence
+UPDATE retrofill.batch SET
+    settle_no = %(settle_no)s,
+    leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
+    next_call = next_call + %(new_calls)s,
+    calls = calls + %(new_calls)s,
+    retries = retries + %(retries)s,
+    duplicates = duplicates + %(duplicates)s,
+    blamed = blamed + %(blamed)s,
+    cured = cured + %(cured)s
+WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
+    AND settle_no = %(settle_no)s - 1
+    -- When a lease has run out, what its holder might have in flight may be with others.
+    AND (%(new_calls)s = 0 OR leased_until > clock_timestamp())
+
+-- name: list_left
+SELECT seq FROM retrofill.in_process WHERE job_id = %(job_id)s AND seq = ANY(%(seqs)s)
+
+-- name: get_settle_no
+SELECT settle_no FROM retrofill.batch WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s
+
+-- name: lock_run
+SELECT
+    least(max_concurrency, concurrency_ceiling), max_calls_per_second, paused, stop_reason,
+    max_calls, max_minutes,
+    coalesce(
+        clock_timestamp() >= opened_at + make_interval(mins => max_minutes), false
+    ) AS is_late,
+    max_failure_percent, min_items_judged, width
+FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
+
+-- name: list_shares
+SELECT
+    batch_id = %(batch_id)s AS own,
+    coalesce(done_at IS NULL AND leased_until > clock_timestamp(), false) AS at_work,
+    wanted,
+    -- A holder that has gone silent sends nothing, but what it sent may still be running.
+    CASE
+        WHEN leased_until + make_interval(secs => run.function_timeout_s) > clock_timestamp()
+        THEN allotted ELSE 0
+    END AS allotted,
+    CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END AS orphans,
+    CASE WHEN done_at IS NULL THEN greatest(call_limit - calls, 0) ELSE 0 END AS calls_left,
+    batch.width, in_flight, batch_id, calls_per_second
+FROM retrofill.batch JOIN retrofill.run USING (run_id)
+WHERE run_id = %(run_id)s AND (
+    done_at IS NULL AND leased_until IS NOT NULL OR orphans_until > clock_timestamp()
+)
+
+-- name: get_totals
+SELECT
+    coalesce(sum(calls), 0), coalesce(sum(succeeded + blamed - cured), 0), coalesce(sum(blamed), 0)
+FROM retrofill.batch WHERE run_id = %(run_id)s
+
+-- name: allot
+UPDATE retrofill.batch SET
+    wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
+    width = %(width)s, in_flight = %(in_flight)s, calls_per_second = %(calls_per_second)s,
+    leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
+WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
+
+-- name: widen_run
+UPDATE retrofill.run SET width = %(width)s WHERE run_id = %(run_id)s
+
+-- name: stop_run
+UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(reason)s)
+WHERE run_id = %(run_id)s
+
+-- name: release
+UPDATE retrofill.batch SET
+    leased_until = NULL, holder = NULL, wanted = 0, allotted = 0, call_limit = calls,
+    done_at = CASE WHEN %(done)s THEN clock_timestamp() END
+WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL

@@ -1,0 +1,22 @@
+"""Lost calls: sent by a task that ended before it settled them, and perhaps running still."""
+
+from include.retrofill.rules.outcomes import LOST, NO_ANSWER
+from include.retrofill.state.connection import Cursor
+from include.retrofill.state.statements import load
+
+_SQL = load("lost_calls.sql")
+
+
+def lose_calls(cur: Cursor, batch_ids: list[int]) -> None:
+    """Count the calls of batches that nobody settled as lost, and their items as in doubt."""
+    if batch_ids:
+        error = "the task that sent the call ended before it settled it; the function may have run"
+        cur.execute(
+            _SQL["lose_calls"], {"batch_ids": batch_ids, "error_type": LOST, "error": error}
+        )
+        count_orphans(cur, batch_ids)
+
+
+def count_orphans(cur: Cursor, batch_ids: list[int]) -> None:
+    """Count the calls that nobody waits for and that may still be running."""
+    cur.execute(_SQL["count_orphans"], {"batch_ids": batch_ids, "no_answer": NO_ANSWER})

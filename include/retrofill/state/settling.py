@@ -1,0 +1,169 @@
+"""Settling: what is written when calls ended, and of the calls that are to be sent next."""
+
+from collections import Counter
+from typing import Any
+
+from include.retrofill.model.calls import Call, EndedCall, Settlement, Span
+from include.retrofill.rules.outcomes import Outcome
+from include.retrofill.state.connection import Cursor
+from include.retrofill.state.lost_calls import count_orphans
+from include.retrofill.state.statements import load
+
+_SQL = load("settling.sql")
+
+
+class Settler:
+    """Writes of the calls of one batch, each time within a transaction of its lease."""
+
+    def __init__(self, *, job_id: int, run_id: int, batch_id: int) -> None:
+        self._job_id = job_id
+        self._run_id = run_id
+        self._batch_id = batch_id
+
+    def write_facts(self, cur: Cursor, settlement: Settlement) -> None:
+        """Write what is true whoever says it: how calls ended, and which items succeeded."""
+        self._end_calls(cur, settlement.ended)
+        moved = 0
+        if settlement.succeeded:
+            cur.execute(_SQL["settle_succeeded"], self._succeeded(settlement))
+            moved = cur.rowcount
+        self._count(cur, settlement.ended, moved)
+
+    def write_late_facts(self, cur: Cursor, settlement: Settlement) -> None:
+        """Write the same after another holder took over, who has counted the calls as lost.
+
+        What succeeded may have come into quarantine meanwhile, or into a batch of a later run. So
+        nobody may move items while this does: it holds the locks of all who could.
+        """
+        key = self._succeeded(settlement)
+        cur.execute(_SQL["lock_job"], key)
+        cur.execute(_SQL["lock_owners"], key)
+        self._end_calls(cur, settlement.ended)
+        changed = {row[0] for row in cur} if settlement.ended else set()
+        late = [call for call in settlement.ended if call.number in changed]
+        if settlement.succeeded:
+            cur.execute(_SQL["settle_late"], key)
+        if late:
+            self._count(cur, late, 0)
+            no_longer = [("lost", "", -len(late), -sum(call.items for call in late))]
+            self._count_troubles(cur, no_longer)
+            count_orphans(cur, [self._batch_id])
+
+    def _succeeded(self, settlement: Settlement) -> dict[str, Any]:
+        return {
+            "job_id": self._job_id,
+            "run_id": self._run_id,
+            "batch_id": self._batch_id,
+            "firsts": [span.first for span, _ in settlement.succeeded],
+            "lasts": [span.last for span, _ in settlement.succeeded],
+            "call_nos": [number for _, number in settlement.succeeded],
+        }
+
+    def _end_calls(self, cur: Cursor, ended: list[EndedCall]) -> None:
+        if ended:
+            cur.execute(
+                _SQL["end_calls"],
+                {
+                    "batch_id": self._batch_id,
+                    "call_nos": [call.number for call in ended],
+                    "outcomes": [call.outcome for call in ended],
+                    "request_ids": [call.request_id for call in ended],
+                    "versions": [call.executed_version for call in ended],
+                    "error_types": [call.error_type for call in ended],
+                    "errors": [call.error for call in ended],
+                },
+            )
+
+    def _count(self, cur: Cursor, ended: list[EndedCall], moved: int) -> None:
+        """Count how calls ended: success costs a column of the batch, only troubles cost rows."""
+        calls: Counter[tuple[str, str]] = Counter()
+        items: Counter[tuple[str, str]] = Counter()
+        for call in ended:
+            calls[call.outcome, call.cause] += 1
+            items[call.outcome, call.cause] += call.items
+        good = (Outcome.SUCCEEDED, "")
+        if moved or calls[good]:
+            cur.execute(
+                _SQL["count_succeeded"],
+                {
+                    "batch_id": self._batch_id,
+                    "count": moved,
+                    "calls": calls.pop(good, 0),
+                    "items": items.pop(good, 0),
+                },
+            )
+        self._count_troubles(cur, [(*key, calls[key], items[key]) for key in sorted(calls)])
+
+    def _count_troubles(self, cur: Cursor, troubles: list[tuple[str, str, int, int]]) -> None:
+        if troubles:
+            outcomes, causes, calls, items = (
+                list(column) for column in zip(*troubles, strict=True)
+            )
+            cur.execute(
+                _SQL["count_troubles"],
+                {
+                    "batch_id": self._batch_id,
+                    "outcomes": outcomes,
+                    "causes": causes,
+                    "calls": calls,
+                    "items": items,
+                },
+            )
+
+    def write_opinions(self, cur: Cursor, settlement: Settlement) -> None:
+        """Write what only the holder of the lease may say: failures, and what they lead to."""
+        if settlement.retried:
+            entries = [entry for entry, _ in settlement.retried]
+            cur.execute(
+                _SQL["settle_retried"],
+                {
+                    "job_id": self._job_id,
+                    "seqs": [entry.seq for entry in entries],
+                    "attempts": [entry.attempts for entry in entries],
+                    "failures": [entry.failures for entry in entries],
+                    "call_caps": [entry.call_cap for entry in entries],
+                    "unsures": [entry.unsure for entry in entries],
+                    "delays_s": [delay_s for _, delay_s in settlement.retried],
+                },
+            )
+        poison = settlement.quarantined
+        if poison:
+            cur.execute(
+                _SQL["settle_quarantined"],
+                {
+                    "job_id": self._job_id,
+                    "run_id": self._run_id,
+                    "batch_id": self._batch_id,
+                    "seqs": [bad.entry.seq for bad in poison],
+                    "call_nos": [bad.call.number for bad in poison],
+                    "attempts": [bad.entry.attempts for bad in poison],
+                    "failures": [bad.entry.failures for bad in poison],
+                    "unsures": [bad.entry.unsure for bad in poison],
+                    "request_ids": [bad.call.request_id for bad in poison],
+                    "error_types": [bad.call.error_type for bad in poison],
+                    "errors": [bad.error for bad in poison],
+                },
+            )
+            key = {"batch_id": self._batch_id, "count": cur.rowcount}
+            cur.execute(_SQL["count_quarantined"], key)
+
+    def write_ahead(self, cur: Cursor, epoch: int, calls: list[Call]) -> None:
+        """Write the calls that are to be sent."""
+        if calls:
+            cur.execute(
+                _SQL["write_ahead"],
+                {
+                    "batch_id": self._batch_id,
+                    "epoch": epoch,
+                    "call_nos": [call.number for call in calls],
+                    "items": [_multirange(call.spans) for call in calls],
+                    "item_counts": [len(call.entries) for call in calls],
+                    "attempts": [call.attempt for call in calls],
+                    "duplicates": [call.duplicates for call in calls],
+                },
+            )
+
+
+def _multirange(spans: list[Span]) -> str:
+    """Return spans as a literal; format: PostgreSQL manual, "Range Types", input and output."""
+    return "{" + ",".join(f"[{first},{last}]" for first, last in spans) + "}"
