@@ -27,7 +27,7 @@ from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan_batches
 from include.retrofill.rules.events import EventContext, compile_shape
-from include.retrofill.state import batches, runs
+from include.retrofill.state import lease, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate
@@ -203,7 +203,7 @@ class _Simulation:
     def _simulated_surroundings(self) -> Iterator[None]:
         clock = SimpleNamespace(monotonic=lambda: self._scheduler.now, sleep=self._scheduler.pause)
         with ExitStack() as stack:
-            for module in (enqueue, invoke, batches):
+            for module in (enqueue, invoke, lease):
                 stack.enter_context(patch.object(module, "time", clock))
             for module, sizes in _SIZES.items():
                 stack.enter_context(patch.multiple(module, **sizes))
