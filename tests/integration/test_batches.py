@@ -14,7 +14,7 @@ from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease, Busy
-from tests.integration.opened import enqueue, entries_of, item, keys_in, open_run
+from tests.integration.opened import MOMENT, enqueue, entries_of, item, keys_in, open_run
 
 
 @pytest.fixture
@@ -191,6 +191,33 @@ def test_failures_are_kept_with_the_item(state_dsn: str, conn: connection) -> No
             "SELECT item_key, attempts, error_type, error, request_id FROM retrofill.v_quarantine"
         )
         assert cur.fetchall() == [("c", 3, "Error", "poison", "r")]
+
+
+def test_a_batch_is_loaded_as_it_was_enqueued(state_dsn: str, conn: connection) -> None:
+    keys = ["a\tb\nc\\d", 'e"f', "g\x01\x7f", "h\u20ac\U0001f600", "i, j", "null", "{}"]
+    moments = [MOMENT, MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=120_000)]
+    items = [
+        item(key)._replace(
+            size=number * 10**12,
+            modified_at=moments[number % 3],
+            etag=f'"{number}"-\\',
+            version_id="v 1" if number % 2 else "",
+        )
+        for number, key in enumerate(keys)
+    ]
+    ref = open_run(conn)
+    enqueue(conn, ref, items)
+    plan(conn, ref, fewest=len(items))
+    with closing(taken(state_dsn)) as lease:
+        seqs, loaded, histories = lease.load()
+        assert list(loaded) == items
+        assert not histories
+        calls = [call for call in calls_of(lease) if call.entries[0].item.key == "null"]
+        lease.settle(Settlement(), calls)
+        lease.settle(success(*calls), [])
+        assert lease.load().seqs == [seq for seq, one in zip(seqs, items, strict=True)
+                                     if one.key != "null"]  # fmt: skip
+        assert [one.key for one in lease.load().items] == [key for key in keys if key != "null"]
 
 
 def test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt(

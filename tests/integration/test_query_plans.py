@@ -115,8 +115,7 @@ STATEMENTS: list[tuple[str, str, dict[str, Any], int]] = [
         # Of each extent that holds some of the range, all items are looked at.
         CHUNK + 2 * EXTENT,
     ),
-    ("lease", "copy_items", SPAN, BATCH_ITEMS),
-    ("lease", "list_histories", SPAN, BATCH_ITEMS),
+    ("lease", "load_items", SPAN, BATCH_ITEMS),
     ("lease", "count_items", SPAN, BATCH_ITEMS),
     ("lease", "list_left", {"seqs": SEQS}, 50),
     # All calls of the batch, to find those without an outcome; then an item in two look-ups.

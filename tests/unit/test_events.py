@@ -271,7 +271,7 @@ def test_every_shape_is_built_plainly_here() -> None:
 @given(items=st.lists(items, min_size=1, max_size=4))
 def test_lists_say_what_a_dictionary_would(name: str, items: list[Item]) -> None:
     shape = compile_shape(name, CONTEXT)
-    body = shape.body([shape.record(item) for item in items])
+    body = shape.body(shape.records(items))
     assert in_order(json.loads(body)) == in_order(PLAINLY[name](items))
 
 
@@ -290,6 +290,22 @@ def test_size_is_known_before_the_payload_is_put_together(name: str, items: list
     encoded = [shape.record(item) for item in items[: shape.max_items]]
     expected = shape.overhead + sum(map(len, encoded)) + len(encoded) - 1
     assert len(shape.body(encoded)) == expected
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@given(items=st.lists(items, min_size=1, max_size=4))
+def test_no_record_is_longer_than_the_longest(name: str, items: list[Item]) -> None:
+    shape = compile_shape(name, CONTEXT)
+    assert max(len(shape.record(item)) for item in items) <= shape.longest(items)
+
+
+@pytest.mark.parametrize("character", ["\U0001f600", '"', "\\", "\x01", "\u20ac", "%", "a"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_texts_of_the_worst_characters_are_within_the_longest(name: str, character: str) -> None:
+    text = character * 200
+    worst = ITEM._replace(key=text, etag=f"{text}-", version_id=text, size=2**63 - 1)
+    shape = compile_shape(name, CONTEXT)
+    assert len(shape.record(worst)) <= shape.longest([worst])
 
 
 @pytest.mark.parametrize("name", SHAPES)

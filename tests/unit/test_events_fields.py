@@ -67,3 +67,34 @@ def test_sequencer_is_spelled_as_in_live_events() -> None:
     # S3 gave an object of this second the sequencer 006408CAD69598B05E.
     moment = datetime(2023, 3, 8, 17, 50, 14, 500_000, tzinfo=UTC)
     assert fields.sequencer(moment) == "006408CAD60007A120"
+
+
+moment = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1))  # noqa: DTZ001  it is in UTC
+
+
+@given(st.lists(moment))
+def test_many_moments_are_spelled_as_each_by_itself(moments: list[datetime]) -> None:
+    aware = [one.replace(tzinfo=UTC) for one in moments]
+    times, places = fields.all_stamps([one.isoformat() for one in moments])
+    assert times == list(map(fields.to_milliseconds, aware))
+    assert places == list(map(fields.sequencer, aware))
+
+
+def test_a_fraction_may_have_few_digits() -> None:
+    times, places = fields.all_stamps(["2023-03-08T17:50:14.5"])
+    assert (times, places) == (["2023-03-08T17:50:14.500Z"], ["006408CAD60007A120"])
+
+
+@given(st.lists(any_key))
+def test_many_keys_are_encoded_as_each_by_itself(keys: list[str]) -> None:
+    assert list(fields.form_encoded_all(keys)) == list(map(fields.form_encoded, keys))
+
+
+@given(st.lists(st.text("ab%+= /\u20ac", max_size=6)))
+def test_few_kinds_of_bytes_are_encoded_in_all_keys_at_once(keys: list[str]) -> None:
+    assert list(fields.form_encoded_all(keys)) == list(map(fields.form_encoded, keys))
+
+
+@given(st.lists(any_key))
+def test_many_texts_are_quoted_as_each_by_itself(texts: list[str]) -> None:
+    assert list(fields.json_insides(texts)) == list(map(fields.json_inside, texts))

@@ -102,7 +102,7 @@ def test_fresh_entries_are_those_that_a_list_would_hold(numbers: set[int]) -> No
     order = sorted(numbers)
     items = [item(number) for number in order]
     records = [str(number) for number in order]
-    fresh = Fresh(order, records, items)
+    fresh = Fresh(order, items, lambda some: [str(one.size) for one in some])
     entries = list(map(Entry, order, records, items))
     as_fresh, as_list = Call(fresh), Call(entries)
     assert (as_fresh.spans, as_fresh.records) == (as_list.spans, as_list.records)

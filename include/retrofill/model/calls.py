@@ -1,6 +1,6 @@
 """Calls and what becomes of them: the values that travel between dispatch, client and state."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
@@ -64,16 +64,26 @@ class Fresh(Sequence[Entry]):
     none, and for many items they would cost as much as the rest of its way through here.
 
     :param seqs: the items' numbers, rising
-    :param records: their parts of the call's payload
+    :param write: writes the items' parts of the call's payload; that is done when it is sent
     """
 
-    __slots__ = ("_made", "items", "records", "seqs")
+    __slots__ = ("_made", "_write", "items", "seqs")
 
-    def __init__(self, seqs: Sequence[int], records: Sequence[str], items: Sequence[Item]) -> None:
+    def __init__(
+        self,
+        seqs: Sequence[int],
+        items: Sequence[Item],
+        write: Callable[[Sequence[Item]], Sequence[str]],
+    ) -> None:
         self.seqs = seqs
-        self.records = records
         self.items = items
+        self._write = write
         self._made: list[Entry] = []
+
+    @property
+    def records(self) -> Sequence[str]:
+        """The items' parts of the call's payload."""
+        return self._write(self.items)
 
     def __len__(self) -> int:
         return len(self.seqs)
@@ -84,7 +94,7 @@ class Fresh(Sequence[Entry]):
     def __getitem__(self, at: slice) -> Sequence[Entry]: ...
     def __getitem__(self, at: int | slice) -> Entry | Sequence[Entry]:
         if isinstance(at, slice) and not self._made:
-            return Fresh(self.seqs[at], self.records[at], self.items[at])
+            return Fresh(self.seqs[at], self.items[at], self._write)
         return self._entries[at]
 
     def __iter__(self) -> Iterator[Entry]:

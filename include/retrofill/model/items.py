@@ -1,9 +1,10 @@
 """The item: one unit of work that a source holds, and its identifier."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, overload
 
 IDENTIFIER_BYTES = 16
 
@@ -33,3 +34,68 @@ class Item(NamedTuple):
 
     content: Mapping[str, Any] = NO_CONTENT
     """What a source of records holds for it, as the event shape names it; objects have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemColumns(Sequence[Item]):
+    """Objects as columns, one for each field: what handles all of them at once makes no items.
+
+    The item at a place is made when one is looked at.
+    """
+
+    identifiers: bytes
+    """IDENTIFIER_BYTES of each item, one after another."""
+
+    keys: Sequence[str]
+    sizes: Sequence[int]
+
+    moments: Sequence[str]
+    """When each was last modified, in UTC: ISO 8601 without an offset."""
+
+    etags: Sequence[str]
+    version_ids: Sequence[str]
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> "ItemColumns":
+        """Return items as columns; their content is left out."""
+        if isinstance(items, ItemColumns):
+            return items
+        return cls(
+            b"".join(item.identifier for item in items),
+            [item.key for item in items],
+            [item.size for item in items],
+            [item.modified_at.astimezone(UTC).replace(tzinfo=None).isoformat() for item in items],
+            [item.etag for item in items],
+            [item.version_id for item in items],
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, at: int) -> Item: ...
+    @overload
+    def __getitem__(self, at: slice) -> Self: ...
+    def __getitem__(self, at: int | slice) -> Item | Self:
+        if isinstance(at, slice):
+            start, stop, _ = at.indices(len(self))
+            return type(self)(
+                self.identifiers[start * IDENTIFIER_BYTES : stop * IDENTIFIER_BYTES],
+                self.keys[start:stop],
+                self.sizes[start:stop],
+                self.moments[start:stop],
+                self.etags[start:stop],
+                self.version_ids[start:stop],
+            )
+        at = range(len(self))[at]
+        return Item(
+            self.identifiers[at * IDENTIFIER_BYTES : (at + 1) * IDENTIFIER_BYTES],
+            self.keys[at],
+            self.sizes[at],
+            datetime.fromisoformat(self.moments[at]).replace(tzinfo=UTC),
+            self.etags[at],
+            self.version_ids[at],
+        )
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.__getitem__, range(len(self)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from include.retrofill.model.calls import Call, Entry, Fresh, Loaded, records_of
 from include.retrofill.rules.events import Shape
-from include.retrofill.rules.packing import pack
+from include.retrofill.rules.packing import fits, pack
 
 
 def first_calls(loaded: Loaded, shape: Shape, max_items: int) -> list[tuple[Call, float]]:
@@ -13,10 +13,10 @@ def first_calls(loaded: Loaded, shape: Shape, max_items: int) -> list[tuple[Call
     :param max_items: the most items in a call
     """
     seqs, items, histories = loaded
-    records = shape.records(items)
     if not histories:
-        everything = Fresh(seqs, records, items)
+        everything = Fresh(seqs, items, shape.records)
         return [(Call(packed), 0.0) for packed in _packed(everything, shape, max_items)]
+    records = shape.records(items)
     fresh: list[Entry] = []
     at_once: list[Entry] = []
     waiting: list[Entry] = []
@@ -39,12 +39,22 @@ def first_calls(loaded: Loaded, shape: Shape, max_items: int) -> list[tuple[Call
 
 
 def _packed(entries: Sequence[Entry], shape: Shape, max_items: int) -> Iterator[Sequence[Entry]]:
+    most = min(max_items, shape.max_items)
     packing = pack(
-        list(map(len, records_of(entries))),
+        _sizes(entries, shape, most),
         overhead=shape.overhead,
-        max_items=min(max_items, shape.max_items),
+        max_items=most,
         call_caps=() if isinstance(entries, Fresh) else [entry.call_cap for entry in entries],
     )
     # What no call can carry is sent alone: that Lambda refuses it is what quarantines it.
     for place in (*packing.calls, *(range(at, at + 1) for at in packing.too_large)):
         yield entries[place.start : place.stop]
+
+
+def _sizes(entries: Sequence[Entry], shape: Shape, max_items: int) -> Sequence[int]:
+    """Return the bytes of each record, or more where so many fit in a call all the same."""
+    if isinstance(entries, Fresh):
+        limit = shape.longest(entries.items)
+        if fits(limit, overhead=shape.overhead, items=max_items):
+            return [limit] * len(entries)
+    return list(map(len, records_of(entries)))

@@ -48,7 +48,9 @@ def pack(
     """
     if max_items < 1:
         raise ValueError(f"max_items is {max_items}; at least 1 is needed")
-    if not call_caps and _fits(max(sizes, default=0), overhead, max_items, max_bytes):
+    if not call_caps and fits(
+        max(sizes, default=0), overhead=overhead, items=max_items, max_bytes=max_bytes
+    ):
         starts = range(0, len(sizes), max_items)
         return Packing(tuple(range(at, min(at + max_items, len(sizes))) for at in starts), ())
     return _packed_one_by_one(sizes, overhead, max_items, max_bytes, call_caps)
@@ -89,8 +91,8 @@ def _packed_one_by_one(
     return Packing(tuple(calls), tuple(too_large))
 
 
-def _fits(size: int, overhead: int, items: int, max_bytes: int) -> bool:
-    """Return whether so many records of the largest size fit in one call."""
+def fits(size: int, *, overhead: int, items: int, max_bytes: int = MAX_REQUEST_BYTES) -> bool:
+    """Return whether so many records of one size fit in one call; see :func:`pack`."""
     return overhead + items * (size + _SEPARATOR_BYTES) <= max_bytes
 
 

@@ -31,22 +31,20 @@ UPDATE retrofill.batch SET
 WHERE batch_id = %(batch_id)s
 RETURNING epoch, next_call, settle_no
 
--- name: copy_items
-COPY (
-    SELECT
-        seq, encode(uuid_send(identifier), 'hex'), item_key, size, modified_at, etag, version_id
-    FROM retrofill.in_process
+-- name: load_items
+SELECT
+    min(seq), CASE WHEN max(seq) - min(seq) + 1 > count(*) THEN json_agg(seq) END,
+    string_agg(uuid_send(identifier), ''), json_agg(item_key), json_agg(size),
+    json_agg(modified_at AT TIME ZONE 'UTC'), json_agg(etag), json_agg(version_id),
+    json_agg(json_build_array(
+        seq, attempts, failures, call_cap, unsure,
+        coalesce(greatest(extract(epoch FROM not_before - clock_timestamp()), 0), 0)::float
+    )) FILTER (WHERE attempts > 0 OR failures > 0 OR not_before IS NOT NULL)
+FROM (
+    SELECT * FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
     ORDER BY seq
-) TO STDOUT
-
--- name: list_histories
-SELECT
-    seq, attempts, failures, call_cap, unsure,
-    coalesce(greatest(extract(epoch FROM not_before - clock_timestamp()), 0), 0)::float
-FROM retrofill.in_process
-WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
-    AND (attempts > 0 OR failures > 0 OR not_before IS NOT NULL)
+) AS item
 
 -- name: fence
 UPDATE retrofill.batch SET

@@ -1,19 +1,21 @@
 """The S3 event notification: the record that S3 sends for a created object."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from include.retrofill.model.items import Item
+from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.fields import (
     HOLE,
     MULTIPART_MARK,
     PRINCIPAL,
     SOURCE_IP,
+    all_stamps,
     bucket_arn,
-    form_encoded,
+    digits_of_each,
+    form_encoded_all,
     json_inside,
+    json_insides,
     json_string,
-    stamps,
     trace_prefix,
 )
 
@@ -23,9 +25,13 @@ EVENT_VERSION = "2.1"
 HEAD = '{"Records":['
 TAIL = "]}"
 
+_REQUEST_ID_BYTES = 8
+_REQUEST_IDS = IDENTIFIER_BYTES // _REQUEST_ID_BYTES
+"""Of so many that an identifier has room for the first stands for the id of a request."""
 
-def notification_record(context: EventContext) -> Callable[[Item], str]:
-    """Return the function that writes the record of an item, in ASCII.
+
+def notification_records(context: EventContext) -> Callable[[Sequence[Item]], list[str]]:
+    """Return the function that writes the records of items, in ASCII.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """
@@ -42,28 +48,48 @@ def notification_record(context: EventContext) -> Callable[[Item], str]:
         f',"bucket":{{"name":{json_string(context.bucket)}'
         f',"ownerIdentity":{{"principalId":{json_string(context.bucket_owner)}}}'
         f',"arn":{json_string(bucket_arn(context))}}}'
-        f',"object":{{"key":"{HOLE}","size":{HOLE},"eTag":{HOLE}{HOLE},"sequencer":"{HOLE}"}}}}}}'
+        f',"object":{{"key":"{HOLE}","size":{HOLE},"eTag":"{HOLE}"{HOLE},"sequencer":"{HOLE}"}}}}}}'
     )
-    begin, name, request, trace, to_key, to_size, to_etag, _, to_sequencer, end = template.split(
-        HOLE
+    begin, name, request, trace, to_key, to_size, to_etag, to_version, to_sequencer, end = (
+        template.split(HOLE)
     )
 
-    def record(item: Item) -> str:
-        identifier, key, size, modified_at, etag, version_id, _ = item
-        time, place = stamps(modified_at)
-        digits = identifier.hex()
-        created = "CompleteMultipartUpload" if MULTIPART_MARK in etag else "Put"
-        version = f',"versionId":{json_string(version_id)}' if version_id else ""
-        return (
-            f"{begin}{time}{name}{created}{request}{digits[:16].upper()}"
-            f"{trace}{digits}{to_key}{form_encoded(key)}{to_size}{size}"
-            f"{to_etag}{json_string(etag)}{version}{to_sequencer}{place}{end}"
-        )
+    def records(items: Sequence[Item]) -> list[str]:
+        columns = ItemColumns.of(items)
+        identifiers = columns.identifiers
+        return [
+            f"{begin}{time}{name}{kind}{request}{request_id}"
+            f"{trace}{digits}{to_key}{key}{to_size}{size}"
+            f"{to_etag}{etag}{to_version}{version}{to_sequencer}{place}{end}"
+            for digits, request_id, time, place, kind, key, size, etag, version in zip(
+                digits_of_each(identifiers, IDENTIFIER_BYTES),
+                digits_of_each(identifiers, _REQUEST_ID_BYTES, upper=True)[::_REQUEST_IDS],
+                *all_stamps(columns.moments),
+                _kinds(columns.etags),
+                form_encoded_all(columns.keys),
+                columns.sizes,
+                json_insides(columns.etags),
+                _versions(columns.version_ids),
+                strict=True,
+            )
+        ]
 
-    return record
+    return records
+
+
+def _kinds(etags: Sequence[str]) -> list[str]:
+    if MULTIPART_MARK not in "".join(etags):
+        return ["Put"] * len(etags)
+    return ["CompleteMultipartUpload" if MULTIPART_MARK in etag else "Put" for etag in etags]
+
+
+def _versions(version_ids: Sequence[str]) -> list[str]:
+    if not any(version_ids):
+        return [""] * len(version_ids)
+    return [f',"versionId":{json_string(one)}' if one else "" for one in version_ids]
 
 
 def notification_text(context: EventContext) -> Callable[[Item], str]:
     """Return the function that writes a whole notification with one item's record, in ASCII."""
-    record = notification_record(context)
-    return lambda item: f"{HEAD}{record(item)}{TAIL}"
+    records = notification_records(context)
+    return lambda item: f"{HEAD}{records([item])[0]}{TAIL}"

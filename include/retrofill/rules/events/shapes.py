@@ -1,20 +1,21 @@
 """The event shapes by name, and what a compiled one can do."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from include.retrofill.model.delivery import EVENTS_WITH_ARGUMENTS, ONE_ITEM_EVENTS
 from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
+from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
 from include.retrofill.rules.events import plain
 from include.retrofill.rules.events.batch_operations import task_1_0, task_2_0
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.eventbridge import object_created
-from include.retrofill.rules.events.fields import request_id_of, uuid_of
+from include.retrofill.rules.events.fields import MULTIPART_MARK, request_id_of, uuid_of
 from include.retrofill.rules.events.notification import (
     HEAD,
     TAIL,
-    notification_record,
+    notification_records,
     notification_text,
 )
 from include.retrofill.rules.events.records import (
@@ -30,14 +31,28 @@ MAX_ITEMS = 10_000
 """The most items a call may carry: the largest batch of Lambda's event source mappings."""
 
 
+_CHARACTER_BYTES = 18
+"""The most that a character becomes: one beyond 16 bits, in JSON that is text in JSON twice."""
+
+_LONGEST = Item(
+    bytes(IDENTIFIER_BYTES),
+    key="",
+    size=10**18,
+    modified_at=datetime(2000, 1, 1, tzinfo=UTC),
+    etag=MULTIPART_MARK,
+    version_id="v",
+)
+"""What is the longest but for its texts; a size is a 64-bit number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """An event shape, compiled for one run. The same item always becomes the same bytes."""
 
     name: str
 
-    record: Callable[[Item], str]
-    """Writes an item's part of the payload, in ASCII; made once, it serves every attempt."""
+    records: Callable[[Sequence[Item]], list[str]]
+    """Writes the items' parts of a payload, in ASCII; made once, they serve every attempt."""
 
     identifier_in_event: Callable[[Item], str]
     """Tells the name under which the function's answer may speak of an item."""
@@ -56,9 +71,16 @@ class Shape:
         """Bytes of a payload beside its records and the one byte between each two of them."""
         return len(self.head) + len(self.tail)
 
-    def records(self, items: Iterable[Item]) -> list[str]:
-        """Write the parts of a payload."""
-        return list(map(self.record, items))
+    def longest(self, items: Sequence[Item]) -> int:
+        """Return a number of bytes that no record of these objects exceeds, without writing any."""
+        columns = ItemColumns.of(items)
+        texts = (columns.keys, columns.etags, columns.version_ids)
+        characters = sum(max(map(len, column), default=0) for column in texts)
+        return len(self.record(_LONGEST)) + characters * _CHARACTER_BYTES
+
+    def record(self, item: Item) -> str:
+        """Write one item's part of a payload."""
+        return self.records([item])[0]
 
     def body(self, records: Sequence[str]) -> bytes:
         """Return the whole payload of a call.
@@ -98,33 +120,33 @@ def compile_shape(name: str, context: EventContext) -> Shape:
 
 
 def _notification(name: str, context: EventContext) -> Shape:
-    return _list_of(name, notification_record(context), request_id_of)
+    return _list_of(name, notification_records(context), request_id_of)
 
 
 def _through_sqs(name: str, context: EventContext) -> Shape:
-    return _list_of(name, sqs_record(context, notification_text(context)), uuid_of)
+    return _list_of(name, _each(sqs_record(context, notification_text(context))), uuid_of)
 
 
 def _through_sns(name: str, context: EventContext) -> Shape:
     write = sns_record(context, notification_text(context))
-    return _list_of(name, write, uuid_of)
+    return _list_of(name, _each(write), uuid_of)
 
 
 def _through_sns_and_sqs(name: str, context: EventContext) -> Shape:
     text = sns_text(context, notification_text(context))
-    return _list_of(name, sqs_record(context, text), uuid_of)
+    return _list_of(name, _each(sqs_record(context, text)), uuid_of)
 
 
 def _message(name: str, context: EventContext) -> Shape:
-    return _list_of(name, sqs_record(context, message_body), uuid_of)
+    return _list_of(name, _each(sqs_record(context, message_body)), uuid_of)
 
 
 def _kinesis(name: str, context: EventContext) -> Shape:
-    return _list_of(name, kinesis_record(context), stream_number)
+    return _list_of(name, _each(kinesis_record(context)), stream_number)
 
 
 def _dynamodb(name: str, context: EventContext) -> Shape:
-    return _list_of(name, dynamodb_record(context), sequence_number)
+    return _list_of(name, _each(dynamodb_record(context)), sequence_number)
 
 
 def _eventbridge(name: str, context: EventContext) -> Shape:
@@ -142,7 +164,7 @@ def _batch_2_0(name: str, context: EventContext) -> Shape:
 def _plain(name: str, context: EventContext) -> Shape:
     return _list_of(
         name,
-        plain.plain_item(context),
+        _each(plain.plain_item(context)),
         uuid_of,
         head=plain.plain_head(context),
         tail=plain.TAIL,
@@ -151,7 +173,7 @@ def _plain(name: str, context: EventContext) -> Shape:
 
 def _list_of(
     name: str,
-    write: Callable[[Item], str],
+    records: Callable[[Sequence[Item]], list[str]],
     identifier_in_event: Callable[[Item], str],
     *,
     head: str = HEAD,
@@ -159,7 +181,7 @@ def _list_of(
 ) -> Shape:
     return Shape(
         name=name,
-        record=write,
+        records=records,
         identifier_in_event=identifier_in_event,
         max_items=max_items(name),
         head=head,
@@ -170,12 +192,16 @@ def _list_of(
 def _one_item(name: str, write: Callable[[Item], str]) -> Shape:
     return Shape(
         name=name,
-        record=write,
+        records=_each(write),
         identifier_in_event=uuid_of,
         max_items=max_items(name),
         head="",
         tail="",
     )
+
+
+def _each(write: Callable[[Item], str]) -> Callable[[Sequence[Item]], list[str]]:
+    return lambda items: list(map(write, items))
 
 
 _COMPILERS: dict[str, Callable[[str, EventContext], Shape]] = {
