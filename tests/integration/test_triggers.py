@@ -91,6 +91,11 @@ class World:
         )
         return arn
 
+    def subscription(self, topic: str) -> str:
+        (one,) = self.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        arn: str = one["SubscriptionArn"]
+        return arn
+
     def rule(self, pattern: dict[str, Any], **target: str) -> None:
         events = self.client("events")
         events.put_rule(Name=self.name, EventPattern=json.dumps(pattern))
@@ -174,6 +179,7 @@ def test_a_topic_between(world: World) -> None:
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
     trigger = world.trigger()
     assert (trigger.event, trigger.topic_arn, trigger.queue_arn) == ("s3-sns", arn, "")
+    assert trigger.subscription_arn == world.subscription(arn)
     assert not trigger.unlike
 
 
@@ -185,6 +191,7 @@ def test_a_topic_and_a_queue_between(world: World, raw: str, event: str) -> None
     trigger = world.trigger()
     assert (trigger.event, trigger.queue_arn, trigger.batch_items) == (event, queue, 3)
     assert trigger.topic_arn == ("" if raw == "true" else topic)
+    assert trigger.subscription_arn == ("" if raw == "true" else world.subscription(topic))
     assert not trigger.reports_failures
 
 

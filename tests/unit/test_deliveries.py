@@ -151,6 +151,20 @@ def test_a_call_of_a_found_shape_carries_no_more_than_that_can() -> None:
         delivery_like(rule, config(items_per_call=2))
 
 
+def test_a_trigger_by_way_of_a_topic_gives_its_subscription() -> None:
+    topic, subscription = "arn:aws:sns:us-east-1:123456789012:t", "arn:aws:sns:of-it"
+    relayed = Trigger(event="s3-sns", way="w", topic_arn=topic, subscription_arn=subscription)
+    delivery = delivery_like(relayed, config())
+    assert (delivery.topic_arn, delivery.subscription_arn) == (topic, subscription)
+
+
 def test_a_delivery_is_written_down_and_read_again() -> None:
     delivery = delivery_like(replace(QUEUED, events=("s3:ObjectCreated:*",)), config())
     assert Delivery.from_json(delivery.as_json()) == delivery
+
+
+def test_a_delivery_that_was_written_down_before_it_had_a_subscription_is_read() -> None:
+    delivery = delivery_like(QUEUED, config())
+    written = delivery.as_json()
+    del written["subscription_arn"]
+    assert Delivery.from_json(written) == delivery

@@ -136,6 +136,7 @@ class _Search:
                     f" subscription {arn}{_filter_words(configuration)}",
                     qualifier=_qualifier(endpoint),
                     topic_arn=topic,
+                    subscription_arn=arn,
                     unlike=_filtered(self._attributes(arn)),
                     **_notified(configuration),
                 )
@@ -151,6 +152,7 @@ class _Search:
                         mapping,
                         f"to {topic}, its subscription {arn}, {mapping.way}",
                         topic_arn="" if raw else topic,
+                        subscription_arn="" if raw else arn,
                         unlike=_filtered(attributes),
                     )
 
@@ -264,6 +266,7 @@ def _queued(
     way: str,
     *,
     topic_arn: str = "",
+    subscription_arn: str = "",
     unlike: str = "",
 ) -> Trigger:
     return Trigger(
@@ -273,6 +276,7 @@ def _queued(
         qualifier=mapping.qualifier,
         queue_arn=mapping.queue_arn,
         topic_arn=topic_arn,
+        subscription_arn=subscription_arn,
         batch_items=mapping.batch_items,
         reports_failures=mapping.reports_failures,
         patterns=mapping.patterns,

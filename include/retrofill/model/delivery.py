@@ -36,6 +36,9 @@ class Delivery:
     topic_arn: str = ""
     """The topic that live events pass through; empty: none."""
 
+    subscription_arn: str = ""
+    """The topic's subscription that live events tell; empty: none, or not known."""
+
     events: tuple[str, ...] = ()
     """The types of events of S3 that are sent, such as ``s3:ObjectCreated:Put``; empty: all."""
 

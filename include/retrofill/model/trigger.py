@@ -24,6 +24,9 @@ class Trigger:
     queue_arn: str = ""
     topic_arn: str = ""
 
+    subscription_arn: str = ""
+    """The topic's subscription that the messages come by; empty on a way that does not tell it."""
+
     events: tuple[str, ...] = ()
     """The types of events of S3 that are sent, such as ``s3:ObjectCreated:Put``; empty: all."""
 

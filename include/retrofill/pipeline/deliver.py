@@ -81,6 +81,7 @@ def compile_delivery(
             run_id=run_id,
             queue_arn=delivery.queue_arn,
             topic_arn=delivery.topic_arn,
+            subscription_arn=delivery.subscription_arn,
             arguments=config.arguments or {},
         ),
     )

@@ -40,6 +40,7 @@ def delivery_like(trigger: Trigger, config: RunConfig) -> Delivery:
         configuration_id=trigger.configuration_id or CONFIGURATION_ID,
         queue_arn=trigger.queue_arn,
         topic_arn=trigger.topic_arn,
+        subscription_arn=trigger.subscription_arn,
         events=trigger.events,
         prefix=trigger.prefix,
         suffix=trigger.suffix,
