@@ -264,14 +264,36 @@ def test_a_rule_that_changes_the_event_cannot_be_imitated(world: World) -> None:
     assert world.trigger().unlike == "its target has InputPath, which makes another event of it"
 
 
-def test_a_stream_that_feeds_the_function_is_named(world: World) -> None:
+def test_a_stream_that_feeds_the_function_too_is_named(world: World) -> None:
     world.client("kinesis").create_stream(StreamName=world.name, ShardCount=1)
     arn = f"arn:aws:kinesis:us-east-1:000000000000:stream/{world.name}"
     world.client("lambda").create_event_source_mapping(
         EventSourceArn=arn, FunctionName=world.function.arn, StartingPosition="LATEST"
     )
-    (other,) = world.found().others
-    assert other.endswith(f"from {arn}")
+    world.notify(QueueConfigurations=[{"Id": "n", "QueueArn": world.queue(), "Events": CREATED}])
+    found = world.found()
+    assert [one.event for one in found.triggers] == ["s3-sqs"]
+    assert [other.partition(" from ")[2] for other in found.others] == [arn]
+
+
+def test_mappings_are_asked_for_only_where_a_queue_is_on_the_way(world: World) -> None:
+    topic = world.topic("lambda", world.function.arn)
+    world.notify(
+        LambdaFunctionConfigurations=[to_function(world)],
+        TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}],
+        EventBridgeConfiguration={},
+    )
+    world.rule({"source": ["aws.s3"]})
+
+    def denied(service: str) -> Any:
+        return Refusing("AccessDenied", 403) if service == "lambda" else world.client(service)
+
+    found = find_triggers(denied, world.name, world.function)
+    assert [one.event for one in found.triggers] == ["s3", "s3-sns", "eventbridge"]
+    queue = world.queue()
+    world.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+    with pytest.raises(ConfigError, match="need lambda:ListEventSourceMappings"):
+        find_triggers(denied, world.name, world.function)
 
 
 class Refusing:
@@ -284,6 +306,12 @@ class Refusing:
         )
 
     def get_bucket_notification_configuration(self, **_: str) -> None:
+        raise self._error
+
+    def get_paginator(self, _: str) -> "Refusing":
+        return self
+
+    def paginate(self, **_: str) -> None:
         raise self._error
 
 

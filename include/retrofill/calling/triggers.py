@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByT
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -69,11 +70,10 @@ class _Search:
             configured = self._client("s3").get_bucket_notification_configuration(
                 Bucket=self._bucket
             )
-        mappings = self._mappings()
         triggers = [
             *self._direct(configured.get("LambdaFunctionConfigurations", [])),
-            *self._through_queues(configured.get("QueueConfigurations", []), mappings),
-            *self._through_topics(configured.get("TopicConfigurations", []), mappings),
+            *self._through_queues(configured.get("QueueConfigurations", [])),
+            *self._through_topics(configured.get("TopicConfigurations", [])),
         ]
         if "EventBridgeConfiguration" in configured:
             triggers += self._through_rules()
@@ -92,32 +92,26 @@ class _Search:
                     **_notified(one),
                 )
 
-    def _through_queues(
-        self, configurations: Sequence[Mapping[str, Any]], mappings: Sequence[_Mapping]
-    ) -> Iterator[Trigger]:
+    def _through_queues(self, configurations: Sequence[Mapping[str, Any]]) -> Iterator[Trigger]:
         for one in configurations:
             arn = one["QueueArn"]
-            ours = [mapping for mapping in mappings if mapping.queue_arn == arn]
+            ours = self._mappings_of(arn)
             if not ours:
                 self._others.append(f"notification {one.get('Id', '')} to {arn}")
             elif self._sends_created(one, arn):
                 for mapping in ours:
                     yield _queued("s3-sqs", one, mapping, f"to {arn}, {mapping.way}")
 
-    def _through_topics(
-        self, configurations: Sequence[Mapping[str, Any]], mappings: Sequence[_Mapping]
-    ) -> Iterator[Trigger]:
+    def _through_topics(self, configurations: Sequence[Mapping[str, Any]]) -> Iterator[Trigger]:
         for one in configurations:
             topic = one["TopicArn"]
-            found = [*self._subscriptions(topic, one, mappings)]
+            found = [*self._subscriptions(topic, one)]
             if not found:
                 self._others.append(f"notification {one.get('Id', '')} to {topic}")
             elif self._sends_created(one, topic):
                 yield from found
 
-    def _subscriptions(
-        self, topic: str, configuration: Mapping[str, Any], mappings: Sequence[_Mapping]
-    ) -> Iterator[Trigger]:
+    def _subscriptions(self, topic: str, configuration: Mapping[str, Any]) -> Iterator[Trigger]:
         with _explained("sns:ListSubscriptionsByTopic"):
             pages = self._client("sns").get_paginator("list_subscriptions_by_topic")
             listed = [
@@ -141,9 +135,7 @@ class _Search:
                     **_notified(configuration),
                 )
             elif subscription["Protocol"] == "sqs":
-                for mapping in mappings:
-                    if mapping.queue_arn != endpoint:
-                        continue
+                for mapping in self._mappings_of(endpoint):
                     attributes = self._attributes(arn)
                     raw = attributes.get("RawMessageDelivery") == "true"
                     yield _queued(
@@ -216,7 +208,12 @@ class _Search:
             "detail": {"bucket": {"name": self._bucket}},
         }
 
+    def _mappings_of(self, queue_arn: str) -> list[_Mapping]:
+        return [mapping for mapping in self._mappings if mapping.queue_arn == queue_arn]
+
+    @cached_property
     def _mappings(self) -> list[_Mapping]:
+        """The function's mappings on queues; a way without a queue needs no right to list them."""
         found: dict[str, Mapping[str, Any]] = {}
         for name in self._names():
             with _explained("lambda:ListEventSourceMappings"):
