@@ -195,10 +195,30 @@ def test_a_topic_and_a_queue_between(world: World, raw: str, event: str) -> None
     assert not trigger.reports_failures
 
 
-def test_a_subscription_that_filters_cannot_be_imitated(world: World) -> None:
+def test_a_subscription_that_filters_notifications_tells_how(world: World) -> None:
+    policy = {"Records": {"s3": {"object": {"key": [{"prefix": "in/"}]}}}}
+    attributes = {"FilterPolicy": json.dumps(policy), "FilterPolicyScope": "MessageBody"}
+    direct = world.topic("lambda", world.function.arn, **attributes)
+    world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": direct, "Events": CREATED}])
+    assert world.trigger().filter_policy == policy
+    world.topic("sqs", world.queue(), **attributes)
+    policies = {one.event: one.filter_policy for one in world.found().triggers}
+    assert policies == {"s3-sns": policy, "s3-sns-sqs": policy}
+
+
+def test_a_subscription_that_wants_attributes_is_no_trigger(world: World) -> None:
     arn = world.topic("lambda", world.function.arn, FilterPolicy='{"kind": ["photo"]}')
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
-    assert "filter policy" in world.trigger().unlike
+    triggers, others = world.found()
+    assert triggers == []
+    assert others[0].endswith("whose filter policy wants attributes; S3 sends none")
+
+
+def test_a_subscription_that_wants_no_attributes_lets_all_through(world: World) -> None:
+    policy = '{"kind": [{"exists": false}]}'
+    arn = world.topic("lambda", world.function.arn, FilterPolicy=policy)
+    world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
+    assert world.trigger().filter_policy == {}
 
 
 def test_a_rule_between(world: World) -> None:

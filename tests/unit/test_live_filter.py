@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from include.retrofill.model.delivery import Delivery
+from include.retrofill.model.errors import ConfigError
 from include.retrofill.rules.events import compile_shape
 from include.retrofill.rules.live_filter import passes
 from tests.unit.test_events import CONTEXT, ITEM
@@ -42,6 +43,18 @@ def test_objects_that_came_as_the_trigger_wants_are_sent(
     assert sent("s3", WHOLE, IN_PARTS, events=tuple(events)) == expected
 
 
+@pytest.mark.parametrize("event", ["s3-sqs", "s3-sns", "s3-sns-sqs"])
+def test_the_policy_of_a_topic_tests_the_notification(event: str) -> None:
+    policy = {
+        "Records": {
+            "eventName": [{"prefix": "ObjectCreated:"}],
+            "s3": {"object": {"key": [{"suffix": ".jpg"}], "size": [{"numeric": ["<", 100]}]}},
+        }
+    }
+    text = SMALL._replace(key="in/a.txt")
+    assert sent(event, SMALL, LARGE, text, filter_policy=policy) == [True, False, False]
+
+
 def test_the_filter_of_a_mapping_tests_what_the_body_says() -> None:
     size = {"object": {"size": [{"numeric": ["<", 100]}]}}
     assert sent("s3-sqs", SMALL, LARGE, patterns=({"body": {"Records": {"s3": size}}},)) == [
@@ -67,6 +80,19 @@ def test_the_filter_of_a_mapping_behind_a_topic_sees_the_envelope(
     assert sent("s3-sns-sqs", SMALL, patterns=(pattern,)) == [expected]
 
 
+def test_policy_and_filter_must_both_let_an_item_through() -> None:
+    policy = {"Records": {"s3": {"object": {"size": [{"numeric": ["<", 100]}]}}}}
+    here, elsewhere = ({"body": {"Type": [kind]}} for kind in ("Notification", "other"))
+    both = sent("s3-sns-sqs", SMALL, LARGE, filter_policy=policy, patterns=(elsewhere, here))
+    assert both == [True, False]
+    assert sent("s3-sns-sqs", SMALL, filter_policy=policy, patterns=(elsewhere,)) == [False]
+
+
 def test_the_pattern_of_a_rule_tests_the_event() -> None:
     pattern = {"detail": {"object": {"size": [{"numeric": ["<", 100]}]}}}
     assert sent("eventbridge", SMALL, LARGE, patterns=(pattern,)) == [True, False]
+
+
+def test_a_policy_that_is_not_understood_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the operator 'soundslike' for 'kind'"):
+        sent("s3-sns", filter_policy={"kind": [{"soundslike": "x"}]})

@@ -1,4 +1,4 @@
-"""Event patterns: each operator of EventBridge, and what is refused."""
+"""Event patterns: each operator of EventBridge and SNS, and what is refused."""
 
 from typing import Any
 
@@ -92,6 +92,70 @@ EVENT = {
 )
 def test_what_matches(pattern: dict[str, Any], matches: bool) -> None:  # noqa: FBT001  a parameter
     assert compile_pattern(pattern)(EVENT) is matches
+
+
+# The message of https://docs.aws.amazon.com/sns/latest/dg/example-filter-policies.html.
+ORDER = {
+    "customer_interests": ["soccer", "rugby", "hockey"],
+    "store": "example_corp",
+    "event": "order_placed",
+    "price_usd": 210.75,
+}
+# What https://aws.amazon.com/blogs/compute/introducing-payload-based-message-filtering-for-amazon-sns
+# filters: an event of S3.
+UPLOAD = {
+    "Records": [
+        {
+            "eventName": "ObjectCreated:Put",
+            "s3": {"object": {"key": "auto-insurance-2314.xml", "size": 17}},
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "policy", "accepted"),
+    [
+        (
+            ORDER,
+            {
+                "store": ["example_corp"],
+                "event": [{"anything-but": "order_cancelled"}],
+                "customer_interests": ["rugby", "football", "baseball"],
+                "price_usd": [{"numeric": [">=", 100]}],
+            },
+            True,
+        ),
+        (ORDER, {"customer_interests": ["baseball", "basketball"]}, False),
+        (ORDER, {"event": ["order_cancelled"]}, False),
+        (ORDER, {"encrypted": [False]}, False),
+        (ORDER, {"event": [{"anything-but": {"prefix": "order-"}}]}, True),
+        (ORDER, {"event": [{"prefix": "order_"}], "store": [{"suffix": "_corp"}]}, True),
+        (ORDER, {"store": [{"equals-ignore-case": "Example_Corp"}]}, True),
+        (ORDER, {"price_usd": [{"numeric": [">", 0, "<=", 150]}]}, False),
+        (ORDER, {"price_usd": [{"anything-but": [100, 500]}]}, True),
+        (ORDER, {"store": [{"exists": True}], "encrypted": [{"exists": False}]}, True),
+        (ORDER, {"$or": [{"store": ["other"]}, {"event": ["order_placed"]}]}, True),
+        (
+            UPLOAD,
+            {
+                "Records": {
+                    "s3": {"object": {"key": [{"prefix": "auto-"}]}},
+                    "eventName": [{"prefix": "ObjectCreated:"}],
+                }
+            },
+            True,
+        ),
+        (UPLOAD, {"Records": {"s3": {"object": {"key": [{"prefix": "home-"}]}}}}, False),
+        (UPLOAD, {"Records.s3.object.key": [{"suffix": ".xml"}]}, True),
+    ],
+)
+def test_the_policies_that_sns_documents(
+    message: dict[str, Any],
+    policy: dict[str, Any],
+    accepted: bool,  # noqa: FBT001  a parameter
+) -> None:
+    assert compile_pattern(policy)(message) is accepted
 
 
 @pytest.mark.parametrize(

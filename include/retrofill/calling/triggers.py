@@ -24,6 +24,7 @@ from include.retrofill.rules.patterns import compile_pattern
 _CREATED = ("s3:ObjectCreated:", "s3:*")
 _REPORTS = "ReportBatchItemFailures"
 _ARN_PARTS = 7
+_ALL: Mapping[str, Any] = {}
 
 
 class Found(NamedTuple):
@@ -123,7 +124,17 @@ class _Search:
             endpoint, arn = subscription["Endpoint"], subscription["SubscriptionArn"]
             if not arn.startswith("arn:"):  # PendingConfirmation: nothing is sent by it
                 continue
-            if subscription["Protocol"] == "lambda" and self._is_ours(endpoint):
+            calls = subscription["Protocol"] == "lambda" and self._is_ours(endpoint)
+            feeds = self._mappings_of(endpoint) if subscription["Protocol"] == "sqs" else []
+            if not (calls or feeds):
+                continue
+            attributes = self._attributes(arn)
+            policy = _policy_for_s3(attributes)
+            if policy is None:
+                self._others.append(
+                    f"subscription {arn}, whose filter policy wants attributes; S3 sends none"
+                )
+            elif calls:
                 yield Trigger(
                     event="s3-sns",
                     way=f"bucket notification {configuration.get('Id', '')} to {topic}, and its"
@@ -131,13 +142,12 @@ class _Search:
                     qualifier=_qualifier(endpoint),
                     topic_arn=topic,
                     subscription_arn=arn,
-                    unlike=_filtered(self._attributes(arn)),
+                    filter_policy=policy,
                     **_notified(configuration),
                 )
-            elif subscription["Protocol"] == "sqs":
-                for mapping in self._mappings_of(endpoint):
-                    attributes = self._attributes(arn)
-                    raw = attributes.get("RawMessageDelivery") == "true"
+            else:
+                raw = attributes.get("RawMessageDelivery") == "true"
+                for mapping in feeds:
                     yield _queued(
                         "s3-sqs" if raw else "s3-sns-sqs",
                         configuration,
@@ -145,7 +155,7 @@ class _Search:
                         f"to {topic}, its subscription {arn}, {mapping.way}",
                         topic_arn="" if raw else topic,
                         subscription_arn="" if raw else arn,
-                        unlike=_filtered(attributes),
+                        filter_policy=policy,
                     )
 
     def _attributes(self, subscription_arn: str) -> Mapping[str, str]:
@@ -264,7 +274,7 @@ def _queued(
     *,
     topic_arn: str = "",
     subscription_arn: str = "",
-    unlike: str = "",
+    filter_policy: Mapping[str, Any] = _ALL,
 ) -> Trigger:
     return Trigger(
         event=event,
@@ -276,8 +286,9 @@ def _queued(
         subscription_arn=subscription_arn,
         batch_items=mapping.batch_items,
         reports_failures=mapping.reports_failures,
+        filter_policy=filter_policy,
         patterns=mapping.patterns,
-        unlike=unlike or mapping.unlike,
+        unlike=mapping.unlike,
         **_notified(configuration),
     )
 
@@ -301,9 +312,15 @@ def _filter_words(configuration: Mapping[str, Any]) -> str:
     return f" (keys with {' and '.join(words)})" if words else ""
 
 
-def _filtered(attributes: Mapping[str, str]) -> str:
-    policy = attributes.get("FilterPolicy", "")
-    return f"its subscription has the filter policy {policy[:200]}" if policy else ""
+def _policy_for_s3(attributes: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Return what a subscription wants of the notification's JSON; None: it lets nothing through.
+
+    A policy is on a message's attributes unless told otherwise, and S3 sends none.
+    """
+    policy: Mapping[str, Any] = json.loads(attributes.get("FilterPolicy") or "{}")
+    if attributes.get("FilterPolicyScope") == "MessageBody":
+        return policy
+    return _ALL if compile_pattern(policy)({}) else None
 
 
 def _unreadable(mapping: Mapping[str, Any]) -> str:

@@ -37,11 +37,12 @@ def find_delivery(
     trigger = choose(found.triggers, found.others, config, function.arn)
     delivery = delivery_like(trigger, config)
     log.info(
-        "live trigger: %s by %s; %d items per call, answers read as %s%s",
+        "live trigger: %s by %s; %d items per call, answers read as %s%s%s",
         trigger.event,
         trigger.way,
         delivery.items_per_call,
         delivery.answer,
+        f"; only messages like {json.dumps(policy)}" if (policy := delivery.filter_policy) else "",
         f"; only events like {json.dumps(delivery.patterns)}" if delivery.patterns else "",
     )
     for other in found.others:

@@ -44,6 +44,7 @@ def delivery_like(trigger: Trigger, config: RunConfig) -> Delivery:
         events=trigger.events,
         prefix=trigger.prefix,
         suffix=trigger.suffix,
+        filter_policy=trigger.filter_policy,
         patterns=trigger.patterns,
     )
 
@@ -91,7 +92,7 @@ def choose(
 
 
 def _unlike_by_pattern(trigger: Trigger) -> str:
-    fields = filter(None, map(untold_field, trigger.patterns))
+    fields = filter(None, map(untold_field, (trigger.filter_policy, *trigger.patterns)))
     name = next(fields, None)
     return f"its pattern asks for {name!r}, which no listing tells" if name else ""
 

@@ -1,7 +1,7 @@
 """Which items a live trigger would send, by what a listing tells of them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from include.retrofill.model.delivery import Delivery
@@ -9,6 +9,13 @@ from include.retrofill.model.items import Item
 from include.retrofill.rules.events import Shape
 from include.retrofill.rules.events.fields import MULTIPART_MARK
 from include.retrofill.rules.patterns import Test, compile_pattern
+
+_NOTIFICATION_IN: Mapping[str, tuple[str, ...]] = {
+    "s3-sqs": ("body",),
+    "s3-sns": ("Sns", "Message"),
+    "s3-sns-sqs": ("body", "Message"),
+}
+"""Where in a record the notification of S3 is, as the text of a text of …, by event shape."""
 
 
 def passes(delivery: Delivery, shape: Shape) -> Callable[[Item], bool] | None:
@@ -18,6 +25,8 @@ def passes(delivery: Delivery, shape: Shape) -> Callable[[Item], bool] | None:
     """
     whole, in_parts = _uploads_sent(delivery.events)
     tests: list[Test] = []
+    if delivery.filter_policy:
+        tests.append(_by_policy(delivery))
     if delivery.patterns:
         tests.append(_by_patterns(delivery))
     if whole and in_parts and not (delivery.prefix or delivery.suffix or tests):
@@ -34,6 +43,25 @@ def passes(delivery: Delivery, shape: Shape) -> Callable[[Item], bool] | None:
         return all(test(record) for test in tests)
 
     return sends
+
+
+def _by_policy(delivery: Delivery) -> Test:
+    """Test the notification, as the topic does before it puts an envelope around it.
+
+    SNS says that it compares numbers up to a billion, and not what becomes of larger ones, such as
+    the sizes of large objects: here they are compared.
+    https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
+    """
+    matches = compile_pattern(delivery.filter_policy)
+    path = _NOTIFICATION_IN[delivery.event]
+
+    def lets_through(record: Any) -> bool:
+        for name in path:
+            inner = record[name]
+            record = json.loads(inner) if isinstance(inner, str) else inner
+        return matches(record)
+
+    return lets_through
 
 
 def _by_patterns(delivery: Delivery) -> Test:

@@ -1,9 +1,11 @@
-"""Event patterns: which events a rule of EventBridge or a mapping's filter lets through.
+"""Event patterns: what a rule of EventBridge, a mapping's filter or a topic's policy lets through.
 
 Syntax: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html;
 what it means in detail, AWS's own engine tells: https://github.com/aws/event-ruler. It knows an
 event by its leaves: texts, numbers, booleans and nulls, each by the names that lead to it with
 dots between; a list has no name of its own, and what is empty has no leaves.
+https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html has the same
+operators, or fewer.
 """
 
 import ipaddress
