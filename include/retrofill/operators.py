@@ -27,7 +27,7 @@ from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Run, SetRef, Window
 from include.retrofill.notifier import notify
 from include.retrofill.pipeline.close_run import close_run
-from include.retrofill.pipeline.deliver import passes, shape_of
+from include.retrofill.pipeline.deliver import shape_of
 from include.retrofill.pipeline.enqueue import Enqueued, enqueue
 from include.retrofill.pipeline.invoke import Invoker, take
 from include.retrofill.pipeline.list_partitions import PartitionTask, list_partitions
@@ -35,6 +35,7 @@ from include.retrofill.pipeline.open_run import DagRun, check, open_run, window_
 from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from include.retrofill.pipeline.preview import preview
 from include.retrofill.pipeline.redrive import Requeued, redrive_quarantine
+from include.retrofill.rules.live_filter import passes
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.sources import Source, open_source
 from include.retrofill.state import runs

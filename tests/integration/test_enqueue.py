@@ -10,9 +10,10 @@ import pytest
 from psycopg2.extensions import connection
 
 from include.retrofill.faults import InjectedError, Point, armed, injected
-from include.retrofill.model.errors import LeaseLost, SourceError
+from include.retrofill.model.errors import LeaseLost, RunIncomplete, SourceError
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.close_run import close_run
 from include.retrofill.pipeline.enqueue import CHUNK_ITEMS, enqueue
 from include.retrofill.sources import Page, Partition
 from include.retrofill.state import runs
@@ -140,6 +141,53 @@ def test_what_was_screened_before_the_source_failed_stays(conn: connection) -> N
     assert counts(conn, ref) == (2 * CHUNK_ITEMS,) * 4
     enqueue(conn, ref, 0, Chunks(4))
     assert counts(conn, ref) == (4 * CHUNK_ITEMS,) * 4
+
+
+STOPPED = "UPDATE retrofill.run SET stop_reason = 'for the night'"
+LATE = "UPDATE retrofill.run SET opened_at = now() - interval '5 min'"
+
+
+@pytest.mark.parametrize(
+    ("event", "mended", "said"),
+    [
+        (STOPPED, "stop_reason = NULL", "for the night"),
+        (LATE, "stop_reason = NULL, max_minutes = 60", "max_minutes: 5 minutes have passed"),
+    ],
+)
+def test_a_run_that_is_stopped_or_late_lists_no_more_and_is_incomplete(
+    state_dsn: str, conn: connection, event: str, mended: str, said: str
+) -> None:
+    pages: list[int] = []
+
+    def strike(number: int) -> None:
+        pages.append(number)
+        if number == 2:
+            with closing(connect(state_dsn)) as other, other, other.cursor() as cur:
+                cur.execute(event)
+
+    ref = open_run(conn, max_minutes=5)
+    with pytest.raises(RunIncomplete, match=f"the listing is not at its end: {said}"):
+        enqueue(conn, ref, 0, Chunks(6, strike))
+    assert set(pages) <= {1, 2, 3}
+    report = runs.get_report(conn, ref.run_id)
+    screened = report.new
+    assert screened in (0, CHUNK_ITEMS), "the chunk before the one that was gathered ahead"
+    assert (report.stop_reason or "").startswith(said)
+    assert not get_partition(conn, ref.run_id, 0).done
+    with conn, conn.cursor() as cur:
+        cur.execute(f"UPDATE retrofill.run SET {mended}")  # noqa: S608  no value from outside
+    assert enqueue(conn, ref, 0, Chunks(6))["new"] == 6 * CHUNK_ITEMS - screened
+    assert counts(conn, ref) == (6 * CHUNK_ITEMS,) * 4
+
+
+def test_a_run_whose_listing_was_stopped_closes_as_incomplete(conn: connection) -> None:
+    ref = open_run(conn)
+    runs.stop(conn, ref.run_id, "for the night")
+    with pytest.raises(RunIncomplete):
+        enqueue(conn, ref, 0, Chunks(1))
+    with pytest.raises(RunIncomplete, match="1 partitions are left; stopped: for the night"):
+        close_run(conn, ref)
+    assert runs.get_report(conn, ref.run_id).state == "incomplete"
 
 
 def test_what_was_gathered_for_a_full_set_is_left_to_the_next(conn: connection) -> None:

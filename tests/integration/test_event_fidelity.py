@@ -104,7 +104,6 @@ EXPLAINED = {
         **within("Records[0].body.Records[0]", NOTIFICATION),
     },
     "s3-sns": {
-        "Records[0].EventSubscriptionArn": "no listing tells the subscription's id",
         **within("Records[0].Sns", MESSAGE_OF_SNS_TO_LAMBDA),
         **within("Records[0].Sns.Message.Records[0]", NOTIFICATION),
     },
@@ -144,6 +143,7 @@ class Triggers:
     function_arn: str
     queue_arns: dict[str, str]
     topic_arns: dict[str, str]
+    subscription_arns: dict[str, str]
     delivered: dict[str, dict[str, Any]]
 
     def context(self, shape: str, owner: str) -> EventContext:
@@ -158,6 +158,7 @@ class Triggers:
             run_id=1,
             queue_arn=self.queue_arns.get(shape, ""),
             topic_arn=self.topic_arns.get(shape, ""),
+            subscription_arn=self.subscription_arns.get(shape, ""),
         )
 
 
@@ -216,10 +217,15 @@ def triggers(
         )
     for shape in ("s3-sns", "s3-sns-sqs"):
         topic_arns[shape] = sns_client.create_topic(Name=bucket_of(shape))["TopicArn"]
-    sns_client.subscribe(TopicArn=topic_arns["s3-sns"], Protocol="lambda", Endpoint=function_arn)
-    sns_client.subscribe(
-        TopicArn=topic_arns["s3-sns-sqs"], Protocol="sqs", Endpoint=queue_arns["s3-sns-sqs"]
-    )
+    subscription_arns = {
+        shape: sns_client.subscribe(
+            TopicArn=topic_arns[shape], Protocol=protocol, Endpoint=endpoint
+        )["SubscriptionArn"]
+        for shape, protocol, endpoint in (
+            ("s3-sns", "lambda", function_arn),
+            ("s3-sns-sqs", "sqs", queue_arns["s3-sns-sqs"]),
+        )
+    }
     pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket_of("eventbridge")]}}}
     events_client.put_rule(Name=PREFIX, EventPattern=json.dumps(pattern), State="ENABLED")
     events_client.put_targets(Rule=PREFIX, Targets=[{"Id": "recorder", "Arn": function_arn}])
@@ -243,7 +249,9 @@ def triggers(
         for key, content in PUT.items():
             s3_client.put_object(Bucket=bucket, Key=key, Body=content)
         put_in_parts(s3_client, bucket, IN_PARTS)
-    return Triggers(function_arn, queue_arns, topic_arns, delivered_events(s3_client))
+    return Triggers(
+        function_arn, queue_arns, topic_arns, subscription_arns, delivered_events(s3_client)
+    )
 
 
 def put_in_parts(s3_client: "S3Client", bucket: str, key: str) -> None:

@@ -91,6 +91,11 @@ class World:
         )
         return arn
 
+    def subscription(self, topic: str) -> str:
+        (one,) = self.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        arn: str = one["SubscriptionArn"]
+        return arn
+
     def rule(self, pattern: dict[str, Any], **target: str) -> None:
         events = self.client("events")
         events.put_rule(Name=self.name, EventPattern=json.dumps(pattern))
@@ -174,6 +179,7 @@ def test_a_topic_between(world: World) -> None:
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
     trigger = world.trigger()
     assert (trigger.event, trigger.topic_arn, trigger.queue_arn) == ("s3-sns", arn, "")
+    assert trigger.subscription_arn == world.subscription(arn)
     assert not trigger.unlike
 
 
@@ -185,13 +191,34 @@ def test_a_topic_and_a_queue_between(world: World, raw: str, event: str) -> None
     trigger = world.trigger()
     assert (trigger.event, trigger.queue_arn, trigger.batch_items) == (event, queue, 3)
     assert trigger.topic_arn == ("" if raw == "true" else topic)
+    assert trigger.subscription_arn == ("" if raw == "true" else world.subscription(topic))
     assert not trigger.reports_failures
 
 
-def test_a_subscription_that_filters_cannot_be_imitated(world: World) -> None:
+def test_a_subscription_that_filters_notifications_tells_how(world: World) -> None:
+    policy = {"Records": {"s3": {"object": {"key": [{"prefix": "in/"}]}}}}
+    attributes = {"FilterPolicy": json.dumps(policy), "FilterPolicyScope": "MessageBody"}
+    direct = world.topic("lambda", world.function.arn, **attributes)
+    world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": direct, "Events": CREATED}])
+    assert world.trigger().filter_policy == policy
+    world.topic("sqs", world.queue(), **attributes)
+    policies = {one.event: one.filter_policy for one in world.found().triggers}
+    assert policies == {"s3-sns": policy, "s3-sns-sqs": policy}
+
+
+def test_a_subscription_that_wants_attributes_is_no_trigger(world: World) -> None:
     arn = world.topic("lambda", world.function.arn, FilterPolicy='{"kind": ["photo"]}')
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
-    assert "filter policy" in world.trigger().unlike
+    triggers, others = world.found()
+    assert triggers == []
+    assert others[0].endswith("whose filter policy wants attributes; S3 sends none")
+
+
+def test_a_subscription_that_wants_no_attributes_lets_all_through(world: World) -> None:
+    policy = '{"kind": [{"exists": false}]}'
+    arn = world.topic("lambda", world.function.arn, FilterPolicy=policy)
+    world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
+    assert world.trigger().filter_policy == {}
 
 
 def test_a_rule_between(world: World) -> None:
@@ -257,14 +284,36 @@ def test_a_rule_that_changes_the_event_cannot_be_imitated(world: World) -> None:
     assert world.trigger().unlike == "its target has InputPath, which makes another event of it"
 
 
-def test_a_stream_that_feeds_the_function_is_named(world: World) -> None:
+def test_a_stream_that_feeds_the_function_too_is_named(world: World) -> None:
     world.client("kinesis").create_stream(StreamName=world.name, ShardCount=1)
     arn = f"arn:aws:kinesis:us-east-1:000000000000:stream/{world.name}"
     world.client("lambda").create_event_source_mapping(
         EventSourceArn=arn, FunctionName=world.function.arn, StartingPosition="LATEST"
     )
-    (other,) = world.found().others
-    assert other.endswith(f"from {arn}")
+    world.notify(QueueConfigurations=[{"Id": "n", "QueueArn": world.queue(), "Events": CREATED}])
+    found = world.found()
+    assert [one.event for one in found.triggers] == ["s3-sqs"]
+    assert [other.partition(" from ")[2] for other in found.others] == [arn]
+
+
+def test_mappings_are_asked_for_only_where_a_queue_is_on_the_way(world: World) -> None:
+    topic = world.topic("lambda", world.function.arn)
+    world.notify(
+        LambdaFunctionConfigurations=[to_function(world)],
+        TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}],
+        EventBridgeConfiguration={},
+    )
+    world.rule({"source": ["aws.s3"]})
+
+    def denied(service: str) -> Any:
+        return Refusing("AccessDenied", 403) if service == "lambda" else world.client(service)
+
+    found = find_triggers(denied, world.name, world.function)
+    assert [one.event for one in found.triggers] == ["s3", "s3-sns", "eventbridge"]
+    queue = world.queue()
+    world.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+    with pytest.raises(ConfigError, match="need lambda:ListEventSourceMappings"):
+        find_triggers(denied, world.name, world.function)
 
 
 class Refusing:
@@ -277,6 +326,12 @@ class Refusing:
         )
 
     def get_bucket_notification_configuration(self, **_: str) -> None:
+        raise self._error
+
+    def get_paginator(self, _: str) -> "Refusing":
+        return self
+
+    def paginate(self, **_: str) -> None:
         raise self._error
 
 

@@ -1,5 +1,6 @@
 """Which delivery a run has: asked for, or taken over from a live trigger."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -99,6 +100,7 @@ def test_what_cannot_be_imitated_is_refused() -> None:
         ("reason", {"detail": {"reason": [{"anything-but": "PutObject"}]}}),
         ("eventName", {"body": {"Records": {"eventName": [{"suffix": ":Copy"}]}}}),
         ("principalId", {"body": {"Records": {"userIdentity": {"principalId": ["AWS:A"]}}}}),
+        ("sequencer", {"detail.object.sequencer": [{"prefix": "00"}]}),
     ],
 )
 def test_a_pattern_for_what_no_listing_tells_is_refused(
@@ -106,6 +108,12 @@ def test_a_pattern_for_what_no_listing_tells_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=f"its pattern asks for '{field}', which no listing"):
         chosen(replace(DIRECT, patterns=({}, pattern)))
+
+
+def test_a_filter_policy_for_what_no_listing_tells_is_refused() -> None:
+    policy = {"Records": {"requestParameters": {"sourceIPAddress": [{"cidr": "10.0.0.0/8"}]}}}
+    with pytest.raises(ConfigError, match="its pattern asks for 'sourceIPAddress'"):
+        chosen(replace(DIRECT, event="s3-sns", filter_policy=policy))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +159,30 @@ def test_a_call_of_a_found_shape_carries_no_more_than_that_can() -> None:
         delivery_like(rule, config(items_per_call=2))
 
 
+def test_a_trigger_by_way_of_a_topic_gives_its_subscription_and_policy() -> None:
+    topic, subscription = "arn:aws:sns:us-east-1:123456789012:t", "arn:aws:sns:of-it"
+    policy = {"Records": {"s3": {"object": {"size": [{"numeric": [">", 0]}]}}}}
+    relayed = Trigger(
+        event="s3-sns",
+        way="w",
+        topic_arn=topic,
+        subscription_arn=subscription,
+        filter_policy=policy,
+    )
+    delivery = delivery_like(relayed, config())
+    assert (delivery.topic_arn, delivery.subscription_arn) == (topic, subscription)
+    assert delivery.filter_policy == policy
+    assert Delivery.from_json(json.loads(json.dumps(delivery.as_json()))) == delivery
+
+
 def test_a_delivery_is_written_down_and_read_again() -> None:
     delivery = delivery_like(replace(QUEUED, events=("s3:ObjectCreated:*",)), config())
     assert Delivery.from_json(delivery.as_json()) == delivery
+
+
+@pytest.mark.parametrize("field", ["subscription_arn", "filter_policy"])
+def test_a_delivery_that_was_written_down_before_it_had_a_field_is_read(field: str) -> None:
+    delivery = delivery_like(QUEUED, config())
+    written = delivery.as_json()
+    del written[field]
+    assert Delivery.from_json(written) == delivery

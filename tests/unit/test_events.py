@@ -40,6 +40,7 @@ CONTEXT = EventContext(
     run_id=12,
     queue_arn="arn:aws:sqs:eu-central-1:123456789012:photos.fifo",
     topic_arn="arn:aws:sns:eu-west-2:123456789012:photos",
+    subscription_arn="arn:aws:sns:eu-west-2:123456789012:photos:21be56ed-a058-49f5-8c98-aedd2564c486",
 )
 ITEM = Item(
     identifier=bytes(range(16)),
@@ -51,10 +52,10 @@ ITEM = Item(
 )
 PRINCIPAL = "AIDARETROFILLREPLAYED"
 TRACE = "retrofill/thumbnails-2019/12"
-SUBSCRIPTION = f"{CONTEXT.topic_arn}:00000000-0000-0000-0000-000000000000"
 CERTIFICATE = f"https://sns.eu-west-2.amazonaws.com/SimpleNotificationService-{'0' * 32}.pem"
 UNSUBSCRIBE = (
-    f"https://sns.eu-west-2.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={SUBSCRIPTION}"
+    "https://sns.eu-west-2.amazonaws.com/?Action=Unsubscribe&SubscriptionArn="
+    f"{CONTEXT.subscription_arn}"
 )
 ONE_ITEM = ("eventbridge", "s3-batch-1.0", "s3-batch-2.0")
 LISTS = tuple(name for name in SHAPES if name not in ONE_ITEM)
@@ -147,7 +148,7 @@ def sns_record(item: Item) -> dict[str, Any]:
     return {
         "EventSource": "aws:sns",
         "EventVersion": "1.0",
-        "EventSubscriptionArn": SUBSCRIPTION,
+        "EventSubscriptionArn": CONTEXT.subscription_arn,
         "Sns": {
             "Type": "Notification",
             "MessageId": uuid_of(item),

@@ -1,4 +1,4 @@
-"""Event patterns: each operator of EventBridge, and what is refused."""
+"""Event patterns: each operator of EventBridge and SNS, and what is refused."""
 
 from typing import Any
 
@@ -12,7 +12,10 @@ EVENT = {
     "detail-type": "Object Created",
     "ip": "10.0.0.7",
     "tags": ["red", "blue"],
-    "empty": None,
+    "null": None,
+    "nothing": [],
+    "rows": [{"id": 1, "sub": []}, {"id": 2}],
+    "text": '{"a": "b"}',
     "on": True,
     "detail": {
         "bucket": {"name": "photos"},
@@ -35,7 +38,8 @@ EVENT = {
         ({"detail": {"bucket": {"name": ["other"]}}}, False),
         ({"tags": ["blue"]}, True),
         ({"tags": ["green"]}, False),
-        ({"empty": [None]}, True),
+        ({"null": [None]}, True),
+        ({"null": [{"exists": True}]}, True),
         ({"missing": [None]}, False),
         ({"on": [True]}, True),
         ({"on": [1]}, False),
@@ -54,6 +58,27 @@ EVENT = {
         ({"detail": {"object": {"size": [{"exists": True}]}}}, True),
         ({"detail": {"object": {"etag": [{"exists": True}]}}}, False),
         ({"detail": {"object": {"etag": [{"exists": False}]}}}, True),
+        ({"detail": {"object": [{"exists": True}]}}, False),
+        ({"detail": {"object": [{"exists": False}]}}, True),
+        ({"rows": [{"exists": True}]}, False),
+        ({"nothing": [{"exists": True}]}, False),
+        ({"nothing": [{"exists": False}]}, True),
+        ({"nothing": {"id": [{"exists": False}]}}, True),
+        ({"tags": [{"exists": True}]}, True),
+        ({"tags": {"id": [{"exists": False}]}}, True),
+        ({"missing": {"id": [{"exists": False}]}}, True),
+        ({"rows": {"id": [{"exists": True}]}}, True),
+        ({"rows": {"sub": [{"exists": True}]}}, False),
+        ({"rows": {"id": [2]}}, True),
+        ({"rows": {"id": [3]}}, False),
+        ({"detail.object.size": [1500]}, True),
+        ({"detail.object": {"size": [1500]}}, True),
+        ({"detail": {"object.size": [1400]}}, False),
+        ({"text": {"a": ["b"]}}, False),
+        ({"text": ['{"a": "b"}']}, True),
+        ({"detail": {"object": [{"anything-but": "x"}]}}, False),
+        ({"tags": [{"anything-but": ["red", "blue"]}]}, False),
+        ({"tags": [{"anything-but": ["red"]}]}, True),
         ({"source": [{"anything-but": "aws.ec2"}]}, True),
         ({"source": [{"anything-but": ["aws.ec2", "aws.s3"]}]}, False),
         ({"source": [{"anything-but": {"prefix": "aws."}}]}, False),
@@ -69,11 +94,68 @@ def test_what_matches(pattern: dict[str, Any], matches: bool) -> None:  # noqa: 
     assert compile_pattern(pattern)(EVENT) is matches
 
 
-def test_a_pattern_goes_on_inside_a_body_of_json_and_into_lists() -> None:
-    matches = compile_pattern({"body": {"Records": {"s3": {"object": {"size": [7]}}}}})
-    assert matches({"body": '{"Records":[{"s3":{"object":{"size":7}}}]}'})
-    assert not matches({"body": '{"Records":[{"s3":{"object":{"size":8}}}]}'})
-    assert not matches({"body": "no JSON"})
+# The message of https://docs.aws.amazon.com/sns/latest/dg/example-filter-policies.html.
+ORDER = {
+    "customer_interests": ["soccer", "rugby", "hockey"],
+    "store": "example_corp",
+    "event": "order_placed",
+    "price_usd": 210.75,
+}
+# What https://aws.amazon.com/blogs/compute/introducing-payload-based-message-filtering-for-amazon-sns
+# filters: an event of S3.
+UPLOAD = {
+    "Records": [
+        {
+            "eventName": "ObjectCreated:Put",
+            "s3": {"object": {"key": "auto-insurance-2314.xml", "size": 17}},
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "policy", "accepted"),
+    [
+        (
+            ORDER,
+            {
+                "store": ["example_corp"],
+                "event": [{"anything-but": "order_cancelled"}],
+                "customer_interests": ["rugby", "football", "baseball"],
+                "price_usd": [{"numeric": [">=", 100]}],
+            },
+            True,
+        ),
+        (ORDER, {"customer_interests": ["baseball", "basketball"]}, False),
+        (ORDER, {"event": ["order_cancelled"]}, False),
+        (ORDER, {"encrypted": [False]}, False),
+        (ORDER, {"event": [{"anything-but": {"prefix": "order-"}}]}, True),
+        (ORDER, {"event": [{"prefix": "order_"}], "store": [{"suffix": "_corp"}]}, True),
+        (ORDER, {"store": [{"equals-ignore-case": "Example_Corp"}]}, True),
+        (ORDER, {"price_usd": [{"numeric": [">", 0, "<=", 150]}]}, False),
+        (ORDER, {"price_usd": [{"anything-but": [100, 500]}]}, True),
+        (ORDER, {"store": [{"exists": True}], "encrypted": [{"exists": False}]}, True),
+        (ORDER, {"$or": [{"store": ["other"]}, {"event": ["order_placed"]}]}, True),
+        (
+            UPLOAD,
+            {
+                "Records": {
+                    "s3": {"object": {"key": [{"prefix": "auto-"}]}},
+                    "eventName": [{"prefix": "ObjectCreated:"}],
+                }
+            },
+            True,
+        ),
+        (UPLOAD, {"Records": {"s3": {"object": {"key": [{"prefix": "home-"}]}}}}, False),
+        (UPLOAD, {"Records.s3.object.key": [{"suffix": ".xml"}]}, True),
+    ],
+)
+def test_the_policies_that_sns_documents(
+    message: dict[str, Any],
+    policy: dict[str, Any],
+    accepted: bool,  # noqa: FBT001  a parameter
+) -> None:
+    assert compile_pattern(policy)(message) is accepted
 
 
 @pytest.mark.parametrize(

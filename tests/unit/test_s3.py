@@ -38,9 +38,11 @@ _ODD_KEYS = [
 
 
 def _source(bucket: FakeBucket, prefix: str = "", **filters: Any) -> S3Source:
-    versions = filters.pop("versions", False)
+    more = {"versions": False} | {
+        name: filters.pop(name) for name in ("versions", "passes") if name in filters
+    }
     wanted = Filter(**{"window": _ALWAYS, **filters})
-    return S3Source(bucket.client(), bucket="b", prefix=prefix, wanted=wanted, versions=versions)
+    return S3Source(bucket.client(), bucket="b", prefix=prefix, wanted=wanted, **more)
 
 
 def _all_pages(source: S3Source, limit: int = 16) -> list[Page]:
@@ -209,6 +211,17 @@ def test_what_the_filter_takes_out_is_not_counted_as_archived():
     bucket = FakeBucket([Listed("a.txt", storage_class="GLACIER"), Listed("b.jpg")])
     [page] = _all_pages(_source(bucket, key_glob="*.jpg"))
     assert (page.listed, page.archived, page.filtered) == (2, 0, 1)
+
+
+def test_what_the_live_trigger_would_not_send_is_filtered_wherever_it_is():
+    bucket = FakeBucket(
+        Listed(f"{kind}{ending}", storage_class=storage_class)
+        for kind, storage_class in [("warm", "STANDARD"), ("cold", "GLACIER"), ("\0", "STANDARD")]
+        for ending in (".jpg", ".txt")
+    )
+    [page] = _all_pages(_source(bucket, passes=lambda item: item.key.endswith(".jpg")))
+    assert _keys([page]) == ["warm.jpg"]
+    assert (page.listed, page.filtered, page.archived, page.rejected) == (6, 3, 1, 1)
 
 
 @pytest.mark.parametrize(

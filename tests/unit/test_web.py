@@ -141,7 +141,7 @@ ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitio
         (page(paused=True), "Paused: no call is sent until somebody resumes the run."),
         (
             page(paused=True, report=report(stop_reason="stopped by a person")),
-            "No more calls are sent: stopped by a person.",
+            "Nothing more is listed or called: stopped by a person.",
         ),
         (page(report=report(**ENDED)), "Ended with items left: 1,234, and partitions left: 2."),
     ],

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByT
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -23,6 +24,7 @@ from include.retrofill.rules.patterns import compile_pattern
 _CREATED = ("s3:ObjectCreated:", "s3:*")
 _REPORTS = "ReportBatchItemFailures"
 _ARN_PARTS = 7
+_ALL: Mapping[str, Any] = {}
 
 
 class Found(NamedTuple):
@@ -69,11 +71,10 @@ class _Search:
             configured = self._client("s3").get_bucket_notification_configuration(
                 Bucket=self._bucket
             )
-        mappings = self._mappings()
         triggers = [
             *self._direct(configured.get("LambdaFunctionConfigurations", [])),
-            *self._through_queues(configured.get("QueueConfigurations", []), mappings),
-            *self._through_topics(configured.get("TopicConfigurations", []), mappings),
+            *self._through_queues(configured.get("QueueConfigurations", [])),
+            *self._through_topics(configured.get("TopicConfigurations", [])),
         ]
         if "EventBridgeConfiguration" in configured:
             triggers += self._through_rules()
@@ -92,32 +93,26 @@ class _Search:
                     **_notified(one),
                 )
 
-    def _through_queues(
-        self, configurations: Sequence[Mapping[str, Any]], mappings: Sequence[_Mapping]
-    ) -> Iterator[Trigger]:
+    def _through_queues(self, configurations: Sequence[Mapping[str, Any]]) -> Iterator[Trigger]:
         for one in configurations:
             arn = one["QueueArn"]
-            ours = [mapping for mapping in mappings if mapping.queue_arn == arn]
+            ours = self._mappings_of(arn)
             if not ours:
                 self._others.append(f"notification {one.get('Id', '')} to {arn}")
             elif self._sends_created(one, arn):
                 for mapping in ours:
                     yield _queued("s3-sqs", one, mapping, f"to {arn}, {mapping.way}")
 
-    def _through_topics(
-        self, configurations: Sequence[Mapping[str, Any]], mappings: Sequence[_Mapping]
-    ) -> Iterator[Trigger]:
+    def _through_topics(self, configurations: Sequence[Mapping[str, Any]]) -> Iterator[Trigger]:
         for one in configurations:
             topic = one["TopicArn"]
-            found = [*self._subscriptions(topic, one, mappings)]
+            found = [*self._subscriptions(topic, one)]
             if not found:
                 self._others.append(f"notification {one.get('Id', '')} to {topic}")
             elif self._sends_created(one, topic):
                 yield from found
 
-    def _subscriptions(
-        self, topic: str, configuration: Mapping[str, Any], mappings: Sequence[_Mapping]
-    ) -> Iterator[Trigger]:
+    def _subscriptions(self, topic: str, configuration: Mapping[str, Any]) -> Iterator[Trigger]:
         with _explained("sns:ListSubscriptionsByTopic"):
             pages = self._client("sns").get_paginator("list_subscriptions_by_topic")
             listed = [
@@ -129,29 +124,38 @@ class _Search:
             endpoint, arn = subscription["Endpoint"], subscription["SubscriptionArn"]
             if not arn.startswith("arn:"):  # PendingConfirmation: nothing is sent by it
                 continue
-            if subscription["Protocol"] == "lambda" and self._is_ours(endpoint):
+            calls = subscription["Protocol"] == "lambda" and self._is_ours(endpoint)
+            feeds = self._mappings_of(endpoint) if subscription["Protocol"] == "sqs" else []
+            if not (calls or feeds):
+                continue
+            attributes = self._attributes(arn)
+            policy = _policy_for_s3(attributes)
+            if policy is None:
+                self._others.append(
+                    f"subscription {arn}, whose filter policy wants attributes; S3 sends none"
+                )
+            elif calls:
                 yield Trigger(
                     event="s3-sns",
                     way=f"bucket notification {configuration.get('Id', '')} to {topic}, and its"
                     f" subscription {arn}{_filter_words(configuration)}",
                     qualifier=_qualifier(endpoint),
                     topic_arn=topic,
-                    unlike=_filtered(self._attributes(arn)),
+                    subscription_arn=arn,
+                    filter_policy=policy,
                     **_notified(configuration),
                 )
-            elif subscription["Protocol"] == "sqs":
-                for mapping in mappings:
-                    if mapping.queue_arn != endpoint:
-                        continue
-                    attributes = self._attributes(arn)
-                    raw = attributes.get("RawMessageDelivery") == "true"
+            else:
+                raw = attributes.get("RawMessageDelivery") == "true"
+                for mapping in feeds:
                     yield _queued(
                         "s3-sqs" if raw else "s3-sns-sqs",
                         configuration,
                         mapping,
                         f"to {topic}, its subscription {arn}, {mapping.way}",
                         topic_arn="" if raw else topic,
-                        unlike=_filtered(attributes),
+                        subscription_arn="" if raw else arn,
+                        filter_policy=policy,
                     )
 
     def _attributes(self, subscription_arn: str) -> Mapping[str, str]:
@@ -214,7 +218,12 @@ class _Search:
             "detail": {"bucket": {"name": self._bucket}},
         }
 
+    def _mappings_of(self, queue_arn: str) -> list[_Mapping]:
+        return [mapping for mapping in self._mappings if mapping.queue_arn == queue_arn]
+
+    @cached_property
     def _mappings(self) -> list[_Mapping]:
+        """The function's mappings on queues; a way without a queue needs no right to list them."""
         found: dict[str, Mapping[str, Any]] = {}
         for name in self._names():
             with _explained("lambda:ListEventSourceMappings"):
@@ -264,7 +273,8 @@ def _queued(
     way: str,
     *,
     topic_arn: str = "",
-    unlike: str = "",
+    subscription_arn: str = "",
+    filter_policy: Mapping[str, Any] = _ALL,
 ) -> Trigger:
     return Trigger(
         event=event,
@@ -273,10 +283,12 @@ def _queued(
         qualifier=mapping.qualifier,
         queue_arn=mapping.queue_arn,
         topic_arn=topic_arn,
+        subscription_arn=subscription_arn,
         batch_items=mapping.batch_items,
         reports_failures=mapping.reports_failures,
+        filter_policy=filter_policy,
         patterns=mapping.patterns,
-        unlike=unlike or mapping.unlike,
+        unlike=mapping.unlike,
         **_notified(configuration),
     )
 
@@ -300,9 +312,15 @@ def _filter_words(configuration: Mapping[str, Any]) -> str:
     return f" (keys with {' and '.join(words)})" if words else ""
 
 
-def _filtered(attributes: Mapping[str, str]) -> str:
-    policy = attributes.get("FilterPolicy", "")
-    return f"its subscription has the filter policy {policy[:200]}" if policy else ""
+def _policy_for_s3(attributes: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Return what a subscription wants of the notification's JSON; None: it lets nothing through.
+
+    A policy is on a message's attributes unless told otherwise, and S3 sends none.
+    """
+    policy: Mapping[str, Any] = json.loads(attributes.get("FilterPolicy") or "{}")
+    if attributes.get("FilterPolicyScope") == "MessageBody":
+        return policy
+    return _ALL if compile_pattern(policy)({}) else None
 
 
 def _unreadable(mapping: Mapping[str, Any]) -> str:

@@ -438,7 +438,8 @@ class RunConfig(BaseModel):
     max_minutes: int | None = _field(
         LIMITS,
         "Minutes in all",
-        "Minutes after which the run stops calling, and what is left stays for another run."
+        "Minutes after its opening in which the run lists and calls: then it stops, and what is"
+        " left stays for another run. Calls in flight are waited for."
         " Empty: no limit.",
         default=None,
         ge=1,

@@ -1,7 +1,7 @@
 """The delivery: how a run's items reach the function, and how its answers are read."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 ONE_ITEM_EVENTS = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
@@ -36,6 +36,9 @@ class Delivery:
     topic_arn: str = ""
     """The topic that live events pass through; empty: none."""
 
+    subscription_arn: str = ""
+    """The topic's subscription that live events tell; empty: none, or not known."""
+
     events: tuple[str, ...] = ()
     """The types of events of S3 that are sent, such as ``s3:ObjectCreated:Put``; empty: all."""
 
@@ -44,6 +47,9 @@ class Delivery:
 
     suffix: str = ""
     """What the keys must end with that the live trigger sends."""
+
+    filter_policy: Mapping[str, Any] = field(default_factory=dict)
+    """The pattern that a topic's subscription has for the notification; empty: all pass."""
 
     patterns: tuple[Mapping[str, Any], ...] = ()
     """Patterns of EventBridge, of which a live event must match one; empty: all events pass."""

@@ -1,7 +1,7 @@
 """The live trigger: a way on which new objects of a bucket reach a function by themselves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -24,6 +24,9 @@ class Trigger:
     queue_arn: str = ""
     topic_arn: str = ""
 
+    subscription_arn: str = ""
+    """The topic's subscription that the messages come by; empty on a way that does not tell it."""
+
     events: tuple[str, ...] = ()
     """The types of events of S3 that are sent, such as ``s3:ObjectCreated:Put``; empty: all."""
 
@@ -38,6 +41,9 @@ class Trigger:
 
     reports_failures: bool = False
     """Whether Lambda reads ``batchItemFailures`` from the function's answers on this way."""
+
+    filter_policy: Mapping[str, Any] = field(default_factory=dict)
+    """The pattern that the topic's subscription has for the notification; empty: all pass."""
 
     patterns: tuple[Mapping[str, Any], ...] = ()
     """Patterns of EventBridge, of which an event must match one; empty: all events pass."""

@@ -2,14 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from include.retrofill.calling.triggers import find_triggers
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Run
 from include.retrofill.rules.deliveries import (
     choose,
@@ -18,8 +17,6 @@ from include.retrofill.rules.deliveries import (
     is_looked_up,
 )
 from include.retrofill.rules.events import EventContext, Shape, compile_shape
-from include.retrofill.rules.events.fields import MULTIPART_MARK
-from include.retrofill.rules.patterns import compile_pattern
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +37,12 @@ def find_delivery(
     trigger = choose(found.triggers, found.others, config, function.arn)
     delivery = delivery_like(trigger, config)
     log.info(
-        "live trigger: %s by %s; %d items per call, answers read as %s%s",
+        "live trigger: %s by %s; %d items per call, answers read as %s%s%s",
         trigger.event,
         trigger.way,
         delivery.items_per_call,
         delivery.answer,
+        f"; only messages like {json.dumps(policy)}" if (policy := delivery.filter_policy) else "",
         f"; only events like {json.dumps(delivery.patterns)}" if delivery.patterns else "",
     )
     for other in found.others:
@@ -81,41 +79,7 @@ def compile_delivery(
             run_id=run_id,
             queue_arn=delivery.queue_arn,
             topic_arn=delivery.topic_arn,
+            subscription_arn=delivery.subscription_arn,
             arguments=config.arguments or {},
         ),
-    )
-
-
-def passes(delivery: Delivery, shape: Shape) -> Callable[[Item], bool] | None:
-    """Return what tells whether the live trigger would send an item; None: it sends all.
-
-    :raises ConfigError: a pattern has an operator that is not known
-    """
-    whole, in_parts = _uploads_sent(delivery.events)
-    if whole and in_parts and not (delivery.prefix or delivery.suffix or delivery.patterns):
-        return None
-    patterns = [compile_pattern(pattern) for pattern in delivery.patterns]
-
-    def sends(item: Item) -> bool:
-        if not (item.key.startswith(delivery.prefix) and item.key.endswith(delivery.suffix)):
-            return False
-        if not (in_parts if MULTIPART_MARK in item.etag else whole):
-            return False
-        if not patterns:
-            return True
-        event = json.loads(shape.record(item))
-        return any(matches(event) for matches in patterns)
-
-    return sends
-
-
-def _uploads_sent(events: Sequence[str]) -> tuple[bool, bool]:
-    """Return whether objects that came whole, and in parts, are sent by a trigger of these events.
-
-    How a whole one came (put, posted or copied) no listing tells.
-    """
-    kinds = {event.rpartition(":")[2] for event in events if event.startswith("s3:ObjectCreated:")}
-    every = not kinds or "*" in kinds
-    return every or not kinds <= {"CompleteMultipartUpload"}, every or (
-        "CompleteMultipartUpload" in kinds
     )

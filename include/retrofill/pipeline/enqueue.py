@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TypedDict
 
+from include.retrofill.model.errors import RunIncomplete
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import SetRef
 from include.retrofill.sources import Page, Partition, Source
+from include.retrofill.state import runs
 from include.retrofill.state.connection import Connection
 from include.retrofill.state.screening import Chunk, get_partition, screen
 
@@ -39,6 +41,7 @@ class Enqueued(TypedDict):
 def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqueued:
     """Read a partition from its cursor until its end or until the set is full.
 
+    :raises RunIncomplete: the run was stopped, or its minutes have passed; the cursor stays
     :raises SourceError: the source could not be read; what was screened before stays
     :raises LeaseLost: another task reads the same partition
     """
@@ -50,6 +53,8 @@ def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqu
     partition = Partition(part_no, "", state.description)
     with _bulk_work(), closing(_ahead(source.pages(partition, state.cursor))) as chunks:
         for chunk in chunks:
+            if reason := runs.stop_if_late(conn, ref.run_id):
+                raise RunIncomplete(f"the listing is not at its end: {reason}")
             screened = screen(conn, ref, part_no, state, chunk)
             total["new"] += screened.new
             total["known"] += screened.known

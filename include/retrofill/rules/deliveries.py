@@ -40,9 +40,11 @@ def delivery_like(trigger: Trigger, config: RunConfig) -> Delivery:
         configuration_id=trigger.configuration_id or CONFIGURATION_ID,
         queue_arn=trigger.queue_arn,
         topic_arn=trigger.topic_arn,
+        subscription_arn=trigger.subscription_arn,
         events=trigger.events,
         prefix=trigger.prefix,
         suffix=trigger.suffix,
+        filter_policy=trigger.filter_policy,
         patterns=trigger.patterns,
     )
 
@@ -90,7 +92,7 @@ def choose(
 
 
 def _unlike_by_pattern(trigger: Trigger) -> str:
-    fields = filter(None, map(untold_field, trigger.patterns))
+    fields = filter(None, map(untold_field, (trigger.filter_policy, *trigger.patterns)))
     name = next(fields, None)
     return f"its pattern asks for {name!r}, which no listing tells" if name else ""
 

@@ -1,8 +1,11 @@
-"""Event patterns: which events a rule of EventBridge or a mapping's filter lets through.
+"""Event patterns: what a rule of EventBridge, a mapping's filter or a topic's policy lets through.
 
-Syntax: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html.
-Lambda's filters read the text of a message's body as JSON where the pattern goes on inside of it,
-https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html.
+Syntax: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html;
+what it means in detail, AWS's own engine tells: https://github.com/aws/event-ruler. It knows an
+event by its leaves: texts, numbers, booleans and nulls, each by the names that lead to it with
+dots between; a list has no name of its own, and what is empty has no leaves.
+https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html has the same
+operators, or fewer.
 """
 
 import ipaddress
@@ -38,7 +41,7 @@ def compile_pattern(pattern: Mapping[str, Any], *, missing_passes: bool = False)
     """
     inner = partial(compile_pattern, missing_passes=missing_passes)
     tests: list[Test] = []
-    for name, wanted in pattern.items():
+    for name, wanted in _without_dots(pattern):
         if name == "$or":
             tests.append(_any([inner(_object(one, "$or")) for one in wanted]))
         elif isinstance(wanted, Mapping):
@@ -56,7 +59,7 @@ def compile_pattern(pattern: Mapping[str, Any], *, missing_passes: bool = False)
 
 def fields_of(pattern: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
     """Yield each field that a pattern asks for: its own name, and the values that are wanted."""
-    for name, wanted in pattern.items():
+    for name, wanted in _without_dots(pattern):
         if name == "$or":
             for one in wanted:
                 yield from fields_of(_object(one, name))
@@ -64,6 +67,13 @@ def fields_of(pattern: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
             yield from fields_of(wanted)
         elif isinstance(wanted, list):
             yield name, wanted
+
+
+def _without_dots(pattern: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what a pattern wants of each name; one with a dot leads into an object."""
+    for name, wanted in pattern.items():
+        first, _, rest = name.partition(".")
+        yield first, {rest: wanted} if rest else wanted
 
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:
@@ -86,29 +96,27 @@ def _field(name: str, test: Test, *, missing_passes: bool) -> Test:
 
 
 def _inside(test: Test) -> Test:
-    """Match an object, each object of a list, or the object that a text is the JSON of."""
+    """Match an object, or one of a list; what is no object has no fields."""
 
     def inside(value: Any) -> bool:
-        if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except ValueError:
-                value = MISSING
-        if isinstance(value, list):
-            return any(inside(one) for one in value)
+        if isinstance(value, list) and value:
+            return any(map(inside, value))
         return test(value)
 
     return inside
 
 
 def _of_values(tests: list[Test]) -> Test:
-    """Match a value, or one value of a list, by one of the tests."""
+    """Match one of the leaves, or that there is none, by one of the tests."""
     any_of = _any(tests)
+    return lambda value: any(map(any_of, _leaves(value) or [MISSING]))
 
-    def of_values(value: Any) -> bool:
-        return any(map(any_of, value)) if isinstance(value, list) and value else any_of(value)
 
-    return of_values
+def _leaves(value: Any) -> list[Any]:
+    """Return what an event has under a name itself; the fields of an object have other names."""
+    if isinstance(value, list):
+        return [leaf for one in value for leaf in _leaves(one)]
+    return [] if value is MISSING or isinstance(value, Mapping) else [value]
 
 
 def _value_test(wanted: Any, name: str) -> Test:

@@ -106,6 +106,11 @@ def allot(
     )
 
 
+def out_of_time(max_minutes: int | None) -> str:
+    """Say that the run's minutes have passed."""
+    return f"max_minutes: {max_minutes:,} minutes have passed since the run was opened"
+
+
 def _concurrency(cap: int, shares: Sequence[Share], at_work: Sequence[Share], wanted: int) -> int:
     """Return the calls that may be in flight: a fair part, and more if others need less."""
     cap -= sum(share.orphans for share in shares)
@@ -167,7 +172,7 @@ def _stop_reason(
 ) -> str | None:
     """Say which limit of the whole run is reached; None: none is."""
     if limits.is_late:
-        return f"max_minutes: {limits.max_minutes:,} minutes have passed since the run was opened"
+        return out_of_time(limits.max_minutes)
     # While another task has calls set aside that it need not make, there may be some to come.
     if calls == 0 and not any(share.calls_left for share in at_work):
         return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made"

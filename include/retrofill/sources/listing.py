@@ -31,7 +31,7 @@ class Page(NamedTuple):
     """How many objects were seen."""
 
     filtered: int
-    """How many of them the run does not ask for."""
+    """How many of them the run does not ask for, or its live trigger would not send."""
 
     archived: int
     """How many of them are asked for, but are in an archive, where no function can read them."""

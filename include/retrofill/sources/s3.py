@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import translate
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import (
@@ -202,8 +204,22 @@ class S3Source:
 
     def _page(self, rows: list[Row], last_key: str) -> Page:
         wanted = self._wanted.select(rows)
-        readable = [row for row in wanted if row.storage_class not in ARCHIVES]
-        storable = [row for row in readable if _storable(row.key)]
+        readable, cold = _apart(wanted, [row.storage_class in ARCHIVES for row in wanted])
+        storable, unstorable = _apart(readable, [not _storable(row.key) for row in readable])
+        # What the live trigger would not send is filtered, wherever it is kept.
+        items = self._sent(storable)
+        archived, rejected = len(self._sent(cold)), len(self._sent(unstorable))
+        return Page(
+            items=items,
+            last_key=last_key,
+            listed=len(rows),
+            filtered=len(rows) - len(items) - archived - rejected,
+            archived=archived,
+            rejected=rejected,
+        )
+
+    def _sent(self, rows: list[Row]) -> list[Item]:
+        """Return the items of those rows that the live trigger would send."""
         identifier = self._identifier
         # A namedtuple's own constructor takes three times as long as its base's.
         make = tuple.__new__
@@ -220,17 +236,9 @@ class S3Source:
                     NO_CONTENT,
                 ),
             )
-            for key, size, modified_at, etag, _, version in storable
+            for key, size, modified_at, etag, _, version in rows
         ]
-        sent = items if self._passes is None else [item for item in items if self._passes(item)]
-        return Page(
-            items=sent,
-            last_key=last_key,
-            listed=len(rows),
-            filtered=len(rows) - len(wanted) + len(items) - len(sent),
-            archived=len(wanted) - len(readable),
-            rejected=len(readable) - len(storable),
-        )
+        return items if self._passes is None else [item for item in items if self._passes(item)]
 
     def _peek(self, after: str) -> list[str]:
         # What follows a key of full length can be longer than a key may be.
@@ -289,6 +297,13 @@ def _region_in(error: ClientError) -> str:
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = headers.get("x-amz-bucket-region")
     return f"in region {region}" if region else ""
+
+
+def _apart(rows: list[Row], odd: list[bool]) -> tuple[list[Row], list[Row]]:
+    """Return the rows that are not odd, and those that are; most often there are none."""
+    if not any(odd):
+        return rows, []
+    return list(compress(rows, map(not_, odd))), list(compress(rows, odd))
 
 
 def _storable(key: str) -> bool:

@@ -10,6 +10,7 @@ from include.retrofill.model.errors import ConfigError, StateError
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
+from include.retrofill.rules.shares import out_of_time
 from include.retrofill.state.connection import Connection, Cursor, one, transaction
 from include.retrofill.state.statements import load
 
@@ -189,9 +190,21 @@ def partitions_left(conn: Connection, run_id: int) -> list[tuple[int, str]]:
 
 
 def stop(conn: Connection, run_id: int, reason: str) -> None:
-    """Make every task of a run stop calling; the first reason stays."""
+    """Make every task of a run stop listing and calling; the first reason stays."""
     with transaction(conn) as cur:
         cur.execute(_SQL["stop_run"], {"run_id": run_id, "reason": reason})
+
+
+def stop_if_late(conn: Connection, run_id: int) -> str | None:
+    """Return why a run is stopped, as it is now if its minutes have passed; None: it is not."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["get_stop"], {"run_id": run_id})
+        stop_reason, max_minutes, is_late = one(cur)
+    reason: str | None = stop_reason
+    if reason is None and is_late:
+        reason = out_of_time(max_minutes)
+        stop(conn, run_id, reason)
+    return reason
 
 
 def close_set(conn: Connection, ref: SetRef) -> bool:

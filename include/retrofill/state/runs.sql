@@ -71,6 +71,14 @@ VALUES (%(run_id)s, %(part_no)s, %(label)s, %(description)s)
 SELECT part_no, label FROM retrofill.partition
 WHERE run_id = %(run_id)s AND NOT done ORDER BY part_no
 
+-- name: get_stop
+SELECT
+    stop_reason, max_minutes,
+    coalesce(
+        clock_timestamp() >= opened_at + make_interval(mins => max_minutes), false
+    ) AS is_late
+FROM retrofill.run WHERE run_id = %(run_id)s
+
 -- name: stop_run
 UPDATE retrofill.run SET stop_reason = %(reason)s
 WHERE run_id = %(run_id)s AND stop_reason IS NULL

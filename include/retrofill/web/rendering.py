@@ -23,7 +23,7 @@ COUNTS = {
     "retries": "Calls with items that an earlier call carried.",
     "duplicates": "Items that were called again after a call that ended without an answer: their"
     " work may have been done twice.",
-    "filtered": "Objects that the run's filters leave out.",
+    "filtered": "Objects that the run's filters, or its live trigger's, leave out.",
     "archived": "Objects in GLACIER or DEEP_ARCHIVE, which no function can read: not called.",
     "rejected": "Objects whose key Postgres cannot hold: not called.",
 }

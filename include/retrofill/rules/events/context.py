@@ -38,6 +38,9 @@ class EventContext:
     topic_arn: str = ""
     """The topic that the live events pass through; only for shapes by way of SNS."""
 
+    subscription_arn: str = ""
+    """The topic's subscription by which they come; empty: not known, and one is made up."""
+
     stream_arn: str = ""
     """The stream that the live events come from; only for shapes of streams."""
 

@@ -120,7 +120,8 @@ def _region(field: str, arn: str, service: str) -> str:
 
 
 def _subscription_arn(context: EventContext) -> str:
-    return f"{context.topic_arn}:00000000-0000-0000-0000-000000000000"
+    # A run that was opened before deliveries had it knows the topic alone.
+    return context.subscription_arn or f"{context.topic_arn}:00000000-0000-0000-0000-000000000000"
 
 
 def _certificate_url(region: str) -> str:

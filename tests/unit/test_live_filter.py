@@ -1,0 +1,98 @@
+"""Which items a live trigger would send, by what their listing tells."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from include.retrofill.model.delivery import Delivery
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.rules.events import compile_shape
+from include.retrofill.rules.live_filter import passes
+from tests.unit.test_events import CONTEXT, ITEM
+
+WHOLE = ITEM._replace(etag="b21b84d653bb07b05b1e6b33684dc11b")
+IN_PARTS = ITEM._replace(etag="b21b84d653bb07b05b1e6b33684dc11b-2")
+SMALL, LARGE = ITEM._replace(size=10), ITEM._replace(size=1_000)
+OF_A_QUEUE = ("s3-sqs", "s3-sns-sqs")
+
+
+def sent(event: str, *items: Any, **filters: Any) -> list[bool] | None:
+    """Return of each item whether it is sent; None: all are."""
+    queue = CONTEXT.queue_arn if event in OF_A_QUEUE else ""
+    delivery = Delivery(event=event, items_per_call=1, answer="return", queue_arn=queue, **filters)
+    sends = passes(delivery, compile_shape(event, CONTEXT))
+    return None if sends is None else [sends(item) for item in items]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ((), None),
+        (("s3:ObjectCreated:*",), None),
+        (("s3:ObjectRemoved:*", "s3:ObjectCreated:*"), None),
+        (("s3:ObjectCreated:Put",), [True, False]),
+        (("s3:ObjectCreated:Post", "s3:ObjectCreated:Copy"), [True, False]),
+        (("s3:ObjectCreated:CompleteMultipartUpload",), [False, True]),
+        (("s3:ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"), None),
+    ],
+)
+def test_objects_that_came_as_the_trigger_wants_are_sent(
+    events: Sequence[str], expected: list[bool] | None
+) -> None:
+    assert sent("s3", WHOLE, IN_PARTS, events=tuple(events)) == expected
+
+
+@pytest.mark.parametrize("event", ["s3-sqs", "s3-sns", "s3-sns-sqs"])
+def test_the_policy_of_a_topic_tests_the_notification(event: str) -> None:
+    policy = {
+        "Records": {
+            "eventName": [{"prefix": "ObjectCreated:"}],
+            "s3": {"object": {"key": [{"suffix": ".jpg"}], "size": [{"numeric": ["<", 100]}]}},
+        }
+    }
+    text = SMALL._replace(key="in/a.txt")
+    assert sent(event, SMALL, LARGE, text, filter_policy=policy) == [True, False, False]
+
+
+def test_the_filter_of_a_mapping_tests_what_the_body_says() -> None:
+    size = {"object": {"size": [{"numeric": ["<", 100]}]}}
+    assert sent("s3-sqs", SMALL, LARGE, patterns=({"body": {"Records": {"s3": size}}},)) == [
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ({"body": {"TopicArn": [CONTEXT.topic_arn]}}, True),
+        # Lambda reads no JSON in the JSON of a body.
+        ({"body": {"Message": {"Records": {"eventSource": ["aws:s3"]}}}}, False),
+        # A filter for bodies that are plain text drops those that are JSON.
+        ({"body": [{"prefix": "{"}]}, False),
+    ],
+)
+def test_the_filter_of_a_mapping_behind_a_topic_sees_the_envelope(
+    pattern: dict[str, Any],
+    expected: bool,  # noqa: FBT001  a parameter
+) -> None:
+    assert sent("s3-sns-sqs", SMALL, patterns=(pattern,)) == [expected]
+
+
+def test_policy_and_filter_must_both_let_an_item_through() -> None:
+    policy = {"Records": {"s3": {"object": {"size": [{"numeric": ["<", 100]}]}}}}
+    here, elsewhere = ({"body": {"Type": [kind]}} for kind in ("Notification", "other"))
+    both = sent("s3-sns-sqs", SMALL, LARGE, filter_policy=policy, patterns=(elsewhere, here))
+    assert both == [True, False]
+    assert sent("s3-sns-sqs", SMALL, filter_policy=policy, patterns=(elsewhere,)) == [False]
+
+
+def test_the_pattern_of_a_rule_tests_the_event() -> None:
+    pattern = {"detail": {"object": {"size": [{"numeric": ["<", 100]}]}}}
+    assert sent("eventbridge", SMALL, LARGE, patterns=(pattern,)) == [True, False]
+
+
+def test_a_policy_that_is_not_understood_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the operator 'soundslike' for 'kind'"):
+        sent("s3-sns", filter_policy={"kind": [{"soundslike": "x"}]})
