@@ -89,7 +89,7 @@ def _versions(version_ids: Sequence[str]) -> list[str]:
     return [f',"versionId":{json_string(one)}' if one else "" for one in version_ids]
 
 
-def notification_text(context: EventContext) -> Callable[[Item], str]:
-    """Return the function that writes a whole notification with one item's record, in ASCII."""
+def notification_texts(context: EventContext) -> Callable[[Sequence[Item]], list[str]]:
+    """Return the function that writes whole notifications, each with one item's record."""
     records = notification_records(context)
-    return lambda item: f"{HEAD}{records([item])[0]}{TAIL}"
+    return lambda items: [f"{HEAD}{record}{TAIL}" for record in records(items)]

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import Item
@@ -23,8 +23,12 @@ _SIGNATURE = "UkVUUk9GSUxMUkVQTEFZRUQ="
 _md5 = hashlib.md5
 
 
-def sqs_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[Item], str]:
-    """Return the function that writes an SQS message to Lambda, with a text as its body.
+Writer = Callable[[Sequence[Item]], list[str]]
+"""Writes a text for each item."""
+
+
+def sqs_records(context: EventContext, texts: Writer) -> Writer:
+    """Return the function that writes SQS messages to Lambda, with texts as their bodies.
 
     The receipt handle opens no queue: the message was never in one.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
@@ -41,8 +45,7 @@ def sqs_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[
     )
     begin, receipt, to_body, to_sent, to_received, to_md5, end = template.split(HOLE)
 
-    def record(item: Item) -> str:
-        body = text(item)
+    def record(item: Item, body: str) -> str:
         message_id = uuid_text(item.identifier)
         sent = epoch_milliseconds(item.modified_at)
         digest = _md5(body.encode(), usedforsecurity=False).hexdigest()
@@ -51,11 +54,11 @@ def sqs_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[
             f"{to_sent}{sent}{to_received}{sent}{to_md5}{digest}{end}"
         )
 
-    return record
+    return lambda items: list(map(record, items, texts(items)))
 
 
-def sns_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[Item], str]:
-    """Return the function that writes an SNS message to Lambda, with a text as its message.
+def sns_records(context: EventContext, texts: Writer) -> Writer:
+    """Return the function that writes SNS messages to Lambda, with texts as their messages.
 
     The signature is made up: a function that verifies it will refuse the event.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html gives the fields; their order is
@@ -74,12 +77,12 @@ def sns_record(context: EventContext, text: Callable[[Item], str]) -> Callable[[
         f',"SigningCertUrl":{json_string(_certificate_url(region))}'
         f',"UnsubscribeUrl":{json_string(_unsubscribe_url(region, context))}'
         ',"MessageAttributes":{}}}',
-        text,
+        texts,
     )
 
 
-def sns_text(context: EventContext, text: Callable[[Item], str]) -> Callable[[Item], str]:
-    """Return the function that writes an SNS message to SQS (not a raw one), with its spaces.
+def sns_texts(context: EventContext, texts: Writer) -> Writer:
+    """Return the function that writes SNS messages to SQS (not raw ones), with their spaces.
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
 
@@ -93,20 +96,20 @@ def sns_text(context: EventContext, text: Callable[[Item], str]) -> Callable[[It
         f'  "Signature" : "{_SIGNATURE}",\n'
         f'  "SigningCertURL" : {json_string(_certificate_url(region))},\n'
         f'  "UnsubscribeURL" : {json_string(_unsubscribe_url(region, context))}\n}}',
-        text,
+        texts,
     )
 
 
-def _filled(template: str, text: Callable[[Item], str]) -> Callable[[Item], str]:
+def _filled(template: str, texts: Writer) -> Writer:
     begin, to_message, to_time, end = template.split(HOLE)
 
-    def message(item: Item) -> str:
+    def message(item: Item, text: str) -> str:
         return (
-            f"{begin}{uuid_text(item.identifier)}{to_message}{json_string(text(item))}"
+            f"{begin}{uuid_text(item.identifier)}{to_message}{json_string(text)}"
             f"{to_time}{to_milliseconds(item.modified_at)}{end}"
         )
 
-    return message
+    return lambda items: list(map(message, items, texts(items)))
 
 
 def _region(field: str, arn: str, service: str) -> str:

@@ -16,7 +16,7 @@ from include.retrofill.rules.events.notification import (
     HEAD,
     TAIL,
     notification_records,
-    notification_text,
+    notification_texts,
 )
 from include.retrofill.rules.events.records import (
     dynamodb_record,
@@ -25,7 +25,7 @@ from include.retrofill.rules.events.records import (
     sequence_number,
     stream_number,
 )
-from include.retrofill.rules.events.relays import sns_record, sns_text, sqs_record
+from include.retrofill.rules.events.relays import sns_records, sns_texts, sqs_records
 
 MAX_ITEMS = 10_000
 """The most items a call may carry: the largest batch of Lambda's event source mappings."""
@@ -124,21 +124,20 @@ def _notification(name: str, context: EventContext) -> Shape:
 
 
 def _through_sqs(name: str, context: EventContext) -> Shape:
-    return _list_of(name, _each(sqs_record(context, notification_text(context))), uuid_of)
+    return _list_of(name, sqs_records(context, notification_texts(context)), uuid_of)
 
 
 def _through_sns(name: str, context: EventContext) -> Shape:
-    write = sns_record(context, notification_text(context))
-    return _list_of(name, _each(write), uuid_of)
+    return _list_of(name, sns_records(context, notification_texts(context)), uuid_of)
 
 
 def _through_sns_and_sqs(name: str, context: EventContext) -> Shape:
-    text = sns_text(context, notification_text(context))
-    return _list_of(name, _each(sqs_record(context, text)), uuid_of)
+    texts = sns_texts(context, notification_texts(context))
+    return _list_of(name, sqs_records(context, texts), uuid_of)
 
 
 def _message(name: str, context: EventContext) -> Shape:
-    return _list_of(name, _each(sqs_record(context, message_body)), uuid_of)
+    return _list_of(name, sqs_records(context, _each(message_body)), uuid_of)
 
 
 def _kinesis(name: str, context: EventContext) -> Shape:
