@@ -180,7 +180,7 @@ def events_line() -> str:
     call = Work(url="", calls=1, items_per_call=GOAL_CELL.items_per_call, in_flight=1)
     items = call.items_of_a_call()
     shape = compile_shape("s3", CONTEXT)
-    ours = len(shape.body([shape.record(item) for item in items]))
+    ours = len(shape.body(items))
     return (
         f"An event of {len(items)} items has {ours:,} bytes as we encode it, and"
         f" {len(encode(items)):,} by json.dumps."

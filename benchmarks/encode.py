@@ -126,7 +126,7 @@ def compare(name: str, call: list[Item]) -> tuple[float, float]:
     columns = ItemColumns.of(call)  # as they come from the state
 
     def ours() -> bytes:
-        return shape.body(shape.records(columns))
+        return shape.body(columns)
 
     def dictionaries() -> bytes:
         return json.dumps({"Records": [plainly(item) for item in call]}).encode()

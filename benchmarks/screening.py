@@ -216,7 +216,7 @@ def settle(conn: Connection, _: int, watch: Stopwatch, *, items_per_call: int = 
             if not lease.take(holder_is_dead=lambda _: True):
                 continue
             seqs, items, _ = lease.load()
-            fresh = Fresh(seqs, items, lambda some: [""] * len(some))
+            fresh = Fresh(seqs, items)
             calls = [
                 Call(fresh[at : at + items_per_call]) for at in range(0, len(seqs), items_per_call)
             ]

@@ -88,7 +88,7 @@ def entries_of(lease: BatchLease) -> list[Entry]:
     """Return the items that are left of a batch, as the entries of calls."""
     seqs, items, histories = lease.load()
     return [
-        Entry(seq, "", item, *histories.get(seq, ())[:-1])
+        Entry(seq, item, *histories.get(seq, ())[:-1])
         for seq, item in zip(seqs, items, strict=True)
     ]
 

@@ -310,7 +310,7 @@ def pairs(triggers: Triggers, s3_client: "S3Client") -> dict[str, dict[str, tupl
                 etag=etag,
                 version_id="",
             )
-            ours = json.loads(shape.body([shape.record(item)]))
+            ours = json.loads(shape.body([item]))
             compared[name][item.key] = triggers.delivered[name][item.key], ours
     return compared
 

@@ -179,5 +179,5 @@ def test_the_event_is_one_that_the_library_reads() -> None:
     shape = compile_delivery(
         CONFIG, DELIVERY, "arn:aws:lambda:us-east-1:000000000000:function:f", job="j", run_id=1
     )
-    event = json.loads(shape.body(shape.records([item("k")])))
+    event = json.loads(shape.body([item("k")]))
     assert json.loads(event["Records"][0]["body"])["Records"][0]["s3"]["object"]["key"] == "k"

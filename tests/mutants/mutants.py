@@ -82,7 +82,7 @@ MUTANTS = (
         "            for number, call in enumerate(calls, self._lease.next_call):\n"
         "                call.number = number\n"
         "                self._dispatch.sent(call, now)\n"
-        "                self._client.send(number, self._shape.body(call.records))\n"
+        "                self._client.send(number, self._shape.body(call.items))\n"
         "            from include.retrofill.model.calls import Settlement\n"
         "            self._lease.settle(Settlement(), calls)\n"
         "            self._window.sent(len(calls))\n"

@@ -21,7 +21,7 @@ FAILURE = Ended(Outcome.FAILED, "Error", "no good")
 
 
 def entries(count: int) -> list[Entry]:
-    return [Entry(seq, "", ITEM) for seq in range(count)]
+    return [Entry(seq, ITEM) for seq in range(count)]
 
 
 def dispatch_of(*calls: Call, max_attempts: int = 3, hold_unknown: bool = False) -> Dispatch:
@@ -257,7 +257,7 @@ def test_calls_put_back_go_first_in_their_order() -> None:
 
 @given(st.sets(st.integers(0, 40), min_size=1))
 def test_a_calls_items_are_written_as_spans(seqs: set[int]) -> None:
-    spans = Call([Entry(seq, "", ITEM) for seq in sorted(seqs)]).spans
+    spans = Call([Entry(seq, ITEM) for seq in sorted(seqs)]).spans
     assert [seq for first, last in spans for seq in range(first, last + 1)] == sorted(seqs)
     assert all(left.last + 1 < right.first for left, right in pairwise(spans))
 

@@ -272,7 +272,7 @@ def test_every_shape_is_built_plainly_here() -> None:
 @given(items=st.lists(items, min_size=1, max_size=4))
 def test_lists_say_what_a_dictionary_would(name: str, items: list[Item]) -> None:
     shape = compile_shape(name, CONTEXT)
-    body = shape.body(shape.records(items))
+    body = shape.body(items)
     assert in_order(json.loads(body)) == in_order(PLAINLY[name](items))
 
 
@@ -280,7 +280,7 @@ def test_lists_say_what_a_dictionary_would(name: str, items: list[Item]) -> None
 @given(item=items)
 def test_single_events_say_what_a_dictionary_would(name: str, item: Item) -> None:
     shape = compile_shape(name, CONTEXT)
-    body = shape.body([shape.record(item)])
+    body = shape.body([item])
     assert in_order(json.loads(body)) == in_order(PLAINLY[name]([item]))
 
 
@@ -288,9 +288,10 @@ def test_single_events_say_what_a_dictionary_would(name: str, item: Item) -> Non
 @given(items=st.lists(items, min_size=1, max_size=4))
 def test_size_is_known_before_the_payload_is_put_together(name: str, items: list[Item]) -> None:
     shape = compile_shape(name, CONTEXT)
-    encoded = [shape.record(item) for item in items[: shape.max_items]]
-    expected = shape.overhead + sum(map(len, encoded)) + len(encoded) - 1
-    assert len(shape.body(encoded)) == expected
+    items = items[: shape.max_items]
+    records = shape.records(items)
+    assert records == [shape.record(item) for item in items]
+    assert len(shape.body(items)) == shape.overhead + sum(map(len, records)) + len(records) - 1
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -341,7 +342,7 @@ def test_identifier_stands_in_the_event_as_a_value(name: str) -> None:
 )
 def test_answers_name_items_as_their_contract_says(name: str, path: tuple[str | int, ...]) -> None:
     shape = compile_shape(name, CONTEXT)
-    value = json.loads(shape.body([shape.record(ITEM)]))
+    value = json.loads(shape.body([ITEM]))
     for step in path:
         value = value[step]
     assert value == shape.identifier_in_event(ITEM)
@@ -384,7 +385,7 @@ def test_arguments_have_their_place() -> None:
     batch = compile_shape("s3-batch-2.0", context)
     assert json.loads(batch.record(ITEM))["job"]["userArguments"] == {"size": 'é "100%"'}
     plain = compile_shape("items", context)
-    body = plain.body([plain.record(ITEM)])
+    body = plain.body([ITEM])
     assert json.loads(body) == {"arguments": {"size": 'é "100%"'}, "items": [plain_item(ITEM)]}
     assert len(body) == plain.overhead + len(plain.record(ITEM))
 
@@ -440,8 +441,8 @@ def test_a_call_carries_no_more_than_its_shape_can(name: str) -> None:
     assert shape.max_items == (1 if name in ONE_ITEM else MAX_ITEMS)
     assert 1 <= default_items(name) <= shape.max_items == max_items(name)
     for count in (0, shape.max_items + 1):
-        with pytest.raises(ValueError, match=f"{count} records in a call of shape {name}"):
-            shape.body(["{}"] * count)
+        with pytest.raises(ValueError, match=f"{count} items in a call of shape {name}"):
+            shape.body([ITEM] * count)
 
 
 def test_each_shape_has_the_contract_of_its_live_trigger() -> None:

@@ -79,7 +79,7 @@ def outline(value: Any) -> Any:
 
 def event(name: str, item: Any = VERSIONED) -> Any:
     shape = compile_shape(name, CONTEXT)
-    return json.loads(shape.body([shape.record(item)]))
+    return json.loads(shape.body([item]))
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def item(name: str) -> Item:
 
 
 def event(name: str) -> Any:
-    return json.loads(shape(name).body(shape(name).records([item(name)])))
+    return json.loads(shape(name).body([item(name)]))
 
 
 @pytest.mark.parametrize(

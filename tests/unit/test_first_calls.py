@@ -51,7 +51,7 @@ def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: Shape) -> N
         ([13, 14, 15], 1, 0.0),
         ([16], 1, 0.0),
     ]
-    records = json.loads(shape.body(calls[0][0].records))["Records"]
+    records = json.loads(shape.body(calls[0][0].items))["Records"]
     assert [record["s3"]["object"]["key"] for record in records] == ["k0", "k1", "k2"]
 
 
@@ -85,11 +85,13 @@ def test_calls_are_filled_to_the_limit_of_the_encoded_payload_and_not_beyond(nam
     # Quotes and control characters grow when they are encoded, once more in each envelope.
     items = [item(number % 200, '"\x01é' * 150 + f"{number:05}") for number in range(6_000)]
     calls = [call for call, _ in first_calls(Loaded(range(6_000), items, {}), shape, 10_000)]
-    sizes = [len(shape.body(call.records)) for call in calls]
+    sizes = [len(shape.body(call.items)) for call in calls]
     assert max(sizes) <= MAX_REQUEST_BYTES
     assert len(calls) > 1
     for call, following, size in zip(calls, calls[1:], sizes, strict=False):
-        assert size + 1 + len(following.records[0]) > MAX_REQUEST_BYTES, len(call.entries)
+        assert size + 1 + len(shape.record(following.items[0])) > MAX_REQUEST_BYTES, len(
+            call.entries
+        )
     assert sum(len(call.entries) for call in calls) == 6_000
 
 
@@ -101,11 +103,10 @@ def test_nothing_is_left_to_call(shape: Shape) -> None:
 def test_fresh_entries_are_those_that_a_list_would_hold(numbers: set[int]) -> None:
     order = sorted(numbers)
     items = [item(number) for number in order]
-    records = [str(number) for number in order]
-    fresh = Fresh(order, items, lambda some: [str(one.size) for one in some])
-    entries = list(map(Entry, order, records, items))
+    fresh = Fresh(order, items)
+    entries = list(map(Entry, order, items))
     as_fresh, as_list = Call(fresh), Call(entries)
-    assert (as_fresh.spans, as_fresh.records) == (as_list.spans, as_list.records)
+    assert (as_fresh.spans, as_fresh.items) == (as_list.spans, as_list.items)
     half = len(order) // 2
     assert list(fresh[:half]) == entries[:half]
     assert list(fresh) == entries

@@ -1,6 +1,6 @@
 """Calls and what becomes of them: the values that travel between dispatch, client and state."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
@@ -13,9 +13,6 @@ class Entry:
 
     seq: int
     """Its number in the in-process cache."""
-
-    record: str
-    """Its part of a call's payload, in ASCII, written once."""
 
     item: Item
     """The item itself, for whoever must name it."""
@@ -64,26 +61,14 @@ class Fresh(Sequence[Entry]):
     none, and for many items they would cost as much as the rest of its way through here.
 
     :param seqs: the items' numbers, rising
-    :param write: writes the items' parts of the call's payload; that is done when it is sent
     """
 
-    __slots__ = ("_made", "_write", "items", "seqs")
+    __slots__ = ("_made", "items", "seqs")
 
-    def __init__(
-        self,
-        seqs: Sequence[int],
-        items: Sequence[Item],
-        write: Callable[[Sequence[Item]], Sequence[str]],
-    ) -> None:
+    def __init__(self, seqs: Sequence[int], items: Sequence[Item]) -> None:
         self.seqs = seqs
         self.items = items
-        self._write = write
         self._made: list[Entry] = []
-
-    @property
-    def records(self) -> Sequence[str]:
-        """The items' parts of the call's payload."""
-        return self._write(self.items)
 
     def __len__(self) -> int:
         return len(self.seqs)
@@ -94,7 +79,7 @@ class Fresh(Sequence[Entry]):
     def __getitem__(self, at: slice) -> Sequence[Entry]: ...
     def __getitem__(self, at: int | slice) -> Entry | Sequence[Entry]:
         if isinstance(at, slice) and not self._made:
-            return Fresh(self.seqs[at], self.items[at], self._write)
+            return Fresh(self.seqs[at], self.items[at])
         return self._entries[at]
 
     def __iter__(self) -> Iterator[Entry]:
@@ -103,7 +88,7 @@ class Fresh(Sequence[Entry]):
     @property
     def _entries(self) -> list[Entry]:
         if not self._made:
-            self._made = list(map(Entry, self.seqs, self.records, self.items))
+            self._made = list(map(Entry, self.seqs, self.items))
         return self._made
 
 
@@ -172,14 +157,14 @@ class Call:
         return spans_of(seqs)
 
     @property
-    def records(self) -> Sequence[str]:
-        """The parts of its payload."""
-        return records_of(self.entries)
+    def items(self) -> Sequence[Item]:
+        """Its items."""
+        return items_of(self.entries)
 
 
-def records_of(entries: Sequence[Entry]) -> Sequence[str]:
-    """Return the parts of a payload."""
-    return entries.records if isinstance(entries, Fresh) else [one.record for one in entries]
+def items_of(entries: Sequence[Entry]) -> Sequence[Item]:
+    """Return the items of entries."""
+    return entries.items if isinstance(entries, Fresh) else [entry.item for entry in entries]
 
 
 @dataclass(frozen=True, slots=True)

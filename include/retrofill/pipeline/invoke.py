@@ -166,7 +166,7 @@ class Invoker:
         now = time.monotonic()
         for call in calls:
             self._dispatch.sent(call, now)
-            self._client.send(call.number, self._shape.body(call.records))
+            self._client.send(call.number, self._shape.body(call.items))
             reach(Point.CALL_SENT)
         self._window.sent(len(calls))
         reach(Point.CALLS_SENT)

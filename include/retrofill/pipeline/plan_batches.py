@@ -16,7 +16,7 @@ BATCH_CALLS = 500
 """Calls that a batch should have where calls are large: with few there is nothing in flight."""
 
 LARGEST_BATCH = 50_000
-"""Items that a batch has at most for that: about 50 MB of memory."""
+"""Items that a batch has at most for that: about 35 MB of memory."""
 
 SMALLEST_BATCH = 250
 """Items worth a mapped task of their own, which costs about a second of CPU."""

@@ -25,10 +25,10 @@ def preview(
     if not items:
         log.info("preview: nothing is new, so there is no call to make")
         return None
-    records = shape.records(items)
-    calls = pack(list(map(len, records)), overhead=shape.overhead, max_items=most).calls
+    sizes = list(map(len, shape.records(items)))
+    calls = pack(sizes, overhead=shape.overhead, max_items=most).calls
     place = calls[0] if calls else range(1)
-    body = shape.body(records[place.start : place.stop])
+    body = shape.body(items[place.start : place.stop])
     log.info(
         "preview: the first call carries %d items in %s bytes, and is not made:\n%s",
         len(place),

@@ -1,8 +1,9 @@
-"""The calls that a batch begins with: its items written for the function, and packed."""
+"""The calls that a batch begins with: its items, packed by what each becomes."""
 
 from collections.abc import Iterator, Sequence
 
-from include.retrofill.model.calls import Call, Entry, Fresh, Loaded, records_of
+from include.retrofill.model.calls import Call, Entry, Fresh, Loaded, items_of
+from include.retrofill.model.items import Item
 from include.retrofill.rules.events import Shape
 from include.retrofill.rules.packing import fits, pack
 
@@ -14,20 +15,19 @@ def first_calls(loaded: Loaded, shape: Shape, max_items: int) -> list[tuple[Call
     """
     seqs, items, histories = loaded
     if not histories:
-        everything = Fresh(seqs, items, shape.records)
+        everything = Fresh(seqs, items)
         return [(Call(packed), 0.0) for packed in _packed(everything, shape, max_items)]
-    records = shape.records(items)
     fresh: list[Entry] = []
     at_once: list[Entry] = []
     waiting: list[Entry] = []
-    for seq, record, item in zip(seqs, records, items, strict=True):
+    for seq, item in zip(seqs, items, strict=True):
         history = histories.get(seq)
         if history is None:
-            fresh.append(Entry(seq, record, item))
+            fresh.append(Entry(seq, item))
         else:
             # An item that must wait does not hold up those that need not.
             group = waiting if history.delay_s else at_once
-            group.append(Entry(seq, record, item, *history[:-1]))
+            group.append(Entry(seq, item, *history[:-1]))
     return [
         (
             Call(packed, 1 + max(entry.attempts for entry in packed)),
@@ -41,7 +41,7 @@ def first_calls(loaded: Loaded, shape: Shape, max_items: int) -> list[tuple[Call
 def _packed(entries: Sequence[Entry], shape: Shape, max_items: int) -> Iterator[Sequence[Entry]]:
     most = min(max_items, shape.max_items)
     packing = pack(
-        _sizes(entries, shape, most),
+        _sizes(items_of(entries), shape, most),
         overhead=shape.overhead,
         max_items=most,
         call_caps=() if isinstance(entries, Fresh) else [entry.call_cap for entry in entries],
@@ -51,10 +51,9 @@ def _packed(entries: Sequence[Entry], shape: Shape, max_items: int) -> Iterator[
         yield entries[place.start : place.stop]
 
 
-def _sizes(entries: Sequence[Entry], shape: Shape, max_items: int) -> Sequence[int]:
+def _sizes(items: Sequence[Item], shape: Shape, max_items: int) -> list[int]:
     """Return the bytes of each record, or more where so many fit in a call all the same."""
-    if isinstance(entries, Fresh):
-        limit = shape.longest(entries.items)
-        if fits(limit, overhead=shape.overhead, items=max_items):
-            return [limit] * len(entries)
-    return list(map(len, records_of(entries)))
+    limit = shape.longest(items)
+    if fits(limit, overhead=shape.overhead, items=max_items):
+        return [limit] * len(items)
+    return list(map(len, shape.records(items)))

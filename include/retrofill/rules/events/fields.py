@@ -22,6 +22,9 @@ A template is split there once, and its pieces are joined around the values of e
 times as fast as a dictionary and ``json.dumps``.
 """
 
+SEPARATOR = ","
+"""Stands between each two records of a payload."""
+
 PRINCIPAL = "AIDARETROFILLREPLAYED"
 """Stands for whoever made the object, which a listing does not tell."""
 
@@ -61,6 +64,34 @@ def json_inside(text: str) -> str:
 def bucket_arn(context: EventContext) -> str:
     """Return the ARN of the bucket, in the partition of the function."""
     return f"arn:{context.function_arn.split(':')[1]}:s3:::{context.bucket}"
+
+
+def filled(template: str) -> Callable[..., list[str]]:
+    """Return the function that fills a template for many items, given a column for each hole.
+
+    It returns the parts: pieces and values in turns, as many for each item. Joined they are the
+    items' records, each with a SEPARATOR behind it, without having been put together one by one.
+    """
+    first, *others = f"{template}{SEPARATOR}".split(HOLE)
+    row = [first]
+    for piece in others:
+        row += ("", piece)
+
+    def fill(*columns: Sequence[str]) -> list[str]:
+        parts = row * len(columns[0])
+        for hole, column in enumerate(columns):
+            parts[2 * hole + 1 :: len(row)] = column
+        return parts
+
+    return fill
+
+
+def records_of(parts: Sequence[str], items: int) -> list[str]:
+    """Put the parts of so many items together to their records."""
+    step = len(parts) // items if items else 1
+    return [
+        "".join(parts[at : at + step]).removesuffix(SEPARATOR) for at in range(0, len(parts), step)
+    ]
 
 
 def form_encoded(key: str) -> str:

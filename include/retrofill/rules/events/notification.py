@@ -12,10 +12,12 @@ from include.retrofill.rules.events.fields import (
     all_stamps,
     bucket_arn,
     digits_of_each,
+    filled,
     form_encoded_all,
     json_inside,
     json_insides,
     json_string,
+    records_of,
     trace_prefix,
 )
 
@@ -30,8 +32,8 @@ _REQUEST_IDS = IDENTIFIER_BYTES // _REQUEST_ID_BYTES
 """Of so many that an identifier has room for the first stands for the id of a request."""
 
 
-def notification_records(context: EventContext) -> Callable[[Sequence[Item]], list[str]]:
-    """Return the function that writes the records of items, in ASCII.
+def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list[str]]:
+    """Return the function that writes the parts of items' records, in ASCII.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """
@@ -50,31 +52,26 @@ def notification_records(context: EventContext) -> Callable[[Sequence[Item]], li
         f',"arn":{json_string(bucket_arn(context))}}}'
         f',"object":{{"key":"{HOLE}","size":{HOLE},"eTag":"{HOLE}"{HOLE},"sequencer":"{HOLE}"}}}}}}'
     )
-    begin, name, request, trace, to_key, to_size, to_etag, to_version, to_sequencer, end = (
-        template.split(HOLE)
-    )
+    fill = filled(template)
 
-    def records(items: Sequence[Item]) -> list[str]:
+    def parts(items: Sequence[Item]) -> list[str]:
         columns = ItemColumns.of(items)
-        identifiers = columns.identifiers
-        return [
-            f"{begin}{time}{name}{kind}{request}{request_id}"
-            f"{trace}{digits}{to_key}{key}{to_size}{size}"
-            f"{to_etag}{etag}{to_version}{version}{to_sequencer}{place}{end}"
-            for digits, request_id, time, place, kind, key, size, etag, version in zip(
-                digits_of_each(identifiers, IDENTIFIER_BYTES),
-                digits_of_each(identifiers, _REQUEST_ID_BYTES, upper=True)[::_REQUEST_IDS],
-                *all_stamps(columns.moments),
-                _kinds(columns.etags),
-                form_encoded_all(columns.keys),
-                columns.sizes,
-                json_insides(columns.etags),
-                _versions(columns.version_ids),
-                strict=True,
-            )
-        ]
+        digits = digits_of_each(columns.identifiers, IDENTIFIER_BYTES)
+        halves = digits_of_each(columns.identifiers, _REQUEST_ID_BYTES, upper=True)
+        times, places = all_stamps(columns.moments)
+        return fill(
+            times,
+            _kinds(columns.etags),
+            halves[::_REQUEST_IDS],
+            digits,
+            form_encoded_all(columns.keys),
+            list(map(str, columns.sizes)),
+            json_insides(columns.etags),
+            _versions(columns.version_ids),
+            places,
+        )
 
-    return records
+    return parts
 
 
 def _kinds(etags: Sequence[str]) -> list[str]:
@@ -91,5 +88,7 @@ def _versions(version_ids: Sequence[str]) -> list[str]:
 
 def notification_texts(context: EventContext) -> Callable[[Sequence[Item]], list[str]]:
     """Return the function that writes whole notifications, each with one item's record."""
-    records = notification_records(context)
-    return lambda items: [f"{HEAD}{record}{TAIL}" for record in records(items)]
+    parts = notification_parts(context)
+    return lambda items: [
+        f"{HEAD}{record}{TAIL}" for record in records_of(parts(items), len(items))
+    ]

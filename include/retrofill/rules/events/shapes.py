@@ -11,11 +11,17 @@ from include.retrofill.rules.events import plain
 from include.retrofill.rules.events.batch_operations import task_1_0, task_2_0
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.eventbridge import object_created
-from include.retrofill.rules.events.fields import MULTIPART_MARK, request_id_of, uuid_of
+from include.retrofill.rules.events.fields import (
+    MULTIPART_MARK,
+    SEPARATOR,
+    records_of,
+    request_id_of,
+    uuid_of,
+)
 from include.retrofill.rules.events.notification import (
     HEAD,
     TAIL,
-    notification_records,
+    notification_parts,
     notification_texts,
 )
 from include.retrofill.rules.events.records import (
@@ -51,8 +57,8 @@ class Shape:
 
     name: str
 
-    records: Callable[[Sequence[Item]], list[str]]
-    """Writes the items' parts of a payload, in ASCII; made once, they serve every attempt."""
+    parts: Callable[[Sequence[Item]], list[str]]
+    """Writes items, in ASCII: so many parts for each, together its record and a comma."""
 
     identifier_in_event: Callable[[Item], str]
     """Tells the name under which the function's answer may speak of an item."""
@@ -82,15 +88,22 @@ class Shape:
         """Write one item's part of a payload."""
         return self.records([item])[0]
 
-    def body(self, records: Sequence[str]) -> bytes:
+    def records(self, items: Sequence[Item]) -> list[str]:
+        """Write the items' parts of a payload, in ASCII."""
+        return records_of(self.parts(items), len(items))
+
+    def body(self, items: Sequence[Item]) -> bytes:
         """Return the whole payload of a call.
 
-        :raises ValueError: more records than the shape can carry, or none
+        :raises ValueError: more items than the shape can carry, or none
         """
-        if not 0 < len(records) <= self.max_items:
-            message = f"{len(records)} records in a call of shape {self.name}:"
+        if not 0 < len(items) <= self.max_items:
+            message = f"{len(items)} items in a call of shape {self.name}:"
             raise ValueError(f"{message} 1 to {self.max_items} are possible")
-        return f"{self.head}{','.join(records)}{self.tail}".encode("ascii")
+        parts = self.parts(items)
+        parts[0] = f"{self.head}{parts[0]}"
+        parts[-1] = f"{parts[-1][: -len(SEPARATOR)]}{self.tail}"
+        return "".join(parts).encode("ascii")
 
 
 def default_items(name: str) -> int:
@@ -120,24 +133,26 @@ def compile_shape(name: str, context: EventContext) -> Shape:
 
 
 def _notification(name: str, context: EventContext) -> Shape:
-    return _list_of(name, notification_records(context), request_id_of)
+    return _list_of(name, notification_parts(context), request_id_of)
 
 
 def _through_sqs(name: str, context: EventContext) -> Shape:
-    return _list_of(name, sqs_records(context, notification_texts(context)), uuid_of)
+    return _list_of(name, _listed(sqs_records(context, notification_texts(context))), uuid_of)
 
 
 def _through_sns(name: str, context: EventContext) -> Shape:
-    return _list_of(name, sns_records(context, notification_texts(context)), uuid_of)
+    return _list_of(name, _listed(sns_records(context, notification_texts(context))), uuid_of)
 
 
 def _through_sns_and_sqs(name: str, context: EventContext) -> Shape:
     texts = sns_texts(context, notification_texts(context))
-    return _list_of(name, sqs_records(context, texts), uuid_of)
+    return _list_of(name, _listed(sqs_records(context, texts)), uuid_of)
 
 
 def _message(name: str, context: EventContext) -> Shape:
-    return _list_of(name, sqs_records(context, _each(message_body)), uuid_of)
+    return _list_of(
+        name, _listed(sqs_records(context, lambda some: list(map(message_body, some)))), uuid_of
+    )
 
 
 def _kinesis(name: str, context: EventContext) -> Shape:
@@ -172,7 +187,7 @@ def _plain(name: str, context: EventContext) -> Shape:
 
 def _list_of(
     name: str,
-    records: Callable[[Sequence[Item]], list[str]],
+    parts: Callable[[Sequence[Item]], list[str]],
     identifier_in_event: Callable[[Item], str],
     *,
     head: str = HEAD,
@@ -180,7 +195,7 @@ def _list_of(
 ) -> Shape:
     return Shape(
         name=name,
-        records=records,
+        parts=parts,
         identifier_in_event=identifier_in_event,
         max_items=max_items(name),
         head=head,
@@ -191,7 +206,7 @@ def _list_of(
 def _one_item(name: str, write: Callable[[Item], str]) -> Shape:
     return Shape(
         name=name,
-        records=_each(write),
+        parts=_each(write),
         identifier_in_event=uuid_of,
         max_items=max_items(name),
         head="",
@@ -200,7 +215,11 @@ def _one_item(name: str, write: Callable[[Item], str]) -> Shape:
 
 
 def _each(write: Callable[[Item], str]) -> Callable[[Sequence[Item]], list[str]]:
-    return lambda items: list(map(write, items))
+    return lambda items: [f"{write(item)}{SEPARATOR}" for item in items]
+
+
+def _listed(write: Callable[[Sequence[Item]], list[str]]) -> Callable[[Sequence[Item]], list[str]]:
+    return lambda items: [f"{record}{SEPARATOR}" for record in write(items)]
 
 
 _COMPILERS: dict[str, Callable[[str, EventContext], Shape]] = {
