@@ -47,7 +47,9 @@ class ItemColumns(Sequence[Item]):
     """IDENTIFIER_BYTES of each item, one after another."""
 
     keys: Sequence[str]
-    sizes: Sequence[int]
+
+    sizes: Sequence[str]
+    """In decimal digits."""
 
     moments: Sequence[str]
     """When each was last modified, in UTC: ISO 8601 without an offset."""
@@ -63,7 +65,7 @@ class ItemColumns(Sequence[Item]):
         return cls(
             b"".join(item.identifier for item in items),
             [item.key for item in items],
-            [item.size for item in items],
+            [str(item.size) for item in items],
             [item.modified_at.astimezone(UTC).replace(tzinfo=None).isoformat() for item in items],
             [item.etag for item in items],
             [item.version_id for item in items],
@@ -91,7 +93,7 @@ class ItemColumns(Sequence[Item]):
         return Item(
             self.identifiers[at * IDENTIFIER_BYTES : (at + 1) * IDENTIFIER_BYTES],
             self.keys[at],
-            self.sizes[at],
+            int(self.sizes[at]),
             datetime.fromisoformat(self.moments[at]).replace(tzinfo=UTC),
             self.etags[at],
             self.version_ids[at],

@@ -101,12 +101,12 @@ class BatchLease:
         # One row of columns: many rows would take longer to read than to write for the function.
         with transaction(self._conn) as cur:
             cur.execute(_SQL["load_items"], self._span)
-            first, seqs, identifiers, keys, *others, histories = one(cur)
+            first, seqs, identifiers, keys, sizes, *others, histories = one(cur)
         if first is None:
             return Loaded(range(0), [], {})
         return Loaded(
             seqs or range(first, first + len(keys)),
-            ItemColumns(bytes(identifiers), keys, *others),
+            ItemColumns(bytes(identifiers), keys, sizes.split(","), *others),
             {seq: History(*history) for seq, *history in histories or ()},
         )
 

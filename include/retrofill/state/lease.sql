@@ -34,7 +34,7 @@ RETURNING epoch, next_call, settle_no
 -- name: load_items
 SELECT
     min(seq), CASE WHEN max(seq) - min(seq) + 1 > count(*) THEN json_agg(seq) END,
-    string_agg(uuid_send(identifier), ''), json_agg(item_key), json_agg(size),
+    string_agg(uuid_send(identifier), ''), json_agg(item_key), string_agg(size::text, ','),
     json_agg(modified_at AT TIME ZONE 'UTC'), json_agg(etag), json_agg(version_id),
     json_agg(json_build_array(
         seq, attempts, failures, call_cap, unsure,

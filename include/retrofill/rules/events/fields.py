@@ -45,10 +45,12 @@ _TWO = tuple(f"{number:02}" for number in range(60))
 _THREE = tuple(f"{number:03}" for number in range(1_000))
 
 _SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~/-"
-_NEWLINE, _PERCENT, _PLUS = b"\n%+"
+_SAFE_LINES = _SAFE + b"\n"
+_PERCENT, _PLUS = b"%+"
 _FEW = 16
 """So many kinds of bytes are faster encoded one after another in all keys than key by key."""
 
+_JSON_SAFE = bytes(byte for byte in range(32, 127) if byte not in b'"\\')
 _form_byte = [quote_plus(bytes([byte]), safe="/") for byte in range(256)].__getitem__
 _url_byte = [quote(bytes([byte]), safe="/") for byte in range(256)].__getitem__
 
@@ -107,11 +109,11 @@ def form_encoded(key: str) -> str:
 def form_encoded_all(keys: Sequence[str]) -> Sequence[str]:
     """Return many keys as :func:`form_encoded` does, each kind of byte in all of them at once."""
     data = _utf8("\n".join(keys))
-    unsafe = set(data.translate(None, _SAFE)) - {_NEWLINE}
+    unsafe = set(data.translate(None, _SAFE_LINES))
+    if not unsafe and data.count(b"\n") < len(keys):
+        return keys
     if data.count(b"\n") >= len(keys) or len(unsafe) > _FEW:
         return list(map(form_encoded, keys))
-    if not unsafe:
-        return keys
     # First what is written for others, too.
     for byte in sorted(unsafe, key=lambda one: (one != _PERCENT, one != _PLUS)):
         data = data.replace(bytes([byte]), _form_byte(byte).encode())
@@ -120,10 +122,9 @@ def form_encoded_all(keys: Sequence[str]) -> Sequence[str]:
 
 def json_insides(texts: Sequence[str]) -> Sequence[str]:
     """Return many texts as :func:`json_inside` does."""
-    joined = "".join(texts)
-    if len(json_string(joined)) == len(joined) + len('""'):
-        return texts
-    return list(map(json_inside, texts))
+    if _utf8("".join(texts)).translate(None, _JSON_SAFE):
+        return list(map(json_inside, texts))
+    return texts
 
 
 def url_encoded(key: str) -> str:
