@@ -19,6 +19,8 @@ FROM unnest(
     %(error_types)s::text[], %(errors)s::text[]
 ) AS ended (call_no, outcome, request_id, executed_version, error_type, error)
 WHERE invocation.batch_id = %(batch_id)s AND invocation.call_no = ended.call_no
+    -- As an array, too, as in settle_succeeded: else all calls of the batch might be looked at.
+    AND invocation.call_no = ANY(ARRAY(SELECT unnest(%(call_nos)s::integer[])))
     AND (invocation.outcome IS NULL OR invocation.outcome = 'lost')
 RETURNING invocation.call_no
 
