@@ -33,6 +33,12 @@ from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.pipeline.enqueue import Enqueued, enqueue
+from include.retrofill.pipeline.plan_batches import (
+    BATCH_CALLS,
+    BATCH_ITEMS,
+    LARGEST_BATCH,
+    SMALLEST_BATCH,
+)
 from include.retrofill.rules.identity import identifier_of
 from include.retrofill.sources import Page, Partition
 from include.retrofill.state import batches, runs
@@ -49,7 +55,6 @@ START = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
 ITEMS_PER_QUERY = 3_000
 """How many items are screened with a query each: as many as take about a second."""
 
-ITEMS_PER_BATCH = 10_000
 SETTLED_AT_ONCE = 2_000
 """Items of one settling transaction: what a busy invoke task gathers in 5 to 50 ms."""
 
@@ -137,15 +142,22 @@ class Stopwatch:
         self.cpu_s = 0.0
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter(), self._cpu_s()
+        # In this order, and the reverse one at the end: to look at the server's processes takes a
+        # few milliseconds, which are nobody's.
+        self._began = self._server_cpu_s(), time.process_time(), time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        began, cpu_s = self._began
-        self.seconds += time.perf_counter() - began
-        self.cpu_s += self._cpu_s() - cpu_s
+        seconds, own_cpu_s, server_cpu_s = (
+            time.perf_counter(),
+            time.process_time(),
+            self._server_cpu_s(),
+        )
+        began_server, began_own, began = self._began
+        self.seconds += seconds - began
+        self.cpu_s += own_cpu_s - began_own + server_cpu_s - began_server
 
-    def _cpu_s(self) -> float:
-        total = time.process_time()
+    def _server_cpu_s(self) -> float:
+        total = 0.0
         if self._server is not None:
             for process in [self._server, *self._server.children(recursive=True)]:
                 with suppress(psutil.NoSuchProcess):  # what it took counts with its parent
@@ -210,7 +222,13 @@ def settle(conn: Connection, _: int, watch: Stopwatch, *, items_per_call: int = 
     """Settle every item as succeeded, writing the next calls ahead in the same transactions."""
     dsn = make_dsn(conn.dsn, password=conn.info.password)
     ref = SetRef(1, 1)
-    planned = batches.plan(conn, ref, 1, most_items=ITEMS_PER_BATCH, fewest_items=ITEMS_PER_BATCH)
+    planned = batches.plan(
+        conn,
+        ref,
+        1,
+        most_items=max(BATCH_ITEMS, min(BATCH_CALLS * items_per_call, LARGEST_BATCH)),
+        fewest_items=SMALLEST_BATCH,
+    )
     for batch in planned:
         with closing(BatchLease(dsn, batch.batch_id, "benchmark")) as lease:
             if not lease.take(holder_is_dead=lambda _: True):

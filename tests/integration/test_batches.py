@@ -490,3 +490,50 @@ def test_settling_reads_no_more_items_than_it_settles(state_dsn: str, conn: conn
         tell_what_was_read(lease._conn)  # noqa: SLF001
     settled = 50 * 50 + 5 + 5
     assert settled <= rows_read(conn) - before <= 2 * settled
+
+
+def test_each_item_is_remembered_with_the_call_that_carried_it(
+    conn: connection, state_dsn: str
+) -> None:
+    """Also where calls end in another order than they began, and an item between is left."""
+    open_batch(conn, count=7)
+    with closing(taken(state_dsn)) as lease:
+        entries = entries_of(lease)
+        first, second, third, fourth = (
+            Call(entries[at:to]) for at, to in [(0, 2), (2, 3), (3, 5), (5, 7)]
+        )
+        lease.settle(Settlement(), [first, second, third, fourth])
+        lease.settle(success(fourth, first, third), [])
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT item_key, call_no FROM retrofill.results ORDER BY item_key")
+        assert cur.fetchall() == [("a", 1), ("b", 1), ("d", 3), ("e", 3), ("f", 4), ("g", 4)]
+    assert keys_in(conn, "in_process") == ["c"]
+
+
+def pages(conn: connection) -> list[tuple[int, int]]:
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT call_no, (ctid::text::point)[0]::integer FROM retrofill.invocation ORDER BY 1"
+        )
+        return cur.fetchall()
+
+
+def test_the_end_of_a_call_is_written_beside_its_beginning(
+    conn: connection, state_dsn: str
+) -> None:
+    """On the same page, and so without another entry in the index over calls."""
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(f"{number:04}") for number in range(300)])
+    plan(conn, ref, most=300, fewest=300)
+    with closing(taken(state_dsn)) as lease:
+        calls = calls_of(lease)
+        lease.settle(Settlement(), calls)
+        begun = pages(conn)
+        settlement = success(*calls)
+        settlement.ended = [
+            EndedCall(call.number, "succeeded", "5d0b2a35-8b1a-4b51-9f0e-cb9f3bd0f4e1", "17")
+            for call in calls
+        ]
+        lease.settle(settlement, [])
+    assert len(begun) == 300
+    assert pages(conn) == begun

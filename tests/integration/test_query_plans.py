@@ -96,6 +96,10 @@ SPAN = {"job_id": 1, "first_seq": FIRST, "last_seq": FIRST + BATCH_ITEMS - 1}
 NOS = list(range(BATCH_ITEMS - 49, BATCH_ITEMS + 1))
 SEQS = [FIRST + number - 1 for number in NOS]
 NONE = [None] * 50
+MANY = 2_000
+"""Calls of one item that a busy task settles at once."""
+MANY_NOS = list(range(1, MANY + 1))
+MANY_SEQS = [FIRST + number - 1 for number in MANY_NOS]
 KEY = {"batch_id": BATCH, "epoch": 1, "job_id": 1, "run_id": 1, "set_no": 1}
 CHUNK = 5_000
 EXTENT = 10_000
@@ -138,12 +142,31 @@ STATEMENTS: list[tuple[str, str, dict[str, Any], int]] = [
         },
         50,
     ),
-    ("settling", "settle_succeeded", {"firsts": SEQS, "lasts": SEQS, "call_nos": NOS}, 100),
+    (
+        "settling",
+        "end_calls",
+        {
+            "call_nos": MANY_NOS,
+            "outcomes": ["succeeded"] * MANY,
+            "request_ids": NONE * (MANY // 50),
+            "versions": NONE * (MANY // 50),
+            "error_types": NONE * (MANY // 50),
+            "errors": NONE * (MANY // 50),
+        },
+        MANY,
+    ),
+    ("settling", "settle_succeeded", {"firsts": SEQS, "lasts": SEQS, "call_nos": NOS}, 50),
     (
         "settling",
         "settle_succeeded",
         {"firsts": [SEQS[0]], "lasts": [SEQS[-1]], "call_nos": [1]},
-        100,
+        50,
+    ),
+    (
+        "settling",
+        "settle_succeeded",
+        {"firsts": MANY_SEQS, "lasts": MANY_SEQS, "call_nos": MANY_NOS},
+        MANY,
     ),
     (
         "settling",

@@ -72,10 +72,11 @@ def _bulk_work() -> Iterator[None]:
     """Set the interpreter for two threads that make many objects, none of them in a cycle.
 
     At its defaults it spends a sixth of the time on looking for cycles, and the thread that feeds
-    Postgres waits 5 ms for the one that lists whenever it wants to go on.
+    Postgres waits 5 ms for the one that lists whenever it wants to go on. Of items no more are held
+    than those of two chunks, so it looks when there is much besides.
     """
     threshold, interval_s = gc.get_threshold(), sys.getswitchinterval()
-    gc.set_threshold(CHUNK_ITEMS, *threshold[1:])
+    gc.set_threshold(10 * CHUNK_ITEMS, *threshold[1:])
     sys.setswitchinterval(SWITCH_S)
     try:
         yield

@@ -49,7 +49,7 @@ tallied AS (
 UPDATE retrofill.in_process SET
     attempts = attempts + 1, unsure = true, not_before = greatest(not_before, doubted.ends_by)
 FROM doubted
--- OFFSET 0: as in settle_succeeded.
+-- OFFSET 0: as in settle_late.
 CROSS JOIN LATERAL (
     SELECT item.seq FROM retrofill.in_process AS item
     WHERE item.job_id = doubted.job_id AND item.seq <@ doubted.items

@@ -40,8 +40,10 @@ _identifiers = struct.Struct(f"{IDENTIFIER_BYTES}s").iter_unpack
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-_PIECE_ROWS = 2_000
-"""Rows that are encoded and sent at once: the server inserts them while the next are encoded."""
+_PIECE_ROWS = 500
+"""Rows that are encoded and sent at once: the server inserts them while the next are encoded.
+
+They fit into the buffers of a socket (100 KB), so that neither side waits for the other."""
 
 
 class PartitionState(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Any
 
 from include.retrofill.model.calls import Call, EndedCall, Settlement, Span
 from include.retrofill.rules.outcomes import Outcome
+from include.retrofill.state.arrays import numbers, texts
 from include.retrofill.state.connection import Cursor
 from include.retrofill.state.lost_calls import count_orphans
 from include.retrofill.state.statements import load
@@ -50,13 +51,14 @@ class Settler:
             count_orphans(cur, [self._batch_id])
 
     def _succeeded(self, settlement: Settlement) -> dict[str, Any]:
+        succeeded = sorted(settlement.succeeded)
         return {
             "job_id": self._job_id,
             "run_id": self._run_id,
             "batch_id": self._batch_id,
-            "firsts": [span.first for span, _ in settlement.succeeded],
-            "lasts": [span.last for span, _ in settlement.succeeded],
-            "call_nos": [number for _, number in settlement.succeeded],
+            "firsts": numbers(span.first for span, _ in succeeded),
+            "lasts": numbers(span.last for span, _ in succeeded),
+            "call_nos": numbers(number for _, number in succeeded),
         }
 
     def _end_calls(self, cur: Cursor, ended: list[EndedCall]) -> None:
@@ -65,12 +67,12 @@ class Settler:
                 _SQL["end_calls"],
                 {
                     "batch_id": self._batch_id,
-                    "call_nos": [call.number for call in ended],
-                    "outcomes": [call.outcome for call in ended],
-                    "request_ids": [call.request_id for call in ended],
-                    "versions": [call.executed_version for call in ended],
-                    "error_types": [call.error_type for call in ended],
-                    "errors": [call.error for call in ended],
+                    "call_nos": numbers(call.number for call in ended),
+                    "outcomes": texts(call.outcome for call in ended),
+                    "request_ids": texts(call.request_id for call in ended),
+                    "versions": texts(call.executed_version for call in ended),
+                    "error_types": texts(call.error_type for call in ended),
+                    "errors": texts(call.error for call in ended),
                 },
             )
 
@@ -155,11 +157,11 @@ class Settler:
                 {
                     "batch_id": self._batch_id,
                     "epoch": epoch,
-                    "call_nos": [call.number for call in calls],
-                    "items": [_multirange(call.spans) for call in calls],
-                    "item_counts": [len(call.entries) for call in calls],
-                    "attempts": [call.attempt for call in calls],
-                    "duplicates": [call.duplicates for call in calls],
+                    "call_nos": numbers(call.number for call in calls),
+                    "items": texts(_multirange(call.spans) for call in calls),
+                    "item_counts": numbers(len(call.entries) for call in calls),
+                    "attempts": numbers(call.attempt for call in calls),
+                    "duplicates": numbers(call.duplicates for call in calls),
                 },
             )
 

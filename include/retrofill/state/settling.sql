@@ -19,6 +19,8 @@ FROM unnest(
     %(error_types)s::text[], %(errors)s::text[]
 ) AS ended (call_no, outcome, request_id, executed_version, error_type, error)
 WHERE invocation.batch_id = %(batch_id)s AND invocation.call_no = ended.call_no
+    -- As an array, too, as in settle_succeeded: else all calls of the batch might be looked at.
+    AND invocation.call_no = ANY(ARRAY(SELECT unnest(%(call_nos)s::integer[])))
     AND (invocation.outcome IS NULL OR invocation.outcome = 'lost')
 RETURNING invocation.call_no
 
@@ -42,27 +44,23 @@ UPDATE retrofill.batch SET quarantined = quarantined + %(count)s WHERE batch_id 
 
 -- name: settle_succeeded
 WITH done AS (
+    -- As one array whose length the planner cannot know: so the items are looked up by number, and
+    -- once, whatever it believes of the table. In the first minute of a first run it knows nothing.
     DELETE FROM retrofill.in_process
-    USING unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
-        AS ok (first_seq, last_seq, call_no)
-    -- OFFSET 0: each span is looked up by itself. Without statistics, as in the first minute of a
-    -- first run, the planner would compare every item of the job with every span.
-    CROSS JOIN LATERAL (
-        SELECT item.seq FROM retrofill.in_process AS item
-        WHERE item.job_id = %(job_id)s AND item.seq BETWEEN ok.first_seq AND ok.last_seq
-        OFFSET 0
-    ) AS found
-    WHERE in_process.job_id = %(job_id)s AND in_process.seq = found.seq
-    RETURNING
-        in_process.seq, in_process.job_id, in_process.item_key, in_process.identifier,
-        in_process.attempts, ok.call_no
+    WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
+        SELECT generate_series(first_seq, last_seq)
+        FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS ok (first_seq, last_seq)
+    ))
+    RETURNING seq, item_key, identifier, attempts
 )
 INSERT INTO retrofill.results (
     job_id, item_key, identifier, run_id, batch_id, call_no, attempts, settled_at
 )
 SELECT
-    job_id, item_key, identifier, %(run_id)s, %(batch_id)s, call_no, attempts + 1,
-    clock_timestamp()
+    %(job_id)s, item_key, identifier, %(run_id)s, %(batch_id)s,
+    -- The first numbers rise, and no two spans overlap.
+    (%(call_nos)s::integer[])[width_bucket(seq, %(firsts)s::bigint[])],
+    attempts + 1, clock_timestamp()
 FROM done ORDER BY seq
 
 -- name: settle_late
@@ -72,7 +70,8 @@ WITH ok AS (
 ),
 waited AS (
     DELETE FROM retrofill.in_process USING ok
-    -- OFFSET 0: as in settle_succeeded.
+    -- OFFSET 0: each span is looked up by itself. Without statistics, as in the first minute of a
+    -- first run, the planner would compare every item of the job with every span.
     CROSS JOIN LATERAL (
         SELECT item.seq FROM retrofill.in_process AS item
         WHERE item.job_id = %(job_id)s AND item.seq BETWEEN ok.first_seq AND ok.last_seq
@@ -170,6 +169,6 @@ INSERT INTO retrofill.invocation (
 )
 SELECT %(batch_id)s, call_no, %(epoch)s, items, item_count, attempt, duplicates
 FROM unnest(
-    %(call_nos)s::integer[], %(items)s::text[]::int8multirange[], %(item_counts)s::integer[],
+    %(call_nos)s::integer[], %(items)s::int8multirange[], %(item_counts)s::integer[],
     %(attempts)s::integer[], %(duplicates)s::integer[]
 ) AS call (call_no, items, item_count, attempt, duplicates)

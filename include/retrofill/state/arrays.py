@@ -1,0 +1,14 @@
+"""Arrays as one value: written out as ARRAY[…], the server would parse each element as a term."""
+
+from collections.abc import Iterable
+
+
+def numbers(values: Iterable[int]) -> str:
+    """Return numbers as a literal; format: PostgreSQL manual, "Arrays", input and output."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def texts(values: Iterable[str]) -> str:
+    """Return texts as a literal, each of them quoted."""
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join([f'"{value}"' for value in quoted]) + "}"
