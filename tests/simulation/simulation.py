@@ -28,6 +28,7 @@ from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan_batches
 from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.state import lease, runs
+from include.retrofill.state.batches import ABANDONED_AFTER_S
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate
@@ -164,12 +165,22 @@ class _Simulation:
             # Whatever is left after all that: a run in which nothing goes wrong completes the job.
             self._harm = self._function.trouble = self._source_trouble = 0.0
             self._max_items = 1_000
-            last = self._scheduler.start("last", lambda: self._dag_run("last"))
+            # It takes over what a run holds that nobody could close, once that counts as abandoned.
+            wait_s = ABANDONED_AFTER_S + 1 if self._is_one_open() else 0.0
+            last = self._scheduler.start("last", lambda: self._dag_run("last", wait_s))
             self._scheduler.run()
             self._reraise([last])
             self._watch()
         self._conclude()
         return self._tale
+
+    def _is_one_open(self) -> bool:
+        with self._watcher, self._watcher.cursor() as cur:
+            cur.execute(
+                "SELECT count(*) FROM retrofill.v_run WHERE job = %s AND state = 'open'",
+                (self._job,),
+            )
+            return cur.fetchone() != (0,)
 
     def _conclude(self) -> None:
         tale, function = self._tale, self._function
