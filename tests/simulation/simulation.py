@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from random import Random
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -262,7 +263,9 @@ class _Simulation:
         return bool(self._task(f"{name} close", lambda _: close_run.close_run(conn, ref)))
 
     def _source(self) -> SimulatedSource:
-        return SimulatedSource(self._keys, self._random, self._source_trouble)
+        # Pages are read ahead in a thread of its own: what it draws, no other may draw meanwhile.
+        own = Random(self._random.random())  # noqa: S311  as the scheduler's
+        return SimulatedSource(self._keys, own, self._source_trouble)
 
     def _enqueue(self, ref: SetRef, part_no: int) -> Callable[[_Process], object]:
         def work(_: _Process) -> object:
