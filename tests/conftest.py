@@ -1,5 +1,6 @@
 """The servers of the tests: each is started when a test first asks for it, and once."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-_TEMPLATE = "retrofill_template"
+RUNNING_POSTGRES = "RETROFILL_TEST_POSTGRES"
+"""The variable that tells tests of a server that runs already; see `told_of`."""
+
+_TEMPLATE = f"template_{os.getpid()}"
 _numbers = count()
 _airflow_home = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
@@ -35,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_airflow_home] = home
     os.environ["AIRFLOW_HOME"] = home.name
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    # Many tests start processes; compiling all that these import would take most of their time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # What a person has set for real servers must not reach a test.
     for name in list(os.environ):
         if name.startswith(("AWS_", "AIRFLOW_CONN_")):
@@ -63,12 +69,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server."""
+    if known := os.environ.get(RUNNING_POSTGRES):
+        told = json.loads(known)
+        yield Postgres(**told | {"directory": Path(told["directory"])}, lasting=False)
+        return
     # Not among pytest's own directories: pytest closes those to the user that the server runs as
     # whenever another session of it starts.
     with tempfile.TemporaryDirectory(prefix="retrofill-postgres-") as directory:
         server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=False)  # noqa: S106
         with running(server):
             yield server
+
+
+def told_of(server: Postgres) -> dict[str, str]:
+    """Return the variable by which another process of tests uses this server, too."""
+    told = {"directory": str(server.directory), "port": server.port, "password": server.password}
+    return {RUNNING_POSTGRES: json.dumps(told)}
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +97,7 @@ def _state_template(postgres: Postgres) -> str:
 @pytest.fixture
 def state_dsn(postgres: Postgres, _state_template: str) -> Iterator[str]:
     """The URI of a new database with the state's schema, and nothing in it."""
-    name = f"state_{next(_numbers)}"
+    name = f"state_{os.getpid()}_{next(_numbers)}"
     database, template = sql.Identifier(name), sql.Identifier(_state_template)
     with closing(psycopg2.connect(postgres.dsn("postgres"))) as connection:
         connection.autocommit = True
