@@ -10,6 +10,8 @@ LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 
 DEPLOYED = $(shell sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements.lock)
 # What else is set for uv must not move the environment elsewhere.
 unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_COMPILE_BYTECODE
+# Without kept byte code each process compiles what it imports, and tests start hundreds of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test faults simulate bench-run bench-calling bench-screening check licences audit format lock clean

@@ -26,12 +26,11 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
 from psycopg2.extensions import make_dsn
 
+from benchmarks.opened import open_run
 from include.retrofill.model.calls import Call, EndedCall, Fresh, Settlement
-from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import StateError
-from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.items import Item
-from include.retrofill.model.runs import Job, NewRun, SetRef
+from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.enqueue import Enqueued, enqueue
 from include.retrofill.pipeline.plan_batches import (
     BATCH_CALLS,
@@ -41,7 +40,7 @@ from include.retrofill.pipeline.plan_batches import (
 )
 from include.retrofill.rules.identity import identifier_of
 from include.retrofill.sources import Page, Partition
-from include.retrofill.state import batches, runs
+from include.retrofill.state import batches
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate
@@ -268,31 +267,9 @@ def _items(count: int) -> Iterator[Item]:
 
 
 def _screened(conn: Connection, dag_run_id: str, items: int, watch: Stopwatch) -> Enqueued:
-    job_id = runs.remember_job(conn, Job("job", "f" * 32, SOURCE, "f", "s3"))
-    new = NewRun(
-        job_id=job_id,
-        config={},
-        delivery=Delivery(event="s3", items_per_call=100, answer="return"),
-        modified_after=None,
-        modified_before=None,
-        max_concurrency=100,
-        max_calls_per_second=None,
-        max_items_per_set=items,
-        dag_id="benchmark",
-        dag_run_id=dag_run_id,
+    ref = open_run(
+        conn, SOURCE, dag_run_id, items_per_call=100, max_concurrency=100, max_items=items
     )
-    function = FunctionVersion(
-        arn="arn:aws:lambda:eu-west-1:123456789012:function:f",
-        version="1",
-        qualifier=None,
-        timeout_s=3,
-        memory_mb=128,
-        code_sha256="c",
-        state="Active",
-        last_update_status="Successful",
-    )
-    ref = runs.open_run(conn, new, function)
-    runs.add_partitions(conn, ref.run_id, [(0, "all", {})])
     with watch:
         return enqueue(conn, ref, 0, Generated(items))
 

@@ -1,8 +1,10 @@
 """The servers of the tests: each is started when a test first asks for it, and once."""
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-_TEMPLATE = "retrofill_template"
+RUNNING_POSTGRES = "RETROFILL_TEST_POSTGRES"
+"""The variable that tells tests of a server that runs already; see `told_of`."""
+
+_TEMPLATE = f"template_{os.getpid()}"
 _numbers = count()
 _airflow_home = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
@@ -35,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_airflow_home] = home
     os.environ["AIRFLOW_HOME"] = home.name
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    # Many tests start processes; compiling all that these import would take most of their time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # What a person has set for real servers must not reach a test.
     for name in list(os.environ):
         if name.startswith(("AWS_", "AIRFLOW_CONN_")):
@@ -63,12 +70,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server."""
+    if known := os.environ.get(RUNNING_POSTGRES):
+        told = json.loads(known)
+        yield Postgres(**told | {"directory": Path(told["directory"])}, lasting=False)
+        return
     # Not among pytest's own directories: pytest closes those to the user that the server runs as
     # whenever another session of it starts.
     with tempfile.TemporaryDirectory(prefix="retrofill-postgres-") as directory:
         server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=False)  # noqa: S106
         with running(server):
             yield server
+
+
+def told_of(server: Postgres) -> dict[str, str]:
+    """Return the variable by which another process of tests uses this server, too."""
+    told = {"directory": str(server.directory), "port": server.port, "password": server.password}
+    return {RUNNING_POSTGRES: json.dumps(told)}
 
 
 @pytest.fixture(scope="session")
@@ -78,18 +95,39 @@ def _state_template(postgres: Postgres) -> str:
     return _TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def _drop(postgres: Postgres) -> Iterator[Callable[[str], None]]:
+    """Drops databases beside the tests: each takes the server a checkpoint, a tenth of a second."""
+    dropped: list[Future[None]] = []
+
+    def drop(name: str) -> None:
+        with closing(psycopg2.connect(postgres.dsn("postgres"))) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+                )
+
+    with ThreadPoolExecutor(1) as beside:
+        yield lambda name: dropped.append(beside.submit(drop, name))
+    for each in dropped:
+        each.result()
+
+
 @pytest.fixture
-def state_dsn(postgres: Postgres, _state_template: str) -> Iterator[str]:
+def state_dsn(
+    postgres: Postgres, _state_template: str, _drop: Callable[[str], None]
+) -> Iterator[str]:
     """The URI of a new database with the state's schema, and nothing in it."""
-    name = f"state_{next(_numbers)}"
+    name = f"state_{os.getpid()}_{next(_numbers)}"
     database, template = sql.Identifier(name), sql.Identifier(_state_template)
     with closing(psycopg2.connect(postgres.dsn("postgres"))) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
             cursor.execute(create.format(database, template, template))
-            yield postgres.dsn(name, role=_state_template)
-            cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+    yield postgres.dsn(name, role=_state_template)
+    _drop(name)
 
 
 @pytest.fixture(scope="session")

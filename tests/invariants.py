@@ -27,7 +27,8 @@ from psycopg2.extras import NamedTupleCursor
 SHOWN = 5
 """Items that one violation names."""
 
-VIEWS = ("v_run", "v_item", "v_call", "v_quarantine")
+VIEWS = ("v_run", "v_item", "v_call", "v_outcome", "v_quarantine", "v_redriven")
+"""The public views."""
 
 _TWICE = """
 SELECT item_key, array_agg(place ORDER BY place) AS places

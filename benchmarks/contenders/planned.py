@@ -9,12 +9,9 @@ import psutil
 import psycopg2
 from psycopg2 import sql
 
-from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER
 from benchmarks.encode import KEYS, items
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.runs import Job, NewRun, SetRef
-from include.retrofill.state import batches, runs
+from benchmarks.opened import open_run
+from include.retrofill.state import batches
 from include.retrofill.state.connection import Connection, Cursor, connect
 from include.retrofill.state.migrate import migrate
 from include.retrofill.state.screening import Chunk, get_partition, screen
@@ -96,7 +93,13 @@ def _set_autovacuum(cur: Cursor, value: str) -> None:
 
 
 def _plan(conn: Connection, count: int, batch_items: int) -> int:
-    ref = _open_run(conn)
+    ref = open_run(
+        conn,
+        "s3://camera-uploads",
+        items_per_call=1,
+        max_concurrency=_MOST_CONCURRENCY,
+        max_items=_MOST,
+    )
     chunk = Chunk(
         items=items(KEYS["plain keys"], count),
         last_key=None,
@@ -108,32 +111,3 @@ def _plan(conn: Connection, count: int, batch_items: int) -> int:
     screen(conn, ref, 0, get_partition(conn, ref.run_id, 0), chunk)
     planned = batches.plan(conn, ref, 1, most_items=batch_items, fewest_items=batch_items)
     return len(planned)
-
-
-def _open_run(conn: Connection) -> SetRef:
-    job = Job("benchmark", "f" * 32, "s3://camera-uploads", "scripted", "s3")
-    new = NewRun(
-        job_id=runs.remember_job(conn, job),
-        config={},
-        delivery=Delivery(event="s3", items_per_call=1, answer="return"),
-        modified_after=None,
-        modified_before=None,
-        max_concurrency=_MOST_CONCURRENCY,
-        max_calls_per_second=None,
-        max_items_per_set=_MOST,
-        dag_id="benchmark",
-        dag_run_id="benchmark",
-    )
-    function = FunctionVersion(
-        arn=FUNCTION_ARN,
-        version=QUALIFIER,
-        qualifier=QUALIFIER,
-        timeout_s=60,
-        memory_mb=128,
-        code_sha256="",
-        state="Active",
-        last_update_status="Successful",
-    )
-    ref = runs.open_run(conn, new, function)
-    runs.add_partitions(conn, ref.run_id, [(0, "all", {})])
-    return ref

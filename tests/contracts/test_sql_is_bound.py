@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.runs import Job, NewRun
+from include.retrofill.model.runs import Job
 from include.retrofill.state import runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.statements import load
-from tests.integration.opened import ARN, DELIVERY, enqueue, item, keys_in
+from tests.integration.opened import DELIVERY, FUNCTION, enqueue, item, keys_in, new_run
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / "include/retrofill/state"
@@ -122,28 +121,14 @@ def test_nothing_lasts_longer_than_its_transaction(path: Path) -> None:
 def test_hostile_text_stays_text(state_dsn: str, hostile: str) -> None:
     with closing(connect(state_dsn)) as conn:
         job_id = runs.remember_job(conn, Job(hostile, hostile, hostile, hostile, hostile))
-        new = NewRun(
-            job_id=job_id,
+        new = new_run(
+            job_id,
+            hostile,
             config={hostile: hostile},
             delivery=replace(DELIVERY, event=hostile, queue_arn=hostile, suffix=hostile),
-            modified_after=None,
-            modified_before=None,
-            max_concurrency=1,
-            max_calls_per_second=None,
-            max_items_per_set=9,
             dag_id=hostile,
-            dag_run_id=hostile,
         )
-        version = FunctionVersion(
-            arn=ARN,
-            version=hostile,
-            qualifier=None,
-            timeout_s=1,
-            memory_mb=1,
-            code_sha256=hostile,
-            state="Active",
-            last_update_status="Successful",
-        )
+        version = replace(FUNCTION, version=hostile, code_sha256=hostile)
         ref = runs.open_run(conn, new, version)
         runs.add_partitions(conn, ref.run_id, [(0, hostile, {hostile: hostile})])
         assert runs.find_set(conn, hostile, hostile) == ref

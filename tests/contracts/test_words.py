@@ -1,6 +1,7 @@
 """What is said twice says the same: outcomes, statements, params and counts."""
 
 import re
+import tomllib
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import fields
@@ -105,3 +106,12 @@ def test_the_readme_tells_the_params_as_they_are() -> None:
 
 def test_every_event_that_can_be_asked_for_has_a_shape() -> None:
     assert set(RunConfig.form_fields({})["event"]["enum"]) == {AUTO, *SHAPES} - set(OF_RECORDS)
+
+
+def test_the_layers_are_told_as_they_are() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    told = re.findall(r"```text\n(workflow .*?)```", text, re.DOTALL)[0].splitlines()
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = contracts["contracts"][0]["layers"]
+    names = [set(re.findall(r"\w+", layer)) for layer in layers]
+    assert [set(line.partition("   ")[0].split()) for line in told] == names

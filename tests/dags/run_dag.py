@@ -1,24 +1,77 @@
-"""Run a DAG in one process, and print how each task ended: ``… run_dag DAG_RUN_ID CONF [DAG]``."""
+"""Runs of a DAG, each in a process of its own: a fork of one that has imported Airflow already."""
 
-import json
+import logging
+import os
 import sys
 import warnings
+from collections.abc import Mapping
 from importlib import import_module
+from multiprocessing import forkserver, get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
-warnings.simplefilter("ignore")
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WITHIN_S = 110
+"""Seconds that one may take."""
+
+_forks = get_context("forkserver")
 
 
-def main() -> None:
-    dag_run_id, conf = sys.argv[1], json.loads(sys.argv[2])
-    module, _, name = (sys.argv[3] if len(sys.argv) > 3 else "retrofill:dag").partition(":")
-    dag = getattr(import_module(f"dags.{module}"), name)
-    run = dag.test(run_conf=conf)
-    states = {}
+def warm(environment: Mapping[str, str]) -> None:
+    """Start the process that is forked; it lives as long as this one.
+
+    :param environment: what Airflow must find when it is imported
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        _forks.set_forkserver_preload(["tests.dags.warm"])
+        forkserver.ensure_running()
+
+
+def run_dag(
+    environment: Mapping[str, str], conf: dict[str, Any], dag: str = "retrofill:dag"
+) -> dict[str, str]:
+    """Run a DAG; return the final state of each of its tasks and of the run, and the log of all."""
+    log = ROOT / ".pytest_cache" / "last_dag_run.log"
+    log.parent.mkdir(exist_ok=True)
+    answer, asked = _forks.Pipe(duplex=False)
+    process = _forks.Process(target=_run, args=(dict(environment), conf, dag, log, asked))
+    process.start()
+    asked.close()
+    try:
+        states: dict[str, str] = answer.recv() if answer.poll(WITHIN_S) else {}
+    except EOFError:
+        process.join()  # it died, and says why
+        states = {}
+    finally:
+        process.kill()
+        process.join()
+        answer.close()
+    assert states, log.read_text()[-8000:]
+    return {**states, "log": log.read_text()}
+
+
+def _run(
+    environment: dict[str, str], conf: dict[str, Any], dag: str, log: Path, asked: Connection
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    warnings.simplefilter("ignore")
+    module, _, name = dag.partition(":")
+    run = getattr(import_module(f"dags.{module}"), name).test(run_conf=conf)
+    states: dict[str, set[str]] = {}
     for instance in run.get_task_instances():
         states.setdefault(instance.task_id, set()).add(str(instance.state))
     told = {name: "+".join(sorted(found)) for name, found in states.items()}
-    sys.stdout.write(json.dumps({**told, "dag_run": str(run.state), "id": dag_run_id}))
-
-
-if __name__ == "__main__":
-    main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    logging.shutdown()
+    asked.send({**told, "dag_run": str(run.state)})

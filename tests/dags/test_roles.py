@@ -7,7 +7,8 @@ import pytest
 
 from include.retrofill.state.migrate import migrate
 from stack.services import Postgres
-from tests.dags.test_retrofill import TASKS, World, run_dag
+from tests.dags.run_dag import run_dag
+from tests.dags.world import TASKS, World
 from tests.integration.test_operations import ROLES, execute, statements
 
 pytestmark = pytest.mark.timeout(400)  # each run of a DAG in one process takes many seconds
@@ -39,7 +40,7 @@ def test_the_runtime_role_runs_everything_but_forgetting(runtime_world: World) -
     report = world.report()
     assert (report["succeeded"], report["quarantined"], report["state"]) == (2, 1, "complete")
 
-    upkeep = run_dag(world.environment, "u", {"keep_results_days": 1}, "upkeep:upkeep")
+    upkeep = run_dag(world.environment, {"keep_results_days": 1}, "upkeep:upkeep")
     assert (upkeep["rescue"], upkeep["forget_calls"]) == ("success", "success")
     assert upkeep["forget_results"] == "failed"
     grant = "GRANT DELETE ON retrofill.results TO retrofill_runtime;"

@@ -1,6 +1,7 @@
 """A run that is open, for tests of what happens inside one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,16 @@ from include.retrofill.state.screening import Chunk, Screened, get_partition, sc
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"
 DELIVERY = Delivery(event="s3", items_per_call=1, answer="return")
+FUNCTION = FunctionVersion(
+    arn=ARN,
+    version="1",
+    qualifier=None,
+    timeout_s=3,
+    memory_mb=128,
+    code_sha256="c",
+    state="Active",
+    last_update_status="Successful",
+)
 
 _identifier = identifier_of("s3://bucket")
 
@@ -33,41 +44,37 @@ def open_job(conn: connection, name: str = "job") -> int:
     return runs.remember_job(conn, Job(name, "f" * 32, "s3://bucket", "f", "s3"))
 
 
+def new_run(job_id: int, dag_run_id: str = "r", **changed: Any) -> NewRun:
+    """Return what is known of a run of a job before it is opened.
+
+    :param changed: fields of the run that are not as usual
+    """
+    usual = NewRun(
+        job_id=job_id,
+        config={},
+        delivery=DELIVERY,
+        modified_after=None,
+        modified_before=None,
+        max_concurrency=10,
+        max_calls_per_second=None,
+        max_items_per_set=1_000_000,
+        dag_id="d",
+        dag_run_id=dag_run_id,
+    )
+    return replace(usual, **changed)
+
+
 def open_run(
     conn: connection,
     dag_run_id: str = "r",
     *,
     max_items: int = 1_000_000,
-    max_concurrency: int = 10,
     partitions: int = 1,
-    config: dict[str, Any] | None = None,
-    **limits: int,
+    **changed: Any,
 ) -> SetRef:
-    """Open a run with so many partitions."""
-    new = NewRun(
-        job_id=open_job(conn),
-        config=config or {},
-        delivery=DELIVERY,
-        modified_after=None,
-        modified_before=None,
-        max_concurrency=max_concurrency,
-        max_calls_per_second=None,
-        max_items_per_set=max_items,
-        dag_id="d",
-        dag_run_id=dag_run_id,
-        **limits,
-    )
-    function = FunctionVersion(
-        arn=ARN,
-        version="1",
-        qualifier=None,
-        timeout_s=3,
-        memory_mb=128,
-        code_sha256="c",
-        state="Active",
-        last_update_status="Successful",
-    )
-    ref = runs.open_run(conn, new, function)
+    """Open a run with so many partitions; see `new_run` for what else may be asked for."""
+    new = new_run(open_job(conn), dag_run_id, max_items_per_set=max_items, **changed)
+    ref = runs.open_run(conn, new, FUNCTION)
     runs.add_partitions(conn, ref.run_id, [(no, f"part {no}", {}) for no in range(partitions)])
     return ref
 

@@ -78,7 +78,7 @@ def wait_until(condition: Callable[[], bool]) -> float:
 def test_the_cap_holds_over_all_tasks_also_while_it_is_changed(
     state_dsn: str, conn: connection, record_property: Figures
 ) -> None:
-    run_id = planned(conn, 9_000, max_concurrency=50)
+    run_id = planned(conn, 6_000, max_concurrency=50)
     with scripted_endpoint(script(0.1)) as endpoint, at_work(state_dsn, endpoint) as tasks:
         wait_until(lambda: endpoint.stats().in_flight > 45)
         pages.change_concurrency(conn, run_id, 20)
@@ -101,7 +101,7 @@ def test_the_cap_holds_over_all_tasks_also_while_it_is_changed(
         assert ever <= 50
         assert at_20 <= 20
     report = runs.get_report(conn, run_id)
-    assert (report.succeeded, report.calls, report.items_left) == (9_000, 9_000, 0)
+    assert (report.succeeded, report.calls, report.items_left) == (6_000, 6_000, 0)
 
 
 def _settled_to(conn: connection, cap: int) -> bool:

@@ -26,13 +26,12 @@ from psycopg2.extensions import connection
 
 from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
 from include.retrofill.model.errors import LeaseLost, RunIncomplete
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.runs import Job, NewRun, SetRef
+from include.retrofill.model.runs import Job, SetRef
 from include.retrofill.pipeline.close_run import close_run
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease, Busy
-from tests.integration.opened import ARN, DELIVERY, enqueue, entries_of, item
+from tests.integration.opened import FUNCTION, enqueue, entries_of, item, new_run
 from tests.invariants import look
 
 KEYS = [f"k{number:02}" for number in range(24)]
@@ -120,29 +119,13 @@ class StateMachine(RuleBasedStateMachine):
         self._open_run(hold=hold)
 
     def _open_run(self, *, hold: bool) -> None:
-        new = NewRun(
-            job_id=self.job_id,
+        new = new_run(
+            self.job_id,
+            str(len(self.runs)),
             config={"on_unknown": "hold" if hold else "retry"},
-            delivery=DELIVERY,
-            modified_after=None,
-            modified_before=None,
-            max_concurrency=10,
-            max_calls_per_second=None,
-            max_items_per_set=1_000,
             dag_id=self.job,
-            dag_run_id=str(len(self.runs)),
         )
-        function = FunctionVersion(
-            arn=ARN,
-            version="1",
-            qualifier=None,
-            timeout_s=1,
-            memory_mb=128,
-            code_sha256="c",
-            state="Active",
-            last_update_status="Successful",
-        )
-        ref = runs.open_run(self.conn, new, function)
+        ref = runs.open_run(self.conn, new, FUNCTION)
         runs.add_partitions(self.conn, ref.run_id, [(0, "all", {})])
         self.runs.append(ModelRun(ref, hold=hold))
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from stack.services import Postgres
+from tests.conftest import told_of
 from tests.mutants.mutants import MUTANTS, Mutant
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -34,11 +36,13 @@ def mutate(text: str, mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def outcome(directory: Path, tests: list[str], mutant: Mutant | None = None) -> Outcome:
+def outcome(
+    directory: Path, server: Postgres, tests: list[str], mutant: Mutant | None = None
+) -> Outcome:
     """Run tests in a copy of the tree; return pytest's exit code and what it said."""
-    ignore = shutil.ignore_patterns("__pycache__")
+    # With the byte code: what changes is compiled anew, for its time is another.
     for name in _COPIED:
-        shutil.copytree(_ROOT / name, directory / name, ignore=ignore)
+        shutil.copytree(_ROOT / name, directory / name)
     shutil.copy(_ROOT / "pyproject.toml", directory)
     if mutant is not None:
         file = directory / "include" / "retrofill" / mutant.file
@@ -46,7 +50,7 @@ def outcome(directory: Path, tests: list[str], mutant: Mutant | None = None) -> 
     done = subprocess.run(  # noqa: S603  our own tests
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", *tests],
         cwd=directory,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ | told_of(server),
         capture_output=True,
         text=True,
         check=False,
@@ -56,7 +60,7 @@ def outcome(directory: Path, tests: list[str], mutant: Mutant | None = None) -> 
 
 @pytest.fixture(scope="module")
 def outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
 ) -> Iterator[dict[str, Future[Outcome]]]:
     """The outcomes of the mutants that were asked for, some at once."""
     asked = {
@@ -67,7 +71,7 @@ def outcomes(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         yield {
             mutant.name: pool.submit(
-                outcome, tmp_path_factory.mktemp("mutant"), [mutant.test], mutant
+                outcome, tmp_path_factory.mktemp("mutant"), postgres, [mutant.test], mutant
             )
             for mutant in MUTANTS
             if mutant.name in asked
@@ -83,9 +87,9 @@ def test_a_mutant_is_killed(mutant: Mutant, outcomes: dict[str, Future[Outcome]]
     assert "error" not in summary, said
 
 
-def test_the_tests_pass_in_a_copy_without_a_mutant(tmp_path: Path) -> None:
+def test_the_tests_pass_in_a_copy_without_a_mutant(tmp_path: Path, postgres: Postgres) -> None:
     """Otherwise a copy that does not work would kill every mutant."""
-    code, said = outcome(tmp_path, sorted({mutant.test for mutant in MUTANTS}))
+    code, said = outcome(tmp_path, postgres, sorted({mutant.test for mutant in MUTANTS}))
     assert code == 0, said
 
 

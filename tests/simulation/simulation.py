@@ -11,7 +11,8 @@ items are poison, for the answer or for the connection.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from random import Random
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -21,10 +22,8 @@ from psycopg2.extensions import connection
 
 from include.retrofill.faults import Point, injected
 from include.retrofill.model.config import RunConfig
-from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import RetrofillError, RunIncomplete, StateUnavailable
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.runs import Job, NewRun, SetRef
+from include.retrofill.model.runs import Job, SetRef
 from include.retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan_batches
 from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.state import lease, runs
@@ -32,7 +31,7 @@ from include.retrofill.state.batches import ABANDONED_AFTER_S
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate
-from tests.integration.opened import ARN
+from tests.integration.opened import ARN, DELIVERY, FUNCTION, new_run
 from tests.invariants import check, look
 from tests.simulation.scheduler import Killed, Scheduler, Task
 from tests.simulation.world import SimulatedClient, SimulatedFunction, SimulatedSource
@@ -243,31 +242,15 @@ class _Simulation:
     def _open(self, conn: connection, name: str) -> SetRef:
         job = Job(self._job, "f" * 32, "s3://bucket", ARN, "s3")
         self._job_id = runs.remember_job(conn, job)
-        new = NewRun(
-            job_id=self._job_id,
-            config={},
-            delivery=Delivery(
-                event="s3", items_per_call=self._config.items_per_call or 1, answer="return"
-            ),
-            modified_after=None,
-            modified_before=None,
+        new = new_run(
+            self._job_id,
+            f"{self._job} {name}1",
+            delivery=replace(DELIVERY, items_per_call=self._config.items_per_call or 1),
             max_concurrency=self._config.max_concurrency,
-            max_calls_per_second=None,
             max_items_per_set=self._max_items,
             dag_id="simulated",
-            dag_run_id=f"{self._job} {name}1",
         )
-        function = FunctionVersion(
-            arn=ARN,
-            version="1",
-            qualifier=None,
-            timeout_s=1,
-            memory_mb=128,
-            code_sha256="c",
-            state="Active",
-            last_update_status="Successful",
-        )
-        return runs.open_run(conn, new, function)
+        return runs.open_run(conn, new, replace(FUNCTION, timeout_s=1))
 
     def _set(self, conn: connection, name: str, ref: SetRef) -> bool:
         """Run the tasks of one DAG run; return whether it asks for another."""
@@ -291,7 +274,9 @@ class _Simulation:
         return bool(self._task(f"{name} close", lambda _: close_run.close_run(conn, ref)))
 
     def _source(self) -> SimulatedSource:
-        return SimulatedSource(self._keys, self._random, self._source_trouble)
+        # Pages are read ahead in a thread of its own: what it draws, no other may draw meanwhile.
+        own = Random(self._random.random())  # noqa: S311  as the scheduler's
+        return SimulatedSource(self._keys, own, self._source_trouble)
 
     def _enqueue(self, ref: SetRef, part_no: int) -> Callable[[_Process], object]:
         def work(_: _Process) -> object:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from include.retrofill.model.config import AUTO, RunConfig
 from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 from include.retrofill.rules.events import SHAPES
 
 _GOOD = {"bucket": "my-photos", "prefix": "in/", "function": "resize"}
@@ -329,6 +330,15 @@ def test_it_cannot_be_changed_and_goes_through_json():
     with pytest.raises(ValueError, match="frozen"):
         config.bucket = "other"  # type: ignore[misc]
     assert RunConfig.from_params(json.loads(config.model_dump_json())) == config
+
+
+def test_the_form_has_no_code_whose_box_would_cover_the_lines_beside_it() -> None:
+    for fields in (
+        RunConfig.form_fields({}),
+        UpkeepConfig.form_fields(),
+        ForgetConfig.form_fields(),
+    ):
+        assert [name for name, field in fields.items() if "`" in field["description_md"]] == []
 
 
 _VALUES = st.recursive(

@@ -1,6 +1,7 @@
 """The limit on calls per second, in simulated time."""
 
 import math
+from bisect import bisect_left
 
 import pytest
 
@@ -24,8 +25,8 @@ def test_no_second_has_more_calls_than_the_limit_and_a_burst(rate: float) -> Non
     times = starts(RateLimit(rate, now=0.0), 10)
     assert len(times) >= rate * 10 * 0.95
     most = rate + max(1.0, rate * BURST_S) + 1
-    for begin in times:
-        assert sum(begin <= time < begin + 1 for time in times) <= most
+    for number, begin in enumerate(times):
+        assert bisect_left(times, begin + 1) - number <= most
 
 
 def test_without_a_limit_any_number_may_start() -> None:

@@ -215,6 +215,8 @@ Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_time)]
 def _field(section: str, title: str, description: str, **more: Any) -> Any:
     """Return a field with all that the form shows.
 
+    :param description: Markdown without code: Airflow's form draws a box around that, which covers
+        parts of the lines above and below
     :param allowed: what its value may be, as the end of a sentence; none: its type says it
     :param form: more for the form than the type says
     """
@@ -238,8 +240,8 @@ class RunConfig(BaseModel):
     prefix: Prefix = _field(
         SOURCE,
         "Prefix",
-        "Only objects whose key begins so. It stands for no folder: `in` is the beginning of"
-        " `in/a` and of `index`. Empty: the whole bucket, which takes the next switch, too.",
+        "Only objects whose key begins so. It stands for no folder: **in** is the beginning of"
+        " **in/a** and of **index**. Empty: the whole bucket, which takes the next switch, too.",
         allowed="the beginning of keys, of up to 1,024 bytes",
         form={"type": ["null", "string"], "default": None, "maxLength": _LONGEST_KEY_BYTES},
         default="",
@@ -254,8 +256,8 @@ class RunConfig(BaseModel):
     key_glob: Annotated[KeyPattern | None, BLANK] = _field(
         SOURCE,
         "Key pattern",
-        "Only keys that match: `*` is anything, slashes too, `?` is one character, `[ab]` one of"
-        " these, `|` stands between two patterns. A pattern is for the whole key.",
+        "Only keys that match: * is anything, slashes too, ? is one character, [ab] one of"
+        " these, | stands between two patterns. A pattern is for the whole key.",
         allowed="a shell pattern, or some with | between them, of up to 1,024 bytes",
         form={"maxLength": _LONGEST_KEY_BYTES},
         default=None,
@@ -320,7 +322,7 @@ class RunConfig(BaseModel):
     qualifier: Annotated[Qualifier | None, BLANK] = _field(
         FUNCTION,
         "Version or alias",
-        "The run calls the version that this means when it is opened. Empty: `$LATEST`, whose"
+        "The run calls the version that this means when it is opened. Empty: **$LATEST**, whose"
         " code may change while the run goes on.",
         allowed="a version's number, an alias or $LATEST",
         form={"maxLength": 128, "pattern": r"^[a-zA-Z0-9$._\-]*$"},
@@ -340,10 +342,10 @@ class RunConfig(BaseModel):
     ] = _field(
         FUNCTION,
         "Event",
-        "What the function receives: `auto` what its live trigger on the bucket sends, with that"
-        " trigger's filter and batch size; `s3` the S3 notification, `s3-sqs`, `s3-sns` and"
-        " `s3-sns-sqs` the same by way of a queue or topic, `eventbridge` Object Created,"
-        " `s3-batch-…` the request of S3 Batch Operations, `items` a plain list.",
+        "What the function receives: **auto** what its live trigger on the bucket sends, with that"
+        " trigger's filter and batch size; **s3** the S3 notification, **s3-sqs**, **s3-sns** and"
+        " **s3-sns-sqs** the same by way of a queue or topic, **eventbridge** Object Created,"
+        " **s3-batch-…** the request of S3 Batch Operations, **items** a plain list.",
         default="auto",
     )
     items_per_call: int | None = _field(
@@ -359,15 +361,15 @@ class RunConfig(BaseModel):
     answer: Literal["auto", "return", "batchItemFailures", "s3-batch"] = _field(
         FUNCTION,
         "Answer",
-        "How the function's answer is read: `return` whatever it returns is success,"
-        " `batchItemFailures` it lists the items that failed, `s3-batch` it has a result for each"
-        " task. `auto`: as Lambda reads it in live use, or as belongs to the event.",
+        "How the function's answer is read: **return** whatever it returns is success,"
+        " **batchItemFailures** it lists the items that failed, **s3-batch** it has a result for"
+        " each task. **auto**: as Lambda reads it in live use, or as belongs to the event.",
         default="auto",
     )
     arguments: dict[str, JsonValue] | None = _field(
         FUNCTION,
         "Arguments",
-        "Constants for the function, a JSON object: in events `items` and `s3-batch-2.0`, which"
+        "Constants for the function, a JSON object: in events **items** and **s3-batch-2.0**, which"
         " have a place for them.",
         allowed="a JSON object of up to 100,000 characters; for s3-batch-2.0 up to 10 texts",
         default=None,
@@ -410,8 +412,8 @@ class RunConfig(BaseModel):
     on_unknown: Literal["retry", "hold"] = _field(
         LIMITS,
         "Without an answer",
-        "What becomes of an object when nobody can tell whether its call ran: `retry` calls it"
-        " again after the function's timeout, `hold` puts it in quarantine for a person, so that"
+        "What becomes of an object when nobody can tell whether its call ran: **retry** calls it"
+        " again after the function's timeout, **hold** puts it in quarantine for a person, so that"
         " it is called at most once.",
         default="retry",
     )
@@ -493,8 +495,8 @@ class RunConfig(BaseModel):
     redrive_error: Annotated[ErrorPattern | None, BLANK] = _field(
         REDRIVE,
         "Error type",
-        "Only what is in quarantine with this error type; `*` is anything, `?` one character,"
-        " `[ab]` one of these, `|` stands between two patterns.",
+        "Only what is in quarantine with this error type; * is anything, ? one character,"
+        " [ab] one of these, | stands between two patterns.",
         allowed="a shell pattern, or some with | between them, of up to 200 characters",
         form={"maxLength": 200},
         default=None,

@@ -98,7 +98,7 @@ class ForgetConfig(_Params):
         min_length=1,
         title="Job",
         description="The exact name of the job to forget, as the tab of its runs and"
-        " `retrofill.v_run` have it. **All its objects are new again**; its runs, calls, results"
+        " retrofill.v_run have it. **All its objects are new again**; its runs, calls, results"
         " and quarantine are deleted for good. Refused while a run of it is open.",
         json_schema_extra={"type": "string", **_NAME},
     )

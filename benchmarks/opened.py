@@ -1,0 +1,47 @@
+"""A run that is open, as a measurement begins with one."""
+
+from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER
+from include.retrofill.model.delivery import Delivery
+from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.runs import Job, NewRun, SetRef
+from include.retrofill.state import runs
+from include.retrofill.state.connection import Connection
+
+FUNCTION = FunctionVersion(
+    arn=FUNCTION_ARN,
+    version=QUALIFIER,
+    qualifier=QUALIFIER,
+    timeout_s=60,
+    memory_mb=128,
+    code_sha256="",
+    state="Active",
+    last_update_status="Successful",
+)
+
+
+def open_run(
+    conn: Connection,
+    source: str,
+    dag_run_id: str = "benchmark",
+    *,
+    items_per_call: int,
+    max_concurrency: int,
+    max_items: int,
+) -> SetRef:
+    """Open a run of the one job of a database, with one partition."""
+    job = Job("benchmark", "f" * 32, source, "scripted", "s3")
+    new = NewRun(
+        job_id=runs.remember_job(conn, job),
+        config={},
+        delivery=Delivery(event="s3", items_per_call=items_per_call, answer="return"),
+        modified_after=None,
+        modified_before=None,
+        max_concurrency=max_concurrency,
+        max_calls_per_second=None,
+        max_items_per_set=max_items,
+        dag_id="benchmark",
+        dag_run_id=dag_run_id,
+    )
+    ref = runs.open_run(conn, new, FUNCTION)
+    runs.add_partitions(conn, ref.run_id, [(0, "all", {})])
+    return ref

@@ -1,0 +1,23 @@
+"""Who lists the public views lists all that the schema has."""
+
+import re
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+
+from tests import invariants
+from tests.integration import test_operations
+
+CONTRIBUTING = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+
+
+def test_every_public_view_is_searched_for_secrets_read_by_role_and_named(state_dsn: str) -> None:
+    with closing(psycopg2.connect(state_dsn)) as conn, conn.cursor() as cur:
+        cur.execute("SELECT viewname FROM pg_views WHERE schemaname = 'retrofill'")
+        there = {name for (name,) in cur}
+    (sentence,) = re.findall(r"^- The views (.*?) are public", CONTRIBUTING, re.MULTILINE)
+    assert set(invariants.VIEWS) == there
+    assert set(invariants.view_texts(state_dsn)) == {f"retrofill.{name}" for name in there}
+    assert set(test_operations.VIEWS) == there
+    assert set(re.findall(r"`(\w+)`", sentence)) == there
