@@ -75,14 +75,15 @@ moment = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1))  # noqa: DTZ00
 @given(st.lists(moment))
 def test_many_moments_are_spelled_as_each_by_itself(moments: list[datetime]) -> None:
     aware = [one.replace(tzinfo=UTC) for one in moments]
-    times, places = fields.all_stamps([one.isoformat() for one in moments])
-    assert times == list(map(fields.to_milliseconds, aware))
-    assert places == list(map(fields.sequencer, aware))
+    texts = [one.isoformat() for one in moments]
+    assert fields.all_to_milliseconds(texts) == list(map(fields.to_milliseconds, aware))
+    assert fields.all_sequencers(texts) == list(map(fields.sequencer, aware))
 
 
 def test_a_fraction_may_have_few_digits() -> None:
-    times, places = fields.all_stamps(["2023-03-08T17:50:14.5"])
-    assert (times, places) == (["2023-03-08T17:50:14.500Z"], ["006408CAD60007A120"])
+    half_past = ["2023-03-08T17:50:14.5"]
+    assert fields.all_to_milliseconds(half_past) == ["2023-03-08T17:50:14.500Z"]
+    assert fields.all_sequencers(half_past) == ["006408CAD60007A120"]
 
 
 @given(st.lists(any_key))

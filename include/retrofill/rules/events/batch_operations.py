@@ -7,7 +7,6 @@ from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import Item
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.fields import (
-    HOLE,
     bucket_arn,
     json_inside,
     json_string,
@@ -15,6 +14,7 @@ from include.retrofill.rules.events.fields import (
     url_encoded,
     uuid_text,
 )
+from include.retrofill.rules.events.template import HOLE
 
 MAX_ARGUMENTS = 10
 MAX_ARGUMENT_NAME_CHARS = 64

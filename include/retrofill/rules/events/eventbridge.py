@@ -5,7 +5,6 @@ from collections.abc import Callable
 from include.retrofill.model.items import Item
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.fields import (
-    HOLE,
     MULTIPART_MARK,
     SOURCE_IP,
     bucket_arn,
@@ -16,6 +15,7 @@ from include.retrofill.rules.events.fields import (
     trace_prefix,
     uuid_text,
 )
+from include.retrofill.rules.events.template import HOLE
 
 
 def object_created(context: EventContext) -> Callable[[Item], str]:

@@ -5,7 +5,6 @@ item's identifier, and one of them also the job and the run, so that a line the 
 leads back to the item.
 """
 
-import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -15,16 +14,6 @@ from urllib.parse import quote, quote_plus
 from include.retrofill.model.items import Item
 from include.retrofill.rules.events.context import EventContext
 
-HOLE = "\0"
-"""Marks in a template where an item's value goes; JSON text itself never holds this character.
-
-A template is split there once, and its pieces are joined around the values of each item: several
-times as fast as a dictionary and ``json.dumps``.
-"""
-
-SEPARATOR = ","
-"""Stands between each two records of a payload."""
-
 PRINCIPAL = "AIDARETROFILLREPLAYED"
 """Stands for whoever made the object, which a listing does not tell."""
 
@@ -33,8 +22,6 @@ SOURCE_IP = "127.0.0.1"
 
 MULTIPART_MARK = "-"
 """Stands in the ETag of an object that was uploaded in parts, before the number of parts."""
-
-_place = struct.Struct(">QI").pack
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
@@ -66,34 +53,6 @@ def json_inside(text: str) -> str:
 def bucket_arn(context: EventContext) -> str:
     """Return the ARN of the bucket, in the partition of the function."""
     return f"arn:{context.function_arn.split(':')[1]}:s3:::{context.bucket}"
-
-
-def filled(template: str) -> Callable[..., list[str]]:
-    """Return the function that fills a template for many items, given a column for each hole.
-
-    It returns the parts: pieces and values in turns, as many for each item. Joined they are the
-    items' records, each with a SEPARATOR behind it, without having been put together one by one.
-    """
-    first, *others = f"{template}{SEPARATOR}".split(HOLE)
-    row = [first]
-    for piece in others:
-        row += ("", piece)
-
-    def fill(*columns: Sequence[str]) -> list[str]:
-        parts = row * len(columns[0])
-        for hole, column in enumerate(columns):
-            parts[2 * hole + 1 :: len(row)] = column
-        return parts
-
-    return fill
-
-
-def records_of(parts: Sequence[str], items: int) -> list[str]:
-    """Put the parts of so many items together to their records."""
-    step = len(parts) // items if items else 1
-    return [
-        "".join(parts[at : at + step]).removesuffix(SEPARATOR) for at in range(0, len(parts), step)
-    ]
 
 
 def form_encoded(key: str) -> str:
@@ -145,34 +104,6 @@ def _day(days: int) -> str:
     return (_EPOCH + timedelta(days=days)).date().isoformat()
 
 
-def stamps(moment: datetime) -> tuple[str, str]:
-    """Return the texts of :func:`to_milliseconds` and :func:`sequencer`, which share their sums."""
-    since = moment - _EPOCH
-    days, seconds, microseconds = since.days, since.seconds, since.microseconds
-    minute, second = divmod(seconds, 60)
-    # A quarter of the time of isoformat, which asks the time zone, and of a format with X.
-    return (
-        f"{_day(days)}{_MINUTES[minute]}{_TWO[second]}.{_THREE[microseconds // 1_000]}Z",
-        _place(days * _DAY_S + seconds, microseconds).hex()[6:].upper(),
-    )
-
-
-def all_stamps(moments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the texts of :func:`stamps` for many moments.
-
-    :param moments: in UTC; ISO 8601 without an offset, seconds with or without a fraction
-    """
-    times = [
-        f"{moment}.000Z" if len(moment) == _WHOLE else f"{moment[:_WHOLE]}.{moment[20:]:0<3.3}Z"
-        for moment in moments
-    ]
-    since = [moment - _NAIVE_EPOCH for moment in map(datetime.fromisoformat, moments)]
-    places = b"".join(
-        [((one.days * _DAY_S + one.seconds << 32) + one.microseconds).to_bytes(9) for one in since]
-    )
-    return times, digits_of_each(places, 9, upper=True)
-
-
 def digits_of_each(data: bytes, size: int, *, upper: bool = False) -> list[str]:
     """Return the hexadecimal digits of each ``size`` bytes."""
     digits = data.hex(" ", size)
@@ -181,7 +112,23 @@ def digits_of_each(data: bytes, size: int, *, upper: bool = False) -> list[str]:
 
 def to_milliseconds(moment: datetime) -> str:
     """Return a moment as S3 and SNS write it, in UTC: ``2019-09-03T19:37:27.192Z``."""
-    return stamps(moment)[0]
+    since = moment - _EPOCH
+    minute, second = divmod(since.seconds, 60)
+    # A quarter of the time of isoformat, which asks the time zone.
+    return (
+        f"{_day(since.days)}{_MINUTES[minute]}{_TWO[second]}.{_THREE[since.microseconds // 1_000]}Z"
+    )
+
+
+def all_to_milliseconds(moments: Sequence[str]) -> list[str]:
+    """Return many moments as :func:`to_milliseconds` does.
+
+    :param moments: in UTC; ISO 8601 without an offset, seconds with or without a fraction
+    """
+    return [
+        f"{moment}.000Z" if len(moment) == _WHOLE else f"{moment[:_WHOLE]}.{moment[20:]:0<3.3}Z"
+        for moment in moments
+    ]
 
 
 def to_seconds(moment: datetime) -> str:
@@ -201,7 +148,17 @@ def sequencer(moment: datetime) -> str:
     As in live events the first ten digits are the second; the other eight are our microseconds,
     where S3 has digits of its own. Later moments compare greater as text.
     """
-    return stamps(moment)[1]
+    since = moment - _EPOCH
+    return f"{(since.days * _DAY_S + since.seconds << 32) + since.microseconds:018X}"
+
+
+def all_sequencers(moments: Sequence[str]) -> list[str]:
+    """Return the sequencers of many moments, which are as for :func:`all_to_milliseconds`."""
+    since = [moment - _NAIVE_EPOCH for moment in map(datetime.fromisoformat, moments)]
+    places = b"".join(
+        [((one.days * _DAY_S + one.seconds << 32) + one.microseconds).to_bytes(9) for one in since]
+    )
+    return digits_of_each(places, 9, upper=True)
 
 
 def uuid_text(identifier: bytes) -> str:

@@ -5,21 +5,20 @@ from collections.abc import Callable, Sequence
 from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.fields import (
-    HOLE,
     MULTIPART_MARK,
     PRINCIPAL,
     SOURCE_IP,
-    all_stamps,
+    all_sequencers,
+    all_to_milliseconds,
     bucket_arn,
     digits_of_each,
-    filled,
     form_encoded_all,
     json_inside,
     json_insides,
     json_string,
-    records_of,
     trace_prefix,
 )
+from include.retrofill.rules.events.template import HOLE, filled, records_of
 
 EVENT_VERSION = "2.1"
 """The structure that is written; AWS's later 2.x only add fields, which a listing does not tell."""
@@ -54,9 +53,8 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
         columns = ItemColumns.of(items)
         digits = digits_of_each(columns.identifiers, IDENTIFIER_BYTES)
         halves = memoryview(columns.identifiers).cast("Q")[::2].tobytes()
-        times, places = all_stamps(columns.moments)
         return fill(
-            times,
+            all_to_milliseconds(columns.moments),
             _kinds(columns.etags),
             digits_of_each(halves, IDENTIFIER_BYTES // 2, upper=True),
             digits,
@@ -64,7 +62,7 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
             columns.sizes,
             json_insides(columns.etags),
             _versions(columns.version_ids),
-            places,
+            all_sequencers(columns.moments),
         )
 
     return parts

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from include.retrofill.model.items import Item
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.fields import (
-    HOLE,
     json_string,
     to_milliseconds,
     uuid_text,
 )
+from include.retrofill.rules.events.template import HOLE
 
 TAIL = "]}"
 

@@ -13,10 +13,10 @@ from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import Item
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.fields import (
-    HOLE,
     epoch_milliseconds,
     json_string,
 )
+from include.retrofill.rules.events.template import HOLE
 
 _ROLE = "role/retrofill-replayed"
 

@@ -8,7 +8,6 @@ from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import Item
 from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.fields import (
-    HOLE,
     PRINCIPAL,
     epoch_milliseconds,
     json_inside,
@@ -17,6 +16,7 @@ from include.retrofill.rules.events.fields import (
     trace_prefix,
     uuid_text,
 )
+from include.retrofill.rules.events.template import HOLE
 
 SUBJECT = "Amazon S3 Notification"
 _SIGNATURE = "UkVUUk9GSUxMUkVQTEFZRUQ="

@@ -13,8 +13,6 @@ from include.retrofill.rules.events.context import EventContext
 from include.retrofill.rules.events.eventbridge import object_created
 from include.retrofill.rules.events.fields import (
     MULTIPART_MARK,
-    SEPARATOR,
-    records_of,
     request_id_of,
     uuid_of,
 )
@@ -32,6 +30,7 @@ from include.retrofill.rules.events.records import (
     stream_number,
 )
 from include.retrofill.rules.events.relays import sns_records, sns_texts, sqs_records
+from include.retrofill.rules.events.template import SEPARATOR, records_of
 
 MAX_ITEMS = 10_000
 """The most items a call may carry: the largest batch of Lambda's event source mappings."""

@@ -1,0 +1,41 @@
+"""Templates: JSON with holes, compiled once and filled with the values of items.
+
+A template is split at its holes, and its pieces are joined around the values of each item: several
+times as fast as a dictionary and ``json.dumps``.
+"""
+
+from collections.abc import Callable, Sequence
+
+HOLE = "\0"
+"""Marks in a template where an item's value goes; JSON text itself never holds this character."""
+
+SEPARATOR = ","
+"""Stands between each two records of a payload."""
+
+
+def filled(template: str) -> Callable[..., list[str]]:
+    """Return the function that fills a template for many items, given a column for each hole.
+
+    It returns the parts: pieces and values in turns, as many for each item. Joined they are the
+    items' records, each with a SEPARATOR behind it, without having been put together one by one.
+    """
+    first, *others = f"{template}{SEPARATOR}".split(HOLE)
+    row = [first]
+    for piece in others:
+        row += ("", piece)
+
+    def fill(*columns: Sequence[str]) -> list[str]:
+        parts = row * len(columns[0])
+        for hole, column in enumerate(columns):
+            parts[2 * hole + 1 :: len(row)] = column
+        return parts
+
+    return fill
+
+
+def records_of(parts: Sequence[str], items: int) -> list[str]:
+    """Put the parts of so many items together to their records."""
+    step = len(parts) // items if items else 1
+    return [
+        "".join(parts[at : at + step]).removesuffix(SEPARATOR) for at in range(0, len(parts), step)
+    ]
