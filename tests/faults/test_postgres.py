@@ -246,7 +246,7 @@ def test_f8_a_full_disk_of_the_log_crashes_the_server_and_loses_nothing(
     what = "the write-ahead log's disk full: PANIC, recovery"
     monkeypatch.setattr(enqueueing, "CHUNK_ITEMS", 2_000)
     settings = {"max_wal_size": "2GB", "wal_compression": "off", "full_page_writes": "on"}
-    with disk_of(56, fault_table, what) as disk, own_postgres(settings) as server:
+    with disk_of(40, fault_table, what) as disk, own_postgres(settings) as server:
         server.stop()
         server.move_log(disk / "wal")
         server.start()
