@@ -17,6 +17,7 @@ params:
   bucket: {name}
   prefix: data/
   function: {name}
+  event: s3
   use_data_interval: true
   max_items_per_set: {set_items}
   notify_conn_id: notices
