@@ -116,6 +116,7 @@ def serve(world: World) -> dict[str, Any]:
         "bucket": "planted",
         "prefix": "data/",
         "function": "planted",
+        "event": "s3",
         "aws_conn_id": "planted_aws",
         "items_per_call": 4,
         "max_attempts": 2,
