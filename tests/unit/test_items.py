@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,3 +37,11 @@ def test_columns_hold_the_items_they_were_made_of(some: list[Item], data: st.Dat
     if some:
         at = data.draw(st.integers(-len(some), len(some) - 1))
         assert columns[at] == some[at]
+
+
+def test_columns_are_not_taken_with_a_step() -> None:
+    columns = ItemColumns(
+        bytes(32), ["a", "b"], ["1", "2"], ["2026-01-02T00:00:00"] * 2, *[[""] * 2] * 2
+    )
+    with pytest.raises(ValueError, match="has no step, and not 2"):
+        columns[::2]

@@ -80,7 +80,9 @@ class ItemColumns(Sequence[Item]):
     def __getitem__(self, at: slice) -> Self: ...
     def __getitem__(self, at: int | slice) -> Item | Self:
         if isinstance(at, slice):
-            start, stop, _ = at.indices(len(self))
+            start, stop, step = at.indices(len(self))
+            if step != 1:
+                raise ValueError(f"a slice of columns has no step, and not {step}")
             return type(self)(
                 self.identifiers[start * IDENTIFIER_BYTES : stop * IDENTIFIER_BYTES],
                 self.keys[start:stop],
