@@ -1,0 +1,56 @@
+"""What screening and settling cost: by the size of the set, and beside full caches.
+
+Run ``make bench-screening``. A Postgres of its own comes up, with the settings of the embedded
+stack. Prints tables in Markdown; the exit code is 1 if a count is not what it must be.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.screening import full_caches, whole_sets
+from benchmarks.screening.server import Database, WrongCountError, fill_log
+from benchmarks.screening.work import PAGE_ITEMS
+from include.retrofill.model.errors import StateError
+from stack.services import Postgres, free_port, running
+from stack.settings import StackError
+
+
+def main() -> int:
+    """Measure and print; return the exit code."""
+    arguments = _arguments()
+    try:
+        with tempfile.TemporaryDirectory(prefix="retrofill-bench-") as directory:
+            server = Postgres(Path(directory) / "data", free_port(), password="bench")  # noqa: S106
+            with running(server):
+                fill_log(server)
+                for line in whole_sets.measure(Database(server), arguments.sizes):
+                    print(line, flush=True)
+                print()
+                for line in full_caches.measure(server, arguments.sizes):
+                    print(line, flush=True)
+    except (StackError, StateError, WrongCountError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--sizes", type=_size, nargs="+", default=[100_000, 1_000_000], metavar="ITEMS"
+    )
+    return parser.parse_args()
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if size < 1 or size % PAGE_ITEMS:
+        message = f"{text} is not a multiple of {PAGE_ITEMS:,}, which a page of the source has"
+        raise argparse.ArgumentTypeError(message)
+    return size
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""What is measured: each thing that is done to items, and what it is compared with."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, suppress
+from datetime import UTC, datetime, timedelta
+
+import psutil
+from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
+from psycopg2.extensions import make_dsn
+
+from benchmarks.opened import open_run
+from include.retrofill.model.calls import Call, EndedCall, Fresh, Settlement
+from include.retrofill.model.items import Item
+from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.enqueue import Enqueued, enqueue
+from include.retrofill.pipeline.plan_batches import (
+    BATCH_CALLS,
+    BATCH_ITEMS,
+    LARGEST_BATCH,
+    SMALLEST_BATCH,
+)
+from include.retrofill.rules.identity import identifier_of
+from include.retrofill.sources import Page, Partition
+from include.retrofill.state import batches
+from include.retrofill.state.lease import BatchLease
+
+SOURCE = "s3://camera-uploads"
+PAGE_ITEMS = 1_000
+START = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
+ITEMS_PER_QUERY = 3_000
+"""How many items are screened with a query each: as many as take about a second."""
+
+ITEMS_PER_CALL = 100
+
+SETTLED_AT_ONCE = 2_000
+"""Items of one settling transaction: what a busy invoke task gathers in 5 to 50 ms."""
+
+JOB_ID = 1
+"""A database has one job."""
+
+_BARE = """
+CREATE TABLE bare (
+    job_id integer, seq bigint, run_id bigint, identifier uuid, item_key text, version_id text,
+    etag text, size bigint, modified_at timestamptz
+)
+"""
+_FIND = """
+SELECT FROM single WHERE job_id = %s AND item_key = %s AND identifier = %s
+"""
+_INSERT = """
+INSERT INTO single (
+    job_id, seq, run_id, identifier, item_key, version_id, etag, size, modified_at
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+class Generated:
+    """A source that costs nothing but the making of its items, and names them as S3's does.
+
+    :param items: how many items it has
+    :param first: the number of the first of them, a multiple of PAGE_ITEMS
+    """
+
+    name = SOURCE
+
+    def __init__(self, items: int, *, first: int = 0) -> None:
+        self._items = items
+        self._first = first
+
+    def check(self) -> None:
+        """Nothing can be wrong with it."""
+
+    def partitions(self, limit: int) -> list[Partition]:
+        """Return all of it as one partition."""
+        return [Partition(0, "all", {})][:limit]
+
+    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
+        """Make the items page by page, as a listing of S3 is read."""
+        del partition, after_key
+        identifier = identifier_of(SOURCE)
+        # As the source of S3 makes them.
+        make, defaults = tuple.__new__, tuple(Item._field_defaults.values())
+        names = [f"{number:03}.jpeg" for number in range(PAGE_ITEMS)]
+        end = self._first + self._items
+        for first in range(self._first, end, PAGE_ITEMS):
+            count = min(PAGE_ITEMS, end - first)
+            modified_at = START + timedelta(seconds=first)
+            etag = f"{first:032x}"
+            page = f"incoming/2019/09/03/camera-042/20190903T193727-{first // PAGE_ITEMS:05}"
+            keys = [page + name for name in names[:count]]  # 60 bytes
+            items = [
+                make(
+                    Item, (identifier(key, etag), key, 1_234_567, modified_at, etag, "", *defaults)
+                )
+                for key in keys
+            ]
+            yield Page(items, keys[-1], count, filtered=0, archived=0, rejected=0)
+
+
+class Stopwatch:
+    """Adds up what the blocks take that it is entered for."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._server = psutil.Process(conn.info.backend_pid).parent()
+        self.seconds = 0.0
+        self.cpu_s = 0.0
+
+    def __enter__(self) -> None:
+        # In this order, and the reverse one at the end: to look at the server's processes takes a
+        # few milliseconds, which are nobody's.
+        self._began = self._server_cpu_s(), time.process_time(), time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        seconds, own_cpu_s, server_cpu_s = (
+            time.perf_counter(),
+            time.process_time(),
+            self._server_cpu_s(),
+        )
+        began_server, began_own, began = self._began
+        self.seconds += seconds - began
+        self.cpu_s += own_cpu_s - began_own + server_cpu_s - began_server
+
+    def _server_cpu_s(self) -> float:
+        total = 0.0
+        if self._server is not None:
+            for process in [self._server, *self._server.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):  # what it took counts with its parent
+                    total += sum(process.cpu_times()[:4])
+        return total
+
+
+Watch = AbstractContextManager[None]
+
+Work = Callable[[Connection, int, Stopwatch], int]
+"""Does one thing with so many items, under the watch; returns how many it did."""
+
+
+def raw_copy(conn: Connection, items: int, watch: Stopwatch) -> int:
+    """COPY the rows that screening writes into a table without an index, from a file."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
+        for seq, item in enumerate(_items(items), 1):
+            rows.write(
+                f"1\t{seq}\t1\t{item.identifier.hex()}\t{item.key}\t{item.version_id}\t"
+                f"{item.etag}\t{item.size}\t{item.modified_at.isoformat()}\n"
+            )
+        rows.seek(0)
+        with conn, conn.cursor() as cur:
+            cur.execute(_BARE)
+        with watch, conn, conn.cursor() as cur:
+            cur.copy_expert("COPY bare FROM STDIN", rows, size=1 << 18)
+            copied = cur.rowcount
+    with conn, conn.cursor() as cur:
+        cur.execute("DROP TABLE bare")
+    return copied
+
+
+def query_per_item(conn: Connection, items: int, watch: Stopwatch) -> int:
+    """Ask for each item whether it is known and insert it: all of it in one transaction."""
+    rows = [
+        (1, seq, 1, item.identifier.hex(), item.key, item.version_id, item.etag, item.size,
+         item.modified_at)
+        for seq, item in enumerate(_items(min(items, ITEMS_PER_QUERY)), 1)
+    ]  # fmt: skip
+    with conn, conn.cursor() as cur:
+        cur.execute("DROP TABLE IF EXISTS single")
+        cur.execute("CREATE TABLE single (LIKE retrofill.in_process INCLUDING ALL)")
+    inserted = 0
+    with watch, conn, conn.cursor() as cur:
+        for row in rows:
+            cur.execute(_FIND, (row[0], row[4], row[3]))
+            if cur.fetchone() is None:
+                cur.execute(_INSERT, row)
+                inserted += 1
+    return inserted
+
+
+def screen_new(conn: Connection, items: int, watch: Stopwatch) -> int:
+    """Screen the first items, which the job does not know."""
+    return screen(conn, Generated(items), items, watch)[1]["new"]
+
+
+def screen_known(conn: Connection, items: int, watch: Stopwatch) -> int:
+    """Screen the same items again."""
+    return screen(conn, Generated(items), items, watch)[1]["known"]
+
+
+def screen(
+    conn: Connection, source: Generated, items: int, watch: Watch
+) -> tuple[SetRef, Enqueued]:
+    """Screen the items of a source as the enqueue task of a new run does."""
+    ref = open_run(
+        conn,
+        SOURCE,
+        f"at {time.time()}",
+        items_per_call=ITEMS_PER_CALL,
+        max_concurrency=100,
+        max_items=items,
+    )
+    with watch:
+        return ref, enqueue(conn, ref, 0, source)
+
+
+def settle(conn: Connection, _: int, watch: Stopwatch) -> int:
+    """Settle all items of the first run as succeeded, in calls of many."""
+    return _settle_run(conn, watch, ITEMS_PER_CALL)
+
+
+def settle_ones(conn: Connection, _: int, watch: Stopwatch) -> int:
+    """Settle all items of the first run as succeeded, in calls of one."""
+    return _settle_run(conn, watch, 1)
+
+
+def settle_batch(
+    conn: Connection, batch_id: int, watch: Watch, items_per_call: int = ITEMS_PER_CALL
+) -> int:
+    """Settle a batch, writing the next calls ahead in the same transactions; return its items."""
+    dsn = make_dsn(conn.dsn, password=conn.info.password)
+    with closing(BatchLease(dsn, batch_id, "benchmark")) as lease:
+        if not lease.take(holder_is_dead=lambda _: True):
+            return 0
+        seqs, items, _ = lease.load()
+        fresh = Fresh(seqs, items)
+        calls = [
+            Call(fresh[at : at + items_per_call]) for at in range(0, len(seqs), items_per_call)
+        ]
+        at_once = SETTLED_AT_ONCE // items_per_call
+        groups = [calls[at : at + at_once] for at in range(0, len(calls), at_once)]
+        ended = Settlement()
+        for group in [*groups, []]:
+            with watch:
+                lease.settle(ended, group)
+            ended = Settlement(
+                ended=[
+                    EndedCall(
+                        call.number, "succeeded", "5d0b2a35-8b1a-4b51-9f0e-cb9f3bd0f4e1", "17"
+                    )
+                    for call in group
+                ],
+                succeeded=[(span, call.number) for call in group for span in call.spans],
+            )
+        lease.release(done=True)
+    return len(seqs)
+
+
+def count(conn: Connection, query: str) -> int:
+    """Return the one number of a query."""
+    with conn, conn.cursor() as cur:
+        cur.execute(query)
+        (number,) = cur.fetchone() or (0,)
+    return int(number)
+
+
+def _items(number: int) -> Iterator[Item]:
+    for page in Generated(number).pages(Partition(0, "", {})):
+        yield from page.items
+
+
+def _settle_run(conn: Connection, watch: Stopwatch, items_per_call: int) -> int:
+    planned = batches.plan(
+        conn,
+        SetRef(1, 1),
+        JOB_ID,
+        most_items=max(BATCH_ITEMS, min(BATCH_CALLS * items_per_call, LARGEST_BATCH)),
+        fewest_items=SMALLEST_BATCH,
+    )
+    for batch in planned:
+        settle_batch(conn, batch.batch_id, watch, items_per_call)
+    return count(conn, "SELECT succeeded FROM retrofill.v_run WHERE run_id = 1")
