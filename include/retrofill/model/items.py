@@ -82,7 +82,7 @@ class ItemColumns(Sequence[Item]):
         if isinstance(at, slice):
             start, stop, step = at.indices(len(self))
             if step != 1:
-                raise ValueError(f"a slice of columns has no step, and not {step}")
+                raise ValueError(f"a slice of columns cannot have the step {step}")
             return type(self)(
                 self.identifiers[start * IDENTIFIER_BYTES : stop * IDENTIFIER_BYTES],
                 self.keys[start:stop],
