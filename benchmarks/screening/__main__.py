@@ -37,7 +37,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.screening", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument(
         "--sizes", type=_size, nargs="+", default=[100_000, 1_000_000], metavar="ITEMS"
     )
@@ -45,11 +47,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def _size(text: str) -> int:
-    size = int(text)
-    if size < 1 or size % PAGE_ITEMS:
-        message = f"{text} is not a multiple of {PAGE_ITEMS:,}, which a page of the source has"
+    if not text.isdecimal() or int(text) < 1 or int(text) % PAGE_ITEMS:
+        message = f"{text!r} is not a multiple of {PAGE_ITEMS:,}, the items of a page"
         raise argparse.ArgumentTypeError(message)
-    return size
+    return int(text)
 
 
 if __name__ == "__main__":

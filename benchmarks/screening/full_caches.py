@@ -3,8 +3,7 @@
 Each size is a database of its own on one server: so many items of the job are results, and as many
 are in process. In each round, and in each database, as many items are settled as are screened anew,
 so the in-process cache keeps its size. What one size takes is compared with what the smallest takes
-in the same round, half a second before or after: so it matters little how fast the machine is just
-then.
+in the same round, next to it: so it matters little how fast the machine is just then.
 """
 
 import sys
@@ -24,6 +23,7 @@ from benchmarks.screening.work import (
     screen,
     settle_batch,
 )
+from benchmarks.table import table
 from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches
 from stack.services import Postgres
@@ -88,16 +88,11 @@ class Caches:
 
     def settle(self, watch: Watch) -> None:
         """Settle the items that have waited longest, with 100 items a call."""
-        if not self._batches:
-            self._plan()
-        items = settle_batch(self._conn, self._batches.pop(0), watch)
-        self._expect("settled", items, self._round_items)
+        self._settle(self._round_items, watch)
 
     def _fill(self) -> None:
         self._screen_next(self.items, nullcontext())
-        self._plan()
-        while self._batches:
-            self.settle(nullcontext())
+        self._settle(self.items, nullcontext())
         self._screen_next(self.items, nullcontext())
         self._plan()
         self._database.vacuum()
@@ -113,6 +108,16 @@ class Caches:
         source = Generated(self._round_items, first=first)
         _, screened = screen(self._conn, source, self._round_items, watch)
         self._expect("known", screened["known"], self._round_items)
+
+    def _settle(self, items: int, watch: Watch) -> None:
+        """Settle so many items, be they in one batch, in a part of it or in several."""
+        while items:
+            if not self._batches:
+                self._plan()
+            settled = settle_batch(self._conn, self._batches[0], watch, most_items=items)
+            if settled < items:
+                self._batches.pop(0)
+            items -= settled
 
     def _plan(self) -> None:
         planned = batches.plan(
@@ -136,9 +141,7 @@ WORKS: dict[str, Callable[[Caches, Watch], None]] = {
     "settling, 100 items a call": Caches.settle,
     "known items, in results": Caches.screen_results,
 }
-HEAD = """\
-| what | items in each cache | items/s | ÷ fewest | CPU µs/item |
-| :-- | --: | --: | --: | --: |"""
+HEADS = ("what", "items in each cache", "items/s", "÷ fewest", "CPU µs/item")
 
 
 def measure(server: Postgres, sizes: list[int]) -> Iterator[str]:
@@ -146,7 +149,7 @@ def measure(server: Postgres, sizes: list[int]) -> Iterator[str]:
 
     :raises WrongCountError: something was screened or settled that should not, or was not
     """
-    sizes = sorted(sizes)
+    sizes = sorted(set(sizes))
     round_items = min(ROUND_ITEMS, sizes[0])
     seconds: dict[tuple[str, int], list[float]] = {key: [] for key in product(WORKS, sizes)}
     cpu_s = dict.fromkeys(seconds, 0.0)
@@ -164,17 +167,19 @@ def measure(server: Postgres, sizes: list[int]) -> Iterator[str]:
                 cpu_s[name, caches.items] += watch.cpu_s
     for caches in filled:
         caches.close()
-    yield from HEAD.splitlines()
+    rows = []
     for (name, items), measured in seconds.items():
         # Beside the smallest of the same round.
         ratio = median(
             fewest / own for fewest, own in zip(seconds[name, sizes[0]], measured, strict=True)
         )
-        cells = [
-            name,
-            f"{items:,}",
-            f"{round_items / median(measured):,.0f}",
-            f"{ratio:.2f}",
-            f"{cpu_s[name, items] / ROUNDS / round_items * _MILLION:.1f}",
-        ]
-        yield f"| {' | '.join(cells)} |"
+        rows.append(
+            [
+                name,
+                f"{items:,}",
+                f"{round_items / median(measured):,.0f}",
+                f"{ratio:.2f}",
+                f"{cpu_s[name, items] / ROUNDS / round_items * _MILLION:.1f}",
+            ]
+        )
+    yield from table(HEADS, rows)

@@ -47,6 +47,7 @@ def measure(database: Database, sizes: list[int]) -> Iterator[str]:
 
     :raises WrongCountError: something was screened or settled that should not, or was not
     """
+    # Line by line, as they are measured: the largest sizes take minutes.
     yield from HEAD.splitlines()
     for items in sizes:
         count = next((count for size, count in ROUNDS.items() if items <= size), 1)

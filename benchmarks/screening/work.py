@@ -132,6 +132,7 @@ class Stopwatch:
 
 
 Watch = AbstractContextManager[None]
+"""A stopwatch, or nothing where time does not matter."""
 
 Work = Callable[[Connection, int, Stopwatch], int]
 """Does one thing with so many items, under the watch; returns how many it did."""
@@ -213,17 +214,26 @@ def settle_ones(conn: Connection, _: int, watch: Stopwatch) -> int:
 
 
 def settle_batch(
-    conn: Connection, batch_id: int, watch: Watch, items_per_call: int = ITEMS_PER_CALL
+    conn: Connection,
+    batch_id: int,
+    watch: Watch,
+    *,
+    items_per_call: int = ITEMS_PER_CALL,
+    most_items: int | None = None,
 ) -> int:
-    """Settle a batch, writing the next calls ahead in the same transactions; return its items."""
+    """Settle items of a batch, writing the next calls ahead in the same transactions.
+
+    :param most_items: how many; None: all
+    :returns: how many there were to settle
+    """
     dsn = make_dsn(conn.dsn, password=conn.info.password)
     with closing(BatchLease(dsn, batch_id, "benchmark")) as lease:
         if not lease.take(holder_is_dead=lambda _: True):
             return 0
         seqs, items, _ = lease.load()
-        fresh = Fresh(seqs, items)
+        fresh = Fresh(seqs, items)[:most_items]
         calls = [
-            Call(fresh[at : at + items_per_call]) for at in range(0, len(seqs), items_per_call)
+            Call(fresh[at : at + items_per_call]) for at in range(0, len(fresh), items_per_call)
         ]
         at_once = SETTLED_AT_ONCE // items_per_call
         groups = [calls[at : at + at_once] for at in range(0, len(calls), at_once)]
@@ -240,8 +250,8 @@ def settle_batch(
                 ],
                 succeeded=[(span, call.number) for call in group for span in call.spans],
             )
-        lease.release(done=True)
-    return len(seqs)
+        lease.release(done=len(fresh) == len(seqs))
+    return len(fresh)
 
 
 def count(conn: Connection, query: str) -> int:
@@ -266,5 +276,5 @@ def _settle_run(conn: Connection, watch: Stopwatch, items_per_call: int) -> int:
         fewest_items=SMALLEST_BATCH,
     )
     for batch in planned:
-        settle_batch(conn, batch.batch_id, watch, items_per_call)
+        settle_batch(conn, batch.batch_id, watch, items_per_call=items_per_call)
     return count(conn, "SELECT succeeded FROM retrofill.v_run WHERE run_id = 1")
