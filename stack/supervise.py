@@ -30,6 +30,7 @@ _GIVEN_UP = {ProcessStates.FATAL, ProcessStates.UNKNOWN}
 _ENDED = {*_GIVEN_UP, ProcessStates.BACKOFF, ProcessStates.EXITED}
 _TERMINATING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PAUSE_S = 0.1
+_KILLED_WITHIN_S = 10
 
 
 @dataclass(frozen=True)
@@ -164,15 +165,30 @@ def _dying_with_parent() -> list[str]:
 
 
 def _kill_leftovers(session: int, mark: str) -> None:
-    """Kill what is left of a supervisor's descendants.
+    """Kill what is left of a supervisor's descendants, and wait until it is gone.
+
+    A process that is killed ends a moment later, and may have forked just before.
+    """
+    limit = time.monotonic() + _KILLED_WITHIN_S
+    while left := [one for one in psutil.process_iter() if _is_left(one, session, mark)]:
+        if time.monotonic() > limit:
+            break
+        for process in left:
+            with suppress(psutil.Error):  # gone, or not ours
+                process.kill()
+        time.sleep(_PAUSE_S)
+
+
+def _is_left(process: psutil.Process, session: int, mark: str) -> bool:
+    """Tell whether a process descends from the supervisor, and lives.
 
     Those that write their title over their environment have no mark any more, and those that
     opened a session of their own are not in the supervisor's.
     """
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, ProcessLookupError, PermissionError):  # gone, or not ours
-            if os.getsid(process.pid) == session or process.environ().get(_MARK) == mark:
-                process.kill()
+    with suppress(psutil.Error, ProcessLookupError, PermissionError):  # gone, or not ours
+        ours = os.getsid(process.pid) == session or process.environ().get(_MARK) == mark
+        return ours and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _configuration(directory: Path, groups: Mapping[str, Sequence[Program]]) -> str:
