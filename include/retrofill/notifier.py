@@ -8,11 +8,15 @@ from urllib.parse import quote
 from airflow.configuration import conf
 from airflow.providers.amazon.aws.hooks.sns import SnsHook
 from airflow.providers.apprise.hooks.apprise import AppriseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 from apprise import Apprise, NotifyFormat
 
 from include.retrofill.model.config import RunConfig
-from include.retrofill.model.errors import NotNotified
+from include.retrofill.model.errors import ConfigError, NotNotified
 from include.retrofill.model.report import Report
+from include.retrofill.state import runs
+from include.retrofill.state.connection import Connection
+from include.retrofill.state.upkeep import OpenRun
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -24,22 +28,61 @@ _MACHINES = ("http", "https", "lambda", "sqs", "firehose")
 """The protocols of SNS behind which a program reads: they get the report as JSON."""
 
 
-def notify(config: RunConfig, report: Report | None, dag_id: str, dag_run_id: str) -> None:
+def check_targets(config: RunConfig) -> None:
+    """Look up the targets of the notification, so that none turns out to be missing at the end.
+
+    :raises ConfigError: a target is not there, or cannot be used
+    """
+    problems = [
+        _problem_of_connection(config.notify_conn_id),
+        _problem_of_topic(config.aws_conn_id, config.notify_sns_topic_arn),
+    ]
+    if any(problems):
+        raise ConfigError(*filter(None, problems))
+
+
+def notify(config: RunConfig, report: Report, dag_id: str, dag_run_id: str) -> None:
     """Send a run's report to every target its configuration names.
 
-    :param report: the run's counts; None: the run could not be opened
     :raises NotNotified: a target did not take it; another try may reach it
     """
-    link = run_link(dag_id, dag_run_id)
-    if report is None:
-        title = f"Retrofill: {config.job_name} did not start"
-        text = f"{title}. See the log of open_run.\nrun {link}"
-        fields: dict[str, Any] = {"job": config.job_name, "state": "not started"}
+    title = f"Retrofill: {report.job} is {report.state}"
+    _post(config, title, report.as_text(), report.as_json(), run_link(dag_id, dag_run_id))
+
+
+def notify_failed(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:
+    """Tell every target that a DAG run has failed of which there is no report.
+
+    :param config: what is right with what was asked for
+    :param what: what has failed, such as ``did not start``
+    :param why: the error; empty: unknown
+    :raises NotNotified: a target did not take it; another try may reach it
+    """
+    job = config.job or dag_id
+    title = f"Retrofill: {job} {what}"
+    text = f"{title}.\n{why or 'See the logs of its tasks.'}"
+    fields = {"job": job, "state": what, "error": why}
+    _post(config, title, text, fields, run_link(dag_id, dag_run_id))
+
+
+def tell_abandoned(conn: Connection, run: OpenRun) -> None:
+    """Send the report of a run that was abandoned, and closed by others.
+
+    Where that fails it is logged only: whoever closed the run has work of its own.
+    """
+    config = RunConfig.from_stored(runs.get_run(conn, run.run_id).config)
+    report = runs.get_report(conn, run.run_id)
+    try:
+        notify(config, report, run.dag_id, run.dag_run_ids[-1])
+    except Exception:
+        log.exception("the notification of run %d could not be sent", run.run_id)
     else:
-        title = f"Retrofill: {report.job} is {report.state}"
-        text = f"{report.as_text()}\nrun {link}"
-        fields = report.as_json()
-    fields["link"] = link
+        runs.mark_notified(conn, run.run_id)
+
+
+def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any], link: str) -> None:
+    text = f"{text}\nrun {link}"
+    fields = {**fields, "link": link}
     log.info("%s", text)
     if config.notify_sns_topic_arn:
         _publish(config, title, text, json.dumps(fields))
@@ -54,15 +97,69 @@ def run_link(dag_id: str, dag_run_id: str) -> str:
     return f"{base}/dags/{quote(dag_id)}/runs/{quote(dag_run_id)}"
 
 
+def _problem_of_connection(conn_id: str | None) -> str | None:
+    if conn_id is None:
+        return None
+    try:
+        connection = AppriseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        return (
+            f"notify_conn_id: Airflow has no connection {conn_id!r}; define it, or name one of"
+            " type apprise that there is"
+        )
+    if connection.conn_type != AppriseHook.conn_type:
+        return (
+            f"notify_conn_id: the connection {conn_id!r} is of type {connection.conn_type!r};"
+            f" allowed is one of type {AppriseHook.conn_type!r}"
+        )
+    try:
+        services = _services(conn_id)
+    # The hook lets through whatever the connection's JSON makes Python raise.
+    except (AttributeError, LookupError, TypeError, ValueError):
+        services = Apprise()
+    if not services:
+        return (
+            f"notify_conn_id: the connection {conn_id!r} names no service that Apprise knows; its"
+            ' extra must be {"config": {"path": "URL of the service", "tag": "all"}}, or a list of'
+            " these"
+        )
+    return None
+
+
+def _problem_of_topic(aws_conn_id: str, topic_arn: str | None) -> str | None:
+    """Look a topic up; where that is not permitted, publishing to it may still be.
+
+    Source: https://docs.aws.amazon.com/sns/latest/api/API_GetTopicAttributes.html.
+    """
+    if topic_arn is None:
+        return None
+    sns: SNSClient = SnsHook(aws_conn_id=aws_conn_id).get_conn()  # type: ignore[no-untyped-call]
+    try:
+        sns.get_topic_attributes(TopicArn=topic_arn)
+    except sns.exceptions.NotFoundException:
+        return f"notify_sns_topic_arn: there is no topic {topic_arn}"
+    except sns.exceptions.InvalidParameterException as error:
+        return f"notify_sns_topic_arn: {topic_arn} cannot be used ({error})"
+    except sns.exceptions.ClientError as error:
+        log.warning("the topic %s could not be looked up: %s", topic_arn, error)
+    return None
+
+
+def _services(conn_id: str) -> Apprise:
+    hook = AppriseHook(conn_id)
+    services = Apprise()
+    hook.set_config_from_conn(conn=hook.get_connection(conn_id), apprise_obj=services)
+    return services
+
+
 def _send(conn_id: str, title: str, text: str) -> None:
     """Send by way of Apprise, whose hook in Airflow does not tell whether anybody was reached.
 
     :raises NotNotified: one of the connection's services did not take it
     """
-    hook = AppriseHook(conn_id)
-    services = Apprise()
-    hook.set_config_from_conn(conn=hook.get_connection(conn_id), apprise_obj=services)
-    if not services.notify(title=title, body=text, body_format=NotifyFormat.TEXT, tag="all"):
+    if not _services(conn_id).notify(
+        title=title, body=text, body_format=NotifyFormat.TEXT, tag="all"
+    ):
         raise NotNotified(
             f"notify_conn_id: a service of the connection {conn_id!r} did not take the"
             " notification; Apprise's lines above say why, and the report is in this log, too"

@@ -16,22 +16,22 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
+from include.retrofill.airflow_runs import lives, params_of
 from include.retrofill.calling.aws import control_plane, open_client
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.calling.signing import Credentials
 from include.retrofill.connections import state, state_dsn
-from include.retrofill.faults import Point, reach
 from include.retrofill.model.config import RunConfig
-from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.errors import FINAL, ConfigError, RetrofillError, StateError
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Run, SetRef, Window
-from include.retrofill.notifier import notify
-from include.retrofill.pipeline.close_run import close_run
+from include.retrofill.notifier import check_targets, notify, notify_failed
+from include.retrofill.pipeline.close_run import close_run, conclude
 from include.retrofill.pipeline.deliver import shape_of
 from include.retrofill.pipeline.enqueue import Enqueued, enqueue
 from include.retrofill.pipeline.invoke import Invoker, take
 from include.retrofill.pipeline.list_partitions import PartitionTask, list_partitions
-from include.retrofill.pipeline.open_run import DagRun, check, open_run, window_of
+from include.retrofill.pipeline.open_run import DagRun, check, open_run, resume, window_of
 from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from include.retrofill.pipeline.preview import preview
 from include.retrofill.pipeline.redrive import Requeued, redrive_quarantine
@@ -39,19 +39,27 @@ from include.retrofill.rules.live_filter import passes
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.sources import Source, open_source
 from include.retrofill.state import runs
+from include.retrofill.state.connection import Connection
 from include.retrofill.state.lease import BatchLease
 
-CONTINUE_RUN = "continue_run"
-"""The one DAG param that no person sets: the run of which a DAG run takes the next set."""
+_REFUSED = "refused"
+"""The XCom key under which ``open_run`` leaves why it opened no run."""
+
+_LONGEST_REASON = 2_000
+
+_NOT_OPENED = "this DAG run has opened no run; see the log of open_run"
 
 _PR_SET_PDEATHSIG = 1
 
 
-def config_of(context: Context) -> RunConfig:
-    """Return the run's configuration from the DAG run's params."""
-    params = dict(context["params"])
-    params.pop(CONTINUE_RUN, None)
-    return RunConfig.from_params(params)
+def stored_run(conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
+    """Return a run and its configuration, as they were fixed when it was opened.
+
+    Only ``open_run`` reads the DAG run's params: they may change meanwhile, with a job file or a
+    setting of Airflow.
+    """
+    run = runs.get_run(conn, ref.run_id)
+    return RunConfig.from_stored(run.config), run
 
 
 def aws_client(config: RunConfig, service: str) -> Any:
@@ -101,8 +109,7 @@ class RetrofillOperator(BaseOperator):
     def ref(self) -> SetRef:
         """The set this task belongs to."""
         if not self.opened:
-            message = "no run was opened; see the log of open_run"
-            raise ConfigError(message)
+            raise ConfigError(_NOT_OPENED)
         return SetRef(*self.opened)
 
 
@@ -114,21 +121,34 @@ class OpenRunOperator(BaseOperator):
 
         :raises DownstreamTasksSkipped: a preview was asked for, and shown
         """
-        config = config_of(context)
+        try:
+            return list(self._open(context))
+        except RetrofillError as error:
+            context["ti"].xcom_push(_REFUSED, str(error)[:_LONGEST_REASON])
+            raise
+
+    def _open(self, context: Context) -> SetRef:
         dag_run = context["dag_run"]
+        with state() as conn:
+            ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
+            if ref is not None:
+                config, run = stored_run(conn, ref)
+                resume(conn, ref, source_of(config, run.window), partial(aws_client, config))
+                return ref
+        config = RunConfig.from_params(params_of(context))
+        check_targets(config)
         asked = DagRun(
             dag_id=dag_run.dag_id,
             dag_run_id=dag_run.run_id,
             interval_start=dag_run.data_interval_start,
             interval_end=dag_run.data_interval_end,
-            continue_run=context["params"].get(CONTINUE_RUN),
         )
         window = window_of(config, asked)
         source = source_of(config, window)
         client = partial(aws_client, config)
         with state() as conn:
             if not config.preview:
-                return list(open_run(conn, config, asked, source, client))
+                return open_run(conn, config, asked, source, client)
             checked = check(config, source, client, run_id=runs.next_run_id(conn))
             known = runs.find_job(conn, checked.job.name)
             if known is not None:
@@ -165,12 +185,11 @@ class BrokenJobOperator(BaseOperator):
 class ListPartitionsOperator(RetrofillOperator):
     """List the partitions of the run's source that are not read to their end."""
 
-    def execute(self, context: Context) -> list[PartitionTask]:
+    def execute(self, context: Context) -> list[PartitionTask]:  # noqa: ARG002  Airflow's signature
         """Return one entry for each enqueue task."""
-        config = config_of(context)
         with state() as conn:
-            source = source_of(config, runs.get_run(conn, self.ref.run_id).window)
-            return list_partitions(conn, self.ref, config, source)
+            config, run = stored_run(conn, self.ref)
+            return list_partitions(conn, self.ref, config, source_of(config, run.window))
 
 
 class EnqueueOperator(RetrofillOperator):
@@ -184,13 +203,12 @@ class EnqueueOperator(RetrofillOperator):
         super().__init__(**kwargs)
         self.partition = partition
 
-    def execute(self, context: Context) -> Enqueued | Requeued:
+    def execute(self, context: Context) -> Enqueued | Requeued:  # noqa: ARG002  the same
         """Return the counts of what was listed, or redriven."""
-        config = config_of(context)
         with state() as conn:
+            config, run = stored_run(conn, self.ref)
             if config.redrive:
                 return redrive_quarantine(conn, self.ref, self.partition["part_no"], config)
-            run = runs.get_run(conn, self.ref.run_id)
             source = source_of(config, run.window, passes(run.delivery, shape_of(config, run)))
             return enqueue(conn, self.ref, self.partition["part_no"], source)
 
@@ -198,10 +216,10 @@ class EnqueueOperator(RetrofillOperator):
 class PlanBatchesOperator(RetrofillOperator):
     """Cut what the in-process cache holds into batches."""
 
-    def execute(self, context: Context) -> list[BatchTask]:  # noqa: ARG002  Airflow's signature
+    def execute(self, context: Context) -> list[BatchTask]:
         """Return one entry for each invoke task."""
         with state() as conn:
-            return plan_batches(conn, self.ref)
+            return plan_batches(conn, self.ref, lives(context))
 
 
 class InvokeOperator(RetrofillOperator):
@@ -215,12 +233,11 @@ class InvokeOperator(RetrofillOperator):
         self.batch = batch
         self._stop_asked = False
 
-    def execute(self, context: Context) -> Invoked | None:
+    def execute(self, context: Context) -> Invoked | None:  # noqa: ARG002  Airflow's signature
         """Return the counts of what was done; None: there was nothing left to do."""
         _die_with_parent()
-        config = config_of(context)
         with state() as conn:
-            run = runs.get_run(conn, self.ref.run_id)
+            config, run = stored_run(conn, self.ref)
         with closing(BatchLease(state_dsn(), self.batch["batch_id"], _holder())) as lease:
             if not take(lease, holder_is_dead=_holder_is_dead):
                 self.log.info("every item of this batch is settled")
@@ -254,17 +271,24 @@ class InvokeOperator(RetrofillOperator):
         self._stop_asked = True
 
 
-class CloseRunOperator(RetrofillOperator):
-    """Close the set, and the run with its last set."""
+class CloseRunOperator(BaseOperator):
+    """Close the set that this DAG run has opened, and the run with its last set."""
 
-    def execute(self, context: Context) -> bool:  # noqa: ARG002  Airflow's signature
-        """Return whether the run needs another set."""
+    def execute(self, context: Context) -> bool:
+        """Return whether the run needs another set.
+
+        :raises ConfigError: this DAG run has opened no run
+        """
+        dag_run = context["dag_run"]
         with state() as conn:
-            return close_run(conn, self.ref)
+            ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
+            if ref is None:
+                raise ConfigError(_NOT_OPENED)
+            return close_run(conn, ref, lives(context))
 
 
 class NextSetOperator(TriggerDagRunOperator):
-    """Ask for the next set of the run; skipped when the source is exhausted.
+    """Ask for the DAG run of the run's next set; skipped when the source is exhausted.
 
     :param opened: the set that was closed
     :param more: what ``close_run`` returned
@@ -281,44 +305,65 @@ class NextSetOperator(TriggerDagRunOperator):
         self.more = more
 
     def execute(self, context: Context) -> None:
-        """Trigger the same DAG with the same params.
+        """Trigger the same DAG; its params are for people to see, its run is in the state.
 
         :raises AirflowSkipException: the source is exhausted
         """
         if not self.more:
             message = "the source is exhausted"
             raise AirflowSkipException(message)
-        ref, dag_run = SetRef(*self.opened), context["dag_run"]
+        dag_run = context["dag_run"]
         self.trigger_dag_id = dag_run.dag_id
-        self.trigger_run_id = ref.next_dag_run_id(dag_run.run_id)
-        self.conf = {**context["params"], CONTINUE_RUN: ref.run_id}
+        self.trigger_run_id = SetRef(*self.opened).next_dag_run_id(dag_run.run_id)
+        self.conf = dict(context["params"])
         super().execute(context)
 
 
-class NotifyOperator(RetrofillOperator):
-    """Post the run's notification, once, when nothing more is to come."""
+class NotifyOperator(BaseOperator):
+    """End the DAG run: post the run's notification, once, and fail unless all is well.
+
+    Airflow runs this task whatever became of the others, also when someone has marked the DAG run
+    as failed; and its state is the DAG run's. So nothing is green while work is missing.
+    """
 
     def execute(self, context: Context) -> None:
-        """Send the report to the targets that the params name.
+        """Send the report to the targets that the run names; close a run that was left open.
 
         :raises AirflowSkipException: the run goes on with another set
+        :raises ConfigError: no run was opened
+        :raises RunIncomplete: something is left, or close_run did not end
         """
-        config = config_of(context)
         dag_run = context["dag_run"]
-        if not self.opened:
-            notify(config, None, dag_run.dag_id, dag_run.run_id)
-            return
-        with state() as conn:
-            report = runs.get_report(conn, self.ref.run_id)
-            if report.state == "open":
-                message = "the run goes on with another set; it is notified at its end"
-                raise AirflowSkipException(message)
-            if report.is_notified:
-                self.log.info("the run had been notified by an earlier try")
-                return
-            notify(config, report, dag_run.dag_id, dag_run.run_id)
-            reach(Point.NOTIFIED)
-            runs.mark_notified(conn, self.ref.run_id)
+        try:
+            with state() as conn:
+                ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
+                if ref is not None:
+                    config, _ = stored_run(conn, ref)
+                    tell = partial(notify, config, dag_id=dag_run.dag_id, dag_run_id=dag_run.run_id)
+                    if conclude(conn, ref, lives(context), tell) is None:
+                        message = "the run goes on with another set; it is notified at its end"
+                        raise AirflowSkipException(message)
+                    return
+        except StateError as error:
+            if not _is_last_try(context, error):
+                raise
+            _tell(context, "could not be closed", str(error))
+            raise
+        why = context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED)
+        _tell(context, "did not start", why or "")
+        raise ConfigError(_NOT_OPENED)
+
+
+def _tell(context: Context, what: str, why: str) -> None:
+    config, _ = RunConfig.salvage(context["params"])
+    dag_run = context["dag_run"]
+    notify_failed(config, what, why, dag_run.dag_id, dag_run.run_id)
+
+
+def _is_last_try(context: Context, error: StateError) -> bool:
+    """Return whether a task that fails with this error is not tried again."""
+    ti = context["ti"]
+    return isinstance(error, FINAL) or ti.try_number > ti.max_tries
 
 
 def _die_with_parent() -> None:

@@ -1,23 +1,20 @@
 """The operators of the upkeep: each opens the state and calls one use case."""
 
-from collections.abc import Sequence
-from functools import partial
-
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from include.retrofill.airflow_runs import lives, params_of
 from include.retrofill.connections import state
 from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
+from include.retrofill.notifier import tell_abandoned
+from include.retrofill.pipeline.rescue import rescue
 from include.retrofill.pipeline.upkeep import (
     Forgotten,
     forget_calls,
     forget_job,
     forget_results,
-    rescue,
 )
 from include.retrofill.state.grants import JOBS, RESULTS, RUNTIME
-
-_NOT_OVER = ["queued", "running"]
 
 
 class RescueOperator(BaseOperator):
@@ -25,14 +22,12 @@ class RescueOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[int]:
         """Return the numbers of the runs that were closed."""
-        UpkeepConfig.from_params(context["params"])
-        count = partial(context["ti"].get_dr_count, states=_NOT_OVER)
-
-        def is_at_work(dag_id: str, dag_run_ids: Sequence[str]) -> bool:
-            return count(dag_id=dag_id, run_ids=list(dag_run_ids)) > 0
-
+        UpkeepConfig.from_params(params_of(context))
         with state() as conn:
-            return rescue(conn, is_at_work)
+            closed = rescue(conn, lives(context))
+            for run in closed:
+                tell_abandoned(conn, run)
+        return [run.run_id for run in closed]
 
 
 class ForgetCallsOperator(BaseOperator):
@@ -43,7 +38,7 @@ class ForgetCallsOperator(BaseOperator):
 
         :raises AirflowSkipException: calls are kept for ever
         """
-        config = UpkeepConfig.from_params(context["params"])
+        config = UpkeepConfig.from_params(params_of(context))
         if config.keep_calls_days is None:
             raise AirflowSkipException("calls are kept for ever")
         with state() as conn:
@@ -58,7 +53,7 @@ class ForgetResultsOperator(BaseOperator):
 
         :raises AirflowSkipException: results are kept for ever
         """
-        config = UpkeepConfig.from_params(context["params"])
+        config = UpkeepConfig.from_params(params_of(context))
         if config.keep_results_days is None:
             raise AirflowSkipException("results are kept for ever")
         with state({**RUNTIME, **RESULTS}) as conn:
@@ -70,6 +65,6 @@ class ForgetJobOperator(BaseOperator):
 
     def execute(self, context: Context) -> Forgotten:
         """Return what was deleted in this try."""
-        config = ForgetConfig.from_params(context["params"])
+        config = ForgetConfig.from_params(params_of(context))
         with state({**RUNTIME, **JOBS}) as conn:
             return forget_job(conn, config.job)

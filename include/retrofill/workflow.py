@@ -14,9 +14,9 @@ from airflow.sdk import (
 
 from include.retrofill.jobs import Job
 from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import FINAL
 from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 from include.retrofill.operators import (
-    CONTINUE_RUN,
     BrokenJobOperator,
     CloseRunOperator,
     EnqueueOperator,
@@ -35,7 +35,6 @@ from include.retrofill.upkeep import (
 )
 
 _RETRIES = 4
-_ERRORS = "include.retrofill.model.errors"
 _TRIED_AGAIN: dict[str, Any] = {
     "retries": _RETRIES,
     "retry_delay": timedelta(seconds=5),
@@ -43,11 +42,8 @@ _TRIED_AGAIN: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=5),
     "retry_policy": ExceptionRetryPolicy(
         rules=[
-            RetryRule(f"{_ERRORS}.ConfigError", RetryAction.FAIL),
-            RetryRule(f"{_ERRORS}.RunIncomplete", RetryAction.FAIL),
-            RetryRule(f"{_ERRORS}.SchemaMismatch", RetryAction.FAIL),
-            RetryRule(f"{_ERRORS}.StateNotConfigured", RetryAction.FAIL),
-            RetryRule(f"{_ERRORS}.StateUnfit", RetryAction.FAIL),
+            RetryRule(f"{error.__module__}.{error.__qualname__}", RetryAction.FAIL)
+            for error in FINAL
         ]
     ),
 }
@@ -58,15 +54,7 @@ def params(defaults: dict[str, Any] | None = None) -> dict[str, Param]:
 
     :param defaults: values that replace the fields' own defaults
     """
-    form = _form(RunConfig.form_fields(defaults or {}))
-    form[CONTINUE_RUN] = Param(
-        None,
-        type=["null", "integer"],
-        title="Run to continue",
-        description_md="Set by Retrofill when a run takes more than one set. Leave it empty.",
-        section="Internal",
-    )
-    return form
+    return _form(RunConfig.form_fields(defaults or {}))
 
 
 def _form(fields: dict[str, dict[str, Any]]) -> dict[str, Param]:
@@ -108,11 +96,12 @@ def retrofill_dag(
             opened=opened.output,
             map_index_template="{{ task.batch['label'] }}",
         ).expand(batch=batches.output)
-        close = CloseRunOperator(task_id="close_run", opened=opened.output, trigger_rule="all_done")
+        close = CloseRunOperator(task_id="close_run", trigger_rule="all_done")
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
-        notify = NotifyOperator(task_id="notify", opened=opened.output)
+        notify = NotifyOperator(task_id="notify")
         enqueue >> batches
-        invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=False)
+        # A teardown runs whatever became of the rest, and this one alone makes the DAG run's state.
+        invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=True)
     return dag
 
 

@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
+from datetime import datetime
 from importlib import import_module
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
@@ -33,13 +34,22 @@ def warm(environment: Mapping[str, str]) -> None:
 
 
 def run_dag(
-    environment: Mapping[str, str], conf: dict[str, Any], dag: str = "retrofill:dag"
+    environment: Mapping[str, str],
+    conf: dict[str, Any],
+    dag: str = "dags.retrofill:dag",
+    run_after: datetime | None = None,
 ) -> dict[str, str]:
-    """Run a DAG; return the final state of each of its tasks and of the run, and the log of all."""
+    """Run a DAG; return the final state of each of its tasks and of the run, and the log of all.
+
+    :param run_after: a part of the id of the DAG run; None: now
+    """
+    when = {} if run_after is None else {"run_after": run_after}
     log = ROOT / ".pytest_cache" / "last_dag_run.log"
     log.parent.mkdir(exist_ok=True)
     answer, asked = _forks.Pipe(duplex=False)
-    process = _forks.Process(target=_run, args=(dict(environment), conf, dag, log, asked))
+    process = _forks.Process(
+        target=_run, args=(dict(environment), {"run_conf": conf, **when}, dag, log, asked)
+    )
     process.start()
     asked.close()
     try:
@@ -56,7 +66,7 @@ def run_dag(
 
 
 def _run(
-    environment: dict[str, str], conf: dict[str, Any], dag: str, log: Path, asked: Connection
+    environment: dict[str, str], arguments: dict[str, Any], dag: str, log: Path, asked: Connection
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)
@@ -66,7 +76,7 @@ def _run(
         os.dup2(file.fileno(), sys.stderr.fileno())
     warnings.simplefilter("ignore")
     module, _, name = dag.partition(":")
-    run = getattr(import_module(f"dags.{module}"), name).test(run_conf=conf)
+    run = getattr(import_module(module), name).test(**arguments)
     states: dict[str, set[str]] = {}
     for instance in run.get_task_instances():
         states.setdefault(instance.task_id, set()).add(str(instance.state))

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
@@ -15,17 +15,31 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-def test_every_object_is_called_once_and_the_second_run_calls_nothing(
-    world: World, sns_client: "SNSClient", sqs_client: "SQSClient"
-) -> None:
-    keys = ["in/plain.txt", "in/with space+plus%25.txt", "in/ünïcode/✓.txt", "in/line\nbreak"]
-    world.put(*keys, "outside.txt")
+def subscribed(world: World, sns_client: "SNSClient", sqs_client: "SQSClient") -> tuple[str, str]:
+    """Make a topic and a queue that gets what is published to it."""
     topic = sns_client.create_topic(Name=world.bucket)["TopicArn"]
     queue = sqs_client.create_queue(QueueName=world.bucket)["QueueUrl"]
     queue_arn = sqs_client.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     sns_client.subscribe(
         TopicArn=topic, Protocol="sqs", Endpoint=queue_arn["Attributes"]["QueueArn"]
     )
+    return topic, queue
+
+
+def messages(sqs_client: "SQSClient", queue: str) -> list[dict[str, Any]]:
+    """Take what a queue has of notifications."""
+    found = sqs_client.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages", [])
+    for one in found:
+        sqs_client.delete_message(QueueUrl=queue, ReceiptHandle=one["ReceiptHandle"])
+    return [json.loads(json.loads(one["Body"])["Message"]) for one in found]
+
+
+def test_every_object_is_called_once_and_the_second_run_calls_nothing(
+    world: World, sns_client: "SNSClient", sqs_client: "SQSClient"
+) -> None:
+    keys = ["in/plain.txt", "in/with space+plus%25.txt", "in/ünïcode/✓.txt", "in/line\nbreak"]
+    world.put(*keys, "outside.txt")
+    topic, queue = subscribed(world, sns_client, sqs_client)
 
     states = world.run(notify_sns_topic_arn=topic)
 
@@ -38,8 +52,7 @@ def test_every_object_is_called_once_and_the_second_run_calls_nothing(
     assert report["state"] == "complete"
     counts = ("listed", "new", "known", "succeeded", "quarantined", "calls", "items_left")
     assert [report[name] for name in counts] == [4, 4, 0, 4, 0, 4, 0]
-    (message,) = sqs_client.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
-    sent = json.loads(json.loads(message["Body"])["Message"])
+    (sent,) = messages(sqs_client, queue)
     assert (sent["succeeded"], sent["calls"], sent["state"]) == (4, 4, "complete")
     assert report["notified_at"] is not None
 
@@ -175,8 +188,7 @@ def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
     }  # fmt: skip
     first = world.run(**params)
     assert (first["next_set"], first["notify"]) == ("success", "skipped")
-    run_id = world.report()["run_id"]
-    second = world.run(**params, continue_run=run_id)
+    second = world.run_next_set()
     assert (second["notify"], second["dag_run"]) == ("success", "success")
     report = world.report()
     counts = ("redriven", "succeeded", "quarantined", "items_left", "listed", "sets")
@@ -204,7 +216,7 @@ def test_a_run_larger_than_a_set_asks_for_the_next_one_and_keeps_its_trigger(wor
     assert states["notify"] == "skipped"
     report = world.report()
     assert (report["state"], report["succeeded"], report["partitions_left"]) == ("open", 2, 1)
-    states = world.run(max_items_per_set=2, event="auto", continue_run=report["run_id"])
+    states = world.run_next_set()
     assert (states["next_set"], states["notify"]) == ("skipped", "success")
     report = world.report()
     assert (report["state"], report["succeeded"], report["sets"]) == ("complete", 3, 2)
@@ -225,6 +237,73 @@ def test_what_cannot_be_done_is_said_before_anything_is_touched(world: World) ->
     with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
         cur.execute("SELECT count(*) FROM retrofill.run")
         assert cur.fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("conf", "named"),
+    [
+        ({"preview": True}, "'preview'"),
+        ({"max_calls": 1, "function": "another"}, "'function', 'max_calls'"),
+        ({"no_such_param": 1}, "'no_such_param'"),
+    ],
+)
+def test_an_airflow_that_ignores_what_a_dag_run_asks_for_makes_no_call(
+    world: World, conf: dict[str, object], named: str
+) -> None:
+    world.put("in/a")
+    states = world.run_job(conf, AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS="False")
+    assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
+    assert f"{named}: this Airflow ignores" in states["log"]
+    assert "[core] dag_run_conf_overrides_params = False" in states["log"]
+    assert world.outputs() == []
+
+
+def test_with_conf_ignored_a_job_runs_as_its_file_says(world: World) -> None:
+    world.put("in/a")
+    hardened = {"AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS": "False"}
+    assert world.run_job({"prefix": "in/"}, **hardened)["dag_run"] == "success"
+    assert world.outputs() == ["in/a"]
+
+
+def test_who_is_to_be_notified_hears_why_a_run_was_refused(
+    world: World, sns_client: "SNSClient", sqs_client: "SQSClient"
+) -> None:
+    topic, queue = subscribed(world, sns_client, sqs_client)
+    states = world.run(notify_sns_topic_arn=topic, min_size=9, max_size=8, items_per_cal=1)
+    assert (states["open_run"], states["notify"], states["dag_run"]) == ("failed",) * 3
+    (sent,) = messages(sqs_client, queue)
+    assert sent["state"] == "did not start"
+    assert "min_size: 9 bytes is more than max_size" in sent["error"]
+    assert "items_per_cal: there is no such param" in sent["error"]
+
+    states = world.run(notify_sns_topic_arn=topic, bucket="no-such-bucket")
+    assert states["dag_run"] == "failed"
+    (sent,) = messages(sqs_client, queue)
+    assert "there is no bucket 'no-such-bucket'" in sent["error"]
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"notify_conn_id": "nobody"}, "notify_conn_id: Airflow has no connection 'nobody'"),
+        (
+            {"notify_conn_id": "aws_default"},
+            "notify_conn_id: the connection 'aws_default' is of type 'aws'; allowed is one of type",
+        ),
+        (
+            {"notify_sns_topic_arn": "arn:aws:sns:us-east-1:000000000000:nobody"},
+            "notify_sns_topic_arn: there is no topic arn:aws:sns:us-east-1:000000000000:nobody",
+        ),
+    ],
+)
+def test_a_target_that_is_not_there_is_said_before_anything_is_done(
+    world: World, params: dict[str, object], says: str
+) -> None:
+    world.put("in/a")
+    states = world.run(**params)
+    assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
+    assert says in states["log"]
+    assert world.outputs() == []
 
 
 def test_a_bucket_that_is_not_there_fails_the_run_at_once(world: World) -> None:

@@ -1,10 +1,13 @@
 """A bucket, a function and an Airflow that knows both, for whole runs of a DAG."""
 
+import json
 import zipfile
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -26,6 +29,11 @@ def handle(event, context):
             raise ValueError("poison: " + key)
         s3.put_object(Bucket=os.environ["OUT"], Key=context.aws_request_id + "/" + key, Body=b"1")
 """
+_JOBS = {
+    "name": "jobs",
+    "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+    "kwargs": {"path": str(Path(__file__).parent / "jobs")},
+}
 TASKS = [
     "open_run", "list_partitions", "enqueue", "plan_batches", "invoke", "close_run", "next_set",
     "notify",
@@ -72,6 +80,31 @@ class World:
         """Run the DAG; return the final state of each of its tasks, and of the run."""
         asked = {"bucket": self.bucket, "prefix": "in/", "function": self.function, "event": "s3"}
         return run_dag(self.environment, asked | params)
+
+    def run_job(self, conf: dict[str, Any], **settings: str) -> dict[str, str]:
+        """Trigger the DAG of a job file that asks for this bucket and function.
+
+        :param settings: of Airflow, as environment variables
+        """
+        job = {
+            "SAMPLE_BUCKET": self.bucket,
+            "SAMPLE_FUNCTION": self.function,
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([_JOBS]),
+        }
+        return run_dag(self.environment | job | settings, conf, "tests.dags.jobs.sample_job:dag")
+
+    def run_next_set(self) -> dict[str, str]:
+        """Make the DAG run that next_set has asked for, with an id that Airflow makes of a date.
+
+        What it is triggered with is another's: what the run does was fixed when it was opened.
+        """
+        moment = datetime.now(UTC)
+        statement = "UPDATE retrofill.run_set SET dag_run_id = %s WHERE dag_run_id LIKE %s"
+        with closing(psycopg2.connect(self.dsn)) as conn, conn, conn.cursor() as cur:
+            cur.execute(statement, (f"manual__{moment.isoformat()}", "retrofill__run_%"))
+            assert cur.rowcount == 1
+        others = {"bucket": "not-asked", "function": "not-asked", "preview": True}
+        return run_dag(self.environment, others, run_after=moment)
 
     def report(self) -> Mapping[str, Any]:
         """Return the newest run's row of the public view."""

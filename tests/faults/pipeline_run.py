@@ -17,13 +17,7 @@ from botocore.credentials import Credentials
 from include.retrofill.calling.aws import CONTROL_PLANE
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.model.config import RunConfig
-from include.retrofill.model.errors import (
-    ConfigError,
-    RetrofillError,
-    RunIncomplete,
-    SchemaMismatch,
-    StateNotConfigured,
-)
+from include.retrofill.model.errors import FINAL, ConfigError, RetrofillError
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.close_run import close_run
@@ -49,15 +43,13 @@ from stack.endpoint import (
     ScriptedEndpoint,
 )
 from tests.faults.evidence import Evidence, gather, seen
+from tests.integration.opened import all_live
 from tests.invariants import Sampler
 
 T = TypeVar("T")
 
 TRIES = 5
 """How often a task is tried: once, and as often again as the DAG has it."""
-
-FINAL = (ConfigError, RunIncomplete, SchemaMismatch, StateNotConfigured)
-"""What the DAG's policy does not have tried again."""
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
 
@@ -179,10 +171,10 @@ class Backfill:
             dag_run_id=dag_run_id,
             interval_start=None,
             interval_end=None,
-            continue_run=None,
         )
         with closing(connect(self.state)) as conn:
-            return open_run(conn, self.config, asked, self.source(), self._client)
+            known = runs.find_set(conn, asked.dag_id, asked.dag_run_id)
+            return known or open_run(conn, self.config, asked, self.source(), self._client)
 
     def list_partitions(self, ref: SetRef) -> list[PartitionTask]:
         with closing(connect(self.state)) as conn:
@@ -194,11 +186,11 @@ class Backfill:
 
     def plan(self, ref: SetRef) -> list[BatchTask]:
         with closing(connect(self.state)) as conn:
-            return plan_batches(conn, ref)
+            return plan_batches(conn, ref, all_live)
 
     def close(self, ref: SetRef) -> bool:
         with closing(connect(self.state)) as conn:
-            return close_run(conn, ref)
+            return close_run(conn, ref, all_live)
 
     def invoke(
         self, batch_id: int, *, stop: Event | None = None, holder: str = "task"
@@ -243,9 +235,7 @@ class Backfill:
             runs.stop(conn, run_id, reason)
 
     def source(self) -> Source:
-        nothing_of = DagRun(
-            dag_id="", dag_run_id="", interval_start=None, interval_end=None, continue_run=None
-        )
+        nothing_of = DagRun(dag_id="", dag_run_id="", interval_start=None, interval_end=None)
         return open_source(self.config, self._client("s3"), window_of(self.config, nothing_of))
 
     def connection(self) -> Connection:

@@ -22,7 +22,11 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"min_size": 9, "max_size": 8, "prefix": ""},
         ["min_size: 9 bytes is more than max_size, 8 bytes", "prefix: it is empty"],
     ),
-    "run that is not": ({"continue_run": 999}, ["continue_run: 999 is no open run of this job"]),
+    "run to continue": ({"continue_run": 1}, ["continue_run: there is no such param"]),
+    "no such connection to notify": (
+        {"notify_conn_id": "nobody"},
+        ["notify_conn_id: Airflow has no connection 'nobody'"],
+    ),
 }
 
 

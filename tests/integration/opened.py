@@ -79,6 +79,39 @@ def open_run(
     return ref
 
 
+def all_live(dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+    """Say of every DAG run that Airflow has it running."""
+    del dag_id, dag_run_ids
+    return True
+
+
+def none_lives(dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+    """Say of every DAG run that Airflow has ended it."""
+    del dag_id, dag_run_ids
+    return False
+
+
+def close(conn: connection, run_id: int, *, complete: bool) -> None:
+    """Close a run as complete or incomplete, whatever is left of it."""
+    state = "complete" if complete else "incomplete"
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "UPDATE retrofill.run SET state = %s, closed_at = clock_timestamp() WHERE run_id = %s",
+            (state, run_id),
+        )
+
+
+def open_next_set(conn: connection, ref: SetRef, *, max_items: int) -> SetRef:
+    """Open the next set of a run, with room for so many items."""
+    following = runs.open_next_set(conn, ref)
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "UPDATE retrofill.run_set SET max_items = %s WHERE run_id = %s AND set_no = %s",
+            (max_items, *following),
+        )
+    return following
+
+
 def enqueue(
     conn: connection, ref: SetRef, items: Sequence[Item], part_no: int = 0, *, done: bool = True
 ) -> Screened:

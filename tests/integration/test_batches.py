@@ -14,7 +14,7 @@ from include.retrofill.model.runs import SetRef
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease, Busy
-from tests.integration.opened import MOMENT, enqueue, entries_of, item, keys_in, open_run
+from tests.integration.opened import MOMENT, close, enqueue, entries_of, item, keys_in, open_run
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_items_with_another_run_stay_there(conn: connection) -> None:
 def test_items_that_a_run_left_behind_go_to_the_next(conn: connection) -> None:
     first = open_batch(conn)
     batches.release_set(conn, first)
-    runs.close_run(conn, first.run_id, complete=False)
+    close(conn, first.run_id, complete=False)
     second = open_run(conn, "second")
     assert plan(conn, second, most=10, fewest=10) == [4]
     report = runs.get_report(conn, second.run_id)
@@ -329,7 +329,7 @@ def test_a_cleared_task_takes_its_batch_up_again(state_dsn: str, conn: connectio
     with closing(taken(state_dsn)) as again:
         assert len(again.load().items) == 4
     batches.release_set(conn, ref)
-    runs.close_run(conn, ref.run_id, complete=False)
+    close(conn, ref.run_id, complete=False)
     plan(conn, open_run(conn, "second"))
     with closing(BatchLease(state_dsn, 1, "late")) as late:
         assert not late.take(holder_is_dead=dead), "a later run has the items now"
@@ -437,7 +437,7 @@ def test_a_late_success_counts_for_the_run_that_has_the_item_now(
         one, two = calls_of(zombie, 2)
         zombie.settle(Settlement(), [one, two])
         batches.release_set(conn, first)
-        runs.close_run(conn, first.run_id, complete=False)
+        close(conn, first.run_id, complete=False)
         second = open_run(conn, "second")
         enqueue(conn, second, [])
         assert plan(conn, second, most=10, fewest=10) == [4]

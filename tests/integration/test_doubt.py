@@ -11,7 +11,7 @@ from include.retrofill.model.errors import LeaseLost
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
-from tests.integration.opened import keys_in, open_run
+from tests.integration.opened import close, keys_in, open_run
 from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
 
 HOLD = {"on_unknown": "hold"}
@@ -210,7 +210,7 @@ def test_a_late_success_counts_for_the_run_that_has_the_item_now(
     with closing(taken(state_dsn)) as zombie:
         good, _ = sent(zombie)
         batches.release_set(conn, first)
-        runs.close_run(conn, first.run_id, complete=False)
+        close(conn, first.run_id, complete=False)
         second = open_run(conn, "second")
         assert plan(conn, second, most=10, fewest=10) == [2]
         with pytest.raises(LeaseLost):
@@ -228,11 +228,11 @@ def test_a_late_success_counts_the_call_under_way_whichever_batch_makes_it(
 ) -> None:
     first = open_batch(conn, 1)
     batches.release_set(conn, first)
-    runs.close_run(conn, first.run_id, complete=False)
+    close(conn, first.run_id, complete=False)
     second = open_run(conn, "second")
     assert plan(conn, second, most=10, fewest=10) == [1]
     batches.release_set(conn, second)
-    runs.close_run(conn, second.run_id, complete=False)
+    close(conn, second.run_id, complete=False)
     # The first run's task is cleared: it goes on with an item that was with the second meanwhile.
     with closing(taken(state_dsn)) as zombie:
         (call,) = sent(zombie)

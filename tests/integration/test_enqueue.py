@@ -19,7 +19,7 @@ from include.retrofill.sources import Page, Partition
 from include.retrofill.state import runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.screening import get_partition
-from tests.integration.opened import item, open_run
+from tests.integration.opened import all_live, item, open_next_set, open_run
 
 SOON_S = 30
 """Long enough for whatever must happen, on the slowest machine."""
@@ -185,8 +185,10 @@ def test_a_run_whose_listing_was_stopped_closes_as_incomplete(conn: connection) 
     runs.stop(conn, ref.run_id, "for the night")
     with pytest.raises(RunIncomplete):
         enqueue(conn, ref, 0, Chunks(1))
-    with pytest.raises(RunIncomplete, match="1 partitions are left; stopped: for the night"):
-        close_run(conn, ref)
+    with pytest.raises(
+        RunIncomplete, match=r"1 partition not listed to the end\. It was stopped: for the night"
+    ):
+        close_run(conn, ref, all_live)
     assert runs.get_report(conn, ref.run_id).state == "incomplete"
 
 
@@ -196,9 +198,7 @@ def test_what_was_gathered_for_a_full_set_is_left_to_the_next(conn: connection) 
     assert enqueue(conn, ref, 0, Chunks(4))["new"] == room
     assert counts(conn, ref) == (room,) * 4
     assert not get_partition(conn, ref.run_id, 0).done
-    following = runs.open_next_set(
-        conn, ref.run_id, job_id=1, dag_id="d", dag_run_id="next", max_items=1_000_000
-    )
+    following = open_next_set(conn, ref, max_items=1_000_000)
     enqueue(conn, following, 0, Chunks(4))
     assert counts(conn, ref) == (4 * CHUNK_ITEMS,) * 4
     assert get_partition(conn, ref.run_id, 0).done

@@ -64,7 +64,6 @@ def opened(
             dag_run_id=str(next(_numbers)),
             interval_start=None,
             interval_end=None,
-            continue_run=None,
         )
         source = open_source(config, s3_client, window_of(config, dag_run))
         return open_run(conn, config, dag_run, source, client)

@@ -15,14 +15,23 @@ from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import StateUnfit
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.redrive import redrive_quarantine
-from include.retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results, rescue
+from include.retrofill.pipeline.rescue import rescue
+from include.retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
 from include.retrofill.state import batches, pages, runs
 from include.retrofill.state.connection import connect, require_granted
 from include.retrofill.state.grants import JOBS, RESULTS, RUNTIME
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate, require_current
 from stack.services import Postgres
-from tests.integration.opened import enqueue, entries_of, item, keys_in, open_run
+from tests.integration.opened import (
+    close,
+    enqueue,
+    entries_of,
+    item,
+    keys_in,
+    open_next_set,
+    open_run,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 ROLES = ("retrofill_owner", "retrofill_runtime", "retrofill_reader")
@@ -107,7 +116,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
         lease.release(done=True)
     batches.release_set(conn, ref)
     assert not runs.close_set(conn, ref)
-    runs.close_run(conn, ref.run_id, complete=True)
+    close(conn, ref.run_id, complete=True)
     runs.mark_notified(conn, ref.run_id)
     return ref
 
@@ -146,13 +155,11 @@ def test_the_runtime_role_can_steer_stop_and_resume(
         lost.settle(Settlement(), [Call(entries_of(lost)[:1])])
     batches.release_set(runtime, ref)
     runs.stop(runtime, ref.run_id, "enough")
-    runs.close_run(runtime, ref.run_id, complete=False)
+    close(runtime, ref.run_id, complete=False)
     second = open_run(runtime, "second")
     (batch,) = batches.plan(runtime, second, 1, most_items=9, fewest_items=9)
     assert batch.items == 1
-    following = runs.open_next_set(
-        runtime, second.run_id, job_id=1, dag_id="d", dag_run_id="third", max_items=1
-    )
+    following = open_next_set(runtime, second, max_items=1)
     assert following == (second.run_id, 2)
 
 
@@ -247,7 +254,7 @@ def test_upkeep_forgets_what_it_says(dsns: dict[str, str], runtime: connection) 
     assert execute(owner, ["SELECT count(*) FROM retrofill.invocation"]) == [[(0,)]]
     assert keys_in_as_owner(dsns, "results") == ["a", "b"]
     assert enqueue(runtime, open_run(runtime, "again"), [item("a")]) == (0, 1, False)
-    runs.close_run(runtime, 2, complete=True)
+    close(runtime, 2, complete=True)
     execute(owner, ["UPDATE retrofill.results SET settled_at = now() - interval '91 days'"])
     with pytest.raises(StateUnfit, match="permission denied for table results"):
         forget_results(runtime, job=None, days=90)

@@ -15,7 +15,7 @@ from include.retrofill.pipeline.redrive import redrive_quarantine
 from include.retrofill.state import batches, redrive, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
-from tests.integration.opened import enqueue, item, keys_in, open_run
+from tests.integration.opened import close, enqueue, item, keys_in, open_next_set, open_run
 from tests.integration.test_batches import calls_of, dead
 
 KEYS = [f"in/{number:02}" for number in range(10)]
@@ -60,7 +60,7 @@ def quarantined(dsn: str, conn: connection) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, [item(key) for key in KEYS])
     give_up(dsn, conn, ref)
-    runs.close_run(conn, ref.run_id, complete=True)
+    close(conn, ref.run_id, complete=True)
     assert keys_in(conn, "quarantine") == KEYS
 
 
@@ -137,13 +137,11 @@ def test_a_set_takes_no_more_than_it_may_and_the_next_goes_on(
     for number in range(3):
         taken.append(redrive_quarantine(conn, ref, 0, asked())["redriven"])
         give_up(state_dsn, conn, ref)
-        full = runs.close_set(conn, ref)
+        full = runs.close_set(conn, ref).full
         partitions = len(runs.partitions_left(conn, ref.run_id))
         assert (full, partitions) == ((True, 1) if number < 2 else (False, 0))
         if full:
-            ref = runs.open_next_set(
-                conn, ref.run_id, job_id=1, dag_id="d", dag_run_id=f"set {number}", max_items=4
-            )
+            ref = open_next_set(conn, ref, max_items=4)
     assert taken == [4, 4, 2], "what failed again in this run is not redriven by it"
     assert left(conn, ref.run_id) == (10, 10, 0)
 

@@ -14,7 +14,7 @@ from include.retrofill.model.runs import Job
 from include.retrofill.state import runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.screening import Chunk, get_partition, screen
-from tests.integration.opened import enqueue, item, keys_in, open_run
+from tests.integration.opened import enqueue, item, keys_in, open_next_set, open_run
 
 MOVE_TO_RESULTS = """
 WITH done AS (DELETE FROM retrofill.in_process RETURNING *)
@@ -56,9 +56,7 @@ def test_a_full_set_cuts_the_chunk_and_the_next_set_goes_on_there(conn: connecti
     assert enqueue(conn, ref, items) == (3, 0, True)
     partition = get_partition(conn, ref.run_id, 0)
     assert (partition.cursor, partition.done) == ("c", False)
-    following = runs.open_next_set(
-        conn, ref.run_id, job_id=1, dag_id="d", dag_run_id="next", max_items=3
-    )
+    following = open_next_set(conn, ref, max_items=3)
     assert enqueue(conn, following, items[3:]) == (2, 0, False)
     report = runs.get_report(conn, ref.run_id)
     assert (report.listed, report.new, report.sets, report.partitions_left) == (5, 5, 2, 0)

@@ -18,13 +18,15 @@ from include.retrofill.faults import Point, injected
 from include.retrofill.model.calls import EndedCall, Quarantined, Settlement
 from include.retrofill.model.errors import ConfigError, LeaseLost
 from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results, rescue
+from include.retrofill.pipeline.rescue import Lives, rescue
+from include.retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
 from include.retrofill.state import batches, runs, upkeep
 from include.retrofill.state.connection import connect
+from include.retrofill.state.lease import LEASE_S
 from include.retrofill.state.statements import load
 from stack.endpoint import Function, Script, scripted_endpoint
 from tests.integration import opened
-from tests.integration.opened import enqueue, item, keys_in, open_run
+from tests.integration.opened import all_live, close, enqueue, item, keys_in, open_run
 from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
 from tests.integration.test_invoke import invoke, keys
 
@@ -63,6 +65,11 @@ def over(_: str, __: Sequence[str]) -> bool:
     return False
 
 
+def rescued(conn: connection, lives: Lives = over) -> list[int]:
+    """Rescue; return the numbers of the runs that were closed."""
+    return [run.run_id for run in rescue(conn, lives)]
+
+
 def run_row(conn: connection, run_id: int) -> dict[str, Any]:
     ((row,),) = say(conn, "SELECT row_to_json(v) FROM retrofill.v_run v WHERE run_id = %s", run_id)
     found: dict[str, Any] = row
@@ -95,7 +102,7 @@ def closed_run(dsn: str, conn: connection, *wanted: str, dag_run_id: str = "r") 
             lease.settle(done, [])
             lease.release(done=True)
     batches.release_set(conn, ref)
-    runs.close_run(conn, ref.run_id, complete=True)
+    close(conn, ref.run_id, complete=True)
     return ref
 
 
@@ -108,7 +115,7 @@ def test_an_abandoned_run_is_closed_and_its_items_go_to_the_next(
         dead.settle(Settlement(), [first, second])
         age(conn, "7 hours")
 
-        assert rescue(conn, over) == [ref.run_id]
+        assert rescued(conn) == [ref.run_id]
 
         row = run_row(conn, ref.run_id)
         assert (row["state"], row["items_left"], row["stop_reason"]) == ("incomplete", 4, None)
@@ -122,7 +129,7 @@ def test_an_abandoned_run_is_closed_and_its_items_go_to_the_next(
         with pytest.raises(LeaseLost):
             dead.settle(success(first), [second])
     assert keys_in(conn, "results") == ["a"]
-    assert rescue(conn, over) == []
+    assert rescued(conn, all_live) == []
 
 
 def test_a_run_that_broke_off_behind_its_last_item_is_complete(
@@ -135,23 +142,25 @@ def test_a_run_that_broke_off_behind_its_last_item_is_complete(
         lease.settle(success(*calls), [])
         lease.release(done=True)
     age(conn, "7 hours")
-    assert rescue(conn, over) == [ref.run_id]
+    assert rescued(conn) == [ref.run_id]
     assert run_row(conn, ref.run_id)["state"] == "complete"
 
 
 def test_a_run_that_broke_off_before_it_was_divided_is_incomplete(conn: connection) -> None:
     ref = open_run(conn, partitions=0)
     age(conn, "7 hours")
-    assert rescue(conn, over) == [ref.run_id]
+    assert rescued(conn) == [ref.run_id]
     assert run_row(conn, ref.run_id)["state"] == "incomplete"
 
 
-@pytest.mark.parametrize("at_work", ["r", SetRef(1, 1).next_dag_run_id("r")])
-def test_a_run_whose_dag_run_waits_or_goes_on_is_left_alone(conn: connection, at_work: str) -> None:
+def test_a_run_whose_dag_run_waits_or_goes_on_is_left_alone(conn: connection) -> None:
     """A batch that waits for its task, a DAG that is paused, a next set that is queued."""
     ref = open_batch(conn, 4)
     age(conn, "30 days")
-    assert rescue(conn, lambda dag_id, ids: dag_id == "d" and at_work in ids) == []
+    assert rescued(conn, lambda dag_id, ids: (dag_id, list(ids)) == ("d", ["r"])) == []
+    runs.open_next_set(conn, ref)
+    following = ref.next_dag_run_id("r")
+    assert rescued(conn, lambda _, ids: following in ids) == []
     assert run_row(conn, ref.run_id)["state"] == "open"
     assert plan(conn, ref) == [4], "the batch is as it was"
 
@@ -162,7 +171,7 @@ def test_a_live_holder_is_left_alone_also_in_a_paused_run(state_dsn: str, conn: 
         say(conn, "UPDATE retrofill.run SET paused = true")
         age(conn, "30 days")
         assert lease.allot(4, 0).concurrency == 0
-        assert rescue(conn, over) == []
+        assert rescued(conn) == []
         say(conn, "UPDATE retrofill.run SET paused = false")
         calls = calls_of(lease)
         lease.settle(Settlement(), calls)
@@ -170,17 +179,18 @@ def test_a_live_holder_is_left_alone_also_in_a_paused_run(state_dsn: str, conn: 
     assert run_row(conn, ref.run_id)["items_left"] == 0
 
 
-def test_what_has_shown_life_lately_is_left_alone(conn: connection) -> None:
+def test_what_airflow_has_ended_is_closed_when_its_last_lease_is_over(
+    state_dsn: str, conn: connection
+) -> None:
+    """A task that Airflow has given up may still be calling."""
     ref = open_batch(conn, 4)
-    age(conn, "5 hours")
-    assert rescue(conn, over) == []
-    age(conn, "30 days")
-    say(conn, "UPDATE retrofill.run_set SET opened_at = now()")
-    assert rescue(conn, over) == []
-    age(conn, "7 hours")
-    say(conn, "UPDATE retrofill.batch SET planned_at = now()")
-    assert rescue(conn, over) == []
-    assert run_row(conn, ref.run_id)["state"] == "open"
+    with closing(taken(state_dsn)):
+        assert rescued(conn) == []
+        age(conn, f"{LEASE_S - 5:.0f} s")
+        assert rescued(conn) == []
+        age(conn, "6 s")
+        assert rescued(conn) == [ref.run_id]
+    assert run_row(conn, ref.run_id)["state"] == "incomplete"
 
 
 def test_a_holder_that_settles_while_it_is_looked_at_keeps_its_batch(
@@ -195,7 +205,7 @@ def test_a_holder_that_settles_while_it_is_looked_at_keeps_its_batch(
 
         def act(point: Point) -> None:
             if point is Point.SETTLE_WRITTEN and not rescuing:
-                rescuing.append(pool.submit(rescue, conn, over))
+                rescuing.append(pool.submit(rescued, conn))
                 with closing(connect(state_dsn)) as other:
                     wait_for(lambda: waits(other))
 
@@ -233,7 +243,7 @@ def test_calls_under_way_in_a_run_that_was_cleared_stay(state_dsn: str, conn: co
     with closing(taken(state_dsn)) as lease:
         lease.settle(Settlement(), calls_of(lease)[:1])
     batches.release_set(conn, ref)
-    runs.close_run(conn, ref.run_id, complete=False)
+    close(conn, ref.run_id, complete=False)
     age(conn, "99 days")
     with closing(taken(state_dsn)) as lease:  # it takes its batch over, and is at work again
         lease.settle(Settlement(), calls_of(lease))
@@ -272,7 +282,7 @@ def test_results_of_an_open_run_stay(state_dsn: str, conn: connection) -> None:
     say(conn, "UPDATE retrofill.run SET state = 'open', closed_at = NULL")
     age(conn, "99 days")
     assert forget_results(conn, job=None, days=1) == 0
-    runs.close_run(conn, 1, complete=True)
+    close(conn, 1, complete=True)
     assert forget_results(conn, job=None, days=1) == 1
 
 
@@ -305,7 +315,7 @@ def test_a_forgotten_job_leaves_nothing(state_dsn: str, conn: connection) -> Non
     closed_run(state_dsn, conn, "a", "b", "z")
     left = open_run(conn, "left")
     enqueue(conn, left, [item("left behind")])
-    runs.close_run(conn, left.run_id, complete=False)
+    close(conn, left.run_id, complete=False)
     say(
         conn,
         "INSERT INTO retrofill.redriven SELECT job_id, item_key, identifier, run_id, run_id,"
@@ -341,7 +351,7 @@ def test_a_job_at_work_is_not_forgotten(state_dsn: str, conn: connection) -> Non
     ref = open_batch(conn, 1)
     with pytest.raises(ConfigError, match=r"job: run 1 of it is at work or was not closed"):
         forget_job(conn, "job")
-    runs.close_run(conn, ref.run_id, complete=False)
+    close(conn, ref.run_id, complete=False)
     with closing(taken(state_dsn)) as lease:  # a task of it was cleared
         with pytest.raises(ConfigError, match=r"run 1 of it is at work"):
             forget_job(conn, "job")
@@ -455,7 +465,7 @@ def test_a_run_goes_on_while_the_upkeep_is_in_the_middle(
     closed_run(state_dsn, conn, "a", "z", dag_run_id="other")
     left = open_run(conn, "left")
     enqueue(conn, left, [item("left behind")])
-    runs.close_run(conn, left.run_id, complete=False)
+    close(conn, left.run_id, complete=False)
     say(conn, "UPDATE retrofill.job SET name = 'other' WHERE name = 'job'")
     say(conn, "UPDATE retrofill.job SET name = 'job' WHERE name = 'at work'")
     opened.open_job(conn, "empty")
@@ -482,7 +492,7 @@ def test_a_run_goes_on_while_the_upkeep_is_in_the_middle(
                 lease.settle(success(*calls), [])
                 lease.release(done=True)
             batches.release_set(task, ref)
-            runs.close_run(task, ref.run_id, complete=True)
+            close(task, ref.run_id, complete=True)
             row = run_row(task, ref.run_id)
         held.rollback()
     assert (row["new"], row["succeeded"], row["calls"], row["state"]) == (2, 2, 2, "complete")
@@ -508,7 +518,7 @@ def test_upkeep_beside_a_whole_run(state_dsn: str, conn: connection) -> None:
         with closing(connect(state_dsn)) as upkeep_conn:
             forgotten = forget_job(upkeep_conn, "old")
             while True:
-                assert rescue(upkeep_conn, over) == []
+                assert rescue(upkeep_conn, all_live) == []
                 calls += forget_calls(upkeep_conn, job=None, days=1)
                 results += forget_results(upkeep_conn, job="job", days=1)
                 if ended.is_set():

@@ -15,7 +15,7 @@ from include.retrofill.state import batches, pages, runs
 from include.retrofill.state.connection import Connection, connect
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.statements import load
-from tests.integration.opened import enqueue, entries_of, item, open_run
+from tests.integration.opened import close, enqueue, entries_of, item, open_next_set, open_run
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -148,7 +148,7 @@ def test_only_what_the_run_did_is_shown(state_dsn: str, conn: Connection) -> Non
 
 def test_quarantined_items_partitions_and_sets_are_there(state_dsn: str, conn: Connection) -> None:
     ref = run_in_the_middle(conn, state_dsn)
-    runs.open_next_set(conn, ref.run_id, job_id=1, dag_id="d", dag_run_id="next", max_items=9)
+    open_next_set(conn, ref, max_items=9)
     shown = pages.get_page(conn, ref.run_id)
     (poison,) = shown.quarantined
     assert (poison.key, poison.request_id, poison.of) == (POISON, "request-2", 1)
@@ -159,7 +159,7 @@ def test_quarantined_items_partitions_and_sets_are_there(state_dsn: str, conn: C
     assert (shown.partitions[1].cursor, shown.partitions[1].listed) == ("f", 6)
     assert [(line.dag_run_id, line.items, line.succeeded, line.batches) for line in shown.sets] == [
         ("r", 6, 2, 1),
-        ("next", 0, 0, 0),
+        (ref.next_dag_run_id("r"), 0, 0, 0),
     ]
 
 
@@ -332,7 +332,7 @@ def test_a_form_of_another_page_is_refused(
 
 def test_a_closed_run_cannot_be_changed(web: Web, conn: Connection) -> None:
     ref = open_run(conn)
-    runs.close_run(conn, ref.run_id, complete=True)
+    close(conn, ref.run_id, complete=True)
     for action, text in (("pause", ""), ("stop", ""), ("max_concurrency", "5")):
         answer = web.post(PATH, "USER", action=action, text=text)
         assert answer.status_code == 409

@@ -19,12 +19,13 @@ from typing import Any
 import boto3
 
 from include.retrofill.calling.aws import CONTROL_PLANE, open_client
-from include.retrofill.faults import Point, armed, injected, reach
+from include.retrofill.faults import Point, armed, injected
 from include.retrofill.model.config import RunConfig
+from include.retrofill.model.report import Report
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline import enqueue as enqueueing
 from include.retrofill.pipeline import plan_batches as planning
-from include.retrofill.pipeline.close_run import close_run
+from include.retrofill.pipeline.close_run import close_run, conclude
 from include.retrofill.pipeline.deliver import shape_of
 from include.retrofill.pipeline.enqueue import enqueue
 from include.retrofill.pipeline.invoke import Invoker, take
@@ -35,6 +36,7 @@ from include.retrofill.sources import open_source, s3
 from include.retrofill.state import runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
+from tests.integration.opened import all_live
 
 # Small, so that a small source has several of each.
 PAGE_KEYS = 12
@@ -92,23 +94,26 @@ def make(passage: Passage) -> None:
         dag_run_id=passage.dag_run_id,
         interval_start=None,
         interval_end=None,
-        continue_run=None,
     )
     source = open_source(config, bucket_api, window_of(config, asked))
     task = _Journal(Path(passage.journal)).task
     with closing(connect(passage.dsn)) as conn:
         ref = SetRef(
             *task(
-                "open", lambda: open_run(conn, config, asked, source, {"lambda": api}.__getitem__)
+                "open",
+                lambda: (
+                    runs.find_set(conn, asked.dag_id, asked.dag_run_id)
+                    or open_run(conn, config, asked, source, {"lambda": api}.__getitem__)
+                ),
             )
         )
         for part in task("list", lambda: list_partitions(conn, ref, config, source)):
             number = part["part_no"]
             task(f"enqueue {number}", lambda no=number: enqueue(conn, ref, no, source))
-        for batch in task("plan", lambda: plan_batches(conn, ref)):
+        for batch in task("plan", lambda: plan_batches(conn, ref, all_live)):
             number = batch["batch_id"]
             task(f"invoke {number}", lambda no=number: _invoke(passage, config, session, api, no))
-        task("close", lambda: close_run(conn, ref))
+        task("close", lambda: close_run(conn, ref, all_live))
         task("notify", lambda: _notify(conn, ref, Path(passage.notices)))
 
 
@@ -141,13 +146,12 @@ def _invoke(
 
 def _notify(conn: Any, ref: SetRef, notices: Path) -> None:
     """Do what the operator does, with a file in place of SNS."""
-    report = runs.get_report(conn, ref.run_id)
-    if report.is_notified:
-        return
-    with notices.open("a") as file:
-        file.write(json.dumps(report.as_text()) + "\n")
-    reach(Point.NOTIFIED)
-    runs.mark_notified(conn, ref.run_id)
+
+    def tell(report: Report) -> None:
+        with notices.open("a") as file:
+            file.write(json.dumps(report.as_text()) + "\n")
+
+    conclude(conn, ref, all_live, tell)
 
 
 def _fork(passage: Passage) -> int:

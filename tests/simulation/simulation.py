@@ -9,7 +9,7 @@ items are poison, for the answer or for the connection.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -23,11 +23,11 @@ from psycopg2.extensions import connection
 from include.retrofill.faults import Point, injected
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import RetrofillError, RunIncomplete, StateUnavailable
+from include.retrofill.model.report import Report
 from include.retrofill.model.runs import Job, SetRef
 from include.retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan_batches
 from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.state import lease, runs
-from include.retrofill.state.batches import ABANDONED_AFTER_S
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate
@@ -147,6 +147,8 @@ class _Simulation:
         )
         self._processes: dict[Task, _Process] = {}
         self._ended: set[str] = set()
+        self._live: set[str] = set()
+        self._told: list[Report] = []
 
     def run(self) -> Tale:
         with (
@@ -164,8 +166,8 @@ class _Simulation:
             # Whatever is left after all that: a run in which nothing goes wrong completes the job.
             self._harm = self._function.trouble = self._source_trouble = 0.0
             self._max_items = 1_000
-            # It takes over what a run holds that nobody could close, once that counts as abandoned.
-            wait_s = ABANDONED_AFTER_S + 1 if self._is_one_open() else 0.0
+            # It takes over what a run holds that nobody could close, once its last lease is over.
+            wait_s = lease.LEASE_S + 1 if self._is_one_open() else 0.0
             last = self._scheduler.start("last", lambda: self._dag_run("last", wait_s))
             self._scheduler.run()
             self._reraise([last])
@@ -213,7 +215,7 @@ class _Simulation:
     def _simulated_surroundings(self) -> Iterator[None]:
         clock = SimpleNamespace(monotonic=lambda: self._scheduler.now, sleep=self._scheduler.pause)
         with ExitStack() as stack:
-            for module in (enqueue, invoke, lease):
+            for module in (close_run, enqueue, invoke, lease):
                 stack.enter_context(patch.object(module, "time", clock))
             for module, sizes in _SIZES.items():
                 stack.enter_context(patch.multiple(module, **sizes))
@@ -226,25 +228,27 @@ class _Simulation:
     def _dag_run(self, name: str, wait_s: float = 0.0) -> None:
         self._scheduler.pause(wait_s)
         with closing(connect(self._dsn)) as conn:
-            ref = self._open(conn, name)
-            number = 1
-            while self._set(conn, f"{name}{number}", ref):
-                number += 1
-                ref = runs.open_next_set(
-                    conn,
-                    ref.run_id,
-                    job_id=self._job_id,
-                    dag_id="simulated",
-                    dag_run_id=f"{self._job} {name}{number}",
-                    max_items=self._max_items,
-                )
+            dag_run_id = f"{self._job} {name}"
+            self._live.add(dag_run_id)
+            ref = self._open(conn, dag_run_id)
+            while self._set(conn, f"{name}{ref.set_no}", ref):
+                self._live.discard(dag_run_id)
+                dag_run_id = ref.next_dag_run_id(dag_run_id)
+                self._live.add(dag_run_id)
+                ref = SetRef(ref.run_id, ref.set_no + 1)
+            tell = self._told.append
+            self._task(f"{name} notify", lambda _: close_run.conclude(conn, ref, self._lives, tell))
+            self._live.discard(dag_run_id)
 
-    def _open(self, conn: connection, name: str) -> SetRef:
+    def _lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+        del dag_id
+        return not self._live.isdisjoint(dag_run_ids)
+
+    def _open(self, conn: connection, dag_run_id: str) -> SetRef:
         job = Job(self._job, "f" * 32, "s3://bucket", ARN, "s3")
-        self._job_id = runs.remember_job(conn, job)
         new = new_run(
-            self._job_id,
-            f"{self._job} {name}1",
+            runs.remember_job(conn, job),
+            dag_run_id,
             delivery=replace(DELIVERY, items_per_call=self._config.items_per_call or 1),
             max_concurrency=self._config.max_concurrency,
             max_items_per_set=self._max_items,
@@ -264,14 +268,18 @@ class _Simulation:
                 for part in parts or ()
             }
         )
-        planned = self._task(f"{name} plan", lambda _: plan_batches.plan_batches(conn, ref))
+        planned = self._task(
+            f"{name} plan", lambda _: plan_batches.plan_batches(conn, ref, self._lives)
+        )
         self._mapped(
             {
                 f"{name} invoke {batch['batch_id']}": self._invoke(ref, batch["batch_id"])
                 for batch in planned or ()
             }
         )
-        return bool(self._task(f"{name} close", lambda _: close_run.close_run(conn, ref)))
+        return bool(
+            self._task(f"{name} close", lambda _: close_run.close_run(conn, ref, self._lives))
+        )
 
     def _source(self) -> SimulatedSource:
         # Pages are read ahead in a thread of its own: what it draws, no other may draw meanwhile.
@@ -341,7 +349,7 @@ class _Simulation:
             self._ended.add(process.name)
             if task.error is None:
                 return task.result
-            if isinstance(task.error, RunIncomplete) and " close" in name:
+            if isinstance(task.error, RunIncomplete) and name.endswith((" close", " notify")):
                 return False
             self._reraise([task])
         return None

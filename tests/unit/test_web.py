@@ -46,6 +46,7 @@ def report(**fields: Any) -> Report:
         "function_arn": "arn:aws:lambda:us-east-1:123456789012:function:resize",
         "function_version": "3",
         "sets": 1,
+        "partitions": 4,
         "partitions_left": 0,
         "opened_at": NOW - timedelta(minutes=10),
         "closed_at": None,
@@ -74,12 +75,14 @@ def partition(**fields: Any) -> PartitionLine:
 
 def set_line(**fields: Any) -> SetLine:
     planned = NOW - timedelta(minutes=2)
-    line = SetLine(1, "r", 100, 100, 0, 2, 1, 100, 20, 5, 10, planned, planned, None)
+    line = SetLine(1, "r", 100, 100, 0, 2, 1, 100, 20, 5, 1, planned, planned, None)
     return line._replace(**fields)
 
 
 def html_of(shown: RunPage, *, problem: str = "", **more: Any) -> str:
-    usual: dict[str, Any] = {"dag_run_id": "r", "may_change": True, "read_s": 0.0, "nonce": "once"}
+    usual: dict[str, Any] = {
+        "dag_run_id": "r", "lives": True, "may_change": True, "read_s": 0.0, "nonce": "once",
+    }  # fmt: skip
     return render_run(shown, problem=problem, **{**usual, **more})
 
 
@@ -143,7 +146,18 @@ ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitio
             page(paused=True, report=report(stop_reason="stopped by a person")),
             "Nothing more is listed or called: stopped by a person.",
         ),
-        (page(report=report(**ENDED)), "Ended with items left: 1,234, and partitions left: 2."),
+        (
+            page(report=report(**ENDED)),
+            "Incomplete: 2 partitions not listed to the end, 1,234 items left.",
+        ),
+        (
+            page(report=report(state="incomplete", closed_at=NOW, partitions=0)),
+            "Incomplete: its source was never divided into partitions; see list_partitions.",
+        ),
+        (
+            page(report=report(with_others=3, others=[{"run_id": 6, "state": "open", "items": 3}])),
+            "3 of the listed items are in process with run 6, which is open.",
+        ),
     ],
 )
 def test_what_keeps_a_run_from_its_end_is_said(shown: RunPage, said: str) -> None:
@@ -163,6 +177,7 @@ def test_the_time_left_is_told_by_the_pace_of_the_set() -> None:
         page(sets=[set_line(planned_at=NOW - timedelta(seconds=1))]),
         page(sets=[set_line(planned_at=None)]),
         page(sets=[set_line(succeeded=95)]),
+        page(sets=[set_line(held=0)]),
     ],
 )
 def test_no_time_is_told_where_nobody_can_know_it(shown: RunPage) -> None:
@@ -173,10 +188,24 @@ def test_calls_are_told_by_outcome_and_those_in_flight_beside_the_cap() -> None:
     calls = Calls(
         [Ended("succeeded", 90, 900), Ended("too_large", 1, 10), Ended(None, 7, 70)], [], []
     )
-    html = html_of(page(calls=calls, report=report(calls=98)))
+    html = html_of(page(calls=calls, report=report(calls=98), sets=[set_line()]))
     assert "7 of at most 50 calls are in flight." in html
     assert ">too large<" in html
     assert OUTCOMES["too_large"] in html
+
+
+def test_a_run_that_nobody_works_on_does_not_seem_to_be_at_work() -> None:
+    calls = Calls([Ended(None, 19, None)], [], [])
+    shown = page(calls=calls, report=report(calls=19), sets=[set_line(held=0)])
+    waiting = html_of(shown)
+    assert "No task is calling now. 19 calls were sent and are not settled." in waiting
+    assert ">open</span>" in waiting
+    ended = html_of(shown, lives=False)
+    assert ">abandoned</span>" in ended
+    assert "Airflow has ended the DAG run, and no task works on this run any more." in ended
+    for html in (waiting, ended):
+        assert "calls are in flight" not in html
+        assert "left in this set" not in html
 
 
 def test_calls_that_failed_are_told_by_cause() -> None:
@@ -187,7 +216,8 @@ def test_calls_that_failed_are_told_by_cause() -> None:
 
 
 def test_the_reserve_for_live_traffic_is_told_beside_the_cap() -> None:
-    html = html_of(page(controls=Controls(50, None, False, NOW, True, 30)))  # noqa: FBT003
+    controls = Controls(50, None, False, NOW, True, 30)  # noqa: FBT003
+    html = html_of(page(controls=controls, sets=[set_line()]))
     assert "0 of at most 30 calls are in flight: more are left to live traffic" in html
 
 

@@ -552,19 +552,33 @@ class RunConfig(BaseModel):
         return cls.model_validate(params)
 
     @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the configuration that a run was opened with, as the state has it."""
+        return cls.model_validate(stored)
+
+    @classmethod
     def problems_of(cls, params: Mapping[str, Any]) -> list[Problem]:
         """Return everything that is wrong with a DAG run's params."""
+        return cls.salvage(params)[1]
+
+    @classmethod
+    def salvage(cls, params: Mapping[str, Any]) -> tuple[Self, list[Problem]]:
+        """Return what is right with a DAG run's params, and everything that is wrong with them.
+
+        A param that is wrong has its default; one without a default has a stand-in.
+        """
         try:
-            return list(cls.model_validate(params)._contradictions(set()))  # noqa: SLF001  its own
+            config = cls.model_validate(params)
         except ValidationError as error:
             mistakes = error.errors(include_url=False)
+        else:
+            return config, list(config._contradictions(set()))  # noqa: SLF001  its own
         unsound = {str(details["loc"][0]) for details in mistakes}
         problems = {_problem(details): None for details in mistakes}
-        # What is right is looked at for contradictions, beside defaults for all the rest.
         right = {name: value for name, value in params.items() if name not in unsound}
         stand_ins = {name: "stand-in" for name in ("bucket", "function") if name in unsound}
         config = cls.model_validate(right | stand_ins)
-        return [*problems, *config._contradictions(unsound)]  # noqa: SLF001  its own
+        return config, [*problems, *config._contradictions(unsound)]  # noqa: SLF001  its own
 
     @classmethod
     def form_fields(cls, defaults: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -73,3 +73,7 @@ class NotNotified(RetrofillError):
 
 class RunIncomplete(RetrofillError):
     """The run ended with items or partitions left over; a new run of the job resumes."""
+
+
+FINAL = (ConfigError, RunIncomplete, SchemaMismatch, StateNotConfigured, StateUnfit)
+"""The errors that another try would only repeat."""

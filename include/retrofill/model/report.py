@@ -1,6 +1,6 @@
 """The report of a run: its true counts, and how they read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ class Report:
     function_arn: str
     function_version: str
     sets: int
+    partitions: int
     partitions_left: int
     listed: int
     known: int
@@ -53,6 +54,22 @@ class Report:
     misconfigured: int = 0
     too_large: int = 0
     lost: int = 0
+    with_others: int = 0
+    others: Sequence[Mapping[str, Any]] = ()
+    """Who holds the items counted in with_others: ``run_id``, ``state`` and ``items`` each."""
+
+    @property
+    def missing(self) -> str:
+        """What keeps the run from being complete, as a clause; empty: nothing."""
+        found = []
+        if not self.partitions:
+            found.append("its source was never divided into partitions; see list_partitions")
+        if self.partitions_left:
+            found.append(f"{_counted(self.partitions_left, 'partition')} not listed to the end")
+        if self.items_left:
+            found.append(f"{_counted(self.items_left, 'item')} left")
+        found += [f"{_held(other)} in process" for other in self.others]
+        return ", ".join(found)
 
     @property
     def is_notified(self) -> bool:
@@ -101,8 +118,12 @@ class Report:
             "rejected": self.rejected,
             "items left": self.items_left,
             "partitions left": self.partitions_left,
+            "in process with other runs": self.with_others,
         }
         lines += [f"{name}: {count:,}" for name, count in beside.items() if count]
+        lines += [f"  {_held(other)}" for other in self.others]
+        if self.state == "incomplete":
+            lines.append(f"incomplete: {self.missing or 'see the log of close_run'}")
         if self.stop_reason:
             lines.append(f"stopped: {self.stop_reason}")
         return "\n".join(lines)
@@ -120,6 +141,16 @@ def troubles_text(outcomes: Mapping[str, int], causes: Mapping[str, int]) -> str
         for outcome, calls in outcomes.items()
         if calls
     )
+
+
+def _held(other: Mapping[str, Any]) -> str:
+    """Return who holds how many items, such as ``run 7 (open) has 2,790 items``."""
+    items = _counted(other["items"], "item")
+    return f"run {other['run_id']} ({other['state'] or 'forgotten'}) has {items}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _said(name: str) -> str:

@@ -1,37 +1,130 @@
-"""Close a set, and the run with its last set."""
+"""Close a set, and its run unless it needs another set; and see that no run is left open."""
 
 import logging
+import time
+from collections.abc import Callable
 
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.errors import RunIncomplete
+from include.retrofill.model.report import Report
 from include.retrofill.model.runs import SetRef
-from include.retrofill.state import batches, runs
+from include.retrofill.pipeline.rescue import Lives, rescue
+from include.retrofill.state import batches, others, runs
 from include.retrofill.state.connection import Connection
+from include.retrofill.state.lease import LEASE_S
 
 log = logging.getLogger(__name__)
 
+WAIT_S = 120.0
+"""Seconds to wait for other runs that are processing items which this run has listed, too."""
 
-def close_run(conn: Connection, ref: SetRef) -> bool:
-    """Close the set; return whether the run needs another one.
+LOOK_EVERY_S = 2.0
+"""Seconds between two looks while waiting."""
 
-    :raises RunIncomplete: items or partitions are left, and not because the set was full
+
+def close_run(conn: Connection, ref: SetRef, lives: Lives) -> bool:
+    """Close the set; return whether the run goes on with another one.
+
+    :raises RunIncomplete: something is left that no further set of this run will process
     """
     batches.release_set(conn, ref)
     reach(Point.RUN_CLOSING)
-    full = runs.close_set(conn, ref)
+    closed = runs.close_set(conn, ref)
     reach(Point.SET_CLOSED)
-    report = runs.get_report(conn, ref.run_id)
-    log.info("%s", report.as_text())
-    if not report.items_left and not report.partitions_left:
-        runs.close_run(conn, ref.run_id, complete=True)
-        reach(Point.RUN_CLOSED)
-        return False
-    if full and not report.items_left and not report.stop_reason:
-        log.info("%d partitions are left for the next set", report.partitions_left)
+    if runs.later_sets(conn, ref):
+        log.info("set %d of run %d has been opened already", ref.set_no + 1, ref.run_id)
         return True
-    runs.close_run(conn, ref.run_id, complete=False)
-    raise RunIncomplete(
-        f"{report.items_left:,} items and {report.partitions_left:,} partitions are left"
-        f"{'; stopped: ' + report.stop_reason if report.stop_reason else ''}."
-        " Nothing is lost: clear the failed tasks, or start another run of the job, to go on"
+    report = runs.get_report(conn, ref.run_id)
+    if not report.items_left and not report.stop_reason:
+        if report.partitions_left and closed.full:
+            log.info("%d partitions are left for the next set", report.partitions_left)
+            runs.open_next_set(conn, ref)
+            return True
+        if report.partitions and not report.partitions_left and closed.planned:
+            waiting = _await_others(conn, ref.run_id, lives)
+            if any(other.free for other in waiting):
+                log.info("the next set takes over what other runs left behind")
+                runs.open_next_set(conn, ref)
+                return True
+    report = _close(conn, ref)
+    if report.state != "complete":
+        raise RunIncomplete(_what_now(report))
+    return False
+
+
+def conclude(
+    conn: Connection, ref: SetRef, lives: Lives, tell: Callable[[Report], None]
+) -> Report | None:
+    """End what the DAG run of a set has to do with its run: nothing stays open or untold.
+
+    A DAG run may end without ``close_run``: someone marks it as failed, or the task itself fails.
+    Then the run is closed here, once its tasks have let go of their batches.
+
+    :param tell: sends the run's notification
+    :returns: the report of the run; None: the run goes on with another set
+    :raises RunIncomplete: the run is incomplete, or close_run has not closed it; it was told
+    :raises NotNotified: the notification was not taken
+    """
+    report = runs.get_report(conn, ref.run_id)
+    later = runs.later_sets(conn, ref)
+    if later and (report.state != "open" or lives(later[0][0], [one for _, one in later])):
+        return None
+    abandoned = report.state == "open"
+    if abandoned:
+        _await_tasks(conn, ref)
+        batches.release_set(conn, ref)
+        runs.close_set(conn, ref)
+        report = _close(conn, ref)
+    if report.is_notified:
+        log.info("the run had been notified by an earlier try")
+    else:
+        tell(report)
+        reach(Point.NOTIFIED)
+        runs.mark_notified(conn, ref.run_id)
+    if report.state != "complete":
+        raise RunIncomplete(_what_now(report))
+    if abandoned:
+        raise RunIncomplete(f"run {ref.run_id} is complete, but close_run did not end; see its log")
+    return report
+
+
+def _close(conn: Connection, ref: SetRef) -> Report:
+    report = runs.close_run(conn, ref.run_id)
+    reach(Point.RUN_CLOSED)
+    log.info("%s", report.as_text())
+    return report
+
+
+def _what_now(report: Report) -> str:
+    stopped = f" It was stopped: {report.stop_reason}." if report.stop_reason else ""
+    return (
+        f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: clear the"
+        " failed tasks, or start another run of the job, to go on"
     )
+
+
+def _await_others(conn: Connection, run_id: int, lives: Lives) -> list[others.Other]:
+    """Return the runs that still process what this run has listed; wait for them a while.
+
+    Those that Airflow has ended are closed, which frees their items.
+    """
+    give_up_at = time.monotonic() + WAIT_S
+    logged: list[others.Other] = []
+    while waiting := others.look(conn, run_id):
+        if any(other.free for other in waiting) or time.monotonic() >= give_up_at:
+            break
+        if waiting != logged:
+            logged = waiting
+            held = ", ".join(f"{other.items:,} with run {other.run_id}" for other in waiting)
+            log.info("waiting for listed items that are in process with others: %s", held)
+        if not rescue(conn, lives, runs={other.run_id for other in waiting}):
+            time.sleep(LOOK_EVERY_S)
+    return waiting
+
+
+def _await_tasks(conn: Connection, ref: SetRef) -> None:
+    """Wait until no task holds a batch of the set, so that what it settles is in the report."""
+    give_up_at = time.monotonic() + LEASE_S
+    while batches.is_held(conn, ref) and time.monotonic() < give_up_at:
+        log.info("waiting for tasks of this DAG run to end")
+        time.sleep(LOOK_EVERY_S)

@@ -33,8 +33,6 @@ class DagRun:
     dag_run_id: str
     interval_start: datetime | None
     interval_end: datetime | None
-    continue_run: int | None
-    """The run of which this DAG run takes the next set; None: a run of its own."""
 
 
 class Checked(NamedTuple):
@@ -85,31 +83,13 @@ def open_run(
     source: Source,
     client: Callable[[str], Any],
 ) -> SetRef:
-    """Open a run and its first set, or the next set of a run; the same again in a later try.
+    """Open a run and its first set.
 
     :param client: returns a boto3 client by its service's name
     :raises ConfigError: source, function, live trigger or job's name cannot be used as asked
     """
-    opened = runs.find_set(conn, dag_run.dag_id, dag_run.dag_run_id)
-    if opened is not None:
-        log.info("run %d, set %d had been opened by an earlier try", *opened)
-        return opened
-    going_on = dag_run.continue_run
-    # The trigger that a run has found is that of all its sets.
-    kept = None if going_on is None else runs.find_delivery(conn, going_on)
-    job, version, delivery, _ = check(config, source, client, run_id=going_on or 0, delivery=kept)
+    job, version, delivery, _ = check(config, source, client, run_id=0)
     job_id = _job_to_redrive(conn, config, job) if config.redrive else runs.remember_job(conn, job)
-    if going_on is not None:
-        ref = runs.open_next_set(
-            conn,
-            going_on,
-            job_id=job_id,
-            dag_id=dag_run.dag_id,
-            dag_run_id=dag_run.dag_run_id,
-            max_items=config.max_items_per_set,
-        )
-        log.info("continue run %d of job %s with set %d", ref.run_id, config.job_name, ref.set_no)
-        return ref
     window = window_of(config, dag_run)
     ceiling = None
     if config.reserve_percent is not None:
@@ -149,6 +129,20 @@ def open_run(
     return ref
 
 
+def resume(conn: Connection, ref: SetRef, source: Source, client: Callable[[str], Any]) -> None:
+    """Check again what a run needs, before the DAG run of an open set goes on with it.
+
+    A set is open already in a later try of ``open_run``, and in each further DAG run of a run:
+    ``close_run`` opens the next set. All that the run does was fixed when it was opened.
+
+    :raises ConfigError: source or function cannot be used any more
+    """
+    run = runs.get_run(conn, ref.run_id)
+    config = RunConfig.from_stored(run.config)
+    check(config, source, client, run_id=ref.run_id, delivery=run.delivery)
+    log.info("run %d of job %s goes on with set %d", ref.run_id, run.job, ref.set_no)
+
+
 def _job_to_redrive(conn: Connection, config: RunConfig, asked: Job) -> int:
     """Return the number of the job whose quarantine is to be redriven.
 
@@ -182,8 +176,7 @@ def window_of(config: RunConfig, dag_run: DagRun) -> Window:
     :raises ConfigError: the DAG run's data interval is asked for, and it has none
     """
     after, before = config.modified_after, config.modified_before
-    # The next set of a run keeps the run's window.
-    if config.use_data_interval and dag_run.continue_run is None:
+    if config.use_data_interval:
         start, end = dag_run.interval_start, dag_run.interval_end
         if start is None or end is None or start == end:
             raise ConfigError(

@@ -1,13 +1,12 @@
-"""Upkeep: close runs that were abandoned, and forget what is older than it has to be kept."""
+"""Forgetting: what is older than it has to be kept, and whole jobs."""
 
 import difflib
 import logging
-from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.quoting import quoted
-from include.retrofill.state import batches, upkeep
+from include.retrofill.state import upkeep
 from include.retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -21,34 +20,6 @@ class Forgotten(TypedDict):
     quarantine: int
     calls: int
     runs: int
-
-
-def rescue(conn: Connection, is_at_work: Callable[[str, Sequence[str]], bool]) -> list[int]:
-    """Close every run that was abandoned, and free its items for the job's next run.
-
-    A run is abandoned when Airflow has ended all its DAG runs, and none of its batches was leased,
-    planned or settled for 6 hours: neither a paused run, nor one whose tasks wait for a slot or
-    for their DAG to be switched on, nor a task that Airflow has given up and that goes on.
-
-    :param is_at_work: whether one of these DAG runs of a DAG is queued or running
-    :returns: the runs that were closed
-    """
-    closed = []
-    for run in upkeep.list_open_runs(conn, silent_s=batches.ABANDONED_AFTER_S):
-        # The next set's DAG run may wait, and has not opened its set yet.
-        following = run.ref.next_dag_run_id(run.dag_run_ids[-1])
-        if is_at_work(run.dag_id, [*run.dag_run_ids, following]):
-            log.info("run %d of job %s is open, and so is its DAG run", run.run_id, run.job)
-            continue
-        state = batches.rescue_run(conn, run.run_id, run.job_id, silent_s=batches.ABANDONED_AFTER_S)
-        if state is None:
-            log.info("run %d of job %s has shown life within 6 hours", run.run_id, run.job)
-            continue
-        log.warning(
-            "run %d of job %s was abandoned; it is closed as %s", run.run_id, run.job, state
-        )
-        closed.append(run.run_id)
-    return closed
 
 
 def forget_calls(conn: Connection, *, job: str | None, days: int) -> int:

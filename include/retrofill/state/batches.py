@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.runs import SetRef
+from include.retrofill.state import runs
 from include.retrofill.state.connection import Connection, one, transaction
 from include.retrofill.state.lost_calls import lose_calls
 from include.retrofill.state.statements import load
@@ -65,24 +66,33 @@ def release_set(conn: Connection, ref: SetRef) -> None:
         lose_calls(cur, [row[0] for row in cur.fetchall()])
 
 
-def rescue_run(conn: Connection, run_id: int, job_id: int, *, silent_s: float) -> str | None:
-    """Close an open run that nobody works on, and free what its batches did not finish.
+def is_held(conn: Connection, ref: SetRef) -> bool:
+    """Return whether a task holds the lease of a batch of a set."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["is_held"], ref._asdict())
+        return bool(one(cur)[0])
+
+
+def rescue_run(conn: Connection, run_id: int, job_id: int) -> str | None:
+    """Close an open run that no task holds a batch of, and free what its batches did not finish.
 
     Calls that were not settled count as lost, as when another task takes a batch over.
 
-    :param silent_s: for how long there must have been no sign of life
-    :returns: the state in which it is closed; None: it was not, since there is life in it
+    :returns: the state in which it is closed; None: it is held, or was closed already
     """
-    key = {"run_id": run_id, "job_id": job_id, "silent_s": silent_s}
+    key = {"run_id": run_id, "job_id": job_id, "set_no": None}
     with transaction(conn) as cur:
         # With these locks no task renews a lease, takes a batch or plans one; only what a
         # statement sees that begins behind them is sure.
         for statement in ("lock_job", "lock_run", "lock_batches"):
             cur.execute(_SQL[statement], key)
-        cur.execute(_SQL["is_silent"], key)
+        cur.execute(_SQL["is_open"], key)
         if cur.fetchone() != (True,):
             return None
-        cur.execute(_SQL["release_batches"], {**key, "set_no": None})
+        cur.execute(_SQL["is_held"], key)
+        if one(cur)[0]:
+            return None
+        cur.execute(_SQL["release_batches"], key)
         lose_calls(cur, [row[0] for row in cur.fetchall()])
-        cur.execute(_SQL["close_rescued"], key)
-        return str(one(cur)[0])
+        runs.conclude(cur, run_id)
+        return runs.read_report(cur, run_id).state

@@ -97,27 +97,12 @@ SELECT FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 SELECT FROM retrofill.batch
 WHERE run_id = %(run_id)s AND done_at IS NULL ORDER BY batch_id FOR NO KEY UPDATE
 
--- name: is_silent
-SELECT
-    run.state = 'open'
-    AND greatest(
-        run.opened_at,
-        (SELECT max(opened_at) FROM retrofill.run_set WHERE run_set.run_id = run.run_id),
-        (
-            SELECT max(greatest(leased_until, done_at, planned_at))
-            FROM retrofill.batch WHERE batch.run_id = run.run_id
-        )
-    ) < clock_timestamp() - make_interval(secs => %(silent_s)s)
-FROM retrofill.run WHERE run_id = %(run_id)s
+-- name: is_held
+SELECT EXISTS (
+    SELECT FROM retrofill.batch
+    WHERE run_id = %(run_id)s AND set_no = coalesce(%(set_no)s, set_no) AND done_at IS NULL
+        AND leased_until > clock_timestamp()
+)
 
--- name: close_rescued
-UPDATE retrofill.run SET
-    closed_at = clock_timestamp(),
-    state = (
-        SELECT
-            CASE WHEN items_left = 0 AND partitions_left = 0 AND partitions > 0
-                THEN 'complete' ELSE 'incomplete' END::retrofill.run_state
-        FROM retrofill.v_run WHERE v_run.run_id = run.run_id
-    )
-WHERE run_id = %(run_id)s
-RETURNING state::text
+-- name: is_open
+SELECT state = 'open' FROM retrofill.run WHERE run_id = %(run_id)s

@@ -126,8 +126,8 @@ class SetLine(NamedTuple):
 
     succeeded: int
     quarantined: int
-    allotted: int
-    """Calls that the tasks at work on it may have in flight now."""
+    held: int
+    """Batches that a task holds now."""
 
     opened_at: datetime
     planned_at: datetime | None

@@ -58,13 +58,13 @@ ORDER BY done, part_no LIMIT %(partitions)s
 SELECT
     set_no, dag_run_id, items_taken, max_items, resumed, coalesce(work.batches, 0),
     coalesce(work.batches_done, 0), coalesce(work.items, 0), coalesce(work.succeeded, 0),
-    coalesce(work.quarantined, 0), coalesce(work.allotted, 0), opened_at, planned_at, closed_at
+    coalesce(work.quarantined, 0), coalesce(work.held, 0), opened_at, planned_at, closed_at
 FROM retrofill.run_set
 LEFT JOIN LATERAL (
     SELECT
         count(*) AS batches, count(*) FILTER (WHERE done_at IS NOT NULL) AS batches_done,
         sum(items) AS items, sum(succeeded) AS succeeded, sum(quarantined) AS quarantined,
-        sum(allotted) FILTER (WHERE leased_until > clock_timestamp()) AS allotted
+        count(*) FILTER (WHERE done_at IS NULL AND leased_until > clock_timestamp()) AS held
     FROM retrofill.batch WHERE batch.run_id = run_set.run_id AND batch.set_no = run_set.set_no
 ) AS work ON true
 WHERE run_id = %(run_id)s ORDER BY set_no

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.delivery import Delivery
@@ -12,9 +12,20 @@ from include.retrofill.model.report import Report
 from include.retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
 from include.retrofill.rules.shares import out_of_time
 from include.retrofill.state.connection import Connection, Cursor, one, transaction
+from include.retrofill.state.others import note_others
 from include.retrofill.state.statements import load
 
 _SQL = load("runs.sql")
+
+
+class ClosedSet(NamedTuple):
+    """What became of a set."""
+
+    full: bool
+    """Whether it took as many new items as it may."""
+
+    planned: bool
+    """Whether its batches were planned."""
 
 
 def remember_job(conn: Connection, job: Job) -> int:
@@ -93,43 +104,38 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
                 "min_items_judged": new.min_items_judged,
             },
         )
-        run_id = one(cur)[0]
-        ref = _open_set(cur, run_id, new.dag_id, new.dag_run_id, new.max_items_per_set)
+        ref = SetRef(one(cur)[0], 1)
+        _open_set(cur, ref, new.dag_id, new.dag_run_id, new.max_items_per_set)
     reach(Point.RUN_OPENED)
     return ref
 
 
-def open_next_set(
-    conn: Connection, run_id: int, *, job_id: int, dag_id: str, dag_run_id: str, max_items: int
-) -> SetRef:
-    """Open the next set of an open run.
+def open_next_set(conn: Connection, ref: SetRef) -> SetRef:
+    """Open the set after this one, for the DAG run that ``ref.next_dag_run_id`` names.
 
-    :raises ConfigError: there is no such run of the job, or it is closed
+    That DAG run finds its set by its own id: nothing of what it does depends on its params.
     """
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_run"], {"run_id": run_id})
-        row = cur.fetchone()
-        if row is None or row != ("open", job_id):
-            raise ConfigError(f"continue_run: {run_id} is no open run of this job; leave it empty")
-        ref = _open_set(cur, run_id, dag_id, dag_run_id, max_items)
+        cur.execute(_SQL["get_set_of"], ref._asdict())
+        dag_id, dag_run_id, max_items = one(cur)
+        following = SetRef(ref.run_id, ref.set_no + 1)
+        _open_set(cur, following, dag_id, ref.next_dag_run_id(dag_run_id), max_items)
     reach(Point.RUN_OPENED)
-    return ref
+    return following
 
 
-def _open_set(cur: Cursor, run_id: int, dag_id: str, dag_run_id: str, max_items: int) -> SetRef:
+def _open_set(cur: Cursor, ref: SetRef, dag_id: str, dag_run_id: str, max_items: int) -> None:
     cur.execute(
         _SQL["insert_set"],
-        {"run_id": run_id, "dag_id": dag_id, "dag_run_id": dag_run_id, "max_items": max_items},
+        {**ref._asdict(), "dag_id": dag_id, "dag_run_id": dag_run_id, "max_items": max_items},
     )
-    return SetRef(run_id, one(cur)[0])
 
 
-def find_delivery(conn: Connection, run_id: int) -> Delivery | None:
-    """Return the delivery that a run was opened with; None if there is no such run, or none."""
+def later_sets(conn: Connection, ref: SetRef) -> list[tuple[str, str]]:
+    """Return (DAG, id of the DAG run) for each set after this one."""
     with transaction(conn) as cur:
-        cur.execute(_SQL["get_delivery"], {"run_id": run_id})
-        row = cur.fetchone()
-    return Delivery.from_json(row[0]) if row and row[0] else None
+        cur.execute(_SQL["list_later_sets"], ref._asdict())
+        return cur.fetchall()
 
 
 def next_run_id(conn: Connection) -> int:
@@ -207,19 +213,29 @@ def stop_if_late(conn: Connection, run_id: int) -> str | None:
     return reason
 
 
-def close_set(conn: Connection, ref: SetRef) -> bool:
-    """Close a set; return whether it took as many items as it may."""
+def close_set(conn: Connection, ref: SetRef) -> ClosedSet:
+    """Close a set."""
     with transaction(conn) as cur:
         cur.execute(_SQL["close_set"], ref._asdict())
-        return bool(one(cur)[0])
+        return ClosedSet(*one(cur))
 
 
-def close_run(conn: Connection, run_id: int, *, complete: bool) -> None:
-    """Close a run as complete or incomplete."""
+def close_run(conn: Connection, run_id: int) -> Report:
+    """Close a run, and return its report: what the state holds says whether it is complete."""
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_run"], {"run_id": run_id})
-        state = "complete" if complete else "incomplete"
-        cur.execute(_SQL["close_run"], {"run_id": run_id, "state": state})
+        conclude(cur, run_id)
+        return read_report(cur, run_id)
+
+
+def conclude(cur: Cursor, run_id: int) -> None:
+    """Close a run within a transaction.
+
+    It is complete if its partitions were written down and each was read to its end, and if no
+    item that it lists waits, with itself or with another run.
+    """
+    cur.execute(_SQL["lock_run"], {"run_id": run_id})
+    note_others(cur, run_id)
+    cur.execute(_SQL["close_run"], {"run_id": run_id})
 
 
 def mark_notified(conn: Connection, run_id: int) -> None:

@@ -29,13 +29,16 @@ RETURNING run_id
 
 -- name: insert_set
 INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items)
-SELECT
-    %(run_id)s, coalesce(max(set_no), 0) + 1, %(dag_id)s, %(dag_run_id)s, %(max_items)s
-FROM retrofill.run_set WHERE run_id = %(run_id)s
-RETURNING set_no
+VALUES (%(run_id)s, %(set_no)s, %(dag_id)s, %(dag_run_id)s, %(max_items)s)
+ON CONFLICT (run_id, set_no) DO NOTHING
 
--- name: get_delivery
-SELECT delivery FROM retrofill.run WHERE run_id = %(run_id)s
+-- name: get_set_of
+SELECT dag_id, dag_run_id, max_items FROM retrofill.run_set
+WHERE run_id = %(run_id)s AND set_no = %(set_no)s
+
+-- name: list_later_sets
+SELECT dag_id, dag_run_id FROM retrofill.run_set
+WHERE run_id = %(run_id)s AND set_no > %(set_no)s ORDER BY set_no
 
 -- name: next_run_id
 SELECT coalesce(max(run_id), 0) + 1 FROM retrofill.run
@@ -58,7 +61,7 @@ FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
 
 -- name: lock_run
-SELECT state::text, job_id FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
+SELECT FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 
 -- name: has_partitions
 SELECT EXISTS (SELECT FROM retrofill.partition WHERE run_id = %(run_id)s)
@@ -86,10 +89,19 @@ WHERE run_id = %(run_id)s AND stop_reason IS NULL
 -- name: close_set
 UPDATE retrofill.run_set SET closed_at = coalesce(closed_at, clock_timestamp())
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
-RETURNING items_taken = max_items
+RETURNING items_taken = max_items, planned_at IS NOT NULL
 
 -- name: close_run
-UPDATE retrofill.run SET state = %(state)s, closed_at = clock_timestamp()
+UPDATE retrofill.run SET
+    closed_at = clock_timestamp(),
+    state = (
+        SELECT
+            CASE
+                WHEN partitions > 0 AND partitions_left = 0 AND items_left = 0 AND with_others = 0
+                THEN 'complete' ELSE 'incomplete'
+            END::retrofill.run_state
+        FROM retrofill.v_run WHERE v_run.run_id = run.run_id
+    )
 WHERE run_id = %(run_id)s
 
 -- name: mark_notified
@@ -98,9 +110,10 @@ WHERE run_id = %(run_id)s
 
 -- name: get_report
 SELECT
-    job, run_id, state, source, function_arn, function_version, sets, partitions_left, listed,
+    job, run_id, state, source, function_arn, function_version, sets, partitions, partitions_left,
+    listed,
     known, new, resumed, archived, filtered, rejected, succeeded, quarantined, items_left, calls,
     retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,
     timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
-    unknown, misconfigured, too_large, lost
+    unknown, misconfigured, too_large, lost, with_others, others
 FROM retrofill.v_run WHERE run_id = %(run_id)s

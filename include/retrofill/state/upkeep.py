@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.runs import SetRef
 from include.retrofill.state.connection import Connection, transaction
 from include.retrofill.state.statements import load
 
@@ -31,18 +30,15 @@ class OpenRun(NamedTuple):
     job: str
     dag_id: str
     dag_run_ids: list[str]
-    set_no: int
-
-    @property
-    def ref(self) -> SetRef:
-        """The run's last set."""
-        return SetRef(self.run_id, self.set_no)
 
 
-def list_open_runs(conn: Connection, *, silent_s: float) -> list[OpenRun]:
-    """Return the runs that were opened so long ago and are not closed."""
+def list_open_runs(conn: Connection, job_id: int | None) -> list[OpenRun]:
+    """Return the open runs.
+
+    :param job_id: of this job only; None: of all jobs
+    """
     with transaction(conn) as cur:
-        cur.execute(_SQL["list_open_runs"], {"silent_s": silent_s})
+        cur.execute(_SQL["list_open_runs"], {"job_id": job_id})
         return [OpenRun(*row) for row in cur]
 
 

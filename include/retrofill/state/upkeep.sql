@@ -1,12 +1,11 @@
 -- name: list_open_runs
 SELECT
     run.run_id, run.job_id, job.name, run_set.dag_id,
-    array_agg(run_set.dag_run_id ORDER BY run_set.set_no), max(run_set.set_no)
+    array_agg(run_set.dag_run_id ORDER BY run_set.set_no)
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 JOIN retrofill.run_set USING (run_id)
-WHERE run.state = 'open'
-    AND run.opened_at < clock_timestamp() - make_interval(secs => %(silent_s)s)
+WHERE run.state = 'open' AND run.job_id = coalesce(%(job_id)s, run.job_id)
 GROUP BY run.run_id, run.job_id, job.name, run_set.dag_id
 ORDER BY run.run_id
 

@@ -13,10 +13,12 @@ from typing import Annotated, NamedTuple
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
-from airflow.models import Log
+from airflow.models import DagRun, Log
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
 from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy import select
 
 from include.retrofill.connections import STATE_CONN_ID, state
 from include.retrofill.model.errors import ConfigError, SchemaMismatch, StateError
@@ -116,12 +118,24 @@ def _show(
     html = render_run(
         page,
         dag_run_id=asker.dag_run_id,
+        lives=_lives(asker.dag_id, [line.dag_run_id for line in page.sets]),
         may_change=asker.may_change,
         problem=problem,
         read_s=time.monotonic() - began,
         nonce=nonce,
     )
     return _answer(html, nonce, code)
+
+
+def _lives(dag_id: str, dag_run_ids: list[str]) -> bool:
+    """Return whether Airflow has one of these DAG runs queued or running."""
+    found = select(DagRun.id).where(
+        DagRun.dag_id == dag_id,
+        DagRun.run_id.in_(dag_run_ids),
+        DagRun.state.in_([DagRunState.QUEUED, DagRunState.RUNNING]),
+    )
+    with create_session() as session:
+        return session.scalar(found.limit(1)) is not None
 
 
 def _record(asker: Asker, action: str, value: str) -> None:

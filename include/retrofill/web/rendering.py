@@ -18,6 +18,8 @@ COUNTS = {
     "redriven": "Items that this run brought back from quarantine.",
     "succeeded": "Items that the function processed: they are in the results cache.",
     "quarantined": "Items that this run gave up on, to wait for a person.",
+    "with_others": "Listed items that another run of the job had in process when this one last"
+    " looked.",
     "items_left": "New, resumed and redriven items that are neither processed nor quarantined yet.",
     "calls": "HTTP requests to the function, each written down before it was sent.",
     "retries": "Calls with items that an earlier call carried.",
@@ -86,10 +88,18 @@ class Progress(NamedTuple):
 
 
 def render_run(
-    page: RunPage, *, dag_run_id: str, may_change: bool, problem: str, read_s: float, nonce: str
+    page: RunPage,
+    *,
+    dag_run_id: str,
+    lives: bool,
+    may_change: bool,
+    problem: str,
+    read_s: float,
+    nonce: str,
 ) -> str:
     """Return the page of a run.
 
+    :param lives: whether Airflow has a DAG run of it queued or running
     :param may_change: whether the one who looks may change the run
     :param problem: what was wrong with what was asked for last; empty: nothing
     :param read_s: seconds that reading took, by which the next look is put off
@@ -103,10 +113,11 @@ def render_run(
         report=report,
         controls=page.controls,
         now=page.controls.read_at,
-        standing=_standing(page),
+        standing=_standing(page, lives=lives),
+        is_held=any(line.held for line in page.sets),
         progress=Progress(total, report.succeeded, report.quarantined),
         partitions_in_all=page.partitions[0].of if page.partitions else 0,
-        left_s=_left_s(page),
+        left_s=_left_s(page, lives=lives),
         in_flight=sum(ended.calls for ended in page.calls.ended if ended.outcome is None),
         most_in_flight=min(
             page.controls.max_concurrency,
@@ -188,18 +199,20 @@ def function_name(arn: str) -> str:
     return arn.partition(":function:")[2] or arn
 
 
-def _standing(page: RunPage) -> str:
+def _standing(page: RunPage, *, lives: bool) -> str:
     """Return in one word how a run is."""
     if page.report.state != "open":
         return page.report.state
+    if not lives and not any(line.held for line in page.sets):
+        return "abandoned"
     if page.report.stop_reason:
         return "stopping"
     return "paused" if page.controls.paused else "open"
 
 
-def _left_s(page: RunPage) -> float | None:
+def _left_s(page: RunPage, *, lives: bool) -> float | None:
     """Return how long the set at work may still take at its pace; None: nobody can tell."""
-    if _standing(page) != "open" or not page.sets:
+    if _standing(page, lives=lives) != "open" or not page.sets or not page.sets[-1].held:
         return None
     return _set_left_s(page.sets[-1], page.controls.read_at)
 

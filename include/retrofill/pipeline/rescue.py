@@ -1,0 +1,46 @@
+"""Rescue: close the runs that Airflow has ended and nobody closed, which frees their items."""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
+
+from include.retrofill.state import batches, upkeep
+from include.retrofill.state.connection import Connection
+from include.retrofill.state.upkeep import OpenRun
+
+log = logging.getLogger(__name__)
+
+Lives: TypeAlias = Callable[[str, Sequence[str]], bool]
+"""Returns whether Airflow has one of these DAG runs of a DAG queued or running."""
+
+
+def rescue(
+    conn: Connection,
+    lives: Lives,
+    *,
+    job_id: int | None = None,
+    runs: Collection[int] | None = None,
+) -> list[OpenRun]:
+    """Close every abandoned run, and free its items for the job's next run.
+
+    A run is abandoned when Airflow has none of its DAG runs queued or running any more, and no
+    task holds a lease: a task that Airflow has given up may still be calling.
+
+    :param job_id: look at the runs of this job only; None: at those of all
+    :param runs: the only runs to look at; None: all
+    :returns: the runs that were closed
+    """
+    closed = []
+    for run in upkeep.list_open_runs(conn, job_id):
+        if runs is not None and run.run_id not in runs:
+            continue
+        if lives(run.dag_id, run.dag_run_ids):
+            log.debug("run %d of job %s is open, and so is its DAG run", run.run_id, run.job)
+            continue
+        state = batches.rescue_run(conn, run.run_id, run.job_id)
+        if state is None:
+            log.debug("run %d of job %s has a task that still calls", run.run_id, run.job)
+            continue
+        log.warning("run %d of job %s was abandoned; closed as %s", run.run_id, run.job, state)
+        closed.append(run)
+    return closed

@@ -1,0 +1,35 @@
+"""Items that a run has listed and another run has in process: whose they are, and how many."""
+
+from typing import NamedTuple
+
+from include.retrofill.state.connection import Connection, Cursor, transaction
+from include.retrofill.state.statements import load
+
+_SQL = load("others.sql")
+
+
+class Other(NamedTuple):
+    """Another run that has items in process which this one has listed."""
+
+    run_id: int
+    items: int
+    free: bool
+    """Whether some of them belong to nobody: their run is closed, and no batch holds them."""
+
+
+def look(conn: Connection, run_id: int) -> list[Other]:
+    """Return who has in process what a run has listed, and write it down for its report."""
+    with transaction(conn) as cur:
+        return note_others(cur, run_id)
+
+
+def note_others(cur: Cursor, run_id: int) -> list[Other]:
+    """Do the same within a transaction."""
+    key = {"run_id": run_id}
+    cur.execute(_SQL["count_others"], key)
+    others = [Other(*row) for row in cur.fetchall()]
+    cur.execute(_SQL["forget_awaited"], key)
+    if others:
+        holders, counts, _ = zip(*others, strict=True)
+        cur.execute(_SQL["note_awaited"], {**key, "holders": [*holders], "counts": [*counts]})
+    return others

@@ -1,0 +1,16 @@
+"""A DAG for Airflow as that of a job file, over what the environment names."""
+
+import os
+
+from include.retrofill.workflow import retrofill_dag
+
+dag = retrofill_dag(
+    "retrofill_sample",
+    schedule=None,
+    defaults={
+        "bucket": os.environ["SAMPLE_BUCKET"],
+        "function": os.environ["SAMPLE_FUNCTION"],
+        "prefix": "in/",
+        "event": "s3",
+    },
+)
