@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -202,6 +204,30 @@ def test_their_dags_are_loaded_and_ours_are_too(project: Path) -> None:
 
 def test_to_import_ours_changes_nothing_for_the_process(project: Path) -> None:
     assert run(IMPORT, install(project)) == {}
+
+
+def test_the_state_has_a_schema_of_its_own_and_nothing_elsewhere(state_dsn: str) -> None:
+    """So the database may hold what is somebody else's, under any name."""
+    with closing(psycopg2.connect(state_dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%'"
+            " AND nspname <> 'information_schema' ORDER BY nspname"
+        )
+        assert cursor.fetchall() == [("public",), ("retrofill",)]
+        for catalog, column in (
+            ("pg_class", "relnamespace"),
+            ("pg_proc", "pronamespace"),
+            ("pg_type", "typnamespace"),
+        ):
+            cursor.execute(f"SELECT * FROM {catalog} WHERE {column} = 'public'::regnamespace")  # noqa: S608
+            assert cursor.fetchall() == []
+        cursor.execute("SELECT extname FROM pg_extension")
+        assert cursor.fetchall() == [("plpgsql",)]
+        cursor.execute(
+            "SELECT * FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+            " WHERE d.datname = current_database()"
+        )
+        assert cursor.fetchall() == []
 
 
 def test_the_plugin_needs_nothing_that_may_be_missing(project: Path) -> None:

@@ -38,6 +38,8 @@ def run_dag(
     """Run a DAG; return the final state of each of its tasks and of the run, and the log of all."""
     log = ROOT / ".pytest_cache" / "last_dag_run.log"
     log.parent.mkdir(exist_ok=True)
+    log.touch(mode=0o600)
+    log.chmod(0o600)
     answer, asked = _forks.Pipe(duplex=False)
     process = _forks.Process(target=_run, args=(dict(environment), conf, dag, log, asked))
     process.start()
