@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -61,14 +61,17 @@ class Postgres:
         """Return the libpq URI of a database."""
         return f"postgresql://{role}:{self.password}@127.0.0.1:{self.port}/{database}"
 
-    def prepare(self) -> None:
+    def prepare(self, say: Callable[[str], None] = print) -> None:
         """Make the data directory, unless it is there.
 
+        :param say: is told of folders elsewhere that had to be opened
         :raises StackError: initdb fails
         """
         if os.geteuid() == 0:
-            _let_through(self.directory.parent)
-            _let_through(_postgres_binary("postgres").parent)
+            _let_in(self.directory.parent)
+            for folder in (self.directory.parent.parent, _postgres_binary("postgres").parent):
+                for opened in _let_through(folder):
+                    say(f"every user may now pass {opened}: PostgreSQL runs as {_UNPRIVILEGED}")
         if (self.directory / "PG_VERSION").exists():
             return
         # Made beside and moved into place: an initdb that is cut short leaves nothing to trip over.
@@ -232,9 +235,19 @@ def _server_user() -> str:
     return _UNPRIVILEGED if os.geteuid() == 0 else ""
 
 
-def _let_through(directory: Path) -> None:
-    """Let every user pass through the directories that lead here; none becomes readable."""
+def _let_in(directory: Path) -> None:
+    """Let the server pass through a folder that is closed to all other users."""
+    os.chown(directory, -1, pwd.getpwnam(_UNPRIVILEGED).pw_gid)
+    directory.chmod(0o710)
+
+
+def _let_through(directory: Path) -> Iterator[Path]:
+    """Let every user pass through the folders that lead here; yield those that were closed.
+
+    None becomes readable.
+    """
     for passed in (directory, *directory.parents):
         mode = stat.S_IMODE(passed.stat().st_mode)
         if not mode & stat.S_IXOTH:
             passed.chmod(mode | stat.S_IXOTH)
+            yield passed

@@ -117,7 +117,8 @@ class Settings:
         ports = Ports.from_environment(environ)
         endpoint = environ.get("AWS_ENDPOINT_URL", "")
         embedded = not (endpoint or environ.get("AIRFLOW_CONN_AWS_DEFAULT"))
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_own(directory)
         return cls(
             directory=directory,
             ports=ports,
@@ -159,6 +160,19 @@ class Settings:
         """Return the settings with which the stack in this directory was started."""
         known = json.loads((self.directory / _REMEMBERED).read_text())
         return replace(self, **{**known, "ports": Ports(**known["ports"])})
+
+
+def _require_own(directory: Path) -> None:
+    """Make sure that a folder may become, or is, a stack's: it is closed to all other users.
+
+    :raises StackError: it is another user's, or holds something else
+    """
+    mend = "set RETROFILL_STACK_DIR to a folder of its own"
+    if os.geteuid() not in {0, directory.stat().st_uid}:
+        raise StackError(f"the stack's directory {directory} belongs to another user: {mend}")
+    kept = Secrets.file(directory)
+    if any(directory.iterdir()) and not any(directory.glob(f"{kept.stem}.*")):
+        raise StackError(f"{directory} holds files, and none of a stack: {mend}")
 
 
 def _port(variable: str, text: str) -> int:

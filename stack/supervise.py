@@ -21,6 +21,7 @@ import psutil
 from supervisor.states import ProcessStates
 from supervisor.xmlrpc import SupervisorTransport
 
+from stack.private import private_files
 from stack.settings import StackError
 
 _SOCKET = "supervisor.sock"
@@ -118,21 +119,8 @@ def supervised(
     :raises StackError: supervisord does not start
     """
     mark = uuid4().hex
-    (directory / "logs").mkdir(exist_ok=True)
-    (directory / _SOCKET).unlink(missing_ok=True)
-    configuration = directory / _CONFIGURATION
-    configuration.touch(mode=0o600)
-    configuration.write_text(_configuration(directory, groups))
-    command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(configuration)]
-    with (directory / "logs" / "supervisord.out").open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603
-            [*_dying_with_parent(), *command],
-            env={**environment, _MARK: mark},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a terminal's Ctrl-C is for the one who waits, not for it
-        )
+    with private_files():
+        process = _supervisord(directory, groups, {**environment, _MARK: mark})
     try:
         supervisor = Supervisor(directory)
         _await_answer(supervisor, process, directory)
@@ -146,6 +134,26 @@ def supervised(
             _kill_leftovers(process.pid, mark)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _supervisord(
+    directory: Path, groups: Mapping[str, Sequence[Program]], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start it; what it starts inherits the umask of this process."""
+    (directory / "logs").mkdir(exist_ok=True)
+    (directory / _SOCKET).unlink(missing_ok=True)
+    configuration = directory / _CONFIGURATION
+    configuration.write_text(_configuration(directory, groups))
+    command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(configuration)]
+    with (directory / "logs" / "supervisord.out").open("wb") as output:
+        return subprocess.Popen(  # noqa: S603
+            [*_dying_with_parent(), *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a terminal's Ctrl-C is for the one who waits, not for it
+        )
 
 
 def _await_answer(

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from stack import airflow
+from stack.private import close_to_others, private_files
 from stack.services import MiniStack, Postgres, child_environment
 from stack.settings import Ports, Secrets, Settings, StackError
 from stack.supervise import Supervisor, supervised
@@ -96,7 +97,9 @@ def _joined(settings: Settings) -> Settings:
 def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervisor]:
     with _ended_by_interrupt():
         _require_free(settings)
-        settings.remember()
+        close_to_others(settings.directory)
+        with private_files():
+            settings.remember()
         began = time.monotonic()
         postgres = Postgres(
             settings.directory / "postgres",
@@ -108,8 +111,9 @@ def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervi
         if settings.aws_embedded:
             groups["ministack"] = [ministack.program()]
         airflows = airflow.groups(settings)
-        postgres.prepare()
-        ministack.prepare()
+        with private_files():
+            postgres.prepare(say)
+            ministack.prepare()
         surroundings = child_environment(os.environ)
         with supervised(settings.directory, groups | airflows, surroundings) as supervisor:
             say("starting PostgreSQL" + " and MiniStack" * settings.aws_embedded)
@@ -119,7 +123,8 @@ def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervi
             say("migrating the databases")
             postgres.ensure_database("retrofill")
             postgres.ensure_database("airflow")
-            airflow.prepare(settings)
+            with private_files():
+                airflow.prepare(settings)
             say("starting Airflow")
             for group in airflows:
                 supervisor.start(group)

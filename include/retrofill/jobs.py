@@ -1,4 +1,7 @@
-"""Job files: recurring backfills, one YAML file each; ``python -m include.retrofill.jobs``."""
+"""Job files: recurring backfills, one YAML file each; ``python -m include.retrofill.jobs``.
+
+The folder may hold files of others: a job file is told by its name, which is its DAG's id.
+"""
 
 import re
 import reprlib
@@ -18,11 +21,14 @@ from include.retrofill.model.config import RunConfig
 
 FOLDER = Path(__file__).parents[1] / "jobs"
 
+_OURS = "retrofill_"
+"""What the name of a job file, and so that of its DAG, begins with."""
+
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.\-]")
 _CRON_FIELDS = 5
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
-_TAKEN = ("upkeep", "forget")
-"""The names that are those of other DAGs of ours, behind retrofill_."""
+_TAKEN = ("retrofill_upkeep", "retrofill_forget")
+"""The names of our other DAGs."""
 
 _PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
@@ -32,7 +38,7 @@ class Job:
     """What one job file asks for."""
 
     name: str
-    """The file's name, without its ending."""
+    """The file's name without its ending, which is the id of the DAG."""
 
     problems: tuple[str, ...] = ()
     """What is wrong with the file, each with file and line; the rest is of use only without any."""
@@ -48,7 +54,7 @@ class Job:
 
 def load_jobs(folder: Path = FOLDER) -> list[Job]:
     """Read every job file of a folder; one that is wrong does not hide the others."""
-    return [load_job(path) for path in sorted(folder.glob("*.y*ml"))]
+    return [load_job(path) for path in _yaml_files(folder) if path.name.startswith(_OURS)]
 
 
 def load_job(path: Path) -> Job:
@@ -59,7 +65,7 @@ def load_job(path: Path) -> Job:
         allowed = "allowed are letters, digits, _, - and . with .yaml behind them"
         return Job(name, (f"{path.name}: it is called {path.name!r}; {allowed}",))
     if name in _TAKEN:
-        taken = f"{path.name}: retrofill_{name} is the name of another DAG; choose another name"
+        taken = f"{path.name}: {name} is the name of another DAG; choose another name"
         return Job(f"{name}_job", (taken,))
     try:
         lines = _Lines(path)
@@ -101,7 +107,14 @@ def main() -> int:
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
     sys.stdout.write(f"{len(jobs)} job files, {len(problems)} problems\n")
+    if others := [path.name for path in _yaml_files(folder) if not path.name.startswith(_OURS)]:
+        names = ", ".join(map(repr, others))
+        sys.stdout.write(f"not job files, whose names begin with {_OURS}: {names}\n")
     return 1 if problems else 0
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.y*ml"))
 
 
 def _known_schedule(schedule: str) -> str:

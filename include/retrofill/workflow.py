@@ -145,14 +145,13 @@ def forget_dag(dag_id: str, **kwargs: Any) -> DAG:
 
 def job_dag(job: Job) -> DAG:
     """Return the DAG of a job file; one that is wrong becomes a DAG that says what is wrong."""
-    dag_id = f"retrofill_{job.name}"
     if job.problems:
         said = "\n".join(job.problems)
-        with DAG(dag_id, schedule=None, tags=["retrofill", "broken"], doc_md=said) as dag:
+        with DAG(job.name, schedule=None, tags=["retrofill", "broken"], doc_md=said) as dag:
             BrokenJobOperator(task_id="read_job_file", problems=list(job.problems))
         return dag
     return retrofill_dag(
-        dag_id,
+        job.name,
         schedule=CronDataIntervalTimetable(job.schedule, timezone="UTC"),
         start_date=job.start_date,
         catchup=job.catchup,

@@ -46,6 +46,8 @@ def run_dag(
     when = {} if run_after is None else {"run_after": run_after}
     log = ROOT / ".pytest_cache" / "last_dag_run.log"
     log.parent.mkdir(exist_ok=True)
+    log.touch(mode=0o600)
+    log.chmod(0o600)
     answer, asked = _forks.Pipe(duplex=False)
     process = _forks.Process(
         target=_run, args=(dict(environment), {"run_conf": conf, **when}, dag, log, asked)

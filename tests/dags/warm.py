@@ -9,7 +9,7 @@ import httpx  # noqa: E402
 from airflow.sdk.execution_time.supervisor import in_process_api_server  # noqa: E402
 
 import dags.retrofill  # noqa: E402
-import dags.upkeep  # noqa: E402, F401
+import dags.retrofill_upkeep  # noqa: E402, F401
 
 
 async def _ask() -> None:

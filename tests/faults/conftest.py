@@ -18,15 +18,15 @@ from tests.faults.notices import Notices, noticing
 from tests.faults.observed_airflow import ObservedAirflow
 from tests.faults.world import World
 
-# DAGs of the job files beside it, as dags/scheduled.py has them of include/jobs/.
+# DAGs of the job files beside it, as dags/retrofill_scheduled.py has them of include/jobs/.
 _SCHEDULED = """
 from pathlib import Path
 from airflow.sdk import DAG
 from include.retrofill.jobs import load_jobs
 from include.retrofill.workflow import job_dag
 
-for job in load_jobs(Path(__file__).parent / "jobs"):
-    globals()[job.name] = job_dag(job)
+for dag in map(job_dag, load_jobs(Path(__file__).parent / "jobs")):
+    globals()[dag.dag_id] = dag
 """
 _ENVIRONMENT = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",

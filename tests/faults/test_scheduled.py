@@ -45,7 +45,7 @@ def _whole(moment: datetime) -> datetime:
 
 def add_job(jobs: Path, name: str, set_items: int) -> None:
     text = JOB.format(name=name, start=midnight(30).date(), set_items=set_items)
-    (jobs / f"{name}.yaml").write_text(text)
+    (jobs / f"retrofill_{name}.yaml").write_text(text)
 
 
 def days_of(items: dict[str, int]) -> dict[int, int]:

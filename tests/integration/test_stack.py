@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import pwd
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -20,7 +22,9 @@ import psycopg2
 import pytest
 from botocore.exceptions import ClientError
 
+from demo.airflow import AirflowApi
 from stack import airflow
+from stack.private import close_to_others
 from stack.services import Postgres, child_environment, free_port
 from stack.settings import REPOSITORY, Ports, Settings, StackError
 from stack.supervise import Program, supervised
@@ -254,6 +258,41 @@ def test_secrets_are_made_once_and_kept_private(tmp_path: Path) -> None:
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
+def open_to_others(directory: Path) -> list[str]:
+    """Return what is in a folder, and the folder, if others than its owner get anything of it."""
+    return [
+        f"{stat.filemode(mode)} {path}"
+        for path in (directory, *directory.rglob("*"))
+        if not stat.S_ISLNK(mode := path.lstat().st_mode) and mode & 0o077
+    ]
+
+
+def test_a_folder_that_was_open_is_closed_to_others(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    inside = tmp_path / "inside"
+    (inside / "logs").mkdir(parents=True)
+    (inside / "logs" / "a.log").touch()
+    (inside / "logs" / "run.sh").touch()
+    (inside / "logs" / "run.sh").chmod(0o755)
+    (inside / "link").symlink_to(outside)
+    for path in (outside, inside, inside / "logs", inside / "logs" / "a.log"):
+        path.chmod(0o777)
+    close_to_others(inside)
+    assert open_to_others(inside) == []
+    assert stat.S_IMODE((inside / "logs" / "run.sh").stat().st_mode) == 0o700
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o777
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    mode = tmp_path.stat().st_mode
+    with pytest.raises(StackError, match="holds files, and none of a stack: set RETROFILL_STACK_D"):
+        settings_of(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letters"]
+    assert tmp_path.stat().st_mode == mode
+
+
 def test_aws_is_the_emulator_unless_it_is_set(tmp_path: Path) -> None:
     own = settings_of(tmp_path, RETROFILL_AWS_PORT="4000")
     assert (own.aws_embedded, own.aws_endpoint_url) == (True, "http://127.0.0.1:4000")
@@ -302,15 +341,32 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "logs").exists()
 
 
+def assert_private(directory: Path) -> None:
+    """Make sure that nobody but the user, and root's Postgres, gets into a stack's folder."""
+    left_open = open_to_others(directory)
+    if os.geteuid() == 0:
+        assert left_open.pop(0) == f"drwx--x--- {directory}"
+        assert directory.stat().st_gid == pwd.getpwnam("nobody").pw_gid
+    assert left_open == []
+
+
 @pytest.mark.stack
 @pytest.mark.timeout(400)
-def test_the_whole_stack_comes_up_on_loopback_and_goes_without_a_trace(
+def test_the_whole_stack_comes_up_on_loopback_in_private_and_goes_without_a_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("AIRFLOW", "POSTGRES", "AWS")
-    environ = {f"RETROFILL_{name}_PORT": str(free_port()) for name in names}
-    settings = settings_of(tmp_path, **environ)
-    process = up(tmp_path, **environ)
+    environ = ports = {f"RETROFILL_{name}_PORT": str(free_port()) for name in names}
+    for name in ("HOME", "TMPDIR"):
+        (tmp_path / name).mkdir()
+        environ = {**environ, name: str(tmp_path / name)}
+    directory = tmp_path / "stack"
+    settings = settings_of(directory, **environ)
+    (directory / "logs").mkdir()
+    (directory / "logs" / "airflow.log").touch()
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o777)  # as a stack of former times may have left it
+    process = up(directory, **environ)
     try:
         assert process.stdout is not None
         output = []
@@ -321,9 +377,9 @@ def test_the_whole_stack_comes_up_on_loopback_and_goes_without_a_trace(
         assert airflow.healthy(settings), "".join(output)
         login = {"username": settings.user, "password": settings.password}
         httpx.post(f"{settings.airflow_url}/auth/token", json=login).raise_for_status()
-        second, _ = up(tmp_path, **environ).communicate(timeout=60)
+        second, _ = up(directory, **environ).communicate(timeout=60)
         assert "runs already" in second
-        monkeypatch.setenv("RETROFILL_STACK_DIR", str(tmp_path))
+        monkeypatch.setenv("RETROFILL_STACK_DIR", str(directory))
         with running_stack() as joined:
             assert joined.ports == settings.ports
         started = psutil.Process(process.pid).children(recursive=True)
@@ -334,10 +390,23 @@ def test_the_whole_stack_comes_up_on_loopback_and_goes_without_a_trace(
             if connection.status == psutil.CONN_LISTEN
         ]
         assert {address.ip for address in listening} == {"127.0.0.1"}
-        assert {str(address.port) for address in listening} == set(environ.values())
+        assert {str(address.port) for address in listening} == set(ports.values())
+        with AirflowApi(settings) as api:
+            api.unpause("retrofill_forget", within_s=60)
+            api.trigger("retrofill_forget", "private", {"job": "none"})
+            while api.run_state("retrofill_forget", "private") in {"queued", "running"}:
+                time.sleep(0.5)
+        assert list(directory.glob("airflow/logs/**/task_id=forget_job/*.log"))
+        assert_private(directory)
     finally:
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=120)
     assert (process.returncode, rest.splitlines()[-1]) == (0, "stopped")
     _, left = psutil.wait_procs(started, timeout=5)
     assert left == []
+    assert_private(directory)
+    assert sorted(path.name for path in tmp_path.rglob("*") if directory not in path.parents) == [
+        "HOME",
+        "TMPDIR",
+        "stack",
+    ]

@@ -1,11 +1,12 @@
 """Job files: what a good one becomes, and where each mistake is found."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from include.retrofill.jobs import FOLDER, load_job, load_jobs
+from include.retrofill.jobs import FOLDER, load_job, load_jobs, main
 from include.retrofill.model.config import RunConfig
 
 GOOD = """\
@@ -20,7 +21,7 @@ params:
 
 
 def write(folder: Path, text: str) -> Path:
-    path = folder / "photos.yaml"
+    path = folder / "retrofill_photos.yaml"
     path.write_text(text)
     return path
 
@@ -28,15 +29,37 @@ def write(folder: Path, text: str) -> Path:
 def test_a_good_file_is_a_job(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, GOOD))
     assert not job.problems
-    assert (job.name, job.schedule, job.catchup) == ("photos", "@daily", False)
+    assert (job.name, job.schedule, job.catchup) == ("retrofill_photos", "@daily", False)
     assert job.start_date == datetime(2026, 1, 1, tzinfo=UTC)
     assert RunConfig.from_params(job.params).bucket == "my-photos"
 
 
-def test_the_example_is_good() -> None:
-    jobs = load_jobs(FOLDER)
-    assert "example" in {job.name for job in jobs}
-    assert [problem for job in jobs for problem in job.problems] == []
+def test_the_example_is_no_job_until_it_is_copied(tmp_path: Path) -> None:
+    example = FOLDER / "retrofill_daily.yaml.example"
+    assert load_jobs(FOLDER) == []
+    shutil.copy(example, tmp_path)
+    assert load_jobs(tmp_path) == []
+    shutil.copy(example, tmp_path / example.stem)
+    [job] = load_jobs(tmp_path)
+    assert (job.name, job.problems) == ("retrofill_daily", ())
+
+
+@pytest.mark.parametrize("text", ["kind: Job\n", "{{ a template }}", "", GOOD])
+def test_a_yaml_file_of_others_is_no_job(
+    tmp_path: Path,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write(tmp_path, GOOD)
+    (tmp_path / "theirs.yaml").write_text(text)
+    assert [job.name for job in load_jobs(tmp_path)] == ["retrofill_photos"]
+    monkeypatch.setattr("sys.argv", ["jobs", str(tmp_path)])
+    assert main() == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "1 job files, 0 problems",
+        "not job files, whose names begin with retrofill_: 'theirs.yaml'",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,18 +109,22 @@ def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     path.write_bytes(b"\xff\xfe")
     [problem] = load_job(path).problems
-    assert problem.startswith("photos.yaml: it is not YAML")
+    assert problem.startswith("retrofill_photos.yaml: it is not YAML")
 
 
 def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "retrofill_folder.yaml").mkdir()
     [job] = load_jobs(tmp_path)
     assert "Is a directory" in job.problems[0]
 
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("my photos.yaml", "my_photos"), ("photos.yml", "photos.yml"), ("été.yaml", "_t_")],
+    [
+        ("retrofill_my photos.yaml", "retrofill_my_photos"),
+        ("retrofill_photos.yml", "retrofill_photos.yml"),
+        ("retrofill_été.yaml", "retrofill__t_"),
+    ],
 )
 def test_a_name_that_no_dag_can_have(tmp_path: Path, file: str, name: str) -> None:
     (tmp_path / file).write_text(GOOD)
@@ -113,16 +140,16 @@ def test_schedules(tmp_path: Path, schedule: str) -> None:
 
 
 def test_a_name_that_another_dag_of_ours_has(tmp_path: Path) -> None:
-    path = tmp_path / "upkeep.yaml"
+    path = tmp_path / "retrofill_upkeep.yaml"
     path.write_text(GOOD)
     job = load_job(path)
-    assert job.name != "upkeep"
+    assert job.name != "retrofill_upkeep"
     assert job.problems == (
-        "upkeep.yaml: retrofill_upkeep is the name of another DAG; choose another name",
+        "retrofill_upkeep.yaml: retrofill_upkeep is the name of another DAG; choose another name",
     )
 
 
 def test_one_bad_file_does_not_hide_the_others(tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("schedule: [")
+    (tmp_path / "retrofill_bad.yaml").write_text("schedule: [")
     write(tmp_path, GOOD)
     assert [bool(job.problems) for job in load_jobs(tmp_path)] == [True, False]

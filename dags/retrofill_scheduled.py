@@ -5,5 +5,5 @@ from airflow.sdk import DAG  # noqa: F401  by this word Airflow knows a file tha
 from include.retrofill.jobs import load_jobs
 from include.retrofill.workflow import job_dag
 
-for job in load_jobs():
-    globals()[job.name] = job_dag(job)
+for dag in map(job_dag, load_jobs()):
+    globals()[dag.dag_id] = dag

@@ -1,1 +1,0 @@
-"""What Airflow mounts beside its DAGs: the product, and the recurring jobs."""

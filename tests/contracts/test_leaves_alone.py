@@ -1,0 +1,237 @@
+"""Retrofill copied into somebody's Airflow project: what is theirs stays as it is, and works."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("dags", "plugins", "include")
+"""What the README has a person copy."""
+
+PLUGIN = """
+from airflow.plugins_manager import AirflowPlugin
+
+class TheirPlugin(AirflowPlugin):
+    name = "{name}"
+"""
+DAG = """
+from airflow.sdk import DAG
+from include.helpers import SCHEDULE
+
+dag = DAG("theirs", schedule=SCHEDULE)
+"""
+# What a project may well hold, in the places where we put files, too.
+THEIRS = {
+    ".airflowignore": "ignored\n",
+    "airflow_settings.yaml": "airflow: {}\n",
+    "packages.txt": "",
+    "requirements.txt": "requests\n",
+    "dags/.airflowignore": "drafts\n",
+    "dags/__init__.py": "",
+    "dags/drafts/broken.py": "from airflow.sdk import DAG\nraise RuntimeError('a draft')\n",
+    "dags/scheduled.py": DAG,
+    "dags/upkeep.py": DAG.replace('"theirs"', '"theirs_too"'),
+    "include/helpers.py": "SCHEDULE = None\n",
+    "include/jobs/nightly.yaml": "kind: Job\n",
+    "include/jobs/templated.yml": "{{ not YAML }}\n",
+    "include/sql/report.sql": "SELECT 1\n",
+    "plugins/__init__.py": "",
+    "plugins/other.py": PLUGIN.format(name="other"),
+    "plugins/package/__init__.py": PLUGIN.format(name="package"),
+    "plugins/package/part.py": PLUGIN.format(name="part"),
+    "plugins/a/folder/nested.py": PLUGIN.format(name="nested"),
+}
+OWN_INIT = {"include/__init__.py": "from include.helpers import SCHEDULE\n"}
+
+PLUGINS = """
+import json
+from airflow import plugins_manager
+plugins, errors = plugins_manager._get_plugins()
+print(json.dumps([sorted(plugin.name for plugin in plugins), errors]))
+"""
+DAGS = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag()
+print(json.dumps([sorted(bag.dags), bag.import_errors]))
+"""
+# Libraries are imported first: what these change is theirs.
+IMPORT = """
+import json, gc, locale, logging, os, signal, socket, sys, threading, warnings
+import airflow.dag_processing.dagbag, airflow.api_fastapi.app, fastapi.testclient
+import apprise, awscrt, boto3, psycopg2, airflow.providers.amazon.aws.hooks.lambda_function
+from airflow.providers.apprise.hooks.apprise import AppriseHook
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+
+def everything():
+    mask = os.umask(0)
+    os.umask(mask)
+    loggers = logging.Logger.manager.loggerDict
+    state = {
+        "collector": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
+        "environment": dict(os.environ),
+        "hooks": [sys.excepthook, sys.unraisablehook, threading.excepthook, sys.gettrace()],
+        "importers": [sys.meta_path, sys.path_hooks],
+        "interpreter": [sys.getswitchinterval(), sys.getrecursionlimit()],
+        "locale": locale.setlocale(locale.LC_ALL),
+        "loggers": {
+            name: [logger.level, logger.propagate, logger.disabled, logger.handlers]
+            for name, logger in {**loggers, "": logging.root}.items()
+            if isinstance(logger, logging.Logger) and (logger.level or logger.handlers)
+        },
+        "logging": [
+            logging.root.manager.disable, logging.getLoggerClass(), logging.getLogRecordFactory()
+        ],
+        "path": sys.path,
+        "process": [mask, os.getcwd(), socket.getdefaulttimeout()],
+        "signals": [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+        "threads": threading.enumerate(),
+        "warnings": [warnings.filters, warnings.showwarning],
+    }
+    return {name: repr(value) for name, value in state.items()}
+
+before = everything()
+import dags.retrofill, dags.retrofill_scheduled, dags.retrofill_upkeep
+import plugins.retrofill_plugin, include.retrofill.web.app
+after = everything()
+print(json.dumps({name: after[name] for name in before if before[name] != after[name]}))
+"""
+WITHOUT = """
+import json, sys
+for name in {names}:
+    sys.modules[name] = None  # as if it were not installed
+from airflow import plugins_manager
+plugins, errors = plugins_manager._get_plugins()
+print(json.dumps([sorted(plugin.name for plugin in plugins), errors]))
+"""
+
+
+def run(code: str, project: Path) -> Any:
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(project / "home"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(project / "plugins"),
+        "PYTHONPATH": str(project),
+    }
+    done = subprocess.run(  # noqa: S603  our own interpreter
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=environment,
+        cwd=project,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def write(project: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return project
+
+
+def install(project: Path) -> Path:
+    """Copy into a project what the README names, as ``cp -r`` does."""
+    for folder in COPIED:
+        shutil.copytree(
+            ROOT / folder,
+            project / folder,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    return project
+
+
+def names(project: Path) -> set[str]:
+    found = (path.relative_to(project) for path in project.rglob("*") if path.is_file())
+    return {str(path) for path in found if "__pycache__" not in path.parts}
+
+
+@pytest.fixture(params=[{}, OWN_INIT], ids=["include is a folder", "include is a package"])
+def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A project of somebody's."""
+    return write(tmp_path / "project", THEIRS | request.param)
+
+
+def test_every_file_bears_our_name(tmp_path: Path) -> None:
+    """So none can be in the way of a file of theirs, whatever they call it."""
+    delivered = names(install(tmp_path))
+    assert {"dags/retrofill.py", "plugins/retrofill_plugin.py"} < delivered
+    nameless = [
+        name
+        for name in delivered
+        if not any(part.startswith("retrofill") for part in Path(name).parts)
+    ]
+    assert nameless == []
+
+
+def test_no_file_of_theirs_is_overwritten(project: Path) -> None:
+    before = {name: (project / name).read_bytes() for name in names(project)}
+    assert before.keys() >= THEIRS.keys()
+    install(project)
+    assert {name: (project / name).read_bytes() for name in before} == before
+
+
+def test_their_plugins_are_loaded_and_ours_is_too(project: Path) -> None:
+    theirs, errors = run(PLUGINS, project)
+    assert (theirs, errors) == (["nested", "other", "package", "part"], {})
+    assert run(PLUGINS, install(project)) == [sorted([*theirs, "retrofill"]), {}]
+
+
+def test_their_dags_are_loaded_and_ours_are_too(project: Path) -> None:
+    theirs, errors = run(DAGS, project)
+    assert (theirs, errors) == (["theirs", "theirs_too"], {})
+    install(project)
+    ours = ["retrofill", "retrofill_forget", "retrofill_upkeep"]
+    assert run(DAGS, project) == [sorted([*theirs, *ours]), {}]
+    example = project / "include/jobs/retrofill_daily.yaml.example"
+    shutil.copy(example, example.with_suffix(""))
+    assert run(DAGS, project) == [sorted([*theirs, *ours, "retrofill_daily"]), {}]
+
+
+def test_to_import_ours_changes_nothing_for_the_process(project: Path) -> None:
+    assert run(IMPORT, install(project)) == {}
+
+
+def test_the_state_has_a_schema_of_its_own_and_nothing_elsewhere(state_dsn: str) -> None:
+    """So the database may hold what is somebody else's, under any name."""
+    with closing(psycopg2.connect(state_dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%'"
+            " AND nspname <> 'information_schema' ORDER BY nspname"
+        )
+        assert cursor.fetchall() == [("public",), ("retrofill",)]
+        for catalog, column in (
+            ("pg_class", "relnamespace"),
+            ("pg_proc", "pronamespace"),
+            ("pg_type", "typnamespace"),
+        ):
+            cursor.execute(f"SELECT * FROM {catalog} WHERE {column} = 'public'::regnamespace")  # noqa: S608
+            assert cursor.fetchall() == []
+        cursor.execute("SELECT extname FROM pg_extension")
+        assert cursor.fetchall() == [("plpgsql",)]
+        cursor.execute(
+            "SELECT * FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+            " WHERE d.datname = current_database()"
+        )
+        assert cursor.fetchall() == []
+
+
+def test_the_plugin_needs_nothing_that_may_be_missing(project: Path) -> None:
+    missing = ["apprise", "awscrt", "boto3", "psycopg2"]
+    loaded, errors = run(WITHOUT.format(names=missing), install(project))
+    assert "retrofill" in loaded
+    assert errors == {}
