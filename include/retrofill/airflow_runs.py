@@ -1,13 +1,20 @@
 """What a task may ask of Airflow: what its DAG run was asked for, and which DAG runs live."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import Context
 
+from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.quoting import quoted
-from include.retrofill.pipeline.rescue import Lives
+from include.retrofill.notifier import notify
+from include.retrofill.state import runs
+from include.retrofill.state.connection import Connection
+from include.retrofill.state.upkeep import OpenRun
+
+log = logging.getLogger(__name__)
 
 _NOT_OVER = ["queued", "running"]
 
@@ -32,11 +39,26 @@ def params_of(context: Context) -> dict[str, Any]:
     return params
 
 
-def lives(context: Context) -> Lives:
-    """Return what tells whether Airflow has one of some DAG runs queued or running."""
-    ti = context["ti"]
+class TaskAirflow:
+    """Airflow as a task may ask it; see :class:`include.retrofill.pipeline.rescue.Airflow`."""
 
-    def one_lives(dag_id: str, dag_run_ids: Sequence[str]) -> bool:
-        return ti.get_dr_count(dag_id=dag_id, run_ids=list(dag_run_ids), states=_NOT_OVER) > 0
+    def __init__(self, context: Context) -> None:
+        self._count = context["ti"].get_dr_count
 
-    return one_lives
+    def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+        """Return whether one of these DAG runs of a DAG is queued or running."""
+        return self._count(dag_id=dag_id, run_ids=list(dag_run_ids), states=_NOT_OVER) > 0
+
+    def tell_abandoned(self, conn: Connection, run: OpenRun) -> None:
+        """Send the report of a run that was closed by another.
+
+        Where that fails it is logged only: whoever closed the run has work of its own.
+        """
+        config = RunConfig.from_stored(runs.get_run(conn, run.run_id).config)
+        report = runs.get_report(conn, run.run_id)
+        try:
+            notify(config, report, run.dag_id, run.dag_run_ids[-1])
+        except Exception:
+            log.exception("the notification of run %d could not be sent", run.run_id)
+        else:
+            runs.mark_notified(conn, run.run_id)

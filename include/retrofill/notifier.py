@@ -14,9 +14,6 @@ from apprise import Apprise, NotifyFormat
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import ConfigError, NotNotified
 from include.retrofill.model.report import Report
-from include.retrofill.state import runs
-from include.retrofill.state.connection import Connection
-from include.retrofill.state.upkeep import OpenRun
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -63,21 +60,6 @@ def notify_failed(config: RunConfig, what: str, why: str, dag_id: str, dag_run_i
     text = f"{title}.\n{why or 'See the logs of its tasks.'}"
     fields = {"job": job, "state": what, "error": why}
     _post(config, title, text, fields, run_link(dag_id, dag_run_id))
-
-
-def tell_abandoned(conn: Connection, run: OpenRun) -> None:
-    """Send the report of a run that was abandoned, and closed by others.
-
-    Where that fails it is logged only: whoever closed the run has work of its own.
-    """
-    config = RunConfig.from_stored(runs.get_run(conn, run.run_id).config)
-    report = runs.get_report(conn, run.run_id)
-    try:
-        notify(config, report, run.dag_id, run.dag_run_ids[-1])
-    except Exception:
-        log.exception("the notification of run %d could not be sent", run.run_id)
-    else:
-        runs.mark_notified(conn, run.run_id)
 
 
 def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any], link: str) -> None:

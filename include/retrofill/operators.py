@@ -16,7 +16,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from include.retrofill.airflow_runs import lives, params_of
+from include.retrofill.airflow_runs import TaskAirflow, params_of
 from include.retrofill.calling.aws import control_plane, open_client
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.calling.signing import Credentials
@@ -219,7 +219,7 @@ class PlanBatchesOperator(RetrofillOperator):
     def execute(self, context: Context) -> list[BatchTask]:
         """Return one entry for each invoke task."""
         with state() as conn:
-            return plan_batches(conn, self.ref, lives(context))
+            return plan_batches(conn, self.ref, TaskAirflow(context))
 
 
 class InvokeOperator(RetrofillOperator):
@@ -284,7 +284,7 @@ class CloseRunOperator(BaseOperator):
             ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
             if ref is None:
                 raise ConfigError(_NOT_OPENED)
-            return close_run(conn, ref, lives(context))
+            return close_run(conn, ref, TaskAirflow(context))
 
 
 class NextSetOperator(TriggerDagRunOperator):
@@ -340,7 +340,7 @@ class NotifyOperator(BaseOperator):
                 if ref is not None:
                     config, _ = stored_run(conn, ref)
                     tell = partial(notify, config, dag_id=dag_run.dag_id, dag_run_id=dag_run.run_id)
-                    if conclude(conn, ref, lives(context), tell) is None:
+                    if conclude(conn, ref, TaskAirflow(context), tell) is None:
                         message = "the run goes on with another set; it is notified at its end"
                         raise AirflowSkipException(message)
                     return

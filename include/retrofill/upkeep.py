@@ -3,10 +3,9 @@
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.retrofill.airflow_runs import lives, params_of
+from include.retrofill.airflow_runs import TaskAirflow, params_of
 from include.retrofill.connections import state
 from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
-from include.retrofill.notifier import tell_abandoned
 from include.retrofill.pipeline.rescue import rescue
 from include.retrofill.pipeline.upkeep import (
     Forgotten,
@@ -24,10 +23,7 @@ class RescueOperator(BaseOperator):
         """Return the numbers of the runs that were closed."""
         UpkeepConfig.from_params(params_of(context))
         with state() as conn:
-            closed = rescue(conn, lives(context))
-            for run in closed:
-                tell_abandoned(conn, run)
-        return [run.run_id for run in closed]
+            return [run.run_id for run in rescue(conn, TaskAirflow(context))]
 
 
 class ForgetCallsOperator(BaseOperator):

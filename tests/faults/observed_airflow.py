@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from demo.airflow import AirflowApi
+from demo.airflow import AirflowApi, log_lines
 
 _ENDS = {"success", "failed"}
 
@@ -25,7 +25,7 @@ class ObservedAirflow(AirflowApi):
         return found
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances?limit=100"
+        path = f"{_path(dag_id, run_id)}/taskInstances?limit=100"
         instances: list[dict[str, Any]] = self._asked("GET", path)["task_instances"]
         return instances
 
@@ -49,6 +49,21 @@ class ObservedAirflow(AirflowApi):
         }
         self._asked("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=asked)
 
+    def mark(self, dag_id: str, run_id: str, state: str) -> None:
+        """Mark a run as someone does in the UI."""
+        self._asked("PATCH", _path(dag_id, run_id), json={"state": state})
+
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Return the log of the first try of a task."""
+        path = f"{_path(dag_id, run_id)}/taskInstances/{task_id}/logs/1"
+        content = self._asked("GET", path, params={"full_content": True})["content"]
+        return "\n".join(line for entry in content for line in log_lines(entry))
+
+    def page(self, dag_id: str, run_id: str) -> str:
+        """Return Retrofill's page of a run."""
+        answer = self._http.get(f"/retrofill/dags/{dag_id}/runs/{quote(run_id, safe='')}")
+        return answer.raise_for_status().text
+
     def connect(self, conn_id: str, conn_type: str, **fields: str) -> None:
         """Have Airflow keep a connection in its database, encrypted."""
         asked = {"connection_id": conn_id, "conn_type": conn_type, **fields}
@@ -66,3 +81,7 @@ class ObservedAirflow(AirflowApi):
             "run_backwards": False,
         }
         self._asked("POST", "/api/v2/backfills", json=asked)
+
+
+def _path(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"

@@ -43,7 +43,7 @@ from stack.endpoint import (
     ScriptedEndpoint,
 )
 from tests.faults.evidence import Evidence, gather, seen
-from tests.integration.opened import all_live
+from tests.integration.opened import ALL_LIVE
 from tests.invariants import Sampler
 
 T = TypeVar("T")
@@ -186,11 +186,11 @@ class Backfill:
 
     def plan(self, ref: SetRef) -> list[BatchTask]:
         with closing(connect(self.state)) as conn:
-            return plan_batches(conn, ref, all_live)
+            return plan_batches(conn, ref, ALL_LIVE)
 
     def close(self, ref: SetRef) -> bool:
         with closing(connect(self.state)) as conn:
-            return close_run(conn, ref, all_live)
+            return close_run(conn, ref, ALL_LIVE)
 
     def invoke(
         self, batch_id: int, *, stop: Event | None = None, holder: str = "task"

@@ -20,7 +20,7 @@ PARAMS = {"items_per_call": 3, "max_concurrency": 16}
 DOWN_S = 60
 SOME_DONE = """
 SELECT FROM retrofill.v_run WHERE job = %s AND succeeded BETWEEN listed / 10 AND listed / 2
-    AND partitions_left = 0
+    AND partitions_left = 0 AND listed > 0
 """
 
 

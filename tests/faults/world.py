@@ -1,27 +1,38 @@
 """A bucket and a function of the scripted endpoint, and what became of each object."""
 
+import re
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from html import unescape
 from typing import Any
 
 import psycopg2
 from psycopg2.extras import NamedTupleCursor, RealDictCursor
 
-from stack.endpoint import Bucket, Function, GeneratedObjects, S3Object, Script, ScriptedEndpoint
+from stack.endpoint import (
+    Bucket,
+    Function,
+    GeneratedObjects,
+    Rule,
+    S3Object,
+    Script,
+    ScriptedEndpoint,
+)
 from stack.settings import Settings
 from tests.faults.evidence import Evidence, gather
 from tests.faults.notices import Notices
 from tests.faults.observed_airflow import ObservedAirflow
 
 
-@dataclass(frozen=True)
+@dataclass
 class World:
     settings: Settings
     endpoint: ScriptedEndpoint
     airflow: ObservedAirflow
     notices: Notices
+    script: Script = field(default_factory=Script)
 
     def serve(
         self,
@@ -38,9 +49,24 @@ class World:
             else Bucket(name=name, objects=tuple(objects))
         )
         function = Function(name=name, timeout_seconds=timeout_seconds)
-        self.endpoint.script(Script(buckets=(bucket,), functions=(function,), latency=latency))
+        self.script = Script(buckets=(bucket,), functions=(function,), latency=latency)
+        self.endpoint.script(self.script)
         return {"job": name, "bucket": name, "prefix": "data/", "function": name,
                 "event": "s3"}  # fmt: skip
+
+    def break_with(self, *rules: Rule) -> None:
+        """Change what goes wrong from now on."""
+        self.endpoint.script(replace(self.script, rules=rules))
+
+    def page(self, dag_run_id: str) -> str:
+        """Return Retrofill's page of a DAG run, as a browser gets it, without its tags."""
+        html = self.airflow.page("retrofill", dag_run_id)
+        return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", html)))
+
+    def change(self, statement: str) -> None:
+        """Change the state, as someone with psql may."""
+        with closing(psycopg2.connect(self.settings.state_dsn)) as conn, conn, conn.cursor() as cur:
+            cur.execute(statement)
 
     def trigger(self, dag_run_id: str, params: dict[str, Any]) -> None:
         self.airflow.trigger("retrofill", dag_run_id, {**params, "notify_conn_id": "notices"})

@@ -1,7 +1,7 @@
 """A run that is open, for tests of what happens inside one."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from include.retrofill.rules.identity import identifier_of
 from include.retrofill.state import runs
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.screening import Chunk, Screened, get_partition, screen
+from include.retrofill.state.upkeep import OpenRun
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"
@@ -79,16 +80,23 @@ def open_run(
     return ref
 
 
-def all_live(dag_id: str, dag_run_ids: Sequence[str]) -> bool:
-    """Say of every DAG run that Airflow has it running."""
-    del dag_id, dag_run_ids
-    return True
+@dataclass(frozen=True)
+class StillAirflow:
+    """An Airflow of which some DAG runs live, and that keeps what it is told."""
+
+    is_alive: Callable[[str, Sequence[str]], bool]
+    told: list[int] = field(default_factory=list)
+    """The runs that were abandoned."""
+
+    def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+        return self.is_alive(dag_id, dag_run_ids)
+
+    def tell_abandoned(self, conn: connection, run: OpenRun) -> None:
+        del conn
+        self.told.append(run.run_id)
 
 
-def none_lives(dag_id: str, dag_run_ids: Sequence[str]) -> bool:
-    """Say of every DAG run that Airflow has ended it."""
-    del dag_id, dag_run_ids
-    return False
+ALL_LIVE = StillAirflow(lambda _dag_id, _dag_run_ids: True)
 
 
 def close(conn: connection, run_id: int, *, complete: bool) -> None:

@@ -19,7 +19,7 @@ from include.retrofill.sources import Page, Partition
 from include.retrofill.state import runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.screening import get_partition
-from tests.integration.opened import all_live, item, open_next_set, open_run
+from tests.integration.opened import ALL_LIVE, item, open_next_set, open_run
 
 SOON_S = 30
 """Long enough for whatever must happen, on the slowest machine."""
@@ -188,7 +188,7 @@ def test_a_run_whose_listing_was_stopped_closes_as_incomplete(conn: connection) 
     with pytest.raises(
         RunIncomplete, match=r"1 partition not listed to the end\. It was stopped: for the night"
     ):
-        close_run(conn, ref, all_live)
+        close_run(conn, ref, ALL_LIVE)
     assert runs.get_report(conn, ref.run_id).state == "incomplete"
 
 

@@ -11,7 +11,7 @@ from include.retrofill.model.calls import EndedCall, Quarantined, Settlement
 from include.retrofill.pipeline.close_run import close_run
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect
-from tests.integration.opened import all_live, enqueue, item, open_run
+from tests.integration.opened import ALL_LIVE, enqueue, item, open_run
 from tests.integration.test_batches import calls_of, taken
 from tests.invariants import Sampler, Seen, check, check_now, find_secrets, view_texts
 
@@ -50,7 +50,7 @@ def notice(state_dsn: str, conn: connection) -> str:
         )
         lease.settle(settlement, [])
         lease.release(done=True)
-    assert not close_run(conn, ref, all_live)
+    assert not close_run(conn, ref, ALL_LIVE)
     return runs.get_report(conn, ref.run_id).as_text()
 
 

@@ -11,7 +11,7 @@ from include.retrofill.pipeline import plan_batches as planning
 from include.retrofill.pipeline.plan_batches import plan_batches
 from include.retrofill.state.connection import connect
 from tests.integration import opened
-from tests.integration.opened import DELIVERY, all_live, enqueue, item, open_run
+from tests.integration.opened import ALL_LIVE, DELIVERY, enqueue, item, open_run
 
 
 @pytest.fixture
@@ -41,6 +41,6 @@ def test_a_batch_has_calls_enough_and_not_too_many_items(
     monkeypatch.setattr(opened, "DELIVERY", replace(DELIVERY, items_per_call=items_per_call))
     ref = open_run(conn)
     enqueue(conn, ref, [item(f"k{number:05}") for number in range(1_000)])
-    planned = [task["label"] for task in plan_batches(conn, ref, all_live)]
+    planned = [task["label"] for task in plan_batches(conn, ref, ALL_LIVE)]
     sizes = [int(label.split(": ")[1].split()[0].replace(",", "")) for label in planned]
     assert sizes == batches

@@ -23,7 +23,7 @@ from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.statements import load
-from tests.integration.opened import all_live, enqueue, item, keys_in, open_run
+from tests.integration.opened import ALL_LIVE, enqueue, item, keys_in, open_run
 from tests.integration.test_batches import calls_of, dead, invocations, open_batch, plan, success
 from tests.invariants import check
 
@@ -135,7 +135,7 @@ def finish(dsn: str, conn: connection, ref: SetRef, batch_id: int) -> None:
             if lease.load().items:
                 lease.settle(success(*sent(lease)), [])
             lease.release(done=True)
-    assert close_run(conn, ref, all_live) is False
+    assert close_run(conn, ref, ALL_LIVE) is False
 
 
 def test_an_item_that_is_settled_while_it_is_screened_is_known(
@@ -151,7 +151,7 @@ def test_an_item_that_is_settled_while_it_is_screened_is_known(
             assert screening.end() == (1, 4, False)
         lease.release(done=True)
     assert plan(conn, second, most=10, fewest=10) == [1]
-    assert close_run(conn, first, all_live) is False
+    assert close_run(conn, first, ALL_LIVE) is False
     finish(state_dsn, conn, second, 2)
     assert check(state_dsn, "job", executed=dict.fromkeys("abcde", 1), most_duplicates=0) == []
 
@@ -167,7 +167,7 @@ def test_an_item_whose_settling_is_not_committed_is_known(state_dsn: str, conn: 
             settling.end()
         lease.release(done=True)
     assert plan(conn, second, most=10, fewest=10) == [1]
-    assert close_run(conn, first, all_live) is False
+    assert close_run(conn, first, ALL_LIVE) is False
     finish(state_dsn, conn, second, 2)
     assert check(state_dsn, "job", executed=dict.fromkeys("abcde", 1), most_duplicates=0) == []
 
@@ -188,8 +188,8 @@ def test_an_item_that_moves_while_the_known_are_read_is_known(
             assert screening.end() == (0, 4, False)
         lease.release(done=True)
     assert plan(conn, second) == []
-    assert close_run(conn, first, all_live) is False
-    assert close_run(conn, second, all_live) is False
+    assert close_run(conn, first, ALL_LIVE) is False
+    assert close_run(conn, second, ALL_LIVE) is False
     assert check(state_dsn, "job", executed=dict.fromkeys("abcd", 1), most_duplicates=0) == []
 
 
@@ -279,7 +279,7 @@ def test_a_success_that_zombie_and_holder_tell_at_once_moves_items_once(
                 other.end()
             assert keys_in(conn, "results") == ["a", "b", "c", "d"]
             new.release(done=True)
-    assert close_run(conn, ref, all_live) is False
+    assert close_run(conn, ref, ALL_LIVE) is False
     executed = dict.fromkeys("abcd", 2)
     violations = check(state_dsn, "job", executed=executed, succeeded=executed, most_duplicates=4)
     assert violations == []
@@ -305,7 +305,7 @@ def test_a_failure_that_a_zombie_tells_while_the_holder_works_is_not_written(
                 settling.end()
                 success_of_new.end()
             new.release(done=True)
-    assert close_run(conn, ref, all_live) is False
+    assert close_run(conn, ref, ALL_LIVE) is False
     assert check(state_dsn, "job", executed={"a": 2}, poison=()) == []
 
 
@@ -320,7 +320,7 @@ def test_a_set_is_released_only_behind_a_settling_under_way(
 
             def close() -> bool:
                 with closing(connect(state_dsn)) as own:
-                    return close_run(own, ref, all_live)
+                    return close_run(own, ref, ALL_LIVE)
 
             closing_run = waiting(state_dsn, close)
             settling.end()
@@ -334,7 +334,7 @@ def test_a_success_after_the_set_was_released_is_counted_before_the_run_closes(
     ref = open_batch(conn)
     with holder(state_dsn) as lease:
         (call,) = sent(lease)
-        with held(lambda: close_run(conn, ref, all_live), Point.RUN_CLOSING) as closing_run:
+        with held(lambda: close_run(conn, ref, ALL_LIVE), Point.RUN_CLOSING) as closing_run:
             with pytest.raises(LeaseLost):
                 lease.settle(success(call), [])
             assert closing_run.end() is False
@@ -349,14 +349,14 @@ def test_a_success_after_the_run_was_closed_does_not_make_it_lie(
     with holder(state_dsn) as lease:
         (call,) = sent(lease)
         with pytest.raises(RunIncomplete):
-            close_run(conn, ref, all_live)
+            close_run(conn, ref, ALL_LIVE)
         with pytest.raises(LeaseLost):
             lease.settle(success(call), [])
     assert check(state_dsn, "job", complete=False) == []
     second = open_run(conn, "second")
     assert screened(state_dsn, second, "abcd")() == (0, 4, False)
     assert plan(conn, second) == []
-    assert close_run(conn, second, all_live) is False
+    assert close_run(conn, second, ALL_LIVE) is False
     assert check(state_dsn, "job", executed=dict.fromkeys("abcd", 1)) == []
 
 
@@ -421,7 +421,7 @@ def test_a_late_settling_behind_the_plan_counts_for_the_new_owner(
             assert [entry.seq for entry in again.entries] == [entry.seq for entry in two.entries]
             new.settle(success(again), [])
             new.release(done=True)
-    assert close_run(conn, second, all_live) is False
+    assert close_run(conn, second, ALL_LIVE) is False
     executed = {"a": 1, "b": 1, "c": 2, "d": 2}
     assert check(state_dsn, "job", executed=executed) == []
 
@@ -449,5 +449,5 @@ def test_a_run_with_a_partition_left_is_not_complete(conn: connection) -> None:
     ref = open_run(conn, partitions=2)
     enqueue(conn, ref, [])
     with pytest.raises(RunIncomplete, match="1 partition not listed to the end"):
-        close_run(conn, ref, all_live)
+        close_run(conn, ref, ALL_LIVE)
     assert runs.get_report(conn, ref.run_id).state == "incomplete"

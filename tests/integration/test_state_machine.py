@@ -31,7 +31,7 @@ from include.retrofill.pipeline.close_run import close_run
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease, Busy
-from tests.integration.opened import FUNCTION, all_live, enqueue, entries_of, item, new_run
+from tests.integration.opened import ALL_LIVE, FUNCTION, enqueue, entries_of, item, new_run
 from tests.invariants import look
 
 KEYS = [f"k{number:02}" for number in range(24)]
@@ -337,7 +337,7 @@ class StateMachine(RuleBasedStateMachine):
                 "UPDATE retrofill.partition SET done = true WHERE run_id = %s", (run.ref.run_id,)
             )
         try:
-            assert close_run(self.conn, run.ref, all_live) is False
+            assert close_run(self.conn, run.ref, ALL_LIVE) is False
             run.state = "complete"
         except RunIncomplete:
             run.state = "incomplete"

@@ -18,7 +18,7 @@ from include.retrofill.faults import Point, injected
 from include.retrofill.model.calls import EndedCall, Quarantined, Settlement
 from include.retrofill.model.errors import ConfigError, LeaseLost
 from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.rescue import Lives, rescue
+from include.retrofill.pipeline.rescue import rescue
 from include.retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
 from include.retrofill.state import batches, runs, upkeep
 from include.retrofill.state.connection import connect
@@ -26,7 +26,7 @@ from include.retrofill.state.lease import LEASE_S
 from include.retrofill.state.statements import load
 from stack.endpoint import Function, Script, scripted_endpoint
 from tests.integration import opened
-from tests.integration.opened import all_live, close, enqueue, item, keys_in, open_run
+from tests.integration.opened import ALL_LIVE, StillAirflow, close, enqueue, item, keys_in, open_run
 from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
 from tests.integration.test_invoke import invoke, keys
 
@@ -65,9 +65,12 @@ def over(_: str, __: Sequence[str]) -> bool:
     return False
 
 
-def rescued(conn: connection, lives: Lives = over) -> list[int]:
-    """Rescue; return the numbers of the runs that were closed."""
-    return [run.run_id for run in rescue(conn, lives)]
+def rescued(conn: connection, is_alive: Callable[[str, Sequence[str]], bool] = over) -> list[int]:
+    """Rescue; return the numbers of the runs that were closed, each of which was told."""
+    airflow = StillAirflow(is_alive)
+    closed = [run.run_id for run in rescue(conn, airflow)]
+    assert airflow.told == closed
+    return closed
 
 
 def run_row(conn: connection, run_id: int) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def test_an_abandoned_run_is_closed_and_its_items_go_to_the_next(
         with pytest.raises(LeaseLost):
             dead.settle(success(first), [second])
     assert keys_in(conn, "results") == ["a"]
-    assert rescued(conn, all_live) == []
+    assert rescued(conn, ALL_LIVE.lives) == []
 
 
 def test_a_run_that_broke_off_behind_its_last_item_is_complete(
@@ -518,7 +521,7 @@ def test_upkeep_beside_a_whole_run(state_dsn: str, conn: connection) -> None:
         with closing(connect(state_dsn)) as upkeep_conn:
             forgotten = forget_job(upkeep_conn, "old")
             while True:
-                assert rescue(upkeep_conn, all_live) == []
+                assert rescue(upkeep_conn, ALL_LIVE) == []
                 calls += forget_calls(upkeep_conn, job=None, days=1)
                 results += forget_results(upkeep_conn, job="job", days=1)
                 if ended.is_set():

@@ -36,7 +36,7 @@ from include.retrofill.sources import open_source, s3
 from include.retrofill.state import runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
-from tests.integration.opened import all_live
+from tests.integration.opened import ALL_LIVE
 
 # Small, so that a small source has several of each.
 PAGE_KEYS = 12
@@ -110,10 +110,10 @@ def make(passage: Passage) -> None:
         for part in task("list", lambda: list_partitions(conn, ref, config, source)):
             number = part["part_no"]
             task(f"enqueue {number}", lambda no=number: enqueue(conn, ref, no, source))
-        for batch in task("plan", lambda: plan_batches(conn, ref, all_live)):
+        for batch in task("plan", lambda: plan_batches(conn, ref, ALL_LIVE)):
             number = batch["batch_id"]
             task(f"invoke {number}", lambda no=number: _invoke(passage, config, session, api, no))
-        task("close", lambda: close_run(conn, ref, all_live))
+        task("close", lambda: close_run(conn, ref, ALL_LIVE))
         task("notify", lambda: _notify(conn, ref, Path(passage.notices)))
 
 
@@ -151,7 +151,7 @@ def _notify(conn: Any, ref: SetRef, notices: Path) -> None:
         with notices.open("a") as file:
             file.write(json.dumps(report.as_text()) + "\n")
 
-    conclude(conn, ref, all_live, tell)
+    conclude(conn, ref, ALL_LIVE, tell)
 
 
 def _fork(passage: Passage) -> int:

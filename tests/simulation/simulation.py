@@ -31,6 +31,7 @@ from include.retrofill.state import lease, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.migrate import migrate
+from include.retrofill.state.upkeep import OpenRun
 from tests.integration.opened import ARN, DELIVERY, FUNCTION, new_run
 from tests.invariants import check, look
 from tests.simulation.scheduler import Killed, Scheduler, Task
@@ -237,12 +238,15 @@ class _Simulation:
                 self._live.add(dag_run_id)
                 ref = SetRef(ref.run_id, ref.set_no + 1)
             tell = self._told.append
-            self._task(f"{name} notify", lambda _: close_run.conclude(conn, ref, self._lives, tell))
+            self._task(f"{name} notify", lambda _: close_run.conclude(conn, ref, self, tell))
             self._live.discard(dag_run_id)
 
-    def _lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+    def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         del dag_id
         return not self._live.isdisjoint(dag_run_ids)
+
+    def tell_abandoned(self, conn: connection, run: OpenRun) -> None:
+        self._told.append(runs.get_report(conn, run.run_id))
 
     def _open(self, conn: connection, dag_run_id: str) -> SetRef:
         job = Job(self._job, "f" * 32, "s3://bucket", ARN, "s3")
@@ -268,18 +272,14 @@ class _Simulation:
                 for part in parts or ()
             }
         )
-        planned = self._task(
-            f"{name} plan", lambda _: plan_batches.plan_batches(conn, ref, self._lives)
-        )
+        planned = self._task(f"{name} plan", lambda _: plan_batches.plan_batches(conn, ref, self))
         self._mapped(
             {
                 f"{name} invoke {batch['batch_id']}": self._invoke(ref, batch["batch_id"])
                 for batch in planned or ()
             }
         )
-        return bool(
-            self._task(f"{name} close", lambda _: close_run.close_run(conn, ref, self._lives))
-        )
+        return bool(self._task(f"{name} close", lambda _: close_run.close_run(conn, ref, self)))
 
     def _source(self) -> SimulatedSource:
         # Pages are read ahead in a thread of its own: what it draws, no other may draw meanwhile.

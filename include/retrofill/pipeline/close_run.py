@@ -8,7 +8,7 @@ from include.retrofill.faults import Point, reach
 from include.retrofill.model.errors import RunIncomplete
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.rescue import Lives, rescue
+from include.retrofill.pipeline.rescue import Airflow, rescue
 from include.retrofill.state import batches, others, runs
 from include.retrofill.state.connection import Connection
 from include.retrofill.state.lease import LEASE_S
@@ -22,7 +22,7 @@ LOOK_EVERY_S = 2.0
 """Seconds between two looks while waiting."""
 
 
-def close_run(conn: Connection, ref: SetRef, lives: Lives) -> bool:
+def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
     """Close the set; return whether the run goes on with another one.
 
     :raises RunIncomplete: something is left that no further set of this run will process
@@ -41,7 +41,7 @@ def close_run(conn: Connection, ref: SetRef, lives: Lives) -> bool:
             runs.open_next_set(conn, ref)
             return True
         if report.partitions and not report.partitions_left and closed.planned:
-            waiting = _await_others(conn, ref.run_id, lives)
+            waiting = _await_others(conn, ref.run_id, airflow)
             if any(other.free for other in waiting):
                 log.info("the next set takes over what other runs left behind")
                 runs.open_next_set(conn, ref)
@@ -53,7 +53,7 @@ def close_run(conn: Connection, ref: SetRef, lives: Lives) -> bool:
 
 
 def conclude(
-    conn: Connection, ref: SetRef, lives: Lives, tell: Callable[[Report], None]
+    conn: Connection, ref: SetRef, airflow: Airflow, tell: Callable[[Report], None]
 ) -> Report | None:
     """End what the DAG run of a set has to do with its run: nothing stays open or untold.
 
@@ -67,7 +67,7 @@ def conclude(
     """
     report = runs.get_report(conn, ref.run_id)
     later = runs.later_sets(conn, ref)
-    if later and (report.state != "open" or lives(later[0][0], [one for _, one in later])):
+    if later and (report.state != "open" or airflow.lives(later[0][0], [one for _, one in later])):
         return None
     abandoned = report.state == "open"
     if abandoned:
@@ -103,7 +103,7 @@ def _what_now(report: Report) -> str:
     )
 
 
-def _await_others(conn: Connection, run_id: int, lives: Lives) -> list[others.Other]:
+def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[others.Other]:
     """Return the runs that still process what this run has listed; wait for them a while.
 
     Those that Airflow has ended are closed, which frees their items.
@@ -117,7 +117,7 @@ def _await_others(conn: Connection, run_id: int, lives: Lives) -> list[others.Ot
             logged = waiting
             held = ", ".join(f"{other.items:,} with run {other.run_id}" for other in waiting)
             log.info("waiting for listed items that are in process with others: %s", held)
-        if not rescue(conn, lives, runs={other.run_id for other in waiting}):
+        if not rescue(conn, airflow, runs={other.run_id for other in waiting}):
             time.sleep(LOOK_EVERY_S)
     return waiting
 

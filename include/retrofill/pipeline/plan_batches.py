@@ -4,7 +4,7 @@ import logging
 from typing import TypedDict
 
 from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.rescue import Lives, rescue
+from include.retrofill.pipeline.rescue import Airflow, rescue
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import Connection
 
@@ -30,13 +30,13 @@ class BatchTask(TypedDict):
     label: str
 
 
-def plan_batches(conn: Connection, ref: SetRef, lives: Lives) -> list[BatchTask]:
+def plan_batches(conn: Connection, ref: SetRef, airflow: Airflow) -> list[BatchTask]:
     """Return the batches of a set: with those of earlier tries, all items that no run owns.
 
     An open run owns its items for as long as Airflow has a DAG run of it queued or running.
     """
     run = runs.get_run(conn, ref.run_id)
-    rescue(conn, lives, job_id=run.job_id)
+    rescue(conn, airflow, job_id=run.job_id)
     per_call = run.delivery.items_per_call
     planned = batches.plan(
         conn,

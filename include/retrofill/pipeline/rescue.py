@@ -1,8 +1,8 @@
 """Rescue: close the runs that Airflow has ended and nobody closed, which frees their items."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
-from typing import TypeAlias
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from include.retrofill.state import batches, upkeep
 from include.retrofill.state.connection import Connection
@@ -10,18 +10,25 @@ from include.retrofill.state.upkeep import OpenRun
 
 log = logging.getLogger(__name__)
 
-Lives: TypeAlias = Callable[[str, Sequence[str]], bool]
-"""Returns whether Airflow has one of these DAG runs of a DAG queued or running."""
+
+class Airflow(Protocol):
+    """What a use case needs of Airflow."""
+
+    def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+        """Return whether one of these DAG runs of a DAG is queued or running."""
+
+    def tell_abandoned(self, conn: Connection, run: OpenRun) -> None:
+        """Send the notification of a run that was closed here."""
 
 
 def rescue(
     conn: Connection,
-    lives: Lives,
+    airflow: Airflow,
     *,
     job_id: int | None = None,
     runs: Collection[int] | None = None,
 ) -> list[OpenRun]:
-    """Close every abandoned run, and free its items for the job's next run.
+    """Close every abandoned run, tell of it, and free its items for the job's next run.
 
     A run is abandoned when Airflow has none of its DAG runs queued or running any more, and no
     task holds a lease: a task that Airflow has given up may still be calling.
@@ -34,7 +41,7 @@ def rescue(
     for run in upkeep.list_open_runs(conn, job_id):
         if runs is not None and run.run_id not in runs:
             continue
-        if lives(run.dag_id, run.dag_run_ids):
+        if airflow.lives(run.dag_id, run.dag_run_ids):
             log.debug("run %d of job %s is open, and so is its DAG run", run.run_id, run.job)
             continue
         state = batches.rescue_run(conn, run.run_id, run.job_id)
@@ -42,5 +49,6 @@ def rescue(
             log.debug("run %d of job %s has a task that still calls", run.run_id, run.job)
             continue
         log.warning("run %d of job %s was abandoned; closed as %s", run.run_id, run.job, state)
+        airflow.tell_abandoned(conn, run)
         closed.append(run)
     return closed

@@ -15,6 +15,8 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.call_count": _READ_WRITE,
     "retrofill.in_process": f"{_READ_WRITE}, DELETE",
     "retrofill.extent": "SELECT, DELETE",
+    "retrofill.elsewhere": "SELECT, INSERT",
+    "retrofill.awaited": "SELECT, INSERT, DELETE",
     "retrofill.results": "SELECT, INSERT",
     "retrofill.quarantine": "SELECT, INSERT, DELETE",
     "retrofill.redriven": "SELECT, INSERT",

@@ -79,7 +79,7 @@ def mark_forgotten(conn: Connection, job_id: int) -> None:
         if at_work:
             raise ConfigError(
                 f"job: run {', '.join(at_work)} of it is at work or was not closed; let it end or"
-                " stop it, or let the upkeep close it when it was silent for 6 hours"
+                " stop it, or let the upkeep close it when Airflow has ended its DAG runs"
             )
         cur.execute(_SQL["mark_forgotten"], key)
 

@@ -1,0 +1,180 @@
+"""What Airflow, report, page and state say of a run is so, also when it ends in an odd way."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pytest
+
+from stack.endpoint import Operation, Reply, Rule, Span
+from tests.faults.world import World
+
+OBJECTS = 3_000
+PARAMS = {"items_per_call": 3, "max_concurrency": 16}
+SOME_DONE = """
+SELECT FROM retrofill.v_run WHERE job = %s AND succeeded BETWEEN listed / 10 AND listed / 2
+    AND partitions_left = 0 AND listed > 0
+"""
+CLOSED = "SELECT FROM retrofill.v_run WHERE job = %s AND closed_at IS NOT NULL"
+NOTIFIED = "SELECT FROM retrofill.v_run WHERE job = %s AND notified_at IS NOT NULL"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(error="AccessDenied"), Reply(error="InternalError"), Reply(body="<html>sorry</html>")],
+    ids=["403", "500", "HTML"],
+)
+def test_a_run_whose_listing_fails_for_good_is_red(
+    world: World, figures: Callable[[str, Any], None], reply: Reply
+) -> None:
+    """Only the look of open_run is answered; there are 2,500 objects."""
+    name = f"listing-{reply.error or 'html'}".lower()
+    params = world.serve(name, 2_500)
+    world.break_with(Rule(operation=Operation.LIST_OBJECTS, calls=Span(first=2), reply=reply))
+    world.trigger(name, params)
+    assert world.airflow.await_end("retrofill", name, within_s=500) == "failed"
+    report = world.report(name)
+    figures(name, {key: report[key] for key in ("state", "partitions", "listed", "items_left")})
+    assert (report["state"], report["partitions"], report["listed"]) == ("incomplete", 0, 0)
+    assert world.notices.of(name) == [f"Retrofill: {name} is incomplete"]
+    assert "its source was never divided into partitions" in world.page(name)
+
+    world.break_with()
+    world.trigger(f"{name}-again", params)
+    assert world.airflow.await_end("retrofill", f"{name}-again") == "success"
+    assert world.report(name)["succeeded"] == 2_500
+
+
+@pytest.mark.parametrize("state", ["failed", "success"])
+def test_a_run_that_someone_marks_in_mid_run_is_closed_told_and_red(
+    world: World, figures: Callable[[str, Any], None], state: str
+) -> None:
+    name = f"marked-{state}"
+    params = world.serve(name, OBJECTS, latency=0.2) | PARAMS
+    world.trigger(name, params)
+    world.await_row(SOME_DONE, name)
+    marked_at = time.monotonic()
+    world.airflow.mark("retrofill", name, state)
+    assert world.airflow.await_end("retrofill", name) == "failed"
+    figures("seconds until the DAG run had ended", f"{time.monotonic() - marked_at:.0f}")
+
+    report = world.report(name)
+    figures("left", report["items_left"])
+    assert (report["state"], report["partitions_left"]) == ("incomplete", 0)
+    assert report["items_left"] == OBJECTS - report["succeeded"] > 0
+    assert world.notices.of(name) == [f"Retrofill: {name} is incomplete"]
+    (notice,) = [one for one in world.notices.received if f": {name} " in one["title"]]
+    assert f"{report['items_left']:,} items left" in notice["message"]
+    page = world.page(name)
+    assert f"Incomplete: {report['items_left']:,} items left" in page
+    assert "calls are in flight" not in page
+
+    world.trigger(f"{name}-again", params)
+    assert world.airflow.await_end("retrofill", f"{name}-again") == "success"
+    again = world.report(name)
+    assert (again["state"], again["new"], again["known"]) == ("complete", 0, OBJECTS)
+    assert again["resumed"] == again["succeeded"] == report["items_left"]
+    assert set(world.evidence(name, OBJECTS, exact=False).lost) == set()
+
+
+def test_a_run_marked_as_failed_before_its_listing_is_closed_and_told(world: World) -> None:
+    name = "marked-early"
+    params = world.serve(name, OBJECTS)
+    world.break_with(
+        Rule(operation=Operation.LIST_OBJECTS, calls=Span(first=2), reply=Reply(delay=60.0))
+    )
+    world.trigger(name, params)
+    world.await_row("SELECT FROM retrofill.v_run WHERE job = %s", name)
+    world.airflow.mark("retrofill", name, "failed")
+    assert world.airflow.await_end("retrofill", name) == "failed"
+    assert world.report(name)["state"] == "incomplete"
+    assert world.notices.of(name) == [f"Retrofill: {name} is incomplete"]
+
+
+def test_what_a_lost_dag_run_left_behind_is_taken_over_within_minutes(
+    world: World, figures: Callable[[str, Any], None]
+) -> None:
+    """Airflow's database was restored: none of its tasks comes back, not even notify."""
+    name = "lost"
+    params = world.serve(name, OBJECTS, latency=0.2) | PARAMS
+    world.trigger(name, params)
+    world.await_row(SOME_DONE, name)
+    with closing(psycopg2.connect(world.settings.metadata_dsn)) as conn, conn, conn.cursor() as cur:
+        cur.execute("DELETE FROM dag_run WHERE run_id = %s", (name,))
+    deleted_at = time.monotonic()
+    world.trigger(f"{name}-again", params)
+    assert world.airflow.await_end("retrofill", f"{name}-again") == "success"
+    figures("seconds until all was processed", f"{time.monotonic() - deleted_at:.0f}")
+    first, second = world.rows("SELECT * FROM retrofill.v_run WHERE job = %s ORDER BY run_id", name)
+    assert (first.state, second.state) == ("incomplete", "complete")
+    assert first.items_left == second.resumed > 0
+    assert first.succeeded + second.succeeded == OBJECTS
+    assert sorted(world.notices.of(name)) == [
+        f"Retrofill: {name} is complete", f"Retrofill: {name} is incomplete",
+    ]  # fmt: skip
+
+
+def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
+    world: World, figures: Callable[[str, Any], None]
+) -> None:
+    name = "beside"
+    params = world.serve(name, OBJECTS, latency=0.2) | PARAMS
+    world.trigger(name, params)
+    world.await_row(SOME_DONE, name)
+    world.change("UPDATE retrofill.run SET paused = true WHERE state = 'open'")
+    world.trigger(f"{name}-2", params)
+    began = time.monotonic()
+    assert world.airflow.await_end("retrofill", f"{name}-2", within_s=400) == "failed"
+    figures("seconds", f"{time.monotonic() - began:.0f}")
+    first, second = world.rows("SELECT * FROM retrofill.v_run WHERE job = %s ORDER BY run_id", name)
+    figures("others", second.others)
+    assert (first.state, second.state) == ("open", "incomplete")
+    assert (second.listed, second.new, second.items_left) == (OBJECTS, 0, 0)
+    held = {"run_id": first.run_id, "state": "open", "items": first.items_left}
+    assert (second.with_others, second.others) == (first.items_left, [held])
+    said = f"run {first.run_id} (open) has {first.items_left:,} items in process"
+    (notice,) = [one for one in world.notices.received if f": {name} " in one["title"]]
+    assert said in notice["message"]
+    assert said in world.page(f"{name}-2")
+
+    world.change("UPDATE retrofill.run SET paused = false WHERE state = 'open'")
+    assert world.airflow.await_end("retrofill", name) == "success"
+    world.trigger(f"{name}-3", params)
+    assert world.airflow.await_end("retrofill", f"{name}-3") == "success"
+    assert world.report(name)["with_others"] == 0
+
+
+def test_a_run_refused_for_its_params_is_told(world: World) -> None:
+    name = "refused"
+    params = world.serve(name, 10) | {"min_size": 9, "max_size": 8}
+    world.trigger(name, params)
+    assert world.airflow.await_end("retrofill", name) == "failed"
+    (notice,) = [one for one in world.notices.received if f": {name} " in one["title"]]
+    assert notice["title"] == f"Retrofill: {name} did not start"
+    assert "min_size: 9 bytes is more than max_size, 8 bytes" in notice["message"]
+    assert world.rows("SELECT FROM retrofill.v_run WHERE job = %s", name) == []
+
+
+def test_a_run_that_nobody_hears_of_is_red(world: World) -> None:
+    """Whoever is to be told takes no notification, however often it is sent."""
+    name = "untold"
+    world.notices.refusals[:] = [503] * 50
+    try:
+        world.trigger(name, world.serve(name, 10))
+        assert world.airflow.await_end("retrofill", name, within_s=500) == "failed"
+    finally:
+        world.notices.refusals.clear()
+    report = world.report(name)
+    assert (report["state"], report["notified_at"]) == ("complete", None)
+    assert "never notified" in world.page(name) or "not notified yet" in world.page(name)
+
+
+def test_the_report_of_close_run_says_how_the_run_ended(world: World) -> None:
+    name = "says-how"
+    world.trigger(name, world.serve(name, 10))
+    assert world.airflow.await_end("retrofill", name) == "success"
+    log = world.airflow.log("retrofill", name, "close_run")
+    assert f"Retrofill: job {name}, run {world.report(name)['run_id']} is complete in" in log
+    assert "is open" not in log
