@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 BATCHES = "tests/integration/test_batches.py::"
+COUNTS = "tests/integration/test_counts.py::"
 LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
 
@@ -50,6 +51,20 @@ MUTANTS = (
         new="",
         test="tests/integration/test_screening.py::"
         "test_a_partition_read_by_two_tasks_counts_each_chunk_once",
+    ),
+    Mutant(
+        name="what pages leave out not counted where a set ends",
+        file="state/screening.py",
+        old='"filtered": sum(page.filtered for page in taken.whole),',
+        new='"filtered": 0 if taken.is_cut else sum(page.filtered for page in taken.whole),',
+        test=COUNTS + "test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty",
+    ),
+    Mutant(
+        name="a page that was begun counted again",
+        file="state/screening.py",
+        old='"recent": b"" if done else taken.recent,',
+        new='"recent": b"",',
+        test=COUNTS + "test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty",
     ),
     Mutant(
         name="settling without the fence",

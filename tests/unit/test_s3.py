@@ -381,6 +381,22 @@ def test_a_listing_that_does_not_advance_is_an_error():
         list(source.pages(partition))
 
 
+@pytest.mark.parametrize("storage_class", ["STANDARD", "GLACIER"])
+@pytest.mark.parametrize("more", [{}, {"key_glob": "none"}])
+def test_a_key_that_a_server_repeats_at_a_border_is_counted_once(
+    storage_class: str, more: dict[str, str]
+):
+    bucket = FakeBucket(
+        (Listed(f"{number:02}", storage_class=storage_class) for number in range(20)), page=5
+    )
+    bucket.repeats_start_after = True
+    pages = _all_pages(_source(bucket, **more))
+    assert len(pages) == 5
+    counts = [sum(getattr(page, name) for page in pages) for name in ("filtered", "archived")]
+    assert sum(page.listed for page in pages) == sum(counts) + len(_keys(pages)) == 20
+    assert len(set(_keys(pages))) == len(_keys(pages))
+
+
 def test_keys_out_of_order_are_an_error():
     listing = "".join(Listed(key).as_xml() for key in "ba")
     with pytest.raises(SourceError, match="out of order"):

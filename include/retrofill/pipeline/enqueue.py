@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from typing import TypedDict
 
 from include.retrofill.model.errors import RunIncomplete
-from include.retrofill.model.items import Item
 from include.retrofill.model.runs import SetRef
 from include.retrofill.sources import Page, Partition, Source
 from include.retrofill.state import runs
@@ -112,32 +111,14 @@ def _until(over: threading.Event, pages: Iterator[Page]) -> Iterator[Page]:
 
 def _chunks(pages: Iterator[Page]) -> Iterator[Chunk]:
     """Gather pages into chunks; the last one says that the partition is done."""
-    items: list[Item] = []
-    last_key: str | None = None
-    archived = filtered = rejected = 0
+    gathered: list[Page] = []
+    items = 0
     began = time.monotonic()
     for page in pages:
-        items += page.items
-        last_key = page.last_key
-        archived += page.archived
-        filtered += page.filtered
-        rejected += page.rejected
-        if len(items) >= CHUNK_ITEMS or time.monotonic() - began > CHUNK_S:
-            yield Chunk(
-                items=items,
-                last_key=last_key,
-                archived=archived,
-                filtered=filtered,
-                rejected=rejected,
-                done=False,
-            )
-            items, archived, filtered, rejected = [], 0, 0, 0
+        gathered.append(page)
+        items += len(page.items)
+        if items >= CHUNK_ITEMS or time.monotonic() - began > CHUNK_S:
+            yield Chunk(pages=gathered, done=False)
+            gathered, items = [], 0
             began = time.monotonic()
-    yield Chunk(
-        items=items,
-        last_key=last_key,
-        archived=archived,
-        filtered=filtered,
-        rejected=rejected,
-        done=True,
-    )
+    yield Chunk(pages=gathered, done=True)
