@@ -6,6 +6,7 @@ BATCHES = "tests/integration/test_batches.py::"
 COUNTS = "tests/integration/test_counts.py::"
 LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
+READINGS = "tests/integration/test_two_readings.py::"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,20 @@ MUTANTS = (
         old='"recent": b"" if done else taken.recent,',
         new='"recent": b"",',
         test=COUNTS + "test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty",
+    ),
+    Mutant(
+        name="a partition that lists nothing believed",
+        file="pipeline/enqueue.py",
+        old="if state.seen and not state.found:",
+        new="if state.seen and state.done:",
+        test=READINGS + "test_a_run_with_such_a_range_is_not_complete",
+    ),
+    Mutant(
+        name="a source that shows nothing believed",
+        file="pipeline/list_partitions.py",
+        old="if source_seen and all(partition.seen == 0 for partition in found):",
+        new="if source_seen and not found:",
+        test=READINGS + "test_a_source_that_had_an_object_and_shows_none_is_not_divided",
     ),
     Mutant(
         name="settling without the fence",

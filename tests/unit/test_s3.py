@@ -81,6 +81,8 @@ def test_partitions_hold_every_key_once(
         partitions = source.partitions(limit)
     pages: list[Page] = []
     for partition in partitions:
+        there = sum(page.listed for page in source.pages(partition))
+        assert (partition.seen or 0) <= there
         cursor = None
         # A reader that stops now and then, and goes on at the cursor it kept.
         for number, one in enumerate(source.pages(partition)):
@@ -164,9 +166,20 @@ def test_one_page_of_keys_is_one_partition_and_takes_one_request():
     assert len(bucket.asked) == 1
 
 
+@pytest.mark.parametrize("count", [0, 1, 999, 1_000])
+def test_of_one_page_of_keys_all_are_seen_filters_aside(count: int):
+    source = _source(FakeBucket.of([f"{number:04}" for number in range(count)]), key_glob="none")
+    assert [part.seen for part in source.partitions(16)] == [count]
+    assert source.check() == bool(count)
+
+
 def test_a_flat_prefix_of_many_keys_is_divided():
-    source = _source(FakeBucket.of([f"flat/img_{number:07}" for number in range(100_000)]), "flat/")
+    bucket = FakeBucket.of([f"flat/img_{number:07}" for number in range(100_000)])
+    source = _source(bucket, "flat/")
     partitions = source.partitions(16)
+    looks = bucket.asked[1:]
+    assert all(100 <= (part.seen or 0) <= 1_000 + 100 * len(looks) for part in partitions)
+    assert sum(part.seen or 0 for part in partitions) <= 1_000 + 100 * len(looks)
     assert len(partitions) == 5
     assert partitions[0].label.startswith("the first key to flat/img_00")
     assert partitions[-1].label.endswith("to the last key")

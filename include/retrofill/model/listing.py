@@ -18,6 +18,11 @@ class Partition(NamedTuple):
     description: Mapping[str, str | None]
     """What the source needs to find it again; plain JSON."""
 
+    seen: int | None = None
+    """How many distinct keys the source's survey saw in it, filters aside; None: it did not look.
+
+    If it saw any, a partition that then lists nothing at all is an error."""
+
 
 class Page(NamedTuple):
     """A stretch of a partition. Each object seen is an item or in one of the last three counts.

@@ -46,6 +46,9 @@ class Checked(NamedTuple):
     shape: Shape
     """The event shape, as the run of that number has it."""
 
+    source_seen: bool
+    """Whether the source has an object, filters aside."""
+
 
 def check(
     config: RunConfig,
@@ -63,7 +66,7 @@ def check(
     :raises ConfigError: one of them cannot be used as asked
     :raises SourceError: AWS gave no answer; another try may get one
     """
-    source.check()
+    source_seen = source.check()
     version = preflight(client("lambda"), config.function_name, config.function_qualifier)
     if delivery is None:
         delivery = find_delivery(config, client, version)
@@ -75,7 +78,7 @@ def check(
         origin += WITH_VERSIONS
     marks = fingerprint(source=origin, function=version.arn, event=delivery.event)
     job = Job(config.job_name, marks, origin, version.arn, delivery.event)
-    return Checked(job, version, delivery, shape)
+    return Checked(job, version, delivery, shape, source_seen)
 
 
 def open_run(
@@ -97,7 +100,8 @@ def open_run(
     going_on = dag_run.continue_run
     # The trigger that a run has found is that of all its sets.
     kept = None if going_on is None else runs.find_delivery(conn, going_on)
-    job, version, delivery, _ = check(config, source, client, run_id=going_on or 0, delivery=kept)
+    checked = check(config, source, client, run_id=going_on or 0, delivery=kept)
+    job, version, delivery = checked[:3]
     job_id = _job_to_redrive(conn, config, job) if config.redrive else runs.remember_job(conn, job)
     if going_on is not None:
         ref = runs.open_next_set(
@@ -132,6 +136,7 @@ def open_run(
             max_minutes=config.max_minutes,
             max_failure_percent=config.max_failure_percent,
             min_items_judged=config.min_items_judged,
+            source_seen=checked.source_seen,
         ),
         version,
     )

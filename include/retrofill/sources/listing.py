@@ -15,8 +15,10 @@ class Source(Protocol):
     def name(self) -> str:
         """The common name of its items, which is part of their identifiers."""
 
-    def check(self) -> None:
-        """Make sure that the source can be read.
+    def check(self) -> bool:
+        """Make sure that the source can be read; return whether it showed an object.
+
+        Filters play no part. If it showed one, a survey that shows none at all is an error.
 
         :raises ConfigError: a person must change something first
         :raises SourceError: there was no answer; another try may get one
@@ -24,6 +26,8 @@ class Source(Protocol):
 
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the source into no more partitions than the limit; they cover it exactly.
+
+        Even an empty source has one.
 
         :raises SourceError: the source could not be read
         """

@@ -50,11 +50,17 @@ They fit into the buffers of a socket (100 KB), so that neither side waits for t
 class PartitionState(NamedTuple):
     """Where the reading of a partition stands."""
 
+    label: str
     description: dict[str, Any]
     cursor: str | None
     chunk_no: int
     done: bool
     job_id: int
+    seen: int | None
+    """How many of its keys the source saw when it was divided; None: it did not look."""
+
+    found: bool
+    """Whether anything has been listed in it, by whatever try or set; filters do not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

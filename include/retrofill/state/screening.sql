@@ -1,5 +1,7 @@
 -- name: get_partition
-SELECT partition.description, partition.cursor, partition.chunk_no, partition.done, run.job_id
+SELECT
+    partition.label, partition.description, partition.cursor, partition.chunk_no, partition.done,
+    run.job_id, partition.seen, listed + filtered + archived + rejected > 0 AS found
 FROM retrofill.partition JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
