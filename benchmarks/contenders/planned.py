@@ -11,6 +11,7 @@ from psycopg2 import sql
 
 from benchmarks.encode import KEYS, items
 from benchmarks.opened import open_run
+from include.retrofill.model.listing import Page
 from include.retrofill.state import batches
 from include.retrofill.state.connection import Connection, Cursor, connect
 from include.retrofill.state.migrate import migrate
@@ -100,14 +101,8 @@ def _plan(conn: Connection, count: int, batch_items: int) -> int:
         max_concurrency=_MOST_CONCURRENCY,
         max_items=_MOST,
     )
-    chunk = Chunk(
-        items=items(KEYS["plain keys"], count),
-        last_key=None,
-        archived=0,
-        filtered=0,
-        rejected=0,
-        done=True,
-    )
+    page = Page(items(KEYS["plain keys"], count), "all", count, filtered=0, archived=0, rejected=0)
+    chunk = Chunk(pages=[page], done=True)
     screen(conn, ref, 0, get_partition(conn, ref.run_id, 0), chunk)
     planned = batches.plan(conn, ref, 1, most_items=batch_items, fewest_items=batch_items)
     return len(planned)

@@ -69,8 +69,9 @@ class Generated:
         self._items = items
         self._first = first
 
-    def check(self) -> None:
-        """Nothing can be wrong with it."""
+    def check(self) -> bool:
+        """Return whether it has items: nothing can be wrong with it."""
+        return self._items > 0
 
     def partitions(self, limit: int) -> list[Partition]:
         """Return all of it as one partition."""

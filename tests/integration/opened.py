@@ -11,6 +11,7 @@ from include.retrofill.model.calls import Entry
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.items import Item
+from include.retrofill.model.listing import Page
 from include.retrofill.model.runs import Job, NewRun, SetRef
 from include.retrofill.rules.identity import identifier_of
 from include.retrofill.state import runs
@@ -38,6 +39,12 @@ _identifier = identifier_of("s3://bucket")
 def item(key: str, etag: str = "e") -> Item:
     """Make an item of the source of these tests."""
     return Item(_identifier(key, etag), key, 10, MOMENT, etag, "")
+
+
+def page(items: Sequence[Item], *, filtered: int = 0, archived: int = 0, rejected: int = 0) -> Page:
+    """Make a page that ends with the last of some items."""
+    listed = len(items) + filtered + archived + rejected
+    return Page(list(items), items[-1].key, listed, filtered, archived, rejected)
 
 
 def open_job(conn: connection, name: str = "job") -> int:
@@ -125,10 +132,7 @@ def enqueue(
 ) -> Screened:
     """Screen items as the next chunk of a partition."""
     partition = get_partition(conn, ref.run_id, part_no)
-    last_key = items[-1].key if items else None
-    chunk = Chunk(
-        items=list(items), last_key=last_key, archived=0, filtered=0, rejected=0, done=done
-    )
+    chunk = Chunk(pages=[page(items)] if items else [], done=done)
     return screen(conn, ref, part_no, partition, chunk)
 
 

@@ -43,7 +43,8 @@ class Chunks:
         self._pages = pages
         self._asked = asked
 
-    def check(self) -> None: ...
+    def check(self) -> bool:
+        return self._pages > 0
 
     def partitions(self, limit: int) -> list[Partition]:
         return [Partition(0, "all", {})][:limit]

@@ -14,7 +14,7 @@ from include.retrofill.model.runs import Job
 from include.retrofill.state import runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.screening import Chunk, get_partition, screen
-from tests.integration.opened import enqueue, item, keys_in, open_next_set, open_run
+from tests.integration.opened import enqueue, item, keys_in, open_next_set, open_run, page
 
 MOVE_TO_RESULTS = """
 WITH done AS (DELETE FROM retrofill.in_process RETURNING *)
@@ -45,19 +45,19 @@ def test_processed_items_are_known_and_a_changed_one_is_new(conn: connection) ->
     assert keys_in(conn, "in_process") == ["b"]
 
 
-def test_an_item_listed_twice_is_one_item(conn: connection) -> None:
+def test_an_item_listed_twice_is_counted_once(conn: connection) -> None:
     ref = open_run(conn)
-    assert enqueue(conn, ref, [item("a"), item("a")]) == (1, 1, False)
+    assert enqueue(conn, ref, [item("a"), item("a")]) == (1, 0, False)
 
 
-def test_a_full_set_cuts_the_chunk_and_the_next_set_goes_on_there(conn: connection) -> None:
+def test_a_full_set_cuts_a_page_and_the_next_set_lists_it_again(conn: connection) -> None:
     ref = open_run(conn, max_items=3)
     items = [item(key) for key in "abcde"]
     assert enqueue(conn, ref, items) == (3, 0, True)
     partition = get_partition(conn, ref.run_id, 0)
-    assert (partition.cursor, partition.done) == ("c", False)
+    assert (partition.cursor, partition.done) == (None, False)
     following = open_next_set(conn, ref, max_items=3)
-    assert enqueue(conn, following, items[3:]) == (2, 0, False)
+    assert enqueue(conn, following, items) == (2, 0, False)
     report = runs.get_report(conn, ref.run_id)
     assert (report.listed, report.new, report.sets, report.partitions_left) == (5, 5, 2, 0)
 
@@ -72,7 +72,7 @@ def test_a_set_without_room_takes_nothing_and_keeps_the_cursor(conn: connection)
 def test_a_partition_read_by_two_tasks_counts_each_chunk_once(conn: connection) -> None:
     ref = open_run(conn)
     stale = get_partition(conn, ref.run_id, 0)
-    chunk = Chunk(items=[item("a")], last_key="a", archived=0, filtered=0, rejected=0, done=False)
+    chunk = Chunk(pages=[page([item("a")])], done=False)
     screen(conn, ref, 0, stale, chunk)
     with pytest.raises(LeaseLost):
         screen(conn, ref, 0, stale, chunk)

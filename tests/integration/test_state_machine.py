@@ -56,6 +56,8 @@ class ModelRun:
     listed: int = 0
     new: int = 0
     hold: bool = False
+    recent: set[str] = field(default_factory=set)
+    """Keys that its partition may list again without having them counted."""
 
 
 @dataclass
@@ -137,10 +139,13 @@ class StateMachine(RuleBasedStateMachine):
     def _enqueue(self, run: ModelRun, keys: set[str]) -> None:
         wanted = sorted(keys)
         screened = enqueue(self.conn, run.ref, [item(key) for key in wanted], done=False)
-        new = [key for key in wanted if key not in self.items]
-        assert (screened.new, screened.known) == (len(new), len(wanted) - len(new))
-        run.listed += len(wanted)
+        # What a page repeats of the one before was counted with that.
+        listed = [key for key in wanted if key not in run.recent]
+        new = [key for key in listed if key not in self.items]
+        assert (screened.new, screened.known) == (len(new), len(listed) - len(new))
+        run.listed += len(listed)
         run.new += len(new)
+        run.recent = keys | (run.recent if wanted[-1] in run.recent else set())
         self.items.update((key, ModelItem()) for key in new)
 
     @precondition(lambda self: self.open_runs)

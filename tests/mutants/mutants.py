@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 BATCHES = "tests/integration/test_batches.py::"
+COUNTS = "tests/integration/test_counts.py::"
 LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
+READINGS = "tests/integration/test_two_readings.py::"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,34 @@ MUTANTS = (
         new="",
         test="tests/integration/test_screening.py::"
         "test_a_partition_read_by_two_tasks_counts_each_chunk_once",
+    ),
+    Mutant(
+        name="what pages leave out not counted where a set ends",
+        file="state/screening.py",
+        old='"filtered": sum(page.filtered for page in taken.whole),',
+        new='"filtered": 0 if taken.is_cut else sum(page.filtered for page in taken.whole),',
+        test=COUNTS + "test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty",
+    ),
+    Mutant(
+        name="a page that was begun counted again",
+        file="state/screening.py",
+        old='"recent": b"" if done else taken.recent,',
+        new='"recent": b"",',
+        test=COUNTS + "test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty",
+    ),
+    Mutant(
+        name="a partition that lists nothing believed",
+        file="pipeline/enqueue.py",
+        old="if state.seen and not state.found:",
+        new="if state.seen and state.done:",
+        test=READINGS + "test_a_run_with_such_a_range_is_not_complete",
+    ),
+    Mutant(
+        name="a source that shows nothing believed",
+        file="pipeline/list_partitions.py",
+        old="if source_seen and all(partition.seen == 0 for partition in found):",
+        new="if source_seen and not found:",
+        test=READINGS + "test_a_source_that_had_an_object_and_shows_none_is_not_divided",
     ),
     Mutant(
         name="settling without the fence",

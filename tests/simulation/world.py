@@ -33,15 +33,21 @@ class SimulatedSource:
         self._random = random
         self._trouble = trouble
 
-    def check(self) -> None:
-        """Do nothing: it is there."""
+    def check(self) -> bool:
+        """Return whether it has any keys."""
+        return bool(self._keys)
 
     def partitions(self, limit: int) -> list[Partition]:
         """Cut the keys into as many parts as may be."""
         size = -(-len(self._keys) // limit)
         firsts = range(0, len(self._keys), size)
         return [
-            Partition(number, str(number), {"first": str(first), "last": str(first + size)})
+            Partition(
+                number,
+                str(number),
+                {"first": str(first), "last": str(first + size)},
+                seen=len(self._keys[first : first + size]),
+            )
             for number, first in enumerate(firsts)
         ]
 

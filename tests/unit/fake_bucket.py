@@ -1,6 +1,6 @@
 """A bucket in memory behind a real S3 client: its answers never leave the process."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -82,6 +82,7 @@ class FakeBucket:
         self.headers: dict[str, str] = {}
         self.failure: Exception | None = None
         self.knows_start_after = True
+        self.repeats_start_after = False
 
     @classmethod
     def of(cls, keys: Iterable[str], *, page: int = 1_000) -> "FakeBucket":
@@ -108,7 +109,8 @@ class FakeBucket:
         after = asked.get("start-after", asked.get("key-marker", ""))
         after = after if self.knows_start_after else ""
         prefix = asked["prefix"]
-        behind = bisect_right(self.entries, after, key=lambda entry: entry.key)
+        bisect = bisect_left if self.repeats_start_after else bisect_right
+        behind = bisect(self.entries, after, key=lambda entry: entry.key)
         found = [entry for entry in self.entries[behind:] if entry.key.startswith(prefix)]
         shown = found[: min(self.page, int(asked["max-keys"]))]
         return (

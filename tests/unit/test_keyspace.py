@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.retrofill.sources import keyspace
-from include.retrofill.sources.keyspace import KeyRange, divide
+from include.retrofill.sources.keyspace import KeyRange, count_in, divide
 
 # Few characters, so that keys share beginnings; the last before and the first after surrogates,
 # the greatest of all, and NUL.
@@ -53,6 +53,18 @@ def test_ranges_follow_each_other_without_a_gap(keys: list[str], prefix: str, pa
         assert one.end.startswith(prefix)
         assert "\0" not in one.end
         one.end.encode()
+
+
+@given(cuts=st.sets(st.text(_CHARACTERS, min_size=1, max_size=3)), keys=_KEYS)
+def test_a_key_counts_in_the_one_range_that_holds_it(cuts: set[str], keys: list[str]):
+    ordered = sorted(cuts)
+    ranges = [
+        KeyRange(after, end) for after, end in zip(["", *ordered], [*ordered, None], strict=True)
+    ]
+    assert count_in(ranges, keys) == [
+        sum(key > one.after and (one.end is None or key <= one.end) for key in keys)
+        for one in ranges
+    ]
 
 
 def test_no_range_of_few_keys():

@@ -81,6 +81,8 @@ def test_partitions_hold_every_key_once(
         partitions = source.partitions(limit)
     pages: list[Page] = []
     for partition in partitions:
+        there = sum(page.listed for page in source.pages(partition))
+        assert (partition.seen or 0) <= there
         cursor = None
         # A reader that stops now and then, and goes on at the cursor it kept.
         for number, one in enumerate(source.pages(partition)):
@@ -164,9 +166,20 @@ def test_one_page_of_keys_is_one_partition_and_takes_one_request():
     assert len(bucket.asked) == 1
 
 
+@pytest.mark.parametrize("count", [0, 1, 999, 1_000])
+def test_of_one_page_of_keys_all_are_seen_filters_aside(count: int):
+    source = _source(FakeBucket.of([f"{number:04}" for number in range(count)]), key_glob="none")
+    assert [part.seen for part in source.partitions(16)] == [count]
+    assert source.check() == bool(count)
+
+
 def test_a_flat_prefix_of_many_keys_is_divided():
-    source = _source(FakeBucket.of([f"flat/img_{number:07}" for number in range(100_000)]), "flat/")
+    bucket = FakeBucket.of([f"flat/img_{number:07}" for number in range(100_000)])
+    source = _source(bucket, "flat/")
     partitions = source.partitions(16)
+    looks = bucket.asked[1:]
+    assert all(100 <= (part.seen or 0) <= 1_000 + 100 * len(looks) for part in partitions)
+    assert sum(part.seen or 0 for part in partitions) <= 1_000 + 100 * len(looks)
     assert len(partitions) == 5
     assert partitions[0].label.startswith("the first key to flat/img_00")
     assert partitions[-1].label.endswith("to the last key")
@@ -379,6 +392,22 @@ def test_a_listing_that_does_not_advance_is_an_error():
     bucket.knows_start_after = False
     with pytest.raises(SourceError, match="does not get past 'a'"):
         list(source.pages(partition))
+
+
+@pytest.mark.parametrize("storage_class", ["STANDARD", "GLACIER"])
+@pytest.mark.parametrize("more", [{}, {"key_glob": "none"}])
+def test_a_key_that_a_server_repeats_at_a_border_is_counted_once(
+    storage_class: str, more: dict[str, str]
+):
+    bucket = FakeBucket(
+        (Listed(f"{number:02}", storage_class=storage_class) for number in range(20)), page=5
+    )
+    bucket.repeats_start_after = True
+    pages = _all_pages(_source(bucket, **more))
+    assert len(pages) == 5
+    counts = [sum(getattr(page, name) for page in pages) for name in ("filtered", "archived")]
+    assert sum(page.listed for page in pages) == sum(counts) + len(_keys(pages)) == 20
+    assert len(set(_keys(pages))) == len(_keys(pages))
 
 
 def test_keys_out_of_order_are_an_error():

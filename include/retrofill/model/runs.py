@@ -64,6 +64,8 @@ class NewRun:
     max_minutes: int | None = None
     max_failure_percent: int | None = None
     min_items_judged: int = 1
+    source_seen: bool = False
+    """Whether the source had an object, filters aside."""
 
 
 class Run(NamedTuple):
@@ -81,6 +83,8 @@ class Run(NamedTuple):
     function_version: str
     function_timeout_s: int
     stop_reason: str | None
+    source_seen: bool = False
+    """Whether the source had an object when the run was opened, filters aside."""
 
     @property
     def window(self) -> "Window":

@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TypedDict
 
-from include.retrofill.model.errors import RunIncomplete
-from include.retrofill.model.items import Item
+from include.retrofill.model.errors import RunIncomplete, SourceError
 from include.retrofill.model.runs import SetRef
 from include.retrofill.sources import Page, Partition, Source
 from include.retrofill.state import runs
 from include.retrofill.state.connection import Connection
-from include.retrofill.state.screening import Chunk, get_partition, screen
+from include.retrofill.state.screening import Chunk, PartitionState, get_partition, screen
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,8 @@ def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqu
     """Read a partition from its cursor until its end or until the set is full.
 
     :raises RunIncomplete: the run was stopped, or its minutes have passed; the cursor stays
-    :raises SourceError: the source could not be read; what was screened before stays
+    :raises SourceError: the source could not be read, or listed nothing where its survey saw
+        keys; what was screened before stays
     :raises LeaseLost: another task reads the same partition
     """
     total = Enqueued(listed=0, new=0, known=0)
@@ -50,11 +50,14 @@ def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqu
     if state.done:
         log.info("the partition had been read to its end by an earlier try")
         return total
-    partition = Partition(part_no, "", state.description)
+    partition = Partition(part_no, state.label, state.description, state.seen)
     with _bulk_work(), closing(_ahead(source.pages(partition, state.cursor))) as chunks:
         for chunk in chunks:
             if reason := runs.stop_if_late(conn, ref.run_id):
                 raise RunIncomplete(f"the listing is not at its end: {reason}")
+            state = state._replace(found=state.found or any(page.listed for page in chunk.pages))
+            if chunk.done:
+                _require_found(state)
             screened = screen(conn, ref, part_no, state, chunk)
             total["new"] += screened.new
             total["known"] += screened.known
@@ -65,6 +68,21 @@ def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqu
                 break
             state = state._replace(chunk_no=state.chunk_no + 1)
     return total
+
+
+def _require_found(state: PartitionState) -> None:
+    """Check, at a partition's end, that its listing showed something if the survey did.
+
+    Filters play no part: both readings are of all objects.
+
+    :raises SourceError: it did not
+    """
+    if state.seen and not state.found:
+        raise SourceError(
+            f"partition {state.label!r}: the survey saw {state.seen:,} keys in it, but its listing"
+            " shows none, so it is not done. If the objects were deleted in between, start a new"
+            " run of the job: it surveys the source again and goes on"
+        )
 
 
 @contextmanager
@@ -112,32 +130,14 @@ def _until(over: threading.Event, pages: Iterator[Page]) -> Iterator[Page]:
 
 def _chunks(pages: Iterator[Page]) -> Iterator[Chunk]:
     """Gather pages into chunks; the last one says that the partition is done."""
-    items: list[Item] = []
-    last_key: str | None = None
-    archived = filtered = rejected = 0
+    gathered: list[Page] = []
+    items = 0
     began = time.monotonic()
     for page in pages:
-        items += page.items
-        last_key = page.last_key
-        archived += page.archived
-        filtered += page.filtered
-        rejected += page.rejected
-        if len(items) >= CHUNK_ITEMS or time.monotonic() - began > CHUNK_S:
-            yield Chunk(
-                items=items,
-                last_key=last_key,
-                archived=archived,
-                filtered=filtered,
-                rejected=rejected,
-                done=False,
-            )
-            items, archived, filtered, rejected = [], 0, 0, 0
+        gathered.append(page)
+        items += len(page.items)
+        if items >= CHUNK_ITEMS or time.monotonic() - began > CHUNK_S:
+            yield Chunk(pages=gathered, done=False)
+            gathered, items = [], 0
             began = time.monotonic()
-    yield Chunk(
-        items=items,
-        last_key=last_key,
-        archived=archived,
-        filtered=filtered,
-        rejected=rejected,
-        done=True,
-    )
+    yield Chunk(pages=gathered, done=True)

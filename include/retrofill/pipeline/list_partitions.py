@@ -1,13 +1,15 @@
 """List the partitions of a run's source; each becomes one mapped enqueue task."""
 
 import logging
+from collections.abc import Sequence
 from typing import TypedDict
 
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import SourceError
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.redrive import LABEL
-from include.retrofill.sources import Source
+from include.retrofill.sources import Partition, Source
 from include.retrofill.state import runs
 from include.retrofill.state.connection import Connection
 
@@ -26,15 +28,15 @@ def list_partitions(
 ) -> list[PartitionTask]:
     """Return the partitions that are not read to their end, found once per run.
 
-    :raises SourceError: the source could not be read
+    :raises SourceError: the source could not be read, or its survey shows nothing although it had
+        an object when the run was opened
     """
     if config.redrive:
         runs.add_partitions(conn, ref.run_id, [(0, LABEL, {})])
     elif not runs.has_partitions(conn, ref.run_id):
         found = source.partitions(config.max_partitions)
-        runs.add_partitions(
-            conn, ref.run_id, [(part.number, part.label, part.description) for part in found]
-        )
+        _require_seen(source, found, source_seen=runs.get_run(conn, ref.run_id).source_seen)
+        runs.add_partitions(conn, ref.run_id, found)
         reach(Point.PARTITIONS_WRITTEN)
     left = [
         PartitionTask(part_no=part_no, label=label)
@@ -42,3 +44,21 @@ def list_partitions(
     ]
     log.info("%d partitions to read", len(left))
     return left
+
+
+def _require_seen(source: Source, found: Sequence[Partition], *, source_seen: bool) -> None:
+    """Check that the survey shows something if the source had an object when the run was opened.
+
+    :raises SourceError: it does not, or the source named no partition
+    """
+    if not found:
+        raise SourceError(
+            f"source {source.name} named no partition, so none of it would be read; even an empty"
+            " source has one"
+        )
+    if source_seen and all(partition.seen == 0 for partition in found):
+        raise SourceError(
+            f"source {source.name} had an object when the run was opened, but its survey shows"
+            " none, so it was not divided. If the objects were deleted in between, start a new run"
+            " of the job: it surveys the source again and goes on"
+        )

@@ -44,6 +44,9 @@ class Checked(NamedTuple):
     shape: Shape
     """The event shape, as the run of that number has it."""
 
+    source_seen: bool
+    """Whether the source has an object, filters aside."""
+
 
 def check(
     config: RunConfig,
@@ -61,7 +64,7 @@ def check(
     :raises ConfigError: one of them cannot be used as asked
     :raises SourceError: AWS gave no answer; another try may get one
     """
-    source.check()
+    source_seen = source.check()
     version = preflight(client("lambda"), config.function_name, config.function_qualifier)
     if delivery is None:
         delivery = find_delivery(config, client, version)
@@ -73,7 +76,7 @@ def check(
         origin += WITH_VERSIONS
     marks = fingerprint(source=origin, function=version.arn, event=delivery.event)
     job = Job(config.job_name, marks, origin, version.arn, delivery.event)
-    return Checked(job, version, delivery, shape)
+    return Checked(job, version, delivery, shape, source_seen)
 
 
 def open_run(
@@ -88,7 +91,8 @@ def open_run(
     :param client: returns a boto3 client by its service's name
     :raises ConfigError: source, function, live trigger or job's name cannot be used as asked
     """
-    job, version, delivery, _ = check(config, source, client, run_id=0)
+    checked = check(config, source, client, run_id=0)
+    job, version, delivery = checked[:3]
     job_id = _job_to_redrive(conn, config, job) if config.redrive else runs.remember_job(conn, job)
     window = window_of(config, dag_run)
     ceiling = None
@@ -112,6 +116,7 @@ def open_run(
             max_minutes=config.max_minutes,
             max_failure_percent=config.max_failure_percent,
             min_items_judged=config.min_items_judged,
+            source_seen=checked.source_seen,
         ),
         version,
     )

@@ -1,7 +1,9 @@
 """Ranges of keys: how a listing in key order is divided without reading it whole."""
 
 import re
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count, groupby
 from typing import NamedTuple, TypeAlias
 
@@ -46,6 +48,13 @@ def divide(prefix: str, peek: Peek, parts: int) -> list[KeyRange]:
     leaves = _Survey(peek, looks=60 + 12 * parts).divide(prefix, parts)
     cuts = _cuts(leaves, _worthwhile(_total(leaves), parts))
     return [KeyRange(after, end) for after, end in zip(["", *cuts], [*cuts, None], strict=True)]
+
+
+def count_in(ranges: Sequence[KeyRange], keys: Iterable[str]) -> list[int]:
+    """Count how many of the keys lie in each of the ranges that a division made."""
+    ends = [one.end for one in ranges if one.end is not None]
+    places = Counter(bisect_left(ends, key) for key in keys)
+    return [places[number] for number in range(len(ranges))]
 
 
 class _Leaf:

@@ -1,43 +1,11 @@
 """What every source can do: be checked, be divided, and be read page by page."""
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
-from include.retrofill.model.items import Item
+from include.retrofill.model.listing import Page, Partition
 
-
-class Partition(NamedTuple):
-    """A part of a source that is read by one task."""
-
-    number: int
-    """Its place among the partitions, from 0."""
-
-    label: str
-    """Its name for people."""
-
-    description: Mapping[str, str | None]
-    """What the source needs to find it again; plain JSON."""
-
-
-class Page(NamedTuple):
-    """A stretch of a partition. Each object seen is an item or in one of the last three counts."""
-
-    items: list[Item]
-
-    last_key: str
-    """All keys of the partition up to this one were seen; where to go on."""
-
-    listed: int
-    """How many objects were seen."""
-
-    filtered: int
-    """How many of them the run does not ask for, or its live trigger would not send."""
-
-    archived: int
-    """How many of them are asked for, but are in an archive, where no function can read them."""
-
-    rejected: int
-    """How many of them are asked for, but have a key that the state cannot hold."""
+__all__ = ["Page", "Partition", "Source"]
 
 
 class Source(Protocol):
@@ -47,8 +15,10 @@ class Source(Protocol):
     def name(self) -> str:
         """The common name of its items, which is part of their identifiers."""
 
-    def check(self) -> None:
-        """Make sure that the source can be read.
+    def check(self) -> bool:
+        """Make sure that the source can be read; return whether it showed an object.
+
+        Filters play no part. If it showed one, a survey that shows none at all is an error.
 
         :raises ConfigError: a person must change something first
         :raises SourceError: there was no answer; another try may get one
@@ -57,11 +27,16 @@ class Source(Protocol):
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the source into no more partitions than the limit; they cover it exactly.
 
+        Even an empty source has one.
+
         :raises SourceError: the source could not be read
         """
 
     def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
-        """Read a partition in the order of its keys, behind the key where an earlier try ended.
+        """Read a partition from its beginning, or behind the last key of a page.
+
+        Pages come in the same order every time; the order within one does not matter. An item may
+        be repeated from the page before: it is counted once. Objects that are not items may not.
 
         :raises SourceError: the source could not be read
         """

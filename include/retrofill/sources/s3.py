@@ -24,7 +24,7 @@ from include.retrofill.model.errors import ConfigError, SourceError
 from include.retrofill.model.items import NO_CONTENT, Item
 from include.retrofill.model.runs import Window
 from include.retrofill.rules.identity import identifier_of
-from include.retrofill.sources.keyspace import PEEK_KEYS, KeyRange, divide
+from include.retrofill.sources.keyspace import PEEK_KEYS, KeyRange, count_in, divide
 from include.retrofill.sources.listing import Page, Partition
 from include.retrofill.sources.s3_rows import Row, RowReader
 
@@ -142,7 +142,7 @@ class S3Source:
         """The bucket's address, ``s3://bucket``."""
         return f"s3://{self._bucket}"
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """List one key: the one request that needs just what the run needs.
 
         HeadBucket would not do: where a policy allows a prefix alone, it is refused.
@@ -152,19 +152,29 @@ class S3Source:
         :raises SourceError: there was no answer; another try may get one
         """
         with self._explained():
-            region = self._rows.after("", 1).region
+            found = self._rows.after("", 1)
         here = self._client.meta.region_name
-        if region and here not in {region, "aws-global"}:
-            raise ConfigError(self._is_elsewhere(f"in region {region}"))
+        if found.region and here not in {found.region, "aws-global"}:
+            raise ConfigError(self._is_elsewhere(f"in region {found.region}"))
+        return bool(found.rows)
 
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the keys into ranges; see :func:`include.retrofill.sources.keyspace.divide`."""
         with self._explained():
-            few = not self._rows.after("", PAGE_KEYS).more
-            ranges = [KeyRange("", None)] if few else divide(self._prefix, self._peek, limit)
+            first = self._rows.after("", PAGE_KEYS)
+            seen = {row.key for row in first.rows}
+
+            def peek(after: str) -> list[str]:
+                keys = self._peek(after)
+                seen.update(keys)
+                return keys
+
+            ranges = divide(self._prefix, peek, limit) if first.more else [KeyRange("", None)]
         return [
-            Partition(number, self._label(keys), keys._asdict())
-            for number, keys in enumerate(ranges)
+            Partition(number, self._label(keys), keys._asdict(), seen_in_it)
+            for number, (keys, seen_in_it) in enumerate(
+                zip(ranges, count_in(ranges, seen), strict=True)
+            )
         ]
 
     def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:

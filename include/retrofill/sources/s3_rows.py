@@ -5,8 +5,10 @@ module reads it, so its client sends and signs the request, and leaves the answe
 """
 
 import threading
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree as ET
@@ -27,6 +29,7 @@ _HEAD_BYTES = 256
 _LISTINGS = ("ListBucketResult", "ListVersionsResult")
 
 _asked = threading.local()
+_key = attrgetter("key")
 
 
 class Row(NamedTuple):
@@ -76,6 +79,8 @@ class RowReader:
     def after(self, key: str, limit: int) -> Rows:
         """Return the first rows behind a key; an empty key is before all others.
 
+        Some servers repeat the key itself, or what is before it: those rows are left out.
+
         :param limit: from 1 to 1,000
         :raises SourceError: the answer is no listing in the order of keys
         :raises botocore.exceptions.ClientError: S3 refused
@@ -103,7 +108,8 @@ class RowReader:
         rows: Rows = answer[_FIELD]
         if rows.more and rows.last_key <= key:
             raise SourceError(f"the listing of bucket {self._bucket!r} does not get past {key!r}")
-        return rows._replace(region=headers.get("x-amz-bucket-region", ""))
+        behind = rows.rows[bisect_right(rows.rows, key, key=_key) :]
+        return rows._replace(rows=behind, region=headers.get("x-amz-bucket-region", ""))
 
 
 def _take_body(

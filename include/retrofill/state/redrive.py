@@ -59,7 +59,7 @@ def redrive(
     :param chosen: tells by key and error type whether an item is to be redriven
     :raises LeaseLost: another task has read on meanwhile
     """
-    key = {**ref._asdict(), "job_id": partition.job_id}
+    key = {**ref._asdict(), "part_no": part_no, "job_id": partition.job_id}
     with transaction(conn) as cur:
         cur.execute(_SCREENING["lock_job"], key)
         next_seq = one(cur)[0]
@@ -104,6 +104,7 @@ def redrive(
                 "part_no": part_no,
                 "chunk_no": partition.chunk_no,
                 "cursor": last.key if last else None,
+                "recent": b"",
                 "done": done and not full,
             },
         )

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import starmap
 from typing import Any, NamedTuple
 
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError, StateError
 from include.retrofill.model.function import FunctionVersion
+from include.retrofill.model.listing import Partition
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
 from include.retrofill.rules.shares import out_of_time
@@ -102,6 +104,7 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
                 "max_minutes": new.max_minutes,
                 "max_failure_percent": new.max_failure_percent,
                 "min_items_judged": new.min_items_judged,
+                "source_seen": new.source_seen,
             },
         )
         ref = SetRef(one(cur)[0], 1)
@@ -161,15 +164,20 @@ def get_run(conn: Connection, run_id: int) -> Run:
 
 
 def add_partitions(
-    conn: Connection, run_id: int, partitions: Sequence[tuple[int, str, Mapping[str, Any]]]
+    conn: Connection,
+    run_id: int,
+    partitions: Sequence[Partition | tuple[int, str, Mapping[str, Any]]],
 ) -> None:
-    """Write down the partitions of a run, (number, label, description) each, if it has none."""
+    """Write down the partitions of a run, if it has none.
+
+    :param partitions: those into which nobody looked may be (number, label, description) each
+    """
     with transaction(conn) as cur:
         cur.execute(_SQL["lock_run"], {"run_id": run_id})
         cur.execute(_SQL["has_partitions"], {"run_id": run_id})
         if one(cur)[0]:
             return
-        for part_no, label, description in partitions:
+        for part_no, label, description, seen in starmap(Partition, partitions):
             cur.execute(
                 _SQL["insert_partition"],
                 {
@@ -177,6 +185,7 @@ def add_partitions(
                     "part_no": part_no,
                     "label": label,
                     "description": json.dumps(dict(description)),
+                    "seen": seen,
                 },
             )
 

@@ -17,13 +17,13 @@ SELECT forgotten_at IS NULL FROM retrofill.job WHERE job_id = %(job_id)s FOR KEY
 INSERT INTO retrofill.run (
     job_id, config, delivery, modified_after, modified_before, function_arn, function_version,
     code_sha256, function_timeout_s, memory_mb, max_concurrency, max_calls_per_second,
-    concurrency_ceiling, max_calls, max_minutes, max_failure_percent, min_items_judged
+    concurrency_ceiling, max_calls, max_minutes, max_failure_percent, min_items_judged, source_seen
 )
 VALUES (
     %(job_id)s, %(config)s, %(delivery)s, %(modified_after)s, %(modified_before)s,
     %(function_arn)s, %(function_version)s, %(code_sha256)s, %(function_timeout_s)s, %(memory_mb)s,
     %(max_concurrency)s, %(max_calls_per_second)s, %(concurrency_ceiling)s, %(max_calls)s,
-    %(max_minutes)s, %(max_failure_percent)s, %(min_items_judged)s
+    %(max_minutes)s, %(max_failure_percent)s, %(min_items_judged)s, %(source_seen)s
 )
 RETURNING run_id
 
@@ -56,7 +56,7 @@ SELECT
         )
     ),
     run.modified_after, run.modified_before, run.function_arn, run.function_version, run.function_timeout_s,
-    run.stop_reason
+    run.stop_reason, run.source_seen
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
 
@@ -67,8 +67,8 @@ SELECT FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 SELECT EXISTS (SELECT FROM retrofill.partition WHERE run_id = %(run_id)s)
 
 -- name: insert_partition
-INSERT INTO retrofill.partition (run_id, part_no, label, description)
-VALUES (%(run_id)s, %(part_no)s, %(label)s, %(description)s)
+INSERT INTO retrofill.partition (run_id, part_no, label, description, seen)
+VALUES (%(run_id)s, %(part_no)s, %(label)s, %(description)s, %(seen)s)
 
 -- name: list_partitions_left
 SELECT part_no, label FROM retrofill.partition

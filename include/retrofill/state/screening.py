@@ -8,16 +8,18 @@ in which every item is in exactly one place, since each move between places is o
 
 import io
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.errors import LeaseLost, StateError
 from include.retrofill.model.items import IDENTIFIER_BYTES, Item
+from include.retrofill.model.listing import Page
 from include.retrofill.model.runs import SetRef
+from include.retrofill.rules.taking import split, take
 from include.retrofill.state.connection import (
     Connection,
     Cursor,
@@ -36,7 +38,6 @@ _COPY_ENDS = b"\xff\xff"
 _row_head = struct.Struct(">hiiiq").pack
 _row_middle = struct.Struct(f">iqi{IDENTIFIER_BYTES}siqiqi").pack
 _length = struct.Struct(">i").pack
-_identifiers = struct.Struct(f"{IDENTIFIER_BYTES}s").iter_unpack
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -49,24 +50,24 @@ They fit into the buffers of a socket (100 KB), so that neither side waits for t
 class PartitionState(NamedTuple):
     """Where the reading of a partition stands."""
 
+    label: str
     description: dict[str, Any]
     cursor: str | None
     chunk_no: int
     done: bool
     job_id: int
+    seen: int | None
+    """How many of its keys the source saw when it was divided; None: it did not look."""
+
+    found: bool
+    """Whether anything has been listed in it, by whatever try or set; filters do not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A stretch of a partition, as the source listed it."""
+    """A stretch of a partition: whole pages, as the source listed them."""
 
-    items: list[Item]
-    last_key: str | None
-    """All keys up to this one were seen; None: nothing was."""
-
-    archived: int
-    filtered: int
-    rejected: int
+    pages: Sequence[Page]
     done: bool
     """Whether the partition ends here."""
 
@@ -104,7 +105,8 @@ def screen(
 ) -> Screened:
     """Enqueue the new items of a chunk and move the partition's cursor, in one transaction.
 
-    Where the set has no room for all, the chunk is cut behind the last item there is room for.
+    Where the set has no room for all, the chunk is cut before the first item that finds none, and
+    the cursor stays before that item's page; see :func:`include.retrofill.rules.taking.take`.
 
     :param partition: where the reading stood when the chunk was listed
     :raises LeaseLost: another task has read on in this partition meanwhile
@@ -114,22 +116,18 @@ def screen(
         cur.execute(_SQL["lock_job"], {"job_id": partition.job_id})
         next_seq, isolation = one(cur)
         require_isolation(isolation)
-        cur.execute(_SQL["room_in_set"], ref._asdict())
-        room = one(cur)[0]
-        known = _known(cur, partition.job_id, chunk.items)
-        new = {item.identifier: item for item in chunk.items if item.identifier not in known}
-        listed = len(chunk.items)
-        cut = len(new) > room
-        if cut:
-            first_without_room = list(new)[room]
-            listed = [item.identifier for item in chunk.items].index(first_without_room)
-            new = dict(islice(new.items(), room))
+        cur.execute(_SQL["room_in_set"], {**ref._asdict(), "part_no": part_no})
+        room, recent = one(cur)
+        items = list(chain.from_iterable(page.items for page in chunk.pages))
+        taken = take(chunk.pages, bytes(recent), _known(cur, partition.job_id, items), room)
+        new, known = len(taken.new), taken.listed - len(taken.new)
+        done = chunk.done and not taken.is_cut
         if new:
-            _copy_new(cur, partition.job_id, ref.run_id, next_seq, new.values())
-            cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": len(new)})
-            cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": len(new)})
+            _copy_new(cur, partition.job_id, ref.run_id, next_seq, taken.new.values())
+            cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": new})
+            cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": new})
         reach(Point.CHUNK_COPIED)
-        if not (chunk.done or cut):
+        if not (chunk.done or taken.is_cut):
             # The next chunk need not wait for the disk. Lost at a crash of the server would be
             # items and cursor together, and whatever builds on them: the log has one order.
             cur.execute(_SQL["commit_unflushed"])
@@ -139,25 +137,22 @@ def screen(
                 "run_id": ref.run_id,
                 "part_no": part_no,
                 "chunk_no": partition.chunk_no,
-                "cursor": _cut_cursor(chunk.items, listed) if cut else chunk.last_key,
-                "done": chunk.done and not cut,
-                "listed": listed,
-                "new": len(new),
-                "known": listed - len(new),
-                "archived": 0 if cut else chunk.archived,
-                "filtered": 0 if cut else chunk.filtered,
-                "rejected": 0 if cut else chunk.rejected,
+                "cursor": taken.whole[-1].last_key if taken.whole else None,
+                "recent": b"" if done else taken.recent,
+                "done": done,
+                "listed": taken.listed,
+                "new": new,
+                "known": known,
+                "archived": sum(page.archived for page in taken.whole),
+                "filtered": sum(page.filtered for page in taken.whole),
+                "rejected": sum(page.rejected for page in taken.whole),
             },
         )
         if cur.rowcount != 1:
             message = f"partition {part_no} of run {ref.run_id} is read by another task"
             raise LeaseLost(message)
     reach(Point.CHUNK_COMMITTED)
-    return Screened(len(new), listed - len(new), cut)
-
-
-def _cut_cursor(items: list[Item], listed: int) -> str | None:
-    return items[listed - 1].key if listed else None
+    return Screened(new, known, taken.is_cut)
 
 
 def _known(cur: Cursor, job_id: int, items: list[Item]) -> set[bytes]:
@@ -170,7 +165,7 @@ def _known(cur: Cursor, job_id: int, items: list[Item]) -> set[bytes]:
     keys = [item.key for item in items]
     bounds = {"job_id": job_id, "first": min(keys), "last": max(keys)}
     cur.execute(_SQL["list_known"], bounds)
-    return {identifier for (identifier,) in _identifiers(one(cur)[0] or b"")}
+    return split(one(cur)[0] or b"")
 
 
 def _copy_new(

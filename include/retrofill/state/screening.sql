@@ -1,5 +1,7 @@
 -- name: get_partition
-SELECT partition.description, partition.cursor, partition.chunk_no, partition.done, run.job_id
+SELECT
+    partition.label, partition.description, partition.cursor, partition.chunk_no, partition.done,
+    run.job_id, partition.seen, listed + filtered + archived + rejected > 0 AS found
 FROM retrofill.partition JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
@@ -8,8 +10,10 @@ SELECT next_seq, current_setting('transaction_isolation')
 FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 
 -- name: room_in_set
-SELECT max_items - items_taken FROM retrofill.run_set
-WHERE run_id = %(run_id)s AND set_no = %(set_no)s FOR NO KEY UPDATE
+SELECT max_items - items_taken, recent
+FROM retrofill.run_set JOIN retrofill.partition USING (run_id)
+WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND part_no = %(part_no)s
+FOR NO KEY UPDATE OF run_set
 
 -- name: list_known
 SELECT string_agg(uuid_send(identifier), '')
@@ -49,7 +53,7 @@ WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: advance_partition
 UPDATE retrofill.partition SET
-    cursor = coalesce(%(cursor)s, cursor), chunk_no = chunk_no + 1, done = %(done)s,
+    cursor = coalesce(%(cursor)s, cursor), recent = %(recent)s, chunk_no = chunk_no + 1, done = %(done)s,
     listed = listed + %(listed)s, new = new + %(new)s, known = known + %(known)s,
     archived = archived + %(archived)s, filtered = filtered + %(filtered)s,
     rejected = rejected + %(rejected)s

@@ -1,0 +1,102 @@
+"""What a set takes of listed pages, so that every item and every count is taken exactly once."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from operator import attrgetter
+from typing import NamedTuple
+
+from include.retrofill.model.items import IDENTIFIER_BYTES, Item
+from include.retrofill.model.listing import Page
+
+_identifiers_in = struct.Struct(f"{IDENTIFIER_BYTES}s").iter_unpack
+_identifier = attrgetter("identifier")
+
+
+class Taken(NamedTuple):
+    """What a set takes of some pages, and what the next one must know."""
+
+    new: dict[bytes, Item]
+    """The new items by their identifiers, in the order of the listing."""
+
+    listed: int
+    """How many items are taken, new and known."""
+
+    whole: Sequence[Page]
+    """The pages taken to their end: their counts are added, and the last one is the cursor."""
+
+    recent: bytes
+    """Identifiers, one after another, of items that are counted and may be listed again."""
+
+    is_cut: bool
+    """Whether there was no room for all."""
+
+
+def split(identifiers: bytes) -> set[bytes]:
+    """Return the set of identifiers that lie one after another in some bytes."""
+    return set(chain.from_iterable(_identifiers_in(identifiers)))
+
+
+def take(pages: Sequence[Page], recent: bytes, known: set[bytes], room: int) -> Taken:
+    """Take items in the order of the listing until there is no room for a new one.
+
+    Where that happens within a page, its items before the cut are taken, and the cursor stays
+    before it: the next set lists the page again, skips the items that were taken, and adds its
+    other counts, which belong to no place within it.
+
+    :param recent: as the pages before left it; these items are skipped
+    :param known: identifiers of known items, perhaps also of items on no page
+    :param room: the most new items
+    """
+    items = list(chain.from_iterable(page.items for page in pages))
+    before = split(recent)
+    # Tens of thousands of items at once, mostly all known or all new: one pass in C tells which.
+    not_listed = known.difference(map(_identifier, items)) if known else known
+    listed_known = len(known) - len(not_listed)
+    new = {}
+    if listed_known < len(items):
+        new = {item.identifier: item for item in items if item.identifier not in known}
+    for identifier in new.keys() & before:
+        del new[identifier]
+    if len(new) <= room:
+        listed = len(new) + listed_known - len((known & before) - not_listed)
+        left = _recent_of(pages, before, still_ahead=map(_identifier, items[-1:]))
+        return Taken(new, listed, pages, left, is_cut=False)
+    first_left = next(islice(new, room, None))
+    place = list(map(_identifier, items)).index(first_left)
+    whole, begun = _cut(pages, first_left)
+    return Taken(
+        dict(islice(new.items(), room)),
+        len(set(map(_identifier, items[:place])) - before),
+        whole,
+        _recent_of(whole, before, still_ahead=map(_identifier, items[place:]), begun=begun),
+        is_cut=True,
+    )
+
+
+def _recent_of(
+    whole: Sequence[Page],
+    before: set[bytes],
+    *,
+    still_ahead: Iterable[bytes],
+    begun: Sequence[bytes] = (),
+) -> bytes:
+    """Return the identifiers of items that are counted and may be listed again.
+
+    These are the items of the last whole page, since a listing may repeat some at a border, and
+    those taken of a page that was cut. Such a page may come back as several shorter ones, so what
+    was recent before is kept until the listing is past it.
+    """
+    last = next((page.items for page in reversed(whole) if page.items), None)
+    passed = last is not None and before.isdisjoint(still_ahead)
+    kept = () if passed else before
+    return b"".join(dict.fromkeys(chain(kept, map(_identifier, last or ()), begun)))
+
+
+def _cut(pages: Sequence[Page], first_left: bytes) -> tuple[Sequence[Page], list[bytes]]:
+    """Return the pages before the one with that item, and the identifiers before it on its own."""
+    for number, page in enumerate(pages):
+        identifiers = list(map(_identifier, page.items))
+        if first_left in identifiers:
+            return pages[:number], identifiers[: identifiers.index(first_left)]
+    raise ValueError("the item is on none of the pages")

@@ -1,0 +1,174 @@
+"""A source is read twice, first to divide it and then in full: where they disagree, it is told."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from psycopg2.extensions import connection
+
+from include.retrofill.model.errors import RunIncomplete, SourceError
+from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.close_run import close_run
+from include.retrofill.pipeline.enqueue import enqueue
+from include.retrofill.pipeline.list_partitions import list_partitions
+from include.retrofill.sources import Page, Partition
+from include.retrofill.state import runs
+from include.retrofill.state.connection import connect
+from include.retrofill.state.screening import get_partition
+from stack.endpoint import Operation, Reply, Rule, Script, ScriptedEndpoint, scripted_endpoint
+from tests.faults.pipeline_run import Backfill
+from tests.integration.opened import open_run
+
+NOTHING = Rule(
+    operation=Operation.LIST_OBJECTS,
+    reply=Reply(
+        body="<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>"
+        "</ListBucketResult>"
+    ),
+)
+"""Every listing ends before its first object."""
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def endpoint() -> Iterator[ScriptedEndpoint]:
+    with scripted_endpoint(Script()) as running:
+        yield running
+
+
+@pytest.fixture
+def backfill(state_dsn: str, endpoint: ScriptedEndpoint) -> Backfill:
+    params = {"event": "items", "items_per_call": 1_000}
+    return Backfill(dsn=state_dsn, endpoint=endpoint, params=params, tries=1)
+
+
+def test_a_range_in_which_keys_were_seen_and_none_is_listed_is_not_done(
+    conn: connection, backfill: Backfill
+) -> None:
+    backfill.serve(100_000)
+    ref = backfill.open("run 1")
+    parts = [part["part_no"] for part in backfill.list_partitions(ref)]
+    assert len(parts) == 5
+    for number in parts:
+        if number == 2:
+            backfill.break_with(NOTHING)
+            label = get_partition(conn, ref.run_id, 2).label
+            for _ in range(2):
+                with pytest.raises(SourceError, match="its listing shows none") as caught:
+                    backfill.enqueue(ref, number)
+                assert label in str(caught.value)
+                assert "start a new run" in str(caught.value)
+            backfill.break_with()
+        else:
+            backfill.enqueue(ref, number)
+    assert runs.partitions_left(conn, ref.run_id) == [(2, label)]
+    report = runs.get_report(conn, ref.run_id)
+    assert 70_000 < report.listed < 90_000
+
+    backfill.enqueue(ref, 2)
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.listed, report.partitions_left) == (100_000, 0)
+
+
+def test_a_run_with_such_a_range_is_not_complete(conn: connection, backfill: Backfill) -> None:
+    backfill.serve(3)
+    ref = backfill.open("run 1")
+    backfill.list_partitions(ref)
+    backfill.break_with(NOTHING)
+    with pytest.raises(SourceError, match=r"'s3://bucket/data/': the survey saw 3 keys"):
+        backfill.enqueue(ref, 0)
+    with pytest.raises(RunIncomplete, match="1 partitions are left"):
+        close_run(conn, ref, ALL_LIVE)
+    assert runs.get_report(conn, ref.run_id).state == "incomplete"
+
+
+def test_a_source_that_had_an_object_and_shows_none_is_not_divided(
+    conn: connection, backfill: Backfill
+) -> None:
+    backfill.serve(1)
+    ref = backfill.open("run 1")
+    backfill.break_with(NOTHING)
+    with pytest.raises(SourceError, match="its survey shows none"):
+        backfill.list_partitions(ref)
+    assert not runs.has_partitions(conn, ref.run_id)
+    # A new run looks anew: if there is nothing when it begins, there is nothing.
+    ended = backfill.run("run 2", watched=False)
+    assert (ended.errors, ended.report.state, ended.report.listed) == ([], "complete", 0)
+
+
+@pytest.mark.parametrize(
+    ("objects", "params"),
+    [
+        (0, {}),
+        (2_500, {"key_glob": "*.none"}),
+        (2_500, {"modified_before": "2001-01-01T00:00:00Z"}),
+    ],
+    ids=["no object", "no key that is asked for", "no time that is asked for"],
+)
+def test_a_source_without_anything_to_call_is_complete(
+    backfill: Backfill, objects: int, params: dict[str, str]
+) -> None:
+    backfill.serve(objects)
+    backfill.params.update(params)
+    ended = backfill.run(watched=False)
+    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.report.listed, ended.report.filtered) == (0, objects)
+
+
+class Told:
+    """A source of so many partitions, in each of which so many keys are said to be seen.
+
+    None of them lists anything.
+    """
+
+    name = "told://source"
+
+    def __init__(self, *seen: int | None) -> None:
+        self._seen = seen
+
+    def check(self) -> bool:
+        return True
+
+    def partitions(self, limit: int) -> list[Partition]:
+        found = [Partition(no, f"part {no}", {}, seen) for no, seen in enumerate(self._seen)]
+        return found[:limit]
+
+    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
+        del partition, after_key
+        yield from ()
+
+
+def opened(conn: connection) -> SetRef:
+    """Open a run whose source had an object."""
+    return open_run(conn, partitions=0, source_seen=True)
+
+
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    [((), "told://source named no partition"), ((0, 0), "told://source had an object when")],
+)
+def test_a_source_that_shows_nothing_is_an_error_and_nothing_is_written(
+    conn: connection, backfill: Backfill, seen: tuple[int, ...], says: str
+) -> None:
+    ref = opened(conn)
+    with pytest.raises(SourceError, match=says):
+        list_partitions(conn, ref, backfill.config, Told(*seen))
+    assert not runs.has_partitions(conn, ref.run_id)
+
+
+def test_a_partition_into_which_nobody_looked_may_be_empty(
+    conn: connection, backfill: Backfill
+) -> None:
+    source = Told(None, 0, 1)
+    ref = opened(conn)
+    list_partitions(conn, ref, backfill.config, source)
+    for number in (0, 1):
+        enqueue(conn, ref, number, source)
+        assert get_partition(conn, ref.run_id, number).done
+    with pytest.raises(SourceError, match="'part 2': the survey saw 1 keys"):
+        enqueue(conn, ref, 2, source)

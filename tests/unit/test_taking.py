@@ -1,0 +1,163 @@
+"""What a set takes of a chunk: counts that do not depend on where sets, chunks and pages end."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.retrofill.model.items import IDENTIFIER_BYTES, Item
+from include.retrofill.model.listing import Page
+from include.retrofill.rules.taking import split, take
+
+_MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+_REASONS = ("filtered", "archived", "rejected")
+
+
+def _item(name: int | str) -> Item:
+    """Make an item; its key tells nothing of its place."""
+    identifier = str(name).encode().rjust(IDENTIFIER_BYTES)
+    return Item(identifier, str(name)[::-1], 1, _MOMENT, "e", "")
+
+
+def _page(last_key: str, items: Sequence[Item], **counts: int) -> Page:
+    given_counts = {**dict.fromkeys(_REASONS, 0), **counts}
+    return Page(list(items), last_key, len(items) + sum(counts.values()), **given_counts)
+
+
+@dataclass
+class Reader:
+    """What the state remembers of a partition, and what has been counted."""
+
+    cursor: str | None = None
+    recent: bytes = b""
+    counts: Counter[str] = field(default_factory=Counter)
+    new: list[bytes] = field(default_factory=list)
+
+    def take(self, pages: Sequence[Page], known: set[bytes], room: int) -> bool:
+        """Take what there is room for; return whether that was all."""
+        taken = take(pages, self.recent, known | set(self.new), room)
+        assert taken.listed >= len(taken.new) >= 0
+        assert len(taken.new) == room or not taken.is_cut
+        if taken.whole:
+            self.cursor = taken.whole[-1].last_key
+        self.recent = taken.recent
+        self.new += taken.new
+        self.counts["listed"] += taken.listed
+        for reason in _REASONS:
+            self.counts[reason] += sum(getattr(page, reason) for page in taken.whole)
+        return not taken.is_cut
+
+
+_OBJECTS = st.lists(st.sampled_from(["new", "new", "known", *_REASONS]), max_size=60)
+_SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=8)
+
+
+def _pages_of(
+    objects: Sequence[str], after: str | None, sizes: Iterator[int], repeats: int
+) -> Iterator[Page]:
+    """List objects behind a cursor in pages of any size, whatever they were the time before.
+
+    :param repeats: 1: a page begins with the item that was the last one before it
+    """
+    at = int(after or 0)
+    while at < len(objects):
+        end = min(at + next(sizes), len(objects))
+        before = [place for place in range(at) if objects[place] not in _REASONS]
+        places = [place for place in range(at, end) if objects[place] not in _REASONS]
+        counts = Counter(one for one in objects[at:end] if one in _REASONS)
+        items = [_item(place) for place in [*before[len(before) - repeats :], *places]]
+        yield _page(str(end), items, **counts)
+        at = end
+
+
+@given(
+    objects=_OBJECTS,
+    sizes=_SIZES,
+    chunks=st.lists(st.integers(1, 5), min_size=1, max_size=5),
+    rooms=st.lists(st.integers(1, 30), min_size=1, max_size=5),
+    repeats=st.integers(0, 1),
+)
+def test_the_counts_are_those_of_the_objects_wherever_something_ends(
+    objects: list[str], sizes: list[int], chunks: list[int], rooms: list[int], repeats: int
+):
+    reader = Reader()
+    known = {_item(place).identifier for place, one in enumerate(objects) if one == "known"}
+    new = [_item(place).identifier for place, one in enumerate(objects) if one == "new"]
+    each_size, each_chunk, each_room = map(_over_and_over, (sizes, chunks, rooms))
+    for sets in range(len(objects) + 2):
+        assert sets <= len(objects), "a set takes at least one new item"
+        room = next(each_room)
+        pages = _pages_of(objects, reader.cursor, each_size, repeats)
+        while gathered := list(islice(pages, next(each_chunk))):
+            before = len(reader.new)
+            if not reader.take(gathered, known, room):
+                break
+            room -= len(reader.new) - before
+        else:
+            break
+    assert reader.new == new
+    expected = Counter(one for one in objects if one in _REASONS)
+    assert reader.counts == expected + Counter(listed=len(known) + len(new))
+
+
+def _over_and_over(numbers: list[int]) -> Iterator[int]:
+    while True:
+        yield from numbers
+
+
+def test_what_comes_and_goes_in_a_begun_page_is_lost_neither_for_good_nor_twice():
+    reader = Reader()
+    first = _page("1", [_item(name) for name in "abcdef"], filtered=3)
+    assert not reader.take([first], set(), 3)
+    # Meanwhile "b" and a filtered object were deleted, and "x" and "y" are new.
+    again = _page("1", [_item(name) for name in "axcdeyf"], filtered=2)
+    assert not reader.take([again], set(), 2)
+    assert reader.take([again], set(), 9)
+    assert [name.strip() for name in reader.new] == [*map(str.encode, "abcxdeyf")]
+    assert reader.counts == Counter(listed=8, filtered=2)
+
+
+def test_of_a_begun_page_that_comes_back_as_shorter_ones_nothing_is_counted_again():
+    reader = Reader()
+    names = "abcdefgh"
+    assert not reader.take([_page("8", [_item(name) for name in names])], set(), 6)
+    for name in names:
+        assert reader.take([_page(name, [_item(name)])], set(), 9)
+    assert reader.counts == Counter(listed=8)
+
+
+def test_of_a_set_that_ends_in_what_was_counted_before_nothing_is_counted_again():
+    reader = Reader()
+    assert not reader.take([_page("1", [_item(name) for name in "abcdefgh"])], set(), 6)
+    # "x" and "y" have come in between, and the page comes back as three.
+    pages = [_page(names, [_item(name) for name in names]) for names in ("axb", "cyd", "efgh")]
+    assert not reader.take(pages, set(), 1)
+    assert reader.cursor == "axb"
+    assert reader.take(pages[1:], set(), 9)
+    assert reader.counts == Counter(listed=10)
+
+
+def test_no_more_is_remembered_than_the_last_page_and_the_one_that_is_begun():
+    reader = Reader()
+    pages = [_page(f"{no:03}", [_item(100 * no + at) for at in range(50)]) for no in range(20)]
+    for number, page in enumerate(pages):
+        assert not reader.take([page], set(), 20)
+        assert not reader.take([page], set(), 20)
+        assert len(split(reader.recent)) <= 50 * (1 + (number > 0))
+        assert reader.take([page], set(), 20)
+        assert len(split(reader.recent)) == 50
+        reader.take([_page(f"{number:03}x", [], filtered=1)], set(), 0)
+    assert reader.counts == Counter(listed=1_000, filtered=20)
+
+
+def test_a_set_without_room_takes_what_is_known_and_no_more():
+    reader = Reader()
+    pages = [_page("1", [_item("a")], filtered=1), _page("2", [_item("b"), _item("c")], filtered=1)]
+    known = {_item("a").identifier, _item("b").identifier}
+    assert not reader.take(pages, known, 0)
+    assert (reader.cursor, reader.new) == ("1", [])
+    assert reader.counts == Counter(listed=2, filtered=1)
