@@ -23,7 +23,7 @@ from include.retrofill.sources import Page, Partition, Source, open_source, s3
 from include.retrofill.state import runs
 from include.retrofill.state.connection import connect
 from stack.endpoint import Bucket, S3Object, Script, scripted_endpoint
-from tests.integration.opened import item, keys_in, open_run
+from tests.integration.opened import item, keys_in, open_next_set, open_run
 
 REASONS = ("filtered", "archived", "rejected")
 CONFIG = RunConfig.from_params({"bucket": "bucket", "prefix": "in/", "function": "f"})
@@ -89,14 +89,7 @@ def read_whole(
         runs.close_set(conn, ref)
         if not runs.partitions_left(conn, ref.run_id):
             return ref, sets
-        ref = runs.open_next_set(
-            conn,
-            ref.run_id,
-            job_id=1,
-            dag_id="d",
-            dag_run_id=f"set {next(_numbers)}",
-            max_items=next(rooms),
-        )
+        ref = open_next_set(conn, ref, max_items=next(rooms))
     raise AssertionError
 
 
@@ -214,11 +207,9 @@ def test_a_page_that_grows_and_shrinks_between_two_sets_is_counted_as_it_is_take
     later = Listing([[Listed([item(key) for key in "axcdeyf"], (2, 0, 0))]])
     ref = open_run(conn, max_items=3)
     assert enqueue(conn, ref, 0, first) == {"listed": 3, "new": 3, "known": 0}
-    for number, new in enumerate([2, 2, 1]):
-        following = runs.open_next_set(
-            conn, ref.run_id, job_id=1, dag_id="d", dag_run_id=str(number), max_items=2
-        )
-        assert enqueue(conn, following, 0, later)["new"] == new
+    for new in (2, 2, 1):
+        ref = open_next_set(conn, ref, max_items=2)
+        assert enqueue(conn, ref, 0, later)["new"] == new
     report = runs.get_report(conn, ref.run_id)
     assert (report.listed, report.known, report.partitions_left) == (8, 0, 0)
     assert (report.filtered, report.archived) == (2, 0)

@@ -17,7 +17,7 @@ from include.retrofill.state.connection import connect
 from include.retrofill.state.screening import get_partition
 from stack.endpoint import Operation, Reply, Rule, Script, ScriptedEndpoint, scripted_endpoint
 from tests.faults.pipeline_run import Backfill
-from tests.integration.opened import open_run
+from tests.integration.opened import ALL_LIVE, open_run
 
 NOTHING = Rule(
     operation=Operation.LIST_OBJECTS,
@@ -82,7 +82,7 @@ def test_a_run_with_such_a_range_is_not_complete(conn: connection, backfill: Bac
     backfill.break_with(NOTHING)
     with pytest.raises(SourceError, match=r"'s3://bucket/data/': the survey saw 3 keys"):
         backfill.enqueue(ref, 0)
-    with pytest.raises(RunIncomplete, match="1 partitions are left"):
+    with pytest.raises(RunIncomplete, match="1 partition not listed to the end"):
         close_run(conn, ref, ALL_LIVE)
     assert runs.get_report(conn, ref.run_id).state == "incomplete"
 

@@ -110,15 +110,16 @@ def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[other
     """
     give_up_at = time.monotonic() + WAIT_S
     logged: list[others.Other] = []
-    while waiting := others.look(conn, run_id):
-        if any(other.free for other in waiting) or time.monotonic() >= give_up_at:
-            break
+    while (waiting := others.look(conn, run_id)) and not any(other.free for other in waiting):
         if waiting != logged:
             logged = waiting
             held = ", ".join(f"{other.items:,} with run {other.run_id}" for other in waiting)
-            log.info("waiting for listed items that are in process with others: %s", held)
-        if not rescue(conn, airflow, runs={other.run_id for other in waiting}):
-            time.sleep(LOOK_EVERY_S)
+            log.info("listed items that are in process with others: %s", held)
+        if rescue(conn, airflow, runs={other.run_id for other in waiting}):
+            continue
+        if time.monotonic() >= give_up_at:
+            break
+        time.sleep(LOOK_EVERY_S)
     return waiting
 
 

@@ -15,11 +15,13 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from include.retrofill.faults import Point, reach
+from include.retrofill.model.calls import Span, spans_of
 from include.retrofill.model.errors import LeaseLost, StateError
 from include.retrofill.model.items import IDENTIFIER_BYTES, Item
 from include.retrofill.model.listing import Page
 from include.retrofill.model.runs import SetRef
 from include.retrofill.rules.taking import split, take
+from include.retrofill.state.arrays import multirange
 from include.retrofill.state.connection import (
     Connection,
     Cursor,
@@ -38,6 +40,7 @@ _COPY_ENDS = b"\xff\xff"
 _row_head = struct.Struct(">hiiiq").pack
 _row_middle = struct.Struct(f">iqi{IDENTIFIER_BYTES}siqiqi").pack
 _length = struct.Struct(">i").pack
+_numbered = struct.Struct(f">{IDENTIFIER_BYTES}sq").iter_unpack
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -97,7 +100,7 @@ def get_partition(conn: Connection, run_id: int, part_no: int) -> PartitionState
 def known(conn: Connection, job_id: int, items: list[Item]) -> set[bytes]:
     """Return the identifiers of those items, and perhaps of others, that the job knows."""
     with transaction(conn) as cur:
-        return _known(cur, job_id, items)
+        return _known(cur, job_id, 0, items)[0]
 
 
 def screen(
@@ -119,13 +122,17 @@ def screen(
         cur.execute(_SQL["room_in_set"], {**ref._asdict(), "part_no": part_no})
         room, recent = one(cur)
         items = list(chain.from_iterable(page.items for page in chunk.pages))
-        taken = take(chunk.pages, bytes(recent), _known(cur, partition.job_id, items), room)
+        known_items, elsewhere = _known(cur, partition.job_id, ref.run_id, items)
+        taken = take(chunk.pages, bytes(recent), known_items, room)
         new, known = len(taken.new), taken.listed - len(taken.new)
         done = chunk.done and not taken.is_cut
         if new:
             _copy_new(cur, partition.job_id, ref.run_id, next_seq, taken.new.values())
             cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": new})
             cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": new})
+        place = {"run_id": ref.run_id, "part_no": part_no, "chunk_no": partition.chunk_no}
+        if elsewhere:
+            cur.execute(_SQL["note_elsewhere"], {**place, "items": multirange(elsewhere)})
         reach(Point.CHUNK_COPIED)
         if not (chunk.done or taken.is_cut):
             # The next chunk need not wait for the disk. Lost at a crash of the server would be
@@ -134,9 +141,7 @@ def screen(
         cur.execute(
             _SQL["advance_partition"],
             {
-                "run_id": ref.run_id,
-                "part_no": part_no,
-                "chunk_no": partition.chunk_no,
+                **place,
                 "cursor": taken.whole[-1].last_key if taken.whole else None,
                 "recent": b"" if done else taken.recent,
                 "done": done,
@@ -155,17 +160,26 @@ def screen(
     return Screened(new, known, taken.is_cut)
 
 
-def _known(cur: Cursor, job_id: int, items: list[Item]) -> set[bytes]:
+def _known(
+    cur: Cursor, job_id: int, run_id: int, items: list[Item]
+) -> tuple[set[bytes], list[Span]]:
     """Return the identifiers that the job knows between the first and the last of the items' keys.
 
     They come as one value: row by row, each would wait for the thread that lists.
+
+    :returns: with the numbers of those items that are in process with another run
     """
     if not items:
-        return set()
+        return set(), []
     keys = [item.key for item in items]
-    bounds = {"job_id": job_id, "first": min(keys), "last": max(keys)}
+    bounds = {"job_id": job_id, "run_id": run_id, "first": min(keys), "last": max(keys)}
     cur.execute(_SQL["list_known"], bounds)
-    return split(one(cur)[0] or b"")
+    known, elsewhere = one(cur)
+    if elsewhere is None:
+        return split(known or b""), []
+    listed = {item.identifier for item in items}
+    numbers = sorted(seq for identifier, seq in _numbered(elsewhere) if identifier in listed)
+    return split(known), spans_of(numbers)
 
 
 def _copy_new(

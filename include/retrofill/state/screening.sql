@@ -16,25 +16,40 @@ WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND part_no = %(part_no)s
 FOR NO KEY UPDATE OF run_set
 
 -- name: list_known
-SELECT string_agg(uuid_send(identifier), '')
-FROM (
+-- Two values: what is known of a range of keys, and of that what waits with another run, by number.
+WITH waiting AS MATERIALIZED (
     -- OFFSET 0 keeps the planner, whatever it knows of the table, at one index scan per extent.
-    SELECT identifier
+    SELECT waiting.*
     FROM retrofill.extent CROSS JOIN LATERAL (
-        SELECT identifier FROM retrofill.in_process
+        SELECT identifier, seq, run_id FROM retrofill.in_process
         WHERE job_id = %(job_id)s AND seq BETWEEN extent_no * 10000 AND extent_no * 10000 + 9999
             AND item_key BETWEEN %(first)s AND %(last)s
         OFFSET 0
     ) AS waiting
     WHERE extent.job_id = %(job_id)s
         AND extent.first_key <= %(last)s AND extent.last_key >= %(first)s
-    UNION ALL
-    SELECT identifier FROM retrofill.results
-    WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
-    UNION ALL
-    SELECT identifier FROM retrofill.quarantine
-    WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
-) AS known
+)
+SELECT
+    (
+        SELECT string_agg(uuid_send(identifier), '')
+        FROM (
+            SELECT identifier FROM waiting
+            UNION ALL
+            SELECT identifier FROM retrofill.results
+            WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
+            UNION ALL
+            SELECT identifier FROM retrofill.quarantine
+            WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
+        ) AS known
+    ),
+    (
+        SELECT string_agg(uuid_send(identifier) || int8send(seq), '')
+        FROM waiting WHERE run_id <> %(run_id)s
+    )
+
+-- name: note_elsewhere
+INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
+VALUES (%(run_id)s, %(part_no)s, %(chunk_no)s, %(items)s)
 
 -- name: copy_new
 COPY retrofill.in_process (

@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Any
 
-from include.retrofill.model.calls import Call, EndedCall, Settlement, Span
+from include.retrofill.model.calls import Call, EndedCall, Settlement
 from include.retrofill.rules.outcomes import Outcome
-from include.retrofill.state.arrays import numbers, texts
+from include.retrofill.state.arrays import multirange, numbers, texts
 from include.retrofill.state.connection import Cursor
 from include.retrofill.state.lost_calls import count_orphans
 from include.retrofill.state.statements import load
@@ -158,14 +158,9 @@ class Settler:
                     "batch_id": self._batch_id,
                     "epoch": epoch,
                     "call_nos": numbers(call.number for call in calls),
-                    "items": texts(_multirange(call.spans) for call in calls),
+                    "items": texts(multirange(call.spans) for call in calls),
                     "item_counts": numbers(len(call.entries) for call in calls),
                     "attempts": numbers(call.attempt for call in calls),
                     "duplicates": numbers(call.duplicates for call in calls),
                 },
             )
-
-
-def _multirange(spans: list[Span]) -> str:
-    """Return spans as a literal; format: PostgreSQL manual, "Range Types", input and output."""
-    return "{" + ",".join(f"[{first},{last}]" for first, last in spans) + "}"
