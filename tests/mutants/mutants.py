@@ -150,9 +150,16 @@ MUTANTS = (
     Mutant(
         name="batches of two runs overlap",
         file="state/batches.sql",
-        old="GROUP BY island, div(place, size.items)",
-        new="GROUP BY div(place, size.items)",
+        old="count(*) FILTER (WHERE wall) OVER (ORDER BY first_seq) AS island",
+        new="0 AS island",
         test=BATCHES + "test_two_runs_that_enqueue_in_turn_share_no_item",
+    ),
+    Mutant(
+        name="what was planned passes for whole",
+        file="state/batches.sql",
+        old="UPDATE retrofill.extent SET whole = false",
+        new="UPDATE retrofill.extent SET whole = true",
+        test=BATCHES + "test_what_is_left_is_planned_without_what_is_done",
     ),
     Mutant(
         name="complete with a partition left",

@@ -18,7 +18,7 @@ FROM (
     SELECT identifier
     FROM retrofill.extent CROSS JOIN LATERAL (
         SELECT identifier FROM retrofill.in_process
-        WHERE job_id = %(job_id)s AND seq BETWEEN extent_no * 10000 AND extent_no * 10000 + 9999
+        WHERE job_id = %(job_id)s AND seq BETWEEN first_seq AND last_seq
             AND item_key BETWEEN %(first)s AND %(last)s
         OFFSET 0
     ) AS waiting
