@@ -21,7 +21,7 @@ DELETE FROM retrofill.extent
 WHERE job_id = %(job_id)s AND NOT whole AND (
     SELECT seq FROM retrofill.in_process
     WHERE in_process.job_id = %(job_id)s AND seq BETWEEN first_seq AND last_seq
-    LIMIT 1
+    ORDER BY seq LIMIT 1
 ) IS NULL
 
 -- name: list_runs_at_work

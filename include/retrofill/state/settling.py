@@ -63,6 +63,7 @@ class Settler:
 
     def _end_calls(self, cur: Cursor, ended: list[EndedCall]) -> None:
         if ended:
+            ended = sorted(ended, key=lambda call: call.number)
             cur.execute(
                 _SQL["end_calls"],
                 {
@@ -115,7 +116,8 @@ class Settler:
     def write_opinions(self, cur: Cursor, settlement: Settlement) -> None:
         """Write what only the holder of the lease may say: failures, and what they lead to."""
         if settlement.retried:
-            entries = [entry for entry, _ in settlement.retried]
+            retried = sorted(settlement.retried, key=lambda one: one[0].seq)
+            entries = [entry for entry, _ in retried]
             cur.execute(
                 _SQL["settle_retried"],
                 {
@@ -125,10 +127,10 @@ class Settler:
                     "failures": [entry.failures for entry in entries],
                     "call_caps": [entry.call_cap for entry in entries],
                     "unsures": [entry.unsure for entry in entries],
-                    "delays_s": [delay_s for _, delay_s in settlement.retried],
+                    "delays_s": [delay_s for _, delay_s in retried],
                 },
             )
-        poison = settlement.quarantined
+        poison = sorted(settlement.quarantined, key=lambda bad: bad.entry.seq)
         if poison:
             cur.execute(
                 _SQL["settle_quarantined"],
