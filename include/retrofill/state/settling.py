@@ -1,5 +1,6 @@
 """Settling: what is written when calls ended, and of the calls that are to be sent next."""
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -63,17 +64,22 @@ class Settler:
 
     def _end_calls(self, cur: Cursor, ended: list[EndedCall]) -> None:
         if ended:
-            ended = sorted(ended, key=lambda call: call.number)
+            how = {
+                call.number: (
+                    call.outcome,
+                    call.request_id,
+                    call.executed_version,
+                    call.error_type,
+                    call.error,
+                )
+                for call in ended
+            }
             cur.execute(
                 _SQL["end_calls"],
                 {
                     "batch_id": self._batch_id,
-                    "call_nos": numbers(call.number for call in ended),
-                    "outcomes": texts(call.outcome for call in ended),
-                    "request_ids": texts(call.request_id for call in ended),
-                    "versions": texts(call.executed_version for call in ended),
-                    "error_types": texts(call.error_type for call in ended),
-                    "errors": texts(call.error for call in ended),
+                    "call_nos": numbers(how),
+                    "ended": json.dumps(how),
                 },
             )
 

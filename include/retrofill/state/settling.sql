@@ -12,15 +12,13 @@ ORDER BY batch_id FOR NO KEY UPDATE
 
 -- name: end_calls
 -- No join here or below, where rows are changed by number: it could compare each with each. An array
--- of a length that the planner cannot know is looked up by the index, and what belongs to a number
--- is found in the other arrays by width_bucket, since the numbers rise.
+-- of a length that the planner cannot know is looked up by the index. What belongs to a call is found
+-- in an object: in an array of texts, the server would count from its beginning.
 UPDATE retrofill.invocation SET
     ended_at = clock_timestamp(),
     (outcome, request_id, executed_version, error_type, error) = (
-        SELECT
-            (%(outcomes)s::retrofill.outcome[])[at], (%(request_ids)s::text[])[at],
-            (%(versions)s::text[])[at], (%(error_types)s::text[])[at], (%(errors)s::text[])[at]
-        FROM width_bucket(call_no, %(call_nos)s::integer[]) AS at
+        SELECT (how ->> 0)::retrofill.outcome, how ->> 1, how ->> 2, how ->> 3, how ->> 4
+        FROM (SELECT %(ended)s::jsonb -> call_no::text AS how OFFSET 0) AS ended
     )
 WHERE batch_id = %(batch_id)s
     AND call_no = ANY(ARRAY(SELECT unnest(%(call_nos)s::integer[])))
@@ -128,6 +126,7 @@ FROM (
 WHERE batch.batch_id = owned.owner
 
 -- name: settle_quarantined
+-- What belongs to a number is found in the other arrays by width_bucket, since the numbers rise.
 WITH poison AS (
     DELETE FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
