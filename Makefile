@@ -14,7 +14,7 @@ unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test faults simulate bench-run bench-calling bench-screening check licences audit format lock clean
+.PHONY: help up demo test faults simulate bench-run bench-calling bench-screening bench-planning check licences audit format lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -44,6 +44,9 @@ bench-calling: $(INSTALLED) $(AIOBOTOCORE)/.installed  ## measure calls beside b
 
 bench-screening: $(INSTALLED)  ## measure screening and settling beside a raw COPY; SIZES="…"
 	@$(BIN)/python -m benchmarks.screening $(if $(SIZES),--sizes $(SIZES))
+
+bench-planning: $(INSTALLED)  ## measure planning beside stale statistics; SIZES="…"
+	@$(BIN)/python -m benchmarks.planning $(if $(SIZES),--sizes $(SIZES))
 
 check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, licences
 	$(BIN)/ruff check

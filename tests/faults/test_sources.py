@@ -10,8 +10,8 @@ from include.retrofill.faults import Point
 from include.retrofill.pipeline import enqueue as enqueueing
 from include.retrofill.pipeline.list_partitions import PartitionTask
 from include.retrofill.pipeline.plan_batches import BatchTask
+from include.retrofill.rules.batching import MAX_BATCHES
 from include.retrofill.state import batches, runs
-from include.retrofill.state.batches import MAX_BATCHES
 from stack.endpoint import Bucket, Operation, Reply, Rule, S3Object, ScriptedEndpoint, Span, Wire
 from tests.faults.fault_table import FaultTable
 from tests.faults.pipeline_run import Backfill

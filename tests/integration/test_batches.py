@@ -104,11 +104,55 @@ def test_items_that_a_run_left_behind_go_to_the_next(conn: connection) -> None:
     assert (report.resumed, report.items_left) == (4, 4)
 
 
-def test_an_abandoned_set_is_taken_over(conn: connection) -> None:
-    open_batch(conn)
-    with conn, conn.cursor() as cur:
-        cur.execute("UPDATE retrofill.batch SET planned_at = now() - interval '1 day'")
-    assert plan(conn, open_run(conn, "second"), most=10, fewest=10) == [4]
+def test_what_is_left_is_planned_without_what_is_done(state_dsn: str, conn: connection) -> None:
+    """Items that have left leave holes, at both ends and between: no batch counts them."""
+    first = open_batch(conn, count=12)
+    with closing(taken(state_dsn)) as lease:
+        calls = calls_of(lease)
+        lease.settle(Settlement(), calls)
+        lease.settle(success(*(calls[at] for at in (0, 3, 4, 8, 11))), [])
+    batches.release_set(conn, first)
+    close(conn, first.run_id, complete=False)
+    second = open_run(conn, "second")
+    enqueue(conn, second, [item("x"), item("y")])
+    assert plan(conn, second, most=3, fewest=3) == [3, 3, 3]
+    held = []
+    for batch_id in (2, 3, 4):
+        with closing(taken(state_dsn, batch_id=batch_id)) as lease:
+            held.append("".join(item.key for item in lease.load().items))
+    assert held == ["bcf", "ghj", "kxy"]
+    report = runs.get_report(conn, second.run_id)
+    assert (report.new, report.resumed, report.items_left) == (2, 7, 9)
+
+
+def test_what_was_never_planned_is_not_read(conn: connection) -> None:
+    """Its numbers say all: planning it costs the same however much it is."""
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(f"k{number:05}") for number in range(20_000)])
+    tell_what_was_read(conn)
+    before = rows_read(conn)
+    assert plan(conn, ref, most=10_000) == [5_000] * 4
+    tell_what_was_read(conn)
+    assert rows_read(conn) == before
+
+
+def test_a_batch_of_a_closed_run_waits_for_its_cleared_task_only_so_long(
+    state_dsn: str, conn: connection
+) -> None:
+    first = open_batch(conn)
+    batches.release_set(conn, first)
+    close(conn, first.run_id, complete=False)
+    with closing(taken(state_dsn)):  # someone has cleared the task, and it dies
+        second = open_run(conn, "second")
+        assert plan(conn, second) == []
+        for interval, sizes in (("9 min", []), ("2 min", [4])):
+            with conn, conn.cursor() as cur:
+                cur.execute(
+                    "UPDATE retrofill.batch SET planned_at = planned_at - %(by)s::interval,"
+                    " leased_until = leased_until - %(by)s::interval",
+                    {"by": interval},
+                )
+            assert plan(conn, second, most=10, fewest=10) == sizes
 
 
 def test_a_batch_has_one_holder_at_a_time(state_dsn: str, conn: connection) -> None:
@@ -139,7 +183,7 @@ def test_success_moves_items_and_counts(state_dsn: str, conn: connection) -> Non
 
 def extents(conn: connection) -> list[tuple[int, str, str]]:
     with conn, conn.cursor() as cur:
-        cur.execute("SELECT extent_no, first_key, last_key FROM retrofill.extent ORDER BY 1")
+        cur.execute("SELECT first_seq, first_key, last_key FROM retrofill.extent ORDER BY 1")
         return cur.fetchall()
 
 
@@ -149,17 +193,17 @@ def test_planning_forgets_extents_without_items(state_dsn: str, conn: connection
     with conn, conn.cursor() as cur:
         cur.execute("UPDATE retrofill.job SET next_seq = 10000")
     enqueue(conn, ref, [item("x"), item("y")], part_no=1)
-    assert extents(conn) == [(0, "a", "d"), (1, "x", "y")]
+    assert extents(conn) == [(1, "a", "d"), (10_000, "x", "y")]
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)
         lease.settle(Settlement(), calls)
         lease.settle(success(*calls[:3]), [])
         plan(conn, ref)
-        assert extents(conn) == [(0, "a", "d"), (1, "x", "y")]
+        assert extents(conn) == [(1, "a", "d"), (10_000, "x", "y")]
         lease.settle(success(calls[3]), [])
         lease.release(done=True)
     plan(conn, ref)
-    assert extents(conn) == [(1, "x", "y")]
+    assert extents(conn) == [(10_000, "x", "y")]
     assert enqueue(conn, open_run(conn, "second"), [item(key) for key in "abxyz"]) == (1, 4, False)
 
 

@@ -114,10 +114,8 @@ def test_what_a_holder_left_unsettled_is_held_whoever_finds_it(
                 batches.release_set(conn, ref)
             case "abandoned":
                 with conn, conn.cursor() as cur:
-                    cur.execute(
-                        "UPDATE retrofill.batch SET planned_at = now() - interval '1 day',"
-                        " leased_until = now() - interval '1 day'"
-                    )
+                    cur.execute("UPDATE retrofill.batch SET leased_until = now() - interval '1 s'")
+                assert batches.rescue_run(conn, ref.run_id, 1) == "incomplete"
                 # What counts is the config of the run that made the call, not of the next one.
                 assert plan(conn, open_run(conn, "second")) == [1, 1]
     assert places(conn) == (["c", "d"], [], ["a", "b"])

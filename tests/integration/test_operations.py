@@ -116,7 +116,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
         lease.settle(Settlement(ended=[EndedCall(4, "succeeded")], succeeded=done), [])
         lease.release(done=True)
     batches.release_set(conn, ref)
-    assert not runs.close_set(conn, ref)
+    assert not runs.close_set(conn, ref).full
     close(conn, ref.run_id, complete=True)
     runs.mark_notified(conn, ref.run_id)
     return ref

@@ -19,11 +19,12 @@ from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settleme
 from include.retrofill.model.errors import LeaseLost, RunIncomplete
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.close_run import close_run
+from include.retrofill.pipeline.rescue import rescue
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease
 from include.retrofill.state.statements import load
-from tests.integration.opened import ALL_LIVE, enqueue, item, keys_in, open_run
+from tests.integration.opened import ALL_LIVE, StillAirflow, enqueue, item, keys_in, open_run
 from tests.integration.test_batches import calls_of, dead, invocations, open_batch, plan, success
 from tests.invariants import check
 
@@ -360,29 +361,32 @@ def test_a_success_after_the_run_was_closed_does_not_make_it_lie(
     assert check(state_dsn, "job", executed=dict.fromkeys("abcd", 1)) == []
 
 
-def abandon(conn: connection) -> None:
+def end_leases(conn: connection) -> None:
     with conn, conn.cursor() as cur:
-        cur.execute(
-            "UPDATE retrofill.batch SET planned_at = now() - interval '1 day',"
-            " leased_until = now() - interval '7 hours'"
-        )
+        cur.execute("UPDATE retrofill.batch SET leased_until = now() - interval '1 s'")
+
+
+def plan_after_rescue(conn: connection, ref: SetRef) -> list[int]:
+    """Plan as plan_batches does when Airflow has ended all other DAG runs."""
+    rescue(conn, StillAirflow(lambda _, ids: "second" in ids))
+    return plan(conn, ref, most=10, fewest=10)
 
 
 def test_a_holder_that_shows_life_at_the_last_moment_keeps_its_items(
     state_dsn: str, conn: connection
 ) -> None:
-    """A batch is taken for abandoned while its holder, after hours, settles after all."""
+    """A run passes for abandoned while a holder whose lease is over settles after all."""
     first = open_batch(conn)
     second = open_run(conn, "second")
     enqueue(conn, second, [item("e")])
     with holder(state_dsn) as lease:
         one, _ = sent(lease, 2)
-        abandon(conn)
+        end_leases(conn)
         with held(lambda: lease.settle(success(one), []), Point.SETTLE_WRITTEN) as settling:
 
             def planned() -> list[int]:
                 with closing(connect(state_dsn)) as own:
-                    return plan(own, second, most=10, fewest=10)
+                    return plan_after_rescue(own, second)
 
             planning = waiting(state_dsn, planned)
             settling.end()
@@ -404,8 +408,8 @@ def test_a_late_settling_behind_the_plan_counts_for_the_new_owner(
     enqueue(conn, second, [])
     with holder(state_dsn) as lease:
         one, two = sent(lease, 2)
-        abandon(conn)
-        assert plan(conn, second, most=10, fewest=10) == [4]
+        end_leases(conn)
+        assert plan_after_rescue(conn, second) == [4]
 
         def late() -> None:
             with pytest.raises(LeaseLost):

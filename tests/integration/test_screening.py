@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 
+import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -144,17 +145,48 @@ def test_items_that_any_statement_adds_are_known(conn: connection) -> None:
             ),
         )
         cur.execute(
-            "SELECT extent_no, first_key, last_key FROM retrofill.extent ORDER BY extent_no"
-        )
-        assert cur.fetchall() == [(0, "c", "z"), (1, "a", "a"), (2, "m", "m"), (7, "k", "k")]
-        # Later ones widen an extent, to both sides.
-        cur.execute(
             "INSERT INTO retrofill.in_process SELECT 1, seq, 1, identifier, key, '', 'e', 10, now()"
             " FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS added (seq, identifier, key)",
-            ([25_001, 70_001], [item(key).identifier.hex() for key in "yb"], ["y", "b"]),
+            ([104, 25_001], [item(key).identifier.hex() for key in "yb"], ["y", "b"]),
         )
     for part_no, key in enumerate(known):
         assert enqueue(conn, ref, [item(key)], part_no) == (0, 1, False), key
+
+
+ADD = """
+INSERT INTO retrofill.in_process
+SELECT 1, seq, run_id, gen_random_uuid(), key, '', 'e', 10, now()
+FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS added (seq, run_id, key)
+"""
+
+
+def test_an_extent_is_a_stretch_without_holes_and_of_one_run(conn: connection) -> None:
+    open_run(conn)
+    with conn, conn.cursor() as cur:
+        # Neither in order, nor without holes, nor of one run, nor between two ten thousands.
+        numbers = [9_999, 2, 1, 10_000, 5, 3, 4, 10_001]
+        cur.execute(ADD, (numbers, [1, 1, 1, 1, 1, 2, 2, 1], list("hbagedci")))
+        cur.execute(
+            "SELECT first_seq, last_seq, run_id, first_key, last_key, whole FROM retrofill.extent"
+            " ORDER BY first_seq"
+        )
+        assert cur.fetchall() == [
+            (1, 2, 1, "a", "b", True),
+            (3, 4, 2, "c", "d", True),
+            (5, 5, 1, "e", "e", True),
+            (9_999, 9_999, 1, "h", "h", True),
+            (10_000, 10_001, 1, "g", "i", True),
+        ]
+
+
+def test_a_number_is_not_used_again(conn: connection) -> None:
+    """Nor the items of an extent be in another one, too: they would be planned twice."""
+    open_run(conn)
+    with conn, conn.cursor() as cur:
+        cur.execute(ADD, ([1, 2, 3], [1, 1, 1], list("abc")))
+        cur.execute("DELETE FROM retrofill.in_process WHERE seq = 2")
+    with pytest.raises(psycopg2.errors.ExclusionViolation, match="extents_do_not_overlap"), conn:
+        conn.cursor().execute(ADD, ([2], [1], ["d"]))
 
 
 def test_an_items_neighbours_by_key_may_be_anywhere_by_number(conn: connection) -> None:

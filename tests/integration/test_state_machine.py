@@ -38,6 +38,30 @@ KEYS = [f"k{number:02}" for number in range(24)]
 MOST_OPEN = 2
 _numbers = count()
 
+EXTENTS = """
+SELECT 'in no extent', seq FROM retrofill.in_process AS item
+WHERE job_id = %(job_id)s AND 1 <> (
+    SELECT count(*) FROM retrofill.extent
+    WHERE extent.job_id = item.job_id AND extent.run_id = item.run_id
+        AND item.seq BETWEEN first_seq AND last_seq
+        AND item.item_key BETWEEN first_key AND last_key
+)
+UNION ALL
+SELECT 'not whole', first_seq FROM retrofill.extent
+WHERE job_id = %(job_id)s AND whole AND last_seq - first_seq + 1 <> (
+    SELECT count(*) FROM retrofill.in_process AS item
+    WHERE item.job_id = extent.job_id AND item.run_id = extent.run_id
+        AND item.seq BETWEEN first_seq AND last_seq
+)
+UNION ALL
+SELECT 'miscounted', batch_id FROM retrofill.batch
+WHERE job_id = %(job_id)s AND epoch = 0 AND items <> (
+    SELECT count(*) FROM retrofill.in_process AS item
+    WHERE item.job_id = batch.job_id AND item.seq BETWEEN first_seq AND last_seq
+)
+"""
+"""What planning builds on, and what it says, where it is not so."""
+
 
 @dataclass
 class ModelItem:
@@ -358,6 +382,12 @@ class StateMachine(RuleBasedStateMachine):
             )
             shown = {key: (place, attempts) for key, place, attempts in cur}
         assert shown == {key: (one.place, one.attempts) for key, one in self.items.items()}
+
+    @invariant()
+    def extents_tell_where_items_are(self) -> None:
+        with self.conn, self.conn.cursor() as cur:
+            cur.execute(EXTENTS, {"job_id": self.job_id})
+            assert cur.fetchall() == []
 
     @invariant()
     def every_call_of_an_item_is_counted(self) -> None:

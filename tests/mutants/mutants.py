@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 BATCHES = "tests/integration/test_batches.py::"
 COUNTS = "tests/integration/test_counts.py::"
+PLANS = "tests/integration/test_query_plans.py::test_a_statement_reads_what_it_must_and_no_more"
 LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
 READINGS = "tests/integration/test_two_readings.py::"
@@ -180,9 +181,38 @@ MUTANTS = (
     Mutant(
         name="batches of two runs overlap",
         file="state/batches.sql",
-        old="GROUP BY island, div(place, size.items)",
-        new="GROUP BY div(place, size.items)",
+        old="count(*) FILTER (WHERE wall) OVER (ORDER BY first_seq) AS island",
+        new="0 AS island",
         test=BATCHES + "test_two_runs_that_enqueue_in_turn_share_no_item",
+    ),
+    Mutant(
+        name="planning reads all items again for each extent",
+        file="state/batches.sql",
+        old="AND seq BETWEEN placed.first_seq AND placed.last_seq",
+        new="AND seq + 0 BETWEEN placed.first_seq AND placed.last_seq",
+        test=PLANS + "[emptied-batches-list_pieces1]",
+    ),
+    Mutant(
+        name="a page of calls is listed again for each call",
+        file="state/upkeep.sql",
+        old="""call_no = ANY(ARRAY(
+    SELECT call_no FROM retrofill.invocation
+    WHERE batch_id = %(batch_id)s AND outcome IS NOT NULL
+    ORDER BY call_no LIMIT (SELECT %(rows)s)
+))""",
+        new="""call_no IN (
+    SELECT call_no FROM retrofill.invocation
+    WHERE batch_id = %(batch_id)s AND outcome IS NOT NULL
+    ORDER BY call_no LIMIT %(rows)s
+)""",
+        test=PLANS + "[emptied-upkeep-delete_calls]",
+    ),
+    Mutant(
+        name="what was planned passes for whole",
+        file="state/batches.sql",
+        old="UPDATE retrofill.extent SET whole = false",
+        new="UPDATE retrofill.extent SET whole = true",
+        test=BATCHES + "test_what_is_left_is_planned_without_what_is_done",
     ),
     Mutant(
         name="complete with a partition left",

@@ -4,21 +4,17 @@ from typing import NamedTuple
 
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.runs import SetRef
+from include.retrofill.rules.batching import Batch, Piece, Place, cut, places_to_look_up
 from include.retrofill.state import runs
-from include.retrofill.state.connection import Connection, one, transaction
+from include.retrofill.state.arrays import numbers
+from include.retrofill.state.connection import Connection, Cursor, one, transaction
 from include.retrofill.state.lost_calls import lose_calls
 from include.retrofill.state.statements import load
 
 _SQL = load("batches.sql")
 
-ABANDONED_AFTER_S = 6 * 3600.0
-"""How long an open run may show no life before a later run of the job takes its items over."""
-
-MAX_BATCHES = 200
-"""Mapped instances of one run: Airflow's grid and scheduler suffer from many more."""
-
-MIN_BATCHES = 4
-"""Mapped instances of a run with work enough for them: a worker of several cores is used."""
+ABANDONED_AFTER_S = 600.0
+"""How long the batches of a closed run wait for tasks that someone has cleared."""
 
 
 class PlannedBatch(NamedTuple):
@@ -31,9 +27,9 @@ class PlannedBatch(NamedTuple):
 def plan(
     conn: Connection, ref: SetRef, job_id: int, *, most_items: int, fewest_items: int
 ) -> list[PlannedBatch]:
-    """Cut the job's items that no open batch owns into batches; return all batches of the set.
+    """Cut the job's items that nobody owns into batches; return all batches of the set.
 
-    :param most_items: items of a batch, unless that made more than MAX_BATCHES
+    :param most_items: items of a batch, unless that made too many batches
     :param fewest_items: items below which a batch is not made smaller to have more of them
     """
     key = {**ref._asdict(), "job_id": job_id}
@@ -41,22 +37,47 @@ def plan(
         cur.execute(_SQL["lock_job"], key)
         cur.execute(_SQL["close_abandoned"], {**key, "abandoned_after_s": ABANDONED_AFTER_S})
         lose_calls(cur, [row[0] for row in cur.fetchall()])
+        cur.execute(_SQL["read_in_order"])
         cur.execute(_SQL["forget_extents"], key)
-        cur.execute(
-            _SQL["plan_batches"],
-            {
-                **key,
-                "abandoned_after_s": ABANDONED_AFTER_S,
-                "most_items": most_items,
-                "fewest_items": fewest_items,
-                "max_batches": MAX_BATCHES,
-                "min_batches": MIN_BATCHES,
-            },
-        )
+        cur.execute(_SQL["list_open_runs"], key)
+        owners = {**key, "others": [row[0] for row in cur.fetchall()]}
+        cur.execute(_SQL["list_pieces"], owners)
+        pieces = [Piece(*row) for row in cur.fetchall()]
+        _insert(cur, key, cut(pieces, most=most_items, fewest=fewest_items))
+        cur.execute(_SQL["break_extents"], owners)
+        resumed = sum(piece.items for piece in pieces if piece.run_id != ref.run_id)
+        cur.execute(_SQL["mark_planned"], {**key, "resumed": resumed})
         cur.execute(_SQL["list_batches"], key)
         planned = [PlannedBatch(*row) for row in cur.fetchall()]
     reach(Point.BATCHES_PLANNED)
     return planned
+
+
+def _insert(cur: Cursor, key: dict[str, int], batches: list[Batch]) -> None:
+    """Insert batches, having looked up the numbers of the edges that lie among holes."""
+    places = places_to_look_up(batches)
+    seqs: dict[Place, int] = {}
+    if places:
+        bounds = {
+            "firsts": numbers(place.piece.first_seq for place in places),
+            "lasts": numbers(place.piece.last_seq for place in places),
+            "ranks": numbers(place.rank for place in places),
+        }
+        cur.execute(_SQL["list_numbers"], {**key, **bounds})
+        seqs = {place: seq for place, (seq,) in zip(places, cur.fetchall(), strict=True)}
+
+    def seq_of(place: Place) -> int:
+        return seqs[place] if place.seq is None else place.seq
+
+    cur.execute(
+        _SQL["insert_batches"],
+        {
+            **key,
+            "firsts": numbers(seq_of(batch.first) for batch in batches),
+            "lasts": numbers(seq_of(batch.last) for batch in batches),
+            "items": numbers(batch.items for batch in batches),
+        },
+    )
 
 
 def release_set(conn: Connection, ref: SetRef) -> None:

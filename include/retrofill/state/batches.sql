@@ -1,83 +1,102 @@
+-- name: read_in_order
+-- Items are looked up in the order of their index, whatever the planner expects of the table.
+SET LOCAL enable_bitmapscan = off
+
 -- name: lock_job
 SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 
 -- name: close_abandoned
-WITH alive AS (
-    SELECT run_id, set_no FROM retrofill.batch
-    WHERE job_id = %(job_id)s
-    GROUP BY run_id, set_no
-    HAVING max(greatest(leased_until, done_at, planned_at))
-        > clock_timestamp() - make_interval(secs => %(abandoned_after_s)s)
-)
+-- Batches of closed runs: someone has cleared their tasks, which were not heard of since.
 UPDATE retrofill.batch SET
     done_at = coalesce(leased_until, planned_at), epoch = epoch + 1, leased_until = NULL
 WHERE job_id = %(job_id)s AND done_at IS NULL AND run_id <> %(run_id)s
-    AND (run_id, set_no) NOT IN (SELECT run_id, set_no FROM alive)
+    AND greatest(leased_until, planned_at)
+        < clock_timestamp() - make_interval(secs => %(abandoned_after_s)s)
+    AND (SELECT state FROM retrofill.run WHERE run.run_id = batch.run_id) <> 'open'
 RETURNING batch_id
 
 -- name: forget_extents
--- No join: without statistics, the planner may read the whole job for each extent.
+-- No join: whatever the planner believes of the table, it is one look-up for each extent.
 DELETE FROM retrofill.extent
-WHERE job_id = %(job_id)s AND (
+WHERE job_id = %(job_id)s AND NOT whole AND (
     SELECT seq FROM retrofill.in_process
-    WHERE in_process.job_id = %(job_id)s
-        AND seq BETWEEN extent_no * 10000 AND extent_no * 10000 + 9999
-    LIMIT 1
+    WHERE in_process.job_id = %(job_id)s AND seq BETWEEN first_seq AND last_seq
+    ORDER BY seq LIMIT 1
 ) IS NULL
 
--- name: plan_batches
-WITH at_work AS (
-    SELECT run_id FROM retrofill.run
-    WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state = 'open'
-        AND coalesce(
-            (
-                SELECT max(greatest(leased_until, done_at, planned_at))
-                FROM retrofill.batch WHERE batch.run_id = run.run_id
-            ),
-            opened_at
-        ) > clock_timestamp() - make_interval(secs => %(abandoned_after_s)s)
+-- name: list_open_runs
+-- The other runs of the job that own what they have in process.
+SELECT run_id FROM retrofill.run
+WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state = 'open'
+
+-- name: list_pieces
+-- What no batch and no other run owns, in order. A batch is a range, so it may not reach over what
+-- somebody owns: behind that begins another island.
+WITH owned AS MATERIALIZED (
+    SELECT coalesce(range_agg(int8range(first_seq, last_seq, '[]')), '{}') AS numbers
+    FROM (
+        SELECT first_seq, last_seq FROM retrofill.batch
+        WHERE job_id = %(job_id)s AND done_at IS NULL
+        UNION ALL
+        SELECT first_seq, last_seq FROM retrofill.extent
+        WHERE job_id = %(job_id)s AND run_id = ANY(%(others)s::bigint[])
+    ) AS taken
 ),
-queued AS (
-    SELECT seq, run_id, row_number() OVER (ORDER BY seq) AS rank
-    FROM retrofill.in_process WHERE job_id = %(job_id)s
+found AS (
+    SELECT lower(part) AS first_seq, upper(part) - 1 AS last_seq, run_id, whole, false AS wall
+    FROM retrofill.extent CROSS JOIN LATERAL unnest(
+        int8multirange(int8range(first_seq, last_seq, '[]')) - (SELECT numbers FROM owned)
+    ) AS part
+    WHERE job_id = %(job_id)s
+    UNION ALL
+    SELECT lower(part), upper(part) - 1, 0, true, true
+    FROM unnest((SELECT numbers FROM owned)) AS part
 ),
-free AS (
-    -- A batch is a range, so it must end where an item of another run stands: there the island,
-    -- the number of such items before, is another one.
-    SELECT
-        seq, run_id, row_number() OVER (ORDER BY seq) - 1 AS place,
-        rank - row_number() OVER (ORDER BY seq) AS island
-    FROM queued
-    WHERE run_id NOT IN (SELECT run_id FROM at_work) AND NOT EXISTS (
-        SELECT FROM retrofill.batch
-        WHERE batch.job_id = %(job_id)s AND batch.done_at IS NULL
-            AND queued.seq BETWEEN batch.first_seq AND batch.last_seq
-    )
-),
-size AS (
-    SELECT
-        greatest(
-            least(%(most_items)s, ceil(count(*) / %(min_batches)s::numeric)),
-            %(fewest_items)s,
-            ceil(count(*) / %(max_batches)s::numeric)
-        ) AS items
-    FROM free
-),
-spans AS (
-    SELECT
-        min(seq) AS first_seq, max(seq) AS last_seq, count(*) AS items,
-        count(*) FILTER (WHERE free.run_id <> %(run_id)s) AS resumed
-    FROM free, size
-    GROUP BY island, div(place, size.items)
-),
-planned AS (
-    INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items)
-    SELECT %(job_id)s, %(run_id)s, %(set_no)s, first_seq, last_seq, items
-    FROM spans ORDER BY first_seq
+placed AS (
+    SELECT *, count(*) FILTER (WHERE wall) OVER (ORDER BY first_seq) AS island FROM found
 )
+SELECT piece.first_seq, piece.last_seq, piece.items, run_id, island
+FROM placed CROSS JOIN LATERAL (
+    SELECT placed.first_seq, placed.last_seq, placed.last_seq - placed.first_seq + 1 AS items
+    WHERE whole
+    UNION ALL
+    SELECT min(seq), max(seq), count(*)
+    FROM retrofill.in_process
+    WHERE NOT whole AND job_id = %(job_id)s
+        AND seq BETWEEN placed.first_seq AND placed.last_seq
+    HAVING count(*) > 0
+    OFFSET 0
+) AS piece
+WHERE NOT wall
+ORDER BY piece.first_seq
+
+-- name: list_numbers
+-- Of the items between two numbers, the one at a rank, which counts from 0.
+SELECT item.seq
+FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(ranks)s::bigint[])
+    WITH ORDINALITY AS place (first_seq, last_seq, rank, no)
+CROSS JOIN LATERAL (
+    SELECT seq FROM retrofill.in_process
+    WHERE job_id = %(job_id)s AND seq BETWEEN place.first_seq AND place.last_seq
+    ORDER BY seq OFFSET place.rank LIMIT 1
+) AS item
+ORDER BY no
+
+-- name: insert_batches
+INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items)
+SELECT %(job_id)s, %(run_id)s, %(set_no)s, first_seq, last_seq, items
+FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(items)s::integer[])
+    AS planned (first_seq, last_seq, items)
+ORDER BY first_seq
+
+-- name: break_extents
+-- From now on items may leave them.
+UPDATE retrofill.extent SET whole = false
+WHERE job_id = %(job_id)s AND whole AND run_id <> ALL(%(others)s::bigint[])
+
+-- name: mark_planned
 UPDATE retrofill.run_set SET
-    planned_at = coalesce(planned_at, clock_timestamp()),
-    resumed = run_set.resumed + coalesce((SELECT sum(spans.resumed) FROM spans), 0)
+    planned_at = coalesce(planned_at, clock_timestamp()), resumed = resumed + %(resumed)s
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: list_batches

@@ -14,7 +14,7 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.invocation": f"{_READ_WRITE}, DELETE",
     "retrofill.call_count": _READ_WRITE,
     "retrofill.in_process": f"{_READ_WRITE}, DELETE",
-    "retrofill.extent": "SELECT, DELETE",
+    "retrofill.extent": "SELECT, UPDATE, DELETE",
     "retrofill.elsewhere": "SELECT, INSERT",
     "retrofill.awaited": "SELECT, INSERT, DELETE",
     "retrofill.results": "SELECT, INSERT",

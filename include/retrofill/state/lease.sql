@@ -84,13 +84,15 @@ SELECT
     wanted,
     -- A holder that has gone silent sends nothing, but what it sent may still be running.
     CASE
-        WHEN leased_until + make_interval(secs => run.function_timeout_s) > clock_timestamp()
+        WHEN leased_until + make_interval(
+            secs => (SELECT function_timeout_s FROM retrofill.run WHERE run_id = %(run_id)s)
+        ) > clock_timestamp()
         THEN allotted ELSE 0
     END AS allotted,
     CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END AS orphans,
     CASE WHEN done_at IS NULL THEN greatest(call_limit - calls, 0) ELSE 0 END AS calls_left,
-    batch.width, in_flight, batch_id, calls_per_second
-FROM retrofill.batch JOIN retrofill.run USING (run_id)
+    width, in_flight, batch_id, calls_per_second
+FROM retrofill.batch
 WHERE run_id = %(run_id)s AND (
     done_at IS NULL AND leased_until IS NOT NULL OR orphans_until > clock_timestamp()
 )

@@ -11,24 +11,43 @@ counted AS (
         calls = count.calls + excluded.calls, items = count.items + excluded.items
 ),
 doubted AS (
+    -- OFFSET 0: each row is looked up by itself, whatever the planner believes of the tables.
     SELECT
-        lost.*, batch.job_id, batch.run_id,
+        lost.batch_id, lost.call_no, owner.job_id, owner.run_id, item.seq,
         lost.sent_at + make_interval(secs => run.function_timeout_s) AS ends_by,
         coalesce(run.config ->> 'on_unknown' = 'hold', false) AS held
-    FROM lost JOIN retrofill.batch USING (batch_id) JOIN retrofill.run USING (run_id)
+    FROM lost
+    CROSS JOIN LATERAL (
+        SELECT job_id, run_id FROM retrofill.batch WHERE batch.batch_id = lost.batch_id OFFSET 0
+    ) AS owner
+    CROSS JOIN LATERAL (
+        SELECT function_timeout_s, config FROM retrofill.run
+        WHERE run.run_id = owner.run_id
+        OFFSET 0
+    ) AS run
+    CROSS JOIN LATERAL (
+        SELECT seq FROM retrofill.in_process
+        WHERE in_process.job_id = owner.job_id AND seq <@ lost.items
+            AND seq BETWEEN lower(lost.items) AND upper(lost.items)
+        OFFSET 0
+    ) AS item
+),
+listed AS (
+    -- As arrays by rising numbers, in which width_bucket finds what belongs to a number. Batches
+    -- that lose their calls together are of one job.
+    SELECT
+        held, min(job_id) AS job_id, array_agg(seq ORDER BY seq) AS seqs,
+        array_agg(run_id ORDER BY seq) AS run_ids, array_agg(batch_id ORDER BY seq) AS batch_ids,
+        array_agg(call_no ORDER BY seq) AS call_nos, array_agg(ends_by ORDER BY seq) AS ends_by
+    FROM doubted GROUP BY held
 ),
 held AS (
-    DELETE FROM retrofill.in_process USING doubted
-    CROSS JOIN LATERAL (
-        SELECT item.seq FROM retrofill.in_process AS item
-        WHERE item.job_id = doubted.job_id AND item.seq <@ doubted.items
-            AND item.seq BETWEEN lower(doubted.items) AND upper(doubted.items)
-        OFFSET 0
-    ) AS found
-    WHERE doubted.held AND in_process.job_id = doubted.job_id AND in_process.seq = found.seq
+    DELETE FROM retrofill.in_process
+    WHERE job_id = (SELECT job_id FROM listed WHERE held)
+        AND seq = ANY((SELECT seqs FROM listed WHERE held)::bigint[])
     RETURNING
-        in_process.job_id, in_process.seq, item_key, identifier, doubted.run_id, batch_id, call_no,
-        version_id, etag, size, modified_at, attempts, failures
+        job_id, seq, item_key, identifier, version_id, etag, size, modified_at, attempts, failures,
+        width_bucket(seq, (SELECT seqs FROM listed WHERE held)) AS at
 ),
 quarantined AS (
     INSERT INTO retrofill.quarantine (
@@ -36,42 +55,43 @@ quarantined AS (
         modified_at, attempts, failures, unsure, request_id, error_type, error, quarantined_at
     )
     SELECT
-        job_id, seq, item_key, identifier, run_id, batch_id, call_no, version_id, etag, size,
-        modified_at, attempts + 1, failures, true, '', %(error_type)s, %(error)s,
-        clock_timestamp()
+        job_id, seq, item_key, identifier, (SELECT run_ids FROM listed WHERE held)[at],
+        (SELECT batch_ids FROM listed WHERE held)[at], (SELECT call_nos FROM listed WHERE held)[at],
+        version_id, etag, size, modified_at, attempts + 1, failures, true, '', %(error_type)s,
+        %(error)s, clock_timestamp()
     FROM held
 ),
 tallied AS (
-    UPDATE retrofill.batch SET quarantined = quarantined + tally.items
-    FROM (SELECT batch_id, count(*) AS items FROM held GROUP BY batch_id) AS tally
-    WHERE batch.batch_id = tally.batch_id
+    UPDATE retrofill.batch SET quarantined = quarantined + (
+        SELECT count(*) FROM unnest((SELECT batch_ids FROM listed WHERE held)) AS owner (batch_id)
+        WHERE owner.batch_id = batch.batch_id
+    )
+    WHERE batch_id = ANY(%(batch_ids)s) AND EXISTS (SELECT FROM listed WHERE held)
 )
 UPDATE retrofill.in_process SET
-    attempts = attempts + 1, unsure = true, not_before = greatest(not_before, doubted.ends_by)
-FROM doubted
--- OFFSET 0: as in settle_late.
-CROSS JOIN LATERAL (
-    SELECT item.seq FROM retrofill.in_process AS item
-    WHERE item.job_id = doubted.job_id AND item.seq <@ doubted.items
-        AND item.seq BETWEEN lower(doubted.items) AND upper(doubted.items)
-    OFFSET 0
-) AS found
-WHERE NOT doubted.held AND in_process.job_id = doubted.job_id AND in_process.seq = found.seq
+    attempts = attempts + 1, unsure = true, not_before = greatest(
+        not_before,
+        (SELECT ends_by FROM listed WHERE NOT held)[
+            width_bucket(seq, (SELECT seqs FROM listed WHERE NOT held))
+        ]
+    )
+WHERE job_id = (SELECT job_id FROM listed WHERE NOT held)
+    AND seq = ANY((SELECT seqs FROM listed WHERE NOT held)::bigint[])
 
 -- name: count_orphans
-UPDATE retrofill.batch SET orphans = running.calls, orphans_until = running.ends_by
-FROM (
-    SELECT
-        batch_id, count(call_no) AS calls,
-        max(sent_at) + make_interval(secs => run.function_timeout_s) AS ends_by
-    FROM retrofill.batch JOIN retrofill.run USING (run_id)
-    LEFT JOIN LATERAL (
-        SELECT call_no, sent_at FROM retrofill.invocation
+UPDATE retrofill.batch SET (orphans, orphans_until) = (
+    SELECT count(*), max(sent_at + timeout)
+    FROM (
+        SELECT make_interval(secs => function_timeout_s) AS timeout
+        FROM retrofill.run WHERE run.run_id = batch.run_id
+        OFFSET 0
+    ) AS run
+    CROSS JOIN LATERAL (
+        SELECT sent_at FROM retrofill.invocation
         WHERE invocation.batch_id = batch.batch_id
             AND (outcome = 'lost' OR outcome = 'unknown' AND error_type = %(no_answer)s)
-            AND sent_at > clock_timestamp() - make_interval(secs => run.function_timeout_s)
-    ) AS silent ON true
-    WHERE batch_id = ANY(%(batch_ids)s)
-    GROUP BY batch_id, run.function_timeout_s
-) AS running
-WHERE batch.batch_id = running.batch_id
+            AND sent_at > clock_timestamp() - timeout
+        OFFSET 0
+    ) AS silent
+)
+WHERE batch_id = ANY(%(batch_ids)s)

@@ -22,19 +22,32 @@ ORDER BY calls DESC, outcome, cause
 
 -- name: list_failed_calls
 SELECT
-    batch_id, call_no, invocation.item_count, attempt, outcome::text, sent_at,
+    batch_id, call_no, item_count, attempt, outcome::text, sent_at,
     extract(epoch FROM ended_at - sent_at)::float, coalesce(request_id, ''),
     left(error_type, %(error_chars)s), left(error, %(error_chars)s)
-FROM retrofill.invocation JOIN retrofill.batch USING (batch_id)
-WHERE batch.run_id = %(run_id)s AND outcome <> 'succeeded'
+FROM retrofill.batch CROSS JOIN LATERAL (
+    SELECT
+        call_no, invocation.item_count, attempt, outcome, sent_at, ended_at, request_id, error_type,
+        error
+    FROM retrofill.invocation
+    WHERE invocation.batch_id = batch.batch_id AND outcome <> 'succeeded'
+    OFFSET 0
+) AS call
+WHERE batch.run_id = %(run_id)s
 ORDER BY ended_at DESC, batch_id, call_no DESC LIMIT %(calls)s
 
 -- name: list_slowest_calls
 SELECT
-    batch_id, call_no, invocation.item_count, attempt, outcome::text, sent_at,
-    extract(epoch FROM coalesce(ended_at, clock_timestamp()) - sent_at)::float,
-    coalesce(request_id, ''), left(error_type, %(error_chars)s), left(error, %(error_chars)s)
-FROM retrofill.invocation JOIN retrofill.batch USING (batch_id)
+    batch_id, call_no, item_count, attempt, outcome::text, sent_at,
+    extract(epoch FROM coalesce(ended_at, clock_timestamp()) - sent_at)::float, coalesce(request_id, ''),
+    left(error_type, %(error_chars)s), left(error, %(error_chars)s)
+FROM retrofill.batch CROSS JOIN LATERAL (
+    SELECT
+        call_no, invocation.item_count, attempt, outcome, sent_at, ended_at, request_id, error_type,
+        error
+    FROM retrofill.invocation WHERE invocation.batch_id = batch.batch_id
+    OFFSET 0
+) AS call
 WHERE batch.run_id = %(run_id)s
 ORDER BY coalesce(ended_at, now()) - sent_at DESC, batch_id, call_no LIMIT %(calls)s
 

@@ -65,6 +65,7 @@ def redrive(
         next_seq = one(cur)[0]
         cur.execute(_SCREENING["room_in_set"], key)
         room = one(cur)[0]
+        cur.execute(_SQL["read_in_order"])
         cur.execute(
             _SQL["list_quarantined"],
             {

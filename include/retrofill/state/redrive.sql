@@ -1,16 +1,31 @@
+-- name: read_in_order
+-- Each page is read in the order of its index. Where the planner expects a row or two, a bitmap and
+-- a sort seem as cheap to it, and read all that is left of the job for each page.
+SET LOCAL enable_bitmapscan = off
+
 -- name: list_quarantined
 SELECT item_key, identifier::text, error_type FROM retrofill.quarantine
 WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(after_key)s, %(after_identifier)s::uuid)
     AND quarantined_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)
-ORDER BY item_key, identifier LIMIT %(most)s
+-- The planner cannot know how many these are: so it does not sort all there is, but reads in order.
+ORDER BY item_key, identifier LIMIT (SELECT %(most)s)
 
 -- name: move
 WITH back AS (
+    -- Each is looked up by itself, whatever the planner believes of the table. Whoever holds the lock
+    -- of the job finds its rows where they were.
     DELETE FROM retrofill.quarantine
-    USING unnest(%(keys)s::text[], %(identifiers)s::uuid[]) AS chosen (item_key, identifier)
-    WHERE quarantine.job_id = %(job_id)s AND quarantine.item_key = chosen.item_key
-        AND quarantine.identifier = chosen.identifier
-    RETURNING quarantine.*
+    WHERE ctid = ANY(ARRAY(
+        SELECT found.place
+        FROM unnest(%(keys)s::text[], %(identifiers)s::uuid[]) AS chosen (item_key, identifier)
+        CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM retrofill.quarantine AS item
+            WHERE item.job_id = %(job_id)s AND item.item_key = chosen.item_key
+                AND item.identifier = chosen.identifier
+            OFFSET 0
+        ) AS found
+    ))
+    RETURNING *
 ),
 remembered AS (
     INSERT INTO retrofill.redriven (
@@ -31,9 +46,11 @@ SELECT
     %(run_id)s, identifier, item_key, version_id, etag, size, modified_at, attempts, unsure,
     -- A call of which nobody knows may be running still.
     CASE
-        WHEN unsure THEN quarantined_at + make_interval(secs => run.function_timeout_s)
+        WHEN unsure THEN quarantined_at + make_interval(
+            secs => (SELECT function_timeout_s FROM retrofill.run WHERE run_id = %(run_id)s)
+        )
     END
-FROM back JOIN retrofill.run ON run.run_id = %(run_id)s
+FROM back
 
 -- name: count_redriven
 UPDATE retrofill.run_set SET redriven = redriven + %(count)s

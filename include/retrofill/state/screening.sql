@@ -21,8 +21,8 @@ WITH waiting AS MATERIALIZED (
     -- OFFSET 0 keeps the planner, whatever it knows of the table, at one index scan per extent.
     SELECT waiting.*
     FROM retrofill.extent CROSS JOIN LATERAL (
-        SELECT identifier, seq, run_id FROM retrofill.in_process
-        WHERE job_id = %(job_id)s AND seq BETWEEN extent_no * 10000 AND extent_no * 10000 + 9999
+        SELECT identifier, seq, in_process.run_id FROM retrofill.in_process
+        WHERE job_id = %(job_id)s AND seq BETWEEN first_seq AND last_seq
             AND item_key BETWEEN %(first)s AND %(last)s
         OFFSET 0
     ) AS waiting

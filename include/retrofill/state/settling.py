@@ -1,5 +1,6 @@
 """Settling: what is written when calls ended, and of the calls that are to be sent next."""
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -63,16 +64,22 @@ class Settler:
 
     def _end_calls(self, cur: Cursor, ended: list[EndedCall]) -> None:
         if ended:
+            how = {
+                call.number: (
+                    call.outcome,
+                    call.request_id,
+                    call.executed_version,
+                    call.error_type,
+                    call.error,
+                )
+                for call in ended
+            }
             cur.execute(
                 _SQL["end_calls"],
                 {
                     "batch_id": self._batch_id,
-                    "call_nos": numbers(call.number for call in ended),
-                    "outcomes": texts(call.outcome for call in ended),
-                    "request_ids": texts(call.request_id for call in ended),
-                    "versions": texts(call.executed_version for call in ended),
-                    "error_types": texts(call.error_type for call in ended),
-                    "errors": texts(call.error for call in ended),
+                    "call_nos": numbers(how),
+                    "ended": json.dumps(how),
                 },
             )
 
@@ -115,7 +122,8 @@ class Settler:
     def write_opinions(self, cur: Cursor, settlement: Settlement) -> None:
         """Write what only the holder of the lease may say: failures, and what they lead to."""
         if settlement.retried:
-            entries = [entry for entry, _ in settlement.retried]
+            retried = sorted(settlement.retried, key=lambda one: one[0].seq)
+            entries = [entry for entry, _ in retried]
             cur.execute(
                 _SQL["settle_retried"],
                 {
@@ -125,10 +133,10 @@ class Settler:
                     "failures": [entry.failures for entry in entries],
                     "call_caps": [entry.call_cap for entry in entries],
                     "unsures": [entry.unsure for entry in entries],
-                    "delays_s": [delay_s for _, delay_s in settlement.retried],
+                    "delays_s": [delay_s for _, delay_s in retried],
                 },
             )
-        poison = settlement.quarantined
+        poison = sorted(settlement.quarantined, key=lambda bad: bad.entry.seq)
         if poison:
             cur.execute(
                 _SQL["settle_quarantined"],

@@ -3,26 +3,27 @@ SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 
 -- name: lock_owners
 SELECT FROM retrofill.batch
-WHERE batch_id = %(batch_id)s OR job_id = %(job_id)s AND done_at IS NULL AND EXISTS (
-    SELECT FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS ok (first_seq, last_seq)
-    WHERE batch.first_seq <= ok.last_seq AND batch.last_seq >= ok.first_seq
-)
+WHERE batch_id = %(batch_id)s OR job_id = %(job_id)s AND done_at IS NULL
+    AND int8range(first_seq, last_seq, '[]') && (
+        SELECT range_agg(int8range(ok.first_seq, ok.last_seq, '[]'))
+        FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS ok (first_seq, last_seq)
+    )
 ORDER BY batch_id FOR NO KEY UPDATE
 
 -- name: end_calls
+-- No join here or below, where rows are changed by number: it could compare each with each. An array
+-- of a length that the planner cannot know is looked up by the index. What belongs to a call is found
+-- in an object: in an array of texts, the server would count from its beginning.
 UPDATE retrofill.invocation SET
-    ended_at = clock_timestamp(), outcome = ended.outcome::retrofill.outcome,
-    request_id = ended.request_id, executed_version = ended.executed_version,
-    error_type = ended.error_type, error = ended.error
-FROM unnest(
-    %(call_nos)s::integer[], %(outcomes)s::text[], %(request_ids)s::text[], %(versions)s::text[],
-    %(error_types)s::text[], %(errors)s::text[]
-) AS ended (call_no, outcome, request_id, executed_version, error_type, error)
-WHERE invocation.batch_id = %(batch_id)s AND invocation.call_no = ended.call_no
-    -- As an array, too, as in settle_succeeded: else all calls of the batch might be looked at.
-    AND invocation.call_no = ANY(ARRAY(SELECT unnest(%(call_nos)s::integer[])))
-    AND (invocation.outcome IS NULL OR invocation.outcome = 'lost')
-RETURNING invocation.call_no
+    ended_at = clock_timestamp(),
+    (outcome, request_id, executed_version, error_type, error) = (
+        SELECT (how ->> 0)::retrofill.outcome, how ->> 1, how ->> 2, how ->> 3, how ->> 4
+        FROM (SELECT %(ended)s::jsonb -> call_no::text AS how OFFSET 0) AS ended
+    )
+WHERE batch_id = %(batch_id)s
+    AND call_no = ANY(ARRAY(SELECT unnest(%(call_nos)s::integer[])))
+    AND (outcome IS NULL OR outcome = 'lost')
+RETURNING call_no
 
 -- name: count_succeeded
 UPDATE retrofill.batch SET
@@ -64,61 +65,56 @@ SELECT
 FROM done ORDER BY seq
 
 -- name: settle_late
-WITH ok AS (
-    SELECT * FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(call_nos)s::integer[])
-        AS ok (first_seq, last_seq, call_no)
-),
-waited AS (
-    DELETE FROM retrofill.in_process USING ok
-    -- OFFSET 0: each span is looked up by itself. Without statistics, as in the first minute of a
-    -- first run, the planner would compare every item of the job with every span.
-    CROSS JOIN LATERAL (
-        SELECT item.seq FROM retrofill.in_process AS item
-        WHERE item.job_id = %(job_id)s AND item.seq BETWEEN ok.first_seq AND ok.last_seq
-        OFFSET 0
-    ) AS found
-    WHERE in_process.job_id = %(job_id)s AND in_process.seq = found.seq
-    RETURNING
-        in_process.seq, in_process.item_key, in_process.identifier, in_process.attempts,
-        ok.call_no
+WITH waited AS (
+    DELETE FROM retrofill.in_process
+    WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
+        SELECT generate_series(first_seq, last_seq)
+        FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS ok (first_seq, last_seq)
+    ))
+    RETURNING seq, item_key, identifier, attempts
 ),
 given_up AS (
-    DELETE FROM retrofill.quarantine USING ok
-    WHERE quarantine.job_id = %(job_id)s
-        AND quarantine.seq BETWEEN ok.first_seq AND ok.last_seq
-    RETURNING
-        quarantine.seq, quarantine.item_key, quarantine.identifier, quarantine.attempts,
-        ok.call_no, quarantine.batch_id
+    DELETE FROM retrofill.quarantine
+    WHERE job_id = %(job_id)s
+        AND seq <= (%(lasts)s::bigint[])[width_bucket(seq, %(firsts)s::bigint[])]
+    RETURNING seq, item_key, identifier, attempts, batch_id
+),
+holding AS MATERIALIZED (
+    -- The first numbers rise, and the last ones with them.
+    SELECT batch_id, first_seq, last_seq FROM retrofill.batch
+    WHERE job_id = %(job_id)s
+        AND first_seq <= (%(lasts)s::bigint[])[cardinality(%(lasts)s::bigint[])]
+        AND last_seq >= (%(firsts)s::bigint[])[1]
+),
+under_way AS MATERIALIZED (
+    SELECT call.items FROM holding CROSS JOIN LATERAL (
+        SELECT items FROM retrofill.invocation
+        WHERE invocation.batch_id = holding.batch_id AND outcome IS NULL
+        OFFSET 0
+    ) AS call
 ),
 done AS (
-    -- The count belongs to the batch that has the item now: the last one planned with it.
     SELECT
-        waited.seq, waited.item_key, waited.identifier,
+        seq, item_key, identifier,
         -- Somebody may be calling it again, and will find nothing to count.
-        waited.attempts + (
-            SELECT count(*) FROM retrofill.batch CROSS JOIN LATERAL (
-                SELECT FROM retrofill.invocation
-                WHERE invocation.batch_id = batch.batch_id AND outcome IS NULL
-                    AND waited.seq <@ invocation.items
-                OFFSET 0
-            ) AS under_way
-            WHERE batch.job_id = %(job_id)s
-                AND waited.seq BETWEEN batch.first_seq AND batch.last_seq
-        ) AS attempts,
-        waited.call_no, owned.owner, 0 AS given_up
-    FROM waited CROSS JOIN LATERAL (
-        SELECT coalesce(max(batch.batch_id), %(batch_id)s) AS owner FROM retrofill.batch
-        WHERE batch.job_id = %(job_id)s AND waited.seq BETWEEN batch.first_seq AND batch.last_seq
-    ) AS owned
+        attempts + (SELECT count(*) FROM under_way WHERE seq <@ items) AS attempts,
+        -- The count belongs to the batch that has the item now: the last one planned with it.
+        coalesce(
+            (SELECT max(batch_id) FROM holding WHERE seq BETWEEN first_seq AND last_seq),
+            %(batch_id)s
+        ) AS owner,
+        0 AS given_up
+    FROM waited
     UNION ALL
-    SELECT given_up.*, 1 FROM given_up
+    SELECT seq, item_key, identifier, attempts, batch_id, 1 FROM given_up
 ),
 moved AS (
     INSERT INTO retrofill.results (
         job_id, item_key, identifier, run_id, batch_id, call_no, attempts, settled_at
     )
     SELECT
-        %(job_id)s, item_key, identifier, %(run_id)s, %(batch_id)s, call_no, attempts,
+        %(job_id)s, item_key, identifier, %(run_id)s, %(batch_id)s,
+        (%(call_nos)s::integer[])[width_bucket(seq, %(firsts)s::bigint[])], attempts,
         clock_timestamp()
     FROM done ORDER BY seq
 )
@@ -130,38 +126,35 @@ FROM (
 WHERE batch.batch_id = owned.owner
 
 -- name: settle_quarantined
+-- What belongs to a number is found in the other arrays by width_bucket, since the numbers rise.
 WITH poison AS (
     DELETE FROM retrofill.in_process
-    USING unnest(
-        %(seqs)s::bigint[], %(call_nos)s::integer[], %(attempts)s::integer[],
-        %(failures)s::integer[], %(unsures)s::boolean[], %(request_ids)s::text[],
-        %(error_types)s::text[], %(errors)s::text[]
-    ) AS bad (seq, call_no, attempts, failures, unsure, request_id, error_type, error)
-    WHERE in_process.job_id = %(job_id)s AND in_process.seq = bad.seq
+    WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
     RETURNING
-        in_process.job_id, in_process.seq, in_process.item_key, in_process.identifier,
-        in_process.version_id, in_process.etag, in_process.size, in_process.modified_at,
-        bad.unsure, bad.call_no, bad.attempts, bad.failures, bad.request_id, bad.error_type, bad.error
+        seq, item_key, identifier, version_id, etag, size, modified_at,
+        width_bucket(seq, %(seqs)s::bigint[]) AS at
 )
 INSERT INTO retrofill.quarantine (
     job_id, seq, item_key, identifier, run_id, batch_id, call_no, version_id, etag, size,
     modified_at, attempts, failures, unsure, request_id, error_type, error, quarantined_at
 )
 SELECT
-    job_id, seq, item_key, identifier, %(run_id)s, %(batch_id)s, call_no, version_id, etag, size,
-    modified_at, attempts, failures, unsure, request_id, error_type, error, clock_timestamp()
+    %(job_id)s, seq, item_key, identifier, %(run_id)s, %(batch_id)s, (%(call_nos)s::integer[])[at],
+    version_id, etag, size, modified_at, (%(attempts)s::integer[])[at],
+    (%(failures)s::integer[])[at], (%(unsures)s::boolean[])[at], (%(request_ids)s::text[])[at],
+    (%(error_types)s::text[])[at], (%(errors)s::text[])[at], clock_timestamp()
 FROM poison
 
 -- name: settle_retried
 UPDATE retrofill.in_process SET
-    attempts = retried.attempts, failures = retried.failures, call_cap = retried.call_cap,
-    unsure = retried.unsure,
-    not_before = clock_timestamp() + make_interval(secs => retried.delay_s)
-FROM unnest(
-    %(seqs)s::bigint[], %(attempts)s::integer[], %(failures)s::integer[], %(call_caps)s::integer[],
-    %(unsures)s::boolean[], %(delays_s)s::float[]
-) AS retried (seq, attempts, failures, call_cap, unsure, delay_s)
-WHERE in_process.job_id = %(job_id)s AND in_process.seq = retried.seq
+    (attempts, failures, call_cap, unsure, not_before) = (
+        SELECT
+            (%(attempts)s::integer[])[at], (%(failures)s::integer[])[at],
+            (%(call_caps)s::integer[])[at], (%(unsures)s::boolean[])[at],
+            clock_timestamp() + make_interval(secs => (%(delays_s)s::float[])[at])
+        FROM width_bucket(seq, %(seqs)s::bigint[]) AS at
+    )
+WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
 
 -- name: write_ahead
 INSERT INTO retrofill.invocation (

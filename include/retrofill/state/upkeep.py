@@ -121,6 +121,7 @@ def _delete_items(conn: Connection, statement: str, key: dict[str, Any]) -> int:
     deleted, after = 0, _FIRST
     while True:
         with transaction(conn) as cur:
+            cur.execute(_SQL["read_in_order"])
             cur.execute(_SQL[statement], {**key, **after, "rows": ROWS})
             row = cur.fetchone()
         if row is None:
@@ -152,6 +153,7 @@ def _rows_of(conn: Connection, statement: str, key: dict[str, Any]) -> Iterator[
     """Run a statement again and again until it has nothing more to do; yield what it did."""
     while True:
         with transaction(conn) as cur:
+            cur.execute(_SQL["read_in_order"])
             cur.execute(_SQL[statement], key)
             rows = cur.rowcount
         if not rows:

@@ -1,3 +1,8 @@
+-- name: read_in_order
+-- Each page is read in the order of its index. Where the planner expects a row or two, a bitmap and
+-- a sort seem as cheap to it, and read all that is left of the job for each page.
+SET LOCAL enable_bitmapscan = off
+
 -- name: list_open_runs
 SELECT
     run.run_id, run.job_id, job.name, run_set.dag_id,
@@ -13,33 +18,44 @@ ORDER BY run.run_id
 SELECT job_id, name FROM retrofill.job ORDER BY job_id
 
 -- name: list_batches
-SELECT batch_id FROM retrofill.batch JOIN retrofill.run USING (run_id)
-WHERE batch_id > %(after)s AND run.job_id = %(job_id)s AND (
+-- ORDER BY: else the planner, sure to meet a call of the batch soon, might read those of all others.
+SELECT batch_id FROM retrofill.batch
+WHERE batch_id > %(after)s AND run_id = ANY(ARRAY(
+    SELECT run_id FROM retrofill.run
+    WHERE job_id = %(job_id)s AND (
+        %(days)s::integer IS NULL
+        OR closed_at < clock_timestamp() - make_interval(days => %(days)s)
+    )
+)) AND (
     %(days)s::integer IS NULL
-    OR batch.done_at IS NOT NULL
-    AND run.closed_at < clock_timestamp() - make_interval(days => %(days)s)
-    AND EXISTS (SELECT FROM retrofill.invocation WHERE invocation.batch_id = batch.batch_id)
+    OR done_at IS NOT NULL AND (
+        SELECT call_no FROM retrofill.invocation
+        WHERE invocation.batch_id = batch.batch_id ORDER BY call_no LIMIT 1
+    ) IS NOT NULL
 )
 ORDER BY batch_id LIMIT %(batches)s
 
 -- name: delete_calls
+-- A page of a table is read in the order of its index: since the planner cannot know how long a page
+-- is, it takes a tenth, and does not sort all there is. What is to go is an array: it is looked up.
 DELETE FROM retrofill.invocation
-WHERE batch_id = %(batch_id)s AND call_no IN (
+WHERE batch_id = %(batch_id)s AND call_no = ANY(ARRAY(
     SELECT call_no FROM retrofill.invocation
-    WHERE batch_id = %(batch_id)s AND outcome IS NOT NULL ORDER BY call_no LIMIT %(rows)s
-)
+    WHERE batch_id = %(batch_id)s AND outcome IS NOT NULL
+    ORDER BY call_no LIMIT (SELECT %(rows)s)
+))
 
 -- name: delete_results
 WITH page AS (
     SELECT
         ctid AS place, item_key, identifier,
         %(days)s::integer IS NULL
-        OR settled_at < clock_timestamp() - make_interval(days => %(days)s) AND NOT EXISTS (
-            SELECT FROM retrofill.run WHERE run.run_id = results.run_id AND run.state = 'open'
-        ) AS old
+        OR settled_at < clock_timestamp() - make_interval(days => %(days)s) AND run_id <> ALL(ARRAY(
+            SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND state = 'open'
+        )) AS old
     FROM retrofill.results
     WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(item_key)s, %(identifier)s::uuid)
-    ORDER BY item_key, identifier LIMIT %(rows)s
+    ORDER BY item_key, identifier LIMIT (SELECT %(rows)s)
 ),
 gone AS (
     DELETE FROM retrofill.results
@@ -53,7 +69,7 @@ FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
 WITH page AS (
     SELECT ctid AS place, item_key, identifier FROM retrofill.quarantine
     WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(item_key)s, %(identifier)s::uuid)
-    ORDER BY item_key, identifier LIMIT %(rows)s
+    ORDER BY item_key, identifier LIMIT (SELECT %(rows)s)
 ),
 gone AS (
     DELETE FROM retrofill.quarantine WHERE ctid = ANY(ARRAY(SELECT place FROM page)) RETURNING 1
@@ -63,17 +79,18 @@ FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
 
 -- name: delete_in_process
 DELETE FROM retrofill.in_process
-WHERE job_id = %(job_id)s AND seq IN (
+WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
     SELECT seq FROM retrofill.in_process
-    WHERE job_id = %(job_id)s ORDER BY seq LIMIT %(rows)s
-)
+    WHERE job_id = %(job_id)s ORDER BY seq LIMIT (SELECT %(rows)s)
+))
 
 -- name: delete_redriven
 DELETE FROM retrofill.redriven
-WHERE job_id = %(job_id)s AND (item_key, identifier, run_id) IN (
-    SELECT item_key, identifier, run_id FROM retrofill.redriven
-    WHERE job_id = %(job_id)s ORDER BY item_key, identifier, run_id LIMIT %(rows)s
-)
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM retrofill.redriven
+    WHERE job_id = %(job_id)s
+    ORDER BY item_key, identifier, run_id LIMIT (SELECT %(rows)s)
+))
 
 -- name: lock_job
 SELECT job_id FROM retrofill.job WHERE job_id = %(job_id)s FOR UPDATE

@@ -103,7 +103,11 @@ LEFT JOIN LATERAL (
             AS misconfigured,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'too_large'), 0)::bigint AS too_large,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'lost'), 0)::bigint AS lost
-    FROM retrofill.batch JOIN retrofill.call_count AS count USING (batch_id)
+    FROM retrofill.batch CROSS JOIN LATERAL (
+        SELECT outcome, cause, calls FROM retrofill.call_count
+        WHERE call_count.batch_id = batch.batch_id
+        OFFSET 0
+    ) AS count
     WHERE batch.run_id = run.run_id
 ) AS troubles ON true
 LEFT JOIN LATERAL (

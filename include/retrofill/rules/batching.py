@@ -1,0 +1,80 @@
+"""Batching: how many items a batch has, and where the pieces of a job are cut into batches."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+MAX_BATCHES = 200
+"""Mapped instances of one run: Airflow's grid and scheduler suffer from many more."""
+
+MIN_BATCHES = 4
+"""Mapped instances of a run with work enough for them: a worker of several cores is used."""
+
+
+class Piece(NamedTuple):
+    """Items that nobody owns, all of one run: they have the first number, the last, and between."""
+
+    first_seq: int
+    last_seq: int
+    items: int
+    run_id: int
+    island: int
+    """No batch may reach from one island to the next: somebody owns what lies between."""
+
+
+class Place(NamedTuple):
+    """An item of a piece, by its rank in it."""
+
+    piece: Piece
+    rank: int
+
+    @property
+    def seq(self) -> int | None:
+        """The item's number; None: the piece has holes, so it must be looked up."""
+        first, last, items = self.piece[:3]
+        if self.rank == items - 1:
+            return last
+        return first + self.rank if self.rank == 0 or items == last - first + 1 else None
+
+
+class Batch(NamedTuple):
+    """Neighbouring items, from the first to the last."""
+
+    first: Place
+    last: Place
+    items: int
+
+
+def batch_size(items: int, *, most: int, fewest: int) -> int:
+    """Return how many of so many items each batch has.
+
+    :param most: items of a batch, unless that made more than MAX_BATCHES
+    :param fewest: items below which a batch is not made smaller to have MIN_BATCHES of them
+    """
+    return max(min(most, -(-items // MIN_BATCHES)), fewest, -(-items // MAX_BATCHES))
+
+
+def cut(pieces: Sequence[Piece], *, most: int, fewest: int) -> list[Batch]:
+    """Cut pieces, which come in the order of their numbers, into batches; see :func:`batch_size`.
+
+    Islands apart, each batch but the last has the same size. Where an island ends, so does a batch.
+    """
+    size = batch_size(sum(piece.items for piece in pieces), most=most, fewest=fewest)
+    batches: list[Batch] = []
+    place = 0
+    for piece in pieces:
+        rank = 0
+        while rank < piece.items:
+            taken = min(piece.items - rank, size - place % size)
+            first, last, before = Place(piece, rank), Place(piece, rank + taken - 1), 0
+            if place % size and batches[-1].last.piece.island == piece.island:
+                first, _, before = batches.pop()
+            batches.append(Batch(first, last, before + taken))
+            rank += taken
+            place += taken
+    return batches
+
+
+def places_to_look_up(batches: Iterable[Batch]) -> list[Place]:
+    """Return the edges of batches whose numbers their pieces do not tell."""
+    edges = (edge for batch in batches for edge in (batch.first, batch.last))
+    return list(dict.fromkeys(edge for edge in edges if edge.seq is None))
