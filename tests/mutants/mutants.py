@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 BATCHES = "tests/integration/test_batches.py::"
 COUNTS = "tests/integration/test_counts.py::"
+OTHERS = "tests/integration/test_others.py::"
 PLANS = "tests/integration/test_query_plans.py::test_a_statement_reads_what_it_must_and_no_more"
 LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
 READINGS = "tests/integration/test_two_readings.py::"
+WORKFLOW = "tests/contracts/test_workflow.py::"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ MUTANTS = (
         '            " AND item_key BETWEEN %(first)s AND %(last)s", bounds\n'
         "        )\n"
         '        seen |= {bytes.fromhex(row[0].replace("-", "")) for row in cur}\n'
-        "    return seen\n",
+        "    return seen, []\n",
         test=RACES + "test_an_item_that_moves_while_the_known_are_read_is_known",
     ),
     Mutant(
@@ -216,10 +218,67 @@ MUTANTS = (
     ),
     Mutant(
         name="complete with a partition left",
-        file="pipeline/close_run.py",
-        old="if not report.items_left and not report.partitions_left:",
-        new="if not report.items_left:",
+        file="state/runs.sql",
+        old="partitions > 0 AND partitions_left = 0 AND",
+        new="partitions > 0 AND",
         test=RACES + "test_a_run_with_a_partition_left_is_not_complete",
+    ),
+    Mutant(
+        name="complete without a partition",
+        file="state/runs.sql",
+        old="partitions > 0 AND partitions_left = 0 AND",
+        new="partitions_left = 0 AND",
+        test=OTHERS + "test_a_run_without_partitions_is_incomplete_whatever_the_cause",
+    ),
+    Mutant(
+        name="complete while another run has its items",
+        file="state/runs.sql",
+        old=" AND with_others = 0",
+        new="",
+        test=OTHERS + "test_a_run_is_not_complete_while_another_that_lives_has_its_items",
+    ),
+    Mutant(
+        name="what another run has in process not noted",
+        file="state/screening.py",
+        old="        if elsewhere:\n",
+        new="        if elsewhere and partition.done:\n",
+        test=OTHERS + "test_a_run_is_not_complete_while_another_that_lives_has_its_items",
+    ),
+    Mutant(
+        name="a run that close_run did not close left open",
+        file="pipeline/close_run.py",
+        old='    abandoned = report.state == "open"\n',
+        new="    abandoned = False\n",
+        test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_told_and_red",
+    ),
+    Mutant(
+        name="green though the run is incomplete",
+        file="pipeline/close_run.py",
+        old='    if report.state != "complete":\n        raise RunIncomplete(_what_now(report))\n'
+        "    if abandoned:",
+        new="    if abandoned:",
+        test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_told_and_red",
+    ),
+    Mutant(
+        name="green though nobody was told",
+        file="workflow.py",
+        old="as_teardown(on_failure_fail_dagrun=True)",
+        new="as_teardown(on_failure_fail_dagrun=False)",
+        test=WORKFLOW + "test_the_last_task_runs_whatever_happens_and_makes_the_dag_runs_state",
+    ),
+    Mutant(
+        name="what a DAG run asks for not compared with what it gets",
+        file="airflow_runs.py",
+        old="    if ignored:\n",
+        new="    if not params:\n",
+        test=WORKFLOW + "test_a_dag_run_that_does_not_get_what_it_asks_for_is_refused",
+    ),
+    Mutant(
+        name="a further task that reads the DAG run's params",
+        file="operators.py",
+        old="    return RunConfig.from_stored(run.config), run\n",
+        new='    return RunConfig.from_stored({**run.config, "preview": True}), run\n',
+        test=WORKFLOW + "test_what_a_run_does_is_what_it_was_opened_with",
     ),
     Mutant(
         name="a lease that ran out sends by its old share",

@@ -1,0 +1,75 @@
+"""What the DAG leaves to Airflow: which task makes its state, and where instructions come from."""
+
+import ast
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from include.retrofill import operators
+from include.retrofill.airflow_runs import params_of
+from include.retrofill.model.config import RunConfig
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.operators import stored_run
+from include.retrofill.state.connection import connect
+from include.retrofill.workflow import retrofill_dag
+from tests.integration.opened import open_run
+
+ASKED = {"bucket": "photos", "prefix": "in/", "function": "f"}
+
+
+def context(params: dict[str, Any], conf: dict[str, Any] | None) -> Any:
+    return {"params": params, "dag_run": SimpleNamespace(conf=conf)}
+
+
+def test_the_last_task_runs_whatever_happens_and_makes_the_dag_runs_state() -> None:
+    """Airflow takes the state from the leaves; teardowns it runs though all else was skipped."""
+    dag = retrofill_dag("d", schedule=None)
+    (last,) = [task for task in dag.tasks if not task.downstream_task_ids]
+    assert last.task_id == "notify"
+    assert last.is_teardown
+    assert last.on_failure_fail_dagrun
+    assert dag.get_task("close_run").trigger_rule == "all_done"
+
+
+def test_a_dag_run_that_gets_what_it_asks_for_is_taken() -> None:
+    params = {**ASKED, "max_calls": None}
+    assert params_of(context(params, None)) == params
+    assert params_of(context(params, {})) == params
+    assert params_of(context(params, ASKED)) == params
+
+
+@pytest.mark.parametrize(
+    ("conf", "named"),
+    [
+        ({"preview": True}, "'preview'"),
+        ({"max_calls": 5, "bucket": "photos", "function": "g"}, "'function', 'max_calls'"),
+        ({"no_such": None}, "'no_such'"),
+    ],
+)
+def test_a_dag_run_that_does_not_get_what_it_asks_for_is_refused(
+    conf: dict[str, Any], named: str
+) -> None:
+    params = {**ASKED, "preview": False, "max_calls": None}
+    with pytest.raises(ConfigError) as refused:
+        params_of(context(params, conf))
+    assert str(refused.value).startswith(f"{named}: this Airflow ignores")
+    assert "[core] dag_run_conf_overrides_params = False" in str(refused.value)
+
+
+def test_what_a_run_does_is_what_it_was_opened_with(state_dsn: str) -> None:
+    asked = RunConfig.from_params({**ASKED, "modified_after": "2026-01-02T03:04:05+01:00"})
+    with closing(connect(state_dsn)) as conn:
+        ref = open_run(conn, config=asked.model_dump(mode="json"))
+        assert stored_run(conn, ref)[0] == asked
+
+
+def test_no_further_task_reads_the_params_of_its_dag_run() -> None:
+    """Whoever shows them to people may, and whoever tells of a run that was refused."""
+    tree = ast.parse(Path(operators.__file__).read_text())
+    defined = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
+    reads = ("context['params']", "params_of(")
+    readers = {node.name for node in defined if any(read in ast.unparse(node) for read in reads)}
+    assert readers == {"OpenRunOperator", "NextSetOperator", "_tell"}
