@@ -36,7 +36,7 @@ def plan_batches(conn: Connection, ref: SetRef, airflow: Airflow) -> list[BatchT
     An open run owns its items for as long as Airflow has a DAG run of it queued or running.
     """
     run = runs.get_run(conn, ref.run_id)
-    rescue(conn, airflow, job_id=run.job_id)
+    rescue(conn, airflow, job_id=run.job_id, but=run.run_id)
     per_call = run.delivery.items_per_call
     planned = batches.plan(
         conn,

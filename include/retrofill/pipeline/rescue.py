@@ -26,6 +26,7 @@ def rescue(
     airflow: Airflow,
     *,
     job_id: int | None = None,
+    but: int | None = None,
     runs: Collection[int] | None = None,
 ) -> list[OpenRun]:
     """Close every abandoned run, tell of it, and free its items for the job's next run.
@@ -34,12 +35,13 @@ def rescue(
     task holds a lease: a task that Airflow has given up may still be calling.
 
     :param job_id: look at the runs of this job only; None: at those of all
+    :param but: the run that asks, which lives
     :param runs: the only runs to look at; None: all
     :returns: the runs that were closed
     """
     closed = []
     for run in upkeep.list_open_runs(conn, job_id):
-        if runs is not None and run.run_id not in runs:
+        if run.run_id == but or (runs is not None and run.run_id not in runs):
             continue
         if airflow.lives(run.dag_id, run.dag_run_ids):
             log.debug("run %d of job %s is open, and so is its DAG run", run.run_id, run.job)
