@@ -126,6 +126,8 @@ def test_while_the_source_is_listed_the_total_is_not_final() -> None:
     whole = page(partitions=[partition(done=True)])
     assert "The source is listed to its end." in html_of(whole)
     assert "has not been looked at yet" in html_of(page())
+    closed = report(state="incomplete", closed_at=NOW, partitions=0)
+    assert "The source was never listed." in html_of(page(report=closed))
 
 
 def test_a_run_with_nothing_new_says_so() -> None:
