@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from include.retrofill.events import OF_RECORDS, SHAPES
 from include.retrofill.model.config import AUTO, RunConfig
 from include.retrofill.model.report import Report
-from include.retrofill.rules.events import OF_RECORDS, SHAPES
 from include.retrofill.rules.outcomes import Outcome
 from include.retrofill.state.connection import connect
 from include.retrofill.state.statements import load

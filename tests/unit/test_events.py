@@ -13,20 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import NO_CONTENT, Item
-from include.retrofill.rules.answers import Contract, default_contract
-from include.retrofill.rules.events import (
+from include.retrofill.events import (
     OF_RECORDS,
     EventContext,
     compile_shape,
     default_items,
     max_items,
 )
-from include.retrofill.rules.events import (
+from include.retrofill.events import (
     SHAPES as ALL_SHAPES,
 )
-from include.retrofill.rules.events.shapes import MAX_ITEMS
+from include.retrofill.events.shapes import MAX_ITEMS
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import NO_CONTENT, Item
+from include.retrofill.rules.answers import Contract, default_contract
 
 SHAPES = tuple(name for name in ALL_SHAPES if name not in OF_RECORDS)
 CONTEXT = EventContext(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from include.retrofill.events import OF_RECORDS, EventContext, Shape, compile_shape
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import OF_RECORDS, EventContext, Shape, compile_shape
 from tests.unit.test_events import CONTEXT
 from tests.unit.test_events_recorded import SQS, outline
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.retrofill.events import EventContext, Shape, compile_shape
 from include.retrofill.model.calls import Call, Entry, Fresh, History, Loaded
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import EventContext, Shape, compile_shape
 from include.retrofill.rules.first_calls import first_calls
 from include.retrofill.rules.packing import MAX_REQUEST_BYTES
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from include.retrofill.calling.triggers import find_triggers
+from include.retrofill.events import EventContext, Shape, compile_shape
 from include.retrofill.model.config import RunConfig
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.function import FunctionVersion
@@ -16,7 +17,6 @@ from include.retrofill.rules.deliveries import (
     delivery_like,
     is_looked_up,
 )
-from include.retrofill.rules.events import EventContext, Shape, compile_shape
 
 log = logging.getLogger(__name__)
 

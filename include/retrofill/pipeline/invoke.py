@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from include.retrofill.events import Shape
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.calls import Allotment, Call, EndedCall
 from include.retrofill.model.config import RunConfig
@@ -28,7 +29,6 @@ from include.retrofill.rules.answers import (
 )
 from include.retrofill.rules.concurrency import ConcurrencyWindow
 from include.retrofill.rules.dispatch import Dispatch
-from include.retrofill.rules.events import Shape
 from include.retrofill.rules.first_calls import first_calls
 from include.retrofill.rules.outcomes import Outcome, classify
 from include.retrofill.rules.progress import Invoked, Progress

@@ -2,8 +2,8 @@
 
 import logging
 
+from include.retrofill.events import Shape
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import Shape
 from include.retrofill.rules.packing import pack
 from include.retrofill.sources import Source
 from include.retrofill.state import screening

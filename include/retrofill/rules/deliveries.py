@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from include.retrofill.events import default_items, max_items
 from include.retrofill.model.config import AUTO, RunConfig
 from include.retrofill.model.delivery import CONFIGURATION_ID, Delivery
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.trigger import Trigger
 from include.retrofill.rules.answers import Contract, default_contract
-from include.retrofill.rules.events import default_items, max_items
-from include.retrofill.rules.events.untold import untold_field
+from include.retrofill.rules.untold import untold_field
 
 _LOOKED_UP = frozenset({AUTO, "s3-sqs", "s3-sns", "s3-sns-sqs"})
 _NOT_LOOKED_UP = "s3, eventbridge, s3-batch-1.0, s3-batch-2.0 and items"

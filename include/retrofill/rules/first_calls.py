@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from include.retrofill.events import Shape
 from include.retrofill.model.calls import Call, Entry, Fresh, Loaded, items_of
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import Shape
 from include.retrofill.rules.packing import fits, pack
 
 

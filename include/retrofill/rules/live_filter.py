@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from include.retrofill.events import Shape
+from include.retrofill.events.fields import MULTIPART_MARK
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import Shape
-from include.retrofill.rules.events.fields import MULTIPART_MARK
 from include.retrofill.rules.patterns import Test, compile_pattern
 
 _NOTIFICATION_IN: Mapping[str, tuple[str, ...]] = {

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     MULTIPART_MARK,
     PRINCIPAL,
     SOURCE_IP,
@@ -18,7 +17,8 @@ from include.retrofill.rules.events.fields import (
     json_string,
     trace_prefix,
 )
-from include.retrofill.rules.events.template import HOLE, filled, records_of
+from include.retrofill.events.template import HOLE, filled, records_of
+from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
 
 EVENT_VERSION = "2.1"
 """The structure that is written; AWS's later 2.x only add fields, which a listing does not tell."""

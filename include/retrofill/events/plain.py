@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable
 
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     json_string,
     to_milliseconds,
     uuid_text,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.items import Item
 
 TAIL = "]}"
 

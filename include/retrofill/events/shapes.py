@@ -4,33 +4,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from include.retrofill.model.delivery import EVENTS_WITH_ARGUMENTS, ONE_ITEM_EVENTS
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
-from include.retrofill.rules.events import plain
-from include.retrofill.rules.events.batch_operations import task_1_0, task_2_0
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.eventbridge import object_created
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events import plain
+from include.retrofill.events.batch_operations import task_1_0, task_2_0
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.eventbridge import object_created
+from include.retrofill.events.fields import (
     MULTIPART_MARK,
     request_id_of,
     uuid_of,
 )
-from include.retrofill.rules.events.notification import (
+from include.retrofill.events.notification import (
     HEAD,
     TAIL,
     notification_parts,
     notification_texts,
 )
-from include.retrofill.rules.events.records import (
+from include.retrofill.events.records import (
     dynamodb_record,
     kinesis_record,
     message_body,
     sequence_number,
     stream_number,
 )
-from include.retrofill.rules.events.relays import sns_records, sns_texts, sqs_records
-from include.retrofill.rules.events.template import SEPARATOR, records_of
+from include.retrofill.events.relays import sns_records, sns_texts, sqs_records
+from include.retrofill.events.template import SEPARATOR, records_of
+from include.retrofill.model.delivery import EVENTS_WITH_ARGUMENTS, ONE_ITEM_EVENTS
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
 
 MAX_ITEMS = 10_000
 """The most items a call may carry: the largest batch of Lambda's event source mappings."""

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     MULTIPART_MARK,
     SOURCE_IP,
     bucket_arn,
@@ -15,7 +14,8 @@ from include.retrofill.rules.events.fields import (
     trace_prefix,
     uuid_text,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.items import Item
 
 
 def object_created(context: EventContext) -> Callable[[Item], str]:

@@ -9,14 +9,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     epoch_milliseconds,
     json_string,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
 
 _ROLE = "role/retrofill-replayed"
 

@@ -4,10 +4,8 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     PRINCIPAL,
     epoch_milliseconds,
     json_inside,
@@ -16,7 +14,9 @@ from include.retrofill.rules.events.fields import (
     trace_prefix,
     uuid_text,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
 
 SUBJECT = "Amazon S3 Notification"
 _SIGNATURE = "UkVUUk9GSUxMUkVQTEFZRUQ="

@@ -1,7 +1,7 @@
 """Event shapes: how items become the payload that the function knows from its live trigger."""
 
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.shapes import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.shapes import (
     OF_RECORDS,
     SHAPES,
     Shape,

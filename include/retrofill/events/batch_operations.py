@@ -3,10 +3,8 @@
 import json
 from collections.abc import Callable, Mapping
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     bucket_arn,
     json_inside,
     json_string,
@@ -14,7 +12,9 @@ from include.retrofill.rules.events.fields import (
     url_encoded,
     uuid_text,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
 
 MAX_ARGUMENTS = 10
 MAX_ARGUMENT_NAME_CHARS = 64
