@@ -14,9 +14,9 @@ from botocore.credentials import Credentials
 from psycopg2.extensions import connection
 
 from include.retrofill.calling.client import LambdaClient
+from include.retrofill.config import RunConfig
 from include.retrofill.events import EventContext, compile_shape
 from include.retrofill.faults import Point, injected
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
 from include.retrofill.model.runs import SetRef

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.retrofill.config import AUTO, RunConfig
 from include.retrofill.events import SHAPES
-from include.retrofill.model.config import AUTO, RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.retrofill.events import OF_RECORDS, EventContext, Shape, compile_shape
+from include.retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import Item
 from tests.unit.test_events import CONTEXT
@@ -28,6 +28,7 @@ DYNAMODB = """{"Records":[{"eventID":"c9fbe7d0261a5163fcb6940593e41797","eventNa
 "SequenceNumber":"111","SizeBytes":26,"StreamViewType":"NEW_AND_OLD_IMAGES"},
 "eventSourceARN":"arn:aws:dynamodb:us-east-1:123456789012:table/T/stream/2015-05-11T21:21:33"}]}"""
 
+OF_RECORDS = tuple(name for name, shape in SHAPES.items() if shape.content)
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/s"
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/T/stream/2015-05-11T21:21:33.291"
 ROW = {"Keys": {"Id": {"N": "101"}}, "NewImage": {"Id": {"N": "101"}, "Message": {"S": "é"}}}
@@ -45,7 +46,7 @@ def context(name: str) -> EventContext:
     return replace(CONTEXT, stream_arn=TABLE if name == "dynamodb" else STREAM)
 
 
-def shape(name: str) -> Shape:
+def shape(name: str) -> CompiledShape:
     return compile_shape(name, context(name))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.retrofill.events import EventContext, Shape, compile_shape
+from include.retrofill.events import CompiledShape, EventContext, compile_shape
 from include.retrofill.model.calls import Call, Entry, Fresh, History, Loaded
 from include.retrofill.model.items import Item
 from include.retrofill.rules.first_calls import first_calls
@@ -27,7 +27,7 @@ CONTEXT = EventContext(
 
 
 @pytest.fixture
-def shape() -> Shape:
+def shape() -> CompiledShape:
     return compile_shape("s3", CONTEXT)
 
 
@@ -44,7 +44,7 @@ def seqs(call: Call) -> list[int]:
     return [entry.seq for entry in call.entries]
 
 
-def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: Shape) -> None:
+def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: CompiledShape) -> None:
     calls = first_calls(loaded(7), shape, 3)
     assert [(seqs(call), call.attempt, delay_s) for call, delay_s in calls] == [
         ([10, 11, 12], 1, 0.0),
@@ -55,7 +55,7 @@ def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: Shape) -> N
     assert [record["s3"]["object"]["key"] for record in records] == ["k0", "k1", "k2"]
 
 
-def test_what_was_tried_before_keeps_its_history_and_holds_up_nobody(shape: Shape) -> None:
+def test_what_was_tried_before_keeps_its_history_and_holds_up_nobody(shape: CompiledShape) -> None:
     failed = History(attempts=2, failures=1, call_cap=1, unsure=True, delay_s=0.0)
     waiting = History(attempts=1, failures=0, call_cap=None, unsure=False, delay_s=9.0)
     histories = {11: failed, 13: waiting}
@@ -71,7 +71,7 @@ def test_what_was_tried_before_keeps_its_history_and_holds_up_nobody(shape: Shap
     assert calls[2][0].duplicates == 0
 
 
-def test_an_item_that_fits_in_no_call_is_sent_alone(shape: Shape) -> None:
+def test_an_item_that_fits_in_no_call_is_sent_alone(shape: CompiledShape) -> None:
     large = item(1, "\x7f" * MAX_REQUEST_BYTES)
     calls = first_calls(Loaded(range(3), [item(0), large, item(2)], {}), shape, 10)
     assert sorted(map(seqs, (call for call, _ in calls))) == [[0], [1], [2]]
@@ -95,7 +95,7 @@ def test_calls_are_filled_to_the_limit_of_the_encoded_payload_and_not_beyond(nam
     assert sum(len(call.entries) for call in calls) == 6_000
 
 
-def test_nothing_is_left_to_call(shape: Shape) -> None:
+def test_nothing_is_left_to_call(shape: CompiledShape) -> None:
     assert first_calls(loaded(0), shape, 10) == []
 
 

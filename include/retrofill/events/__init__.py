@@ -1,21 +1,28 @@
 """Event shapes: how items become the payload that the function knows from its live trigger."""
 
 from include.retrofill.events.context import EventContext
-from include.retrofill.events.shapes import (
-    OF_RECORDS,
+from include.retrofill.events.registry import (
+    BY_WAY,
+    OFFERED,
     SHAPES,
-    Shape,
     compile_shape,
-    default_items,
-    max_items,
+    names_in_words,
+    need_no_trigger,
+    with_arguments,
 )
+from include.retrofill.events.shape import MAX_ITEMS, CompiledShape, EventShape, Way
 
 __all__ = [
-    "OF_RECORDS",
+    "BY_WAY",
+    "MAX_ITEMS",
+    "OFFERED",
     "SHAPES",
+    "CompiledShape",
     "EventContext",
-    "Shape",
+    "EventShape",
+    "Way",
     "compile_shape",
-    "default_items",
-    "max_items",
+    "names_in_words",
+    "need_no_trigger",
+    "with_arguments",
 ]
