@@ -99,6 +99,13 @@ def test_later_rows_have_larger_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", OF_RECORDS)
+def test_no_record_is_longer_than_the_longest(name: str) -> None:
+    short, long = item(name), item(name)._replace(size=10**18)
+    assert shape(name).longest([short, long]) >= len(shape(name).record(long))
+    assert shape(name).longest([]) == 0
+
+
+@pytest.mark.parametrize("name", OF_RECORDS)
 def test_an_item_without_content_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"event: the shape {name} needs"):
         shape(name).record(item(name)._replace(content={}))

@@ -133,6 +133,7 @@ class EventShape:
             max_items=self.max_items,
             head=encoder.head,
             tail=encoder.tail,
+            of_records=bool(self.content),
         )
 
 
@@ -156,13 +157,22 @@ class CompiledShape:
     tail: str
     """What stands after the records."""
 
+    of_records: bool
+    """Whether its items have content."""
+
     @property
     def overhead(self) -> int:
         """Bytes of a payload beside its records and the one byte between each two of them."""
         return len(self.head) + len(self.tail)
 
     def longest(self, items: Sequence[Item]) -> int:
-        """Return a number of bytes that no record of these objects exceeds, without writing any."""
+        """Return a number of bytes that no record of these items exceeds.
+
+        Records of objects need not be written for it. How long a content becomes only its own
+        encoder knows.
+        """
+        if self.of_records:
+            return max(map(len, self.records(items)), default=0)
         columns = ItemColumns.of(items)
         texts = (columns.keys, columns.etags, columns.version_ids)
         characters = sum(max(map(len, column), default=0) for column in texts)
