@@ -29,7 +29,7 @@ from benchmarks.contenders.work import Work, WrongCountError, encode
 from benchmarks.encode import CONTEXT
 from benchmarks.table import table
 from benchmarks.whole_run import FailedRunError
-from include.retrofill.rules.events import compile_shape
+from include.retrofill.events import compile_shape
 from stack.endpoint import EndpointError
 from stack.settings import StackError
 

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import quote_plus
 from uuid import UUID
 
+from include.retrofill.events import EventContext, compile_shape
 from include.retrofill.model.items import Item, ItemColumns
-from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.rules.identity import identifier_of
 
 ITEMS_PER_CALL = 100

@@ -5,8 +5,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from benchmarks.contenders.work import Work, contend
+from include.retrofill.config import RunConfig
 from include.retrofill.connections import state, state_dsn
-from include.retrofill.model.config import RunConfig
 from include.retrofill.operators import client_of
 from include.retrofill.pipeline.deliver import shape_of
 from include.retrofill.pipeline.invoke import Invoker, take

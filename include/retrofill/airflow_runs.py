@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.quoting import quoted
 from include.retrofill.notifier import notify

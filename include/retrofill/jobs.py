@@ -17,7 +17,7 @@ from croniter import CroniterBadDateError, croniter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 
 FOLDER = Path(__file__).parents[1] / "jobs"
 

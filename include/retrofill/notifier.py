@@ -11,7 +11,7 @@ from airflow.providers.apprise.hooks.apprise import AppriseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from apprise import Apprise, NotifyFormat
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError, NotNotified
 from include.retrofill.model.report import Report
 

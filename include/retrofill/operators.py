@@ -20,8 +20,8 @@ from include.retrofill.airflow_runs import TaskAirflow, params_of
 from include.retrofill.calling.aws import control_plane, open_client
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.calling.signing import Credentials
+from include.retrofill.config import RunConfig
 from include.retrofill.connections import state, state_dsn
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import FINAL, ConfigError, RetrofillError, StateError
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Run, SetRef, Window

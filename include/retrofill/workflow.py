@@ -12,8 +12,8 @@ from airflow.sdk import (
     RetryRule,
 )
 
+from include.retrofill.config import RunConfig
 from include.retrofill.jobs import Job
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import FINAL
 from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 from include.retrofill.operators import (

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from include.retrofill.model.config import AUTO, RunConfig
+from include.retrofill.config import AUTO, RunConfig
+from include.retrofill.events import OFFERED
 from include.retrofill.model.report import Report
-from include.retrofill.rules.events import OF_RECORDS, SHAPES
 from include.retrofill.rules.outcomes import Outcome
 from include.retrofill.state.connection import connect
 from include.retrofill.state.statements import load
@@ -105,7 +105,16 @@ def test_the_readme_tells_the_params_as_they_are() -> None:
 
 
 def test_every_event_that_can_be_asked_for_has_a_shape() -> None:
-    assert set(RunConfig.form_fields({})["event"]["enum"]) == {AUTO, *SHAPES} - set(OF_RECORDS)
+    assert RunConfig.form_fields({})["event"]["enum"] == [AUTO, *OFFERED]
+
+
+def test_the_readme_tells_the_events_as_they_are() -> None:
+    _, _, rest = (ROOT / "README.md").read_text().partition("| event | the way it imitates |")
+    lines = rest.partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    told = {name: (way, found) for names, way, found in rows for name in names.split(", ")}
+    shapes = {f"`{name}`": (one.imitates, one.found_by) for name, one in OFFERED.items()}
+    assert list(told.items()) == list(shapes.items())
 
 
 def test_the_layers_are_told_as_they_are() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from include.retrofill import operators
 from include.retrofill.airflow_runs import params_of
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.operators import stored_run
 from include.retrofill.state.connection import connect

@@ -16,7 +16,8 @@ from botocore.credentials import Credentials
 
 from include.retrofill.calling.aws import CONTROL_PLANE
 from include.retrofill.calling.client import LambdaClient
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
+from include.retrofill.model.delivery import Contract
 from include.retrofill.model.errors import FINAL, ConfigError, RetrofillError
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import SetRef
@@ -27,7 +28,6 @@ from include.retrofill.pipeline.invoke import Invoker, take
 from include.retrofill.pipeline.list_partitions import PartitionTask, list_partitions
 from include.retrofill.pipeline.open_run import DagRun, open_run, window_of
 from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
-from include.retrofill.rules.answers import Contract
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.sources import Source, open_source
 from include.retrofill.state import runs

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from include.retrofill.rules.answers import Contract
+from include.retrofill.model.delivery import Contract
 from stack.endpoint import Reply, Rule, ScriptedEndpoint
 from tests.faults.fault_table import FaultTable
 from tests.faults.pipeline_run import Backfill

@@ -16,7 +16,7 @@ from botocore.credentials import Credentials
 
 from include.retrofill.calling import client as client_module
 from include.retrofill.calling.client import LambdaClient
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.replies import NoReply, Reply
 from include.retrofill.model.runs import Run, Window

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import connection
 
+from include.retrofill.config import RunConfig
 from include.retrofill.faults import InjectedError, Point, injected
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import SetRef, Window
 from include.retrofill.pipeline import enqueue as enqueueing

@@ -19,8 +19,8 @@ from urllib.parse import unquote_plus
 import boto3
 import pytest
 
+from include.retrofill.events import EventContext, compile_shape
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.rules.identity import identifier_of
 
 if TYPE_CHECKING:

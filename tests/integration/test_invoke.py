@@ -14,13 +14,13 @@ from botocore.credentials import Credentials
 from psycopg2.extensions import connection
 
 from include.retrofill.calling.client import LambdaClient
+from include.retrofill.config import RunConfig
+from include.retrofill.events import EventContext, compile_shape
 from include.retrofill.faults import Point, injected
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
-from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.rules.progress import Invoked
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect

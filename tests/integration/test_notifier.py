@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import NotNotified
 from include.retrofill.notifier import notify
 from tests.faults.notices import noticing

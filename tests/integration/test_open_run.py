@@ -9,7 +9,7 @@ import boto3
 import pytest
 from psycopg2.extensions import connection
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.open_run import DagRun, open_run, window_of

@@ -10,8 +10,8 @@ import pytest
 from psycopg2.errors import InsufficientPrivilege
 from psycopg2.extensions import connection
 
+from include.retrofill.config import RunConfig
 from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import StateUnfit
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.redrive import redrive_quarantine

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials
 from psycopg2.extensions import connection
 
 from include.retrofill.calling.client import LambdaClient
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.pipeline.deliver import compile_delivery
 from include.retrofill.pipeline.invoke import Invoker, take

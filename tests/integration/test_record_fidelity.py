@@ -15,8 +15,8 @@ from typing import Any
 import boto3
 import pytest
 
+from include.retrofill.events import EventContext, compile_shape
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import EventContext, compile_shape
 from tests.integration.test_event_fidelity import differences
 
 NAME = "record-fidelity"

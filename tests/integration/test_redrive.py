@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 from psycopg2.extensions import connection
 
+from include.retrofill.config import RunConfig
 from include.retrofill.faults import InjectedError, Point, injected
 from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.redrive import redrive_quarantine
 from include.retrofill.state import batches, redrive, runs

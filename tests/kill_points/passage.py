@@ -19,8 +19,8 @@ from typing import Any
 import boto3
 
 from include.retrofill.calling.aws import CONTROL_PLANE, open_client
+from include.retrofill.config import RunConfig
 from include.retrofill.faults import Point, armed, injected
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline import enqueue as enqueueing

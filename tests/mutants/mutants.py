@@ -28,6 +28,20 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        name="content lost where items become columns",
+        file="model/items.py",
+        old="[item.content for item in items] if any(item.content for item in items) else ()",
+        new="()",
+        test="tests/unit/test_first_calls.py::test_every_shape_is_packed_and_written",
+    ),
+    Mutant(
+        name="records of a content taken for no longer than those of objects",
+        file="events/shape.py",
+        old="        if self.of_records:\n",
+        new="        if self.of_records and not items:\n",
+        test="tests/unit/test_first_calls.py::test_every_shape_is_packed_and_written",
+    ),
+    Mutant(
         name="screening without the lock of the job",
         file="state/screening.sql",
         old="FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE",

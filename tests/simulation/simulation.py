@@ -20,13 +20,13 @@ from unittest.mock import patch
 import psycopg2
 from psycopg2.extensions import connection
 
+from include.retrofill.config import RunConfig
+from include.retrofill.events import EventContext, compile_shape
 from include.retrofill.faults import Point, injected
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import RetrofillError, RunIncomplete, StateUnavailable
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import Job, SetRef
 from include.retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan_batches
-from include.retrofill.rules.events import EventContext, compile_shape
 from include.retrofill.state import lease, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.retrofill.model.delivery import Contract
 from include.retrofill.rules.answers import (
     ALL_SUCCEEDED,
     MAX_MESSAGE_CHARS,
     Answer,
-    Contract,
     read_answer,
 )
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.retrofill.model.config import AUTO, RunConfig
+from include.retrofill.config import AUTO, RunConfig
+from include.retrofill.events import SHAPES
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
-from include.retrofill.rules.events import SHAPES
 
 _GOOD = {"bucket": "my-photos", "prefix": "in/", "function": "resize"}
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:resize"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.pipeline.deliver import compile_delivery
 from tests.unit.test_events import ITEM

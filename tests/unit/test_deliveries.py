@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.trigger import Trigger

@@ -13,22 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.retrofill.events import MAX_ITEMS, OFFERED, EventContext, Way, compile_shape
+from include.retrofill.events import SHAPES as ALL_SHAPES
+from include.retrofill.model.delivery import Contract
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import NO_CONTENT, Item
-from include.retrofill.rules.answers import Contract, default_contract
-from include.retrofill.rules.events import (
-    OF_RECORDS,
-    EventContext,
-    compile_shape,
-    default_items,
-    max_items,
-)
-from include.retrofill.rules.events import (
-    SHAPES as ALL_SHAPES,
-)
-from include.retrofill.rules.events.shapes import MAX_ITEMS
 
-SHAPES = tuple(name for name in ALL_SHAPES if name not in OF_RECORDS)
+SHAPES = tuple(OFFERED)
 CONTEXT = EventContext(
     bucket="photos",
     region="eu-west-1",
@@ -439,14 +430,14 @@ def test_a_relay_needs_the_arn_of_what_it_stands_for(name: str, field: str, arn:
 def test_a_call_carries_no_more_than_its_shape_can(name: str) -> None:
     shape = compile_shape(name, CONTEXT)
     assert shape.max_items == (1 if name in ONE_ITEM else MAX_ITEMS)
-    assert 1 <= default_items(name) <= shape.max_items == max_items(name)
+    assert 1 <= ALL_SHAPES[name].default_items <= shape.max_items
     for count in (0, shape.max_items + 1):
         with pytest.raises(ValueError, match=f"{count} items in a call of shape {name}"):
             shape.body([ITEM] * count)
 
 
 def test_each_shape_has_the_contract_of_its_live_trigger() -> None:
-    contracts = {name: default_contract(name) for name in ALL_SHAPES}
+    contracts = {name: shape.answer for name, shape in ALL_SHAPES.items()}
     assert contracts == {
         "s3": Contract.RETURN,
         "s3-sqs": Contract.BATCH_ITEM_FAILURES,
@@ -460,3 +451,19 @@ def test_each_shape_has_the_contract_of_its_live_trigger() -> None:
         "kinesis": Contract.CHECKPOINT,
         "dynamodb": Contract.CHECKPOINT,
     }
+
+
+def test_a_shape_bears_the_name_that_it_is_registered_by() -> None:
+    assert [shape.name for shape in ALL_SHAPES.values()] == list(ALL_SHAPES)
+
+
+def test_each_way_has_one_shape() -> None:
+    ways = [way for shape in ALL_SHAPES.values() for way in shape.ways]
+    assert sorted(ways, key=lambda way: way.value) == list(Way)
+
+
+@pytest.mark.parametrize("name", ALL_SHAPES)
+def test_what_needs_a_trigger_has_a_way_from_one(name: str) -> None:
+    shape = ALL_SHAPES[name]
+    assert shape.ways or not shape.needs_trigger
+    assert not (shape.ways and shape.content), "triggers of a bucket send no records"

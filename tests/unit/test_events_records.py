@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from include.retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import OF_RECORDS, EventContext, Shape, compile_shape
 from tests.unit.test_events import CONTEXT
 from tests.unit.test_events_recorded import SQS, outline
 
@@ -28,6 +28,7 @@ DYNAMODB = """{"Records":[{"eventID":"c9fbe7d0261a5163fcb6940593e41797","eventNa
 "SequenceNumber":"111","SizeBytes":26,"StreamViewType":"NEW_AND_OLD_IMAGES"},
 "eventSourceARN":"arn:aws:dynamodb:us-east-1:123456789012:table/T/stream/2015-05-11T21:21:33"}]}"""
 
+OF_RECORDS = tuple(name for name, shape in SHAPES.items() if shape.content)
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/s"
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/T/stream/2015-05-11T21:21:33.291"
 ROW = {"Keys": {"Id": {"N": "101"}}, "NewImage": {"Id": {"N": "101"}, "Message": {"S": "é"}}}
@@ -45,7 +46,7 @@ def context(name: str) -> EventContext:
     return replace(CONTEXT, stream_arn=TABLE if name == "dynamodb" else STREAM)
 
 
-def shape(name: str) -> Shape:
+def shape(name: str) -> CompiledShape:
     return compile_shape(name, context(name))
 
 
@@ -95,6 +96,13 @@ def test_later_rows_have_larger_numbers() -> None:
             for year in (1990, 2018, 2026)]  # fmt: skip
     numbers = [int(shape("dynamodb").identifier_in_event(row)) for row in rows]
     assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("name", OF_RECORDS)
+def test_no_record_is_longer_than_the_longest(name: str) -> None:
+    short, long = item(name), item(name)._replace(size=10**18)
+    assert shape(name).longest([short, long]) >= len(shape(name).record(long))
+    assert shape(name).longest([]) == 0
 
 
 @pytest.mark.parametrize("name", OF_RECORDS)

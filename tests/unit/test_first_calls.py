@@ -1,16 +1,20 @@
 """The calls that a batch begins with."""
 
 import json
+from base64 import b64encode
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
 from include.retrofill.model.calls import Call, Entry, Fresh, History, Loaded
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events import EventContext, Shape, compile_shape
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item, ItemColumns
 from include.retrofill.rules.first_calls import first_calls
 from include.retrofill.rules.packing import MAX_REQUEST_BYTES
 
@@ -23,11 +27,36 @@ CONTEXT = EventContext(
     function_arn="arn:aws:lambda:eu-west-1:123456789012:function:f",
     job="j",
     run_id=1,
+    queue_arn="arn:aws:sqs:eu-west-1:123456789012:q",
+    topic_arn="arn:aws:sns:eu-west-1:123456789012:t",
 )
+STREAMS = {
+    "kinesis": "arn:aws:kinesis:eu-west-1:123456789012:stream/s",
+    "dynamodb": "arn:aws:dynamodb:eu-west-1:123456789012:table/T/stream/2026-01-02T00:00:00.000",
+}
+
+
+def compiled(name: str) -> CompiledShape:
+    return compile_shape(name, replace(CONTEXT, stream_arn=STREAMS.get(name, "")))
+
+
+def content_of(name: str, number: int, text: str = "x") -> dict[str, Any]:
+    """Return what an item must hold to be written in a shape."""
+    row = {"Id": {"N": str(number)}, "Text": {"S": text}}
+    contents: dict[str, Any] = {
+        "body": f"{text}{number}",
+        "shardId": "shardId-000000000006",
+        "partitionKey": text,
+        "sequenceNumber": str(number),
+        "data": b64encode(f"{text}{number}".encode()).decode(),
+        "Keys": {"Id": {"N": str(number)}},
+        "NewImage": row,
+    }
+    return {field: contents[field] for field in SHAPES[name].content}
 
 
 @pytest.fixture
-def shape() -> Shape:
+def shape() -> CompiledShape:
     return compile_shape("s3", CONTEXT)
 
 
@@ -44,7 +73,7 @@ def seqs(call: Call) -> list[int]:
     return [entry.seq for entry in call.entries]
 
 
-def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: Shape) -> None:
+def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: CompiledShape) -> None:
     calls = first_calls(loaded(7), shape, 3)
     assert [(seqs(call), call.attempt, delay_s) for call, delay_s in calls] == [
         ([10, 11, 12], 1, 0.0),
@@ -55,7 +84,7 @@ def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: Shape) -> N
     assert [record["s3"]["object"]["key"] for record in records] == ["k0", "k1", "k2"]
 
 
-def test_what_was_tried_before_keeps_its_history_and_holds_up_nobody(shape: Shape) -> None:
+def test_what_was_tried_before_keeps_its_history_and_holds_up_nobody(shape: CompiledShape) -> None:
     failed = History(attempts=2, failures=1, call_cap=1, unsure=True, delay_s=0.0)
     waiting = History(attempts=1, failures=0, call_cap=None, unsure=False, delay_s=9.0)
     histories = {11: failed, 13: waiting}
@@ -71,19 +100,21 @@ def test_what_was_tried_before_keeps_its_history_and_holds_up_nobody(shape: Shap
     assert calls[2][0].duplicates == 0
 
 
-def test_an_item_that_fits_in_no_call_is_sent_alone(shape: Shape) -> None:
+def test_an_item_that_fits_in_no_call_is_sent_alone(shape: CompiledShape) -> None:
     large = item(1, "\x7f" * MAX_REQUEST_BYTES)
     calls = first_calls(Loaded(range(3), [item(0), large, item(2)], {}), shape, 10)
     assert sorted(map(seqs, (call for call, _ in calls))) == [[0], [1], [2]]
 
 
-@pytest.mark.parametrize("name", ["s3", "s3-sqs", "s3-sns", "s3-sns-sqs", "items"])
+@pytest.mark.parametrize("name", [name for name in SHAPES if SHAPES[name].max_items > 1])
 def test_calls_are_filled_to_the_limit_of_the_encoded_payload_and_not_beyond(name: str) -> None:
-    context = replace(CONTEXT, queue_arn="arn:aws:sqs:eu-west-1:123456789012:q",
-                      topic_arn="arn:aws:sns:eu-west-1:123456789012:t")  # fmt: skip
-    shape = compile_shape(name, context)
+    shape = compiled(name)
     # Quotes and control characters grow when they are encoded, once more in each envelope.
-    items = [item(number % 200, '"\x01é' * 150 + f"{number:05}") for number in range(6_000)]
+    text = '"\x01é' * 150
+    items = [
+        item(number % 200, f"{text}{number:05}")._replace(content=content_of(name, number, text))
+        for number in range(6_000)
+    ]
     calls = [call for call, _ in first_calls(Loaded(range(6_000), items, {}), shape, 10_000)]
     sizes = [len(shape.body(call.items)) for call in calls]
     assert max(sizes) <= MAX_REQUEST_BYTES
@@ -95,7 +126,34 @@ def test_calls_are_filled_to_the_limit_of_the_encoded_payload_and_not_beyond(nam
     assert sum(len(call.entries) for call in calls) == 6_000
 
 
-def test_nothing_is_left_to_call(shape: Shape) -> None:
+@pytest.mark.parametrize("histories", [{}, {12: History(1, 0, None, unsure=False, delay_s=0.0)}])
+@pytest.mark.parametrize("as_loaded", [list, ItemColumns.of])
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_shape_is_packed_and_written(
+    name: str,
+    as_loaded: Callable[[Sequence[Item]], Sequence[Item]],
+    histories: dict[int, History],
+) -> None:
+    shape = compiled(name)
+    items = [item(number)._replace(content=content_of(name, number)) for number in range(5)]
+    calls = first_calls(Loaded(range(10, 15), as_loaded(items), histories), shape, 3)
+    packed = [(entry.seq, entry.item) for call, _ in calls for entry in call.entries]
+    assert sorted(packed) == list(enumerate(items, 10))
+    for call, _ in calls:
+        assert 1 <= len(call.entries) <= min(3, shape.max_items)
+        body = shape.body(call.items)
+        json.loads(body)
+        for entry in call.entries:
+            assert shape.record(entry.item).encode() in body
+
+
+@pytest.mark.parametrize("name", [name for name, shape in SHAPES.items() if shape.content])
+def test_what_needs_a_content_is_not_packed_without_one(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"the shape {name} needs"):
+        first_calls(loaded(3), compiled(name), 3)
+
+
+def test_nothing_is_left_to_call(shape: CompiledShape) -> None:
     assert first_calls(loaded(0), shape, 10) == []
 
 

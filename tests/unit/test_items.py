@@ -21,7 +21,7 @@ items = st.builds(
     moments,
     st.text(),
     st.text(),
-    st.just(NO_CONTENT),
+    st.sampled_from([NO_CONTENT, {"body": "a"}, {"body": "b"}]),
 )
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from include.retrofill.config import RunConfig
 from include.retrofill.jobs import FOLDER, load_job, load_jobs, main
-from include.retrofill.model.config import RunConfig
 
 GOOD = """\
 schedule: "@daily"

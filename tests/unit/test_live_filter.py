@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from include.retrofill.events import compile_shape
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError
-from include.retrofill.rules.events import compile_shape
 from include.retrofill.rules.live_filter import passes
 from tests.unit.test_events import CONTEXT, ITEM
 

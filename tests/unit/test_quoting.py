@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.quoting import quoted
 

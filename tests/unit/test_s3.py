@@ -8,7 +8,7 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError, SourceError
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Window

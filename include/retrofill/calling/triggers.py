@@ -16,6 +16,7 @@ from urllib.parse import unquote_plus
 from botocore.exceptions import BotoCoreError, ClientError
 
 from include.retrofill.calling.refusals import NO_CREDENTIALS, Refusal, refusal_of
+from include.retrofill.events import BY_WAY, Way, names_in_words, need_no_trigger
 from include.retrofill.model.errors import ConfigError, SourceError
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.trigger import Trigger
@@ -87,7 +88,7 @@ class _Search:
                 self._others.append(f"notification {one.get('Id', '')} to {arn}")
             elif self._sends_created(one, "the function"):
                 yield Trigger(
-                    event="s3",
+                    event=BY_WAY[Way.DIRECT].name,
                     way=f"bucket notification {one.get('Id', '')} to {arn}{_filter_words(one)}",
                     qualifier=_qualifier(arn),
                     **_notified(one),
@@ -101,7 +102,7 @@ class _Search:
                 self._others.append(f"notification {one.get('Id', '')} to {arn}")
             elif self._sends_created(one, arn):
                 for mapping in ours:
-                    yield _queued("s3-sqs", one, mapping, f"to {arn}, {mapping.way}")
+                    yield _queued(Way.QUEUE, one, mapping, f"to {arn}, {mapping.way}")
 
     def _through_topics(self, configurations: Sequence[Mapping[str, Any]]) -> Iterator[Trigger]:
         for one in configurations:
@@ -136,7 +137,7 @@ class _Search:
                 )
             elif calls:
                 yield Trigger(
-                    event="s3-sns",
+                    event=BY_WAY[Way.TOPIC].name,
                     way=f"bucket notification {configuration.get('Id', '')} to {topic}, and its"
                     f" subscription {arn}{_filter_words(configuration)}",
                     qualifier=_qualifier(endpoint),
@@ -149,7 +150,7 @@ class _Search:
                 raw = attributes.get("RawMessageDelivery") == "true"
                 for mapping in feeds:
                     yield _queued(
-                        "s3-sqs" if raw else "s3-sns-sqs",
+                        Way.RAW_TOPIC_AND_QUEUE if raw else Way.TOPIC_AND_QUEUE,
                         configuration,
                         mapping,
                         f"to {topic}, its subscription {arn}, {mapping.way}",
@@ -186,7 +187,7 @@ class _Search:
                     self._others.append(f"EventBridge rule {name}, for other events")
                     continue
                 yield Trigger(
-                    event="eventbridge",
+                    event=BY_WAY[Way.RULE].name,
                     way=f"EventBridge rule {name} ({rule.get('State', 'ENABLED').lower()})",
                     qualifier=_qualifier(target),
                     patterns=(pattern,),
@@ -267,7 +268,7 @@ class _Search:
 
 
 def _queued(
-    event: str,
+    kind: Way,
     configuration: Mapping[str, Any],
     mapping: _Mapping,
     way: str,
@@ -277,7 +278,7 @@ def _queued(
     filter_policy: Mapping[str, Any] = _ALL,
 ) -> Trigger:
     return Trigger(
-        event=event,
+        event=BY_WAY[kind].name,
         way=f"bucket notification {configuration.get('Id', '')} {way}"
         f"{_filter_words(configuration)}",
         qualifier=mapping.qualifier,
@@ -351,8 +352,8 @@ def _meaning(error: ClientError, permission: str) -> ConfigError | SourceError:
         case Refusal.DENIED:
             return ConfigError(
                 f"event: to find the live trigger, the credentials of aws_conn_id need"
-                f" {permission} ({error}); grant it, or say what the function receives: s3,"
-                " eventbridge, s3-batch-1.0, s3-batch-2.0 and items need no look-up"
+                f" {permission} ({error}); grant it, or say what the function receives:"
+                f" {names_in_words(need_no_trigger())} need no look-up"
             )
         case Refusal.BAD_CREDENTIALS:
             return ConfigError(f"aws_conn_id: its credentials are not accepted ({error})")

@@ -2,16 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any, Self
-
-ONE_ITEM_EVENTS = frozenset({"eventbridge", "s3-batch-1.0", "s3-batch-2.0"})
-"""The event shapes that carry one item."""
-
-EVENTS_WITH_ARGUMENTS = ("s3-batch-2.0", "items")
-"""The event shapes that have a place for constants."""
 
 CONFIGURATION_ID = "retrofill"
 """The id of the notification configuration in events that imitate no live trigger."""
+
+
+class Contract(StrEnum):
+    """How the function's response is read."""
+
+    RETURN = "return"
+    """The response says nothing: every item succeeded, since the function returned."""
+
+    BATCH_ITEM_FAILURES = "batchItemFailures"
+    """The response lists the items that failed."""
+
+    CHECKPOINT = "checkpoint"
+    """The response lists records of a stream: the function got as far as the first of them."""
+
+    S3_BATCH = "s3-batch"
+    """The response gives a result for each task, as S3 Batch Operations want it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

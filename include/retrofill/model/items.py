@@ -38,7 +38,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ItemColumns(Sequence[Item]):
-    """Objects as columns, one for each field: what handles all of them at once makes no items.
+    """Items as columns, one for each field: what handles all of them at once makes no items.
 
     The item at a place is made when one is looked at.
     """
@@ -57,9 +57,12 @@ class ItemColumns(Sequence[Item]):
     etags: Sequence[str]
     version_ids: Sequence[str]
 
+    contents: Sequence[Mapping[str, Any]] = ()
+    """What a source of records holds for each; empty: they are objects."""
+
     @classmethod
     def of(cls, items: Sequence[Item]) -> "ItemColumns":
-        """Return items as columns; their content is left out."""
+        """Return items as columns."""
         if isinstance(items, ItemColumns):
             return items
         return cls(
@@ -69,6 +72,7 @@ class ItemColumns(Sequence[Item]):
             [item.modified_at.astimezone(UTC).replace(tzinfo=None).isoformat() for item in items],
             [item.etag for item in items],
             [item.version_id for item in items],
+            [item.content for item in items] if any(item.content for item in items) else (),
         )
 
     def __len__(self) -> int:
@@ -90,6 +94,7 @@ class ItemColumns(Sequence[Item]):
                 self.moments[start:stop],
                 self.etags[start:stop],
                 self.version_ids[start:stop],
+                self.contents[start:stop],
             )
         at = range(len(self))[at]
         return Item(
@@ -99,6 +104,7 @@ class ItemColumns(Sequence[Item]):
             datetime.fromisoformat(self.moments[at]).replace(tzinfo=UTC),
             self.etags[at],
             self.version_ids[at],
+            self.contents[at] if self.contents else NO_CONTENT,
         )
 
     def __iter__(self) -> Iterator[Item]:

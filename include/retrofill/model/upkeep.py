@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from include.retrofill.model.config import BLANK
+from include.retrofill.model.blank import BLANK
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.quoting import quoted
 

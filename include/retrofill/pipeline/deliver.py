@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from include.retrofill.calling.triggers import find_triggers
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
+from include.retrofill.events import CompiledShape, EventContext, compile_shape
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.runs import Run
@@ -16,7 +17,6 @@ from include.retrofill.rules.deliveries import (
     delivery_like,
     is_looked_up,
 )
-from include.retrofill.rules.events import EventContext, Shape, compile_shape
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def find_delivery(
     return delivery
 
 
-def shape_of(config: RunConfig, run: Run) -> Shape:
+def shape_of(config: RunConfig, run: Run) -> CompiledShape:
     """Compile the event shape of a run.
 
     :raises ConfigError: the shape lacks what it needs, or has no place for what is given
@@ -60,7 +60,7 @@ def shape_of(config: RunConfig, run: Run) -> Shape:
 
 def compile_delivery(
     config: RunConfig, delivery: Delivery, function_arn: str, *, job: str, run_id: int
-) -> Shape:
+) -> CompiledShape:
     """Compile the event shape of a delivery.
 
     :raises ConfigError: the shape lacks what it needs, or has no place for what is given

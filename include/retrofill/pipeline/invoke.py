@@ -14,21 +14,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from include.retrofill.config import RunConfig
+from include.retrofill.events import CompiledShape
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.calls import Allotment, Call, EndedCall
-from include.retrofill.model.config import RunConfig
+from include.retrofill.model.delivery import Contract
 from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
 from include.retrofill.model.replies import NoReply, Reply
 from include.retrofill.model.runs import Run
 from include.retrofill.rules.answers import (
     ALL_SUCCEEDED,
     Answer,
-    Contract,
     read_answer,
 )
 from include.retrofill.rules.concurrency import ConcurrencyWindow
 from include.retrofill.rules.dispatch import Dispatch
-from include.retrofill.rules.events import Shape
 from include.retrofill.rules.first_calls import first_calls
 from include.retrofill.rules.outcomes import Outcome, classify
 from include.retrofill.rules.progress import Invoked, Progress
@@ -80,7 +80,7 @@ class Invoker:
         *,
         lease: BatchLease,
         client: Client,
-        shape: Shape,
+        shape: CompiledShape,
         run: Run,
         config: RunConfig,
         stop_asked: Callable[[], bool],

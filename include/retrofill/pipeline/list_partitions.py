@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from typing import TypedDict
 
+from include.retrofill.config import RunConfig
 from include.retrofill.faults import Point, reach
-from include.retrofill.model.config import RunConfig
 from include.retrofill.model.errors import SourceError
 from include.retrofill.model.runs import SetRef
 from include.retrofill.pipeline.redrive import LABEL

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from include.retrofill.calling.function import concurrency_ceiling, preflight
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
+from include.retrofill.events import CompiledShape
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.function import FunctionVersion
 from include.retrofill.model.runs import Job, NewRun, SetRef, Window
 from include.retrofill.pipeline.deliver import compile_delivery, find_delivery
-from include.retrofill.rules.events import Shape
 from include.retrofill.rules.identity import fingerprint
 from include.retrofill.rules.live_filter import passes
 from include.retrofill.sources import Source
@@ -41,7 +41,7 @@ class Checked(NamedTuple):
     job: Job
     function: FunctionVersion
     delivery: Delivery
-    shape: Shape
+    shape: CompiledShape
     """The event shape, as the run of that number has it."""
 
     source_seen: bool

@@ -2,8 +2,8 @@
 
 import logging
 
+from include.retrofill.events import CompiledShape
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import Shape
 from include.retrofill.rules.packing import pack
 from include.retrofill.sources import Source
 from include.retrofill.state import screening
@@ -13,7 +13,12 @@ log = logging.getLogger(__name__)
 
 
 def preview(
-    conn: Connection, source: Source, shape: Shape, *, items_per_call: int, job_id: int | None
+    conn: Connection,
+    source: Source,
+    shape: CompiledShape,
+    *,
+    items_per_call: int,
+    job_id: int | None,
 ) -> bytes | None:
     """Log and return the payload of the first call that a run would make; None: it makes none.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fnmatch import translate
 from typing import TypedDict
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.runs import SetRef
 from include.retrofill.state.connection import Connection
 from include.retrofill.state.redrive import FIRST, Place, redrive

@@ -29,7 +29,8 @@ without that the answer is malformed, as it is when two results of one task diff
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from include.retrofill.model.delivery import Contract
 
 MAX_MESSAGE_CHARS = 1_000
 """How much is kept of what the function says about one item."""
@@ -39,22 +40,6 @@ _SCHEMAS = ("1.0", "2.0")
 _RESULT_CODES = ("Succeeded", "TemporaryFailure", "PermanentFailure")
 _LISTED = "listed in batchItemFailures"
 _NO_RESULT = "no result for this task"
-
-
-class Contract(StrEnum):
-    """How the function's response is read."""
-
-    RETURN = "return"
-    """The response says nothing: every item succeeded, since the function returned."""
-
-    BATCH_ITEM_FAILURES = "batchItemFailures"
-    """The response lists the items that failed."""
-
-    CHECKPOINT = "checkpoint"
-    """The response lists records of a stream: the function got as far as the first of them."""
-
-    S3_BATCH = "s3-batch"
-    """The response gives a result for each task, as S3 Batch Operations want it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +60,6 @@ class Answer:
 
 
 ALL_SUCCEEDED = Answer()
-
-
-def default_contract(event: str) -> Contract:
-    """Return the contract that belongs to an event shape, by the shape's name.
-
-    Events by way of SQS may be answered with ``batchItemFailures``, so that is how they are read:
-    the other way round a failed item would count as done. Nobody reads the answers of S3, SNS and
-    EventBridge.
-    """
-    if event in {"s3-sqs", "s3-sns-sqs", "sqs"}:
-        return Contract.BATCH_ITEM_FAILURES
-    if event in {"kinesis", "dynamodb"}:
-        return Contract.CHECKPOINT
-    if event.startswith("s3-batch-"):
-        return Contract.S3_BATCH
-    return Contract.RETURN
 
 
 def read_answer(contract: Contract, body: bytes, identifiers: Sequence[str]) -> Answer:

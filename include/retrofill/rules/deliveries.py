@@ -2,40 +2,38 @@
 
 from collections.abc import Sequence
 
-from include.retrofill.model.config import AUTO, RunConfig
-from include.retrofill.model.delivery import CONFIGURATION_ID, Delivery
+from include.retrofill.config import AUTO, RunConfig
+from include.retrofill.events import SHAPES, EventShape, names_in_words, need_no_trigger
+from include.retrofill.model.delivery import CONFIGURATION_ID, Contract, Delivery
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.trigger import Trigger
-from include.retrofill.rules.answers import Contract, default_contract
-from include.retrofill.rules.events import default_items, max_items
-from include.retrofill.rules.events.untold import untold_field
-
-_LOOKED_UP = frozenset({AUTO, "s3-sqs", "s3-sns", "s3-sns-sqs"})
-_NOT_LOOKED_UP = "s3, eventbridge, s3-batch-1.0, s3-batch-2.0 and items"
+from include.retrofill.rules.untold import untold_field
 
 
 def is_looked_up(event: str) -> bool:
     """Return whether the live trigger must be known for an event as it is asked for."""
-    return event in _LOOKED_UP
+    return event == AUTO or SHAPES[event].needs_trigger
 
 
 def delivery_as_asked(config: RunConfig) -> Delivery:
     """Return the delivery of an event that is asked for by the name of its shape."""
+    shape = SHAPES[config.event]
     return Delivery(
-        event=config.event,
-        items_per_call=config.items_per_call or default_items(config.event),
-        answer=_answer(config, default_contract(config.event)),
+        event=shape.name,
+        items_per_call=config.items_per_call or shape.default_items,
+        answer=_answer(config, shape.answer),
     )
 
 
 def delivery_like(trigger: Trigger, config: RunConfig) -> Delivery:
     """Return the delivery that imitates a live trigger; what is asked for goes before."""
-    _require_room(trigger.event, config.items_per_call)
+    shape = SHAPES[trigger.event]
+    _require_room(shape, config.items_per_call)
     # Where nobody reads the function's answers in live use, a list of failures means nothing.
     honoured = Contract.BATCH_ITEM_FAILURES if trigger.reports_failures else Contract.RETURN
     return Delivery(
         event=trigger.event,
-        items_per_call=config.items_per_call or trigger.batch_items or default_items(trigger.event),
+        items_per_call=config.items_per_call or trigger.batch_items or shape.default_items,
         answer=_answer(config, honoured),
         configuration_id=trigger.configuration_id or CONFIGURATION_ID,
         queue_arn=trigger.queue_arn,
@@ -72,21 +70,22 @@ def choose(
         found = f"; there is {'; '.join(there)}" if there else ""
         raise ConfigError(
             f"event: {asked!r}, and there is no {kind} {between}{found}. Attach it first, or say"
-            f" what the function receives: {_NOT_LOOKED_UP} need no trigger"
+            f" what the function receives: {names_in_words(need_no_trigger())} need no trigger"
         )
     if len(wanted) > 1:
         ways = "; ".join(f"{one.event} by {one.way}" for one in wanted)
+        alone = [shape for shape in need_no_trigger() if shape.ways]
         raise ConfigError(
             f"event: {asked!r}, and there are {len(wanted)} live triggers {between}: {ways}. Give"
-            " the event of one; if they are of one kind, give s3 or eventbridge and choose the"
-            " objects by prefix and key_glob"
+            f" the event of one; if they are of one kind, give {names_in_words(alone, 'or')} and"
+            " choose the objects by prefix and key_glob"
         )
     (trigger,) = wanted
     unlike = trigger.unlike or _unlike_by_pattern(trigger)
     if unlike:
         raise ConfigError(
             f"event: the live trigger {between} by {trigger.way} cannot be imitated:"
-            f" {unlike}. Say what the function receives: {_NOT_LOOKED_UP}"
+            f" {unlike}. Say what the function receives: {names_in_words(need_no_trigger())}"
         )
     return trigger
 
@@ -101,12 +100,11 @@ def _overlap(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _require_room(event: str, items_per_call: int | None) -> None:
-    most = max_items(event)
-    if items_per_call is not None and items_per_call > most:
+def _require_room(shape: EventShape, items_per_call: int | None) -> None:
+    if items_per_call is not None and items_per_call > shape.max_items:
         raise ConfigError(
-            f"items_per_call: {items_per_call:,}; allowed is {most:,}, as the live trigger is of"
-            f" shape {event}"
+            f"items_per_call: {items_per_call:,}; allowed is {shape.max_items:,}, as the live"
+            f" trigger is of shape {shape.name}"
         )
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from include.retrofill.events import CompiledShape
 from include.retrofill.model.calls import Call, Entry, Fresh, Loaded, items_of
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import Shape
 from include.retrofill.rules.packing import fits, pack
 
 
-def first_calls(loaded: Loaded, shape: Shape, max_items: int) -> list[tuple[Call, float]]:
+def first_calls(loaded: Loaded, shape: CompiledShape, max_items: int) -> list[tuple[Call, float]]:
     """Return the calls for what is left of a batch, each with the seconds it must wait at least.
 
     :param max_items: the most items in a call
@@ -38,7 +38,9 @@ def first_calls(loaded: Loaded, shape: Shape, max_items: int) -> list[tuple[Call
     ]
 
 
-def _packed(entries: Sequence[Entry], shape: Shape, max_items: int) -> Iterator[Sequence[Entry]]:
+def _packed(
+    entries: Sequence[Entry], shape: CompiledShape, max_items: int
+) -> Iterator[Sequence[Entry]]:
     most = min(max_items, shape.max_items)
     packing = pack(
         _sizes(items_of(entries), shape, most),
@@ -51,7 +53,7 @@ def _packed(entries: Sequence[Entry], shape: Shape, max_items: int) -> Iterator[
         yield entries[place.start : place.stop]
 
 
-def _sizes(items: Sequence[Item], shape: Shape, max_items: int) -> list[int]:
+def _sizes(items: Sequence[Item], shape: CompiledShape, max_items: int) -> list[int]:
     """Return the bytes of each record, or more where so many fit in a call all the same."""
     limit = shape.longest(items)
     if fits(limit, overhead=shape.overhead, items=max_items):

@@ -1,24 +1,17 @@
 """Which items a live trigger would send, by what a listing tells of them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from include.retrofill.events import SHAPES, CompiledShape
+from include.retrofill.events.fields import MULTIPART_MARK
 from include.retrofill.model.delivery import Delivery
 from include.retrofill.model.items import Item
-from include.retrofill.rules.events import Shape
-from include.retrofill.rules.events.fields import MULTIPART_MARK
 from include.retrofill.rules.patterns import Test, compile_pattern
 
-_NOTIFICATION_IN: Mapping[str, tuple[str, ...]] = {
-    "s3-sqs": ("body",),
-    "s3-sns": ("Sns", "Message"),
-    "s3-sns-sqs": ("body", "Message"),
-}
-"""Where in a record the notification of S3 is, as the text of a text of …, by event shape."""
 
-
-def passes(delivery: Delivery, shape: Shape) -> Callable[[Item], bool] | None:
+def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] | None:
     """Return what tells whether the live trigger would send an item; None: it sends all.
 
     :raises ConfigError: a pattern is malformed, or has an operator that is not known
@@ -53,7 +46,7 @@ def _by_policy(delivery: Delivery) -> Test:
     https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
     """
     matches = compile_pattern(delivery.filter_policy)
-    path = _NOTIFICATION_IN[delivery.event]
+    path = SHAPES[delivery.event].notification_path
 
     def lets_through(record: Any) -> bool:
         for name in path:

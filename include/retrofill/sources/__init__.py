@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Window
 from include.retrofill.sources.listing import Page, Partition, Source

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from include.retrofill.model.config import RunConfig
+from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.state import pages
 from include.retrofill.state.connection import Connection

@@ -4,19 +4,23 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     PRINCIPAL,
     epoch_milliseconds,
     json_inside,
     json_string,
     to_milliseconds,
     trace_prefix,
+    uuid_of,
     uuid_text,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.notification import HEAD, S3, TAIL, notification_texts
+from include.retrofill.events.shape import Encoder, EventShape, Way, listed
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.delivery import Contract
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
 
 SUBJECT = "Amazon S3 Notification"
 _SIGNATURE = "UkVUUk9GSUxMUkVQTEFZRUQ="
@@ -134,3 +138,71 @@ def _certificate_url(region: str) -> str:
 def _unsubscribe_url(region: str, context: EventContext) -> str:
     arn = _subscription_arn(context)
     return f"https://sns.{region}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={arn}"
+
+
+def enveloped(records: Writer) -> Encoder:
+    """Return the encoder of records that answers name by their message ids."""
+    return Encoder(parts=listed(records), identifier_in_event=uuid_of, head=HEAD, tail=TAIL)
+
+
+def _through_queue(context: EventContext) -> Encoder:
+    return enveloped(sqs_records(context, notification_texts(context)))
+
+
+def _through_topic(context: EventContext) -> Encoder:
+    return enveloped(sns_records(context, notification_texts(context)))
+
+
+def _through_topic_and_queue(context: EventContext) -> Encoder:
+    return enveloped(sqs_records(context, sns_texts(context, notification_texts(context))))
+
+
+QUEUE_ITEMS = 10
+"""How many messages Lambda takes from a queue for one call unless told otherwise."""
+
+QUEUE_ANSWERS = (Contract.BATCH_ITEM_FAILURES, Contract.RETURN)
+"""A function behind a queue may list what failed: read otherwise, that would count as done."""
+
+_WORDS = "**s3-sqs**, **s3-sns** and **s3-sns-sqs** the same by way of a queue or topic"
+
+S3_SQS = EventShape(
+    name="s3-sqs",
+    words=_WORDS,
+    imitates="bucket → queue → function, or with a topic that delivers raw messages before the"
+    " queue",
+    found_by="the same, and the function's event source mapping on the queue",
+    encoder=_through_queue,
+    default_items=QUEUE_ITEMS,
+    answers=QUEUE_ANSWERS,
+    ways=(Way.QUEUE, Way.RAW_TOPIC_AND_QUEUE),
+    needs_trigger=True,
+    notification_path=("body",),
+    made_up=S3.made_up,
+    uploads=S3.uploads,
+)
+S3_SNS = EventShape(
+    name="s3-sns",
+    words=_WORDS,
+    imitates="bucket → topic → function",
+    found_by="the same, and the topic's subscriptions",
+    encoder=_through_topic,
+    ways=(Way.TOPIC,),
+    needs_trigger=True,
+    notification_path=("Sns", "Message"),
+    made_up=S3.made_up,
+    uploads=S3.uploads,
+)
+S3_SNS_SQS = EventShape(
+    name="s3-sns-sqs",
+    words=_WORDS,
+    imitates="bucket → topic → queue → function",
+    found_by="all of these",
+    encoder=_through_topic_and_queue,
+    default_items=QUEUE_ITEMS,
+    answers=QUEUE_ANSWERS,
+    ways=(Way.TOPIC_AND_QUEUE,),
+    needs_trigger=True,
+    notification_path=("body", "Message"),
+    made_up=S3.made_up | {"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"},
+    uploads=S3.uploads,
+)

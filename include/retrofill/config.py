@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self, TypeAlias
 
 from pydantic import (
@@ -18,11 +18,22 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationError,
+    WithJsonSchema,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticUndefined
 
-from include.retrofill.model.delivery import EVENTS_WITH_ARGUMENTS, ONE_ITEM_EVENTS
+from include.retrofill.events import (
+    BY_WAY,
+    MAX_ITEMS,
+    OFFERED,
+    SHAPES,
+    EventShape,
+    names_in_words,
+    with_arguments,
+)
+from include.retrofill.model.blank import BLANK
+from include.retrofill.model.delivery import Contract
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.model.quoting import quoted as _quoted
 
@@ -41,6 +52,19 @@ _LONGEST_ARGUMENTS = 100_000
 
 AUTO = "auto"
 """What a person gives who wants what the live trigger does."""
+
+_EVENTS = (AUTO, *OFFERED)
+_ANSWERS = (
+    AUTO,
+    *(one.value for one in Contract if any(one in shape.answers for shape in OFFERED.values())),
+)
+_SHAPES_IN_WORDS = ", ".join(dict.fromkeys(shape.words for shape in OFFERED.values()))
+_EVENTS_WITH_ARGUMENTS = " and ".join(f"**{one.name}**" for one in reversed(with_arguments()))
+_ARGUMENTS_ALLOWED = "".join(
+    f"; for {shape.name} {shape.arguments_allowed}"
+    for shape in with_arguments()
+    if shape.arguments_allowed
+)
 _NOT_IN_QUARANTINE = (
     "min_size", "max_size", "modified_after", "modified_before", "use_data_interval", "preview",
 )  # fmt: skip
@@ -170,6 +194,12 @@ def _match(pattern: str, text: str) -> str:
     return text
 
 
+def _one_of(choices: Collection[str], text: str) -> str:
+    if text not in choices:
+        _refuse("")
+    return text
+
+
 def _time(value: object) -> object:
     """Read a time as JSON has it, a text; strict fields take none."""
     if not isinstance(value, str):
@@ -182,10 +212,6 @@ def _time(value: object) -> object:
         _refuse(str(error))
 
 
-def _blank_is_none(value: object) -> object:
-    return None if value == "" else value
-
-
 def _none_is_blank(value: object) -> object:
     return "" if value is None else value
 
@@ -196,9 +222,6 @@ def _job(text: str) -> str:
     return text
 
 
-BLANK = BeforeValidator(_blank_is_none)
-"""Takes a form's empty field for None."""
-
 Text: TypeAlias = Annotated[str, AfterValidator(_clean)]
 Bucket: TypeAlias = Annotated[Text, AfterValidator(_bucket)]
 Prefix: TypeAlias = Annotated[Text, AfterValidator(_prefix), BeforeValidator(_none_is_blank)]
@@ -208,6 +231,16 @@ Function: TypeAlias = Annotated[Text, AfterValidator(_function)]
 Qualifier: TypeAlias = Annotated[Text, AfterValidator(_qualifier)]
 Topic: TypeAlias = Annotated[Text, AfterValidator(_topic)]
 ConnectionId: TypeAlias = Annotated[Text, AfterValidator(_conn_id)]
+Event: TypeAlias = Annotated[
+    str,
+    AfterValidator(partial(_one_of, _EVENTS)),
+    WithJsonSchema({"type": "string", "enum": list(_EVENTS)}),
+]
+AnswerContract: TypeAlias = Annotated[
+    str,
+    AfterValidator(partial(_one_of, _ANSWERS)),
+    WithJsonSchema({"type": "string", "enum": list(_ANSWERS)}),
+]
 JobName: TypeAlias = Annotated[Text, AfterValidator(_job)]
 Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_time)]
 
@@ -329,24 +362,12 @@ class RunConfig(BaseModel):
         default=None,
         examples=["prod", "7"],
     )
-    event: Literal[
-        "auto",
-        "s3",
-        "s3-sqs",
-        "s3-sns",
-        "s3-sns-sqs",
-        "eventbridge",
-        "s3-batch-1.0",
-        "s3-batch-2.0",
-        "items",
-    ] = _field(
+    event: Event = _field(
         FUNCTION,
         "Event",
         "What the function receives: **auto** what its live trigger on the bucket sends, with that"
-        " trigger's filter and batch size; **s3** the S3 notification, **s3-sqs**, **s3-sns** and"
-        " **s3-sns-sqs** the same by way of a queue or topic, **eventbridge** Object Created,"
-        " **s3-batch-…** the request of S3 Batch Operations, **items** a plain list.",
-        default="auto",
+        f" trigger's filter and batch size; {_SHAPES_IN_WORDS}.",
+        default=AUTO,
     )
     items_per_call: int | None = _field(
         FUNCTION,
@@ -355,10 +376,10 @@ class RunConfig(BaseModel):
         " which is 1 but for queues. Many functions read only the first record.",
         default=None,
         ge=1,
-        le=10_000,
+        le=MAX_ITEMS,
         examples=[1, 100],
     )
-    answer: Literal["auto", "return", "batchItemFailures", "s3-batch"] = _field(
+    answer: AnswerContract = _field(
         FUNCTION,
         "Answer",
         "How the function's answer is read: **return** whatever it returns is success,"
@@ -369,9 +390,9 @@ class RunConfig(BaseModel):
     arguments: dict[str, JsonValue] | None = _field(
         FUNCTION,
         "Arguments",
-        "Constants for the function, a JSON object: in events **items** and **s3-batch-2.0**, which"
+        f"Constants for the function, a JSON object: in events {_EVENTS_WITH_ARGUMENTS}, which"
         " have a place for them.",
-        allowed="a JSON object of up to 100,000 characters; for s3-batch-2.0 up to 10 texts",
+        allowed=f"a JSON object of up to {_LONGEST_ARGUMENTS:,} characters{_ARGUMENTS_ALLOWED}",
         default=None,
         examples=[{"width": "200"}],
     )
@@ -658,31 +679,39 @@ class RunConfig(BaseModel):
                     f"{_quoted(self.qualifier)} is given, and function names {_quoted(twice)};"
                     " give one of both",
                 )
+        # What the live trigger sends is not known before it is looked up.
+        shape = None if self.event == AUTO else SHAPES[self.event]
         if sound("event", "items_per_call") and (
-            self.event in ONE_ITEM_EVENTS and (self.items_per_call or 1) > 1
+            shape and shape.max_items == 1 and (self.items_per_call or 1) > 1
         ):
             yield Problem(
                 "items_per_call",
                 f"{self.items_per_call:,}; allowed is 1, as an event of shape {self.event} carries"
                 " one item",
             )
-        if sound("event", "answer") and (
-            self.answer == "s3-batch" and not self.event.startswith("s3-batch")
+        possible = [shape] if shape else BY_WAY.values()
+        if (
+            sound("event", "answer")
+            and self.answer != AUTO
+            and not any(self.answer in one.answers for one in possible)
         ):
+            tasks = [one for one in OFFERED.values() if self.answer in one.answers]
             yield Problem(
                 "answer",
-                f"'s3-batch' names the tasks of the events s3-batch-1.0 and s3-batch-2.0, and event"
+                f"{self.answer!r} names the tasks of the events {names_in_words(tasks)}, and event"
                 f" is {self.event!r}",
             )
         if sound("event", "arguments") and self.arguments:
-            yield from self._problems_of_arguments(self.arguments)
+            yield from self._problems_of_arguments(shape, self.arguments)
 
-    def _problems_of_arguments(self, arguments: Mapping[str, JsonValue]) -> Iterator[Problem]:
-        if self.event not in {AUTO, *EVENTS_WITH_ARGUMENTS}:
-            allowed = " and ".join(EVENTS_WITH_ARGUMENTS)
+    def _problems_of_arguments(
+        self, shape: EventShape | None, arguments: Mapping[str, JsonValue]
+    ) -> Iterator[Problem]:
+        if shape and not shape.takes_arguments:
             yield Problem(
                 "arguments",
-                f"an event of shape {self.event} has no place for them; allowed with {allowed}",
+                f"an event of shape {shape.name} has no place for them; allowed with"
+                f" {names_in_words(with_arguments())}",
             )
         length = len(json.dumps(arguments))
         if length > _LONGEST_ARGUMENTS:

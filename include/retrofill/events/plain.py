@@ -3,14 +3,16 @@
 import json
 from collections.abc import Callable
 
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     json_string,
     to_milliseconds,
+    uuid_of,
     uuid_text,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.shape import Encoder, EventShape, each
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.items import Item
 
 TAIL = "]}"
 
@@ -41,3 +43,22 @@ def plain_item(context: EventContext) -> Callable[[Item], str]:
         )
 
     return text
+
+
+def _encoder(context: EventContext) -> Encoder:
+    return Encoder(
+        parts=each(plain_item(context)),
+        identifier_in_event=uuid_of,
+        head=plain_head(context),
+        tail=TAIL,
+    )
+
+
+ITEMS = EventShape(
+    name="items",
+    words="**items** a plain list",
+    imitates='none: `{"items": [{"key": …, "size": …}]}`, for functions written for it',
+    found_by="is not looked up",
+    encoder=_encoder,
+    takes_arguments=True,
+)

@@ -3,18 +3,21 @@
 import json
 from collections.abc import Callable, Mapping
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     bucket_arn,
     json_inside,
     json_string,
     trace_prefix,
     url_encoded,
+    uuid_of,
     uuid_text,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.shape import Encoder, EventShape, each
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.delivery import Contract
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
 
 MAX_ARGUMENTS = 10
 MAX_ARGUMENT_NAME_CHARS = 64
@@ -84,3 +87,42 @@ def _check(arguments: Mapping[str, object]) -> None:
             )
     if problems:
         raise ConfigError(*problems)
+
+
+def _encoder_1_0(context: EventContext) -> Encoder:
+    return _encoder(task_1_0(context))
+
+
+def _encoder_2_0(context: EventContext) -> Encoder:
+    return _encoder(task_2_0(context))
+
+
+def _encoder(write: Callable[[Item], str]) -> Encoder:
+    return Encoder(parts=each(write), identifier_in_event=uuid_of, head="", tail="")
+
+
+_WORDS = "**s3-batch-…** the request of S3 Batch Operations"
+_IMITATES = "S3 Batch Operations"
+_FOUND_BY = "is not looked up"
+_ANSWERS = (Contract.S3_BATCH, Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
+
+S3_BATCH_1_0 = EventShape(
+    name="s3-batch-1.0",
+    words=_WORDS,
+    imitates=_IMITATES,
+    found_by=_FOUND_BY,
+    encoder=_encoder_1_0,
+    max_items=1,
+    answers=_ANSWERS,
+)
+S3_BATCH_2_0 = EventShape(
+    name="s3-batch-2.0",
+    words=_WORDS,
+    imitates=_IMITATES,
+    found_by=_FOUND_BY,
+    encoder=_encoder_2_0,
+    max_items=1,
+    answers=_ANSWERS,
+    takes_arguments=True,
+    arguments_allowed=f"up to {MAX_ARGUMENTS} texts",
+)

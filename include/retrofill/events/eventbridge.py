@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     MULTIPART_MARK,
     SOURCE_IP,
     bucket_arn,
@@ -13,9 +12,12 @@ from include.retrofill.rules.events.fields import (
     sequencer,
     to_seconds,
     trace_prefix,
+    uuid_of,
     uuid_text,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.shape import Encoder, EventShape, Way, each
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.items import Item
 
 
 def object_created(context: EventContext) -> Callable[[Item], str]:
@@ -49,3 +51,22 @@ def object_created(context: EventContext) -> Callable[[Item], str]:
         )
 
     return event
+
+
+def _encoder(context: EventContext) -> Encoder:
+    return Encoder(
+        parts=each(object_created(context)), identifier_in_event=uuid_of, head="", tail=""
+    )
+
+
+EVENTBRIDGE = EventShape(
+    name="eventbridge",
+    words="**eventbridge** Object Created",
+    imitates="bucket → EventBridge → function",
+    found_by="the rules that have the function as a target",
+    encoder=_encoder,
+    max_items=1,
+    ways=(Way.RULE,),
+    made_up=frozenset({"request-id", "requester", "sequencer", "source-ip-address"}),
+    uploads={"reason": ("PutObject", "POST Object", "CopyObject")},
+)

@@ -9,16 +9,23 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     epoch_milliseconds,
     json_string,
 )
-from include.retrofill.rules.events.template import HOLE
+from include.retrofill.events.notification import HEAD, TAIL
+from include.retrofill.events.relays import QUEUE_ANSWERS, QUEUE_ITEMS, enveloped, sqs_records
+from include.retrofill.events.shape import Encoder, EventShape, each
+from include.retrofill.events.template import HOLE
+from include.retrofill.model.delivery import Contract
+from include.retrofill.model.errors import ConfigError
+from include.retrofill.model.items import Item
 
 _ROLE = "role/retrofill-replayed"
+_SQS_CONTENT = ("body",)
+_KINESIS_CONTENT = ("shardId", "partitionKey", "sequenceNumber", "data")
+_DYNAMODB_CONTENT = ("Keys", "NewImage")
 
 
 def message_body(item: Item) -> str:
@@ -26,7 +33,7 @@ def message_body(item: Item) -> str:
 
     :raises ConfigError: the item has no such content
     """
-    body: str = content_of(item, "sqs", "body")["body"]
+    body: str = content_of(item, "sqs", *_SQS_CONTENT)["body"]
     return body
 
 
@@ -48,11 +55,10 @@ def kinesis_record(context: EventContext) -> Callable[[Item], str]:
         f',"awsRegion":{json_string(region)},"eventSourceARN":{json_string(context.stream_arn)}}}'
     )
     begin, to_number, to_data, to_time, to_id, end = template.split(HOLE)
-    names = ("shardId", "partitionKey", "sequenceNumber", "data")
 
     def record(item: Item) -> str:
-        content = content_of(item, "kinesis", *names)
-        shard, key, number, data = (content[name] for name in names)
+        content = content_of(item, "kinesis", *_KINESIS_CONTENT)
+        shard, key, number, data = (content[name] for name in _KINESIS_CONTENT)
         return (
             f"{begin}{json_string(key)}{to_number}{json_string(number)}{to_data}"
             f"{json_string(data)}{to_time}{epoch_milliseconds(item.modified_at) / 1_000}"
@@ -82,7 +88,7 @@ def dynamodb_record(context: EventContext) -> Callable[[Item], str]:
     begin, to_time, to_keys, to_image, to_number, to_size, end = template.split(HOLE)
 
     def record(item: Item) -> str:
-        content = content_of(item, "dynamodb", "Keys", "NewImage")
+        content = content_of(item, "dynamodb", *_DYNAMODB_CONTENT)
         return (
             f"{begin}{item.identifier.hex()}{to_time}"
             f"{float(epoch_milliseconds(item.modified_at) // 1_000)}"
@@ -132,3 +138,63 @@ def _stream(arn: str, service: str) -> tuple[str, str]:
 
 def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+def _message(context: EventContext) -> Encoder:
+    return enveloped(sqs_records(context, lambda some: list(map(message_body, some))))
+
+
+def _kinesis(context: EventContext) -> Encoder:
+    return Encoder(
+        parts=each(kinesis_record(context)),
+        identifier_in_event=stream_number,
+        head=HEAD,
+        tail=TAIL,
+    )
+
+
+def _dynamodb(context: EventContext) -> Encoder:
+    return Encoder(
+        parts=each(dynamodb_record(context)),
+        identifier_in_event=sequence_number,
+        head=HEAD,
+        tail=TAIL,
+    )
+
+
+_STREAM_ITEMS = 100
+"""How many records Lambda takes from a stream for one call unless told otherwise."""
+
+_STREAM_ANSWERS = (Contract.CHECKPOINT, Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
+_FOUND_BY = "is not looked up"
+
+SQS = EventShape(
+    name="sqs",
+    words="**sqs** a queue's message",
+    imitates="queue → function",
+    found_by=_FOUND_BY,
+    encoder=_message,
+    default_items=QUEUE_ITEMS,
+    answers=QUEUE_ANSWERS,
+    content=_SQS_CONTENT,
+)
+KINESIS = EventShape(
+    name="kinesis",
+    words="**kinesis** a stream's record",
+    imitates="stream → function",
+    found_by=_FOUND_BY,
+    encoder=_kinesis,
+    default_items=_STREAM_ITEMS,
+    answers=_STREAM_ANSWERS,
+    content=_KINESIS_CONTENT,
+)
+DYNAMODB = EventShape(
+    name="dynamodb",
+    words="**dynamodb** a table's row",
+    imitates="stream of a table → function",
+    found_by=_FOUND_BY,
+    encoder=_dynamodb,
+    default_items=_STREAM_ITEMS,
+    answers=_STREAM_ANSWERS,
+    content=_DYNAMODB_CONTENT,
+)

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
-from include.retrofill.rules.events.context import EventContext
-from include.retrofill.rules.events.fields import (
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import (
     MULTIPART_MARK,
     PRINCIPAL,
     SOURCE_IP,
@@ -16,9 +15,12 @@ from include.retrofill.rules.events.fields import (
     json_inside,
     json_insides,
     json_string,
+    request_id_of,
     trace_prefix,
 )
-from include.retrofill.rules.events.template import HOLE, filled, records_of
+from include.retrofill.events.shape import Encoder, EventShape, Way
+from include.retrofill.events.template import HOLE, filled, records_of
+from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
 
 EVENT_VERSION = "2.1"
 """The structure that is written; AWS's later 2.x only add fields, which a listing does not tell."""
@@ -86,3 +88,23 @@ def notification_texts(context: EventContext) -> Callable[[Sequence[Item]], list
     return lambda items: [
         f"{HEAD}{record}{TAIL}" for record in records_of(parts(items), len(items))
     ]
+
+
+def _encoder(context: EventContext) -> Encoder:
+    return Encoder(
+        parts=notification_parts(context), identifier_in_event=request_id_of, head=HEAD, tail=TAIL
+    )
+
+
+S3 = EventShape(
+    name="s3",
+    words="**s3** the S3 notification",
+    imitates="bucket → function",
+    found_by="the bucket's notification configuration",
+    encoder=_encoder,
+    ways=(Way.DIRECT,),
+    made_up=frozenset(
+        {"principalId", "sequencer", "sourceIPAddress", "x-amz-id-2", "x-amz-request-id"}
+    ),
+    uploads={"eventName": ("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy")},
+)

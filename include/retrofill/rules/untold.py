@@ -3,30 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from include.retrofill.events import SHAPES
 from include.retrofill.rules.patterns import compile_pattern, fields_of
 
-_MADE_UP = frozenset(
-    {
-        "principalId",
-        "request-id",
-        "requester",
-        "sequencer",
-        "source-ip-address",
-        "sourceIPAddress",
-        "x-amz-id-2",
-        "x-amz-request-id",
-        "MessageId",
-        "Signature",
-        "SigningCertURL",
-        "UnsubscribeURL",
-    }
-)
-
+_MADE_UP = frozenset[str]().union(*(shape.made_up for shape in SHAPES.values()))
 _UPLOADS: Mapping[str, tuple[str, ...]] = {
-    "eventName": ("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy"),
-    "reason": ("PutObject", "POST Object", "CopyObject"),
+    field: kinds for shape in SHAPES.values() for field, kinds in shape.uploads.items()
 }
-"""How an object may have come whole, in each field that tells it: here each came the first way."""
 
 
 def untold_field(pattern: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,69 @@
+"""All event shapes by name, and the questions that are asked of all of them."""
+
+from collections.abc import Iterable, Mapping
+
+from include.retrofill.events import (
+    batch_operations,
+    eventbridge,
+    notification,
+    plain,
+    records,
+    relays,
+)
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.shape import CompiledShape, EventShape, Way
+from include.retrofill.model.errors import ConfigError
+
+SHAPES: Mapping[str, EventShape] = {
+    "s3": notification.S3,
+    "s3-sqs": relays.S3_SQS,
+    "s3-sns": relays.S3_SNS,
+    "s3-sns-sqs": relays.S3_SNS_SQS,
+    "eventbridge": eventbridge.EVENTBRIDGE,
+    "s3-batch-1.0": batch_operations.S3_BATCH_1_0,
+    "s3-batch-2.0": batch_operations.S3_BATCH_2_0,
+    "items": plain.ITEMS,
+    "sqs": records.SQS,
+    "kinesis": records.KINESIS,
+    "dynamodb": records.DYNAMODB,
+}
+
+OFFERED: Mapping[str, EventShape] = {
+    name: shape for name, shape in SHAPES.items() if not shape.content
+}
+"""Those that a person can ask for; a listing of objects has no content for the others."""
+
+BY_WAY: Mapping[Way, EventShape] = {way: shape for shape in SHAPES.values() for way in shape.ways}
+"""What live triggers send, by the way that it takes."""
+
+
+def names_in_words(shapes: Iterable[EventShape], last: str = "and") -> str:
+    """Return the names of shapes for a sentence: ``s3, eventbridge and items``."""
+    *others, final = [shape.name for shape in shapes]
+    return f"{', '.join(others)} {last} {final}" if others else final
+
+
+def need_no_trigger() -> list[EventShape]:
+    """Return the shapes that can be asked for without a live trigger."""
+    return [shape for shape in OFFERED.values() if not shape.needs_trigger]
+
+
+def with_arguments() -> list[EventShape]:
+    """Return the shapes that have a place for arguments."""
+    return [shape for shape in OFFERED.values() if shape.takes_arguments]
+
+
+def compile_shape(name: str, context: EventContext) -> CompiledShape:
+    """Return the event shape of this name for a run.
+
+    :raises ConfigError: there is no such shape, or the context lacks what it needs
+    """
+    shape = SHAPES.get(name)
+    if shape is None:
+        raise ConfigError(f"event: {name!r} is not an event shape; allowed: {', '.join(SHAPES)}")
+    if context.arguments and not shape.takes_arguments:
+        raise ConfigError(
+            f"arguments: the event shape {name} has no place for them;"
+            f" allowed with: {', '.join(one.name for one in with_arguments())}"
+        )
+    return shape.compile(context)

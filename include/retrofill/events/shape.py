@@ -1,0 +1,210 @@
+"""The event shape: all facts of one in one record, and what it can do when it is compiled."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum, auto
+
+from include.retrofill.events.context import EventContext
+from include.retrofill.events.fields import MULTIPART_MARK
+from include.retrofill.events.template import SEPARATOR, records_of
+from include.retrofill.model.delivery import Contract
+from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
+
+MAX_ITEMS = 10_000
+"""The most items a call may carry: the largest batch of Lambda's event source mappings."""
+
+Parts = Callable[[Sequence[Item]], list[str]]
+"""Writes items, in ASCII: so many parts for each, together its record and a comma."""
+
+_CHARACTER_BYTES = 18
+"""The most that a character becomes: one beyond 16 bits, in JSON that is text in JSON twice."""
+
+_LONGEST = Item(
+    bytes(IDENTIFIER_BYTES),
+    key="",
+    size=10**18,
+    modified_at=datetime(2000, 1, 1, tzinfo=UTC),
+    etag=MULTIPART_MARK,
+    version_id="v",
+)
+"""What is the longest but for its texts; a size is a 64-bit number."""
+
+
+class Way(Enum):
+    """A way on which events get from a bucket to its function."""
+
+    DIRECT = auto()
+    """S3 calls the function."""
+
+    QUEUE = auto()
+    """S3 sends to a queue, from which Lambda takes them."""
+
+    TOPIC = auto()
+    """S3 sends to a topic, which calls the function."""
+
+    TOPIC_AND_QUEUE = auto()
+    """S3 sends to a topic, and that to a queue, in an envelope."""
+
+    RAW_TOPIC_AND_QUEUE = auto()
+    """S3 sends to a topic, and that to a queue, without an envelope (raw message delivery)."""
+
+    RULE = auto()
+    """S3 sends to EventBridge, where a rule has the function as its target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """What writes payloads of one run."""
+
+    parts: Parts
+    identifier_in_event: Callable[[Item], str]
+    head: str
+    tail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventShape:
+    """A form of event that functions know: what it is called, what it can do, how it is written."""
+
+    name: str
+    """What a person gives as ``event``."""
+
+    words: str
+    """What the form says about it, in Markdown; shapes that share the words are told together."""
+
+    imitates: str
+    """The way that its live events take, for people."""
+
+    found_by: str
+    """Where AWS tells of the live trigger, for people."""
+
+    encoder: Callable[[EventContext], Encoder]
+    """Compiles it for one run; raises ConfigError when the context lacks what it needs."""
+
+    default_items: int = 1
+    """How many items its live trigger sends in a call unless told otherwise."""
+
+    max_items: int = MAX_ITEMS
+    """The most items that one call can carry."""
+
+    answers: tuple[Contract, ...] = (Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
+    """The contracts by which an answer may be read; the first is that of the live trigger."""
+
+    takes_arguments: bool = False
+    """Whether it has a place for constants."""
+
+    arguments_allowed: str = ""
+    """Its own limit on those, for people; empty: none."""
+
+    ways: tuple[Way, ...] = ()
+    """The ways on which live triggers send it; none: no trigger is imitated."""
+
+    needs_trigger: bool = False
+    """Whether its events tell what only the live trigger knows, so that it must be looked up."""
+
+    notification_path: tuple[str, ...] = ()
+    """Where in a record the notification of S3 is, as the text of a text of ...; empty: nowhere."""
+
+    made_up: frozenset[str] = frozenset()
+    """The fields that live events tell and a listing does not: they are made up."""
+
+    uploads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """How an object may have come whole, in each field that tells it: we write the first way."""
+
+    content: tuple[str, ...] = ()
+    """The fields of content that each item must have; none: it is a shape of objects."""
+
+    @property
+    def answer(self) -> Contract:
+        """The contract of its live trigger."""
+        return self.answers[0]
+
+    def compile(self, context: EventContext) -> "CompiledShape":
+        """Return the shape for one run.
+
+        :raises ConfigError: the context lacks what it needs
+        """
+        encoder = self.encoder(context)
+        return CompiledShape(
+            name=self.name,
+            parts=encoder.parts,
+            identifier_in_event=encoder.identifier_in_event,
+            max_items=self.max_items,
+            head=encoder.head,
+            tail=encoder.tail,
+            of_records=bool(self.content),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledShape:
+    """An event shape, compiled for one run. The same item always becomes the same bytes."""
+
+    name: str
+
+    parts: Parts
+
+    identifier_in_event: Callable[[Item], str]
+    """Tells the name under which the function's answer may speak of an item."""
+
+    max_items: int
+    """The most items that one call can carry."""
+
+    head: str
+    """What stands before the records."""
+
+    tail: str
+    """What stands after the records."""
+
+    of_records: bool
+    """Whether its items have content."""
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of a payload beside its records and the one byte between each two of them."""
+        return len(self.head) + len(self.tail)
+
+    def longest(self, items: Sequence[Item]) -> int:
+        """Return a number of bytes that no record of these items exceeds.
+
+        Records of objects need not be written for it. How long a content becomes only its own
+        encoder knows.
+        """
+        if self.of_records:
+            return max(map(len, self.records(items)), default=0)
+        columns = ItemColumns.of(items)
+        texts = (columns.keys, columns.etags, columns.version_ids)
+        characters = sum(max(map(len, column), default=0) for column in texts)
+        return len(self.record(_LONGEST)) + characters * _CHARACTER_BYTES
+
+    def record(self, item: Item) -> str:
+        """Write one item's part of a payload."""
+        return self.records([item])[0]
+
+    def records(self, items: Sequence[Item]) -> list[str]:
+        """Write the items' parts of a payload, in ASCII."""
+        return records_of(self.parts(items), len(items))
+
+    def body(self, items: Sequence[Item]) -> bytes:
+        """Return the whole payload of a call.
+
+        :raises ValueError: more items than the shape can carry, or none
+        """
+        if not 0 < len(items) <= self.max_items:
+            message = f"{len(items)} items in a call of shape {self.name}:"
+            raise ValueError(f"{message} 1 to {self.max_items} are possible")
+        parts = self.parts(items)
+        parts[0] = f"{self.head}{parts[0]}"
+        parts[-1] = f"{parts[-1][: -len(SEPARATOR)]}{self.tail}"
+        return "".join(parts).encode("ascii")
+
+
+def each(write: Callable[[Item], str]) -> Parts:
+    """Return the parts of a function that writes one item."""
+    return lambda items: [f"{write(item)}{SEPARATOR}" for item in items]
+
+
+def listed(write: Callable[[Sequence[Item]], list[str]]) -> Parts:
+    """Return the parts of a function that writes many items."""
+    return lambda items: [f"{record}{SEPARATOR}" for record in write(items)]

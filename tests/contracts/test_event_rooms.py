@@ -1,0 +1,99 @@
+"""An event shape is one room: no module outside `events` names one."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.retrofill.events import SHAPES
+
+ROOT = Path(__file__).parents[2]
+EVENTS = ROOT / "include/retrofill/events"
+DEPLOYED = [ROOT / name for name in ("include/retrofill", "dags", "plugins")]
+IN_A_TEXT = re.compile(
+    rf"(?<![\w-])({'|'.join(re.escape(n) for n in SHAPES if '-' in n)})(?![\w-])"
+)
+
+ALLOWED = {
+    ("include/retrofill/calling/triggers.py", "s3"): "the service that is asked, as boto3 names it",
+    ("include/retrofill/calling/triggers.py", "sqs"): "a service in an ARN, a protocol of SNS",
+    ("include/retrofill/operators.py", "s3"): "the service that is asked, as boto3 names it",
+    ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
+    ("include/retrofill/model/delivery.py", "s3-batch"): "an answer contract",
+    ("include/retrofill/model/calls.py", "items"): "an attribute",
+    ("include/retrofill/model/report.py", "items"): "a field of the state's JSON",
+    ("include/retrofill/state/", "items"): "a column, a param of statements, a field of JSON",
+    ("include/retrofill/state/runs.sql", "s3-batch-"): "shapes of runs without a delivery",
+    ("include/retrofill/state/runs.sql", "s3-batch"): "the answer contract of those",
+}
+"""What is the name of a shape, or begins one, and why it may stand there, by module or folder."""
+
+
+def texts_in(path: Path) -> Iterator[str]:
+    """Return the texts in a module's code or SQL, without docstrings and comments."""
+    if path.suffix == ".sql":
+        code = re.sub(r"--.*", "", path.read_text())
+        yield from re.findall(r"'((?:[^']|'')*)'", code)
+        return
+    tree = ast.parse(path.read_text())
+    told = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.value
+
+
+def named_in(text: str) -> set[str]:
+    """Return the shapes that a text names, and itself if names begin so."""
+    begins = "-" in text and any(name.startswith(text) for name in SHAPES)
+    return {text} if begins or text in SHAPES else set(IN_A_TEXT.findall(text))
+
+
+def found() -> set[tuple[str, str]]:
+    return {
+        (str(path.relative_to(ROOT)), name)
+        for folder in DEPLOYED
+        for path in folder.rglob("*.*")
+        if path.suffix in {".py", ".sql"} and EVENTS not in path.parents
+        for text in texts_in(path)
+        for name in named_in(text)
+    }
+
+
+def test_nobody_else_names_a_shape() -> None:
+    assert [
+        one
+        for one in sorted(found())
+        if not any(one[0].startswith(place) and one[1] == name for place, name in ALLOWED)
+    ] == []
+
+
+def test_what_is_allowed_is_there() -> None:
+    assert [
+        (place, name)
+        for place, name in ALLOWED
+        if not any(path.startswith(place) and named == name for path, named in found())
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'shape = "s3-sns"',
+        'if event.startswith("s3-batch-"): pass',
+        'raise Error("give s3, eventbridge, s3-batch-1.0 or items")',
+        'raise Error(f"{event}: give s3-batch-2.0")',
+        'event in {"kinesis"}',
+    ],
+)
+def test_a_name_is_found(line: str, tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(f'"""Of s3-sqs."""\n{line}\n')
+    named = [name for text in texts_in(module) for name in named_in(text)]
+    assert named
+    assert "s3-sqs" not in named
