@@ -11,6 +11,7 @@ from airflow.providers.apprise.hooks.apprise import AppriseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from apprise import Apprise, NotifyFormat
 
+from include.retrofill.calling.refusals import NO_CREDENTIALS
 from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError, NotNotified
 from include.retrofill.model.report import Report
@@ -30,12 +31,8 @@ def check_targets(config: RunConfig) -> None:
 
     :raises ConfigError: a target is not there, or cannot be used
     """
-    problems = [
-        _problem_of_connection(config.notify_conn_id),
-        _problem_of_topic(config.aws_conn_id, config.notify_sns_topic_arn),
-    ]
-    if any(problems):
-        raise ConfigError(*filter(None, problems))
+    if problems := _problems(config):
+        raise ConfigError(*problems.values())
 
 
 def notify(config: RunConfig, report: Report, dag_id: str, dag_run_id: str) -> None:
@@ -48,13 +45,14 @@ def notify(config: RunConfig, report: Report, dag_id: str, dag_run_id: str) -> N
 
 
 def notify_failed(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:
-    """Tell every target that a DAG run has failed of which there is no report.
+    """Tell every target that can be used that a DAG run has failed of which there is no report.
 
     :param config: what is right with what was asked for
     :param what: what has failed, such as ``did not start``
     :param why: the error; empty: unknown
     :raises NotNotified: a target did not take it; another try may reach it
     """
+    config = config.model_copy(update=dict.fromkeys(_problems(config)))
     job = config.job or dag_id
     title = f"Retrofill: {job} {what}"
     text = f"{title}.\n{why or 'See the logs of its tasks.'}"
@@ -77,6 +75,15 @@ def run_link(dag_id: str, dag_run_id: str) -> str:
     """Return the address of a DAG run in Airflow's UI."""
     base = conf.get("api", "base_url", fallback="").rstrip("/")
     return f"{base}/dags/{quote(dag_id)}/runs/{quote(dag_run_id)}"
+
+
+def _problems(config: RunConfig) -> dict[str, str]:
+    """Return what is wrong with the targets of the notification, by param."""
+    found = {
+        "notify_conn_id": _problem_of_connection(config.notify_conn_id),
+        "notify_sns_topic_arn": _problem_of_topic(config.aws_conn_id, config.notify_sns_topic_arn),
+    }
+    return {name: problem for name, problem in found.items() if problem}
 
 
 def _problem_of_connection(conn_id: str | None) -> str | None:
@@ -122,7 +129,7 @@ def _problem_of_topic(aws_conn_id: str, topic_arn: str | None) -> str | None:
         return f"notify_sns_topic_arn: there is no topic {topic_arn}"
     except sns.exceptions.InvalidParameterException as error:
         return f"notify_sns_topic_arn: {topic_arn} cannot be used ({error})"
-    except sns.exceptions.ClientError as error:
+    except (sns.exceptions.ClientError, *NO_CREDENTIALS) as error:
         log.warning("the topic %s could not be looked up: %s", topic_arn, error)
     return None
 

@@ -1,10 +1,12 @@
 """What is said twice says the same: outcomes, statements, params and counts."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,21 @@ def test_the_readme_tells_the_params_as_they_are() -> None:
         assert (name, kind, default) == (name, told_kind, told_default)
         exact = told_kind not in {"text", "JSON object"}
         assert limits == told_limits if exact else limits.startswith(told_limits), name
+
+
+def test_the_readme_shows_the_notification_as_it_is() -> None:
+    text, sent = re.findall(
+        r"```(?:text|json)\n((?:Retrofill: |\{\n  \"job\").*?)\n```",
+        (ROOT / "README.md").read_text(),
+        re.DOTALL,
+    )
+    shown = json.loads(sent)
+    made = {name: shown[name] for name in shown if name not in {"link", "duration_s"}}
+    moments = ("opened_at", "closed_at", "notified_at")
+    made |= {name: datetime.fromisoformat(made[name]) for name in moments if made[name]}
+    report = Report(**made)
+    assert report.as_json() | {"link": shown["link"]} == shown
+    assert f"{report.as_text()}\nrun {shown['link']}" == text
 
 
 def test_every_event_that_can_be_asked_for_has_a_shape() -> None:

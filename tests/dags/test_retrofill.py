@@ -282,6 +282,18 @@ def test_who_is_to_be_notified_hears_why_a_run_was_refused(
     assert "there is no bucket 'no-such-bucket'" in sent["error"]
 
 
+def test_who_is_to_be_notified_hears_of_a_state_that_cannot_be_used(
+    world: World, sns_client: "SNSClient", sqs_client: "SQSClient"
+) -> None:
+    world.environment["AIRFLOW_CONN_RETROFILL_STATE"] = "mysql://elsewhere/retrofill"
+    topic, queue = subscribed(world, sns_client, sqs_client)
+    states = world.run(notify_sns_topic_arn=topic)
+    assert (states["open_run"], states["notify"], states["dag_run"]) == ("failed",) * 3
+    (sent,) = messages(sqs_client, queue)
+    assert sent["state"] == "could not be closed"
+    assert "is of type 'mysql'" in sent["error"]
+
+
 @pytest.mark.parametrize(
     ("params", "says"),
     [

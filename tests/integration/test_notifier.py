@@ -1,12 +1,13 @@
-"""Notifications by way of Apprise, over HTTP: taken, or the task fails."""
+"""Notifications by way of Apprise, over HTTP: taken, or the task fails; and who can take none."""
 
 import json
+from typing import Any
 
 import pytest
 
 from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import NotNotified
-from include.retrofill.notifier import notify
+from include.retrofill.model.errors import ConfigError, NotNotified
+from include.retrofill.notifier import check_targets, notify_failed
 from tests.faults.notices import noticing
 
 # Of Apprise's own imports.
@@ -28,7 +29,39 @@ def test_what_a_service_does_not_take_is_an_error(
         monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
         others.refusals = [500]
         with pytest.raises(NotNotified, match="'notices' did not take"):
-            notify(config, None, "retrofill", "run 1")
-        notify(config, None, "retrofill", "run 1")
+            notify_failed(config, "did not start", "no bucket", "retrofill", "run 1")
+        notify_failed(config, "did not start", "no bucket", "retrofill", "run 1")
         assert len(others.received) == 1
-        assert "did not start" in others.received[0]["title"]
+        assert others.received[0]["title"] == "Retrofill: retrofill did not start"
+        assert "no bucket\nrun /dags/retrofill/runs/" in others.received[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"config": "http://127.0.0.1"},
+        {"config": {"path": "", "tag": "all"}},
+        {"config": [{"path": "nobody knows this", "tag": "all"}]},
+        {"config": 1},
+    ],
+    ids=str,
+)
+def test_a_connection_that_names_no_service_is_refused(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any]
+) -> None:
+    connection = {"conn_type": "apprise", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
+    with pytest.raises(ConfigError, match="'notices' names no service that Apprise knows"):
+        check_targets(config)
+
+
+def test_a_connection_that_names_a_service_passes_and_gets_nothing(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with noticing() as notices:
+        extra = {"config": {"path": notices.apprise_url, "tag": "all"}}
+        connection = {"conn_type": "apprise", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
+        check_targets(config)
+        assert notices.received == []

@@ -50,7 +50,9 @@ def rescue(
         if state is None:
             log.debug("run %d of job %s has a task that still calls", run.run_id, run.job)
             continue
-        log.warning("run %d of job %s was abandoned; closed as %s", run.run_id, run.job, state)
+        log.warning(
+            "run %d of job %s was abandoned; it is closed as %s", run.run_id, run.job, state
+        )
         airflow.tell_abandoned(conn, run)
         closed.append(run)
     return closed

@@ -1,0 +1,37 @@
+"""A run calls the version of the function that was there when it was opened, to its last set."""
+
+from typing import TYPE_CHECKING
+
+from tests.dags.world import HANDLER, World, zipped
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+
+def published(client: "LambdaClient", name: str) -> str:
+    # The emulator publishes a function as it is: when it is not ready, for ever not ready.
+    for waiter in ("function_active_v2", "function_updated_v2"):
+        client.get_waiter(waiter).wait(FunctionName=name, WaiterConfig={"Delay": 1})  # type: ignore[call-overload]
+    return client.publish_version(FunctionName=name)["Version"]
+
+
+def test_an_alias_that_moves_in_mid_run_changes_nothing(
+    world: World, lambda_client: "LambdaClient"
+) -> None:
+    first = published(lambda_client, world.function)
+    broken = HANDLER.replace('if "poison" in key', "if True")
+    lambda_client.update_function_code(FunctionName=world.function, ZipFile=zipped(broken))
+    second = published(lambda_client, world.function)
+    lambda_client.create_alias(FunctionName=world.function, Name="live", FunctionVersion=first)
+    world.put("in/a", "in/b", "in/c")
+    world.run(qualifier="live", max_items_per_set=2)
+    lambda_client.update_alias(FunctionName=world.function, Name="live", FunctionVersion=second)
+    assert world.run_next_set()["dag_run"] == "success"
+    report = world.report()
+    assert (report["function_version"], report["sets"], report["succeeded"]) == (first, 2, 3)
+    assert world.outputs() == ["in/a", "in/b", "in/c"]
+
+    world.put("in/d")
+    world.run(qualifier="live", max_attempts=1)
+    report = world.report()
+    assert (report["function_version"], report["quarantined"]) == (second, 1)
