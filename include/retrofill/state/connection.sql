@@ -1,13 +1,13 @@
 -- name: look
 SELECT
-    current_setting('server_version_num')::integer,
-    current_setting('server_encoding'),
-    current_setting('transaction_isolation'),
-    current_setting('transaction_read_only') = 'on',
-    pg_is_in_recovery()
+    current_setting('server_version_num')::integer AS version,
+    current_setting('server_encoding') AS encoding,
+    current_setting('transaction_isolation') AS isolation,
+    current_setting('transaction_read_only') = 'on' AS read_only,
+    pg_is_in_recovery() AS standby
 
 -- name: list_missing_grants
-SELECT needed.name, string_agg(privilege, ', ' ORDER BY privilege)
+SELECT needed.name, string_agg(privilege, ', ' ORDER BY privilege) AS privileges
 FROM unnest(%(names)s::text[], %(privileges)s::text[]) AS needed (name, privilege)
 WHERE NOT has_table_privilege(needed.name, privilege)
 GROUP BY needed.name ORDER BY needed.name

@@ -33,15 +33,25 @@ RETURNING epoch, next_call, settle_no
 
 -- name: load_items
 SELECT
-    min(seq), CASE WHEN max(seq) - min(seq) + 1 > count(*) THEN json_agg(seq) END,
-    string_agg(uuid_send(identifier), ''), json_agg(item_key), string_agg(size::text, ','),
-    json_agg(modified_at AT TIME ZONE 'UTC'), json_agg(etag), json_agg(version_id),
-    json_agg(json_build_array(
-        seq, attempts, failures, call_cap, unsure,
+    min(seq) AS first,
+    CASE WHEN max(seq) - min(seq) + 1 > count(*) THEN json_agg(seq) END AS seqs,
+    string_agg(uuid_send(identifier), '') AS identifiers,
+    json_agg(item_key) AS keys,
+    string_agg(size::text, ',') AS sizes,
+    json_agg(modified_at AT TIME ZONE 'UTC') AS moments,
+    json_agg(etag) AS etags,
+    json_agg(version_id) AS version_ids,
+    json_agg(seq) FILTER (WHERE is_carried) AS carried,
+    json_agg(attempts) FILTER (WHERE is_carried) AS attempts,
+    json_agg(failures) FILTER (WHERE is_carried) AS failures,
+    json_agg(call_cap) FILTER (WHERE is_carried) AS call_caps,
+    json_agg(unsure) FILTER (WHERE is_carried) AS unsures,
+    json_agg(
         coalesce(greatest(extract(epoch FROM not_before - clock_timestamp()), 0), 0)::float
-    )) FILTER (WHERE attempts > 0 OR failures > 0 OR not_before IS NOT NULL)
+    ) FILTER (WHERE is_carried) AS delays_s
 FROM (
-    SELECT * FROM retrofill.in_process
+    SELECT *, attempts > 0 OR failures > 0 OR not_before IS NOT NULL AS is_carried
+    FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
     ORDER BY seq
 ) AS item
@@ -69,8 +79,8 @@ SELECT settle_no FROM retrofill.batch WHERE batch_id = %(batch_id)s AND epoch = 
 
 -- name: lock_run
 SELECT
-    least(max_concurrency, concurrency_ceiling), max_calls_per_second, paused, stop_reason,
-    max_calls, max_minutes,
+    least(max_concurrency, concurrency_ceiling) AS concurrency,
+    max_calls_per_second AS calls_per_second, paused, stop_reason, max_calls, max_minutes,
     coalesce(
         clock_timestamp() >= opened_at + make_interval(mins => max_minutes), false
     ) AS is_late,
@@ -99,7 +109,9 @@ WHERE run_id = %(run_id)s AND (
 
 -- name: get_totals
 SELECT
-    coalesce(sum(calls), 0), coalesce(sum(succeeded + blamed - cured), 0), coalesce(sum(blamed), 0)
+    coalesce(sum(calls), 0) AS calls,
+    coalesce(sum(succeeded + blamed - cured), 0) AS judged,
+    coalesce(sum(blamed), 0) AS blamed
 FROM retrofill.batch WHERE run_id = %(run_id)s
 
 -- name: allot

@@ -26,7 +26,8 @@ waiting AS (
     ) AS item
     GROUP BY 1, 2
 )
-SELECT holder, sum(items)::bigint, bool_or(loose AND run.state <> 'open')
+SELECT
+    holder AS run_id, sum(items)::bigint AS items, bool_or(loose AND run.state <> 'open') AS free
 FROM waiting JOIN retrofill.run ON run.run_id = holder
 WHERE holder <> %(run_id)s
 GROUP BY holder ORDER BY holder

@@ -16,15 +16,16 @@ SAVEPOINT calls
 ROLLBACK TO SAVEPOINT calls
 
 -- name: count_calls
-SELECT outcome::text, calls, items, cause
+SELECT outcome::text AS outcome, calls, items, cause
 FROM retrofill.v_outcome WHERE run_id = %(run_id)s
 ORDER BY calls DESC, outcome, cause
 
 -- name: list_failed_calls
 SELECT
-    batch_id, call_no, item_count, attempt, outcome::text, sent_at,
-    extract(epoch FROM ended_at - sent_at)::float, coalesce(request_id, ''),
-    left(error_type, %(error_chars)s), left(error, %(error_chars)s)
+    batch_id, call_no, item_count AS items, attempt, outcome::text AS outcome, sent_at,
+    extract(epoch FROM ended_at - sent_at)::float AS took_s,
+    coalesce(request_id, '') AS request_id,
+    left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error
 FROM retrofill.batch CROSS JOIN LATERAL (
     SELECT
         call_no, invocation.item_count, attempt, outcome, sent_at, ended_at, request_id, error_type,
@@ -38,9 +39,10 @@ ORDER BY ended_at DESC, batch_id, call_no DESC LIMIT %(calls)s
 
 -- name: list_slowest_calls
 SELECT
-    batch_id, call_no, item_count, attempt, outcome::text, sent_at,
-    extract(epoch FROM coalesce(ended_at, clock_timestamp()) - sent_at)::float, coalesce(request_id, ''),
-    left(error_type, %(error_chars)s), left(error, %(error_chars)s)
+    batch_id, call_no, item_count AS items, attempt, outcome::text AS outcome, sent_at,
+    extract(epoch FROM coalesce(ended_at, clock_timestamp()) - sent_at)::float AS took_s,
+    coalesce(request_id, '') AS request_id,
+    left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error
 FROM retrofill.batch CROSS JOIN LATERAL (
     SELECT
         call_no, invocation.item_count, attempt, outcome, sent_at, ended_at, request_id, error_type,
@@ -53,8 +55,9 @@ ORDER BY coalesce(ended_at, now()) - sent_at DESC, batch_id, call_no LIMIT %(cal
 
 -- name: list_quarantined
 SELECT
-    item_key, version_id, size, attempts, failures, request_id, left(error_type, %(error_chars)s),
-    left(error, %(error_chars)s), quarantined_at, count(*) OVER ()
+    item_key AS key, version_id, size, attempts, failures, request_id,
+    left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error,
+    quarantined_at, count(*) OVER () AS of
 FROM retrofill.quarantine
 WHERE job_id = (SELECT job_id FROM retrofill.run WHERE run_id = %(run_id)s)
     AND run_id = %(run_id)s
@@ -63,15 +66,17 @@ ORDER BY item_key, identifier LIMIT %(items)s
 -- name: list_partitions
 SELECT
     part_no, label, cursor, listed, new, known, archived, filtered, rejected, done,
-    count(*) OVER ()
+    count(*) OVER () AS of
 FROM retrofill.partition WHERE run_id = %(run_id)s
 ORDER BY done, part_no LIMIT %(partitions)s
 
 -- name: list_sets
 SELECT
-    set_no, dag_run_id, items_taken, max_items, resumed, coalesce(work.batches, 0),
-    coalesce(work.batches_done, 0), coalesce(work.items, 0), coalesce(work.succeeded, 0),
-    coalesce(work.quarantined, 0), coalesce(work.held, 0), opened_at, planned_at, closed_at
+    set_no, dag_run_id, items_taken, max_items, resumed,
+    coalesce(work.batches, 0) AS batches, coalesce(work.batches_done, 0) AS batches_done,
+    coalesce(work.items, 0) AS items, coalesce(work.succeeded, 0) AS succeeded,
+    coalesce(work.quarantined, 0) AS quarantined, coalesce(work.held, 0) AS held,
+    opened_at, planned_at, closed_at
 FROM retrofill.run_set
 LEFT JOIN LATERAL (
     SELECT

@@ -4,7 +4,13 @@ VALUES (%(name)s, %(fingerprint)s, %(source)s, %(function_name)s, %(event)s)
 ON CONFLICT (name) DO NOTHING
 
 -- name: get_job
-SELECT job_id, fingerprint, source, function_name, event FROM retrofill.job WHERE name = %(name)s
+SELECT
+    job_id,
+    jsonb_build_object(
+        'name', name, 'fingerprint', fingerprint, 'source', source, 'function_name', function_name,
+        'event', event
+    ) AS job
+FROM retrofill.job WHERE name = %(name)s
 
 -- name: get_set
 SELECT run_id, set_no FROM retrofill.run_set
@@ -45,7 +51,7 @@ SELECT coalesce(max(run_id), 0) + 1 FROM retrofill.run
 
 -- name: get_run
 SELECT
-    run.run_id, run.job_id, job.name, run.state, run.config,
+    run.run_id, run.job_id, job.name AS job, run.state, run.config,
     coalesce(
         run.delivery,
         jsonb_build_object(
@@ -54,7 +60,7 @@ SELECT
                 WHEN starts_with(run.config->>'event', 's3-batch-') THEN 's3-batch' ELSE 'return'
             END
         )
-    ),
+    ) AS delivery,
     run.modified_after, run.modified_before, run.function_arn, run.function_version, run.function_timeout_s,
     run.stop_reason, run.source_seen
 FROM retrofill.run JOIN retrofill.job USING (job_id)
@@ -89,7 +95,7 @@ WHERE run_id = %(run_id)s AND stop_reason IS NULL
 -- name: close_set
 UPDATE retrofill.run_set SET closed_at = coalesce(closed_at, clock_timestamp())
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
-RETURNING items_taken = max_items, planned_at IS NOT NULL
+RETURNING items_taken = max_items AS "full", planned_at IS NOT NULL AS planned
 
 -- name: close_run
 UPDATE retrofill.run SET

@@ -25,6 +25,7 @@ from include.retrofill.state.arrays import multirange
 from include.retrofill.state.connection import (
     Connection,
     Cursor,
+    find,
     one,
     require_isolation,
     transaction,
@@ -75,6 +76,31 @@ class Chunk:
     """Whether the partition ends here."""
 
 
+class Turn(NamedTuple):
+    """What whoever holds the lock on a job's row finds."""
+
+    next_seq: int
+    """The number of the next item to enter."""
+
+    isolation: str
+
+
+class Room(NamedTuple):
+    """What a set may still take, and what of a partition has been taken already."""
+
+    items: int
+    recent: bytes
+    """Identifiers that are counted and may be listed again."""
+
+
+class _Known(NamedTuple):
+    """What is known of a range of keys, each a value of many; None: nothing."""
+
+    identifiers: bytes | None
+    elsewhere: bytes | None
+    """Those in process with another run, with their numbers."""
+
+
 class Screened(NamedTuple):
     """What became of a chunk."""
 
@@ -90,11 +116,11 @@ def get_partition(conn: Connection, run_id: int, part_no: int) -> PartitionState
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_partition"], {"run_id": run_id, "part_no": part_no})
-        row = cur.fetchone()
-    if row is None:
+        state = find(cur, PartitionState)
+    if state is None:
         message = f"partition {part_no} of run {run_id} is not in the state"
         raise StateError(message)
-    return PartitionState(*row)
+    return state
 
 
 def known(conn: Connection, job_id: int, items: list[Item]) -> set[bytes]:
@@ -117,17 +143,17 @@ def screen(
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["lock_job"], {"job_id": partition.job_id})
-        next_seq, isolation = one(cur)
-        require_isolation(isolation)
+        turn = one(cur, Turn)
+        require_isolation(turn.isolation)
         cur.execute(_SQL["room_in_set"], {**ref._asdict(), "part_no": part_no})
-        room, recent = one(cur)
+        room = one(cur, Room)
         items = list(chain.from_iterable(page.items for page in chunk.pages))
         known_items, elsewhere = _known(cur, partition.job_id, ref.run_id, items)
-        taken = take(chunk.pages, bytes(recent), known_items, room)
+        taken = take(chunk.pages, bytes(room.recent), known_items, room.items)
         new, known = len(taken.new), taken.listed - len(taken.new)
         done = chunk.done and not taken.is_cut
         if new:
-            _copy_new(cur, partition.job_id, ref.run_id, next_seq, taken.new.values())
+            _copy_new(cur, partition.job_id, ref.run_id, turn.next_seq, taken.new.values())
             cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": new})
             cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": new})
         place = {"run_id": ref.run_id, "part_no": part_no, "chunk_no": partition.chunk_no}
@@ -174,12 +200,13 @@ def _known(
     keys = [item.key for item in items]
     bounds = {"job_id": job_id, "run_id": run_id, "first": min(keys), "last": max(keys)}
     cur.execute(_SQL["list_known"], bounds)
-    known, elsewhere = one(cur)
-    if elsewhere is None:
-        return split(known or b""), []
+    known = one(cur, _Known)
+    identifiers = split(known.identifiers or b"")
+    if known.elsewhere is None:
+        return identifiers, []
     listed = {item.identifier for item in items}
-    numbers = sorted(seq for identifier, seq in _numbered(elsewhere) if identifier in listed)
-    return split(known), spans_of(numbers)
+    numbers = sorted(seq for identifier, seq in _numbered(known.elsewhere) if identifier in listed)
+    return identifiers, spans_of(numbers)
 
 
 def _copy_new(

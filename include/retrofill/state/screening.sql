@@ -6,11 +6,11 @@ FROM retrofill.partition JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
 -- name: lock_job
-SELECT next_seq, current_setting('transaction_isolation')
+SELECT next_seq, current_setting('transaction_isolation') AS isolation
 FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 
 -- name: room_in_set
-SELECT max_items - items_taken, recent
+SELECT max_items - items_taken AS items, recent
 FROM retrofill.run_set JOIN retrofill.partition USING (run_id)
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND part_no = %(part_no)s
 FOR NO KEY UPDATE OF run_set
@@ -41,11 +41,11 @@ SELECT
             SELECT identifier FROM retrofill.quarantine
             WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
         ) AS known
-    ),
+    ) AS identifiers,
     (
         SELECT string_agg(uuid_send(identifier) || int8send(seq), '')
         FROM waiting WHERE run_id <> %(run_id)s
-    )
+    ) AS elsewhere
 
 -- name: note_elsewhere
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)

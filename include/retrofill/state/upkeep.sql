@@ -5,8 +5,8 @@ SET LOCAL enable_bitmapscan = off
 
 -- name: list_open_runs
 SELECT
-    run.run_id, run.job_id, job.name, run_set.dag_id,
-    array_agg(run_set.dag_run_id ORDER BY run_set.set_no)
+    run.run_id, run.job_id, job.name AS job, run_set.dag_id,
+    array_agg(run_set.dag_run_id ORDER BY run_set.set_no) AS dag_run_ids
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 JOIN retrofill.run_set USING (run_id)
@@ -62,7 +62,7 @@ gone AS (
     WHERE ctid = ANY(ARRAY(SELECT place FROM page WHERE old))
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM gone), item_key, identifier::text
+SELECT (SELECT count(*) FROM gone) AS deleted, item_key, identifier::text AS identifier
 FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
 
 -- name: delete_quarantined
@@ -74,7 +74,7 @@ WITH page AS (
 gone AS (
     DELETE FROM retrofill.quarantine WHERE ctid = ANY(ARRAY(SELECT place FROM page)) RETURNING 1
 )
-SELECT (SELECT count(*) FROM gone), item_key, identifier::text
+SELECT (SELECT count(*) FROM gone) AS deleted, item_key, identifier::text AS identifier
 FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
 
 -- name: delete_in_process
