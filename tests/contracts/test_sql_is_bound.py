@@ -58,7 +58,6 @@ def is_written_down(asked: ast.expr) -> bool:
 # module's file, and names of our own tables that psycopg2 quotes.
 ALLOWED = {
     ("migrate.py", "entry.sql"),
-    ("pages.py", "_GET_REPORT"),
     ("migrate.py", "sql.SQL('LOCK TABLE {} IN ACCESS EXCLUSIVE MODE').format(tables)"),
 }
 
@@ -106,6 +105,13 @@ def test_a_statement_binds_by_name_and_builds_no_other(path: Path) -> None:
         in_quotes = re.findall(r"'(?:[^']|'')*'", code)
         assert [text for text in in_quotes if _BOUND.search(text)] == [], name
         assert not re.search(r"(?i)\b(execute|format\s*\(|do\s+\$|prepare)\b", rest), name
+
+
+@pytest.mark.parametrize("path", sorted(STATE.glob("*.sql")), ids=lambda path: path.name)
+def test_the_first_line_of_a_statement_says_what_it_is_for(path: Path) -> None:
+    """One sentence: `-- The batches of a set, in the order of their items.`"""
+    for name, text in load(path.name).items():
+        assert re.match(r"-- [A-Z][^\n]+[^.\n]\.\n(?!\Z)", text), f"{path.name}: {name}"
 
 
 @pytest.mark.parametrize("path", sorted(STATE.glob("*.sql")), ids=lambda path: path.name)

@@ -1,4 +1,5 @@
 -- name: look
+-- The server's version and encoding, and what a transaction on this connection is like.
 SELECT
     current_setting('server_version_num')::integer AS version,
     current_setting('server_encoding') AS encoding,
@@ -7,6 +8,7 @@ SELECT
     pg_is_in_recovery() AS standby
 
 -- name: list_missing_grants
+-- The privileges that the connection's role lacks, by table or view.
 SELECT needed.name, string_agg(privilege, ', ' ORDER BY privilege) AS privileges
 FROM unnest(%(names)s::text[], %(privileges)s::text[]) AS needed (name, privilege)
 WHERE NOT has_table_privilege(needed.name, privilege)

@@ -1,7 +1,9 @@
 -- name: lock_job
+-- Locks a job, so that no other task brings items into it or plans them.
 SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 
 -- name: lock_batch
+-- Locks a batch, and returns its range, its holder and what is left of the lease.
 SELECT
     batch.job_id, batch.run_id, batch.first_seq, batch.last_seq, batch.holder,
     greatest(extract(epoch FROM batch.leased_until - clock_timestamp()), 0)::float AS leased_s,
@@ -10,10 +12,12 @@ FROM retrofill.batch
 WHERE batch_id = %(batch_id)s FOR NO KEY UPDATE
 
 -- name: count_items
+-- How many items of a batch are left.
 SELECT count(*) FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
 
 -- name: is_overlapped
+-- Whether another unfinished batch covers some of the same items.
 SELECT EXISTS (
     SELECT FROM retrofill.batch
     WHERE job_id = %(job_id)s AND done_at IS NULL AND batch_id <> %(batch_id)s
@@ -21,9 +25,11 @@ SELECT EXISTS (
 )
 
 -- name: reopen
+-- Reopens a finished batch whose task a person has cleared.
 UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 
 -- name: take_lease
+-- Gives a batch to a new holder: raises its epoch and begins its lease.
 UPDATE retrofill.batch SET
     epoch = epoch + 1, holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
     calls_per_second = 0,
@@ -32,6 +38,7 @@ WHERE batch_id = %(batch_id)s
 RETURNING epoch, next_call, settle_no
 
 -- name: load_items
+-- The items of a batch that are left, as one row of columns.
 SELECT
     min(seq) AS first,
     CASE WHEN max(seq) - min(seq) + 1 > count(*) THEN json_agg(seq) END AS seqs,
@@ -57,6 +64,7 @@ FROM (
 ) AS item
 
 -- name: fence
+-- Renews the lease and counts new calls, if the caller still holds the batch.
 UPDATE retrofill.batch SET
     settle_no = %(settle_no)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
@@ -72,12 +80,15 @@ WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
     AND (%(new_calls)s = 0 OR leased_until > clock_timestamp())
 
 -- name: list_left
+-- Which of the given items are still in process.
 SELECT seq FROM retrofill.in_process WHERE job_id = %(job_id)s AND seq = ANY(%(seqs)s)
 
 -- name: get_settle_no
+-- The number of the last settling of a batch, if it still has this epoch.
 SELECT settle_no FROM retrofill.batch WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s
 
 -- name: lock_run
+-- Locks a run, and returns its limits.
 SELECT
     least(max_concurrency, concurrency_ceiling) AS concurrency,
     max_calls_per_second AS calls_per_second, paused, stop_reason, max_calls, max_minutes,
@@ -88,6 +99,7 @@ SELECT
 FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 
 -- name: list_shares
+-- What each batch of a run that holds anything was given, and what it uses.
 SELECT
     batch_id = %(batch_id)s AS own,
     coalesce(done_at IS NULL AND leased_until > clock_timestamp(), false) AS at_work,
@@ -108,6 +120,7 @@ WHERE run_id = %(run_id)s AND (
 )
 
 -- name: get_totals
+-- The totals of a run over all its batches.
 SELECT
     coalesce(sum(calls), 0) AS calls,
     coalesce(sum(succeeded + blamed - cured), 0) AS judged,
@@ -115,6 +128,7 @@ SELECT
 FROM retrofill.batch WHERE run_id = %(run_id)s
 
 -- name: allot
+-- Renews the lease of a batch and records its new share.
 UPDATE retrofill.batch SET
     wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
     width = %(width)s, in_flight = %(in_flight)s, calls_per_second = %(calls_per_second)s,
@@ -122,13 +136,16 @@ UPDATE retrofill.batch SET
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 
 -- name: widen_run
+-- Sets how wide the windows of a run's tasks are together.
 UPDATE retrofill.run SET width = %(width)s WHERE run_id = %(run_id)s
 
 -- name: stop_run
+-- Stops a run; the first reason stays.
 UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(reason)s)
 WHERE run_id = %(run_id)s
 
 -- name: release
+-- Gives a batch back, as done or for another task.
 UPDATE retrofill.batch SET
     leased_until = NULL, holder = NULL, wanted = 0, allotted = 0, call_limit = calls,
     done_at = CASE WHEN %(done)s THEN clock_timestamp() END
