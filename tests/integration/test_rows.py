@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from include.retrofill.model.errors import StateError
-from include.retrofill.state import lease
+from include.retrofill.state import locks
 from include.retrofill.state.connection import (
     Connection,
     connect,
@@ -24,7 +24,7 @@ from include.retrofill.state.connection import (
 from tests.integration.opened import enqueue, item, open_run
 from tests.integration.test_batches import plan, taken
 
-STATE = Path(lease.__file__).parent
+STATE = Path(locks.__file__).parent
 
 
 class Pair(NamedTuple):
@@ -92,14 +92,14 @@ def test_limits_are_read_right_whatever_the_order_of_their_columns(
     ref = open_run(conn, max_calls=5, max_minutes=500)
     enqueue(conn, ref, [item(f"{number:02}") for number in range(40)])
     assert plan(conn, ref) == [10, 10, 10, 10]
-    statement = lease._SQL["lock_run"]  # noqa: SLF001
+    statement = locks._SQL["lock_run"]  # noqa: SLF001
     order = "max_calls, max_minutes"
     assert statement.count(order) == 1
     with closing(taken(state_dsn, "holder")) as held:
         allotment = held.allot(10, 0)
         assert allotment.calls == 5
         swapped = statement.replace(order, "max_minutes, max_calls")
-        monkeypatch.setitem(lease._SQL, "lock_run", swapped)  # noqa: SLF001
+        monkeypatch.setitem(locks._SQL, "lock_run", swapped)  # noqa: SLF001
         assert held.allot(10, 0) == allotment
 
 

@@ -29,7 +29,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         name="screening without the lock of the job",
-        file="state/screening.sql",
+        file="state/locks.sql",
         old="FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE",
         new="FROM retrofill.job WHERE job_id = %(job_id)s",
         test=RACES + "test_two_runs_that_screen_the_same_items_take_turns",

@@ -8,6 +8,7 @@ from include.retrofill.rules.batching import Batch, Piece, Place, cut, places_to
 from include.retrofill.state import runs
 from include.retrofill.state.arrays import numbers
 from include.retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
+from include.retrofill.state.locks import lock_batches, lock_job, lock_run
 from include.retrofill.state.lost_calls import lose_calls
 from include.retrofill.state.statements import load
 
@@ -34,7 +35,7 @@ def plan(
     """
     key = {**ref._asdict(), "job_id": job_id}
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_job"], key)
+        lock_job(cur, job_id)
         cur.execute(_SQL["close_abandoned"], {**key, "abandoned_after_s": ABANDONED_AFTER_S})
         lose_calls(cur, values(cur))
         cur.execute(_SQL["read_in_order"])
@@ -105,8 +106,9 @@ def rescue_run(conn: Connection, run_id: int, job_id: int) -> str | None:
     with transaction(conn) as cur:
         # With these locks no task renews a lease, takes a batch or plans one; only what a
         # statement sees that begins behind them is sure.
-        for statement in ("lock_job", "lock_run", "lock_batches"):
-            cur.execute(_SQL[statement], key)
+        lock_job(cur, job_id)
+        lock_run(cur, run_id)
+        lock_batches(cur, run_id)
         cur.execute(_SQL["is_open"], key)
         if values(cur) != [True]:
             return None

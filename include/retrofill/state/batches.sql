@@ -3,10 +3,6 @@
 -- Whatever the planner expects of the table.
 SET LOCAL enable_bitmapscan = off
 
--- name: lock_job
--- Locks a job, so that no other task brings items into it or plans them.
-SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
-
 -- name: close_abandoned
 -- Closes the batches of closed runs that no task has renewed for a long time.
 -- Their tasks were cleared by someone, and have not been heard of since.
@@ -116,15 +112,6 @@ UPDATE retrofill.batch SET
     done_at = clock_timestamp(), epoch = epoch + 1, leased_until = NULL, wanted = 0, allotted = 0
 WHERE run_id = %(run_id)s AND set_no = coalesce(%(set_no)s, set_no) AND done_at IS NULL
 RETURNING batch_id
-
--- name: lock_run
--- Locks a run, so that no task of it renews a lease or changes its limits.
-SELECT FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
-
--- name: lock_batches
--- Locks the unfinished batches of a run, in the order of their numbers.
-SELECT FROM retrofill.batch
-WHERE run_id = %(run_id)s AND done_at IS NULL ORDER BY batch_id FOR NO KEY UPDATE
 
 -- name: is_held
 -- Whether a task holds a batch of a set, or of any set of a run.

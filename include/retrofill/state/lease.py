@@ -9,17 +9,17 @@ from include.retrofill.faults import Point, reach
 from include.retrofill.model.calls import Allotment, Call, Fresh, History, Loaded, Settlement
 from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
 from include.retrofill.model.items import ItemColumns
-from include.retrofill.rules.shares import Limits, Share, Totals, allot
+from include.retrofill.rules.shares import Share, Totals, allot
 from include.retrofill.state.connection import (
     Cursor,
     connect,
-    find,
     one,
     rows,
     transaction,
     value,
     values,
 )
+from include.retrofill.state.locks import lock_batch, lock_job, lock_limits
 from include.retrofill.state.lost_calls import count_orphans, lose_calls
 from include.retrofill.state.settling import Settler
 from include.retrofill.state.statements import load
@@ -47,18 +47,6 @@ class Busy(StateError):
         self.holder = holder
         self.leased_s = leased_s
         super().__init__(f"the batch is leased to {holder} for {leased_s:.0f} s more")
-
-
-class _Batch(NamedTuple):
-    """A batch, as whoever wants to take it finds it."""
-
-    job_id: int
-    run_id: int
-    first_seq: int
-    last_seq: int
-    holder: str
-    leased_s: float
-    done: bool
 
 
 class _Taken(NamedTuple):
@@ -129,8 +117,7 @@ class BatchLease:
         began = time.monotonic()
         with transaction(self._conn) as cur:
             key = {"batch_id": self.batch_id}
-            cur.execute(_SQL["lock_batch"], key)
-            batch = find(cur, _Batch)
+            batch = lock_batch(cur, self.batch_id)
             if batch is None:
                 message = f"batch {self.batch_id} is not in the state"
                 raise StateError(message)
@@ -145,7 +132,7 @@ class BatchLease:
                     return False
                 # A person has cleared the task: its items may be back with it only if no later
                 # run has planned them for itself.
-                cur.execute(_SQL["lock_job"], span)
+                lock_job(cur, batch.job_id)
                 cur.execute(_SQL["is_overlapped"], {**span, **key})
                 if value(cur):
                     return False
@@ -276,7 +263,7 @@ class BatchLease:
         if not repeated:
             return
         seqs = [entry.seq for call in repeated for entry in call.entries]
-        cur.execute(_SQL["lock_batch"], {"batch_id": self.batch_id})
+        lock_batch(cur, self.batch_id)
         cur.execute(_SQL["list_left"], {"job_id": self._job_id, "seqs": seqs})
         left = set(values(cur))
         for call in repeated:
@@ -321,8 +308,7 @@ class BatchLease:
     def _allot(self, wanted: int, in_flight: int, width: int | None) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
-            cur.execute(_SQL["lock_run"], key)
-            limits = one(cur, Limits)
+            limits = lock_limits(cur, self.run_id)
             # In this order: a call that another makes in between counts twice, and is never missed.
             cur.execute(_SQL["list_shares"], key)
             shares = rows(cur, Share)

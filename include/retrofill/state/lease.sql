@@ -1,16 +1,3 @@
--- name: lock_job
--- Locks a job, so that no other task brings items into it or plans them.
-SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
-
--- name: lock_batch
--- Locks a batch, and returns its range, its holder and what is left of the lease.
-SELECT
-    batch.job_id, batch.run_id, batch.first_seq, batch.last_seq, batch.holder,
-    greatest(extract(epoch FROM batch.leased_until - clock_timestamp()), 0)::float AS leased_s,
-    batch.done_at IS NOT NULL AS done
-FROM retrofill.batch
-WHERE batch_id = %(batch_id)s FOR NO KEY UPDATE
-
 -- name: count_items
 -- How many items of a batch are left.
 SELECT count(*) FROM retrofill.in_process
@@ -86,17 +73,6 @@ SELECT seq FROM retrofill.in_process WHERE job_id = %(job_id)s AND seq = ANY(%(s
 -- name: get_settle_no
 -- The number of the last settling of a batch, if it still has this epoch.
 SELECT settle_no FROM retrofill.batch WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s
-
--- name: lock_run
--- Locks a run, and returns its limits.
-SELECT
-    least(max_concurrency, concurrency_ceiling) AS concurrency,
-    max_calls_per_second AS calls_per_second, paused, stop_reason, max_calls, max_minutes,
-    coalesce(
-        clock_timestamp() >= opened_at + make_interval(mins => max_minutes), false
-    ) AS is_late,
-    max_failure_percent, min_items_judged, width
-FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 
 -- name: list_shares
 -- What each batch of a run that holds anything was given, and what it uses.

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.errors import LeaseLost
 from include.retrofill.model.runs import SetRef
-from include.retrofill.state.connection import Connection, one, rows, transaction
-from include.retrofill.state.screening import PartitionState, Room, Turn
+from include.retrofill.state.connection import Connection, rows, transaction
+from include.retrofill.state.locks import lock_set, take_turn
+from include.retrofill.state.screening import PartitionState
 from include.retrofill.state.statements import load
 
 _SQL = load("redrive.sql")
@@ -69,10 +70,8 @@ def redrive(
     """
     key = {**ref._asdict(), "part_no": part_no, "job_id": partition.job_id}
     with transaction(conn) as cur:
-        cur.execute(_SCREENING["lock_job"], key)
-        next_seq = one(cur, Turn).next_seq
-        cur.execute(_SCREENING["room_in_set"], key)
-        room = one(cur, Room).items
+        next_seq = take_turn(cur, partition.job_id).next_seq
+        room = lock_set(cur, ref, part_no).items
         cur.execute(_SQL["read_in_order"])
         cur.execute(
             _SQL["list_quarantined"],

@@ -21,8 +21,8 @@ from include.retrofill.state.connection import (
     rows,
     transaction,
     value,
-    values,
 )
+from include.retrofill.state.locks import keep_job, lock_run
 from include.retrofill.state.others import note_others
 from include.retrofill.state.statements import load
 
@@ -119,8 +119,7 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
     :raises ConfigError: the job is being forgotten
     """
     with transaction(conn) as cur:
-        cur.execute(_SQL["keep_job"], {"job_id": new.job_id})
-        if values(cur) != [True]:
+        if not keep_job(cur, new.job_id):
             raise ConfigError(
                 "job: it is being forgotten; let the DAG retrofill_forget end with it, or choose"
                 " another name"
@@ -214,7 +213,7 @@ def add_partitions(
     :param partitions: those into which nobody looked may be (number, label, description) each
     """
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_run"], {"run_id": run_id})
+        lock_run(cur, run_id)
         cur.execute(_SQL["has_partitions"], {"run_id": run_id})
         if value(cur):
             return
@@ -283,7 +282,7 @@ def conclude(cur: Cursor, run_id: int) -> None:
     It is complete if its partitions were written down and each was read to its end, and if no
     item that it lists waits, with itself or with another run.
     """
-    cur.execute(_SQL["lock_run"], {"run_id": run_id})
+    lock_run(cur, run_id)
     note_others(cur, run_id)
     cur.execute(_SQL["close_run"], {"run_id": run_id})
 

@@ -19,10 +19,6 @@ FROM retrofill.job WHERE name = %(name)s
 SELECT run_id, set_no FROM retrofill.run_set
 WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 
--- name: keep_job
--- Whether a job is not being forgotten; it cannot be deleted until the transaction ends.
-SELECT forgotten_at IS NULL FROM retrofill.job WHERE job_id = %(job_id)s FOR KEY SHARE
-
 -- name: insert_run
 -- Opens a run.
 INSERT INTO retrofill.run (
@@ -75,10 +71,6 @@ SELECT
     run.stop_reason, run.source_seen
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
-
--- name: lock_run
--- Locks a run, so that no task of it renews a lease or changes its limits.
-SELECT FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 
 -- name: has_partitions
 -- Whether the partitions of a run were written down.

@@ -30,6 +30,7 @@ from include.retrofill.state.connection import (
     require_isolation,
     transaction,
 )
+from include.retrofill.state.locks import lock_set, take_turn
 from include.retrofill.state.statements import load
 
 _SQL = load("screening.sql")
@@ -74,23 +75,6 @@ class Chunk:
     pages: Sequence[Page]
     done: bool
     """Whether the partition ends here."""
-
-
-class Turn(NamedTuple):
-    """What whoever holds the lock on a job's row finds."""
-
-    next_seq: int
-    """The number of the next item to enter."""
-
-    isolation: str
-
-
-class Room(NamedTuple):
-    """What a set may still take, and what of a partition has been taken already."""
-
-    items: int
-    recent: bytes
-    """Identifiers that are counted and may be listed again."""
 
 
 class _Known(NamedTuple):
@@ -142,11 +126,9 @@ def screen(
     :raises StateUnfit: the transaction does not run at READ COMMITTED
     """
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_job"], {"job_id": partition.job_id})
-        turn = one(cur, Turn)
+        turn = take_turn(cur, partition.job_id)
         require_isolation(turn.isolation)
-        cur.execute(_SQL["room_in_set"], {**ref._asdict(), "part_no": part_no})
-        room = one(cur, Room)
+        room = lock_set(cur, ref, part_no)
         items = list(chain.from_iterable(page.items for page in chunk.pages))
         known_items, elsewhere = _known(cur, partition.job_id, ref.run_id, items)
         taken = take(chunk.pages, bytes(room.recent), known_items, room.items)

@@ -6,18 +6,6 @@ SELECT
 FROM retrofill.partition JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
--- name: lock_job
--- Locks a job, and returns the number that its next new item gets.
-SELECT next_seq, current_setting('transaction_isolation') AS isolation
-FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
-
--- name: room_in_set
--- Locks a set, and returns how many items it may still take and what may be listed again.
-SELECT max_items - items_taken AS items, recent
-FROM retrofill.run_set JOIN retrofill.partition USING (run_id)
-WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND part_no = %(part_no)s
-FOR NO KEY UPDATE OF run_set
-
 -- name: list_known
 -- The known identifiers in a range of keys, and those that another run has in process.
 WITH waiting AS MATERIALIZED (

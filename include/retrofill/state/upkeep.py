@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.state.connection import Connection, find, rows, transaction, values
+from include.retrofill.state.locks import lock_job_wholly
 from include.retrofill.state.statements import load
 
 _SQL = load("upkeep.sql")
@@ -86,7 +87,7 @@ def mark_forgotten(conn: Connection, job_id: int) -> None:
     """
     key = {"job_id": job_id}
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_job"], key)
+        lock_job_wholly(cur, job_id)
         cur.execute(_SQL["list_runs_at_work"], key)
         at_work = [str(run_id) for run_id in values(cur)]
         if at_work:

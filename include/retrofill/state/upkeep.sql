@@ -101,10 +101,6 @@ WHERE ctid = ANY(ARRAY(
     ORDER BY item_key, identifier, run_id LIMIT (SELECT %(rows)s)
 ))
 
--- name: lock_job
--- Locks a job against every use, before it is forgotten.
-SELECT job_id FROM retrofill.job WHERE job_id = %(job_id)s FOR UPDATE
-
 -- name: list_runs_at_work
 -- The runs of a job that are open, or of which a task holds a batch.
 SELECT run_id FROM retrofill.run
