@@ -1,5 +1,6 @@
 """The file that shows today's schema shows what the migrations make."""
 
+import re
 from contextlib import closing
 
 import pytest
@@ -34,3 +35,15 @@ def test_whatever_a_migration_may_change_is_shown(state_dsn: str, change: str) -
 def test_the_file_holds_no_statement_that_could_be_run() -> None:
     with pytest.raises(ValueError, match="every statement needs one name"):
         load(SCHEMA.name)
+
+
+def test_each_constraint_has_a_name_that_somebody_chose(state_dsn: str) -> None:
+    """Apart from keys: Postgres names those by table and columns."""
+    with closing(connect(state_dsn)) as conn, conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT conname FROM pg_constraint WHERE connamespace = 'retrofill'::regnamespace"
+            " AND contype IN ('c', 'u', 'x')"
+        )
+        names = [name for (name,) in cur.fetchall()]
+    assert len(names) > 10
+    assert [name for name in names if re.search(r"_(check|key|excl)\d*$", name)] == []

@@ -110,7 +110,7 @@ CREATE TABLE retrofill.batch (
     width integer,
     orphans integer DEFAULT 0 NOT NULL,
     orphans_until timestamp with time zone,
-    CONSTRAINT batch_check CHECK ((first_seq <= last_seq))
+    CONSTRAINT batch_is_not_empty CHECK ((first_seq <= last_seq))
 )
 WITH (fillfactor='50');
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
@@ -242,7 +242,7 @@ CREATE TABLE retrofill.invocation (
     executed_version text,
     error_type text,
     error text,
-    CONSTRAINT invocation_check CHECK (((outcome IS NULL) = (ended_at IS NULL)))
+    CONSTRAINT invocation_has_outcome_and_ended_at_together CHECK (((outcome IS NULL) = (ended_at IS NULL)))
 )
 WITH (fillfactor='40');
 COMMENT ON TABLE retrofill.invocation IS 'One row per HTTP request to the function, committed before the request leaves.';
@@ -280,7 +280,7 @@ ALTER TABLE retrofill.job ALTER COLUMN job_id ADD GENERATED ALWAYS AS IDENTITY (
 );
 
 ALTER TABLE ONLY retrofill.job
-    ADD CONSTRAINT job_name_key UNIQUE (name);
+    ADD CONSTRAINT job_names_are_unique UNIQUE (name);
 
 ALTER TABLE ONLY retrofill.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (job_id);
@@ -314,7 +314,7 @@ CREATE TABLE retrofill.partition (
     done boolean DEFAULT false NOT NULL,
     recent bytea DEFAULT '\x'::bytea NOT NULL,
     seen integer,
-    CONSTRAINT partition_check CHECK ((listed = (new + known)))
+    CONSTRAINT partition_listed_is_new_and_known CHECK ((listed = (new + known)))
 );
 ALTER TABLE ONLY retrofill.partition ALTER COLUMN recent SET STORAGE EXTERNAL;
 COMMENT ON COLUMN retrofill.partition.cursor IS 'The last key of the last page of which everything has been screened.';
@@ -418,13 +418,13 @@ CREATE TABLE retrofill.run (
     max_failure_percent integer,
     min_items_judged bigint DEFAULT 1 NOT NULL,
     source_seen boolean DEFAULT false NOT NULL,
-    CONSTRAINT run_check CHECK (((state = 'open'::retrofill.run_state) = (closed_at IS NULL))),
-    CONSTRAINT run_concurrency_ceiling_check CHECK ((concurrency_ceiling >= 1)),
-    CONSTRAINT run_max_calls_check CHECK ((max_calls >= 0)),
-    CONSTRAINT run_max_calls_per_second_check CHECK ((max_calls_per_second > (0)::double precision)),
-    CONSTRAINT run_max_concurrency_check CHECK ((max_concurrency >= 1)),
-    CONSTRAINT run_max_failure_percent_check CHECK (((max_failure_percent >= 0) AND (max_failure_percent <= 100))),
-    CONSTRAINT run_max_minutes_check CHECK ((max_minutes >= 0))
+    CONSTRAINT run_concurrency_ceiling_is_positive CHECK ((concurrency_ceiling >= 1)),
+    CONSTRAINT run_is_open_or_has_closed_at CHECK (((state = 'open'::retrofill.run_state) = (closed_at IS NULL))),
+    CONSTRAINT run_max_calls_is_not_negative CHECK ((max_calls >= 0)),
+    CONSTRAINT run_max_calls_per_second_is_positive CHECK ((max_calls_per_second > (0)::double precision)),
+    CONSTRAINT run_max_concurrency_is_positive CHECK ((max_concurrency >= 1)),
+    CONSTRAINT run_max_failure_percent_is_a_percentage CHECK (((max_failure_percent >= 0) AND (max_failure_percent <= 100))),
+    CONSTRAINT run_max_minutes_is_not_negative CHECK ((max_minutes >= 0))
 );
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
@@ -463,12 +463,12 @@ CREATE TABLE retrofill.run_set (
     planned_at timestamp with time zone,
     closed_at timestamp with time zone,
     redriven bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT run_set_check CHECK ((items_taken <= max_items))
+    CONSTRAINT run_set_takes_no_more_than_max_items CHECK ((items_taken <= max_items))
 );
 COMMENT ON TABLE retrofill.run_set IS 'What one DAG run of a run takes.';
 
 ALTER TABLE ONLY retrofill.run_set
-    ADD CONSTRAINT run_set_dag_id_dag_run_id_key UNIQUE (dag_id, dag_run_id);
+    ADD CONSTRAINT run_set_has_a_dag_run_of_its_own UNIQUE (dag_id, dag_run_id);
 
 ALTER TABLE ONLY retrofill.run_set
     ADD CONSTRAINT run_set_pkey PRIMARY KEY (run_id, set_no);
