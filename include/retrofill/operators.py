@@ -21,7 +21,7 @@ from include.retrofill.calling.aws import control_plane, open_client
 from include.retrofill.calling.client import LambdaClient
 from include.retrofill.calling.signing import Credentials
 from include.retrofill.config import RunConfig
-from include.retrofill.connections import state, state_dsn
+from include.retrofill.connections import open_state, state_dsn
 from include.retrofill.model.errors import FINAL, ConfigError, RetrofillError, StateError
 from include.retrofill.model.items import Item
 from include.retrofill.model.runs import Run, SetRef, Window
@@ -129,7 +129,7 @@ class OpenRunOperator(BaseOperator):
 
     def _open(self, context: Context) -> SetRef:
         dag_run = context["dag_run"]
-        with state() as conn:
+        with open_state() as conn:
             ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
             if ref is not None:
                 config, run = stored_run(conn, ref)
@@ -146,7 +146,7 @@ class OpenRunOperator(BaseOperator):
         window = window_of(config, asked)
         source = source_of(config, window)
         client = partial(aws_client, config)
-        with state() as conn:
+        with open_state() as conn:
             if not config.preview:
                 return open_run(conn, config, asked, source, client)
             checked = check(config, source, client, run_id=runs.next_run_id(conn))
@@ -187,7 +187,7 @@ class ListPartitionsOperator(RetrofillOperator):
 
     def execute(self, context: Context) -> list[PartitionTask]:  # noqa: ARG002  Airflow's signature
         """Return one entry for each enqueue task."""
-        with state() as conn:
+        with open_state() as conn:
             config, run = stored_run(conn, self.ref)
             return list_partitions(conn, self.ref, config, source_of(config, run.window))
 
@@ -205,7 +205,7 @@ class EnqueueOperator(RetrofillOperator):
 
     def execute(self, context: Context) -> Enqueued | Requeued:  # noqa: ARG002  the same
         """Return the counts of what was listed, or redriven."""
-        with state() as conn:
+        with open_state() as conn:
             config, run = stored_run(conn, self.ref)
             if config.redrive:
                 return redrive_quarantine(conn, self.ref, self.partition["part_no"], config)
@@ -218,7 +218,7 @@ class PlanBatchesOperator(RetrofillOperator):
 
     def execute(self, context: Context) -> list[BatchTask]:
         """Return one entry for each invoke task."""
-        with state() as conn:
+        with open_state() as conn:
             return plan_batches(conn, self.ref, TaskAirflow(context))
 
 
@@ -236,7 +236,7 @@ class InvokeOperator(RetrofillOperator):
     def execute(self, context: Context) -> Invoked | None:  # noqa: ARG002  Airflow's signature
         """Return the counts of what was done; None: there was nothing left to do."""
         _die_with_parent()
-        with state() as conn:
+        with open_state() as conn:
             config, run = stored_run(conn, self.ref)
         with closing(BatchLease(state_dsn(), self.batch["batch_id"], _holder())) as lease:
             if not take(lease, holder_is_dead=_holder_is_dead):
@@ -262,7 +262,7 @@ class InvokeOperator(RetrofillOperator):
                 try:
                     return invoker.run()
                 except ConfigError as error:
-                    with state() as conn:
+                    with open_state() as conn:
                         runs.stop(conn, run.run_id, str(error))
                     raise
 
@@ -280,7 +280,7 @@ class CloseRunOperator(BaseOperator):
         :raises ConfigError: this DAG run has opened no run
         """
         dag_run = context["dag_run"]
-        with state() as conn:
+        with open_state() as conn:
             ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
             if ref is None:
                 raise ConfigError(_NOT_OPENED)
@@ -335,7 +335,7 @@ class NotifyOperator(BaseOperator):
         """
         dag_run = context["dag_run"]
         try:
-            with state() as conn:
+            with open_state() as conn:
                 ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
                 if ref is not None:
                     config, _ = stored_run(conn, ref)

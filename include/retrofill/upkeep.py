@@ -4,7 +4,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.retrofill.airflow_runs import TaskAirflow, params_of
-from include.retrofill.connections import state
+from include.retrofill.connections import open_state
 from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 from include.retrofill.pipeline.rescue import rescue
 from include.retrofill.pipeline.upkeep import (
@@ -22,7 +22,7 @@ class RescueOperator(BaseOperator):
     def execute(self, context: Context) -> list[int]:
         """Return the numbers of the runs that were closed."""
         UpkeepConfig.from_params(params_of(context))
-        with state() as conn:
+        with open_state() as conn:
             return [run.run_id for run in rescue(conn, TaskAirflow(context))]
 
 
@@ -37,7 +37,7 @@ class ForgetCallsOperator(BaseOperator):
         config = UpkeepConfig.from_params(params_of(context))
         if config.keep_calls_days is None:
             raise AirflowSkipException("calls are kept for ever")
-        with state() as conn:
+        with open_state() as conn:
             return forget_calls(conn, job=config.job, days=config.keep_calls_days)
 
 
@@ -52,7 +52,7 @@ class ForgetResultsOperator(BaseOperator):
         config = UpkeepConfig.from_params(params_of(context))
         if config.keep_results_days is None:
             raise AirflowSkipException("results are kept for ever")
-        with state({**RUNTIME, **RESULTS}) as conn:
+        with open_state({**RUNTIME, **RESULTS}) as conn:
             return forget_results(conn, job=config.job, days=config.keep_results_days)
 
 
@@ -62,5 +62,5 @@ class ForgetJobOperator(BaseOperator):
     def execute(self, context: Context) -> Forgotten:
         """Return what was deleted in this try."""
         config = ForgetConfig.from_params(params_of(context))
-        with state({**RUNTIME, **JOBS}) as conn:
+        with open_state({**RUNTIME, **JOBS}) as conn:
             return forget_job(conn, config.job)

@@ -17,6 +17,7 @@ from tests.integration.opened import DELIVERY, FUNCTION, enqueue, item, keys_in,
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / "include/retrofill/state"
+STATEMENTS = sorted({*STATE.glob("*.sql")} - {STATE / "schema.sql"})
 EXECUTING = {"execute", "executemany", "copy_expert", "copy_from", "copy_to", "mogrify", "callproc"}
 # What is bound, in the two notations of psycopg2.
 _BOUND = re.compile(r"%\(\w+\)s")
@@ -58,7 +59,6 @@ def is_written_down(asked: ast.expr) -> bool:
 # module's file, and names of our own tables that psycopg2 quotes.
 ALLOWED = {
     ("migrate.py", "entry.sql"),
-    ("pages.py", "_GET_REPORT"),
     ("migrate.py", "sql.SQL('LOCK TABLE {} IN ACCESS EXCLUSIVE MODE').format(tables)"),
 }
 
@@ -97,7 +97,7 @@ def test_what_is_pasted_would_be_found(tmp_path: Path, text: str) -> None:
     assert found_in(path)
 
 
-@pytest.mark.parametrize("path", sorted(STATE.glob("*.sql")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", STATEMENTS, ids=lambda path: path.name)
 def test_a_statement_binds_by_name_and_builds_no_other(path: Path) -> None:
     for name, text in load(path.name).items():
         code = re.sub(r"--[^\n]*", "", text)
@@ -108,7 +108,14 @@ def test_a_statement_binds_by_name_and_builds_no_other(path: Path) -> None:
         assert not re.search(r"(?i)\b(execute|format\s*\(|do\s+\$|prepare)\b", rest), name
 
 
-@pytest.mark.parametrize("path", sorted(STATE.glob("*.sql")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", STATEMENTS, ids=lambda path: path.name)
+def test_the_first_line_of_a_statement_says_what_it_is_for(path: Path) -> None:
+    """One sentence: `-- The batches of a set, in the order of their items.`"""
+    for name, text in load(path.name).items():
+        assert re.match(r"-- [A-Z][^\n]+[^.\n]\.\n(?!\Z)", text), f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("path", STATEMENTS, ids=lambda path: path.name)
 def test_nothing_lasts_longer_than_its_transaction(path: Path) -> None:
     """So a pooler may hand each transaction to another connection."""
     lasting = r"(?i)\b(listen|prepare|temp(orary)? table|pg_(try_)?advisory_lock|declare|discard)\b"

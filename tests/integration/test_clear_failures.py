@@ -12,7 +12,7 @@ import pytest
 from psycopg2 import sql
 from psycopg2.extensions import connection
 
-from include.retrofill.connections import state
+from include.retrofill.connections import open_state
 from include.retrofill.model.calls import Call, EndedCall, Settlement
 from include.retrofill.model.errors import (
     SchemaMismatch,
@@ -67,7 +67,7 @@ def role(postgres: Postgres, state_dsn: str) -> Iterator[str]:
 
 def refused(kind: type[StateError], *words: str) -> None:
     """Ask for the state as every task does."""
-    with pytest.raises(kind) as found, state():
+    with pytest.raises(kind) as found, open_state():
         pytest.fail("it was opened")
     assert type(found.value) is kind
     assert [word for word in words if word not in str(found.value)] == []
@@ -110,7 +110,10 @@ def test_a_wrong_password_is_told_and_not_shown(
     named: Callable[[str], None], state_dsn: str
 ) -> None:
     named(state_dsn.replace(":test@", f":{PASSWORD}@"))
-    with pytest.raises(StateUnavailable, match="password authentication failed") as found, state():
+    with (
+        pytest.raises(StateUnavailable, match="password authentication failed") as found,
+        open_state(),
+    ):
         pass
     assert PASSWORD not in str(found.value)
 
@@ -141,7 +144,7 @@ def test_a_newer_schema_is_told_unless_it_suits_this_code(
     named(state_dsn)
     suits = Migration(own + 1, "suits.sql", f"-- oldest code: {own:04}\nSELECT")
     migrate(state_dsn, [*known, suits])
-    with state() as conn:
+    with open_state() as conn:
         require_current(conn)
     own_only = Migration(own + 2, "own_only.sql", "SELECT")
     migrate(state_dsn, [*known, suits, own_only])
@@ -161,7 +164,7 @@ def test_each_missing_privilege_is_told_with_its_grant(
     named(role)
     grants = [f"GRANT {privileges} ON {name} TO somebody" for name, privileges in RUNTIME.items()]
     say(state_dsn, "GRANT USAGE ON SCHEMA retrofill TO somebody", *grants)
-    with state():
+    with open_state():
         pass
     for name, privileges in RUNTIME.items():
         if name == "retrofill.migration":
@@ -171,7 +174,7 @@ def test_each_missing_privilege_is_told_with_its_grant(
             grant = f"GRANT {privilege} ON {name} TO somebody;"
             refused(StateUnfit, "the role somebody may not", grant)
             say(state_dsn, grant)
-            with state():
+            with open_state():
                 pass
 
 

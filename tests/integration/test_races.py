@@ -30,7 +30,7 @@ from tests.invariants import check
 
 WITHIN_S = 60.0
 
-statements = load("lease.sql") | load("lost_calls.sql")
+statements = load("locks.sql") | load("lease.sql") | load("lost_calls.sql")
 
 
 @pytest.fixture

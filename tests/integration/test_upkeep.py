@@ -31,7 +31,9 @@ from tests.integration.test_batches import calls_of, open_batch, plan, success, 
 from tests.integration.test_invoke import invoke, keys
 
 ROOT = Path(__file__).parents[2]
-_SQL = load("upkeep.sql")
+_SQL = load("upkeep.sql") | {
+    name: text for name, text in load("locks.sql").items() if name == "lock_job_wholly"
+}
 _MOMENTS = {
     "run": ("opened_at", "closed_at"),
     "run_set": ("opened_at", "planned_at", "closed_at"),
@@ -382,7 +384,7 @@ def test_a_run_that_is_being_opened_keeps_its_job(state_dsn: str, conn: connecti
         other.cursor() as cur,
         ThreadPoolExecutor(1) as pool,
     ):
-        cur.execute(load("runs.sql")["keep_job"], key)
+        cur.execute(load("locks.sql")["keep_job"], key)
         assert cur.fetchone() == (True,)
         forgetting = pool.submit(forget_job, conn, "job")
         wait_for(lambda: waits(third))
@@ -446,7 +448,7 @@ WRITING: dict[str, dict[str, object]] = {
     "delete_in_process": _OTHER,
     "delete_redriven": _OTHER,
     "mark_forgotten": _OTHER,
-    "lock_job": _OTHER,
+    "lock_job_wholly": _OTHER,
     "delete_batches": {"batch_ids": [2]},
     "delete_run": _OTHER,
     "delete_job": {"job_id": 4},

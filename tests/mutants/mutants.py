@@ -43,7 +43,7 @@ MUTANTS = (
     ),
     Mutant(
         name="screening without the lock of the job",
-        file="state/screening.sql",
+        file="state/locks.sql",
         old="FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE",
         new="FROM retrofill.job WHERE job_id = %(job_id)s",
         test=RACES + "test_two_runs_that_screen_the_same_items_take_turns",
@@ -168,15 +168,15 @@ MUTANTS = (
     Mutant(
         name="a lease taken from a holder that lives",
         file="state/lease.py",
-        old="elif leased_s > 0 and not holder_is_dead(holder):",
-        new="elif leased_s < 0:",
+        old="elif batch.leased_s > 0 and not holder_is_dead(batch.holder):",
+        new="elif batch.leased_s < 0:",
         test=BATCHES + "test_a_batch_has_one_holder_at_a_time",
     ),
     Mutant(
         name="a commit without an answer applied twice",
         file="state/lease.py",
-        old="                return row is not None and row[0] == self._settle_no + 1\n",
-        new="                return False\n",
+        old="                    return values(cur) == [self._settle_no + 1]\n",
+        new="                    return False\n",
         test=BATCHES + "test_a_commit_without_an_answer_is_not_applied_twice",
     ),
     Mutant(

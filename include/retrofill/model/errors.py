@@ -1,7 +1,10 @@
 """What can go wrong, as a tree; the message of each error says what to do.
 
+Here are the errors that several layers know; the others stand in the module that raises them.
+
 RetrofillError
 ├── ConfigError            what a person asked for cannot be done; never retried
+│   └── _DeniedError       Lambda denies a request to the role that makes it
 ├── SourceError            the source could not be read; worth another try
 ├── StateError             the Postgres state cannot be used as it is
 │   ├── StateUnavailable   the server cannot be reached, or takes no writes now
@@ -9,9 +12,11 @@ RetrofillError
 │   ├── StateNotConfigured Airflow has no connection to it that can be used; never retried
 │   ├── StateUnfit         server, database or role cannot do what is needed; never retried
 │   ├── SchemaMismatch     the schema is missing or of another version; never retried
+│   ├── Busy               another holder has the batch, and is not silent
 │   └── LeaseLost          another holder has taken over what this one held
 ├── Interrupted            a task was told to end before its work was done; another try goes on
 ├── NotNotified            the notification was not taken; another try may be
+├── InjectedError          a fault point was told to raise it; only tests do that
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
 """
 
@@ -21,7 +26,7 @@ class RetrofillError(Exception):
 
 
 class ConfigError(RetrofillError):
-    """A person must change something before the run can start; nothing was touched.
+    """A person must change something before this can be done; another try would not help.
 
     :param problems: one sentence for each thing that is wrong, naming the field
     """

@@ -7,7 +7,8 @@ from include.retrofill.model.runs import SetRef
 from include.retrofill.rules.batching import Batch, Piece, Place, cut, places_to_look_up
 from include.retrofill.state import runs
 from include.retrofill.state.arrays import numbers
-from include.retrofill.state.connection import Connection, Cursor, one, transaction
+from include.retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
+from include.retrofill.state.locks import lock_batches, lock_job, lock_run
 from include.retrofill.state.lost_calls import lose_calls
 from include.retrofill.state.statements import load
 
@@ -34,21 +35,21 @@ def plan(
     """
     key = {**ref._asdict(), "job_id": job_id}
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_job"], key)
+        lock_job(cur, job_id)
         cur.execute(_SQL["close_abandoned"], {**key, "abandoned_after_s": ABANDONED_AFTER_S})
-        lose_calls(cur, [row[0] for row in cur.fetchall()])
+        lose_calls(cur, values(cur))
         cur.execute(_SQL["read_in_order"])
         cur.execute(_SQL["forget_extents"], key)
         cur.execute(_SQL["list_open_runs"], key)
-        owners = {**key, "others": [row[0] for row in cur.fetchall()]}
+        owners = {**key, "others": values(cur)}
         cur.execute(_SQL["list_pieces"], owners)
-        pieces = [Piece(*row) for row in cur.fetchall()]
+        pieces = rows(cur, Piece)
         _insert(cur, key, cut(pieces, most=most_items, fewest=fewest_items))
         cur.execute(_SQL["break_extents"], owners)
         resumed = sum(piece.items for piece in pieces if piece.run_id != ref.run_id)
         cur.execute(_SQL["mark_planned"], {**key, "resumed": resumed})
         cur.execute(_SQL["list_batches"], key)
-        planned = [PlannedBatch(*row) for row in cur.fetchall()]
+        planned = rows(cur, PlannedBatch)
     reach(Point.BATCHES_PLANNED)
     return planned
 
@@ -64,7 +65,7 @@ def _insert(cur: Cursor, key: dict[str, int], batches: list[Batch]) -> None:
             "ranks": numbers(place.rank for place in places),
         }
         cur.execute(_SQL["list_numbers"], {**key, **bounds})
-        seqs = {place: seq for place, (seq,) in zip(places, cur.fetchall(), strict=True)}
+        seqs = dict(zip(places, values(cur), strict=True))
 
     def seq_of(place: Place) -> int:
         return seqs[place] if place.seq is None else place.seq
@@ -84,14 +85,14 @@ def release_set(conn: Connection, ref: SetRef) -> None:
     """Give back what a set's batches did not finish; their unsettled calls count as lost."""
     with transaction(conn) as cur:
         cur.execute(_SQL["release_batches"], ref._asdict())
-        lose_calls(cur, [row[0] for row in cur.fetchall()])
+        lose_calls(cur, values(cur))
 
 
 def is_held(conn: Connection, ref: SetRef) -> bool:
     """Return whether a task holds the lease of a batch of a set."""
     with transaction(conn) as cur:
         cur.execute(_SQL["is_held"], ref._asdict())
-        return bool(one(cur)[0])
+        return bool(value(cur))
 
 
 def rescue_run(conn: Connection, run_id: int, job_id: int) -> str | None:
@@ -105,15 +106,16 @@ def rescue_run(conn: Connection, run_id: int, job_id: int) -> str | None:
     with transaction(conn) as cur:
         # With these locks no task renews a lease, takes a batch or plans one; only what a
         # statement sees that begins behind them is sure.
-        for statement in ("lock_job", "lock_run", "lock_batches"):
-            cur.execute(_SQL[statement], key)
+        lock_job(cur, job_id)
+        lock_run(cur, run_id)
+        lock_batches(cur, run_id)
         cur.execute(_SQL["is_open"], key)
-        if cur.fetchone() != (True,):
+        if values(cur) != [True]:
             return None
         cur.execute(_SQL["is_held"], key)
-        if one(cur)[0]:
+        if value(cur):
             return None
         cur.execute(_SQL["release_batches"], key)
-        lose_calls(cur, [row[0] for row in cur.fetchall()])
+        lose_calls(cur, values(cur))
         runs.conclude(cur, run_id)
         return runs.read_report(cur, run_id).state

@@ -1,12 +1,11 @@
 -- name: read_in_order
--- Items are looked up in the order of their index, whatever the planner expects of the table.
+-- Keeps this transaction to index scans, which read items in order.
+-- Whatever the planner expects of the table.
 SET LOCAL enable_bitmapscan = off
 
--- name: lock_job
-SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
-
 -- name: close_abandoned
--- Batches of closed runs: someone has cleared their tasks, which were not heard of since.
+-- Closes the batches of closed runs that no task has renewed for a long time.
+-- Their tasks were cleared by someone, and have not been heard of since.
 UPDATE retrofill.batch SET
     done_at = coalesce(leased_until, planned_at), epoch = epoch + 1, leased_until = NULL
 WHERE job_id = %(job_id)s AND done_at IS NULL AND run_id <> %(run_id)s
@@ -16,6 +15,7 @@ WHERE job_id = %(job_id)s AND done_at IS NULL AND run_id <> %(run_id)s
 RETURNING batch_id
 
 -- name: forget_extents
+-- Deletes the extents whose items have all left.
 -- No join: whatever the planner believes of the table, it is one look-up for each extent.
 DELETE FROM retrofill.extent
 WHERE job_id = %(job_id)s AND NOT whole AND (
@@ -25,13 +25,13 @@ WHERE job_id = %(job_id)s AND NOT whole AND (
 ) IS NULL
 
 -- name: list_open_runs
--- The other runs of the job that own what they have in process.
+-- The other open runs of the job; each owns what it has in process.
 SELECT run_id FROM retrofill.run
 WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state = 'open'
 
 -- name: list_pieces
--- What no batch and no other run owns, in order. A batch is a range, so it may not reach over what
--- somebody owns: behind that begins another island.
+-- The items that neither a batch nor another run owns, as pieces in order.
+-- A batch is a range, so it may not reach over what somebody owns: another island begins there.
 WITH owned AS MATERIALIZED (
     SELECT coalesce(range_agg(int8range(first_seq, last_seq, '[]')), '{}') AS numbers
     FROM (
@@ -71,7 +71,7 @@ WHERE NOT wall
 ORDER BY piece.first_seq
 
 -- name: list_numbers
--- Of the items between two numbers, the one at a rank, which counts from 0.
+-- The number of the item at each given rank between two numbers; ranks count from 0.
 SELECT item.seq
 FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(ranks)s::bigint[])
     WITH ORDINALITY AS place (first_seq, last_seq, rank, no)
@@ -83,6 +83,7 @@ CROSS JOIN LATERAL (
 ORDER BY no
 
 -- name: insert_batches
+-- Adds the planned batches of a set.
 INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items)
 SELECT %(job_id)s, %(run_id)s, %(set_no)s, first_seq, last_seq, items
 FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(items)s::integer[])
@@ -90,33 +91,30 @@ FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(items)s::integer[])
 ORDER BY first_seq
 
 -- name: break_extents
--- From now on items may leave them.
+-- Marks the extents that were planned: from now on, items may leave them.
 UPDATE retrofill.extent SET whole = false
 WHERE job_id = %(job_id)s AND whole AND run_id <> ALL(%(others)s::bigint[])
 
 -- name: mark_planned
+-- Records when a set was planned, and how many items it resumes.
 UPDATE retrofill.run_set SET
     planned_at = coalesce(planned_at, clock_timestamp()), resumed = resumed + %(resumed)s
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: list_batches
+-- The batches of a set, in the order of their items.
 SELECT batch_id, items FROM retrofill.batch
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s ORDER BY first_seq
 
 -- name: release_batches
+-- Closes the unfinished batches of a set, or of all sets of a run.
 UPDATE retrofill.batch SET
     done_at = clock_timestamp(), epoch = epoch + 1, leased_until = NULL, wanted = 0, allotted = 0
 WHERE run_id = %(run_id)s AND set_no = coalesce(%(set_no)s, set_no) AND done_at IS NULL
 RETURNING batch_id
 
--- name: lock_run
-SELECT FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
-
--- name: lock_batches
-SELECT FROM retrofill.batch
-WHERE run_id = %(run_id)s AND done_at IS NULL ORDER BY batch_id FOR NO KEY UPDATE
-
 -- name: is_held
+-- Whether a task holds a batch of a set, or of any set of a run.
 SELECT EXISTS (
     SELECT FROM retrofill.batch
     WHERE run_id = %(run_id)s AND set_no = coalesce(%(set_no)s, set_no) AND done_at IS NULL
@@ -124,4 +122,5 @@ SELECT EXISTS (
 )
 
 -- name: is_open
+-- Whether a run is open.
 SELECT state = 'open' FROM retrofill.run WHERE run_id = %(run_id)s

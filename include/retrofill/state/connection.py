@@ -1,9 +1,9 @@
 """Connections to the state, set up so that every statement sees what others committed before it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -25,13 +25,19 @@ __all__ = [
     "Connection",
     "Cursor",
     "connect",
+    "find",
     "one",
     "require_granted",
     "require_isolation",
+    "rows",
     "transaction",
+    "value",
+    "values",
 ]
 
 _SQL = load("connection.sql")
+
+Record = TypeVar("Record")
 
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 300
@@ -114,24 +120,34 @@ def connect(dsn: str) -> Connection:
     return opened
 
 
+class _Server(NamedTuple):
+    """What the other end of a connection is like."""
+
+    version: int
+    encoding: str
+    isolation: str
+    read_only: bool
+    standby: bool
+
+
 def _require_fit(conn: Connection) -> None:
     """Look what a transaction really is like: a pooler between may have its own mind."""
     with transaction(conn) as cur:
         cur.execute(_SQL["look"])
-        version, encoding, isolation, read_only, standby = one(cur)
-    if version < OLDEST_SERVER * 10_000:
+        server = one(cur, _Server)
+    if server.version < OLDEST_SERVER * 10_000:
         raise StateUnfit(
-            f"the state's Postgres is of version {version // 10_000}; {OLDEST_SERVER} is the"
+            f"the state's Postgres is of version {server.version // 10_000}; {OLDEST_SERVER} is the"
             " oldest that has what is used: move the database to a newer server"
         )
-    if encoding != "UTF8":
+    if server.encoding != "UTF8":
         raise StateUnfit(
-            f"the state's database is encoded in {encoding}, which cannot hold every key: make one"
-            " with ENCODING 'UTF8' TEMPLATE template0, see docs/operations.md, Roles"
+            f"the state's database is encoded in {server.encoding}, which cannot hold every key:"
+            " make one with ENCODING 'UTF8' TEMPLATE template0, see docs/operations.md, Roles"
         )
-    require_isolation(isolation)
-    if read_only or standby:
-        what = "is a standby" if standby else "takes no writes"
+    require_isolation(server.isolation)
+    if server.read_only or server.standby:
+        what = "is a standby" if server.standby else "takes no writes"
         raise StateUnavailable(f"the state's Postgres {what}\nWhat to do: {_WRITABLE}")
 
 
@@ -147,6 +163,13 @@ def require_isolation(level: str) -> None:
         )
 
 
+class _Missing(NamedTuple):
+    """What a role lacks on a table or view."""
+
+    name: str
+    privileges: str
+
+
 def require_granted(conn: Connection, needed: Mapping[str, str]) -> None:
     """Check that the connection's role has what it needs, before it is in the middle of work.
 
@@ -159,10 +182,10 @@ def require_granted(conn: Connection, needed: Mapping[str, str]) -> None:
             _SQL["list_missing_grants"],
             {"names": [name for name, _ in pairs], "privileges": [some for _, some in pairs]},
         )
-        missing = cur.fetchall()
+        missing = rows(cur, _Missing)
     if missing:
         role = conn.info.user
-        grants = [f"GRANT {privileges} ON {name} TO {role};" for name, privileges in missing]
+        grants = [f"GRANT {lacks.privileges} ON {lacks.name} TO {role};" for lacks in missing]
         raise StateUnfit(
             "\n".join([f"the role {role} may not do all it needs to; as the owner:", *grants])
         )
@@ -202,11 +225,76 @@ def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:
     return _KINDS.get(code, SchemaMismatch)(f"{said}\nWhat to do: {_MENDS[code]}")
 
 
-def one(cur: Cursor) -> tuple[Any, ...]:
-    """Return the row that the statement just run must have.
+def rows(cur: Cursor, record: type[Record], **converted: Callable[[Any], object]) -> list[Record]:
+    """Return the rows of the statement just run, read by the names of their columns.
+
+    :param record: a NamedTuple or dataclass; each column is named as one of its fields
+    :param converted: by field, what makes its value of the column's
+    :raises TypeError: the names of columns and fields differ, whether or not there are rows
+    """
+    make = _maker(cur, record, converted)
+    return [make(row) for row in cur.fetchall()]
+
+
+def find(cur: Cursor, record: type[Record], **converted: Callable[[Any], object]) -> Record | None:
+    """Return the row that the statement just run may have, read as :func:`rows` reads it.
+
+    :returns: None if there is no row
+    :raises TypeError: the names of columns and fields differ
+    """
+    make, row = _maker(cur, record, converted), cur.fetchone()
+    return None if row is None else make(row)
+
+
+def one(cur: Cursor, record: type[Record], **converted: Callable[[Any], object]) -> Record:
+    """Return the row that the statement just run must have, read as :func:`rows` reads it.
 
     :raises StateError: it has none: the state lacks what it should hold
+    :raises TypeError: the names of columns and fields differ
     """
+    return _maker(cur, record, converted)(_present(cur))
+
+
+def value(cur: Cursor) -> Any:
+    """Return the value that the statement just run must have: one column of one row.
+
+    :raises StateError: there is no row: the state lacks what it should hold
+    """
+    (only,) = _present(cur)
+    return only
+
+
+def values(cur: Cursor) -> list[Any]:
+    """Return the one column of the rows of the statement just run."""
+    return [only for (only,) in cur.fetchall()]
+
+
+def _maker(
+    cur: Cursor, record: type[Record], converted: Mapping[str, Callable[[Any], object]]
+) -> Callable[[tuple[Any, ...]], Record]:
+    """Return what makes records of the rows of the statement just run."""
+    names = tuple(column.name for column in cur.description or ())
+    _require_fields(record, names)
+
+    def make(row: tuple[Any, ...]) -> Record:
+        fields = dict(zip(names, row, strict=True))
+        for name, convert in converted.items():
+            fields[name] = convert(fields[name])
+        return record(**fields)
+
+    return make
+
+
+def _require_fields(record: type[object], names: tuple[str, ...]) -> None:
+    fields = record.__annotations__
+    if set(names) != fields.keys() or len(names) != len(fields):
+        raise TypeError(
+            f"{record.__name__} has the fields {', '.join(fields)};"
+            f" its statement has the columns {', '.join(names)}"
+        )
+
+
+def _present(cur: Cursor) -> tuple[Any, ...]:
     row = cur.fetchone()
     if row is None:
         statement = (cur.query or b"").decode("utf-8", "replace")

@@ -1,13 +1,15 @@
 -- name: look
+-- The server's version and encoding, and what a transaction on this connection is like.
 SELECT
-    current_setting('server_version_num')::integer,
-    current_setting('server_encoding'),
-    current_setting('transaction_isolation'),
-    current_setting('transaction_read_only') = 'on',
-    pg_is_in_recovery()
+    current_setting('server_version_num')::integer AS version,
+    current_setting('server_encoding') AS encoding,
+    current_setting('transaction_isolation') AS isolation,
+    current_setting('transaction_read_only') = 'on' AS read_only,
+    pg_is_in_recovery() AS standby
 
 -- name: list_missing_grants
-SELECT needed.name, string_agg(privilege, ', ' ORDER BY privilege)
+-- The privileges that the connection's role lacks, by table or view.
+SELECT needed.name, string_agg(privilege, ', ' ORDER BY privilege) AS privileges
 FROM unnest(%(names)s::text[], %(privileges)s::text[]) AS needed (name, privilege)
 WHERE NOT has_table_privilege(needed.name, privilege)
 GROUP BY needed.name ORDER BY needed.name

@@ -2,13 +2,24 @@
 
 import time
 from collections.abc import Callable
+from itertools import starmap
+from typing import NamedTuple
 
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.calls import Allotment, Call, Fresh, History, Loaded, Settlement
 from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
 from include.retrofill.model.items import ItemColumns
-from include.retrofill.rules.shares import Limits, Share, Totals, allot
-from include.retrofill.state.connection import Cursor, connect, one, transaction
+from include.retrofill.rules.shares import Share, Totals, allot
+from include.retrofill.state.connection import (
+    Cursor,
+    connect,
+    one,
+    rows,
+    transaction,
+    value,
+    values,
+)
+from include.retrofill.state.locks import lock_batch, lock_job, lock_limits
 from include.retrofill.state.lost_calls import count_orphans, lose_calls
 from include.retrofill.state.settling import Settler
 from include.retrofill.state.statements import load
@@ -36,6 +47,45 @@ class Busy(StateError):
         self.holder = holder
         self.leased_s = leased_s
         super().__init__(f"the batch is leased to {holder} for {leased_s:.0f} s more")
+
+
+class _Taken(NamedTuple):
+    """What a lease begins with."""
+
+    epoch: int
+    next_call: int
+    settle_no: int
+
+
+class _Items(NamedTuple):
+    """The items of a batch that are left, as columns; None where none is left."""
+
+    first: int | None
+    seqs: list[int] | None
+    """None: they have no holes."""
+
+    identifiers: bytes
+    keys: list[str]
+    sizes: str
+    """In decimal digits, with commas between."""
+
+    moments: list[str]
+    etags: list[str]
+    version_ids: list[str]
+    carried: list[int] | None
+    """The numbers of those that calls have carried before; the rest is said of these."""
+
+    attempts: list[int] | None
+    failures: list[int] | None
+    call_caps: list[int | None] | None
+    unsures: list[bool] | None
+    delays_s: list[float] | None
+
+    def histories(self) -> dict[int, History]:
+        """Return what earlier calls left items with, by their numbers."""
+        columns = (self.attempts, self.failures, self.call_caps, self.unsures, self.delays_s)
+        fields = zip(*(column or () for column in columns), strict=True)
+        return dict(zip(self.carried or (), starmap(History, fields), strict=True))
 
 
 class BatchLease:
@@ -67,31 +117,35 @@ class BatchLease:
         began = time.monotonic()
         with transaction(self._conn) as cur:
             key = {"batch_id": self.batch_id}
-            cur.execute(_SQL["lock_batch"], key)
-            row = cur.fetchone()
-            if row is None:
+            batch = lock_batch(cur, self.batch_id)
+            if batch is None:
                 message = f"batch {self.batch_id} is not in the state"
                 raise StateError(message)
-            job_id, run_id, first_seq, last_seq, holder, leased_s, done = row
-            span = {"job_id": job_id, "first_seq": first_seq, "last_seq": last_seq}
-            if done:
+            span = {
+                "job_id": batch.job_id,
+                "first_seq": batch.first_seq,
+                "last_seq": batch.last_seq,
+            }
+            if batch.done:
                 cur.execute(_SQL["count_items"], span)
-                if not one(cur)[0]:
+                if not value(cur):
                     return False
                 # A person has cleared the task: its items may be back with it only if no later
                 # run has planned them for itself.
-                cur.execute(_SQL["lock_job"], span)
+                lock_job(cur, batch.job_id)
                 cur.execute(_SQL["is_overlapped"], {**span, **key})
-                if one(cur)[0]:
+                if value(cur):
                     return False
                 cur.execute(_SQL["reopen"], key)
-            elif leased_s > 0 and not holder_is_dead(holder):
-                raise Busy(holder, leased_s)
+            elif batch.leased_s > 0 and not holder_is_dead(batch.holder):
+                raise Busy(batch.holder, batch.leased_s)
             lose_calls(cur, [self.batch_id])
             cur.execute(_SQL["take_lease"], {**key, "holder": self._holder, "lease_s": LEASE_S})
-            self._epoch, self.next_call, self._settle_no = one(cur)
-        self._job_id, self.run_id, self._span = job_id, run_id, span
-        self._settler = Settler(job_id=job_id, run_id=run_id, batch_id=self.batch_id)
+            taken = one(cur, _Taken)
+        self._epoch, self._settle_no = taken.epoch, taken.settle_no
+        self.next_call = taken.next_call
+        self._job_id, self.run_id, self._span = batch.job_id, batch.run_id, span
+        self._settler = Settler(job_id=batch.job_id, run_id=batch.run_id, batch_id=self.batch_id)
         self.renewed_at = began
         reach(Point.BATCH_TAKEN)
         return True
@@ -101,13 +155,20 @@ class BatchLease:
         # One row of columns: many rows would take longer to read than to write for the function.
         with transaction(self._conn) as cur:
             cur.execute(_SQL["load_items"], self._span)
-            first, seqs, identifiers, keys, sizes, *others, histories = one(cur)
-        if first is None:
+            left = one(cur, _Items)
+        if left.first is None:
             return Loaded(range(0), [], {})
         return Loaded(
-            seqs or range(first, first + len(keys)),
-            ItemColumns(bytes(identifiers), keys, sizes.split(","), *others),
-            {seq: History(*history) for seq, *history in histories or ()},
+            left.seqs or range(left.first, left.first + len(left.keys)),
+            ItemColumns(
+                identifiers=bytes(left.identifiers),
+                keys=left.keys,
+                sizes=left.sizes.split(","),
+                moments=left.moments,
+                etags=left.etags,
+                version_ids=left.version_ids,
+            ),
+            left.histories(),
         )
 
     def settle(self, settlement: Settlement, calls: list[Call]) -> list[Call]:
@@ -202,9 +263,9 @@ class BatchLease:
         if not repeated:
             return
         seqs = [entry.seq for call in repeated for entry in call.entries]
-        cur.execute(_SQL["lock_batch"], {"batch_id": self.batch_id})
+        lock_batch(cur, self.batch_id)
         cur.execute(_SQL["list_left"], {"job_id": self._job_id, "seqs": seqs})
-        left = {row[0] for row in cur}
+        left = set(values(cur))
         for call in repeated:
             call.entries = [entry for entry in call.entries if entry.seq in left]
         calls[:] = [call for call in calls if call.entries]
@@ -219,8 +280,7 @@ class BatchLease:
                     cur.execute(
                         _SQL["get_settle_no"], {"batch_id": self.batch_id, "epoch": self._epoch}
                     )
-                    row = cur.fetchone()
-                return row is not None and row[0] == self._settle_no + 1
+                    return values(cur) == [self._settle_no + 1]
             except StateUnavailable:
                 if time.monotonic() > give_up_at:
                     raise
@@ -248,13 +308,12 @@ class BatchLease:
     def _allot(self, wanted: int, in_flight: int, width: int | None) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
-            cur.execute(_SQL["lock_run"], key)
-            limits = Limits(*one(cur))
+            limits = lock_limits(cur, self.run_id)
             # In this order: a call that another makes in between counts twice, and is never missed.
             cur.execute(_SQL["list_shares"], key)
-            shares = [Share(*row) for row in cur]
+            shares = rows(cur, Share)
             cur.execute(_SQL["get_totals"], key)
-            totals = Totals(*one(cur))
+            totals = one(cur, Totals)
             allotment = allot(
                 limits, shares, totals, wanted=wanted, in_flight=in_flight, width=width
             )

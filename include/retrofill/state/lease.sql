@@ -1,19 +1,10 @@
--- name: lock_job
-SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
-
--- name: lock_batch
-SELECT
-    batch.job_id, batch.run_id, batch.first_seq, batch.last_seq, batch.holder,
-    greatest(extract(epoch FROM batch.leased_until - clock_timestamp()), 0)::float AS leased_s,
-    batch.done_at IS NOT NULL AS done
-FROM retrofill.batch
-WHERE batch_id = %(batch_id)s FOR NO KEY UPDATE
-
 -- name: count_items
+-- How many items of a batch are left.
 SELECT count(*) FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
 
 -- name: is_overlapped
+-- Whether another unfinished batch covers some of the same items.
 SELECT EXISTS (
     SELECT FROM retrofill.batch
     WHERE job_id = %(job_id)s AND done_at IS NULL AND batch_id <> %(batch_id)s
@@ -21,9 +12,11 @@ SELECT EXISTS (
 )
 
 -- name: reopen
+-- Reopens a finished batch whose task a person has cleared.
 UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 
 -- name: take_lease
+-- Gives a batch to a new holder: raises its epoch and begins its lease.
 UPDATE retrofill.batch SET
     epoch = epoch + 1, holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
     calls_per_second = 0,
@@ -32,21 +25,33 @@ WHERE batch_id = %(batch_id)s
 RETURNING epoch, next_call, settle_no
 
 -- name: load_items
+-- The items of a batch that are left, as one row of columns.
 SELECT
-    min(seq), CASE WHEN max(seq) - min(seq) + 1 > count(*) THEN json_agg(seq) END,
-    string_agg(uuid_send(identifier), ''), json_agg(item_key), string_agg(size::text, ','),
-    json_agg(modified_at AT TIME ZONE 'UTC'), json_agg(etag), json_agg(version_id),
-    json_agg(json_build_array(
-        seq, attempts, failures, call_cap, unsure,
+    min(seq) AS first,
+    CASE WHEN max(seq) - min(seq) + 1 > count(*) THEN json_agg(seq) END AS seqs,
+    string_agg(uuid_send(identifier), '') AS identifiers,
+    json_agg(item_key) AS keys,
+    string_agg(size::text, ',') AS sizes,
+    json_agg(modified_at AT TIME ZONE 'UTC') AS moments,
+    json_agg(etag) AS etags,
+    json_agg(version_id) AS version_ids,
+    json_agg(seq) FILTER (WHERE is_carried) AS carried,
+    json_agg(attempts) FILTER (WHERE is_carried) AS attempts,
+    json_agg(failures) FILTER (WHERE is_carried) AS failures,
+    json_agg(call_cap) FILTER (WHERE is_carried) AS call_caps,
+    json_agg(unsure) FILTER (WHERE is_carried) AS unsures,
+    json_agg(
         coalesce(greatest(extract(epoch FROM not_before - clock_timestamp()), 0), 0)::float
-    )) FILTER (WHERE attempts > 0 OR failures > 0 OR not_before IS NOT NULL)
+    ) FILTER (WHERE is_carried) AS delays_s
 FROM (
-    SELECT * FROM retrofill.in_process
+    SELECT *, attempts > 0 OR failures > 0 OR not_before IS NOT NULL AS is_carried
+    FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
     ORDER BY seq
 ) AS item
 
 -- name: fence
+-- Renews the lease and counts new calls, if the caller still holds the batch.
 UPDATE retrofill.batch SET
     settle_no = %(settle_no)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
@@ -62,22 +67,15 @@ WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
     AND (%(new_calls)s = 0 OR leased_until > clock_timestamp())
 
 -- name: list_left
+-- Which of the given items are still in process.
 SELECT seq FROM retrofill.in_process WHERE job_id = %(job_id)s AND seq = ANY(%(seqs)s)
 
 -- name: get_settle_no
+-- The number of the last settling of a batch, if it still has this epoch.
 SELECT settle_no FROM retrofill.batch WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s
 
--- name: lock_run
-SELECT
-    least(max_concurrency, concurrency_ceiling), max_calls_per_second, paused, stop_reason,
-    max_calls, max_minutes,
-    coalesce(
-        clock_timestamp() >= opened_at + make_interval(mins => max_minutes), false
-    ) AS is_late,
-    max_failure_percent, min_items_judged, width
-FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
-
 -- name: list_shares
+-- What each batch of a run that holds anything was given, and what it uses.
 SELECT
     batch_id = %(batch_id)s AS own,
     coalesce(done_at IS NULL AND leased_until > clock_timestamp(), false) AS at_work,
@@ -98,11 +96,15 @@ WHERE run_id = %(run_id)s AND (
 )
 
 -- name: get_totals
+-- The totals of a run over all its batches.
 SELECT
-    coalesce(sum(calls), 0), coalesce(sum(succeeded + blamed - cured), 0), coalesce(sum(blamed), 0)
+    coalesce(sum(calls), 0) AS calls,
+    coalesce(sum(succeeded + blamed - cured), 0) AS judged,
+    coalesce(sum(blamed), 0) AS blamed
 FROM retrofill.batch WHERE run_id = %(run_id)s
 
 -- name: allot
+-- Renews the lease of a batch and records its new share.
 UPDATE retrofill.batch SET
     wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
     width = %(width)s, in_flight = %(in_flight)s, calls_per_second = %(calls_per_second)s,
@@ -110,13 +112,16 @@ UPDATE retrofill.batch SET
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 
 -- name: widen_run
+-- Sets how wide the windows of a run's tasks are together.
 UPDATE retrofill.run SET width = %(width)s WHERE run_id = %(run_id)s
 
 -- name: stop_run
+-- Stops a run; the first reason stays.
 UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(reason)s)
 WHERE run_id = %(run_id)s
 
 -- name: release
+-- Gives a batch back, as done or for another task.
 UPDATE retrofill.batch SET
     leased_until = NULL, holder = NULL, wanted = 0, allotted = 0, call_limit = calls,
     done_at = CASE WHEN %(done)s THEN clock_timestamp() END

@@ -1,4 +1,5 @@
 -- name: lose_calls
+-- Ends unsettled calls as lost; puts their items in doubt, or in quarantine if the run holds them.
 WITH lost AS (
     UPDATE retrofill.invocation SET outcome = 'lost', ended_at = clock_timestamp()
     WHERE batch_id = ANY(%(batch_ids)s) AND outcome IS NULL
@@ -79,6 +80,7 @@ WHERE job_id = (SELECT job_id FROM listed WHERE NOT held)
     AND seq = ANY((SELECT seqs FROM listed WHERE NOT held)::bigint[])
 
 -- name: count_orphans
+-- Counts the calls of batches that nobody waits for and that may still be running.
 UPDATE retrofill.batch SET (orphans, orphans_until) = (
     SELECT count(*), max(sent_at + timeout)
     FROM (

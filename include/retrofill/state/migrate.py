@@ -12,7 +12,14 @@ from typing import NamedTuple
 from psycopg2 import sql
 
 from include.retrofill.model.errors import RetrofillError, SchemaMismatch, StateLocked
-from include.retrofill.state.connection import Connection, Cursor, connect, one, transaction
+from include.retrofill.state.connection import (
+    Connection,
+    Cursor,
+    connect,
+    transaction,
+    value,
+    values,
+)
 
 _LOCK = 7_316_402_119
 
@@ -120,7 +127,7 @@ def _lock_tables(cur: Cursor) -> None:
     that has come between would be ended by Postgres at once, as both could wait for ever.
     """
     cur.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'retrofill' ORDER BY tablename")
-    tables = sql.SQL(", ").join(sql.Identifier("retrofill", name) for (name,) in cur.fetchall())
+    tables = sql.SQL(", ").join(sql.Identifier("retrofill", name) for name in values(cur))
     cur.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
 
 
@@ -132,7 +139,7 @@ def require_current(conn: Connection) -> None:
     wanted = migrations()[-1].number
     with transaction(conn) as cur:
         cur.execute("SELECT to_regclass('retrofill.migration') IS NOT NULL")
-        found = _version(cur) if one(cur)[0] else 0
+        found = _version(cur) if value(cur) else 0
         oldest_code = _oldest_code(cur) if found > wanted else 0
     said = f"the state's schema is at version {found}"
     if found < wanted:
@@ -149,12 +156,12 @@ def require_current(conn: Connection) -> None:
 
 def _version(cur: Cursor) -> int:
     cur.execute("SELECT coalesce(max(number), 0) FROM retrofill.migration")
-    return int(one(cur)[0])
+    return int(value(cur))
 
 
 def _oldest_code(cur: Cursor) -> int:
     cur.execute("SELECT max(coalesce(oldest_code, number)) FROM retrofill.migration")
-    return int(one(cur)[0])
+    return int(value(cur))
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from include.retrofill.state.connection import Connection, Cursor, transaction
+from include.retrofill.state.connection import Connection, Cursor, rows, transaction
 from include.retrofill.state.statements import load
 
 _SQL = load("others.sql")
@@ -27,9 +27,12 @@ def note_others(cur: Cursor, run_id: int) -> list[Other]:
     """Do the same within a transaction."""
     key = {"run_id": run_id}
     cur.execute(_SQL["count_others"], key)
-    others = [Other(*row) for row in cur.fetchall()]
+    others = rows(cur, Other)
     cur.execute(_SQL["forget_awaited"], key)
     if others:
-        holders, counts, _ = zip(*others, strict=True)
-        cur.execute(_SQL["note_awaited"], {**key, "holders": [*holders], "counts": [*counts]})
+        held = {
+            "holders": [other.run_id for other in others],
+            "counts": [other.items for other in others],
+        }
+        cur.execute(_SQL["note_awaited"], {**key, **held})
     return others

@@ -1,6 +1,6 @@
 -- name: count_others
--- Of the items that a run has listed and another has in process: how many each other run holds,
--- and whether they are free to be taken over: in no open batch, and their run is closed.
+-- How many of a run's listed items each other run has in process, and whether some are free.
+-- Free are items in no open batch whose run is closed: they may be taken over.
 WITH listed AS (
     SELECT range_agg(items) AS items FROM retrofill.elsewhere WHERE run_id = %(run_id)s
 ),
@@ -26,15 +26,18 @@ waiting AS (
     ) AS item
     GROUP BY 1, 2
 )
-SELECT holder, sum(items)::bigint, bool_or(loose AND run.state <> 'open')
+SELECT
+    holder AS run_id, sum(items)::bigint AS items, bool_or(loose AND run.state <> 'open') AS free
 FROM waiting JOIN retrofill.run ON run.run_id = holder
 WHERE holder <> %(run_id)s
 GROUP BY holder ORDER BY holder
 
 -- name: forget_awaited
+-- Deletes what was noted of the runs that a run waits for.
 DELETE FROM retrofill.awaited WHERE run_id = %(run_id)s
 
 -- name: note_awaited
+-- Notes which runs hold items that a run has listed, and how many.
 INSERT INTO retrofill.awaited (run_id, holder, items)
 SELECT %(run_id)s, holder, items
 FROM unnest(%(holders)s::bigint[], %(counts)s::bigint[]) AS other (holder, items)

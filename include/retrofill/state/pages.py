@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from psycopg2.errors import QueryCanceled
 
 from include.retrofill.model.report import Report
-from include.retrofill.state.connection import Connection, Cursor, one, transaction
+from include.retrofill.state.connection import Connection, Cursor, Record, one, rows, transaction
 from include.retrofill.state.runs import read_report
 from include.retrofill.state.statements import load
 
@@ -166,20 +166,20 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
     with transaction(conn) as cur:
         cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
         cur.execute(_SQL["get_controls"], limits)
-        controls = Controls(*one(cur))
+        controls = one(cur, Controls)
         report = read_report(cur, run_id)
         return RunPage(
             report=report,
             controls=controls,
             calls=_calls(cur, limits, report),
-            quarantined=[QuarantinedLine(*row) for row in _rows(cur, "list_quarantined", limits)],
-            partitions=[PartitionLine(*row) for row in _rows(cur, "list_partitions", limits)],
-            sets=[SetLine(*row) for row in _rows(cur, "list_sets", limits)],
+            quarantined=_lines(cur, "list_quarantined", limits, QuarantinedLine),
+            partitions=_lines(cur, "list_partitions", limits, PartitionLine),
+            sets=_lines(cur, "list_sets", limits, SetLine),
         )
 
 
 def _calls(cur: Cursor, limits: Mapping[str, int], report: Report) -> Calls:
-    ended = [Ended(*row) for row in _rows(cur, "count_calls", limits)]
+    ended = _lines(cur, "count_calls", limits, Ended)
     in_flight = report.calls - sum(line.calls for line in ended)
     if in_flight > 0 and report.state == "open":
         ended.append(Ended(None, in_flight, None))
@@ -187,17 +187,19 @@ def _calls(cur: Cursor, limits: Mapping[str, int], report: Report) -> Calls:
     # fail with them.
     cur.execute(_SQL["guard_calls"])
     try:
-        failed = [CallLine(*row) for row in _rows(cur, "list_failed_calls", limits)]
-        slowest = [CallLine(*row) for row in _rows(cur, "list_slowest_calls", limits)]
+        failed = _lines(cur, "list_failed_calls", limits, CallLine)
+        slowest = _lines(cur, "list_slowest_calls", limits, CallLine)
     except QueryCanceled:
         cur.execute(_SQL["give_up_calls"])
         return Calls(ended, None, None)
     return Calls(ended, failed, slowest)
 
 
-def _rows(cur: Cursor, statement: str, limits: Mapping[str, int]) -> list[tuple[Any, ...]]:
+def _lines(
+    cur: Cursor, statement: str, limits: Mapping[str, int], record: type[Record]
+) -> list[Record]:
     cur.execute(_SQL[statement], limits)
-    return cur.fetchall()
+    return rows(cur, record)
 
 
 def change_concurrency(conn: Connection, run_id: int, calls: int) -> bool:

@@ -1,8 +1,10 @@
 -- name: begin_snapshot
+-- Makes the transaction one read-only snapshot, with a time limit for each statement.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 SELECT set_config('statement_timeout', %(timeout)s, true)
 
 -- name: get_controls
+-- The limits of a run that a person may change, and whether the run may still change.
 SELECT
     max_concurrency, max_calls_per_second, paused, clock_timestamp() AS read_at,
     state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
@@ -10,21 +12,26 @@ SELECT
 FROM retrofill.run WHERE run_id = %(run_id)s
 
 -- name: guard_calls
+-- Sets a savepoint, so that a slow list of calls does not end the transaction.
 SAVEPOINT calls
 
 -- name: give_up_calls
+-- Goes back to the savepoint after a list of calls has taken too long.
 ROLLBACK TO SAVEPOINT calls
 
 -- name: count_calls
-SELECT outcome::text, calls, items, cause
+-- How many calls of a run ended in each way, the most frequent first.
+SELECT outcome::text AS outcome, calls, items, cause
 FROM retrofill.v_outcome WHERE run_id = %(run_id)s
 ORDER BY calls DESC, outcome, cause
 
 -- name: list_failed_calls
+-- The last calls of a run that did not succeed, the newest first.
 SELECT
-    batch_id, call_no, item_count, attempt, outcome::text, sent_at,
-    extract(epoch FROM ended_at - sent_at)::float, coalesce(request_id, ''),
-    left(error_type, %(error_chars)s), left(error, %(error_chars)s)
+    batch_id, call_no, item_count AS items, attempt, outcome::text AS outcome, sent_at,
+    extract(epoch FROM ended_at - sent_at)::float AS took_s,
+    coalesce(request_id, '') AS request_id,
+    left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error
 FROM retrofill.batch CROSS JOIN LATERAL (
     SELECT
         call_no, invocation.item_count, attempt, outcome, sent_at, ended_at, request_id, error_type,
@@ -37,10 +44,12 @@ WHERE batch.run_id = %(run_id)s
 ORDER BY ended_at DESC, batch_id, call_no DESC LIMIT %(calls)s
 
 -- name: list_slowest_calls
+-- The calls of a run that took longest, the slowest first.
 SELECT
-    batch_id, call_no, item_count, attempt, outcome::text, sent_at,
-    extract(epoch FROM coalesce(ended_at, clock_timestamp()) - sent_at)::float, coalesce(request_id, ''),
-    left(error_type, %(error_chars)s), left(error, %(error_chars)s)
+    batch_id, call_no, item_count AS items, attempt, outcome::text AS outcome, sent_at,
+    extract(epoch FROM coalesce(ended_at, clock_timestamp()) - sent_at)::float AS took_s,
+    coalesce(request_id, '') AS request_id,
+    left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error
 FROM retrofill.batch CROSS JOIN LATERAL (
     SELECT
         call_no, invocation.item_count, attempt, outcome, sent_at, ended_at, request_id, error_type,
@@ -52,26 +61,32 @@ WHERE batch.run_id = %(run_id)s
 ORDER BY coalesce(ended_at, now()) - sent_at DESC, batch_id, call_no LIMIT %(calls)s
 
 -- name: list_quarantined
+-- The items that a run has put in quarantine, in the order of their keys.
 SELECT
-    item_key, version_id, size, attempts, failures, request_id, left(error_type, %(error_chars)s),
-    left(error, %(error_chars)s), quarantined_at, count(*) OVER ()
+    item_key AS key, version_id, size, attempts, failures, request_id,
+    left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error,
+    quarantined_at, count(*) OVER () AS of
 FROM retrofill.quarantine
 WHERE job_id = (SELECT job_id FROM retrofill.run WHERE run_id = %(run_id)s)
     AND run_id = %(run_id)s
 ORDER BY item_key, identifier LIMIT %(items)s
 
 -- name: list_partitions
+-- The partitions of a run and their counts, unfinished ones first.
 SELECT
     part_no, label, cursor, listed, new, known, archived, filtered, rejected, done,
-    count(*) OVER ()
+    count(*) OVER () AS of
 FROM retrofill.partition WHERE run_id = %(run_id)s
 ORDER BY done, part_no LIMIT %(partitions)s
 
 -- name: list_sets
+-- The sets of a run, and what their batches did.
 SELECT
-    set_no, dag_run_id, items_taken, max_items, resumed, coalesce(work.batches, 0),
-    coalesce(work.batches_done, 0), coalesce(work.items, 0), coalesce(work.succeeded, 0),
-    coalesce(work.quarantined, 0), coalesce(work.held, 0), opened_at, planned_at, closed_at
+    set_no, dag_run_id, items_taken, max_items, resumed,
+    coalesce(work.batches, 0) AS batches, coalesce(work.batches_done, 0) AS batches_done,
+    coalesce(work.items, 0) AS items, coalesce(work.succeeded, 0) AS succeeded,
+    coalesce(work.quarantined, 0) AS quarantined, coalesce(work.held, 0) AS held,
+    opened_at, planned_at, closed_at
 FROM retrofill.run_set
 LEFT JOIN LATERAL (
     SELECT
@@ -83,17 +98,21 @@ LEFT JOIN LATERAL (
 WHERE run_id = %(run_id)s ORDER BY set_no
 
 -- name: change_concurrency
+-- Sets how many calls an open run may have in flight.
 UPDATE retrofill.run SET max_concurrency = %(value)s
 WHERE run_id = %(run_id)s AND state = 'open'
 
 -- name: change_rate
+-- Sets how many calls an open run may start in a second.
 UPDATE retrofill.run SET max_calls_per_second = %(value)s
 WHERE run_id = %(run_id)s AND state = 'open'
 
 -- name: change_paused
+-- Pauses or resumes an open run.
 UPDATE retrofill.run SET paused = %(value)s
 WHERE run_id = %(run_id)s AND state = 'open'
 
 -- name: stop
+-- Stops an open run; the first reason stays.
 UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(value)s)
 WHERE run_id = %(run_id)s AND state = 'open'

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from include.retrofill.faults import Point, reach
 from include.retrofill.model.errors import LeaseLost
 from include.retrofill.model.runs import SetRef
-from include.retrofill.state.connection import Connection, one, transaction
+from include.retrofill.state.connection import Connection, rows, transaction
+from include.retrofill.state.locks import lock_set, take_turn
 from include.retrofill.state.screening import PartitionState
 from include.retrofill.state.statements import load
 
@@ -26,6 +27,14 @@ class Place(NamedTuple):
 
 FIRST = "00000000-0000-0000-0000-000000000000"
 """The least identifier: with it, a place is before every item of its key."""
+
+
+class _Quarantined(NamedTuple):
+    """An item in quarantine, and why it is there."""
+
+    item_key: str
+    identifier: str
+    error_type: str
 
 
 class Redriven(NamedTuple):
@@ -61,10 +70,8 @@ def redrive(
     """
     key = {**ref._asdict(), "part_no": part_no, "job_id": partition.job_id}
     with transaction(conn) as cur:
-        cur.execute(_SCREENING["lock_job"], key)
-        next_seq = one(cur)[0]
-        cur.execute(_SCREENING["room_in_set"], key)
-        room = one(cur)[0]
+        next_seq = take_turn(cur, partition.job_id).next_seq
+        room = lock_set(cur, ref, part_no).items
         cur.execute(_SQL["read_in_order"])
         cur.execute(
             _SQL["list_quarantined"],
@@ -75,11 +82,11 @@ def redrive(
                 "most": CHUNK_ITEMS,
             },
         )
-        rows = cur.fetchall()
-        done = len(rows) < CHUNK_ITEMS
+        found = rows(cur, _Quarantined)
+        done = len(found) < CHUNK_ITEMS
         places: list[Place] = []
         last, full = None, False
-        for item_key, identifier, error_type in rows:
+        for item_key, identifier, error_type in found:
             if chosen(item_key, error_type):
                 if len(places) == room:
                     full = True

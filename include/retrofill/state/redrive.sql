@@ -1,16 +1,19 @@
 -- name: read_in_order
+-- Keeps this transaction to index scans, which read pages in order.
 -- Each page is read in the order of its index. Where the planner expects a row or two, a bitmap and
 -- a sort seem as cheap to it, and read all that is left of the job for each page.
 SET LOCAL enable_bitmapscan = off
 
 -- name: list_quarantined
-SELECT item_key, identifier::text, error_type FROM retrofill.quarantine
+-- The next items in quarantine behind a place, as they were when the run was opened.
+SELECT item_key, identifier::text AS identifier, error_type FROM retrofill.quarantine
 WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(after_key)s, %(after_identifier)s::uuid)
     AND quarantined_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)
 -- The planner cannot know how many these are: so it does not sort all there is, but reads in order.
 ORDER BY item_key, identifier LIMIT (SELECT %(most)s)
 
 -- name: move
+-- Moves items from quarantine into process, and keeps what quarantine said of them.
 WITH back AS (
     -- Each is looked up by itself, whatever the planner believes of the table. Whoever holds the lock
     -- of the job finds its rows where they were.
@@ -53,5 +56,6 @@ SELECT
 FROM back
 
 -- name: count_redriven
+-- Adds to the number of items that a set has redriven.
 UPDATE retrofill.run_set SET redriven = redriven + %(count)s
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s

@@ -13,7 +13,16 @@ from include.retrofill.model.listing import Partition
 from include.retrofill.model.report import Report
 from include.retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
 from include.retrofill.rules.shares import out_of_time
-from include.retrofill.state.connection import Connection, Cursor, one, transaction
+from include.retrofill.state.connection import (
+    Connection,
+    Cursor,
+    find,
+    one,
+    rows,
+    transaction,
+    value,
+)
+from include.retrofill.state.locks import keep_job, lock_run
 from include.retrofill.state.others import note_others
 from include.retrofill.state.statements import load
 
@@ -30,6 +39,36 @@ class ClosedSet(NamedTuple):
     """Whether its batches were planned."""
 
 
+class LaterSet(NamedTuple):
+    """The DAG run that a set after another belongs to."""
+
+    dag_id: str
+    dag_run_id: str
+
+
+class PartitionLeft(NamedTuple):
+    """A partition that is not read to its end."""
+
+    part_no: int
+    label: str
+
+
+class _SetMade(NamedTuple):
+    """What a set was opened with."""
+
+    dag_id: str
+    dag_run_id: str
+    max_items: int
+
+
+class _Stop(NamedTuple):
+    """Whether a run is stopped, or should be."""
+
+    stop_reason: str | None
+    max_minutes: int | None
+    is_late: bool
+
+
 def remember_job(conn: Connection, job: Job) -> int:
     """Return the number of the job of that name; a new name becomes a new job.
 
@@ -38,17 +77,20 @@ def remember_job(conn: Connection, job: Job) -> int:
     with transaction(conn) as cur:
         cur.execute(_SQL["insert_job"], job._asdict())
         cur.execute(_SQL["get_job"], job._asdict())
-        job_id, *fields = one(cur)
-    require_same(Job(job.name, *fields), job)
-    return int(job_id)
+        known = one(cur, KnownJob, job=_job)
+    require_same(known.job, job)
+    return known.job_id
 
 
 def find_job(conn: Connection, name: str) -> KnownJob | None:
     """Return the job of that name; None if there is none."""
     with transaction(conn) as cur:
         cur.execute(_SQL["get_job"], {"name": name})
-        row = cur.fetchone()
-    return KnownJob(row[0], Job(name, *row[1:])) if row else None
+        return find(cur, KnownJob, job=_job)
+
+
+def _job(fields: Mapping[str, str]) -> Job:
+    return Job(**fields)
 
 
 def require_same(known: Job, asked: Job) -> None:
@@ -68,8 +110,7 @@ def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
     """Return the set that a DAG run opened in an earlier try; None if it has not."""
     with transaction(conn) as cur:
         cur.execute(_SQL["get_set"], {"dag_id": dag_id, "dag_run_id": dag_run_id})
-        row = cur.fetchone()
-    return SetRef(*row) if row else None
+        return find(cur, SetRef)
 
 
 def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef:
@@ -78,8 +119,7 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
     :raises ConfigError: the job is being forgotten
     """
     with transaction(conn) as cur:
-        cur.execute(_SQL["keep_job"], {"job_id": new.job_id})
-        if cur.fetchone() != (True,):
+        if not keep_job(cur, new.job_id):
             raise ConfigError(
                 "job: it is being forgotten; let the DAG retrofill_forget end with it, or choose"
                 " another name"
@@ -107,7 +147,7 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
                 "source_seen": new.source_seen,
             },
         )
-        ref = SetRef(one(cur)[0], 1)
+        ref = SetRef(value(cur), 1)
         _open_set(cur, ref, new.dag_id, new.dag_run_id, new.max_items_per_set)
     reach(Point.RUN_OPENED)
     return ref
@@ -120,9 +160,10 @@ def open_next_set(conn: Connection, ref: SetRef) -> SetRef:
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_set_of"], ref._asdict())
-        dag_id, dag_run_id, max_items = one(cur)
+        this = one(cur, _SetMade)
         following = SetRef(ref.run_id, ref.set_no + 1)
-        _open_set(cur, following, dag_id, ref.next_dag_run_id(dag_run_id), max_items)
+        next_dag_run_id = ref.next_dag_run_id(this.dag_run_id)
+        _open_set(cur, following, this.dag_id, next_dag_run_id, this.max_items)
     reach(Point.RUN_OPENED)
     return following
 
@@ -134,18 +175,18 @@ def _open_set(cur: Cursor, ref: SetRef, dag_id: str, dag_run_id: str, max_items:
     )
 
 
-def later_sets(conn: Connection, ref: SetRef) -> list[tuple[str, str]]:
-    """Return (DAG, id of the DAG run) for each set after this one."""
+def later_sets(conn: Connection, ref: SetRef) -> list[LaterSet]:
+    """Return the sets after this one."""
     with transaction(conn) as cur:
         cur.execute(_SQL["list_later_sets"], ref._asdict())
-        return cur.fetchall()
+        return rows(cur, LaterSet)
 
 
 def next_run_id(conn: Connection) -> int:
     """Return the number that the next run gets, unless the opening of one has failed before."""
     with transaction(conn) as cur:
         cur.execute(_SQL["next_run_id"])
-        return int(one(cur)[0])
+        return int(value(cur))
 
 
 def get_run(conn: Connection, run_id: int) -> Run:
@@ -155,12 +196,11 @@ def get_run(conn: Connection, run_id: int) -> Run:
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_run"], {"run_id": run_id})
-        row = cur.fetchone()
-    if row is None:
+        run = find(cur, Run, delivery=Delivery.from_json)
+    if run is None:
         message = f"run {run_id} is not in the state"
         raise StateError(message)
-    run = Run(*row)
-    return run._replace(delivery=Delivery.from_json(row[Run._fields.index("delivery")]))
+    return run
 
 
 def add_partitions(
@@ -173,9 +213,9 @@ def add_partitions(
     :param partitions: those into which nobody looked may be (number, label, description) each
     """
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_run"], {"run_id": run_id})
+        lock_run(cur, run_id)
         cur.execute(_SQL["has_partitions"], {"run_id": run_id})
-        if one(cur)[0]:
+        if value(cur):
             return
         for part_no, label, description, seen in starmap(Partition, partitions):
             cur.execute(
@@ -194,14 +234,14 @@ def has_partitions(conn: Connection, run_id: int) -> bool:
     """Return whether the partitions of a run were written down."""
     with transaction(conn) as cur:
         cur.execute(_SQL["has_partitions"], {"run_id": run_id})
-        return bool(one(cur)[0])
+        return bool(value(cur))
 
 
-def partitions_left(conn: Connection, run_id: int) -> list[tuple[int, str]]:
-    """Return (number, label) of each partition that is not read to its end."""
+def partitions_left(conn: Connection, run_id: int) -> list[PartitionLeft]:
+    """Return the partitions that are not read to their ends."""
     with transaction(conn) as cur:
         cur.execute(_SQL["list_partitions_left"], {"run_id": run_id})
-        return cur.fetchall()
+        return rows(cur, PartitionLeft)
 
 
 def stop(conn: Connection, run_id: int, reason: str) -> None:
@@ -214,10 +254,10 @@ def stop_if_late(conn: Connection, run_id: int) -> str | None:
     """Return why a run is stopped, as it is now if its minutes have passed; None: it is not."""
     with transaction(conn) as cur:
         cur.execute(_SQL["get_stop"], {"run_id": run_id})
-        stop_reason, max_minutes, is_late = one(cur)
-    reason: str | None = stop_reason
-    if reason is None and is_late:
-        reason = out_of_time(max_minutes)
+        now = one(cur, _Stop)
+    reason = now.stop_reason
+    if reason is None and now.is_late:
+        reason = out_of_time(now.max_minutes)
         stop(conn, run_id, reason)
     return reason
 
@@ -226,7 +266,7 @@ def close_set(conn: Connection, ref: SetRef) -> ClosedSet:
     """Close a set."""
     with transaction(conn) as cur:
         cur.execute(_SQL["close_set"], ref._asdict())
-        return ClosedSet(*one(cur))
+        return one(cur, ClosedSet)
 
 
 def close_run(conn: Connection, run_id: int) -> Report:
@@ -242,7 +282,7 @@ def conclude(cur: Cursor, run_id: int) -> None:
     It is complete if its partitions were written down and each was read to its end, and if no
     item that it lists waits, with itself or with another run.
     """
-    cur.execute(_SQL["lock_run"], {"run_id": run_id})
+    lock_run(cur, run_id)
     note_others(cur, run_id)
     cur.execute(_SQL["close_run"], {"run_id": run_id})
 
@@ -268,9 +308,8 @@ def read_report(cur: Cursor, run_id: int) -> Report:
     :raises StateError: there is no such run
     """
     cur.execute(_SQL["get_report"], {"run_id": run_id})
-    row = cur.fetchone()
-    if row is None:
+    report = find(cur, Report)
+    if report is None:
         message = f"run {run_id} is not in the state"
         raise StateError(message)
-    names = [column.name for column in cur.description or ()]
-    return Report(**dict(zip(names, row, strict=True)))
+    return report

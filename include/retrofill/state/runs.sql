@@ -1,19 +1,26 @@
 -- name: insert_job
+-- Adds a job, unless its name is taken.
 INSERT INTO retrofill.job (name, fingerprint, source, function_name, event)
 VALUES (%(name)s, %(fingerprint)s, %(source)s, %(function_name)s, %(event)s)
 ON CONFLICT (name) DO NOTHING
 
 -- name: get_job
-SELECT job_id, fingerprint, source, function_name, event FROM retrofill.job WHERE name = %(name)s
+-- The job of a name.
+SELECT
+    job_id,
+    jsonb_build_object(
+        'name', name, 'fingerprint', fingerprint, 'source', source, 'function_name', function_name,
+        'event', event
+    ) AS job
+FROM retrofill.job WHERE name = %(name)s
 
 -- name: get_set
+-- The set that belongs to a DAG run.
 SELECT run_id, set_no FROM retrofill.run_set
 WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 
--- name: keep_job
-SELECT forgotten_at IS NULL FROM retrofill.job WHERE job_id = %(job_id)s FOR KEY SHARE
-
 -- name: insert_run
+-- Opens a run.
 INSERT INTO retrofill.run (
     job_id, config, delivery, modified_after, modified_before, function_arn, function_version,
     code_sha256, function_timeout_s, memory_mb, max_concurrency, max_calls_per_second,
@@ -28,24 +35,29 @@ VALUES (
 RETURNING run_id
 
 -- name: insert_set
+-- Opens a set, unless it is open already.
 INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items)
 VALUES (%(run_id)s, %(set_no)s, %(dag_id)s, %(dag_run_id)s, %(max_items)s)
 ON CONFLICT (run_id, set_no) DO NOTHING
 
 -- name: get_set_of
+-- The DAG run that a set belongs to, and how many items the set may take.
 SELECT dag_id, dag_run_id, max_items FROM retrofill.run_set
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: list_later_sets
+-- The DAG runs of the sets after a set, in order.
 SELECT dag_id, dag_run_id FROM retrofill.run_set
 WHERE run_id = %(run_id)s AND set_no > %(set_no)s ORDER BY set_no
 
 -- name: next_run_id
+-- The number that the next run is likely to get.
 SELECT coalesce(max(run_id), 0) + 1 FROM retrofill.run
 
 -- name: get_run
+-- A run, with its job's name and its delivery.
 SELECT
-    run.run_id, run.job_id, job.name, run.state, run.config,
+    run.run_id, run.job_id, job.name AS job, run.state, run.config,
     coalesce(
         run.delivery,
         jsonb_build_object(
@@ -54,27 +66,28 @@ SELECT
                 WHEN starts_with(run.config->>'event', 's3-batch-') THEN 's3-batch' ELSE 'return'
             END
         )
-    ),
+    ) AS delivery,
     run.modified_after, run.modified_before, run.function_arn, run.function_version, run.function_timeout_s,
     run.stop_reason, run.source_seen
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
 
--- name: lock_run
-SELECT FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
-
 -- name: has_partitions
+-- Whether the partitions of a run were written down.
 SELECT EXISTS (SELECT FROM retrofill.partition WHERE run_id = %(run_id)s)
 
 -- name: insert_partition
+-- Adds a partition to a run.
 INSERT INTO retrofill.partition (run_id, part_no, label, description, seen)
 VALUES (%(run_id)s, %(part_no)s, %(label)s, %(description)s, %(seen)s)
 
 -- name: list_partitions_left
+-- The partitions of a run that are not read to their ends.
 SELECT part_no, label FROM retrofill.partition
 WHERE run_id = %(run_id)s AND NOT done ORDER BY part_no
 
 -- name: get_stop
+-- Why a run is stopped, if it is, and whether its time is over.
 SELECT
     stop_reason, max_minutes,
     coalesce(
@@ -83,15 +96,18 @@ SELECT
 FROM retrofill.run WHERE run_id = %(run_id)s
 
 -- name: stop_run
+-- Stops a run; the first reason stays.
 UPDATE retrofill.run SET stop_reason = %(reason)s
 WHERE run_id = %(run_id)s AND stop_reason IS NULL
 
 -- name: close_set
+-- Closes a set, and returns what became of it.
 UPDATE retrofill.run_set SET closed_at = coalesce(closed_at, clock_timestamp())
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
-RETURNING items_taken = max_items, planned_at IS NOT NULL
+RETURNING items_taken = max_items AS "full", planned_at IS NOT NULL AS planned
 
 -- name: close_run
+-- Closes a run: complete if it has partitions and nothing is left, else incomplete.
 UPDATE retrofill.run SET
     closed_at = clock_timestamp(),
     state = (
@@ -105,10 +121,12 @@ UPDATE retrofill.run SET
 WHERE run_id = %(run_id)s
 
 -- name: mark_notified
+-- Records that the notification of a run was handed over.
 UPDATE retrofill.run SET notified_at = clock_timestamp()
 WHERE run_id = %(run_id)s
 
 -- name: get_report
+-- The counts of a run, for its report.
 SELECT
     job, run_id, state, source, function_arn, function_version, sets, partitions, partitions_left,
     listed,

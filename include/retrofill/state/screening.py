@@ -25,10 +25,12 @@ from include.retrofill.state.arrays import multirange
 from include.retrofill.state.connection import (
     Connection,
     Cursor,
+    find,
     one,
     require_isolation,
     transaction,
 )
+from include.retrofill.state.locks import lock_set, take_turn
 from include.retrofill.state.statements import load
 
 _SQL = load("screening.sql")
@@ -75,6 +77,14 @@ class Chunk:
     """Whether the partition ends here."""
 
 
+class _Known(NamedTuple):
+    """What is known of a range of keys, each a value of many; None: nothing."""
+
+    identifiers: bytes | None
+    elsewhere: bytes | None
+    """Those in process with another run, with their numbers."""
+
+
 class Screened(NamedTuple):
     """What became of a chunk."""
 
@@ -90,11 +100,11 @@ def get_partition(conn: Connection, run_id: int, part_no: int) -> PartitionState
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_partition"], {"run_id": run_id, "part_no": part_no})
-        row = cur.fetchone()
-    if row is None:
+        state = find(cur, PartitionState)
+    if state is None:
         message = f"partition {part_no} of run {run_id} is not in the state"
         raise StateError(message)
-    return PartitionState(*row)
+    return state
 
 
 def known(conn: Connection, job_id: int, items: list[Item]) -> set[bytes]:
@@ -116,18 +126,16 @@ def screen(
     :raises StateUnfit: the transaction does not run at READ COMMITTED
     """
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_job"], {"job_id": partition.job_id})
-        next_seq, isolation = one(cur)
-        require_isolation(isolation)
-        cur.execute(_SQL["room_in_set"], {**ref._asdict(), "part_no": part_no})
-        room, recent = one(cur)
+        turn = take_turn(cur, partition.job_id)
+        require_isolation(turn.isolation)
+        room = lock_set(cur, ref, part_no)
         items = list(chain.from_iterable(page.items for page in chunk.pages))
         known_items, elsewhere = _known(cur, partition.job_id, ref.run_id, items)
-        taken = take(chunk.pages, bytes(recent), known_items, room)
+        taken = take(chunk.pages, bytes(room.recent), known_items, room.items)
         new, known = len(taken.new), taken.listed - len(taken.new)
         done = chunk.done and not taken.is_cut
         if new:
-            _copy_new(cur, partition.job_id, ref.run_id, next_seq, taken.new.values())
+            _copy_new(cur, partition.job_id, ref.run_id, turn.next_seq, taken.new.values())
             cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": new})
             cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": new})
         place = {"run_id": ref.run_id, "part_no": part_no, "chunk_no": partition.chunk_no}
@@ -174,12 +182,13 @@ def _known(
     keys = [item.key for item in items]
     bounds = {"job_id": job_id, "run_id": run_id, "first": min(keys), "last": max(keys)}
     cur.execute(_SQL["list_known"], bounds)
-    known, elsewhere = one(cur)
-    if elsewhere is None:
-        return split(known or b""), []
+    known = one(cur, _Known)
+    identifiers = split(known.identifiers or b"")
+    if known.elsewhere is None:
+        return identifiers, []
     listed = {item.identifier for item in items}
-    numbers = sorted(seq for identifier, seq in _numbered(elsewhere) if identifier in listed)
-    return split(known), spans_of(numbers)
+    numbers = sorted(seq for identifier, seq in _numbered(known.elsewhere) if identifier in listed)
+    return identifiers, spans_of(numbers)
 
 
 def _copy_new(

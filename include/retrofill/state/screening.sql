@@ -1,22 +1,13 @@
 -- name: get_partition
+-- Where the reading of a partition stands.
 SELECT
     partition.label, partition.description, partition.cursor, partition.chunk_no, partition.done,
     run.job_id, partition.seen, listed + filtered + archived + rejected > 0 AS found
 FROM retrofill.partition JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
--- name: lock_job
-SELECT next_seq, current_setting('transaction_isolation')
-FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
-
--- name: room_in_set
-SELECT max_items - items_taken, recent
-FROM retrofill.run_set JOIN retrofill.partition USING (run_id)
-WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND part_no = %(part_no)s
-FOR NO KEY UPDATE OF run_set
-
 -- name: list_known
--- Two values: what is known of a range of keys, and of that what waits with another run, by number.
+-- The known identifiers in a range of keys, and those that another run has in process.
 WITH waiting AS MATERIALIZED (
     -- OFFSET 0 keeps the planner, whatever it knows of the table, at one index scan per extent.
     SELECT waiting.*
@@ -41,32 +32,38 @@ SELECT
             SELECT identifier FROM retrofill.quarantine
             WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
         ) AS known
-    ),
+    ) AS identifiers,
     (
         SELECT string_agg(uuid_send(identifier) || int8send(seq), '')
         FROM waiting WHERE run_id <> %(run_id)s
-    )
+    ) AS elsewhere
 
 -- name: note_elsewhere
+-- Notes the listed items that another run has in process.
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
 VALUES (%(run_id)s, %(part_no)s, %(chunk_no)s, %(items)s)
 
 -- name: copy_new
+-- Copies new items into process.
 COPY retrofill.in_process (
     job_id, run_id, seq, identifier, size, modified_at, item_key, etag, version_id
 ) FROM STDIN (FORMAT binary)
 
 -- name: commit_unflushed
+-- Lets this transaction commit before the log is on disk.
 SET LOCAL synchronous_commit = off
 
 -- name: advance_seq
+-- Moves the number of a job's next new item.
 UPDATE retrofill.job SET next_seq = next_seq + %(count)s WHERE job_id = %(job_id)s
 
 -- name: fill_set
+-- Adds to the number of items that a set has taken.
 UPDATE retrofill.run_set SET items_taken = items_taken + %(count)s
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: advance_partition
+-- Moves a partition's cursor and counts, unless another task has read on in it.
 UPDATE retrofill.partition SET
     cursor = coalesce(%(cursor)s, cursor), recent = %(recent)s, chunk_no = chunk_no + 1, done = %(done)s,
     listed = listed + %(listed)s, new = new + %(new)s, known = known + %(known)s,

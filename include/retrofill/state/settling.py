@@ -7,7 +7,8 @@ from typing import Any
 from include.retrofill.model.calls import Call, EndedCall, Settlement
 from include.retrofill.rules.outcomes import Outcome
 from include.retrofill.state.arrays import multirange, numbers, texts
-from include.retrofill.state.connection import Cursor
+from include.retrofill.state.connection import Cursor, values
+from include.retrofill.state.locks import lock_job, lock_owners
 from include.retrofill.state.lost_calls import count_orphans
 from include.retrofill.state.statements import load
 
@@ -38,10 +39,10 @@ class Settler:
         nobody may move items while this does: it holds the locks of all who could.
         """
         key = self._succeeded(settlement)
-        cur.execute(_SQL["lock_job"], key)
-        cur.execute(_SQL["lock_owners"], key)
+        lock_job(cur, self._job_id)
+        lock_owners(cur, key)
         self._end_calls(cur, settlement.ended)
-        changed = {row[0] for row in cur} if settlement.ended else set()
+        changed = set(values(cur)) if settlement.ended else set()
         late = [call for call in settlement.ended if call.number in changed]
         if settlement.succeeded:
             cur.execute(_SQL["settle_late"], key)

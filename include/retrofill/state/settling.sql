@@ -1,16 +1,5 @@
--- name: lock_job
-SELECT FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
-
--- name: lock_owners
-SELECT FROM retrofill.batch
-WHERE batch_id = %(batch_id)s OR job_id = %(job_id)s AND done_at IS NULL
-    AND int8range(first_seq, last_seq, '[]') && (
-        SELECT range_agg(int8range(ok.first_seq, ok.last_seq, '[]'))
-        FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS ok (first_seq, last_seq)
-    )
-ORDER BY batch_id FOR NO KEY UPDATE
-
 -- name: end_calls
+-- Ends calls that are unsettled or lost, and returns their numbers.
 -- No join here or below, where rows are changed by number: it could compare each with each. An array
 -- of a length that the planner cannot know is looked up by the index. What belongs to a call is found
 -- in an object: in an array of texts, the server would count from its beginning.
@@ -26,12 +15,14 @@ WHERE batch_id = %(batch_id)s
 RETURNING call_no
 
 -- name: count_succeeded
+-- Adds items and calls that succeeded to a batch's counts.
 UPDATE retrofill.batch SET
     succeeded = succeeded + %(count)s, calls_succeeded = calls_succeeded + %(calls)s,
     items_answered = items_answered + %(items)s
 WHERE batch_id = %(batch_id)s
 
 -- name: count_troubles
+-- Adds calls that did not succeed to the counts of how a batch's calls ended.
 INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items)
 SELECT %(batch_id)s, outcome::retrofill.outcome, cause, calls, items
 FROM unnest(
@@ -41,9 +32,11 @@ ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
     calls = count.calls + excluded.calls, items = count.items + excluded.items
 
 -- name: count_quarantined
+-- Adds to the number of items that a batch has put in quarantine.
 UPDATE retrofill.batch SET quarantined = quarantined + %(count)s WHERE batch_id = %(batch_id)s
 
 -- name: settle_succeeded
+-- Moves items that succeeded from process to results.
 WITH done AS (
     -- As one array whose length the planner cannot know: so the items are looked up by number, and
     -- once, whatever it believes of the table. In the first minute of a first run it knows nothing.
@@ -65,6 +58,7 @@ SELECT
 FROM done ORDER BY seq
 
 -- name: settle_late
+-- Moves items that succeeded to results, wherever they are since their batch was taken over.
 WITH waited AS (
     DELETE FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
@@ -126,6 +120,7 @@ FROM (
 WHERE batch.batch_id = owned.owner
 
 -- name: settle_quarantined
+-- Moves items from process to quarantine.
 -- What belongs to a number is found in the other arrays by width_bucket, since the numbers rise.
 WITH poison AS (
     DELETE FROM retrofill.in_process
@@ -146,6 +141,7 @@ SELECT
 FROM poison
 
 -- name: settle_retried
+-- Records attempts, failures and waiting times of items that are to be retried.
 UPDATE retrofill.in_process SET
     (attempts, failures, call_cap, unsure, not_before) = (
         SELECT
@@ -157,6 +153,7 @@ UPDATE retrofill.in_process SET
 WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
 
 -- name: write_ahead
+-- Adds the calls that are about to be sent.
 INSERT INTO retrofill.invocation (
     batch_id, call_no, epoch, items, item_count, attempt, duplicates
 )

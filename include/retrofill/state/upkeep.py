@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from include.retrofill.model.errors import ConfigError
-from include.retrofill.state.connection import Connection, transaction
+from include.retrofill.state.connection import Connection, find, rows, transaction, values
+from include.retrofill.state.locks import lock_job_wholly
 from include.retrofill.state.statements import load
 
 _SQL = load("upkeep.sql")
@@ -32,6 +33,19 @@ class OpenRun(NamedTuple):
     dag_run_ids: list[str]
 
 
+class _Page(NamedTuple):
+    """What was deleted of a page, and its last item."""
+
+    deleted: int
+    item_key: str
+    identifier: str
+
+
+class _KnownJob(NamedTuple):
+    job_id: int
+    name: str
+
+
 def list_open_runs(conn: Connection, job_id: int | None) -> list[OpenRun]:
     """Return the open runs.
 
@@ -39,14 +53,14 @@ def list_open_runs(conn: Connection, job_id: int | None) -> list[OpenRun]:
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["list_open_runs"], {"job_id": job_id})
-        return [OpenRun(*row) for row in cur]
+        return rows(cur, OpenRun)
 
 
 def list_jobs(conn: Connection) -> dict[str, int]:
     """Return the number of each job by its name."""
     with transaction(conn) as cur:
         cur.execute(_SQL["list_jobs"])
-        return {name: job_id for job_id, name in cur}
+        return {job.name: job.job_id for job in rows(cur, _KnownJob)}
 
 
 def delete_calls(conn: Connection, job_id: int, *, days: int) -> int:
@@ -73,9 +87,9 @@ def mark_forgotten(conn: Connection, job_id: int) -> None:
     """
     key = {"job_id": job_id}
     with transaction(conn) as cur:
-        cur.execute(_SQL["lock_job"], key)
+        lock_job_wholly(cur, job_id)
         cur.execute(_SQL["list_runs_at_work"], key)
-        at_work = [str(run_id) for (run_id,) in cur]
+        at_work = [str(run_id) for run_id in values(cur)]
         if at_work:
             raise ConfigError(
                 f"job: run {', '.join(at_work)} of it is at work or was not closed; let it end or"
@@ -123,11 +137,11 @@ def _delete_items(conn: Connection, statement: str, key: dict[str, Any]) -> int:
         with transaction(conn) as cur:
             cur.execute(_SQL["read_in_order"])
             cur.execute(_SQL[statement], {**key, **after, "rows": ROWS})
-            row = cur.fetchone()
-        if row is None:
+            page = find(cur, _Page)
+        if page is None:
             return deleted
-        deleted += row[0]
-        after = {"item_key": row[1], "identifier": row[2]}
+        deleted += page.deleted
+        after = {"item_key": page.item_key, "identifier": page.identifier}
 
 
 def _batches(conn: Connection, job_id: int, days: int | None) -> Iterator[list[int]]:
@@ -137,7 +151,7 @@ def _batches(conn: Connection, job_id: int, days: int | None) -> Iterator[list[i
         key = {"job_id": job_id, "days": days, "after": after, "batches": BATCHES}
         with transaction(conn) as cur:
             cur.execute(_SQL["list_batches"], key)
-            batch_ids = [row[0] for row in cur]
+            batch_ids = values(cur)
         if not batch_ids:
             return
         yield batch_ids

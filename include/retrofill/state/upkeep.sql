@@ -1,12 +1,14 @@
 -- name: read_in_order
+-- Keeps this transaction to index scans, which read pages in order.
 -- Each page is read in the order of its index. Where the planner expects a row or two, a bitmap and
 -- a sort seem as cheap to it, and read all that is left of the job for each page.
 SET LOCAL enable_bitmapscan = off
 
 -- name: list_open_runs
+-- The open runs, of one job or of all, with their DAG runs.
 SELECT
-    run.run_id, run.job_id, job.name, run_set.dag_id,
-    array_agg(run_set.dag_run_id ORDER BY run_set.set_no)
+    run.run_id, run.job_id, job.name AS job, run_set.dag_id,
+    array_agg(run_set.dag_run_id ORDER BY run_set.set_no) AS dag_run_ids
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 JOIN retrofill.run_set USING (run_id)
@@ -15,9 +17,11 @@ GROUP BY run.run_id, run.job_id, job.name, run_set.dag_id
 ORDER BY run.run_id
 
 -- name: list_jobs
+-- All jobs.
 SELECT job_id, name FROM retrofill.job ORDER BY job_id
 
 -- name: list_batches
+-- The next batches of a job; if days are given, those with calls to delete.
 -- ORDER BY: else the planner, sure to meet a call of the batch soon, might read those of all others.
 SELECT batch_id FROM retrofill.batch
 WHERE batch_id > %(after)s AND run_id = ANY(ARRAY(
@@ -36,6 +40,7 @@ WHERE batch_id > %(after)s AND run_id = ANY(ARRAY(
 ORDER BY batch_id LIMIT %(batches)s
 
 -- name: delete_calls
+-- Deletes a page of the settled calls of a batch.
 -- A page of a table is read in the order of its index: since the planner cannot know how long a page
 -- is, it takes a tenth, and does not sort all there is. What is to go is an array: it is looked up.
 DELETE FROM retrofill.invocation
@@ -46,6 +51,7 @@ WHERE batch_id = %(batch_id)s AND call_no = ANY(ARRAY(
 ))
 
 -- name: delete_results
+-- Deletes the old results in a page of a job's, and returns where the page ends.
 WITH page AS (
     SELECT
         ctid AS place, item_key, identifier,
@@ -62,10 +68,11 @@ gone AS (
     WHERE ctid = ANY(ARRAY(SELECT place FROM page WHERE old))
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM gone), item_key, identifier::text
+SELECT (SELECT count(*) FROM gone) AS deleted, item_key, identifier::text AS identifier
 FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
 
 -- name: delete_quarantined
+-- Deletes a page of a job's quarantine, and returns where the page ends.
 WITH page AS (
     SELECT ctid AS place, item_key, identifier FROM retrofill.quarantine
     WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(item_key)s, %(identifier)s::uuid)
@@ -74,10 +81,11 @@ WITH page AS (
 gone AS (
     DELETE FROM retrofill.quarantine WHERE ctid = ANY(ARRAY(SELECT place FROM page)) RETURNING 1
 )
-SELECT (SELECT count(*) FROM gone), item_key, identifier::text
+SELECT (SELECT count(*) FROM gone) AS deleted, item_key, identifier::text AS identifier
 FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
 
 -- name: delete_in_process
+-- Deletes a page of what a job has in process.
 DELETE FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
     SELECT seq FROM retrofill.in_process
@@ -85,6 +93,7 @@ WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
 ))
 
 -- name: delete_redriven
+-- Deletes a page of what quarantine said of a job's redriven items.
 DELETE FROM retrofill.redriven
 WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM retrofill.redriven
@@ -92,10 +101,8 @@ WHERE ctid = ANY(ARRAY(
     ORDER BY item_key, identifier, run_id LIMIT (SELECT %(rows)s)
 ))
 
--- name: lock_job
-SELECT job_id FROM retrofill.job WHERE job_id = %(job_id)s FOR UPDATE
-
 -- name: list_runs_at_work
+-- The runs of a job that are open, or of which a task holds a batch.
 SELECT run_id FROM retrofill.run
 WHERE job_id = %(job_id)s AND (
     state = 'open' OR EXISTS (
@@ -106,15 +113,19 @@ WHERE job_id = %(job_id)s AND (
 ORDER BY run_id
 
 -- name: mark_forgotten
+-- Marks a job as being forgotten: no run of it can be opened.
 UPDATE retrofill.job SET forgotten_at = coalesce(forgotten_at, clock_timestamp())
 WHERE job_id = %(job_id)s
 
 -- name: delete_batches
+-- Deletes batches, with all that refers to them.
 DELETE FROM retrofill.batch WHERE batch_id = ANY(%(batch_ids)s)
 
 -- name: delete_run
+-- Deletes the first run of a job, with its sets and partitions.
 DELETE FROM retrofill.run
 WHERE run_id = (SELECT min(run_id) FROM retrofill.run WHERE job_id = %(job_id)s)
 
 -- name: delete_job
+-- Deletes a job.
 DELETE FROM retrofill.job WHERE job_id = %(job_id)s

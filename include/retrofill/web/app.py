@@ -20,7 +20,7 @@ from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response, st
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 
-from include.retrofill.connections import STATE_CONN_ID, state
+from include.retrofill.connections import STATE_CONN_ID, open_state
 from include.retrofill.model.errors import ConfigError, SchemaMismatch, StateError
 from include.retrofill.state import pages, runs
 from include.retrofill.state.connection import Connection
@@ -71,7 +71,7 @@ def app() -> FastAPI:
 
 def show_run(asker: Annotated[Asker, Depends(who_asks)]) -> HTMLResponse:
     """Show the run of a DAG run."""
-    with state() as conn:
+    with open_state() as conn:
         return _show(conn, asker)
 
 
@@ -81,7 +81,7 @@ def change_run(
     text: Annotated[str, Form()] = "",
 ) -> Response:
     """Pause, resume or stop an open run, or change a limit of it, and show it again."""
-    with state() as conn:
+    with open_state() as conn:
         ref = runs.find_set(conn, asker.dag_id, asker.dag_run_id)
         if ref is None:
             return _say(_NO_RUN, "Nothing was changed.", code=status.HTTP_404_NOT_FOUND)
