@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -64,11 +66,25 @@ def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any], link
     text = f"{text}\nrun {link}"
     fields = {**fields, "link": link}
     log.info("%s", text)
+    errors: list[Exception] = []
     if config.notify_sns_topic_arn:
-        _publish(config, title, text, json.dumps(fields))
+        with _kept(errors):
+            _publish(config, title, text, json.dumps(fields))
     if config.notify_conn_id:
-        _send(config.notify_conn_id, title, text)
-        log.info("notified through connection %s", config.notify_conn_id)
+        with _kept(errors):
+            _send(config.notify_conn_id, title, text)
+            log.info("notified through connection %s", config.notify_conn_id)
+    if errors:
+        raise NotNotified("; ".join(map(str, errors))) from errors[0]
+
+
+@contextmanager
+def _kept(errors: list[Exception]) -> Iterator[None]:
+    """Keep an error, whatever the library raises: the other targets are told all the same."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  it is raised when all targets had their turn
+        errors.append(error)
 
 
 def run_link(dag_id: str, dag_run_id: str) -> str:

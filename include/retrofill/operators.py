@@ -347,7 +347,8 @@ class NotifyOperator(BaseOperator):
         except StateError as error:
             if not _is_last_try(context, error):
                 raise
-            _tell(context, "could not be closed", str(error))
+            refused = context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED)
+            _tell(context, "did not start" if refused else "could not be closed", str(error))
             raise
         why = context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED)
         _tell(context, "did not start", why or "")

@@ -290,7 +290,7 @@ def test_who_is_to_be_notified_hears_of_a_state_that_cannot_be_used(
     states = world.run(notify_sns_topic_arn=topic)
     assert (states["open_run"], states["notify"], states["dag_run"]) == ("failed",) * 3
     (sent,) = messages(sqs_client, queue)
-    assert sent["state"] == "could not be closed"
+    assert sent["state"] == "did not start"
     assert "is of type 'mysql'" in sent["error"]
 
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg2
 import pytest
 
 from include.retrofill import faults
@@ -32,10 +34,15 @@ class World:
     notices: Notices
 
     def notify(self, **params: Any) -> None:
-        """Do what the task does, with the params of the run."""
-        asked = {"bucket": "bucket", "prefix": "data/", "function": "f", "job": "job", **params}
-        context = {"params": asked, "dag_run": SimpleNamespace(dag_id="d", run_id="run 1")}
-        NotifyOperator(task_id="notify", opened=list(self.ended.ref)).execute(context)  # type: ignore[arg-type]
+        """Do what the task does, for a run that was opened with these params."""
+        with closing(psycopg2.connect(self.backfill.dsn)) as conn, conn, conn.cursor() as cur:
+            cur.execute("UPDATE retrofill.run SET config = config || %s", (json.dumps(params),))
+        context = {
+            "params": {},
+            "dag_run": SimpleNamespace(dag_id=self.backfill.job, run_id="run 1"),
+            "ti": SimpleNamespace(get_dr_count=lambda **_: 0),
+        }
+        NotifyOperator(task_id="notify").execute(context)  # type: ignore[arg-type]
 
     def is_notified(self) -> bool:
         ((notified_at, state),) = self.backfill.rows(
@@ -91,10 +98,9 @@ def test_f19_a_notification_that_finds_nobody_fails_the_task(
     world.hold(fault_table, "nobody listens", times_sent=0)
 
 
-def test_f19_a_topic_that_is_not_taken_fails_the_task(
-    world: World, fault_table: FaultTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The scripted endpoint knows no SNS, and refuses.
+@pytest.fixture
+def refusing_sns(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the param that names a topic which takes nothing: the scripted endpoint has no SNS."""
     aws = {
         "conn_type": "aws",
         "login": "key",
@@ -102,10 +108,25 @@ def test_f19_a_topic_that_is_not_taken_fails_the_task(
         "extra": {"region_name": "us-east-1", "endpoint_url": world.backfill.endpoint.url},
     }
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(aws))
+    return {"notify_sns_topic_arn": "arn:aws:sns:us-east-1:000000000000:told"}
+
+
+def test_f19_a_topic_that_is_not_taken_fails_the_task(
+    world: World, fault_table: FaultTable, refusing_sns: dict[str, str]
+) -> None:
     with pytest.raises(Exception, match="Publish"):
-        world.notify(notify_sns_topic_arn="arn:aws:sns:us-east-1:000000000000:told")
+        world.notify(**refusing_sns)
     assert not world.is_notified()
     world.hold(fault_table, "SNS refuses", times_sent=0)
+
+
+def test_f19_who_can_be_reached_is_told_although_another_target_refuses(
+    world: World, fault_table: FaultTable, refusing_sns: dict[str, str]
+) -> None:
+    with pytest.raises(NotNotified, match="Publish"):
+        world.notify(**refusing_sns, notify_conn_id="notices")
+    assert not world.is_notified()
+    world.hold(fault_table, "SNS refuses, the other target does not", times_sent=1)
 
 
 def test_f19_a_task_that_is_called_again_after_it_has_sent_sends_nothing(

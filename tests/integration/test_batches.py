@@ -11,10 +11,21 @@ from psycopg2.extensions import connection
 from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement, Span
 from include.retrofill.model.errors import LeaseLost, StateUnavailable
 from include.retrofill.model.runs import SetRef
+from include.retrofill.pipeline.rescue import rescue
 from include.retrofill.state import batches, runs
 from include.retrofill.state.connection import connect
 from include.retrofill.state.lease import BatchLease, Busy
-from tests.integration.opened import MOMENT, close, enqueue, entries_of, item, keys_in, open_run
+from tests.integration.opened import (
+    ALL_LIVE,
+    MOMENT,
+    StillAirflow,
+    close,
+    enqueue,
+    entries_of,
+    item,
+    keys_in,
+    open_run,
+)
 
 
 @pytest.fixture
@@ -136,23 +147,21 @@ def test_what_was_never_planned_is_not_read(conn: connection) -> None:
     assert rows_read(conn) == before
 
 
-def test_a_batch_of_a_closed_run_waits_for_its_cleared_task_only_so_long(
+def test_a_batch_of_a_closed_run_is_freed_when_its_cleared_task_has_come_to_nothing(
     state_dsn: str, conn: connection
 ) -> None:
     first = open_batch(conn)
     batches.release_set(conn, first)
     close(conn, first.run_id, complete=False)
-    with closing(taken(state_dsn)):  # someone has cleared the task, and it dies
-        second = open_run(conn, "second")
+    second = open_run(conn, "second")
+    with closing(taken(state_dsn)) as lease:  # someone has cleared the task
+        assert rescue(conn, StillAirflow(lambda _, __: False), but=second.run_id) == []
         assert plan(conn, second) == []
-        for interval, sizes in (("9 min", []), ("2 min", [4])):
-            with conn, conn.cursor() as cur:
-                cur.execute(
-                    "UPDATE retrofill.batch SET planned_at = planned_at - %(by)s::interval,"
-                    " leased_until = leased_until - %(by)s::interval",
-                    {"by": interval},
-                )
-            assert plan(conn, second, most=10, fewest=10) == sizes
+        lease.release(done=False)  # and it was killed
+    assert rescue(conn, ALL_LIVE, but=second.run_id) == []
+    assert plan(conn, second) == [], "Airflow is to try it again"
+    assert rescue(conn, StillAirflow(lambda _, __: False), but=second.run_id) == []
+    assert plan(conn, second, most=10, fewest=10) == [4]
 
 
 def test_a_batch_has_one_holder_at_a_time(state_dsn: str, conn: connection) -> None:

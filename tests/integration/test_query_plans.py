@@ -191,7 +191,7 @@ FEW = BATCHES * (OLD_RUNS + 1)
 VALUES: dict[str, Any] = {
     "batch_id": BATCH, "epoch": 1, "job_id": 1, "run_id": 1, "set_no": 1, "part_no": 0,
     "first_seq": FIRST, "last_seq": FIRST + BATCH_ITEMS - 1, "batch_ids": [BATCH],
-    "abandoned_after_s": 3600, "lease_s": 60, "no_answer": "no answer",
+    "lease_s": 60, "no_answer": "no answer",
     "settle_no": 1, "new_calls": 1, "retries": 0, "duplicates": 0, "blamed": 0, "cured": 0,
     "holder": "h", "wanted": 1, "allotted": 1, "width": 1, "in_flight": 1, "calls_per_second": 1.0,
     "reason": "r", "done": True, "count": 1, "chunk_no": 7, "cursor": "k", "listed": 0, "new": 0,
@@ -353,7 +353,7 @@ READS_NO_LARGE_TABLE = {
     },
     "settling": {"count_succeeded", "count_quarantined"},
     "batches": {
-        "close_abandoned", "list_open_runs", "break_extents", "mark_planned",
+        "list_open_runs", "break_extents", "mark_planned",
         "list_batches", "release_batches", "is_held", "is_open",
     },
     "others": {"forget_awaited", "note_awaited"},

@@ -413,7 +413,9 @@ def test_a_key_that_a_server_repeats_at_a_border_is_counted_once(
 def test_keys_out_of_order_are_an_error():
     listing = "".join(Listed(key).as_xml() for key in "ba")
     with pytest.raises(SourceError, match="out of order"):
-        read_rows(f"<ListBucketResult>{listing}</ListBucketResult>".encode())
+        read_rows(
+            f"<ListBucketResult><IsTruncated>false</IsTruncated>{listing}</ListBucketResult>".encode()
+        )
 
 
 @pytest.mark.parametrize(

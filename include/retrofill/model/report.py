@@ -58,6 +58,9 @@ class Report:
     others: Sequence[Mapping[str, Any]] = ()
     """Who holds the items counted in with_others: ``run_id``, ``state`` and ``items`` each."""
 
+    source_seen: bool = False
+    """Whether the source had an object when the run was opened."""
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -69,7 +72,13 @@ class Report:
         if self.items_left:
             found.append(f"{_counted(self.items_left, 'item')} left")
         found += [f"{_held(other)} in process" for other in self.others]
+        if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
+            found.append("its source had an object when it was opened, and none was listed")
         return ", ".join(found)
+
+    @property
+    def _listed_any(self) -> bool:
+        return self.listed + self.filtered + self.archived + self.rejected > 0
 
     @property
     def is_notified(self) -> bool:

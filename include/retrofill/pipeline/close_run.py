@@ -31,10 +31,10 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
     reach(Point.RUN_CLOSING)
     closed = runs.close_set(conn, ref)
     reach(Point.SET_CLOSED)
-    if runs.later_sets(conn, ref):
+    report = runs.get_report(conn, ref.run_id)
+    if report.state == "open" and runs.later_sets(conn, ref):
         log.info("set %d of run %d has been opened already", ref.set_no + 1, ref.run_id)
         return True
-    report = runs.get_report(conn, ref.run_id)
     if not report.items_left and not report.stop_reason:
         if report.partitions_left and closed.full:
             log.info("%d partitions are left for the next set", report.partitions_left)
@@ -67,15 +67,19 @@ def conclude(
     """
     report = runs.get_report(conn, ref.run_id)
     later = runs.later_sets(conn, ref)
-    if later and (report.state != "open" or airflow.lives(later[0][0], [one for _, one in later])):
-        return None
     abandoned = report.state == "open"
+    if abandoned and later and airflow.lives(later[0][0], [one for _, one in later]):
+        return None
+    if later and report.state == "complete":
+        return None
     if abandoned:
-        _await_tasks(conn, ref)
-        batches.release_set(conn, ref)
+        _await_tasks(conn, ref.run_id)
+        batches.release_run(conn, ref.run_id)
         runs.close_set(conn, ref)
         report = _close(conn, ref)
-    if report.is_notified:
+    if later and not abandoned:
+        log.info("the run is notified by the DAG run of its last set")
+    elif report.is_notified:
         log.info("the run had been notified by an earlier try")
     else:
         tell(report)
@@ -123,9 +127,9 @@ def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[other
     return waiting
 
 
-def _await_tasks(conn: Connection, ref: SetRef) -> None:
-    """Wait until no task holds a batch of the set, so that what it settles is in the report."""
+def _await_tasks(conn: Connection, run_id: int) -> None:
+    """Wait until no task holds a batch of the run, so that what it settles is in the report."""
     give_up_at = time.monotonic() + LEASE_S
-    while batches.is_held(conn, ref) and time.monotonic() < give_up_at:
+    while batches.is_held(conn, run_id) and time.monotonic() < give_up_at:
         log.info("waiting for tasks of this DAG run to end")
         time.sleep(LOOK_EVERY_S)

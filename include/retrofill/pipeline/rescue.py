@@ -31,6 +31,8 @@ def rescue(
 ) -> list[OpenRun]:
     """Close every abandoned run, tell of it, and free its items for the job's next run.
 
+    What someone has cleared of a closed run is freed as well, when it has come to nothing.
+
     A run is abandoned when Airflow has none of its DAG runs queued or running any more, and no
     task holds a lease: a task that Airflow has given up may still be calling.
 
@@ -48,7 +50,7 @@ def rescue(
             continue
         state = batches.rescue_run(conn, run.run_id, run.job_id)
         if state is None:
-            log.debug("run %d of job %s has a task that still calls", run.run_id, run.job)
+            log.debug("run %d of job %s has a task that calls, or is closed", run.run_id, run.job)
             continue
         log.warning(
             "run %d of job %s was abandoned; it is closed as %s", run.run_id, run.job, state

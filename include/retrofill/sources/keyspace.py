@@ -2,7 +2,6 @@
 
 import re
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count, groupby
 from typing import NamedTuple, TypeAlias
@@ -50,11 +49,13 @@ def divide(prefix: str, peek: Peek, parts: int) -> list[KeyRange]:
     return [KeyRange(after, end) for after, end in zip(["", *cuts], [*cuts, None], strict=True)]
 
 
-def count_in(ranges: Sequence[KeyRange], keys: Iterable[str]) -> list[int]:
-    """Count how many of the keys lie in each of the ranges that a division made."""
+def sort_into(ranges: Sequence[KeyRange], keys: Iterable[str]) -> list[list[str]]:
+    """Return, for each of the ranges that a division made, those of the keys that lie in it."""
     ends = [one.end for one in ranges if one.end is not None]
-    places = Counter(bisect_left(ends, key) for key in keys)
-    return [places[number] for number in range(len(ranges))]
+    found: list[list[str]] = [[] for _ in ranges]
+    for key in keys:
+        found[bisect_left(ends, key)].append(key)
+    return found
 
 
 class _Leaf:

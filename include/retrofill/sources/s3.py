@@ -24,7 +24,7 @@ from include.retrofill.model.errors import ConfigError, SourceError
 from include.retrofill.model.items import NO_CONTENT, Item
 from include.retrofill.model.runs import Window
 from include.retrofill.rules.identity import identifier_of
-from include.retrofill.sources.keyspace import PEEK_KEYS, KeyRange, count_in, divide
+from include.retrofill.sources.keyspace import PEEK_KEYS, KeyRange, divide, sort_into
 from include.retrofill.sources.listing import Page, Partition
 from include.retrofill.sources.s3_rows import Row, RowReader
 
@@ -44,6 +44,7 @@ PAGE_KEYS = 1_000
 MAX_KEY_BYTES = 1_024
 """The longest key, in UTF-8."""
 
+_LAST_SEEN = "last_seen"
 _BEHIND_ALL_KEYS = "\U0010ffff"
 _LABEL_CHARS = 30
 
@@ -171,9 +172,14 @@ class S3Source:
 
             ranges = divide(self._prefix, peek, limit) if first.more else [KeyRange("", None)]
         return [
-            Partition(number, self._label(keys), keys._asdict(), seen_in_it)
+            Partition(
+                number,
+                self._label(keys),
+                {**keys._asdict(), _LAST_SEEN: max(seen_in_it, default=None)},
+                len(seen_in_it),
+            )
             for number, (keys, seen_in_it) in enumerate(
-                zip(ranges, count_in(ranges, seen), strict=True)
+                zip(ranges, sort_into(ranges, seen), strict=True)
             )
         ]
 
@@ -184,22 +190,28 @@ class S3Source:
         if end is not None and after >= end:
             return
         with ThreadPoolExecutor(1, "retrofill-listing") as ahead:
-            pending = ahead.submit(self._read, after, end)
+            pending = ahead.submit(self._read, after, partition)
             while True:
                 page, next_after = pending.result()
                 if next_after is not None:
-                    pending = ahead.submit(self._read, next_after, end)
+                    pending = ahead.submit(self._read, next_after, partition)
                 if page.listed:
                     yield page
                 if next_after is None:
                     return
 
-    def _read(self, after: str, end: str | None) -> _Reading:
-        """Read one page behind a key; more than one if its last key could not be a cursor."""
+    def _read(self, after: str, partition: Partition) -> _Reading:
+        """Read one page behind a key; more than one if its last key could not be a cursor.
+
+        :raises SourceError: the listing ends before the last key that the survey saw
+        """
+        end = partition.description.get("end")
         rows: list[Row] = []
         while True:
             with self._explained():
                 answer = self._rows.after(after, PAGE_KEYS)
+            if not answer.more:
+                self._require_seen(partition, max(after, answer.last_key))
             after = answer.last_key
             ends = not answer.more or (end is not None and after >= end)
             rows += answer.rows
@@ -211,6 +223,21 @@ class S3Source:
         if not _storable(after):
             after = end or _BEHIND_ALL_KEYS
         return _Reading(self._page(rows, after), None if ends else after)
+
+    def _require_seen(self, partition: Partition, last_key: str) -> None:
+        """Check that a listing which ends has reached what the survey saw of its range.
+
+        One that shows nothing at all of the range is for whoever reads the partition to judge.
+
+        :raises SourceError: it has not
+        """
+        last_seen = partition.description.get(_LAST_SEEN) or ""
+        if (partition.description.get("after") or "") < last_key < last_seen:
+            raise SourceError(
+                f"bucket {self._bucket!r}: its listing ends before {last_seen!r}, which the survey"
+                " saw, so this is not its end. If the objects were deleted in between, start a new"
+                " run of the job: it surveys the bucket again and goes on"
+            )
 
     def _page(self, rows: list[Row], last_key: str) -> Page:
         wanted = self._wanted.select(rows)

@@ -127,6 +127,10 @@ def _take_body(
         response_dict["body"] = _EMPTY_LISTING
 
 
+_TRUTH = {"true": True, "false": False}
+"""What IsTruncated may be. An answer without it says nothing of what lies behind it."""
+
+
 def read_rows(body: bytes) -> Rows:
     """Read the XML of a listing.
 
@@ -138,7 +142,7 @@ def read_rows(body: bytes) -> Rows:
         if root.tag.removeprefix(space) not in _LISTINGS:
             raise ValueError(root.tag)  # noqa: TRY301  one sentence for all that is wrong
         entries = _entries(root, space, encoded=root.findtext(f"{space}EncodingType") == "url")
-        more = root.findtext(f"{space}IsTruncated") == "true"
+        more = _TRUTH[root.findtext(f"{space}IsTruncated", "")]
     except (ET.ParseError, KeyError, ValueError, TypeError) as error:
         raise SourceError(f"S3 answered with something that is no listing: {error!r}") from error
     rows = [row for _, row in entries if row is not None]

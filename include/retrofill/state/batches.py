@@ -14,9 +14,6 @@ from include.retrofill.state.statements import load
 
 _SQL = load("batches.sql")
 
-ABANDONED_AFTER_S = 600.0
-"""How long the batches of a closed run wait for tasks that someone has cleared."""
-
 
 class PlannedBatch(NamedTuple):
     """A batch that waits for its invoke task."""
@@ -36,8 +33,6 @@ def plan(
     key = {**ref._asdict(), "job_id": job_id}
     with transaction(conn) as cur:
         lock_job(cur, job_id)
-        cur.execute(_SQL["close_abandoned"], {**key, "abandoned_after_s": ABANDONED_AFTER_S})
-        lose_calls(cur, values(cur))
         cur.execute(_SQL["read_in_order"])
         cur.execute(_SQL["forget_extents"], key)
         cur.execute(_SQL["list_open_runs"], key)
@@ -88,34 +83,41 @@ def release_set(conn: Connection, ref: SetRef) -> None:
         lose_calls(cur, values(cur))
 
 
-def is_held(conn: Connection, ref: SetRef) -> bool:
-    """Return whether a task holds the lease of a batch of a set."""
+def release_run(conn: Connection, run_id: int) -> None:
+    """Do the same for all sets of a run."""
     with transaction(conn) as cur:
-        cur.execute(_SQL["is_held"], ref._asdict())
+        cur.execute(_SQL["release_batches"], {"run_id": run_id, "set_no": None})
+        lose_calls(cur, values(cur))
+
+
+def is_held(conn: Connection, run_id: int) -> bool:
+    """Return whether a task holds the lease of a batch of a run."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["is_held"], {"run_id": run_id})
         return bool(value(cur))
 
 
 def rescue_run(conn: Connection, run_id: int, job_id: int) -> str | None:
-    """Close an open run that no task holds a batch of, and free what its batches did not finish.
+    """Free what the batches of a run did not finish if no task holds one, and close the run.
 
     Calls that were not settled count as lost, as when another task takes a batch over.
 
     :returns: the state in which it is closed; None: it is held, or was closed already
     """
-    key = {"run_id": run_id, "job_id": job_id, "set_no": None}
+    key = {"run_id": run_id, "set_no": None}
     with transaction(conn) as cur:
         # With these locks no task renews a lease, takes a batch or plans one; only what a
         # statement sees that begins behind them is sure.
         lock_job(cur, job_id)
         lock_run(cur, run_id)
         lock_batches(cur, run_id)
-        cur.execute(_SQL["is_open"], key)
-        if values(cur) != [True]:
-            return None
         cur.execute(_SQL["is_held"], key)
         if value(cur):
             return None
         cur.execute(_SQL["release_batches"], key)
         lose_calls(cur, values(cur))
+        cur.execute(_SQL["is_open"], key)
+        if values(cur) != [True]:
+            return None
         runs.conclude(cur, run_id)
         return runs.read_report(cur, run_id).state

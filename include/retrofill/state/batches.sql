@@ -3,17 +3,6 @@
 -- Whatever the planner expects of the table.
 SET LOCAL enable_bitmapscan = off
 
--- name: close_abandoned
--- Closes the batches of closed runs that no task has renewed for a long time.
--- Their tasks were cleared by someone, and have not been heard of since.
-UPDATE retrofill.batch SET
-    done_at = coalesce(leased_until, planned_at), epoch = epoch + 1, leased_until = NULL
-WHERE job_id = %(job_id)s AND done_at IS NULL AND run_id <> %(run_id)s
-    AND greatest(leased_until, planned_at)
-        < clock_timestamp() - make_interval(secs => %(abandoned_after_s)s)
-    AND (SELECT state FROM retrofill.run WHERE run.run_id = batch.run_id) <> 'open'
-RETURNING batch_id
-
 -- name: forget_extents
 -- Deletes the extents whose items have all left.
 -- No join: whatever the planner believes of the table, it is one look-up for each extent.
@@ -42,12 +31,24 @@ WITH owned AS MATERIALIZED (
         WHERE job_id = %(job_id)s AND run_id = ANY(%(others)s::bigint[])
     ) AS taken
 ),
+before AS MATERIALIZED (
+    SELECT coalesce(range_agg(int8range(first_seq, last_seq, '[]')), '{}') AS numbers
+    FROM retrofill.batch WHERE batch.run_id = %(run_id)s
+),
+free AS MATERIALIZED (
+    SELECT
+        int8multirange(int8range(first_seq, last_seq, '[]')) - (SELECT numbers FROM owned)
+            AS numbers,
+        run_id, whole
+    FROM retrofill.extent WHERE job_id = %(job_id)s
+),
 found AS (
     SELECT lower(part) AS first_seq, upper(part) - 1 AS last_seq, run_id, whole, false AS wall
-    FROM retrofill.extent CROSS JOIN LATERAL unnest(
-        int8multirange(int8range(first_seq, last_seq, '[]')) - (SELECT numbers FROM owned)
-    ) AS part
-    WHERE job_id = %(job_id)s
+    FROM free CROSS JOIN LATERAL unnest(free.numbers - (SELECT numbers FROM before)) AS part
+    UNION ALL
+    -- What the run has had in a batch is its own, whoever has listed it: it is resumed only once.
+    SELECT lower(part), upper(part) - 1, %(run_id)s, whole, false
+    FROM free CROSS JOIN LATERAL unnest(free.numbers * (SELECT numbers FROM before)) AS part
     UNION ALL
     SELECT lower(part), upper(part) - 1, 0, true, true
     FROM unnest((SELECT numbers FROM owned)) AS part
@@ -117,8 +118,7 @@ RETURNING batch_id
 -- Whether a task holds a batch of a set, or of any set of a run.
 SELECT EXISTS (
     SELECT FROM retrofill.batch
-    WHERE run_id = %(run_id)s AND set_no = coalesce(%(set_no)s, set_no) AND done_at IS NULL
-        AND leased_until > clock_timestamp()
+    WHERE run_id = %(run_id)s AND done_at IS NULL AND leased_until > clock_timestamp()
 )
 
 -- name: is_open

@@ -638,7 +638,8 @@ CREATE VIEW retrofill.v_run AS
     troubles.too_large,
     troubles.lost,
     (COALESCE(others.items, (0)::numeric))::bigint AS with_others,
-    COALESCE(others.runs, '[]'::jsonb) AS others
+    COALESCE(others.runs, '[]'::jsonb) AS others,
+    run.source_seen
    FROM ((((((retrofill.run
      JOIN retrofill.job USING (job_id))
      LEFT JOIN LATERAL ( SELECT count(*) AS sets,

@@ -24,7 +24,7 @@ _FIRST = {"item_key": "", "identifier": "00000000-0000-0000-0000-000000000000"}
 
 
 class OpenRun(NamedTuple):
-    """An open run, and the DAG runs that work on it."""
+    """A run that may be at work, and the DAG runs that work on it."""
 
     run_id: int
     job_id: int
@@ -47,7 +47,7 @@ class _KnownJob(NamedTuple):
 
 
 def list_open_runs(conn: Connection, job_id: int | None) -> list[OpenRun]:
-    """Return the open runs.
+    """Return the runs that are open, or of which a batch is.
 
     :param job_id: of this job only; None: of all jobs
     """

@@ -5,14 +5,18 @@
 SET LOCAL enable_bitmapscan = off
 
 -- name: list_open_runs
--- The open runs, of one job or of all, with their DAG runs.
+-- The runs of one job or of all that may be at work, with their DAG runs.
+-- They are open, or have an open batch: someone has cleared a task of a closed run.
 SELECT
     run.run_id, run.job_id, job.name AS job, run_set.dag_id,
     array_agg(run_set.dag_run_id ORDER BY run_set.set_no) AS dag_run_ids
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 JOIN retrofill.run_set USING (run_id)
-WHERE run.state = 'open' AND run.job_id = coalesce(%(job_id)s, run.job_id)
+WHERE run.job_id = coalesce(%(job_id)s, run.job_id) AND (
+    run.state = 'open'
+    OR run.run_id = ANY(ARRAY(SELECT run_id FROM retrofill.batch WHERE done_at IS NULL))
+)
 GROUP BY run.run_id, run.job_id, job.name, run_set.dag_id
 ORDER BY run.run_id
 

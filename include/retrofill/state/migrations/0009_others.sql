@@ -62,7 +62,8 @@ SELECT
     troubles.too_large,
     troubles.lost,
     coalesce(others.items, 0)::bigint AS with_others,
-    coalesce(others.runs, '[]') AS others
+    coalesce(others.runs, '[]') AS others,
+    run.source_seen
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
