@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -49,6 +50,9 @@ _LONGEST_REASON = 2_000
 
 _NOT_OPENED = "this DAG run has opened no run; see the log of open_run"
 
+_KILLED_WITHIN_S = 12.0
+"""Seconds within which Airflow has killed a task that it was told to end: it looks every 5."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -60,6 +64,18 @@ def stored_run(conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
     """
     run = runs.get_run(conn, ref.run_id)
     return RunConfig.from_stored(run.config), run
+
+
+def run_at_work(context: Context, conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
+    """Return the same for a task that works on the run; one that was closed is open again.
+
+    Someone has cleared the task. One that outlives its DAG run opens nothing.
+    """
+    config, run = stored_run(conn, ref)
+    dag_run = context["dag_run"]
+    if run.state == "incomplete" and TaskAirflow(context).lives(dag_run.dag_id, [dag_run.run_id]):
+        runs.reopen(conn, ref.run_id)
+    return config, run
 
 
 def aws_client(config: RunConfig, service: str) -> Any:
@@ -114,7 +130,14 @@ class RetrofillOperator(BaseOperator):
 
 
 class OpenRunOperator(BaseOperator):
-    """Check what was asked for, and open the run and its set."""
+    """Check what was asked for, and open the run and its set.
+
+    :param problems: why no run is opened, one sentence each; none: it may be
+    """
+
+    def __init__(self, *, problems: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.problems = problems
 
     def execute(self, context: Context) -> list[int]:
         """Return the set that was opened: number of the run, number of the set.
@@ -135,6 +158,8 @@ class OpenRunOperator(BaseOperator):
                 config, run = stored_run(conn, ref)
                 resume(conn, ref, source_of(config, run.window), partial(aws_client, config))
                 return ref
+        if self.problems:
+            raise ConfigError(*self.problems)
         config = RunConfig.from_params(params_of(context))
         check_targets(config)
         asked = DagRun(
@@ -164,31 +189,13 @@ class OpenRunOperator(BaseOperator):
         raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
 
 
-class BrokenJobOperator(BaseOperator):
-    """Say what is wrong with a job file.
-
-    :param problems: one sentence each, with file and line
-    """
-
-    def __init__(self, *, problems: list[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.problems = problems
-
-    def execute(self, context: Context) -> None:  # noqa: ARG002  Airflow's signature
-        """Fail.
-
-        :raises ConfigError: always
-        """
-        raise ConfigError(*self.problems)
-
-
 class ListPartitionsOperator(RetrofillOperator):
     """List the partitions of the run's source that are not read to their end."""
 
-    def execute(self, context: Context) -> list[PartitionTask]:  # noqa: ARG002  Airflow's signature
+    def execute(self, context: Context) -> list[PartitionTask]:
         """Return one entry for each enqueue task."""
         with open_state() as conn:
-            config, run = stored_run(conn, self.ref)
+            config, run = run_at_work(context, conn, self.ref)
             return list_partitions(conn, self.ref, config, source_of(config, run.window))
 
 
@@ -203,10 +210,10 @@ class EnqueueOperator(RetrofillOperator):
         super().__init__(**kwargs)
         self.partition = partition
 
-    def execute(self, context: Context) -> Enqueued | Requeued:  # noqa: ARG002  the same
+    def execute(self, context: Context) -> Enqueued | Requeued:
         """Return the counts of what was listed, or redriven."""
         with open_state() as conn:
-            config, run = stored_run(conn, self.ref)
+            config, run = run_at_work(context, conn, self.ref)
             if config.redrive:
                 return redrive_quarantine(conn, self.ref, self.partition["part_no"], config)
             source = source_of(config, run.window, passes(run.delivery, shape_of(config, run)))
@@ -219,6 +226,7 @@ class PlanBatchesOperator(RetrofillOperator):
     def execute(self, context: Context) -> list[BatchTask]:
         """Return one entry for each invoke task."""
         with open_state() as conn:
+            run_at_work(context, conn, self.ref)
             return plan_batches(conn, self.ref, TaskAirflow(context))
 
 
@@ -233,11 +241,11 @@ class InvokeOperator(RetrofillOperator):
         self.batch = batch
         self._stop_asked = False
 
-    def execute(self, context: Context) -> Invoked | None:  # noqa: ARG002  Airflow's signature
+    def execute(self, context: Context) -> Invoked | None:
         """Return the counts of what was done; None: there was nothing left to do."""
         _die_with_parent()
         with open_state() as conn:
-            config, run = stored_run(conn, self.ref)
+            config, run = run_at_work(context, conn, self.ref)
         with closing(BatchLease(state_dsn(), self.batch["batch_id"], _holder())) as lease:
             if not take(lease, holder_is_dead=_holder_is_dead):
                 self.log.info("every item of this batch is settled")
@@ -336,7 +344,7 @@ class NotifyOperator(BaseOperator):
         dag_run = context["dag_run"]
         try:
             with open_state() as conn:
-                ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
+                ref = self._set_of(context, conn)
                 if ref is not None:
                     config, _ = stored_run(conn, ref)
                     tell = partial(notify, config, dag_id=dag_run.dag_id, dag_run_id=dag_run.run_id)
@@ -354,10 +362,25 @@ class NotifyOperator(BaseOperator):
         _tell(context, "did not start", why or "")
         raise ConfigError(_NOT_OPENED)
 
+    @staticmethod
+    def _set_of(context: Context, conn: Connection) -> SetRef | None:
+        """Return the set of this DAG run; None: it has opened none.
+
+        An ``open_run`` that does not say why it opened nothing may have been told to end a moment
+        ago, and still commit.
+        """
+        dag_run, give_up_at = context["dag_run"], time.monotonic() + _KILLED_WITHIN_S
+        while True:
+            ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
+            refused = context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED)
+            if ref is not None or refused or time.monotonic() > give_up_at:
+                return ref
+            time.sleep(1.0)
+
 
 def _tell(context: Context, what: str, why: str) -> None:
-    config, _ = RunConfig.salvage(context["params"])
     dag_run = context["dag_run"]
+    config, _ = RunConfig.salvage({**context["params"], **(dag_run.conf or {})})
     notify_failed(config, what, why, dag_run.dag_id, dag_run.run_id)
 
 

@@ -1,8 +1,10 @@
 """The workflow: the tasks of the DAG, their order, and what is tried again."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.sdk import (
     DAG,
     CronDataIntervalTimetable,
@@ -17,7 +19,6 @@ from include.retrofill.jobs import Job
 from include.retrofill.model.errors import FINAL
 from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 from include.retrofill.operators import (
-    BrokenJobOperator,
     CloseRunOperator,
     EnqueueOperator,
     InvokeOperator,
@@ -35,6 +36,9 @@ from include.retrofill.upkeep import (
 )
 
 _RETRIES = 4
+_WORDS = ("title", "description_md", "section", "examples")
+"""What the form says of a field."""
+
 _TRIED_AGAIN: dict[str, Any] = {
     "retries": _RETRIES,
     "retry_delay": timedelta(seconds=5),
@@ -49,36 +53,49 @@ _TRIED_AGAIN: dict[str, Any] = {
 }
 
 
-def params(defaults: dict[str, Any] | None = None) -> dict[str, Param]:
+def params(defaults: dict[str, Any] | None = None, *, judged: bool = True) -> dict[str, Param]:
     """Return the params of the DAG: the fields of :class:`RunConfig`, as the form shows them.
 
     :param defaults: values that replace the fields' own defaults
+    :param judged: whether Airflow refuses values that a field does not allow
     """
-    return _form(RunConfig.form_fields(defaults or {}))
+    return _form(RunConfig.form_fields(defaults or {}), judged=judged)
 
 
-def _form(fields: dict[str, dict[str, Any]]) -> dict[str, Param]:
+def _form(fields: dict[str, dict[str, Any]], *, judged: bool = True) -> dict[str, Param]:
+    # Set so, Airflow judges the defaults instead of what was asked for, before it runs a task.
+    if not judged or not conf.getboolean("core", "dag_run_conf_overrides_params"):
+        fields = {
+            name: {word: field[word] for word in ("default", *_WORDS) if word in field}
+            for name, field in fields.items()
+        }
     return {name: Param(field.pop("default"), **field) for name, field in fields.items()}
 
 
 def retrofill_dag(
-    dag_id: str, *, schedule: Any, defaults: dict[str, Any] | None = None, **kwargs: Any
+    dag_id: str,
+    *,
+    schedule: Any,
+    defaults: dict[str, Any] | None = None,
+    problems: Sequence[str] = (),
+    **kwargs: Any,
 ) -> DAG:
     """Return the DAG of a backfill.
 
     :param defaults: values of params that replace the fields' own defaults
+    :param problems: why it opens no run; those that are open go on
     :param kwargs: what else :class:`airflow.sdk.DAG` takes: start_date, doc_md…
     """
     with DAG(
         dag_id,
         schedule=schedule,
-        params=params(defaults),
+        params=params(defaults, judged=not problems),
         default_args=_TRIED_AGAIN,
         catchup=kwargs.pop("catchup", False),
         tags=["retrofill", *kwargs.pop("tags", [])],
         **kwargs,
     ) as dag:
-        opened = OpenRunOperator(task_id="open_run")
+        opened = OpenRunOperator(task_id="open_run", problems=list(problems))
         partitions = ListPartitionsOperator(task_id="list_partitions", opened=opened.output)
         enqueue = EnqueueOperator.partial(
             task_id="enqueue",
@@ -144,12 +161,20 @@ def forget_dag(dag_id: str, **kwargs: Any) -> DAG:
 
 
 def job_dag(job: Job) -> DAG:
-    """Return the DAG of a job file; one that is wrong becomes a DAG that says what is wrong."""
+    """Return the DAG of a job file.
+
+    One that is wrong becomes a DAG of the same tasks that opens no run and says what is wrong: a
+    run that is at work goes on.
+    """
     if job.problems:
-        said = "\n".join(job.problems)
-        with DAG(job.name, schedule=None, tags=["retrofill", "broken"], doc_md=said) as dag:
-            BrokenJobOperator(task_id="read_job_file", problems=list(job.problems))
-        return dag
+        return retrofill_dag(
+            job.name,
+            schedule=None,
+            problems=job.problems,
+            defaults=dict(job.params),
+            doc_md="\n".join(job.problems),
+            tags=["broken"],
+        )
     return retrofill_dag(
         job.name,
         schedule=CronDataIntervalTimetable(job.schedule, timezone="UTC"),

@@ -9,7 +9,7 @@ import pytest
 
 from include.retrofill.jobs import load_job
 from include.retrofill.model.errors import ConfigError
-from include.retrofill.workflow import job_dag
+from include.retrofill.workflow import job_dag, retrofill_dag
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/promises.md"
@@ -112,6 +112,7 @@ def test_a_wrong_job_file_is_a_dag_that_fails_and_says_why(tmp_path: Path) -> No
     path.write_text('schedule: "@daily"\nstart_date: 2026-01-01\nparams:\n  bukket: my-photos\n')
     dag = job_dag(load_job(path))
     assert dag.dag_id == "retrofill_photos"
-    (task,) = dag.tasks
+    assert set(dag.task_ids) == set(retrofill_dag("any", schedule=None).task_ids)
+    assert dag.params.validate() is not None, "Airflow would run none of its tasks"
     with pytest.raises(ConfigError, match=r"retrofill_photos\.yaml.*bukket"):
-        task.execute({})
+        raise ConfigError(*dag.get_task("open_run").problems)

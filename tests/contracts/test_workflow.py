@@ -14,7 +14,7 @@ from include.retrofill.config import RunConfig
 from include.retrofill.model.errors import ConfigError
 from include.retrofill.operators import stored_run
 from include.retrofill.state.connection import connect
-from include.retrofill.workflow import retrofill_dag
+from include.retrofill.workflow import forget_dag, retrofill_dag, upkeep_dag
 from tests.integration.opened import open_run
 
 ASKED = {"bucket": "photos", "prefix": "in/", "function": "f"}
@@ -73,3 +73,13 @@ def test_no_further_task_reads_the_params_of_its_dag_run() -> None:
     reads = ("context['params']", "params_of(")
     readers = {node.name for node in defined if any(read in ast.unparse(node) for read in reads)}
     assert readers == {"OpenRunOperator", "NextSetOperator", "_tell"}
+
+
+@pytest.mark.parametrize("make", [retrofill_dag, forget_dag, upkeep_dag])
+def test_an_airflow_that_ignores_conf_runs_the_task_that_says_so(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It judges the defaults before it runs a task: one that is missing would end them all."""
+    monkeypatch.setenv("AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS", "False")
+    dag = make("d") if make is forget_dag else make("d", schedule=None)
+    assert dag.params.validate().keys() == dag.params.keys()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -178,3 +179,56 @@ def test_the_report_of_close_run_says_how_the_run_ended(world: World) -> None:
     log = world.airflow.log("retrofill", name, "close_run")
     assert f"Retrofill: job {name}, run {world.report(name)['run_id']} is complete in" in log
     assert "is open" not in log
+
+
+def test_a_job_file_that_is_spoilt_in_mid_run_ends_no_run_and_opens_none(
+    world: World, jobs: Path
+) -> None:
+    name = "spoilt"
+    file = jobs / f"retrofill_{name}.yaml"
+    text = (
+        'schedule: "@yearly"\nstart_date: 2026-01-01\nparams:\n'
+        f"  job: {name}\n  bucket: {name}\n  prefix: data/\n  function: {name}\n  event: s3\n"
+        "  items_per_call: 3\n  max_concurrency: 16\n  max_items_per_set: 2000\n"
+        "  notify_conn_id: notices\n"
+    )
+    world.serve(name, OBJECTS, latency=0.2)
+    file.write_text(text)
+    world.airflow.unpause(f"retrofill_{name}", within_s=120)
+    world.airflow.trigger(f"retrofill_{name}", name, {})
+    # In the middle of the first of two sets.
+    some = "SELECT FROM retrofill.v_run WHERE job = %s AND succeeded BETWEEN 100 AND 1500"
+    world.await_row(some, name)
+    file.write_text(text.replace("items_per_call: 3", "items_per_call: three"))
+    try:
+        world.await_row(NOTIFIED, name, within_s=300)
+        report = world.report(name)
+        assert (report["state"], report["sets"], report["succeeded"]) == ("complete", 2, OBJECTS)
+        world.airflow.trigger(f"retrofill_{name}", f"{name}-again", {})
+        assert world.airflow.await_end(f"retrofill_{name}", f"{name}-again") == "failed"
+        assert world.notices.of(name)[-1] == f"Retrofill: {name} did not start"
+    finally:
+        file.unlink()
+
+
+def test_a_cleared_run_is_open_while_its_tasks_work_and_closed_when_it_is_marked_again(
+    world: World,
+) -> None:
+    name = "cleared"
+    world.trigger(name, world.serve(name, OBJECTS, latency=0.2) | PARAMS)
+    world.await_row(SOME_DONE, name)
+    world.airflow.mark("retrofill", name, "failed")
+    assert world.airflow.await_end("retrofill", name) == "failed"
+    left = world.report(name)["items_left"]
+    world.airflow.clear("retrofill", name, "invoke")
+    world.await_row("SELECT FROM retrofill.v_run WHERE job = %s AND state = 'open'", name)
+    more = "SELECT FROM retrofill.v_run WHERE job = %s AND items_left < %s"
+    world.await_row(more, name, left)
+    world.airflow.mark("retrofill", name, "failed")
+    assert world.airflow.await_end("retrofill", name) == "failed"
+    assert world.report(name)["state"] == "incomplete"
+    assert len(world.notices.of(name)) == 2
+    world.airflow.clear("retrofill", name, "plan_batches")
+    assert world.airflow.await_end("retrofill", name) == "success"
+    report = world.report(name)
+    assert (report["state"], report["items_left"], report["succeeded"]) == ("complete", 0, OBJECTS)

@@ -366,7 +366,7 @@ READS_NO_LARGE_TABLE = {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "get_run", "has_partitions",
         "insert_partition", "list_partitions_left", "get_stop", "stop_run", "close_set",
-        "close_run", "mark_notified", "get_report",
+        "close_run", "reopen_run", "mark_notified", "get_report",
     },
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",

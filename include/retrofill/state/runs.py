@@ -276,6 +276,12 @@ def close_run(conn: Connection, run_id: int) -> Report:
         return read_report(cur, run_id)
 
 
+def reopen(conn: Connection, run_id: int) -> None:
+    """Open a run again that was closed as incomplete: its tasks were cleared, and are at work."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["reopen_run"], {"run_id": run_id})
+
+
 def conclude(cur: Cursor, run_id: int) -> None:
     """Close a run within a transaction.
 

@@ -121,6 +121,11 @@ UPDATE retrofill.run SET
     )
 WHERE run_id = %(run_id)s
 
+-- name: reopen_run
+-- Opens a run again that is incomplete.
+UPDATE retrofill.run SET state = 'open', closed_at = NULL
+WHERE run_id = %(run_id)s AND state = 'incomplete'
+
 -- name: mark_notified
 -- Records that the notification of a run was handed over.
 UPDATE retrofill.run SET notified_at = clock_timestamp()
