@@ -6,6 +6,7 @@ BATCHES = "tests/integration/test_batches.py::"
 COUNTS = "tests/integration/test_counts.py::"
 OTHERS = "tests/integration/test_others.py::"
 PLANS = "tests/integration/test_query_plans.py::test_a_statement_reads_what_it_must_and_no_more"
+ENDS = "tests/integration/test_run_ends.py::"
 LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
 READINGS = "tests/integration/test_two_readings.py::"
@@ -264,6 +265,35 @@ MUTANTS = (
         old='    abandoned = report.state == "open"\n',
         new="    abandoned = False\n",
         test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_told_and_red",
+    ),
+    Mutant(
+        name="a listing that ends early believed",
+        file="sources/s3.py",
+        old="            if not answer.more:\n",
+        new="            if not answer.more and answer.rows:\n",
+        test=ENDS + "test_a_listing_that_ends_before_what_the_survey_saw_is_not_done",
+    ),
+    Mutant(
+        name="complete though nothing was listed of a source that had an object",
+        file="state/runs.sql",
+        old="NOT source_seen OR ",
+        new="true OR ",
+        test=ENDS
+        + "test_a_source_that_had_an_object_and_lists_none_in_any_partition_is_not_complete",
+    ),
+    Mutant(
+        name="items resumed whenever they are planned",
+        file="state/batches.sql",
+        old="SELECT lower(part), upper(part) - 1, %(run_id)s, whole, false",
+        new="SELECT lower(part), upper(part) - 1, run_id, whole, false",
+        test=ENDS + "test_a_run_that_was_cleared_is_complete_when_all_it_took_over_is_processed",
+    ),
+    Mutant(
+        name="an earlier set that was cleared green though its run is incomplete",
+        file="pipeline/close_run.py",
+        old='    if later and report.state == "complete":\n',
+        new="    if later and not abandoned:\n",
+        test=ENDS + "test_an_earlier_set_that_was_cleared_says_so_if_its_run_is_incomplete",
     ),
     Mutant(
         name="green though the run is incomplete",
