@@ -17,6 +17,7 @@ CREATE TABLE retrofill.awaited (
 );
 COMMENT ON TABLE retrofill.awaited IS 'How many items that run_id has listed were in process with the run holder when run_id last looked: after planning, and when it was closed.';
 
+-- Here, too: the counts of each batch are looked up, whatever the planner believes of the table.
 CREATE OR REPLACE VIEW retrofill.v_run AS
 SELECT
     run.run_id,
