@@ -292,6 +292,7 @@ class CloseRunOperator(BaseOperator):
             ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
             if ref is None:
                 raise ConfigError(_NOT_OPENED)
+            run_at_work(context, conn, ref)
             return close_run(conn, ref, TaskAirflow(context))
 
 
