@@ -89,7 +89,7 @@ IN_PROCESS = (
         ),
         (
             (
-                "ALTER TABLE retrofill.partition DROP CONSTRAINT partition_check;"
+                "ALTER TABLE retrofill.partition DROP CONSTRAINT partition_listed_is_new_and_known;"
                 "UPDATE retrofill.partition SET known = 1"
             ),
             "I5: run 1 listed 4: 4 new, 1 known",
