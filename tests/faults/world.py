@@ -69,7 +69,7 @@ class World:
             cur.execute(statement)
 
     def trigger(self, dag_run_id: str, params: dict[str, Any]) -> None:
-        self.airflow.trigger("retrofill", dag_run_id, {**params, "notify_conn_id": "notices"})
+        self.airflow.trigger("retrofill", dag_run_id, {"notify_conn_id": "notices", **params})
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """Ask the state; return named tuples."""
