@@ -356,11 +356,10 @@ class NotifyOperator(BaseOperator):
         except StateError as error:
             if not _is_last_try(context, error):
                 raise
-            refused = context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED)
-            _tell(context, "did not start" if refused else "could not be closed", str(error))
+            what = "did not start" if _why_refused(context) else "could not be closed"
+            _tell(context, what, str(error))
             raise
-        why = context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED)
-        _tell(context, "did not start", why or "")
+        _tell(context, "did not start", _why_refused(context))
         raise ConfigError(_NOT_OPENED)
 
     @staticmethod
@@ -371,12 +370,16 @@ class NotifyOperator(BaseOperator):
         ago, and still commit.
         """
         dag_run, give_up_at = context["dag_run"], time.monotonic() + _KILLED_WITHIN_S
-        while True:
-            ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
-            refused = context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED)
-            if ref is not None or refused or time.monotonic() > give_up_at:
-                return ref
+        while (ref := runs.find_set(conn, dag_run.dag_id, dag_run.run_id)) is None:
+            if _why_refused(context) or time.monotonic() > give_up_at:
+                break
             time.sleep(1.0)
+        return ref
+
+
+def _why_refused(context: Context) -> str:
+    """Return why ``open_run`` opened nothing; empty: it has not said."""
+    return str(context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED) or "")
 
 
 def _tell(context: Context, what: str, why: str) -> None:
