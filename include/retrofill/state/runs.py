@@ -107,7 +107,7 @@ def require_same(known: Job, asked: Job) -> None:
 
 
 def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
-    """Return the set that a DAG run opened in an earlier try; None if it has not."""
+    """Return the set that a DAG run takes; None: none was opened for it."""
     with transaction(conn) as cur:
         cur.execute(_SQL["get_set"], {"dag_id": dag_id, "dag_run_id": dag_run_id})
         return find(cur, SetRef)
