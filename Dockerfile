@@ -10,8 +10,8 @@ COPY --chown=50000:0 include /opt/airflow/include
 COPY --chown=50000:0 plugins /opt/airflow/plugins
 COPY --chown=50000:0 dags /opt/airflow/dags
 
-# dags/ imports include.retrofill from here; each task is a process that imports it anew.
-ENV PYTHONPATH=/opt/airflow \
+# dags/ imports retrofill from here; each task is a process that imports it anew.
+ENV PYTHONPATH=/opt/airflow/include \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
 RUN python -m compileall -q /opt/airflow/include
 

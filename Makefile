@@ -12,6 +12,8 @@ DEPLOYED = $(shell sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements.lo
 unexport UV VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON UV_NO_COMPILE_BYTECODE
 # Without kept byte code each process compiles what it imports, and tests start hundreds of them.
 unexport PYTHONDONTWRITEBYTECODE
+# The package retrofill has its root in include/.
+export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test faults simulate bench-run bench-calling bench-screening bench-planning check licences audit format lock clean

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import NamedTuple
 
+from retrofill.events import compile_shape
+
 from benchmarks.arena import (
     AIOBOTOCORE,
     OURS,
@@ -29,7 +31,6 @@ from benchmarks.contenders.work import Work, WrongCountError, encode
 from benchmarks.encode import CONTEXT
 from benchmarks.table import table
 from benchmarks.whole_run import FailedRunError
-from include.retrofill.events import compile_shape
 from stack.endpoint import EndpointError
 from stack.settings import StackError
 

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import quote_plus
 from uuid import UUID
 
-from include.retrofill.events import EventContext, compile_shape
-from include.retrofill.model.items import Item, ItemColumns
-from include.retrofill.rules.identity import identifier_of
+from retrofill.engine.identity import identifier_of
+from retrofill.events import EventContext, compile_shape
+from retrofill.model.items import Item, ItemColumns
 
 ITEMS_PER_CALL = 100
 CALLS = 20

@@ -1,11 +1,12 @@
 """A run that is open, as a measurement begins with one."""
 
+from retrofill.model.delivery import Delivery
+from retrofill.model.function import FunctionVersion
+from retrofill.model.runs import Job, NewRun, SetRef
+from retrofill.state import runs
+from retrofill.state.connection import Connection
+
 from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.runs import Job, NewRun, SetRef
-from include.retrofill.state import runs
-from include.retrofill.state.connection import Connection
 
 FUNCTION = FunctionVersion(
     arn=FUNCTION_ARN,

@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 
+from retrofill.model.errors import StateError, StateUnavailable
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.plan_batches import plan_batches
+from retrofill.state.connection import Connection
+from retrofill.state.upkeep import OpenRun
+
 from benchmarks.screening.server import Database, WrongCountError
 from benchmarks.screening.work import Generated, count, screen, settle_batch
 from benchmarks.table import table
-from include.retrofill.model.errors import StateError, StateUnavailable
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.plan_batches import plan_batches
-from include.retrofill.state.connection import Connection
-from include.retrofill.state.upkeep import OpenRun
 from stack.services import Postgres, free_port, running
 from stack.settings import StackError
 

@@ -6,7 +6,6 @@ same run again makes no call.
 """
 
 from airflow.sdk import DAG  # noqa: F401  by this word Airflow knows a file that holds a DAG
-
-from include.retrofill.workflow import retrofill_dag
+from retrofill.workflow import retrofill_dag
 
 dag = retrofill_dag("retrofill", schedule=None, doc_md=__doc__)

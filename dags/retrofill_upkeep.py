@@ -7,8 +7,7 @@ kept. `retrofill_forget` deletes all that is known of one job.
 from datetime import UTC, datetime
 
 from airflow.sdk import DAG  # noqa: F401  by this word Airflow knows a file that holds a DAG
-
-from include.retrofill.workflow import forget_dag, upkeep_dag
+from retrofill.workflow import forget_dag, upkeep_dag
 
 upkeep = upkeep_dag(
     "retrofill_upkeep",

@@ -1,8 +1,7 @@
 """Registers the page of a run as a tab of Airflow's DAG-run page."""
 
 from airflow.plugins_manager import AirflowPlugin
-
-from include.retrofill.web import page
+from retrofill.web import page
 
 
 class RetrofillPlugin(AirflowPlugin):

@@ -47,7 +47,7 @@ def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> di
     return {
         **{name: value for name, value in unless_set.items() if not environ.get(name)},
         "AIRFLOW_HOME": str(home),
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'include'}",
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -124,7 +124,7 @@ def prepare(settings: Settings) -> None:
     passwords.touch(mode=0o600)
     passwords.write_text(json.dumps({settings.user: settings.password}))
     surroundings = {**child_environment(os.environ), **variables(settings)}
-    _run(["include.retrofill.state.migrate"], surroundings)
+    _run(["retrofill.state.migrate"], surroundings)
     # Airflow takes seconds to see that it has nothing to do, so the database says so itself.
     wanted = f"migrated by Airflow {version('apache-airflow')}"
     with closing(psycopg2.connect(settings.metadata_dsn)) as connection:

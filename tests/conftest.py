@@ -15,8 +15,8 @@ import psycopg2
 import pytest
 from botocore.config import Config
 from psycopg2 import sql
+from retrofill.state.migrate import migrate
 
-from include.retrofill.state.migrate import migrate
 from stack.services import MiniStack, Postgres, free_port, running
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ _airflow_home = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Airflow a home of its own: it writes to the user's as soon as it is imported."""
+    """Give processes that tests start our packages, and Airflow a home that is not the user's."""
+    root = config.rootpath
+    os.environ["PYTHONPATH"] = f"{root}:{root / 'include'}"
     home = tempfile.TemporaryDirectory(prefix="retrofill-airflow-")
     config.stash[_airflow_home] = home
     os.environ["AIRFLOW_HOME"] = home.name

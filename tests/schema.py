@@ -5,7 +5,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from include.retrofill.state.migrate import migrate
+from retrofill.state.migrate import migrate
+
 from stack.services import Postgres, free_port, postgres_binary, running
 
 SCHEMA = Path(__file__).parents[1] / "include/retrofill/state/schema.sql"

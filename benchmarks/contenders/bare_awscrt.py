@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from awscrt.auth import AwsCredentialsProvider, AwsSigningConfig, aws_sign_request
 from awscrt.http import HttpClientConnection, HttpClientStream, HttpHeaders, HttpRequest
 from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
+from retrofill.functions.aws_lambda.endpoint import Endpoint
 
 from benchmarks.contenders.work import (
     FUNCTION_ARN,
@@ -21,7 +22,6 @@ from benchmarks.contenders.work import (
     contend,
     encode,
 )
-from include.retrofill.calling.endpoint import Endpoint
 
 
 class Loop:

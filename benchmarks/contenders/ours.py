@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
+from retrofill.config import RunConfig
+from retrofill.connections import open_state, state_dsn
+from retrofill.operators import client_of
+from retrofill.pipeline.deliver import shape_of
+from retrofill.pipeline.invoke import Invoker, take
+from retrofill.state import runs
+from retrofill.state.lease import BatchLease
+
 from benchmarks.contenders.work import Work, contend
-from include.retrofill.config import RunConfig
-from include.retrofill.connections import open_state, state_dsn
-from include.retrofill.operators import client_of
-from include.retrofill.pipeline.deliver import shape_of
-from include.retrofill.pipeline.invoke import Invoker, take
-from include.retrofill.state import runs
-from include.retrofill.state.lease import BatchLease
 
 
 @contextmanager

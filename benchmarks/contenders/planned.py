@@ -8,14 +8,14 @@ from pathlib import Path
 import psutil
 import psycopg2
 from psycopg2 import sql
+from retrofill.model.listing import Page
+from retrofill.state import batches
+from retrofill.state.connection import Connection, Cursor, connect
+from retrofill.state.migrate import migrate
+from retrofill.state.screening import Chunk, get_partition, screen
 
 from benchmarks.encode import KEYS, items
 from benchmarks.opened import open_run
-from include.retrofill.model.listing import Page
-from include.retrofill.state import batches
-from include.retrofill.state.connection import Connection, Cursor, connect
-from include.retrofill.state.migrate import migrate
-from include.retrofill.state.screening import Chunk, get_partition, screen
 from stack.services import Postgres, free_port, running
 
 _MOST = 10_000_000

@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from retrofill.model.items import Item
+
 from benchmarks.encode import KEYS, items, s3_record
-from include.retrofill.model.items import Item
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:scripted"
 """The function that the scripted endpoint has unless told otherwise."""

@@ -9,10 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from retrofill.model.errors import StateError
+
 from benchmarks.screening import full_caches, whole_sets
 from benchmarks.screening.server import Database, WrongCountError, fill_log
 from benchmarks.screening.work import PAGE_ITEMS
-from include.retrofill.model.errors import StateError
 from stack.services import Postgres, free_port, running
 from stack.settings import StackError
 

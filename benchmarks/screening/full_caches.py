@@ -12,6 +12,9 @@ from contextlib import closing, nullcontext
 from itertools import product
 from statistics import median
 
+from retrofill.model.runs import SetRef
+from retrofill.state import batches
+
 from benchmarks.screening.server import Database, WrongCountError
 from benchmarks.screening.work import (
     JOB_ID,
@@ -24,8 +27,6 @@ from benchmarks.screening.work import (
     settle_batch,
 )
 from benchmarks.table import table
-from include.retrofill.model.runs import SetRef
-from include.retrofill.state import batches
 from stack.services import Postgres
 
 ROUND_ITEMS = 50_000

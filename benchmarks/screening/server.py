@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
+from retrofill.state.connection import connect
+from retrofill.state.migrate import migrate
 
 from benchmarks.screening.work import ITEMS_PER_QUERY, Stopwatch, Work, count, query_per_item
-from include.retrofill.state.connection import connect
-from include.retrofill.state.migrate import migrate
 from stack.services import Postgres
 
 ROLE = "bench"

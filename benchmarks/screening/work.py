@@ -9,22 +9,22 @@ from datetime import UTC, datetime, timedelta
 import psutil
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
 from psycopg2.extensions import make_dsn
-
-from benchmarks.opened import open_run
-from include.retrofill.model.calls import Call, EndedCall, Fresh, Settlement
-from include.retrofill.model.items import Item
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.enqueue import Enqueued, enqueue
-from include.retrofill.pipeline.plan_batches import (
+from retrofill.engine.identity import identifier_of
+from retrofill.model.calls import Call, EndedCall, Fresh, Settlement
+from retrofill.model.items import Item
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.enqueue import Enqueued, enqueue
+from retrofill.pipeline.plan_batches import (
     BATCH_CALLS,
     BATCH_ITEMS,
     LARGEST_BATCH,
     SMALLEST_BATCH,
 )
-from include.retrofill.rules.identity import identifier_of
-from include.retrofill.sources import Page, Partition
-from include.retrofill.state import batches
-from include.retrofill.state.lease import BatchLease
+from retrofill.sources import Page, Partition
+from retrofill.state import batches
+from retrofill.state.lease import BatchLease
+
+from benchmarks.opened import open_run
 
 SOURCE = "s3://camera-uploads"
 PAGE_ITEMS = 1_000

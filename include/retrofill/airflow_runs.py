@@ -6,13 +6,13 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.quoting import quoted
-from include.retrofill.notifier import notify
-from include.retrofill.state import runs
-from include.retrofill.state.connection import Connection
-from include.retrofill.state.upkeep import OpenRun
+from retrofill.config import RunConfig
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
+from retrofill.notifier import notify
+from retrofill.state import runs
+from retrofill.state.connection import Connection
+from retrofill.state.upkeep import OpenRun
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def params_of(context: Context) -> dict[str, Any]:
 
 
 class TaskAirflow:
-    """Airflow as a task may ask it; see :class:`include.retrofill.pipeline.rescue.Airflow`."""
+    """Airflow as a task may ask it; see :class:`retrofill.pipeline.rescue.Airflow`."""
 
     def __init__(self, context: Context) -> None:
         self._count = context["ti"].get_dr_count

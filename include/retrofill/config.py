@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticUndefined
 
-from include.retrofill.events import (
+from retrofill.events import (
     BY_WAY,
     MAX_ITEMS,
     OFFERED,
@@ -32,10 +32,10 @@ from include.retrofill.events import (
     names_in_words,
     with_arguments,
 )
-from include.retrofill.model.blank import BLANK
-from include.retrofill.model.delivery import Contract
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.quoting import quoted as _quoted
+from retrofill.model.blank import BLANK
+from retrofill.model.delivery import Contract
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted as _quoted
 
 SOURCE = "Data source"
 FUNCTION = "Function"

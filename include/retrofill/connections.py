@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.retrofill.model.errors import StateNotConfigured
-from include.retrofill.state.connection import Connection, connect, require_granted
-from include.retrofill.state.grants import RUNTIME
-from include.retrofill.state.migrate import require_current
+from retrofill.model.errors import StateNotConfigured
+from retrofill.state.connection import Connection, connect, require_granted
+from retrofill.state.grants import RUNTIME
+from retrofill.state.migrate import require_current
 
 STATE_CONN_ID = "retrofill_state"
 """The Airflow connection of the Postgres database that holds the state."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 
-from include.retrofill.model.errors import RetrofillError, StateUnavailable
+from retrofill.model.errors import RetrofillError, StateUnavailable
 
 VARIABLE = "RETROFILL_FAULT"
 """The environment variable that arms fault points."""

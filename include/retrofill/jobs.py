@@ -1,4 +1,4 @@
-"""Job files: recurring backfills, one YAML file each; ``python -m include.retrofill.jobs``.
+"""Job files: recurring backfills, one YAML file each; ``python -m retrofill.jobs``.
 
 The folder may hold files of others: a job file is told by its name, which is its DAG's id.
 """
@@ -17,7 +17,7 @@ from croniter import CroniterBadDateError, croniter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from include.retrofill.config import RunConfig
+from retrofill.config import RunConfig
 
 FOLDER = Path(__file__).parents[1] / "jobs"
 

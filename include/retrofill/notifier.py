@@ -13,10 +13,10 @@ from airflow.providers.apprise.hooks.apprise import AppriseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from apprise import Apprise, NotifyFormat
 
-from include.retrofill.calling.refusals import NO_CREDENTIALS
-from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import ConfigError, NotNotified
-from include.retrofill.model.report import Report
+from retrofill.aws.refusals import NO_CREDENTIALS
+from retrofill.config import RunConfig
+from retrofill.model.errors import ConfigError, NotNotified
+from retrofill.model.report import Report
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient

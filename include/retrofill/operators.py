@@ -17,31 +17,31 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from include.retrofill.airflow_runs import TaskAirflow, params_of
-from include.retrofill.calling.aws import control_plane, open_client
-from include.retrofill.calling.client import LambdaClient
-from include.retrofill.calling.signing import Credentials
-from include.retrofill.config import RunConfig
-from include.retrofill.connections import open_state, state_dsn
-from include.retrofill.model.errors import FINAL, ConfigError, RetrofillError, StateError
-from include.retrofill.model.items import Item
-from include.retrofill.model.runs import Run, SetRef, Window
-from include.retrofill.notifier import check_targets, notify, notify_failed
-from include.retrofill.pipeline.close_run import close_run, conclude
-from include.retrofill.pipeline.deliver import shape_of
-from include.retrofill.pipeline.enqueue import Enqueued, enqueue
-from include.retrofill.pipeline.invoke import Invoker, take
-from include.retrofill.pipeline.list_partitions import PartitionTask, list_partitions
-from include.retrofill.pipeline.open_run import DagRun, check, open_run, resume, window_of
-from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
-from include.retrofill.pipeline.preview import preview
-from include.retrofill.pipeline.redrive import Requeued, redrive_quarantine
-from include.retrofill.rules.live_filter import passes
-from include.retrofill.rules.progress import Invoked
-from include.retrofill.sources import Source, open_source
-from include.retrofill.state import runs
-from include.retrofill.state.connection import Connection
-from include.retrofill.state.lease import BatchLease
+from retrofill.airflow_runs import TaskAirflow, params_of
+from retrofill.config import RunConfig
+from retrofill.connections import open_state, state_dsn
+from retrofill.engine.progress import Invoked
+from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.aws_lambda.connect import control_plane, open_client
+from retrofill.functions.aws_lambda.signing import Credentials
+from retrofill.model.errors import FINAL, ConfigError, RetrofillError, StateError
+from retrofill.model.items import Item
+from retrofill.model.runs import Run, SetRef, Window
+from retrofill.notifier import check_targets, notify, notify_failed
+from retrofill.pipeline.close_run import close_run, conclude
+from retrofill.pipeline.deliver import shape_of
+from retrofill.pipeline.enqueue import Enqueued, enqueue
+from retrofill.pipeline.invoke import Invoker, take
+from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
+from retrofill.pipeline.open_run import DagRun, check, open_run, resume, window_of
+from retrofill.pipeline.plan_batches import BatchTask, plan_batches
+from retrofill.pipeline.preview import preview
+from retrofill.pipeline.redrive import Requeued, redrive_quarantine
+from retrofill.sources import Source, open_source
+from retrofill.state import runs
+from retrofill.state.connection import Connection
+from retrofill.state.lease import BatchLease
+from retrofill.triggers.live_filter import passes
 
 _REFUSED = "refused"
 """The XCom key under which ``open_run`` leaves why it opened no run."""

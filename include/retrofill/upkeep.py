@@ -3,17 +3,17 @@
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.retrofill.airflow_runs import TaskAirflow, params_of
-from include.retrofill.connections import open_state
-from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
-from include.retrofill.pipeline.rescue import rescue
-from include.retrofill.pipeline.upkeep import (
+from retrofill.airflow_runs import TaskAirflow, params_of
+from retrofill.connections import open_state
+from retrofill.model.upkeep import ForgetConfig, UpkeepConfig
+from retrofill.pipeline.rescue import rescue
+from retrofill.pipeline.upkeep import (
     Forgotten,
     forget_calls,
     forget_job,
     forget_results,
 )
-from include.retrofill.state.grants import JOBS, RESULTS, RUNTIME
+from retrofill.state.grants import JOBS, RESULTS, RUNTIME
 
 
 class RescueOperator(BaseOperator):

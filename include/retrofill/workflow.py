@@ -14,11 +14,11 @@ from airflow.sdk import (
     RetryRule,
 )
 
-from include.retrofill.config import RunConfig
-from include.retrofill.jobs import Job
-from include.retrofill.model.errors import FINAL
-from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
-from include.retrofill.operators import (
+from retrofill.config import RunConfig
+from retrofill.jobs import Job
+from retrofill.model.errors import FINAL
+from retrofill.model.upkeep import ForgetConfig, UpkeepConfig
+from retrofill.operators import (
     CloseRunOperator,
     EnqueueOperator,
     InvokeOperator,
@@ -28,7 +28,7 @@ from include.retrofill.operators import (
     OpenRunOperator,
     PlanBatchesOperator,
 )
-from include.retrofill.upkeep import (
+from retrofill.upkeep import (
     ForgetCallsOperator,
     ForgetJobOperator,
     ForgetResultsOperator,

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from include.retrofill.model import errors
+from retrofill.model import errors
 
 PRODUCT = Path(__file__).parents[2] / "include/retrofill"
 ROOT = "RetrofillError"

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from include.retrofill.events import SHAPES
+from retrofill.events import SHAPES
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ROOT / "include/retrofill/events"
@@ -17,8 +16,8 @@ IN_A_TEXT = re.compile(
 )
 
 ALLOWED = {
-    ("include/retrofill/calling/triggers.py", "s3"): "the service that is asked, as boto3 names it",
-    ("include/retrofill/calling/triggers.py", "sqs"): "a service in an ARN, a protocol of SNS",
+    ("include/retrofill/triggers/find.py", "s3"): "the service that is asked, as boto3 names it",
+    ("include/retrofill/triggers/find.py", "sqs"): "a service in an ARN, a protocol of SNS",
     ("include/retrofill/operators.py", "s3"): "the service that is asked, as boto3 names it",
     ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
     ("include/retrofill/model/delivery.py", "s3-batch"): "an answer contract",

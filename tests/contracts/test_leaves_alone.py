@@ -100,7 +100,7 @@ def everything():
 
 before = everything()
 import dags.retrofill, dags.retrofill_scheduled, dags.retrofill_upkeep
-import plugins.retrofill_plugin, include.retrofill.web.app
+import plugins.retrofill_plugin, retrofill.web.app
 after = everything()
 print(json.dumps({name: after[name] for name in before if before[name] != after[name]}))
 """
@@ -120,7 +120,7 @@ def run(code: str, project: Path) -> Any:
         "AIRFLOW_HOME": str(project / "home"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(project / "plugins"),
-        "PYTHONPATH": str(project),
+        "PYTHONPATH": f"{project / 'include'}:{project}",
     }
     done = subprocess.run(  # noqa: S603  our own interpreter
         [sys.executable, "-W", "ignore", "-c", code],

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from include.retrofill.model.report import Report
-from include.retrofill.rules.outcomes import Cause, Outcome
-from include.retrofill.web.controls import ACTIONS, CONCURRENCY, RATE
-from include.retrofill.web.rendering import CAUSES, COUNTS, OUTCOMES
+from retrofill.engine.outcomes import Cause, Outcome
+from retrofill.model.report import Report
+from retrofill.web.controls import ACTIONS, CONCURRENCY, RATE
+from retrofill.web.rendering import CAUSES, COUNTS, OUTCOMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +42,7 @@ before = set(sys.modules)
 from airflow.sdk.plugins_manager import _get_plugins
 plugins, errors = _get_plugins()
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
-web = sorted(name for name in sys.modules if name.startswith("include.retrofill"))
+web = sorted(name for name in sys.modules if name.partition(".")[0] == "retrofill")
 print(json.dumps([errors, [plugin.name for plugin in plugins], sorted(new), web]))
 """
 
@@ -53,7 +52,7 @@ def run(code: str, home: Path) -> Any:
         **os.environ,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(ROOT / "include"),
     }
     done = subprocess.run(  # noqa: S603  our own interpreter
         [sys.executable, "-c", code],
@@ -81,7 +80,7 @@ def test_a_task_loads_the_plugin_and_nothing_that_takes_time(tmp_path: Path) -> 
     errors, names, new, web = run(TASK, tmp_path)
     assert (errors, names) == ({}, ["retrofill"])
     assert not {"fastapi", "starlette", "psycopg2", "boto3"} & set(new)
-    assert web == ["include.retrofill", "include.retrofill.web"]
+    assert web == ["retrofill", "retrofill.web"]
 
 
 def test_the_plugin_only_registers() -> None:

@@ -6,10 +6,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-
-from include.retrofill.jobs import load_job
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.workflow import job_dag, retrofill_dag
+from retrofill.jobs import load_job
+from retrofill.model.errors import ConfigError
+from retrofill.workflow import job_dag, retrofill_dag
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/promises.md"

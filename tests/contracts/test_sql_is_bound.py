@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from retrofill.model.runs import Job
+from retrofill.state import runs
+from retrofill.state.connection import connect
+from retrofill.state.statements import load
 
-from include.retrofill.model.runs import Job
-from include.retrofill.state import runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.statements import load
 from tests.integration.opened import DELIVERY, FUNCTION, enqueue, item, keys_in, new_run
 
 ROOT = Path(__file__).parents[2]

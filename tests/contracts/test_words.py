@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from include.retrofill.config import AUTO, RunConfig
-from include.retrofill.events import OFFERED
-from include.retrofill.model.report import Report
-from include.retrofill.rules.outcomes import Outcome
-from include.retrofill.state.connection import connect
-from include.retrofill.state.statements import load
+from retrofill.config import AUTO, RunConfig
+from retrofill.engine.outcomes import Outcome
+from retrofill.events import OFFERED
+from retrofill.model.report import Report
+from retrofill.state.connection import connect
+from retrofill.state.statements import load
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / "include/retrofill/state"

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from retrofill import operators
+from retrofill.airflow_runs import params_of
+from retrofill.config import RunConfig
+from retrofill.model.errors import ConfigError
+from retrofill.operators import stored_run
+from retrofill.state.connection import connect
+from retrofill.workflow import forget_dag, retrofill_dag, upkeep_dag
 
-from include.retrofill import operators
-from include.retrofill.airflow_runs import params_of
-from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.operators import stored_run
-from include.retrofill.state.connection import connect
-from include.retrofill.workflow import forget_dag, retrofill_dag, upkeep_dag
 from tests.integration.opened import open_run
 
 ASKED = {"bucket": "photos", "prefix": "in/", "function": "f"}

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from retrofill.state.migrate import migrate
 
-from include.retrofill.state.migrate import migrate
 from stack.services import Postgres
 from tests.dags.run_dag import run_dag
 from tests.dags.world import TASKS, World

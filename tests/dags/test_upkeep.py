@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from retrofill.model.errors import ConfigError
+from retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 from tests.dags.run_dag import run_dag
 from tests.dags.world import World
 

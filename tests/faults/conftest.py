@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from retrofill.state.migrate import migrate
 
-from include.retrofill.state.migrate import migrate
 from stack.endpoint import Script, ScriptedEndpoint, scripted_endpoint
 from stack.scripted import scripted_stack
 from stack.services import Postgres
@@ -22,8 +22,8 @@ from tests.faults.world import World
 _SCHEDULED = """
 from pathlib import Path
 from airflow.sdk import DAG
-from include.retrofill.jobs import load_jobs
-from include.retrofill.workflow import job_dag
+from retrofill.jobs import load_jobs
+from retrofill.workflow import job_dag
 
 for dag in map(job_dag, load_jobs(Path(__file__).parent / "jobs")):
     globals()[dag.dag_id] = dag

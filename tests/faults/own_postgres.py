@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psycopg2
 from psycopg2 import sql
+from retrofill.state.migrate import migrate
 
-from include.retrofill.state.migrate import migrate
 from stack.services import Postgres, free_port
 
 _WITHIN_S = 60

@@ -13,26 +13,26 @@ from typing import Any, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.credentials import Credentials
+from retrofill.config import RunConfig
+from retrofill.engine.progress import Invoked
+from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.aws_lambda.connect import CONTROL_PLANE
+from retrofill.model.delivery import Contract
+from retrofill.model.errors import FINAL, ConfigError, RetrofillError
+from retrofill.model.report import Report
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.close_run import close_run
+from retrofill.pipeline.deliver import shape_of
+from retrofill.pipeline.enqueue import enqueue
+from retrofill.pipeline.invoke import Invoker, take
+from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
+from retrofill.pipeline.open_run import DagRun, open_run, window_of
+from retrofill.pipeline.plan_batches import BatchTask, plan_batches
+from retrofill.sources import Source, open_source
+from retrofill.state import runs
+from retrofill.state.connection import Connection, connect
+from retrofill.state.lease import BatchLease
 
-from include.retrofill.calling.aws import CONTROL_PLANE
-from include.retrofill.calling.client import LambdaClient
-from include.retrofill.config import RunConfig
-from include.retrofill.model.delivery import Contract
-from include.retrofill.model.errors import FINAL, ConfigError, RetrofillError
-from include.retrofill.model.report import Report
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.close_run import close_run
-from include.retrofill.pipeline.deliver import shape_of
-from include.retrofill.pipeline.enqueue import enqueue
-from include.retrofill.pipeline.invoke import Invoker, take
-from include.retrofill.pipeline.list_partitions import PartitionTask, list_partitions
-from include.retrofill.pipeline.open_run import DagRun, open_run, window_of
-from include.retrofill.pipeline.plan_batches import BatchTask, plan_batches
-from include.retrofill.rules.progress import Invoked
-from include.retrofill.sources import Source, open_source
-from include.retrofill.state import runs
-from include.retrofill.state.connection import Connection, connect
-from include.retrofill.state.lease import BatchLease
 from stack.endpoint import (
     Bucket,
     Function,

@@ -5,8 +5,8 @@ import unicodedata
 from typing import Any
 
 import pytest
+from retrofill.model.delivery import Contract
 
-from include.retrofill.model.delivery import Contract
 from stack.endpoint import Reply, Rule, ScriptedEndpoint
 from tests.faults.fault_table import FaultTable
 from tests.faults.pipeline_run import Backfill

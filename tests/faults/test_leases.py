@@ -6,11 +6,11 @@ from pathlib import Path
 from threading import Event, Thread, current_thread
 
 import pytest
+from retrofill import faults
+from retrofill.faults import Point
+from retrofill.model.errors import LeaseLost, RetrofillError
+from retrofill.state.lease import BatchLease, Busy
 
-from include.retrofill import faults
-from include.retrofill.faults import Point
-from include.retrofill.model.errors import LeaseLost, RetrofillError
-from include.retrofill.state.lease import BatchLease, Busy
 from stack.endpoint import ScriptedEndpoint
 from tests.faults.fault_table import FaultTable
 from tests.faults.pipeline_run import Backfill

@@ -7,9 +7,9 @@ from threading import Event, Thread
 import psycopg2
 import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ, connection
+from retrofill.model.errors import StateUnavailable
+from retrofill.state.connection import connect
 
-from include.retrofill.model.errors import StateUnavailable
-from include.retrofill.state.connection import connect
 from stack.endpoint import ScriptedEndpoint
 from stack.services import Postgres
 from tests.faults.fault_table import FaultTable

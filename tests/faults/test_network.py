@@ -7,9 +7,9 @@ from threading import Event, Thread
 
 import pytest
 from botocore.config import Config
+from retrofill.pipeline import enqueue as enqueueing
+from retrofill.state.connection import connect
 
-from include.retrofill.pipeline import enqueue as enqueueing
-from include.retrofill.state.connection import connect
 from stack.endpoint import ScriptedEndpoint
 from stack.services import free_port
 from tests.faults.fault_table import FaultTable

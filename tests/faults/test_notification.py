@@ -9,11 +9,11 @@ from typing import Any
 
 import psycopg2
 import pytest
+from retrofill import faults
+from retrofill.faults import InjectedError, Point, armed
+from retrofill.model.errors import NotNotified
+from retrofill.operators import NotifyOperator
 
-from include.retrofill import faults
-from include.retrofill.faults import InjectedError, Point, armed
-from include.retrofill.model.errors import NotNotified
-from include.retrofill.operators import NotifyOperator
 from stack.endpoint import ScriptedEndpoint
 from stack.services import free_port
 from tests.faults.fault_table import FaultTable

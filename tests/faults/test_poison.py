@@ -3,8 +3,8 @@
 from math import ceil, log2
 
 import pytest
+from retrofill.engine import dispatch
 
-from include.retrofill.rules import dispatch
 from stack.endpoint import Function, Reply, Rule, ScriptedEndpoint, Span, Wire
 from tests.faults.fault_table import FaultTable
 from tests.faults.pipeline_run import Backfill

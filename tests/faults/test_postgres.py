@@ -9,8 +9,8 @@ from threading import Event, Thread
 
 import psycopg2
 import pytest
+from retrofill.pipeline import enqueue as enqueueing
 
-from include.retrofill.pipeline import enqueue as enqueueing
 from stack.endpoint import ScriptedEndpoint
 from tests.faults.fault_table import FaultTable
 from tests.faults.own_postgres import OwnPostgres, enlarge, own_postgres, small_disk
@@ -146,7 +146,7 @@ def test_f7_a_server_that_stays_away_ends_the_task_and_the_run_goes_on_later(
     fault_table: FaultTable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("include.retrofill.state.lease.PATIENCE_S", 1.5)
+    monkeypatch.setattr("retrofill.state.lease.PATIENCE_S", 1.5)
     backfill = backfill_on(server, endpoint)
     backfill.tries = 1
     backfill.serve(OBJECTS, latency=0.1)

@@ -4,14 +4,14 @@ import json
 from contextlib import closing
 
 import pytest
+from retrofill import faults
+from retrofill.engine.batching import MAX_BATCHES
+from retrofill.faults import Point
+from retrofill.pipeline import enqueue as enqueueing
+from retrofill.pipeline.list_partitions import PartitionTask
+from retrofill.pipeline.plan_batches import BatchTask
+from retrofill.state import batches, runs
 
-from include.retrofill import faults
-from include.retrofill.faults import Point
-from include.retrofill.pipeline import enqueue as enqueueing
-from include.retrofill.pipeline.list_partitions import PartitionTask
-from include.retrofill.pipeline.plan_batches import BatchTask
-from include.retrofill.rules.batching import MAX_BATCHES
-from include.retrofill.state import batches, runs
 from stack.endpoint import Bucket, Operation, Reply, Rule, S3Object, ScriptedEndpoint, Span, Wire
 from tests.faults.fault_table import FaultTable
 from tests.faults.pipeline_run import Backfill

@@ -15,9 +15,8 @@ from airflow.models.base import Base
 from airflow.utils.session import create_session
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from retrofill.web import page
 from sqlalchemy import select
-
-from include.retrofill.web import page
 
 
 @contextmanager

@@ -6,18 +6,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from psycopg2.extensions import connection
-
-from include.retrofill.model.calls import Entry
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.items import Item
-from include.retrofill.model.listing import Page
-from include.retrofill.model.runs import Job, NewRun, SetRef
-from include.retrofill.rules.identity import identifier_of
-from include.retrofill.state import runs
-from include.retrofill.state.lease import BatchLease
-from include.retrofill.state.screening import Chunk, Screened, get_partition, screen
-from include.retrofill.state.upkeep import OpenRun
+from retrofill.engine.identity import identifier_of
+from retrofill.model.calls import Entry
+from retrofill.model.delivery import Delivery
+from retrofill.model.function import FunctionVersion
+from retrofill.model.items import Item
+from retrofill.model.listing import Page
+from retrofill.model.runs import Job, NewRun, SetRef
+from retrofill.state import runs
+from retrofill.state.lease import BatchLease
+from retrofill.state.screening import Chunk, Screened, get_partition, screen
+from retrofill.state.upkeep import OpenRun
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"

@@ -6,9 +6,8 @@ from contextlib import closing
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
-
-from include.retrofill.state.arrays import numbers, texts
-from include.retrofill.state.connection import connect
+from retrofill.state.arrays import numbers, texts
+from retrofill.state.connection import connect
 
 TEXTS = [
     "",

@@ -13,14 +13,14 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from retrofill.config import RunConfig
+from retrofill.functions.aws_lambda import client as client_module
+from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.replies import NoReply, Reply
+from retrofill.model.errors import ConfigError
+from retrofill.model.runs import Run, Window
+from retrofill.operators import client_of, source_of
 
-from include.retrofill.calling import client as client_module
-from include.retrofill.calling.client import LambdaClient
-from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.replies import NoReply, Reply
-from include.retrofill.model.runs import Run, Window
-from include.retrofill.operators import client_of, source_of
 from tests.integration.certificates import Certificates, make_certificates
 from tests.integration.opened import DELIVERY
 from tests.integration.raw_server import Proxy, RawServer, Request, http_answer

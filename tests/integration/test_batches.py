@@ -7,14 +7,14 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
+from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement, Span
+from retrofill.model.errors import LeaseLost, StateUnavailable
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.rescue import rescue
+from retrofill.state import batches, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease, Busy
 
-from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement, Span
-from include.retrofill.model.errors import LeaseLost, StateUnavailable
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.rescue import rescue
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease, Busy
 from tests.integration.opened import (
     ALL_LIVE,
     MOMENT,

@@ -11,21 +11,21 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 from psycopg2.extensions import connection
-
-from include.retrofill.connections import open_state
-from include.retrofill.model.calls import Call, EndedCall, Settlement
-from include.retrofill.model.errors import (
+from retrofill.connections import open_state
+from retrofill.model.calls import Call, EndedCall, Settlement
+from retrofill.model.errors import (
     SchemaMismatch,
     StateError,
     StateNotConfigured,
     StateUnavailable,
     StateUnfit,
 )
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.grants import RUNTIME
-from include.retrofill.state.lease import BatchLease
-from include.retrofill.state.migrate import Migration, migrate, migrations, require_current
+from retrofill.state import batches, runs
+from retrofill.state.connection import connect
+from retrofill.state.grants import RUNTIME
+from retrofill.state.lease import BatchLease
+from retrofill.state.migrate import Migration, migrate, migrations, require_current
+
 from stack.services import Postgres, free_port, running
 from tests.integration.altering_proxy import altering
 from tests.integration.opened import enqueue, entries_of, item, keys_in, open_run
@@ -124,7 +124,7 @@ def test_a_missing_schema_is_told(
     say(administrator, "CREATE DATABASE bare TEMPLATE template0")
     try:
         named(postgres.dsn("bare"))
-        refused(SchemaMismatch, "at version 0", "python -m include.retrofill.state.migrate")
+        refused(SchemaMismatch, "at version 0", "python -m retrofill.state.migrate")
     finally:
         say(administrator, "DROP DATABASE bare WITH (FORCE)")
 
@@ -133,7 +133,7 @@ def test_an_older_schema_is_told(named: Callable[[str], None], state_dsn: str) -
     last = migrations()[-1].number
     say(state_dsn, f"DELETE FROM retrofill.migration WHERE number = {last}")  # noqa: S608
     named(state_dsn)
-    refused(SchemaMismatch, f"this code needs {last}", "python -m include.retrofill.state.migrate")
+    refused(SchemaMismatch, f"this code needs {last}", "python -m retrofill.state.migrate")
 
 
 def test_a_newer_schema_is_told_unless_it_suits_this_code(

@@ -17,13 +17,14 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
+from retrofill.engine.outcomes import Outcome
+from retrofill.functions.aws_lambda import client as client_module
+from retrofill.functions.aws_lambda import exchange as exchange_module
+from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.aws_lambda.outcomes import classify
+from retrofill.functions.replies import NoReply, Reply
+from retrofill.model.errors import ConfigError
 
-from include.retrofill.calling import client as client_module
-from include.retrofill.calling import exchange as exchange_module
-from include.retrofill.calling.client import LambdaClient
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.replies import NoReply, Reply
-from include.retrofill.rules.outcomes import Outcome, classify
 from stack.endpoint import Reply as Scripted
 from stack.endpoint import Rule, Script, ScriptedEndpoint, Span, Wire, scripted_endpoint
 from stack.endpoint.aws_errors import LAMBDA_ERRORS

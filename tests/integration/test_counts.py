@@ -11,17 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import connection
+from retrofill.config import RunConfig
+from retrofill.faults import InjectedError, Point, injected
+from retrofill.model.items import Item
+from retrofill.model.runs import SetRef, Window
+from retrofill.pipeline import enqueue as enqueueing
+from retrofill.pipeline.enqueue import enqueue
+from retrofill.pipeline.list_partitions import list_partitions
+from retrofill.sources import Page, Partition, Source, open_source
+from retrofill.sources.s3 import source as s3
+from retrofill.state import runs
+from retrofill.state.connection import connect
 
-from include.retrofill.config import RunConfig
-from include.retrofill.faults import InjectedError, Point, injected
-from include.retrofill.model.items import Item
-from include.retrofill.model.runs import SetRef, Window
-from include.retrofill.pipeline import enqueue as enqueueing
-from include.retrofill.pipeline.enqueue import enqueue
-from include.retrofill.pipeline.list_partitions import list_partitions
-from include.retrofill.sources import Page, Partition, Source, open_source, s3
-from include.retrofill.state import runs
-from include.retrofill.state.connection import connect
 from stack.endpoint import Bucket, S3Object, Script, scripted_endpoint
 from tests.integration.opened import item, keys_in, open_next_set, open_run
 

@@ -5,12 +5,12 @@ from contextlib import closing
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from retrofill.model.errors import LeaseLost
+from retrofill.state import batches, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
 
-from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
-from include.retrofill.model.errors import LeaseLost
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import close, keys_in, open_run
 from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
 

@@ -8,17 +8,17 @@ from contextlib import closing
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.faults import InjectedError, Point, armed, injected
+from retrofill.model.errors import LeaseLost, RunIncomplete, SourceError
+from retrofill.model.items import Item
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.close_run import close_run
+from retrofill.pipeline.enqueue import CHUNK_ITEMS, enqueue
+from retrofill.sources import Page, Partition
+from retrofill.state import runs
+from retrofill.state.connection import connect
+from retrofill.state.screening import get_partition
 
-from include.retrofill.faults import InjectedError, Point, armed, injected
-from include.retrofill.model.errors import LeaseLost, RunIncomplete, SourceError
-from include.retrofill.model.items import Item
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.close_run import close_run
-from include.retrofill.pipeline.enqueue import CHUNK_ITEMS, enqueue
-from include.retrofill.sources import Page, Partition
-from include.retrofill.state import runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.screening import get_partition
 from tests.integration.opened import ALL_LIVE, item, open_next_set, open_run
 
 SOON_S = 30

@@ -18,10 +18,9 @@ from urllib.parse import unquote_plus
 
 import boto3
 import pytest
-
-from include.retrofill.events import EventContext, compile_shape
-from include.retrofill.model.items import Item
-from include.retrofill.rules.identity import identifier_of
+from retrofill.engine.identity import identifier_of
+from retrofill.events import EventContext, compile_shape
+from retrofill.model.items import Item
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -8,10 +8,10 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.model.errors import RunIncomplete
+from retrofill.state import batches, pages, runs
+from retrofill.state.connection import connect
 
-from include.retrofill.model.errors import RunIncomplete
-from include.retrofill.state import batches, pages, runs
-from include.retrofill.state.connection import connect
 from stack.endpoint import Function, Reply, Rule, Script, ScriptedEndpoint, scripted_endpoint
 from tests.integration.opened import enqueue, item, keys_in, open_run
 from tests.integration.test_invoke import assert_requests_are_calls, invoke, keys, outcomes

@@ -6,9 +6,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-
-from include.retrofill.calling.function import preflight
-from include.retrofill.model.errors import ConfigError
+from retrofill.functions.aws_lambda.preflight import preflight
+from retrofill.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

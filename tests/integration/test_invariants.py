@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.model.calls import EndedCall, Quarantined, Settlement
+from retrofill.pipeline.close_run import close_run
+from retrofill.state import batches, runs
+from retrofill.state.connection import connect
 
-from include.retrofill.model.calls import EndedCall, Quarantined, Settlement
-from include.retrofill.pipeline.close_run import close_run
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import connect
 from tests.integration.opened import ALL_LIVE, enqueue, item, open_run
 from tests.integration.test_batches import calls_of, taken
 from tests.invariants import Sampler, Seen, check, check_now, find_secrets, view_texts

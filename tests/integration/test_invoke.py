@@ -12,19 +12,19 @@ import psycopg2
 import pytest
 from botocore.credentials import Credentials
 from psycopg2.extensions import connection
+from retrofill.config import RunConfig
+from retrofill.engine.progress import Invoked
+from retrofill.events import EventContext, compile_shape
+from retrofill.faults import Point, injected
+from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.model.delivery import Delivery
+from retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
+from retrofill.state import batches, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
 
-from include.retrofill.calling.client import LambdaClient
-from include.retrofill.config import RunConfig
-from include.retrofill.events import EventContext, compile_shape
-from include.retrofill.faults import Point, injected
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
-from include.retrofill.rules.progress import Invoked
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
 from stack.endpoint import (
     Function,
     Reply,

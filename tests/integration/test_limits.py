@@ -5,15 +5,15 @@ from contextlib import closing
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.engine.outcomes import NO_ANSWER
+from retrofill.faults import Point, injected
+from retrofill.model.calls import Call, EndedCall, Settlement
+from retrofill.model.errors import LeaseLost, StateUnavailable
+from retrofill.model.runs import SetRef
+from retrofill.state import batches
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
 
-from include.retrofill.faults import Point, injected
-from include.retrofill.model.calls import Call, EndedCall, Settlement
-from include.retrofill.model.errors import LeaseLost, StateUnavailable
-from include.retrofill.model.runs import SetRef
-from include.retrofill.rules.outcomes import NO_ANSWER
-from include.retrofill.state import batches
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import enqueue, item, open_run
 from tests.integration.test_batches import calls_of, plan, success, taken
 

@@ -8,13 +8,13 @@ from contextlib import closing
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
+from retrofill.faults import Point, injected
+from retrofill.model.errors import SchemaMismatch, StateLocked
+from retrofill.state import batches, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
+from retrofill.state.migrate import Migration, migrate, migrations, require_current
 
-from include.retrofill.faults import Point, injected
-from include.retrofill.model.errors import SchemaMismatch, StateLocked
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
-from include.retrofill.state.migrate import Migration, migrate, migrations, require_current
 from stack.endpoint import Function, Script, ScriptedEndpoint, scripted_endpoint
 from tests.integration.opened import enqueue, item, open_run
 from tests.integration.test_invoke import invoke, keys, planned

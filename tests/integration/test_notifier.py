@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from retrofill.config import RunConfig
+from retrofill.model.errors import ConfigError, NotNotified
+from retrofill.notifier import check_targets, notify_failed
 
-from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import ConfigError, NotNotified
-from include.retrofill.notifier import check_targets, notify_failed
 from tests.faults.notices import noticing
 
 # Of Apprise's own imports.

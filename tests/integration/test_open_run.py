@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from psycopg2.extensions import connection
+from retrofill.config import RunConfig
+from retrofill.model.errors import ConfigError
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.open_run import DagRun, open_run, window_of
+from retrofill.sources import open_source
+from retrofill.state.connection import connect
 
-from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.open_run import DagRun, open_run, window_of
-from include.retrofill.sources import open_source
-from include.retrofill.state.connection import connect
 from tests.dags.world import HANDLER, zipped
 
 if TYPE_CHECKING:

@@ -9,19 +9,19 @@ import psycopg2
 import pytest
 from psycopg2.errors import InsufficientPrivilege
 from psycopg2.extensions import connection
+from retrofill.config import RunConfig
+from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
+from retrofill.model.errors import StateUnfit
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.redrive import redrive_quarantine
+from retrofill.pipeline.rescue import rescue
+from retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
+from retrofill.state import batches, pages, runs
+from retrofill.state.connection import connect, require_granted
+from retrofill.state.grants import JOBS, RESULTS, RUNTIME
+from retrofill.state.lease import BatchLease
+from retrofill.state.migrate import migrate, require_current
 
-from include.retrofill.config import RunConfig
-from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
-from include.retrofill.model.errors import StateUnfit
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.redrive import redrive_quarantine
-from include.retrofill.pipeline.rescue import rescue
-from include.retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
-from include.retrofill.state import batches, pages, runs
-from include.retrofill.state.connection import connect, require_granted
-from include.retrofill.state.grants import JOBS, RESULTS, RUNTIME
-from include.retrofill.state.lease import BatchLease
-from include.retrofill.state.migrate import migrate, require_current
 from stack.services import Postgres
 from tests.integration.opened import (
     StillAirflow,

@@ -5,17 +5,17 @@ from contextlib import closing
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.model.calls import Settlement
+from retrofill.model.errors import RunIncomplete
+from retrofill.model.report import Report
+from retrofill.model.runs import SetRef
+from retrofill.pipeline import close_run as closing_run
+from retrofill.pipeline.close_run import close_run, conclude
+from retrofill.pipeline.plan_batches import plan_batches
+from retrofill.state import batches, others, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
 
-from include.retrofill.model.calls import Settlement
-from include.retrofill.model.errors import RunIncomplete
-from include.retrofill.model.report import Report
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline import close_run as closing_run
-from include.retrofill.pipeline.close_run import close_run, conclude
-from include.retrofill.pipeline.plan_batches import plan_batches
-from include.retrofill.state import batches, others, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import (
     ALL_LIVE,
     StillAirflow,

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.pipeline import plan_batches as planning
+from retrofill.pipeline.plan_batches import plan_batches
+from retrofill.state.connection import connect
 
-from include.retrofill.pipeline import plan_batches as planning
-from include.retrofill.pipeline.plan_batches import plan_batches
-from include.retrofill.state.connection import connect
 from tests.integration import opened
 from tests.integration.opened import ALL_LIVE, DELIVERY, enqueue, item, open_run
 

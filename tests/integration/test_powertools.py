@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.credentials import Credentials
 from psycopg2.extensions import connection
+from retrofill.config import RunConfig
+from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.model.delivery import Delivery
+from retrofill.pipeline.deliver import compile_delivery
+from retrofill.pipeline.invoke import Invoker, take
+from retrofill.state import batches, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
 
-from include.retrofill.calling.client import LambdaClient
-from include.retrofill.config import RunConfig
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.pipeline.deliver import compile_delivery
-from include.retrofill.pipeline.invoke import Invoker, take
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import enqueue, item, keys_in, open_run
 
 if TYPE_CHECKING:

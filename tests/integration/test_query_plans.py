@@ -21,9 +21,9 @@ from uuid import UUID
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
+from retrofill import state
+from retrofill.state.statements import load
 
-from include.retrofill import state
-from include.retrofill.state.statements import load
 from stack.services import Postgres
 
 ROWS = 100_000

@@ -13,17 +13,17 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
+from retrofill.faults import Point, injected
+from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
+from retrofill.model.errors import LeaseLost, RunIncomplete
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.close_run import close_run
+from retrofill.pipeline.rescue import rescue
+from retrofill.state import batches, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
+from retrofill.state.statements import load
 
-from include.retrofill.faults import Point, injected
-from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
-from include.retrofill.model.errors import LeaseLost, RunIncomplete
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.close_run import close_run
-from include.retrofill.pipeline.rescue import rescue
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
-from include.retrofill.state.statements import load
 from tests.integration.opened import ALL_LIVE, StillAirflow, enqueue, item, keys_in, open_run
 from tests.integration.test_batches import calls_of, dead, invocations, open_batch, plan, success
 from tests.invariants import check

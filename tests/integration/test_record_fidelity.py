@@ -14,9 +14,9 @@ from typing import Any
 
 import boto3
 import pytest
+from retrofill.events import EventContext, compile_shape
+from retrofill.model.items import Item
 
-from include.retrofill.events import EventContext, compile_shape
-from include.retrofill.model.items import Item
 from tests.integration.test_event_fidelity import differences
 
 NAME = "record-fidelity"

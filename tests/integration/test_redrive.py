@@ -6,15 +6,15 @@ from contextlib import closing
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.config import RunConfig
+from retrofill.faults import InjectedError, Point, injected
+from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.redrive import redrive_quarantine
+from retrofill.state import batches, redrive, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
 
-from include.retrofill.config import RunConfig
-from include.retrofill.faults import InjectedError, Point, injected
-from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.redrive import redrive_quarantine
-from include.retrofill.state import batches, redrive, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import close, enqueue, item, keys_in, open_next_set, open_run
 from tests.integration.test_batches import calls_of, dead
 

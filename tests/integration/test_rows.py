@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-from include.retrofill.model.errors import StateError
-from include.retrofill.state import locks
-from include.retrofill.state.connection import (
+from retrofill.model.errors import StateError
+from retrofill.state import locks
+from retrofill.state.connection import (
     Connection,
     connect,
     find,
@@ -21,6 +20,7 @@ from include.retrofill.state.connection import (
     value,
     values,
 )
+
 from tests.integration.opened import enqueue, item, open_run
 from tests.integration.test_batches import plan, taken
 

@@ -5,19 +5,19 @@ from contextlib import closing, suppress
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.model.calls import Settlement
+from retrofill.model.errors import RetrofillError, RunIncomplete, SourceError
+from retrofill.model.report import Report
+from retrofill.model.runs import SetRef
+from retrofill.pipeline import close_run as closing_run
+from retrofill.pipeline.close_run import close_run, conclude
+from retrofill.pipeline.enqueue import enqueue as enqueue_partition
+from retrofill.pipeline.list_partitions import list_partitions
+from retrofill.pipeline.plan_batches import plan_batches
+from retrofill.sources.s3.rows import read_rows
+from retrofill.state import runs
+from retrofill.state.connection import connect
 
-from include.retrofill.model.calls import Settlement
-from include.retrofill.model.errors import RetrofillError, RunIncomplete, SourceError
-from include.retrofill.model.report import Report
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline import close_run as closing_run
-from include.retrofill.pipeline.close_run import close_run, conclude
-from include.retrofill.pipeline.enqueue import enqueue as enqueue_partition
-from include.retrofill.pipeline.list_partitions import list_partitions
-from include.retrofill.pipeline.plan_batches import plan_batches
-from include.retrofill.sources.s3_rows import read_rows
-from include.retrofill.state import runs
-from include.retrofill.state.connection import connect
 from stack.endpoint import (
     Rule,
     Script,

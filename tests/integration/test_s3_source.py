@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-
-from include.retrofill.model.errors import ConfigError, SourceError
-from include.retrofill.model.runs import Window
-from include.retrofill.sources import Page, keyspace, s3
-from include.retrofill.sources.s3 import Filter, S3Source
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.runs import Window
+from retrofill.sources import Page
+from retrofill.sources.s3 import keyspace
+from retrofill.sources.s3 import source as s3
+from retrofill.sources.s3.source import Filter, S3Source
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

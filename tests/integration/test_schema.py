@@ -4,9 +4,9 @@ import re
 from contextlib import closing
 
 import pytest
+from retrofill.state.connection import connect
+from retrofill.state.statements import load
 
-from include.retrofill.state.connection import connect
-from include.retrofill.state.statements import load
 from tests.schema import SCHEMA, schema_of
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import connection
+from retrofill.model.errors import ConfigError, LeaseLost
+from retrofill.model.runs import Job
+from retrofill.state import runs
+from retrofill.state.connection import connect
+from retrofill.state.screening import Chunk, get_partition, screen
 
-from include.retrofill.model.errors import ConfigError, LeaseLost
-from include.retrofill.model.runs import Job
-from include.retrofill.state import runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.screening import Chunk, get_partition, screen
 from tests.integration.opened import enqueue, item, keys_in, open_next_set, open_run, page
 
 MOVE_TO_RESULTS = """

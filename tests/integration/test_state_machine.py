@@ -23,14 +23,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from psycopg2.extensions import connection
+from retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
+from retrofill.model.errors import LeaseLost, RunIncomplete
+from retrofill.model.runs import Job, SetRef
+from retrofill.pipeline.close_run import close_run
+from retrofill.state import batches, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease, Busy
 
-from include.retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement
-from include.retrofill.model.errors import LeaseLost, RunIncomplete
-from include.retrofill.model.runs import Job, SetRef
-from include.retrofill.pipeline.close_run import close_run
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease, Busy
 from tests.integration.opened import ALL_LIVE, FUNCTION, enqueue, entries_of, item, new_run
 from tests.invariants import look
 

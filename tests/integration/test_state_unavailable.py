@@ -6,12 +6,12 @@ from contextlib import closing
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
+from retrofill.model.calls import Call, Entry, Settlement
+from retrofill.model.errors import StateUnavailable
+from retrofill.state import batches
+from retrofill.state.connection import connect, transaction
+from retrofill.state.lease import BatchLease
 
-from include.retrofill.model.calls import Call, Entry, Settlement
-from include.retrofill.model.errors import StateUnavailable
-from include.retrofill.state import batches
-from include.retrofill.state.connection import connect, transaction
-from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import enqueue, item, open_run
 
 # As a full disk does it, so many times; a sequence goes on counting in what is rolled back.
@@ -65,7 +65,7 @@ def tries(conn: connection) -> int:
 def test_settling_rests_between_two_tries_and_gives_up_at_last(
     lease: BatchLease, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.retrofill.state.lease.PATIENCE_S", 1.5)
+    monkeypatch.setattr("retrofill.state.lease.PATIENCE_S", 1.5)
     refuse(conn, 1_000_000)
     with pytest.raises(StateUnavailable, match="What to do: give its disk more space"):
         settle(lease)

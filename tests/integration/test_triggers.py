@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-
-from include.retrofill.calling.triggers import Found, find_triggers
-from include.retrofill.model.errors import ConfigError, SourceError
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.trigger import Trigger
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.function import FunctionVersion
+from retrofill.triggers.find import Found, find_triggers
+from retrofill.triggers.trigger import Trigger
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -5,16 +5,16 @@ from contextlib import closing
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.model.errors import RunIncomplete, SourceError
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.close_run import close_run
+from retrofill.pipeline.enqueue import enqueue
+from retrofill.pipeline.list_partitions import list_partitions
+from retrofill.sources import Page, Partition
+from retrofill.state import runs
+from retrofill.state.connection import connect
+from retrofill.state.screening import get_partition
 
-from include.retrofill.model.errors import RunIncomplete, SourceError
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.close_run import close_run
-from include.retrofill.pipeline.enqueue import enqueue
-from include.retrofill.pipeline.list_partitions import list_partitions
-from include.retrofill.sources import Page, Partition
-from include.retrofill.state import runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.screening import get_partition
 from stack.endpoint import Operation, Reply, Rule, Script, ScriptedEndpoint, scripted_endpoint
 from tests.faults.pipeline_run import Backfill
 from tests.integration.opened import ALL_LIVE, open_run

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.faults import Point, injected
+from retrofill.model.calls import EndedCall, Quarantined, Settlement
+from retrofill.model.errors import ConfigError, LeaseLost
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.rescue import rescue
+from retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
+from retrofill.state import batches, runs, upkeep
+from retrofill.state.connection import connect
+from retrofill.state.lease import LEASE_S
+from retrofill.state.statements import load
 
-from include.retrofill.faults import Point, injected
-from include.retrofill.model.calls import EndedCall, Quarantined, Settlement
-from include.retrofill.model.errors import ConfigError, LeaseLost
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.rescue import rescue
-from include.retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
-from include.retrofill.state import batches, runs, upkeep
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import LEASE_S
-from include.retrofill.state.statements import load
 from stack.endpoint import Function, Script, scripted_endpoint
 from tests.integration import opened
 from tests.integration.opened import ALL_LIVE, StillAirflow, close, enqueue, item, keys_in, open_run
@@ -403,9 +403,9 @@ def test_a_run_that_is_being_opened_keeps_its_job(state_dsn: str, conn: connecti
 _FORGET = """
 import sys
 from contextlib import closing
-from include.retrofill.pipeline.upkeep import forget_job
-from include.retrofill.state import upkeep
-from include.retrofill.state.connection import connect
+from retrofill.pipeline.upkeep import forget_job
+from retrofill.state import upkeep
+from retrofill.state.connection import connect
 
 upkeep.ROWS = 1
 with closing(connect(sys.argv[1])) as conn:

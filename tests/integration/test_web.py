@@ -6,15 +6,15 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
+from retrofill.model.errors import StateError
+from retrofill.model.report import Report
+from retrofill.model.runs import SetRef
+from retrofill.state import batches, pages, runs
+from retrofill.state.connection import Connection, connect
+from retrofill.state.lease import BatchLease
+from retrofill.state.statements import load
 
-from include.retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
-from include.retrofill.model.errors import StateError
-from include.retrofill.model.report import Report
-from include.retrofill.model.runs import SetRef
-from include.retrofill.state import batches, pages, runs
-from include.retrofill.state.connection import Connection, connect
-from include.retrofill.state.lease import BatchLease
-from include.retrofill.state.statements import load
 from tests.integration.opened import close, enqueue, entries_of, item, open_next_set, open_run
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def test_calls_that_take_too_long_to_count_do_not_take_the_page_with_them(
 ) -> None:
     ref = run_in_the_middle(conn, state_dsn)
     slow = {**load("pages.sql"), "list_failed_calls": "SELECT pg_sleep(60)"}
-    monkeypatch.setattr("include.retrofill.state.pages._SQL", slow)
+    monkeypatch.setattr("retrofill.state.pages._SQL", slow)
     monkeypatch.setattr(pages, "STATEMENT_S", 0.05)
     shown = pages.get_page(conn, ref.run_id)
     assert shown.calls.failed is None
@@ -376,7 +376,7 @@ def test_a_schema_that_does_not_fit_is_said_with_what_to_do(web: Web, conn: Conn
         cur.execute("DROP SCHEMA retrofill CASCADE")
     answer = web.get(PATH, "VIEWER")
     assert answer.status_code == 503
-    assert "python -m include.retrofill.state.migrate" in answer.text
+    assert "python -m retrofill.state.migrate" in answer.text
     assert "Traceback" not in answer.text
 
 
@@ -385,7 +385,7 @@ def test_looking_can_change_nothing(
 ) -> None:
     ref = run_in_the_middle(conn, state_dsn)
     writing = {**load("pages.sql"), "list_sets": "UPDATE retrofill.run SET paused = true"}
-    monkeypatch.setattr("include.retrofill.state.pages._SQL", writing)
+    monkeypatch.setattr("retrofill.state.pages._SQL", writing)
     with pytest.raises(StateError, match="read-only transaction"):
         pages.get_page(conn, ref.run_id)
     assert controls_of(conn)[2] is False

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 import pytest
+from retrofill.faults import Point
+from retrofill.state.migrate import migrate
 
-from include.retrofill.faults import Point
-from include.retrofill.state.migrate import migrate
 from stack.endpoint import ScriptedEndpoint, scripted_endpoint
 from stack.services import Postgres
 from tests.kill_points.passage import Passage, line

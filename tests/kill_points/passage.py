@@ -17,25 +17,26 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from retrofill.config import RunConfig
+from retrofill.faults import Point, armed, injected
+from retrofill.functions.aws_lambda.connect import CONTROL_PLANE, open_client
+from retrofill.model.report import Report
+from retrofill.model.runs import SetRef
+from retrofill.pipeline import enqueue as enqueueing
+from retrofill.pipeline import plan_batches as planning
+from retrofill.pipeline.close_run import close_run, conclude
+from retrofill.pipeline.deliver import shape_of
+from retrofill.pipeline.enqueue import enqueue
+from retrofill.pipeline.invoke import Invoker, take
+from retrofill.pipeline.list_partitions import list_partitions
+from retrofill.pipeline.open_run import DagRun, open_run, window_of
+from retrofill.pipeline.plan_batches import plan_batches
+from retrofill.sources import open_source
+from retrofill.sources.s3 import source as s3
+from retrofill.state import runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
 
-from include.retrofill.calling.aws import CONTROL_PLANE, open_client
-from include.retrofill.config import RunConfig
-from include.retrofill.faults import Point, armed, injected
-from include.retrofill.model.report import Report
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline import enqueue as enqueueing
-from include.retrofill.pipeline import plan_batches as planning
-from include.retrofill.pipeline.close_run import close_run, conclude
-from include.retrofill.pipeline.deliver import shape_of
-from include.retrofill.pipeline.enqueue import enqueue
-from include.retrofill.pipeline.invoke import Invoker, take
-from include.retrofill.pipeline.list_partitions import list_partitions
-from include.retrofill.pipeline.open_run import DagRun, open_run, window_of
-from include.retrofill.pipeline.plan_batches import plan_batches
-from include.retrofill.sources import open_source, s3
-from include.retrofill.state import runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
 from tests.integration.opened import ALL_LIVE
 
 # Small, so that a small source has several of each.

@@ -10,8 +10,8 @@ from urllib.parse import unquote_plus
 
 import psycopg2
 import pytest
+from retrofill.faults import Point
 
-from include.retrofill.faults import Point
 from stack.endpoint import Bucket, Function, GeneratedObjects, Reply, Rule, Script, ScriptedEndpoint
 from tests.invariants import Sampler, Seen, check
 from tests.kill_points.conftest import COLUMNS, Nursery, table

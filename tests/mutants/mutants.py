@@ -131,7 +131,7 @@ MUTANTS = (
         "                call.number = number\n"
         "                self._dispatch.sent(call, now)\n"
         "                self._client.send(number, self._shape.body(call.items))\n"
-        "            from include.retrofill.model.calls import Settlement\n"
+        "            from retrofill.model.calls import Settlement\n"
         "            self._lease.settle(Settlement(), calls)\n"
         "            self._window.sent(len(calls))\n"
         "            return\n"
@@ -154,7 +154,7 @@ MUTANTS = (
     ),
     Mutant(
         name="without bisection",
-        file="rules/dispatch.py",
+        file="engine/dispatch.py",
         old="        if len(call.entries) > 1:\n            self._bisect(call, now)\n"
         "        elif not self._blame(call.entries[0], record, error, final=False):\n"
         "            self._retry(Call(call.entries, call.attempt + 1), now)\n",
@@ -268,7 +268,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a listing that ends early believed",
-        file="sources/s3.py",
+        file="sources/s3/source.py",
         old="            if not answer.more:\n",
         new="            if not answer.more and answer.rows:\n",
         test=ENDS + "test_a_listing_that_ends_before_what_the_survey_saw_is_not_done",

@@ -19,19 +19,19 @@ from unittest.mock import patch
 
 import psycopg2
 from psycopg2.extensions import connection
+from retrofill.config import RunConfig
+from retrofill.events import EventContext, compile_shape
+from retrofill.faults import Point, injected
+from retrofill.model.errors import RetrofillError, RunIncomplete, StateUnavailable
+from retrofill.model.report import Report
+from retrofill.model.runs import Job, SetRef
+from retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan_batches
+from retrofill.state import lease, runs
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
+from retrofill.state.migrate import migrate
+from retrofill.state.upkeep import OpenRun
 
-from include.retrofill.config import RunConfig
-from include.retrofill.events import EventContext, compile_shape
-from include.retrofill.faults import Point, injected
-from include.retrofill.model.errors import RetrofillError, RunIncomplete, StateUnavailable
-from include.retrofill.model.report import Report
-from include.retrofill.model.runs import Job, SetRef
-from include.retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan_batches
-from include.retrofill.state import lease, runs
-from include.retrofill.state.connection import connect
-from include.retrofill.state.lease import BatchLease
-from include.retrofill.state.migrate import migrate
-from include.retrofill.state.upkeep import OpenRun
 from tests.integration.opened import ARN, DELIVERY, FUNCTION, new_run
 from tests.invariants import check, look
 from tests.simulation.scheduler import Killed, Scheduler, Task

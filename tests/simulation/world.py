@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from random import Random
 from urllib.parse import unquote_plus
 
-from include.retrofill.model.errors import SourceError
-from include.retrofill.model.items import Item
-from include.retrofill.model.replies import NoReply, Reply
-from include.retrofill.sources.listing import Page, Partition
+from retrofill.functions.replies import NoReply, Reply
+from retrofill.model.errors import SourceError
+from retrofill.model.items import Item
+from retrofill.sources.listing import Page, Partition
+
 from tests.integration.opened import item
 from tests.invariants import Seen
 from tests.simulation.scheduler import Scheduler

@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.model.delivery import Contract
-from include.retrofill.rules.answers import (
+from retrofill.engine.answers import (
     ALL_SUCCEEDED,
     MAX_MESSAGE_CHARS,
     Answer,
     read_answer,
 )
+from retrofill.model.delivery import Contract
 
 IDS = ("id-0", "id-1", "id-2")
 LISTED = "listed in batchItemFailures"

@@ -1,8 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.rules.backoff import BASE_S, CAP_S, RETRY_AFTER_CAP_S, backoff_s
+from retrofill.engine.backoff import BASE_S, CAP_S, RETRY_AFTER_CAP_S, backoff_s
 
 chances = st.floats(0, 1, exclude_max=True)
 attempts = st.integers(1, 10**9)

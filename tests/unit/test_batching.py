@@ -5,8 +5,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.rules.batching import (
+from retrofill.engine.batching import (
     MAX_BATCHES,
     MIN_BATCHES,
     Batch,

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-
-from include.retrofill.rules.concurrency import (
+from retrofill.engine.concurrency import (
     LONGEST_PAUSE_S,
     PAUSE_S,
     RAMP_S,

@@ -9,11 +9,10 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from include.retrofill.config import AUTO, RunConfig
-from include.retrofill.events import SHAPES
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.upkeep import ForgetConfig, UpkeepConfig
+from retrofill.config import AUTO, RunConfig
+from retrofill.events import SHAPES
+from retrofill.model.errors import ConfigError
+from retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 
 _GOOD = {"bucket": "my-photos", "prefix": "in/", "function": "resize"}
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:resize"

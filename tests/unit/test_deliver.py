@@ -4,10 +4,10 @@ import json
 from uuid import UUID
 
 import pytest
+from retrofill.config import RunConfig
+from retrofill.model.delivery import Delivery
+from retrofill.pipeline.deliver import compile_delivery
 
-from include.retrofill.config import RunConfig
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.pipeline.deliver import compile_delivery
 from tests.unit.test_events import ITEM
 
 CONFIG = RunConfig.from_params({"bucket": "photos", "prefix": "in/", "function": "f"})

@@ -5,17 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
-from include.retrofill.config import RunConfig
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.trigger import Trigger
-from include.retrofill.rules.deliveries import (
+from retrofill.config import RunConfig
+from retrofill.model.delivery import Delivery
+from retrofill.model.errors import ConfigError
+from retrofill.triggers.choose import (
     choose,
     delivery_as_asked,
     delivery_like,
     is_looked_up,
 )
+from retrofill.triggers.trigger import Trigger
 
 DIRECT = Trigger(event="s3", way="notification one", configuration_id="one", suffix=".jpg")
 QUEUED = Trigger(

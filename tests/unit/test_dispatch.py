@@ -7,12 +7,11 @@ from math import ceil, log2
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.model.calls import Call, Entry, Settlement, Span
-from include.retrofill.model.items import Item
-from include.retrofill.rules.answers import Answer
-from include.retrofill.rules.dispatch import MAX_REFUSALS, Dispatch
-from include.retrofill.rules.outcomes import Cause, Ended, Outcome
+from retrofill.engine.answers import Answer
+from retrofill.engine.dispatch import MAX_REFUSALS, Dispatch
+from retrofill.engine.outcomes import Cause, Ended, Outcome
+from retrofill.model.calls import Call, Entry, Settlement, Span
+from retrofill.model.items import Item
 
 TIMEOUT_S = 30.0
 SUCCESS = Ended(Outcome.SUCCEEDED)

@@ -12,12 +12,11 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.events import MAX_ITEMS, OFFERED, EventContext, Way, compile_shape
-from include.retrofill.events import SHAPES as ALL_SHAPES
-from include.retrofill.model.delivery import Contract
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import NO_CONTENT, Item
+from retrofill.events import MAX_ITEMS, OFFERED, EventContext, Way, compile_shape
+from retrofill.events import SHAPES as ALL_SHAPES
+from retrofill.model.delivery import Contract
+from retrofill.model.errors import ConfigError
+from retrofill.model.items import NO_CONTENT, Item
 
 SHAPES = tuple(OFFERED)
 CONTEXT = EventContext(

@@ -6,8 +6,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.events import fields
+from retrofill.events import fields
 
 any_key = st.text(st.characters(exclude_categories=()), max_size=60)  # lone surrogates too
 key = st.text(st.characters(codec="utf-8"), max_size=60)

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from retrofill.events import compile_shape
 
-from include.retrofill.events import compile_shape
 from tests.unit.test_events import CONTEXT, ITEM
 
 VERSIONED = ITEM._replace(version_id="096fKKXTRTtl3on89fVO.nfljtsv6qko")

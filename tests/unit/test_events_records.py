@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
+from retrofill.model.errors import ConfigError
+from retrofill.model.items import Item
 
-from include.retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
 from tests.unit.test_events import CONTEXT
 from tests.unit.test_events_recorded import SQS, outline
 

@@ -6,14 +6,13 @@ import sys
 from collections import Counter
 
 import pytest
-
-from include.retrofill import faults
-from include.retrofill.faults import ACTIONS, VARIABLE, InjectedError, Point, armed, injected, reach
-from include.retrofill.model.errors import StateUnavailable
+from retrofill import faults
+from retrofill.faults import ACTIONS, VARIABLE, InjectedError, Point, armed, injected, reach
+from retrofill.model.errors import StateUnavailable
 
 PLAN = "call.answered:2:raise"
 REACH_TWICE = """
-from include.retrofill.faults import Point, reach
+from retrofill.faults import Point, reach
 for number in (1, 2):
     reach(Point.CALL_ANSWERED)
     print(number, flush=True)

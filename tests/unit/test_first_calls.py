@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
-from include.retrofill.model.calls import Call, Entry, Fresh, History, Loaded
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item, ItemColumns
-from include.retrofill.rules.first_calls import first_calls
-from include.retrofill.rules.packing import MAX_REQUEST_BYTES
+from retrofill.engine.first_calls import first_calls
+from retrofill.engine.packing import MAX_REQUEST_BYTES
+from retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
+from retrofill.model.calls import Call, Entry, Fresh, History, Loaded
+from retrofill.model.errors import ConfigError
+from retrofill.model.items import Item, ItemColumns
 
 CONTEXT = EventContext(
     bucket="photos",

@@ -7,9 +7,8 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
-
-from include.retrofill.calling.function import concurrency_ceiling, preflight
-from include.retrofill.model.errors import ConfigError, SourceError
+from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.model.errors import ConfigError, SourceError
 
 _ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
 _FOUND = {

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.model.items import NO_CONTENT, Item, ItemColumns
+from retrofill.model.items import NO_CONTENT, Item, ItemColumns
 
 moments = st.datetimes(
     datetime(1970, 1, 1),  # noqa: DTZ001  hypothesis wants it so

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-
-from include.retrofill.config import RunConfig
-from include.retrofill.jobs import FOLDER, load_job, load_jobs, main
+from retrofill.config import RunConfig
+from retrofill.jobs import FOLDER, load_job, load_jobs, main
 
 GOOD = """\
 schedule: "@daily"

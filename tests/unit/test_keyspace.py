@@ -7,9 +7,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.sources import keyspace
-from include.retrofill.sources.keyspace import KeyRange, divide, sort_into
+from retrofill.sources.s3 import keyspace
+from retrofill.sources.s3.keyspace import KeyRange, divide, sort_into
 
 # Few characters, so that keys share beginnings; the last before and the first after surrogates,
 # the greatest of all, and NUL.

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from retrofill.events import compile_shape
+from retrofill.model.delivery import Delivery
+from retrofill.model.errors import ConfigError
+from retrofill.triggers.live_filter import passes
 
-from include.retrofill.events import compile_shape
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.rules.live_filter import passes
 from tests.unit.test_events import CONTEXT, ITEM
 
 WHOLE = ITEM._replace(etag="b21b84d653bb07b05b1e6b33684dc11b")

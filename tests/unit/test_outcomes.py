@@ -4,16 +4,15 @@ import pytest
 from botocore.loaders import Loader
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.model.replies import NoReply, Reply
-from include.retrofill.rules.outcomes import (
+from retrofill.engine.outcomes import (
     MAX_MESSAGE_CHARS,
     MAX_TYPE_CHARS,
     Ended,
     Outcome,
-    classify,
     storable,
 )
+from retrofill.functions.aws_lambda.outcomes import classify
+from retrofill.functions.replies import NoReply, Reply
 
 REQUEST_ID = "8f0c7a6e-1b2c-4d5e-8f90-0123456789ab"
 

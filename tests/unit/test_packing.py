@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.rules.packing import (
+from retrofill.engine.packing import (
     MAX_REQUEST_BYTES,
     Packing,
     bisect,

@@ -3,9 +3,8 @@
 from typing import Any
 
 import pytest
-
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.rules.patterns import compile_pattern
+from retrofill.model.errors import ConfigError
+from retrofill.triggers.patterns import compile_pattern
 
 EVENT = {
     "source": "aws.s3",

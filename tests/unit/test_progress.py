@@ -1,8 +1,8 @@
 """What the log of an invoke task and the report say of calls that did not succeed."""
 
-from include.retrofill.model.calls import EndedCall, Settlement
-from include.retrofill.model.report import troubles_text
-from include.retrofill.rules.progress import Progress
+from retrofill.engine.progress import Progress
+from retrofill.model.calls import EndedCall, Settlement
+from retrofill.model.report import troubles_text
 
 
 def test_a_line_of_progress_tells_how_calls_ended_and_why() -> None:

@@ -3,10 +3,9 @@
 import re
 
 import pytest
-
-from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.quoting import quoted
+from retrofill.config import RunConfig
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
 
 
 @pytest.mark.parametrize(

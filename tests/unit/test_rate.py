@@ -4,8 +4,7 @@ import math
 from bisect import bisect_left
 
 import pytest
-
-from include.retrofill.rules.rate import BURST_S, RateLimit
+from retrofill.engine.rate import BURST_S, RateLimit
 
 
 def starts(limit: RateLimit, seconds: float, step: float = 0.003) -> list[float]:

@@ -1,6 +1,6 @@
 """The names of sets and of the DAG runs that take them."""
 
-from include.retrofill.model.runs import SetRef
+from retrofill.model.runs import SetRef
 
 
 def test_the_next_dag_run_has_one_name_and_another_beside_a_new_state() -> None:

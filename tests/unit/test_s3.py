@@ -7,15 +7,17 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from retrofill.config import RunConfig
+from retrofill.engine.identity import identifier_of
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.items import Item
+from retrofill.model.runs import Window
+from retrofill.sources import Page, Partition, open_source
+from retrofill.sources.s3 import keyspace
+from retrofill.sources.s3 import source as s3
+from retrofill.sources.s3.rows import read_rows
+from retrofill.sources.s3.source import Filter, S3Source
 
-from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import ConfigError, SourceError
-from include.retrofill.model.items import Item
-from include.retrofill.model.runs import Window
-from include.retrofill.rules.identity import identifier_of
-from include.retrofill.sources import Page, Partition, keyspace, open_source, s3
-from include.retrofill.sources.s3 import Filter, S3Source
-from include.retrofill.sources.s3_rows import read_rows
 from tests.unit.fake_bucket import FakeBucket, Listed
 
 _ALWAYS = Window(after=None, before=None)

@@ -5,9 +5,8 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-
-from include.retrofill.rules.concurrency import ConcurrencyWindow
-from include.retrofill.rules.shares import Limits, Share, Totals, allot
+from retrofill.engine.concurrency import ConcurrencyWindow
+from retrofill.engine.shares import Limits, Share, Totals, allot
 
 LIMIT = 30
 REFUSAL_S = 0.003

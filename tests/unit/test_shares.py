@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from include.retrofill.model.calls import Allotment
-from include.retrofill.rules.shares import Limits, Share, Totals, allot
+from retrofill.engine.shares import Limits, Share, Totals, allot
+from retrofill.model.calls import Allotment
 
 NOTHING = Totals(0, 0, 0)
 

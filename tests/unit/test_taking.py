@@ -8,10 +8,9 @@ from itertools import islice
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.retrofill.model.items import IDENTIFIER_BYTES, Item
-from include.retrofill.model.listing import Page
-from include.retrofill.rules.taking import split, take
+from retrofill.engine.taking import split, take
+from retrofill.model.items import IDENTIFIER_BYTES, Item
+from retrofill.model.listing import Page
 
 _MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _REASONS = ("filtered", "archived", "rejected")

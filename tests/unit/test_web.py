@@ -4,10 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.report import Report
-from include.retrofill.state.pages import (
+from retrofill.model.errors import ConfigError
+from retrofill.model.report import Report
+from retrofill.state.pages import (
     ERROR_CHARS,
     CallLine,
     Calls,
@@ -18,9 +17,9 @@ from include.retrofill.state.pages import (
     RunPage,
     SetLine,
 )
-from include.retrofill.web.controls import CONCURRENCY, RATE, change
-from include.retrofill.web.origin import is_own
-from include.retrofill.web.rendering import (
+from retrofill.web.controls import CONCURRENCY, RATE, change
+from retrofill.web.origin import is_own
+from retrofill.web.rendering import (
     CAUSES,
     COUNTS,
     OUTCOMES,

@@ -1,7 +1,7 @@
 """Event shapes: how items become the payload that the function knows from its live trigger."""
 
-from include.retrofill.events.context import EventContext
-from include.retrofill.events.registry import (
+from retrofill.events.context import EventContext
+from retrofill.events.registry import (
     BY_WAY,
     OFFERED,
     SHAPES,
@@ -10,7 +10,7 @@ from include.retrofill.events.registry import (
     need_no_trigger,
     with_arguments,
 )
-from include.retrofill.events.shape import MAX_ITEMS, CompiledShape, EventShape, Way
+from retrofill.events.shape import MAX_ITEMS, CompiledShape, EventShape, Way
 
 __all__ = [
     "BY_WAY",

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable, Mapping
 
-from include.retrofill.events.context import EventContext
-from include.retrofill.events.fields import (
+from retrofill.events.context import EventContext
+from retrofill.events.fields import (
     bucket_arn,
     json_inside,
     json_string,
@@ -13,11 +13,11 @@ from include.retrofill.events.fields import (
     uuid_of,
     uuid_text,
 )
-from include.retrofill.events.shape import Encoder, EventShape, each
-from include.retrofill.events.template import HOLE
-from include.retrofill.model.delivery import Contract
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
+from retrofill.events.shape import Encoder, EventShape, each
+from retrofill.events.template import HOLE
+from retrofill.model.delivery import Contract
+from retrofill.model.errors import ConfigError
+from retrofill.model.items import Item
 
 MAX_ARGUMENTS = 10
 MAX_ARGUMENT_NAME_CHARS = 64

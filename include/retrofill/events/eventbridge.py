@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from include.retrofill.events.context import EventContext
-from include.retrofill.events.fields import (
+from retrofill.events.context import EventContext
+from retrofill.events.fields import (
     MULTIPART_MARK,
     SOURCE_IP,
     bucket_arn,
@@ -15,9 +15,9 @@ from include.retrofill.events.fields import (
     uuid_of,
     uuid_text,
 )
-from include.retrofill.events.shape import Encoder, EventShape, Way, each
-from include.retrofill.events.template import HOLE
-from include.retrofill.model.items import Item
+from retrofill.events.shape import Encoder, EventShape, Way, each
+from retrofill.events.template import HOLE
+from retrofill.model.items import Item
 
 
 def object_created(context: EventContext) -> Callable[[Item], str]:

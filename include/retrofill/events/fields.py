@@ -11,8 +11,8 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from urllib.parse import quote, quote_plus
 
-from include.retrofill.events.context import EventContext
-from include.retrofill.model.items import Item
+from retrofill.events.context import EventContext
+from retrofill.model.items import Item
 
 PRINCIPAL = "AIDARETROFILLREPLAYED"
 """Stands for whoever made the object, which a listing does not tell."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from include.retrofill.events.context import EventContext
-from include.retrofill.events.fields import (
+from retrofill.events.context import EventContext
+from retrofill.events.fields import (
     MULTIPART_MARK,
     PRINCIPAL,
     SOURCE_IP,
@@ -18,9 +18,9 @@ from include.retrofill.events.fields import (
     request_id_of,
     trace_prefix,
 )
-from include.retrofill.events.shape import Encoder, EventShape, Way
-from include.retrofill.events.template import HOLE, filled, records_of
-from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
+from retrofill.events.shape import Encoder, EventShape, Way
+from retrofill.events.template import HOLE, filled, records_of
+from retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
 
 EVENT_VERSION = "2.1"
 """The structure that is written; AWS's later 2.x only add fields, which a listing does not tell."""

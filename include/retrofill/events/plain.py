@@ -3,16 +3,16 @@
 import json
 from collections.abc import Callable
 
-from include.retrofill.events.context import EventContext
-from include.retrofill.events.fields import (
+from retrofill.events.context import EventContext
+from retrofill.events.fields import (
     json_string,
     to_milliseconds,
     uuid_of,
     uuid_text,
 )
-from include.retrofill.events.shape import Encoder, EventShape, each
-from include.retrofill.events.template import HOLE
-from include.retrofill.model.items import Item
+from retrofill.events.shape import Encoder, EventShape, each
+from retrofill.events.template import HOLE
+from retrofill.model.items import Item
 
 TAIL = "]}"
 

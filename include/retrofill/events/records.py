@@ -9,18 +9,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from include.retrofill.events.context import EventContext
-from include.retrofill.events.fields import (
+from retrofill.events.context import EventContext
+from retrofill.events.fields import (
     epoch_milliseconds,
     json_string,
 )
-from include.retrofill.events.notification import HEAD, TAIL
-from include.retrofill.events.relays import QUEUE_ANSWERS, QUEUE_ITEMS, enveloped, sqs_records
-from include.retrofill.events.shape import Encoder, EventShape, each
-from include.retrofill.events.template import HOLE
-from include.retrofill.model.delivery import Contract
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
+from retrofill.events.notification import HEAD, TAIL
+from retrofill.events.relays import QUEUE_ANSWERS, QUEUE_ITEMS, enveloped, sqs_records
+from retrofill.events.shape import Encoder, EventShape, each
+from retrofill.events.template import HOLE
+from retrofill.model.delivery import Contract
+from retrofill.model.errors import ConfigError
+from retrofill.model.items import Item
 
 _ROLE = "role/retrofill-replayed"
 _SQS_CONTENT = ("body",)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from include.retrofill.events import (
+from retrofill.events import (
     batch_operations,
     eventbridge,
     notification,
@@ -10,9 +10,9 @@ from include.retrofill.events import (
     records,
     relays,
 )
-from include.retrofill.events.context import EventContext
-from include.retrofill.events.shape import CompiledShape, EventShape, Way
-from include.retrofill.model.errors import ConfigError
+from retrofill.events.context import EventContext
+from retrofill.events.shape import CompiledShape, EventShape, Way
+from retrofill.model.errors import ConfigError
 
 SHAPES: Mapping[str, EventShape] = {
     "s3": notification.S3,

@@ -4,8 +4,8 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 
-from include.retrofill.events.context import EventContext
-from include.retrofill.events.fields import (
+from retrofill.events.context import EventContext
+from retrofill.events.fields import (
     PRINCIPAL,
     epoch_milliseconds,
     json_inside,
@@ -15,12 +15,12 @@ from include.retrofill.events.fields import (
     uuid_of,
     uuid_text,
 )
-from include.retrofill.events.notification import HEAD, S3, TAIL, notification_texts
-from include.retrofill.events.shape import Encoder, EventShape, Way, listed
-from include.retrofill.events.template import HOLE
-from include.retrofill.model.delivery import Contract
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.items import Item
+from retrofill.events.notification import HEAD, S3, TAIL, notification_texts
+from retrofill.events.shape import Encoder, EventShape, Way, listed
+from retrofill.events.template import HOLE
+from retrofill.model.delivery import Contract
+from retrofill.model.errors import ConfigError
+from retrofill.model.items import Item
 
 SUBJECT = "Amazon S3 Notification"
 _SIGNATURE = "UkVUUk9GSUxMUkVQTEFZRUQ="

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 
-from include.retrofill.events.context import EventContext
-from include.retrofill.events.fields import MULTIPART_MARK
-from include.retrofill.events.template import SEPARATOR, records_of
-from include.retrofill.model.delivery import Contract
-from include.retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
+from retrofill.events.context import EventContext
+from retrofill.events.fields import MULTIPART_MARK
+from retrofill.events.template import SEPARATOR, records_of
+from retrofill.model.delivery import Contract
+from retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
 
 MAX_ITEMS = 10_000
 """The most items a call may carry: the largest batch of Lambda's event source mappings."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
-from include.retrofill.model.items import Item
+from retrofill.model.items import Item
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ class Item(NamedTuple):
     """One unit of work, as a source lists it."""
 
     identifier: bytes
-    """16 bytes for source, key and version; see :mod:`include.retrofill.rules.identity`."""
+    """16 bytes for source, key and version; see :mod:`retrofill.engine.identity`."""
 
     key: str
     """The name of the item in its source, exactly as the source spells it."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from include.retrofill.model.items import Item
+from retrofill.model.items import Item
 
 
 class Partition(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from include.retrofill.model.delivery import Delivery
+from retrofill.model.delivery import Delivery
 
 
 class SetRef(NamedTuple):

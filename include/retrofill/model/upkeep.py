@@ -5,9 +5,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from include.retrofill.model.blank import BLANK
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.quoting import quoted
+from retrofill.model.blank import BLANK
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
 
 _LONGEST_DAYS = 36_500
 _LONGEST_NAME = 1_500

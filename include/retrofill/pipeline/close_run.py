@@ -4,14 +4,14 @@ import logging
 import time
 from collections.abc import Callable
 
-from include.retrofill.faults import Point, reach
-from include.retrofill.model.errors import RunIncomplete
-from include.retrofill.model.report import Report
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.rescue import Airflow, rescue
-from include.retrofill.state import batches, others, runs
-from include.retrofill.state.connection import Connection
-from include.retrofill.state.lease import LEASE_S
+from retrofill.faults import Point, reach
+from retrofill.model.errors import RunIncomplete
+from retrofill.model.report import Report
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.rescue import Airflow, rescue
+from retrofill.state import batches, others, runs
+from retrofill.state.connection import Connection
+from retrofill.state.lease import LEASE_S
 
 log = logging.getLogger(__name__)
 

@@ -5,18 +5,18 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from include.retrofill.calling.triggers import find_triggers
-from include.retrofill.config import RunConfig
-from include.retrofill.events import CompiledShape, EventContext, compile_shape
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.runs import Run
-from include.retrofill.rules.deliveries import (
+from retrofill.config import RunConfig
+from retrofill.events import CompiledShape, EventContext, compile_shape
+from retrofill.model.delivery import Delivery
+from retrofill.model.function import FunctionVersion
+from retrofill.model.runs import Run
+from retrofill.triggers.choose import (
     choose,
     delivery_as_asked,
     delivery_like,
     is_looked_up,
 )
+from retrofill.triggers.find import find_triggers
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TypedDict
 
-from include.retrofill.model.errors import RunIncomplete, SourceError
-from include.retrofill.model.runs import SetRef
-from include.retrofill.sources import Page, Partition, Source
-from include.retrofill.state import runs
-from include.retrofill.state.connection import Connection
-from include.retrofill.state.screening import Chunk, PartitionState, get_partition, screen
+from retrofill.model.errors import RunIncomplete, SourceError
+from retrofill.model.runs import SetRef
+from retrofill.sources import Page, Partition, Source
+from retrofill.state import runs
+from retrofill.state.connection import Connection
+from retrofill.state.screening import Chunk, PartitionState, get_partition, screen
 
 log = logging.getLogger(__name__)
 

@@ -14,26 +14,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from include.retrofill.config import RunConfig
-from include.retrofill.events import CompiledShape
-from include.retrofill.faults import Point, reach
-from include.retrofill.model.calls import Allotment, Call, EndedCall
-from include.retrofill.model.delivery import Contract
-from include.retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
-from include.retrofill.model.replies import NoReply, Reply
-from include.retrofill.model.runs import Run
-from include.retrofill.rules.answers import (
+from retrofill.config import RunConfig
+from retrofill.engine.answers import (
     ALL_SUCCEEDED,
     Answer,
     read_answer,
 )
-from include.retrofill.rules.concurrency import ConcurrencyWindow
-from include.retrofill.rules.dispatch import Dispatch
-from include.retrofill.rules.first_calls import first_calls
-from include.retrofill.rules.outcomes import Outcome, classify
-from include.retrofill.rules.progress import Invoked, Progress
-from include.retrofill.rules.rate import RateLimit
-from include.retrofill.state.lease import LEASE_S, BatchLease, Busy
+from retrofill.engine.concurrency import ConcurrencyWindow
+from retrofill.engine.dispatch import Dispatch
+from retrofill.engine.first_calls import first_calls
+from retrofill.engine.outcomes import Outcome
+from retrofill.engine.progress import Invoked, Progress
+from retrofill.engine.rate import RateLimit
+from retrofill.events import CompiledShape
+from retrofill.faults import Point, reach
+from retrofill.functions.aws_lambda.outcomes import classify
+from retrofill.functions.replies import NoReply, Reply
+from retrofill.model.calls import Allotment, Call, EndedCall
+from retrofill.model.delivery import Contract
+from retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
+from retrofill.model.runs import Run
+from retrofill.state.lease import LEASE_S, BatchLease, Busy
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ LEASE_MARGIN_S = 10.0
 
 
 class Client(Protocol):
-    """What sends calls: :class:`include.retrofill.calling.client.LambdaClient`."""
+    """What sends calls: :class:`retrofill.functions.aws_lambda.client.LambdaClient`."""
 
     completions: "queue.SimpleQueue[Reply | NoReply]"
 

@@ -4,14 +4,14 @@ import logging
 from collections.abc import Sequence
 from typing import TypedDict
 
-from include.retrofill.config import RunConfig
-from include.retrofill.faults import Point, reach
-from include.retrofill.model.errors import SourceError
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.redrive import LABEL
-from include.retrofill.sources import Partition, Source
-from include.retrofill.state import runs
-from include.retrofill.state.connection import Connection
+from retrofill.config import RunConfig
+from retrofill.faults import Point, reach
+from retrofill.model.errors import SourceError
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.redrive import LABEL
+from retrofill.sources import Partition, Source
+from retrofill.state import runs
+from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
 

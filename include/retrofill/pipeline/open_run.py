@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from include.retrofill.calling.function import concurrency_ceiling, preflight
-from include.retrofill.config import RunConfig
-from include.retrofill.events import CompiledShape
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.runs import Job, NewRun, SetRef, Window
-from include.retrofill.pipeline.deliver import compile_delivery, find_delivery
-from include.retrofill.rules.identity import fingerprint
-from include.retrofill.rules.live_filter import passes
-from include.retrofill.sources import Source
-from include.retrofill.state import runs
-from include.retrofill.state.connection import Connection
+from retrofill.config import RunConfig
+from retrofill.engine.identity import fingerprint
+from retrofill.events import CompiledShape
+from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.model.delivery import Delivery
+from retrofill.model.errors import ConfigError
+from retrofill.model.function import FunctionVersion
+from retrofill.model.runs import Job, NewRun, SetRef, Window
+from retrofill.pipeline.deliver import compile_delivery, find_delivery
+from retrofill.sources import Source
+from retrofill.state import runs
+from retrofill.state.connection import Connection
+from retrofill.triggers.live_filter import passes
 
 log = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 import logging
 from typing import TypedDict
 
-from include.retrofill.model.runs import SetRef
-from include.retrofill.pipeline.rescue import Airflow, rescue
-from include.retrofill.state import batches, runs
-from include.retrofill.state.connection import Connection
+from retrofill.model.runs import SetRef
+from retrofill.pipeline.rescue import Airflow, rescue
+from retrofill.state import batches, runs
+from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
 

@@ -2,12 +2,12 @@
 
 import logging
 
-from include.retrofill.events import CompiledShape
-from include.retrofill.model.items import Item
-from include.retrofill.rules.packing import pack
-from include.retrofill.sources import Source
-from include.retrofill.state import screening
-from include.retrofill.state.connection import Connection
+from retrofill.engine.packing import pack
+from retrofill.events import CompiledShape
+from retrofill.model.items import Item
+from retrofill.sources import Source
+from retrofill.state import screening
+from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from fnmatch import translate
 from typing import TypedDict
 
-from include.retrofill.config import RunConfig
-from include.retrofill.model.runs import SetRef
-from include.retrofill.state.connection import Connection
-from include.retrofill.state.redrive import FIRST, Place, redrive
-from include.retrofill.state.screening import get_partition
+from retrofill.config import RunConfig
+from retrofill.model.runs import SetRef
+from retrofill.state.connection import Connection
+from retrofill.state.redrive import FIRST, Place, redrive
+from retrofill.state.screening import get_partition
 
 log = logging.getLogger(__name__)
 

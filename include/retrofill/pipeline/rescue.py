@@ -4,9 +4,9 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from include.retrofill.state import batches, upkeep
-from include.retrofill.state.connection import Connection
-from include.retrofill.state.upkeep import OpenRun
+from retrofill.state import batches, upkeep
+from retrofill.state.connection import Connection
+from retrofill.state.upkeep import OpenRun
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ import difflib
 import logging
 from typing import TypedDict
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.quoting import quoted
-from include.retrofill.state import upkeep
-from include.retrofill.state.connection import Connection
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
+from retrofill.state import upkeep
+from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from include.retrofill.config import RunConfig
-from include.retrofill.model.items import Item
-from include.retrofill.model.runs import Window
-from include.retrofill.sources.listing import Page, Partition, Source
-from include.retrofill.sources.s3 import Filter, S3Source
+from retrofill.config import RunConfig
+from retrofill.model.items import Item
+from retrofill.model.runs import Window
+from retrofill.sources.listing import Page, Partition, Source
+from retrofill.sources.s3.source import Filter, S3Source
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from include.retrofill.model.listing import Page, Partition
+from retrofill.model.listing import Page, Partition
 
 __all__ = ["Page", "Partition", "Source"]
 

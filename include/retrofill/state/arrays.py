@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from include.retrofill.model.calls import Span
+from retrofill.model.calls import Span
 
 
 def numbers(values: Iterable[int]) -> str:

@@ -2,15 +2,15 @@
 
 from typing import NamedTuple
 
-from include.retrofill.faults import Point, reach
-from include.retrofill.model.runs import SetRef
-from include.retrofill.rules.batching import Batch, Piece, Place, cut, places_to_look_up
-from include.retrofill.state import runs
-from include.retrofill.state.arrays import numbers
-from include.retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
-from include.retrofill.state.locks import lock_batches, lock_job, lock_run
-from include.retrofill.state.lost_calls import lose_calls
-from include.retrofill.state.statements import load
+from retrofill.engine.batching import Batch, Piece, Place, cut, places_to_look_up
+from retrofill.faults import Point, reach
+from retrofill.model.runs import SetRef
+from retrofill.state import runs
+from retrofill.state.arrays import numbers
+from retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
+from retrofill.state.locks import lock_batches, lock_job, lock_run
+from retrofill.state.lost_calls import lose_calls
+from retrofill.state.statements import load
 
 _SQL = load("batches.sql")
 

@@ -11,7 +11,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  it is a class
 
-from include.retrofill.model.errors import (
+from retrofill.model.errors import (
     SchemaMismatch,
     StateError,
     StateLocked,
@@ -19,7 +19,7 @@ from include.retrofill.model.errors import (
     StateUnavailable,
     StateUnfit,
 )
-from include.retrofill.state.statements import load
+from retrofill.state.statements import load
 
 __all__ = [
     "Connection",
@@ -56,7 +56,7 @@ _WRITABLE = (
     "connect to the primary, and see that neither default_transaction_read_only nor a full disk"
     " closes it to writes"
 )
-_MIGRATE = "apply the migrations: python -m include.retrofill.state.migrate"
+_MIGRATE = "apply the migrations: python -m retrofill.state.migrate"
 _MENDS = {
     errorcodes.UNDEFINED_TABLE: _MIGRATE,
     errorcodes.INVALID_SCHEMA_NAME: _MIGRATE,

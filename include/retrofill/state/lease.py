@@ -5,12 +5,12 @@ from collections.abc import Callable
 from itertools import starmap
 from typing import NamedTuple
 
-from include.retrofill.faults import Point, reach
-from include.retrofill.model.calls import Allotment, Call, Fresh, History, Loaded, Settlement
-from include.retrofill.model.errors import LeaseLost, StateError, StateUnavailable
-from include.retrofill.model.items import ItemColumns
-from include.retrofill.rules.shares import Share, Totals, allot
-from include.retrofill.state.connection import (
+from retrofill.engine.shares import Share, Totals, allot
+from retrofill.faults import Point, reach
+from retrofill.model.calls import Allotment, Call, Fresh, History, Loaded, Settlement
+from retrofill.model.errors import LeaseLost, StateError, StateUnavailable
+from retrofill.model.items import ItemColumns
+from retrofill.state.connection import (
     Cursor,
     connect,
     one,
@@ -19,10 +19,10 @@ from include.retrofill.state.connection import (
     value,
     values,
 )
-from include.retrofill.state.locks import lock_batch, lock_job, lock_limits
-from include.retrofill.state.lost_calls import count_orphans, lose_calls
-from include.retrofill.state.settling import Settler
-from include.retrofill.state.statements import load
+from retrofill.state.locks import lock_batch, lock_job, lock_limits
+from retrofill.state.lost_calls import count_orphans, lose_calls
+from retrofill.state.settling import Settler
+from retrofill.state.statements import load
 
 _SQL = load("lease.sql")
 
@@ -289,7 +289,7 @@ class BatchLease:
     def allot(self, wanted: int, in_flight: int, width: int | None = None) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
-        What the shares keep to is in :mod:`include.retrofill.rules.shares`. The task that finds a
+        What the shares keep to is in :mod:`retrofill.engine.shares`. The task that finds a
         limit of the whole run reached stops the run.
 
         :param wanted: calls this task could have in flight

@@ -20,10 +20,10 @@ the locked one do not wait.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from include.retrofill.model.runs import SetRef
-from include.retrofill.rules.shares import Limits
-from include.retrofill.state.connection import Cursor, find, one, values
-from include.retrofill.state.statements import load
+from retrofill.engine.shares import Limits
+from retrofill.model.runs import SetRef
+from retrofill.state.connection import Cursor, find, one, values
+from retrofill.state.statements import load
 
 _SQL = load("locks.sql")
 

@@ -1,8 +1,8 @@
 """Lost calls: sent by a task that ended before it settled them, and perhaps running still."""
 
-from include.retrofill.rules.outcomes import LOST, NO_ANSWER
-from include.retrofill.state.connection import Cursor
-from include.retrofill.state.statements import load
+from retrofill.engine.outcomes import LOST, NO_ANSWER
+from retrofill.state.connection import Cursor
+from retrofill.state.statements import load
 
 _SQL = load("lost_calls.sql")
 

@@ -1,4 +1,4 @@
-"""Bring the state's schema to this version: ``python -m include.retrofill.state.migrate``."""
+"""Bring the state's schema to this version: ``python -m retrofill.state.migrate``."""
 
 import os
 import re
@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from psycopg2 import sql
 
-from include.retrofill.model.errors import RetrofillError, SchemaMismatch, StateLocked
-from include.retrofill.state.connection import (
+from retrofill.model.errors import RetrofillError, SchemaMismatch, StateLocked
+from retrofill.state.connection import (
     Connection,
     Cursor,
     connect,
@@ -145,7 +145,7 @@ def require_current(conn: Connection) -> None:
     if found < wanted:
         raise SchemaMismatch(
             f"{said}, this code needs {wanted}; run, as its owner:"
-            " python -m include.retrofill.state.migrate"
+            " python -m retrofill.state.migrate"
         )
     if oldest_code > wanted:
         raise SchemaMismatch(
@@ -168,7 +168,7 @@ def main() -> int:
     """Migrate the database named by the argument or AIRFLOW_CONN_RETROFILL_STATE."""
     dsn = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("AIRFLOW_CONN_RETROFILL_STATE", "")
     if not dsn:
-        sys.stderr.write("usage: python -m include.retrofill.state.migrate DSN\n")
+        sys.stderr.write("usage: python -m retrofill.state.migrate DSN\n")
         return 2
     try:
         applied = migrate(dsn)

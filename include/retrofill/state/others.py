@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from include.retrofill.state.connection import Connection, Cursor, rows, transaction
-from include.retrofill.state.statements import load
+from retrofill.state.connection import Connection, Cursor, rows, transaction
+from retrofill.state.statements import load
 
 _SQL = load("others.sql")
 

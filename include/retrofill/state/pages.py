@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from psycopg2.errors import QueryCanceled
 
-from include.retrofill.model.report import Report
-from include.retrofill.state.connection import Connection, Cursor, Record, one, rows, transaction
-from include.retrofill.state.runs import read_report
-from include.retrofill.state.statements import load
+from retrofill.model.report import Report
+from retrofill.state.connection import Connection, Cursor, Record, one, rows, transaction
+from retrofill.state.runs import read_report
+from retrofill.state.statements import load
 
 _SQL = load("pages.sql")
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from include.retrofill.faults import Point, reach
-from include.retrofill.model.errors import LeaseLost
-from include.retrofill.model.runs import SetRef
-from include.retrofill.state.connection import Connection, rows, transaction
-from include.retrofill.state.locks import lock_set, take_turn
-from include.retrofill.state.screening import PartitionState
-from include.retrofill.state.statements import load
+from retrofill.faults import Point, reach
+from retrofill.model.errors import LeaseLost
+from retrofill.model.runs import SetRef
+from retrofill.state.connection import Connection, rows, transaction
+from retrofill.state.locks import lock_set, take_turn
+from retrofill.state.screening import PartitionState
+from retrofill.state.statements import load
 
 _SQL = load("redrive.sql")
 _SCREENING = load("screening.sql")

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from itertools import starmap
 from typing import Any, NamedTuple
 
-from include.retrofill.faults import Point, reach
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.errors import ConfigError, StateError
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.listing import Partition
-from include.retrofill.model.report import Report
-from include.retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
-from include.retrofill.rules.shares import out_of_time
-from include.retrofill.state.connection import (
+from retrofill.engine.shares import out_of_time
+from retrofill.faults import Point, reach
+from retrofill.model.delivery import Delivery
+from retrofill.model.errors import ConfigError, StateError
+from retrofill.model.function import FunctionVersion
+from retrofill.model.listing import Partition
+from retrofill.model.report import Report
+from retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
+from retrofill.state.connection import (
     Connection,
     Cursor,
     find,
@@ -22,9 +22,9 @@ from include.retrofill.state.connection import (
     transaction,
     value,
 )
-from include.retrofill.state.locks import keep_job, lock_run
-from include.retrofill.state.others import note_others
-from include.retrofill.state.statements import load
+from retrofill.state.locks import keep_job, lock_run
+from retrofill.state.others import note_others
+from retrofill.state.statements import load
 
 _SQL = load("runs.sql")
 

@@ -14,15 +14,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, NamedTuple
 
-from include.retrofill.faults import Point, reach
-from include.retrofill.model.calls import Span, spans_of
-from include.retrofill.model.errors import LeaseLost, StateError
-from include.retrofill.model.items import IDENTIFIER_BYTES, Item
-from include.retrofill.model.listing import Page
-from include.retrofill.model.runs import SetRef
-from include.retrofill.rules.taking import split, take
-from include.retrofill.state.arrays import multirange
-from include.retrofill.state.connection import (
+from retrofill.engine.taking import split, take
+from retrofill.faults import Point, reach
+from retrofill.model.calls import Span, spans_of
+from retrofill.model.errors import LeaseLost, StateError
+from retrofill.model.items import IDENTIFIER_BYTES, Item
+from retrofill.model.listing import Page
+from retrofill.model.runs import SetRef
+from retrofill.state.arrays import multirange
+from retrofill.state.connection import (
     Connection,
     Cursor,
     find,
@@ -30,8 +30,8 @@ from include.retrofill.state.connection import (
     require_isolation,
     transaction,
 )
-from include.retrofill.state.locks import lock_set, take_turn
-from include.retrofill.state.statements import load
+from retrofill.state.locks import lock_set, take_turn
+from retrofill.state.statements import load
 
 _SQL = load("screening.sql")
 
@@ -119,7 +119,7 @@ def screen(
     """Enqueue the new items of a chunk and move the partition's cursor, in one transaction.
 
     Where the set has no room for all, the chunk is cut before the first item that finds none, and
-    the cursor stays before that item's page; see :func:`include.retrofill.rules.taking.take`.
+    the cursor stays before that item's page; see :func:`retrofill.engine.taking.take`.
 
     :param partition: where the reading stood when the chunk was listed
     :raises LeaseLost: another task has read on in this partition meanwhile

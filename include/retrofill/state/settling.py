@@ -4,13 +4,13 @@ import json
 from collections import Counter
 from typing import Any
 
-from include.retrofill.model.calls import Call, EndedCall, Settlement
-from include.retrofill.rules.outcomes import Outcome
-from include.retrofill.state.arrays import multirange, numbers, texts
-from include.retrofill.state.connection import Cursor, values
-from include.retrofill.state.locks import lock_job, lock_owners
-from include.retrofill.state.lost_calls import count_orphans
-from include.retrofill.state.statements import load
+from retrofill.engine.outcomes import Outcome
+from retrofill.model.calls import Call, EndedCall, Settlement
+from retrofill.state.arrays import multirange, numbers, texts
+from retrofill.state.connection import Cursor, values
+from retrofill.state.locks import lock_job, lock_owners
+from retrofill.state.lost_calls import count_orphans
+from retrofill.state.statements import load
 
 _SQL = load("settling.sql")
 

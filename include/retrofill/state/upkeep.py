@@ -7,10 +7,10 @@ held for long, none is one that a run at work waits for, and what is broken off 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.state.connection import Connection, find, rows, transaction, values
-from include.retrofill.state.locks import lock_job_wholly
-from include.retrofill.state.statements import load
+from retrofill.model.errors import ConfigError
+from retrofill.state.connection import Connection, find, rows, transaction, values
+from retrofill.state.locks import lock_job_wholly
+from retrofill.state.statements import load
 
 _SQL = load("upkeep.sql")
 

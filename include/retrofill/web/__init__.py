@@ -16,7 +16,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 @cache
 def create_app() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Return the ASGI app of the page."""
-    from include.retrofill.web.app import app  # noqa: PLC0415  see above
+    from retrofill.web.app import app  # noqa: PLC0415  see above
 
     return app()
 

@@ -20,13 +20,13 @@ from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response, st
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 
-from include.retrofill.connections import STATE_CONN_ID, open_state
-from include.retrofill.model.errors import ConfigError, SchemaMismatch, StateError
-from include.retrofill.state import pages, runs
-from include.retrofill.state.connection import Connection
-from include.retrofill.web.controls import change
-from include.retrofill.web.origin import is_own
-from include.retrofill.web.rendering import RARE_LOOK_S, render_message, render_run
+from retrofill.connections import STATE_CONN_ID, open_state
+from retrofill.model.errors import ConfigError, SchemaMismatch, StateError
+from retrofill.state import pages, runs
+from retrofill.state.connection import Connection
+from retrofill.web.controls import change
+from retrofill.web.origin import is_own
+from retrofill.web.rendering import RARE_LOOK_S, render_message, render_run
 
 log = logging.getLogger(__name__)
 

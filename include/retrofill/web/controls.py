@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from include.retrofill.config import RunConfig
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.state import pages
-from include.retrofill.state.connection import Connection
+from retrofill.config import RunConfig
+from retrofill.model.errors import ConfigError
+from retrofill.state import pages
+from retrofill.state.connection import Connection
 
 ACTIONS = ("pause", "resume", "stop", "max_concurrency", "max_calls_per_second")
 STOP_REASON = "stopped by a person"

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from include.retrofill.state.pages import ERROR_CHARS, RunPage, SetLine
-from include.retrofill.web.controls import CONCURRENCY, RATE
+from retrofill.state.pages import ERROR_CHARS, RunPage, SetLine
+from retrofill.web.controls import CONCURRENCY, RATE
 
 COUNTS = {
     "listed": "Items that were found and pass the filters: new and known together.",
@@ -227,7 +227,7 @@ def _set_left_s(line: SetLine, now: datetime) -> float | None:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("include.retrofill.web"),
+        loader=PackageLoader("retrofill.web"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -2,7 +2,7 @@
 
 import os
 
-from include.retrofill.workflow import retrofill_dag
+from retrofill.workflow import retrofill_dag
 
 dag = retrofill_dag(
     "retrofill_sample",

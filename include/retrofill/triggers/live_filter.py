@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from include.retrofill.events import SHAPES, CompiledShape
-from include.retrofill.events.fields import MULTIPART_MARK
-from include.retrofill.model.delivery import Delivery
-from include.retrofill.model.items import Item
-from include.retrofill.rules.patterns import Test, compile_pattern
+from retrofill.events import SHAPES, CompiledShape
+from retrofill.events.fields import MULTIPART_MARK
+from retrofill.model.delivery import Delivery
+from retrofill.model.items import Item
+from retrofill.triggers.patterns import Test, compile_pattern
 
 
 def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] | None:

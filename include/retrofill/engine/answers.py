@@ -30,7 +30,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from include.retrofill.model.delivery import Contract
+from retrofill.model.delivery import Contract
 
 MAX_MESSAGE_CHARS = 1_000
 """How much is kept of what the function says about one item."""

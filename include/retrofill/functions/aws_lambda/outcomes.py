@@ -7,15 +7,19 @@ https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and .../api/Common
 import json
 import math
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-from include.retrofill.model.replies import NoReply, Reply
-
-MAX_MESSAGE_CHARS = 1_000
-MAX_TYPE_CHARS = 200
+from retrofill.engine.outcomes import (
+    MAX_TYPE_CHARS,
+    NO_ANSWER,
+    NOT_SENT,
+    Cause,
+    Ended,
+    Outcome,
+    storable,
+)
+from retrofill.functions.replies import NoReply, Reply
 
 TIMED_OUT = "Sandbox.Timedout"
 """The error type of a function that ran into its own timeout."""
@@ -25,82 +29,6 @@ OUT_OF_MEMORY = "Runtime.OutOfMemory"
 
 CRASHED = "Runtime.ExitError"
 """The error type of a function whose process ended before it answered."""
-
-NOT_SENT = "Call.NotSent"
-NO_ANSWER = "Call.NoAnswer"
-
-LOST = "Call.Lost"
-"""The error type of a call whose task died before it settled it."""
-
-MALFORMED = "Answer.Malformed"
-"""The error type of an answer that its contract cannot read."""
-
-
-class Outcome(StrEnum):
-    """The class of a call that ended, and what is done about it."""
-
-    SUCCEEDED = "succeeded"
-    """The function returned. What it returned is read by the answer contract."""
-
-    FAILED = "failed"
-    """The function said error, timed out or crashed. A call of many items is bisected and blames
-    nobody; a single item is blamed, tried again, and quarantined at last."""
-
-    THROTTLED = "throttled"
-    """Refused for load. The call waits as long as the reply asks, the window shrinks, and it is
-    made again without end."""
-
-    STARTING = "starting"
-    """Refused while the function, its network or its file system starts up, or never sent. The
-    call is made again after a while, and too many in a row stop the run."""
-
-    UNKNOWN = "unknown"
-    """No whole answer, or an error within Lambda: the function may have run, may even be running
-    still. The call is made again no sooner than the function's timeout after it was sent."""
-
-    MISCONFIGURED = "misconfigured"
-    """Refused, and would be refused again. The run stops at once; its items stay as they are."""
-
-    TOO_LARGE = "too_large"
-    """Refused because of this payload. A call of many items is bisected; a single item is
-    quarantined at once."""
-
-
-class Cause(StrEnum):
-    """Why a call failed."""
-
-    TIMED_OUT = "timed_out"
-    OUT_OF_MEMORY = "out_of_memory"
-    CRASHED = "crashed"
-
-    HANDLED = "handled"
-    """The function told of its error itself."""
-
-    UNHANDLED = "unhandled"
-    """The function raised an error that it did not handle."""
-
-    MALFORMED_ANSWER = "malformed_answer"
-    """The function returned, and its answer says nothing that can be relied on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a call ended, in words that may be stored and shown."""
-
-    kind: Outcome
-
-    error_type: str = ""
-    """The name of the error: Lambda's, or the function's own; empty on success."""
-
-    message: str = ""
-    """What the error says, at most 1,000 characters, safe as Postgres text."""
-
-    retry_after_s: float | None = None
-    """Seconds to wait before the next call, when the reply names them."""
-
-    cause: str = ""
-    """Why it failed; empty for every other class."""
-
 
 _BY_TYPE: dict[str, Outcome] = {
     name: outcome
@@ -228,12 +156,6 @@ def classify(reply: Reply | NoReply) -> Ended:
     if reply.function_error:
         return _function_error(reply)
     return _SUCCESS
-
-
-def storable(text: str, most: int = MAX_MESSAGE_CHARS) -> str:
-    """Return text that Postgres takes: no NUL, no lone surrogate, at most ``most`` characters."""
-    paired = text[:most].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return paired.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _refused(reply: Reply) -> Ended:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from include.retrofill.events import SHAPES
-from include.retrofill.rules.patterns import compile_pattern, fields_of
+from retrofill.events import SHAPES
+from retrofill.triggers.patterns import compile_pattern, fields_of
 
 _MADE_UP = frozenset[str]().union(*(shape.made_up for shape in SHAPES.values()))
 _UPLOADS: Mapping[str, tuple[str, ...]] = {

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from awscrt.exceptions import AwsCrtError
 from awscrt.http import HttpClientConnection, HttpClientStream, HttpRequest
 
-from include.retrofill.model.replies import NoReply, Reply
+from retrofill.functions.replies import NoReply, Reply
 
 MAX_REPLY_BYTES = 7 * 1024 * 1024
 """The longest response that is read: Lambda's 6 MB for a synchronous call, and some slack."""

@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import TypedDict
 
-from include.retrofill.model.calls import Call, Settlement
-from include.retrofill.model.report import troubles_text
+from retrofill.model.calls import Call, Settlement
+from retrofill.model.report import troubles_text
 
 
 class Invoked(TypedDict):

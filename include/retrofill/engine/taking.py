@@ -6,8 +6,8 @@ from itertools import chain, islice
 from operator import attrgetter
 from typing import NamedTuple
 
-from include.retrofill.model.items import IDENTIFIER_BYTES, Item
-from include.retrofill.model.listing import Page
+from retrofill.model.items import IDENTIFIER_BYTES, Item
+from retrofill.model.listing import Page
 
 _identifiers_in = struct.Struct(f"{IDENTIFIER_BYTES}s").iter_unpack
 _identifier = attrgetter("identifier")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree as ET
 
-from include.retrofill.model.errors import SourceError
+from retrofill.model.errors import SourceError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from awscrt.http import HttpProxyAuthenticationType, HttpProxyOptions
 from awscrt.io import ClientTlsContext, SocketOptions, TlsConnectionOptions, TlsContextOptions
 
-from include.retrofill.model.errors import ConfigError
+from retrofill.model.errors import ConfigError
 
 CONNECT_TIMEOUT_S = 5
 """Seconds for the TCP handshake."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from include.retrofill.model.errors import ConfigError
+from retrofill.model.errors import ConfigError
 
 Test: TypeAlias = Callable[[Any], bool]
 """Tells whether a value passes; what is missing is :data:`MISSING`."""

@@ -5,7 +5,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from include.retrofill.model.calls import (
+from retrofill.engine.answers import ALL_SUCCEEDED, Answer
+from retrofill.engine.backoff import backoff_s
+from retrofill.engine.outcomes import MALFORMED, NO_ANSWER, Cause, Ended, Outcome
+from retrofill.engine.packing import bisect, cap_after
+from retrofill.model.calls import (
     Call,
     EndedCall,
     Entry,
@@ -13,10 +17,6 @@ from include.retrofill.model.calls import (
     Settlement,
     spans_of,
 )
-from include.retrofill.rules.answers import ALL_SUCCEEDED, Answer
-from include.retrofill.rules.backoff import backoff_s
-from include.retrofill.rules.outcomes import MALFORMED, NO_ANSWER, Cause, Ended, Outcome
-from include.retrofill.rules.packing import bisect, cap_after
 
 MAX_REFUSALS = 20
 """Start-up refusals of one call in a row, after which the function counts as broken."""

@@ -7,7 +7,7 @@ only into what no other holds, and what it holds counts until its calls have end
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from include.retrofill.model.calls import Allotment
+from retrofill.model.calls import Allotment
 
 
 class Limits(NamedTuple):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from include.retrofill.calling.refusals import NO_CREDENTIALS, Refusal, refusal_of
-from include.retrofill.model.errors import ConfigError, SourceError
-from include.retrofill.model.function import LATEST, FunctionVersion
+from retrofill.aws.refusals import NO_CREDENTIALS, Refusal, refusal_of
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.function import LATEST, FunctionVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -20,13 +20,13 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from include.retrofill.model.errors import ConfigError, SourceError
-from include.retrofill.model.items import NO_CONTENT, Item
-from include.retrofill.model.runs import Window
-from include.retrofill.rules.identity import identifier_of
-from include.retrofill.sources.keyspace import PEEK_KEYS, KeyRange, divide, sort_into
-from include.retrofill.sources.listing import Page, Partition
-from include.retrofill.sources.s3_rows import Row, RowReader
+from retrofill.engine.identity import identifier_of
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.items import NO_CONTENT, Item
+from retrofill.model.runs import Window
+from retrofill.sources.listing import Page, Partition
+from retrofill.sources.s3.keyspace import PEEK_KEYS, KeyRange, divide, sort_into
+from retrofill.sources.s3.rows import Row, RowReader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -160,7 +160,7 @@ class S3Source:
         return bool(found.rows)
 
     def partitions(self, limit: int) -> list[Partition]:
-        """Divide the keys into ranges; see :func:`include.retrofill.sources.keyspace.divide`."""
+        """Divide the keys into ranges; see :func:`retrofill.sources.s3.keyspace.divide`."""
         with self._explained():
             first = self._rows.after("", PAGE_KEYS)
             seen = {row.key for row in first.rows}

@@ -15,12 +15,12 @@ from urllib.parse import unquote_plus
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from include.retrofill.calling.refusals import NO_CREDENTIALS, Refusal, refusal_of
-from include.retrofill.events import BY_WAY, Way, names_in_words, need_no_trigger
-from include.retrofill.model.errors import ConfigError, SourceError
-from include.retrofill.model.function import FunctionVersion
-from include.retrofill.model.trigger import Trigger
-from include.retrofill.rules.patterns import compile_pattern
+from retrofill.aws.refusals import NO_CREDENTIALS, Refusal, refusal_of
+from retrofill.events import BY_WAY, Way, names_in_words, need_no_trigger
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.function import FunctionVersion
+from retrofill.triggers.patterns import compile_pattern
+from retrofill.triggers.trigger import Trigger
 
 _CREATED = ("s3:ObjectCreated:", "s3:*")
 _REPORTS = "ReportBatchItemFailures"

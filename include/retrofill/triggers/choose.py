@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from include.retrofill.config import AUTO, RunConfig
-from include.retrofill.events import SHAPES, EventShape, names_in_words, need_no_trigger
-from include.retrofill.model.delivery import CONFIGURATION_ID, Contract, Delivery
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.trigger import Trigger
-from include.retrofill.rules.untold import untold_field
+from retrofill.config import AUTO, RunConfig
+from retrofill.events import SHAPES, EventShape, names_in_words, need_no_trigger
+from retrofill.model.delivery import CONFIGURATION_ID, Contract, Delivery
+from retrofill.model.errors import ConfigError
+from retrofill.triggers.trigger import Trigger
+from retrofill.triggers.untold import untold_field
 
 
 def is_looked_up(event: str) -> bool:

@@ -19,16 +19,16 @@ from typing import Self
 from awscrt.http import HttpClientConnection, HttpHeaders, HttpRequest
 from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
 
-from include.retrofill.calling.endpoint import (
+from retrofill.functions.aws_lambda.endpoint import (
     Endpoint,
     proxy_options,
     socket_options,
     tls_options,
 )
-from include.retrofill.calling.exchange import Exchange, in_a_line
-from include.retrofill.calling.signing import Credentials, Signer
-from include.retrofill.model.errors import ConfigError
-from include.retrofill.model.replies import NoReply, Reply
+from retrofill.functions.aws_lambda.exchange import Exchange, in_a_line
+from retrofill.functions.aws_lambda.signing import Credentials, Signer
+from retrofill.functions.replies import NoReply, Reply
+from retrofill.model.errors import ConfigError
 
 CONNECT_S = 40.0
 """Seconds for a whole connection: TCP, proxy and TLS. Less would hide why a TLS handshake failed:

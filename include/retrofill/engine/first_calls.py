@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from include.retrofill.events import CompiledShape
-from include.retrofill.model.calls import Call, Entry, Fresh, Loaded, items_of
-from include.retrofill.model.items import Item
-from include.retrofill.rules.packing import fits, pack
+from retrofill.engine.packing import fits, pack
+from retrofill.events import CompiledShape
+from retrofill.model.calls import Call, Entry, Fresh, Loaded, items_of
+from retrofill.model.items import Item
 
 
 def first_calls(loaded: Loaded, shape: CompiledShape, max_items: int) -> list[tuple[Call, float]]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from botocore.config import Config
 from botocore.utils import get_environ_proxies
 
-from include.retrofill.calling.client import LambdaClient
-from include.retrofill.calling.signing import Credentials
-from include.retrofill.model.errors import ConfigError
+from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.aws_lambda.signing import Credentials
+from retrofill.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient as FunctionApi

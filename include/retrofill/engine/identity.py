@@ -4,7 +4,7 @@ import hashlib
 import struct
 from collections.abc import Callable
 
-from include.retrofill.model.items import IDENTIFIER_BYTES
+from retrofill.model.items import IDENTIFIER_BYTES
 
 IDENTITY_VERSION = 1
 """Part of every job's fingerprint: identifiers of another version never meet these."""

@@ -1,0 +1,1 @@
+"""AWS, as several kinds need it: what its refusals mean."""

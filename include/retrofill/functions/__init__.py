@@ -1,0 +1,1 @@
+"""Functions: the doors through which items leave, one package for each kind."""

@@ -1,0 +1,1 @@
+"""Lambda: the control plane before the calls, and the data plane that makes them."""
