@@ -37,7 +37,7 @@ from stack.endpoint import (
 from stack.scripted import scripted_stack
 from stack.settings import Settings, StackError
 
-DAG_ID = "retrofill"
+DAG_ID = "retrofill_s3"
 TASKS = (
     "open_run", "list_partitions", "enqueue", "plan_batches", "invoke", "close_run", "next_set",
     "notify",

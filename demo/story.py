@@ -20,7 +20,7 @@ from demo.runs import RunCounts, RunView
 from demo.stopwatch import Stopwatch
 from demo.watch import Watcher
 
-_DAG_ID = "retrofill"
+_DAG_ID = "retrofill_s3"
 _DAG_WITHIN_S = 120
 _FROM_BEFORE = 1000
 _LIVE = 5

@@ -1,15 +1,19 @@
-"""The state, by way of Airflow's connection to it."""
+"""Airflow's connections: the state, AWS and others."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from typing import Any
 
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from retrofill.model.errors import StateNotConfigured
-from retrofill.state.connection import Connection, connect, require_granted
+from retrofill.aws.session import control_plane
+from retrofill.model.connections import ConnectionFields
+from retrofill.model.errors import ConfigError, StateNotConfigured
+from retrofill.state.connection import Connection
 from retrofill.state.grants import RUNTIME
-from retrofill.state.migrate import require_current
+from retrofill.wiring import Wiring
 
 STATE_CONN_ID = "retrofill_state"
 """The Airflow connection of the Postgres database that holds the state."""
@@ -17,35 +21,84 @@ STATE_CONN_ID = "retrofill_state"
 _TYPES = ("postgres", "postgresql")
 
 
-def state_dsn() -> str:
-    """Return the libpq URI of the state.
+class AirflowConnections:
+    """Airflow's connections; see :class:`retrofill.model.connections.Connections`."""
 
-    :raises StateNotConfigured: Airflow has no connection of that id, or one to something else
-    """
-    try:
-        connection = BaseHook.get_connection(STATE_CONN_ID)
-    except AirflowNotFoundException as error:
-        raise StateNotConfigured(
-            f"Airflow has no connection {STATE_CONN_ID!r}; define it with the Postgres database"
-            " that holds Retrofill's state"
-        ) from error
-    if connection.conn_type not in _TYPES:
-        raise StateNotConfigured(
-            f"Airflow's connection {STATE_CONN_ID!r} is of type {connection.conn_type!r}; define it"
-            " as one of type 'postgres'"
+    def get(self, conn_id: str) -> ConnectionFields:
+        """Return a connection.
+
+        :raises ConfigError: Airflow has none of this id
+        """
+        try:
+            found = BaseHook.get_connection(conn_id)
+        except AirflowNotFoundException as error:
+            raise ConfigError(f"Airflow has no connection {conn_id!r}; define it") from error
+        return ConnectionFields(
+            conn_id=conn_id,
+            conn_type=found.conn_type or "",
+            host=found.host or "",
+            schema=found.schema or "",
+            login=found.login or "",
+            password=found.password or "",
+            port=found.port,
+            extra=found.extra_dejson,
         )
-    uri = connection.get_uri()
-    return "postgresql" + uri[uri.index("://") :]
+
+    def aws(self, conn_id: str) -> "_HookSession":
+        """Open one of Airflow's connections to AWS."""
+        return _HookSession(conn_id)
+
+    def state_dsn(self) -> str:
+        """Return the libpq URI of the state.
+
+        :raises StateNotConfigured: Airflow has no connection of that id, or one to something else
+        """
+        try:
+            connection = BaseHook.get_connection(STATE_CONN_ID)
+        except AirflowNotFoundException as error:
+            raise StateNotConfigured(
+                f"Airflow has no connection {STATE_CONN_ID!r}; define it with the Postgres database"
+                " that holds Retrofill's state"
+            ) from error
+        if connection.conn_type not in _TYPES:
+            raise StateNotConfigured(
+                f"Airflow's connection {STATE_CONN_ID!r} is of type {connection.conn_type!r};"
+                " define it as one of type 'postgres'"
+            )
+        uri = connection.get_uri()
+        return "postgresql" + uri[uri.index("://") :]
+
+
+class _HookSession:
+    """AWS, with everything that the provider's hook takes from a connection."""
+
+    def __init__(self, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self._own = AwsGenericHook(conn_id).config
+
+    def client(self, service: str) -> Any:
+        return self._hook(service).get_conn()
+
+    def credentials(self) -> Any:
+        return self._hook("sts").get_session().get_credentials()
+
+    @property
+    def verify(self) -> bool | str | None:
+        return self._hook("sts").verify
+
+    def _hook(self, service: str) -> "AwsGenericHook[Any]":
+        return AwsGenericHook(
+            aws_conn_id=self._conn_id, client_type=service, config=control_plane(self._own)
+        )
+
+
+def wiring() -> Wiring:
+    """Return the composition root with Airflow's connections."""
+    return Wiring(AirflowConnections())
 
 
 @contextmanager
 def open_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
-    """Open the state, which must be of a schema that suits this code.
-
-    :param needed: what the connection's role must be allowed, as :mod:`.state.grants` has it
-    :raises StateError: it cannot be reached or used; the message says what to do
-    """
-    with closing(connect(state_dsn())) as conn:
-        require_current(conn)
-        require_granted(conn, needed)
+    """Open the state; see :meth:`retrofill.wiring.Wiring.open_state`."""
+    with wiring().open_state(needed) as conn:
         yield conn

@@ -17,7 +17,8 @@ from croniter import CroniterBadDateError, croniter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from retrofill.config import RunConfig
+from retrofill.config import params_for
+from retrofill.sources import SOURCES
 
 FOLDER = Path(__file__).parents[1] / "jobs"
 
@@ -34,7 +35,7 @@ _PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class JobFile:
     """What one job file asks for."""
 
     name: str
@@ -42,6 +43,9 @@ class Job:
 
     problems: tuple[str, ...] = ()
     """What is wrong with the file, each with file and line; the rest is of use only without any."""
+
+    source: str = next(iter(SOURCES))
+    """The name of the source's kind; of a file that does not tell it, the first there is."""
 
     schedule: str = ""
     """A cron expression or a preset."""
@@ -52,21 +56,21 @@ class Job:
     """Values of the DAG's params, as they stand in the file."""
 
 
-def load_jobs(folder: Path = FOLDER) -> list[Job]:
+def load_jobs(folder: Path = FOLDER) -> list[JobFile]:
     """Read every job file of a folder; one that is wrong does not hide the others."""
     return [load_job(path) for path in _yaml_files(folder) if path.name.startswith(_OURS)]
 
 
-def load_job(path: Path) -> Job:
+def load_job(path: Path) -> JobFile:
     """Read one job file; what is wrong with it is in the job's ``problems``."""
     # The name is part of the DAG's, even if that is there only to say what is wrong.
     name = _NOT_IN_NAMES.sub("_", path.stem if path.suffix == ".yaml" else path.name)
     if name != path.stem:
         allowed = "allowed are letters, digits, _, - and . with .yaml behind them"
-        return Job(name, (f"{path.name}: it is called {path.name!r}; {allowed}",))
+        return JobFile(name, (f"{path.name}: it is called {path.name!r}; {allowed}",))
     if name in _TAKEN:
         taken = f"{path.name}: {name} is the name of another DAG; choose another name"
-        return Job(f"{name}_job", (taken,))
+        return JobFile(f"{name}_job", (taken,))
     try:
         lines = _Lines(path)
     # PyYAML lets errors of Python through: a value that is not what its tag says, deep nesting.
@@ -81,17 +85,20 @@ def load_job(path: Path) -> Job:
         mark = getattr(error, "problem_mark", None)
         at = f"{path.name}:{mark.line + 1}" if mark else path.name
         said = getattr(error, "problem", None) or error
-        return Job(name, (f"{at}: it is not YAML ({said})",))
+        return JobFile(name, (f"{at}: it is not YAML ({said})",))
     try:
-        asked = _JobFile.model_validate(lines.value)
+        asked = _Fields.model_validate(lines.value)
     except ValidationError as error:
         problems = [_sentence(details, lines) for details in error.errors(include_url=False)]
         params = lines.value.get("params")
-        problems += _problems_of(params, lines) if isinstance(params, dict) else []
-        return Job(name, tuple(problems))
-    return Job(
+        source = lines.value.get("source")
+        if isinstance(params, dict) and isinstance(source, str) and source in SOURCES:
+            problems += _problems_of(source, params, lines)
+        return JobFile(name, tuple(problems))
+    return JobFile(
         name,
-        tuple(_problems_of(asked.params, lines)),
+        tuple(_problems_of(asked.source, asked.params, lines)),
+        asked.source,
         asked.schedule,
         datetime.combine(asked.start_date, time(), UTC),
         asked.catchup,
@@ -134,17 +141,24 @@ def _known_schedule(schedule: str) -> str:
     return schedule
 
 
+def _known_source(source: str) -> str:
+    if source not in SOURCES:
+        raise ValueError(f"allowed is one of {', '.join(SOURCES)}")
+    return source
+
+
 def _date(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
         return date.fromisoformat(value)
     raise ValueError("allowed is a date, such as 2026-01-01")
 
 
-class _JobFile(BaseModel):
+class _Fields(BaseModel):
     """The fields of a job file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    source: Annotated[str, AfterValidator(_known_source)]
     schedule: Annotated[str, AfterValidator(_known_schedule)]
     start_date: Annotated[date, BeforeValidator(_date)]
     catchup: bool = False
@@ -206,15 +220,16 @@ class _Lines:
         return f"{self._file}:{line}: {name}: {what}"
 
 
-def _problems_of(params: dict[str, Any], lines: _Lines) -> list[str]:
-    problems = RunConfig.problems_of({str(name): value for name, value in params.items()})
+def _problems_of(source: str, params: dict[str, Any], lines: _Lines) -> list[str]:
+    given = {str(name): value for name, value in params.items()}
+    problems = params_for(source).problems(given)
     return [lines.say_of_param(*problem) for problem in problems]
 
 
 def _sentence(details: ErrorDetails, lines: _Lines) -> str:
     name = str(details["loc"][0])
     if details["type"] == "extra_forbidden":
-        allowed = ", ".join(_JobFile.model_fields)
+        allowed = ", ".join(_Fields.model_fields)
         return lines.say(name, f"there is no such field; allowed are {allowed}")
     if details["type"] == "missing":
         return lines.say(name, "it is missing")

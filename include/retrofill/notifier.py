@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -54,8 +55,9 @@ def notify_failed(config: RunConfig, what: str, why: str, dag_id: str, dag_run_i
     :param why: the error; empty: unknown
     :raises NotNotified: a target did not take it; another try may reach it
     """
-    config = config.model_copy(update=dict.fromkeys(_problems(config)))
-    job = config.job or dag_id
+    usable = config.notification.model_copy(update=dict.fromkeys(_problems(config)))
+    config = replace(config, notification=usable)
+    job = config.job.job or dag_id
     title = f"Retrofill: {job} {what}"
     text = f"{title}.\n{why or 'See the logs of its tasks.'}"
     fields = {"job": job, "state": what, "error": why}
@@ -67,13 +69,13 @@ def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any], link
     fields = {**fields, "link": link}
     log.info("%s", text)
     errors: list[Exception] = []
-    if config.notify_sns_topic_arn:
+    if config.notification.notify_sns_topic_arn:
         with _kept(errors):
             _publish(config, title, text, json.dumps(fields))
-    if config.notify_conn_id:
+    if config.notification.notify_conn_id:
         with _kept(errors):
-            _send(config.notify_conn_id, title, text)
-            log.info("notified through connection %s", config.notify_conn_id)
+            _send(config.notification.notify_conn_id, title, text)
+            log.info("notified through connection %s", config.notification.notify_conn_id)
     if errors:
         raise NotNotified("; ".join(map(str, errors))) from errors[0]
 
@@ -95,9 +97,11 @@ def run_link(dag_id: str, dag_run_id: str) -> str:
 
 def _problems(config: RunConfig) -> dict[str, str]:
     """Return what is wrong with the targets of the notification, by param."""
+    asked = config.notification
+    topic = asked.notify_sns_topic_arn
     found = {
-        "notify_conn_id": _problem_of_connection(config.notify_conn_id),
-        "notify_sns_topic_arn": _problem_of_topic(config.aws_conn_id, config.notify_sns_topic_arn),
+        "notify_conn_id": _problem_of_connection(asked.notify_conn_id),
+        "notify_sns_topic_arn": _problem_of_topic(config.job.aws_conn_id, topic),
     }
     return {name: problem for name, problem in found.items() if problem}
 
@@ -176,12 +180,13 @@ def _publish(config: RunConfig, title: str, text: str, machine_text: str) -> Non
 
     Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, MessageStructure.
     """
+    topic = config.notification.notify_sns_topic_arn or ""
     message = {"default": text, **dict.fromkeys(_MACHINES, machine_text)}
-    sns: SNSClient = SnsHook(aws_conn_id=config.aws_conn_id).get_conn()  # type: ignore[no-untyped-call]
+    sns: SNSClient = SnsHook(aws_conn_id=config.job.aws_conn_id).get_conn()  # type: ignore[no-untyped-call]
     answer = sns.publish(
-        TopicArn=config.notify_sns_topic_arn or "",
+        TopicArn=topic,
         Subject=title.encode("ascii", "replace").decode()[:_SUBJECT_CHARS],
         MessageStructure="json",
         Message=json.dumps(message),
     )
-    log.info("published to %s as %s", config.notify_sns_topic_arn, answer["MessageId"])
+    log.info("published to %s as %s", topic, answer["MessageId"])

@@ -5,43 +5,34 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from retrofill.airflow_runs import TaskAirflow, params_of
-from retrofill.config import RunConfig
-from retrofill.connections import open_state, state_dsn
+from retrofill.config import RunConfig, params_for
+from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
-from retrofill.functions.aws_lambda.client import LambdaClient
-from retrofill.functions.aws_lambda.connect import control_plane, open_client
-from retrofill.functions.aws_lambda.signing import Credentials
 from retrofill.model.errors import FINAL, ConfigError, RetrofillError, StateError
-from retrofill.model.items import Item
-from retrofill.model.runs import Run, SetRef, Window
+from retrofill.model.runs import Run, SetRef
 from retrofill.notifier import check_targets, notify, notify_failed
 from retrofill.pipeline.close_run import close_run, conclude
-from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.enqueue import Enqueued, enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
-from retrofill.pipeline.open_run import DagRun, check, open_run, resume, window_of
+from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.pipeline.plan_batches import BatchTask, plan_batches
-from retrofill.pipeline.preview import preview
 from retrofill.pipeline.redrive import Requeued, redrive_quarantine
-from retrofill.sources import Source, open_source
+from retrofill.sources.kind import Interval
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
-from retrofill.triggers.live_filter import passes
 
 _REFUSED = "refused"
 """The XCom key under which ``open_run`` leaves why it opened no run."""
@@ -78,37 +69,6 @@ def run_at_work(context: Context, conn: Connection, ref: SetRef) -> tuple[RunCon
     return config, run
 
 
-def aws_client(config: RunConfig, service: str) -> Any:
-    """Return a client of AWS's control plane, by way of the AWS connection."""
-    hook: AwsGenericHook[Any] = AwsGenericHook(
-        aws_conn_id=config.aws_conn_id,
-        client_type=service,
-        config=control_plane(AwsGenericHook(config.aws_conn_id).config),
-    )
-    return hook.get_conn()
-
-
-def source_of(
-    config: RunConfig, window: Window, passes: Callable[[Item], bool] | None = None
-) -> Source:
-    """Open the source that a run's configuration names; see :func:`open_source`."""
-    return open_source(config, aws_client(config, "s3"), window, passes)
-
-
-def client_of(config: RunConfig, run: Run) -> LambdaClient:
-    """Open the data plane to a run's function, by way of the AWS connection."""
-    own = AwsGenericHook(config.aws_conn_id).config
-    hook = LambdaHook(aws_conn_id=config.aws_conn_id, config=control_plane(own))
-    return open_client(
-        hook.get_conn(),
-        cast("Credentials | None", hook.get_session().get_credentials()),
-        verify=hook.verify,
-        function_arn=run.function_arn,
-        qualifier=run.function_version,
-        function_timeout_s=run.function_timeout_s,
-    )
-
-
 class RetrofillOperator(BaseOperator):
     """A task of a set that is open.
 
@@ -132,11 +92,13 @@ class RetrofillOperator(BaseOperator):
 class OpenRunOperator(BaseOperator):
     """Check what was asked for, and open the run and its set.
 
+    :param source: the name of the source's kind
     :param problems: why no run is opened, one sentence each; none: it may be
     """
 
-    def __init__(self, *, problems: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(self, *, source: str, problems: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.source = source
         self.problems = problems
 
     def execute(self, context: Context) -> list[int]:
@@ -151,42 +113,27 @@ class OpenRunOperator(BaseOperator):
             raise
 
     def _open(self, context: Context) -> SetRef:
-        dag_run = context["dag_run"]
-        with open_state() as conn:
+        dag_run, wire = context["dag_run"], wiring()
+        with wire.open_state() as conn:
             ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
             if ref is not None:
+                # All that the run does was fixed when it was opened; can it still be done?
                 config, run = stored_run(conn, ref)
-                resume(conn, ref, source_of(config, run.window), partial(aws_client, config))
+                wire.plan(config, run=run)
+                self.log.info("run %d of job %s: set %d", run.run_id, run.job, ref.set_no)
                 return ref
         if self.problems:
             raise ConfigError(*self.problems)
-        config = RunConfig.from_params(params_of(context))
+        config = params_for(self.source).config(params_of(context))
         check_targets(config)
-        asked = DagRun(
-            dag_id=dag_run.dag_id,
-            dag_run_id=dag_run.run_id,
-            interval_start=dag_run.data_interval_start,
-            interval_end=dag_run.data_interval_end,
-        )
-        window = window_of(config, asked)
-        source = source_of(config, window)
-        client = partial(aws_client, config)
-        with open_state() as conn:
-            if not config.preview:
-                return open_run(conn, config, asked, source, client)
-            checked = check(config, source, client, run_id=runs.next_run_id(conn))
-            known = runs.find_job(conn, checked.job.name)
-            if known is not None:
-                runs.require_same(known.job, checked.job)
-            preview(
-                conn,
-                source_of(config, window, passes(checked.delivery, checked.shape)),
-                checked.shape,
-                items_per_call=checked.delivery.items_per_call,
-                job_id=None if known is None else known.job_id,
-            )
-        rest = sorted(self.get_flat_relative_ids())
-        raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
+        interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
+        with wire.open_state() as conn:
+            plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
+            opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id))
+        if opened is None:
+            rest = sorted(self.get_flat_relative_ids())
+            raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
+        return opened
 
 
 class ListPartitionsOperator(RetrofillOperator):
@@ -196,7 +143,7 @@ class ListPartitionsOperator(RetrofillOperator):
         """Return one entry for each enqueue task."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
-            return list_partitions(conn, self.ref, config, source_of(config, run.window))
+            return list_partitions(conn, self.ref, config, wiring().survey_of(config, run))
 
 
 class EnqueueOperator(RetrofillOperator):
@@ -214,9 +161,9 @@ class EnqueueOperator(RetrofillOperator):
         """Return the counts of what was listed, or redriven."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
-            if config.redrive:
+            if config.redrive.redrive:
                 return redrive_quarantine(conn, self.ref, self.partition["part_no"], config)
-            source = source_of(config, run.window, passes(run.delivery, shape_of(config, run)))
+            source = wiring().source_of(config, run)
             return enqueue(conn, self.ref, self.partition["part_no"], source)
 
 
@@ -246,7 +193,7 @@ class InvokeOperator(RetrofillOperator):
         _die_with_parent()
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
-        with closing(BatchLease(state_dsn(), self.batch["batch_id"], _holder())) as lease:
+        with closing(BatchLease(wiring().state_dsn, self.batch["batch_id"], _holder())) as lease:
             if not take(lease, holder_is_dead=_holder_is_dead):
                 self.log.info("every item of this batch is settled")
                 return None
@@ -258,11 +205,11 @@ class InvokeOperator(RetrofillOperator):
                 run.function_arn,
                 run.function_version,
             )
-            with closing(client_of(config, run)) as client:
+            with closing(wiring().client_of(config, run)) as client:
                 invoker = Invoker(
                     lease=lease,
                     client=client,
-                    shape=shape_of(config, run),
+                    shape=wiring().shape_of(config, run),
                     run=run,
                     config=config,
                     stop_asked=lambda: self._stop_asked,
@@ -333,7 +280,13 @@ class NotifyOperator(BaseOperator):
 
     Airflow runs this task whatever became of the others, also when someone has marked the DAG run
     as failed; and its state is the DAG run's. So nothing is green while work is missing.
+
+    :param source: the name of the source's kind
     """
+
+    def __init__(self, *, source: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = source
 
     def execute(self, context: Context) -> None:
         """Send the report to the targets that the run names; close a run that was left open.
@@ -357,10 +310,16 @@ class NotifyOperator(BaseOperator):
             if not _is_last_try(context, error):
                 raise
             what = "did not start" if _why_refused(context) else "could not be closed"
-            _tell(context, what, str(error))
+            self._tell(context, what, str(error))
             raise
-        _tell(context, "did not start", _why_refused(context))
+        self._tell(context, "did not start", _why_refused(context))
         raise ConfigError(_NOT_OPENED)
+
+    def _tell(self, context: Context, what: str, why: str) -> None:
+        dag_run = context["dag_run"]
+        asked = {**context["params"], **(dag_run.conf or {})}
+        config, _ = params_for(self.source).salvage(asked)
+        notify_failed(config, what, why, dag_run.dag_id, dag_run.run_id)
 
     @staticmethod
     def _set_of(context: Context, conn: Connection) -> SetRef | None:
@@ -380,12 +339,6 @@ class NotifyOperator(BaseOperator):
 def _why_refused(context: Context) -> str:
     """Return why ``open_run`` opened nothing; empty: it has not said."""
     return str(context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED) or "")
-
-
-def _tell(context: Context, what: str, why: str) -> None:
-    dag_run = context["dag_run"]
-    config, _ = RunConfig.salvage({**context["params"], **(dag_run.conf or {})})
-    notify_failed(config, what, why, dag_run.dag_id, dag_run.run_id)
 
 
 def _is_last_try(context: Context, error: StateError) -> bool:

@@ -5,7 +5,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from retrofill.airflow_runs import TaskAirflow, params_of
 from retrofill.connections import open_state
-from retrofill.model.upkeep import ForgetConfig, UpkeepConfig
+from retrofill.params.upkeep import ForgetParams, UpkeepParams
 from retrofill.pipeline.rescue import rescue
 from retrofill.pipeline.upkeep import (
     Forgotten,
@@ -21,7 +21,7 @@ class RescueOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[int]:
         """Return the numbers of the runs that were closed."""
-        UpkeepConfig.from_params(params_of(context))
+        UpkeepParams.from_params(params_of(context))
         with open_state() as conn:
             return [run.run_id for run in rescue(conn, TaskAirflow(context))]
 
@@ -34,7 +34,7 @@ class ForgetCallsOperator(BaseOperator):
 
         :raises AirflowSkipException: calls are kept for ever
         """
-        config = UpkeepConfig.from_params(params_of(context))
+        config = UpkeepParams.from_params(params_of(context))
         if config.keep_calls_days is None:
             raise AirflowSkipException("calls are kept for ever")
         with open_state() as conn:
@@ -49,7 +49,7 @@ class ForgetResultsOperator(BaseOperator):
 
         :raises AirflowSkipException: results are kept for ever
         """
-        config = UpkeepConfig.from_params(params_of(context))
+        config = UpkeepParams.from_params(params_of(context))
         if config.keep_results_days is None:
             raise AirflowSkipException("results are kept for ever")
         with open_state({**RUNTIME, **RESULTS}) as conn:
@@ -61,6 +61,6 @@ class ForgetJobOperator(BaseOperator):
 
     def execute(self, context: Context) -> Forgotten:
         """Return what was deleted in this try."""
-        config = ForgetConfig.from_params(params_of(context))
+        config = ForgetParams.from_params(params_of(context))
         with open_state({**RUNTIME, **JOBS}) as conn:
             return forget_job(conn, config.job)

@@ -14,10 +14,9 @@ from airflow.sdk import (
     RetryRule,
 )
 
-from retrofill.config import RunConfig
-from retrofill.jobs import Job
+from retrofill.config import params_for
+from retrofill.jobs import JobFile
 from retrofill.model.errors import FINAL
-from retrofill.model.upkeep import ForgetConfig, UpkeepConfig
 from retrofill.operators import (
     CloseRunOperator,
     EnqueueOperator,
@@ -28,6 +27,7 @@ from retrofill.operators import (
     OpenRunOperator,
     PlanBatchesOperator,
 )
+from retrofill.params.upkeep import ForgetParams, UpkeepParams
 from retrofill.upkeep import (
     ForgetCallsOperator,
     ForgetJobOperator,
@@ -53,15 +53,6 @@ _TRIED_AGAIN: dict[str, Any] = {
 }
 
 
-def params(defaults: dict[str, Any] | None = None, *, judged: bool = True) -> dict[str, Param]:
-    """Return the params of the DAG: the fields of :class:`RunConfig`, as the form shows them.
-
-    :param defaults: values that replace the fields' own defaults
-    :param judged: whether Airflow refuses values that a field does not allow
-    """
-    return _form(RunConfig.form_fields(defaults or {}), judged=judged)
-
-
 def _form(fields: dict[str, dict[str, Any]], *, judged: bool = True) -> dict[str, Param]:
     # Set so, Airflow judges the defaults instead of what was asked for, before it runs a task.
     if not judged or not conf.getboolean("core", "dag_run_conf_overrides_params"):
@@ -75,6 +66,7 @@ def _form(fields: dict[str, dict[str, Any]], *, judged: bool = True) -> dict[str
 def retrofill_dag(
     dag_id: str,
     *,
+    source: str,
     schedule: Any,
     defaults: dict[str, Any] | None = None,
     problems: Sequence[str] = (),
@@ -82,6 +74,7 @@ def retrofill_dag(
 ) -> DAG:
     """Return the DAG of a backfill.
 
+    :param source: the name of the source's kind, whose params the form shows
     :param defaults: values of params that replace the fields' own defaults
     :param problems: why it opens no run; those that are open go on
     :param kwargs: what else :class:`airflow.sdk.DAG` takes: start_date, doc_md…
@@ -89,13 +82,13 @@ def retrofill_dag(
     with DAG(
         dag_id,
         schedule=schedule,
-        params=params(defaults, judged=not problems),
+        params=_form(params_for(source).form_fields(defaults or {}), judged=not problems),
         default_args=_TRIED_AGAIN,
         catchup=kwargs.pop("catchup", False),
         tags=["retrofill", *kwargs.pop("tags", [])],
         **kwargs,
     ) as dag:
-        opened = OpenRunOperator(task_id="open_run", problems=list(problems))
+        opened = OpenRunOperator(task_id="open_run", source=source, problems=list(problems))
         partitions = ListPartitionsOperator(task_id="list_partitions", opened=opened.output)
         enqueue = EnqueueOperator.partial(
             task_id="enqueue",
@@ -115,7 +108,7 @@ def retrofill_dag(
         ).expand(batch=batches.output)
         close = CloseRunOperator(task_id="close_run", trigger_rule="all_done")
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
-        notify = NotifyOperator(task_id="notify")
+        notify = NotifyOperator(task_id="notify", source=source)
         enqueue >> batches
         # A teardown runs whatever became of the rest, and this one alone makes the DAG run's state.
         invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=True)
@@ -130,7 +123,7 @@ def upkeep_dag(dag_id: str, *, schedule: Any, **kwargs: Any) -> DAG:
     with DAG(
         dag_id,
         schedule=schedule,
-        params=_form(UpkeepConfig.form_fields()),
+        params=_form(UpkeepParams.form_fields()),
         default_args=_TRIED_AGAIN,
         catchup=False,
         max_active_runs=1,
@@ -151,7 +144,7 @@ def forget_dag(dag_id: str, **kwargs: Any) -> DAG:
     with DAG(
         dag_id,
         schedule=None,
-        params=_form(ForgetConfig.form_fields()),
+        params=_form(ForgetParams.form_fields()),
         default_args=_TRIED_AGAIN,
         tags=["retrofill"],
         **kwargs,
@@ -160,7 +153,7 @@ def forget_dag(dag_id: str, **kwargs: Any) -> DAG:
     return dag
 
 
-def job_dag(job: Job) -> DAG:
+def job_dag(job: JobFile) -> DAG:
     """Return the DAG of a job file.
 
     One that is wrong becomes a DAG of the same tasks that opens no run and says what is wrong: a
@@ -169,6 +162,7 @@ def job_dag(job: Job) -> DAG:
     if job.problems:
         return retrofill_dag(
             job.name,
+            source=job.source,
             schedule=None,
             problems=job.problems,
             defaults=dict(job.params),
@@ -177,6 +171,7 @@ def job_dag(job: Job) -> DAG:
         )
     return retrofill_dag(
         job.name,
+        source=job.source,
         schedule=CronDataIntervalTimetable(job.schedule, timezone="UTC"),
         start_date=job.start_date,
         catchup=job.catchup,

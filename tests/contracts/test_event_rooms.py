@@ -18,7 +18,8 @@ IN_A_TEXT = re.compile(
 ALLOWED = {
     ("include/retrofill/triggers/find.py", "s3"): "the service that is asked, as boto3 names it",
     ("include/retrofill/triggers/find.py", "sqs"): "a service in an ARN, a protocol of SNS",
-    ("include/retrofill/operators.py", "s3"): "the service that is asked, as boto3 names it",
+    ("dags/retrofill_s3.py", "s3"): "the kind of source",
+    ("include/retrofill/sources/", "s3"): "the kind of source, and the service",
     ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
     ("include/retrofill/model/delivery.py", "s3-batch"): "an answer contract",
     ("include/retrofill/model/calls.py", "items"): "an attribute",

@@ -99,7 +99,7 @@ def everything():
     return {name: repr(value) for name, value in state.items()}
 
 before = everything()
-import dags.retrofill, dags.retrofill_scheduled, dags.retrofill_upkeep
+import dags.retrofill_s3, dags.retrofill_scheduled, dags.retrofill_upkeep
 import plugins.retrofill_plugin, retrofill.web.app
 after = everything()
 print(json.dumps({name: after[name] for name in before if before[name] != after[name]}))
@@ -169,7 +169,7 @@ def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 def test_every_file_bears_our_name(tmp_path: Path) -> None:
     """So none can be in the way of a file of theirs, whatever they call it."""
     delivered = names(install(tmp_path))
-    assert {"dags/retrofill.py", "plugins/retrofill_plugin.py"} < delivered
+    assert {"dags/retrofill_s3.py", "plugins/retrofill_plugin.py"} < delivered
     nameless = [
         name
         for name in delivered
@@ -195,7 +195,7 @@ def test_their_dags_are_loaded_and_ours_are_too(project: Path) -> None:
     theirs, errors = run(DAGS, project)
     assert (theirs, errors) == (["theirs", "theirs_too"], {})
     install(project)
-    ours = ["retrofill", "retrofill_forget", "retrofill_upkeep"]
+    ours = ["retrofill_forget", "retrofill_s3", "retrofill_upkeep"]
     assert run(DAGS, project) == [sorted([*theirs, *ours]), {}]
     example = project / "include/jobs/retrofill_daily.yaml.example"
     shutil.copy(example, example.with_suffix(""))

@@ -1,4 +1,4 @@
-"""The IAM policy of the README allows what the code asks of AWS, and nothing else."""
+"""The IAM policy of the reference allows what the code asks of AWS, and nothing else."""
 
 import ast
 import json
@@ -22,11 +22,11 @@ PERMISSIONS = {
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:ListObjectVersions": "s3:ListBucketVersions",
 }
-_FENCED = re.compile(r"<!-- policy: .*? -->\n```json\n(.*?)\n```", re.DOTALL)
+_FENCED = re.compile(r"```json\n(.*?)\n```", re.DOTALL)
 
 
 def policy() -> dict[str, object]:
-    (text,) = _FENCED.findall((ROOT / "README.md").read_text())
+    (text,) = _FENCED.findall((ROOT / "docs/reference/permissions.md").read_text())
     return json.loads(text)
 
 
@@ -83,12 +83,11 @@ def test_nothing_in_aws_is_changed_but_by_calls_and_notifications() -> None:
 def test_the_policy_is_one_that_aws_takes() -> None:
     assert policy()["Version"] == "2012-10-17"
     assert {statement["Effect"] for statement in statements()} == {"Allow"}
-    sids = [statement["Sid"] for statement in statements()]
-    assert len(set(sids)) == len(sids)
-    assert all(re.fullmatch(r"[A-Za-z0-9]+", str(sid)) for sid in sids)
+    resources = [statement["Resource"] for statement in statements()]
+    assert len(set(map(str, resources))) == len(resources)
 
 
-@pytest.mark.parametrize("statement", statements(), ids=lambda statement: statement["Sid"])
+@pytest.mark.parametrize("statement", statements(), ids=lambda one: str(one["Resource"]))
 def test_the_policy_names_what_it_allows(statement: dict[str, object]) -> None:
     resources = statement["Resource"]
     for resource in [resources] if isinstance(resources, str) else resources:  # type: ignore[attr-defined]
@@ -102,6 +101,8 @@ def test_the_policy_names_what_it_allows(statement: dict[str, object]) -> None:
 
 
 def test_the_policy_covers_a_function_by_name_and_by_version() -> None:
-    (calls,) = [found for found in statements() if "lambda:InvokeFunction" in actions(found)]
-    plain, qualified = calls["Resource"]  # type: ignore[misc]
-    assert qualified == f"{plain}:*"
+    found = {
+        str(one["Resource"]) for one in statements() if "lambda:InvokeFunction" in actions(one)
+    }
+    plain = min(found, key=len)
+    assert found == {plain, f"{plain}:*"}

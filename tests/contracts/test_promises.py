@@ -108,10 +108,12 @@ def test_what_operations_explains_is_what_the_code_says(message: str) -> None:
 
 def test_a_wrong_job_file_is_a_dag_that_fails_and_says_why(tmp_path: Path) -> None:
     path = tmp_path / "retrofill_photos.yaml"
-    path.write_text('schedule: "@daily"\nstart_date: 2026-01-01\nparams:\n  bukket: my-photos\n')
+    path.write_text(
+        'source: s3\nschedule: "@daily"\nstart_date: 2026-01-01\nparams:\n  bukket: my-photos\n'
+    )
     dag = job_dag(load_job(path))
     assert dag.dag_id == "retrofill_photos"
-    assert set(dag.task_ids) == set(retrofill_dag("any", schedule=None).task_ids)
+    assert set(dag.task_ids) == set(retrofill_dag("any", source="s3", schedule=None).task_ids)
     assert dag.params.validate() is not None, "Airflow would run none of its tasks"
     with pytest.raises(ConfigError, match=r"retrofill_photos\.yaml.*bukket"):
         raise ConfigError(*dag.get_task("open_run").problems)

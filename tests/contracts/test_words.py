@@ -3,20 +3,20 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from retrofill.config import AUTO, RunConfig
+from retrofill.config import params_for
 from retrofill.engine.outcomes import Outcome
-from retrofill.events import OFFERED
+from retrofill.events import AUTO, offered
 from retrofill.model.report import Report
 from retrofill.state.connection import connect
 from retrofill.state.statements import load
+
+from tests.reference import pages
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / "include/retrofill/state"
@@ -58,52 +58,9 @@ def test_sql_stands_in_sql_files() -> None:
         assert not pattern.search(path.read_text()), path
 
 
-def test_every_param_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert [name for name in RunConfig.model_fields if f"`{name}`" not in readme] == []
-
-
-def params_in_the_readme() -> dict[str, tuple[str, str, str]]:
-    """Return type, default and limits of each param, as the README's table has them."""
-    _, _, rest = (ROOT / "README.md").read_text().partition("<!-- params: ")
-    lines = rest.partition("\n\n")[0].splitlines()[3:]
-    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-    return {name.strip("`"): (kind, default, limits) for name, kind, default, limits, _ in rows}
-
-
-def told(field: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return how the table has to tell a field of the form; of limits, how they begin."""
-    types = {field["type"]} if isinstance(field["type"], str) else set(field["type"])
-    default = field["default"]
-    if default is None:
-        told_default = "none" if "null" in types else "required"
-    elif isinstance(default, str):
-        told_default = f"`{default}`"
-    else:
-        told_default = str(default).lower() if isinstance(default, bool) else f"{default:,}"
-    if "boolean" in types:
-        return "yes or no", f"`{told_default}`", ""
-    if "integer" in types:
-        return "whole number", told_default, f"{field['minimum']:,} to {field['maximum']:,}"
-    if "enum" in field:
-        return "choice", told_default, ", ".join(f"`{value}`" for value in field["enum"])
-    if "object" in types:
-        return "JSON object", told_default, "up to 100,000 characters"
-    if field.get("format") == "date-time":
-        return "time", told_default, "with its zone"
-    shortest = f"{field['minLength']:,} to" if "minLength" in field else "up to"
-    return "text", told_default, f"{shortest} {field['maxLength']:,} "
-
-
-def test_the_readme_tells_the_params_as_they_are() -> None:
-    table = params_in_the_readme()
-    fields = RunConfig.form_fields({})
-    assert list(table) == list(fields)
-    for name, (kind, default, limits) in table.items():
-        told_kind, told_default, told_limits = told(fields[name])
-        assert (name, kind, default) == (name, told_kind, told_default)
-        exact = told_kind not in {"text", "JSON object"}
-        assert limits == told_limits if exact else limits.startswith(told_limits), name
+@pytest.mark.parametrize(("name", "text"), pages().items())
+def test_a_reference_page_is_what_the_kinds_say(name: str, text: str) -> None:
+    assert (ROOT / "docs/reference" / name).read_text() == text, "python -m tests.reference"
 
 
 def test_the_readme_shows_the_notification_as_it_is() -> None:
@@ -122,16 +79,10 @@ def test_the_readme_shows_the_notification_as_it_is() -> None:
 
 
 def test_every_event_that_can_be_asked_for_has_a_shape() -> None:
-    assert RunConfig.form_fields({})["event"]["enum"] == [AUTO, *OFFERED]
-
-
-def test_the_readme_tells_the_events_as_they_are() -> None:
-    _, _, rest = (ROOT / "README.md").read_text().partition("| event | the way it imitates |")
-    lines = rest.partition("\n\n")[0].splitlines()[2:]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
-    told = {name: (way, found) for names, way, found in rows for name in names.split(", ")}
-    shapes = {f"`{name}`": (one.imitates, one.found_by) for name, one in OFFERED.items()}
-    assert list(told.items()) == list(shapes.items())
+    assert params_for("s3").form_fields({})["event"]["enum"] == [
+        AUTO,
+        *(one.name for one in offered("object")),
+    ]
 
 
 def test_the_layers_are_told_as_they_are() -> None:

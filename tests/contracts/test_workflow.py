@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from retrofill import operators
 from retrofill.airflow_runs import params_of
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
 from retrofill.operators import stored_run
 from retrofill.state.connection import connect
@@ -26,7 +26,7 @@ def context(params: dict[str, Any], conf: dict[str, Any] | None) -> Any:
 
 def test_the_last_task_runs_whatever_happens_and_makes_the_dag_runs_state() -> None:
     """Airflow takes the state from the leaves; teardowns it runs though all else was skipped."""
-    dag = retrofill_dag("d", schedule=None)
+    dag = retrofill_dag("d", source="s3", schedule=None)
     (last,) = [task for task in dag.tasks if not task.downstream_task_ids]
     assert last.task_id == "notify"
     assert last.is_teardown
@@ -60,9 +60,9 @@ def test_a_dag_run_that_does_not_get_what_it_asks_for_is_refused(
 
 
 def test_what_a_run_does_is_what_it_was_opened_with(state_dsn: str) -> None:
-    asked = RunConfig.from_params({**ASKED, "modified_after": "2026-01-02T03:04:05+01:00"})
+    asked = params_for("s3").config({**ASKED, "modified_after": "2026-01-02T03:04:05+01:00"})
     with closing(connect(state_dsn)) as conn:
-        ref = open_run(conn, config=asked.model_dump(mode="json"))
+        ref = open_run(conn, config=asked.as_json())
         assert stored_run(conn, ref)[0] == asked
 
 
@@ -72,10 +72,14 @@ def test_no_further_task_reads_the_params_of_its_dag_run() -> None:
     defined = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
     reads = ("context['params']", "params_of(")
     readers = {node.name for node in defined if any(read in ast.unparse(node) for read in reads)}
-    assert readers == {"OpenRunOperator", "NextSetOperator", "_tell"}
+    assert readers == {"OpenRunOperator", "NextSetOperator", "NotifyOperator"}
 
 
-@pytest.mark.parametrize("make", [retrofill_dag, forget_dag, upkeep_dag])
+def s3_dag(dag_id: str, **kwargs: Any) -> Any:
+    return retrofill_dag(dag_id, source="s3", **kwargs)
+
+
+@pytest.mark.parametrize("make", [s3_dag, forget_dag, upkeep_dag])
 def test_an_airflow_that_ignores_conf_runs_the_task_that_says_so(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

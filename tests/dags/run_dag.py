@@ -36,7 +36,7 @@ def warm(environment: Mapping[str, str]) -> None:
 def run_dag(
     environment: Mapping[str, str],
     conf: dict[str, Any],
-    dag: str = "dags.retrofill:dag",
+    dag: str = "dags.retrofill_s3:dag",
     run_after: datetime | None = None,
 ) -> dict[str, str]:
     """Run a DAG; return the final state of each of its tasks and of the run, and the log of all.

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from retrofill.model.errors import ConfigError
-from retrofill.model.upkeep import ForgetConfig, UpkeepConfig
+from retrofill.params.upkeep import ForgetParams, UpkeepParams
 
 from tests.dags.run_dag import run_dag
 from tests.dags.world import World
@@ -100,23 +100,23 @@ def test_a_job_is_forgotten_and_its_objects_are_new(world: World) -> None:
 )
 def test_what_cannot_be_meant_is_refused(params: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError) as found:
-        UpkeepConfig.from_params(params)
+        UpkeepParams.from_params(params)
     assert says in str(found.value)
 
 
 @pytest.mark.parametrize("params", [{}, {"job": None}, {"job": ""}])
 def test_nothing_is_forgotten_without_a_name(params: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"job: .*; allowed is the exact name of a job"):
-        ForgetConfig.from_params(params)
+        ForgetParams.from_params(params)
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ConfigError) as found:
-        UpkeepConfig.from_params({"keep_calls_days": 0, "keep_results_days": 0, "jobs": "x"})
+        UpkeepParams.from_params({"keep_calls_days": 0, "keep_results_days": 0, "jobs": "x"})
     assert len(found.value.problems) == 3
 
 
 def test_an_empty_form_keeps_results_for_ever() -> None:
-    defaults = {name: field["default"] for name, field in UpkeepConfig.form_fields().items()}
+    defaults = {name: field["default"] for name, field in UpkeepParams.form_fields().items()}
     assert defaults == {"job": None, "keep_calls_days": 90, "keep_results_days": None}
-    assert UpkeepConfig.from_params({**defaults, "job": ""}).job is None
+    assert UpkeepParams.from_params({**defaults, "job": ""}).job is None

@@ -8,7 +8,7 @@ warnings.simplefilter("ignore")
 import httpx  # noqa: E402
 from airflow.sdk.execution_time.supervisor import in_process_api_server  # noqa: E402
 
-import dags.retrofill  # noqa: E402
+import dags.retrofill_s3  # noqa: E402
 import dags.retrofill_upkeep  # noqa: E402, F401
 
 

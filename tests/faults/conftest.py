@@ -83,7 +83,7 @@ def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Stack]:
             scripted_stack(Script(), dags=dags, environment=environment) as (settings, endpoint),
             ObservedAirflow(settings) as airflow,
         ):
-            airflow.unpause("retrofill", within_s=120)
+            airflow.unpause("retrofill_s3", within_s=120)
             yield _Stack(World(settings, endpoint, airflow, notices), dags / "jobs")
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.credentials import Credentials
-from retrofill.config import RunConfig
+from retrofill.config import RunConfig, params_for
 from retrofill.engine.progress import Invoked
 from retrofill.functions.aws_lambda.client import LambdaClient
 from retrofill.functions.aws_lambda.connect import CONTROL_PLANE
@@ -26,12 +26,13 @@ from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.enqueue import enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
-from retrofill.pipeline.open_run import DagRun, open_run, window_of
+from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.pipeline.plan_batches import BatchTask, plan_batches
-from retrofill.sources import Source, open_source
+from retrofill.sources import Source
 from retrofill.state import runs
 from retrofill.state.connection import Connection, connect
 from retrofill.state.lease import BatchLease
+from retrofill.wiring import Wiring
 
 from stack.endpoint import (
     Bucket,
@@ -43,6 +44,7 @@ from stack.endpoint import (
     ScriptedEndpoint,
 )
 from tests.faults.evidence import Evidence, gather, seen
+from tests.given import Given, s3_source
 from tests.integration.opened import ALL_LIVE
 from tests.invariants import Sampler
 
@@ -163,18 +165,17 @@ class Backfill:
     def config(self) -> RunConfig:
         """What is asked for."""
         asked = {"bucket": "bucket", "prefix": "data/", "function": "f", "job": self.job}
-        return RunConfig.from_params({**asked, "event": "s3", "max_attempts": 2, **self.params})
+        return params_for("s3").config({**asked, "event": "s3", "max_attempts": 2, **self.params})
 
     def open(self, dag_run_id: str) -> SetRef:
-        asked = DagRun(
-            dag_id=self.job,
-            dag_run_id=dag_run_id,
-            interval_start=None,
-            interval_end=None,
-        )
+        asked = DagRun(self.job, dag_run_id)
         with closing(connect(self.state)) as conn:
             known = runs.find_set(conn, asked.dag_id, asked.dag_run_id)
-            return known or open_run(conn, self.config, asked, self.source(), self._client)
+            if known is not None:
+                return known
+            opened = open_run(conn, Wiring(Given(self._client)).plan(self.config), asked)
+            assert opened is not None
+            return opened
 
     def list_partitions(self, ref: SetRef) -> list[PartitionTask]:
         with closing(connect(self.state)) as conn:
@@ -235,8 +236,7 @@ class Backfill:
             runs.stop(conn, run_id, reason)
 
     def source(self) -> Source:
-        nothing_of = DagRun(dag_id="", dag_run_id="", interval_start=None, interval_end=None)
-        return open_source(self.config, self._client("s3"), window_of(self.config, nothing_of))
+        return s3_source(self.config, self._client("s3"))
 
     def connection(self) -> Connection:
         """Open a connection to the state, as the checks reach it."""

@@ -37,7 +37,7 @@ def await_health(world: World) -> None:
 
 
 def assert_done(world: World, name: str) -> dict[str, Any]:
-    assert world.airflow.await_end("retrofill", name, within_s=400) == "success"
+    assert world.airflow.await_end("retrofill_s3", name, within_s=400) == "success"
     report = world.report(name)
     assert (report["state"], report["succeeded"], report["items_left"]) == ("complete", OBJECTS, 0)
     assert world.notices.of(name) == [f"Retrofill: {name} is complete"]
@@ -88,16 +88,16 @@ def test_f12_two_dag_runs_of_one_job_at_once_and_one_that_is_cleared(
     params = world.serve(name, OBJECTS, latency=0.05) | PARAMS
     for dag_run_id in ("two-1", "two-2"):
         world.trigger(dag_run_id, params)
-    ends = [world.airflow.await_end("retrofill", one) for one in ("two-1", "two-2")]
+    ends = [world.airflow.await_end("retrofill_s3", one) for one in ("two-1", "two-2")]
     reports = world.rows("SELECT * FROM retrofill.v_run WHERE job = %s", name)
     assert ends == ["success", "success"]
     assert [row.listed for row in reports] == [OBJECTS, OBJECTS]
     assert sum(row.new for row in reports) == sum(row.succeeded for row in reports) == OBJECTS
     what = "two DAG runs of one job; cleared from its first task on"
     calls = world.endpoint.stats().invocations
-    world.airflow.clear("retrofill", "two-1", "open_run")
-    assert world.airflow.await_end("retrofill", "two-1") == "success"
-    again = world.airflow.task_instances("retrofill", "two-1")
+    world.airflow.clear("retrofill_s3", "two-1", "open_run")
+    assert world.airflow.await_end("retrofill_s3", "two-1") == "success"
+    again = world.airflow.task_instances("retrofill_s3", "two-1")
     assert {one["try_number"] for one in again if one["task_id"] == "open_run"} == {2}
     assert world.endpoint.stats().invocations == calls
     fault_table.hold("F12", what, world.evidence(name, OBJECTS), bound=0)
@@ -113,7 +113,7 @@ def test_f19_f20_a_notification_that_is_refused_is_sent_by_a_later_try_and_xcom_
                     within_s=240)  # fmt: skip
     assert_done(world, name)
     tries = {one["task_id"]: one["try_number"]
-             for one in world.airflow.task_instances("retrofill", name)}  # fmt: skip
+             for one in world.airflow.task_instances("retrofill_s3", name)}  # fmt: skip
     assert tries["notify"] == 3
     evidence = world.evidence(name, OBJECTS)
     fault_table.hold("F19", "refused twice, in a DAG run", evidence, bound=0)

@@ -36,8 +36,8 @@ def test_what_cannot_be_done_is_said_in_the_log_and_nothing_is_called(
     params = world.serve("bad-input", 10)
     for name, (wrong, _) in REFUSED.items():
         world.trigger(_slug(name), params | wrong | {"job": f"bad input: {name}"})
-    states = {name: world.airflow.await_end("retrofill", _slug(name)) for name in REFUSED}
-    logs = {name: list(world.airflow.failures("retrofill", _slug(name))) for name in REFUSED}
+    states = {name: world.airflow.await_end("retrofill_s3", _slug(name)) for name in REFUSED}
+    logs = {name: list(world.airflow.failures("retrofill_s3", _slug(name))) for name in REFUSED}
 
     for name, lines in logs.items():
         figures(name, "\n    " + "\n    ".join(lines))
@@ -54,7 +54,7 @@ def test_what_cannot_be_done_is_said_in_the_log_and_nothing_is_called(
     tries = {
         one["try_number"]
         for name in REFUSED
-        for one in world.airflow.task_instances("retrofill", _slug(name))
+        for one in world.airflow.task_instances("retrofill_s3", _slug(name))
         if one["task_id"] == "open_run"
     }
     assert tries == {1}
@@ -78,21 +78,21 @@ def test_a_wrong_type_is_refused_where_it_is_asked(
     world: World, figures: Callable[[str, Any], None], wrong: dict[str, Any], message: str
 ) -> None:
     params = world.serve("wrong-type", 10)
-    before = len(world.airflow.dag_runs("retrofill"))
+    before = len(world.airflow.dag_runs("retrofill_s3"))
     with pytest.raises(ApiError, match="answered 400") as refused:
         world.trigger("wrong-type", params | wrong)
     figures(str(wrong), str(refused.value))
     assert message in str(refused.value)
-    assert len(world.airflow.dag_runs("retrofill")) == before
+    assert len(world.airflow.dag_runs("retrofill_s3")) == before
 
 
 def test_a_jobs_name_is_not_reused(world: World, figures: Callable[[str, Any], None]) -> None:
     params = world.serve("mine", 10)
     world.trigger("mine-first", params)
-    assert world.airflow.await_end("retrofill", "mine-first") == "success"
+    assert world.airflow.await_end("retrofill_s3", "mine-first") == "success"
     world.trigger("mine-second", params | {"prefix": "data/0"})
-    assert world.airflow.await_end("retrofill", "mine-second") == "failed"
-    lines = list(world.airflow.failures("retrofill", "mine-second"))
+    assert world.airflow.await_end("retrofill_s3", "mine-second") == "failed"
+    lines = list(world.airflow.failures("retrofill_s3", "mine-second"))
     figures("job name reused", "\n    " + "\n    ".join(lines))
     assert "job: 'mine' was made for" in "\n".join(lines)
     assert world.endpoint.stats().invocations == 10
@@ -103,7 +103,7 @@ def test_a_prefix_that_matches_nothing_is_success_and_notified(
 ) -> None:
     params = world.serve("nothing-there", 10) | {"prefix": "elsewhere/"}
     world.trigger("nothing-there", params)
-    assert world.airflow.await_end("retrofill", "nothing-there") == "success"
+    assert world.airflow.await_end("retrofill_s3", "nothing-there") == "success"
     report = world.report("nothing-there")
     figures("notified", world.notices.of("nothing-there"))
     assert (report["state"], report["listed"], report["calls"]) == ("complete", 0, 0)

@@ -55,7 +55,7 @@ def test_every_item_is_settled_once_and_each_second_call_is_counted(
     task, supervisor = _processes(batch.holder)
     kill(task, supervisor)
 
-    assert world.airflow.await_end("retrofill", name) == "success"
+    assert world.airflow.await_end("retrofill_s3", name) == "success"
 
     deliveries = world.endpoint.items()
     attempts = world.attempts(name)
@@ -104,7 +104,7 @@ def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
     task, supervisor = _processes(batch.holder)
     supervisor.suspend()
     try:
-        state = world.airflow.await_end("retrofill", name)
+        state = world.airflow.await_end("retrofill_s3", name)
     finally:
         supervisor.resume()
 
@@ -129,7 +129,7 @@ def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
 
 def _tries(world: World, dag_run_id: str) -> list[int]:
     """Return how often each invoke task was tried, the fewest first."""
-    instances = world.airflow.task_instances("retrofill", dag_run_id)
+    instances = world.airflow.task_instances("retrofill_s3", dag_run_id)
     return sorted(one["try_number"] for one in instances if one["task_id"] == "invoke")
 
 

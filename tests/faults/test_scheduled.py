@@ -10,6 +10,7 @@ from tests.faults.world import World
 
 EACH_DAY = 30
 JOB = """
+source: s3
 schedule: "@daily"
 start_date: {start}
 params:

@@ -142,7 +142,7 @@ def test_what_is_secret_is_nowhere_to_be_read(
         "unknown": {**base, "notify_url": f"https://user:{IN_AN_UNKNOWN_PARAM}@example.com"},
     }
     for name, params in runs.items():
-        world.airflow.trigger("retrofill", f"secrets-{name}", params)
+        world.airflow.trigger("retrofill_s3", f"secrets-{name}", params)
     misplaced = zip(
         ("notify_conn_id", "aws_conn_id", "function", "bucket", "notify_sns_topic_arn"),
         list(SECRETS.values())[6:],
@@ -152,9 +152,9 @@ def test_what_is_secret_is_nowhere_to_be_read(
     refused = {field: f"https://user:{secret}@example.com/{secret}" for field, secret in misplaced}
     for field, text in [*refused.items(), *((field, PRODUCT) for field in templates)]:
         with pytest.raises(ApiError, match="answered 400"):
-            world.airflow.trigger("retrofill", f"refused-{field}", {**base, field: text})
+            world.airflow.trigger("retrofill_s3", f"refused-{field}", {**base, field: text})
 
-    states = {name: world.airflow.await_end("retrofill", f"secrets-{name}") for name in runs}
+    states = {name: world.airflow.await_end("retrofill_s3", f"secrets-{name}") for name in runs}
 
     assert (states["whole"], states["refused"], states["unknown"]) == (
         "success",
@@ -194,7 +194,7 @@ def test_what_is_secret_is_nowhere_to_be_read(
     assert holders(MULTIPLIED, texts) == []
     labels = [
         str(one["rendered_map_index"])
-        for one in world.airflow.task_instances("retrofill", "secrets-whole")
+        for one in world.airflow.task_instances("retrofill_s3", "secrets-whole")
         if one["task_id"] == "enqueue"
     ]
     assert any(PRODUCT in label for label in labels), labels

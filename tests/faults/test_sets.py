@@ -18,10 +18,10 @@ def test_a_run_goes_on_in_further_dag_runs_by_itself(
 
     report = world.report("sets")
     numbered = f"retrofill__run_{report['run_id']}__set_"
-    ids = [one["dag_run_id"] for one in world.airflow.dag_runs("retrofill")]
+    ids = [one["dag_run_id"] for one in world.airflow.dag_runs("retrofill_s3")]
     following = sorted(name for name in ids if name.startswith(numbered))
     of_the_run = ["sets", *following]
-    ends = [world.airflow.await_end("retrofill", name) for name in of_the_run]
+    ends = [world.airflow.await_end("retrofill_s3", name) for name in of_the_run]
     sets = world.rows(
         "SELECT set_no, items_taken FROM retrofill.run_set WHERE run_id = %s ORDER BY set_no",
         report["run_id"],

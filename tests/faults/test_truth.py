@@ -35,7 +35,7 @@ def test_a_run_whose_listing_fails_for_good_is_red(
     params = world.serve(name, 2_500)
     world.break_with(Rule(operation=Operation.LIST_OBJECTS, calls=Span(first=2), reply=reply))
     world.trigger(name, params)
-    assert world.airflow.await_end("retrofill", name, within_s=500) == "failed"
+    assert world.airflow.await_end("retrofill_s3", name, within_s=500) == "failed"
     report = world.report(name)
     figures(name, {key: report[key] for key in ("state", "partitions", "listed", "items_left")})
     assert (report["state"], report["partitions"], report["listed"]) == ("incomplete", 0, 0)
@@ -44,7 +44,7 @@ def test_a_run_whose_listing_fails_for_good_is_red(
 
     world.break_with()
     world.trigger(f"{name}-again", params)
-    assert world.airflow.await_end("retrofill", f"{name}-again") == "success"
+    assert world.airflow.await_end("retrofill_s3", f"{name}-again") == "success"
     assert world.report(name)["succeeded"] == 2_500
 
 
@@ -57,8 +57,8 @@ def test_a_run_that_someone_marks_in_mid_run_is_closed_told_and_red(
     world.trigger(name, params)
     world.await_row(SOME_DONE, name)
     marked_at = time.monotonic()
-    world.airflow.mark("retrofill", name, state)
-    assert world.airflow.await_end("retrofill", name) == "failed"
+    world.airflow.mark("retrofill_s3", name, state)
+    assert world.airflow.await_end("retrofill_s3", name) == "failed"
     figures("seconds until the DAG run had ended", f"{time.monotonic() - marked_at:.0f}")
 
     report = world.report(name)
@@ -73,7 +73,7 @@ def test_a_run_that_someone_marks_in_mid_run_is_closed_told_and_red(
     assert "calls are in flight" not in page
 
     world.trigger(f"{name}-again", params)
-    assert world.airflow.await_end("retrofill", f"{name}-again") == "success"
+    assert world.airflow.await_end("retrofill_s3", f"{name}-again") == "success"
     again = world.report(name)
     assert (again["state"], again["new"], again["known"]) == ("complete", 0, OBJECTS)
     assert again["resumed"] == again["succeeded"] == report["items_left"]
@@ -88,8 +88,8 @@ def test_a_run_marked_as_failed_before_its_listing_is_closed_and_told(world: Wor
     )
     world.trigger(name, params)
     world.await_row("SELECT FROM retrofill.v_run WHERE job = %s", name)
-    world.airflow.mark("retrofill", name, "failed")
-    assert world.airflow.await_end("retrofill", name) == "failed"
+    world.airflow.mark("retrofill_s3", name, "failed")
+    assert world.airflow.await_end("retrofill_s3", name) == "failed"
     assert world.report(name)["state"] == "incomplete"
     assert world.notices.of(name) == [f"Retrofill: {name} is incomplete"]
 
@@ -106,7 +106,7 @@ def test_what_a_lost_dag_run_left_behind_is_taken_over_within_minutes(
         cur.execute("DELETE FROM dag_run WHERE run_id = %s", (name,))
     deleted_at = time.monotonic()
     world.trigger(f"{name}-again", params)
-    assert world.airflow.await_end("retrofill", f"{name}-again") == "success"
+    assert world.airflow.await_end("retrofill_s3", f"{name}-again") == "success"
     figures("seconds until all was processed", f"{time.monotonic() - deleted_at:.0f}")
     first, second = world.rows("SELECT * FROM retrofill.v_run WHERE job = %s ORDER BY run_id", name)
     assert (first.state, second.state) == ("incomplete", "complete")
@@ -130,7 +130,7 @@ def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
     try:
         world.trigger(f"{name}-2", params)
         began = time.monotonic()
-        assert world.airflow.await_end("retrofill", f"{name}-2", within_s=400) == "failed"
+        assert world.airflow.await_end("retrofill_s3", f"{name}-2", within_s=400) == "failed"
         figures("seconds", f"{time.monotonic() - began:.0f}")
         first, second = world.rows(
             "SELECT * FROM retrofill.v_run WHERE job = %s ORDER BY run_id", name
@@ -146,9 +146,9 @@ def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
         assert said in world.page(f"{name}-2")
     finally:  # else its tasks keep their slots from all other tests
         world.change("UPDATE retrofill.run SET paused = false WHERE state = 'open'")
-    assert world.airflow.await_end("retrofill", name) == "success"
+    assert world.airflow.await_end("retrofill_s3", name) == "success"
     world.trigger(f"{name}-3", params)
-    assert world.airflow.await_end("retrofill", f"{name}-3") == "success"
+    assert world.airflow.await_end("retrofill_s3", f"{name}-3") == "success"
     assert world.report(name)["with_others"] == 0
 
 
@@ -156,7 +156,7 @@ def test_a_run_refused_for_its_params_is_told(world: World) -> None:
     name = "refused"
     params = world.serve(name, 10) | {"min_size": 9, "max_size": 8}
     world.trigger(name, params)
-    assert world.airflow.await_end("retrofill", name) == "failed"
+    assert world.airflow.await_end("retrofill_s3", name) == "failed"
     (notice,) = [one for one in world.notices.received if f": {name} " in one["title"]]
     assert notice["title"] == f"Retrofill: {name} did not start"
     assert "min_size: 9 bytes is more than max_size, 8 bytes" in notice["message"]
@@ -169,7 +169,7 @@ def test_a_run_that_nobody_hears_of_is_red(world: World) -> None:
     world.notices.refusals[:] = [503] * 50
     try:
         world.trigger(name, world.serve(name, 10))
-        assert world.airflow.await_end("retrofill", name, within_s=500) == "failed"
+        assert world.airflow.await_end("retrofill_s3", name, within_s=500) == "failed"
     finally:
         world.notices.refusals.clear()
     report = world.report(name)
@@ -180,8 +180,8 @@ def test_a_run_that_nobody_hears_of_is_red(world: World) -> None:
 def test_the_report_of_close_run_says_how_the_run_ended(world: World) -> None:
     name = "says-how"
     world.trigger(name, world.serve(name, 10))
-    assert world.airflow.await_end("retrofill", name) == "success"
-    log = world.airflow.log("retrofill", name, "close_run")
+    assert world.airflow.await_end("retrofill_s3", name) == "success"
+    log = world.airflow.log("retrofill_s3", name, "close_run")
     assert f"Retrofill: job {name}, run {world.report(name)['run_id']} is complete in" in log
     assert "is open" not in log
 
@@ -192,7 +192,7 @@ def test_a_job_file_that_is_spoilt_in_mid_run_ends_no_run_and_opens_none(
     name = "spoilt"
     file = jobs / f"retrofill_{name}.yaml"
     text = (
-        'schedule: "@yearly"\nstart_date: 2026-01-01\nparams:\n'
+        'source: s3\nschedule: "@yearly"\nstart_date: 2026-01-01\nparams:\n'
         f"  job: {name}\n  bucket: {name}\n  prefix: data/\n  function: {name}\n  event: s3\n"
         "  items_per_call: 3\n  max_concurrency: 16\n  max_items_per_set: 2000\n"
         "  notify_conn_id: notices\n"
@@ -222,18 +222,18 @@ def test_a_cleared_run_is_open_while_its_tasks_work_and_closed_when_it_is_marked
     name = "cleared"
     world.trigger(name, world.serve(name, OBJECTS, latency=0.2) | PARAMS)
     world.await_row(SOME_DONE, name)
-    world.airflow.mark("retrofill", name, "failed")
-    assert world.airflow.await_end("retrofill", name) == "failed"
+    world.airflow.mark("retrofill_s3", name, "failed")
+    assert world.airflow.await_end("retrofill_s3", name) == "failed"
     left = world.report(name)["items_left"]
-    world.airflow.clear("retrofill", name, "invoke")
+    world.airflow.clear("retrofill_s3", name, "invoke")
     world.await_row("SELECT FROM retrofill.v_run WHERE job = %s AND state = 'open'", name)
     more = "SELECT FROM retrofill.v_run WHERE job = %s AND items_left < %s"
     world.await_row(more, name, left)
-    world.airflow.mark("retrofill", name, "failed")
-    assert world.airflow.await_end("retrofill", name) == "failed"
+    world.airflow.mark("retrofill_s3", name, "failed")
+    assert world.airflow.await_end("retrofill_s3", name) == "failed"
     assert world.report(name)["state"] == "incomplete"
     assert len(world.notices.of(name)) == 2
-    world.airflow.clear("retrofill", name, "plan_batches")
-    assert world.airflow.await_end("retrofill", name) == "success"
+    world.airflow.clear("retrofill_s3", name, "plan_batches")
+    assert world.airflow.await_end("retrofill_s3", name) == "success"
     report = world.report(name)
     assert (report["state"], report["items_left"], report["succeeded"]) == ("complete", 0, OBJECTS)

@@ -60,7 +60,7 @@ class World:
 
     def page(self, dag_run_id: str) -> str:
         """Return Retrofill's page of a DAG run, as a browser gets it, without its tags."""
-        html = self.airflow.page("retrofill", dag_run_id)
+        html = self.airflow.page("retrofill_s3", dag_run_id)
         return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", html)))
 
     def change(self, statement: str) -> None:
@@ -69,7 +69,7 @@ class World:
             cur.execute(statement)
 
     def trigger(self, dag_run_id: str, params: dict[str, Any]) -> None:
-        self.airflow.trigger("retrofill", dag_run_id, {"notify_conn_id": "notices", **params})
+        self.airflow.trigger("retrofill_s3", dag_run_id, {"notify_conn_id": "notices", **params})
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """Ask the state; return named tuples."""

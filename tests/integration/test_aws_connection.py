@@ -13,19 +13,21 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from retrofill.config import RunConfig
+from retrofill.config import params_for
+from retrofill.connections import wiring
 from retrofill.functions.aws_lambda import client as client_module
 from retrofill.functions.aws_lambda.client import LambdaClient
 from retrofill.functions.replies import NoReply, Reply
 from retrofill.model.errors import ConfigError
-from retrofill.model.runs import Run, Window
-from retrofill.operators import client_of, source_of
+from retrofill.model.runs import Run
 
 from tests.integration.certificates import Certificates, make_certificates
 from tests.integration.opened import DELIVERY
 from tests.integration.raw_server import Proxy, RawServer, Request, http_answer
 
-CONFIG = RunConfig.from_params({"bucket": "bucket", "prefix": "k", "function": "f", "event": "s3"})
+CONFIG = params_for("s3").config(
+    {"bucket": "bucket", "prefix": "k", "function": "f", "event": "s3"}
+)
 RUN = Run(
     1, 1, "job", "open", {}, DELIVERY, None, None,
     "arn:aws:lambda:us-east-1:123456789012:function:f", "1",
@@ -57,7 +59,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
 
         def opened(*, extra: dict[str, object], **fields: str) -> LambdaClient:
             define(monkeypatch, extra, **fields)
-            return stack.enter_context(closing(client_of(CONFIG, RUN)))
+            return stack.enter_context(closing(wiring().client_of(CONFIG, RUN)))
 
         yield opened
 
@@ -416,5 +418,5 @@ def test_the_proxy_of_the_connection_is_the_way_to_s3_too(monkeypatch):
             "config_kwargs": {"proxies": {"http": proxy.url}},
         }
         define(monkeypatch, extra, **OWN)
-        source_of(CONFIG, Window(after=None, before=None)).check()
+        wiring().survey_of(CONFIG, RUN).check()
     assert proxy.requests[0].line.startswith("GET http://s3.example/bucket?")

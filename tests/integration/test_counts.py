@@ -11,23 +11,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import connection
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.faults import InjectedError, Point, injected
 from retrofill.model.items import Item
-from retrofill.model.runs import SetRef, Window
+from retrofill.model.runs import SetRef
 from retrofill.pipeline import enqueue as enqueueing
 from retrofill.pipeline.enqueue import enqueue
 from retrofill.pipeline.list_partitions import list_partitions
-from retrofill.sources import Page, Partition, Source, open_source
+from retrofill.sources import Page, Partition, Source
 from retrofill.sources.s3 import source as s3
 from retrofill.state import runs
 from retrofill.state.connection import connect
 
 from stack.endpoint import Bucket, S3Object, Script, scripted_endpoint
+from tests.given import s3_config, s3_source
 from tests.integration.opened import item, keys_in, open_next_set, open_run
 
 REASONS = ("filtered", "archived", "rejected")
-CONFIG = RunConfig.from_params({"bucket": "bucket", "prefix": "in/", "function": "f"})
+CONFIG = params_for("s3").config({"bucket": "bucket", "prefix": "in/", "function": "f"})
 _numbers = count()
 
 
@@ -184,10 +185,10 @@ def test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty(
     ]
     cold = [S3Object(key=f"in/{number:03}.z.jpg", storage_class="GLACIER") for number in range(7)]
     bucket = Bucket(name="bucket", objects=tuple(objects + cold))
-    config = CONFIG.model_copy(update={"key_glob": "*.jpg"})
+    config = s3_config(bucket="bucket", prefix="in/", function="f", key_glob="*.jpg")
     with scripted_endpoint(Script(buckets=(bucket,))) as endpoint:
         client = aws_session.client("s3", endpoint_url=endpoint.url)
-        source = open_source(config, client, Window(after=None, before=None))
+        source = s3_source(config, client)
         for page_keys, room in [(1_000, 20), (1_000, 1), (10, 20), (7, 3), (1, 50)]:
             monkeypatch.setattr(s3, "PAGE_KEYS", page_keys)
             with conn, conn.cursor() as cur:

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from botocore.credentials import Credentials
 from psycopg2.extensions import connection
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.engine.progress import Invoked
 from retrofill.events import EventContext, compile_shape
 from retrofill.faults import Point, injected
@@ -86,14 +86,14 @@ def invoker(
     timeout_s: int = 1,
     **params: int | str,
 ) -> Iterator[Invoker]:
-    config = RunConfig.from_params(
+    config = params_for("s3").config(
         {"bucket": "bucket", "prefix": "k", "function": "f", "max_attempts": 2, **params}
     )
     with closing(BatchLease(dsn, batch_id, f"task {batch_id}")) as lease:
         assert take(lease, holder_is_dead=lambda _: True)
         with closing(connect(dsn)) as conn:
             run = runs.get_run(conn, lease.run_id)
-        per_call = config.items_per_call or 1
+        per_call = config.calls.items_per_call or 1
         delivery = Delivery(event="s3", items_per_call=per_call, answer="return")
         context = EventContext(
             bucket="bucket",

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from retrofill.config import RunConfig
+from retrofill.config import RunConfig, params_for
 from retrofill.model.errors import ConfigError, NotNotified
 from retrofill.notifier import check_targets, notify_failed
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.fixture
 def config() -> RunConfig:
     asked = {"bucket": "bucket", "prefix": "in/", "function": "f", "notify_conn_id": "notices"}
-    return RunConfig.from_params(asked)
+    return params_for("s3").config(asked)
 
 
 def test_what_a_service_does_not_take_is_an_error(

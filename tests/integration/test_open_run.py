@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from psycopg2.extensions import connection
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import SetRef
-from retrofill.pipeline.open_run import DagRun, open_run, window_of
-from retrofill.sources import open_source
+from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.state.connection import connect
+from retrofill.wiring import Wiring
 
 from tests.dags.world import HANDLER, zipped
+from tests.given import Given
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -48,9 +49,7 @@ def name(s3_client: "S3Client", lambda_client: "LambdaClient") -> str:
 
 
 @pytest.fixture
-def opened(
-    conn: connection, name: str, aws: str, aws_session: boto3.Session, s3_client: "S3Client"
-) -> Opened:
+def opened(conn: connection, name: str, aws: str, aws_session: boto3.Session) -> Opened:
     """Opens runs, each asked for as it is told."""
     usual = {"bucket": name, "prefix": "in/", "function": name, "event": "s3"}
 
@@ -58,15 +57,11 @@ def opened(
         return aws_session.client(service, endpoint_url=aws)
 
     def open_one(**params: object) -> SetRef:
-        config = RunConfig.from_params(usual | params)
-        dag_run = DagRun(
-            dag_id="d",
-            dag_run_id=str(next(_numbers)),
-            interval_start=None,
-            interval_end=None,
-        )
-        source = open_source(config, s3_client, window_of(config, dag_run))
-        return open_run(conn, config, dag_run, source, client)
+        config = params_for("s3").config(usual | params)
+        dag_run = DagRun("d", str(next(_numbers)))
+        ref = open_run(conn, Wiring(Given(client)).plan(config), dag_run)
+        assert ref is not None
+        return ref
 
     return open_one
 
@@ -75,7 +70,6 @@ def opened(
     ("params", "says"),
     [
         ({}, "redrive: there is no job 's3://"),
-        ({"job": "mine", "prefix": "out/"}, "prefix: 'out/' of bucket"),
         ({"job": "mine", "event": "items"}, "redrive: job 'mine' calls arn:"),
     ],
 )

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from psycopg2.errors import InsufficientPrivilege
 from psycopg2.extensions import connection
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.errors import StateUnfit
 from retrofill.model.runs import SetRef
@@ -234,7 +234,7 @@ def test_each_example_of_steering_changes_something(
 def test_what_is_redriven_is_in_process_again(dsns: dict[str, str], runtime: connection) -> None:
     ref = run_to_its_end(dsns["retrofill_runtime"], runtime)
     second = open_run(runtime, "second")
-    config = RunConfig.from_params(
+    config = params_for("s3").config(
         {"bucket": "bucket", "function": "f", "event": "s3", "job": "job", "redrive": True}
     )
     assert redrive_quarantine(runtime, second, 0, config) == {"redriven": 1}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.credentials import Credentials
 from psycopg2.extensions import connection
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.functions.aws_lambda.client import LambdaClient
 from retrofill.model.delivery import Delivery
 from retrofill.pipeline.deliver import compile_delivery
@@ -53,7 +53,7 @@ DELIVERY = Delivery(
     answer="batchItemFailures",
     queue_arn="arn:aws:sqs:us-east-1:000000000000:q",
 )
-CONFIG = RunConfig.from_params(
+CONFIG = params_for("s3").config(
     {"bucket": "bucket", "prefix": "k", "function": "f", "max_attempts": 2}
 )
 _numbers = count()

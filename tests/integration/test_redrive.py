@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 from psycopg2.extensions import connection
-from retrofill.config import RunConfig
+from retrofill.config import RunConfig, params_for
 from retrofill.faults import InjectedError, Point, injected
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.runs import SetRef
@@ -29,7 +29,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 def asked(**params: object) -> RunConfig:
     """Return the configuration of a run that redrives."""
-    return RunConfig.from_params(
+    return params_for("s3").config(
         {
             "bucket": "bucket", "prefix": "in/", "function": "f", "event": "s3", "redrive": True,
             **params,

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from retrofill.config import RunConfig
+from retrofill.aws.session import CONTROL_PLANE
+from retrofill.config import RunConfig, params_for
 from retrofill.faults import Point, armed, injected
-from retrofill.functions.aws_lambda.connect import CONTROL_PLANE, open_client
+from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
 from retrofill.pipeline import enqueue as enqueueing
@@ -29,14 +30,15 @@ from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.enqueue import enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import list_partitions
-from retrofill.pipeline.open_run import DagRun, open_run, window_of
+from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.pipeline.plan_batches import plan_batches
-from retrofill.sources import open_source
 from retrofill.sources.s3 import source as s3
 from retrofill.state import runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
+from retrofill.wiring import Wiring
 
+from tests.given import Given, s3_source
 from tests.integration.opened import ALL_LIVE
 
 # Small, so that a small source has several of each.
@@ -84,19 +86,15 @@ def make(passage: Passage) -> None:
     s3.PAGE_KEYS, enqueueing.CHUNK_ITEMS = PAGE_KEYS, CHUNK_ITEMS
     planning.BATCH_ITEMS, planning.SMALLEST_BATCH = BATCH_ITEMS, BATCH_ITEMS
     planning.BATCH_CALLS = 1
-    config = RunConfig.from_params(passage.params)
+    config = params_for("s3").config(passage.params)
     session = boto3.Session("key", "secret", region_name="us-east-1")
     api, bucket_api = (
         session.client(name, endpoint_url=passage.endpoint_url, config=CONTROL_PLANE)
         for name in ("lambda", "s3")
     )
-    asked = DagRun(
-        dag_id="passage",
-        dag_run_id=passage.dag_run_id,
-        interval_start=None,
-        interval_end=None,
-    )
-    source = open_source(config, bucket_api, window_of(config, asked))
+    asked = DagRun("passage", passage.dag_run_id)
+    wiring = Wiring(Given({"lambda": api, "s3": bucket_api}.__getitem__))
+    source = s3_source(config, bucket_api)
     task = _Journal(Path(passage.journal)).task
     with closing(connect(passage.dsn)) as conn:
         ref = SetRef(
@@ -104,7 +102,8 @@ def make(passage: Passage) -> None:
                 "open",
                 lambda: (
                     runs.find_set(conn, asked.dag_id, asked.dag_run_id)
-                    or open_run(conn, config, asked, source, {"lambda": api}.__getitem__)
+                    or open_run(conn, wiring.plan(config), asked)
+                    or ()
                 ),
             )
         )

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import psycopg2
 from psycopg2.extensions import connection
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.events import EventContext, compile_shape
 from retrofill.faults import Point, injected
 from retrofill.model.errors import RetrofillError, RunIncomplete, StateUnavailable
@@ -133,7 +133,7 @@ class _Simulation:
         self._max_items = chance.choice((1_000, 1_000, 20))
         self._tries = chance.choice(TRIES)
         self._second_after_s = chance.choice((0.0, 2.0, 70.0))
-        self._config = RunConfig.from_params(
+        self._config = params_for("s3").config(
             {
                 "bucket": "bucket",
                 "prefix": "k",
@@ -253,8 +253,8 @@ class _Simulation:
         new = new_run(
             runs.remember_job(conn, job),
             dag_run_id,
-            delivery=replace(DELIVERY, items_per_call=self._config.items_per_call or 1),
-            max_concurrency=self._config.max_concurrency,
+            delivery=replace(DELIVERY, items_per_call=self._config.calls.items_per_call or 1),
+            max_concurrency=self._config.limits.max_concurrency,
             max_items_per_set=self._max_items,
             dag_id="simulated",
         )

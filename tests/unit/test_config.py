@@ -9,17 +9,17 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retrofill.config import AUTO, RunConfig
-from retrofill.events import SHAPES
+from retrofill.config import RunConfig, params_for
+from retrofill.events import AUTO, SHAPES
 from retrofill.model.errors import ConfigError
-from retrofill.model.upkeep import ForgetConfig, UpkeepConfig
+from retrofill.params.upkeep import ForgetParams, UpkeepParams
 
 _GOOD = {"bucket": "my-photos", "prefix": "in/", "function": "resize"}
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:resize"
 
 
 def _config(**params: Any) -> RunConfig:
-    return RunConfig.from_params({**_GOOD, **params})
+    return params_for("s3").config({**_GOOD, **params})
 
 
 def _problems(**params: Any) -> list[str]:
@@ -30,16 +30,18 @@ def _problems(**params: Any) -> list[str]:
 
 def test_three_params_are_enough():
     config = _config()
-    assert (config.event, config.items_per_call) == ("auto", None)
+    assert (config.calls.event, config.calls.items_per_call) == ("auto", None)
     assert config.job_name == "s3://my-photos/in/ → resize"
 
 
 @pytest.mark.parametrize("blank", [None, ""])
 def test_what_a_form_leaves_empty_is_not_given(blank: str | None):
     nullable = [
-        name for name, field in RunConfig.form_fields({}).items() if "null" in field["type"]
+        name for name, field in params_for("s3").form_fields({}).items() if "null" in field["type"]
     ]
-    texts = [name for name in nullable if "string" in RunConfig.form_fields({})[name]["type"]]
+    texts = [
+        name for name in nullable if "string" in params_for("s3").form_fields({})[name]["type"]
+    ]
     names = texts if blank == "" else nullable
     config = _config(**{**dict.fromkeys(names, blank), "whole_bucket": True})
     assert config == _config(prefix="", whole_bucket=True)
@@ -178,7 +180,7 @@ def test_what_is_said_of_a_value(name: str, value: str, says: str):
     ],
 )
 def test_times(value: str, moment: datetime):
-    assert _config(modified_after=value).modified_after == moment
+    assert _config(modified_after=value).source.modified_after == moment
 
 
 @pytest.mark.parametrize(
@@ -217,12 +219,12 @@ def test_a_time_has_a_zone_and_is_written_in_full(value: object):
 )
 def test_the_forms_of_a_function(function: str, name: str, qualifier: str | None):
     config = _config(function=function)
-    assert (config.function_name, config.function_qualifier) == (name, qualifier)
+    assert (config.function.name, config.function.asked_qualifier) == (name, qualifier)
     assert config.job_name == "s3://my-photos/in/ → resize"
 
 
 def test_a_qualifier_of_its_own():
-    assert _config(qualifier="prod").function_qualifier == "prod"
+    assert _config(qualifier="prod").function.asked_qualifier == "prod"
 
 
 def test_two_qualifiers_are_refused_even_if_they_are_the_same():
@@ -234,11 +236,11 @@ def test_two_qualifiers_are_refused_even_if_they_are_the_same():
 def test_events_of_one_item(event: str):
     [problem] = _problems(event=event, items_per_call=2)
     assert problem.startswith("items_per_call: 2; allowed is 1")
-    assert _config(event=event, items_per_call=1).items_per_call == 1
+    assert _config(event=event, items_per_call=1).calls.items_per_call == 1
 
 
 def test_every_event_offered_is_one_that_can_be_made():
-    assert set(RunConfig.form_fields({})["event"]["enum"]) <= {AUTO, *SHAPES}
+    assert set(params_for("s3").form_fields({})["event"]["enum"]) <= {AUTO, *SHAPES}
 
 
 def test_the_whole_bucket_takes_an_explicit_yes():
@@ -246,7 +248,7 @@ def test_the_whole_bucket_takes_an_explicit_yes():
     assert problem.startswith("prefix: it is empty, which means every object")
     [problem] = _problems(whole_bucket=True)
     assert problem.startswith("whole_bucket: it is true, and prefix is 'in/'")
-    assert _config(prefix="", whole_bucket=True).prefix == ""
+    assert _config(prefix="", whole_bucket=True).source.prefix == ""
 
 
 def test_equal_sizes_are_a_range_and_equal_times_are_none():
@@ -258,7 +260,7 @@ def test_equal_sizes_are_a_range_and_equal_times_are_none():
 
 
 def test_every_field_has_all_that_the_form_shows():
-    for name, field in RunConfig.form_fields({}).items():
+    for name, field in params_for("s3").form_fields({}).items():
         assert field["title"], name
         assert field["description_md"].endswith("."), name
         assert field["section"] in {
@@ -271,9 +273,9 @@ def test_every_field_has_all_that_the_form_shows():
         json.dumps(field)
 
 
-@pytest.mark.parametrize("name", RunConfig.model_fields)
+@pytest.mark.parametrize("name", params_for("s3").names)
 def test_defaults_and_examples_are_good(name: str):
-    field = RunConfig.form_fields({})[name]
+    field = params_for("s3").form_fields({})[name]
     values = list(field.get("examples", []))
     if name not in {"bucket", "function", "prefix"}:
         values.append(field["default"])
@@ -284,7 +286,7 @@ def test_defaults_and_examples_are_good(name: str):
             else _config(**{"redrive": name == "redrive_error", name: value})
         )
         if value is not None and not name.startswith("modified"):
-            assert getattr(config, name) == value
+            assert config.as_json()[name] == value
         schema = {key: field[key] for key in field.keys() - {"default", "examples", "section"}}
         jsonschema.validate(value, schema)
 
@@ -308,14 +310,14 @@ def test_defaults_and_examples_are_good(name: str):
     ],
 )
 def test_what_redrive_and_limits_may_be(params: dict[str, Any], says: list[str]):
-    problems = [str(problem) for problem in RunConfig.problems_of({**_GOOD, **params})]
+    problems = [str(problem) for problem in params_for("s3").problems({**_GOOD, **params})]
     assert len(problems) == len(says)
     for problem, begins in zip(problems, says, strict=True):
         assert problem.startswith(begins)
 
 
 def test_defaults_may_be_replaced():
-    form = RunConfig.form_fields(
+    form = params_for("s3").form_fields(
         {"bucket": "b-b", "max_size": 7, "modified_after": datetime(2026, 1, 1, tzinfo=UTC)}
     )
     assert form["bucket"]["default"] == "b-b"
@@ -327,15 +329,15 @@ def test_defaults_may_be_replaced():
 def test_it_cannot_be_changed_and_goes_through_json():
     config = _config(modified_after="2026-01-02T03:04:05Z", max_size=5, job="thumbs")
     with pytest.raises(ValueError, match="frozen"):
-        config.bucket = "other"  # type: ignore[misc]
-    assert RunConfig.from_params(json.loads(config.model_dump_json())) == config
+        config.source.bucket = "other"
+    assert RunConfig.from_stored(json.loads(json.dumps(config.as_json()))) == config
 
 
 def test_the_form_has_no_code_whose_box_would_cover_the_lines_beside_it() -> None:
     for fields in (
-        RunConfig.form_fields({}),
-        UpkeepConfig.form_fields(),
-        ForgetConfig.form_fields(),
+        params_for("s3").form_fields({}),
+        UpkeepParams.form_fields(),
+        ForgetParams.form_fields(),
     ):
         assert [name for name, field in fields.items() if "`" in field["description_md"]] == []
 
@@ -348,9 +350,9 @@ _VALUES = st.recursive(
 
 
 @settings(deadline=None)
-@given(params=st.dictionaries(st.sampled_from(list(RunConfig.model_fields)) | st.text(), _VALUES))
+@given(params=st.dictionaries(st.sampled_from(list(params_for("s3").names)) | st.text(), _VALUES))
 def test_no_params_raise_anything_but_a_config_error(params: dict[str, Any]):
-    problems = RunConfig.problems_of(params)
+    problems = params_for("s3").problems(params)
     assert all(len(str(problem)) < 400 for problem in problems)
     with pytest.raises(ConfigError) if problems else nullcontext():
-        RunConfig.from_params(params)
+        params_for("s3").config(params)

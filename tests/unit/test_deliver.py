@@ -4,13 +4,13 @@ import json
 from uuid import UUID
 
 import pytest
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.model.delivery import Delivery
 from retrofill.pipeline.deliver import compile_delivery
 
 from tests.unit.test_events import ITEM
 
-CONFIG = RunConfig.from_params({"bucket": "photos", "prefix": "in/", "function": "f"})
+CONFIG = params_for("s3").config({"bucket": "photos", "prefix": "in/", "function": "f"})
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:new-photos"
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 from retrofill.config import RunConfig
+from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
-from retrofill.triggers.choose import (
-    choose,
-    delivery_as_asked,
-    delivery_like,
-    is_looked_up,
-)
+from retrofill.model.function import FunctionVersion
+from retrofill.pipeline.deliver import find_delivery, is_looked_up
+from retrofill.triggers.choose import Wanted, choose, delivery_like
 from retrofill.triggers.trigger import Trigger
+
+from tests.given import Given, s3_config
 
 DIRECT = Trigger(event="s3", way="notification one", configuration_id="one", suffix=".jpg")
 QUEUED = Trigger(
@@ -28,18 +28,33 @@ QUEUED = Trigger(
 )
 
 
+FUNCTION = FunctionVersion(
+    arn="arn:f", version="1", qualifier=None, timeout_s=3, memory_mb=128, code_sha256="",
+    state="Active", last_update_status="Successful",
+)  # fmt: skip
+
+
+def nobody(service: str) -> Any:
+    raise AssertionError(service)
+
+
+NOBODY = Asked(Given(nobody), "aws_default")
+
+
 def config(**params: Any) -> RunConfig:
-    return RunConfig.from_params({"bucket": "photos", "prefix": "in/", "function": "f", **params})
+    return s3_config(**{"bucket": "photos", "prefix": "in/", "function": "f", **params})
 
 
-def chosen(*triggers: Trigger, others: tuple[str, ...] = (), **params: Any) -> Trigger:
-    return choose(triggers, others, config(**params), "arn:f")
+def chosen(
+    *triggers: Trigger, others: tuple[str, ...] = (), event: str = "auto", qualifier: str = ""
+) -> Trigger:
+    return choose(triggers, others, Wanted("photos", "in/", "arn:f", qualifier), event)
 
 
 @pytest.mark.parametrize("event", ["s3", "eventbridge", "s3-batch-1.0", "s3-batch-2.0", "items"])
 def test_a_concrete_event_needs_no_trigger(event: str) -> None:
     assert not is_looked_up(event)
-    delivery = delivery_as_asked(config(event=event))
+    delivery = find_delivery(config(event=event), FUNCTION, NOBODY)
     assert (delivery.event, delivery.items_per_call) == (event, 1)
     assert delivery.answer == ("s3-batch" if "batch" in event else "return")
 
@@ -131,7 +146,7 @@ def test_a_pattern_for_what_a_listing_tells_is_taken(pattern: dict[str, Any]) ->
 
 
 def test_a_trigger_gives_all_that_a_call_looks_like() -> None:
-    assert delivery_like(QUEUED, config()) == Delivery(
+    assert delivery_like(QUEUED, config().calls) == Delivery(
         event="s3-sqs",
         items_per_call=25,
         answer="batchItemFailures",
@@ -139,23 +154,23 @@ def test_a_trigger_gives_all_that_a_call_looks_like() -> None:
         queue_arn=QUEUED.queue_arn,
         patterns=QUEUED.patterns,
     )
-    unread = delivery_like(replace(QUEUED, reports_failures=False), config())
+    unread = delivery_like(replace(QUEUED, reports_failures=False), config().calls)
     assert unread.answer == "return"
-    direct = delivery_like(replace(DIRECT, events=("s3:ObjectCreated:Put",)), config())
+    direct = delivery_like(replace(DIRECT, events=("s3:ObjectCreated:Put",)), config().calls)
     assert (direct.items_per_call, direct.suffix) == (1, ".jpg")
     assert direct.events == ("s3:ObjectCreated:Put",)
 
 
 def test_what_is_asked_for_goes_before() -> None:
     asked = config(items_per_call=3, answer="return")
-    delivery = delivery_like(QUEUED, asked)
+    delivery = delivery_like(QUEUED, asked.calls)
     assert (delivery.items_per_call, delivery.answer) == (3, "return")
 
 
 def test_a_call_of_a_found_shape_carries_no_more_than_that_can() -> None:
     rule = Trigger(event="eventbridge", way="rule r")
     with pytest.raises(ConfigError, match="items_per_call: 2; allowed is 1"):
-        delivery_like(rule, config(items_per_call=2))
+        delivery_like(rule, config(items_per_call=2).calls)
 
 
 def test_a_trigger_by_way_of_a_topic_gives_its_subscription_and_policy() -> None:
@@ -168,20 +183,20 @@ def test_a_trigger_by_way_of_a_topic_gives_its_subscription_and_policy() -> None
         subscription_arn=subscription,
         filter_policy=policy,
     )
-    delivery = delivery_like(relayed, config())
+    delivery = delivery_like(relayed, config().calls)
     assert (delivery.topic_arn, delivery.subscription_arn) == (topic, subscription)
     assert delivery.filter_policy == policy
     assert Delivery.from_json(json.loads(json.dumps(delivery.as_json()))) == delivery
 
 
 def test_a_delivery_is_written_down_and_read_again() -> None:
-    delivery = delivery_like(replace(QUEUED, events=("s3:ObjectCreated:*",)), config())
+    delivery = delivery_like(replace(QUEUED, events=("s3:ObjectCreated:*",)), config().calls)
     assert Delivery.from_json(delivery.as_json()) == delivery
 
 
 @pytest.mark.parametrize("field", ["subscription_arn", "filter_policy"])
 def test_a_delivery_that_was_written_down_before_it_had_a_field_is_read(field: str) -> None:
-    delivery = delivery_like(QUEUED, config())
+    delivery = delivery_like(QUEUED, config().calls)
     written = delivery.as_json()
     del written[field]
     assert Delivery.from_json(written) == delivery

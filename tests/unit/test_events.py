@@ -12,13 +12,13 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from retrofill.events import MAX_ITEMS, OFFERED, EventContext, Way, compile_shape
+from retrofill.events import MAX_ITEMS, EventContext, Way, compile_shape, offered
 from retrofill.events import SHAPES as ALL_SHAPES
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import NO_CONTENT, Item
 
-SHAPES = tuple(OFFERED)
+SHAPES = tuple(shape.name for shape in offered("object"))
 CONTEXT = EventContext(
     bucket="photos",
     region="eu-west-1",

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.jobs import FOLDER, load_job, load_jobs, main
 
 GOOD = """\
+source: s3
 schedule: "@daily"
 start_date: 2026-01-01
 params:
@@ -30,7 +31,7 @@ def test_a_good_file_is_a_job(tmp_path: Path) -> None:
     assert not job.problems
     assert (job.name, job.schedule, job.catchup) == ("retrofill_photos", "@daily", False)
     assert job.start_date == datetime(2026, 1, 1, tzinfo=UTC)
-    assert RunConfig.from_params(job.params).bucket == "my-photos"
+    assert params_for("s3").config(job.params).source.label().startswith("s3://my-photos/")
 
 
 def test_the_example_is_no_job_until_it_is_copied(tmp_path: Path) -> None:
@@ -64,31 +65,33 @@ def test_a_yaml_file_of_others_is_no_job(
 @pytest.mark.parametrize(
     ("good", "bad", "said"),
     [
-        ("@daily", "every day", "photos.yaml:1: schedule: 'every day'; allowed is a cron"),
-        ("@daily", "@once", "photos.yaml:1: schedule: '@once'"),
-        ("@daily", "0 0 31 2 *", "photos.yaml:1: schedule: '0 0 31 2 *'; it never comes"),
-        ("@daily", "0 0 3 * * *", "photos.yaml:1: schedule: '0 0 3 * * *'; allowed is a cron"),
-        ("@daily", "R 3 * * *", "photos.yaml:1: schedule: 'R 3 * * *'; allowed is a cron"),
-        ("@daily", "", "photos.yaml:1: schedule: ''; allowed is a cron"),
-        ("2026-01-01\n", "soon\n", "photos.yaml:2: start_date: 'soon'; allowed is a date"),
-        ("2026-01-01\n", "2026-02-30\n", "photos.yaml:2: start_date: '2026-02-30'; day is"),
-        ("2026-01-01\n", "20260101\n", "photos.yaml:2: start_date: 20260101; allowed is a date"),
-        ("start_date", "catchup: 1\nstart_date", "photos.yaml:2: catchup: 1; allowed is a valid b"),
-        ("params:", "params: 5\nx:", "photos.yaml:3: params: 5; allowed is a valid dictionary"),
-        ("  bucket: my-photos", "  buckett: my-photos", "photos.yaml:4: buckett: there is no such"),
-        ("resize", "resize\n  items_per_call: 0", "photos.yaml:7: items_per_call: 0; allowed is"),
-        ("  prefix: in/", "  bucket: in", "photos.yaml:5: it is not YAML (bucket stands twice)"),
-        ("start_date", "begin", "photos.yaml:2: begin: there is no such field"),
+        ("source: s3", "source: s4", "photos.yaml:1: source: 's4'; allowed is one of s3"),
+        ("source: s3\n", "", "photos.yaml:1: source: it is missing"),
+        ("@daily", "every day", "photos.yaml:2: schedule: 'every day'; allowed is a cron"),
+        ("@daily", "@once", "photos.yaml:2: schedule: '@once'"),
+        ("@daily", "0 0 31 2 *", "photos.yaml:2: schedule: '0 0 31 2 *'; it never comes"),
+        ("@daily", "0 0 3 * * *", "photos.yaml:2: schedule: '0 0 3 * * *'; allowed is a cron"),
+        ("@daily", "R 3 * * *", "photos.yaml:2: schedule: 'R 3 * * *'; allowed is a cron"),
+        ("@daily", "", "photos.yaml:2: schedule: ''; allowed is a cron"),
+        ("2026-01-01\n", "soon\n", "photos.yaml:3: start_date: 'soon'; allowed is a date"),
+        ("2026-01-01\n", "2026-02-30\n", "photos.yaml:3: start_date: '2026-02-30'; day is"),
+        ("2026-01-01\n", "20260101\n", "photos.yaml:3: start_date: 20260101; allowed is a date"),
+        ("start_date", "catchup: 1\nstart_date", "photos.yaml:3: catchup: 1; allowed is a valid b"),
+        ("params:", "params: 5\nx:", "photos.yaml:4: params: 5; allowed is a valid dictionary"),
+        ("  bucket: my-photos", "  buckett: my-photos", "photos.yaml:5: buckett: there is no such"),
+        ("resize", "resize\n  items_per_call: 0", "photos.yaml:8: items_per_call: 0; allowed is"),
+        ("  prefix: in/", "  bucket: in", "photos.yaml:6: it is not YAML (bucket stands twice)"),
+        ("start_date", "begin", "photos.yaml:3: begin: there is no such field"),
         ("params:", "params: {", "it is not YAML"),
-        ("schedule:", "schedule: @daily #", "photos.yaml:1: it is not YAML (found character '@'"),
-        ("  prefix: in/\n", "", "photos.yaml:3: prefix: it is empty"),
-        ("  prefix: in/", "  schedule: in/", "photos.yaml:5: schedule: there is no such param"),
-        ("  prefix: in/", "  ? [a]\n  : b", "photos.yaml:5: it is not YAML (a name was expected)"),
-        ("  prefix: in/", "  7: in/", "photos.yaml:5: 7: there is no such param"),
+        ("schedule:", "schedule: @daily #", "photos.yaml:2: it is not YAML (found character '@'"),
+        ("  prefix: in/\n", "", "photos.yaml:4: prefix: it is empty"),
+        ("  prefix: in/", "  schedule: in/", "photos.yaml:6: schedule: there is no such param"),
+        ("  prefix: in/", "  ? [a]\n  : b", "photos.yaml:6: it is not YAML (a name was expected)"),
+        ("  prefix: in/", "  7: in/", "photos.yaml:6: 7: there is no such param"),
         ("  prefix: in/", "  prefix: !!timestamp x", "photos.yaml: it is not YAML"),
         ("  prefix: in/", "  whole_bucket: !!bool x", "photos.yaml: it is not YAML"),
-        ("  prefix: in/", "  prefix: !!python/name:os.system", "photos.yaml:5: it is not YAML"),
-        ("T00:00:00Z", "", "photos.yaml:7: modified_before: '2026-02-01'; allowed is a date and"),
+        ("  prefix: in/", "  prefix: !!python/name:os.system", "photos.yaml:6: it is not YAML"),
+        ("T00:00:00Z", "", "photos.yaml:8: modified_before: '2026-02-01'; allowed is a date and"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, good: str, bad: str, said: str) -> None:

@@ -7,17 +7,18 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retrofill.config import RunConfig
+from retrofill.config import params_for
 from retrofill.engine.identity import identifier_of
 from retrofill.model.errors import ConfigError, SourceError
 from retrofill.model.items import Item
 from retrofill.model.runs import Window
-from retrofill.sources import Page, Partition, open_source
+from retrofill.sources import Page, Partition
 from retrofill.sources.s3 import keyspace
 from retrofill.sources.s3 import source as s3
 from retrofill.sources.s3.rows import read_rows
 from retrofill.sources.s3.source import Filter, S3Source
 
+from tests.given import s3_source
 from tests.unit.fake_bucket import FakeBucket, Listed
 
 _ALWAYS = Window(after=None, before=None)
@@ -311,10 +312,10 @@ def test_other_users_of_the_client_notice_nothing():
 
 def test_open_source_takes_all_from_the_configuration():
     bucket = FakeBucket([Listed("p/a.jpg", size=5), Listed("p/b.jpg"), Listed("p/c.txt", size=5)])
-    config = RunConfig.from_params(
+    config = params_for("s3").config(
         {"bucket": "my-bucket", "prefix": "p/", "function": "f", "key_glob": "*.jpg", "min_size": 5}
     )
-    source = open_source(config, bucket.client(), _ALWAYS)
+    source = s3_source(config, bucket.client())
     source.check()
     [partition] = source.partitions(1)
     assert source.name == "s3://my-bucket"

@@ -60,5 +60,6 @@ ITEMS = EventShape(
     imitates='none: `{"items": [{"key": …, "size": …}]}`, for functions written for it',
     found_by="is not looked up",
     encoder=_encoder,
+    forms=frozenset(),
     takes_arguments=True,
 )

@@ -166,6 +166,7 @@ _STREAM_ITEMS = 100
 """How many records Lambda takes from a stream for one call unless told otherwise."""
 
 _STREAM_ANSWERS = (Contract.CHECKPOINT, Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
+_ROWS = frozenset({"row"})
 _FOUND_BY = "is not looked up"
 
 SQS = EventShape(
@@ -176,6 +177,7 @@ SQS = EventShape(
     encoder=_message,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
+    forms=_ROWS,
     content=_SQS_CONTENT,
 )
 KINESIS = EventShape(
@@ -186,6 +188,7 @@ KINESIS = EventShape(
     encoder=_kinesis,
     default_items=_STREAM_ITEMS,
     answers=_STREAM_ANSWERS,
+    forms=_ROWS,
     content=_KINESIS_CONTENT,
 )
 DYNAMODB = EventShape(
@@ -196,5 +199,6 @@ DYNAMODB = EventShape(
     encoder=_dynamodb,
     default_items=_STREAM_ITEMS,
     answers=_STREAM_ANSWERS,
+    forms=_ROWS,
     content=_DYNAMODB_CONTENT,
 )

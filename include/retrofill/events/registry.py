@@ -28,13 +28,21 @@ SHAPES: Mapping[str, EventShape] = {
     "dynamodb": records.DYNAMODB,
 }
 
-OFFERED: Mapping[str, EventShape] = {
-    name: shape for name, shape in SHAPES.items() if not shape.content
-}
-"""Those that a person can ask for; a listing of objects has no content for the others."""
+AUTO = "auto"
+"""What a person gives who wants what the live trigger sends."""
 
 BY_WAY: Mapping[Way, EventShape] = {way: shape for shape in SHAPES.values() for way in shape.ways}
 """What live triggers send, by the way that it takes."""
+
+
+def offered(form: str) -> list[EventShape]:
+    """Return the shapes that items of a form can fill."""
+    return [shape for shape in SHAPES.values() if not shape.forms or form in shape.forms]
+
+
+def default_shape() -> EventShape:
+    """Return the shape of calls that imitate no live trigger unless asked otherwise."""
+    return plain.ITEMS
 
 
 def names_in_words(shapes: Iterable[EventShape], last: str = "and") -> str:
@@ -45,12 +53,12 @@ def names_in_words(shapes: Iterable[EventShape], last: str = "and") -> str:
 
 def need_no_trigger() -> list[EventShape]:
     """Return the shapes that can be asked for without a live trigger."""
-    return [shape for shape in OFFERED.values() if not shape.needs_trigger]
+    return [shape for shape in SHAPES.values() if not (shape.needs_trigger or shape.content)]
 
 
 def with_arguments() -> list[EventShape]:
     """Return the shapes that have a place for arguments."""
-    return [shape for shape in OFFERED.values() if shape.takes_arguments]
+    return [shape for shape in SHAPES.values() if shape.takes_arguments]
 
 
 def compile_shape(name: str, context: EventContext) -> CompiledShape:

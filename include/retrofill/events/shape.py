@@ -91,6 +91,9 @@ class EventShape:
     answers: tuple[Contract, ...] = (Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
     """The contracts by which an answer may be read; the first is that of the live trigger."""
 
+    forms: frozenset[str] = frozenset({"object"})
+    """The forms of items that can fill it; none: any can."""
+
     takes_arguments: bool = False
     """Whether it has a place for constants."""
 

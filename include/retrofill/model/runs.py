@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrofill.model.delivery import Delivery
+from retrofill.model.function import FunctionVersion
 
 
 class SetRef(NamedTuple):
@@ -85,6 +86,20 @@ class Run(NamedTuple):
     stop_reason: str | None
     source_seen: bool = False
     """Whether the source had an object when the run was opened, filters aside."""
+
+    @property
+    def function(self) -> FunctionVersion:
+        """The function that the run calls, pinned."""
+        return FunctionVersion(
+            arn=self.function_arn,
+            version=self.function_version,
+            qualifier=None,
+            timeout_s=self.function_timeout_s,
+            memory_mb=0,
+            code_sha256="",
+            state="",
+            last_update_status="",
+        )
 
     @property
     def window(self) -> "Window":

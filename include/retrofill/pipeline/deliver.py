@@ -1,53 +1,49 @@
 """How a run's items reach its function: found before the run is opened, used by its tasks."""
 
-import json
-import logging
-from collections.abc import Callable
-from typing import Any
-
 from retrofill.config import RunConfig
-from retrofill.events import CompiledShape, EventContext, compile_shape
+from retrofill.events import AUTO, SHAPES, CompiledShape, EventContext, compile_shape, default_shape
+from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Delivery
+from retrofill.model.errors import ConfigError
 from retrofill.model.function import FunctionVersion
 from retrofill.model.runs import Run
-from retrofill.triggers.choose import (
-    choose,
-    delivery_as_asked,
-    delivery_like,
-    is_looked_up,
-)
-from retrofill.triggers.find import find_triggers
-
-log = logging.getLogger(__name__)
 
 
-def find_delivery(
-    config: RunConfig, client: Callable[[str], Any], function: FunctionVersion
-) -> Delivery:
+def find_delivery(config: RunConfig, function: FunctionVersion, asked: Asked) -> Delivery:
     """Return the delivery that is asked for, or that of the live trigger.
 
-    :param client: returns a boto3 client by its service's name
     :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
         looked up
     :raises SourceError: AWS gave no answer
     """
-    if not is_looked_up(config.event):
-        return delivery_as_asked(config)
-    found = find_triggers(client, config.bucket, function)
-    trigger = choose(found.triggers, found.others, config, function.arn)
-    delivery = delivery_like(trigger, config)
-    log.info(
-        "live trigger: %s by %s; %d items per call, answers read as %s%s%s",
-        trigger.event,
-        trigger.way,
-        delivery.items_per_call,
-        delivery.answer,
-        f"; only messages like {json.dumps(policy)}" if (policy := delivery.filter_policy) else "",
-        f"; only events like {json.dumps(delivery.patterns)}" if delivery.patterns else "",
+    find = config.function_kind.find_delivery
+    place = config.source.place()
+    if find is None or not place:
+        return _as_asked(config)
+    if not is_looked_up(config.calls.event):
+        return _as_asked(config)
+    return find(config.function, config.calls, place, function, asked)
+
+
+def is_looked_up(event: str) -> bool:
+    """Return whether the live trigger must be known for an event as it is asked for."""
+    return event == AUTO or SHAPES[event].needs_trigger
+
+
+def _as_asked(config: RunConfig) -> Delivery:
+    """Return the delivery of an event that is asked for by the name of its shape."""
+    calls = config.calls
+    shape = default_shape() if calls.event == AUTO else SHAPES[calls.event]
+    if shape.needs_trigger:
+        raise ConfigError(
+            f"event: {calls.event!r} imitates a live trigger, and none can be looked up between"
+            f" {config.source_kind.title} and {config.function_kind.title}; give another event"
+        )
+    return Delivery(
+        event=shape.name,
+        items_per_call=calls.items_per_call or shape.default_items,
+        answer=str(shape.answer) if calls.answer == AUTO else calls.answer,
     )
-    for other in found.others:
-        log.info("not imitated: %s", other)
-    return delivery
 
 
 def shape_of(config: RunConfig, run: Run) -> CompiledShape:
@@ -69,7 +65,7 @@ def compile_delivery(
     return compile_shape(
         delivery.event,
         EventContext(
-            bucket=config.bucket,
+            bucket=config.source.place().get("bucket", ""),
             region=region,
             account_id=account,
             bucket_owner=account,
@@ -80,6 +76,6 @@ def compile_delivery(
             queue_arn=delivery.queue_arn,
             topic_arn=delivery.topic_arn,
             subscription_arn=delivery.subscription_arn,
-            arguments=config.arguments or {},
+            arguments=config.calls.arguments or {},
         ),
     )

@@ -98,10 +98,10 @@ class Invoker:
         self._dispatch = Dispatch(
             calls,
             now=now,
-            max_attempts=config.max_attempts,
+            max_attempts=config.limits.max_attempts,
             function_timeout_s=run.function_timeout_s,
             chance=random.random,
-            hold_unknown=config.on_unknown == "hold",
+            hold_unknown=config.limits.on_unknown == "hold",
         )
         self._window = ConcurrencyWindow(0, now=now)
         self._allotment = Allotment(0, None, None)

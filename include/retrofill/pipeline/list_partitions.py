@@ -31,10 +31,10 @@ def list_partitions(
     :raises SourceError: the source could not be read, or its survey shows nothing although it had
         an object when the run was opened
     """
-    if config.redrive:
+    if config.redrive.redrive:
         runs.add_partitions(conn, ref.run_id, [(0, LABEL, {})])
     elif not runs.has_partitions(conn, ref.run_id):
-        found = source.partitions(config.max_partitions)
+        found = source.partitions(config.limits.max_partitions)
         _require_seen(source, found, source_seen=runs.get_run(conn, ref.run_id).source_seen)
         runs.add_partitions(conn, ref.run_id, found)
         reach(Point.PARTITIONS_WRITTEN)

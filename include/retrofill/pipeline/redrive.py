@@ -1,12 +1,11 @@
 """Redrive what a job has in quarantine: all of it, or what keys and errors select."""
 
 import logging
-import re
 from collections.abc import Callable
-from fnmatch import translate
 from typing import TypedDict
 
 from retrofill.config import RunConfig
+from retrofill.model.globs import matches
 from retrofill.model.runs import SetRef
 from retrofill.state.connection import Connection
 from retrofill.state.redrive import FIRST, Place, redrive
@@ -54,17 +53,9 @@ def redrive_quarantine(conn: Connection, ref: SetRef, part_no: int, config: RunC
 
 
 def _selection(config: RunConfig) -> Callable[[str, str], bool]:
-    keys, errors = _matching(config.key_glob), _matching(config.redrive_error)
+    errors = matches(config.redrive.redrive_error)
 
     def chosen(key: str, error_type: str) -> bool:
-        return key.startswith(config.prefix) and keys(key) and errors(error_type)
+        return config.source.selects(key) and errors(error_type)
 
     return chosen
-
-
-def _matching(patterns: str | None) -> Callable[[str], bool]:
-    """Return what tells whether a text matches one of some shell patterns; None: all texts."""
-    if patterns is None:
-        return lambda _: True
-    found = re.compile("|".join(map(translate, patterns.split("|")))).match
-    return lambda text: found(text) is not None

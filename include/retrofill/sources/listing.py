@@ -24,6 +24,9 @@ class Source(Protocol):
         :raises SourceError: there was no answer; another try may get one
         """
 
+    def estimate(self) -> int | None:
+        """Return about how many items the source holds; None: unknown without reading it all."""
+
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the source into no more partitions than the limit; they cover it exactly.
 

@@ -1,40 +1,38 @@
-"""Which delivery a run has: as it is asked for, or as a live trigger has it."""
+"""Which live trigger a run imitates, and the delivery that does."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from retrofill.config import AUTO, RunConfig
-from retrofill.events import SHAPES, EventShape, names_in_words, need_no_trigger
+from retrofill.events import AUTO, SHAPES, EventShape, names_in_words, need_no_trigger
 from retrofill.model.delivery import CONFIGURATION_ID, Contract, Delivery
 from retrofill.model.errors import ConfigError
+from retrofill.params.calls import CallParams
 from retrofill.triggers.trigger import Trigger
 from retrofill.triggers.untold import untold_field
 
 
-def is_looked_up(event: str) -> bool:
-    """Return whether the live trigger must be known for an event as it is asked for."""
-    return event == AUTO or SHAPES[event].needs_trigger
+class Wanted(NamedTuple):
+    """What a live trigger must lead from and to."""
+
+    bucket: str
+    prefix: str
+    function: str
+    """The function's name, for people."""
+
+    qualifier: str
+    """The version or alias that was asked for; empty: none."""
 
 
-def delivery_as_asked(config: RunConfig) -> Delivery:
-    """Return the delivery of an event that is asked for by the name of its shape."""
-    shape = SHAPES[config.event]
-    return Delivery(
-        event=shape.name,
-        items_per_call=config.items_per_call or shape.default_items,
-        answer=_answer(config, shape.answer),
-    )
-
-
-def delivery_like(trigger: Trigger, config: RunConfig) -> Delivery:
+def delivery_like(trigger: Trigger, calls: CallParams) -> Delivery:
     """Return the delivery that imitates a live trigger; what is asked for goes before."""
     shape = SHAPES[trigger.event]
-    _require_room(shape, config.items_per_call)
+    _require_room(shape, calls.items_per_call)
     # Where nobody reads the function's answers in live use, a list of failures means nothing.
     honoured = Contract.BATCH_ITEM_FAILURES if trigger.reports_failures else Contract.RETURN
     return Delivery(
         event=trigger.event,
-        items_per_call=config.items_per_call or trigger.batch_items or shape.default_items,
-        answer=_answer(config, honoured),
+        items_per_call=calls.items_per_call or trigger.batch_items or shape.default_items,
+        answer=_answer(calls, honoured),
         configuration_id=trigger.configuration_id or CONFIGURATION_ID,
         queue_arn=trigger.queue_arn,
         topic_arn=trigger.topic_arn,
@@ -48,7 +46,7 @@ def delivery_like(trigger: Trigger, config: RunConfig) -> Delivery:
 
 
 def choose(
-    triggers: Sequence[Trigger], others: Sequence[str], config: RunConfig, function: str
+    triggers: Sequence[Trigger], others: Sequence[str], wanted: Wanted, event: str
 ) -> Trigger:
     """Return the one live trigger that a run is to imitate.
 
@@ -56,31 +54,30 @@ def choose(
     :raises ConfigError: there is none or more than one, or it cannot be imitated; the message
         says what there is and what to do
     """
-    asked = config.event
-    wanted = [one for one in triggers if asked in {AUTO, one.event}]
-    if len(wanted) > 1:
-        qualifier = config.function_qualifier or ""
-        wanted = [one for one in wanted if one.qualifier == qualifier] or wanted
+    asked = event
+    found = [one for one in triggers if asked in {AUTO, one.event}]
+    if len(found) > 1:
+        found = [one for one in found if one.qualifier == wanted.qualifier] or found
         # What is for other keys than those of the run sends nothing of it.
-        wanted = [one for one in wanted if _overlap(one.prefix, config.prefix)] or wanted
-    between = f"from bucket {config.bucket!r} to {function}"
-    if not wanted:
+        found = [one for one in found if _overlap(one.prefix, wanted.prefix)] or found
+    between = f"from bucket {wanted.bucket!r} to {wanted.function}"
+    if not found:
         kind = "live trigger" if asked == AUTO else f"live trigger of shape {asked}"
         there = [f"{one.event} by {one.way}" for one in triggers] + list(others)
-        found = f"; there is {'; '.join(there)}" if there else ""
+        instead = f"; there is {'; '.join(there)}" if there else ""
         raise ConfigError(
-            f"event: {asked!r}, and there is no {kind} {between}{found}. Attach it first, or say"
+            f"event: {asked!r}, and there is no {kind} {between}{instead}. Attach it first, or say"
             f" what the function receives: {names_in_words(need_no_trigger())} need no trigger"
         )
-    if len(wanted) > 1:
-        ways = "; ".join(f"{one.event} by {one.way}" for one in wanted)
+    if len(found) > 1:
+        ways = "; ".join(f"{one.event} by {one.way}" for one in found)
         alone = [shape for shape in need_no_trigger() if shape.ways]
         raise ConfigError(
-            f"event: {asked!r}, and there are {len(wanted)} live triggers {between}: {ways}. Give"
+            f"event: {asked!r}, and there are {len(found)} live triggers {between}: {ways}. Give"
             f" the event of one; if they are of one kind, give {names_in_words(alone, 'or')} and"
             " choose the objects by prefix and key_glob"
         )
-    (trigger,) = wanted
+    (trigger,) = found
     unlike = trigger.unlike or _unlike_by_pattern(trigger)
     if unlike:
         raise ConfigError(
@@ -108,5 +105,5 @@ def _require_room(shape: EventShape, items_per_call: int | None) -> None:
         )
 
 
-def _answer(config: RunConfig, otherwise: Contract) -> str:
-    return str(otherwise) if config.answer == AUTO else config.answer
+def _answer(calls: CallParams, otherwise: Contract) -> str:
+    return str(otherwise) if calls.answer == AUTO else calls.answer

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from retrofill.config import RunConfig
 from retrofill.model.errors import ConfigError
+from retrofill.params.base import form_field
+from retrofill.params.limits import LimitParams
 from retrofill.state import pages
 from retrofill.state.connection import Connection
 
@@ -40,7 +41,7 @@ class Limit(NamedTuple):
 
 
 def _limit(name: str) -> Limit:
-    field = RunConfig.form_fields({})[name]
+    field = form_field(LimitParams, name)
     may_be_empty = "null" in field["type"]
     return Limit(name, field["title"], field["minimum"], field["maximum"], may_be_empty)
 

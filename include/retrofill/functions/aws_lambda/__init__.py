@@ -1,1 +1,87 @@
 """Lambda: the control plane before the calls, and the data plane that makes them."""
+
+from collections.abc import Mapping
+
+from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.aws_lambda.connect import open_client
+from retrofill.functions.aws_lambda.params import LambdaParams
+from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.functions.kind import Asked, FunctionKind
+from retrofill.model.delivery import Delivery
+from retrofill.model.function import FunctionVersion
+from retrofill.model.permission import Permission
+from retrofill.params.calls import CallParams
+from retrofill.triggers.imitate import imitate
+
+
+def _resolve(params: LambdaParams, asked: Asked) -> FunctionVersion:
+    client = asked.connections.aws(asked.aws_conn_id).client("lambda")
+    return preflight(client, params.name, params.asked_qualifier)
+
+
+def _ceiling(function: FunctionVersion, reserve_percent: int, asked: Asked) -> int:
+    client = asked.connections.aws(asked.aws_conn_id).client("lambda")
+    return concurrency_ceiling(client, function.arn, reserve_percent)
+
+
+def _find_delivery(
+    params: LambdaParams,
+    calls: CallParams,
+    place: Mapping[str, str],
+    function: FunctionVersion,
+    asked: Asked,
+) -> Delivery:
+    session = asked.connections.aws(asked.aws_conn_id)
+    return imitate(session.client, place, function, params.asked_qualifier, calls)
+
+
+def _open(params: LambdaParams, function: FunctionVersion, asked: Asked) -> LambdaClient:
+    del params
+    session = asked.connections.aws(asked.aws_conn_id)
+    return open_client(
+        session.client("lambda"),
+        session.credentials(),
+        verify=session.verify,
+        function_arn=function.arn,
+        qualifier=function.version,
+        function_timeout_s=function.timeout_s,
+    )
+
+
+_FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:resize-image"
+_ITS_VERSIONS = f"{_FUNCTION}:*"
+_BUCKET = "arn:aws:s3:::my-photos"
+_TOPIC = "arn:aws:sns:eu-central-1:123456789012:new-photos"
+_RULES = "arn:aws:events:eu-central-1:123456789012:rule/*"
+_LOOKED_UP = "for events whose live trigger is looked up"
+_QUEUE = f"{_LOOKED_UP}, with a queue on the way"
+_TOPICS = f"{_LOOKED_UP}, with a topic on the way"
+_BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
+_RESERVE = "for `reserve_percent`"
+
+KIND = FunctionKind(
+    name="aws_lambda",
+    title="a Lambda function",
+    params=LambdaParams,
+    resolve=_resolve,
+    open=_open,
+    ceiling=_ceiling,
+    find_delivery=_find_delivery,
+    permissions=(
+        Permission("lambda:GetFunctionConfiguration", _FUNCTION, ""),
+        Permission("lambda:GetFunctionConfiguration", _ITS_VERSIONS, "for a version or alias"),
+        Permission("lambda:GetAlias", _FUNCTION, "for an alias"),
+        Permission("lambda:GetAlias", _ITS_VERSIONS, "for an alias"),
+        Permission("lambda:InvokeFunction", _FUNCTION, ""),
+        Permission("lambda:InvokeFunction", _ITS_VERSIONS, ""),
+        Permission("lambda:GetFunctionConcurrency", _FUNCTION, _RESERVE),
+        Permission("lambda:GetAccountSettings", "*", _RESERVE),
+        Permission("s3:GetBucketNotification", _BUCKET, _LOOKED_UP),
+        Permission("lambda:ListEventSourceMappings", "*", _QUEUE),
+        Permission("sns:ListSubscriptionsByTopic", _TOPIC, _TOPICS),
+        Permission("sns:GetSubscriptionAttributes", _TOPIC, _TOPICS),
+        Permission("events:ListRuleNamesByTarget", _RULES, _BUS),
+        Permission("events:DescribeRule", _RULES, _BUS),
+        Permission("events:ListTargetsByRule", _RULES, _BUS),
+    ),
+)

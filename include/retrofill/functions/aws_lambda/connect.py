@@ -1,9 +1,8 @@
-"""The settings of boto3's clients, and the data plane with the settings of one of them."""
+"""The data plane with the settings of a boto3 client."""
 
 import os
 from typing import TYPE_CHECKING
 
-from botocore.config import Config
 from botocore.utils import get_environ_proxies
 
 from retrofill.functions.aws_lambda.client import LambdaClient
@@ -13,25 +12,11 @@ from retrofill.model.errors import ConfigError
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient as FunctionApi
 
-CONTROL_PLANE = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"})
-"""How boto3 asks for what may be asked twice: listings and descriptions, never a call."""
-
 DEADLINE_MARGIN_S = 30.0
 """Seconds that a call may take beyond the function's timeout before it is given up."""
 
 MOST_IN_FLIGHT = 10_000
 """What no run's ``max_concurrency`` exceeds, even one that is raised while the run is under way."""
-
-
-def control_plane(own: Config) -> Config:
-    """Return how boto3 asks by way of a connection; what the connection itself says wins.
-
-    A hook of Airflow's that is given settings takes no notice of those of its connection, such as
-    its proxies.
-
-    :param own: the connection's settings
-    """
-    return CONTROL_PLANE.merge(own)
 
 
 def open_client(

@@ -1,1 +1,41 @@
-"""S3 as a source: the objects of a bucket."""
+"""S3 as a source: the objects of a bucket, by a listing."""
+
+from retrofill.model.permission import Permission
+from retrofill.sources.kind import Opening, SourceKind
+from retrofill.sources.s3.params import S3Params
+from retrofill.sources.s3.source import Filter, S3Source
+
+
+def _open(params: S3Params, opening: Opening) -> S3Source:
+    return S3Source(
+        opening.connections.aws(opening.aws_conn_id).client("s3"),
+        bucket=params.bucket,
+        prefix=params.prefix,
+        wanted=Filter(
+            key_glob=params.key_glob,
+            min_size=params.min_size,
+            max_size=params.max_size,
+            window=opening.window,
+        ),
+        versions=params.list_versions,
+        passes=opening.passes,
+    )
+
+
+_BUCKET = "arn:aws:s3:::my-photos"
+
+KIND = SourceKind(
+    name="s3",
+    title="the objects of an S3 bucket",
+    params=S3Params,
+    open=_open,
+    form="object",
+    permissions=(
+        Permission("s3:ListBucket", _BUCKET, ""),
+        Permission("s3:ListBucketVersions", _BUCKET, "for `list_versions`"),
+    ),
+    left_out={
+        "archived": "In an archive (GLACIER, DEEP_ARCHIVE), where no function can read them",
+        "rejected": "Under a key that the state cannot hold",
+    },
+)

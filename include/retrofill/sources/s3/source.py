@@ -1,11 +1,9 @@
 """S3 as a source: the objects of a bucket, under a prefix, in the order of their keys."""
 
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import translate
 from itertools import compress
 from operator import not_
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +20,7 @@ from botocore.exceptions import (
 
 from retrofill.engine.identity import identifier_of
 from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.globs import matches
 from retrofill.model.items import NO_CONTENT, Item
 from retrofill.model.runs import Window
 from retrofill.sources.listing import Page, Partition
@@ -88,8 +87,8 @@ class Filter:
         """Return the rows that the filter lets through."""
         after, before = self.window.after, self.window.before
         if self.key_glob is not None:
-            matches = re.compile("|".join(map(translate, self.key_glob.split("|")))).match
-            rows = [row for row in rows if matches(row.key)]
+            wanted = matches(self.key_glob)
+            rows = [row for row in rows if wanted(row.key)]
         if self.min_size is not None:
             rows = [row for row in rows if row.size >= self.min_size]
         if self.max_size is not None:
@@ -158,6 +157,10 @@ class S3Source:
         if found.region and here not in {found.region, "aws-global"}:
             raise ConfigError(self._is_elsewhere(f"in region {found.region}"))
         return bool(found.rows)
+
+    def estimate(self) -> int | None:
+        """Return None: S3 does not say how many objects there are."""
+        return None
 
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the keys into ranges; see :func:`retrofill.sources.s3.keyspace.divide`."""

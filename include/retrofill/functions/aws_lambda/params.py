@@ -1,0 +1,90 @@
+"""The params of a Lambda function: which one, and which version of it."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from retrofill.functions.kind import FunctionParams
+from retrofill.model.quoting import quoted
+from retrofill.params import Problem, Sound, field, refuse
+from retrofill.params.calls import FUNCTION
+from retrofill.params.texts import BLANK, Text, matching
+
+# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, FunctionName and Qualifier
+_QUALIFIER = r"\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9\-_]{1,128}"
+_FUNCTION = (
+    r"((arn:aws[a-z\-]*:lambda:[a-z0-9\-]+:)?\d{12}:function:|function:)?"
+    rf"(?P<name>[a-zA-Z0-9\-_]{{1,64}})(:(?P<qualifier>{_QUALIFIER}))?"
+)
+
+
+def _function(text: str) -> str:
+    if text.startswith("arn:") and not re.fullmatch(_FUNCTION, text):
+        service, *rest = text.split(":")[2:] or [""]
+        kind = rest[2] if len(rest) > 2 else ""  # noqa: PLR2004  region, account, kind
+        refuse(f"it is no ARN of a function, but of {service} {kind}".rstrip())
+    if "://" in text:
+        refuse("it is a URL")
+    return matching(_FUNCTION, text)
+
+
+def _qualifier(text: str) -> str:
+    return matching(_QUALIFIER, text)
+
+
+class LambdaParams(FunctionParams):
+    """Which Lambda function, and which version of it."""
+
+    function: Annotated[Text, AfterValidator(_function)] = field(
+        FUNCTION,
+        "Lambda function",
+        "The Lambda function to call: its name or ARN, with or without a version or alias.",
+        allowed="a function's name or ARN, such as resize-image, or with a version or alias"
+        " resize-image:prod",
+        form={"maxLength": 256},
+        examples=["resize-image"],
+    )
+    qualifier: Annotated[Annotated[Text, AfterValidator(_qualifier)] | None, BLANK] = field(
+        FUNCTION,
+        "Version or alias",
+        "The run calls the version that this means when it is opened. Empty: **$LATEST**, whose"
+        " code may change while the run goes on.",
+        allowed="a version's number, an alias or $LATEST",
+        form={"maxLength": 128},
+        default=None,
+        examples=["prod", "7"],
+    )
+
+    def label(self) -> str:
+        """Return the bare name of the function."""
+        return self._parsed()["name"]
+
+    @property
+    def name(self) -> str:
+        """The function as asked for, without its qualifier: a name, a partial ARN or an ARN."""
+        end = self._parsed().end("name")
+        return self.function[:end].removeprefix("function:")
+
+    @property
+    def asked_qualifier(self) -> str | None:
+        """The version or alias asked for, in either field."""
+        return self.qualifier or self._parsed()["qualifier"]
+
+    def contradictions(self, sound: Sound) -> Iterator[Problem]:
+        """Find a qualifier that is given twice."""
+        if sound("function", "qualifier") and self.qualifier:
+            twice = self._parsed()["qualifier"]
+            if twice:
+                yield Problem(
+                    "qualifier",
+                    f"{quoted(self.qualifier)} is given, and function names {quoted(twice)};"
+                    " give only one",
+                )
+
+    def _parsed(self) -> re.Match[str]:
+        found = re.fullmatch(_FUNCTION, self.function)
+        if found is None:
+            raise ValueError(self.function)
+        return found

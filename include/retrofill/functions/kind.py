@@ -1,0 +1,57 @@
+"""The kind of a function: everything that there is to know of it, in one record."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from retrofill.model.connections import Connections
+from retrofill.model.delivery import Delivery
+from retrofill.model.function import FunctionVersion
+from retrofill.model.permission import Permission
+from retrofill.params import Params
+from retrofill.params.calls import CallParams
+
+
+class FunctionParams(Params):
+    """The params of a function."""
+
+    def label(self) -> str:
+        """Return the function's name for people."""
+        raise NotImplementedError
+
+
+class Asked(NamedTuple):
+    """What a function is asked about with, beside its params."""
+
+    connections: Connections
+    aws_conn_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionKind:
+    """One kind of function."""
+
+    name: str
+    """How params and job files name it."""
+
+    title: str
+    """What it calls, for people: ``a Lambda function``."""
+
+    params: type[FunctionParams]
+
+    resolve: Callable[[Any, Asked], FunctionVersion]
+    """Finds the function and proves that it may be called; raises ConfigError when not."""
+
+    open: Callable[[Any, FunctionVersion, Asked], Any]
+    """Opens the data plane to it."""
+
+    ceiling: Callable[[FunctionVersion, int, Asked], int] | None = None
+    """Returns how many calls a reserve of so many percent leaves; None: it cannot be told."""
+
+    find_delivery: (
+        Callable[[Any, CallParams, Mapping[str, str], FunctionVersion, Asked], Delivery] | None
+    ) = None
+    """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""
+
+    permissions: tuple[Permission, ...] = ()
+    """What its role must be allowed to do."""

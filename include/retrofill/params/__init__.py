@@ -1,0 +1,5 @@
+"""Params: what a person can ask for, their limits, and how the trigger form shows them."""
+
+from retrofill.params.base import Params, Problem, Sound, field, refuse
+
+__all__ = ["Params", "Problem", "Sound", "field", "refuse"]

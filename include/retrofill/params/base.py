@@ -1,0 +1,196 @@
+"""Params: the fields that one owner defines, and everything that can be wrong with them."""
+
+import difflib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple, NoReturn, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
+
+Sound: TypeAlias = Callable[..., bool]
+"""Tells whether the params of these names have the values that were asked for."""
+
+
+class Problem(NamedTuple):
+    """What is wrong with one param."""
+
+    name: str
+    """The param."""
+
+    says: str
+    """Its value, and what is allowed."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.says}"
+
+
+def refuse(why: str) -> NoReturn:
+    """Refuse a value; its name, the value and what is allowed are added to the reason.
+
+    :raises PydanticCustomError: always
+    """
+    raise PydanticCustomError("retrofill", "{why}", {"why": why})
+
+
+def field(section: str, title: str, description: str, **more: Any) -> Any:
+    """Return a field with all that the trigger form shows of it.
+
+    :param section: the part of the form
+    :param description: Markdown without code: Airflow's form draws a box around code, which covers
+        parts of the lines above and below
+    :param allowed: what its value may be, as the end of a sentence; needed for texts only
+    :param form: more for the form than the type says
+    :param more: what else pydantic's ``Field`` takes: default, ge, le, examples…
+    """
+    extra = {"section": section, "allowed": more.pop("allowed", ""), "form": more.pop("form", {})}
+    return Field(title=title, description=description, json_schema_extra=extra, **more)
+
+
+class Params(BaseModel):
+    """Params of one owner: a kind of source or function, or a part that all runs have.
+
+    Each field is made by :func:`field`. Params that contradict each other are found by
+    :meth:`contradictions`::
+
+        class Pages(Params):
+            first: int = field("Source", "First page", "Where to begin.", default=1, ge=1, le=99)
+            last: int = field("Source", "Last page", "Where to end.", default=9, ge=1, le=99)
+
+            def contradictions(self, sound):
+                if sound("first", "last") and self.first > self.last:
+                    yield Problem("first", f"{self.first} is more than last, {self.last}")
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def contradictions(self, sound: Sound) -> Iterator[Problem]:
+        """Find params that cannot both be meant.
+
+        :param sound: tells whether params have the values that were asked for; the others have
+            their defaults
+        """
+        del sound
+        yield from ()
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Self:
+        """Return what a DAG run's params ask for, where this owner has all of them.
+
+        :raises ConfigError: everything that is wrong with them, one sentence each
+        """
+        known = cls.model_fields
+        others = [
+            unknown(name, known, difflib.get_close_matches(name, known, n=1))
+            for name in params
+            if name not in known
+        ]
+        own = {name: value for name, value in params.items() if name in known}
+        found, problems, _ = cls.salvage(own)
+        if others or problems:
+            raise ConfigError(*map(str, (*others, *problems)))
+        return found
+
+    @classmethod
+    def form_fields(cls) -> dict[str, dict[str, Any]]:
+        """Return, for each field, what makes an Airflow ``Param`` of it, as plain values."""
+        return {name: form_field(cls, name) for name in cls.model_fields}
+
+    @classmethod
+    def salvage(cls, params: Mapping[str, Any]) -> tuple[Self, list[Problem], set[str]]:
+        """Return what is right with some params, what is wrong, and which of them are wrong.
+
+        A param that is wrong has its default; one without a default, the first of its examples.
+        """
+        try:
+            return cls.model_validate(params), [], set()
+        except ValidationError as error:
+            mistakes = error.errors(include_url=False)
+        unsound = {str(details["loc"][0]) for details in mistakes}
+        problems = list({cls._problem(details): None for details in mistakes})
+        right = {name: value for name, value in params.items() if name not in unsound}
+        stand_ins = {
+            name: one.examples[0]
+            for name, one in cls.model_fields.items()
+            if name in unsound and one.is_required() and one.examples
+        }
+        return cls.model_validate(right | stand_ins), problems, unsound
+
+    @classmethod
+    def _problem(cls, details: ErrorDetails) -> Problem:
+        """Say what is wrong with one field: its name, its value and what is allowed."""
+        name = str(details["loc"][0])
+        one = cls.model_fields[name]
+        allowed = f"allowed is {allowed_of(cls, name)}"
+        if details["type"] == "missing" or (one.is_required() and details["input"] in (None, "")):
+            return Problem(name, f"it is missing; {allowed}")
+        why = details["msg"] if details["type"] == "retrofill" else ""
+        return Problem(name, "; ".join(filter(None, (quoted(details["input"]), why, allowed))))
+
+
+def allowed_of(params: type[Params], name: str) -> str:
+    """Return what a param's value may be, as the end of a sentence."""
+    one, form = params.model_fields[name], form_field(params, name)
+    if "enum" in form:
+        return f"one of {', '.join(map(repr, form['enum']))}"
+    if "integer" in form["type"]:
+        return f"a whole number from {form['minimum']:,} to {form['maximum']:,}"
+    if "boolean" in form["type"]:
+        return "true or false"
+    if form.get("format") == "date-time":
+        return "a date and time with its zone, such as 2026-01-01T00:00:00Z"
+    return str(_extra(one)["allowed"])
+
+
+def form_field(params: type[Params], name: str) -> dict[str, Any]:
+    """Return what makes an Airflow ``Param`` of a field, as plain values.
+
+    The form's rules are only those whose breach Airflow 3.3's form itself shows or prevents: type,
+    choices, least and greatest number, longest text. Any other it would answer with "Bad Request".
+    """
+    one, schema = params.model_fields[name], _schema(params)[name]
+    options = schema.get("anyOf", [schema])
+    merged: dict[str, Any] = {}
+    for option in options:
+        merged |= option
+    types = [option["type"] for option in options]
+    form = {
+        # The form of a param that must be filled in begins empty: Airflow marks it with a star.
+        "default": None if one.is_required() else one.default,
+        "type": ["null", types[0]] if len(types) > 1 else types[0],
+        "title": one.title,
+        "description_md": one.description,
+        "section": schema["section"],
+    }
+    rules = ("minimum", "maximum", "enum", "format", "maxLength")
+    form |= {rule: merged[rule] for rule in rules if rule in merged} | schema["form"]
+    if one.examples and "enum" not in form:
+        form["examples"] = one.examples
+    return form
+
+
+def unknown(name: str, known: Collection[str], close: Collection[str]) -> Problem:
+    """Say that there is no such param.
+
+    :param known: all that there are
+    :param close: those of them whose name is much like it
+    """
+    shown = quoted(name)[1:-1]
+    if close:
+        return Problem(shown, f"there is no such param; did you mean {next(iter(close))}?")
+    return Problem(shown, f"there is no such param; see the trigger form for all {len(known)}")
+
+
+@cache
+def _schema(params: type[Params]) -> dict[str, Any]:
+    properties: dict[str, Any] = params.model_json_schema()["properties"]
+    return properties
+
+
+def _extra(one: FieldInfo) -> dict[str, Any]:
+    extra = one.json_schema_extra
+    return extra if isinstance(extra, dict) else {}

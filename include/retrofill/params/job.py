@@ -1,0 +1,41 @@
+"""The params of the job: the name under which it is remembered what was processed."""
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from retrofill.params.base import Params, field, refuse
+from retrofill.params.texts import BLANK, ConnectionId, Text
+
+JOB = "Job and connections"
+
+
+def _job(text: str) -> str:
+    if not text.isprintable() or not unicodedata.is_normalized("NFC", text):
+        refuse("it holds characters that cannot be told from others, or not be seen")
+    return text
+
+
+class JobParams(Params):
+    """The job that a run belongs to, and the connection for AWS."""
+
+    job: Annotated[Annotated[Text, AfterValidator(_job)] | None, BLANK] = field(
+        JOB,
+        "Job",
+        "The name under which it is remembered what was processed. Empty: named from"
+        " the source and the function.",
+        allowed="up to 200 printable characters",
+        default=None,
+        max_length=200,
+        examples=["thumbnails"],
+    )
+    aws_conn_id: ConnectionId = field(
+        JOB,
+        "AWS connection",
+        "The Airflow connection for everything that is asked of AWS.",
+        allowed="the id of an Airflow connection",
+        form={"maxLength": 200},
+        default="aws_default",
+        examples=["aws_default"],
+    )

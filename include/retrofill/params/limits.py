@@ -1,0 +1,115 @@
+"""The limits of a run: how fast it calls, when it stops, and how it is divided."""
+
+from typing import Literal
+
+from retrofill.params.base import Params, field
+
+LIMITS = "Limits"
+
+
+class LimitParams(Params):
+    """How fast a run calls, when it stops, and how it is divided."""
+
+    max_concurrency: int = field(
+        LIMITS,
+        "Concurrent calls",
+        "The most calls in flight at once, over the whole run.",
+        default=50,
+        ge=1,
+        le=10_000,
+        examples=[50],
+    )
+    max_calls_per_second: int | None = field(
+        LIMITS,
+        "Calls per second",
+        "The most calls to start in a second. Empty: no limit.",
+        default=None,
+        ge=1,
+        le=100_000,
+        examples=[100],
+    )
+    max_attempts: int = field(
+        LIMITS,
+        "Attempts",
+        "How often an item may fail on its own before it is quarantined.",
+        default=3,
+        ge=1,
+        le=100,
+        examples=[3],
+    )
+    on_unknown: Literal["retry", "hold"] = field(
+        LIMITS,
+        "Without an answer",
+        "What becomes of an item when nobody can tell whether its call ran: **retry** calls it"
+        " again after the function's timeout, **hold** puts it in quarantine for a person, so that"
+        " it is called at most once.",
+        default="retry",
+    )
+    reserve_percent: int | None = field(
+        LIMITS,
+        "Reserve for live traffic",
+        "Keep this share of the function's concurrency free for live traffic, in percent. Empty: no"
+        " reserve, and nothing is looked up. Only for kinds of functions that tell their limit.",
+        default=None,
+        ge=0,
+        le=99,
+        examples=[50],
+    )
+    max_calls: int | None = field(
+        LIMITS,
+        "Calls in all",
+        "The most calls of the whole run; then it stops, and what is left stays for another run."
+        " Empty: no limit.",
+        default=None,
+        ge=1,
+        le=1_000_000_000,
+        examples=[10_000],
+    )
+    max_minutes: int | None = field(
+        LIMITS,
+        "Minutes in all",
+        "Minutes after its opening in which the run lists and calls: then it stops, and what is"
+        " left stays for another run. Calls in flight are waited for."
+        " Empty: no limit.",
+        default=None,
+        ge=1,
+        le=100_000,
+        examples=[480],
+    )
+    max_failure_percent: int = field(
+        LIMITS,
+        "Failures that stop the run",
+        "The run stops when more than this percent of the items it has judged have failed alone."
+        " 100: it never does.",
+        default=50,
+        ge=0,
+        le=100,
+        examples=[50],
+    )
+    min_items_judged: int = field(
+        LIMITS,
+        "Minimum sample",
+        "Items that must have succeeded or failed before the run may stop for its failures.",
+        default=1_000,
+        ge=1,
+        le=1_000_000_000,
+        examples=[1_000],
+    )
+    max_items_per_set: int = field(
+        LIMITS,
+        "Items per DAG run",
+        "The most new items that one DAG run takes; a larger run goes on in further DAG runs.",
+        default=1_000_000,
+        ge=1,
+        le=10_000_000,
+        examples=[1_000_000],
+    )
+    max_partitions: int = field(
+        LIMITS,
+        "Partitions",
+        "The most parts that the source is divided into; each is listed by a task of its own.",
+        default=16,
+        ge=1,
+        le=200,
+        examples=[16],
+    )

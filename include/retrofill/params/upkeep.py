@@ -1,0 +1,62 @@
+"""The params of the upkeep: how long calls and results are kept, and which job to forget."""
+
+from typing import Annotated
+
+from retrofill.params.base import Params, field
+from retrofill.params.texts import BLANK
+
+_LONGEST_DAYS = 36_500
+_LONGEST_NAME = 1_500
+_NAME = "the exact name of a job, as retrofill.v_run has it"
+_UPKEEP = "Upkeep"
+
+
+class UpkeepParams(Params):
+    """What the upkeep keeps."""
+
+    job: Annotated[str | None, BLANK] = field(
+        _UPKEEP,
+        "Job",
+        "Only this job: its exact name. Empty: all jobs.",
+        allowed=_NAME,
+        form={"maxLength": _LONGEST_NAME},
+        default=None,
+        examples=["thumbnails"],
+    )
+    keep_calls_days: int | None = field(
+        _UPKEEP,
+        "Keep calls",
+        "Days for which the rows of calls are kept after their run was closed. The"
+        " counts of runs stay. Empty: for ever.",
+        default=90,
+        ge=1,
+        le=_LONGEST_DAYS,
+        examples=[90],
+    )
+    keep_results_days: int | None = field(
+        _UPKEEP,
+        "Keep results",
+        "Days for which it is remembered that an item was processed. **What is"
+        " forgotten is new again: the next run that lists the item calls the function with it"
+        " once more.** Empty: for ever.",
+        default=None,
+        ge=1,
+        le=_LONGEST_DAYS,
+        examples=[365],
+    )
+
+
+class ForgetParams(Params):
+    """Which job to forget."""
+
+    job: str = field(
+        _UPKEEP,
+        "Job",
+        "The exact name of the job to forget, as the tab of its runs and"
+        " retrofill.v_run have it. **All its items are new again**; its runs, calls, results"
+        " and quarantine are deleted for good. Refused while a run of it is open.",
+        allowed=_NAME,
+        form={"maxLength": _LONGEST_NAME},
+        min_length=1,
+        examples=["thumbnails"],
+    )

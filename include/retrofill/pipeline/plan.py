@@ -1,0 +1,138 @@
+"""The plan of a run: everything that is checked and found before it is opened, as one value."""
+
+from dataclasses import dataclass
+
+from retrofill.config import RunConfig
+from retrofill.engine.identity import fingerprint
+from retrofill.events import CompiledShape
+from retrofill.functions.kind import Asked
+from retrofill.model.connections import Connections
+from retrofill.model.delivery import Delivery
+from retrofill.model.errors import ConfigError
+from retrofill.model.function import FunctionVersion
+from retrofill.model.runs import Job, Run, Window
+from retrofill.pipeline.deliver import compile_delivery, find_delivery
+from retrofill.sources import Source
+from retrofill.sources.kind import Interval, Opening
+from retrofill.triggers.live_filter import passes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run would do: shown by a preview, or opened."""
+
+    config: RunConfig
+    job: Job
+    function: FunctionVersion
+    """The function, pinned."""
+
+    delivery: Delivery
+    """How items reach it, and how its answers are read."""
+
+    shape: CompiledShape
+    """The event shape, as the run of the planned number has it."""
+
+    source: Source
+    """The source, with what the live trigger would not send left out."""
+
+    window: Window
+    source_seen: bool
+    """Whether the source has an object, filters aside."""
+
+    estimate: int | None
+    """About how many items the source holds; None: unknown."""
+
+    ceiling: int | None
+    """The most calls in flight that a reserve for live traffic leaves; None: no reserve."""
+
+    def lines(self) -> list[str]:
+        """Return the plan for people, one line for each part."""
+        limits = self.config.limits
+        about = "unknown" if self.estimate is None else f"about {self.estimate:,}"
+        ceiling = "" if self.ceiling is None else f", of {self.ceiling:,} that the reserve leaves"
+        parts = {
+            "job": self.job.name,
+            "source": f"{self.config.source.label()}, {self.config.source_kind.title}",
+            "items": about,
+            "function": f"{self.function.arn} version {self.function.version}, timeout"
+            f" {self.function.timeout_s:,} s",
+            "calls": f"event {self.delivery.event}, up to {self.delivery.items_per_call:,} items"
+            f" each, answers read as {self.delivery.answer}",
+            "limits": f"{limits.max_concurrency:,} calls in flight{ceiling},"
+            f" {limits.max_attempts:,} attempts",
+        }
+        return [f"{name}: {words}" for name, words in parts.items()]
+
+
+def plan(
+    config: RunConfig,
+    connections: Connections,
+    interval: Interval,
+    *,
+    run_id: int = 0,
+    run: Run | None = None,
+) -> Plan:
+    """Look at source, function and live trigger; nothing is written.
+
+    :param interval: the data interval of the DAG run
+    :param run_id: the number that the run will have: events may tell it
+    :param run: the run, if it is open: what was fixed then is not looked up again
+    :raises ConfigError: one of them cannot be used as asked
+    :raises SourceError: one of them gave no answer; another try may get one
+    """
+    asked = Asked(connections, config.job.aws_conn_id)
+    window = run.window if run else config.source.window(interval)
+    source_seen = open_source(config, connections, window).check()
+    function = config.function_kind.resolve(config.function, asked)
+    delivery = run.delivery if run else find_delivery(config, function, asked)
+    shape = compile_delivery(
+        config,
+        delivery,
+        function.arn,
+        job=config.job_name,
+        run_id=run.run_id if run else run_id,
+    )
+    source = open_source(config, connections, window, delivery, shape)
+    reserve = None if run else config.limits.reserve_percent
+    origin = config.source.origin()
+    marks = fingerprint(source=origin, function=function.arn, event=delivery.event)
+    return Plan(
+        config=config,
+        job=Job(config.job_name, marks, origin, function.arn, delivery.event),
+        function=function,
+        delivery=delivery,
+        shape=shape,
+        source=source,
+        window=window,
+        source_seen=source_seen,
+        estimate=source.estimate(),
+        ceiling=None if reserve is None else _ceiling(config, function, reserve, asked),
+    )
+
+
+def open_source(
+    config: RunConfig,
+    connections: Connections,
+    window: Window,
+    delivery: Delivery | None = None,
+    shape: CompiledShape | None = None,
+) -> Source:
+    """Open the source of a run.
+
+    :param delivery: with its shape: what the live trigger would not send is left out
+    :raises ConfigError: a pattern of the live trigger is malformed, or has an unknown operator
+    """
+    sends = passes(delivery, shape) if delivery and shape else None
+    opening = Opening(connections, config.job.aws_conn_id, window, sends)
+    return config.source_kind.open(config.source, opening)
+
+
+def _ceiling(config: RunConfig, function: FunctionVersion, reserve: int, asked: Asked) -> int:
+    look_up = config.function_kind.ceiling
+    if look_up is None:
+        raise ConfigError(
+            f"reserve_percent: {reserve}; {config.function_kind.title} tells no limit of its"
+            " concurrency, so no part of it can be reserved; leave it empty, and set"
+            " max_concurrency"
+        )
+    return look_up(function, reserve, asked)

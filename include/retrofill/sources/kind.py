@@ -1,0 +1,118 @@
+"""The kind of a source: everything that there is to know of it, in one record."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple
+
+from retrofill.model.connections import Connections
+from retrofill.model.items import Item
+from retrofill.model.permission import Permission
+from retrofill.model.quoting import quoted
+from retrofill.model.runs import Window
+from retrofill.params import Params, Problem, Sound
+from retrofill.sources.listing import Source
+
+SOURCE = "Data source"
+"""The part of the trigger form that shows a source's params."""
+
+
+class Interval(NamedTuple):
+    """The data interval of a DAG run; both None: it has none."""
+
+    start: datetime | None
+    end: datetime | None
+
+
+class SourceParams(Params):
+    """The params of a source."""
+
+    filters: ClassVar[tuple[str, ...]] = ()
+    """Params that choose among what is listed: with a redrive they mean nothing."""
+
+    def label(self) -> str:
+        """Return the source's name for people, such as ``s3://photos/in/``."""
+        raise NotImplementedError
+
+    def origin(self) -> str:
+        """Return what a job is of: another origin has other items, under other identifiers."""
+        raise NotImplementedError
+
+    def place(self) -> Mapping[str, str]:
+        """Return what all items share and events may tell, such as the bucket that holds them."""
+        return {}
+
+    def window(self, interval: Interval) -> Window:
+        """Return when an item must have been modified to belong to a run.
+
+        :param interval: that of the DAG run
+        :raises ConfigError: the interval is asked for, and there is none
+        """
+        del interval
+        return Window(after=None, before=None)
+
+    def selects(self, key: str) -> bool:
+        """Return whether a redrive of these params takes what is in quarantine under a key."""
+        del key
+        return True
+
+    def redrives(self, origin: str) -> bool:
+        """Return whether a redrive of these params may take a job of some origin."""
+        return origin == self.origin()
+
+    def problems_of_extent(self, sound: Sound) -> Iterator[Problem]:
+        """Find that more is asked for than may be meant; a redrive of a named job never is."""
+        del sound
+        yield from ()
+
+    def problems_with_redrive(self, sound: Sound) -> Iterator[Problem]:
+        """Find filters that are asked for with a redrive."""
+        defaults = type(self).model_fields
+        for name in self.filters:
+            value = getattr(self, name)
+            if sound(name) and value != defaults[name].default:
+                yield Problem(
+                    name,
+                    f"{quoted(value)}; not allowed with redrive, which selects by keys and"
+                    " redrive_error",
+                )
+
+
+class Opening(NamedTuple):
+    """What a source is opened with, beside its params."""
+
+    connections: Connections
+    aws_conn_id: str
+    window: Window
+    """When an item must have been modified to belong to the run."""
+
+    passes: Callable[[Item], bool] | None
+    """Tells whether the live trigger would send an item; None: it sends all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceKind:
+    """One kind of source.
+
+    The function that opens it does no I/O: :meth:`Source.check` is the first to ask anything.
+    """
+
+    name: str
+    """How job files and DAGs name it; its DAG is ``retrofill_<name>``."""
+
+    title: str
+    """What it reads, for people: ``the objects of an S3 bucket``."""
+
+    params: type[SourceParams]
+
+    open: Callable[[Any, Opening], Source]
+    """Opens it, with its params."""
+
+    form: str
+    """The form of its items' content; says which event shapes they can fill."""
+
+    permissions: tuple[Permission, ...] = ()
+    """What its role must be allowed to do."""
+
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Why something listed may be left out, beside filters, with words for people."""

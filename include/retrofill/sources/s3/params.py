@@ -1,0 +1,225 @@
+"""The params of an S3 listing: which objects of which bucket."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator
+
+from retrofill.model.errors import ConfigError
+from retrofill.model.globs import matches
+from retrofill.model.quoting import quoted
+from retrofill.model.runs import Window
+from retrofill.params import Problem, Sound, field, refuse
+from retrofill.params.texts import (
+    BLANK,
+    LONGEST_KEY_BYTES,
+    KeyPattern,
+    Text,
+    Time,
+    at_most_key_bytes,
+    matching,
+)
+from retrofill.sources.kind import SOURCE, Interval, SourceParams
+
+WITH_VERSIONS = " with versions"
+
+_LARGEST_OBJECT = 10**15
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = r"(?!.*\.\.)[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]"
+_NO_BUCKETS = {
+    "--x-s3": "a directory bucket, which lists its keys in no order and has no live trigger",
+    "--table-s3": "a table bucket, which holds no objects of yours",
+    "-s3alias": "the alias of an access point; give the bucket behind it",
+    "--ol-s3": "the alias of an Object Lambda access point; give the bucket behind it",
+    ".mrap": "a multi-region access point; give one of its buckets",
+}
+
+
+def _bucket(text: str) -> str:
+    if text.startswith(("arn:", "s3:")):
+        refuse("it is more than the name")
+    if "/" in text:
+        refuse("it holds a slash; what comes behind the bucket's name goes into prefix")
+    for ending, kind in _NO_BUCKETS.items():
+        if text.endswith(ending):
+            refuse(f"it is the name of {kind}")
+    return matching(_BUCKET, text)
+
+
+def _prefix(text: str) -> str:
+    if text.startswith("s3://"):
+        refuse("it begins with s3://; the bucket's name goes into bucket, without s3://")
+    if text.startswith("/"):
+        refuse(
+            "it begins with a slash, and keys hardly ever do; if yours do, ask for the whole"
+            " bucket with the key pattern /*"
+        )
+    return at_most_key_bytes(text)
+
+
+def _none_is_blank(value: object) -> object:
+    return "" if value is None else value
+
+
+Bucket = Annotated[Text, AfterValidator(_bucket)]
+Prefix = Annotated[Text, AfterValidator(_prefix), BeforeValidator(_none_is_blank)]
+
+
+class S3Params(SourceParams):
+    """Which objects of which bucket."""
+
+    filters: ClassVar[tuple[str, ...]] = (
+        "min_size",
+        "max_size",
+        "modified_after",
+        "modified_before",
+        "use_data_interval",
+    )
+
+    bucket: Bucket = field(
+        SOURCE,
+        "Bucket",
+        "The S3 bucket whose objects are to be processed: its bare name.",
+        allowed="the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen",
+        form={"maxLength": 1_024},
+        examples=["my-photos"],
+    )
+    prefix: Prefix = field(
+        SOURCE,
+        "Prefix",
+        "Only objects whose key starts with this. It is not a folder: **in** matches **in/a** and"
+        " **index**. Empty: the whole bucket, which also needs the next switch.",
+        allowed="the beginning of keys, of up to 1,024 bytes",
+        form={"type": ["null", "string"], "default": None, "maxLength": LONGEST_KEY_BYTES},
+        default="",
+        examples=["incoming/2025/"],
+    )
+    whole_bucket: bool = field(
+        SOURCE,
+        "The whole bucket",
+        "Must be on when the prefix is empty: every object of the bucket is asked for.",
+        default=False,
+    )
+    key_glob: Annotated[KeyPattern | None, BLANK] = field(
+        SOURCE,
+        "Key pattern",
+        "Only keys that match: * is anything, slashes too, ? is one character, [ab] one of"
+        " these, | stands between two patterns. A pattern is for the whole key.",
+        allowed="a shell pattern, or some with | between them, of up to 1,024 bytes",
+        form={"maxLength": LONGEST_KEY_BYTES},
+        default=None,
+        examples=["*.jpg", "*.jpg|*.png"],
+    )
+    min_size: int | None = field(
+        SOURCE,
+        "Smallest size",
+        "Only objects of at least this many bytes.",
+        default=None,
+        ge=0,
+        le=_LARGEST_OBJECT,
+        examples=[1],
+    )
+    max_size: int | None = field(
+        SOURCE,
+        "Largest size",
+        "Only objects of at most this many bytes.",
+        default=None,
+        ge=0,
+        le=_LARGEST_OBJECT,
+        examples=[10_000_000],
+    )
+    modified_after: Annotated[Time | None, BLANK] = field(
+        SOURCE,
+        "Modified from",
+        "Only objects last modified at this time or later.",
+        default=None,
+        examples=["2025-01-01T00:00:00Z"],
+    )
+    modified_before: Annotated[Time | None, BLANK] = field(
+        SOURCE,
+        "Modified before",
+        "Only objects last modified before this time: such as the moment the live trigger was"
+        " attached.",
+        default=None,
+        examples=["2026-01-01T00:00:00Z"],
+    )
+    use_data_interval: bool = field(
+        SOURCE,
+        "Use the data interval",
+        "Only objects last modified within the DAG run's data interval: for schedules and"
+        " Airflow's Backfill.",
+        default=False,
+    )
+    list_versions: bool = field(
+        SOURCE,
+        "With version ids",
+        "List the version id of each object, as the live event of a versioned bucket carries it."
+        " Reads noncurrent versions too, so it takes longer. Needs s3:ListBucketVersions.",
+        default=False,
+    )
+
+    def label(self) -> str:
+        """Return the address of the objects: ``s3://bucket/prefix``."""
+        return f"s3://{self.bucket}/{self.prefix}"
+
+    def origin(self) -> str:
+        """Return the bucket, and whether an item is one version of an object."""
+        # The version is part of an item's identifier: with it every item is another one.
+        return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
+
+    def place(self) -> Mapping[str, str]:
+        """Return the bucket and the prefix."""
+        return {"bucket": self.bucket, "prefix": self.prefix}
+
+    def window(self, interval: Interval) -> Window:
+        """Return when an object must have been modified; see :class:`SourceParams`."""
+        after, before = self.modified_after, self.modified_before
+        if self.use_data_interval:
+            start, end = interval
+            if start is None or end is None or start == end:
+                raise ConfigError(
+                    "use_data_interval: this DAG run has no data interval; trigger it with a"
+                    " logical date on a schedule with intervals, or use modified_after and"
+                    " modified_before"
+                )
+            after = max(filter(None, (after, start)))
+            before = min(filter(None, (before, end)))
+        return Window(after=after, before=before)
+
+    def selects(self, key: str) -> bool:
+        """Return whether a key begins with the prefix and matches the pattern."""
+        return key.startswith(self.prefix) and matches(self.key_glob)(key)
+
+    def redrives(self, origin: str) -> bool:
+        """Return whether a job is of the bucket; how it lists does not matter."""
+        return origin.removesuffix(WITH_VERSIONS) == self.origin().removesuffix(WITH_VERSIONS)
+
+    def problems_of_extent(self, sound: Sound) -> Iterator[Problem]:
+        """Find a whole bucket that is not asked for in so many words."""
+        if sound("prefix", "whole_bucket") and not self.prefix and not self.whole_bucket:
+            yield Problem(
+                "prefix",
+                "it is empty, which means every object of the bucket; set whole_bucket to true if"
+                " that is meant",
+            )
+
+    def contradictions(self, sound: Sound) -> Iterator[Problem]:
+        """Find two params that cannot both be meant."""
+        if sound("prefix", "whole_bucket") and self.prefix and self.whole_bucket:
+            yield Problem(
+                "whole_bucket",
+                f"it is true, and prefix is {quoted(self.prefix)}; give only one",
+            )
+        if sound("min_size", "max_size") and _exceeds(self.min_size, self.max_size):
+            yield Problem(
+                "min_size",
+                f"{self.min_size:,} bytes is more than max_size, {self.max_size:,} bytes",
+            )
+        after, before = self.modified_after, self.modified_before
+        if sound("modified_after", "modified_before") and after and before and after >= before:
+            yield Problem("modified_after", f"{after} is not before modified_before, {before}")
+
+
+def _exceeds(low: int | None, high: int | None) -> bool:
+    return low is not None and high is not None and low > high

@@ -1,0 +1,48 @@
+"""The delivery of a run whose live trigger is looked up and imitated."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from retrofill.model.delivery import Delivery
+from retrofill.model.function import FunctionVersion
+from retrofill.params.calls import CallParams
+from retrofill.triggers.choose import Wanted, choose, delivery_like
+from retrofill.triggers.find import find_triggers
+
+log = logging.getLogger(__name__)
+
+
+def imitate(
+    client: Callable[[str], Any],
+    place: Mapping[str, str],
+    function: FunctionVersion,
+    qualifier: str | None,
+    calls: CallParams,
+) -> Delivery:
+    """Return the delivery of the live trigger from a bucket to a function.
+
+    :param client: returns a boto3 client by its service's name
+    :param place: the bucket, and the prefix of its keys
+    :param qualifier: the version or alias that was asked for
+    :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
+        looked up
+    :raises SourceError: AWS gave no answer
+    """
+    wanted = Wanted(place["bucket"], place.get("prefix", ""), function.arn, qualifier or "")
+    found = find_triggers(client, wanted.bucket, function)
+    trigger = choose(found.triggers, found.others, wanted, calls.event)
+    delivery = delivery_like(trigger, calls)
+    log.info(
+        "live trigger: %s by %s; %d items per call, answers read as %s%s%s",
+        trigger.event,
+        trigger.way,
+        delivery.items_per_call,
+        delivery.answer,
+        f"; only messages like {json.dumps(policy)}" if (policy := delivery.filter_policy) else "",
+        f"; only events like {json.dumps(delivery.patterns)}" if delivery.patterns else "",
+    )
+    for other in found.others:
+        log.info("not imitated: %s", other)
+    return delivery

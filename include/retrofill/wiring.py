@@ -1,0 +1,84 @@
+r"""The composition root: what a run is made of, from its configuration and the connections.
+
+It needs no Airflow. The operators build on it with Airflow's connections; benchmarks, tests and
+scripts with those of the environment (:class:`retrofill.environment.EnvironmentConnections`)::
+
+    wiring = Wiring(EnvironmentConnections())
+    config = params_for("s3").config({"bucket": "photos", "prefix": "in/", "function": "resize"})
+    print(*wiring.plan(config).lines(), sep="\n")
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+from retrofill.config import RunConfig
+from retrofill.events import CompiledShape
+from retrofill.functions.kind import Asked
+from retrofill.model.connections import Connections
+from retrofill.model.runs import Run
+from retrofill.pipeline.deliver import shape_of
+from retrofill.pipeline.plan import Plan, open_source, plan
+from retrofill.sources import Source
+from retrofill.sources.kind import Interval
+from retrofill.state.connection import Connection, connect, require_granted
+from retrofill.state.grants import RUNTIME
+from retrofill.state.migrate import require_current
+
+_NO_INTERVAL = Interval(None, None)
+
+
+class Wiring:
+    """Builds the collaborators of runs from connections."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    @property
+    def state_dsn(self) -> str:
+        """The libpq connection string of the state.
+
+        :raises StateNotConfigured: there is no connection to it, or one to something else
+        """
+        return self._connections.state_dsn()
+
+    @contextmanager
+    def open_state(self, needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
+        """Open the state, which must be of a schema that suits this code.
+
+        :param needed: what the connection's role must be allowed, as :mod:`.state.grants` has it
+        :raises StateError: it cannot be reached or used; the message says what to do
+        """
+        with closing(connect(self.state_dsn)) as conn:
+            require_current(conn)
+            require_granted(conn, needed)
+            yield conn
+
+    def plan(
+        self,
+        config: RunConfig,
+        interval: Interval = _NO_INTERVAL,
+        *,
+        run_id: int = 0,
+        run: Run | None = None,
+    ) -> Plan:
+        """Look at everything a run needs; see :func:`retrofill.pipeline.plan.plan`."""
+        return plan(config, self._connections, interval, run_id=run_id, run=run)
+
+    def survey_of(self, config: RunConfig, run: Run) -> Source:
+        """Open the source of a run to divide it, whatever its live trigger would send."""
+        return open_source(config, self._connections, run.window)
+
+    def source_of(self, config: RunConfig, run: Run) -> Source:
+        """Open the source of a run to read it."""
+        shape = shape_of(config, run)
+        return open_source(config, self._connections, run.window, run.delivery, shape)
+
+    def shape_of(self, config: RunConfig, run: Run) -> CompiledShape:
+        """Compile the event shape of a run."""
+        return shape_of(config, run)
+
+    def client_of(self, config: RunConfig, run: Run) -> Any:
+        """Open the data plane to a run's function."""
+        asked = Asked(self._connections, config.job.aws_conn_id)
+        return config.function_kind.open(config.function, run.function, asked)

@@ -1,0 +1,59 @@
+"""Connections for tests: whatever AWS clients a test gives, and no others."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from retrofill.config import RunConfig, params_for
+from retrofill.model.connections import ConnectionFields
+from retrofill.model.errors import ConfigError
+from retrofill.model.runs import Window
+from retrofill.pipeline.plan import open_source
+from retrofill.sources import Source
+
+ALWAYS = Window(after=None, before=None)
+
+
+class Given:
+    """Connections to what a test gives; each is also a session of AWS.
+
+    :param client: returns a boto3 client by its service's name
+    """
+
+    def __init__(
+        self,
+        client: Callable[[str], Any],
+        *,
+        credentials: Any = None,
+        connections: Mapping[str, ConnectionFields] | None = None,
+        state_dsn: str = "",
+    ) -> None:
+        self.client = client
+        self.verify = None
+        self._credentials = credentials
+        self._connections = connections or {}
+        self._state_dsn = state_dsn
+
+    def get(self, conn_id: str) -> ConnectionFields:
+        if conn_id not in self._connections:
+            raise ConfigError(f"there is no connection {conn_id!r}")
+        return self._connections[conn_id]
+
+    def aws(self, conn_id: str) -> "Given":
+        del conn_id
+        return self
+
+    def credentials(self) -> Any:
+        return self._credentials
+
+    def state_dsn(self) -> str:
+        return self._state_dsn
+
+
+def s3_config(**params: Any) -> RunConfig:
+    """Return the configuration of a run over a bucket."""
+    return params_for("s3").config(params)
+
+
+def s3_source(config: RunConfig, client: Any, window: Window = ALWAYS) -> Source:
+    """Open the source of a run over a bucket with a client of S3."""
+    return open_source(config, Given(lambda _: client), window)
