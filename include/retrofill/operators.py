@@ -24,7 +24,7 @@ from retrofill.engine.progress import Invoked
 from retrofill.functions.aws_lambda.client import LambdaClient
 from retrofill.functions.aws_lambda.connect import control_plane, open_client
 from retrofill.functions.aws_lambda.signing import Credentials
-from retrofill.model.errors import FINAL, ConfigError, RetrofillError, StateError
+from retrofill.model.errors import FINAL, ConfigError, FunctionUnusable, RetrofillError, StateError
 from retrofill.model.items import Item
 from retrofill.model.runs import Run, SetRef, Window
 from retrofill.notifier import check_targets, notify, notify_failed
@@ -38,7 +38,7 @@ from retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from retrofill.pipeline.preview import preview
 from retrofill.pipeline.redrive import Requeued, redrive_quarantine
 from retrofill.sources import Source, open_source
-from retrofill.state import runs
+from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
 from retrofill.triggers.live_filter import passes
@@ -269,9 +269,9 @@ class InvokeOperator(RetrofillOperator):
                 )
                 try:
                     return invoker.run()
-                except ConfigError as error:
+                except FunctionUnusable as error:
                     with open_state() as conn:
-                        runs.stop(conn, run.run_id, str(error))
+                        limits.stop(conn, run.run_id, str(error))
                     raise
 
     def on_kill(self) -> None:

@@ -31,7 +31,7 @@ from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.replies import NoReply, Reply
 from retrofill.model.calls import Call, EndedCall
 from retrofill.model.delivery import Contract
-from retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
+from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import Run
 from retrofill.state.lease import LEASE_S, BatchLease, Busy
 
@@ -107,7 +107,7 @@ class Invoker:
     def run(self) -> Invoked:
         """Work until every item is settled.
 
-        :raises ConfigError: the function cannot be called; its items stay as they are
+        :raises FunctionUnusable: the function refuses every call; its items stay as they are
         :raises RunIncomplete: the run was stopped
         :raises Interrupted: the task was told to end
         :raises LeaseLost: another task has taken the batch over
@@ -123,8 +123,7 @@ class Invoker:
         self._lease.release(done=done)
         self._log_progress(time.monotonic())
         if self._dispatch.halt_reason:
-            message = f"function: {self._dispatch.halt_reason}"
-            raise ConfigError(message)
+            raise FunctionUnusable(f"function: {self._dispatch.halt_reason}")
         if not done:
             left = f"{self._dispatch.left} calls of this batch are left"
             if self._gate.stop_reason:

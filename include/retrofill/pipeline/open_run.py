@@ -13,6 +13,7 @@ from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, prefli
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
 from retrofill.model.function import FunctionVersion
+from retrofill.model.limits import Limits
 from retrofill.model.runs import Job, NewRun, SetRef, Window
 from retrofill.pipeline.deliver import compile_delivery, find_delivery
 from retrofill.sources import Source
@@ -106,16 +107,18 @@ def open_run(
             delivery=delivery,
             modified_after=window.after,
             modified_before=window.before,
-            max_concurrency=config.max_concurrency,
-            max_calls_per_second=config.max_calls_per_second,
-            max_items_per_set=config.max_items_per_set,
             dag_id=dag_run.dag_id,
             dag_run_id=dag_run.dag_run_id,
-            concurrency_ceiling=ceiling,
-            max_calls=config.max_calls,
-            max_minutes=config.max_minutes,
-            max_failure_percent=config.max_failure_percent,
-            min_items_judged=config.min_items_judged,
+            limits=Limits(
+                max_concurrency=config.max_concurrency,
+                max_items_per_set=config.max_items_per_set,
+                max_calls_per_second=config.max_calls_per_second,
+                max_calls=config.max_calls,
+                max_minutes=config.max_minutes,
+                max_failure_percent=config.max_failure_percent,
+                min_items_judged=config.min_items_judged,
+                concurrency_ceiling=ceiling,
+            ),
             source_seen=checked.source_seen,
         ),
         version,
