@@ -2,6 +2,7 @@
 
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import FunctionVersion
+from retrofill.model.limits import Limits
 from retrofill.model.runs import Job, NewRun, SetRef
 from retrofill.state import runs
 from retrofill.state.connection import Connection
@@ -37,9 +38,7 @@ def open_run(
         delivery=Delivery(event="s3", items_per_call=items_per_call, answer="return"),
         modified_after=None,
         modified_before=None,
-        max_concurrency=max_concurrency,
-        max_calls_per_second=None,
-        max_items_per_set=max_items,
+        limits=Limits(max_concurrency=max_concurrency, max_items_per_set=max_items),
         dag_id="benchmark",
         dag_run_id=dag_run_id,
     )

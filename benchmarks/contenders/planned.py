@@ -11,6 +11,7 @@ from psycopg2 import sql
 from retrofill.model.listing import Page
 from retrofill.state import batches
 from retrofill.state.connection import Connection, Cursor, connect
+from retrofill.state.limits import change_limits
 from retrofill.state.migrate import migrate
 from retrofill.state.screening import Chunk, get_partition, screen
 
@@ -47,8 +48,8 @@ class PlannedState:
                 create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
                 cur.execute(create.format(name, sql.Identifier(template)))
                 dsn = self._postgres.dsn("measured")
-                with closing(psycopg2.connect(dsn)) as conn, conn, conn.cursor() as inner:
-                    inner.execute("UPDATE retrofill.run SET max_concurrency = %s", (in_flight,))
+                with closing(connect(dsn)) as conn:
+                    change_limits(conn, 1, max_concurrency=in_flight)
                 try:
                     yield dsn, self._batches[template]
                 finally:

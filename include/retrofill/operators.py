@@ -19,7 +19,13 @@ from retrofill.airflow_runs import TaskAirflow, params_of
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
-from retrofill.model.errors import FINAL, ConfigError, RetrofillError, StateError
+from retrofill.model.errors import (
+    FINAL,
+    ConfigError,
+    FunctionUnusable,
+    RetrofillError,
+    StateError,
+)
 from retrofill.model.runs import Run, SetRef
 from retrofill.notifier import check_targets, notify, notify_failed
 from retrofill.pipeline.close_run import close_run, conclude
@@ -30,7 +36,7 @@ from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from retrofill.pipeline.redrive import Requeued, redrive_quarantine
 from retrofill.sources.kind import Interval
-from retrofill.state import runs
+from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
 
@@ -216,9 +222,9 @@ class InvokeOperator(RetrofillOperator):
                 )
                 try:
                     return invoker.run()
-                except ConfigError as error:
+                except FunctionUnusable as error:
                     with open_state() as conn:
-                        runs.stop(conn, run.run_id, str(error))
+                        limits.stop(conn, run.run_id, str(error))
                     raise
 
     def on_kill(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from retrofill.model.runs import Job
-from retrofill.state import runs
+from retrofill.state import limits, runs
 from retrofill.state.connection import connect
 from retrofill.state.statements import load
 
@@ -143,7 +143,7 @@ def test_hostile_text_stays_text(state_dsn: str, hostile: str) -> None:
         again = runs.open_run(conn, replace(new, dag_run_id="again"), version)
         runs.add_partitions(conn, again.run_id, [(0, "again", {})])
         assert enqueue(conn, again, [item(hostile, hostile)]).known == 1
-        runs.stop(conn, ref.run_id, hostile)
+        limits.stop(conn, ref.run_id, hostile)
         assert keys_in(conn, "in_process") == [hostile]
         report = runs.get_report(conn, ref.run_id)
     assert (report.job, report.source, report.stop_reason) == (hostile, hostile, hostile)

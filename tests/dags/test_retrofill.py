@@ -155,7 +155,7 @@ def test_poison_is_quarantined_and_the_others_succeed_beside_live_traffic(
     states = world.run(items_per_call=4, max_attempts=2, reserve_percent=50, event="s3")
     assert states["dag_run"] == "success"
     with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
-        cur.execute("SELECT concurrency_ceiling FROM retrofill.run")
+        cur.execute("SELECT limits->'concurrency_ceiling' FROM retrofill.run")
         assert cur.fetchall() == [(2,)]
     report = world.report()
     assert (report["succeeded"], report["quarantined"]) == (3, 1)

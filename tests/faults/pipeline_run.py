@@ -18,7 +18,7 @@ from retrofill.engine.progress import Invoked
 from retrofill.functions.aws_lambda.client import LambdaClient
 from retrofill.functions.aws_lambda.connect import CONTROL_PLANE
 from retrofill.model.delivery import Contract
-from retrofill.model.errors import FINAL, ConfigError, RetrofillError
+from retrofill.model.errors import FINAL, FunctionUnusable, RetrofillError
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.close_run import close_run
@@ -29,7 +29,7 @@ from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
 from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from retrofill.sources import Source
-from retrofill.state import runs
+from retrofill.state import limits, runs
 from retrofill.state.connection import Connection, connect
 from retrofill.state.lease import BatchLease
 from retrofill.wiring import Wiring
@@ -233,7 +233,7 @@ class Backfill:
     def stop(self, run_id: int, reason: str) -> None:
         """Do what the operator does when the function cannot be called."""
         with closing(connect(self.state)) as conn:
-            runs.stop(conn, run_id, reason)
+            limits.stop(conn, run_id, reason)
 
     def source(self) -> Source:
         return s3_source(self.config, self._client("s3"))
@@ -291,6 +291,6 @@ class _Stopping:
     def run(self) -> Invoked:
         try:
             return self.invoker.run()
-        except ConfigError as error:
+        except FunctionUnusable as error:
             self.backfill.stop(self.run_id, str(error))
             raise

@@ -145,7 +145,7 @@ def test_f1_a_configuration_stops_the_run_and_quarantines_nothing(
     assert backfill.outcomes() == {"misconfigured": 1}
     assert ended.report.state == "incomplete"
     assert error in (ended.report.stop_reason or "")
-    assert any(f"ConfigError: function: {error}" in said for said in ended.errors)
+    assert any(f"FunctionUnusable: function: {error}" in said for said in ended.errors)
     assert ended.retried == []
     waiting = "SELECT count(*), sum(attempts), sum(failures) FROM retrofill.in_process"
     places = "SELECT place, count(*) FROM retrofill.v_item WHERE job = %s GROUP BY 1"

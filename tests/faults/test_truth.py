@@ -21,6 +21,8 @@ SELECT FROM retrofill.v_run WHERE job = %s AND succeeded BETWEEN listed / 10 AND
 CLOSED = "SELECT FROM retrofill.v_run WHERE job = %s AND closed_at IS NOT NULL"
 NOTIFIED = "SELECT FROM retrofill.v_run WHERE job = %s AND notified_at IS NOT NULL"
 
+PAUSE = """UPDATE retrofill.run SET limits = limits || '{{"paused": {}}}' WHERE state = 'open'"""
+
 
 @pytest.mark.parametrize(
     "reply",
@@ -126,7 +128,7 @@ def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
     params = world.serve(name, few, latency=0.2) | {"max_concurrency": 4}
     world.trigger(name, params)
     world.await_row(SOME_DONE, name)
-    world.change("UPDATE retrofill.run SET paused = true WHERE state = 'open'")
+    world.change(PAUSE.format("true"))
     try:
         world.trigger(f"{name}-2", params)
         began = time.monotonic()
@@ -145,7 +147,7 @@ def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
         assert said in notice["message"]
         assert said in world.page(f"{name}-2")
     finally:  # else its tasks keep their slots from all other tests
-        world.change("UPDATE retrofill.run SET paused = false WHERE state = 'open'")
+        world.change(PAUSE.format("false"))
     assert world.airflow.await_end("retrofill_s3", name) == "success"
     world.trigger(f"{name}-3", params)
     assert world.airflow.await_end("retrofill_s3", f"{name}-3") == "success"

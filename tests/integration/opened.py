@@ -1,7 +1,7 @@
 """A run that is open, for tests of what happens inside one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,9 +11,10 @@ from retrofill.model.calls import Entry
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import FunctionVersion
 from retrofill.model.items import Item
+from retrofill.model.limits import Limits
 from retrofill.model.listing import Page
 from retrofill.model.runs import Job, NewRun, SetRef
-from retrofill.state import runs
+from retrofill.state import limits, runs
 from retrofill.state.lease import BatchLease
 from retrofill.state.screening import Chunk, Screened, get_partition, screen
 from retrofill.state.upkeep import OpenRun
@@ -31,6 +32,8 @@ FUNCTION = FunctionVersion(
     state="Active",
     last_update_status="Successful",
 )
+
+LIMITS: dict[str, Any] = {"max_concurrency": 10, "max_items_per_set": 1_000_000}
 
 _identifier = identifier_of("s3://bucket")
 
@@ -54,17 +57,17 @@ def open_job(conn: connection, name: str = "job") -> int:
 def new_run(job_id: int, dag_run_id: str = "r", **changed: Any) -> NewRun:
     """Return what is known of a run of a job before it is opened.
 
-    :param changed: fields of the run that are not as usual
+    :param changed: limits, or fields of the run, that are not as usual
     """
+    names = changed.keys() & {field.name for field in fields(Limits)}
+    allowed = LIMITS | {name: changed.pop(name) for name in names}
     usual = NewRun(
         job_id=job_id,
         config={},
         delivery=DELIVERY,
         modified_after=None,
         modified_before=None,
-        max_concurrency=10,
-        max_calls_per_second=None,
-        max_items_per_set=1_000_000,
+        limits=Limits(**allowed),
         dag_id="d",
         dag_run_id=dag_run_id,
     )
@@ -115,15 +118,15 @@ def close(conn: connection, run_id: int, *, complete: bool) -> None:
         )
 
 
+def change_limits(conn: connection, run_id: int, **changes: float | None) -> None:
+    """Change some limits of a run, as its page does."""
+    assert limits.change_limits(conn, run_id, **changes)
+
+
 def open_next_set(conn: connection, ref: SetRef, *, max_items: int) -> SetRef:
     """Open the next set of a run, with room for so many items."""
-    following = runs.open_next_set(conn, ref)
-    with conn, conn.cursor() as cur:
-        cur.execute(
-            "UPDATE retrofill.run_set SET max_items = %s WHERE run_id = %s AND set_no = %s",
-            (max_items, *following),
-        )
-    return following
+    change_limits(conn, ref.run_id, max_items_per_set=max_items)
+    return runs.open_next_set(conn, ref)
 
 
 def enqueue(

@@ -19,6 +19,7 @@ from tests.integration.opened import (
     ALL_LIVE,
     MOMENT,
     StillAirflow,
+    change_limits,
     close,
     enqueue,
     entries_of,
@@ -369,8 +370,7 @@ def test_the_shares_never_exceed_the_cap(state_dsn: str, conn: connection) -> No
             in_flight = min(in_flight, shares[0])
         assert max(in_flight, shares[0]) + sum(shares[1:]) <= 10
     assert sorted(shares) == [1, 3, 3, 3]
-    with conn, conn.cursor() as cur:
-        cur.execute("UPDATE retrofill.run SET paused = true")
+    change_limits(conn, ref.run_id, paused=True)
     assert held[0].allot(100, 3).concurrency == 0
     for lease in held:
         lease.close()

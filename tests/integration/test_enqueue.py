@@ -17,6 +17,7 @@ from retrofill.pipeline.enqueue import CHUNK_ITEMS, enqueue
 from retrofill.sources import Page, Partition
 from retrofill.state import runs
 from retrofill.state.connection import connect
+from retrofill.state.limits import stop
 from retrofill.state.screening import get_partition
 
 from tests.integration.opened import ALL_LIVE, item, open_next_set, open_run
@@ -145,6 +146,7 @@ def test_what_was_screened_before_the_source_failed_stays(conn: connection) -> N
 
 
 STOPPED = "UPDATE retrofill.run SET stop_reason = 'for the night'"
+LATER = """limits = limits || '{"max_minutes": 60}'"""
 LATE = "UPDATE retrofill.run SET opened_at = now() - interval '5 min'"
 
 
@@ -152,7 +154,11 @@ LATE = "UPDATE retrofill.run SET opened_at = now() - interval '5 min'"
     ("event", "mended", "said"),
     [
         (STOPPED, "stop_reason = NULL", "for the night"),
-        (LATE, "stop_reason = NULL, max_minutes = 60", "max_minutes: 5 minutes have passed"),
+        (
+            LATE,
+            f"stop_reason = NULL, {LATER}",
+            "max_minutes: 5 minutes have passed",
+        ),
     ],
 )
 def test_a_run_that_is_stopped_or_late_lists_no_more_and_is_incomplete(
@@ -183,7 +189,7 @@ def test_a_run_that_is_stopped_or_late_lists_no_more_and_is_incomplete(
 
 def test_a_run_whose_listing_was_stopped_closes_as_incomplete(conn: connection) -> None:
     ref = open_run(conn)
-    runs.stop(conn, ref.run_id, "for the night")
+    stop(conn, ref.run_id, "for the night")
     with pytest.raises(RunIncomplete):
         enqueue(conn, ref, 0, Chunks(1))
     with pytest.raises(

@@ -9,8 +9,9 @@ from multiprocessing.process import BaseProcess
 import pytest
 from psycopg2.extensions import connection
 from retrofill.model.errors import RunIncomplete
-from retrofill.state import batches, pages, runs
+from retrofill.state import batches, runs
 from retrofill.state.connection import connect
+from retrofill.state.limits import change_limits
 
 from stack.endpoint import Function, Reply, Rule, Script, ScriptedEndpoint, scripted_endpoint
 from tests.integration.opened import enqueue, item, keys_in, open_run
@@ -81,14 +82,14 @@ def test_the_cap_holds_over_all_tasks_also_while_it_is_changed(
     run_id = planned(conn, 6_000, max_concurrency=50)
     with scripted_endpoint(script(0.1)) as endpoint, at_work(state_dsn, endpoint) as tasks:
         wait_until(lambda: endpoint.stats().in_flight > 45)
-        pages.change_concurrency(conn, run_id, 20)
+        change_limits(conn, run_id, max_concurrency=20)
         lowered_s = wait_until(lambda: endpoint.stats().in_flight <= 20)
         wait_until(lambda: _settled_to(conn, 20))
         endpoint.reset()
         executed = endpoint.stats().executions
         wait_until(lambda: endpoint.stats().executions > executed + 600)
         at_20 = endpoint.stats().max_in_flight
-        pages.change_concurrency(conn, run_id, 50)
+        change_limits(conn, run_id, max_concurrency=50)
         raised_s = wait_until(lambda: endpoint.stats().in_flight > 40)
         wait_until(lambda: not any(task.is_alive() for task in tasks))
         ever = endpoint.stats().max_in_flight_ever

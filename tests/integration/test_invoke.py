@@ -18,12 +18,13 @@ from retrofill.events import EventContext, compile_shape
 from retrofill.faults import Point, injected
 from retrofill.functions.aws_lambda.client import LambdaClient
 from retrofill.model.delivery import Delivery
-from retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
+from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
 from retrofill.state import batches, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
+from retrofill.state.limits import stop
 
 from stack.endpoint import (
     Function,
@@ -35,7 +36,7 @@ from stack.endpoint import (
     Wire,
     scripted_endpoint,
 )
-from tests.integration.opened import enqueue, item, keys_in, open_run
+from tests.integration.opened import change_limits, enqueue, item, keys_in, open_run
 
 PLAIN = Script(functions=(Function(name="f"),), latency=0.01)
 
@@ -293,7 +294,7 @@ def test_a_misconfiguration_stops_the_task_and_touches_no_item(
 ) -> None:
     rules(endpoint, Rule(reply=Reply(error="KMSAccessDeniedException")))
     planned(conn, keys(50))
-    with pytest.raises(ConfigError, match="function: KMSAccessDeniedException"):
+    with pytest.raises(FunctionUnusable, match="function: KMSAccessDeniedException"):
         invoke(state_dsn, endpoint)
     assert endpoint.stats().invocations <= 10, "nothing more is sent once one call is refused"
     with conn, conn.cursor() as cur:
@@ -323,7 +324,7 @@ def test_a_run_is_stopped_while_it_is_under_way(
 ) -> None:
     rules(endpoint, latency=0.1)
     ref = planned(conn, keys(2_000), max_concurrency=5)
-    threading.Timer(0.5, runs.stop, (connect(state_dsn), ref.run_id, "enough")).start()
+    threading.Timer(0.5, stop, (connect(state_dsn), ref.run_id, "enough")).start()
     with pytest.raises(RunIncomplete, match="enough"):
         invoke(state_dsn, endpoint)
     assert 0 < len(keys_in(conn, "results")) < 2_000
@@ -405,8 +406,7 @@ def test_tasks_share_the_concurrency_of_their_run(
     for thread in threads:
         thread.start()
     time.sleep(2)
-    with conn, conn.cursor() as cur:
-        cur.execute("UPDATE retrofill.run SET max_concurrency = 6")
+    change_limits(conn, ref.run_id, max_concurrency=6)
     time.sleep(1.5)
     endpoint_stats = endpoint.stats()
     for thread in threads:

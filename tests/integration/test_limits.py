@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from psycopg2.extensions import connection
 from retrofill.engine.outcomes import NO_ANSWER
 from retrofill.faults import Point, injected
 from retrofill.model.calls import Call, EndedCall, Settlement
-from retrofill.model.errors import LeaseLost, StateUnavailable
+from retrofill.model.errors import LeaseLost, StateError, StateUnavailable
+from retrofill.model.limits import Limits
 from retrofill.model.runs import SetRef
-from retrofill.state import batches
+from retrofill.state import batches, limits, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 
-from tests.integration.opened import enqueue, item, open_run
+from tests.integration.opened import change_limits, close, enqueue, item, open_run
 from tests.integration.test_batches import calls_of, plan, success, taken
 
 
@@ -253,9 +255,9 @@ def test_the_reserve_holds_whatever_max_concurrency_is_set_to(
     four_batches(conn, max_concurrency=50, concurrency_ceiling=7)
     take(leases, state_dsn, 1)
     assert leases[0].allot(99, 0).concurrency == 7
-    execute(conn, "UPDATE retrofill.run SET max_concurrency = 5000")
+    change_limits(conn, 1, max_concurrency=5000)
     assert leases[0].allot(99, 0).concurrency == 7
-    execute(conn, "UPDATE retrofill.run SET max_concurrency = 3")
+    change_limits(conn, 1, max_concurrency=3)
     assert leases[0].allot(99, 0).concurrency == 3
 
 
@@ -263,7 +265,7 @@ def test_the_rate_of_all_tasks_is_not_exceeded_when_another_comes(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn)
-    execute(conn, "UPDATE retrofill.run SET max_calls_per_second = 10")
+    change_limits(conn, 1, max_calls_per_second=10)
     take(leases, state_dsn, 1, 2)
     first, second = leases
     take(leases, state_dsn, 3)
@@ -292,3 +294,41 @@ def test_what_was_found_of_the_endpoint_is_divided(
     assert leases[1].allot(99, 15, 15).width == 30
     assert leases[1].allot(4, 4, 30).width is None, "it needs less"
     assert leases[1].allot(4, 4, 30).run_width == 30
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_concurency": 5},
+        {"max_concurrency": 0},
+        {"max_concurrency": None},
+        {"max_concurrency": "5"},
+        {"max_concurrency": 1.5},
+        {"max_items_per_set": 0},
+        {"max_calls_per_second": 0},
+        {"max_calls": -1},
+        {"max_minutes": -1},
+        {"max_failure_percent": 101},
+        {"min_items_judged": None},
+        {"concurrency_ceiling": 0},
+        {"paused": None},
+        {"paused": 1},
+    ],
+    ids=str,
+)
+def test_a_limit_that_cannot_be_is_refused_whoever_sets_it(
+    conn: connection, changes: dict[str, Any]
+) -> None:
+    ref = open_run(conn)
+    with pytest.raises(StateError, match="Postgres refused"):
+        limits.change_limits(conn, ref.run_id, **changes)
+    stored = execute(conn, "SELECT limits FROM retrofill.run")[0][0]
+    assert stored == Limits(max_concurrency=10, max_items_per_set=1_000_000).as_json()
+
+
+def test_a_closed_run_is_neither_changed_nor_stopped(conn: connection) -> None:
+    ref = open_run(conn)
+    close(conn, ref.run_id, complete=False)
+    assert not limits.change_limits(conn, ref.run_id, max_concurrency=5)
+    assert not limits.stop(conn, ref.run_id, "enough")
+    assert runs.get_report(conn, ref.run_id).stop_reason is None

@@ -16,7 +16,7 @@ from retrofill.model.runs import SetRef
 from retrofill.pipeline.redrive import redrive_quarantine
 from retrofill.pipeline.rescue import rescue
 from retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
-from retrofill.state import batches, pages, runs
+from retrofill.state import batches, limits, pages, runs
 from retrofill.state.connection import connect, require_granted
 from retrofill.state.grants import JOBS, RESULTS, RUNTIME
 from retrofill.state.lease import BatchLease
@@ -146,16 +146,15 @@ def test_the_runtime_role_can_steer_stop_and_resume(
 ) -> None:
     ref = open_run(runtime)
     enqueue(runtime, ref, [item("a")])
-    assert pages.change_concurrency(runtime, ref.run_id, 5)
-    assert pages.change_rate(runtime, ref.run_id, 5.0)
-    assert pages.change_paused(runtime, ref.run_id, paused=True)
+    assert limits.change_limits(runtime, ref.run_id, max_concurrency=5)
+    assert limits.change_limits(runtime, ref.run_id, paused=True)
     batches.plan(runtime, ref, 1, most_items=9, fewest_items=9)
     lost = BatchLease(dsns["retrofill_runtime"], 1, "dies")
     with closing(lost):
         lost.take(holder_is_dead=lambda _: False)
         lost.settle(Settlement(), [Call(entries_of(lost)[:1])])
     batches.release_set(runtime, ref)
-    runs.stop(runtime, ref.run_id, "enough")
+    limits.stop(runtime, ref.run_id, "enough")
     close(runtime, ref.run_id, complete=False)
     second = open_run(runtime, "second")
     (batch,) = batches.plan(runtime, second, 1, most_items=9, fewest_items=9)

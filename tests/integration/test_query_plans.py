@@ -22,11 +22,13 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 from retrofill import state
+from retrofill.model.limits import Limits
 from retrofill.state.statements import load
 
 from stack.services import Postgres
 
 ROWS = 100_000
+LIMITS = json.dumps(Limits(max_concurrency=100, max_items_per_set=1_000_000).as_json())
 BATCHES = 20
 BATCH_ITEMS = ROWS // BATCHES
 OLD_RUNS = 50
@@ -51,10 +53,10 @@ SELECT name, 'f', 's', 'f', 's3', {rows} + 1 FROM unnest(ARRAY['one', 'two']) AS
 
 INSERT INTO retrofill.run (
     job_id, config, function_arn, function_version, code_sha256, function_timeout_s, memory_mb,
-    max_concurrency, state, closed_at
+    limits, state, closed_at
 )
 SELECT
-    job, '{{}}', 'arn', '1', 'c', 3, 128, 100,
+    job, '{{}}', 'arn', '1', 'c', 3, 128, '{LIMITS}',
     CASE WHEN n = 0 THEN 'open' ELSE 'complete' END::retrofill.run_state,
     CASE WHEN n > 0 THEN now() - interval '100 days' END
 FROM generate_series(0, {OLD_RUNS}) AS n, generate_series(1, 2) AS job ORDER BY n, job;
@@ -196,14 +198,13 @@ VALUES: dict[str, Any] = {
     "holder": "h", "wanted": 1, "allotted": 1, "width": 1, "in_flight": 1, "calls_per_second": 1.0,
     "reason": "r", "done": True, "count": 1, "chunk_no": 7, "cursor": "k", "listed": 0, "new": 0,
     "known": 0, "recent": b"", "seen": 1, "source_seen": True, "archived": 0, "filtered": 0,
-    "rejected": 0, "error_chars": 300, "value": 1,
+    "rejected": 0, "error_chars": 300,
     "resumed": 0, "others": [], "days": 90, "rows": PAGE, "after": 0, "batches": 1_000,
     "name": "one", "fingerprint": "f", "source": "s", "function_name": "f", "event": "s3",
     "dag_id": "d", "dag_run_id": "1", "state": "complete", "config": "{}", "delivery": "{}",
     "modified_after": None, "modified_before": None, "function_arn": "a", "function_version": "1",
-    "code_sha256": "c", "function_timeout_s": 3, "memory_mb": 1, "max_concurrency": 1,
-    "max_calls_per_second": None, "concurrency_ceiling": None, "max_calls": None,
-    "max_minutes": None, "max_failure_percent": None, "min_items_judged": 1, "max_items": 1,
+    "code_sha256": "c", "function_timeout_s": 3, "memory_mb": 1, "limits": LIMITS,
+    "changes": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
     "identifier": "00000000-0000-0000-0000-000000000000",
@@ -348,8 +349,7 @@ READS_NO_LARGE_TABLE = {
     },
     "lease": {
         "is_overlapped", "reopen", "take_lease", "fence", "get_settle_no", "list_shares",
-        "get_totals", "allot", "widen_run", "stop_run",
-        "release",
+        "get_totals", "allot", "widen_run", "release",
     },
     "settling": {"count_succeeded", "count_quarantined"},
     "batches": {
@@ -359,15 +359,15 @@ READS_NO_LARGE_TABLE = {
     "others": {"forget_awaited", "note_awaited"},
     "redrive": {"count_redriven"},
     "pages": {
-        "get_controls", "count_calls", "list_partitions", "list_sets", "change_concurrency",
-        "change_rate", "change_paused", "stop",
+        "get_controls", "count_calls", "list_partitions", "list_sets",
     },
     "runs": {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "get_run", "has_partitions",
-        "insert_partition", "list_partitions_left", "get_stop", "stop_run", "close_set",
+        "insert_partition", "list_partitions_left", "close_set",
         "close_run", "reopen_run", "mark_notified", "get_report",
     },
+    "limits": {"get_standing", "change_limits", "stop_run"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
         "lock_batches",
@@ -388,8 +388,6 @@ NOT_PLANNED = {
 """Statements without a plan, or of which EXPLAIN does not tell what they do."""
 
 OWN_VALUES: dict[str, dict[str, Any]] = {
-    "change_paused": {"value": True},
-    "stop": {"value": "r"},
     "insert_partition": {"part_no": 99},
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},

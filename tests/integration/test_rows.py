@@ -85,7 +85,7 @@ def test_a_row_that_is_not_there_is_told_or_none(conn: Connection) -> None:
         assert values(cur) == []
 
 
-def test_limits_are_read_right_whatever_the_order_of_their_columns(
+def test_limits_are_read_right_whatever_the_order_of_the_columns(
     conn: Connection, state_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """max_calls and max_minutes are both integers: by position, one would pass for the other."""
@@ -93,12 +93,12 @@ def test_limits_are_read_right_whatever_the_order_of_their_columns(
     enqueue(conn, ref, [item(f"{number:02}") for number in range(40)])
     assert plan(conn, ref) == [10, 10, 10, 10]
     statement = locks._SQL["lock_run"]  # noqa: SLF001
-    order = "max_calls, max_minutes"
+    order = "limits, stop_reason, width"
     assert statement.count(order) == 1
     with closing(taken(state_dsn, "holder")) as held:
         allotment = held.allot(10, 0)
         assert allotment.calls == 5
-        swapped = statement.replace(order, "max_minutes, max_calls")
+        swapped = statement.replace(order, "width, limits, stop_reason")
         monkeypatch.setitem(locks._SQL, "lock_run", swapped)  # noqa: SLF001
         assert held.allot(10, 0) == allotment
 

@@ -1,5 +1,6 @@
 """The upkeep: what it closes, what it forgets, and that it is in nobody's way."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from psycopg2.extensions import connection
 from retrofill.faults import Point, injected
 from retrofill.model.calls import EndedCall, Quarantined, Settlement
 from retrofill.model.errors import ConfigError, LeaseLost
+from retrofill.model.limits import Limits
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.rescue import rescue
 from retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
@@ -26,7 +28,17 @@ from retrofill.state.statements import load
 
 from stack.endpoint import Function, Script, scripted_endpoint
 from tests.integration import opened
-from tests.integration.opened import ALL_LIVE, StillAirflow, close, enqueue, item, keys_in, open_run
+from tests.integration.opened import (
+    ALL_LIVE,
+    LIMITS,
+    StillAirflow,
+    change_limits,
+    close,
+    enqueue,
+    item,
+    keys_in,
+    open_run,
+)
 from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
 from tests.integration.test_invoke import invoke, keys
 
@@ -173,11 +185,11 @@ def test_a_run_whose_dag_run_waits_or_goes_on_is_left_alone(conn: connection) ->
 def test_a_live_holder_is_left_alone_also_in_a_paused_run(state_dsn: str, conn: connection) -> None:
     ref = open_batch(conn, 4)
     with closing(taken(state_dsn)) as lease:
-        say(conn, "UPDATE retrofill.run SET paused = true")
+        change_limits(conn, 1, paused=True)
         age(conn, "30 days")
         assert lease.allot(4, 0).concurrency == 0
         assert rescued(conn) == []
-        say(conn, "UPDATE retrofill.run SET paused = false")
+        change_limits(conn, 1, paused=False)
         calls = calls_of(lease)
         lease.settle(Settlement(), calls)
         lease.settle(success(*calls), [])
@@ -390,9 +402,9 @@ def test_a_run_that_is_being_opened_keeps_its_job(state_dsn: str, conn: connecti
         wait_for(lambda: waits(third))
         cur.execute(
             "INSERT INTO retrofill.run (job_id, config, function_arn, function_version,"
-            " code_sha256, function_timeout_s, memory_mb, max_concurrency)"
-            " VALUES (%(job_id)s, '{}', '', '', '', 1, 1, 1)",
-            key,
+            " code_sha256, function_timeout_s, memory_mb, limits)"
+            " VALUES (%(job_id)s, '{}', '', '', '', 1, 1, %(limits)s)",
+            {**key, "limits": json.dumps(Limits(**LIMITS).as_json())},
         )
         other.commit()
         with pytest.raises(ConfigError, match="is at work or was not closed"):

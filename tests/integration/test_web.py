@@ -10,7 +10,7 @@ from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.errors import StateError
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
-from retrofill.state import batches, pages, runs
+from retrofill.state import batches, limits, pages, runs
 from retrofill.state.connection import Connection, connect
 from retrofill.state.lease import BatchLease
 from retrofill.state.statements import load
@@ -95,7 +95,8 @@ def run_in_the_middle(conn: Connection, dsn: str) -> SetRef:
 def controls_of(conn: Connection) -> tuple[Any, ...]:
     with conn, conn.cursor() as cur:
         cur.execute(
-            "SELECT max_concurrency, max_calls_per_second, paused, stop_reason FROM retrofill.run"
+            "SELECT limits->'max_concurrency', limits->'max_calls_per_second', limits->'paused',"
+            " stop_reason FROM retrofill.run"
         )
         return cur.fetchall()[0]
 
@@ -289,7 +290,7 @@ def test_a_pause_and_a_rate_can_be_taken_back_and_a_first_reason_stays(
     for action in ("resume", "max_calls_per_second"):
         web.post(PATH, "USER", action=action)
     assert controls_of(conn) == (10, None, False, None)
-    runs.stop(conn, ref.run_id, "no such function")
+    limits.stop(conn, ref.run_id, "no such function")
     web.post(PATH, "USER", action="stop")
     assert controls_of(conn)[3] == "no such function"
 
@@ -384,8 +385,8 @@ def test_looking_can_change_nothing(
     state_dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = run_in_the_middle(conn, state_dsn)
-    writing = {**load("pages.sql"), "list_sets": "UPDATE retrofill.run SET paused = true"}
+    writing = {**load("pages.sql"), "list_sets": "UPDATE retrofill.run SET stop_reason = 'x'"}
     monkeypatch.setattr("retrofill.state.pages._SQL", writing)
     with pytest.raises(StateError, match="read-only transaction"):
         pages.get_page(conn, ref.run_id)
-    assert controls_of(conn)[2] is False
+    assert controls_of(conn)[3] is None

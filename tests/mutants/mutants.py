@@ -133,7 +133,7 @@ MUTANTS = (
         "                self._client.send(number, self._shape.body(call.items))\n"
         "            from retrofill.model.calls import Settlement\n"
         "            self._lease.settle(Settlement(), calls)\n"
-        "            self._window.sent(len(calls))\n"
+        "            self._gate.sent(len(calls))\n"
         "            return\n"
         "        except LeaseLost:\n",
         test="tests/integration/test_invoke.py::test_a_call_is_written_down_before_it_leaves",
@@ -337,6 +337,20 @@ MUTANTS = (
         old=" OR outcome = 'unknown' AND error_type = %(no_answer)s)",
         new=" OR error_type = %(no_answer)s AND false)",
         test=LIMITS + "test_a_call_that_was_cut_off_counts_also_when_its_task_is_gone",
+    ),
+    Mutant(
+        name="a task that could not renew its lease goes on sending",
+        file="engine/gate.py",
+        old="        if now > self._valid_until:\n",
+        new="        if now < 0:\n",
+        test="tests/unit/test_gate.py::test_a_task_that_could_not_renew_its_lease_sends_nothing",
+    ),
+    Mutant(
+        name="calls beyond those that the run has left",
+        file="engine/gate.py",
+        old="free, self._calls_left)",
+        new="free)",
+        test="tests/unit/test_gate.py::test_calls_are_counted_down_until_more_are_given",
     ),
     Mutant(
         name="calls held back are forgotten",

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 from retrofill.engine.concurrency import ConcurrencyWindow
-from retrofill.engine.shares import Limits, Share, Totals, allot
+from retrofill.engine.shares import Share, Standing, Totals, allot
+from retrofill.model.limits import Limits
 
 LIMIT = 30
 REFUSAL_S = 0.003
@@ -56,10 +57,15 @@ class Run:
         shares = [
             other.said._replace(own=other is task, at_work=bool(other.left)) for other in self.tasks
         ]
-        limits = Limits(10**6, None, False, None, None, None, False, None, 1, self.width)  # noqa: FBT003
+        standing = Standing(Limits(max_concurrency=10**6, max_items_per_set=1), width=self.width)
         width = task.window.width
         found = allot(
-            limits, shares, Totals(0, 0, 0), wanted=task.left, in_flight=task.in_flight, width=width
+            standing,
+            shares,
+            Totals(0, 0, 0),
+            wanted=task.left,
+            in_flight=task.in_flight,
+            width=width,
         )
         task.window.agree(found.width, found.tasks)
         self.width = found.run_width

@@ -6,15 +6,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retrofill.engine.shares import Limits, Share, Totals, allot
+from retrofill.engine.shares import Share, Standing, Totals, allot
 from retrofill.model.calls import Allotment
+from retrofill.model.limits import Limits
 
 NOTHING = Totals(0, 0, 0)
 
 
-def limits(**fields: Any) -> Limits:
-    usual = Limits(10, None, False, None, None, None, False, None, 1)  # noqa: FBT003
-    return usual._replace(**fields)
+def standing(**fields: Any) -> Standing:
+    """Return how a run stands; the fields are those of Standing and of its limits."""
+    own = {name: fields.pop(name) for name in fields.keys() & Standing._fields}
+    usual = {"max_concurrency": 10, "max_items_per_set": 1}
+    return Standing(Limits(**usual | fields), **own)
 
 
 def share(batch_id: int = 2, **fields: Any) -> Share:
@@ -26,7 +29,7 @@ OWN = Share(True, True, 0, 0, 0, None, batch_id=1)  # noqa: FBT003
 
 
 def asked(*shares: Share, wanted: int = 100, in_flight: int = 0, **fields: Any) -> Allotment:
-    return allot(limits(**fields), [OWN, *shares], NOTHING, wanted=wanted, in_flight=in_flight)
+    return allot(standing(**fields), [OWN, *shares], NOTHING, wanted=wanted, in_flight=in_flight)
 
 
 def test_alone_a_task_has_all_it_wants_up_to_the_cap() -> None:
@@ -53,7 +56,7 @@ def test_what_a_silent_holder_sent_counts_and_the_rest_is_divided() -> None:
 
 def test_orphans_count_whoever_has_their_batch_now() -> None:
     orphaned = OWN._replace(orphans=7)
-    allotment = allot(limits(), [orphaned], NOTHING, wanted=100, in_flight=0)
+    allotment = allot(standing(), [orphaned], NOTHING, wanted=100, in_flight=0)
     assert allotment.concurrency == 3
     assert asked(share(orphans=12)).concurrency == 0
 
@@ -97,7 +100,7 @@ class World:
         task.at_work = True
         totals = Totals(sum(one.calls for one in self.tasks), 0, 0)
         allotment = allot(
-            limits(concurrency=self.cap, max_calls=self.max_calls),
+            standing(max_concurrency=self.cap, max_calls=self.max_calls),
             self.shares(task),
             totals,
             wanted=task.wanted,
@@ -187,9 +190,9 @@ def test_a_lowered_cap_is_kept_as_soon_as_calls_have_ended() -> None:
 def test_a_limit_of_the_whole_run_stops_it(
     fields: dict[str, Any], totals: Totals, says: str
 ) -> None:
-    found = allot(limits(**fields), [OWN], totals, wanted=3, in_flight=0)
+    found = allot(standing(**fields), [OWN], totals, wanted=3, in_flight=0)
     assert says in (found.stop_reason or "")
-    done = allot(limits(**fields), [OWN], totals, wanted=3, in_flight=3)
+    done = allot(standing(**fields), [OWN], totals, wanted=3, in_flight=3)
     assert done.stop_reason is None, "nothing is left to be sent"
 
 
@@ -204,7 +207,7 @@ def test_a_limit_of_the_whole_run_stops_it(
     ],
 )
 def test_below_its_limits_a_run_goes_on(fields: dict[str, Any], totals: Totals) -> None:
-    assert allot(limits(**fields), [OWN], totals, wanted=3, in_flight=0).stop_reason is None
+    assert allot(standing(**fields), [OWN], totals, wanted=3, in_flight=0).stop_reason is None
 
 
 def test_the_first_reason_stays() -> None:
@@ -214,15 +217,15 @@ def test_the_first_reason_stays() -> None:
 def test_calls_that_another_may_give_back_are_waited_for() -> None:
     made = Totals(4, 0, 0)
     shares = [OWN, share(calls_left=3)]
-    waits = allot(limits(max_calls=7), shares, made, wanted=5, in_flight=0)
+    waits = allot(standing(max_calls=7), shares, made, wanted=5, in_flight=0)
     assert (waits.calls, waits.stop_reason) == (0, None)
     silent = [OWN, share(calls_left=3, at_work=False)]
-    stops = allot(limits(max_calls=7), silent, made, wanted=5, in_flight=0)
+    stops = allot(standing(max_calls=7), silent, made, wanted=5, in_flight=0)
     assert stops.stop_reason == "max_calls: 4 of 7 calls were made"
 
 
 def test_the_rate_is_divided() -> None:
-    assert asked(share(), calls_per_second=10.0).calls_per_second == 5.0
+    assert asked(share(), max_calls_per_second=10.0).calls_per_second == 5.0
     assert asked(share()).calls_per_second is None
 
 
@@ -241,7 +244,7 @@ def test_the_parts_of_the_rate_never_add_up_to_more(steps: list[tuple[str, int, 
             case "ask":
                 others = [share(one, calls_per_second=had) for one, had in parts.items()
                           if one != number]  # fmt: skip
-                given = asked(*others, calls_per_second=limit).calls_per_second
+                given = asked(*others, max_calls_per_second=limit).calls_per_second
                 assert given is not None
                 parts[number] = given
             case "end":
@@ -254,12 +257,12 @@ def test_the_parts_of_the_rate_never_add_up_to_more(steps: list[tuple[str, int, 
         for number in parts:
             others = [share(one, calls_per_second=had) for one, had in parts.items()
                       if one != number]  # fmt: skip
-            parts[number] = asked(*others, calls_per_second=limit).calls_per_second or 0.0
+            parts[number] = asked(*others, max_calls_per_second=limit).calls_per_second or 0.0
     assert sum(parts.values()) == pytest.approx(limit if parts else 0.0)
 
 
 def widths(own: Share, *others: Share, run: int | None, width: int | None) -> Allotment:
-    return allot(limits(width=run), [own, *others], NOTHING, wanted=100, in_flight=0, width=width)
+    return allot(standing(width=run), [own, *others], NOTHING, wanted=100, in_flight=0, width=width)
 
 
 def test_the_width_of_all_changes_by_what_each_finds_out() -> None:
@@ -287,7 +290,7 @@ def test_what_a_task_that_ends_had_is_left_to_the_others() -> None:
 def test_a_task_that_needs_less_leaves_the_rest_and_changes_nothing() -> None:
     nearly_done = OWN._replace(width=15)
     shares = [nearly_done, share(width=15, in_flight=15)]
-    found = allot(limits(width=30), shares, NOTHING, wanted=4, in_flight=4, width=15)
+    found = allot(standing(width=30), shares, NOTHING, wanted=4, in_flight=4, width=15)
     assert (found.run_width, found.width) == (30, None)
     needs_4 = share(width=15, wanted=4, in_flight=4)
     rest = widths(OWN._replace(width=15), needs_4, run=30, width=15)

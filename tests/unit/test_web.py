@@ -1,17 +1,19 @@
 """The page of a run without Airflow or Postgres: what it says, and what it lets through."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from retrofill.model.errors import ConfigError
+from retrofill.model.limits import Limits
 from retrofill.model.report import Report
 from retrofill.state.pages import (
     ERROR_CHARS,
     CallLine,
     Calls,
     Controls,
-    Ended,
+    OutcomeLine,
     PartitionLine,
     QuarantinedLine,
     RunPage,
@@ -55,10 +57,13 @@ def report(**fields: Any) -> Report:
     return Report(**{**usual, **fields})
 
 
+LIMITS = Limits(max_concurrency=50, max_items_per_set=100)
+
+
 def page(*, paused: bool = False, live: bool = True, **parts: Any) -> RunPage:
     usual: dict[str, Any] = {
         "report": report(),
-        "controls": Controls(50, None, paused, NOW, live),
+        "controls": Controls(replace(LIMITS, paused=paused), NOW, live),
         "calls": Calls([], [], []),
         "quarantined": [],
         "partitions": [],
@@ -187,7 +192,13 @@ def test_no_time_is_told_where_nobody_can_know_it(shown: RunPage) -> None:
 
 def test_calls_are_told_by_outcome_and_those_in_flight_beside_the_cap() -> None:
     calls = Calls(
-        [Ended("succeeded", 90, 900), Ended("too_large", 1, 10), Ended(None, 7, 70)], [], []
+        [
+            OutcomeLine("succeeded", 90, 900),
+            OutcomeLine("too_large", 1, 10),
+            OutcomeLine(None, 7, 70),
+        ],
+        [],
+        [],
     )
     html = html_of(page(calls=calls, report=report(calls=98), sets=[set_line()]))
     assert "7 of at most 50 calls are in flight." in html
@@ -196,7 +207,7 @@ def test_calls_are_told_by_outcome_and_those_in_flight_beside_the_cap() -> None:
 
 
 def test_a_run_that_nobody_works_on_does_not_seem_to_be_at_work() -> None:
-    calls = Calls([Ended(None, 19, None)], [], [])
+    calls = Calls([OutcomeLine(None, 19, None)], [], [])
     shown = page(calls=calls, report=report(calls=19), sets=[set_line(held=0)])
     waiting = html_of(shown)
     assert "No task is calling now. 19 calls were sent and are not settled." in waiting
@@ -210,20 +221,20 @@ def test_a_run_that_nobody_works_on_does_not_seem_to_be_at_work() -> None:
 
 
 def test_calls_that_failed_are_told_by_cause() -> None:
-    calls = Calls([Ended("failed", 3, 30, "timed_out")], [], [])
+    calls = Calls([OutcomeLine("failed", 3, 30, "timed_out")], [], [])
     html = html_of(page(calls=calls, report=report(calls=3)))
     assert ">timed out<" in html
     assert CAUSES["timed_out"] in html
 
 
 def test_the_reserve_for_live_traffic_is_told_beside_the_cap() -> None:
-    controls = Controls(50, None, False, NOW, True, 30)  # noqa: FBT003
+    controls = Controls(replace(LIMITS, concurrency_ceiling=30), NOW, live=True)
     html = html_of(page(controls=controls, sets=[set_line()]))
     assert "0 of at most 30 calls are in flight: more are left to live traffic" in html
 
 
 def test_too_many_calls_to_look_through_leave_the_rest_of_the_page() -> None:
-    counted = Calls([Ended("succeeded", 98, 98)], None, None)
+    counted = Calls([OutcomeLine("succeeded", 98, 98)], None, None)
     html = html_of(page(calls=counted, report=report(calls=98)))
     assert "too many calls" in html
     assert ">succeeded<" in html
@@ -236,14 +247,14 @@ def call(**fields: Any) -> CallLine:
 
 
 def test_a_failed_call_has_all_that_is_needed_to_find_its_log() -> None:
-    html = html_of(page(calls=Calls([Ended("failed", 1, 10)], [call()], [])))
+    html = html_of(page(calls=Calls([OutcomeLine("failed", 1, 10)], [call()], [])))
     for part in ("3 / 14", "request-1", "<b>ValueError</b>: no good", "1.2 s"):
         assert part in html
 
 
 def test_a_cut_error_shows_that_it_was_cut() -> None:
     cut = call(error="x" * ERROR_CHARS)
-    assert "x…<" in html_of(page(calls=Calls([Ended("failed", 1, 10)], [cut], [])))
+    assert "x…<" in html_of(page(calls=Calls([OutcomeLine("failed", 1, 10)], [cut], [])))
 
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&\n\u202e\x1b"
@@ -261,7 +272,7 @@ def test_nothing_from_outside_becomes_html_or_hides() -> None:
                 stop_reason=HOSTILE,
             ),
             calls=Calls(
-                [Ended("failed", 1, 10)],
+                [OutcomeLine("failed", 1, 10)],
                 [call(request_id=HOSTILE, error_type=HOSTILE, error=HOSTILE)],
                 [call(request_id=HOSTILE)],
             ),

@@ -30,10 +30,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from retrofill.engine.outcomes import storable
 from retrofill.model.delivery import Contract
-
-MAX_MESSAGE_CHARS = 1_000
-"""How much is kept of what the function says about one item."""
 
 _MAX_QUOTED_CHARS = 60
 _SCHEMAS = ("1.0", "2.0")
@@ -106,7 +104,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _MalformedError(f"the name {_quoted(twice)} stands twice in an object")
+        raise _MalformedError(f"the name {_shown(twice)} stands twice in an object")
     return found
 
 
@@ -118,7 +116,7 @@ def _batch_item_failures(answer: object, identifiers: Sequence[str]) -> Answer:
     if answer is None or answer in ("", []):
         return ALL_SUCCEEDED
     if not isinstance(answer, dict):
-        raise _MalformedError(f"it is {_quoted(answer)}, not an object")
+        raise _MalformedError(f"it is {_shown(answer)}, not an object")
     failures = answer.get("batchItemFailures")
     if failures is None:
         return ALL_SUCCEEDED
@@ -146,7 +144,7 @@ def _up_to_the_first(answer: Answer, identifiers: Sequence[str]) -> Answer:
 
 def _s3_batch(answer: object, identifiers: Sequence[str]) -> Answer:
     if not isinstance(answer, dict):
-        raise _MalformedError(f"it is {_quoted(answer)}, not an object")
+        raise _MalformedError(f"it is {_shown(answer)}, not an object")
     _one_of(_SCHEMAS, answer, "invocationSchemaVersion")
     _one_of(identifiers, answer, "invocationId")
     missing = answer.get("treatMissingKeysAs")
@@ -158,12 +156,12 @@ def _s3_batch(answer: object, identifiers: Sequence[str]) -> Answer:
         said = _one_of(_RESULT_CODES, result, "resultCode"), _message(result)
         for position in _lookup(positions, task_id, "taskId"):
             if results.setdefault(position, said)[0] != said[0]:
-                raise _MalformedError(f"two results of the task {_quoted(task_id)} differ")
+                raise _MalformedError(f"two results of the task {_shown(task_id)} differ")
     for position, identifier in enumerate(identifiers):
         if position not in results:
             if missing is None:
                 raise _MalformedError(
-                    f"there is no result for the task {_quoted(identifier)},"
+                    f"there is no result for the task {_shown(identifier)},"
                     " and treatMissingKeysAs does not say what that means"
                 )
             results[position] = missing, _NO_RESULT
@@ -176,13 +174,13 @@ def _s3_batch(answer: object, identifiers: Sequence[str]) -> Answer:
 def _named(entries: object, field: str, name: str) -> Iterable[tuple[str, dict[str, object]]]:
     """Return the entries of a list, each with the text that it bears under ``name``."""
     if not isinstance(entries, list):
-        raise _MalformedError(f"{field} is {_quoted(entries)}, not a list")
+        raise _MalformedError(f"{field} is {_shown(entries)}, not a list")
     for entry in entries:
         if not isinstance(entry, dict):
-            raise _MalformedError(f"{field} holds {_quoted(entry)}, not an object")
+            raise _MalformedError(f"{field} holds {_shown(entry)}, not an object")
         identifier = entry.get(name)
         if not isinstance(identifier, str) or not identifier:
-            shown = _quoted(identifier) if name in entry else "missing"
+            shown = _shown(identifier) if name in entry else "missing"
             raise _MalformedError(f"the {name} of an entry of {field} is {shown}")
         yield identifier, entry
 
@@ -198,14 +196,14 @@ def _lookup(positions: Mapping[str, list[int]], identifier: str, field: str) -> 
     try:
         return positions[identifier]
     except KeyError:
-        raise _MalformedError(f"{field} {_quoted(identifier)} is not of this call") from None
+        raise _MalformedError(f"{field} {_shown(identifier)} is not of this call") from None
 
 
 def _one_of(allowed: Sequence[str], entry: Mapping[str, object], field: str) -> str:
     value = entry.get(field)
     if not isinstance(value, str) or value not in allowed:
         shown = ", ".join(allowed[:3])
-        raise _MalformedError(f"{field} is {_quoted(value)}; allowed: {shown}")
+        raise _MalformedError(f"{field} is {_shown(value)}; allowed: {shown}")
     return value
 
 
@@ -214,13 +212,11 @@ def _message(result: Mapping[str, object]) -> str:
     if text is None:
         return ""
     if not isinstance(text, str):
-        raise _MalformedError(f"resultString is {_quoted(text)}, not a text")
-    # What Postgres cannot keep in a text becomes a question mark.
-    kept = text[:MAX_MESSAGE_CHARS].replace("\0", "?")
-    return kept.encode("utf-8", "replace").decode("utf-8")
+        raise _MalformedError(f"resultString is {_shown(text)}, not a text")
+    return storable(text)
 
 
-def _quoted(value: object) -> str:
+def _shown(value: object) -> str:
     """Return what to call a value in a message: itself in JSON, cut short; or its kind."""
     if isinstance(value, dict):
         return "an object"

@@ -8,26 +8,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from retrofill.model.calls import Allotment
+from retrofill.model.limits import Limits
 
 
-class Limits(NamedTuple):
-    """What a run may do as a whole."""
+class Standing(NamedTuple):
+    """How a run stands when one of its tasks asks."""
 
-    concurrency: int
-    """Calls in flight at once."""
-
-    calls_per_second: float | None
-    paused: bool
-    stop_reason: str | None
+    limits: Limits
+    stop_reason: str | None = None
     """Why no task may send another call; None: they may."""
 
-    max_calls: int | None
-    max_minutes: int | None
-    is_late: bool
+    is_late: bool = False
     """Whether ``max_minutes`` have passed."""
 
-    max_failure_percent: int | None
-    min_items_judged: int
     width: int | None = None
     """How wide the windows of all tasks are together; None: the endpoint holds none back."""
 
@@ -74,7 +67,7 @@ class Totals(NamedTuple):
 
 
 def allot(
-    limits: Limits,
+    standing: Standing,
     shares: Sequence[Share],
     totals: Totals,
     *,
@@ -92,17 +85,19 @@ def allot(
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
     tasks = len(at_work) + 1
+    limits, stop_reason = standing.limits, standing.stop_reason
     calls = _calls(limits, others, totals, wanted, tasks)
-    stop_reason = limits.stop_reason
     if stop_reason is None and wanted > in_flight:
-        stop_reason = _stop_reason(limits, at_work, totals, calls)
+        stop_reason = _stop_reason(standing, at_work, totals, calls)
+    run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
-        _concurrency(0 if limits.paused else limits.concurrency, shares, at_work, wanted),
-        _rate(limits.calls_per_second, at_work),
+        _concurrency(0 if limits.paused else limits.most_in_flight, shares, at_work, wanted),
+        _rate(limits.max_calls_per_second, at_work),
         stop_reason,
         calls,
         tasks,
-        *_widths(limits.width, shares, wanted, width),
+        run_width,
+        own_width,
     )
 
 
@@ -168,10 +163,11 @@ def _calls(
 
 
 def _stop_reason(
-    limits: Limits, at_work: Sequence[Share], totals: Totals, calls: int | None
+    standing: Standing, at_work: Sequence[Share], totals: Totals, calls: int | None
 ) -> str | None:
     """Say which limit of the whole run is reached; None: none is."""
-    if limits.is_late:
+    limits = standing.limits
+    if standing.is_late:
         return out_of_time(limits.max_minutes)
     # While another task has calls set aside that it need not make, there may be some to come.
     if calls == 0 and not any(share.calls_left for share in at_work):

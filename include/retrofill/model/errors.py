@@ -14,6 +14,7 @@ RetrofillError
 │   ├── SchemaMismatch     the schema is missing or of another version; never retried
 │   ├── Busy               another holder has the batch, and is not silent
 │   └── LeaseLost          another holder has taken over what this one held
+├── FunctionUnusable       the function refuses every call; the run stops, and is never retried
 ├── Interrupted            a task was told to end before its work was done; another try goes on
 ├── NotNotified            the notification was not taken; another try may be
 ├── InjectedError          a fault point was told to raise it; only tests do that
@@ -68,6 +69,10 @@ class LeaseLost(StateError):
     """Another holder has taken over what this one held; it must stop calling."""
 
 
+class FunctionUnusable(RetrofillError):
+    """The function refuses calls, and would refuse them again; a person must change something."""
+
+
 class Interrupted(RetrofillError):
     """The task was told to end before its work was done; another try goes on with it."""
 
@@ -80,5 +85,12 @@ class RunIncomplete(RetrofillError):
     """The run ended with items or partitions left over; a new run of the job resumes."""
 
 
-FINAL = (ConfigError, RunIncomplete, SchemaMismatch, StateNotConfigured, StateUnfit)
+FINAL = (
+    ConfigError,
+    FunctionUnusable,
+    RunIncomplete,
+    SchemaMismatch,
+    StateNotConfigured,
+    StateUnfit,
+)
 """The errors that another try would only repeat."""

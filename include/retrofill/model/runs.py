@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import FunctionVersion
+from retrofill.model.limits import Limits
 
 
 class SetRef(NamedTuple):
@@ -53,18 +54,9 @@ class NewRun:
     delivery: Delivery
     modified_after: datetime | None
     modified_before: datetime | None
-    max_concurrency: int
-    max_calls_per_second: float | None
-    max_items_per_set: int
+    limits: Limits
     dag_id: str
     dag_run_id: str
-    concurrency_ceiling: int | None = None
-    """What the reserve for live traffic leaves; None: nothing is reserved."""
-
-    max_calls: int | None = None
-    max_minutes: int | None = None
-    max_failure_percent: int | None = None
-    min_items_judged: int = 1
     source_seen: bool = False
     """Whether the source had an object, filters aside."""
 

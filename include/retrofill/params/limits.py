@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from retrofill.model.limits import Limits
 from retrofill.params.base import Params, field
 
 LIMITS = "Limits"
@@ -113,3 +114,19 @@ class LimitParams(Params):
         le=200,
         examples=[16],
     )
+
+    def of_run(self, concurrency_ceiling: int | None) -> Limits:
+        """Return the limits that a run is opened with.
+
+        :param concurrency_ceiling: what a reserve for live traffic leaves; None: no reserve
+        """
+        return Limits(
+            max_concurrency=self.max_concurrency,
+            max_items_per_set=self.max_items_per_set,
+            max_calls_per_second=self.max_calls_per_second,
+            max_calls=self.max_calls,
+            max_minutes=self.max_minutes,
+            max_failure_percent=self.max_failure_percent,
+            min_items_judged=self.min_items_judged,
+            concurrency_ceiling=concurrency_ceiling,
+        )

@@ -13,8 +13,8 @@ from typing import TypedDict
 from retrofill.model.errors import RunIncomplete, SourceError
 from retrofill.model.runs import SetRef
 from retrofill.sources import Page, Partition, Source
-from retrofill.state import runs
 from retrofill.state.connection import Connection
+from retrofill.state.limits import stop_if_late
 from retrofill.state.screening import Chunk, PartitionState, get_partition, screen
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqu
     partition = Partition(part_no, state.label, state.description, state.seen)
     with _bulk_work(), closing(_ahead(source.pages(partition, state.cursor))) as chunks:
         for chunk in chunks:
-            if reason := runs.stop_if_late(conn, ref.run_id):
+            if reason := stop_if_late(conn, ref.run_id):
                 raise RunIncomplete(f"the listing is not at its end: {reason}")
             state = state._replace(found=state.found or any(page.listed for page in chunk.pages))
             if chunk.done:

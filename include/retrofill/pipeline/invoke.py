@@ -20,19 +20,18 @@ from retrofill.engine.answers import (
     Answer,
     read_answer,
 )
-from retrofill.engine.concurrency import ConcurrencyWindow
 from retrofill.engine.dispatch import Dispatch
 from retrofill.engine.first_calls import first_calls
+from retrofill.engine.gate import ASK_EVERY_S, Gate
 from retrofill.engine.outcomes import Outcome
 from retrofill.engine.progress import Invoked, Progress
-from retrofill.engine.rate import RateLimit
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.replies import NoReply, Reply
-from retrofill.model.calls import Allotment, Call, EndedCall
+from retrofill.model.calls import Call, EndedCall
 from retrofill.model.delivery import Contract
-from retrofill.model.errors import ConfigError, Interrupted, LeaseLost, RunIncomplete
+from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import Run
 from retrofill.state.lease import LEASE_S, BatchLease, Busy
 
@@ -40,9 +39,6 @@ log = logging.getLogger(__name__)
 
 LOGGED_TROUBLES = 20
 """Calls that failed or stayed silent which one task's log names; the views have them all."""
-
-ASK_EVERY_S = 1.0
-"""Seconds between two looks at what the run allows."""
 
 LOG_EVERY_S = 5.0
 """Seconds between two lines of progress."""
@@ -103,11 +99,7 @@ class Invoker:
             chance=random.random,
             hold_unknown=config.limits.on_unknown == "hold",
         )
-        self._window = ConcurrencyWindow(0, now=now)
-        self._allotment = Allotment(0, None, None)
-        self._calls_left = math.inf
-        self._asked_at = -ASK_EVERY_S
-        self._rate = RateLimit(None, now=now)
+        self._gate = Gate(now=now)
         self._progress = Progress(len(loaded.items), now=now)
         self._logged_at = now
         self._troubles = 0
@@ -115,7 +107,7 @@ class Invoker:
     def run(self) -> Invoked:
         """Work until every item is settled.
 
-        :raises ConfigError: the function cannot be called; its items stay as they are
+        :raises FunctionUnusable: the function refuses every call; its items stay as they are
         :raises RunIncomplete: the run was stopped
         :raises Interrupted: the task was told to end
         :raises LeaseLost: another task has taken the batch over
@@ -131,29 +123,28 @@ class Invoker:
         self._lease.release(done=done)
         self._log_progress(time.monotonic())
         if self._dispatch.halt_reason:
-            message = f"function: {self._dispatch.halt_reason}"
-            raise ConfigError(message)
+            raise FunctionUnusable(f"function: {self._dispatch.halt_reason}")
         if not done:
             left = f"{self._dispatch.left} calls of this batch are left"
-            if self._allotment.stop_reason:
-                raise RunIncomplete(f"{left}: {self._allotment.stop_reason}")
+            if self._gate.stop_reason:
+                raise RunIncomplete(f"{left}: {self._gate.stop_reason}")
             raise Interrupted(f"{left}: the task was told to end")
         return self._progress.summary()
 
     def _must_stop(self) -> bool:
-        return bool(self._dispatch.halt_reason or self._allotment.stop_reason or self._stop_asked())
+        return bool(self._dispatch.halt_reason or self._gate.stop_reason or self._stop_asked())
 
     def _turn(self) -> None:
         """Gather, settle and write ahead, send: once."""
         now = time.monotonic()
-        if now - self._asked_at >= ASK_EVERY_S:
+        if self._gate.must_ask(now):
             self._ask(now)
         if now - self._logged_at >= LOG_EVERY_S:
             self._log_progress(now)
-        room = self._room(now)
-        self._gather(self._patience_s(room, now))
-        now = time.monotonic()
-        calls = [] if self._must_stop() else self._dispatch.take(self._room(now), now)
+        self._gather(
+            self._gate.wait_s(self._dispatch.running(now), self._dispatch.next_due_in(now), now)
+        )
+        calls = self._next_calls()
         settlement = self._dispatch.take_settlement()
         if not settlement and not calls:
             return
@@ -169,41 +160,23 @@ class Invoker:
             self._dispatch.sent(call, now)
             self._client.send(call.number, self._shape.body(call.items))
             reach(Point.CALL_SENT)
-        self._window.sent(len(calls))
+        self._gate.sent(len(calls))
         reach(Point.CALLS_SENT)
-        self._rate.started(len(calls))
-        self._calls_left -= len(calls)
+
+    def _next_calls(self) -> list[Call]:
+        """Return the calls that may be sent now."""
+        if self._must_stop():
+            return []
+        now = time.monotonic()
+        return self._dispatch.take(self._gate.room(self._dispatch.running(now), now), now)
 
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
-        running = self._dispatch.running(now)
-        wanted = self._dispatch.wanted(now)
-        self._allotment = self._lease.allot(wanted, running, self._window.width)
-        self._window.agree(self._allotment.width, self._allotment.tasks)
-        self._calls_left = math.inf if self._allotment.calls is None else self._allotment.calls
-        self._window.ceiling = self._allotment.concurrency
-        self._rate.set(self._allotment.calls_per_second, now)
-        self._asked_at = now
-
-    def _room(self, now: float) -> int:
-        """Return how many calls may be sent now."""
-        if now > self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S:
-            return 0
-        return self._rate.room(self._places(now), now)
-
-    def _places(self, now: float) -> int:
-        """Return how many calls may be sent now, but for the limit on their rate."""
-        held = self._dispatch.running(now)
-        room = min(self._window.room(now), self._allotment.concurrency - held, self._calls_left)
-        return max(0, int(room))
-
-    def _patience_s(self, room: int, now: float) -> float:
-        """Return how long to wait for a call to end: until something else is due."""
-        until_ask = max(0.0, self._asked_at + ASK_EVERY_S - now)
-        due_in = self._dispatch.next_due_in(now)
-        if due_in is None or not (room or self._places(now)):
-            return until_ask
-        return min(until_ask, max(due_in, self._rate.next_in(now)))
+        allotment = self._lease.allot(
+            self._dispatch.wanted(now), self._dispatch.running(now), self._gate.width
+        )
+        valid_until = self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S
+        self._gate.grant(allotment, asked_at=now, valid_until=valid_until)
 
     def _gather(self, patience_s: float) -> None:
         """Take in every call that ended; wait for the first one so long, for more a moment."""
@@ -226,7 +199,7 @@ class Invoker:
         answer = None
         if isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
             answer = self._read(reply.body, call)
-        self._window.ended(throttled=ended.kind is Outcome.THROTTLED, sent_at=call.sent_at, now=now)
+        self._gate.ended(throttled=ended.kind is Outcome.THROTTLED, sent_at=call.sent_at, now=now)
         request_id, version = (
             (reply.request_id, reply.executed_version) if isinstance(reply, Reply) else ("", "")
         )
@@ -267,7 +240,7 @@ class Invoker:
                 self._lease.settle(settlement, [])
                 self._progress.settled(settlement)
             now = time.monotonic()
-            if now - self._asked_at >= ASK_EVERY_S:
+            if self._gate.must_ask(now):
                 self._ask(now)
 
     def _record_facts(self) -> None:

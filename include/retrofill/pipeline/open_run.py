@@ -31,7 +31,7 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
     if plan.config.calls.preview:
         _preview(conn, plan)
         return None
-    config, limits = plan.config, plan.config.limits
+    config = plan.config
     remember = _job_to_redrive if config.redrive.redrive else _remember
     job_id = remember(conn, plan)
     ref = runs.open_run(
@@ -42,16 +42,9 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
             delivery=plan.delivery,
             modified_after=plan.window.after,
             modified_before=plan.window.before,
-            max_concurrency=limits.max_concurrency,
-            max_calls_per_second=limits.max_calls_per_second,
-            max_items_per_set=limits.max_items_per_set,
             dag_id=dag_run.dag_id,
             dag_run_id=dag_run.dag_run_id,
-            concurrency_ceiling=plan.ceiling,
-            max_calls=limits.max_calls,
-            max_minutes=limits.max_minutes,
-            max_failure_percent=limits.max_failure_percent,
-            min_items_judged=limits.min_items_judged,
+            limits=plan.limits,
             source_seen=plan.source_seen,
         ),
         plan.function,

@@ -10,6 +10,7 @@ from retrofill.model.connections import Connections
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
 from retrofill.model.function import FunctionVersion
+from retrofill.model.limits import Limits
 from retrofill.model.runs import Job, Run, Window
 from retrofill.pipeline.deliver import compile_delivery, find_delivery
 from retrofill.sources import Source
@@ -42,14 +43,11 @@ class Plan:
     estimate: int | None
     """About how many items the source holds; None: unknown."""
 
-    ceiling: int | None
-    """The most calls in flight that a reserve for live traffic leaves; None: no reserve."""
+    limits: Limits
 
     def lines(self) -> list[str]:
         """Return the plan for people, one line for each part."""
-        limits = self.config.limits
         about = "unknown" if self.estimate is None else f"about {self.estimate:,}"
-        ceiling = "" if self.ceiling is None else f", of {self.ceiling:,} that the reserve leaves"
         parts = {
             "job": self.job.name,
             "source": f"{self.config.source.label()}, {self.config.source_kind.title}",
@@ -58,8 +56,8 @@ class Plan:
             f" {self.function.timeout_s:,} s",
             "calls": f"event {self.delivery.event}, up to {self.delivery.items_per_call:,} items"
             f" each, answers read as {self.delivery.answer}",
-            "limits": f"{limits.max_concurrency:,} calls in flight{ceiling},"
-            f" {limits.max_attempts:,} attempts",
+            "limits": f"{self.limits.most_in_flight:,} calls in flight,"
+            f" {self.config.limits.max_attempts:,} attempts",
         }
         return [f"{name}: {words}" for name, words in parts.items()]
 
@@ -106,7 +104,9 @@ def plan(
         window=window,
         source_seen=source_seen,
         estimate=source.estimate(),
-        ceiling=None if reserve is None else _ceiling(config, function, reserve, asked),
+        limits=config.limits.of_run(
+            None if reserve is None else _ceiling(config, function, reserve, asked)
+        ),
     )
 
 

@@ -19,7 +19,8 @@ from retrofill.state.connection import (
     value,
     values,
 )
-from retrofill.state.locks import lock_batch, lock_job, lock_limits
+from retrofill.state.limits import stop_within
+from retrofill.state.locks import lock_batch, lock_job, lock_standing
 from retrofill.state.lost_calls import count_orphans, lose_calls
 from retrofill.state.settling import Settler
 from retrofill.state.statements import load
@@ -308,14 +309,14 @@ class BatchLease:
     def _allot(self, wanted: int, in_flight: int, width: int | None) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
-            limits = lock_limits(cur, self.run_id)
+            standing = lock_standing(cur, self.run_id)
             # In this order: a call that another makes in between counts twice, and is never missed.
             cur.execute(_SQL["list_shares"], key)
             shares = rows(cur, Share)
             cur.execute(_SQL["get_totals"], key)
             totals = one(cur, Totals)
             allotment = allot(
-                limits, shares, totals, wanted=wanted, in_flight=in_flight, width=width
+                standing, shares, totals, wanted=wanted, in_flight=in_flight, width=width
             )
             cur.execute(
                 _SQL["allot"],
@@ -334,10 +335,10 @@ class BatchLease:
             if cur.rowcount != 1:
                 message = f"batch {self.batch_id} has been taken over by another task"
                 raise LeaseLost(message)
-            if allotment.run_width != limits.width:
+            if allotment.run_width != standing.width:
                 cur.execute(_SQL["widen_run"], {**key, "width": allotment.run_width})
-            if allotment.stop_reason and not limits.stop_reason:
-                cur.execute(_SQL["stop_run"], {**key, "reason": allotment.stop_reason})
+            if allotment.stop_reason and not standing.stop_reason:
+                stop_within(cur, self.run_id, allotment.stop_reason)
         return allotment
 
     def release(self, *, done: bool) -> None:

@@ -115,11 +115,6 @@ WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 -- Sets how wide the windows of a run's tasks are together.
 UPDATE retrofill.run SET width = %(width)s WHERE run_id = %(run_id)s
 
--- name: stop_run
--- Stops a run; the first reason stays.
-UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(reason)s)
-WHERE run_id = %(run_id)s
-
 -- name: release
 -- Gives a batch back, as done or for another task.
 UPDATE retrofill.batch SET

@@ -20,7 +20,8 @@ the locked one do not wait.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from retrofill.engine.shares import Limits
+from retrofill.engine.shares import Standing
+from retrofill.model.limits import Limits
 from retrofill.model.runs import SetRef
 from retrofill.state.connection import Cursor, find, one, values
 from retrofill.state.statements import load
@@ -91,13 +92,13 @@ def lock_run(cur: Cursor, run_id: int) -> None:
     cur.execute(_SQL["lock_run"], {"run_id": run_id})
 
 
-def lock_limits(cur: Cursor, run_id: int) -> Limits:
-    """Lock a run and return its limits.
+def lock_standing(cur: Cursor, run_id: int) -> Standing:
+    """Lock a run and return its limits, and what has become of them.
 
     :raises StateError: there is no such run
     """
     lock_run(cur, run_id)
-    return one(cur, Limits)
+    return one(cur, Standing, limits=Limits.from_json)
 
 
 def lock_set(cur: Cursor, ref: SetRef, part_no: int) -> Room:

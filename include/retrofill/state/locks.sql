@@ -12,14 +12,13 @@ FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 SELECT job_id FROM retrofill.job WHERE job_id = %(job_id)s FOR UPDATE
 
 -- name: lock_run
--- Locks a run, and returns its limits.
+-- Locks a run, and returns its limits and whether one of them has stopped it or should.
 SELECT
-    least(max_concurrency, concurrency_ceiling) AS concurrency,
-    max_calls_per_second AS calls_per_second, paused, stop_reason, max_calls, max_minutes,
+    limits, stop_reason, width,
     coalesce(
-        clock_timestamp() >= opened_at + make_interval(mins => max_minutes), false
-    ) AS is_late,
-    max_failure_percent, min_items_judged, width
+        clock_timestamp() >= opened_at + make_interval(mins => (limits->>'max_minutes')::integer),
+        false
+    ) AS is_late
 FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 
 -- name: lock_set

@@ -1,4 +1,4 @@
-"""What the page of a run shows, read in one snapshot, and what a person changes by it."""
+"""What the page of a run shows, read in one snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from psycopg2.errors import QueryCanceled
 
+from retrofill.model.limits import Limits
 from retrofill.model.report import Report
 from retrofill.state.connection import Connection, Cursor, Record, one, rows, transaction
 from retrofill.state.runs import read_report
@@ -26,18 +27,13 @@ ERROR_CHARS = 300
 class Controls(NamedTuple):
     """What running tasks read every second, and when it was read."""
 
-    max_concurrency: int
-    max_calls_per_second: float | None
-    paused: bool
+    limits: Limits
     read_at: datetime
     live: bool
     """Whether the run may still change."""
 
-    concurrency_ceiling: int | None = None
-    """What the reserve for live traffic leaves, whatever max_concurrency says; None: all."""
 
-
-class Ended(NamedTuple):
+class OutcomeLine(NamedTuple):
     """The calls that ended one way."""
 
     outcome: str | None
@@ -70,7 +66,7 @@ class CallLine(NamedTuple):
 class Calls(NamedTuple):
     """The calls of a run."""
 
-    ended: list[Ended]
+    ended: list[OutcomeLine]
     failed: list[CallLine] | None
     """The last CALLS_SHOWN that did not succeed, the newest first; None: it takes too long."""
 
@@ -166,7 +162,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
     with transaction(conn) as cur:
         cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
         cur.execute(_SQL["get_controls"], limits)
-        controls = one(cur, Controls)
+        controls = one(cur, Controls, limits=Limits.from_json)
         report = read_report(cur, run_id)
         return RunPage(
             report=report,
@@ -179,10 +175,10 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
 
 
 def _calls(cur: Cursor, limits: Mapping[str, int], report: Report) -> Calls:
-    ended = _lines(cur, "count_calls", limits, Ended)
+    ended = _lines(cur, "count_calls", limits, OutcomeLine)
     in_flight = report.calls - sum(line.calls for line in ended)
     if in_flight > 0 and report.state == "open":
-        ended.append(Ended(None, in_flight, None))
+        ended.append(OutcomeLine(None, in_flight, None))
     # Only these statements read as many rows as there are calls: the rest of the page must not
     # fail with them.
     cur.execute(_SQL["guard_calls"])
@@ -200,35 +196,3 @@ def _lines(
 ) -> list[Record]:
     cur.execute(_SQL[statement], limits)
     return rows(cur, record)
-
-
-def change_concurrency(conn: Connection, run_id: int, calls: int) -> bool:
-    """Set the most calls that an open run may have in flight; return False if it is closed."""
-    return _change(conn, "change_concurrency", run_id, calls)
-
-
-def change_rate(conn: Connection, run_id: int, calls_per_second: float | None) -> bool:
-    """Set the most calls an open run may start in a second; return False if it is closed.
-
-    :param calls_per_second: None: no limit
-    """
-    return _change(conn, "change_rate", run_id, calls_per_second)
-
-
-def change_paused(conn: Connection, run_id: int, *, paused: bool) -> bool:
-    """Pause or resume an open run; return False if it is closed."""
-    return _change(conn, "change_paused", run_id, paused)
-
-
-def stop(conn: Connection, run_id: int, reason: str) -> bool:
-    """Make every task of an open run stop calling; return False if it is closed.
-
-    The first reason stays.
-    """
-    return _change(conn, "stop", run_id, reason)
-
-
-def _change(conn: Connection, statement: str, run_id: int, value: object) -> bool:
-    with transaction(conn) as cur:
-        cur.execute(_SQL[statement], {"run_id": run_id, "value": value})
-        return cur.rowcount == 1

@@ -4,11 +4,10 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 SELECT set_config('statement_timeout', %(timeout)s, true)
 
 -- name: get_controls
--- The limits of a run that a person may change, and whether the run may still change.
+-- The limits of a run, and whether the run may still change.
 SELECT
-    max_concurrency, max_calls_per_second, paused, clock_timestamp() AS read_at,
-    state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
-    concurrency_ceiling
+    limits, clock_timestamp() AS read_at,
+    state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live
 FROM retrofill.run WHERE run_id = %(run_id)s
 
 -- name: guard_calls
@@ -96,23 +95,3 @@ LEFT JOIN LATERAL (
     FROM retrofill.batch WHERE batch.run_id = run_set.run_id AND batch.set_no = run_set.set_no
 ) AS work ON true
 WHERE run_id = %(run_id)s ORDER BY set_no
-
--- name: change_concurrency
--- Sets how many calls an open run may have in flight.
-UPDATE retrofill.run SET max_concurrency = %(value)s
-WHERE run_id = %(run_id)s AND state = 'open'
-
--- name: change_rate
--- Sets how many calls an open run may start in a second.
-UPDATE retrofill.run SET max_calls_per_second = %(value)s
-WHERE run_id = %(run_id)s AND state = 'open'
-
--- name: change_paused
--- Pauses or resumes an open run.
-UPDATE retrofill.run SET paused = %(value)s
-WHERE run_id = %(run_id)s AND state = 'open'
-
--- name: stop
--- Stops an open run; the first reason stays.
-UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(value)s)
-WHERE run_id = %(run_id)s AND state = 'open'

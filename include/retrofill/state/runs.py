@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from itertools import starmap
 from typing import Any, NamedTuple
 
-from retrofill.engine.shares import out_of_time
 from retrofill.faults import Point, reach
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError, StateError
@@ -39,8 +38,8 @@ class ClosedSet(NamedTuple):
     """Whether its batches were planned."""
 
 
-class LaterSet(NamedTuple):
-    """The DAG run that a set after another belongs to."""
+class SetDagRun(NamedTuple):
+    """The DAG run that a set belongs to."""
 
     dag_id: str
     dag_run_id: str
@@ -51,22 +50,6 @@ class PartitionLeft(NamedTuple):
 
     part_no: int
     label: str
-
-
-class _SetMade(NamedTuple):
-    """What a set was opened with."""
-
-    dag_id: str
-    dag_run_id: str
-    max_items: int
-
-
-class _Stop(NamedTuple):
-    """Whether a run is stopped, or should be."""
-
-    stop_reason: str | None
-    max_minutes: int | None
-    is_late: bool
 
 
 def remember_job(conn: Connection, job: Job) -> int:
@@ -137,18 +120,12 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
                 "code_sha256": function.code_sha256,
                 "function_timeout_s": function.timeout_s,
                 "memory_mb": function.memory_mb,
-                "max_concurrency": new.max_concurrency,
-                "max_calls_per_second": new.max_calls_per_second,
-                "concurrency_ceiling": new.concurrency_ceiling,
-                "max_calls": new.max_calls,
-                "max_minutes": new.max_minutes,
-                "max_failure_percent": new.max_failure_percent,
-                "min_items_judged": new.min_items_judged,
+                "limits": json.dumps(new.limits.as_json()),
                 "source_seen": new.source_seen,
             },
         )
         ref = SetRef(value(cur), 1)
-        _open_set(cur, ref, new.dag_id, new.dag_run_id, new.max_items_per_set)
+        _open_set(cur, ref, new.dag_id, new.dag_run_id)
     reach(Point.RUN_OPENED)
     return ref
 
@@ -160,26 +137,25 @@ def open_next_set(conn: Connection, ref: SetRef) -> SetRef:
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_set_of"], ref._asdict())
-        this = one(cur, _SetMade)
+        this = one(cur, SetDagRun)
         following = SetRef(ref.run_id, ref.set_no + 1)
-        next_dag_run_id = ref.next_dag_run_id(this.dag_run_id)
-        _open_set(cur, following, this.dag_id, next_dag_run_id, this.max_items)
+        _open_set(cur, following, this.dag_id, ref.next_dag_run_id(this.dag_run_id))
     reach(Point.RUN_OPENED)
     return following
 
 
-def _open_set(cur: Cursor, ref: SetRef, dag_id: str, dag_run_id: str, max_items: int) -> None:
+def _open_set(cur: Cursor, ref: SetRef, dag_id: str, dag_run_id: str) -> None:
     cur.execute(
         _SQL["insert_set"],
-        {**ref._asdict(), "dag_id": dag_id, "dag_run_id": dag_run_id, "max_items": max_items},
+        {**ref._asdict(), "dag_id": dag_id, "dag_run_id": dag_run_id},
     )
 
 
-def later_sets(conn: Connection, ref: SetRef) -> list[LaterSet]:
+def later_sets(conn: Connection, ref: SetRef) -> list[SetDagRun]:
     """Return the sets after this one."""
     with transaction(conn) as cur:
         cur.execute(_SQL["list_later_sets"], ref._asdict())
-        return rows(cur, LaterSet)
+        return rows(cur, SetDagRun)
 
 
 def next_run_id(conn: Connection) -> int:
@@ -242,24 +218,6 @@ def partitions_left(conn: Connection, run_id: int) -> list[PartitionLeft]:
     with transaction(conn) as cur:
         cur.execute(_SQL["list_partitions_left"], {"run_id": run_id})
         return rows(cur, PartitionLeft)
-
-
-def stop(conn: Connection, run_id: int, reason: str) -> None:
-    """Make every task of a run stop listing and calling; the first reason stays."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["stop_run"], {"run_id": run_id, "reason": reason})
-
-
-def stop_if_late(conn: Connection, run_id: int) -> str | None:
-    """Return why a run is stopped, as it is now if its minutes have passed; None: it is not."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["get_stop"], {"run_id": run_id})
-        now = one(cur, _Stop)
-    reason = now.stop_reason
-    if reason is None and now.is_late:
-        reason = out_of_time(now.max_minutes)
-        stop(conn, run_id, reason)
-    return reason
 
 
 def close_set(conn: Connection, ref: SetRef) -> ClosedSet:

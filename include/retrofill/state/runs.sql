@@ -23,26 +23,25 @@ WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 -- Opens a run.
 INSERT INTO retrofill.run (
     job_id, config, delivery, modified_after, modified_before, function_arn, function_version,
-    code_sha256, function_timeout_s, memory_mb, max_concurrency, max_calls_per_second,
-    concurrency_ceiling, max_calls, max_minutes, max_failure_percent, min_items_judged, source_seen
+    code_sha256, function_timeout_s, memory_mb, limits, source_seen
 )
 VALUES (
     %(job_id)s, %(config)s, %(delivery)s, %(modified_after)s, %(modified_before)s,
     %(function_arn)s, %(function_version)s, %(code_sha256)s, %(function_timeout_s)s, %(memory_mb)s,
-    %(max_concurrency)s, %(max_calls_per_second)s, %(concurrency_ceiling)s, %(max_calls)s,
-    %(max_minutes)s, %(max_failure_percent)s, %(min_items_judged)s, %(source_seen)s
+    %(limits)s, %(source_seen)s
 )
 RETURNING run_id
 
 -- name: insert_set
 -- Opens a set, unless it is open already.
 INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items)
-VALUES (%(run_id)s, %(set_no)s, %(dag_id)s, %(dag_run_id)s, %(max_items)s)
+SELECT run_id, %(set_no)s, %(dag_id)s, %(dag_run_id)s, (limits->>'max_items_per_set')::bigint
+FROM retrofill.run WHERE run_id = %(run_id)s
 ON CONFLICT (run_id, set_no) DO NOTHING
 
 -- name: get_set_of
--- The DAG run that a set belongs to, and how many items the set may take.
-SELECT dag_id, dag_run_id, max_items FROM retrofill.run_set
+-- The DAG run that a set belongs to.
+SELECT dag_id, dag_run_id FROM retrofill.run_set
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: list_later_sets
@@ -85,20 +84,6 @@ VALUES (%(run_id)s, %(part_no)s, %(label)s, %(description)s, %(seen)s)
 -- The partitions of a run that are not read to their ends.
 SELECT part_no, label FROM retrofill.partition
 WHERE run_id = %(run_id)s AND NOT done ORDER BY part_no
-
--- name: get_stop
--- Why a run is stopped, if it is, and whether its time is over.
-SELECT
-    stop_reason, max_minutes,
-    coalesce(
-        clock_timestamp() >= opened_at + make_interval(mins => max_minutes), false
-    ) AS is_late
-FROM retrofill.run WHERE run_id = %(run_id)s
-
--- name: stop_run
--- Stops a run; the first reason stays.
-UPDATE retrofill.run SET stop_reason = %(reason)s
-WHERE run_id = %(run_id)s AND stop_reason IS NULL
 
 -- name: close_set
 -- Closes a set, and returns what became of it.

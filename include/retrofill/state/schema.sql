@@ -403,35 +403,33 @@ CREATE TABLE retrofill.run (
     code_sha256 text NOT NULL,
     function_timeout_s integer NOT NULL,
     memory_mb integer NOT NULL,
-    max_concurrency integer NOT NULL,
-    max_calls_per_second real,
-    paused boolean DEFAULT false NOT NULL,
     stop_reason text,
     opened_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     closed_at timestamp with time zone,
     notified_at timestamp with time zone,
     delivery jsonb,
-    concurrency_ceiling integer,
     width integer,
-    max_calls bigint,
-    max_minutes integer,
-    max_failure_percent integer,
-    min_items_judged bigint DEFAULT 1 NOT NULL,
     source_seen boolean DEFAULT false NOT NULL,
-    CONSTRAINT run_concurrency_ceiling_is_positive CHECK ((concurrency_ceiling >= 1)),
+    limits jsonb NOT NULL,
+    CONSTRAINT run_concurrency_ceiling_is_positive CHECK ((((limits ->> 'concurrency_ceiling'::text))::integer >= 1)),
     CONSTRAINT run_is_open_or_has_closed_at CHECK (((state = 'open'::retrofill.run_state) = (closed_at IS NULL))),
-    CONSTRAINT run_max_calls_is_not_negative CHECK ((max_calls >= 0)),
-    CONSTRAINT run_max_calls_per_second_is_positive CHECK ((max_calls_per_second > (0)::double precision)),
-    CONSTRAINT run_max_concurrency_is_positive CHECK ((max_concurrency >= 1)),
-    CONSTRAINT run_max_failure_percent_is_a_percentage CHECK (((max_failure_percent >= 0) AND (max_failure_percent <= 100))),
-    CONSTRAINT run_max_minutes_is_not_negative CHECK ((max_minutes >= 0))
+    CONSTRAINT run_limits_are_numbers CHECK ((NOT jsonb_path_exists((limits - 'paused'::text), '$.*?(@.type() != "number" && @.type() != "null")'::jsonpath))),
+    CONSTRAINT run_limits_are_those_there_are CHECK (((limits ?& ARRAY['max_concurrency'::text, 'max_items_per_set'::text, 'max_calls_per_second'::text, 'max_calls'::text, 'max_minutes'::text, 'max_failure_percent'::text, 'min_items_judged'::text, 'concurrency_ceiling'::text, 'paused'::text]) AND ((limits - ARRAY['max_concurrency'::text, 'max_items_per_set'::text, 'max_calls_per_second'::text, 'max_calls'::text, 'max_minutes'::text, 'max_failure_percent'::text, 'min_items_judged'::text, 'concurrency_ceiling'::text, 'paused'::text]) = '{}'::jsonb))),
+    CONSTRAINT run_max_calls_is_not_negative CHECK ((((limits ->> 'max_calls'::text))::bigint >= 0)),
+    CONSTRAINT run_max_calls_per_second_is_positive CHECK ((((limits ->> 'max_calls_per_second'::text))::double precision > (0)::double precision)),
+    CONSTRAINT run_max_concurrency_is_positive CHECK ((COALESCE(((limits ->> 'max_concurrency'::text))::integer, 0) >= 1)),
+    CONSTRAINT run_max_failure_percent_is_a_percentage CHECK (((((limits ->> 'max_failure_percent'::text))::integer >= 0) AND (((limits ->> 'max_failure_percent'::text))::integer <= 100))),
+    CONSTRAINT run_max_items_per_set_is_positive CHECK ((COALESCE(((limits ->> 'max_items_per_set'::text))::bigint, (0)::bigint) >= 1)),
+    CONSTRAINT run_max_minutes_is_not_negative CHECK ((((limits ->> 'max_minutes'::text))::integer >= 0)),
+    CONSTRAINT run_min_items_judged_is_a_number CHECK ((COALESCE(((limits ->> 'min_items_judged'::text))::bigint, ('-1'::integer)::bigint) >= 0)),
+    CONSTRAINT run_paused_is_true_or_false CHECK ((jsonb_typeof((limits -> 'paused'::text)) = 'boolean'::text))
 );
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
-COMMENT ON COLUMN retrofill.run.concurrency_ceiling IS 'What reserve_percent leaves to the run: max_concurrency may be set higher, and has no effect beyond.';
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object when the run was opened, filters aside.';
+COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
 
 ALTER TABLE retrofill.run ALTER COLUMN run_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME retrofill.run_run_id_seq

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from retrofill.model.errors import ConfigError
 from retrofill.state.connection import Connection, find, rows, transaction, values
 from retrofill.state.locks import lock_job_wholly
+from retrofill.state.redrive import FIRST
 from retrofill.state.statements import load
 
 _SQL = load("upkeep.sql")
@@ -20,7 +21,7 @@ ROWS = 10_000
 BATCHES = 1_000
 """Batches that are deleted, or looked for, in one transaction."""
 
-_FIRST = {"item_key": "", "identifier": "00000000-0000-0000-0000-000000000000"}
+_FIRST = {"item_key": "", "identifier": FIRST}
 
 
 class OpenRun(NamedTuple):

@@ -3,15 +3,14 @@
 from typing import NamedTuple
 
 from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
 from retrofill.params.base import form_field
 from retrofill.params.limits import LimitParams
-from retrofill.state import pages
+from retrofill.state import limits
 from retrofill.state.connection import Connection
 
 ACTIONS = ("pause", "resume", "stop", "max_concurrency", "max_calls_per_second")
 STOP_REASON = "stopped by a person"
-
-_QUOTED_CHARS = 40
 
 
 class Limit(NamedTuple):
@@ -37,7 +36,7 @@ class Limit(NamedTuple):
                 return number
         allowed = f"allowed is a whole number from {self.minimum:,} to {self.maximum:,}"
         empty = ", or nothing for no limit" if self.may_be_empty else ""
-        raise ConfigError(f"{self.name}: {_quoted(text)}; {allowed}{empty}")
+        raise ConfigError(f"{self.name}: {quoted(text)}; {allowed}{empty}")
 
 
 def _limit(name: str) -> Limit:
@@ -59,16 +58,13 @@ def change(conn: Connection, run_id: int, action: str, text: str) -> bool:
     """
     match action:
         case "pause" | "resume":
-            return pages.change_paused(conn, run_id, paused=action == "pause")
+            return limits.change_limits(conn, run_id, paused=action == "pause")
         case "stop":
-            return pages.stop(conn, run_id, STOP_REASON)
+            return limits.stop(conn, run_id, STOP_REASON)
         case CONCURRENCY.name:
-            return pages.change_concurrency(conn, run_id, CONCURRENCY.parse(text))
+            return limits.change_limits(conn, run_id, max_concurrency=CONCURRENCY.parse(text))
         case RATE.name:
-            return pages.change_rate(conn, run_id, RATE.parse(text) if text.strip() else None)
+            rate = RATE.parse(text) if text.strip() else None
+            return limits.change_limits(conn, run_id, max_calls_per_second=rate)
         case _:
-            raise ConfigError(f"action: {_quoted(action)}; allowed are {', '.join(ACTIONS)}")
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS]}…")
+            raise ConfigError(f"action: {quoted(action)}; allowed are {', '.join(ACTIONS)}")

@@ -119,10 +119,7 @@ def render_run(
         partitions_in_all=page.partitions[0].of if page.partitions else 0,
         left_s=_left_s(page, lives=lives),
         in_flight=sum(ended.calls for ended in page.calls.ended if ended.outcome is None),
-        most_in_flight=min(
-            page.controls.max_concurrency,
-            page.controls.concurrency_ceiling or page.controls.max_concurrency,
-        ),
+        most_in_flight=page.controls.limits.most_in_flight,
         dag_run_id=dag_run_id,
         may_change=may_change,
         problem=problem,
@@ -207,7 +204,7 @@ def _standing(page: RunPage, *, lives: bool) -> str:
         return "abandoned"
     if page.report.stop_reason:
         return "stopping"
-    return "paused" if page.controls.paused else "open"
+    return "paused" if page.controls.limits.paused else "open"
 
 
 def _left_s(page: RunPage, *, lives: bool) -> float | None:

@@ -1,0 +1,92 @@
+"""Whether calls may be sent now: the one place where all limits on a task's calls meet.
+
+Four things limit them: the task's share of the run (:mod:`retrofill.engine.shares`), which
+also says how many calls are left; the calls in flight that the endpoint accepts
+(:mod:`retrofill.engine.concurrency`); the rate (:mod:`retrofill.engine.rate`); and the lease.
+"""
+
+import math
+
+from retrofill.engine.concurrency import ConcurrencyWindow
+from retrofill.engine.rate import RateLimit
+from retrofill.model.calls import Allotment
+
+ASK_EVERY_S = 1.0
+"""Seconds between two looks at what the run allows."""
+
+
+class Gate:
+    """What one task may send. It has no clock: times are monotonic seconds, given by the caller.
+
+    It is shut until it is given a first allotment.
+    """
+
+    def __init__(self, *, now: float) -> None:
+        self._window = ConcurrencyWindow(0, now=now)
+        self._rate = RateLimit(None, now=now)
+        self._allotment = Allotment(0, None, None)
+        self._calls_left: float = 0
+        self._asks_at = now
+        self._valid_until = now
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run must not send another call; None: it may."""
+        return self._allotment.stop_reason
+
+    @property
+    def width(self) -> int | None:
+        """How wide the endpoint lets the window be; None: it does not hold it back."""
+        return self._window.width
+
+    def must_ask(self, now: float) -> bool:
+        """Return whether it is time to ask for another allotment."""
+        return now >= self._asks_at
+
+    def grant(self, allotment: Allotment, *, asked_at: float, valid_until: float) -> None:
+        """Take over what the run allows from now on.
+
+        :param valid_until: when it ends, unless another comes before: the lease may then be lost
+        """
+        self._allotment = allotment
+        self._calls_left = math.inf if allotment.calls is None else allotment.calls
+        self._window.agree(allotment.width, allotment.tasks)
+        self._window.ceiling = allotment.concurrency
+        self._rate.set(allotment.calls_per_second, asked_at)
+        self._asks_at = asked_at + ASK_EVERY_S
+        self._valid_until = valid_until
+
+    def room(self, running: int, now: float) -> int:
+        """Return how many calls may be sent now.
+
+        :param running: calls that may be running: in flight, or cut off before their time
+        """
+        return self._rate.room(self._places(running, now), now)
+
+    def wait_s(self, running: int, due_in: float | None, now: float) -> float:
+        """Return in how many seconds to ask again, or to send if that comes sooner.
+
+        :param running: as for :meth:`room`
+        :param due_in: seconds until the next call can be sent; None: there is none
+        """
+        until_ask = max(0.0, self._asks_at - now)
+        if due_in is None or not self._places(running, now):
+            return until_ask
+        return min(until_ask, max(due_in, self._rate.next_in(now)))
+
+    def sent(self, calls: int) -> None:
+        """Note that calls were sent."""
+        self._window.sent(calls)
+        self._rate.started(calls)
+        self._calls_left -= calls
+
+    def ended(self, *, throttled: bool, sent_at: float, now: float) -> None:
+        """Note that a call ended; see :meth:`ConcurrencyWindow.ended`."""
+        self._window.ended(throttled=throttled, sent_at=sent_at, now=now)
+
+    def _places(self, running: int, now: float) -> int:
+        """Return how many calls may be sent now, but for the limit on their rate."""
+        if now > self._valid_until:
+            return 0
+        free = self._allotment.concurrency - running
+        return max(0, int(min(self._window.room(now), free, self._calls_left)))

@@ -1,0 +1,46 @@
+"""What a run may do as a whole: one value, stored with the run and changed while it is open."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The limits of a run. None: there is no such limit."""
+
+    max_concurrency: int
+    """Calls in flight at once."""
+
+    max_items_per_set: int
+    """New items that one set of the run takes."""
+
+    max_calls_per_second: float | None = None
+    max_calls: int | None = None
+    max_minutes: int | None = None
+    max_failure_percent: int | None = None
+
+    min_items_judged: int = 1
+    """Items that must have succeeded or failed before ``max_failure_percent`` counts."""
+
+    concurrency_ceiling: int | None = None
+    """What a reserve for live traffic leaves: a higher ``max_concurrency`` has no effect."""
+
+    paused: bool = False
+    """Whether no call may be sent for the time being."""
+
+    @property
+    def most_in_flight(self) -> int:
+        """Calls in flight at once, unless the run is paused."""
+        if self.concurrency_ceiling is None:
+            return self.max_concurrency
+        return min(self.max_concurrency, self.concurrency_ceiling)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the limits as a JSON object, each under its name."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Limits":
+        """Return the limits that :meth:`as_json` made such an object of."""
+        return cls(**stored)
