@@ -11,7 +11,8 @@ from queue import SimpleQueue
 from awscrt.auth import AwsCredentialsProvider, AwsSigningConfig, aws_sign_request
 from awscrt.http import HttpClientConnection, HttpClientStream, HttpHeaders, HttpRequest
 from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
-from retrofill.functions.aws_lambda.endpoint import Endpoint
+from retrofill.functions.aws_lambda.client import invocation_path
+from retrofill.functions.transport.endpoint import Endpoint
 
 from benchmarks.contenders.work import (
     FUNCTION_ARN,
@@ -31,7 +32,7 @@ class Loop:
         endpoint = Endpoint.parse(work.url)
         self._work = work
         self._payload = encode(work.items_of_a_call())
-        self._path = endpoint.invocation_path(FUNCTION_ARN, QUALIFIER)
+        self._path = invocation_path(endpoint, FUNCTION_ARN, QUALIFIER)
         self._headers = [
             ("Host", endpoint.authority),
             ("Content-Type", "application/json"),

@@ -15,8 +15,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from retrofill.config import RunConfig, params_for
 from retrofill.engine.progress import Invoked
-from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.aws_lambda.connect import CONTROL_PLANE
+from retrofill.functions.transport.client import HttpClient
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import FINAL, FunctionUnusable, RetrofillError
 from retrofill.model.report import Report
@@ -202,10 +203,10 @@ class Backfill:
             with closing(self.client(lease)) as client:
                 return self.invoker(lease, client, stop or Event()).run()
 
-    def client(self, lease: BatchLease) -> LambdaClient:
+    def client(self, lease: BatchLease) -> HttpClient:
         """Open the data plane for a batch that was taken."""
         run = self._run_of(lease)
-        return LambdaClient(
+        return invoke_client(
             endpoint_url=self.aws_url or self.endpoint.url,
             region=REGION,
             credentials=Credentials("key", "secret"),
@@ -215,7 +216,7 @@ class Backfill:
             max_in_flight=1_000,
         )
 
-    def invoker(self, lease: BatchLease, client: LambdaClient, stop: Event) -> "_Stopping":
+    def invoker(self, lease: BatchLease, client: HttpClient, stop: Event) -> "_Stopping":
         """Make the invoke task of a batch that was taken."""
         run = self._run_of(lease)
         invoker = Invoker(

@@ -15,9 +15,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from retrofill.config import params_for
 from retrofill.connections import wiring
-from retrofill.functions.aws_lambda import client as client_module
-from retrofill.functions.aws_lambda.client import LambdaClient
-from retrofill.functions.replies import NoReply, Reply
+from retrofill.functions.client import Client, NoReply, Payload, Reply
+from retrofill.functions.transport import client as client_module
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Run
 
@@ -38,7 +37,7 @@ OWN = {"login": KEYS.access_key, "password": KEYS.secret_key}
 NOWHERE = "http://127.0.0.1:1"
 PATIENCE_S = 30
 
-Connect = Callable[..., LambdaClient]
+Connect = Callable[..., Client]
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +56,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """A function that defines the connection, and opens the data plane as an invoke task does."""
     with ExitStack() as stack:
 
-        def opened(*, extra: dict[str, object], **fields: str) -> LambdaClient:
+        def opened(*, extra: dict[str, object], **fields: str) -> Client:
             define(monkeypatch, extra, **fields)
             return stack.enter_context(closing(wiring().client_of(CONFIG, RUN)))
 
@@ -77,12 +76,12 @@ def function() -> Iterator[RawServer]:
         yield server
 
 
-def call(client: LambdaClient) -> Reply | NoReply:
-    client.send(0, b'{"items":["a"]}')
+def call(client: Client) -> Reply | NoReply:
+    client.send(0, Payload(b'{"items":["a"]}'))
     return client.completions.get(timeout=PATIENCE_S)
 
 
-def called(client: LambdaClient) -> bool:
+def called(client: Client) -> bool:
     reply = call(client)
     return isinstance(reply, Reply) and reply.body == b'"called"'
 
@@ -178,13 +177,13 @@ def as_json(issuer: Issuer, request: Request) -> bytes:
     ).encode()
 
 
-def let_pass(client: LambdaClient, time: timedelta) -> None:
+def let_pass(client: Client, time: timedelta) -> None:
     """Move the clock of the client's credentials on."""
-    credentials = client._signer._credentials  # noqa: SLF001
+    credentials = client._sign.__self__._credentials  # noqa: SLF001
     credentials._time_fetcher = lambda: datetime.now(UTC) + time  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def assert_renewed_in_mid_run(client: LambdaClient, function: RawServer, issuer: Issuer) -> None:
+def assert_renewed_in_mid_run(client: Client, function: RawServer, issuer: Issuer) -> None:
     assert called(client)
     before = len(issuer.issued)
     assert called(client)

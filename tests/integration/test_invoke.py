@@ -16,7 +16,8 @@ from retrofill.config import params_for
 from retrofill.engine.progress import Invoked
 from retrofill.events import EventContext, compile_shape
 from retrofill.faults import Point, injected
-from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.aws_lambda.client import invoke_client
+from retrofill.functions.client import Client, Payload
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import SetRef
@@ -106,7 +107,7 @@ def invoker(
             job=run.job,
             run_id=run.run_id,
         )
-        with LambdaClient(
+        with invoke_client(
             endpoint_url=endpoint.url,
             region="us-east-1",
             credentials=Credentials("key", "secret"),
@@ -440,13 +441,13 @@ def test_a_lost_database_is_waited_for(
 class _LooksBeforeItSends:
     """A client that asks the state for the row of each call before it lets the call go."""
 
-    def __init__(self, client: LambdaClient, conn: connection) -> None:
+    def __init__(self, client: Client, conn: connection) -> None:
         self.completions = client.completions
         self.unwritten: list[int] = []
         self._client = client
         self._conn = conn
 
-    def send(self, tag: int, body: bytes) -> None:
+    def send(self, tag: int, payload: Payload) -> None:
         with self._conn, self._conn.cursor() as cur:
             cur.execute(
                 "SELECT count(*) FROM retrofill.v_call WHERE call_no = %s AND outcome IS NULL",
@@ -454,7 +455,7 @@ class _LooksBeforeItSends:
             )
             if cur.fetchone() != (1,):
                 self.unwritten.append(tag)
-        self._client.send(tag, body)
+        self._client.send(tag, payload)
 
 
 def test_a_call_is_written_down_before_it_leaves(

@@ -14,7 +14,7 @@ import pytest
 from botocore.credentials import Credentials
 from psycopg2.extensions import connection
 from retrofill.config import params_for
-from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.model.delivery import Delivery
 from retrofill.pipeline.deliver import compile_delivery
 from retrofill.pipeline.invoke import Invoker, take
@@ -101,7 +101,7 @@ def invoke(dsn: str, conn: connection, aws: str, function_arn: str, keys: list[s
     with closing(BatchLease(dsn, 1, "test")) as lease:
         take(lease, holder_is_dead=lambda _: True)
         run = runs.get_run(conn, ref.run_id)
-        with LambdaClient(
+        with invoke_client(
             endpoint_url=aws,
             region="us-east-1",
             credentials=Credentials("test", "test"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from random import Random
 from urllib.parse import unquote_plus
 
-from retrofill.functions.replies import NoReply, Reply
+from retrofill.functions.client import NoReply, Payload, Reply
 from retrofill.model.errors import SourceError
 from retrofill.model.items import Item
 from retrofill.sources.listing import Page, Partition
@@ -139,7 +139,13 @@ def _refusal(tag: int, chance: float) -> Reply | NoReply:
 def _reply(
     tag: int, status: int, *, error_type: str = "", function_error: str = "", body: bytes = b"{}"
 ) -> Reply:
-    return Reply(tag, status, f"request-{tag}", function_error, "1", error_type, None, body)
+    headers = {
+        "x-amzn-requestid": f"request-{tag}",
+        "x-amz-executed-version": "1",
+        "x-amz-function-error": function_error,
+        "x-amzn-errortype": error_type,
+    }
+    return Reply(tag, status, headers, body)
 
 
 class SimulatedQueue:
@@ -176,6 +182,6 @@ class SimulatedClient:
         self.completions = SimulatedQueue(scheduler)
         self._function = function
 
-    def send(self, tag: int, body: bytes) -> None:
+    def send(self, tag: int, payload: Payload) -> None:
         """Send one request."""
-        self._function.call(tag, body, self.completions)
+        self._function.call(tag, payload.body, self.completions)

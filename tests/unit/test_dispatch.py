@@ -66,9 +66,7 @@ class Driver:
     def end(self, call: Call, ended: Ended, answer: Answer | None = None) -> Settlement:
         if ended is SUCCESS and answer is None:
             answer = Answer()
-        self.dispatch.ended(
-            call.number, ended, answer, request_id="r", executed_version="1", now=self.now
-        )
+        self.dispatch.ended(call.number, ended, answer, now=self.now)
         settlement = self.dispatch.take_settlement()
         self.succeeded += seqs_of(settlement)
         self.settled.quarantined += settlement.quarantined
@@ -283,7 +281,7 @@ def test_what_the_function_did_not_get_to_comes_again_without_blame() -> None:
     call.number = 1
     dispatch.sent(call, 0.0)
     answer = Answer(failed={1: "listed"}, unread=frozenset({2, 3}))
-    dispatch.ended(1, SUCCESS, answer, request_id="", executed_version="", now=0.0)
+    dispatch.ended(1, SUCCESS, answer, now=0.0)
     settlement = dispatch.take_settlement()
     assert [span for span, _ in settlement.succeeded] == [Span(0, 0)]
     assert {entry.seq: (entry.attempts, entry.failures) for entry, _ in settlement.retried} == {

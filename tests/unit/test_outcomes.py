@@ -12,7 +12,7 @@ from retrofill.engine.outcomes import (
     storable,
 )
 from retrofill.functions.aws_lambda.outcomes import classify
-from retrofill.functions.replies import NoReply, Reply
+from retrofill.functions.client import NoReply, Reply
 
 REQUEST_ID = "8f0c7a6e-1b2c-4d5e-8f90-0123456789ab"
 
@@ -23,10 +23,21 @@ def reply(
     *,
     error_type: str = "",
     function_error: str = "",
-    retry_after_s: float | None = None,
+    retry_after: str = "",
 ) -> Reply:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Reply(7, status, REQUEST_ID, function_error, "3", error_type, retry_after_s, raw)
+    headers = {
+        "x-amzn-requestid": REQUEST_ID,
+        "x-amz-executed-version": "3",
+        "x-amz-function-error": function_error,
+        "x-amzn-errortype": error_type,
+        "retry-after": retry_after,
+    }
+    return Reply(7, status, headers, raw)
+
+
+def ended_as(kind: Outcome, error_type: str = "", message: str = "") -> Ended:
+    return Ended(kind, error_type, message, request_id=REQUEST_ID, executed_version="3")
 
 
 THROTTLED, STARTING, UNKNOWN = Outcome.THROTTLED, Outcome.STARTING, Outcome.UNKNOWN
@@ -120,13 +131,13 @@ def test_the_table_here_is_the_model_that_botocore_has():
 ])  # fmt: skip
 def test_the_name_of_an_error_gives_its_class(name, status, kind):
     body = {"Type": "User", "message": "why"}
-    assert classify(reply(status, body, error_type=name)) == Ended(kind, name, "why")
+    assert classify(reply(status, body, error_type=name)) == ended_as(kind, name, "why")
 
 
 @pytest.mark.parametrize(("status", "kind"), BY_STATUS.items())
 def test_without_a_name_the_status_does(status, kind):
     ended = classify(reply(status, b"<html>no</html>"))
-    assert ended == Ended(kind, f"Http.{status}", "<html>no</html>")
+    assert ended == ended_as(kind, f"Http.{status}", "<html>no</html>")
 
 
 @pytest.mark.parametrize("body", [
@@ -134,14 +145,19 @@ def test_without_a_name_the_status_does(status, kind):
     {"code": "TooManyRequestsException", "Message": "m"},
 ])  # fmt: skip
 def test_the_name_is_found_in_the_body_too(body):
-    assert classify(reply(400, body)) == Ended(THROTTLED, "TooManyRequestsException", "m")
+    assert classify(reply(400, body)) == ended_as(THROTTLED, "TooManyRequestsException", "m")
 
 
 def test_a_throttle_says_why_and_for_how_long():
     body = {"Reason": "CallerRateLimitExceeded", "message": "Rate exceeded"}
-    ended = classify(reply(429, body, error_type="TooManyRequestsException", retry_after_s=3.0))
+    ended = classify(reply(429, body, error_type="TooManyRequestsException", retry_after="3"))
     assert ended.message == "CallerRateLimitExceeded: Rate exceeded"
     assert ended.retry_after_s == 3.0
+
+
+@pytest.mark.parametrize("said", ["Wed, 21 Oct 2026 07:28:00 GMT", "-1", "", "1e3", "²"])
+def test_a_retry_after_that_is_no_number_of_seconds(said):
+    assert classify(reply(429, b"{}", retry_after=said)).retry_after_s is None
 
 
 @pytest.mark.parametrize(
@@ -154,7 +170,7 @@ def test_the_wait_is_found_in_the_body_too(said, seconds):
 
 @pytest.mark.parametrize("body", [b"null", b"", b"{}", b"<html>", b'{"errorMessage":"x"}', b"\xff"])
 def test_a_return_is_success_whatever_it_returns(body):
-    assert classify(reply(200, body)) == Ended(Outcome.SUCCEEDED)
+    assert classify(reply(200, body)) == ended_as(Outcome.SUCCEEDED)
 
 
 def failed(body: object, function_error: str = "Unhandled") -> tuple[str, str]:

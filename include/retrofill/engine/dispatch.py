@@ -110,8 +110,6 @@ class Dispatch:
         ended: Ended,
         answer: Answer | None,
         *,
-        request_id: str,
-        executed_version: str,
         now: float,
     ) -> EndedCall:
         """Decide what becomes of a call that ended; return how it did, as it is to be settled.
@@ -127,8 +125,8 @@ class Dispatch:
         record = EndedCall(
             number,
             outcome,
-            request_id,
-            executed_version,
+            ended.request_id,
+            ended.executed_version,
             error_type,
             error,
             cause,

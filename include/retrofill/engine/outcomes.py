@@ -81,6 +81,12 @@ class Ended:
     cause: str = ""
     """Why it failed; empty for every other class."""
 
+    request_id: str = ""
+    """The function's name for the request; empty when it gave none."""
+
+    executed_version: str = ""
+    """The version of the function that ran; empty when none is named."""
+
 
 def storable(text: str, most: int = MAX_MESSAGE_CHARS) -> str:
     """Return text that Postgres takes: no NUL, no lone surrogate, at most ``most`` characters."""

@@ -9,7 +9,8 @@ from retrofill.events.context import EventContext
 from retrofill.events.fields import MULTIPART_MARK
 from retrofill.events.template import SEPARATOR, records_of
 from retrofill.model.delivery import Contract
-from retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
+from retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns, identifiers_of
+from retrofill.model.payload import Payload
 
 MAX_ITEMS = 10_000
 """The most items a call may carry: the largest batch of Lambda's event source mappings."""
@@ -201,6 +202,13 @@ class CompiledShape:
         parts[0] = f"{self.head}{parts[0]}"
         parts[-1] = f"{parts[-1][: -len(SEPARATOR)]}{self.tail}"
         return "".join(parts).encode("ascii")
+
+    def payload(self, items: Sequence[Item]) -> Payload:
+        """Return what a call with these items carries.
+
+        :raises ValueError: more items than the shape can carry, or none
+        """
+        return Payload(self.body(items), identifiers=identifiers_of(items))
 
 
 def each(write: Callable[[Item], str]) -> Parts:

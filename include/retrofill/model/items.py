@@ -109,3 +109,10 @@ class ItemColumns(Sequence[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
+
+
+def identifiers_of(items: Sequence[Item]) -> bytes:
+    """Return IDENTIFIER_BYTES of each item, one after another."""
+    if isinstance(items, ItemColumns):
+        return items.identifiers
+    return b"".join(item.identifier for item in items)

@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
 
 from retrofill.config import RunConfig
 from retrofill.engine.answers import (
@@ -28,7 +27,7 @@ from retrofill.engine.progress import Invoked, Progress
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.aws_lambda.outcomes import classify
-from retrofill.functions.replies import NoReply, Reply
+from retrofill.functions.client import Client, NoReply, Reply
 from retrofill.model.calls import Call, EndedCall
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
@@ -51,15 +50,6 @@ LAST_WORDS_S = 3.0
 
 LEASE_MARGIN_S = 10.0
 """Seconds before the end of the lease at which a holder that could not renew it stops sending."""
-
-
-class Client(Protocol):
-    """What sends calls: :class:`retrofill.functions.aws_lambda.client.LambdaClient`."""
-
-    completions: "queue.SimpleQueue[Reply | NoReply]"
-
-    def send(self, tag: int, body: bytes) -> None:
-        """Send one request; exactly one completion with this tag follows."""
 
 
 class Invoker:
@@ -158,7 +148,7 @@ class Invoker:
         now = time.monotonic()
         for call in calls:
             self._dispatch.sent(call, now)
-            self._client.send(call.number, self._shape.body(call.items))
+            self._client.send(call.number, self._shape.payload(call.items))
             reach(Point.CALL_SENT)
         self._gate.sent(len(calls))
         reach(Point.CALLS_SENT)
@@ -200,12 +190,7 @@ class Invoker:
         if isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
             answer = self._read(reply.body, call)
         self._gate.ended(throttled=ended.kind is Outcome.THROTTLED, sent_at=call.sent_at, now=now)
-        request_id, version = (
-            (reply.request_id, reply.executed_version) if isinstance(reply, Reply) else ("", "")
-        )
-        record = self._dispatch.ended(
-            reply.tag, ended, answer, request_id=request_id, executed_version=version, now=now
-        )
+        record = self._dispatch.ended(reply.tag, ended, answer, now=now)
         if record.outcome in {Outcome.FAILED, Outcome.UNKNOWN}:
             self._log_trouble(record, len(call.entries))
 

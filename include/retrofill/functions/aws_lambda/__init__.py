@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from retrofill.functions.aws_lambda.client import LambdaClient
 from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, FunctionKind
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import FunctionVersion
@@ -35,7 +35,7 @@ def _find_delivery(
     return imitate(session.client, place, function, params.asked_qualifier, calls)
 
 
-def _open(params: LambdaParams, function: FunctionVersion, asked: Asked) -> LambdaClient:
+def _open(params: LambdaParams, function: FunctionVersion, asked: Asked) -> Client:
     del params
     session = asked.connections.aws(asked.aws_conn_id)
     return open_client(

@@ -1,323 +1,63 @@
-"""The data plane: sends Invoke requests to one function, each as one HTTP request, never waiting.
+"""Lambda's part of the data plane: the Invoke operation's path, its headers and its signature."""
 
-It stands on awscrt, AWS's own C client. A connection carries one request at a time; connections
-are kept, and opened as needed. Nothing here retries: every request is counted by its sender.
-"""
+from urllib.parse import quote
 
-import io
-import math
-from collections import deque
-from collections.abc import Iterable
-from concurrent.futures import Future
-from functools import partial
-from queue import SimpleQueue
-from threading import Event, Lock, Thread
-from time import monotonic
-from types import TracebackType
-from typing import Self
-
-from awscrt.http import HttpClientConnection, HttpHeaders, HttpRequest
-from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
-
-from retrofill.functions.aws_lambda.endpoint import (
-    Endpoint,
-    proxy_options,
-    socket_options,
-    tls_options,
-)
-from retrofill.functions.aws_lambda.exchange import Exchange, in_a_line
 from retrofill.functions.aws_lambda.signing import Credentials, Signer
-from retrofill.functions.replies import NoReply, Reply
+from retrofill.functions.transport.client import HttpClient
+from retrofill.functions.transport.endpoint import Endpoint
 from retrofill.model.errors import ConfigError
 
-CONNECT_S = 40.0
-"""Seconds for a whole connection: TCP, proxy and TLS. Less would hide why a TLS handshake failed:
-awscrt tells that only after 10 to 30 seconds, so that nobody learns from how long it took."""
-
-IDLE_S = 4.0
-"""Seconds that a kept connection may rest before it is closed. Servers close idle ones after 5
-seconds and more, and a request that meets such a close is lost without an answer."""
-
-CLOSE_S = 2.0
-"""Seconds that ``close`` waits for awscrt's own threads."""
-
-_LOOK_S = 1.0
+_UNRESERVED = "-._~"
 
 
-class LambdaClient:
-    """Sends requests to one function and puts what comes back on a queue.
-
-    Make it in the process that uses it: its threads do not survive a fork. One thread sends; any
-    thread may read :attr:`completions`.
+def invoke_client(
+    *,
+    endpoint_url: str,
+    region: str,
+    credentials: Credentials | None,
+    function_arn: str,
+    qualifier: str,
+    deadline_s: float,
+    max_in_flight: int,
+    verify: bool | str = True,
+    proxy_url: str | None = None,
+    client_context: str = "",
+) -> HttpClient:
+    """Open the data plane to one function; what is not named here is the transport's own.
 
     :param endpoint_url: ``http[s]://host[:port][/path]`` of the Lambda API
     :param credentials: as botocore's sessions give them, None when they found none; asked before
         every request
     :param qualifier: version or alias of the function; empty for none
-    :param deadline_s: seconds from :meth:`send` to the last byte of the response, after which the
-        call is given up and its connection closed; more than the function's timeout
-    :param max_in_flight: the most requests at once, which is the most connections
-    :param verify: True: TLS by the system's certificates; a path: by that PEM file or directory;
-        False: the server's certificate is not looked at
-    :param proxy_url: ``http[s]://[user:password@]host[:port]``; None: no proxy
     :param client_context: X-Amz-Client-Context, in base64, at most 3,583 bytes; empty for none
     :raises ConfigError: there are no credentials, or endpoint, proxy, certificates or a number
         cannot be used
     """
+    if credentials is None:
+        raise ConfigError("credentials: none were found; allowed is all that botocore finds")
+    endpoint = Endpoint.parse(endpoint_url)
+    headers = [("X-Amz-Invocation-Type", "RequestResponse")]
+    if client_context:
+        headers.append(("X-Amz-Client-Context", client_context))
+    return HttpClient(
+        endpoint,
+        path=invocation_path(endpoint, function_arn, qualifier),
+        headers=headers,
+        sign=Signer(credentials, region).sign,
+        deadline_s=deadline_s,
+        max_in_flight=max_in_flight,
+        verify=verify,
+        proxy_url=proxy_url,
+    )
 
-    def __init__(
-        self,
-        *,
-        endpoint_url: str,
-        region: str,
-        credentials: Credentials | None,
-        function_arn: str,
-        qualifier: str,
-        deadline_s: float,
-        max_in_flight: int,
-        verify: bool | str = True,
-        proxy_url: str | None = None,
-        client_context: str = "",
-    ) -> None:
-        if not (deadline_s > 0 and math.isfinite(deadline_s)):
-            raise ConfigError(f"deadline_s: {deadline_s}; allowed is a number of seconds above 0")
-        if max_in_flight < 1:
-            raise ConfigError(f"max_in_flight: {max_in_flight}; allowed is 1 or more")
-        if credentials is None:
-            raise ConfigError("credentials: none were found; allowed is all that botocore finds")
-        endpoint = Endpoint.parse(endpoint_url)
-        tls = tls_options(endpoint, verify=verify)
-        proxy = proxy_options(proxy_url, verify=verify)
 
-        self.completions: SimpleQueue[Reply | NoReply] = SimpleQueue()
-        """One :class:`Reply` or :class:`NoReply` for each :meth:`send`, in the order they end."""
+def invocation_path(endpoint: Endpoint, function_arn: str, qualifier: str) -> str:
+    """Return path and query of the Invoke operation.
 
-        self._path = endpoint.invocation_path(function_arn, qualifier)
-        self._headers = [
-            ("Host", endpoint.authority),
-            ("Content-Type", "application/json"),
-            ("User-Agent", "retrofill"),
-            ("X-Amz-Invocation-Type", "RequestResponse"),
-        ]
-        if client_context:
-            self._headers.append(("X-Amz-Client-Context", client_context))
-        self._signer = Signer(credentials, region)
-        self._deadline_s = deadline_s
-        self._max_in_flight = max_in_flight
+    Format: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
 
-        self._lock = Lock()
-        self._closed = False
-        self._open: dict[Exchange, None] = {}  # in the order sent, so in that of the deadlines
-        self._waiting: deque[Exchange] = deque()  # open, and without a connection
-        self._connecting: dict[object, float] = {}  # attempt -> when it began
-        self._idle: deque[tuple[HttpClientConnection, float]] = deque()  # last used last
-
-        # One loop: Python's lock would let no second one run beside it.
-        loops = EventLoopGroup(1)
-        self._loops_ended = loops.shutdown_event
-        self._new_connection: partial[Future[HttpClientConnection]] | None = partial(
-            HttpClientConnection.new,
-            endpoint.host,
-            endpoint.port,
-            ClientBootstrap(loops, DefaultHostResolver(loops)),
-            socket_options(),
-            tls,
-            proxy,
-        )
-        self._stop = Event()
-        self._watcher = Thread(target=self._watch, name="retrofill-deadlines", daemon=True)
-        self._watcher.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def send(self, tag: int, body: bytes) -> None:
-        """Send one request, and return at once.
-
-        It leads to exactly one entry of :attr:`completions` with this tag. Only credentials that
-        have run out hold it up, for as long as their renewal takes.
-
-        :param tag: a number that names the request to the sender; need not be unique
-        :param body: the payload, JSON
-        :raises RuntimeError: the client is closed, or ``max_in_flight`` requests are open
-        """
-        stream = io.BytesIO(body)
-        headers = HttpHeaders([*self._headers, ("Content-Length", str(len(body)))])
-        request = HttpRequest("POST", self._path, headers, stream)
-        try:
-            self._signer.sign(request, body)
-        except Exception as error:  # noqa: BLE001  whatever a credentials provider raises
-            self.completions.put(NoReply(tag, sent=False, error=f"not signed: {in_a_line(error)}"))
-            return
-        exchange = Exchange(tag, request, stream, len(body))
-        attempts: list[object] = []
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("the client is closed")
-            if len(self._open) >= self._max_in_flight:
-                raise RuntimeError(f"{self._max_in_flight} requests are open, the most allowed")
-            now = monotonic()
-            exchange.deadline = now + self._deadline_s
-            connection = exchange.connection = self._pop_idle(now)
-            self._open[exchange] = None
-            if connection is None:
-                self._waiting.append(exchange)
-                attempts = [object() for _ in range(len(self._waiting) - len(self._connecting))]
-                self._connecting.update(dict.fromkeys(attempts, now))
-            connect = self._new_connection
-        if connection is not None:
-            self._start(exchange, connection)
-        for attempt in attempts:
-            if connect is not None:
-                connect().add_done_callback(partial(self._connected, attempt))
-
-    def close(self) -> None:
-        """End everything; requests that are open complete without a reply."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            exchanges = list(self._open)
-            idle = [connection for connection, _ in self._idle]
-            for collection in (self._open, self._waiting, self._connecting, self._idle):
-                collection.clear()
-            # awscrt's threads end when nothing refers to bootstrap and connections any more.
-            self._new_connection = None
-        self._stop.set()
-        self._watcher.join()
-        while idle:
-            idle.pop().close()
-        while exchanges:
-            self._give_up(exchanges.pop(), "the client was closed")
-        self._loops_ended.wait(CLOSE_S)
-
-    def _pop_idle(self, now: float) -> HttpClientConnection | None:
-        """Return the connection that was used last, if it can still be trusted. Under the lock."""
-        while self._idle:
-            connection, since = self._idle.pop()
-            if connection.is_open() and now - since < IDLE_S:
-                return connection
-            connection.close()
-        return None
-
-    def _connected(self, attempt: object, future: "Future[HttpClientConnection]") -> None:
-        """Give a new connection to whoever waits longest; or tell them that there is none."""
-        error = future.exception()
-        connection = None if error else future.result()
-        exchange = None
-        with self._lock:
-            expected = self._connecting.pop(attempt, None) is not None
-            if expected and connection is not None:
-                exchange = self._hand_over(connection)
-            elif expected and len(self._waiting) > len(self._connecting):
-                exchange = self._waiting.popleft()
-                del self._open[exchange]
-        if connection is None:
-            if exchange is not None:
-                self.completions.put(NoReply(exchange.tag, sent=False, error=in_a_line(error)))
-        elif exchange is not None:
-            self._start(exchange, connection)
-        elif not expected:
-            connection.close()
-
-    def _hand_over(self, connection: HttpClientConnection) -> Exchange | None:
-        """Return who gets a free connection; None: it was put aside. Under the lock."""
-        if not self._waiting:
-            self._idle.append((connection, monotonic()))
-            return None
-        exchange = self._waiting.popleft()
-        exchange.connection = connection
-        return exchange
-
-    def _start(self, exchange: Exchange, connection: HttpClientConnection) -> None:
-        try:
-            stream = connection.request(exchange.request, exchange.on_response, exchange.on_body)
-            stream.completion_future.add_done_callback(partial(self._ended, exchange, connection))
-            stream.activate()
-        except Exception as error:  # noqa: BLE001  the connection was closed just now
-            connection.close()
-            with self._lock:
-                ours = self._take(exchange)
-            if ours:
-                self.completions.put(NoReply(exchange.tag, sent=False, error=in_a_line(error)))
-
-    def _ended(
-        self, exchange: Exchange, connection: HttpClientConnection, future: "Future[int]"
-    ) -> None:
-        error = future.exception()
-        try:
-            completion = exchange.completion(error)
-        except Exception as unforeseen:  # noqa: BLE001  nobody above would hear of it
-            completion = NoReply(exchange.tag, sent=True, error=in_a_line(unforeseen))
-        following = None
-        with self._lock:
-            ours = self._take(exchange)
-            reusable = error is None and not self._closed and connection.is_open()
-            if reusable:
-                following = self._hand_over(connection)
-        if not reusable:
-            connection.close()
-        if ours:
-            self.completions.put(completion)
-        if following is not None:
-            self._start(following, connection)
-
-    def _take(self, exchange: Exchange) -> bool:
-        """Take an exchange out of the open ones; False: another did, and completes it."""
-        if exchange not in self._open:
-            return False
-        del self._open[exchange]
-        return True
-
-    def _watch(self) -> None:
-        """Give up what takes too long, until the client is closed."""
-        pause_s = 0.0
-        while not self._stop.wait(pause_s):
-            now = monotonic()
-            with self._lock:
-                late = [*self._overdue(now), *self._unconnected(now)]
-                while self._idle and now - self._idle[0][1] >= IDLE_S:
-                    self._idle.popleft()[0].close()
-                # What is sent from now on is late no sooner than ``deadline_s`` from now.
-                next_late = next((e.deadline for e in self._open), math.inf)
-            for exchange, why in late:
-                self._give_up(exchange, why)
-            late.clear()
-            pause_s = max(0.0, min(next_late - now, self._deadline_s, _LOOK_S))
-
-    def _overdue(self, now: float) -> Iterable[tuple[Exchange, str]]:
-        """Take out the open exchanges whose deadline has passed. Under the lock."""
-        while self._open:
-            exchange = next(iter(self._open))
-            if exchange.deadline > now:
-                return
-            del self._open[exchange]
-            if exchange.connection is None:
-                self._waiting.remove(exchange)
-            yield exchange, f"no whole answer within {self._deadline_s:g} s"
-
-    def _unconnected(self, now: float) -> Iterable[tuple[Exchange, str]]:
-        """Forget attempts to connect that take too long, and who waits for them. Under the lock."""
-        for attempt, began in list(self._connecting.items()):
-            if began + CONNECT_S > now:
-                return
-            del self._connecting[attempt]
-            if len(self._waiting) > len(self._connecting):
-                exchange = self._waiting.popleft()
-                del self._open[exchange]
-                yield exchange, f"no connection within {CONNECT_S:g} s"
-
-    def _give_up(self, exchange: Exchange, why: str) -> None:
-        """Complete an exchange that is no longer open; one that has a connection may have left."""
-        connection = exchange.connection
-        if connection is not None:
-            connection.close()
-        self.completions.put(NoReply(exchange.tag, sent=connection is not None, error=why))
+    :param qualifier: version or alias; empty for none
+    """
+    path = f"{endpoint.base_path}/2015-03-31/functions/{quote(function_arn, safe=_UNRESERVED)}"
+    query = f"?Qualifier={quote(qualifier, safe=_UNRESERVED)}" if qualifier else ""
+    return f"{path}/invocations{query}"

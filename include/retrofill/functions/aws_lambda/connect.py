@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from botocore.utils import get_environ_proxies
 
-from retrofill.functions.aws_lambda.client import LambdaClient
+from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.aws_lambda.signing import Credentials
+from retrofill.functions.transport.client import HttpClient
 from retrofill.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def open_client(
     function_arn: str,
     qualifier: str,
     function_timeout_s: float,
-) -> LambdaClient:
+) -> HttpClient:
     """Open the data plane to a function at the endpoint, region and proxy of a boto3 client.
 
     :param verify: as boto3 takes it; None: by AWS_CA_BUNDLE or the system's certificates
@@ -38,7 +39,7 @@ def open_client(
     url = api.meta.endpoint_url
     # boto3's stubs leave out what a Config holds.
     proxies: dict[str, str] = vars(api.meta.config).get("proxies") or get_environ_proxies(url)
-    return LambdaClient(
+    return invoke_client(
         endpoint_url=url,
         region=api.meta.region_name,
         credentials=credentials,

@@ -4,22 +4,21 @@ Sources: the errors of the Invoke operation and the table of common errors in AW
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and .../api/CommonErrors.html.
 """
 
-import json
 import math
 import re
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from retrofill.engine.outcomes import (
     MAX_TYPE_CHARS,
-    NO_ANSWER,
-    NOT_SENT,
     Cause,
     Ended,
     Outcome,
     storable,
 )
-from retrofill.functions.replies import NoReply, Reply
+from retrofill.functions.client import NoReply, Reply
+from retrofill.functions.readings import json_object, text_in, unanswered, whole_seconds
 
 TIMED_OUT = "Sandbox.Timedout"
 """The error type of a function that ran into its own timeout."""
@@ -138,8 +137,6 @@ _SAYS_KILLED = re.compile(
 
 _CAUSES = {TIMED_OUT: Cause.TIMED_OUT, OUT_OF_MEMORY: Cause.OUT_OF_MEMORY, CRASHED: Cause.CRASHED}
 
-_SUCCESS = Ended(Outcome.SUCCEEDED)
-
 
 def classify(reply: Reply | NoReply) -> Ended:
     """Return what became of the call that ended so; the same reply always gives the same.
@@ -148,25 +145,26 @@ def classify(reply: Reply | NoReply) -> Ended:
     says never does.
     """
     if isinstance(reply, NoReply):
-        if reply.sent:
-            return Ended(Outcome.UNKNOWN, NO_ANSWER, storable(reply.error))
-        return Ended(Outcome.STARTING, NOT_SENT, storable(reply.error))
-    if reply.status != HTTPStatus.OK:
-        return _refused(reply)
-    if reply.function_error:
-        return _function_error(reply)
-    return _SUCCESS
+        return unanswered(reply)
+    headers = reply.headers
+    request_id = headers.get("x-amzn-requestid", "")
+    executed_version = headers.get("x-amz-executed-version", "")
+    if reply.status == HTTPStatus.OK and not headers.get("x-amz-function-error"):
+        return Ended(Outcome.SUCCEEDED, request_id=request_id, executed_version=executed_version)
+    ended = _function_error(reply) if reply.status == HTTPStatus.OK else _refused(reply)
+    return replace(ended, request_id=request_id, executed_version=executed_version)
 
 
 def _refused(reply: Reply) -> Ended:
     """Classify an answer of the service itself: every status but 200."""
-    body = _object(reply.body)
-    name = reply.error_type or _short_name(_text(body, "__type", "code"))
+    body = json_object(reply.body)
+    error_type = reply.headers.get("x-amzn-errortype", "").partition(":")[0]
+    name = error_type or _short_name(text_in(body, "__type", "code"))
     kind = _BY_TYPE.get(name) or _BY_STATUS.get(reply.status) or _by_family(reply.status)
-    message = _text(body, "Message", "message", "errorMessage")
+    message = text_in(body, "Message", "message", "errorMessage")
     if body is None:
         message = reply.body.decode("utf-8", "replace")
-    reason = _text(body, "Reason")
+    reason = text_in(body, "Reason")
     return Ended(
         kind,
         storable(name or f"Http.{reply.status}", MAX_TYPE_CHARS),
@@ -184,17 +182,18 @@ def _by_family(status: int) -> Outcome:
 
 def _function_error(reply: Reply) -> Ended:
     """Name the error of a function that ran: by its type, and by Lambda's own words at most."""
-    body = _object(reply.body)
-    handled = Cause.HANDLED if reply.function_error == "Handled" else Cause.UNHANDLED
+    body = json_object(reply.body)
+    function_error = reply.headers["x-amz-function-error"]
+    handled = Cause.HANDLED if function_error == "Handled" else Cause.UNHANDLED
     if body is None:
         return Ended(
             Outcome.FAILED,
-            storable(reply.function_error, MAX_TYPE_CHARS),
+            storable(function_error, MAX_TYPE_CHARS),
             storable(reply.body.decode("utf-8", "replace")),
             cause=handled,
         )
-    name = _text(body, "errorType")
-    message = _text(body, "errorMessage")
+    name = text_in(body, "errorType")
+    message = text_in(body, "errorMessage")
     if not name:
         if _SAYS_TIMED_OUT.fullmatch(message):
             name = TIMED_OUT
@@ -204,28 +203,10 @@ def _function_error(reply: Reply) -> Ended:
         name = OUT_OF_MEMORY
     return Ended(
         Outcome.FAILED,
-        storable(name or reply.function_error, MAX_TYPE_CHARS),
+        storable(name or function_error, MAX_TYPE_CHARS),
         storable(message),
         cause=_CAUSES.get(name, handled),
     )
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object that a body holds; None when it holds none."""
-    try:
-        value = json.loads(body.decode())
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _text(body: dict[str, Any] | None, *names: str) -> str:
-    """Return the first of the named fields that is a text with something in it."""
-    for name in names:
-        value = (body or {}).get(name)
-        if isinstance(value, str) and value:
-            return value
-    return ""
 
 
 def _short_name(name: str) -> str:
@@ -234,8 +215,9 @@ def _short_name(name: str) -> str:
 
 
 def _retry_after_s(reply: Reply, body: dict[str, Any] | None) -> float | None:
-    if reply.retry_after_s is not None:
-        return reply.retry_after_s
+    seconds = whole_seconds(reply.headers.get("retry-after", ""))
+    if seconds is not None:
+        return seconds
     try:
         seconds = float((body or {}).get("retryAfterSeconds", math.nan))
     except (TypeError, ValueError):

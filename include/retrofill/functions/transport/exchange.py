@@ -7,22 +7,11 @@ from http import HTTPStatus
 from awscrt.exceptions import AwsCrtError
 from awscrt.http import HttpClientConnection, HttpClientStream, HttpRequest
 
-from retrofill.functions.replies import NoReply, Reply
+from retrofill.functions.client import NoReply, Reply
 
 MAX_REPLY_BYTES = 7 * 1024 * 1024
-"""The longest response that is read: Lambda's 6 MB for a synchronous call, and some slack."""
-
-_KEPT_HEADERS = frozenset(
-    {
-        "content-length",
-        "retry-after",
-        "transfer-encoding",
-        "x-amz-executed-version",
-        "x-amz-function-error",
-        "x-amzn-errortype",
-        "x-amzn-requestid",
-    }
-)
+"""The longest response that is read. Lambda's may have 6 MB; no answer about 10,000 items, the most
+in a call, needs as much."""
 
 
 class Exchange:
@@ -78,27 +67,16 @@ class Exchange:
             # Head and first piece of the body leave together: nothing read means nothing left.
             sent = self._length == 0 or self._body.tell() > 0
             return NoReply(self.tag, sent, self._fault or in_a_line(error))
-        found: dict[str, str] = {}
-        for name, value in self._headers:
-            if (lower := name.lower()) in _KEPT_HEADERS:
-                found[lower] = value
+        headers = {name.lower(): value for name, value in self._headers}
         if (
-            self._status == HTTPStatus.OK
-            and "content-length" not in found
-            and "transfer-encoding" not in found
+            HTTPStatus.OK <= self._status < HTTPStatus.MULTIPLE_CHOICES
+            and self._status != HTTPStatus.NO_CONTENT
+            and "content-length" not in headers
+            and "transfer-encoding" not in headers
         ):
             # awscrt takes such a response for empty, whatever follows.
             return NoReply(self.tag, sent=True, error="the response does not name its length")
-        return Reply(
-            self.tag,
-            self._status,
-            found.get("x-amzn-requestid", ""),
-            found.get("x-amz-function-error", ""),
-            found.get("x-amz-executed-version", ""),
-            found.get("x-amzn-errortype", "").partition(":")[0],
-            _seconds(found.get("retry-after", "")),
-            b"".join(self._chunks),
-        )
+        return Reply(self.tag, self._status, headers, b"".join(self._chunks))
 
 
 def in_a_line(error: BaseException | None) -> str:
@@ -106,8 +84,3 @@ def in_a_line(error: BaseException | None) -> str:
     if isinstance(error, AwsCrtError):
         return f"{error.name}: {error.message}"
     return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _seconds(text: str) -> float | None:
-    """Return the seconds that a Retry-After header names; None for a date or nonsense."""
-    return float(text) if text.isascii() and text.isdigit() else None

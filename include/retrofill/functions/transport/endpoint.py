@@ -1,8 +1,8 @@
-"""Where calls go and by which road: the address of the endpoint, TLS, proxy and sockets."""
+"""Where calls go, and the way there: the address of the endpoint, TLS, proxy and sockets."""
 
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from awscrt.http import HttpProxyAuthenticationType, HttpProxyOptions
 from awscrt.io import ClientTlsContext, SocketOptions, TlsConnectionOptions, TlsContextOptions
@@ -14,17 +14,16 @@ CONNECT_TIMEOUT_S = 5
 
 KEEP_ALIVE_IDLE_S = 60
 """Seconds of silence before TCP asks whether the peer is still there. AWS's NAT gateways and load
-balancers forget a flow after 350 silent seconds; a function may be silent for 900."""
+balancers forget a flow after 350 silent seconds; a function may be silent for longer."""
 
 KEEP_ALIVE_INTERVAL_S = 15
 KEEP_ALIVE_PROBES = 4
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_UNRESERVED = "-._~"
 
 
 class Endpoint(NamedTuple):
-    """The address of a Lambda API endpoint."""
+    """The address of an HTTP endpoint."""
 
     host: str
     """Name or address, without brackets."""
@@ -35,7 +34,7 @@ class Endpoint(NamedTuple):
     """What the Host header says: the host, and the port unless it is the scheme's own."""
 
     base_path: str
-    """What comes before the API's own path, without a slash at the end."""
+    """The path of its URL, without a slash at the end."""
 
     @classmethod
     def parse(cls, url: str) -> "Endpoint":
@@ -59,17 +58,6 @@ class Endpoint(NamedTuple):
             bracketed if own_port else f"{bracketed}:{port}",
             parts.path.rstrip("/"),
         )
-
-    def invocation_path(self, function_arn: str, qualifier: str) -> str:
-        """Return path and query of the Invoke operation.
-
-        Format: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
-
-        :param qualifier: version or alias; empty for none
-        """
-        path = f"{self.base_path}/2015-03-31/functions/{quote(function_arn, safe=_UNRESERVED)}"
-        query = f"?Qualifier={quote(qualifier, safe=_UNRESERVED)}" if qualifier else ""
-        return f"{path}/invocations{query}"
 
 
 def tls_options(endpoint: Endpoint, *, verify: bool | str) -> TlsConnectionOptions | None:

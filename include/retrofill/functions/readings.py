@@ -1,0 +1,37 @@
+"""How every kind of function reads a request without an answer, and the JSON of an error."""
+
+import json
+from typing import Any
+
+from retrofill.engine.outcomes import NO_ANSWER, NOT_SENT, Ended, Outcome, storable
+from retrofill.functions.client import NoReply
+
+
+def unanswered(reply: NoReply) -> Ended:
+    """Return what became of a call without a whole answer: it was not sent, or nobody knows."""
+    if reply.sent:
+        return Ended(Outcome.UNKNOWN, NO_ANSWER, storable(reply.error))
+    return Ended(Outcome.STARTING, NOT_SENT, storable(reply.error))
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a body holds; None when it holds none."""
+    try:
+        value = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def text_in(body: dict[str, Any] | None, *names: str) -> str:
+    """Return the first of the named fields that is a text with something in it."""
+    for name in names:
+        value = (body or {}).get(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def whole_seconds(text: str) -> float | None:
+    """Return the seconds that a Retry-After field names; None for a date or nonsense."""
+    return float(text) if text.isascii() and text.isdigit() else None

@@ -1,0 +1,1 @@
+"""The HTTP data plane under every kind of function: one request is one exchange, never repeated."""
