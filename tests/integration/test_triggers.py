@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.function import FunctionVersion
 from retrofill.triggers.find import Found, find_triggers
 from retrofill.triggers.trigger import Trigger
@@ -346,7 +346,7 @@ def test_a_missing_permission_is_named(function: FunctionVersion) -> None:
 def test_a_server_in_trouble_is_asked_again(
     function: FunctionVersion, code: str, status: int
 ) -> None:
-    with pytest.raises(SourceError, match="could not be looked up"):
+    with pytest.raises(FunctionUnavailable, match="could not be looked up"):
         find_triggers(lambda _: Refusing(code, status), "b", function)
 
 

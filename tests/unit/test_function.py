@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
 from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, FunctionUnavailable
 
 _ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
 _FOUND = {
@@ -72,7 +72,7 @@ def test_what_is_not_published_is_called_by_its_own_name(
     [
         ({"State": "Pending", "StateReason": "creating"}, r"Pending \(creating\); wait"),
         ({"State": "Inactive"}, "Inactive .*; Lambda has put it to rest: call it once"),
-        ({"State": "Failed", "StateReason": "no image"}, r"Failed \(no image\); mend"),
+        ({"State": "Failed", "StateReason": "no image"}, r"Failed \(no image\); repair"),
         ({"State": "Deleting"}, "give one that is active"),
         ({"LastUpdateStatus": "InProgress"}, "is being updated; wait"),
     ],
@@ -110,8 +110,8 @@ def test_a_function_without_a_state_is_active(stub: Stubber):
         ("UnrecognizedClientException", 403, ConfigError, "aws_conn_id: its credentials"),
         ("ExpiredTokenException", 403, ConfigError, "aws_conn_id: its credentials"),
         ("InvalidParameterValueException", 400, ConfigError, "function: 'f:7' cannot be called"),
-        ("TooManyRequestsException", 429, SourceError, "could not be looked up"),
-        ("ServiceException", 500, SourceError, "could not be looked up"),
+        ("TooManyRequestsException", 429, FunctionUnavailable, "could not be looked up"),
+        ("ServiceException", 500, FunctionUnavailable, "could not be looked up"),
     ],
 )
 def test_what_lambda_refuses(
@@ -161,7 +161,7 @@ def test_a_function_of_another_region_is_not_asked_for(stub: Stubber):
 @pytest.mark.parametrize(
     ("failure", "error"),
     [
-        (EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), SourceError),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), FunctionUnavailable),
         (NoCredentialsError(), ConfigError),
     ],
 )

@@ -332,7 +332,6 @@ def _error(code: str, message: str = "m") -> str:
     [
         (404, "NoSuchBucket", {}, "bucket: there is no bucket 'b'"),
         (403, "AccessDenied", {}, "need s3:ListBucket on arn:aws:s3:::b"),
-        (403, "InvalidAccessKeyId", {}, "InvalidAccessKeyId"),
         (301, "PermanentRedirect", {"x-amz-bucket-region": "us-west-2"}, "is in region us-west-2"),
         (400, "AuthorizationHeaderMalformed", {"x-amz-bucket-region": "us-west-2"}, "us-west-2"),
         (400, "InvalidArgument", {}, "InvalidArgument"),
@@ -344,6 +343,13 @@ def test_what_a_person_must_change(status: int, code: str, headers: dict[str, st
     with pytest.raises(ConfigError, match=says) as caught:
         _source(bucket).check()
     assert str(caught.value).startswith("bucket: ")
+
+
+def test_credentials_that_are_not_accepted_are_no_missing_permission():
+    bucket = FakeBucket([])
+    bucket.status, bucket.error = 403, _error("InvalidAccessKeyId")
+    with pytest.raises(ConfigError, match="aws_conn_id: its credentials are not accepted"):
+        _source(bucket).check()
 
 
 def test_the_permission_named_is_the_one_that_listing_versions_takes():

@@ -1,15 +1,21 @@
-"""What it means that AWS's control plane refused: the same for every service that is asked."""
+"""What it means that AWS refuses or does not answer: the same for every service that is asked."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from http import HTTPStatus
 
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     CredentialRetrievalError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
     TokenRetrievalError,
 )
+
+from retrofill.model.errors import ConfigError, RetrofillError
 
 NO_CREDENTIALS = (
     CredentialRetrievalError,
@@ -36,6 +42,7 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationErro
 _TRANSIENT = frozenset(
     {
         "RequestTimeout",
+        "RequestTimeoutException",
         "SlowDown",
         "Throttled",
         "Throttling",
@@ -67,12 +74,55 @@ def refusal_of(error: ClientError) -> Refusal:
     Source: https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html, and those of S3, SNS
     and EventBridge.
     """
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code, status = code_of(error), status_of(error)
     if code in _BAD_CREDENTIALS:
         return Refusal.BAD_CREDENTIALS
-    if code in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    busy = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if code in _TRANSIENT or busy:
         return Refusal.TRANSIENT
     if code in _DENIED or status == HTTPStatus.FORBIDDEN:
         return Refusal.DENIED
     return Refusal.OTHER
+
+
+def code_of(error: ClientError) -> str:
+    """Return AWS's name for an error; empty when it gave none."""
+    code: str = error.response.get("Error", {}).get("Code", "")
+    return code
+
+
+def status_of(error: ClientError) -> int:
+    """Return the HTTP status of an error; 0 when there was none."""
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status
+
+
+@contextmanager
+def explained(
+    refused: Callable[[ClientError | ParamValidationError, Refusal], RetrofillError],
+    unanswered: Callable[[Exception], RetrofillError],
+) -> Iterator[None]:
+    """Raise in place of an error of botocore what it means for the person who runs the backfill.
+
+    :param refused: the error for a request that is denied, or that nobody could be granted
+    :param unanswered: the error for a request that another try may get answered
+    :raises ConfigError: the connection gives no credentials, or AWS does not accept them
+    :raises RetrofillError: what one of the parameters returned
+    """
+    try:
+        yield
+    except ClientError as error:
+        match refusal_of(error):
+            case Refusal.BAD_CREDENTIALS:
+                problem = f"aws_conn_id: its credentials are not accepted ({error})"
+                raise ConfigError(problem) from error
+            case Refusal.TRANSIENT:
+                raise unanswered(error) from error
+            case refusal:
+                raise refused(error, refusal) from error
+    except ParamValidationError as error:
+        raise refused(error, Refusal.OTHER) from error
+    except NO_CREDENTIALS as error:
+        raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
+    except BotoCoreError as error:
+        raise unanswered(error) from error

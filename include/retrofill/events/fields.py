@@ -11,6 +11,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from urllib.parse import quote, quote_plus
 
+from retrofill.aws import arn
 from retrofill.events.context import EventContext
 from retrofill.model.items import Item
 
@@ -52,7 +53,7 @@ def json_inside(text: str) -> str:
 
 def bucket_arn(context: EventContext) -> str:
     """Return the ARN of the bucket, in the partition of the function."""
-    return f"arn:{context.function_arn.split(':')[1]}:s3:::{context.bucket}"
+    return arn.bucket_arn(context.bucket, arn.Arn.parse(context.function_arn).partition)
 
 
 def form_encoded(key: str) -> str:

@@ -5,10 +5,10 @@ written in these shapes.
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from retrofill.aws.arn import Arn
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
     epoch_milliseconds,
@@ -127,13 +127,13 @@ def content_of(item: Item, shape: str, *names: str) -> Mapping[str, Any]:
 
 def _stream(arn: str, service: str) -> tuple[str, str]:
     """Return region and account of a stream's ARN."""
-    found = re.fullmatch(rf"arn:[a-z-]+:{service}:([a-z0-9-]+):(\d{{12}}):.+", arn)
-    if found is None:
+    found = Arn.find(arn)
+    if found is None or found.service != service or not found.region:
         raise ConfigError(
             f"stream_arn: {arn!r} is not the ARN of a stream of {service}, which this event shape"
             " needs"
         )
-    return found[1], found[2]
+    return found.region, found.account
 
 
 def _compact(value: Any) -> str:

@@ -1,9 +1,9 @@
 """The envelopes that SNS and SQS put around a notification on its way to the function."""
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 
+from retrofill.aws.arn import Arn
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
     PRINCIPAL,
@@ -117,13 +117,13 @@ def _filled(template: str, texts: Writer) -> Writer:
 
 
 def _region(field: str, arn: str, service: str) -> str:
-    found = re.fullmatch(rf"arn:[a-z-]+:{service}:([a-z0-9-]+):\d{{12}}:[\w.-]+", arn)
-    if found is None:
+    found = Arn.find(arn)
+    if found is None or found.service != service or not found.region:
         raise ConfigError(
             f"{field}: {arn!r} is not an ARN of {service.upper()}; this event shape needs one,"
             f" like arn:aws:{service}:eu-west-1:123456789012:name"
         )
-    return found[1]
+    return found.region
 
 
 def _subscription_arn(context: EventContext) -> str:

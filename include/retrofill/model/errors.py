@@ -6,6 +6,7 @@ RetrofillError
 ├── ConfigError            what a person asked for cannot be done; never retried
 │   └── _DeniedError       Lambda denies a request to the role that makes it
 ├── SourceError            the source could not be read; worth another try
+├── FunctionUnavailable    function or live trigger could not be looked up; worth another try
 ├── StateError             the Postgres state cannot be used as it is
 │   ├── StateUnavailable   the server cannot be reached, or takes no writes now
 │   │   └── StateLocked    others hold a lock for longer than it is waited for
@@ -39,6 +40,10 @@ class ConfigError(RetrofillError):
 
 class SourceError(RetrofillError):
     """The source could not be read; another try may succeed."""
+
+
+class FunctionUnavailable(RetrofillError):
+    """The function or its live trigger could not be looked up; another try may succeed."""
 
 
 class StateError(RetrofillError):

@@ -1,5 +1,6 @@
 """How a run's items reach its function: found before the run is opened, used by its tasks."""
 
+from retrofill.aws.arn import Arn
 from retrofill.config import RunConfig
 from retrofill.events import AUTO, SHAPES, CompiledShape, EventContext, compile_shape, default_shape
 from retrofill.functions.kind import Asked
@@ -14,7 +15,7 @@ def find_delivery(config: RunConfig, function: FunctionVersion, asked: Asked) ->
 
     :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
         looked up
-    :raises SourceError: AWS gave no answer
+    :raises FunctionUnavailable: AWS gave no answer
     """
     find = config.function_kind.find_delivery
     place = config.source.place()
@@ -61,14 +62,14 @@ def compile_delivery(
 
     :raises ConfigError: the shape lacks what it needs, or has no place for what is given
     """
-    _, _, _, region, account, *_ = function_arn.split(":")
+    arn = Arn.parse(function_arn)
     return compile_shape(
         delivery.event,
         EventContext(
             bucket=config.source.place().get("bucket", ""),
-            region=region,
-            account_id=account,
-            bucket_owner=account,
+            region=arn.region,
+            account_id=arn.account,
+            bucket_owner=arn.account,
             configuration_id=delivery.configuration_id,
             function_arn=function_arn,
             job=job,

@@ -76,7 +76,8 @@ def plan(
     :param run_id: the number that the run will have: events may tell it
     :param run: the run, if it is open: what was fixed then is not looked up again
     :raises ConfigError: one of them cannot be used as asked
-    :raises SourceError: one of them gave no answer; another try may get one
+    :raises SourceError: the source gave no answer; another try may get one
+    :raises FunctionUnavailable: function or live trigger gave none
     """
     asked = Asked(connections, config.job.aws_conn_id)
     window = run.window if run else config.source.window(interval)

@@ -8,23 +8,21 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByT
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from retrofill.aws.refusals import NO_CREDENTIALS, Refusal, refusal_of
+from retrofill.aws.arn import Arn, bucket_arn
+from retrofill.aws.refusals import Refusal, explained
 from retrofill.events import BY_WAY, Way, names_in_words, need_no_trigger
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.function import FunctionVersion
 from retrofill.triggers.patterns import compile_pattern
 from retrofill.triggers.trigger import Trigger
 
 _CREATED = ("s3:ObjectCreated:", "s3:*")
 _REPORTS = "ReportBatchItemFailures"
-_ARN_PARTS = 7
 _ALL: Mapping[str, Any] = {}
 
 
@@ -53,7 +51,7 @@ def find_triggers(client: Callable[[str], Any], bucket: str, function: FunctionV
 
     :param client: returns a boto3 client by its service's name
     :raises ConfigError: a permission is missing; the message names it
-    :raises SourceError: AWS gave no answer; another try may get one
+    :raises FunctionUnavailable: AWS gave no answer; another try may get one
     """
     return _Search(client, bucket, function).found()
 
@@ -123,7 +121,7 @@ class _Search:
             ]
         for subscription in listed:
             endpoint, arn = subscription["Endpoint"], subscription["SubscriptionArn"]
-            if not arn.startswith("arn:"):  # PendingConfirmation: nothing is sent by it
+            if Arn.find(arn) is None:  # PendingConfirmation: nothing is sent by it
                 continue
             calls = subscription["Protocol"] == "lambda" and self._is_ours(endpoint)
             feeds = self._mappings_of(endpoint) if subscription["Protocol"] == "sqs" else []
@@ -209,13 +207,13 @@ class _Search:
 
     def _created_event(self) -> Mapping[str, Any]:
         """Return what all events of objects that are put into the bucket have in common."""
-        _, partition, _, region, account, *_ = self._function.arn.split(":")
+        arn = Arn.parse(self._function.arn)
         return {
             "source": "aws.s3",
             "detail-type": "Object Created",
-            "region": region,
-            "account": account,
-            "resources": [f"arn:{partition}:s3:::{self._bucket}"],
+            "region": arn.region,
+            "account": arn.account,
+            "resources": [bucket_arn(self._bucket, arn.partition)],
             "detail": {"bucket": {"name": self._bucket}},
         }
 
@@ -234,7 +232,8 @@ class _Search:
         mappings = []
         for one in found.values():
             source = one.get("EventSourceArn", "")
-            if source.split(":")[2:3] != ["sqs"]:
+            arn = Arn.find(source)
+            if arn is None or arn.service != "sqs":
                 self._others.append(f"mapping {one['UUID']} from {source or 'a source of its own'}")
                 continue
             filters = one.get("FilterCriteria", {}).get("Filters", [])
@@ -257,7 +256,8 @@ class _Search:
         return [arn, f"{arn}:{qualifier}"] if qualifier else [arn]
 
     def _is_ours(self, arn: str) -> bool:
-        return arn.split(":")[:_ARN_PARTS] == self._function.arn.split(":")
+        found = Arn.find(arn)
+        return found is not None and str(found.unqualified) == self._function.arn
 
     def _sends_created(self, configuration: Mapping[str, Any], to: str) -> bool:
         created = any(event.startswith(_CREATED) for event in configuration["Events"])
@@ -331,33 +331,22 @@ def _unreadable(mapping: Mapping[str, Any]) -> str:
 
 
 def _qualifier(arn: str) -> str:
-    return ":".join(arn.split(":")[_ARN_PARTS:])
+    return Arn.parse(arn).qualifier
 
 
-@contextmanager
-def _explained(permission: str) -> Iterator[None]:
+def _explained(permission: str) -> AbstractContextManager[None]:
     """Say what an error of botocore means for the person who runs the backfill."""
-    try:
-        yield
-    except ClientError as error:
-        raise _meaning(error, permission) from error
-    except NO_CREDENTIALS as error:
-        raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
-    except BotoCoreError as error:
-        raise SourceError(f"the live trigger could not be looked up: {error}") from error
 
-
-def _meaning(error: ClientError, permission: str) -> ConfigError | SourceError:
-    match refusal_of(error):
-        case Refusal.DENIED:
+    def refused(error: Exception, refusal: Refusal) -> ConfigError:
+        if refusal is Refusal.DENIED:
             return ConfigError(
                 f"event: to find the live trigger, the credentials of aws_conn_id need"
                 f" {permission} ({error}); grant it, or say what the function receives:"
                 f" {names_in_words(need_no_trigger())} need no look-up"
             )
-        case Refusal.BAD_CREDENTIALS:
-            return ConfigError(f"aws_conn_id: its credentials are not accepted ({error})")
-        case Refusal.TRANSIENT:
-            return SourceError(f"the live trigger could not be looked up: {error}")
-        case Refusal.OTHER:
-            return ConfigError(f"event: the live trigger could not be looked up ({error})")
+        return ConfigError(f"event: the live trigger could not be looked up ({error})")
+
+    return explained(
+        refused,
+        lambda error: FunctionUnavailable(f"the live trigger could not be looked up: {error}"),
+    )

@@ -28,7 +28,7 @@ def imitate(
     :param qualifier: the version or alias that was asked for
     :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
         looked up
-    :raises SourceError: AWS gave no answer
+    :raises FunctionUnavailable: AWS gave no answer
     """
     wanted = Wanted(place["bucket"], place.get("prefix", ""), function.arn, qualifier or "")
     found = find_triggers(client, wanted.bucket, function)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from retrofill.aws.arn import Arn
 from retrofill.state.pages import ERROR_CHARS, RunPage, SetLine
 from retrofill.web.controls import CONCURRENCY, RATE
 
@@ -193,7 +194,8 @@ def function_name(arn: str) -> str:
     Format: ``arn:partition:lambda:region:account:function:name``,
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html.
     """
-    return arn.partition(":function:")[2] or arn
+    found = Arn.find(arn)
+    return arn if found is None else found.name
 
 
 def _standing(page: RunPage, *, lives: bool) -> str:

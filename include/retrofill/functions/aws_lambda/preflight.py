@@ -1,14 +1,14 @@
 """The function, before the first call: that it can be called, and which version a run pins."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 
-from retrofill.aws.refusals import NO_CREDENTIALS, Refusal, refusal_of
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.aws.arn import Arn
+from retrofill.aws.refusals import Refusal, code_of, explained
+from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.function import LATEST, FunctionVersion
 
 if TYPE_CHECKING:
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NOTHING_RAN = 204
-_ARN_PARTS = 7
 
 _WHAT_TO_DO = {
     "Pending": "wait until it is active",
     "Inactive": "Lambda has put it to rest: call it once, and wait until it is active",
-    "Failed": "mend and update it",
+    "Failed": "repair and update it",
 }
 
 
@@ -42,7 +41,7 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> F
     :param qualifier: a version's number or an alias; None: ``$LATEST``
     :raises ConfigError: there is no such function or version, it is not ready, or it may not be
         called; the message says what to do
-    :raises SourceError: Lambda gave no answer; another try may get one
+    :raises FunctionUnavailable: Lambda gave no answer; another try may get one
     """
     asked = f"{function}:{qualifier}" if qualifier else function
     published = qualifier is not None and not qualifier.startswith(LATEST)
@@ -56,7 +55,7 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> F
             )
         )
     pinned = FunctionVersion(
-        arn=":".join(found["FunctionArn"].split(":")[:_ARN_PARTS]),
+        arn=str(Arn.parse(found["FunctionArn"]).unqualified),
         version=found["Version"] if published else qualifier or LATEST,
         qualifier=qualifier,
         timeout_s=found["Timeout"],
@@ -91,7 +90,7 @@ def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: 
     :param function: its ARN, without a qualifier
     :param reserve_percent: what is left to others, in percent
     :raises ConfigError: nothing is left for the run, or this may not be looked up
-    :raises SourceError: Lambda gave no answer; another try may get one
+    :raises FunctionUnavailable: Lambda gave no answer; another try may get one
     """
     with _explained(client, function, "lambda:GetFunctionConcurrency"):
         reserved = client.get_function_concurrency(FunctionName=function).get(
@@ -121,7 +120,8 @@ def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: 
 
 def _require_region(client: "LambdaClient", function: str) -> None:
     here = client.meta.region_name
-    if function.startswith("arn:") and (there := function.split(":")[3]) != here:
+    arn = Arn.find(function)
+    if arn is not None and (there := arn.region) != here:
         raise ConfigError(
             f"function: {function!r} is in region {there}, and the connection aws_conn_id is set to"
             f" {here}; set the connection's region_name to {there}, or give a function in {here}"
@@ -177,37 +177,25 @@ class _DeniedError(ConfigError):
     """The credentials lack a permission."""
 
 
-@contextmanager
-def _explained(client: "LambdaClient", asked: str, permission: str) -> Iterator[None]:
+def _explained(client: "LambdaClient", asked: str, permission: str) -> AbstractContextManager[None]:
     """Say what an error of botocore means for the person who runs the backfill."""
-    try:
-        yield
-    except ClientError as error:
-        raise _meaning(error, client.meta.region_name, asked, permission) from error
-    except NO_CREDENTIALS as error:
-        raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
-    except BotoCoreError as error:
-        raise SourceError(f"function {asked!r} could not be looked up: {error}") from error
+    region = client.meta.region_name
 
-
-def _meaning(
-    error: ClientError, region: str, asked: str, permission: str
-) -> ConfigError | SourceError:
-    if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
-        return ConfigError(
-            f"function: there is no {asked!r} in {region} ({error}); check its name, its version or"
-            " alias, and the region of the connection aws_conn_id"
-        )
-    match refusal_of(error):
-        case Refusal.DENIED:
+    def refused(error: ClientError | ParamValidationError, refusal: Refusal) -> ConfigError:
+        if isinstance(error, ClientError) and code_of(error) == "ResourceNotFoundException":
+            return ConfigError(
+                f"function: there is no {asked!r} in {region} ({error}); check its name, its"
+                " version or alias, and the region of the connection aws_conn_id"
+            )
+        if refusal is Refusal.DENIED:
             return _DeniedError(
                 f"function: the credentials of aws_conn_id lack {permission} on {asked!r}"
                 f" ({error}); grant it on the function's ARN and on that with :* behind it, or, if"
                 " the ARN is of another account, in the function's own policy, too"
             )
-        case Refusal.BAD_CREDENTIALS:
-            return ConfigError(f"aws_conn_id: its credentials are not accepted ({error})")
-        case Refusal.TRANSIENT:
-            return SourceError(f"function {asked!r} could not be looked up: {error}")
-        case Refusal.OTHER:
-            return ConfigError(f"function: {asked!r} cannot be called ({error})")
+        return ConfigError(f"function: {asked!r} cannot be called ({error})")
+
+    return explained(
+        refused,
+        lambda error: FunctionUnavailable(f"function {asked!r} could not be looked up: {error}"),
+    )

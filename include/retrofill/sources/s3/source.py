@@ -2,22 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import compress
 from operator import not_
 from typing import TYPE_CHECKING, NamedTuple
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    TokenRetrievalError,
-)
+from botocore.exceptions import ClientError, ParamValidationError
 
+from retrofill.aws.refusals import Refusal, code_of, explained
 from retrofill.engine.identity import identifier_of
 from retrofill.model.errors import ConfigError, SourceError
 from retrofill.model.globs import matches
@@ -47,13 +40,6 @@ _LAST_SEEN = "last_seen"
 _BEHIND_ALL_KEYS = "\U0010ffff"
 _LABEL_CHARS = 30
 
-_NO_CREDENTIALS = (
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    TokenRetrievalError,
-)
-_TRANSIENT_CODES = frozenset({"RequestTimeout", "RequestTimeoutException", "SlowDown", "429"})
 _ELSEWHERE = frozenset(
     {
         "301",
@@ -63,8 +49,6 @@ _ELSEWHERE = frozenset(
     }
 )
 _MISSING = frozenset({"404", "NoSuchBucket"})
-_FORBIDDEN_STATUS = 403
-_SERVER_ERROR_STATUS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,30 +277,20 @@ class S3Source:
         last = _shortened(keys.end) if keys.end else "the last key"
         return f"{first} to {last}"
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> AbstractContextManager[None]:
         """Say what an error of botocore means for the person who runs the backfill."""
-        try:
-            yield
-        except ClientError as error:
-            raise self._meaning(error) from error
-        except _NO_CREDENTIALS as error:
-            raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
-        except ParamValidationError as error:
-            raise ConfigError(f"bucket: {self._bucket!r} cannot be listed ({error})") from error
-        except BotoCoreError as error:
-            raise SourceError(f"bucket {self._bucket!r} could not be listed: {error}") from error
+        return explained(
+            self._refused,
+            lambda error: SourceError(f"bucket {self._bucket!r} could not be listed: {error}"),
+        )
 
-    def _meaning(self, error: ClientError) -> ConfigError | SourceError:
-        code = error.response.get("Error", {}).get("Code", "")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    def _refused(self, error: ClientError | ParamValidationError, refusal: Refusal) -> ConfigError:
+        code = code_of(error) if isinstance(error, ClientError) else ""
         if code in _MISSING:
             return ConfigError(f"bucket: there is no bucket {self._bucket!r}; check its name")
-        if code in _ELSEWHERE:
+        if isinstance(error, ClientError) and code in _ELSEWHERE:
             return ConfigError(self._is_elsewhere(_region_in(error) or "in another region"))
-        if code in _TRANSIENT_CODES or status >= _SERVER_ERROR_STATUS:
-            return SourceError(f"bucket {self._bucket!r} could not be listed: {error}")
-        if status == _FORBIDDEN_STATUS:
+        if refusal is Refusal.DENIED:
             return ConfigError(
                 f"bucket: {self._bucket!r} may not be listed ({error}); the credentials of"
                 f" aws_conn_id need {self._permission} on arn:aws:s3:::{self._bucket}, and the"
