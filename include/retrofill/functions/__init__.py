@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from retrofill.functions import aws_lambda
 from retrofill.functions.kind import FunctionKind
-from retrofill.registry import registered
+from retrofill.model.registry import registered
 
 __all__ = ["FUNCTIONS"]
 

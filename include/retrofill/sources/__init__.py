@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from retrofill.registry import registered
+from retrofill.model.registry import registered
 from retrofill.sources import s3
 from retrofill.sources.kind import SourceKind
 from retrofill.sources.listing import Page, Partition, Source
