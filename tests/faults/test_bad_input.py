@@ -17,6 +17,14 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["items_per_cal: there is no such param; did you mean items_per_call?"],
     ),
     "no time": ({"modified_after": "yesterday"}, ["modified_after: 'yesterday'; allowed is"]),
+    "name of a bucket": (
+        {"bucket": "Bad_Bucket"},
+        ["bucket: 'Bad_Bucket'; allowed is the bare name of a bucket"],
+    ),
+    "address in place of a name": (
+        {"bucket": "s3://photos/in"},
+        ["bucket: 's3://photos/in'; it is more than the name; allowed is"],
+    ),
     "empty prefix": ({"prefix": ""}, ["prefix: it is empty, which means every object"]),
     "several at once": (
         {"min_size": 9, "max_size": 8, "prefix": ""},
@@ -71,7 +79,6 @@ def _slug(name: str) -> str:
         ({"items_per_call": 0}, "items_per_call"),
         ({"event": "sqs"}, "event"),
         ({"bucket": None}, "bucket"),
-        ({"bucket": "Bad_Bucket"}, "bucket"),
     ],
 )
 def test_a_wrong_type_is_refused_where_it_is_asked(
