@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from demo.airflow import ApiError
+from stack.airflow_api import ApiError
 from stack.endpoint import Bucket, Function, Reply, Rule, S3Object, Script
 from stack.services import free_port
 from tests.faults.world import World
