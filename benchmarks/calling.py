@@ -29,8 +29,8 @@ from benchmarks.arena import (
 from benchmarks.contenders.mapped_operator import MappedFigures, measure_mapped
 from benchmarks.contenders.work import Work, WrongCountError, encode
 from benchmarks.encode import CONTEXT
+from benchmarks.observe import FailedRunError
 from benchmarks.table import table
-from benchmarks.whole_run import FailedRunError
 from stack.endpoint import EndpointError
 from stack.settings import StackError
 

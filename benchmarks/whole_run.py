@@ -8,34 +8,24 @@ Airflow's. Prints tables in Markdown; the exit code is 1 if a count is not what 
 import argparse
 import sys
 import tempfile
-import threading
-import time
-from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import quote
 
-import psutil
-import psycopg2
-import psycopg2.extras
-
+from benchmarks.observe import Benchmark, FailedRunError, Observed
 from benchmarks.table import table
-from demo.airflow import AirflowApi
+from stack.airflow_api import AirflowApi
 from stack.endpoint import (
     Bucket,
     EndpointError,
     Function,
     GeneratedObjects,
     Script,
-    ScriptedEndpoint,
     Stats,
 )
 from stack.scripted import scripted_stack
-from stack.settings import Settings, StackError
+from stack.settings import StackError
 
 DAG_ID = "retrofill_s3"
 TASKS = (
@@ -73,181 +63,9 @@ with DAG("nothing", schedule=None, params={"enqueue": 1, "invoke": 1}):
     invoke >> close
     step("notify")(following)
 '''
-_ENDS = {"success", "failed"}
 _DAG_WITHIN_S = 120
-_ASK_EVERY_S = 0.5
-_LOOK_EVERY_S = 0.1
-_MAY_TAKE_S = 3600
-_PAGE = 100
-_TASK_TITLE = b"airflow worker -- "
-_SUPERVISOR_TITLE = b"airflow worker -- LocalExecutor"
 _KB_PER_MB = 1024
 _PERMILLE = 1000
-
-
-class FailedRunError(Exception):
-    """A DAG run failed or did not end."""
-
-
-@dataclass
-class Memory:
-    """The most memory that one process of a task had, in kB."""
-
-    resident: int = 0
-    """As the kernel's own high-water mark says."""
-
-    private: int = 0
-    """Of it not shared with the process it was forked from, as far as it was seen."""
-
-
-class MemoryWatch:
-    """Looks at the processes of Airflow's tasks while a block runs, those of any stack.
-
-    Formats: VmHWM of /proc/PID/status and Private_* of /proc/PID/smaps_rollup, proc(5).
-    """
-
-    def __init__(self) -> None:
-        self.of_task: defaultdict[str, Memory] = defaultdict(Memory)
-        """By the id of the task instance."""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="memory")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(_LOOK_EVERY_S):
-            for process in Path("/proc").glob("[0-9]*"):
-                try:
-                    self._look(process)
-                except OSError:  # it has ended
-                    continue
-
-    def _look(self, process: Path) -> None:
-        title = (process / "cmdline").read_bytes()
-        if not title.startswith(_TASK_TITLE) or title.startswith(_SUPERVISOR_TITLE):
-            return
-        seen = self.of_task[title.removeprefix(_TASK_TITLE).rstrip(b"\0 ").decode()]
-        for line in (process / "status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                seen.resident = max(seen.resident, int(line.split()[1]))
-        private = sum(
-            int(line.split()[1])
-            for line in (process / "smaps_rollup").read_text().splitlines()
-            if line.startswith("Private_")
-        )
-        seen.private = max(seen.private, private)
-
-
-class ObservedAirflow(AirflowApi):
-    """The API with what a benchmark asks besides."""
-
-    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return all task instances of a run."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
-        found: list[dict[str, Any]] = []
-        while True:
-            page = self._asked("GET", f"{path}?limit={_PAGE}&offset={len(found)}")
-            found += page["task_instances"]
-            if len(found) >= page["total_entries"]:
-                return found
-
-
-@dataclass
-class Observed:
-    """What was seen of one DAG run."""
-
-    wall_s: float
-    instances: dict[str, list[dict[str, Any]]]
-    """By task."""
-    memory: dict[str, Memory]
-    """By the id of the task instance."""
-    cpu_s: float
-    """Seconds of CPU that the stack took: Airflow, its tasks and Postgres, not the endpoint."""
-    stats: Stats | None = None
-    """What the endpoint counted; None: it was not part of the run."""
-    repeated: int = 0
-    """Items that the endpoint got more than once."""
-    counts: dict[str, Any] = field(default_factory=dict)
-    """The run's row of v_run."""
-    calls_s: float = 0.0
-    """Seconds from the first call's leaving to the last one's end."""
-
-    @property
-    def tasks(self) -> int:
-        """How many task instances there were."""
-        return sum(len(instances) for instances in self.instances.values())
-
-
-class Benchmark:
-    """Runs DAGs and observes them."""
-
-    def __init__(
-        self, settings: Settings, airflow: ObservedAirflow, endpoint: ScriptedEndpoint
-    ) -> None:
-        self._dsn = settings.state_dsn
-        supervisor = int((settings.directory / "supervisord.pid").read_text())
-        self._supervisor = psutil.Process(supervisor)
-        self._airflow = airflow
-        self._endpoint = endpoint
-
-    def observe(self, dag_id: str, dag_run_id: str, params: dict[str, Any]) -> Observed:
-        """Run a DAG to its end.
-
-        :raises FailedRunError: it failed; the message tells why
-        """
-        with MemoryWatch() as watch:
-            began, cpu_s = time.monotonic(), self._cpu_s()
-            self._airflow.trigger(dag_id, dag_run_id, params)
-            self._await_end(dag_id, dag_run_id)
-            wall_s, cpu_s = time.monotonic() - began, self._cpu_s() - cpu_s
-        instances: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        for one in self._airflow.task_instances(dag_id, dag_run_id):
-            instances[one["task_id"]].append(one)
-        return Observed(wall_s, instances, watch.of_task, cpu_s)
-
-    def retrofill(self, dag_run_id: str, params: dict[str, Any]) -> Observed:
-        """Run the DAG ``retrofill``, and read what it and the endpoint counted."""
-        self._endpoint.reset()
-        seen = self.observe(DAG_ID, dag_run_id, params)
-        seen.stats = self._endpoint.stats()
-        seen.repeated = len(self._endpoint.items(above=1, of="received"))
-        with (
-            closing(psycopg2.connect(self._dsn)) as conn,
-            conn.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor,
-        ):
-            cursor.execute("SELECT * FROM retrofill.v_run ORDER BY run_id DESC LIMIT 1")
-            (row,) = cursor.fetchall()
-            cursor.execute(
-                "SELECT coalesce(extract(epoch FROM max(ended_at) - min(sent_at)), 0)::float AS s"
-                " FROM retrofill.v_call WHERE run_id = %s",
-                (row["run_id"],),
-            )
-            (times,) = cursor.fetchall()
-        seen.counts, seen.calls_s = dict(row), times["s"]
-        return seen
-
-    def _cpu_s(self) -> float:
-        total = 0.0
-        for process in [self._supervisor, *self._supervisor.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):  # what it took counts with its parent
-                total += sum(process.cpu_times()[:4])
-        return total
-
-    def _await_end(self, dag_id: str, dag_run_id: str) -> None:
-        limit = time.monotonic() + _MAY_TAKE_S
-        while (state := self._airflow.run_state(dag_id, dag_run_id)) not in _ENDS:
-            if time.monotonic() > limit:
-                raise FailedRunError(f"{dag_run_id} has not ended after {_MAY_TAKE_S} s")
-            time.sleep(_ASK_EVERY_S)
-        if state == "failed":
-            lines = [f"{dag_run_id} failed", *self._airflow.failures(dag_id, dag_run_id)]
-            raise FailedRunError("\n".join(lines))
 
 
 def wrong_counts(first: Observed, second: Observed, arguments: argparse.Namespace) -> list[str]:
@@ -410,7 +228,7 @@ def main() -> int:
         with (
             _dags() as dags,
             scripted_stack(script, dags=dags, say=_say) as (settings, endpoint),
-            ObservedAirflow(settings) as airflow,
+            AirflowApi(settings) as airflow,
         ):
             for dag_id in (DAG_ID, "nothing"):
                 airflow.unpause(dag_id, within_s=_DAG_WITHIN_S)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from demo.airflow import AirflowApi, ApiError, DagMissingError
 from demo.aws import Aws
 from demo.checks import Check
 from demo.runs import run_view
 from demo.stopwatch import Stopwatch
 from demo.story import Story, TriggerSilentError
 from demo.watch import RunFailedError
+from stack.airflow_api import AirflowApi, ApiError, DagMissingError
 from stack.settings import Settings, StackError
 from stack.up import running_stack
 

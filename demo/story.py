@@ -12,13 +12,13 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from demo.airflow import AirflowApi
 from demo.aws import Aws
 from demo.checks import Check, counts_are, exactly_one_output
 from demo.objects import live_objects, objects_from_before
 from demo.runs import RunCounts, RunView
 from demo.stopwatch import Stopwatch
 from demo.watch import Watcher
+from stack.airflow_api import AirflowApi
 
 _DAG_ID = "retrofill_s3"
 _DAG_WITHIN_S = 120

@@ -5,8 +5,8 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from demo.airflow import AirflowApi
 from demo.runs import RunCounts, RunView
+from stack.airflow_api import AirflowApi
 
 _LOOK_EVERY_S = 0.25
 _ASK_AIRFLOW_EVERY_S = 1.0

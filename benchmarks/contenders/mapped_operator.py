@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.contenders.work import WrongCountError
-from benchmarks.whole_run import Benchmark, ObservedAirflow
+from benchmarks.observe import Benchmark
+from stack.airflow_api import AirflowApi
 from stack.endpoint import Script
 from stack.scripted import scripted_stack
 
@@ -69,7 +70,7 @@ def measure_mapped(calls: int, items_per_call: int, latency_s: float) -> MappedF
                 settings,
                 endpoint,
             ),
-            ObservedAirflow(settings) as airflow,
+            AirflowApi(settings) as airflow,
         ):
             airflow.unpause(_DAG_ID, within_s=_DAG_WITHIN_S)
             benchmark = Benchmark(settings, airflow, endpoint)
@@ -91,7 +92,3 @@ def measure_mapped(calls: int, items_per_call: int, latency_s: float) -> MappedF
         calls_per_s=calls / (ended - began).total_seconds(),
         peak_mb=max(resident, default=0) / _KB_PER_MB,
     )
-
-
-def _say_nothing(_: str) -> None:
-    """Leave the terminal to the benchmark."""

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -16,6 +16,7 @@ from retrofill.state.migrate import migrate
 from retrofill.state.screening import Chunk, get_partition, screen
 
 from benchmarks.encode import KEYS, items
+from benchmarks.measure import cpu_s
 from benchmarks.opened import open_run
 from stack.services import Postgres, free_port, running
 
@@ -73,11 +74,7 @@ class PlannedState:
 
     def cpu_s(self) -> float:
         """Return the seconds of CPU that the server has taken, all its processes together."""
-        total = 0.0
-        for process in [self._server, *self._server.children()]:
-            with suppress(psutil.NoSuchProcess):  # what it took counts with its parent
-                total += sum(process.cpu_times()[:4])
-        return total
+        return cpu_s(self._server)
 
 
 @contextmanager

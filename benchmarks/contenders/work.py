@@ -22,6 +22,7 @@ FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:scripted"
 QUALIFIER = "1"
 REGION = "us-east-1"
 GOOD_STATUS = 200
+_SELF = Path("/proc/self")
 
 
 class WrongCountError(Exception):
@@ -70,21 +71,24 @@ def contend(opened: Callable[[Work], AbstractContextManager[Callable[[], None]]]
     """
     work = Work(**json.load(sys.stdin))
     with opened(work) as make_calls:
-        before_kb = _memory_kb("VmRSS")
+        before_kb = memory_kb("VmRSS")
         began, cpu_s = time.perf_counter(), time.process_time()
         make_calls()
         measured = Measured(
             cpu_s=time.process_time() - cpu_s,
             wall_s=time.perf_counter() - began,
             before_kb=before_kb,
-            peak_kb=_memory_kb("VmHWM"),
+            peak_kb=memory_kb("VmHWM"),
         )
     print(json.dumps(asdict(measured)))
 
 
-def _memory_kb(name: str) -> int:
-    """Return a line of /proc/self/status, proc(5)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def memory_kb(name: str, process: Path = _SELF) -> int:
+    """Return a line of the status of a process, proc(5).
+
+    :raises OSError: the process has ended
+    """
+    for line in (process / "status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
     raise LookupError(name)

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -24,6 +24,7 @@ from retrofill.sources import Page, Partition
 from retrofill.state import batches
 from retrofill.state.lease import BatchLease
 
+from benchmarks.measure import cpu_s
 from benchmarks.opened import open_run
 
 SOURCE = "s3://camera-uploads"
@@ -124,12 +125,7 @@ class Stopwatch:
         self.cpu_s += own_cpu_s - began_own + server_cpu_s - began_server
 
     def _server_cpu_s(self) -> float:
-        total = 0.0
-        if self._server is not None:
-            for process in [self._server, *self._server.children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess):  # what it took counts with its parent
-                    total += sum(process.cpu_times()[:4])
-        return total
+        return 0.0 if self._server is None else cpu_s(self._server)
 
 
 Watch = AbstractContextManager[None]

@@ -1,13 +1,10 @@
 """Airflow's REST API with what a test asks of it besides."""
 
-import time
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from demo.airflow import AirflowApi, log_lines
-
-_ENDS = {"success", "failed"}
+from stack.airflow_api import AirflowApi, log_lines, run_path
 
 
 class ObservedAirflow(AirflowApi):
@@ -24,19 +21,6 @@ class ObservedAirflow(AirflowApi):
             found.setdefault(one["task_id"], set()).add(one["state"])
         return found
 
-    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        path = f"{_path(dag_id, run_id)}/taskInstances?limit=100"
-        instances: list[dict[str, Any]] = self._asked("GET", path)["task_instances"]
-        return instances
-
-    def await_end(self, dag_id: str, run_id: str, *, within_s: float = 300) -> str:
-        """Return the state in which a run has ended."""
-        limit = time.monotonic() + within_s
-        while (state := self.run_state(dag_id, run_id)) not in _ENDS:
-            assert time.monotonic() < limit, f"{run_id} is {state} after {within_s:g} s"
-            time.sleep(0.5)
-        return state
-
     def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
         """Have tasks of a run, and those downstream, run once more."""
         asked = {
@@ -51,11 +35,11 @@ class ObservedAirflow(AirflowApi):
 
     def mark(self, dag_id: str, run_id: str, state: str) -> None:
         """Mark a run as someone does in the UI."""
-        self._asked("PATCH", _path(dag_id, run_id), json={"state": state})
+        self._asked("PATCH", run_path(dag_id, run_id), json={"state": state})
 
     def log(self, dag_id: str, run_id: str, task_id: str) -> str:
         """Return the log of the first try of a task."""
-        path = f"{_path(dag_id, run_id)}/taskInstances/{task_id}/logs/1"
+        path = f"{run_path(dag_id, run_id)}/taskInstances/{task_id}/logs/1"
         content = self._asked("GET", path, params={"full_content": True})["content"]
         return "\n".join(line for entry in content for line in log_lines(entry))
 
@@ -81,7 +65,3 @@ class ObservedAirflow(AirflowApi):
             "run_backwards": False,
         }
         self._asked("POST", "/api/v2/backfills", json=asked)
-
-
-def _path(dag_id: str, run_id: str) -> str:
-    return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"

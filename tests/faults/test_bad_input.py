@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from demo.airflow import ApiError
+from stack.airflow_api import ApiError
 from tests.faults.world import World
 
 REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -22,8 +22,8 @@ import psycopg2
 import pytest
 from botocore.exceptions import ClientError
 
-from demo.airflow import AirflowApi
 from stack import airflow
+from stack.airflow_api import AirflowApi
 from stack.private import close_to_others
 from stack.services import Postgres, child_environment, free_port
 from stack.settings import REPOSITORY, Ports, Settings, StackError

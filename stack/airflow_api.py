@@ -1,4 +1,4 @@
-"""Airflow's REST API, as far as the demo needs it: trigger a DAG, see how it ends and why."""
+"""Airflow's REST API, as far as demo, tests and benchmarks need it: trigger a DAG, see its end."""
 
 import time
 from collections.abc import Iterator
@@ -9,6 +9,9 @@ import httpx
 
 from stack.settings import Settings
 
+_ENDS = {"success", "failed"}
+_ASK_EVERY_S = 0.5
+_PAGE = 100
 _LOGS = 3
 _LOG_LINES = 12
 
@@ -43,7 +46,7 @@ class AirflowApi:
                 reasons = [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
                 message = f"Airflow does not know the DAG {dag_id} after {within_s:g} s"
                 raise DagMissingError("\n".join([message, *reasons]))
-            time.sleep(0.5)
+            time.sleep(_ASK_EVERY_S)
         self._asked("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, run_id: str, params: dict[str, Any]) -> None:
@@ -53,11 +56,36 @@ class AirflowApi:
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""
-        return str(self._asked("GET", _run_path(dag_id, run_id))["state"])
+        return str(self._asked("GET", run_path(dag_id, run_id))["state"])
+
+    def await_end(self, dag_id: str, run_id: str, *, within_s: float = 300) -> str:
+        """Return the state in which a run has ended: success or failed.
+
+        :raises TimeoutError: it has not ended
+        """
+        limit = time.monotonic() + within_s
+        while (state := self.run_state(dag_id, run_id)) not in _ENDS:
+            if time.monotonic() > limit:
+                raise TimeoutError(f"{run_id} is {state} after {within_s:g} s")
+            time.sleep(_ASK_EVERY_S)
+        return state
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return all task instances of a run."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._asked(
+                "GET",
+                f"{run_path(dag_id, run_id)}/taskInstances",
+                params={"limit": _PAGE, "offset": len(found)},
+            )
+            found += page["task_instances"]
+            if len(found) >= page["total_entries"]:
+                return found
 
     def failures(self, dag_id: str, run_id: str) -> Iterator[str]:
         """Yield the ends of the logs of the tasks of a run that failed, the first ones first."""
-        tasks = f"{_run_path(dag_id, run_id)}/taskInstances"
+        tasks = f"{run_path(dag_id, run_id)}/taskInstances"
         asked = {"state": "failed", "order_by": "end_date", "limit": _LOGS}
         for task in self._asked("GET", tasks, params=asked)["task_instances"]:
             log = self._asked(
@@ -91,7 +119,8 @@ class DagMissingError(Exception):
     """Airflow has not found a DAG, or cannot read its file."""
 
 
-def _run_path(dag_id: str, run_id: str) -> str:
+def run_path(dag_id: str, run_id: str) -> str:
+    """Return the path of a run."""
     return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 

@@ -1,4 +1,4 @@
-from demo.airflow import log_lines
+from stack.airflow_api import log_lines
 
 
 def entry(event: str, **more: object):
