@@ -17,6 +17,7 @@ from retrofill.aws.refusals import NO_CREDENTIALS
 from retrofill.config import RunConfig
 from retrofill.model.errors import ConfigError, NotNotified
 from retrofill.model.report import Report
+from retrofill.sources.s3.words import LEFT_OUT
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -43,7 +44,7 @@ def notify(config: RunConfig, report: Report, dag_id: str, dag_run_id: str) -> N
     :raises NotNotified: a target did not take it; another try may reach it
     """
     title = f"Retrofill: {report.job} is {report.state}"
-    _post(config, title, report.as_text(), report.as_json(), run_link(dag_id, dag_run_id))
+    _post(config, title, report.as_text(LEFT_OUT), report.as_json(), run_link(dag_id, dag_run_id))
 
 
 def notify_failed(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:

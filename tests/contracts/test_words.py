@@ -15,6 +15,7 @@ from retrofill.config import AUTO, RunConfig
 from retrofill.engine.outcomes import Outcome
 from retrofill.events import OFFERED
 from retrofill.model.report import Report
+from retrofill.sources.s3.words import LEFT_OUT
 from retrofill.state.connection import connect
 from retrofill.state.statements import load
 
@@ -118,7 +119,7 @@ def test_the_readme_shows_the_notification_as_it_is() -> None:
     made |= {name: datetime.fromisoformat(made[name]) for name in moments if made[name]}
     report = Report(**made)
     assert report.as_json() | {"link": shown["link"]} == shown
-    assert f"{report.as_text()}\nrun {shown['link']}" == text
+    assert f"{report.as_text(LEFT_OUT)}\nrun {shown['link']}" == text
 
 
 def test_every_event_that_can_be_asked_for_has_a_shape() -> None:

@@ -33,6 +33,7 @@ from retrofill.pipeline.open_run import DagRun, open_run, window_of
 from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.sources import open_source
 from retrofill.sources.s3 import source as s3
+from retrofill.sources.s3.words import LEFT_OUT
 from retrofill.state import runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
@@ -150,7 +151,7 @@ def _notify(conn: Any, ref: SetRef, notices: Path) -> None:
 
     def tell(report: Report) -> None:
         with notices.open("a") as file:
-            file.write(json.dumps(report.as_text()) + "\n")
+            file.write(json.dumps(report.as_text(LEFT_OUT)) + "\n")
 
     conclude(conn, ref, ALL_LIVE, tell)
 

@@ -9,6 +9,7 @@ from retrofill.model.errors import RunIncomplete
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.rescue import Airflow, rescue
+from retrofill.sources.s3.words import LEFT_OUT
 from retrofill.state import batches, others, runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import LEASE_S
@@ -95,7 +96,7 @@ def conclude(
 def _close(conn: Connection, ref: SetRef) -> Report:
     report = runs.close_run(conn, ref.run_id)
     reach(Point.RUN_CLOSED)
-    log.info("%s", report.as_text())
+    log.info("%s", report.as_text(LEFT_OUT))
     return report
 
 

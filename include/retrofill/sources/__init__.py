@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from retrofill.config import RunConfig
 from retrofill.model.items import Item
 from retrofill.model.runs import Window
-from retrofill.sources.listing import Page, Partition, Source
 from retrofill.sources.s3.source import Filter, S3Source
+from retrofill.sources.source import Page, Partition, Source
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

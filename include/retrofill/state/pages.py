@@ -82,8 +82,7 @@ class QuarantinedLine(NamedTuple):
     """An item that waits for a person, its texts cut to ERROR_CHARS."""
 
     key: str
-    version_id: str
-    size: int
+    content: str
     attempts: int
     failures: int
     request_id: str
@@ -99,13 +98,9 @@ class PartitionLine(NamedTuple):
 
     part_no: int
     label: str
-    cursor: str | None
     listed: int
     new: int
     known: int
-    archived: int
-    filtered: int
-    rejected: int
     done: bool
     of: int
     """How many partitions the run has in all."""
