@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote_plus
 from uuid import UUID
 
+from retrofill.aws.objects import pack, unpack
 from retrofill.engine.identity import identifier_of
 from retrofill.events import EventContext, compile_shape
 from retrofill.model.items import Item, ItemColumns
@@ -46,10 +47,9 @@ def items(key: str, count: int = ITEMS_PER_CALL) -> list[Item]:
         Item(
             identifier=identify(key.format(number), ""),
             key=key.format(number),
-            size=1_000_000 + number,
-            modified_at=start + timedelta(seconds=number),
-            etag=f"{number:032x}",
-            version_id="",
+            content=pack(
+                1_000_000 + number, start + timedelta(seconds=number), f"{number:032x}", ""
+            ),
         )
         for number in range(count)
     ]
@@ -57,11 +57,12 @@ def items(key: str, count: int = ITEMS_PER_CALL) -> list[Item]:
 
 def s3_record(item: Item) -> dict[str, Any]:
     """Build the record of an item as one does without a template."""
+    facts = unpack(item.content)
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "awsRegion": CONTEXT.region,
-        "eventTime": item.modified_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "eventTime": facts.modified_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "eventName": "ObjectCreated:Put",
         "userIdentity": {"principalId": "AWS:AIDAEXAMPLE"},
         "requestParameters": {"sourceIPAddress": "127.0.0.1"},
@@ -79,9 +80,9 @@ def s3_record(item: Item) -> dict[str, Any]:
             },
             "object": {
                 "key": quote_plus(item.key, safe="/"),
-                "size": item.size,
-                "eTag": item.etag,
-                "sequencer": f"{int(item.modified_at.timestamp() * 1_000_000):018X}",
+                "size": facts.size,
+                "eTag": facts.etag,
+                "sequencer": f"{int(facts.modified_at.timestamp() * 1_000_000):018X}",
             },
         },
     }
@@ -90,7 +91,7 @@ def s3_record(item: Item) -> dict[str, Any]:
 def sqs_record(item: Item) -> dict[str, Any]:
     """Build the record of an item that comes by way of SQS."""
     body = json.dumps({"Records": [s3_record(item)]})
-    sent = str(int(item.modified_at.timestamp() * 1_000))
+    sent = str(int(unpack(item.content).modified_at.timestamp() * 1_000))
     return {
         "messageId": str(UUID(bytes=item.identifier)),
         "receiptHandle": f"{CONTEXT.job}/{CONTEXT.run_id}/{item.identifier.hex()}",

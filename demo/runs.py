@@ -18,7 +18,7 @@ class RunCounts(NamedTuple):
     listed: int
     known: int
     new: int
-    filtered: int
+    left_out: dict[str, int]
     succeeded: int
     quarantined: int
     calls: int

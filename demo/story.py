@@ -27,7 +27,7 @@ _LIVE = 5
 _LIVE_WITHIN_S = 60
 _COUNTED = (
     "listed",
-    "filtered",
+    "left_out",
     "known",
     "new",
     "succeeded",
@@ -107,10 +107,11 @@ class Story:
         folders = [output.folder for output in outputs]
         touched = len(set(outputs) ^ set(outputs_again))
         told = [_counted(message) for message in received]
+        live = {"filtered": len(self._live)}
         return [
             counts_are("what was there before was listed", first, state="complete", listed=number),
             counts_are("the function processed all of it", first, succeeded=number, quarantined=0),
-            counts_are("what came live was left to the trigger", first, filtered=len(self._live)),
+            counts_are("what came live was left to the trigger", first, left_out=live),
             exactly_one_output("every object, from before or live, has one output", keys, folders),
             Check("one notification came, with these counts", [_counted(first._asdict())], told),
             counts_are("the second run knew it all", second, state="complete", known=number, new=0),
@@ -196,7 +197,7 @@ def _table(runs: list[RunCounts]) -> Table:
     for name in ("state", *_COUNTED):
         values = [getattr(run, name) for run in runs]
         table.add_row(
-            name, *(f"{value:,}" if isinstance(value, int) else value for value in values)
+            name, *(f"{value:,}" if isinstance(value, int) else str(value) for value in values)
         )
     table.add_row("seconds", *("" if run.seconds is None else f"{run.seconds:.1f}" for run in runs))
     return table

@@ -99,7 +99,7 @@ def _plan(conn: Connection, count: int, batch_items: int) -> int:
         max_concurrency=_MOST_CONCURRENCY,
         max_items=_MOST,
     )
-    page = Page(items(KEYS["plain keys"], count), "all", count, filtered=0, archived=0, rejected=0)
+    page = Page(items(KEYS["plain keys"], count), "all", {})
     chunk = Chunk(pages=[page], done=True)
     screen(conn, ref, 0, get_partition(conn, ref.run_id, 0), chunk)
     planned = batches.plan(conn, ref, 1, most_items=batch_items, fewest_items=batch_items)

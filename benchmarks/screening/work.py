@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
 from psycopg2.extensions import make_dsn
+from retrofill.aws.objects import pack
 from retrofill.engine.identity import identifier_of
 from retrofill.model.calls import Call, EndedCall, Fresh, Settlement
 from retrofill.model.items import Item
@@ -43,8 +44,7 @@ JOB_ID = 1
 
 _BARE = """
 CREATE TABLE bare (
-    job_id integer, seq bigint, run_id bigint, identifier uuid, item_key text, version_id text,
-    etag text, size bigint, modified_at timestamptz
+    job_id integer, seq bigint, run_id bigint, identifier uuid, item_key text, content text
 )
 """
 _FIND = """
@@ -52,8 +52,8 @@ SELECT FROM single WHERE job_id = %s AND item_key = %s AND identifier = %s
 """
 _INSERT = """
 INSERT INTO single (
-    job_id, seq, run_id, identifier, item_key, version_id, etag, size, modified_at
-) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+    job_id, seq, run_id, identifier, item_key, content
+) VALUES (%s, %s, %s, %s, %s, %s)
 """
 
 
@@ -65,6 +65,8 @@ class Generated:
     """
 
     name = SOURCE
+    ordered = True
+    acknowledges = False
 
     def __init__(self, items: int, *, first: int = 0) -> None:
         self._items = items
@@ -78,12 +80,19 @@ class Generated:
         """Return all of it as one partition."""
         return [Partition(0, "all", {})][:limit]
 
-    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
+    def estimate(self) -> int:
+        """Return how many items it has."""
+        return self._items
+
+    def acknowledge(self, page: Page) -> None:
+        """Do nothing: it holds nothing."""
+
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Make the items page by page, as a listing of S3 is read."""
-        del partition, after_key
+        del partition, cursor
         identifier = identifier_of(SOURCE)
         # As the source of S3 makes them.
-        make, defaults = tuple.__new__, tuple(Item._field_defaults.values())
+        make = tuple.__new__
         names = [f"{number:03}.jpeg" for number in range(PAGE_ITEMS)]
         end = self._first + self._items
         for first in range(self._first, end, PAGE_ITEMS):
@@ -93,12 +102,10 @@ class Generated:
             page = f"incoming/2019/09/03/camera-042/20190903T193727-{first // PAGE_ITEMS:05}"
             keys = [page + name for name in names[:count]]  # 60 bytes
             items = [
-                make(
-                    Item, (identifier(key, etag), key, 1_234_567, modified_at, etag, "", *defaults)
-                )
+                make(Item, (identifier(key, etag), key, pack(1_234_567, modified_at, etag, "")))
                 for key in keys
             ]
-            yield Page(items, keys[-1], count, filtered=0, archived=0, rejected=0)
+            yield Page(items, keys[-1], {})
 
 
 class Stopwatch:
@@ -139,10 +146,7 @@ def raw_copy(conn: Connection, items: int, watch: Stopwatch) -> int:
     """COPY the rows that screening writes into a table without an index, from a file."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
         for seq, item in enumerate(_items(items), 1):
-            rows.write(
-                f"1\t{seq}\t1\t{item.identifier.hex()}\t{item.key}\t{item.version_id}\t"
-                f"{item.etag}\t{item.size}\t{item.modified_at.isoformat()}\n"
-            )
+            rows.write(f"1\t{seq}\t1\t{item.identifier.hex()}\t{item.key}\t{item.content}\n")
         rows.seek(0)
         with conn, conn.cursor() as cur:
             cur.execute(_BARE)
@@ -157,8 +161,7 @@ def raw_copy(conn: Connection, items: int, watch: Stopwatch) -> int:
 def query_per_item(conn: Connection, items: int, watch: Stopwatch) -> int:
     """Ask for each item whether it is known and insert it: all of it in one transaction."""
     rows = [
-        (1, seq, 1, item.identifier.hex(), item.key, item.version_id, item.etag, item.size,
-         item.modified_at)
+        (1, seq, 1, item.identifier.hex(), item.key, item.content)
         for seq, item in enumerate(_items(min(items, ITEMS_PER_QUERY)), 1)
     ]  # fmt: skip
     with conn, conn.cursor() as cur:

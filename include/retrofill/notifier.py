@@ -44,7 +44,13 @@ def notify(config: RunConfig, report: Report, dag_id: str, dag_run_id: str) -> N
     :raises NotNotified: a target did not take it; another try may reach it
     """
     title = f"Retrofill: {report.job} is {report.state}"
-    _post(config, title, report.as_text(), report.as_json(), run_link(dag_id, dag_run_id))
+    _post(
+        config,
+        title,
+        report.as_text(config.source_kind.reasons),
+        report.as_json(),
+        run_link(dag_id, dag_run_id),
+    )
 
 
 def notify_failed(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:

@@ -13,6 +13,7 @@ from retrofill.config import params_for
 from retrofill.engine.outcomes import Outcome
 from retrofill.events import AUTO, offered
 from retrofill.model.report import Report
+from retrofill.sources import SOURCES
 from retrofill.state.connection import connect
 from retrofill.state.statements import load
 
@@ -75,7 +76,7 @@ def test_the_readme_shows_the_notification_as_it_is() -> None:
     made |= {name: datetime.fromisoformat(made[name]) for name in moments if made[name]}
     report = Report(**made)
     assert report.as_json() | {"link": shown["link"]} == shown
-    assert f"{report.as_text()}\nrun {shown['link']}" == text
+    assert f"{report.as_text(SOURCES['s3'].reasons)}\nrun {shown['link']}" == text
 
 
 def test_every_event_that_can_be_asked_for_has_a_shape() -> None:

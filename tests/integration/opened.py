@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from psycopg2.extensions import connection
+from retrofill.aws.objects import pack
 from retrofill.engine.identity import identifier_of
 from retrofill.model.calls import Entry
 from retrofill.model.delivery import Delivery
@@ -40,13 +41,12 @@ _identifier = identifier_of("s3://bucket")
 
 def item(key: str, etag: str = "e") -> Item:
     """Make an item of the source of these tests."""
-    return Item(_identifier(key, etag), key, 10, MOMENT, etag, "")
+    return Item(_identifier(key, etag), key, pack(10, MOMENT, etag, ""))
 
 
-def page(items: Sequence[Item], *, filtered: int = 0, archived: int = 0, rejected: int = 0) -> Page:
+def page(items: Sequence[Item], **left_out: int) -> Page:
     """Make a page that ends with the last of some items."""
-    listed = len(items) + filtered + archived + rejected
-    return Page(list(items), items[-1].key, listed, filtered, archived, rejected)
+    return Page(list(items), items[-1].key, left_out)
 
 
 def open_job(conn: connection, name: str = "job") -> int:

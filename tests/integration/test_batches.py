@@ -7,6 +7,7 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
+from retrofill.aws.objects import pack
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement, Span
 from retrofill.model.errors import LeaseLost, StateUnavailable
 from retrofill.model.runs import SetRef
@@ -252,10 +253,9 @@ def test_a_batch_is_loaded_as_it_was_enqueued(state_dsn: str, conn: connection) 
     moments = [MOMENT, MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=120_000)]
     items = [
         item(key)._replace(
-            size=number * 10**12,
-            modified_at=moments[number % 3],
-            etag=f'"{number}"-\\',
-            version_id="v 1" if number % 2 else "",
+            content=pack(
+                number * 10**12, moments[number % 3], f'"{number}"-\\', "v 1" if number % 2 else ""
+            )
         )
         for number, key in enumerate(keys)
     ]

@@ -26,6 +26,7 @@ from retrofill.state.connection import connect
 from stack.endpoint import Bucket, S3Object, Script, scripted_endpoint
 from tests.given import s3_config, s3_source
 from tests.integration.opened import item, keys_in, open_next_set, open_run
+from tests.plain_source import PlainSource
 
 REASONS = ("filtered", "archived", "rejected")
 CONFIG = params_for("s3").config({"bucket": "bucket", "prefix": "in/", "function": "f"})
@@ -45,7 +46,7 @@ class Listed(NamedTuple):
     others: tuple[int, int, int]
 
 
-class Listing:
+class Listing(PlainSource):
     """A source that lists what it is told, in an order of its own.
 
     :param parts: the pages of each partition
@@ -64,11 +65,11 @@ class Listing:
             :limit
         ]
 
-    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         for number, (items, others) in enumerate(self._parts[partition.number]):
-            cursor = f"page {number:04}"
-            if cursor > (after_key or ""):
-                yield Page(items, cursor, len(items) + sum(others), *others)
+            name = f"page {number:04}"
+            if name > (cursor or ""):
+                yield Page(items, name, dict(zip(REASONS, others, strict=True)))
 
 
 def read_whole(
@@ -165,7 +166,7 @@ def test_the_counts_are_those_of_the_listing_wherever_something_ends(
         ref, _ = read_whole(conn, Listing(parts), each_room, crashes_at(crashes))
 
     report = runs.get_report(conn, ref.run_id)
-    counted = Counter({name: getattr(report, name) for name in ("listed", "new", *REASONS)})
+    counted = Counter({"listed": report.listed, "new": report.new, **report.left_out})
     expected = Counter(listed=sum(map(len, listed)), new=len(every) - len(known))
     for place, reason in enumerate(REASONS):
         expected[reason] = sum(page.others[place] for part in parts for page in part)
@@ -198,7 +199,7 @@ def test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty(
             report = runs.get_report(conn, ref.run_id)
             assert sets >= 50 // room
             assert (report.listed, report.new, report.known) == (50, 50, 0)
-            assert (report.filtered, report.archived, report.rejected) == (50, 7, 0)
+            assert report.left_out == {"filtered": 50, "archived": 7}
             assert len(keys_in(conn, "in_process")) == 50
 
 
@@ -214,5 +215,5 @@ def test_a_page_that_grows_and_shrinks_between_two_sets_is_counted_as_it_is_take
         assert enqueue(conn, ref, 0, later)["new"] == new
     report = runs.get_report(conn, ref.run_id)
     assert (report.listed, report.known, report.partitions_left) == (8, 0, 0)
-    assert (report.filtered, report.archived) == (2, 0)
+    assert report.left_out == {"filtered": 2}
     assert keys_in(conn, "in_process") == [*"abcdefxy"]

@@ -80,7 +80,7 @@ def test_each_way_to_end_has_its_count_that_outlives_the_calls(
     assert outcomes(conn) == told
     report = runs.get_report(conn, 1)
     assert (report.calls, report.failed, report.timed_out, report.throttled) == (4, 2, 2, 1)
-    assert "troubles    2 failed (2 timed out), 1 throttled" in report.as_text()
+    assert "troubles    2 failed (2 timed out), 1 throttled" in report.as_text({})
     assert report.as_json()["timed_out"] == 2
 
 

@@ -21,6 +21,7 @@ from retrofill.state.limits import stop
 from retrofill.state.screening import get_partition
 
 from tests.integration.opened import ALL_LIVE, item, open_next_set, open_run
+from tests.plain_source import PlainSource
 
 SOON_S = 30
 """Long enough for whatever must happen, on the slowest machine."""
@@ -32,7 +33,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
         yield opened
 
 
-class Chunks:
+class Chunks(PlainSource):
     """A source of pages that are a chunk each.
 
     :param asked: called with the number of a page, from 1, before it is made
@@ -50,14 +51,14 @@ class Chunks:
     def partitions(self, limit: int) -> list[Partition]:
         return [Partition(0, "all", {})][:limit]
 
-    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         del partition
         for number in range(1, self._pages + 1):
             items = chunk_items(number)
-            if items[-1].key > (after_key or ""):
+            if items[-1].key > (cursor or ""):
                 self._asked(number)
-                items = [one for one in items if one.key > (after_key or "")]
-                yield Page(items, items[-1].key, len(items), filtered=0, archived=0, rejected=0)
+                items = [one for one in items if one.key > (cursor or "")]
+                yield Page(items, items[-1].key, {})
 
 
 def chunk_items(number: int) -> list[Item]:

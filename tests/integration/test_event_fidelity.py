@@ -18,6 +18,7 @@ from urllib.parse import unquote_plus
 
 import boto3
 import pytest
+from retrofill.aws.objects import pack
 from retrofill.engine.identity import identifier_of
 from retrofill.events import EventContext, compile_shape
 from retrofill.model.items import Item
@@ -304,10 +305,7 @@ def pairs(triggers: Triggers, s3_client: "S3Client") -> dict[str, dict[str, tupl
             item = Item(
                 identifier=identify(entry["Key"], etag),
                 key=entry["Key"],
-                size=entry["Size"],
-                modified_at=entry["LastModified"],
-                etag=etag,
-                version_id="",
+                content=pack(entry["Size"], entry["LastModified"], etag, ""),
             )
             ours = json.loads(shape.body([item]))
             compared[name][item.key] = triggers.delivered[name][item.key], ours

@@ -51,7 +51,7 @@ def notice(state_dsn: str, conn: connection) -> str:
         lease.settle(settlement, [])
         lease.release(done=True)
     assert not close_run(conn, ref, ALL_LIVE)
-    return runs.get_report(conn, ref.run_id).as_text()
+    return runs.get_report(conn, ref.run_id).as_text({})
 
 
 def execute(conn: connection, statement: str) -> None:
@@ -66,8 +66,8 @@ def test_nothing_is_found_where_all_is_well(state_dsn: str, notice: str) -> None
 
 
 IN_PROCESS = (
-    "INSERT INTO retrofill.in_process (job_id, seq, run_id, identifier, item_key, version_id,"
-    " etag, size, modified_at) SELECT 1, 90, 1, identifier, item_key, '', '', 1, now()"
+    "INSERT INTO retrofill.in_process (job_id, seq, run_id, identifier, item_key,"
+    " content) SELECT 1, 90, 1, identifier, item_key, ''"
     " FROM retrofill.results WHERE item_key = 'a'"
 )
 

@@ -68,7 +68,7 @@ def test_a_run_is_not_complete_while_another_that_lives_has_its_items(
     assert (report.state, report.listed, report.new, report.known) == ("incomplete", 5, 1, 4)
     assert (report.items_left, report.partitions_left, report.with_others) == (0, 0, 4)
     assert report.others == [{"run_id": first.run_id, "state": "open", "items": 4}]
-    assert "in process with other runs: 4\n  run 1 (open) has 4 items" in report.as_text()
+    assert "in process with other runs: 4\n  run 1 (open) has 4 items" in report.as_text({})
     assert runs.get_report(conn, first.run_id).with_others == 0
 
 

@@ -79,10 +79,9 @@ SELECT
 FROM retrofill.run, generate_series(0, {BATCHES} - 1) AS n ORDER BY run_id, n;
 
 INSERT INTO retrofill.in_process (
-    job_id, seq, run_id, identifier, item_key, version_id, etag, size, modified_at
+    job_id, seq, run_id, identifier, item_key, content
 )
-SELECT job, n, job, md5(job || ' new ' || n)::uuid, 'data/b/' || lpad(n::text, 9, '0'), '', 'e', 1,
-    now()
+SELECT job, n, job, md5(job || ' new ' || n)::uuid, 'data/b/' || lpad(n::text, 9, '0'), '1'
 FROM generate_series(1, 2) AS job, generate_series(1, {rows}) AS n;
 
 INSERT INTO retrofill.results (
@@ -93,11 +92,11 @@ SELECT job, 'data/a/' || lpad(n::text, 9, '0'), md5(job || ' old ' || n)::uuid, 
 FROM generate_series(1, 2) AS job, generate_series(1, {rows}) AS n;
 
 INSERT INTO retrofill.quarantine (
-    job_id, item_key, identifier, run_id, batch_id, call_no, version_id, etag, size, modified_at,
+    job_id, item_key, identifier, run_id, batch_id, call_no, content,
     attempts, failures, unsure, request_id, error_type, error, quarantined_at, seq
 )
-SELECT job, 'data/c/' || lpad(n::text, 9, '0'), md5(job || ' bad ' || n)::uuid, job, 1, 1, '', 'e',
-    1, now(), 3, 3, false, 'r', 't', 'e', now() - interval '1 day', -n
+SELECT job, 'data/c/' || lpad(n::text, 9, '0'), md5(job || ' bad ' || n)::uuid, job, 1, 1, '1',
+    3, 3, false, 'r', 't', 'e', now() - interval '1 day', -n
 FROM generate_series(1, 2) AS job, generate_series(1, {rows}) AS n;
 
 INSERT INTO retrofill.redriven (
@@ -197,8 +196,8 @@ VALUES: dict[str, Any] = {
     "settle_no": 1, "new_calls": 1, "retries": 0, "duplicates": 0, "blamed": 0, "cured": 0,
     "holder": "h", "wanted": 1, "allotted": 1, "width": 1, "in_flight": 1, "calls_per_second": 1.0,
     "reason": "r", "done": True, "count": 1, "chunk_no": 7, "cursor": "k", "listed": 0, "new": 0,
-    "known": 0, "recent": b"", "seen": 1, "source_seen": True, "archived": 0, "filtered": 0,
-    "rejected": 0, "error_chars": 300,
+    "known": 0, "recent": b"", "seen": 1, "source_seen": True, "left_out": '{"filtered": 1}',
+    "error_chars": 300, "value": 1,
     "resumed": 0, "others": [], "days": 90, "rows": PAGE, "after": 0, "batches": 1_000,
     "name": "one", "fingerprint": "f", "source": "s", "function_name": "f", "event": "s3",
     "dag_id": "d", "dag_run_id": "1", "state": "complete", "config": "{}", "delivery": "{}",

@@ -84,7 +84,7 @@ def test_all_of_it_comes_back_with_its_history(state_dsn: str, conn: connection)
         )
         assert cur.fetchall() == [(2, 1, 3, 3, "no", "Even.Error"), (2, 1, 3, 3, "no", "Odd.Error")]
     report = runs.get_report(conn, ref.run_id)
-    assert "redriven    10 from quarantine" in report.as_text()
+    assert "redriven    10 from quarantine" in report.as_text({})
     give_up(state_dsn, conn, ref)
     assert left(conn, ref.run_id) == (10, 10, 0)
     third = open_run(conn, "third")
@@ -124,7 +124,7 @@ def test_that_nothing_was_found_is_said(conn: connection, caplog: pytest.LogCapt
     with caplog.at_level("INFO"):
         assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 0}
     assert "nothing was redriven" in caplog.text
-    assert "redriven    0 from quarantine" in runs.get_report(conn, ref.run_id).as_text()
+    assert "redriven    0 from quarantine" in runs.get_report(conn, ref.run_id).as_text({})
 
 
 def test_a_set_takes_no_more_than_it_may_and_the_next_goes_on(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from retrofill.aws.objects import pack, unpack
 from retrofill.model.errors import ConfigError, SourceError
 from retrofill.model.runs import Window
 from retrofill.sources import Page
@@ -80,9 +81,10 @@ def test_every_key_is_listed_as_it_was_put(
     assert [item.key for item in items] == sorted(_KEYS)
     for item in items:
         found = s3_client.head_object(Bucket=bucket, Key=item.key)
-        assert item.size == found["ContentLength"] == len(item.key.encode())
-        assert f'"{item.etag}"' == found["ETag"]
-        assert item.modified_at.replace(microsecond=0) == found["LastModified"]
+        facts = unpack(item.content)
+        assert facts.size == found["ContentLength"] == len(item.key.encode())
+        assert f'"{facts.etag}"' == found["ETag"]
+        assert facts.modified_at.replace(microsecond=0) == found["LastModified"]
 
 
 def test_the_rows_are_those_that_botocore_reads(
@@ -91,8 +93,9 @@ def test_the_rows_are_those_that_botocore_reads(
     items = [item for page in _pages(_source(s3_client, bucket)) for item in page.items]
     contents = s3_client.list_objects_v2(Bucket=bucket)["Contents"]
     assert len(contents) == len(odd_keys)
-    assert [(item.key, item.size, f'"{item.etag}"', item.modified_at) for item in items] == [
-        (entry["Key"], entry["Size"], entry["ETag"], entry["LastModified"]) for entry in contents
+    assert [(item.key, item.content) for item in items] == [
+        (entry["Key"], pack(entry["Size"], entry["LastModified"], entry["ETag"].strip('"'), ""))
+        for entry in contents
     ]
 
 
@@ -112,14 +115,15 @@ def test_versions_are_listed_with_their_ids(s3_client: "S3Client", bucket: str):
     s3_client.put_object(Bucket=bucket, Key="gone", Body=b"3")
     s3_client.delete_object(Bucket=bucket, Key="gone")
     [page] = _pages(_source(s3_client, bucket, versions=True))
-    assert [(item.key, item.version_id, item.size) for item in page.items] == [("a", latest, 1)]
+    [(key, facts)] = [(item.key, unpack(item.content)) for item in page.items]
+    assert (key, facts.version_id, facts.size) == ("a", latest, 1)
 
 
 def test_archived_objects_are_counted(s3_client: "S3Client", bucket: str):
     s3_client.put_object(Bucket=bucket, Key="cold", Body=b"1", StorageClass="GLACIER")
     s3_client.put_object(Bucket=bucket, Key="warm", Body=b"1")
     [page] = _pages(_source(s3_client, bucket))
-    assert ([item.key for item in page.items], page.archived) == (["warm"], 1)
+    assert ([item.key for item in page.items], page.left_out) == (["warm"], {"archived": 1})
 
 
 def test_an_empty_bucket_has_no_page(s3_client: "S3Client", bucket: str):

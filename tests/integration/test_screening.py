@@ -97,7 +97,7 @@ def test_a_chunk_waits_for_the_other_run_of_its_job(state_dsn: str, conn: connec
         thread.join(0.3)
         assert thread.is_alive(), "screening must wait for the job's lock"
         cur.execute(
-            "INSERT INTO retrofill.in_process VALUES (1, 900, %s, %s, 'a', '', 'e', 10, now())",
+            "INSERT INTO retrofill.in_process VALUES (1, 900, %s, %s, 'a', 'e')",
             (first.run_id, items[0].identifier.hex()),
         )
         holder.commit()
@@ -136,7 +136,7 @@ def test_items_that_any_statement_adds_are_known(conn: connection) -> None:
     items = [item(key) for key in known[:5]]
     with conn, conn.cursor() as cur:
         cur.execute(
-            "INSERT INTO retrofill.in_process SELECT 1, seq, 1, identifier, key, '', 'e', 10, now()"
+            "INSERT INTO retrofill.in_process SELECT 1, seq, 1, identifier, key, 'e'"
             " FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS added (seq, identifier, key)",
             (
                 [103, 9_999, 10_000, 25_000, 70_000],
@@ -145,7 +145,7 @@ def test_items_that_any_statement_adds_are_known(conn: connection) -> None:
             ),
         )
         cur.execute(
-            "INSERT INTO retrofill.in_process SELECT 1, seq, 1, identifier, key, '', 'e', 10, now()"
+            "INSERT INTO retrofill.in_process SELECT 1, seq, 1, identifier, key, 'e'"
             " FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS added (seq, identifier, key)",
             ([104, 25_001], [item(key).identifier.hex() for key in "yb"], ["y", "b"]),
         )
@@ -155,7 +155,7 @@ def test_items_that_any_statement_adds_are_known(conn: connection) -> None:
 
 ADD = """
 INSERT INTO retrofill.in_process
-SELECT 1, seq, run_id, gen_random_uuid(), key, '', 'e', 10, now()
+SELECT 1, seq, run_id, gen_random_uuid(), key, 'e'
 FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS added (seq, run_id, key)
 """
 

@@ -18,6 +18,7 @@ from retrofill.state.screening import get_partition
 from stack.endpoint import Operation, Reply, Rule, Script, ScriptedEndpoint, scripted_endpoint
 from tests.faults.pipeline_run import Backfill
 from tests.integration.opened import ALL_LIVE, open_run
+from tests.plain_source import PlainSource
 
 NOTHING = Rule(
     operation=Operation.LIST_OBJECTS,
@@ -117,10 +118,10 @@ def test_a_source_without_anything_to_call_is_complete(
     backfill.params.update(params)
     ended = backfill.run(watched=False)
     assert (ended.errors, ended.report.state) == ([], "complete")
-    assert (ended.report.listed, ended.report.filtered) == (0, objects)
+    assert (ended.report.listed, sum(ended.report.left_out.values())) == (0, objects)
 
 
-class Told:
+class Told(PlainSource):
     """A source of so many partitions, in each of which so many keys are said to be seen.
 
     None of them lists anything.
@@ -138,8 +139,8 @@ class Told:
         found = [Partition(no, f"part {no}", {}, seen) for no, seen in enumerate(self._seen)]
         return found[:limit]
 
-    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
-        del partition, after_key
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        del partition, cursor
         yield from ()
 
 

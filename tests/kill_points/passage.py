@@ -32,6 +32,7 @@ from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import list_partitions
 from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.pipeline.plan_batches import plan_batches
+from retrofill.sources import SOURCES
 from retrofill.sources.s3 import source as s3
 from retrofill.state import runs
 from retrofill.state.connection import connect
@@ -149,7 +150,7 @@ def _notify(conn: Any, ref: SetRef, notices: Path) -> None:
 
     def tell(report: Report) -> None:
         with notices.open("a") as file:
-            file.write(json.dumps(report.as_text()) + "\n")
+            file.write(json.dumps(report.as_text(SOURCES["s3"].reasons)) + "\n")
 
     conclude(conn, ref, ALL_LIVE, tell)
 

@@ -10,10 +10,11 @@ from urllib.parse import unquote_plus
 from retrofill.functions.client import NoReply, Payload, Reply
 from retrofill.model.errors import SourceError
 from retrofill.model.items import Item
-from retrofill.sources.listing import Page, Partition
+from retrofill.model.listing import Page, Partition
 
 from tests.integration.opened import item
 from tests.invariants import Seen
+from tests.plain_source import PlainSource
 from tests.simulation.scheduler import Scheduler
 
 PAGE_KEYS = 4
@@ -21,7 +22,7 @@ PAGE_KEYS = 4
 _ERROR = b'{"errorType": "ValueError", "errorMessage": "no"}'
 
 
-class SimulatedSource:
+class SimulatedSource(PlainSource):
     """Keys in order, cut into partitions; a page may fail to come.
 
     :param trouble: the share of pages that fail
@@ -52,15 +53,15 @@ class SimulatedSource:
             for number, first in enumerate(firsts)
         ]
 
-    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """List a part behind a key."""
         first, last = (int(partition.description[name] or 0) for name in ("first", "last"))
-        keys = [key for key in self._keys[first:last] if after_key is None or key > after_key]
+        keys = [key for key in self._keys[first:last] if cursor is None or key > cursor]
         for at in range(0, len(keys), PAGE_KEYS):
             if self._random.random() < self._trouble:
                 raise SourceError("SlowDown")
             items = [self._item(key) for key in keys[at : at + PAGE_KEYS]]
-            yield Page(items, items[-1].key, len(items), 0, 0, 0)
+            yield Page(items, items[-1].key, {})
 
     @staticmethod
     def _item(key: str) -> Item:

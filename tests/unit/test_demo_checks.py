@@ -18,7 +18,7 @@ def test_only_the_counts_that_are_named_are_compared():
         listed=3,
         known=1,
         new=2,
-        filtered=0,
+        left_out={},
         succeeded=2,
         quarantined=0,
         calls=2,

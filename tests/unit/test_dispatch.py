@@ -1,7 +1,6 @@
 """What becomes of calls: every outcome, the search for poison, and the order in time."""
 
 from collections import Counter
-from datetime import UTC, datetime
 from itertools import pairwise
 from math import ceil, log2
 
@@ -15,7 +14,7 @@ from retrofill.model.items import Item
 
 TIMEOUT_S = 30.0
 SUCCESS = Ended(Outcome.SUCCEEDED)
-ITEM = Item(bytes(16), "key", 1, datetime(2026, 1, 2, tzinfo=UTC), "e", "")
+ITEM = Item(bytes(16), "key")
 FAILURE = Ended(Outcome.FAILED, "Error", "no good")
 
 

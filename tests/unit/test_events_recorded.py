@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from retrofill.events import compile_shape
 
-from tests.unit.test_events import CONTEXT, ITEM
+from tests.unit.test_events import CONTEXT, ITEM, changed
 
-VERSIONED = ITEM._replace(version_id="096fKKXTRTtl3on89fVO.nfljtsv6qko")
+VERSIONED = changed(ITEM, version_id="096fKKXTRTtl3on89fVO.nfljtsv6qko")
 
 S3 = """{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"eu-west-1",
 "eventTime":"2019-09-03T19:37:27.192Z","eventName":"ObjectCreated:Put",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from retrofill.aws.objects import pack
 from retrofill.engine.first_calls import first_calls
 from retrofill.engine.packing import MAX_REQUEST_BYTES
 from retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
@@ -39,8 +40,10 @@ def compiled(name: str) -> CompiledShape:
     return compile_shape(name, replace(CONTEXT, stream_arn=STREAMS.get(name, "")))
 
 
-def content_of(name: str, number: int, text: str = "x") -> dict[str, Any]:
+def content_of(name: str, number: int, text: str = "x") -> str:
     """Return what an item must hold to be written in a shape."""
+    if not SHAPES[name].content:
+        return pack(number, datetime(2026, 1, 2, tzinfo=UTC), text, "")
     row = {"Id": {"N": str(number)}, "Text": {"S": text}}
     contents: dict[str, Any] = {
         "body": f"{text}{number}",
@@ -50,8 +53,12 @@ def content_of(name: str, number: int, text: str = "x") -> dict[str, Any]:
         "data": b64encode(f"{text}{number}".encode()).decode(),
         "Keys": {"Id": {"N": str(number)}},
         "NewImage": row,
+        "SentTimestamp": "1767312000000",
+        "approximateArrivalTimestamp": 1767312000.0,
+        "SizeBytes": number,
+        "ApproximateCreationDateTime": 1767312000.0,
     }
-    return {field: contents[field] for field in SHAPES[name].content}
+    return json.dumps({field: contents[field] for field in SHAPES[name].content})
 
 
 @pytest.fixture
@@ -60,8 +67,8 @@ def shape() -> CompiledShape:
 
 
 def item(number: int, key: str = "") -> Item:
-    moment = datetime(2026, 1, 2, tzinfo=UTC)
-    return Item(bytes([number]) * 16, key or f"k{number}", number, moment, "e", "")
+    content = pack(number, datetime(2026, 1, 2, tzinfo=UTC), "e", "")
+    return Item(bytes([number]) * 16, key or f"k{number}", content)
 
 
 def loaded(count: int, histories: dict[int, History] | None = None) -> Loaded:

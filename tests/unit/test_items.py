@@ -1,26 +1,15 @@
 """Items as columns."""
 
-from datetime import UTC, datetime, timedelta, timezone
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from retrofill.model.items import NO_CONTENT, Item, ItemColumns
+from retrofill.model.items import Item, ItemColumns
 
-moments = st.datetimes(
-    datetime(1970, 1, 1),  # noqa: DTZ001  hypothesis wants it so
-    datetime(2200, 1, 1),  # noqa: DTZ001
-    timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))]),
-)
 items = st.builds(
     Item,
     st.binary(min_size=16, max_size=16),
     st.text(),
-    st.integers(0, 2**63 - 1),
-    moments,
     st.text(),
-    st.text(),
-    st.sampled_from([NO_CONTENT, {"body": "a"}, {"body": "b"}]),
 )
 
 
@@ -39,8 +28,6 @@ def test_columns_hold_the_items_they_were_made_of(some: list[Item], data: st.Dat
 
 
 def test_columns_are_not_taken_with_a_step() -> None:
-    columns = ItemColumns(
-        bytes(32), ["a", "b"], ["1", "2"], ["2026-01-02T00:00:00"] * 2, *[[""] * 2] * 2
-    )
+    columns = ItemColumns(bytes(32), ["a", "b"], ["1", "2"])
     with pytest.raises(ValueError, match="cannot have the step 2"):
         columns[::2]

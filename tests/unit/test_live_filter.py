@@ -9,11 +9,11 @@ from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
 from retrofill.triggers.live_filter import passes
 
-from tests.unit.test_events import CONTEXT, ITEM
+from tests.unit.test_events import CONTEXT, ITEM, changed
 
-WHOLE = ITEM._replace(etag="b21b84d653bb07b05b1e6b33684dc11b")
-IN_PARTS = ITEM._replace(etag="b21b84d653bb07b05b1e6b33684dc11b-2")
-SMALL, LARGE = ITEM._replace(size=10), ITEM._replace(size=1_000)
+WHOLE = changed(ITEM, etag="b21b84d653bb07b05b1e6b33684dc11b")
+IN_PARTS = changed(ITEM, etag="b21b84d653bb07b05b1e6b33684dc11b-2")
+SMALL, LARGE = changed(ITEM, size=10), changed(ITEM, size=1_000)
 OF_A_QUEUE = ("s3-sqs", "s3-sns-sqs")
 
 

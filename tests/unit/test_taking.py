@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 
 from hypothesis import given
@@ -12,19 +11,17 @@ from retrofill.engine.taking import split, take
 from retrofill.model.items import IDENTIFIER_BYTES, Item
 from retrofill.model.listing import Page
 
-_MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _REASONS = ("filtered", "archived", "rejected")
 
 
 def _item(name: int | str) -> Item:
     """Make an item; its key tells nothing of its place."""
     identifier = str(name).encode().rjust(IDENTIFIER_BYTES)
-    return Item(identifier, str(name)[::-1], 1, _MOMENT, "e", "")
+    return Item(identifier, str(name)[::-1])
 
 
-def _page(last_key: str, items: Sequence[Item], **counts: int) -> Page:
-    given_counts = {**dict.fromkeys(_REASONS, 0), **counts}
-    return Page(list(items), last_key, len(items) + sum(counts.values()), **given_counts)
+def _page(cursor: str, items: Sequence[Item], **left_out: int) -> Page:
+    return Page(list(items), cursor, left_out)
 
 
 @dataclass
@@ -42,12 +39,12 @@ class Reader:
         assert taken.listed >= len(taken.new) >= 0
         assert len(taken.new) == room or not taken.is_cut
         if taken.whole:
-            self.cursor = taken.whole[-1].last_key
+            self.cursor = taken.whole[-1].cursor
         self.recent = taken.recent
         self.new += taken.new
         self.counts["listed"] += taken.listed
-        for reason in _REASONS:
-            self.counts[reason] += sum(getattr(page, reason) for page in taken.whole)
+        for page in taken.whole:
+            self.counts.update(page.left_out)
         return not taken.is_cut
 
 

@@ -27,6 +27,7 @@ from retrofill.web.rendering import (
     OUTCOMES,
     Progress,
     duration,
+    facts,
     moment,
     render_message,
     render_run,
@@ -53,6 +54,7 @@ def report(**fields: Any) -> Report:
         "closed_at": None,
         "notified_at": None,
         "stop_reason": None,
+        "left_out": {},
     }
     return Report(**{**usual, **fields})
 
@@ -63,7 +65,7 @@ LIMITS = Limits(max_concurrency=50, max_items_per_set=100)
 def page(*, paused: bool = False, live: bool = True, **parts: Any) -> RunPage:
     usual: dict[str, Any] = {
         "report": report(),
-        "controls": Controls(replace(LIMITS, paused=paused), NOW, live),
+        "controls": Controls(replace(LIMITS, paused=paused), "s3", NOW, live),
         "calls": Calls([], [], []),
         "quarantined": [],
         "partitions": [],
@@ -73,7 +75,7 @@ def page(*, paused: bool = False, live: bool = True, **parts: Any) -> RunPage:
 
 
 def partition(**fields: Any) -> PartitionLine:
-    line = PartitionLine(0, "photos/", "k", 5, 5, 0, 0, 0, 0, done=False, of=1)
+    line = PartitionLine(0, "photos/", 5, 5, 0, done=False, of=1)
     return line._replace(**fields)
 
 
@@ -102,6 +104,18 @@ def test_every_count_of_the_report_is_there_with_its_meaning() -> None:
     for name, number in numbers.items():
         assert f"<dt>{name.replace('_', ' ')}</dt><dd>{number:,}</dd>" in html
     assert html.count('title="Items that the function processed') == 1
+
+
+def test_what_was_left_out_stands_by_its_reason_with_the_words_of_the_source() -> None:
+    html = html_of(page(report=report(left_out={"archived": 1_234, "too_cold": 5})))
+    assert 'which no function can read."><dt>archived</dt><dd>1,234</dd>' in html
+    assert 'Not called: too_cold."><dt>too cold</dt><dd>5</dd>' in html
+
+
+def test_the_content_of_an_item_is_shown_in_its_parts() -> None:
+    assert facts("7\x1f1567539447\x1fe\x1f") == "7 · 1567539447 · e"
+    assert facts('{"a": "\u202e"}') == r'{"a": "\u202e"}'
+    assert facts("x" * ERROR_CHARS) == "x" * ERROR_CHARS + "…"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +242,7 @@ def test_calls_that_failed_are_told_by_cause() -> None:
 
 
 def test_the_reserve_for_live_traffic_is_told_beside_the_cap() -> None:
-    controls = Controls(replace(LIMITS, concurrency_ceiling=30), NOW, live=True)
+    controls = Controls(replace(LIMITS, concurrency_ceiling=30), "s3", NOW, live=True)
     html = html_of(page(controls=controls, sets=[set_line()]))
     assert "0 of at most 30 calls are in flight: more are left to live traffic" in html
 
@@ -261,7 +275,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&\n\u202e\x1b"
 
 
 def test_nothing_from_outside_becomes_html_or_hides() -> None:
-    quarantined = QuarantinedLine(HOSTILE, HOSTILE, 1, 3, 3, HOSTILE, HOSTILE, HOSTILE, NOW, of=1)
+    quarantined = QuarantinedLine(HOSTILE, HOSTILE, 3, 3, HOSTILE, HOSTILE, HOSTILE, NOW, of=1)
     html = html_of(
         page(
             report=report(
@@ -270,6 +284,7 @@ def test_nothing_from_outside_becomes_html_or_hides() -> None:
                 function_arn=HOSTILE,
                 function_version=HOSTILE,
                 stop_reason=HOSTILE,
+                left_out={HOSTILE: 1},
             ),
             calls=Calls(
                 [OutcomeLine("failed", 1, 10)],
@@ -277,7 +292,7 @@ def test_nothing_from_outside_becomes_html_or_hides() -> None:
                 [call(request_id=HOSTILE)],
             ),
             quarantined=[quarantined],
-            partitions=[partition(label=HOSTILE, cursor=HOSTILE)],
+            partitions=[partition(label=HOSTILE)],
             sets=[set_line(dag_run_id=HOSTILE)],
         ),
         problem=HOSTILE,

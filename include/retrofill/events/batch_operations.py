@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
+from retrofill.aws.objects import unpack
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
     bucket_arn,
@@ -61,7 +62,8 @@ def _request(
     def request(item: Item) -> str:
         # One task a call, so that the answer's echo of either id tells that it is for this call.
         task_id = uuid_text(item.identifier)
-        version = json_string(item.version_id) if item.version_id else "null"
+        version_id = unpack(item.content).version_id
+        version = json_string(version_id) if version_id else "null"
         return (
             f"{begin}{task_id}{to_task}{task_id}{to_key}{url_encoded(item.key)}"
             f"{to_version}{version}{end}"

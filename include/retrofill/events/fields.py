@@ -5,15 +5,16 @@ item's identifier, and one of them also the job and the run, so that a line the 
 leads back to the item.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from json.encoder import encode_basestring_ascii
+from sys import byteorder
 from urllib.parse import quote, quote_plus
 
 from retrofill.aws import arn
 from retrofill.events.context import EventContext
-from retrofill.model.items import Item
+from retrofill.model.items import IDENTIFIER_BYTES, Item
 
 PRINCIPAL = "AIDARETROFILLREPLAYED"
 """Stands for whoever made the object, which a listing does not tell."""
@@ -25,12 +26,10 @@ MULTIPART_MARK = "-"
 """Stands in the ETag of an object that was uploaded in parts, before the number of parts."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
-_WHOLE = len("2019-09-03T19:37:27")
-_DAY_S = 86_400
-_MINUTES = tuple(f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(_DAY_S // 60))
+_MINUTE_S = 60
+_SECONDS_AT = len("2019-09-03T19:37:")
+_MOST_MINUTES = 10_000
 _TWO = tuple(f"{number:02}" for number in range(60))
-_THREE = tuple(f"{number:03}" for number in range(1_000))
 
 _SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~/-"
 _SAFE_LINES = _SAFE + b"\n"
@@ -100,72 +99,104 @@ def _utf8(key: str) -> bytes:
     return key.encode("utf-8", "surrogatepass")
 
 
-@lru_cache(maxsize=4_096)
-def _day(days: int) -> str:
-    return (_EPOCH + timedelta(days=days)).date().isoformat()
+class _Minutes(dict[int, str]):
+    """The beginnings of minutes since 1970, as ``2019-09-03T19:37:``, of those asked for last."""
+
+    def __missing__(self, minute: int) -> str:
+        if len(self) >= _MOST_MINUTES:
+            self.clear()
+        self[minute] = text = (_EPOCH + timedelta(minutes=minute)).isoformat()[:_SECONDS_AT]
+        return text
 
 
-def digits_of_each(data: bytes, size: int, *, upper: bool = False) -> list[str]:
-    """Return the hexadecimal digits of each ``size`` bytes."""
+_minutes = _Minutes()
+
+
+def digits_of_each(data: bytes, size: int, *, upper: bool = False, before: str = "") -> list[str]:
+    """Return the hexadecimal digits of each ``size`` bytes.
+
+    :param before: what stands before those of each
+    """
     digits = data.hex(" ", size)
-    return (digits.upper() if upper else digits).split()
-
-
-def to_milliseconds(moment: datetime) -> str:
-    """Return a moment as S3 and SNS write it, in UTC: ``2019-09-03T19:37:27.192Z``."""
-    since = moment - _EPOCH
-    minute, second = divmod(since.seconds, 60)
-    # A quarter of the time of isoformat, which asks the time zone.
+    digits = digits.upper() if upper else digits
     return (
-        f"{_day(since.days)}{_MINUTES[minute]}{_TWO[second]}.{_THREE[since.microseconds // 1_000]}Z"
+        f"{before}{digits}".replace(" ", f" {before}").split()
+        if data and before
+        else digits.split()
     )
 
 
 def all_to_milliseconds(moments: Sequence[str]) -> list[str]:
-    """Return many moments as :func:`to_milliseconds` does.
+    """Return moments as S3 and SNS write them, in UTC: ``2019-09-03T19:37:27.192Z``.
 
-    :param moments: in UTC; ISO 8601 without an offset, seconds with or without a fraction
+    :param moments: seconds since 1970 in decimal digits, with or without a fraction
     """
-    return [
-        f"{moment}.000Z" if len(moment) == _WHOLE else f"{moment[:_WHOLE]}.{moment[20:]:0<3.3}Z"
-        for moment in moments
-    ]
+    return times_of(moments)[0]
 
 
-def to_seconds(moment: datetime) -> str:
-    """Return a moment as EventBridge writes it, in UTC: ``2021-11-12T00:00:00Z``."""
-    return f"{to_milliseconds(moment)[:-5]}Z"
-
-
-def epoch_milliseconds(moment: datetime) -> int:
-    """Return a moment as SQS counts it, in milliseconds since 1970."""
-    since = moment - _EPOCH
-    return (since.days * _DAY_S + since.seconds) * 1_000 + since.microseconds // 1_000
-
-
-def sequencer(moment: datetime) -> str:
-    """Return the place of a moment among the events of one key: 18 hexadecimal digits.
+def all_sequencers(moments: Sequence[str]) -> list[str]:
+    """Return the place of each moment among the events of one key: 18 hexadecimal digits.
 
     As in live events the first ten digits are the second; the other eight are our microseconds,
     where S3 has digits of its own. Later moments compare greater as text.
     """
-    since = moment - _EPOCH
-    return f"{(since.days * _DAY_S + since.seconds << 32) + since.microseconds:018X}"
+    return times_of(moments)[1]
 
 
-def all_sequencers(moments: Sequence[str]) -> list[str]:
-    """Return the sequencers of many moments, which are as for :func:`all_to_milliseconds`."""
-    since = [moment - _NAIVE_EPOCH for moment in map(datetime.fromisoformat, moments)]
-    places = b"".join(
-        [((one.days * _DAY_S + one.seconds << 32) + one.microseconds).to_bytes(9) for one in since]
+def times_of(moments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return moments as :func:`all_to_milliseconds` and :func:`all_sequencers` do."""
+    if "." in "".join(moments):
+        return _fine_times(moments)
+    seconds = list(map(int, moments))
+    minutes, two = _minutes, _TWO
+    texts = [f"{minutes[one // _MINUTE_S]}{two[one % _MINUTE_S]}.000Z" for one in seconds]
+    try:
+        # As numbers of 64 bits, whose digits are written all at once.
+        places = array("Q", [one << 32 for one in seconds])
+    except OverflowError:  # from 2106 on
+        return _fine_times(moments)
+    if byteorder == "little":
+        places.byteswap()
+    digits = digits_of_each(places.tobytes(), places.itemsize, upper=True, before="00")
+    return texts, digits
+
+
+def _fine_times(moments: Sequence[str]) -> tuple[list[str], list[str]]:
+    parted = [(one, one.partition(".")[0]) for one in moments]
+    return (
+        [f"{to_second(one)}.{_fraction(one, 3)}Z" for one in moments],
+        [f"{int(whole):010X}{int(_fraction(one, 6)):08X}" for one, whole in parted],
     )
-    return digits_of_each(places, 9, upper=True)
+
+
+def to_second(moment: str) -> str:
+    """Return the second of a moment, in UTC: ``2021-11-12T00:00:00``."""
+    minute, second = divmod(int(moment.partition(".")[0]), _MINUTE_S)
+    return f"{_minutes[minute]}{_TWO[second]}"
+
+
+def epoch_milliseconds(moment: str) -> str:
+    """Return a moment as SQS counts it, in milliseconds since 1970."""
+    return f"{moment.partition('.')[0]}{_fraction(moment, 3)}"
+
+
+def _fraction(moment: str, digits: int) -> str:
+    """Return the first digits of a moment's fraction of a second."""
+    return moment.partition(".")[2].ljust(digits, "0")[:digits]
 
 
 def uuid_text(identifier: bytes) -> str:
     """Return an item's identifier in the form of a UUID, as the state's tables show it."""
     digits = identifier.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def uuid_texts(identifiers: bytes) -> list[str]:
+    """Return many identifiers, one after another, as :func:`uuid_text` does."""
+    return [
+        f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        for digits in digits_of_each(identifiers, IDENTIFIER_BYTES)
+    ]
 
 
 def uuid_of(item: Item) -> str:

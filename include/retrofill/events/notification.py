@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
     MULTIPART_MARK,
     PRINCIPAL,
     SOURCE_IP,
-    all_sequencers,
-    all_to_milliseconds,
     bucket_arn,
     digits_of_each,
     form_encoded_all,
@@ -16,6 +15,7 @@ from retrofill.events.fields import (
     json_insides,
     json_string,
     request_id_of,
+    times_of,
     trace_prefix,
 )
 from retrofill.events.shape import Encoder, EventShape, Way
@@ -53,18 +53,20 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
 
     def parts(items: Sequence[Item]) -> list[str]:
         columns = ItemColumns.of(items)
+        facts = unpack_all(columns.contents)
         digits = digits_of_each(columns.identifiers, IDENTIFIER_BYTES)
         halves = memoryview(columns.identifiers).cast("Q")[::2].tobytes()
+        times, sequencers = times_of(facts.moments)
         return fill(
-            all_to_milliseconds(columns.moments),
-            _kinds(columns.etags),
+            times,
+            _kinds(facts.etags),
             digits_of_each(halves, IDENTIFIER_BYTES // 2, upper=True),
             digits,
             form_encoded_all(columns.keys),
-            columns.sizes,
-            json_insides(columns.etags),
-            _versions(columns.version_ids),
-            all_sequencers(columns.moments),
+            facts.sizes,
+            json_insides(facts.etags),
+            _versions(facts.version_ids),
+            sequencers,
         )
 
     return parts

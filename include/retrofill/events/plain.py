@@ -1,18 +1,14 @@
 """Plain items: a shape of our own, for functions written to take a list."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 
+from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
-from retrofill.events.fields import (
-    json_string,
-    to_milliseconds,
-    uuid_of,
-    uuid_text,
-)
-from retrofill.events.shape import Encoder, EventShape, each
-from retrofill.events.template import HOLE
-from retrofill.model.items import Item
+from retrofill.events.fields import all_to_milliseconds, json_string, uuid_of, uuid_texts
+from retrofill.events.shape import Encoder, EventShape, Parts
+from retrofill.events.template import HOLE, filled
+from retrofill.model.items import Item, ItemColumns
 
 TAIL = "]}"
 
@@ -25,29 +21,31 @@ def plain_head(context: EventContext) -> str:
     return f'{{"arguments":{arguments},"items":['
 
 
-def plain_item(context: EventContext) -> Callable[[Item], str]:
-    """Return the function that writes one item, in ASCII; its key as the source spells it."""
-    template = (
+def plain_items(context: EventContext) -> Parts:
+    """Return the function that writes items, in ASCII; their keys as the source spells them."""
+    fill = filled(
         f'{{"identifier":"{HOLE}","bucket":{json_string(context.bucket)},"key":{HOLE}'
         f',"size":{HOLE},"modified_at":"{HOLE}","etag":{HOLE},"version_id":{HOLE}}}'
     )
-    begin, to_key, to_size, to_time, to_etag, to_version, end = template.split(HOLE)
 
-    def text(item: Item) -> str:
-        identifier, key, size, modified_at, etag, version_id, _ = item
-        version = json_string(version_id) if version_id else "null"
-        return (
-            f"{begin}{uuid_text(identifier)}{to_key}{json_string(key)}{to_size}{size}"
-            f"{to_time}{to_milliseconds(modified_at)}{to_etag}{json_string(etag)}"
-            f"{to_version}{version}{end}"
+    def parts(items: Sequence[Item]) -> list[str]:
+        columns = ItemColumns.of(items)
+        facts = unpack_all(columns.contents)
+        return fill(
+            uuid_texts(columns.identifiers),
+            list(map(json_string, columns.keys)),
+            facts.sizes,
+            all_to_milliseconds(facts.moments),
+            list(map(json_string, facts.etags)),
+            [json_string(version) if version else "null" for version in facts.version_ids],
         )
 
-    return text
+    return parts
 
 
 def _encoder(context: EventContext) -> Encoder:
     return Encoder(
-        parts=each(plain_item(context)),
+        parts=plain_items(context),
         identifier_in_event=uuid_of,
         head=plain_head(context),
         tail=TAIL,

@@ -10,10 +10,7 @@ from typing import Any
 
 from retrofill.aws.arn import Arn
 from retrofill.events.context import EventContext
-from retrofill.events.fields import (
-    epoch_milliseconds,
-    json_string,
-)
+from retrofill.events.fields import json_string
 from retrofill.events.notification import HEAD, TAIL
 from retrofill.events.relays import QUEUE_ANSWERS, QUEUE_ITEMS, enveloped, sqs_records
 from retrofill.events.shape import Encoder, EventShape, each
@@ -23,9 +20,15 @@ from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item
 
 _ROLE = "role/retrofill-replayed"
-_SQS_CONTENT = ("body",)
-_KINESIS_CONTENT = ("shardId", "partitionKey", "sequenceNumber", "data")
-_DYNAMODB_CONTENT = ("Keys", "NewImage")
+_SQS_CONTENT = ("body", "SentTimestamp")
+_KINESIS_CONTENT = (
+    "shardId",
+    "partitionKey",
+    "sequenceNumber",
+    "data",
+    "approximateArrivalTimestamp",
+)
+_DYNAMODB_CONTENT = ("Keys", "NewImage", "SizeBytes", "ApproximateCreationDateTime")
 
 
 def message_body(item: Item) -> str:
@@ -37,11 +40,21 @@ def message_body(item: Item) -> str:
     return body
 
 
+def message_time(item: Item) -> str:
+    """Return when a queue's message was sent: ``SentTimestamp`` of the item's content.
+
+    It is in milliseconds since 1970, as in the attributes of a message.
+
+    :raises ConfigError: the item has no such content
+    """
+    return str(content_of(item, "sqs", *_SQS_CONTENT)["SentTimestamp"])
+
+
 def kinesis_record(context: EventContext) -> Callable[[Item], str]:
     """Return the function that writes a record of a Kinesis stream, in ASCII.
 
-    The item's content is ``shardId``, ``partitionKey``, ``sequenceNumber`` and ``data`` (base64);
-    its time is that of the record's arrival. The role that reads the stream is made up.
+    The item's content is ``shardId``, ``partitionKey``, ``sequenceNumber``, ``data`` (base64) and
+    ``approximateArrivalTimestamp`` (seconds since 1970). The role that reads the stream is made up.
     https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 
     :raises ConfigError: the context names no stream
@@ -58,10 +71,10 @@ def kinesis_record(context: EventContext) -> Callable[[Item], str]:
 
     def record(item: Item) -> str:
         content = content_of(item, "kinesis", *_KINESIS_CONTENT)
-        shard, key, number, data = (content[name] for name in _KINESIS_CONTENT)
+        shard, key, number, data, arrived = (content[name] for name in _KINESIS_CONTENT)
         return (
             f"{begin}{json_string(key)}{to_number}{json_string(number)}{to_data}"
-            f"{json_string(data)}{to_time}{epoch_milliseconds(item.modified_at) / 1_000}"
+            f"{json_string(data)}{to_time}{float(arrived)}"
             f"{to_id}{json_string(f'{shard}:{number}')}{end}"
         )
 
@@ -71,8 +84,9 @@ def kinesis_record(context: EventContext) -> Callable[[Item], str]:
 def dynamodb_record(context: EventContext) -> Callable[[Item], str]:
     """Return the function that writes the record of a row that came into a table, in ASCII.
 
-    The item's content is ``Keys`` and ``NewImage``, both in DynamoDB's JSON; its size is what
-    DynamoDB counts for the two. The number in the sequence is made up from the item's time.
+    The item's content is ``Keys`` and ``NewImage``, both in DynamoDB's JSON, ``SizeBytes`` that
+    DynamoDB counts for the two, and ``ApproximateCreationDateTime`` (seconds since 1970), from
+    which the number in the sequence is made up.
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html
 
     :raises ConfigError: the context names no stream of a table
@@ -91,9 +105,9 @@ def dynamodb_record(context: EventContext) -> Callable[[Item], str]:
         content = content_of(item, "dynamodb", *_DYNAMODB_CONTENT)
         return (
             f"{begin}{item.identifier.hex()}{to_time}"
-            f"{float(epoch_milliseconds(item.modified_at) // 1_000)}"
+            f"{float(content['ApproximateCreationDateTime'])}"
             f"{to_keys}{_compact(content['Keys'])}{to_image}{_compact(content['NewImage'])}"
-            f"{to_number}{sequence_number(item)}{to_size}{item.size}{end}"
+            f"{to_number}{sequence_number(item)}{to_size}{content['SizeBytes']}{end}"
         )
 
     return record
@@ -108,21 +122,26 @@ def stream_number(item: Item) -> str:
 def sequence_number(item: Item) -> str:
     """Return the made-up number under which an answer speaks of a row: later ones are larger."""
     low = int.from_bytes(item.identifier[:4], "big")
-    return f"{epoch_milliseconds(item.modified_at)}{low:010}"
+    content = content_of(item, "dynamodb", "ApproximateCreationDateTime")
+    return f"{round(content['ApproximateCreationDateTime'] * 1_000)}{low:010}"
 
 
 def content_of(item: Item, shape: str, *names: str) -> Mapping[str, Any]:
-    """Return an item's content.
+    """Return an item's content, which is JSON.
 
     :raises ConfigError: it lacks one of these fields, so that the shape cannot be written
     """
-    missing = [name for name in names if name not in item.content]
+    try:
+        content: Mapping[str, Any] = json.loads(item.content)
+    except ValueError:
+        content = {}
+    missing = [name for name in names if name not in content]
     if missing:
         raise ConfigError(
             f"event: the shape {shape} needs {', '.join(missing)} of each item, which this source"
             " does not hold"
         )
-    return item.content
+    return content
 
 
 def _stream(arn: str, service: str) -> tuple[str, str]:
@@ -141,7 +160,13 @@ def _compact(value: Any) -> str:
 
 
 def _message(context: EventContext) -> Encoder:
-    return enveloped(sqs_records(context, lambda some: list(map(message_body, some))))
+    return enveloped(
+        sqs_records(
+            context,
+            lambda some: list(map(message_body, some)),
+            lambda some: list(map(message_time, some)),
+        )
+    )
 
 
 def _kinesis(context: EventContext) -> Encoder:

@@ -4,23 +4,24 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from retrofill.aws.arn import Arn
+from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
     PRINCIPAL,
+    all_to_milliseconds,
     epoch_milliseconds,
     json_inside,
     json_string,
-    to_milliseconds,
     trace_prefix,
     uuid_of,
-    uuid_text,
+    uuid_texts,
 )
 from retrofill.events.notification import HEAD, S3, TAIL, notification_texts
 from retrofill.events.shape import Encoder, EventShape, Way, listed
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
-from retrofill.model.items import Item
+from retrofill.model.items import Item, ItemColumns
 
 SUBJECT = "Amazon S3 Notification"
 _SIGNATURE = "UkVUUk9GSUxMUkVQTEFZRUQ="
@@ -31,12 +32,18 @@ Writer = Callable[[Sequence[Item]], list[str]]
 """Writes a text for each item."""
 
 
-def sqs_records(context: EventContext, texts: Writer) -> Writer:
+def sent_times(items: Sequence[Item]) -> list[str]:
+    """Return when the message of each object was sent: when the object was written."""
+    return list(map(epoch_milliseconds, unpack_all(ItemColumns.of(items).contents).moments))
+
+
+def sqs_records(context: EventContext, texts: Writer, times: Writer = sent_times) -> Writer:
     """Return the function that writes SQS messages to Lambda, with texts as their bodies.
 
     The receipt handle opens no queue: the message was never in one.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 
+    :param times: tells when each was sent, in milliseconds since 1970
     :raises ConfigError: the context names no queue
     """
     region = _region("queue_arn", context.queue_arn, "sqs")
@@ -49,16 +56,16 @@ def sqs_records(context: EventContext, texts: Writer) -> Writer:
     )
     begin, receipt, to_body, to_sent, to_received, to_md5, end = template.split(HOLE)
 
-    def record(item: Item, body: str) -> str:
-        message_id = uuid_text(item.identifier)
-        sent = epoch_milliseconds(item.modified_at)
+    def record(message_id: str, body: str, sent: str) -> str:
         digest = _md5(body.encode(), usedforsecurity=False).hexdigest()
         return (
             f"{begin}{message_id}{receipt}{message_id}{to_body}{json_string(body)}"
             f"{to_sent}{sent}{to_received}{sent}{to_md5}{digest}{end}"
         )
 
-    return lambda items: list(map(record, items, texts(items)))
+    return lambda items: list(
+        map(record, uuid_texts(ItemColumns.of(items).identifiers), texts(items), times(items))
+    )
 
 
 def sns_records(context: EventContext, texts: Writer) -> Writer:
@@ -107,13 +114,15 @@ def sns_texts(context: EventContext, texts: Writer) -> Writer:
 def _filled(template: str, texts: Writer) -> Writer:
     begin, to_message, to_time, end = template.split(HOLE)
 
-    def message(item: Item, text: str) -> str:
-        return (
-            f"{begin}{uuid_text(item.identifier)}{to_message}{json_string(text)}"
-            f"{to_time}{to_milliseconds(item.modified_at)}{end}"
-        )
+    def message(message_id: str, text: str, time: str) -> str:
+        return f"{begin}{message_id}{to_message}{json_string(text)}{to_time}{time}{end}"
 
-    return lambda items: list(map(message, items, texts(items)))
+    def messages(items: Sequence[Item]) -> list[str]:
+        columns = ItemColumns.of(items)
+        times = all_to_milliseconds(unpack_all(columns.contents).moments)
+        return list(map(message, uuid_texts(columns.identifiers), texts(columns), times))
+
+    return messages
 
 
 def _region(field: str, arn: str, service: str) -> str:

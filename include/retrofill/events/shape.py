@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 
+from retrofill.aws.objects import pack
 from retrofill.events.context import EventContext
 from retrofill.events.fields import MULTIPART_MARK
 from retrofill.events.template import SEPARATOR, records_of
@@ -22,14 +23,9 @@ _CHARACTER_BYTES = 18
 """The most that a character becomes: one beyond 16 bits, in JSON that is text in JSON twice."""
 
 _LONGEST = Item(
-    bytes(IDENTIFIER_BYTES),
-    key="",
-    size=10**18,
-    modified_at=datetime(2000, 1, 1, tzinfo=UTC),
-    etag=MULTIPART_MARK,
-    version_id="v",
+    bytes(IDENTIFIER_BYTES), "", pack(0, datetime(2000, 1, 1, tzinfo=UTC), MULTIPART_MARK, "v")
 )
-"""What is the longest but for its texts; a size is a 64-bit number."""
+"""What is the longest but for its texts."""
 
 
 class Way(Enum):
@@ -178,7 +174,7 @@ class CompiledShape:
         if self.of_records:
             return max(map(len, self.records(items)), default=0)
         columns = ItemColumns.of(items)
-        texts = (columns.keys, columns.etags, columns.version_ids)
+        texts = (columns.keys, columns.contents)
         characters = sum(max(map(len, column), default=0) for column in texts)
         return len(self.record(_LONGEST)) + characters * _CHARACTER_BYTES
 

@@ -1,14 +1,10 @@
 """The item: one unit of work that a source holds, and its identifier."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, NamedTuple, Self, overload
+from typing import NamedTuple, Self, overload
 
 IDENTIFIER_BYTES = 16
-
-NO_CONTENT: Mapping[str, Any] = MappingProxyType({})
 
 
 class Item(NamedTuple):
@@ -18,22 +14,13 @@ class Item(NamedTuple):
     """16 bytes for source, key and version; see :mod:`retrofill.engine.identity`."""
 
     key: str
-    """The name of the item in its source, exactly as the source spells it."""
+    """The name by which people find it, as the source spells it."""
 
-    size: int
-    """The size of the item's content in bytes."""
+    content: str = ""
+    """What only its source and its event shape understand.
 
-    modified_at: datetime
-    """When the source last saw the item change (UTC)."""
-
-    etag: str
-    """The source's own tag for the content, without quotes; empty when it gives none."""
-
-    version_id: str
-    """The source's version of the item; empty when the source keeps no versions."""
-
-    content: Mapping[str, Any] = NO_CONTENT
-    """What a source of records holds for it, as the event shape names it; objects have none."""
+    It never holds the control characters 0x00 and 0x1E.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +34,7 @@ class ItemColumns(Sequence[Item]):
     """IDENTIFIER_BYTES of each item, one after another."""
 
     keys: Sequence[str]
-
-    sizes: Sequence[str]
-    """In decimal digits."""
-
-    moments: Sequence[str]
-    """When each was last modified, in UTC: ISO 8601 without an offset."""
-
-    etags: Sequence[str]
-    version_ids: Sequence[str]
-
-    contents: Sequence[Mapping[str, Any]] = ()
-    """What a source of records holds for each; empty: they are objects."""
+    contents: Sequence[str]
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> "ItemColumns":
@@ -68,11 +44,7 @@ class ItemColumns(Sequence[Item]):
         return cls(
             b"".join(item.identifier for item in items),
             [item.key for item in items],
-            [str(item.size) for item in items],
-            [item.modified_at.astimezone(UTC).replace(tzinfo=None).isoformat() for item in items],
-            [item.etag for item in items],
-            [item.version_id for item in items],
-            [item.content for item in items] if any(item.content for item in items) else (),
+            [item.content for item in items],
         )
 
     def __len__(self) -> int:
@@ -90,21 +62,13 @@ class ItemColumns(Sequence[Item]):
             return type(self)(
                 self.identifiers[start * IDENTIFIER_BYTES : stop * IDENTIFIER_BYTES],
                 self.keys[start:stop],
-                self.sizes[start:stop],
-                self.moments[start:stop],
-                self.etags[start:stop],
-                self.version_ids[start:stop],
                 self.contents[start:stop],
             )
         at = range(len(self))[at]
         return Item(
             self.identifiers[at * IDENTIFIER_BYTES : (at + 1) * IDENTIFIER_BYTES],
             self.keys[at],
-            int(self.sizes[at]),
-            datetime.fromisoformat(self.moments[at]).replace(tzinfo=UTC),
-            self.etags[at],
-            self.version_ids[at],
-            self.contents[at] if self.contents else NO_CONTENT,
+            self.contents[at],
         )
 
     def __iter__(self) -> Iterator[Item]:

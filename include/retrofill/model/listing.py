@@ -1,7 +1,7 @@
 """What a source says of itself: its partitions, and the pages of each."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from retrofill.model.items import Item
 
@@ -15,7 +15,7 @@ class Partition(NamedTuple):
     label: str
     """Its name for people."""
 
-    description: Mapping[str, str | None]
+    description: Mapping[str, Any]
     """What the source needs to find it again; plain JSON."""
 
     seen: int | None = None
@@ -25,25 +25,24 @@ class Partition(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A stretch of a partition. Each object seen is an item or in one of the last three counts.
+    """A stretch of a partition. What the source saw in it is an item or was left out.
 
-    The last three counts of a page are added once all its items are taken. If a set ends within
-    it, the next set lists the page again, behind the last key of the page before.
+    What was left out is counted once all the page's items are taken. If a set ends within the
+    page, the next set lists it again, from the cursor of the page before.
     """
 
     items: list[Item]
 
-    last_key: str
-    """The cursor: the next page begins behind it. Any text will do, if it means the same later."""
+    cursor: str
+    """The source's own text: the next page begins behind it.
 
-    listed: int
-    """How many objects were seen."""
+    It is kept in Postgres, so it has no NUL, and it must mean the same to a new process.
+    """
 
-    filtered: int
-    """How many of them the run does not ask for, or its live trigger would not send."""
+    left_out: Mapping[str, int]
+    """How much was seen that is not among the items, by reason; the kind of source names those."""
 
-    archived: int
-    """How many of them are asked for, but are in an archive, where no function can read them."""
-
-    rejected: int
-    """How many of them are asked for, but have a key that the state cannot hold."""
+    @property
+    def seen(self) -> int:
+        """How much the source saw: items, and what was left out."""
+        return len(self.items) + sum(self.left_out.values())

@@ -26,9 +26,9 @@ class Report:
     known: int
     new: int
     resumed: int
-    archived: int
-    filtered: int
-    rejected: int
+    left_out: Mapping[str, int]
+    """How much was seen and not taken, by reason."""
+
     succeeded: int
     quarantined: int
     items_left: int
@@ -78,7 +78,7 @@ class Report:
 
     @property
     def _listed_any(self) -> bool:
-        return self.listed + self.filtered + self.archived + self.rejected > 0
+        return self.listed + sum(self.left_out.values()) > 0
 
     @property
     def is_notified(self) -> bool:
@@ -99,8 +99,11 @@ class Report:
             fields[name] = moment.isoformat() if moment else None
         return {**fields, "duration_s": self.duration_s}
 
-    def as_text(self) -> str:
-        """Return the report as lines for people."""
+    def as_text(self, reasons: Mapping[str, str]) -> str:
+        """Return the report as lines for people.
+
+        :param reasons: words for the reasons for which the source leaves something out
+        """
         taken = f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"
         if self.redrive:
             taken = f"redriven    {self.redriven:,} from quarantine"
@@ -122,9 +125,7 @@ class Report:
         ]
         beside = {
             "resumed from earlier runs": self.resumed,
-            "left out by the filters": self.filtered,
-            "archived, not called": self.archived,
-            "rejected": self.rejected,
+            **{reasons.get(one, one): count for one, count in sorted(self.left_out.items())},
             "items left": self.items_left,
             "partitions left": self.partitions_left,
             "in process with other runs": self.with_others,

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from retrofill.config import RunConfig
 from retrofill.faults import Point, reach
 from retrofill.model.errors import RunIncomplete
 from retrofill.model.report import Report
@@ -95,7 +96,8 @@ def conclude(
 def _close(conn: Connection, ref: SetRef) -> Report:
     report = runs.close_run(conn, ref.run_id)
     reach(Point.RUN_CLOSED)
-    log.info("%s", report.as_text())
+    config = RunConfig.from_stored(runs.get_run(conn, ref.run_id).config)
+    log.info("%s", report.as_text(config.source_kind.reasons))
     return report
 
 

@@ -55,7 +55,7 @@ def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqu
         for chunk in chunks:
             if reason := stop_if_late(conn, ref.run_id):
                 raise RunIncomplete(f"the listing is not at its end: {reason}")
-            state = state._replace(found=state.found or any(page.listed for page in chunk.pages))
+            state = state._replace(found=state.found or any(page.seen for page in chunk.pages))
             if chunk.done:
                 _require_found(state)
             screened = screen(conn, ref, part_no, state, chunk)

@@ -8,7 +8,7 @@ from retrofill.config import RunConfig
 from retrofill.model.globs import matches
 from retrofill.model.runs import SetRef
 from retrofill.state.connection import Connection
-from retrofill.state.redrive import FIRST, Place, redrive
+from retrofill.state.redrive import Place, redrive
 from retrofill.state.screening import get_partition
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,7 @@ def redrive_quarantine(conn: Connection, ref: SetRef, part_no: int, config: RunC
         log.info("quarantine had been read to its end by an earlier try")
         return total
     chosen = _selection(config)
-    # The cursor is a key that may have been looked at in part; what was moved is not there again.
-    after = Place(state.cursor or "", FIRST)
+    after = Place.of(state.cursor)
     while True:
         chunk = redrive(conn, ref, part_no, state, after=after, chosen=chosen)
         total["redriven"] += chunk.moved

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from retrofill.model.registry import registered
 from retrofill.sources import s3
-from retrofill.sources.kind import SourceKind
-from retrofill.sources.listing import Page, Partition, Source
+from retrofill.sources.kind import REASONS, SourceKind
+from retrofill.sources.source import Page, Partition, Source
 
-__all__ = ["SOURCES", "Page", "Partition", "Source"]
+__all__ = ["SOURCES", "Page", "Partition", "Source", "reasons_of"]
 
 SOURCES: Mapping[str, SourceKind] = registered(
     {
@@ -17,3 +17,8 @@ SOURCES: Mapping[str, SourceKind] = registered(
     "retrofill.sources",
 )
 """All kinds of sources by name: ours, and those of packages with this entry point group."""
+
+
+def reasons_of(kind: str) -> Mapping[str, str]:
+    """Return the words for the reasons of a kind of source, which may not be installed any more."""
+    return SOURCES[kind].reasons if kind in SOURCES else REASONS

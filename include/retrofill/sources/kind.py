@@ -11,10 +11,18 @@ from retrofill.model.permission import Permission
 from retrofill.model.quoting import quoted
 from retrofill.model.runs import Window
 from retrofill.params import Params, Problem, Sound
-from retrofill.sources.listing import Source
+from retrofill.sources.source import Source
 
 SOURCE = "Data source"
 """The part of the trigger form that shows a source's params."""
+
+
+REASONS: Mapping[str, str] = {
+    "filtered": "left out by the filters of the run or of its live trigger",
+    "rejected": "with a key that Postgres cannot hold",
+    "too_large": "too large for one call",
+}
+"""The reasons that every source may have for leaving something out."""
 
 
 class Interval(NamedTuple):
@@ -115,4 +123,9 @@ class SourceKind:
     """What its role must be allowed to do."""
 
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Why something listed may be left out, beside filters, with words for people."""
+    """Its own reasons for leaving out what it has seen, with words for people."""
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """All reasons for leaving something out, with words for people."""
+        return {**REASONS, **self.left_out}

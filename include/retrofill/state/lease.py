@@ -27,6 +27,8 @@ from retrofill.state.statements import load
 
 _SQL = load("lease.sql")
 
+_BETWEEN = "\x1e"
+
 LEASE_S = 60.0
 """How long a holder may be silent before another may take its batch over."""
 
@@ -67,12 +69,9 @@ class _Items(NamedTuple):
 
     identifiers: bytes
     keys: list[str]
-    sizes: str
-    """In decimal digits, with commas between."""
+    contents: str
+    """With the control character 0x1E, which no content has, between two."""
 
-    moments: list[str]
-    etags: list[str]
-    version_ids: list[str]
     carried: list[int] | None
     """The numbers of those that calls have carried before; the rest is said of these."""
 
@@ -164,10 +163,7 @@ class BatchLease:
             ItemColumns(
                 identifiers=bytes(left.identifiers),
                 keys=left.keys,
-                sizes=left.sizes.split(","),
-                moments=left.moments,
-                etags=left.etags,
-                version_ids=left.version_ids,
+                contents=left.contents.split(_BETWEEN),
             ),
             left.histories(),
         )

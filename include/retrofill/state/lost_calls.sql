@@ -47,18 +47,18 @@ held AS (
     WHERE job_id = (SELECT job_id FROM listed WHERE held)
         AND seq = ANY((SELECT seqs FROM listed WHERE held)::bigint[])
     RETURNING
-        job_id, seq, item_key, identifier, version_id, etag, size, modified_at, attempts, failures,
+        job_id, seq, item_key, identifier, content, attempts, failures,
         width_bucket(seq, (SELECT seqs FROM listed WHERE held)) AS at
 ),
 quarantined AS (
     INSERT INTO retrofill.quarantine (
-        job_id, seq, item_key, identifier, run_id, batch_id, call_no, version_id, etag, size,
-        modified_at, attempts, failures, unsure, request_id, error_type, error, quarantined_at
+        job_id, seq, item_key, identifier, run_id, batch_id, call_no, content, attempts,
+        failures, unsure, request_id, error_type, error, quarantined_at
     )
     SELECT
         job_id, seq, item_key, identifier, (SELECT run_ids FROM listed WHERE held)[at],
         (SELECT batch_ids FROM listed WHERE held)[at], (SELECT call_nos FROM listed WHERE held)[at],
-        version_id, etag, size, modified_at, attempts + 1, failures, true, '', %(error_type)s,
+        content, attempts + 1, failures, true, '', %(error_type)s,
         %(error)s, clock_timestamp()
     FROM held
 ),

@@ -28,6 +28,7 @@ class Controls(NamedTuple):
     """What running tasks read every second, and when it was read."""
 
     limits: Limits
+    source_kind: str
     read_at: datetime
     live: bool
     """Whether the run may still change."""
@@ -78,8 +79,7 @@ class QuarantinedLine(NamedTuple):
     """An item that waits for a person, its texts cut to ERROR_CHARS."""
 
     key: str
-    version_id: str
-    size: int
+    content: str
     attempts: int
     failures: int
     request_id: str
@@ -95,13 +95,9 @@ class PartitionLine(NamedTuple):
 
     part_no: int
     label: str
-    cursor: str | None
     listed: int
     new: int
     known: int
-    archived: int
-    filtered: int
-    rejected: int
     done: bool
     of: int
     """How many partitions the run has in all."""

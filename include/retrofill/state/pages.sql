@@ -6,7 +6,7 @@ SELECT set_config('statement_timeout', %(timeout)s, true)
 -- name: get_controls
 -- The limits of a run, and whether the run may still change.
 SELECT
-    limits, clock_timestamp() AS read_at,
+    limits, config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
     state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live
 FROM retrofill.run WHERE run_id = %(run_id)s
 
@@ -62,7 +62,7 @@ ORDER BY coalesce(ended_at, now()) - sent_at DESC, batch_id, call_no LIMIT %(cal
 -- name: list_quarantined
 -- The items that a run has put in quarantine, in the order of their keys.
 SELECT
-    item_key AS key, version_id, size, attempts, failures, request_id,
+    item_key AS key, left(content, %(error_chars)s) AS content, attempts, failures, request_id,
     left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error,
     quarantined_at, count(*) OVER () AS of
 FROM retrofill.quarantine
@@ -73,8 +73,7 @@ ORDER BY item_key, identifier LIMIT %(items)s
 -- name: list_partitions
 -- The partitions of a run and their counts, unfinished ones first.
 SELECT
-    part_no, label, cursor, listed, new, known, archived, filtered, rejected, done,
-    count(*) OVER () AS of
+    part_no, label, listed, new, known, done, count(*) OVER () AS of
 FROM retrofill.partition WHERE run_id = %(run_id)s
 ORDER BY done, part_no LIMIT %(partitions)s
 

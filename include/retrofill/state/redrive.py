@@ -1,7 +1,9 @@
 """Redrive: the way of items from quarantine back into the in-process cache."""
 
+import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
+from uuid import UUID
 
 from retrofill.faults import Point, reach
 from retrofill.model.errors import LeaseLost
@@ -24,9 +26,15 @@ class Place(NamedTuple):
     key: str
     identifier: str
 
+    @classmethod
+    def of(cls, cursor: str | None) -> Self:
+        """Return the place that a cursor names; None: before all items."""
+        return cls(*json.loads(cursor)) if cursor else cls("", str(UUID(int=0)))
 
-FIRST = "00000000-0000-0000-0000-000000000000"
-"""The least identifier: with it, a place is before every item of its key."""
+    @property
+    def cursor(self) -> str:
+        """The place as the cursor of a partition."""
+        return json.dumps(self)
 
 
 class _Quarantined(NamedTuple):
@@ -107,11 +115,12 @@ def redrive(
         cur.execute(
             _SCREENING["advance_partition"],
             {
-                **dict.fromkeys(("listed", "new", "known", "archived", "filtered", "rejected"), 0),
+                **dict.fromkeys(("listed", "new", "known"), 0),
+                "left_out": "{}",
                 "run_id": ref.run_id,
                 "part_no": part_no,
                 "chunk_no": partition.chunk_no,
-                "cursor": last.key if last else None,
+                "cursor": last.cursor if last else None,
                 "recent": b"",
                 "done": done and not full,
             },

@@ -41,12 +41,12 @@ remembered AS (
     FROM back
 )
 INSERT INTO retrofill.in_process (
-    job_id, seq, run_id, identifier, item_key, version_id, etag, size, modified_at, attempts,
-    unsure, not_before
+    job_id, seq, run_id, identifier, item_key, content, attempts, unsure,
+    not_before
 )
 SELECT
     back.job_id, %(next_seq)s - 1 + row_number() OVER (ORDER BY item_key, identifier),
-    %(run_id)s, identifier, item_key, version_id, etag, size, modified_at, attempts, unsure,
+    %(run_id)s, identifier, item_key, content, attempts, unsure,
     -- A call of which nobody knows may be running still.
     CASE
         WHEN unsure THEN quarantined_at + make_interval(

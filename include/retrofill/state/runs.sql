@@ -99,7 +99,7 @@ UPDATE retrofill.run SET
         SELECT
             CASE
                 WHEN partitions > 0 AND partitions_left = 0 AND items_left = 0 AND with_others = 0
-                    AND (redrive OR NOT source_seen OR listed + filtered + archived + rejected > 0)
+                    AND (redrive OR NOT source_seen OR listed > 0 OR left_out <> '{}')
                 THEN 'complete' ELSE 'incomplete'
             END::retrofill.run_state
         FROM retrofill.v_run WHERE v_run.run_id = run.run_id
@@ -121,7 +121,7 @@ WHERE run_id = %(run_id)s
 SELECT
     job, run_id, state, source, function_arn, function_version, sets, partitions, partitions_left,
     listed,
-    known, new, resumed, archived, filtered, rejected, succeeded, quarantined, items_left, calls,
+    known, new, resumed, left_out, succeeded, quarantined, items_left, calls,
     retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,
     timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
     unknown, misconfigured, too_large, lost, with_others, others, source_seen

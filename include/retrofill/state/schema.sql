@@ -205,10 +205,7 @@ CREATE TABLE retrofill.in_process (
     run_id bigint NOT NULL,
     identifier uuid NOT NULL,
     item_key text NOT NULL COLLATE pg_catalog."C",
-    version_id text NOT NULL,
-    etag text NOT NULL,
-    size bigint NOT NULL,
-    modified_at timestamp with time zone NOT NULL,
+    content text DEFAULT ''::text CONSTRAINT in_process_etag_not_null NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     failures integer DEFAULT 0 NOT NULL,
     call_cap integer,
@@ -216,6 +213,7 @@ CREATE TABLE retrofill.in_process (
     unsure boolean DEFAULT false NOT NULL
 )
 WITH (autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_scale_factor='0.5');
+COMMENT ON COLUMN retrofill.in_process.content IS 'What only the item''s source and event shape understand.';
 COMMENT ON COLUMN retrofill.in_process.attempts IS 'Calls that carried the item and may have run the function.';
 COMMENT ON COLUMN retrofill.in_process.failures IS 'Attempts that failed with this item alone to blame.';
 COMMENT ON COLUMN retrofill.in_process.call_cap IS 'The most items a call with this one may carry: it was in a failed call of twice as many.';
@@ -308,18 +306,17 @@ CREATE TABLE retrofill.partition (
     listed bigint DEFAULT 0 NOT NULL,
     new bigint DEFAULT 0 NOT NULL,
     known bigint DEFAULT 0 NOT NULL,
-    archived bigint DEFAULT 0 NOT NULL,
-    filtered bigint DEFAULT 0 NOT NULL,
-    rejected bigint DEFAULT 0 NOT NULL,
     done boolean DEFAULT false NOT NULL,
     recent bytea DEFAULT '\x'::bytea NOT NULL,
     seen integer,
+    left_out jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT partition_listed_is_new_and_known CHECK ((listed = (new + known)))
 );
 ALTER TABLE ONLY retrofill.partition ALTER COLUMN recent SET STORAGE EXTERNAL;
-COMMENT ON COLUMN retrofill.partition.cursor IS 'The last key of the last page of which everything has been screened.';
+COMMENT ON COLUMN retrofill.partition.cursor IS 'The source''s own text: behind it is what has not been screened.';
 COMMENT ON COLUMN retrofill.partition.recent IS 'Identifiers, 16 bytes each, of items that are counted and may be listed again: those of the page before the cursor, and of the page behind it as far as it has been screened.';
 COMMENT ON COLUMN retrofill.partition.seen IS 'Keys that the source saw in it when it was divided, filters aside; null: it did not look.';
+COMMENT ON COLUMN retrofill.partition.left_out IS 'How much was seen and is not among the items, by reason.';
 
 ALTER TABLE ONLY retrofill.partition
     ADD CONSTRAINT partition_pkey PRIMARY KEY (run_id, part_no);
@@ -335,10 +332,7 @@ CREATE TABLE retrofill.quarantine (
     run_id bigint NOT NULL,
     batch_id bigint NOT NULL,
     call_no integer NOT NULL,
-    version_id text NOT NULL,
-    etag text NOT NULL,
-    size bigint NOT NULL,
-    modified_at timestamp with time zone NOT NULL,
+    content text DEFAULT ''::text CONSTRAINT quarantine_etag_not_null NOT NULL,
     attempts integer NOT NULL,
     failures integer NOT NULL,
     unsure boolean NOT NULL,
@@ -348,6 +342,7 @@ CREATE TABLE retrofill.quarantine (
     quarantined_at timestamp with time zone NOT NULL,
     seq bigint
 );
+COMMENT ON COLUMN retrofill.quarantine.content IS 'What only the item''s source and event shape understand.';
 COMMENT ON COLUMN retrofill.quarantine.seq IS 'Its number while it was in process: by that, a late success finds it.';
 
 ALTER TABLE ONLY retrofill.quarantine
@@ -556,9 +551,7 @@ CREATE VIEW retrofill.v_quarantine AS
     quarantine.item_key,
     quarantine.identifier,
     quarantine.run_id,
-    quarantine.version_id,
-    quarantine.etag,
-    quarantine.size,
+    quarantine.content,
     quarantine.attempts,
     quarantine.failures,
     quarantine.request_id,
@@ -607,9 +600,7 @@ CREATE VIEW retrofill.v_run AS
     COALESCE(parts.known, (0)::bigint) AS known,
     COALESCE(parts.new, (0)::bigint) AS new,
     COALESCE(sets.resumed, (0)::bigint) AS resumed,
-    COALESCE(parts.archived, (0)::bigint) AS archived,
-    COALESCE(parts.filtered, (0)::bigint) AS filtered,
-    COALESCE(parts.rejected, (0)::bigint) AS rejected,
+    COALESCE(reasons.left_out, '{}'::jsonb) AS left_out,
     COALESCE(calls.succeeded, (0)::bigint) AS succeeded,
     COALESCE(calls.quarantined, (0)::bigint) AS quarantined,
     ((((COALESCE(parts.new, (0)::bigint) + COALESCE(sets.resumed, (0)::bigint)) + COALESCE(sets.redriven, (0)::bigint)) - COALESCE(calls.succeeded, (0)::bigint)) - COALESCE(calls.quarantined, (0)::bigint)) AS items_left,
@@ -638,7 +629,7 @@ CREATE VIEW retrofill.v_run AS
     (COALESCE(others.items, (0)::numeric))::bigint AS with_others,
     COALESCE(others.runs, '[]'::jsonb) AS others,
     run.source_seen
-   FROM ((((((retrofill.run
+   FROM (((((((retrofill.run
      JOIN retrofill.job USING (job_id))
      LEFT JOIN LATERAL ( SELECT count(*) AS sets,
             (sum(run_set.resumed))::bigint AS resumed,
@@ -649,12 +640,16 @@ CREATE VIEW retrofill.v_run AS
             count(*) FILTER (WHERE (NOT partition.done)) AS partitions_left,
             (sum(partition.listed))::bigint AS listed,
             (sum(partition.new))::bigint AS new,
-            (sum(partition.known))::bigint AS known,
-            (sum(partition.archived))::bigint AS archived,
-            (sum(partition.filtered))::bigint AS filtered,
-            (sum(partition.rejected))::bigint AS rejected
+            (sum(partition.known))::bigint AS known
            FROM retrofill.partition
           WHERE (partition.run_id = run.run_id)) parts ON (true))
+     LEFT JOIN LATERAL ( SELECT jsonb_object_agg(summed.reason, summed.items) AS left_out
+           FROM ( SELECT counted.reason,
+                    sum((counted.items)::bigint) AS items
+                   FROM (retrofill.partition
+                     CROSS JOIN LATERAL jsonb_each_text(partition.left_out) counted(reason, items))
+                  WHERE (partition.run_id = run.run_id)
+                  GROUP BY counted.reason) summed) reasons ON (true))
      LEFT JOIN LATERAL ( SELECT sum(batch.succeeded) AS succeeded,
             sum(batch.quarantined) AS quarantined,
             sum(batch.calls) AS calls,

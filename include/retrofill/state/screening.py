@@ -7,10 +7,11 @@ in which every item is in exactly one place, since each move between places is o
 """
 
 import io
+import json
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -36,15 +37,13 @@ from retrofill.state.statements import load
 _SQL = load("screening.sql")
 
 # Binary COPY; format: PostgreSQL manual, "COPY", file formats. A row is its number of fields, then
-# each field behind its length in bytes; a time is microseconds from the beginning of 2000.
+# each field behind its length in bytes.
 _COPY_BEGINS = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_ENDS = b"\xff\xff"
 _row_head = struct.Struct(">hiiiq").pack
-_row_middle = struct.Struct(f">iqi{IDENTIFIER_BYTES}siqiqi").pack
+_row_middle = struct.Struct(f">iqi{IDENTIFIER_BYTES}si").pack
 _length = struct.Struct(">i").pack
 _numbered = struct.Struct(f">{IDENTIFIER_BYTES}sq").iter_unpack
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 _PIECE_ROWS = 500
 """Rows that are encoded and sent at once: the server inserts them while the next are encoded.
@@ -150,15 +149,13 @@ def screen(
             _SQL["advance_partition"],
             {
                 **place,
-                "cursor": taken.whole[-1].last_key if taken.whole else None,
+                "cursor": taken.whole[-1].cursor if taken.whole else None,
                 "recent": b"" if done else taken.recent,
                 "done": done,
                 "listed": taken.listed,
                 "new": new,
                 "known": known,
-                "archived": sum(page.archived for page in taken.whole),
-                "filtered": sum(page.filtered for page in taken.whole),
-                "rejected": sum(page.rejected for page in taken.whole),
+                "left_out": json.dumps(_left_out(taken.whole)),
             },
         )
         if cur.rowcount != 1:
@@ -191,6 +188,14 @@ def _known(
     return identifiers, spans_of(numbers)
 
 
+def _left_out(pages: Sequence[Page]) -> Mapping[str, int]:
+    """Return how much some pages leave out, by reason."""
+    counts = Counter[str]()
+    for page in pages:
+        counts.update(page.left_out)
+    return +counts
+
+
 def _copy_new(
     cur: Cursor, job_id: int, run_id: int, next_seq: int, items: Collection[Item]
 ) -> None:
@@ -211,22 +216,19 @@ class _Pieces(io.RawIOBase):
 
 def _encoded(job_id: int, run_id: int, next_seq: int, items: Collection[Item]) -> Iterator[bytes]:
     yield _COPY_BEGINS
-    head = _row_head(9, 4, job_id, 8, run_id)
+    head = _row_head(6, 4, job_id, 8, run_id)
     rows: list[bytes] = []
     for seq, item in enumerate(items, next_seq):
-        identifier, key, size, modified_at, etag, version_id = item[:6]
-        moment = (modified_at - _EPOCH) // _MICROSECOND
-        key_bytes, etag_bytes, version_bytes = key.encode(), etag.encode(), version_id.encode()
+        identifier, key, content = item
+        key_bytes, content_bytes = key.encode(), content.encode()
         rows.append(
             b"".join(
                 (
                     head,
-                    _row_middle(8, seq, 16, identifier, 8, size, 8, moment, len(key_bytes)),
+                    _row_middle(8, seq, IDENTIFIER_BYTES, identifier, len(key_bytes)),
                     key_bytes,
-                    _length(len(etag_bytes)),
-                    etag_bytes,
-                    _length(len(version_bytes)),
-                    version_bytes,
+                    _length(len(content_bytes)),
+                    content_bytes,
                 )
             )
         )

@@ -2,7 +2,7 @@
 -- Where the reading of a partition stands.
 SELECT
     partition.label, partition.description, partition.cursor, partition.chunk_no, partition.done,
-    run.job_id, partition.seen, listed + filtered + archived + rejected > 0 AS found
+    run.job_id, partition.seen, listed > 0 OR left_out <> '{}' AS found
 FROM retrofill.partition JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
@@ -46,7 +46,7 @@ VALUES (%(run_id)s, %(part_no)s, %(chunk_no)s, %(items)s)
 -- name: copy_new
 -- Copies new items into process.
 COPY retrofill.in_process (
-    job_id, run_id, seq, identifier, size, modified_at, item_key, etag, version_id
+    job_id, run_id, seq, identifier, item_key, content
 ) FROM STDIN (FORMAT binary)
 
 -- name: commit_unflushed
@@ -67,6 +67,16 @@ WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 UPDATE retrofill.partition SET
     cursor = coalesce(%(cursor)s, cursor), recent = %(recent)s, chunk_no = chunk_no + 1, done = %(done)s,
     listed = listed + %(listed)s, new = new + %(new)s, known = known + %(known)s,
-    archived = archived + %(archived)s, filtered = filtered + %(filtered)s,
-    rejected = rejected + %(rejected)s
+    left_out = (
+        SELECT coalesce(jsonb_object_agg(reason, items), '{}')
+        FROM (
+            SELECT reason, sum(items::bigint) AS items
+            FROM (
+                SELECT * FROM jsonb_each_text(left_out)
+                UNION ALL
+                SELECT * FROM jsonb_each_text(%(left_out)s)
+            ) AS counted (reason, items)
+            GROUP BY reason
+        ) AS summed
+    )
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s AND chunk_no = %(chunk_no)s AND NOT done

@@ -126,16 +126,16 @@ WITH poison AS (
     DELETE FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
     RETURNING
-        seq, item_key, identifier, version_id, etag, size, modified_at,
+        seq, item_key, identifier, content,
         width_bucket(seq, %(seqs)s::bigint[]) AS at
 )
 INSERT INTO retrofill.quarantine (
-    job_id, seq, item_key, identifier, run_id, batch_id, call_no, version_id, etag, size,
-    modified_at, attempts, failures, unsure, request_id, error_type, error, quarantined_at
+    job_id, seq, item_key, identifier, run_id, batch_id, call_no, content, attempts,
+    failures, unsure, request_id, error_type, error, quarantined_at
 )
 SELECT
     %(job_id)s, seq, item_key, identifier, %(run_id)s, %(batch_id)s, (%(call_nos)s::integer[])[at],
-    version_id, etag, size, modified_at, (%(attempts)s::integer[])[at],
+    content, (%(attempts)s::integer[])[at],
     (%(failures)s::integer[])[at], (%(unsures)s::boolean[])[at], (%(request_ids)s::text[])[at],
     (%(error_types)s::text[])[at], (%(errors)s::text[])[at], clock_timestamp()
 FROM poison

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from retrofill.model.errors import ConfigError
 from retrofill.state.connection import Connection, find, rows, transaction, values
 from retrofill.state.locks import lock_job_wholly
-from retrofill.state.redrive import FIRST
+from retrofill.state.redrive import Place
 from retrofill.state.statements import load
 
 _SQL = load("upkeep.sql")
@@ -20,8 +20,6 @@ ROWS = 10_000
 
 BATCHES = 1_000
 """Batches that are deleted, or looked for, in one transaction."""
-
-_FIRST = {"item_key": "", "identifier": FIRST}
 
 
 class OpenRun(NamedTuple):
@@ -133,16 +131,17 @@ def delete_job(conn: Connection, job_id: int) -> None:
 
 def _delete_items(conn: Connection, statement: str, key: dict[str, Any]) -> int:
     """Go over items in the order of their keys, and delete those that the statement means."""
-    deleted, after = 0, _FIRST
+    deleted, after = 0, Place.of(None)
     while True:
         with transaction(conn) as cur:
             cur.execute(_SQL["read_in_order"])
-            cur.execute(_SQL[statement], {**key, **after, "rows": ROWS})
+            place = {"item_key": after.key, "identifier": after.identifier}
+            cur.execute(_SQL[statement], {**key, **place, "rows": ROWS})
             page = find(cur, _Page)
         if page is None:
             return deleted
         deleted += page.deleted
-        after = {"item_key": page.item_key, "identifier": page.identifier}
+        after = Place(page.item_key, page.identifier)
 
 
 def _batches(conn: Connection, job_id: int, days: int | None) -> Iterator[list[int]]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from retrofill.aws.objects import unpack
 from retrofill.events import SHAPES, CompiledShape
 from retrofill.events.fields import MULTIPART_MARK
 from retrofill.model.delivery import Delivery
@@ -28,7 +29,7 @@ def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] |
     def sends(item: Item) -> bool:
         if not (item.key.startswith(delivery.prefix) and item.key.endswith(delivery.suffix)):
             return False
-        if not (in_parts if MULTIPART_MARK in item.etag else whole):
+        if not (in_parts if MULTIPART_MARK in unpack(item.content).etag else whole):
             return False
         if not tests:
             return True

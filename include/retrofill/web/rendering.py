@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from retrofill.aws.arn import Arn
+from retrofill.sources import reasons_of
 from retrofill.state.pages import ERROR_CHARS, RunPage, SetLine
 from retrofill.web.controls import CONCURRENCY, RATE
 
@@ -26,9 +27,6 @@ COUNTS = {
     "retries": "Calls with items that an earlier call carried.",
     "duplicates": "Items that were called again after a call that ended without an answer: their"
     " work may have been done twice.",
-    "filtered": "Objects that the run's filters, or its live trigger's, leave out.",
-    "archived": "Objects in GLACIER or DEEP_ARCHIVE, which no function can read: not called.",
-    "rejected": "Objects whose key Postgres cannot hold: not called.",
 }
 """The counts of a report that the page shows, each with its meaning, in the page's order.
 
@@ -70,6 +68,8 @@ _LOOK_SHARE = 5
 _LONGEST_LOOK_S = 30
 
 _PACE_AFTER_S = 5
+
+_UNIT_SEPARATOR = "\x1f"
 
 
 class Progress(NamedTuple):
@@ -127,6 +127,7 @@ def render_run(
         look_s=look_s if page.controls.live else 0,
         nonce=nonce,
         counts=COUNTS,
+        reasons=reasons_of(page.controls.source_kind),
         outcomes=OUTCOMES,
         causes=CAUSES,
         limits=(CONCURRENCY, RATE),
@@ -153,6 +154,12 @@ def visible(text: str, *, but: str = "") -> str:
         else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def facts(content: str) -> str:
+    """Return an item's content for people: its beginning, and its parts with a dot between two."""
+    parts = " · ".join(part for part in content.split(_UNIT_SEPARATOR) if part)
+    return f"{visible(parts)}{'…' * (len(content) >= ERROR_CHARS)}"
 
 
 def error_text(text: str | None) -> str:
@@ -235,6 +242,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "visible": visible,
         "error_text": error_text,
+        "facts": facts,
         "duration": duration,
         "roughly": roughly,
         "moment": moment,

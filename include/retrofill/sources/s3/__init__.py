@@ -34,8 +34,5 @@ KIND = SourceKind(
         Permission("s3:ListBucket", _BUCKET, ""),
         Permission("s3:ListBucketVersions", _BUCKET, "for `list_versions`"),
     ),
-    left_out={
-        "archived": "In an archive (GLACIER, DEEP_ARCHIVE), where no function can read them",
-        "rejected": "Under a key that the state cannot hold",
-    },
+    left_out={"archived": "in GLACIER or DEEP_ARCHIVE, which no function can read"},
 )

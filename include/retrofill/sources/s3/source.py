@@ -1,5 +1,7 @@
 """S3 as a source: the objects of a bucket, under a prefix, in the order of their keys."""
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -10,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError, ParamValidationError
 
+from retrofill.aws.objects import pack
 from retrofill.aws.refusals import Refusal, code_of, explained
 from retrofill.engine.identity import identifier_of
 from retrofill.model.errors import ConfigError, SourceError
 from retrofill.model.globs import matches
-from retrofill.model.items import NO_CONTENT, Item
+from retrofill.model.items import Item
+from retrofill.model.listing import Page, Partition
 from retrofill.model.runs import Window
-from retrofill.sources.listing import Page, Partition
 from retrofill.sources.s3.keyspace import PEEK_KEYS, KeyRange, divide, sort_into
 from retrofill.sources.s3.rows import Row, RowReader
 
@@ -37,7 +40,6 @@ MAX_KEY_BYTES = 1_024
 """The longest key, in UTF-8."""
 
 _LAST_SEEN = "last_seen"
-_BEHIND_ALL_KEYS = "\U0010ffff"
 _LABEL_CHARS = 30
 
 _ELSEWHERE = frozenset(
@@ -102,6 +104,9 @@ class S3Source:
     :param passes: tells whether the live trigger would send an item; None: it sends all
     """
 
+    ordered = True
+    acknowledges = False
+
     def __init__(
         self,
         client: "S3Client",
@@ -142,10 +147,6 @@ class S3Source:
             raise ConfigError(self._is_elsewhere(f"in region {found.region}"))
         return bool(found.rows)
 
-    def estimate(self) -> int | None:
-        """Return None: S3 does not say how many objects there are."""
-        return None
-
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the keys into ranges; see :func:`retrofill.sources.s3.keyspace.divide`."""
         with self._explained():
@@ -170,9 +171,19 @@ class S3Source:
             )
         ]
 
-    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
-        """Read a partition; while a page is worked on, the next one is already asked for."""
-        after = max(partition.description.get("after") or "", after_key or "")
+    def estimate(self) -> int | None:
+        """Return None: S3 does not say how many objects a bucket has."""
+
+    def acknowledge(self, page: Page) -> None:
+        """Do nothing: a listing holds nothing."""
+
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Read a partition; while a page is worked on, the next one is already asked for.
+
+        A cursor is a key as JSON, which can hold the NUL that a key may have.
+        """
+        last_key = json.loads(cursor) if cursor else ""
+        after = max(partition.description.get("after") or "", last_key)
         end = partition.description.get("end")
         if end is not None and after >= end:
             return
@@ -182,33 +193,26 @@ class S3Source:
                 page, next_after = pending.result()
                 if next_after is not None:
                     pending = ahead.submit(self._read, next_after, partition)
-                if page.listed:
+                if page.seen:
                     yield page
                 if next_after is None:
                     return
 
     def _read(self, after: str, partition: Partition) -> _Reading:
-        """Read one page behind a key; more than one if its last key could not be a cursor.
+        """Read one page behind a key.
 
         :raises SourceError: the listing ends before the last key that the survey saw
         """
         end = partition.description.get("end")
-        rows: list[Row] = []
-        while True:
-            with self._explained():
-                answer = self._rows.after(after, PAGE_KEYS)
-            if not answer.more:
-                self._require_seen(partition, max(after, answer.last_key))
-            after = answer.last_key
-            ends = not answer.more or (end is not None and after >= end)
-            rows += answer.rows
-            if ends or _storable(after):
-                break
+        with self._explained():
+            answer = self._rows.after(after, PAGE_KEYS)
+        if not answer.more:
+            self._require_seen(partition, max(after, answer.last_key))
+        after, rows = answer.last_key, answer.rows
+        ends = not answer.more or (end is not None and after >= end)
         if end is not None and after > end:
             rows = [row for row in rows if row.key <= end]
             after = end
-        if not _storable(after):
-            after = end or _BEHIND_ALL_KEYS
         return _Reading(self._page(rows, after), None if ends else after)
 
     def _require_seen(self, partition: Partition, last_key: str) -> None:
@@ -232,15 +236,9 @@ class S3Source:
         storable, unstorable = _apart(readable, [not _storable(row.key) for row in readable])
         # What the live trigger would not send is filtered, wherever it is kept.
         items = self._sent(storable)
-        archived, rejected = len(self._sent(cold)), len(self._sent(unstorable))
-        return Page(
-            items=items,
-            last_key=last_key,
-            listed=len(rows),
-            filtered=len(rows) - len(items) - archived - rejected,
-            archived=archived,
-            rejected=rejected,
-        )
+        left_out = Counter(archived=len(self._sent(cold)), rejected=len(self._sent(unstorable)))
+        left_out["filtered"] = len(rows) - len(items) - left_out.total()
+        return Page(items, json.dumps(last_key), +left_out)
 
     def _sent(self, rows: list[Row]) -> list[Item]:
         """Return the items of those rows that the live trigger would send."""
@@ -250,15 +248,7 @@ class S3Source:
         items = [
             make(
                 Item,
-                (
-                    identifier(key, version or etag),
-                    key,
-                    size,
-                    modified_at,
-                    etag,
-                    version,
-                    NO_CONTENT,
-                ),
+                (identifier(key, version or etag), key, pack(size, modified_at, etag, version)),
             )
             for key, size, modified_at, etag, _, version in rows
         ]

@@ -13,7 +13,14 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The common name of its items, which is part of their identifiers."""
+        """The namespace of its items' identifiers, such as ``s3://bucket``."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether keys rise by code point within each partition: pages in order, and their items.
+
+        Then an item is known by a look at the keys of its neighbours; else by one for itself.
+        """
 
     def check(self) -> bool:
         """Make sure that the source can be read; return whether it showed an object.
@@ -24,9 +31,6 @@ class Source(Protocol):
         :raises SourceError: there was no answer; another try may get one
         """
 
-    def estimate(self) -> int | None:
-        """Return about how many items the source holds; None: unknown without reading it all."""
-
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the source into no more partitions than the limit; they cover it exactly.
 
@@ -35,11 +39,24 @@ class Source(Protocol):
         :raises SourceError: the source could not be read
         """
 
-    def pages(self, partition: Partition, after_key: str | None = None) -> Iterator[Page]:
-        """Read a partition from its beginning, or behind the last key of a page.
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Read a partition from its beginning, or from the cursor of a page.
 
         Pages come in the same order every time; the order within one does not matter. An item may
-        be repeated from the page before: it is counted once. Objects that are not items may not.
+        be repeated from the page before: it is counted once. What is left out may not.
 
         :raises SourceError: the source could not be read
         """
+
+    def estimate(self) -> int | None:
+        """Return about how many items there are; None: the source cannot tell."""
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether :meth:`acknowledge` does something.
+
+        Then each commit of its pages is flushed to the disk first.
+        """
+
+    def acknowledge(self, page: Page) -> None:
+        """Let go of what a page holds: a commit that is on the disk has taken all of it."""
