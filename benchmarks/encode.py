@@ -16,22 +16,24 @@ from uuid import UUID
 from retrofill.aws.objects import pack, unpack
 from retrofill.engine.identity import identifier_of
 from retrofill.events import EventContext, compile_shape
+from retrofill.events.s3.form import OBJECT
 from retrofill.model.items import Item, ItemColumns
 
 ITEMS_PER_CALL = 100
 CALLS = 20
 ROUNDS = 15
 
+BUCKET = "camera-uploads"
 CONTEXT = EventContext(
-    bucket="camera-uploads",
-    region="eu-west-1",
-    account_id="123456789012",
-    bucket_owner="A3NL1KOZZKExample",
-    configuration_id="thumbnails",
-    function_arn="arn:aws:lambda:eu-west-1:123456789012:function:thumbnail",
+    form=OBJECT,
+    place={"bucket": BUCKET},
+    function={"arn": "arn:aws:lambda:eu-west-1:123456789012:function:thumbnail"},
+    trigger={
+        "configuration_id": "thumbnails",
+        "queue_arn": "arn:aws:sqs:eu-west-1:123456789012:camera-uploads",
+    },
     job="thumbnails-2019",
     run_id=1,
-    queue_arn="arn:aws:sqs:eu-west-1:123456789012:camera-uploads",
 )
 KEYS = {
     "plain keys": "incoming/2019/09/03/camera-{:03}/20190903T193727.jpg",
@@ -41,7 +43,7 @@ KEYS = {
 
 def items(key: str, count: int = ITEMS_PER_CALL) -> list[Item]:
     """Make so many items."""
-    identify = identifier_of(f"s3://{CONTEXT.bucket}")
+    identify = identifier_of(f"s3://{BUCKET}")
     start = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
     return [
         Item(
@@ -61,22 +63,22 @@ def s3_record(item: Item) -> dict[str, Any]:
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
-        "awsRegion": CONTEXT.region,
+        "awsRegion": "eu-west-1",
         "eventTime": facts.modified_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "eventName": "ObjectCreated:Put",
         "userIdentity": {"principalId": "AWS:AIDAEXAMPLE"},
         "requestParameters": {"sourceIPAddress": "127.0.0.1"},
         "responseElements": {
             "x-amz-request-id": item.identifier.hex()[:16].upper(),
-            "x-amz-id-2": f"{CONTEXT.job}/{CONTEXT.run_id}/{item.identifier.hex()}",
+            "x-amz-id-2": f"{CONTEXT.trace}{item.identifier.hex()}",
         },
         "s3": {
             "s3SchemaVersion": "1.0",
-            "configurationId": CONTEXT.configuration_id,
+            "configurationId": CONTEXT.trigger["configuration_id"],
             "bucket": {
-                "name": CONTEXT.bucket,
-                "ownerIdentity": {"principalId": CONTEXT.bucket_owner},
-                "arn": f"arn:aws:s3:::{CONTEXT.bucket}",
+                "name": BUCKET,
+                "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},
+                "arn": f"arn:aws:s3:::{BUCKET}",
             },
             "object": {
                 "key": quote_plus(item.key, safe="/"),
@@ -94,7 +96,7 @@ def sqs_record(item: Item) -> dict[str, Any]:
     sent = str(int(unpack(item.content).modified_at.timestamp() * 1_000))
     return {
         "messageId": str(UUID(bytes=item.identifier)),
-        "receiptHandle": f"{CONTEXT.job}/{CONTEXT.run_id}/{item.identifier.hex()}",
+        "receiptHandle": f"{CONTEXT.trace}{item.identifier.hex()}",
         "body": body,
         "attributes": {
             "ApproximateReceiveCount": "1",
@@ -105,8 +107,8 @@ def sqs_record(item: Item) -> dict[str, Any]:
         "messageAttributes": {},
         "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
         "eventSource": "aws:sqs",
-        "eventSourceARN": CONTEXT.queue_arn,
-        "awsRegion": CONTEXT.region,
+        "eventSourceARN": CONTEXT.trigger["queue_arn"],
+        "awsRegion": "eu-west-1",
     }
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from retrofill.config import RunConfig, params_for
+from retrofill.events import EventContext
+from retrofill.events.s3.form import OBJECT
 from retrofill.model.connections import ConnectionFields
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Window
@@ -57,3 +59,32 @@ def s3_config(**params: Any) -> RunConfig:
 def s3_source(config: RunConfig, client: Any, window: Window = ALWAYS) -> Source:
     """Open the source of a run over a bucket with a client of S3."""
     return open_source(config, Given(lambda _: client), window)
+
+
+def s3_context(
+    *,
+    bucket: str = "bucket",
+    function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:f",
+    job: str = "j",
+    run_id: int = 1,
+    arguments: Mapping[str, object] | None = None,
+    stream: str = "",
+    queue: str = "",
+    **trigger: str,
+) -> EventContext:
+    """Return the context of events of a run over a bucket.
+
+    :param stream: the stream that records are from
+    :param queue: the queue that messages are from
+    :param trigger: what the live trigger tells, by the names of LiveTrigger
+    """
+    place = {"bucket": bucket, "stream": stream, "queue": queue}
+    return EventContext(
+        form=OBJECT,
+        place={name: value for name, value in place.items() if value},
+        function={"arn": function_arn},
+        trigger=trigger,
+        job=job,
+        run_id=run_id,
+        arguments=arguments or {},
+    )

@@ -126,7 +126,9 @@ def _events() -> Iterator[str]:
 
 
 def _sources_of(shape: EventShape) -> list[str]:
-    return [kind.name for kind in SOURCES.values() if not shape.forms or kind.form in shape.forms]
+    return [
+        kind.name for kind in SOURCES.values() if not shape.forms or kind.form.name in shape.forms
+    ]
 
 
 def _permissions() -> Iterator[str]:

@@ -76,7 +76,7 @@ class RunParams:
 
     def __init__(self, source: SourceKind) -> None:
         self._source = source
-        shapes = offered(source.form)
+        shapes = offered(source.form.name)
         kinds = [(kind.name, kind.title) for kind in FUNCTIONS.values()]
         self._parts: dict[str, type[Params]] = {
             "source": source.params,

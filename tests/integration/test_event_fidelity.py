@@ -23,6 +23,8 @@ from retrofill.engine.identity import identifier_of
 from retrofill.events import EventContext, compile_shape
 from retrofill.model.items import Item
 
+from tests.given import s3_context
+
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
@@ -146,12 +148,9 @@ class Triggers:
     subscription_arns: dict[str, str]
     delivered: dict[str, dict[str, Any]]
 
-    def context(self, shape: str, owner: str) -> EventContext:
-        return EventContext(
+    def context(self, shape: str) -> EventContext:
+        return s3_context(
             bucket=bucket_of(shape),
-            region="us-east-1",
-            account_id=ACCOUNT,
-            bucket_owner=owner,
             configuration_id=f"{shape} trigger",
             function_arn=self.function_arn,
             job="fidelity",
@@ -294,10 +293,9 @@ def delivered_events(s3_client: "S3Client") -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def pairs(triggers: Triggers, s3_client: "S3Client") -> dict[str, dict[str, tuple[Any, Any]]]:
     """For each shape and key the live event and ours, made from the listing alone."""
-    owner = s3_client.list_buckets()["Owner"]["ID"]
     compared: dict[str, dict[str, tuple[Any, Any]]] = {}
     for name in SHAPES:
-        shape = compile_shape(name, triggers.context(name, owner))
+        shape = compile_shape(name, triggers.context(name))
         identify = identifier_of(f"s3://{bucket_of(name)}")
         compared[name] = {}
         for entry in s3_client.list_objects_v2(Bucket=bucket_of(name))["Contents"]:

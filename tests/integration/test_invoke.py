@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from psycopg2.extensions import connection
 from retrofill.config import params_for
 from retrofill.engine.progress import Invoked
-from retrofill.events import EventContext, compile_shape
+from retrofill.events import compile_shape
 from retrofill.faults import Point, injected
 from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.client import Client, Payload
@@ -37,6 +37,7 @@ from stack.endpoint import (
     Wire,
     scripted_endpoint,
 )
+from tests.given import s3_context
 from tests.integration.opened import change_limits, enqueue, item, keys_in, open_run
 
 PLAIN = Script(functions=(Function(name="f"),), latency=0.01)
@@ -97,11 +98,8 @@ def invoker(
             run = runs.get_run(conn, lease.run_id)
         per_call = config.calls.items_per_call or 1
         delivery = Delivery(event="s3", items_per_call=per_call, answer="return")
-        context = EventContext(
+        context = s3_context(
             bucket="bucket",
-            region="us-east-1",
-            account_id="123456789012",
-            bucket_owner="123456789012",
             configuration_id="retrofill",
             function_arn=run.function_arn,
             job=run.job,

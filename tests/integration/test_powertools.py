@@ -51,7 +51,7 @@ DELIVERY = Delivery(
     event="s3-sqs",
     items_per_call=10,
     answer="batchItemFailures",
-    queue_arn="arn:aws:sqs:us-east-1:000000000000:q",
+    trigger={"queue_arn": "arn:aws:sqs:us-east-1:000000000000:q"},
 )
 CONFIG = params_for("s3").config(
     {"bucket": "bucket", "prefix": "k", "function": "f", "max_attempts": 2}

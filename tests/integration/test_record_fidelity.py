@@ -13,9 +13,10 @@ from typing import Any
 
 import boto3
 import pytest
-from retrofill.events import EventContext, compile_shape
+from retrofill.events import compile_shape
 from retrofill.model.items import Item
 
+from tests.given import s3_context
 from tests.integration.test_event_fidelity import differences
 
 NAME = "record-fidelity"
@@ -138,17 +139,14 @@ def content_of(name: str, record: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_every_difference_from_the_live_event_is_explained(name: str, live: dict[str, Any]) -> None:
     (record,) = live[name]["Records"]
-    context = EventContext(
+    context = s3_context(
         bucket="b",
-        region="us-east-1",
-        account_id=ACCOUNT,
-        bucket_owner=ACCOUNT,
         configuration_id="c",
         function_arn=f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:{NAME}",
         job="j",
         run_id=1,
         queue_arn=record["eventSourceARN"],
-        stream_arn=record["eventSourceARN"],
+        stream=record["eventSourceARN"],
     )
     item = Item(bytes(16), "k", json.dumps(content_of(name, record)))
     shape = compile_shape(name, context)

@@ -20,7 +20,7 @@ from unittest.mock import patch
 import psycopg2
 from psycopg2.extensions import connection
 from retrofill.config import params_for
-from retrofill.events import EventContext, compile_shape
+from retrofill.events import compile_shape
 from retrofill.faults import Point, injected
 from retrofill.model.errors import RetrofillError, RunIncomplete, StateUnavailable
 from retrofill.model.report import Report
@@ -32,6 +32,7 @@ from retrofill.state.lease import BatchLease
 from retrofill.state.migrate import migrate
 from retrofill.state.upkeep import OpenRun
 
+from tests.given import s3_context
 from tests.integration.opened import ARN, DELIVERY, FUNCTION, new_run
 from tests.invariants import check, look
 from tests.simulation.scheduler import Killed, Scheduler, Task
@@ -298,11 +299,8 @@ class _Simulation:
             process.batch_id = batch_id
             with closing(connect(self._dsn)) as conn:
                 run = runs.get_run(conn, ref.run_id)
-            context = EventContext(
+            context = s3_context(
                 bucket="bucket",
-                region="us-east-1",
-                account_id="123456789012",
-                bucket_owner="123456789012",
                 configuration_id="retrofill",
                 function_arn=run.function_arn,
                 job=run.job,

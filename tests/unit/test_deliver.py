@@ -7,6 +7,7 @@ import pytest
 from retrofill.config import params_for
 from retrofill.model.delivery import Delivery
 from retrofill.pipeline.deliver import compile_delivery
+from retrofill.triggers.trigger import LiveTrigger
 
 from tests.unit.test_events import ITEM
 
@@ -21,7 +22,10 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:new-photos"
 )
 def test_the_subscription_is_made_up_only_where_it_is_not_known(known: str, told: str) -> None:
     delivery = Delivery(
-        event="s3-sns", items_per_call=1, answer="return", topic_arn=TOPIC, subscription_arn=known
+        event="s3-sns",
+        items_per_call=1,
+        answer="return",
+        trigger=LiveTrigger(topic_arn=TOPIC, subscription_arn=known).as_json(),
     )
     shape = compile_delivery(CONFIG, delivery, ARN, job="j", run_id=1)
     record = json.loads(shape.record(ITEM))

@@ -13,26 +13,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from retrofill.aws.objects import ObjectFacts, pack, unpack
-from retrofill.events import MAX_ITEMS, EventContext, Way, compile_shape, offered
+from retrofill.events import MAX_ITEMS, compile_shape, offered
 from retrofill.events import SHAPES as ALL_SHAPES
+from retrofill.events.s3.imitation import Way
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item
 
+from tests.given import s3_context
+
 SHAPES = tuple(shape.name for shape in offered("object"))
-CONTEXT = EventContext(
-    bucket="photos",
-    region="eu-west-1",
-    account_id="123456789012",
-    bucket_owner="A3NL1KOZZKExample",
-    configuration_id='new "photos"\0 100%s',
-    function_arn="arn:aws:lambda:eu-west-1:123456789012:function:thumbnail",
-    job="thumbnails-2019",
-    run_id=12,
-    queue_arn="arn:aws:sqs:eu-central-1:123456789012:photos.fifo",
-    topic_arn="arn:aws:sns:eu-west-2:123456789012:photos",
-    subscription_arn="arn:aws:sns:eu-west-2:123456789012:photos:21be56ed-a058-49f5-8c98-aedd2564c486",
-)
+TOPIC = "arn:aws:sns:eu-west-2:123456789012:photos"
+FACTS: dict[str, Any] = {
+    "bucket": "photos",
+    "configuration_id": 'new "photos"\0 100%s',
+    "function_arn": "arn:aws:lambda:eu-west-1:123456789012:function:thumbnail",
+    "job": "thumbnails-2019",
+    "run_id": 12,
+    "queue_arn": "arn:aws:sqs:eu-central-1:123456789012:photos.fifo",
+    "topic_arn": TOPIC,
+    "subscription_arn": f"{TOPIC}:21be56ed-a058-49f5-8c98-aedd2564c486",
+}
+CONTEXT = s3_context(**FACTS)
 ITEM = Item(
     bytes(range(16)),
     "2019/09/red flower.jpg",
@@ -48,7 +50,7 @@ TRACE = "retrofill/thumbnails-2019/12"
 CERTIFICATE = f"https://sns.eu-west-2.amazonaws.com/SimpleNotificationService-{'0' * 32}.pem"
 UNSUBSCRIBE = (
     "https://sns.eu-west-2.amazonaws.com/?Action=Unsubscribe&SubscriptionArn="
-    f"{CONTEXT.subscription_arn}"
+    f"{FACTS['subscription_arn']}"
 )
 ONE_ITEM = ("eventbridge", "s3-batch-1.0", "s3-batch-2.0")
 LISTS = tuple(name for name in SHAPES if name not in ONE_ITEM)
@@ -114,10 +116,10 @@ def s3_record(item: Item) -> dict[str, Any]:
         },
         "s3": {
             "s3SchemaVersion": "1.0",
-            "configurationId": CONTEXT.configuration_id,
+            "configurationId": FACTS["configuration_id"],
             "bucket": {
                 "name": "photos",
-                "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},
+                "ownerIdentity": {"principalId": "123456789012"},
                 "arn": "arn:aws:s3:::photos",
             },
             "object": stored,
@@ -154,11 +156,11 @@ def sns_record(item: Item) -> dict[str, Any]:
     return {
         "EventSource": "aws:sns",
         "EventVersion": "1.0",
-        "EventSubscriptionArn": CONTEXT.subscription_arn,
+        "EventSubscriptionArn": FACTS["subscription_arn"],
         "Sns": {
             "Type": "Notification",
             "MessageId": uuid_of(item),
-            "TopicArn": CONTEXT.topic_arn,
+            "TopicArn": FACTS["topic_arn"],
             "Subject": "Amazon S3 Notification",
             "Message": s3_text(item),
             "Timestamp": time_of(item),
@@ -175,7 +177,7 @@ def sns_text(item: Item) -> str:
     message = {
         "Type": "Notification",
         "MessageId": uuid_of(item),
-        "TopicArn": CONTEXT.topic_arn,
+        "TopicArn": FACTS["topic_arn"],
         "Subject": "Amazon S3 Notification",
         "Message": s3_text(item),
         "Timestamp": time_of(item),
@@ -376,7 +378,7 @@ def test_sequencer_grows_with_each_version_of_a_key() -> None:
 
 def test_partition_of_aws_is_the_functions() -> None:
     arn = "arn:aws-cn:lambda:cn-north-1:123456789012:function:f"
-    shape = compile_shape("s3", replace(CONTEXT, function_arn=arn))
+    shape = compile_shape("s3", s3_context(**{**FACTS, "function_arn": arn}))
     assert json.loads(shape.record(ITEM))["s3"]["bucket"]["arn"] == "arn:aws-cn:s3:::photos"
 
 
@@ -387,7 +389,7 @@ def test_batch_keys_survive_both_ways_to_decode_them() -> None:
 
 
 def test_arguments_have_their_place() -> None:
-    context = replace(CONTEXT, arguments={"size": 'é "100%"'})
+    context = s3_context(**{**FACTS, "arguments": {"size": 'é "100%"'}})
     batch = compile_shape("s3-batch-2.0", context)
     assert json.loads(batch.record(ITEM))["job"]["userArguments"] == {"size": 'é "100%"'}
     plain = compile_shape("items", context)
@@ -410,14 +412,14 @@ def test_arguments_beyond_the_limits_of_s3_batch_are_refused(
     arguments: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        compile_shape("s3-batch-2.0", replace(CONTEXT, arguments=arguments))
+        compile_shape("s3-batch-2.0", s3_context(**{**FACTS, "arguments": arguments}))
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [n for n in SHAPES if n not in {"s3-batch-2.0", "items"}])
 def test_arguments_are_refused_where_they_have_no_place(name: str) -> None:
     with pytest.raises(ConfigError, match=f"arguments: the event shape {name} has no place"):
-        compile_shape(name, replace(CONTEXT, arguments={"a": "b"}))
+        compile_shape(name, s3_context(**{**FACTS, "arguments": {"a": "b"}}))
 
 
 def test_an_unknown_shape_is_refused() -> None:
@@ -438,7 +440,7 @@ def test_an_unknown_shape_is_refused() -> None:
 def test_a_relay_needs_the_arn_of_what_it_stands_for(name: str, field: str, arn: str) -> None:
     facts: dict[str, Any] = {field: arn}
     with pytest.raises(ConfigError, match=f"{field}: '{arn}' is not an ARN of S[QN]S"):
-        compile_shape(name, replace(CONTEXT, **facts))
+        compile_shape(name, s3_context(**{**FACTS, **facts}))
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -473,12 +475,13 @@ def test_a_shape_bears_the_name_that_it_is_registered_by() -> None:
 
 
 def test_each_way_has_one_shape() -> None:
-    ways = [way for shape in ALL_SHAPES.values() for way in shape.ways]
+    imitated = [one.imitation for one in ALL_SHAPES.values() if one.imitation]
+    ways = [way for one in imitated for way in one.ways]
     assert sorted(ways, key=lambda way: way.value) == list(Way)
 
 
 @pytest.mark.parametrize("name", ALL_SHAPES)
 def test_what_needs_a_trigger_has_a_way_from_one(name: str) -> None:
     shape = ALL_SHAPES[name]
-    assert shape.ways or not shape.needs_trigger
-    assert not (shape.ways and shape.content), "triggers of a bucket send no records"
+    assert shape.imitation or not shape.needs_trigger
+    assert not (shape.imitation and shape.content), "triggers of a bucket send no records"

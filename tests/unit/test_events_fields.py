@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retrofill.aws.objects import pack, unpack_all
 from retrofill.events import fields
+from retrofill.events.s3 import fields as s3_fields
 
 any_key = st.text(st.characters(exclude_categories=()), max_size=60)  # lone surrogates too
 key = st.text(st.characters(codec="utf-8"), max_size=60)
@@ -31,29 +32,29 @@ key = st.text(st.characters(codec="utf-8"), max_size=60)
     ],
 )
 def test_form_encoded_keys(spelled: str, encoded: str) -> None:
-    assert fields.form_encoded(spelled) == encoded
+    assert s3_fields.form_encoded(spelled) == encoded
 
 
 @given(any_key)
 def test_form_encoding_is_quote_plus(spelled: str) -> None:
     expected = quote_plus(spelled, safe="/", errors="surrogatepass")
-    assert fields.form_encoded(spelled) == expected
+    assert s3_fields.form_encoded(spelled) == expected
 
 
 @given(any_key)
 def test_url_encoding_is_quote(spelled: str) -> None:
-    assert fields.url_encoded(spelled) == quote(spelled, safe="/", errors="surrogatepass")
+    assert s3_fields.url_encoded(spelled) == quote(spelled, safe="/", errors="surrogatepass")
 
 
 @given(key)
 def test_functions_decode_keys_byte_for_byte(spelled: str) -> None:
-    assert unquote_plus(fields.form_encoded(spelled)) == spelled
-    assert unquote_plus(fields.url_encoded(spelled)) == spelled
-    assert unquote(fields.url_encoded(spelled)) == spelled
+    assert unquote_plus(s3_fields.form_encoded(spelled)) == spelled
+    assert unquote_plus(s3_fields.url_encoded(spelled)) == spelled
+    assert unquote(s3_fields.url_encoded(spelled)) == spelled
 
 
 def test_the_longest_key() -> None:
-    assert fields.form_encoded("\u00e9" * 512) == "%C3%A9" * 512
+    assert s3_fields.form_encoded("\u00e9" * 512) == "%C3%A9" * 512
 
 
 moment = st.datetimes(
@@ -93,12 +94,12 @@ def test_sequencer_is_spelled_as_in_live_events() -> None:
 
 @given(st.lists(any_key))
 def test_many_keys_are_encoded_as_each_by_itself(keys: list[str]) -> None:
-    assert list(fields.form_encoded_all(keys)) == list(map(fields.form_encoded, keys))
+    assert list(s3_fields.form_encoded_all(keys)) == list(map(s3_fields.form_encoded, keys))
 
 
 @given(st.lists(st.text("ab%+= /\u20ac", max_size=6)))
 def test_few_kinds_of_bytes_are_encoded_in_all_keys_at_once(keys: list[str]) -> None:
-    assert list(fields.form_encoded_all(keys)) == list(map(fields.form_encoded, keys))
+    assert list(s3_fields.form_encoded_all(keys)) == list(map(s3_fields.form_encoded, keys))
 
 
 @given(st.lists(any_key))

@@ -1,7 +1,6 @@
 """The shapes of messages, stream records and rows, against events as AWS sends them."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +8,8 @@ from retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item
 
-from tests.unit.test_events import CONTEXT
+from tests.given import s3_context
+from tests.unit.test_events import FACTS
 from tests.unit.test_events_recorded import SQS, outline
 
 NUMBER = "49590338271490256608559692538361571095921575989136588898"
@@ -44,8 +44,13 @@ CONTENTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+QUEUE = FACTS["queue_arn"]
+
+
 def context(name: str) -> EventContext:
-    return replace(CONTEXT, stream_arn=TABLE if name == "dynamodb" else STREAM)
+    return s3_context(
+        **{**FACTS, "stream": TABLE if name == "dynamodb" else STREAM, "queue": QUEUE}
+    )
 
 
 def shape(name: str) -> CompiledShape:
@@ -116,4 +121,4 @@ def test_an_item_without_content_is_refused(name: str) -> None:
 @pytest.mark.parametrize("arn", ["", "arn:aws:s3:::photos"])
 def test_a_stream_needs_its_arn(name: str, arn: str) -> None:
     with pytest.raises(ConfigError, match=f"stream_arn: '{arn}' is not the ARN of a stream"):
-        compile_shape(name, replace(CONTEXT, stream_arn=arn))
+        compile_shape(name, s3_context(**{**FACTS, "stream": arn}))

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from retrofill.aws.objects import pack
 from retrofill.engine.first_calls import first_calls
 from retrofill.engine.packing import MAX_REQUEST_BYTES
-from retrofill.events import SHAPES, CompiledShape, EventContext, compile_shape
+from retrofill.events import SHAPES, CompiledShape, compile_shape
 from retrofill.model.calls import Call, Entry, Fresh, History, Loaded
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item, ItemColumns
 
-CONTEXT = EventContext(
+from tests.given import s3_context
+
+CONTEXT = s3_context(
     bucket="photos",
-    region="eu-west-1",
-    account_id="123456789012",
-    bucket_owner="123456789012",
     configuration_id="c",
     function_arn="arn:aws:lambda:eu-west-1:123456789012:function:f",
     job="j",
@@ -37,7 +36,9 @@ STREAMS = {
 
 
 def compiled(name: str) -> CompiledShape:
-    return compile_shape(name, replace(CONTEXT, stream_arn=STREAMS.get(name, "")))
+    return compile_shape(
+        name, replace(CONTEXT, place={**CONTEXT.place, "stream": STREAMS.get(name, "")})
+    )
 
 
 def content_of(name: str, number: int, text: str = "x") -> str:

@@ -8,8 +8,9 @@ from retrofill.events import compile_shape
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
 from retrofill.triggers.live_filter import passes
+from retrofill.triggers.trigger import LiveTrigger
 
-from tests.unit.test_events import CONTEXT, ITEM, changed
+from tests.unit.test_events import CONTEXT, FACTS, ITEM, changed
 
 WHOLE = changed(ITEM, etag="b21b84d653bb07b05b1e6b33684dc11b")
 IN_PARTS = changed(ITEM, etag="b21b84d653bb07b05b1e6b33684dc11b-2")
@@ -19,8 +20,9 @@ OF_A_QUEUE = ("s3-sqs", "s3-sns-sqs")
 
 def sent(event: str, *items: Any, **filters: Any) -> list[bool] | None:
     """Return of each item whether it is sent; None: all are."""
-    queue = CONTEXT.queue_arn if event in OF_A_QUEUE else ""
-    delivery = Delivery(event=event, items_per_call=1, answer="return", queue_arn=queue, **filters)
+    queue = FACTS["queue_arn"] if event in OF_A_QUEUE else ""
+    live = LiveTrigger(queue_arn=queue, **filters).as_json()
+    delivery = Delivery(event=event, items_per_call=1, answer="return", trigger=live)
     sends = passes(delivery, compile_shape(event, CONTEXT))
     return None if sends is None else [sends(item) for item in items]
 
@@ -66,7 +68,7 @@ def test_the_filter_of_a_mapping_tests_what_the_body_says() -> None:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ({"body": {"TopicArn": [CONTEXT.topic_arn]}}, True),
+        ({"body": {"TopicArn": [FACTS["topic_arn"]]}}, True),
         # Lambda reads no JSON in the JSON of a body.
         ({"body": {"Message": {"Records": {"eventSource": ["aws:s3"]}}}}, False),
         # A filter for bodies that are plain text drops those that are JSON.

@@ -1,9 +1,10 @@
 """Event shapes: how items become the payload that the function knows from its live trigger."""
 
 from retrofill.events.context import EventContext
+from retrofill.events.fields import json_string, uuid_of
+from retrofill.events.form import ROW, ItemForm
 from retrofill.events.registry import (
     AUTO,
-    BY_WAY,
     SHAPES,
     compile_shape,
     default_shape,
@@ -12,21 +13,26 @@ from retrofill.events.registry import (
     offered,
     with_arguments,
 )
-from retrofill.events.shape import MAX_ITEMS, CompiledShape, EventShape, Way
+from retrofill.events.shape import MAX_ITEMS, CompiledShape, Encoder, EventShape, each, listed
 
 __all__ = [
     "AUTO",
-    "BY_WAY",
     "MAX_ITEMS",
+    "ROW",
     "SHAPES",
     "CompiledShape",
+    "Encoder",
     "EventContext",
     "EventShape",
-    "Way",
+    "ItemForm",
     "compile_shape",
     "default_shape",
+    "each",
+    "json_string",
+    "listed",
     "names_in_words",
     "need_no_trigger",
     "offered",
+    "uuid_of",
     "with_arguments",
 ]

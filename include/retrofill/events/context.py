@@ -1,30 +1,24 @@
-"""What the events of one run have in common: where its items are and what calls the function."""
+"""What the events of one run have in common, beside its items."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from retrofill.events.form import ItemForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventContext:
-    """The facts of one run that its events tell beside the item."""
+    """The facts of one run that its events may tell."""
 
-    bucket: str
-    """The bucket that holds the items."""
+    form: ItemForm
+    """The form of the run's items."""
 
-    region: str
-    """The AWS region of the bucket."""
+    place: Mapping[str, str]
+    """What the source says that all its items share, such as where they are kept."""
 
-    account_id: str
-    """The 12-digit AWS account that owns the bucket."""
-
-    bucket_owner: str
-    """The principal id of the bucket's owner."""
-
-    configuration_id: str
-    """The id of the bucket's notification configuration that the live trigger hangs on."""
-
-    function_arn: str
-    """The function that is called; its ARN also tells the AWS partition."""
+    function: Mapping[str, Any]
+    """What the kind of the function says of the function that is called."""
 
     job: str
     """The job's name."""
@@ -32,17 +26,13 @@ class EventContext:
     run_id: int
     """The run's number."""
 
-    queue_arn: str = ""
-    """The queue that the live events pass through; only for shapes by way of SQS."""
-
-    topic_arn: str = ""
-    """The topic that the live events pass through; only for shapes by way of SNS."""
-
-    subscription_arn: str = ""
-    """The topic's subscription by which they come; empty: not known, and one is made up."""
-
-    stream_arn: str = ""
-    """The stream that the live events come from; only for shapes of streams."""
+    trigger: Mapping[str, Any] = field(default_factory=dict)
+    """What is told of the live trigger that the run imitates; empty: it imitates none."""
 
     arguments: Mapping[str, object] = field(default_factory=dict)
     """Constants for the function; only for shapes that have a place for them."""
+
+    @property
+    def trace(self) -> str:
+        """How the id that leads back to an item begins; the item's identifier follows."""
+        return f"retrofill/{self.job}/{self.run_id}/"

@@ -1,29 +1,18 @@
-"""The fields that several event shapes share: text, keys, times and the ids that lead back.
+"""What many event shapes write: JSON texts, times, and the ids that lead back to an item.
 
-Whatever a lister cannot know is made up, the same for the same item and run: the ids hold the
+Whatever a source cannot know is made up, the same for the same item and run: the ids hold the
 item's identifier, and one of them also the job and the run, so that a line the function logged
 leads back to the item.
 """
 
+import re
 from array import array
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring_ascii
 from sys import byteorder
-from urllib.parse import quote, quote_plus
 
-from retrofill.aws import arn
-from retrofill.events.context import EventContext
 from retrofill.model.items import IDENTIFIER_BYTES, Item
-
-PRINCIPAL = "AIDARETROFILLREPLAYED"
-"""Stands for whoever made the object, which a listing does not tell."""
-
-SOURCE_IP = "127.0.0.1"
-"""Stands for the address the object was made from, which a listing does not tell."""
-
-MULTIPART_MARK = "-"
-"""Stands in the ETag of an object that was uploaded in parts, before the number of parts."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE_S = 60
@@ -31,16 +20,8 @@ _SECONDS_AT = len("2019-09-03T19:37:")
 _MOST_MINUTES = 10_000
 _TWO = tuple(f"{number:02}" for number in range(60))
 
-_SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~/-"
-_SAFE_LINES = _SAFE + b"\n"
-_PERCENT, _PLUS = b"%+"
-_FEW = 16
-"""So many kinds of bytes are faster encoded one after another in all keys than key by key."""
-
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _JSON_SAFE = bytes(byte for byte in range(32, 127) if byte not in b'"\\')
-_form_byte = [quote_plus(bytes([byte]), safe="/") for byte in range(256)].__getitem__
-_url_byte = [quote(bytes([byte]), safe="/") for byte in range(256)].__getitem__
-
 json_string: Callable[[str], str] = encode_basestring_ascii
 """Return a text as a JSON string, quoted, in ASCII."""
 
@@ -50,33 +31,9 @@ def json_inside(text: str) -> str:
     return json_string(text)[1:-1]
 
 
-def bucket_arn(context: EventContext) -> str:
-    """Return the ARN of the bucket, in the partition of the function."""
-    return arn.bucket_arn(context.bucket, arn.Arn.parse(context.function_arn).partition)
-
-
-def form_encoded(key: str) -> str:
-    """Return a key as S3 notifications spell it: form-url-encoded, with slashes left as they are.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-    """
-    data = _utf8(key)
-    # Half the time of a regular expression.
-    return "".join(map(_form_byte, data)) if data.translate(None, _SAFE) else key
-
-
-def form_encoded_all(keys: Sequence[str]) -> Sequence[str]:
-    """Return many keys as :func:`form_encoded` does, each kind of byte in all of them at once."""
-    data = _utf8("\n".join(keys))
-    unsafe = set(data.translate(None, _SAFE_LINES))
-    if not unsafe and data.count(b"\n") < len(keys):
-        return keys
-    if data.count(b"\n") >= len(keys) or len(unsafe) > _FEW:
-        return list(map(form_encoded, keys))
-    # First what is written for others, too.
-    for byte in sorted(unsafe, key=lambda one: (one != _PERCENT, one != _PLUS)):
-        data = data.replace(bytes([byte]), _form_byte(byte).encode())
-    return data.decode().split("\n")
+def ascii_json(text: str) -> str:
+    """Return a JSON text with what is not ASCII escaped; it stays the same value."""
+    return text if text.isascii() else _NOT_ASCII.sub(lambda one: json_inside(one[0]), text)
 
 
 def json_insides(texts: Sequence[str]) -> Sequence[str]:
@@ -84,15 +41,6 @@ def json_insides(texts: Sequence[str]) -> Sequence[str]:
     if _utf8("".join(texts)).translate(None, _JSON_SAFE):
         return list(map(json_inside, texts))
     return texts
-
-
-def url_encoded(key: str) -> str:
-    """Return a key as S3 Batch Operations spell it; both ``unquote`` and ``unquote_plus`` undo it.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
-    """
-    data = _utf8(key)
-    return "".join(map(_url_byte, data)) if data.translate(None, _SAFE) else key
 
 
 def _utf8(key: str) -> bytes:
@@ -127,7 +75,7 @@ def digits_of_each(data: bytes, size: int, *, upper: bool = False, before: str =
 
 
 def all_to_milliseconds(moments: Sequence[str]) -> list[str]:
-    """Return moments as S3 and SNS write them, in UTC: ``2019-09-03T19:37:27.192Z``.
+    """Return moments in UTC, with milliseconds: ``2019-09-03T19:37:27.192Z``.
 
     :param moments: seconds since 1970 in decimal digits, with or without a fraction
     """
@@ -176,7 +124,7 @@ def to_second(moment: str) -> str:
 
 
 def epoch_milliseconds(moment: str) -> str:
-    """Return a moment as SQS counts it, in milliseconds since 1970."""
+    """Return a moment in milliseconds since 1970."""
     return f"{moment.partition('.')[0]}{_fraction(moment, 3)}"
 
 
@@ -202,13 +150,3 @@ def uuid_texts(identifiers: bytes) -> list[str]:
 def uuid_of(item: Item) -> str:
     """Return the identifier of an item in the form of a UUID."""
     return uuid_text(item.identifier)
-
-
-def request_id_of(item: Item) -> str:
-    """Return 16 characters like an S3 request id: the first half of the item's identifier."""
-    return item.identifier[:8].hex().upper()
-
-
-def trace_prefix(context: EventContext) -> str:
-    """Return how the id that leads back begins; the item's identifier follows."""
-    return f"retrofill/{context.job}/{context.run_id}/"

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
-from retrofill.events.fields import all_to_milliseconds, json_string, uuid_of, uuid_texts
+from retrofill.events.fields import uuid_of, uuid_texts
 from retrofill.events.shape import Encoder, EventShape, Parts
 from retrofill.events.template import HOLE, filled
 from retrofill.model.items import Item, ItemColumns
@@ -23,22 +22,12 @@ def plain_head(context: EventContext) -> str:
 
 def plain_items(context: EventContext) -> Parts:
     """Return the function that writes items, in ASCII; their keys as the source spells them."""
-    fill = filled(
-        f'{{"identifier":"{HOLE}","bucket":{json_string(context.bucket)},"key":{HOLE}'
-        f',"size":{HOLE},"modified_at":"{HOLE}","etag":{HOLE},"version_id":{HOLE}}}'
-    )
+    members = context.form.members(context.place)
+    fill = filled(f'{{"identifier":"{HOLE}",{members.template}}}')
 
     def parts(items: Sequence[Item]) -> list[str]:
         columns = ItemColumns.of(items)
-        facts = unpack_all(columns.contents)
-        return fill(
-            uuid_texts(columns.identifiers),
-            list(map(json_string, columns.keys)),
-            facts.sizes,
-            all_to_milliseconds(facts.moments),
-            list(map(json_string, facts.etags)),
-            [json_string(version) if version else "null" for version in facts.version_ids],
-        )
+        return fill(uuid_texts(columns.identifiers), *members.columns(columns))
 
     return parts
 

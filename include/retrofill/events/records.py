@@ -11,8 +11,8 @@ from typing import Any
 from retrofill.aws.arn import Arn
 from retrofill.events.context import EventContext
 from retrofill.events.fields import json_string
-from retrofill.events.notification import HEAD, TAIL
-from retrofill.events.relays import QUEUE_ANSWERS, QUEUE_ITEMS, enveloped, sqs_records
+from retrofill.events.s3.notification import HEAD, TAIL
+from retrofill.events.s3.relays import QUEUE_ANSWERS, QUEUE_ITEMS, enveloped, sqs_records
 from retrofill.events.shape import Encoder, EventShape, each
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
@@ -59,13 +59,14 @@ def kinesis_record(context: EventContext) -> Callable[[Item], str]:
 
     :raises ConfigError: the context names no stream
     """
-    region, account = _stream(context.stream_arn, "kinesis")
+    stream = context.place.get("stream", "")
+    region, account = _stream(stream, "kinesis")
     template = (
         f'{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":{HOLE}'
         f',"sequenceNumber":{HOLE},"data":{HOLE},"approximateArrivalTimestamp":{HOLE}}}'
         f',"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":{HOLE}'
         f',"eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::{account}:{_ROLE}"'
-        f',"awsRegion":{json_string(region)},"eventSourceARN":{json_string(context.stream_arn)}}}'
+        f',"awsRegion":{json_string(region)},"eventSourceARN":{json_string(stream)}}}'
     )
     begin, to_number, to_data, to_time, to_id, end = template.split(HOLE)
 
@@ -91,13 +92,14 @@ def dynamodb_record(context: EventContext) -> Callable[[Item], str]:
 
     :raises ConfigError: the context names no stream of a table
     """
-    region, _ = _stream(context.stream_arn, "dynamodb")
+    stream = context.place.get("stream", "")
+    region, _ = _stream(stream, "dynamodb")
     template = (
         f'{{"eventID":"{HOLE}","eventName":"INSERT","eventVersion":"1.1"'
         f',"eventSource":"aws:dynamodb","awsRegion":{json_string(region)}'
         f',"dynamodb":{{"ApproximateCreationDateTime":{HOLE},"Keys":{HOLE},"NewImage":{HOLE}'
         f',"SequenceNumber":"{HOLE}","SizeBytes":{HOLE},"StreamViewType":"NEW_AND_OLD_IMAGES"}}'
-        f',"eventSourceARN":{json_string(context.stream_arn)}}}'
+        f',"eventSourceARN":{json_string(stream)}}}'
     )
     begin, to_time, to_keys, to_image, to_number, to_size, end = template.split(HOLE)
 
@@ -163,10 +165,18 @@ def _message(context: EventContext) -> Encoder:
     return enveloped(
         sqs_records(
             context,
+            _queue_arn(context),
             lambda some: list(map(message_body, some)),
             lambda some: list(map(message_time, some)),
         )
     )
+
+
+def _queue_arn(context: EventContext) -> str:
+    """Return the queue that the items were in; one is made up for rows that were in none."""
+    function = Arn.parse(context.function["arn"])
+    made_up = f"arn:{function.partition}:sqs:{function.region}:{function.account}:retrofill"
+    return context.place.get("queue", made_up)
 
 
 def _kinesis(context: EventContext) -> Encoder:
@@ -191,7 +201,6 @@ _STREAM_ITEMS = 100
 """How many records Lambda takes from a stream for one call unless told otherwise."""
 
 _STREAM_ANSWERS = (Contract.CHECKPOINT, Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
-_ROWS = frozenset({"row"})
 _FOUND_BY = "is not looked up"
 
 SQS = EventShape(
@@ -202,7 +211,7 @@ SQS = EventShape(
     encoder=_message,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
-    forms=_ROWS,
+    forms=frozenset({"row"}),
     content=_SQS_CONTENT,
 )
 KINESIS = EventShape(
@@ -213,7 +222,7 @@ KINESIS = EventShape(
     encoder=_kinesis,
     default_items=_STREAM_ITEMS,
     answers=_STREAM_ANSWERS,
-    forms=_ROWS,
+    forms=frozenset({"stream record"}),
     content=_KINESIS_CONTENT,
 )
 DYNAMODB = EventShape(
@@ -224,6 +233,6 @@ DYNAMODB = EventShape(
     encoder=_dynamodb,
     default_items=_STREAM_ITEMS,
     answers=_STREAM_ANSWERS,
-    forms=_ROWS,
+    forms=frozenset({"table row"}),
     content=_DYNAMODB_CONTENT,
 )

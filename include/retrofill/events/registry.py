@@ -3,36 +3,36 @@
 from collections.abc import Iterable, Mapping
 
 from retrofill.events import (
-    batch_operations,
-    eventbridge,
-    notification,
     plain,
     records,
-    relays,
 )
 from retrofill.events.context import EventContext
-from retrofill.events.shape import CompiledShape, EventShape, Way
+from retrofill.events.s3 import batch_operations, eventbridge, notification, relays
+from retrofill.events.shape import CompiledShape, EventShape
 from retrofill.model.errors import ConfigError
+from retrofill.model.registry import registered
 
-SHAPES: Mapping[str, EventShape] = {
-    "s3": notification.S3,
-    "s3-sqs": relays.S3_SQS,
-    "s3-sns": relays.S3_SNS,
-    "s3-sns-sqs": relays.S3_SNS_SQS,
-    "eventbridge": eventbridge.EVENTBRIDGE,
-    "s3-batch-1.0": batch_operations.S3_BATCH_1_0,
-    "s3-batch-2.0": batch_operations.S3_BATCH_2_0,
-    "items": plain.ITEMS,
-    "sqs": records.SQS,
-    "kinesis": records.KINESIS,
-    "dynamodb": records.DYNAMODB,
-}
+SHAPES: Mapping[str, EventShape] = registered(
+    {
+        "s3": notification.S3,
+        "s3-sqs": relays.S3_SQS,
+        "s3-sns": relays.S3_SNS,
+        "s3-sns-sqs": relays.S3_SNS_SQS,
+        "eventbridge": eventbridge.EVENTBRIDGE,
+        "s3-batch-1.0": batch_operations.S3_BATCH_1_0,
+        "s3-batch-2.0": batch_operations.S3_BATCH_2_0,
+        "items": plain.ITEMS,
+        "sqs": records.SQS,
+        "kinesis": records.KINESIS,
+        "dynamodb": records.DYNAMODB,
+    },
+    EventShape,
+    "retrofill.events",
+)
+"""All event shapes by name: ours, and those of packages with this entry point group."""
 
 AUTO = "auto"
 """What a person gives who wants what the live trigger sends."""
-
-BY_WAY: Mapping[Way, EventShape] = {way: shape for shape in SHAPES.values() for way in shape.ways}
-"""What live triggers send, by the way that it takes."""
 
 
 def offered(form: str) -> list[EventShape]:

@@ -1,16 +1,13 @@
 """The event shape: all facts of one in one record, and what it can do when it is compiled."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import Enum, auto
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from retrofill.aws.objects import pack
 from retrofill.events.context import EventContext
-from retrofill.events.fields import MULTIPART_MARK
 from retrofill.events.template import SEPARATOR, records_of
 from retrofill.model.delivery import Contract
-from retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns, identifiers_of
+from retrofill.model.items import Item, ItemColumns, identifiers_of
 from retrofill.model.payload import Payload
 
 MAX_ITEMS = 10_000
@@ -21,33 +18,6 @@ Parts = Callable[[Sequence[Item]], list[str]]
 
 _CHARACTER_BYTES = 18
 """The most that a character becomes: one beyond 16 bits, in JSON that is text in JSON twice."""
-
-_LONGEST = Item(
-    bytes(IDENTIFIER_BYTES), "", pack(0, datetime(2000, 1, 1, tzinfo=UTC), MULTIPART_MARK, "v")
-)
-"""What is the longest but for its texts."""
-
-
-class Way(Enum):
-    """A way on which events get from a bucket to its function."""
-
-    DIRECT = auto()
-    """S3 calls the function."""
-
-    QUEUE = auto()
-    """S3 sends to a queue, from which Lambda takes them."""
-
-    TOPIC = auto()
-    """S3 sends to a topic, which calls the function."""
-
-    TOPIC_AND_QUEUE = auto()
-    """S3 sends to a topic, and that to a queue, in an envelope."""
-
-    RAW_TOPIC_AND_QUEUE = auto()
-    """S3 sends to a topic, and that to a queue, without an envelope (raw message delivery)."""
-
-    RULE = auto()
-    """S3 sends to EventBridge, where a rule has the function as its target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +49,9 @@ class EventShape:
     encoder: Callable[[EventContext], Encoder]
     """Compiles it for one run; raises ConfigError when the context lacks what it needs."""
 
+    forms: frozenset[str]
+    """The forms of items that can fill it; none: any can."""
+
     default_items: int = 1
     """How many items its live trigger sends in a call unless told otherwise."""
 
@@ -88,32 +61,20 @@ class EventShape:
     answers: tuple[Contract, ...] = (Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
     """The contracts by which an answer may be read; the first is that of the live trigger."""
 
-    forms: frozenset[str] = frozenset({"object"})
-    """The forms of items that can fill it; none: any can."""
-
     takes_arguments: bool = False
     """Whether it has a place for constants."""
 
     arguments_allowed: str = ""
     """Its own limit on those, for people; empty: none."""
 
-    ways: tuple[Way, ...] = ()
-    """The ways on which live triggers send it; none: no trigger is imitated."""
-
     needs_trigger: bool = False
     """Whether its events tell what only the live trigger knows, so that it must be looked up."""
 
-    notification_path: tuple[str, ...] = ()
-    """Where in a record the notification of S3 is, as the text of a text of ...; empty: nowhere."""
-
-    made_up: frozenset[str] = frozenset()
-    """The fields that live events tell and a listing does not: they are made up."""
-
-    uploads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """How an object may have come whole, in each field that tells it: we write the first way."""
+    imitation: Any = None
+    """What its room knows of the live events that it imitates; None: it imitates none."""
 
     content: tuple[str, ...] = ()
-    """The fields of content that each item must have; none: it is a shape of objects."""
+    """The fields that each item's content, a JSON object, must have."""
 
     @property
     def answer(self) -> Contract:
@@ -133,7 +94,7 @@ class EventShape:
             max_items=self.max_items,
             head=encoder.head,
             tail=encoder.tail,
-            of_records=bool(self.content),
+            longest_item=None if self.content else context.form.longest,
         )
 
 
@@ -157,8 +118,8 @@ class CompiledShape:
     tail: str
     """What stands after the records."""
 
-    of_records: bool
-    """Whether its items have content."""
+    longest_item: Item | None
+    """The item whose record is the longest but for its texts; None: records have any length."""
 
     @property
     def overhead(self) -> int:
@@ -168,15 +129,14 @@ class CompiledShape:
     def longest(self, items: Sequence[Item]) -> int:
         """Return a number of bytes that no record of these items exceeds.
 
-        Records of objects need not be written for it. How long a content becomes only its own
-        encoder knows.
+        Where contents have a longest form, no record need be written for it.
         """
-        if self.of_records:
+        if self.longest_item is None:
             return max(map(len, self.records(items)), default=0)
         columns = ItemColumns.of(items)
         texts = (columns.keys, columns.contents)
         characters = sum(max(map(len, column), default=0) for column in texts)
-        return len(self.record(_LONGEST)) + characters * _CHARACTER_BYTES
+        return len(self.record(self.longest_item)) + characters * _CHARACTER_BYTES
 
     def record(self, item: Item) -> str:
         """Write one item's part of a payload."""

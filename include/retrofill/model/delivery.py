@@ -5,9 +5,6 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-CONFIGURATION_ID = "retrofill"
-"""The id of the notification configuration in events that imitate no live trigger."""
-
 
 class Contract(StrEnum):
     """How the function's response is read."""
@@ -38,39 +35,14 @@ class Delivery:
     answer: str
     """The answer contract, by its name."""
 
-    configuration_id: str = CONFIGURATION_ID
-    """The id of the bucket's notification configuration, where the events tell it."""
-
-    queue_arn: str = ""
-    """The queue that live events pass through; empty: none."""
-
-    topic_arn: str = ""
-    """The topic that live events pass through; empty: none."""
-
-    subscription_arn: str = ""
-    """The topic's subscription that live events tell; empty: none, or not known."""
-
-    events: tuple[str, ...] = ()
-    """The types of events of S3 that are sent, such as ``s3:ObjectCreated:Put``; empty: all."""
-
-    prefix: str = ""
-    """What the keys must begin with that the live trigger sends."""
-
-    suffix: str = ""
-    """What the keys must end with that the live trigger sends."""
-
-    filter_policy: Mapping[str, Any] = field(default_factory=dict)
-    """The pattern that a topic's subscription has for the notification; empty: all pass."""
-
-    patterns: tuple[Mapping[str, Any], ...] = ()
-    """Patterns of EventBridge, of which a live event must match one; empty: all events pass."""
+    trigger: Mapping[str, Any] = field(default_factory=dict)
+    """What is told of the live trigger that is imitated, in its room's words; empty: none is."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the delivery as plain JSON values."""
-        return {**asdict(self), "patterns": [dict(pattern) for pattern in self.patterns]}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return the delivery that :meth:`as_json` wrote down."""
-        lists = {name: tuple(values.get(name, ())) for name in ("events", "patterns")}
-        return cls(**{**values, **lists})
+        return cls(**values)

@@ -9,7 +9,6 @@ from pydantic import AfterValidator, JsonValue, WithJsonSchema, create_model
 
 from retrofill.events import (
     AUTO,
-    BY_WAY,
     MAX_ITEMS,
     SHAPES,
     EventShape,
@@ -89,7 +88,7 @@ class CallParams(Params):
                 f"{self.items_per_call:,}; allowed is 1, as an event of shape {self.event} carries"
                 " one item",
             )
-        possible = [shape] if shape else BY_WAY.values()
+        possible = [shape] if shape else [one for one in SHAPES.values() if one.imitation]
         if (
             sound("event", "answer")
             and self.answer != AUTO

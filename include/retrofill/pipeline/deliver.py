@@ -1,6 +1,5 @@
 """How a run's items reach its function: found before the run is opened, used by its tasks."""
 
-from retrofill.aws.arn import Arn
 from retrofill.config import RunConfig
 from retrofill.events import AUTO, SHAPES, CompiledShape, EventContext, compile_shape, default_shape
 from retrofill.functions.kind import Asked
@@ -62,21 +61,15 @@ def compile_delivery(
 
     :raises ConfigError: the shape lacks what it needs, or has no place for what is given
     """
-    arn = Arn.parse(function_arn)
     return compile_shape(
         delivery.event,
         EventContext(
-            bucket=config.source.place().get("bucket", ""),
-            region=arn.region,
-            account_id=arn.account,
-            bucket_owner=arn.account,
-            configuration_id=delivery.configuration_id,
-            function_arn=function_arn,
+            form=config.source_kind.form,
+            place=config.source.place(),
+            function={"arn": function_arn},
+            trigger=delivery.trigger,
             job=job,
             run_id=run_id,
-            queue_arn=delivery.queue_arn,
-            topic_arn=delivery.topic_arn,
-            subscription_arn=delivery.subscription_arn,
             arguments=config.calls.arguments or {},
         ),
     )

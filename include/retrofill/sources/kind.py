@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
+from retrofill.events.form import ItemForm
 from retrofill.model.connections import Connections
 from retrofill.model.items import Item
 from retrofill.model.permission import Permission
@@ -116,8 +117,8 @@ class SourceKind:
     open: Callable[[Any, Opening], Source]
     """Opens it, with its params."""
 
-    form: str
-    """The form of its items' content; says which event shapes they can fill."""
+    form: ItemForm
+    """The form of its items: says which event shapes they can fill."""
 
     permissions: tuple[Permission, ...] = ()
     """What its role must be allowed to do."""

@@ -56,16 +56,7 @@ SELECT coalesce(max(run_id), 0) + 1 FROM retrofill.run
 -- name: get_run
 -- A run, with its job's name and its delivery.
 SELECT
-    run.run_id, run.job_id, job.name AS job, run.state, run.config,
-    coalesce(
-        run.delivery,
-        jsonb_build_object(
-            'event', run.config->'event', 'items_per_call', run.config->'items_per_call',
-            'answer', CASE
-                WHEN starts_with(run.config->>'event', 's3-batch-') THEN 's3-batch' ELSE 'return'
-            END
-        )
-    ) AS delivery,
+    run.run_id, run.job_id, job.name AS job, run.state, run.config, run.delivery,
     run.modified_after, run.modified_before, run.function_arn, run.function_version, run.function_timeout_s,
     run.stop_reason, run.source_seen
 FROM retrofill.run JOIN retrofill.job USING (job_id)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from retrofill.events import AUTO, SHAPES, EventShape, names_in_words, need_no_trigger
-from retrofill.model.delivery import CONFIGURATION_ID, Contract, Delivery
+from retrofill.model.delivery import Contract, Delivery
 from retrofill.model.errors import ConfigError
 from retrofill.params.calls import CallParams
 from retrofill.triggers.trigger import Trigger
@@ -33,15 +33,7 @@ def delivery_like(trigger: Trigger, calls: CallParams) -> Delivery:
         event=trigger.event,
         items_per_call=calls.items_per_call or trigger.batch_items or shape.default_items,
         answer=_answer(calls, honoured),
-        configuration_id=trigger.configuration_id or CONFIGURATION_ID,
-        queue_arn=trigger.queue_arn,
-        topic_arn=trigger.topic_arn,
-        subscription_arn=trigger.subscription_arn,
-        events=trigger.events,
-        prefix=trigger.prefix,
-        suffix=trigger.suffix,
-        filter_policy=trigger.filter_policy,
-        patterns=trigger.patterns,
+        trigger=trigger.live.as_json(),
     )
 
 
@@ -59,7 +51,7 @@ def choose(
     if len(found) > 1:
         found = [one for one in found if one.qualifier == wanted.qualifier] or found
         # What is for other keys than those of the run sends nothing of it.
-        found = [one for one in found if _overlap(one.prefix, wanted.prefix)] or found
+        found = [one for one in found if _overlap(one.live.prefix, wanted.prefix)] or found
     between = f"from bucket {wanted.bucket!r} to {wanted.function}"
     if not found:
         kind = "live trigger" if asked == AUTO else f"live trigger of shape {asked}"
@@ -71,7 +63,7 @@ def choose(
         )
     if len(found) > 1:
         ways = "; ".join(f"{one.event} by {one.way}" for one in found)
-        alone = [shape for shape in need_no_trigger() if shape.ways]
+        alone = [shape for shape in need_no_trigger() if shape.imitation]
         raise ConfigError(
             f"event: {asked!r}, and there are {len(found)} live triggers {between}: {ways}. Give"
             f" the event of one; if they are of one kind, give {names_in_words(alone, 'or')} and"
@@ -88,7 +80,7 @@ def choose(
 
 
 def _unlike_by_pattern(trigger: Trigger) -> str:
-    fields = filter(None, map(untold_field, (trigger.filter_policy, *trigger.patterns)))
+    fields = filter(None, map(untold_field, (trigger.live.filter_policy, *trigger.live.patterns)))
     name = next(fields, None)
     return f"its pattern asks for {name!r}, which no listing tells" if name else ""
 

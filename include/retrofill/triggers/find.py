@@ -15,15 +15,23 @@ from urllib.parse import unquote_plus
 
 from retrofill.aws.arn import Arn, bucket_arn
 from retrofill.aws.refusals import Refusal, explained
-from retrofill.events import BY_WAY, Way, names_in_words, need_no_trigger
+from retrofill.events import SHAPES, EventShape, names_in_words, need_no_trigger
+from retrofill.events.s3.imitation import Imitation, Way
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.function import FunctionVersion
 from retrofill.triggers.patterns import compile_pattern
-from retrofill.triggers.trigger import Trigger
+from retrofill.triggers.trigger import LiveTrigger, Trigger
 
 _CREATED = ("s3:ObjectCreated:", "s3:*")
 _REPORTS = "ReportBatchItemFailures"
 _ALL: Mapping[str, Any] = {}
+BY_WAY: Mapping[Way, EventShape] = {
+    way: shape
+    for shape in SHAPES.values()
+    if isinstance(shape.imitation, Imitation)
+    for way in shape.imitation.ways
+}
+"""What live triggers send, by the way that it takes."""
 
 
 class Found(NamedTuple):
@@ -89,7 +97,7 @@ class _Search:
                     event=BY_WAY[Way.DIRECT].name,
                     way=f"bucket notification {one.get('Id', '')} to {arn}{_filter_words(one)}",
                     qualifier=_qualifier(arn),
-                    **_notified(one),
+                    live=LiveTrigger(**_notified(one)),
                 )
 
     def _through_queues(self, configurations: Sequence[Mapping[str, Any]]) -> Iterator[Trigger]:
@@ -139,10 +147,12 @@ class _Search:
                     way=f"bucket notification {configuration.get('Id', '')} to {topic}, and its"
                     f" subscription {arn}{_filter_words(configuration)}",
                     qualifier=_qualifier(endpoint),
-                    topic_arn=topic,
-                    subscription_arn=arn,
-                    filter_policy=policy,
-                    **_notified(configuration),
+                    live=LiveTrigger(
+                        topic_arn=topic,
+                        subscription_arn=arn,
+                        filter_policy=policy,
+                        **_notified(configuration),
+                    ),
                 )
             else:
                 raw = attributes.get("RawMessageDelivery") == "true"
@@ -188,7 +198,7 @@ class _Search:
                     event=BY_WAY[Way.RULE].name,
                     way=f"EventBridge rule {name} ({rule.get('State', 'ENABLED').lower()})",
                     qualifier=_qualifier(target),
-                    patterns=(pattern,),
+                    live=LiveTrigger(patterns=(pattern,)),
                     unlike=self._transformed(name, target),
                 )
 
@@ -282,15 +292,17 @@ def _queued(
         way=f"bucket notification {configuration.get('Id', '')} {way}"
         f"{_filter_words(configuration)}",
         qualifier=mapping.qualifier,
-        queue_arn=mapping.queue_arn,
-        topic_arn=topic_arn,
-        subscription_arn=subscription_arn,
+        live=LiveTrigger(
+            queue_arn=mapping.queue_arn,
+            topic_arn=topic_arn,
+            subscription_arn=subscription_arn,
+            filter_policy=filter_policy,
+            patterns=mapping.patterns,
+            **_notified(configuration),
+        ),
         batch_items=mapping.batch_items,
         reports_failures=mapping.reports_failures,
-        filter_policy=filter_policy,
-        patterns=mapping.patterns,
         unlike=mapping.unlike,
-        **_notified(configuration),
     )
 
 

@@ -33,15 +33,15 @@ def imitate(
     wanted = Wanted(place["bucket"], place.get("prefix", ""), function.arn, qualifier or "")
     found = find_triggers(client, wanted.bucket, function)
     trigger = choose(found.triggers, found.others, wanted, calls.event)
-    delivery = delivery_like(trigger, calls)
+    delivery, live = delivery_like(trigger, calls), trigger.live
     log.info(
         "live trigger: %s by %s; %d items per call, answers read as %s%s%s",
         trigger.event,
         trigger.way,
         delivery.items_per_call,
         delivery.answer,
-        f"; only messages like {json.dumps(policy)}" if (policy := delivery.filter_policy) else "",
-        f"; only events like {json.dumps(delivery.patterns)}" if delivery.patterns else "",
+        f"; only messages like {json.dumps(policy)}" if (policy := live.filter_policy) else "",
+        f"; only events like {json.dumps(live.patterns)}" if live.patterns else "",
     )
     for other in found.others:
         log.info("not imitated: %s", other)

@@ -6,10 +6,12 @@ from typing import Any
 
 from retrofill.aws.objects import unpack
 from retrofill.events import SHAPES, CompiledShape
-from retrofill.events.fields import MULTIPART_MARK
+from retrofill.events.s3.fields import MULTIPART_MARK
+from retrofill.events.s3.imitation import Imitation
 from retrofill.model.delivery import Delivery
 from retrofill.model.items import Item
 from retrofill.triggers.patterns import Test, compile_pattern
+from retrofill.triggers.trigger import LiveTrigger
 
 
 def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] | None:
@@ -17,17 +19,20 @@ def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] |
 
     :raises ConfigError: a pattern is malformed, or has an operator that is not known
     """
-    whole, in_parts = _uploads_sent(delivery.events)
+    if not delivery.trigger:
+        return None
+    live = LiveTrigger.from_json(delivery.trigger)
+    whole, in_parts = _uploads_sent(live.events)
     tests: list[Test] = []
-    if delivery.filter_policy:
-        tests.append(_by_policy(delivery))
-    if delivery.patterns:
-        tests.append(_by_patterns(delivery))
-    if whole and in_parts and not (delivery.prefix or delivery.suffix or tests):
+    if live.filter_policy:
+        tests.append(_by_policy(live, SHAPES[delivery.event].imitation))
+    if live.patterns:
+        tests.append(_by_patterns(live))
+    if whole and in_parts and not (live.prefix or live.suffix or tests):
         return None
 
     def sends(item: Item) -> bool:
-        if not (item.key.startswith(delivery.prefix) and item.key.endswith(delivery.suffix)):
+        if not (item.key.startswith(live.prefix) and item.key.endswith(live.suffix)):
             return False
         if not (in_parts if MULTIPART_MARK in unpack(item.content).etag else whole):
             return False
@@ -39,15 +44,15 @@ def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] |
     return sends
 
 
-def _by_policy(delivery: Delivery) -> Test:
+def _by_policy(live: LiveTrigger, imitation: Imitation) -> Test:
     """Test the notification, as the topic does before it puts an envelope around it.
 
     SNS says that it compares numbers up to a billion, and not what becomes of larger ones, such as
     the sizes of large objects: here they are compared.
     https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
     """
-    matches = compile_pattern(delivery.filter_policy)
-    path = SHAPES[delivery.event].notification_path
+    matches = compile_pattern(live.filter_policy)
+    path = imitation.notification_path
 
     def lets_through(record: Any) -> bool:
         for name in path:
@@ -58,16 +63,16 @@ def _by_policy(delivery: Delivery) -> Test:
     return lets_through
 
 
-def _by_patterns(delivery: Delivery) -> Test:
+def _by_patterns(live: LiveTrigger) -> Test:
     """Test the event of a rule, or a queue's message, of which Lambda reads the body as JSON.
 
     It reads no text inside of that: not the message in the envelope of a topic.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html
     """
-    patterns = [compile_pattern(pattern) for pattern in delivery.patterns]
+    patterns = [compile_pattern(pattern) for pattern in live.patterns]
 
     def lets_through(record: Any) -> bool:
-        seen = {**record, "body": json.loads(record["body"])} if delivery.queue_arn else record
+        seen = {**record, "body": json.loads(record["body"])} if live.queue_arn else record
         return any(matches(seen) for matches in patterns)
 
     return lets_through

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from retrofill.events import SHAPES
+from retrofill.events.s3.imitation import Imitation
 from retrofill.triggers.patterns import compile_pattern, fields_of
 
-_MADE_UP = frozenset[str]().union(*(shape.made_up for shape in SHAPES.values()))
+_IMITATIONS = [
+    shape.imitation for shape in SHAPES.values() if isinstance(shape.imitation, Imitation)
+]
+_MADE_UP = frozenset[str]().union(*(one.made_up for one in _IMITATIONS))
 _UPLOADS: Mapping[str, tuple[str, ...]] = {
-    field: kinds for shape in SHAPES.values() for field, kinds in shape.uploads.items()
+    field: kinds for one in _IMITATIONS for field, kinds in one.uploads.items()
 }
 
 

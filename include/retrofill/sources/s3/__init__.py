@@ -1,5 +1,6 @@
 """S3 as a source: the objects of a bucket, by a listing."""
 
+from retrofill.events.s3.form import OBJECT
 from retrofill.model.permission import Permission
 from retrofill.sources.kind import Opening, SourceKind
 from retrofill.sources.s3.params import S3Params
@@ -29,7 +30,7 @@ KIND = SourceKind(
     title="the objects of an S3 bucket",
     params=S3Params,
     open=_open,
-    form="object",
+    form=OBJECT,
     permissions=(
         Permission("s3:ListBucket", _BUCKET, ""),
         Permission("s3:ListBucketVersions", _BUCKET, "for `list_versions`"),

@@ -7,17 +7,19 @@ from retrofill.aws.arn import Arn
 from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
-    PRINCIPAL,
     all_to_milliseconds,
     epoch_milliseconds,
     json_inside,
     json_string,
-    trace_prefix,
     uuid_of,
     uuid_texts,
 )
-from retrofill.events.notification import HEAD, S3, TAIL, notification_texts
-from retrofill.events.shape import Encoder, EventShape, Way, listed
+from retrofill.events.s3.context import S3Context
+from retrofill.events.s3.fields import PRINCIPAL
+from retrofill.events.s3.form import OBJECTS
+from retrofill.events.s3.imitation import Imitation, Way
+from retrofill.events.s3.notification import HEAD, MADE_UP, TAIL, UPLOADS, notification_texts
+from retrofill.events.shape import Encoder, EventShape, listed
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
@@ -37,22 +39,24 @@ def sent_times(items: Sequence[Item]) -> list[str]:
     return list(map(epoch_milliseconds, unpack_all(ItemColumns.of(items).contents).moments))
 
 
-def sqs_records(context: EventContext, texts: Writer, times: Writer = sent_times) -> Writer:
+def sqs_records(
+    context: EventContext, queue_arn: str, texts: Writer, times: Writer = sent_times
+) -> Writer:
     """Return the function that writes SQS messages to Lambda, with texts as their bodies.
 
     The receipt handle opens no queue: the message was never in one.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 
     :param times: tells when each was sent, in milliseconds since 1970
-    :raises ConfigError: the context names no queue
+    :raises ConfigError: that is not the ARN of a queue
     """
-    region = _region("queue_arn", context.queue_arn, "sqs")
+    region = _region("queue_arn", queue_arn, "sqs")
     template = (
-        f'{{"messageId":"{HOLE}","receiptHandle":"{json_inside(trace_prefix(context))}{HOLE}"'
+        f'{{"messageId":"{HOLE}","receiptHandle":"{json_inside(context.trace)}{HOLE}"'
         f',"body":{HOLE},"attributes":{{"ApproximateReceiveCount":"1","SentTimestamp":"{HOLE}"'
         f',"SenderId":"{PRINCIPAL}","ApproximateFirstReceiveTimestamp":"{HOLE}"}}'
         f',"messageAttributes":{{}},"md5OfBody":"{HOLE}","eventSource":"aws:sqs"'
-        f',"eventSourceARN":{json_string(context.queue_arn)},"awsRegion":{json_string(region)}}}'
+        f',"eventSourceARN":{json_string(queue_arn)},"awsRegion":{json_string(region)}}}'
     )
     begin, receipt, to_body, to_sent, to_received, to_md5, end = template.split(HOLE)
 
@@ -77,16 +81,17 @@ def sns_records(context: EventContext, texts: Writer) -> Writer:
 
     :raises ConfigError: the context names no topic
     """
-    region = _region("topic_arn", context.topic_arn, "sns")
+    s3 = S3Context.of(context)
+    region = _region("topic_arn", s3.topic_arn, "sns")
     return _filled(
         '{"EventSource":"aws:sns","EventVersion":"1.0"'
-        f',"EventSubscriptionArn":{json_string(_subscription_arn(context))}'
+        f',"EventSubscriptionArn":{json_string(_subscription_arn(s3))}'
         f',"Sns":{{"Type":"Notification","MessageId":"{HOLE}"'
-        f',"TopicArn":{json_string(context.topic_arn)},"Subject":"{SUBJECT}"'
+        f',"TopicArn":{json_string(s3.topic_arn)},"Subject":"{SUBJECT}"'
         f',"Message":{HOLE},"Timestamp":"{HOLE}","SignatureVersion":"1"'
         f',"Signature":"{_SIGNATURE}"'
         f',"SigningCertUrl":{json_string(_certificate_url(region))}'
-        f',"UnsubscribeUrl":{json_string(_unsubscribe_url(region, context))}'
+        f',"UnsubscribeUrl":{json_string(_unsubscribe_url(region, s3))}'
         ',"MessageAttributes":{}}}',
         texts,
     )
@@ -99,14 +104,15 @@ def sns_texts(context: EventContext, texts: Writer) -> Writer:
 
     :raises ConfigError: the context names no topic
     """
-    region = _region("topic_arn", context.topic_arn, "sns")
+    s3 = S3Context.of(context)
+    region = _region("topic_arn", s3.topic_arn, "sns")
     return _filled(
         f'{{\n  "Type" : "Notification",\n  "MessageId" : "{HOLE}",\n'
-        f'  "TopicArn" : {json_string(context.topic_arn)},\n  "Subject" : "{SUBJECT}",\n'
+        f'  "TopicArn" : {json_string(s3.topic_arn)},\n  "Subject" : "{SUBJECT}",\n'
         f'  "Message" : {HOLE},\n  "Timestamp" : "{HOLE}",\n  "SignatureVersion" : "1",\n'
         f'  "Signature" : "{_SIGNATURE}",\n'
         f'  "SigningCertURL" : {json_string(_certificate_url(region))},\n'
-        f'  "UnsubscribeURL" : {json_string(_unsubscribe_url(region, context))}\n}}',
+        f'  "UnsubscribeURL" : {json_string(_unsubscribe_url(region, s3))}\n}}',
         texts,
     )
 
@@ -135,17 +141,17 @@ def _region(field: str, arn: str, service: str) -> str:
     return found.region
 
 
-def _subscription_arn(context: EventContext) -> str:
-    # A run that was opened before deliveries had it knows the topic alone.
-    return context.subscription_arn or f"{context.topic_arn}:00000000-0000-0000-0000-000000000000"
+def _subscription_arn(s3: S3Context) -> str:
+    # The topic's own policy may hide its subscriptions.
+    return s3.subscription_arn or f"{s3.topic_arn}:00000000-0000-0000-0000-000000000000"
 
 
 def _certificate_url(region: str) -> str:
     return f"https://sns.{region}.amazonaws.com/SimpleNotificationService-{'0' * 32}.pem"
 
 
-def _unsubscribe_url(region: str, context: EventContext) -> str:
-    arn = _subscription_arn(context)
+def _unsubscribe_url(region: str, s3: S3Context) -> str:
+    arn = _subscription_arn(s3)
     return f"https://sns.{region}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={arn}"
 
 
@@ -155,7 +161,8 @@ def enveloped(records: Writer) -> Encoder:
 
 
 def _through_queue(context: EventContext) -> Encoder:
-    return enveloped(sqs_records(context, notification_texts(context)))
+    queue_arn = S3Context.of(context).queue_arn
+    return enveloped(sqs_records(context, queue_arn, notification_texts(context)))
 
 
 def _through_topic(context: EventContext) -> Encoder:
@@ -163,7 +170,8 @@ def _through_topic(context: EventContext) -> Encoder:
 
 
 def _through_topic_and_queue(context: EventContext) -> Encoder:
-    return enveloped(sqs_records(context, sns_texts(context, notification_texts(context))))
+    queue_arn, texts = S3Context.of(context).queue_arn, notification_texts(context)
+    return enveloped(sqs_records(context, queue_arn, sns_texts(context, texts)))
 
 
 QUEUE_ITEMS = 10
@@ -181,13 +189,16 @@ S3_SQS = EventShape(
     " queue",
     found_by="the same, and the function's event source mapping on the queue",
     encoder=_through_queue,
+    forms=OBJECTS,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
-    ways=(Way.QUEUE, Way.RAW_TOPIC_AND_QUEUE),
     needs_trigger=True,
-    notification_path=("body",),
-    made_up=S3.made_up,
-    uploads=S3.uploads,
+    imitation=Imitation(
+        ways=(Way.QUEUE, Way.RAW_TOPIC_AND_QUEUE),
+        notification_path=("body",),
+        made_up=MADE_UP,
+        uploads=UPLOADS,
+    ),
 )
 S3_SNS = EventShape(
     name="s3-sns",
@@ -195,11 +206,14 @@ S3_SNS = EventShape(
     imitates="bucket → topic → function",
     found_by="the same, and the topic's subscriptions",
     encoder=_through_topic,
-    ways=(Way.TOPIC,),
+    forms=OBJECTS,
     needs_trigger=True,
-    notification_path=("Sns", "Message"),
-    made_up=S3.made_up,
-    uploads=S3.uploads,
+    imitation=Imitation(
+        ways=(Way.TOPIC,),
+        notification_path=("Sns", "Message"),
+        made_up=MADE_UP,
+        uploads=UPLOADS,
+    ),
 )
 S3_SNS_SQS = EventShape(
     name="s3-sns-sqs",
@@ -207,11 +221,14 @@ S3_SNS_SQS = EventShape(
     imitates="bucket → topic → queue → function",
     found_by="all of these",
     encoder=_through_topic_and_queue,
+    forms=OBJECTS,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
-    ways=(Way.TOPIC_AND_QUEUE,),
     needs_trigger=True,
-    notification_path=("body", "Message"),
-    made_up=S3.made_up | {"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"},
-    uploads=S3.uploads,
+    imitation=Imitation(
+        ways=(Way.TOPIC_AND_QUEUE,),
+        notification_path=("body", "Message"),
+        made_up=MADE_UP | {"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"},
+        uploads=UPLOADS,
+    ),
 )

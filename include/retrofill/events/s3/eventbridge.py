@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
-    MULTIPART_MARK,
-    SOURCE_IP,
     all_sequencers,
-    bucket_arn,
     json_inside,
     json_string,
     to_second,
-    trace_prefix,
     uuid_of,
     uuid_texts,
 )
-from retrofill.events.shape import Encoder, EventShape, Parts, Way
+from retrofill.events.s3.context import S3Context
+from retrofill.events.s3.fields import MULTIPART_MARK, SOURCE_IP
+from retrofill.events.s3.form import OBJECTS
+from retrofill.events.s3.imitation import Imitation, Way
+from retrofill.events.shape import Encoder, EventShape, Parts
 from retrofill.events.template import HOLE, filled
 from retrofill.model.items import Item, ItemColumns
 
@@ -26,14 +26,15 @@ def objects_created(context: EventContext) -> Parts:
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
     """
-    account = json_string(context.account_id)
+    s3 = S3Context.of(context)
+    account = json_string(s3.account_id)
     fill = filled(
         f'{{"version":"0","id":"{HOLE}","detail-type":"Object Created","source":"aws.s3"'
-        f',"account":{account},"time":"{HOLE}Z","region":{json_string(context.region)}'
-        f',"resources":[{json_string(bucket_arn(context))}]'
-        f',"detail":{{"version":"0","bucket":{{"name":{json_string(context.bucket)}}}'
+        f',"account":{account},"time":"{HOLE}Z","region":{json_string(s3.region)}'
+        f',"resources":[{json_string(s3.bucket_arn)}]'
+        f',"detail":{{"version":"0","bucket":{{"name":{json_string(s3.bucket)}}}'
         f',"object":{{"key":{HOLE},"size":{HOLE},"etag":{HOLE}{HOLE},"sequencer":"{HOLE}"}}'
-        f',"request-id":"{json_inside(trace_prefix(context))}{HOLE}","requester":{account}'
+        f',"request-id":"{json_inside(context.trace)}{HOLE}","requester":{account}'
         f',"source-ip-address":"{SOURCE_IP}","reason":"{HOLE}"}}}}'
     )
 
@@ -69,8 +70,11 @@ EVENTBRIDGE = EventShape(
     imitates="bucket → EventBridge → function",
     found_by="the rules that have the function as a target",
     encoder=_encoder,
+    forms=OBJECTS,
     max_items=1,
-    ways=(Way.RULE,),
-    made_up=frozenset({"request-id", "requester", "sequencer", "source-ip-address"}),
-    uploads={"reason": ("PutObject", "POST Object", "CopyObject")},
+    imitation=Imitation(
+        ways=(Way.RULE,),
+        made_up=frozenset({"request-id", "requester", "sequencer", "source-ip-address"}),
+        uploads={"reason": ("PutObject", "POST Object", "CopyObject")},
+    ),
 )

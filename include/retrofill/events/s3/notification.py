@@ -5,20 +5,23 @@ from collections.abc import Callable, Sequence
 from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
-    MULTIPART_MARK,
-    PRINCIPAL,
-    SOURCE_IP,
-    bucket_arn,
     digits_of_each,
-    form_encoded_all,
     json_inside,
     json_insides,
     json_string,
-    request_id_of,
     times_of,
-    trace_prefix,
 )
-from retrofill.events.shape import Encoder, EventShape, Way
+from retrofill.events.s3.context import S3Context
+from retrofill.events.s3.fields import (
+    MULTIPART_MARK,
+    PRINCIPAL,
+    SOURCE_IP,
+    form_encoded_all,
+    request_id_of,
+)
+from retrofill.events.s3.form import OBJECTS
+from retrofill.events.s3.imitation import Imitation, Way
+from retrofill.events.shape import Encoder, EventShape
 from retrofill.events.template import HOLE, filled, records_of
 from retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
 
@@ -34,19 +37,20 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """
+    s3 = S3Context.of(context)
     template = (
         f'{{"eventVersion":"{EVENT_VERSION}","eventSource":"aws:s3"'
-        f',"awsRegion":{json_string(context.region)}'
+        f',"awsRegion":{json_string(s3.region)}'
         f',"eventTime":"{HOLE}","eventName":"ObjectCreated:{HOLE}"'
         f',"userIdentity":{{"principalId":"AWS:{PRINCIPAL}"}}'
         f',"requestParameters":{{"sourceIPAddress":"{SOURCE_IP}"}}'
         f',"responseElements":{{"x-amz-request-id":"{HOLE}"'
-        f',"x-amz-id-2":"{json_inside(trace_prefix(context))}{HOLE}"}}'
+        f',"x-amz-id-2":"{json_inside(context.trace)}{HOLE}"}}'
         ',"s3":{"s3SchemaVersion":"1.0"'
-        f',"configurationId":{json_string(context.configuration_id)}'
-        f',"bucket":{{"name":{json_string(context.bucket)}'
-        f',"ownerIdentity":{{"principalId":{json_string(context.bucket_owner)}}}'
-        f',"arn":{json_string(bucket_arn(context))}}}'
+        f',"configurationId":{json_string(s3.configuration_id)}'
+        f',"bucket":{{"name":{json_string(s3.bucket)}'
+        f',"ownerIdentity":{{"principalId":{json_string(s3.account_id)}}}'
+        f',"arn":{json_string(s3.bucket_arn)}}}'
         f',"object":{{"key":"{HOLE}","size":{HOLE},"eTag":"{HOLE}"{HOLE},"sequencer":"{HOLE}"}}}}}}'
     )
     fill = filled(template)
@@ -98,15 +102,17 @@ def _encoder(context: EventContext) -> Encoder:
     )
 
 
+MADE_UP = frozenset(
+    {"principalId", "sequencer", "sourceIPAddress", "x-amz-id-2", "x-amz-request-id"}
+)
+UPLOADS = {"eventName": ("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy")}
+
 S3 = EventShape(
     name="s3",
     words="**s3** the S3 notification",
     imitates="bucket → function",
     found_by="the bucket's notification configuration",
     encoder=_encoder,
-    ways=(Way.DIRECT,),
-    made_up=frozenset(
-        {"principalId", "sequencer", "sourceIPAddress", "x-amz-id-2", "x-amz-request-id"}
-    ),
-    uploads={"eventName": ("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy")},
+    forms=OBJECTS,
+    imitation=Imitation(ways=(Way.DIRECT,), made_up=MADE_UP, uploads=UPLOADS),
 )

@@ -5,15 +5,10 @@ from collections.abc import Callable, Mapping
 
 from retrofill.aws.objects import unpack
 from retrofill.events.context import EventContext
-from retrofill.events.fields import (
-    bucket_arn,
-    json_inside,
-    json_string,
-    trace_prefix,
-    url_encoded,
-    uuid_of,
-    uuid_text,
-)
+from retrofill.events.fields import json_inside, json_string, uuid_of, uuid_text
+from retrofill.events.s3.context import S3Context
+from retrofill.events.s3.fields import url_encoded
+from retrofill.events.s3.form import OBJECTS
 from retrofill.events.shape import Encoder, EventShape, each
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
@@ -30,7 +25,9 @@ def task_1_0(context: EventContext) -> Callable[[Item], str]:
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-s3-batch.html
     """
-    return _request(context, "1.0", "", f'"s3BucketArn":{json_string(bucket_arn(context))}')
+    return _request(
+        context, "1.0", "", f'"s3BucketArn":{json_string(S3Context.of(context).bucket_arn)}'
+    )
 
 
 def task_2_0(context: EventContext) -> Callable[[Item], str]:
@@ -45,13 +42,15 @@ def task_2_0(context: EventContext) -> Callable[[Item], str]:
         _check(context.arguments)
         text = json.dumps(dict(context.arguments), separators=(",", ":"))
         arguments = f',"userArguments":{text}'
-    return _request(context, "2.0", arguments, f'"s3Bucket":{json_string(context.bucket)}')
+    return _request(
+        context, "2.0", arguments, f'"s3Bucket":{json_string(S3Context.of(context).bucket)}'
+    )
 
 
 def _request(
     context: EventContext, schema: str, arguments: str, bucket: str
 ) -> Callable[[Item], str]:
-    job = json_inside(trace_prefix(context).removesuffix("/"))
+    job = json_inside(context.trace.removesuffix("/"))
     template = (
         f'{{"invocationSchemaVersion":"{schema}","invocationId":"{HOLE}"'
         f',"job":{{"id":"{job}"{arguments}}}'
@@ -114,6 +113,7 @@ S3_BATCH_1_0 = EventShape(
     imitates=_IMITATES,
     found_by=_FOUND_BY,
     encoder=_encoder_1_0,
+    forms=OBJECTS,
     max_items=1,
     answers=_ANSWERS,
 )
@@ -123,6 +123,7 @@ S3_BATCH_2_0 = EventShape(
     imitates=_IMITATES,
     found_by=_FOUND_BY,
     encoder=_encoder_2_0,
+    forms=OBJECTS,
     max_items=1,
     answers=_ANSWERS,
     takes_arguments=True,

@@ -1,0 +1,56 @@
+"""What the events of objects tell of a run: bucket, account, and what lies on the way."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from retrofill.aws.arn import Arn, bucket_arn
+from retrofill.events.context import EventContext
+
+CONFIGURATION_ID = "retrofill"
+"""The id of the notification configuration in events that imitate no live trigger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Context:
+    """The facts of one run in AWS's words."""
+
+    bucket: str
+    """The bucket that holds the items."""
+
+    region: str
+    """The region of function and bucket."""
+
+    account_id: str
+    """The 12-digit account of the function, and so of the bucket."""
+
+    configuration_id: str
+    """The id of the bucket's notification configuration that the live trigger hangs on."""
+
+    bucket_arn: str
+    """The ARN of the bucket, in the partition of the function."""
+
+    queue_arn: str
+    """The queue that the live events pass through; empty: none."""
+
+    topic_arn: str
+    """The topic that the live events pass through; empty: none."""
+
+    subscription_arn: str
+    """The topic's subscription by which they come; empty: not known, and one is made up."""
+
+    @classmethod
+    def of(cls, context: EventContext) -> Self:
+        """Return the facts of a run whose function is in AWS."""
+        function = Arn.parse(context.function["arn"])
+        bucket = context.place.get("bucket", "")
+        trigger = context.trigger
+        return cls(
+            bucket=bucket,
+            region=function.region,
+            account_id=function.account,
+            configuration_id=trigger.get("configuration_id") or CONFIGURATION_ID,
+            bucket_arn=bucket_arn(bucket, function.partition),
+            queue_arn=trigger.get("queue_arn", ""),
+            topic_arn=trigger.get("topic_arn", ""),
+            subscription_arn=trigger.get("subscription_arn", ""),
+        )
