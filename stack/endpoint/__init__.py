@@ -9,17 +9,15 @@ What it does not do: check signatures, run code, keep objects' contents, end fun
 timeout.
 """
 
+from stack.endpoint.buckets import Bucket, GeneratedObjects, S3Object
 from stack.endpoint.counts import Call, Stats
 from stack.endpoint.listing import generated_object
 from stack.endpoint.process import EndpointError, ScriptedEndpoint, scripted_endpoint
 from stack.endpoint.script import (
-    Bucket,
     Function,
-    GeneratedObjects,
     Operation,
     Reply,
     Rule,
-    S3Object,
     Script,
     Span,
     Wire,

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from stack.endpoint.buckets import Bucket, GeneratedObjects
 from stack.endpoint.script import (
-    Bucket,
     Function,
-    GeneratedObjects,
     Script,
     parse_script,
     read_script,

@@ -12,6 +12,8 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from stack.endpoint.counts import Counts
+
 _PLAIN_KEY_NAMES = ("key", "Key", "id", "identifier", "itemIdentifier")
 
 
@@ -141,3 +143,50 @@ def _plain_item(item: object) -> EventItem:
 
 def _canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+class EventBody:
+    """The body of an invocation: its items, looked for once and only if somebody asks."""
+
+    __slots__ = ("_body", "_encoded", "_parsed")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._encoded: list[str] | None = None
+        self._parsed: tuple[object, list[EventItem]] | None = None
+
+    def count(self, counts: Counts, *, executed: bool) -> None:
+        """Count its items."""
+        if self._encoded is not None:
+            counts.note_items(self._encoded, encoded=True, executed=executed)
+        else:
+            keys = [item.key for item in self.parsed()[1]]
+            counts.note_items(keys, encoded=False, executed=executed)
+
+    def read(self) -> None:
+        """Read its items.
+
+        :raises ValueError: if the body is not JSON
+        """
+        self._encoded = s3_keys(self._body)
+        if self._encoded is None:
+            self.parsed()
+
+    def keys(self) -> list[str]:
+        """Return the keys of its items, which have been read."""
+        if self._encoded is not None:
+            return [unquote_plus(key) for key in self._encoded]
+        return [item.key for item in self.parsed()[1]]
+
+    def parsed(self) -> tuple[object, list[EventItem]]:
+        """Return the event and its items with their identifiers.
+
+        :raises ValueError: if the body is not JSON
+        """
+        if self._parsed is None:
+            try:
+                event = parse_event(self._body)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"Could not parse request body into json: {error}") from error
+            self._parsed = event, items_of(event)
+        return self._parsed

@@ -9,12 +9,12 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
-from urllib.parse import parse_qs, unquote, unquote_plus
+from urllib.parse import parse_qs, unquote
 
 from stack.endpoint.connection import Connection, date_header, header, response
 from stack.endpoint.counts import Call, Counts
 from stack.endpoint.delivery import deliver
-from stack.endpoint.event_items import EventItem, items_of, parse_event, s3_keys
+from stack.endpoint.event_items import EventBody
 from stack.endpoint.lambda_replies import (
     Answer,
     configuration,
@@ -78,59 +78,11 @@ class Target(NamedTuple):
     """The first lines of the usual answer, up to the start of the request id."""
 
 
-class _Event:
-    """The body of an invocation: its items, looked for once and only if somebody asks."""
-
-    __slots__ = ("_body", "_encoded", "_parsed")
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._encoded: list[str] | None = None
-        self._parsed: tuple[object, list[EventItem]] | None = None
-
-    def count(self, counts: Counts, *, executed: bool) -> None:
-        """Count its items."""
-        if self._encoded is not None:
-            counts.note_items(self._encoded, encoded=True, executed=executed)
-        else:
-            keys = [item.key for item in self.parsed()[1]]
-            counts.note_items(keys, encoded=False, executed=executed)
-
-    def read(self) -> None:
-        """Read its items.
-
-        :raises LambdaRefusalError: if the body is not JSON
-        """
-        self._encoded = s3_keys(self._body)
-        if self._encoded is None:
-            self.parsed()
-
-    def keys(self) -> list[str]:
-        """Return the keys of its items, which have been read."""
-        if self._encoded is not None:
-            return [unquote_plus(key) for key in self._encoded]
-        return [item.key for item in self.parsed()[1]]
-
-    def parsed(self) -> tuple[object, list[EventItem]]:
-        """Return the event and its items with their identifiers.
-
-        :raises LambdaRefusalError: if the body is not JSON
-        """
-        if self._parsed is None:
-            try:
-                event = parse_event(self._body)
-            except (ValueError, RecursionError) as error:
-                text = f"Could not parse request body into json: {error}"
-                raise LambdaRefusalError("InvalidRequestContentException", text) from error
-            self._parsed = event, items_of(event)
-        return self._parsed
-
-
 class _Invocation(NamedTuple):
     target: Target
     connection: Connection
     head: bytes
-    event: _Event
+    event: EventBody
     taken: Taken | None
 
 
@@ -229,7 +181,7 @@ class LambdaApi:
         counts.requests += 1
         counts.invocations += 1
         counts.by_operation["invoke"] += 1
-        event = _Event(body)
+        event = EventBody(body)
         try:
             taken = self._admit(target, event, head, len(body))
         except LambdaRefusalError as refusal:
@@ -246,7 +198,7 @@ class LambdaApi:
         else:
             self._end_usual(target, connection)
 
-    def _admit(self, target: Target, event: _Event, head: bytes, size: int) -> Taken | None:
+    def _admit(self, target: Target, event: EventBody, head: bytes, size: int) -> Taken | None:
         """Return the rule that takes an invocation, if any.
 
         :raises LambdaRefusalError: if Lambda itself refuses it
@@ -259,7 +211,10 @@ class LambdaApi:
             text = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
             raise LambdaRefusalError("RequestTooLargeException", text)
         if self._reads_items:
-            event.read()
+            try:
+                event.read()
+            except ValueError as error:
+                raise LambdaRefusalError("InvalidRequestContentException", str(error)) from error
         if not self._has_rules:
             return None
         keys = event.keys() if self._rulebook.reads_items else ()

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
-from stack.endpoint.script import Bucket, GeneratedObjects, S3Object
+from stack.endpoint.buckets import Bucket, GeneratedObjects, S3Object
 
 MAX_KEYS = 1_000
 """The most entries of a page."""

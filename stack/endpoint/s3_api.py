@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 from stack.endpoint.aws_errors import S3_ERRORS, S3Error
+from stack.endpoint.buckets import Bucket
 from stack.endpoint.connection import Connection, response
 from stack.endpoint.counts import Counts
 from stack.endpoint.delivery import deliver
@@ -25,7 +26,7 @@ from stack.endpoint.listing import (
     spell,
 )
 from stack.endpoint.rulebook import Rulebook
-from stack.endpoint.script import Bucket, Operation, Reply, Script, Wire
+from stack.endpoint.script import Operation, Reply, Script, Wire
 
 _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'

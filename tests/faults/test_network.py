@@ -12,9 +12,9 @@ from retrofill.state.connection import connect
 
 from stack.endpoint import ScriptedEndpoint
 from stack.services import free_port
+from tests.fault_proxy import FaultProxy, Toxics, fault_proxy
 from tests.faults.fault_table import FaultTable
 from tests.faults.pipeline_run import Backfill
-from tests.faults.tcp_proxy import TcpProxy, Toxics, tcp_proxy
 
 OBJECTS = 600
 PER_CALL = 5
@@ -31,15 +31,15 @@ def backfill(state_dsn: str, endpoint: ScriptedEndpoint) -> Backfill:
 
 
 @pytest.fixture
-def to_state(state_dsn: str, backfill: Backfill) -> Iterator[TcpProxy]:
-    with tcp_proxy(state_dsn, seed=10) as proxy:
+def to_state(state_dsn: str, backfill: Backfill) -> Iterator[FaultProxy]:
+    with fault_proxy(state_dsn, seed=10) as proxy:
         backfill.task_dsn = proxy.before(state_dsn)
         yield proxy
 
 
 @pytest.fixture
-def to_aws(endpoint: ScriptedEndpoint, backfill: Backfill) -> Iterator[TcpProxy]:
-    with tcp_proxy(endpoint.url, seed=10) as proxy:
+def to_aws(endpoint: ScriptedEndpoint, backfill: Backfill) -> Iterator[FaultProxy]:
+    with fault_proxy(endpoint.url, seed=10) as proxy:
         backfill.aws_url = proxy.before(endpoint.url)
         yield proxy
 
@@ -50,7 +50,7 @@ SLICED = Toxics(most_bytes=7)
 
 @pytest.mark.parametrize("toxics", [SLOW, SLICED], ids=["slow", "sliced"])
 def test_f10_a_slow_or_sliced_way_to_postgres_only_takes_time(
-    backfill: Backfill, to_state: TcpProxy, fault_table: FaultTable, toxics: Toxics
+    backfill: Backfill, to_state: FaultProxy, fault_table: FaultTable, toxics: Toxics
 ) -> None:
     to_state.toxics = toxics
     backfill.serve(OBJECTS)
@@ -62,7 +62,7 @@ def test_f10_a_slow_or_sliced_way_to_postgres_only_takes_time(
 
 def test_f10_a_way_to_postgres_that_is_cut_in_mid_message_loses_and_repeats_nothing(
     backfill: Backfill,
-    to_state: TcpProxy,
+    to_state: FaultProxy,
     fault_table: FaultTable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -81,7 +81,7 @@ def test_f10_a_way_to_postgres_that_is_cut_in_mid_message_loses_and_repeats_noth
 
 
 def test_f10_a_half_open_way_to_postgres_is_given_up_and_made_again(
-    backfill: Backfill, to_state: TcpProxy, fault_table: FaultTable
+    backfill: Backfill, to_state: FaultProxy, fault_table: FaultTable
 ) -> None:
     backfill.serve(OBJECTS, latency=0.1)
     silenced = Event()
@@ -121,7 +121,7 @@ def test_f10_the_kernel_ends_a_connection_whose_other_end_is_gone(state_dsn: str
 
 @pytest.mark.parametrize("toxics", [SLOW, SLICED], ids=["slow", "sliced"])
 def test_f10_a_slow_or_sliced_way_to_aws_only_takes_time(
-    backfill: Backfill, to_aws: TcpProxy, fault_table: FaultTable, toxics: Toxics
+    backfill: Backfill, to_aws: FaultProxy, fault_table: FaultTable, toxics: Toxics
 ) -> None:
     # A page of a listing has some hundred thousand bytes.
     to_aws.toxics = Toxics(toxics.latency_s, toxics.most_bytes if toxics is SLOW else 97)
@@ -134,7 +134,7 @@ def test_f10_a_slow_or_sliced_way_to_aws_only_takes_time(
 
 
 def test_f10_a_way_to_aws_that_is_cut_costs_what_was_in_flight(
-    backfill: Backfill, to_aws: TcpProxy, fault_table: FaultTable
+    backfill: Backfill, to_aws: FaultProxy, fault_table: FaultTable
 ) -> None:
     backfill.params["max_attempts"] = 20
     backfill.serve(OBJECTS, latency=0.05)
@@ -151,7 +151,7 @@ def test_f10_a_way_to_aws_that_is_cut_costs_what_was_in_flight(
 
 
 def test_f10_a_half_open_way_to_aws_is_given_up_at_the_deadline(
-    backfill: Backfill, to_aws: TcpProxy, fault_table: FaultTable
+    backfill: Backfill, to_aws: FaultProxy, fault_table: FaultTable
 ) -> None:
     backfill.deadline_s = 1.0
     backfill.params["max_attempts"] = 20
@@ -189,7 +189,7 @@ def test_f10_calls_that_find_no_connection_are_no_attempts(
     def answer_at_last() -> Iterator[None]:
         while not backfill.rows("SELECT FROM retrofill.v_call WHERE outcome = 'starting' LIMIT 1"):
             Event().wait(0.02)
-        with tcp_proxy(backfill.endpoint.url, listen=address):
+        with fault_proxy(backfill.endpoint.url, listen=address):
             yield
 
     proxies = answer_at_last()

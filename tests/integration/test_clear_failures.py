@@ -27,7 +27,7 @@ from retrofill.state.lease import BatchLease
 from retrofill.state.migrate import Migration, migrate, migrations, require_current
 
 from stack.services import Postgres, free_port, running
-from tests.integration.altering_proxy import altering
+from tests.fault_proxy import fault_proxy
 from tests.integration.opened import enqueue, entries_of, item, keys_in, open_run
 
 SERIALIZABLE = {b"ISOLATION LEVEL READ COMMITTED": b"ISOLATION LEVEL  SERIALIZABLE "}
@@ -196,20 +196,21 @@ def test_a_default_isolation_level_does_not_reach_a_transaction(
 
 
 def test_an_isolation_level_that_a_pooler_changes_is_told(state_dsn: str) -> None:
-    with altering(state_dsn, asked=SERIALIZABLE) as proxy:
+    with fault_proxy(state_dsn) as proxy:
+        proxy.toxics.asked.update(SERIALIZABLE)
         with pytest.raises(StateUnfit, match=r"asked for at read committed .* at serializable"):
-            connect(proxy.dsn)
-        proxy.asked.clear()
-        connect(proxy.dsn).close()
+            connect(proxy.before(state_dsn))
+        proxy.toxics.asked.clear()
+        connect(proxy.before(state_dsn)).close()
 
 
 def test_an_isolation_level_that_changes_later_enqueues_nothing(state_dsn: str) -> None:
-    with altering(state_dsn) as proxy, closing(connect(proxy.dsn)) as conn:
+    with fault_proxy(state_dsn) as proxy, closing(connect(proxy.before(state_dsn))) as conn:
         ref = open_run(conn)
-        proxy.asked.update(SERIALIZABLE)
+        proxy.toxics.asked.update(SERIALIZABLE)
         with pytest.raises(StateUnfit, match="serializable"):
             enqueue(conn, ref, [item("a")])
-        proxy.asked.clear()
+        proxy.toxics.asked.clear()
         assert keys_in(conn, "in_process") == []
         assert enqueue(conn, ref, [item("a")]).new == 1
 
@@ -217,11 +218,10 @@ def test_an_isolation_level_that_changes_later_enqueues_nothing(state_dsn: str) 
 def test_a_server_that_is_too_old_is_told(state_dsn: str) -> None:
     with closing(psycopg2.connect(state_dsn)) as conn:
         version = str(conn.info.server_version).encode()
-    with (
-        altering(state_dsn, answered={version: b"130012"}) as proxy,
-        pytest.raises(StateUnfit, match=r"version 13; 14 is the oldest .* newer server"),
-    ):
-        connect(proxy.dsn)
+    with fault_proxy(state_dsn) as proxy:
+        proxy.toxics.answered[version] = b"130012"
+        with pytest.raises(StateUnfit, match=r"version 13; 14 is the oldest .* newer server"):
+            connect(proxy.before(state_dsn))
 
 
 def test_another_encoding_is_told_before_it_is_migrated(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stack.endpoint.buckets import GeneratedObjects, S3Object
 from stack.endpoint.listing import (
     InvalidTokenError,
     ListedObjects,
@@ -18,7 +19,6 @@ from stack.endpoint.listing import (
     page_of,
     spell,
 )
-from stack.endpoint.script import GeneratedObjects, S3Object
 
 KEYS = st.lists(st.text("ab/é\U0001f600", min_size=1, max_size=6), unique=True, max_size=30)
 PARTS = st.text("ab/é", max_size=2)

@@ -3,14 +3,12 @@
 import pytest
 from pydantic import ValidationError
 
+from stack.endpoint.buckets import Bucket, GeneratedObjects, S3Object
 from stack.endpoint.script import (
-    Bucket,
     Function,
-    GeneratedObjects,
     Operation,
     Reply,
     Rule,
-    S3Object,
     Script,
     Span,
     Wire,

@@ -14,9 +14,9 @@ wide: about one round trip. Five things differ from the schoolbook, each to refu
 * Then it grows by 1, 2, 4... each round: a limit that went up is soon found again.
 * Where all that was sent was refused, nothing is sent for a moment.
 
-Where several tasks share a limit, each probes as much more rarely as they are many, so that all of
-them together are refused no more than one would be. And they divide what all have found out: by
-itself a window that was refused for another's probe would stay behind.
+With n tasks that share a limit, each probes 1/n as often, so that together they are throttled no
+more than a single task. And they divide what all have found out: on its own, a window that was
+refused for another's probe would stay behind.
 """
 
 START = 10
@@ -43,8 +43,8 @@ LONGEST_PAUSE_S = 1.0
 class ConcurrencyWindow:
     """The number of calls that may be in flight, adapted to refusals.
 
-    It has no clock: times are monotonic seconds, given by the caller, who tells of every call
-    that was sent and of every call that ended. One thread may use it at a time.
+    It has no clock: times are monotonic seconds, given by the caller, who reports every call
+    that was sent and every call that ended. One thread may use it at a time.
 
     :param ceiling: the most calls in flight at once; 0 holds all calls back
     """
@@ -89,7 +89,7 @@ class ConcurrencyWindow:
 
     @property
     def width(self) -> int | None:
-        """How wide the endpoint lets it be; None while nothing but the ceiling is known to."""
+        """The width the endpoint accepts; None until it has throttled a call."""
         return None if self._doubling else self._size
 
     def agree(self, width: int | None, sharers: int) -> None:
@@ -103,6 +103,7 @@ class ConcurrencyWindow:
             if self._doubling and not self._peak:
                 self._size = max(1, START // sharers)
             return
+        # What is known to be accepted moves with the width, and is never below it.
         self._good = max(width, self._good + width - self._size)
         self._size = width
         self._doubling = False
@@ -134,7 +135,7 @@ class ConcurrencyWindow:
             self._paused_until = now + self._pause_s
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         if sent_at < self._cut_at:
-            # Sent before the last decrease, it tells how far that must go, and nothing of the
+            # Sent before the last decrease, it shows how far that must go, and nothing about the
             # width since.
             if throttled:
                 self._refused += 1

@@ -36,7 +36,7 @@ class Gate:
 
     @property
     def width(self) -> int | None:
-        """How wide the endpoint lets the window be; None: it does not hold it back."""
+        """The width the endpoint accepts; None until it has throttled a call."""
         return self._window.width
 
     def must_ask(self, now: float) -> bool:

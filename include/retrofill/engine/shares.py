@@ -1,7 +1,7 @@
 """What each task of a run may do, so that all of them together keep to the run's limits.
 
-Each task asks every second, and one after the other: under the lock on the run's row. A task grows
-only into what no other holds, and what it holds counts until its calls have ended.
+Each task asks every second, one after the other: under the lock on the run's row. A task may take
+only capacity that no other task holds, and keeps it until its calls end.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def allot(
     :param shares: of all batches that hold anything
     :param wanted: calls this task could have in flight
     :param in_flight: calls it has sent that may be running still
-    :param width: how wide the endpoint lets its window be; None: it is not in the way
+    :param width: the width the endpoint accepts; None: it has not throttled this task
     """
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
@@ -129,8 +129,8 @@ def _widths(
 ) -> tuple[int | None, int | None]:
     """Return how wide all windows are together, and the width that is fair to the one that asks.
 
-    The sum changes by what each window has found out since it was given its part, and by nothing
-    else: what a task that ends had is soon with the others, and one that comes begins with a part.
+    The total changes only by what each window has learned since its last allotment: the part of a
+    task that ends soon goes to the others, and a task that begins is given a part.
     """
     given = next((share.width for share in shares if share.own), None)
     if width is not None:

@@ -233,10 +233,10 @@ class Allotment:
     """The most calls to start; None: no limit."""
 
     tasks: int = 1
-    """How many tasks of the run are at work, this one among them."""
+    """How many tasks of the run are active, this one among them."""
 
     run_width: int | None = None
-    """How wide the windows of all tasks are together; None: the endpoint holds none back."""
+    """The width of all tasks together; None: the endpoint has throttled none of them."""
 
     width: int | None = None
-    """How wide this task's window is to be, of that; None: as it is."""
+    """This task's part of ``run_width``; None: leave it unchanged."""

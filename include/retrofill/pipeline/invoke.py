@@ -46,20 +46,20 @@ GATHER_S = 0.005
 """Seconds to go on gathering ended calls, so that one transaction settles many."""
 
 LAST_WORDS_S = 3.0
-"""Seconds that a task which is told to end waits for its calls: Airflow kills it after 5."""
+"""Seconds that a task which was asked to end waits for its calls: Airflow kills it after 5."""
 
 LEASE_MARGIN_S = 10.0
 """Seconds before the end of the lease at which a holder that could not renew it stops sending."""
 
 
 class Invoker:
-    """One invoke task at work on its batch.
+    """One invoke task and its batch.
 
     :param lease: the batch, taken
     :param client: the data plane to the run's function
     :param shape: the run's event shape
     :param run: the run it belongs to
-    :param stop_asked: whether the task was told to end
+    :param stop_asked: whether the task was asked to end
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Invoker:
         self._gate.grant(allotment, asked_at=now, valid_until=valid_until)
 
     def _gather(self, patience_s: float) -> None:
-        """Take in every call that ended; wait for the first one so long, for more a moment."""
+        """Take in every call that ended; wait ``patience_s`` for the first, a moment for more."""
         completions = self._client.completions
         try:
             reply = completions.get(timeout=patience_s) if patience_s else completions.get_nowait()

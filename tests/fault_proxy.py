@@ -1,4 +1,4 @@
-"""A TCP proxy that spoils what goes through it: slow, sliced, silent, cut or refused."""
+"""A TCP proxy that spoils what passes through it: slow, sliced, silent, cut, refused or altered."""
 
 import asyncio
 import contextlib
@@ -6,8 +6,9 @@ import random
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Thread
+from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 _PIECE = 65_536
@@ -27,9 +28,13 @@ class Toxics:
     """Whether nothing is passed on, while connections stay open and new ones are taken."""
     refusing: bool = False
     """Whether new connections are reset at once."""
+    asked: dict[bytes, bytes] = field(default_factory=dict)
+    """What is replaced in what clients send, each by bytes of the same length."""
+    answered: dict[bytes, bytes] = field(default_factory=dict)
+    """What is replaced in what the server sends, likewise."""
 
 
-class TcpProxy:
+class FaultProxy:
     """Stands before one server of 127.0.0.1; runs in a thread of its own."""
 
     def __init__(self, port: int, *, seed: int = 0, listen: int = 0) -> None:
@@ -44,11 +49,11 @@ class TcpProxy:
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server(("127.0.0.1", listen))
         self.port: int = self._listener.getsockname()[1]
-        self._thread = Thread(target=self._serve, name="tcp-proxy", daemon=True)
+        self._thread = Thread(target=self._serve, name="fault-proxy", daemon=True)
         self._thread.start()
 
     def before(self, url: str) -> str:
-        """Return the address of what stands behind the proxy, by way of the proxy."""
+        """Return the address of what stands behind the proxy, via the proxy."""
         parts = urlsplit(url)
         login, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{self.port}"))
@@ -96,8 +101,8 @@ class TcpProxy:
         self._writers |= ends
         limit = self._chance.randint(*self.toxics.cut_after) if self.toxics.cut_after else None
         ways = [
-            asyncio.ensure_future(self._pass_on(reader, to_there, limit)),
-            asyncio.ensure_future(self._pass_on(there, writer, None)),
+            asyncio.ensure_future(self._pass_on(reader, to_there, limit, "asked")),
+            asyncio.ensure_future(self._pass_on(there, writer, None, "answered")),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -109,11 +114,18 @@ class TcpProxy:
             self._writers -= ends
 
     async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        limit: int | None,
+        direction: Literal["asked", "answered"],
     ) -> None:
         passed = 0
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(_PIECE):
+                replaced: dict[bytes, bytes] = getattr(self.toxics, direction)
+                for old, new in replaced.items():
+                    data = data.replace(old, new)
                 while data:
                     while self.toxics.silent:  # noqa: ASYNC110  set by another thread
                         await asyncio.sleep(0.02)
@@ -137,14 +149,14 @@ class TcpProxy:
 
 
 @contextmanager
-def tcp_proxy(url: str, *, seed: int = 0, listen: int = 0) -> Iterator[TcpProxy]:
+def fault_proxy(url: str, *, seed: int = 0, listen: int = 0) -> Iterator[FaultProxy]:
     """Run a proxy before the server that a URL names.
 
     :param listen: its port; 0: a free one
     """
     port = urlsplit(url).port
     assert port is not None
-    proxy = TcpProxy(port, seed=seed, listen=listen)
+    proxy = FaultProxy(port, seed=seed, listen=listen)
     try:
         yield proxy
     finally:
