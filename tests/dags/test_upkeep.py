@@ -89,12 +89,12 @@ def test_a_job_is_forgotten_and_its_objects_are_new(world: World) -> None:
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ({"keep_calls_days": 0}, "keep_calls_days: 0; allowed is a whole number of days from 1 to"),
+        ({"keep_calls_days": 0}, "keep_calls_days: 0; allowed is a whole number from 1 to"),
         ({"keep_calls_days": 9.0}, "keep_calls_days: 9.0; allowed is a whole number"),
         ({"keep_results_days": True}, "keep_results_days: True; allowed is a whole number"),
         ({"keep_results_days": "30"}, "keep_results_days: '30'; allowed is a whole number"),
         ({"job": 7}, "job: 7; allowed is the exact name of a job"),
-        ({"keep": 7}, "'keep': there is no such param; those there are: job, keep_calls_days"),
+        ({"keep": 7}, "keep: there is no such param; see the trigger form for all 3"),
         ({"job": ["json://u:hidden@h/x"]}, "job: ['json://…; allowed is the exact name"),
     ],
 )

@@ -6,6 +6,7 @@ from retrofill.workflow import retrofill_dag
 
 dag = retrofill_dag(
     "retrofill_sample",
+    source="s3",
     schedule=None,
     defaults={
         "bucket": os.environ["SAMPLE_BUCKET"],
