@@ -5,6 +5,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from importlib.metadata import files
 from itertools import count
 from pathlib import Path
@@ -114,7 +115,7 @@ def invoke(dsn: str, conn: connection, aws: str, function_arn: str, keys: list[s
                 lease=lease,
                 client=client,
                 shape=compile_delivery(CONFIG, DELIVERY, function_arn, job=run.job, run_id=1),
-                run=run._replace(delivery=DELIVERY, function_timeout_s=30),
+                run=run._replace(delivery=DELIVERY, function=replace(run.function, timeout_s=30)),
                 config=CONFIG,
                 stop_asked=lambda: False,
             ).run()

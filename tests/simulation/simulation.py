@@ -304,7 +304,7 @@ class _Simulation:
                 account_id="123456789012",
                 bucket_owner="123456789012",
                 configuration_id="retrofill",
-                function_arn=run.function_arn,
+                function_arn=run.function.name,
                 job=run.job,
                 run_id=run.run_id,
             )
