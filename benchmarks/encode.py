@@ -17,6 +17,7 @@ from retrofill.aws.objects import pack, unpack
 from retrofill.engine.identity import identifier_of
 from retrofill.events import EventContext, compile_shape
 from retrofill.events.s3.form import OBJECT
+from retrofill.model.function import Pinned
 from retrofill.model.items import Item, ItemColumns
 
 ITEMS_PER_CALL = 100
@@ -27,7 +28,12 @@ BUCKET = "camera-uploads"
 CONTEXT = EventContext(
     form=OBJECT,
     place={"bucket": BUCKET},
-    function={"arn": "arn:aws:lambda:eu-west-1:123456789012:function:thumbnail"},
+    function=Pinned(
+        kind="aws_lambda",
+        name="arn:aws:lambda:eu-west-1:123456789012:function:thumbnail",
+        version="1",
+        timeout_s=3,
+    ),
     trigger={
         "configuration_id": "thumbnails",
         "queue_arn": "arn:aws:sqs:eu-west-1:123456789012:camera-uploads",

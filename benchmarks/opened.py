@@ -1,7 +1,7 @@
 """A run that is open, as a measurement begins with one."""
 
 from retrofill.model.delivery import Delivery
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 from retrofill.model.runs import Job, NewRun, SetRef
 from retrofill.state import runs
@@ -9,15 +9,11 @@ from retrofill.state.connection import Connection
 
 from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER
 
-FUNCTION = FunctionVersion(
-    arn=FUNCTION_ARN,
+FUNCTION = Pinned(
+    kind="aws_lambda",
+    name=FUNCTION_ARN,
     version=QUALIFIER,
-    qualifier=QUALIFIER,
     timeout_s=60,
-    memory_mb=128,
-    code_sha256="",
-    state="Active",
-    last_update_status="Successful",
 )
 
 

@@ -8,6 +8,7 @@ from retrofill.events import EventContext
 from retrofill.events.s3.form import OBJECT
 from retrofill.model.connections import ConnectionFields
 from retrofill.model.errors import ConfigError
+from retrofill.model.function import Pinned
 from retrofill.model.runs import Window
 from retrofill.pipeline.plan import open_source
 from retrofill.sources import Source
@@ -61,6 +62,11 @@ def s3_source(config: RunConfig, client: Any, window: Window = ALWAYS) -> Source
     return open_source(config, Given(lambda _: client), window)
 
 
+def pinned(function_arn: str) -> Pinned:
+    """Return a version of a function of Lambda."""
+    return Pinned(kind="aws_lambda", name=function_arn, version="1", timeout_s=3)
+
+
 def s3_context(
     *,
     bucket: str = "bucket",
@@ -82,7 +88,7 @@ def s3_context(
     return EventContext(
         form=OBJECT,
         place={name: value for name, value in place.items() if value},
-        function={"arn": function_arn},
+        function=pinned(function_arn),
         trigger=trigger,
         job=job,
         run_id=run_id,

@@ -208,8 +208,8 @@ class InvokeOperator(RetrofillOperator):
                 lease.batch_id,
                 run.run_id,
                 run.delivery.items_per_call,
-                run.function_arn,
-                run.function_version,
+                run.function.name,
+                run.function.version or "none",
             )
             with closing(wiring().client_of(config, run)) as client:
                 invoker = Invoker(

@@ -135,7 +135,7 @@ def test_hostile_text_stays_text(state_dsn: str, hostile: str) -> None:
             delivery=replace(DELIVERY, event=hostile, queue_arn=hostile, suffix=hostile),
             dag_id=hostile,
         )
-        version = replace(FUNCTION, version=hostile, code_sha256=hostile)
+        version = replace(FUNCTION, version=hostile, facts={hostile: hostile})
         ref = runs.open_run(conn, new, version)
         runs.add_partitions(conn, ref.run_id, [(0, hostile, {hostile: hostile})])
         assert runs.find_set(conn, hostile, hostile) == ref

@@ -210,8 +210,8 @@ class Backfill:
             endpoint_url=self.aws_url or self.endpoint.url,
             region=REGION,
             credentials=Credentials("key", "secret"),
-            function_arn=run.function_arn,
-            qualifier=run.function_version,
+            function_arn=run.function.name,
+            qualifier=run.function.version,
             deadline_s=self.deadline_s,
             max_in_flight=1_000,
         )

@@ -10,7 +10,7 @@ from retrofill.aws.objects import pack
 from retrofill.engine.identity import identifier_of
 from retrofill.model.calls import Entry
 from retrofill.model.delivery import Delivery
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.model.items import Item
 from retrofill.model.limits import Limits
 from retrofill.model.listing import Page
@@ -23,15 +23,12 @@ from retrofill.state.upkeep import OpenRun
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"
 DELIVERY = Delivery(event="s3", items_per_call=1, answer="return")
-FUNCTION = FunctionVersion(
-    arn=ARN,
+FUNCTION = Pinned(
+    kind="aws_lambda",
+    name=ARN,
     version="1",
-    qualifier=None,
     timeout_s=3,
-    memory_mb=128,
-    code_sha256="c",
-    state="Active",
-    last_update_status="Successful",
+    facts={"memory_mb": 128},
 )
 
 LIMITS: dict[str, Any] = {"max_concurrency": 10, "max_items_per_set": 1_000_000}

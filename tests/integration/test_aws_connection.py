@@ -21,7 +21,7 @@ from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Run
 
 from tests.integration.certificates import Certificates, make_certificates
-from tests.integration.opened import DELIVERY
+from tests.integration.opened import DELIVERY, FUNCTION
 from tests.integration.raw_server import Proxy, RawServer, Request, http_answer
 
 CONFIG = params_for("s3").config(
@@ -29,8 +29,7 @@ CONFIG = params_for("s3").config(
 )
 RUN = Run(
     1, 1, "job", "open", {}, DELIVERY, None, None,
-    "arn:aws:lambda:us-east-1:123456789012:function:f", "1",
-    3, None,
+    FUNCTION, None,
 )  # fmt: skip
 KEYS = Credentials("AKIDCONNECTION", "the connection's secret")
 OWN = {"login": KEYS.access_key, "password": KEYS.secret_key}

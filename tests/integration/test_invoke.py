@@ -101,7 +101,7 @@ def invoker(
         context = s3_context(
             bucket="bucket",
             configuration_id="retrofill",
-            function_arn=run.function_arn,
+            function_arn=run.function.name,
             job=run.job,
             run_id=run.run_id,
         )
@@ -109,8 +109,8 @@ def invoker(
             endpoint_url=endpoint.url,
             region="us-east-1",
             credentials=Credentials("key", "secret"),
-            function_arn=run.function_arn,
-            qualifier=run.function_version,
+            function_arn=run.function.name,
+            qualifier=run.function.version,
             deadline_s=2.0,
             max_in_flight=1_000,
         ) as client:
@@ -118,7 +118,9 @@ def invoker(
                 lease=lease,
                 client=client,
                 shape=compile_shape("s3", context),
-                run=run._replace(function_timeout_s=timeout_s, delivery=delivery),
+                run=run._replace(
+                    function=replace(run.function, timeout_s=timeout_s), delivery=delivery
+                ),
                 config=config,
                 stop_asked=(stop or threading.Event()).is_set,
             )

@@ -5,6 +5,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from importlib.metadata import files
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ from retrofill.state import batches, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 
+from tests.given import pinned
 from tests.integration.opened import enqueue, item, keys_in, open_run
 
 if TYPE_CHECKING:
@@ -113,8 +115,10 @@ def invoke(dsn: str, conn: connection, aws: str, function_arn: str, keys: list[s
             Invoker(
                 lease=lease,
                 client=client,
-                shape=compile_delivery(CONFIG, DELIVERY, function_arn, job=run.job, run_id=1),
-                run=run._replace(delivery=DELIVERY, function_timeout_s=30),
+                shape=compile_delivery(
+                    CONFIG, DELIVERY, pinned(function_arn), job=run.job, run_id=1
+                ),
+                run=run._replace(delivery=DELIVERY, function=replace(run.function, timeout_s=30)),
                 config=CONFIG,
                 stop_asked=lambda: False,
             ).run()
@@ -177,7 +181,11 @@ def test_all_failures(
 
 def test_the_event_is_one_that_the_library_reads() -> None:
     shape = compile_delivery(
-        CONFIG, DELIVERY, "arn:aws:lambda:us-east-1:000000000000:function:f", job="j", run_id=1
+        CONFIG,
+        DELIVERY,
+        pinned("arn:aws:lambda:us-east-1:000000000000:function:f"),
+        job="j",
+        run_id=1,
     )
     event = json.loads(shape.body([item("k")]))
     assert json.loads(event["Records"][0]["body"])["Records"][0]["s3"]["object"]["key"] == "k"

@@ -29,6 +29,7 @@ from stack.services import Postgres
 
 ROWS = 100_000
 LIMITS = json.dumps(Limits(max_concurrency=100, max_items_per_set=1_000_000).as_json())
+FUNCTION = json.dumps({"kind": "k", "name": "f", "version": "1", "facts": {}})
 BATCHES = 20
 BATCH_ITEMS = ROWS // BATCHES
 OLD_RUNS = 50
@@ -52,11 +53,10 @@ INSERT INTO retrofill.job (name, fingerprint, source, function_name, event, next
 SELECT name, 'f', 's', 'f', 's3', {rows} + 1 FROM unnest(ARRAY['one', 'two']) AS name;
 
 INSERT INTO retrofill.run (
-    job_id, config, function_arn, function_version, code_sha256, function_timeout_s, memory_mb,
-    limits, state, closed_at
+    job_id, config, function, function_timeout_s, limits, state, closed_at
 )
 SELECT
-    job, '{{}}', 'arn', '1', 'c', 3, 128, '{LIMITS}',
+    job, '{{}}', '{FUNCTION}', 3, '{LIMITS}',
     CASE WHEN n = 0 THEN 'open' ELSE 'complete' END::retrofill.run_state,
     CASE WHEN n > 0 THEN now() - interval '100 days' END
 FROM generate_series(0, {OLD_RUNS}) AS n, generate_series(1, 2) AS job ORDER BY n, job;
@@ -201,8 +201,8 @@ VALUES: dict[str, Any] = {
     "resumed": 0, "others": [], "days": 90, "rows": PAGE, "after": 0, "batches": 1_000,
     "name": "one", "fingerprint": "f", "source": "s", "function_name": "f", "event": "s3",
     "dag_id": "d", "dag_run_id": "1", "state": "complete", "config": "{}", "delivery": "{}",
-    "modified_after": None, "modified_before": None, "function_arn": "a", "function_version": "1",
-    "code_sha256": "c", "function_timeout_s": 3, "memory_mb": 1, "limits": LIMITS,
+    "modified_after": None, "modified_before": None, "function": FUNCTION,
+    "function_timeout_s": 3, "limits": LIMITS,
     "changes": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",

@@ -401,9 +401,9 @@ def test_a_run_that_is_being_opened_keeps_its_job(state_dsn: str, conn: connecti
         forgetting = pool.submit(forget_job, conn, "job")
         wait_for(lambda: waits(third))
         cur.execute(
-            "INSERT INTO retrofill.run (job_id, config, function_arn, function_version,"
-            " code_sha256, function_timeout_s, memory_mb, limits)"
-            " VALUES (%(job_id)s, '{}', '', '', '', 1, 1, %(limits)s)",
+            "INSERT INTO retrofill.run (job_id, config, function, function_timeout_s, limits)"
+            """ VALUES (%(job_id)s, '{}', '{"kind": "", "name": "", "version": "", "facts": {}}',"""
+            " 1, %(limits)s)",
             {**key, "limits": json.dumps(Limits(**LIMITS).as_json())},
         )
         other.commit()

@@ -130,9 +130,9 @@ def _invoke(
             api,
             session.get_credentials(),
             verify=None,
-            function_arn=run.function_arn,
-            qualifier=run.function_version,
-            function_timeout_s=run.function_timeout_s,
+            function_arn=run.function.name,
+            qualifier=run.function.version,
+            function_timeout_s=run.function.timeout_s,
         )
         with closing(client):
             return Invoker(

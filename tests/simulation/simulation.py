@@ -302,7 +302,7 @@ class _Simulation:
             context = s3_context(
                 bucket="bucket",
                 configuration_id="retrofill",
-                function_arn=run.function_arn,
+                function_arn=run.function.name,
                 job=run.job,
                 run_id=run.run_id,
             )

@@ -9,6 +9,7 @@ from retrofill.model.delivery import Delivery
 from retrofill.pipeline.deliver import compile_delivery
 from retrofill.triggers.trigger import LiveTrigger
 
+from tests.given import pinned
 from tests.unit.test_events import ITEM
 
 CONFIG = params_for("s3").config({"bucket": "photos", "prefix": "in/", "function": "f"})
@@ -27,7 +28,7 @@ def test_the_subscription_is_made_up_only_where_it_is_not_known(known: str, told
         answer="return",
         trigger=LiveTrigger(topic_arn=TOPIC, subscription_arn=known).as_json(),
     )
-    shape = compile_delivery(CONFIG, delivery, ARN, job="j", run_id=1)
+    shape = compile_delivery(CONFIG, delivery, pinned(ARN), job="j", run_id=1)
     record = json.loads(shape.record(ITEM))
     assert record["EventSubscriptionArn"] == told
     assert record["Sns"]["UnsubscribeUrl"].endswith(f"&SubscriptionArn={told}")

@@ -9,7 +9,7 @@ from retrofill.config import RunConfig
 from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.pipeline.deliver import find_delivery, is_looked_up
 from retrofill.triggers.choose import Wanted, choose, delivery_like
 from retrofill.triggers.trigger import LiveTrigger, Trigger
@@ -40,10 +40,7 @@ def live_of(delivery: Delivery) -> LiveTrigger:
     return LiveTrigger.from_json(delivery.trigger)
 
 
-FUNCTION = FunctionVersion(
-    arn="arn:f", version="1", qualifier=None, timeout_s=3, memory_mb=128, code_sha256="",
-    state="Active", last_update_status="Successful",
-)  # fmt: skip
+FUNCTION = Pinned(kind="aws_lambda", name="arn:f", version="1", timeout_s=3)
 
 
 def nobody(service: str) -> Any:

@@ -45,7 +45,7 @@ def report(**fields: Any) -> Report:
         "run_id": 7,
         "state": "open",
         "source": "s3://bucket/prefix",
-        "function_arn": "arn:aws:lambda:us-east-1:123456789012:function:resize",
+        "function_name": "arn:aws:lambda:us-east-1:123456789012:function:resize",
         "function_version": "3",
         "sets": 1,
         "partitions": 4,
@@ -281,7 +281,7 @@ def test_nothing_from_outside_becomes_html_or_hides() -> None:
             report=report(
                 job=HOSTILE,
                 source=HOSTILE,
-                function_arn=HOSTILE,
+                function_name=HOSTILE,
                 function_version=HOSTILE,
                 stop_reason=HOSTILE,
                 left_out={HOSTILE: 1},

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retrofill.events.form import ItemForm
+from retrofill.model.function import Pinned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +18,8 @@ class EventContext:
     place: Mapping[str, str]
     """What the source says that all its items share, such as where they are kept."""
 
-    function: Mapping[str, Any]
-    """What the kind of the function says of the function that is called."""
+    function: Pinned
+    """The function that is called."""
 
     job: str
     """The job's name."""

@@ -174,7 +174,7 @@ def _message(context: EventContext) -> Encoder:
 
 def _queue_arn(context: EventContext) -> str:
     """Return the queue that the items were in; one is made up for rows that were in none."""
-    function = Arn.parse(context.function["arn"])
+    function = Arn.parse(context.function.name)
     made_up = f"arn:{function.partition}:sqs:{function.region}:{function.account}:retrofill"
     return context.place.get("queue", made_up)
 

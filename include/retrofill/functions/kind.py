@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from retrofill.model.connections import Connections
 from retrofill.model.delivery import Delivery
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.model.permission import Permission
 from retrofill.params import Params
 from retrofill.params.calls import CallParams
@@ -39,17 +39,17 @@ class FunctionKind:
 
     params: type[FunctionParams]
 
-    resolve: Callable[[Any, Asked], FunctionVersion]
+    resolve: Callable[[Any, Asked], Pinned]
     """Finds the function and proves that it may be called; raises ConfigError when not."""
 
-    open: Callable[[Any, FunctionVersion, Asked], Any]
+    open: Callable[[Any, Pinned, Asked], Any]
     """Opens the data plane to it."""
 
-    ceiling: Callable[[FunctionVersion, int, Asked], int] | None = None
+    ceiling: Callable[[Pinned, int, Asked], int] | None = None
     """Returns how many calls a reserve of so many percent leaves; None: it cannot be told."""
 
     find_delivery: (
-        Callable[[Any, CallParams, Mapping[str, str], FunctionVersion, Asked], Delivery] | None
+        Callable[[Any, CallParams, Mapping[str, str], Pinned, Asked], Delivery] | None
     ) = None
     """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""
 

@@ -1,26 +1,30 @@
 """The function that a run calls, as it was found when the run was opened."""
 
-from dataclasses import dataclass
-
-LATEST = "$LATEST"
-"""The version that is not published; what a function is called as when nobody says otherwise."""
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionVersion:
-    """One version of a Lambda function, pinned for a run."""
+class Pinned:
+    """One version of a function, pinned for a run."""
 
-    arn: str
-    """The function's ARN, without version or alias."""
+    kind: str
+    """The kind of function, by its name."""
+
+    name: str
+    """The function's lasting name, for people and for the job: an ARN, a URL."""
 
     version: str
-    """The version that is called: a number, or ``$LATEST``."""
-
-    qualifier: str | None
-    """The version or alias that was asked for."""
+    """The version that is called; empty where the kind knows none."""
 
     timeout_s: int
-    memory_mb: int
-    code_sha256: str
-    state: str
-    last_update_status: str
+    """Seconds that a call may run."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else the kind found, in its own words."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Pinned":
+        """Return the function that a run's row holds."""
+        return cls(**values)

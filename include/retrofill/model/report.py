@@ -17,7 +17,7 @@ class Report:
     run_id: int
     state: str
     source: str
-    function_arn: str
+    function_name: str
     function_version: str
     sets: int
     partitions: int
@@ -112,10 +112,11 @@ class Report:
             {name: counts[name] for name in _TROUBLES}, {name: counts[name] for name in _CAUSES}
         )
         duration = "" if self.duration_s is None else f" in {_readable(self.duration_s)}"
+        version = f" (version {self.function_version})" if self.function_version else ""
         lines = [
             f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
             f"source      {self.source}",
-            f"function    {self.function_arn} (version {self.function_version})",
+            f"function    {self.function_name}{version}",
             taken,
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrofill.model.delivery import Delivery
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 
 
@@ -72,26 +72,12 @@ class Run(NamedTuple):
     delivery: Delivery
     modified_after: datetime | None
     modified_before: datetime | None
-    function_arn: str
-    function_version: str
-    function_timeout_s: int
+    function: Pinned
+    """The function that the run calls."""
+
     stop_reason: str | None
     source_seen: bool = False
     """Whether the source had an object when the run was opened, filters aside."""
-
-    @property
-    def function(self) -> FunctionVersion:
-        """The function that the run calls, pinned."""
-        return FunctionVersion(
-            arn=self.function_arn,
-            version=self.function_version,
-            qualifier=None,
-            timeout_s=self.function_timeout_s,
-            memory_mb=0,
-            code_sha256="",
-            state="",
-            last_update_status="",
-        )
 
     @property
     def window(self) -> "Window":

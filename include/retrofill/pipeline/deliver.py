@@ -5,11 +5,11 @@ from retrofill.events import AUTO, SHAPES, CompiledShape, EventContext, compile_
 from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.model.runs import Run
 
 
-def find_delivery(config: RunConfig, function: FunctionVersion, asked: Asked) -> Delivery:
+def find_delivery(config: RunConfig, function: Pinned, asked: Asked) -> Delivery:
     """Return the delivery that is asked for, or that of the live trigger.
 
     :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
@@ -51,11 +51,11 @@ def shape_of(config: RunConfig, run: Run) -> CompiledShape:
 
     :raises ConfigError: the shape lacks what it needs, or has no place for what is given
     """
-    return compile_delivery(config, run.delivery, run.function_arn, job=run.job, run_id=run.run_id)
+    return compile_delivery(config, run.delivery, run.function, job=run.job, run_id=run.run_id)
 
 
 def compile_delivery(
-    config: RunConfig, delivery: Delivery, function_arn: str, *, job: str, run_id: int
+    config: RunConfig, delivery: Delivery, function: Pinned, *, job: str, run_id: int
 ) -> CompiledShape:
     """Compile the event shape of a delivery.
 
@@ -66,7 +66,7 @@ def compile_delivery(
         EventContext(
             form=config.source_kind.form,
             place=config.source.place(),
-            function={"arn": function_arn},
+            function=function,
             trigger=delivery.trigger,
             job=job,
             run_id=run_id,

@@ -85,7 +85,7 @@ class Invoker:
             calls,
             now=now,
             max_attempts=config.limits.max_attempts,
-            function_timeout_s=run.function_timeout_s,
+            function_timeout_s=run.function.timeout_s,
             chance=random.random,
             hold_unknown=config.limits.on_unknown == "hold",
         )

@@ -1,5 +1,6 @@
 """The plan of a run: everything that is checked and found before it is opened, as one value."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from retrofill.config import RunConfig
@@ -9,7 +10,7 @@ from retrofill.functions.kind import Asked
 from retrofill.model.connections import Connections
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 from retrofill.model.runs import Job, Run, Window
 from retrofill.pipeline.deliver import compile_delivery, find_delivery
@@ -24,7 +25,7 @@ class Plan:
 
     config: RunConfig
     job: Job
-    function: FunctionVersion
+    function: Pinned
     """The function, pinned."""
 
     delivery: Delivery
@@ -52,14 +53,20 @@ class Plan:
             "job": self.job.name,
             "source": f"{self.config.source.label()}, {self.config.source_kind.title}",
             "items": about,
-            "function": f"{self.function.arn} version {self.function.version}, timeout"
-            f" {self.function.timeout_s:,} s",
+            "function": ", ".join(_words_of(self.function)),
             "calls": f"event {self.delivery.event}, up to {self.delivery.items_per_call:,} items"
             f" each, answers read as {self.delivery.answer}",
             "limits": f"{self.limits.most_in_flight:,} calls in flight,"
             f" {self.config.limits.max_attempts:,} attempts",
         }
         return [f"{name}: {words}" for name, words in parts.items()]
+
+
+def _words_of(function: Pinned) -> Iterator[str]:
+    yield f"{function.name} version {function.version}" if function.version else function.name
+    yield f"timeout {function.timeout_s:,} s"
+    for name, value in function.facts.items():
+        yield f"{name.replace('_', ' ')} {value}"
 
 
 def plan(
@@ -87,17 +94,17 @@ def plan(
     shape = compile_delivery(
         config,
         delivery,
-        function.arn,
+        function,
         job=config.job_name,
         run_id=run.run_id if run else run_id,
     )
     source = open_source(config, connections, window, delivery, shape)
     reserve = None if run else config.limits.reserve_percent
     origin = config.source.origin()
-    marks = fingerprint(source=origin, function=function.arn, event=delivery.event)
+    marks = fingerprint(source=origin, function=function.name, event=delivery.event)
     return Plan(
         config=config,
-        job=Job(config.job_name, marks, origin, function.arn, delivery.event),
+        job=Job(config.job_name, marks, origin, function.name, delivery.event),
         function=function,
         delivery=delivery,
         shape=shape,
@@ -128,7 +135,7 @@ def open_source(
     return config.source_kind.open(config.source, opening)
 
 
-def _ceiling(config: RunConfig, function: FunctionVersion, reserve: int, asked: Asked) -> int:
+def _ceiling(config: RunConfig, function: Pinned, reserve: int, asked: Asked) -> int:
     look_up = config.function_kind.ceiling
     if look_up is None:
         raise ConfigError(

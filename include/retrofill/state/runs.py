@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from retrofill.faults import Point, reach
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError, StateError
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.model.listing import Partition
 from retrofill.model.report import Report
 from retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
@@ -96,7 +96,7 @@ def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
         return find(cur, SetRef)
 
 
-def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef:
+def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
     """Open a run and its first set.
 
     :raises ConfigError: the job is being forgotten
@@ -115,11 +115,15 @@ def open_run(conn: Connection, new: NewRun, function: FunctionVersion) -> SetRef
                 "delivery": json.dumps(new.delivery.as_json()),
                 "modified_after": new.modified_after,
                 "modified_before": new.modified_before,
-                "function_arn": function.arn,
-                "function_version": function.version,
-                "code_sha256": function.code_sha256,
+                "function": json.dumps(
+                    {
+                        "kind": function.kind,
+                        "name": function.name,
+                        "version": function.version,
+                        "facts": dict(function.facts),
+                    }
+                ),
                 "function_timeout_s": function.timeout_s,
-                "memory_mb": function.memory_mb,
                 "limits": json.dumps(new.limits.as_json()),
                 "source_seen": new.source_seen,
             },
@@ -172,7 +176,7 @@ def get_run(conn: Connection, run_id: int) -> Run:
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_run"], {"run_id": run_id})
-        run = find(cur, Run, delivery=Delivery.from_json)
+        run = find(cur, Run, delivery=Delivery.from_json, function=Pinned.from_json)
     if run is None:
         message = f"run {run_id} is not in the state"
         raise StateError(message)

@@ -22,12 +22,12 @@ WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 -- name: insert_run
 -- Opens a run.
 INSERT INTO retrofill.run (
-    job_id, config, delivery, modified_after, modified_before, function_arn, function_version,
-    code_sha256, function_timeout_s, memory_mb, limits, source_seen
+    job_id, config, delivery, modified_after, modified_before, function,
+    function_timeout_s, limits, source_seen
 )
 VALUES (
     %(job_id)s, %(config)s, %(delivery)s, %(modified_after)s, %(modified_before)s,
-    %(function_arn)s, %(function_version)s, %(code_sha256)s, %(function_timeout_s)s, %(memory_mb)s,
+    %(function)s, %(function_timeout_s)s,
     %(limits)s, %(source_seen)s
 )
 RETURNING run_id
@@ -57,7 +57,8 @@ SELECT coalesce(max(run_id), 0) + 1 FROM retrofill.run
 -- A run, with its job's name and its delivery.
 SELECT
     run.run_id, run.job_id, job.name AS job, run.state, run.config, run.delivery,
-    run.modified_after, run.modified_before, run.function_arn, run.function_version, run.function_timeout_s,
+    run.modified_after, run.modified_before,
+    run.function || jsonb_build_object('timeout_s', run.function_timeout_s) AS function,
     run.stop_reason, run.source_seen
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
@@ -110,7 +111,7 @@ WHERE run_id = %(run_id)s
 -- name: get_report
 -- The counts of a run, for its report.
 SELECT
-    job, run_id, state, source, function_arn, function_version, sets, partitions, partitions_left,
+    job, run_id, state, source, function_name, function_version, sets, partitions, partitions_left,
     listed,
     known, new, resumed, left_out, succeeded, quarantined, items_left, calls,
     retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,

@@ -393,11 +393,7 @@ CREATE TABLE retrofill.run (
     config jsonb NOT NULL,
     modified_after timestamp with time zone,
     modified_before timestamp with time zone,
-    function_arn text NOT NULL,
-    function_version text NOT NULL,
-    code_sha256 text NOT NULL,
     function_timeout_s integer NOT NULL,
-    memory_mb integer NOT NULL,
     stop_reason text,
     opened_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     closed_at timestamp with time zone,
@@ -406,7 +402,9 @@ CREATE TABLE retrofill.run (
     width integer,
     source_seen boolean DEFAULT false NOT NULL,
     limits jsonb NOT NULL,
+    function jsonb NOT NULL,
     CONSTRAINT run_concurrency_ceiling_is_positive CHECK ((((limits ->> 'concurrency_ceiling'::text))::integer >= 1)),
+    CONSTRAINT run_function_is_pinned CHECK (((function ?& ARRAY['kind'::text, 'name'::text, 'version'::text, 'facts'::text]) AND (NOT jsonb_path_exists((function - 'facts'::text), '$.*?(@.type() != "string")'::jsonpath)) AND (jsonb_typeof((function -> 'facts'::text)) = 'object'::text))),
     CONSTRAINT run_is_open_or_has_closed_at CHECK (((state = 'open'::retrofill.run_state) = (closed_at IS NULL))),
     CONSTRAINT run_limits_are_numbers CHECK ((NOT jsonb_path_exists((limits - 'paused'::text), '$.*?(@.type() != "number" && @.type() != "null")'::jsonpath))),
     CONSTRAINT run_limits_are_those_there_are CHECK (((limits ?& ARRAY['max_concurrency'::text, 'max_items_per_set'::text, 'max_calls_per_second'::text, 'max_calls'::text, 'max_minutes'::text, 'max_failure_percent'::text, 'min_items_judged'::text, 'concurrency_ceiling'::text, 'paused'::text]) AND ((limits - ARRAY['max_concurrency'::text, 'max_items_per_set'::text, 'max_calls_per_second'::text, 'max_calls'::text, 'max_minutes'::text, 'max_failure_percent'::text, 'min_items_judged'::text, 'concurrency_ceiling'::text, 'paused'::text]) = '{}'::jsonb))),
@@ -425,6 +423,7 @@ COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object when the run was opened, filters aside.';
 COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
+COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
 
 ALTER TABLE retrofill.run ALTER COLUMN run_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME retrofill.run_run_id_seq
@@ -591,8 +590,8 @@ CREATE VIEW retrofill.v_run AS
     job.name AS job,
     run.state,
     job.source,
-    run.function_arn,
-    run.function_version,
+    (run.function ->> 'name'::text) AS function_name,
+    (run.function ->> 'version'::text) AS function_version,
     COALESCE(sets.sets, (0)::bigint) AS sets,
     COALESCE(parts.partitions, (0)::bigint) AS partitions,
     COALESCE(parts.partitions_left, (0)::bigint) AS partitions_left,

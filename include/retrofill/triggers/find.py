@@ -18,7 +18,6 @@ from retrofill.aws.refusals import Refusal, explained
 from retrofill.events import SHAPES, EventShape, names_in_words, need_no_trigger
 from retrofill.events.s3.imitation import Imitation, Way
 from retrofill.model.errors import ConfigError, FunctionUnavailable
-from retrofill.model.function import FunctionVersion
 from retrofill.triggers.patterns import compile_pattern
 from retrofill.triggers.trigger import LiveTrigger, Trigger
 
@@ -54,23 +53,27 @@ class _Mapping(NamedTuple):
     unlike: str
 
 
-def find_triggers(client: Callable[[str], Any], bucket: str, function: FunctionVersion) -> Found:
+def find_triggers(
+    client: Callable[[str], Any], bucket: str, function_arn: str, qualifier: str = ""
+) -> Found:
     """Find every way on which new objects of a bucket reach a function.
 
     :param client: returns a boto3 client by its service's name
+    :param qualifier: the version or alias that was asked for; empty: none
     :raises ConfigError: a permission is missing; the message names it
     :raises FunctionUnavailable: AWS gave no answer; another try may get one
     """
-    return _Search(client, bucket, function).found()
+    return _Search(client, bucket, Arn.parse(function_arn), qualifier).found()
 
 
 class _Search:
     def __init__(
-        self, client: Callable[[str], Any], bucket: str, function: FunctionVersion
+        self, client: Callable[[str], Any], bucket: str, function: Arn, qualifier: str
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._function = function
+        self._qualifier = qualifier
         self._others: list[str] = []
 
     def found(self) -> Found:
@@ -217,7 +220,7 @@ class _Search:
 
     def _created_event(self) -> Mapping[str, Any]:
         """Return what all events of objects that are put into the bucket have in common."""
-        arn = Arn.parse(self._function.arn)
+        arn = self._function
         return {
             "source": "aws.s3",
             "detail-type": "Object Created",
@@ -262,12 +265,12 @@ class _Search:
 
     def _names(self) -> list[str]:
         """Return the ARNs under which the function may be named: plain, and as it was asked for."""
-        arn, qualifier = self._function.arn, self._function.qualifier
-        return [arn, f"{arn}:{qualifier}"] if qualifier else [arn]
+        arn = str(self._function)
+        return [arn, f"{arn}:{self._qualifier}"] if self._qualifier else [arn]
 
     def _is_ours(self, arn: str) -> bool:
         found = Arn.find(arn)
-        return found is not None and str(found.unqualified) == self._function.arn
+        return found is not None and found.unqualified == self._function
 
     def _sends_created(self, configuration: Mapping[str, Any], to: str) -> bool:
         created = any(event.startswith(_CREATED) for event in configuration["Events"])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from retrofill.model.delivery import Delivery
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.params.calls import CallParams
 from retrofill.triggers.choose import Wanted, choose, delivery_like
 from retrofill.triggers.find import find_triggers
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def imitate(
     client: Callable[[str], Any],
     place: Mapping[str, str],
-    function: FunctionVersion,
+    function: Pinned,
     qualifier: str | None,
     calls: CallParams,
 ) -> Delivery:
@@ -30,8 +30,8 @@ def imitate(
         looked up
     :raises FunctionUnavailable: AWS gave no answer
     """
-    wanted = Wanted(place["bucket"], place.get("prefix", ""), function.arn, qualifier or "")
-    found = find_triggers(client, wanted.bucket, function)
+    wanted = Wanted(place["bucket"], place.get("prefix", ""), function.name, qualifier or "")
+    found = find_triggers(client, wanted.bucket, function.name, wanted.qualifier)
     trigger = choose(found.triggers, found.others, wanted, calls.event)
     delivery, live = delivery_like(trigger, calls), trigger.live
     log.info(

@@ -195,14 +195,14 @@ def moment(when: datetime, now: datetime) -> str:
     return f"{when:%H:%M:%S}" if recent else f"{when:%Y-%m-%d %H:%M}"
 
 
-def function_name(arn: str) -> str:
-    """Return the name of a function.
+def function_name(name: str) -> str:
+    """Return the short name of a function: that within an ARN, or all of it.
 
     Format: ``arn:partition:lambda:region:account:function:name``,
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html.
     """
-    found = Arn.find(arn)
-    return arn if found is None else found.name
+    found = Arn.find(name)
+    return name if found is None else found.name
 
 
 def _standing(page: RunPage, *, lives: bool) -> str:

@@ -41,7 +41,7 @@ class S3Context:
     @classmethod
     def of(cls, context: EventContext) -> Self:
         """Return the facts of a run whose function is in AWS."""
-        function = Arn.parse(context.function["arn"])
+        function = Arn.parse(context.function.name)
         bucket = context.place.get("bucket", "")
         trigger = context.trigger
         return cls(

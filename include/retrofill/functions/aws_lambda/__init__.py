@@ -4,45 +4,45 @@ from collections.abc import Mapping
 
 from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.functions.aws_lambda.params import LambdaParams
-from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.functions.aws_lambda.preflight import NAME, concurrency_ceiling, preflight
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, FunctionKind
 from retrofill.model.delivery import Delivery
-from retrofill.model.function import FunctionVersion
+from retrofill.model.function import Pinned
 from retrofill.model.permission import Permission
 from retrofill.params.calls import CallParams
 from retrofill.triggers.imitate import imitate
 
 
-def _resolve(params: LambdaParams, asked: Asked) -> FunctionVersion:
+def _resolve(params: LambdaParams, asked: Asked) -> Pinned:
     client = asked.connections.aws(asked.aws_conn_id).client("lambda")
     return preflight(client, params.name, params.asked_qualifier)
 
 
-def _ceiling(function: FunctionVersion, reserve_percent: int, asked: Asked) -> int:
+def _ceiling(function: Pinned, reserve_percent: int, asked: Asked) -> int:
     client = asked.connections.aws(asked.aws_conn_id).client("lambda")
-    return concurrency_ceiling(client, function.arn, reserve_percent)
+    return concurrency_ceiling(client, function.name, reserve_percent)
 
 
 def _find_delivery(
     params: LambdaParams,
     calls: CallParams,
     place: Mapping[str, str],
-    function: FunctionVersion,
+    function: Pinned,
     asked: Asked,
 ) -> Delivery:
     session = asked.connections.aws(asked.aws_conn_id)
     return imitate(session.client, place, function, params.asked_qualifier, calls)
 
 
-def _open(params: LambdaParams, function: FunctionVersion, asked: Asked) -> Client:
+def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
     del params
     session = asked.connections.aws(asked.aws_conn_id)
     return open_client(
         session.client("lambda"),
         session.credentials(),
         verify=session.verify,
-        function_arn=function.arn,
+        function_arn=function.name,
         qualifier=function.version,
         function_timeout_s=function.timeout_s,
     )
@@ -60,7 +60,7 @@ _BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
 _RESERVE = "for `reserve_percent`"
 
 KIND = FunctionKind(
-    name="aws_lambda",
+    name=NAME,
     title="a Lambda function",
     params=LambdaParams,
     resolve=_resolve,

@@ -9,12 +9,18 @@ from botocore.exceptions import ClientError, ParamValidationError
 from retrofill.aws.arn import Arn
 from retrofill.aws.refusals import Refusal, code_of, explained
 from retrofill.model.errors import ConfigError, FunctionUnavailable
-from retrofill.model.function import LATEST, FunctionVersion
+from retrofill.model.function import Pinned
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 log = logging.getLogger(__name__)
+
+NAME = "aws_lambda"
+"""The name of this kind of function."""
+
+LATEST = "$LATEST"
+"""The version that is not published; what a function is called as when nobody says otherwise."""
 
 _NOTHING_RAN = 204
 
@@ -25,7 +31,7 @@ _WHAT_TO_DO = {
 }
 
 
-def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> FunctionVersion:
+def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> Pinned:
     """Find the function, and prove that this version of it may be called.
 
     An alias is followed to the version it means now, which the whole run then calls; one that
@@ -54,21 +60,17 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> F
                 FunctionName=function, **({"Qualifier": qualifier} if qualifier else {})
             )
         )
-    pinned = FunctionVersion(
-        arn=str(Arn.parse(found["FunctionArn"]).unqualified),
+    pinned = Pinned(
+        kind=NAME,
+        name=str(Arn.parse(found["FunctionArn"]).unqualified),
         version=found["Version"] if published else qualifier or LATEST,
-        qualifier=qualifier,
         timeout_s=found["Timeout"],
-        memory_mb=found["MemorySize"],
-        code_sha256=found["CodeSha256"],
-        # A function that has no state is one from before there were any.
-        state=found.get("State", "Active"),
-        last_update_status=found.get("LastUpdateStatus", "Successful"),
+        facts={"memory_mb": found["MemorySize"], "code_sha256": found["CodeSha256"]},
     )
     _require_ready(pinned, asked, found)
-    with _explained(client, f"{pinned.arn}:{pinned.version}", "lambda:InvokeFunction"):
+    with _explained(client, f"{pinned.name}:{pinned.version}", "lambda:InvokeFunction"):
         status = client.invoke(
-            FunctionName=pinned.arn, Qualifier=pinned.version, InvocationType="DryRun"
+            FunctionName=pinned.name, Qualifier=pinned.version, InvocationType="DryRun"
         )["StatusCode"]
     if status != _NOTHING_RAN:
         raise ConfigError(
@@ -150,26 +152,28 @@ def _require_one_version(client: "LambdaClient", function: str, alias: str) -> N
         )
 
 
-def _require_ready(pinned: FunctionVersion, asked: str, found: dict[str, Any]) -> None:
-    if pinned.state != "Active":
+def _require_ready(pinned: Pinned, asked: str, found: dict[str, Any]) -> None:
+    # A function without a state is from before there were any.
+    state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
+    if state != "Active":
         reason = found.get("StateReason") or "Lambda gives no reason"
-        to_do = _WHAT_TO_DO.get(pinned.state, "give one that is active")
-        raise ConfigError(f"function: {asked!r} is {pinned.state} ({reason}); {to_do}")
-    if pinned.last_update_status == "InProgress":
+        to_do = _WHAT_TO_DO.get(state, "give one that is active")
+        raise ConfigError(f"function: {asked!r} is {state} ({reason}); {to_do}")
+    if update == "InProgress":
         raise ConfigError(
             f"function: {asked!r} is being updated; wait until its update is through, so that the"
             " whole run calls the same code"
         )
-    if pinned.last_update_status != "Successful":
+    if update != "Successful":
         reason = found.get("LastUpdateStatusReason") or "Lambda gives no reason"
         log.warning("the last update of %s failed (%s); the code before it runs", asked, reason)
     if pinned.version.startswith(LATEST):
         log.warning(
             "%s is %s: its code, now %s, may change while the run goes on; publish a version, and"
             " ask for that, to rule it out",
-            pinned.arn,
+            pinned.name,
             pinned.version,
-            pinned.code_sha256,
+            pinned.facts["code_sha256"],
         )
 
 
