@@ -58,7 +58,7 @@ def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqu
             state = state._replace(found=state.found or any(page.seen for page in chunk.pages))
             if chunk.done:
                 _require_found(state)
-            screened = screen(conn, ref, part_no, state, chunk)
+            screened = screen(conn, ref, part_no, state, chunk, ordered=source.ordered)
             total["new"] += screened.new
             total["known"] += screened.known
             total["listed"] += screened.new + screened.known
