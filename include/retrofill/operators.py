@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from retrofill.airflow_runs import TaskAirflow, params_of
 from retrofill.config import RunConfig
 from retrofill.connections import open_state, state_dsn
+from retrofill.engine.first_calls import fit
 from retrofill.engine.progress import Invoked
 from retrofill.functions.aws_lambda.client import LambdaClient
 from retrofill.functions.aws_lambda.connect import control_plane, open_client
@@ -216,8 +217,9 @@ class EnqueueOperator(RetrofillOperator):
             config, run = run_at_work(context, conn, self.ref)
             if config.redrive:
                 return redrive_quarantine(conn, self.ref, self.partition["part_no"], config)
-            source = source_of(config, run.window, passes(run.delivery, shape_of(config, run)))
-            return enqueue(conn, self.ref, self.partition["part_no"], source)
+            shape = shape_of(config, run)
+            source = source_of(config, run.window, passes(run.delivery, shape))
+            return enqueue(conn, self.ref, self.partition["part_no"], source, fit(shape))
 
 
 class PlanBatchesOperator(RetrofillOperator):

@@ -73,6 +73,14 @@ MUTANTS = (
         "test_a_partition_read_by_two_tasks_counts_each_chunk_once",
     ),
     Mutant(
+        name="a commit left unflushed whose pages are acknowledged",
+        file="state/screening.py",
+        old="if not (chunk.done or taken.is_cut or flushed):",
+        new="if not (chunk.done or taken.is_cut):",
+        test="tests/integration/test_enqueue.py::"
+        "test_no_commit_of_pages_that_are_acknowledged_is_left_unflushed",
+    ),
+    Mutant(
         name="what waits not marked when a source without order comes",
         file="state/screening.py",
         old='            cur.execute(_SQL["mark_unordered"], {"job_id": partition.job_id})\n',

@@ -91,6 +91,8 @@ class Screened(NamedTuple):
     new: int
     known: int
     set_is_full: bool
+    whole: int
+    """How many of its pages were taken to their end."""
 
 
 def get_partition(conn: Connection, run_id: int, part_no: int) -> PartitionState:
@@ -121,6 +123,7 @@ def screen(
     chunk: Chunk,
     *,
     ordered: bool = True,
+    flushed: bool = False,
 ) -> Screened:
     """Enqueue the new items of a chunk and move the partition's cursor, in one transaction.
 
@@ -132,6 +135,7 @@ def screen(
 
     :param partition: where the reading stood when the chunk was listed
     :param ordered: whether the source lists in the order of its keys
+    :param flushed: whether the commit must be on the disk before this returns
     :raises LeaseLost: another task has read on in this partition meanwhile
     :raises StateUnfit: the transaction does not run at READ COMMITTED
     """
@@ -163,7 +167,7 @@ def screen(
         if elsewhere:
             cur.execute(_SQL["note_elsewhere"], {**place, "items": multirange(elsewhere)})
         reach(Point.CHUNK_COPIED)
-        if not (chunk.done or taken.is_cut):
+        if not (chunk.done or taken.is_cut or flushed):
             # The next chunk need not wait for the disk. Lost at a crash of the server would be
             # items and cursor together, and whatever builds on them: the log has one order.
             cur.execute(_SQL["commit_unflushed"])
@@ -184,7 +188,7 @@ def screen(
             message = f"partition {part_no} of run {ref.run_id} is read by another task"
             raise LeaseLost(message)
     reach(Point.CHUNK_COMMITTED)
-    return Screened(new, known, taken.is_cut)
+    return Screened(new, known, taken.is_cut, len(taken.whole))
 
 
 def _known(
