@@ -13,7 +13,7 @@ from retrofill.model.errors import StateError
 
 from benchmarks.screening import full_caches, whole_sets
 from benchmarks.screening.server import Database, WrongCountError, fill_log
-from benchmarks.screening.work import PAGE_ITEMS
+from benchmarks.screening.work import PAGE_ITEMS, Shuffled
 from stack.services import Postgres, free_port, running
 from stack.settings import StackError
 
@@ -30,6 +30,9 @@ def main() -> int:
                     print(line, flush=True)
                 print()
                 for line in full_caches.measure(server, arguments.sizes):
+                    print(line, flush=True)
+                print("\nThe same of a source without order:\n")
+                for line in full_caches.measure(server, arguments.sizes, Shuffled):
                     print(line, flush=True)
     except (StackError, StateError, WrongCountError) as error:
         print(f"error: {error}", file=sys.stderr)

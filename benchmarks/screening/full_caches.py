@@ -40,9 +40,13 @@ class Caches:
     """A database in which so many items are results, and as many are in process.
 
     :param round_items: how many items are handled at a time
+    :param source: what lists them
     """
 
-    def __init__(self, database: Database, items: int, round_items: int) -> None:
+    def __init__(
+        self, database: Database, items: int, round_items: int, source: type[Generated]
+    ) -> None:
+        self._source = source
         self.items = items
         self._database = database
         self._round_items = round_items
@@ -99,14 +103,14 @@ class Caches:
         self._database.vacuum()
 
     def _screen_next(self, items: int, watch: Watch) -> None:
-        source = Generated(items, first=self._next_item)
+        source = self._source(items, first=self._next_item)
         ref, screened = screen(self._conn, source, items, watch)
         self._expect("new", screened["new"], items)
         self._next_item += items
         self._unplanned.append(ref)
 
     def _screen_known(self, first: int, watch: Watch) -> None:
-        source = Generated(self._round_items, first=first)
+        source = self._source(self._round_items, first=first)
         _, screened = screen(self._conn, source, self._round_items, watch)
         self._expect("known", screened["known"], self._round_items)
 
@@ -145,7 +149,9 @@ WORKS: dict[str, Callable[[Caches, Watch], None]] = {
 HEADS = ("what", "items in each cache", "items/s", "÷ fewest", "CPU µs/item")
 
 
-def measure(server: Postgres, sizes: list[int]) -> Iterator[str]:
+def measure(
+    server: Postgres, sizes: list[int], source: type[Generated] = Generated
+) -> Iterator[str]:
     """Yield the table's lines.
 
     :raises WrongCountError: something was screened or settled that should not, or was not
@@ -157,7 +163,8 @@ def measure(server: Postgres, sizes: list[int]) -> Iterator[str]:
     filled = []
     for items in sizes:
         print(f"filling the caches with {items:,} items each", file=sys.stderr)
-        filled.append(Caches(Database(server, f"caches_{items}"), items, round_items))
+        database = Database(server, f"caches_{items}")
+        filled.append(Caches(database, items, round_items, source))
     for number in range(ROUNDS):
         filled[0].checkpoint()
         for name, work in WORKS.items():

@@ -30,6 +30,10 @@ from benchmarks.opened import open_run
 
 SOURCE = "s3://camera-uploads"
 PAGE_ITEMS = 1_000
+_FAR = 6_364_136_223_846_793_005
+_PLACES = 1 << 63
+"""Odd and a power of two: each number gets a place of its own."""
+
 START = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
 ITEMS_PER_QUERY = 3_000
 """How many items are screened with a query each: as many as take about a second."""
@@ -93,19 +97,34 @@ class Generated:
         identifier = identifier_of(SOURCE)
         # As the source of S3 makes them.
         make = tuple.__new__
-        names = [f"{number:03}.jpeg" for number in range(PAGE_ITEMS)]
         end = self._first + self._items
         for first in range(self._first, end, PAGE_ITEMS):
             count = min(PAGE_ITEMS, end - first)
             modified_at = START + timedelta(seconds=first)
             etag = f"{first:032x}"
-            page = f"incoming/2019/09/03/camera-042/20190903T193727-{first // PAGE_ITEMS:05}"
-            keys = [page + name for name in names[:count]]  # 60 bytes
+            keys = self._keys(first, count)
             items = [
                 make(Item, (identifier(key, etag), key, pack(1_234_567, modified_at, etag, "")))
                 for key in keys
             ]
             yield Page(items, keys[-1], {})
+
+    def _keys(self, first: int, count: int) -> list[str]:
+        """Return the keys of a page, 60 bytes each."""
+        page = f"incoming/2019/09/03/camera-042/20190903T193727-{first // PAGE_ITEMS:05}"
+        return [f"{page}{number:03}.jpeg" for number in range(count)]
+
+
+class Shuffled(Generated):
+    """The same in no order: keys of as many bytes, each far from the one before it."""
+
+    ordered = False
+
+    def _keys(self, first: int, count: int) -> list[str]:
+        return [
+            f"incoming/2019/09/03/camera-042/2019-{number * _FAR % _PLACES:019}.jpeg"
+            for number in range(first, first + count)
+        ]
 
 
 class Stopwatch:

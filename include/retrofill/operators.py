@@ -169,8 +169,8 @@ class EnqueueOperator(RetrofillOperator):
             config, run = run_at_work(context, conn, self.ref)
             if config.redrive.redrive:
                 return redrive_quarantine(conn, self.ref, self.partition["part_no"], config)
-            source = wiring().source_of(config, run)
-            return enqueue(conn, self.ref, self.partition["part_no"], source)
+            source, fits = wiring().source_of(config, run), wiring().fits(config, run)
+            return enqueue(conn, self.ref, self.partition["part_no"], source, fits)
 
 
 class PlanBatchesOperator(RetrofillOperator):

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from retrofill.config import RunConfig
+from retrofill.engine.first_calls import Fits, fit
 from retrofill.events import CompiledShape
 from retrofill.functions.kind import Asked
 from retrofill.model.connections import Connections
@@ -77,6 +78,10 @@ class Wiring:
     def shape_of(self, config: RunConfig, run: Run) -> CompiledShape:
         """Compile the event shape of a run."""
         return shape_of(config, run)
+
+    def fits(self, config: RunConfig, run: Run) -> Fits | None:
+        """Return what tells why an item cannot be sent to a run's function; None: all can be."""
+        return fit(shape_of(config, run))
 
     def client_of(self, config: RunConfig, run: Run) -> Any:
         """Open the data plane to a run's function."""

@@ -127,12 +127,18 @@ def open_next_set(conn: connection, ref: SetRef, *, max_items: int) -> SetRef:
 
 
 def enqueue(
-    conn: connection, ref: SetRef, items: Sequence[Item], part_no: int = 0, *, done: bool = True
+    conn: connection,
+    ref: SetRef,
+    items: Sequence[Item],
+    part_no: int = 0,
+    *,
+    done: bool = True,
+    ordered: bool = True,
 ) -> Screened:
     """Screen items as the next chunk of a partition."""
     partition = get_partition(conn, ref.run_id, part_no)
     chunk = Chunk(pages=[page(items)] if items else [], done=done)
-    return screen(conn, ref, part_no, partition, chunk)
+    return screen(conn, ref, part_no, partition, chunk, ordered=ordered)
 
 
 def entries_of(lease: BatchLease) -> list[Entry]:

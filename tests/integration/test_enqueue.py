@@ -12,6 +12,7 @@ from retrofill.faults import InjectedError, Point, armed, injected
 from retrofill.model.errors import LeaseLost, RunIncomplete, SourceError
 from retrofill.model.items import Item
 from retrofill.model.runs import SetRef
+from retrofill.pipeline import enqueue as enqueueing
 from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.enqueue import CHUNK_ITEMS, enqueue
 from retrofill.sources import Page, Partition
@@ -255,3 +256,110 @@ def test_the_interpreter_is_left_as_it_was(conn: connection, faults: str) -> Non
             assert "1:raise" in faults
     assert during[0] != (before[0][0], before[1])
     assert (gc.get_threshold(), sys.getswitchinterval()) == before
+
+
+class Pages(PlainSource):
+    """A source of given pages, which can be held until they are acknowledged."""
+
+    name = "told://source"
+
+    def __init__(self, *pages: Page, acknowledges: bool = False) -> None:
+        self._pages = pages
+        self.acknowledges = acknowledges
+        self.acknowledged: list[str] = []
+
+    def check(self) -> bool:
+        return True
+
+    def partitions(self, limit: int) -> list[Partition]:
+        return [Partition(0, "all", {})][:limit]
+
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        del partition
+        yield from (page for page in self._pages if page.cursor > (cursor or ""))
+
+    def acknowledge(self, page: Page) -> None:
+        self.acknowledged.append(page.cursor)
+
+
+def with_content(key: str, content: str) -> Item:
+    return item(key)._replace(content=content)
+
+
+def test_a_chunk_ends_where_its_content_is_large(
+    conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueueing, "CHUNK_CONTENT", 100)
+    pages = [Page([with_content(key, "x" * 60)], key, {}) for key in "abcde"]
+    ref = open_run(conn)
+    assert enqueue(conn, ref, 0, Pages(*pages))["new"] == 5
+    assert get_partition(conn, ref.run_id, 0).chunk_no == 3
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (
+            item("\u20ac" * 342),
+            r"told://source: it lists an item with a key of 1,026 bytes, '\u20ac",
+        ),
+        (with_content("b", "a\0"), r"content of item 'b' has the control character '\\x00'"),
+        (with_content("b", "\x1e"), r"content of item 'b' has the control character '\\x1e'"),
+    ],
+)
+def test_what_the_state_cannot_hold_is_the_error_of_its_source(
+    conn: connection, bad: Item, says: str
+) -> None:
+    ref = open_run(conn)
+    with pytest.raises(SourceError, match=says):
+        enqueue(conn, ref, 0, Pages(Page([item("a"), bad], "1", {})))
+    longest = item("\u20ac" * 341 + "x")
+    assert enqueue(conn, ref, 0, Pages(Page([item("a"), longest], "1", {})))["new"] == 2
+
+
+def test_what_no_call_can_carry_is_left_out(conn: connection) -> None:
+    ref = open_run(conn)
+    page = Page([item("a"), item("b"), item("c")], "1", {"filtered": 1})
+    enqueue(conn, ref, 0, Pages(page), lambda one: "too_large" if one.key == "b" else None)
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.listed, report.left_out) == (2, {"filtered": 1, "too_large": 1})
+
+
+def test_whole_pages_are_acknowledged_once_their_commit_is_on_the_disk(
+    conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueueing, "CHUNK_ITEMS", 2)
+    pages = [Page([item(f"{no}{place}") for place in "ab"], str(no), {}) for no in range(1, 4)]
+    source = Pages(*pages, acknowledges=True)
+    ref = open_run(conn, max_items=5)
+    enqueue(conn, ref, 0, source)
+    # The third page is begun: what is left of it is for the next set.
+    assert source.acknowledged == ["1", "2"]
+    ref = open_next_set(conn, ref, max_items=5)
+    enqueue(conn, ref, 0, source)
+    assert source.acknowledged == ["1", "2", "3"]
+
+
+def test_no_commit_of_pages_that_are_acknowledged_is_left_unflushed(
+    state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueueing, "CHUNK_ITEMS", 1)
+    written, flushed = [], []
+    with conn, conn.cursor() as cur:
+        cur.execute("SET synchronous_commit = on")  # which the server of these tests is not
+    with closing(connect(state_dsn)) as other:
+
+        def note(point: Point) -> None:
+            with other, other.cursor() as cur:
+                if point is Point.CHUNK_COPIED:
+                    cur.execute("SELECT pg_current_wal_insert_lsn() - '0/0'")
+                    written.extend(cur.fetchall())
+                if point is Point.CHUNK_COMMITTED:
+                    cur.execute("SELECT pg_current_wal_flush_lsn() - '0/0'")
+                    flushed.extend(cur.fetchall())
+
+        pages = [Page([item(f"{no:02}")], f"{no:02}", {}) for no in range(20)]
+        with injected(note):
+            enqueue(conn, open_run(conn), 0, Pages(*pages, acknowledges=True))
+    assert len(written) == 21
+    assert all(before < after for before, after in zip(written, flushed, strict=True))

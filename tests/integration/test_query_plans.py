@@ -252,6 +252,13 @@ def identifier_of(number: int) -> str:
     return str(UUID(md5(f"1 bad {number}".encode()).hexdigest()))  # noqa: S324  as the filling does
 
 
+def found(key: str, name: str) -> dict[str, Any]:
+    """Return items of job 1 that are to be found, from all over a table."""
+    numbers = range(1, ROWS + 1, ROWS // CHUNK)
+    hashed = [md5(name.format(n).encode()).hexdigest() for n in numbers]  # noqa: S324
+    return {"keys": [key.format(n) for n in numbers], "identifiers": hashed}
+
+
 POISON = {
     "seqs": SEQS, "call_nos": NOS, "attempts": NOS, "failures": NOS, "unsures": [True] * 50,
     "request_ids": ["r"] * 50, "error_types": ["e"] * 50, "errors": ["e"] * 50,
@@ -272,6 +279,7 @@ SELECT 3, 0, n, (
 )
 FROM generate_series(0, {ROWS // CHUNK} - 1) AS n;
 """
+UNORDERED = "UPDATE retrofill.in_process SET unordered = true WHERE job_id = 1"
 MOVED = [f"data/c/{number:09}" for number in range(50_001, 55_001)]
 
 CASES = [
@@ -282,6 +290,10 @@ CASES = [
          {"first": "data/b/000050001", "last": "data/b/000055000"}),
     Case("screening", "list_known", CHUNK,
          {"first": "data/c/000050001", "last": "data/c/000055000"}),
+    Case("screening", "find_known", 2 * CHUNK, found("data/a/{:09}", "1 old {}"), before=UNORDERED),
+    Case("screening", "find_known", 2 * CHUNK, found("data/b/{:09}", "1 new {}"), before=UNORDERED),
+    Case("screening", "find_known", 2 * CHUNK, found("data/c/{:09}", "1 bad {}"), before=UNORDERED),
+    Case("screening", "mark_unordered", ROWS, end_to_end=True),
     Case("lease", "load_items", BATCH_ITEMS),
     Case("lease", "count_items", BATCH_ITEMS),
     Case("lease", "list_left", 50, {"seqs": SEQS}),
@@ -344,7 +356,8 @@ CASES = [
 
 READS_NO_LARGE_TABLE = {
     "screening": {
-        "get_partition", "advance_seq", "fill_set", "advance_partition", "note_elsewhere",
+        "get_partition", "begin_unordered", "advance_seq", "fill_set", "advance_partition",
+        "note_elsewhere",
     },
     "lease": {
         "is_overlapped", "reopen", "take_lease", "fence", "get_settle_no", "list_shares",
@@ -378,7 +391,7 @@ READS_NO_LARGE_TABLE = {
 NOT_PLANNED = {
     "connection": {"look", "list_missing_grants"},
     "pages": {"begin_snapshot", "guard_calls", "give_up_calls"},
-    "screening": {"copy_new", "commit_unflushed"},
+    "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
     "redrive": {"read_in_order"},
     # Each goes by a primary key, and the foreign keys of what refers to it by theirs.

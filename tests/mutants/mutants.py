@@ -10,6 +10,7 @@ ENDS = "tests/integration/test_run_ends.py::"
 LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
 READINGS = "tests/integration/test_two_readings.py::"
+UNORDERED = "tests/integration/test_unordered.py::"
 WORKFLOW = "tests/contracts/test_workflow.py::"
 
 
@@ -31,8 +32,8 @@ MUTANTS = (
     Mutant(
         name="content lost where items become columns",
         file="model/items.py",
-        old="[item.content for item in items] if any(item.content for item in items) else ()",
-        new="()",
+        old="[item.content for item in items],",
+        new='[""] * len(items),',
         test="tests/unit/test_first_calls.py::test_every_shape_is_packed_and_written",
     ),
     Mutant(
@@ -70,6 +71,42 @@ MUTANTS = (
         new="",
         test="tests/integration/test_screening.py::"
         "test_a_partition_read_by_two_tasks_counts_each_chunk_once",
+    ),
+    Mutant(
+        name="a commit left unflushed whose pages are acknowledged",
+        file="state/screening.py",
+        old="if not (chunk.done or taken.is_cut or flushed):",
+        new="if not (chunk.done or taken.is_cut):",
+        test="tests/integration/test_enqueue.py::"
+        "test_no_commit_of_pages_that_are_acknowledged_is_left_unflushed",
+    ),
+    Mutant(
+        name="what waits not marked when a source without order comes",
+        file="state/screening.py",
+        old='            cur.execute(_SQL["mark_unordered"], {"job_id": partition.job_id})\n',
+        new="",
+        test=UNORDERED + "test_what_waits_is_known_whoever_listed_it",
+    ),
+    Mutant(
+        name="items of an ordered source not marked in an unordered job",
+        file="state/screening.py",
+        old="unordered = turn.unordered or not ordered",
+        new="unordered = not ordered",
+        test=UNORDERED + "test_what_waits_is_known_whoever_listed_it",
+    ),
+    Mutant(
+        name="redriven items not marked in an unordered job",
+        file="state/redrive.sql",
+        old="(SELECT unordered FROM retrofill.job WHERE job_id = %(job_id)s)",
+        new="false",
+        test=UNORDERED + "test_what_was_redriven_is_known",
+    ),
+    Mutant(
+        name="an item without order looked for in quarantine alone",
+        file="state/screening.sql",
+        old="waiting.seq IS NOT NULL OR done.known OR given_up.known AS known",
+        new="waiting.seq IS NOT NULL OR given_up.known AS known",
+        test=UNORDERED + "test_results_and_quarantine_are_known_and_a_changed_item_is_not",
     ),
     Mutant(
         name="what pages leave out not counted where a set ends",

@@ -1,6 +1,6 @@
 """The calls that a batch begins with: its items, packed by what each becomes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from retrofill.engine.packing import fits, pack
 from retrofill.events import CompiledShape
@@ -36,6 +36,22 @@ def first_calls(loaded: Loaded, shape: CompiledShape, max_items: int) -> list[tu
         for group in (fresh, at_once, waiting)
         for packed in _packed(group, shape, max_items)
     ]
+
+
+Fits = Callable[[Item], str | None]
+"""Returns why no call can carry an item; None: one can."""
+
+
+def fit(shape: CompiledShape) -> Fits | None:
+    """Return what tells why no call can carry an item; None: each fits, as objects do."""
+    if shape.longest_item is not None:
+        return None
+
+    def reason(item: Item) -> str | None:
+        size = len(shape.record(item))
+        return None if fits(size, overhead=shape.overhead, items=1) else "too_large"
+
+    return reason
 
 
 def _packed(

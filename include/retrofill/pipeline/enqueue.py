@@ -5,12 +5,14 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TypedDict
 
 from retrofill.model.errors import RunIncomplete, SourceError
+from retrofill.model.items import Item
 from retrofill.model.runs import SetRef
 from retrofill.sources import Page, Partition, Source
 from retrofill.state.connection import Connection
@@ -21,6 +23,15 @@ log = logging.getLogger(__name__)
 
 CHUNK_ITEMS = 20_000
 """Items screened in one transaction: more take more memory, and go hardly faster."""
+
+CHUNK_CONTENT = 16 * 2**20
+"""Characters of content after which a chunk ends, whatever the number of its items."""
+
+MAX_KEY_BYTES = 1_024
+"""The longest key in UTF-8: an index of Postgres holds 2,704 bytes, with all its columns."""
+
+_FORBIDDEN = ("\0", "\x1e")
+_SHOWN_CHARS = 60
 
 CHUNK_S = 10.0
 """Seconds after which what was listed so far is screened, so that a crash repeats little."""
@@ -37,12 +48,19 @@ class Enqueued(TypedDict):
     known: int
 
 
-def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqueued:
+Fits = Callable[[Item], str | None]
+"""Tells why no call can carry an item; None: one can."""
+
+
+def enqueue(
+    conn: Connection, ref: SetRef, part_no: int, source: Source, fits: Fits | None = None
+) -> Enqueued:
     """Read a partition from its cursor until its end or until the set is full.
 
+    :param fits: asked of each item: what no call can carry is left out; None: all fit
     :raises RunIncomplete: the run was stopped, or its minutes have passed; the cursor stays
-    :raises SourceError: the source could not be read, or listed nothing where its survey saw
-        keys; what was screened before stays
+    :raises SourceError: the source could not be read, listed nothing where its survey saw keys,
+        or listed what the state cannot hold; what was screened before stays
     :raises LeaseLost: another task reads the same partition
     """
     total = Enqueued(listed=0, new=0, known=0)
@@ -51,14 +69,27 @@ def enqueue(conn: Connection, ref: SetRef, part_no: int, source: Source) -> Enqu
         log.info("the partition had been read to its end by an earlier try")
         return total
     partition = Partition(part_no, state.label, state.description, state.seen)
-    with _bulk_work(), closing(_ahead(source.pages(partition, state.cursor))) as chunks:
+    pages = _holdable(source.name, source.pages(partition, state.cursor))
+    if fits is not None:
+        pages = _fitting(fits, pages)
+    with _bulk_work(), closing(_ahead(pages)) as chunks:
         for chunk in chunks:
             if reason := stop_if_late(conn, ref.run_id):
                 raise RunIncomplete(f"the listing is not at its end: {reason}")
             state = state._replace(found=state.found or any(page.seen for page in chunk.pages))
             if chunk.done:
                 _require_found(state)
-            screened = screen(conn, ref, part_no, state, chunk)
+            screened = screen(
+                conn,
+                ref,
+                part_no,
+                state,
+                chunk,
+                ordered=source.ordered,
+                flushed=source.acknowledges,
+            )
+            for page in chunk.pages[: screened.whole]:
+                source.acknowledge(page)
             total["new"] += screened.new
             total["known"] += screened.known
             total["listed"] += screened.new + screened.known
@@ -83,6 +114,45 @@ def _require_found(state: PartitionState) -> None:
             " shows none, so it is not done. If the objects were deleted in between, start a new"
             " run of the job: it surveys the source again and goes on"
         )
+
+
+def _holdable(source: str, pages: Iterator[Page]) -> Iterator[Page]:
+    """Yield pages; check that the state can hold their items.
+
+    :raises SourceError: it cannot
+    """
+    for page in pages:
+        # All at once: one by one this would take longer than to make the items.
+        keys = [item.key for item in page.items]
+        if max(map(len, keys), default=0) > MAX_KEY_BYTES // 4:
+            for key in keys:
+                if (size := len(key.encode())) > MAX_KEY_BYTES:
+                    raise SourceError(
+                        f"{source}: it lists an item with a key of {size:,} bytes,"
+                        f" {key[:_SHOWN_CHARS]!r}…; at most {MAX_KEY_BYTES:,} are allowed"
+                    )
+        contents = "".join([item.content for item in page.items])
+        if any(character in contents for character in _FORBIDDEN):
+            for item in page.items:
+                if found := [one for one in _FORBIDDEN if one in item.content]:
+                    raise SourceError(
+                        f"{source}: the content of item {item.key[:_SHOWN_CHARS]!r} has the"
+                        f" control character {found[0]!r}, which no content may have"
+                    )
+        yield page
+
+
+def _fitting(fits: Fits, pages: Iterator[Page]) -> Iterator[Page]:
+    """Yield pages without the items that no call can carry: those are left out."""
+    for page in pages:
+        reasons = [fits(item) for item in page.items]
+        if not any(reasons):
+            yield page
+            continue
+        left_out = Counter(page.left_out)
+        left_out.update(reason for reason in reasons if reason)
+        items = [item for item, reason in zip(page.items, reasons, strict=True) if not reason]
+        yield page._replace(items=items, left_out=left_out)
 
 
 @contextmanager
@@ -131,13 +201,15 @@ def _until(over: threading.Event, pages: Iterator[Page]) -> Iterator[Page]:
 def _chunks(pages: Iterator[Page]) -> Iterator[Chunk]:
     """Gather pages into chunks; the last one says that the partition is done."""
     gathered: list[Page] = []
-    items = 0
+    items = content = 0
     began = time.monotonic()
     for page in pages:
         gathered.append(page)
         items += len(page.items)
-        if items >= CHUNK_ITEMS or time.monotonic() - began > CHUNK_S:
+        content += sum([len(item.content) for item in page.items])
+        late = time.monotonic() - began > CHUNK_S
+        if items >= CHUNK_ITEMS or content >= CHUNK_CONTENT or late:
             yield Chunk(pages=gathered, done=False)
-            gathered, items = [], 0
+            gathered, items, content = [], 0, 0
             began = time.monotonic()
     yield Chunk(pages=gathered, done=True)

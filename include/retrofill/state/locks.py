@@ -36,6 +36,8 @@ class Turn(NamedTuple):
     """The number of the next item to enter."""
 
     isolation: str
+    unordered: bool
+    """Whether a source without order has screened for the job."""
 
 
 class Room(NamedTuple):

@@ -3,8 +3,8 @@
 SELECT forgotten_at IS NULL FROM retrofill.job WHERE job_id = %(job_id)s FOR KEY SHARE
 
 -- name: lock_job
--- Locks a job against other locks, and returns the number that its next new item gets.
-SELECT next_seq, current_setting('transaction_isolation') AS isolation
+-- Locks a job against other locks, and returns what new items of it get.
+SELECT next_seq, current_setting('transaction_isolation') AS isolation, unordered
 FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 
 -- name: lock_job_wholly

@@ -42,11 +42,12 @@ remembered AS (
 )
 INSERT INTO retrofill.in_process (
     job_id, seq, run_id, identifier, item_key, content, attempts, unsure,
-    not_before
+    unordered, not_before
 )
 SELECT
     back.job_id, %(next_seq)s - 1 + row_number() OVER (ORDER BY item_key, identifier),
     %(run_id)s, identifier, item_key, content, attempts, unsure,
+    (SELECT unordered FROM retrofill.job WHERE job_id = %(job_id)s),
     -- A call of which nobody knows may be running still.
     CASE
         WHEN unsure THEN quarantined_at + make_interval(

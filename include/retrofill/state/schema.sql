@@ -210,7 +210,8 @@ CREATE TABLE retrofill.in_process (
     failures integer DEFAULT 0 NOT NULL,
     call_cap integer,
     not_before timestamp with time zone,
-    unsure boolean DEFAULT false NOT NULL
+    unsure boolean DEFAULT false NOT NULL,
+    unordered boolean DEFAULT false NOT NULL
 )
 WITH (autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_scale_factor='0.5');
 COMMENT ON COLUMN retrofill.in_process.content IS 'What only the item''s source and event shape understand.';
@@ -218,9 +219,12 @@ COMMENT ON COLUMN retrofill.in_process.attempts IS 'Calls that carried the item 
 COMMENT ON COLUMN retrofill.in_process.failures IS 'Attempts that failed with this item alone to blame.';
 COMMENT ON COLUMN retrofill.in_process.call_cap IS 'The most items a call with this one may carry: it was in a failed call of twice as many.';
 COMMENT ON COLUMN retrofill.in_process.unsure IS 'An earlier attempt ended without an answer: another may do its work twice.';
+COMMENT ON COLUMN retrofill.in_process.unordered IS 'As its job has it.';
 
 ALTER TABLE ONLY retrofill.in_process
     ADD CONSTRAINT in_process_pkey PRIMARY KEY (job_id, seq);
+
+CREATE UNIQUE INDEX unordered_items ON retrofill.in_process USING btree (identifier, job_id) WHERE unordered;
 
 CREATE TRIGGER note_extents AFTER INSERT ON retrofill.in_process REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION retrofill.note_extents();
 
@@ -263,10 +267,12 @@ CREATE TABLE retrofill.job (
     event text NOT NULL,
     next_seq bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    forgotten_at timestamp with time zone
+    forgotten_at timestamp with time zone,
+    unordered boolean DEFAULT false NOT NULL
 );
 COMMENT ON COLUMN retrofill.job.next_seq IS 'The number of the next item to enter in_process.';
 COMMENT ON COLUMN retrofill.job.forgotten_at IS 'Not null: what it knows is being deleted, and no run of it is opened.';
+COMMENT ON COLUMN retrofill.job.unordered IS 'A source without order has screened for it: its items are found one by one.';
 
 ALTER TABLE retrofill.job ALTER COLUMN job_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME retrofill.job_job_id_seq

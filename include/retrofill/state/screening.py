@@ -41,6 +41,7 @@ _SQL = load("screening.sql")
 _COPY_BEGINS = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_ENDS = b"\xff\xff"
 _row_head = struct.Struct(">hiiiq").pack
+_unordered = struct.Struct(">i?").pack(1, True)  # noqa: FBT003  it is packed
 _row_middle = struct.Struct(f">iqi{IDENTIFIER_BYTES}si").pack
 _length = struct.Struct(">i").pack
 _numbered = struct.Struct(f">{IDENTIFIER_BYTES}sq").iter_unpack
@@ -77,7 +78,7 @@ class Chunk:
 
 
 class _Known(NamedTuple):
-    """What is known of a range of keys, each a value of many; None: nothing."""
+    """What is known of some items, or of a range of keys, each a value of many; None: nothing."""
 
     identifiers: bytes | None
     elsewhere: bytes | None
@@ -90,6 +91,8 @@ class Screened(NamedTuple):
     new: int
     known: int
     set_is_full: bool
+    whole: int
+    """How many of its pages were taken to their end."""
 
 
 def get_partition(conn: Connection, run_id: int, part_no: int) -> PartitionState:
@@ -113,14 +116,26 @@ def known(conn: Connection, job_id: int, items: list[Item]) -> set[bytes]:
 
 
 def screen(
-    conn: Connection, ref: SetRef, part_no: int, partition: PartitionState, chunk: Chunk
+    conn: Connection,
+    ref: SetRef,
+    part_no: int,
+    partition: PartitionState,
+    chunk: Chunk,
+    *,
+    ordered: bool = True,
+    flushed: bool = False,
 ) -> Screened:
     """Enqueue the new items of a chunk and move the partition's cursor, in one transaction.
 
     Where the set has no room for all, the chunk is cut before the first item that finds none, and
     the cursor stays before that item's page; see :func:`retrofill.engine.taking.take`.
 
+    What is known is read by the range of the chunk's keys. A source without order has chunks that
+    span all keys: once one has screened for a job, each item is looked up by itself.
+
     :param partition: where the reading stood when the chunk was listed
+    :param ordered: whether the source lists in the order of its keys
+    :param flushed: whether the commit must be on the disk before this returns
     :raises LeaseLost: another task has read on in this partition meanwhile
     :raises StateUnfit: the transaction does not run at READ COMMITTED
     """
@@ -129,19 +144,30 @@ def screen(
         require_isolation(turn.isolation)
         room = lock_set(cur, ref, part_no)
         items = list(chain.from_iterable(page.items for page in chunk.pages))
-        known_items, elsewhere = _known(cur, partition.job_id, ref.run_id, items)
+        if not (ordered or turn.unordered):
+            cur.execute(_SQL["begin_unordered"], {"job_id": partition.job_id})
+            cur.execute(_SQL["mark_unordered"], {"job_id": partition.job_id})
+        unordered = turn.unordered or not ordered
+        look_up = _found if unordered else _known
+        known_items, elsewhere = look_up(cur, partition.job_id, ref.run_id, items)
         taken = take(chunk.pages, bytes(room.recent), known_items, room.items)
         new, known = len(taken.new), taken.listed - len(taken.new)
         done = chunk.done and not taken.is_cut
         if new:
-            _copy_new(cur, partition.job_id, ref.run_id, turn.next_seq, taken.new.values())
+            head = (
+                _row_head(7, 4, partition.job_id, 8, ref.run_id) + _unordered
+                if unordered
+                else _row_head(6, 4, partition.job_id, 8, ref.run_id)
+            )
+            pieces = _Pieces(_encoded(head, turn.next_seq, taken.new.values()))
+            cur.copy_expert(_SQL["copy_new_unordered" if unordered else "copy_new"], pieces)
             cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": new})
             cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": new})
         place = {"run_id": ref.run_id, "part_no": part_no, "chunk_no": partition.chunk_no}
         if elsewhere:
             cur.execute(_SQL["note_elsewhere"], {**place, "items": multirange(elsewhere)})
         reach(Point.CHUNK_COPIED)
-        if not (chunk.done or taken.is_cut):
+        if not (chunk.done or taken.is_cut or flushed):
             # The next chunk need not wait for the disk. Lost at a crash of the server would be
             # items and cursor together, and whatever builds on them: the log has one order.
             cur.execute(_SQL["commit_unflushed"])
@@ -162,7 +188,7 @@ def screen(
             message = f"partition {part_no} of run {ref.run_id} is read by another task"
             raise LeaseLost(message)
     reach(Point.CHUNK_COMMITTED)
-    return Screened(new, known, taken.is_cut)
+    return Screened(new, known, taken.is_cut, len(taken.whole))
 
 
 def _known(
@@ -180,12 +206,32 @@ def _known(
     bounds = {"job_id": job_id, "run_id": run_id, "first": min(keys), "last": max(keys)}
     cur.execute(_SQL["list_known"], bounds)
     known = one(cur, _Known)
+    return _split(known, items)
+
+
+def _found(
+    cur: Cursor, job_id: int, run_id: int, items: list[Item]
+) -> tuple[set[bytes], list[Span]]:
+    """Return the identifiers of those items that the job knows, each looked up by itself.
+
+    :returns: with the numbers of those that are in process with another run
+    """
+    listed = {
+        "keys": [item.key for item in items],
+        "identifiers": [item.identifier.hex() for item in items],
+    }
+    cur.execute(_SQL["find_known"], {"job_id": job_id, "run_id": run_id, **listed})
+    return _split(one(cur, _Known), items)
+
+
+def _split(known: _Known, items: list[Item]) -> tuple[set[bytes], list[Span]]:
     identifiers = split(known.identifiers or b"")
     if known.elsewhere is None:
         return identifiers, []
     listed = {item.identifier for item in items}
-    numbers = sorted(seq for identifier, seq in _numbered(known.elsewhere) if identifier in listed)
-    return identifiers, spans_of(numbers)
+    # An item may be listed twice in a chunk.
+    numbers = {seq for identifier, seq in _numbered(known.elsewhere) if identifier in listed}
+    return identifiers, spans_of(sorted(numbers))
 
 
 def _left_out(pages: Sequence[Page]) -> Mapping[str, int]:
@@ -194,13 +240,6 @@ def _left_out(pages: Sequence[Page]) -> Mapping[str, int]:
     for page in pages:
         counts.update(page.left_out)
     return +counts
-
-
-def _copy_new(
-    cur: Cursor, job_id: int, run_id: int, next_seq: int, items: Collection[Item]
-) -> None:
-    pieces = _Pieces(_encoded(job_id, run_id, next_seq, items))
-    cur.copy_expert(_SQL["copy_new"], pieces)
 
 
 class _Pieces(io.RawIOBase):
@@ -214,9 +253,12 @@ class _Pieces(io.RawIOBase):
         return next(self._pieces, b"")
 
 
-def _encoded(job_id: int, run_id: int, next_seq: int, items: Collection[Item]) -> Iterator[bytes]:
+def _encoded(head: bytes, next_seq: int, items: Collection[Item]) -> Iterator[bytes]:
+    """Encode items, in pieces.
+
+    :param head: what each row begins with
+    """
     yield _COPY_BEGINS
-    head = _row_head(6, 4, job_id, 8, run_id)
     rows: list[bytes] = []
     for seq, item in enumerate(items, next_seq):
         identifier, key, content = item

@@ -38,6 +38,49 @@ SELECT
         FROM waiting WHERE run_id <> %(run_id)s
     ) AS elsewhere
 
+-- name: find_known
+-- Which of the given items are known, and those of them that another run has in process.
+-- OFFSET 0: each item is looked up by itself. The sum keeps the primary key of in_process, which begins
+-- with the job, out of it: the index by identifiers is the only one left.
+WITH found AS MATERIALIZED (
+    SELECT
+        listed.identifier, waiting.seq, waiting.run_id,
+        waiting.seq IS NOT NULL OR done.known OR given_up.known AS known
+    FROM unnest(%(keys)s::text[], %(identifiers)s::uuid[]) AS listed (item_key, identifier)
+    LEFT JOIN LATERAL (
+        SELECT seq, run_id FROM retrofill.in_process
+        WHERE in_process.identifier = listed.identifier AND unordered
+            AND in_process.job_id + 0 = %(job_id)s
+        OFFSET 0
+    ) AS waiting ON true
+    LEFT JOIN LATERAL (
+        SELECT true AS known FROM retrofill.results
+        WHERE results.job_id = %(job_id)s AND results.item_key = listed.item_key
+            AND results.identifier = listed.identifier
+        OFFSET 0
+    ) AS done ON true
+    LEFT JOIN LATERAL (
+        SELECT true AS known FROM retrofill.quarantine
+        WHERE quarantine.job_id = %(job_id)s AND quarantine.item_key = listed.item_key
+            AND quarantine.identifier = listed.identifier
+        OFFSET 0
+    ) AS given_up ON true
+)
+SELECT
+    string_agg(uuid_send(identifier), '') FILTER (WHERE known) AS identifiers,
+    string_agg(uuid_send(identifier) || int8send(seq), '') FILTER (WHERE run_id <> %(run_id)s)
+        AS elsewhere
+FROM found
+
+-- name: begin_unordered
+-- Notes that a source without order screens for a job.
+UPDATE retrofill.job SET unordered = true WHERE job_id = %(job_id)s
+
+-- name: mark_unordered
+-- Has the items that a job has in process found by their identifiers.
+UPDATE retrofill.in_process SET unordered = true
+WHERE job_id = %(job_id)s AND NOT unordered
+
 -- name: note_elsewhere
 -- Notes the listed items that another run has in process.
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
@@ -47,6 +90,12 @@ VALUES (%(run_id)s, %(part_no)s, %(chunk_no)s, %(items)s)
 -- Copies new items into process.
 COPY retrofill.in_process (
     job_id, run_id, seq, identifier, item_key, content
+) FROM STDIN (FORMAT binary)
+
+-- name: copy_new_unordered
+-- Copies new items into process of a job for which a source without order has screened.
+COPY retrofill.in_process (
+    job_id, run_id, unordered, seq, identifier, item_key, content
 ) FROM STDIN (FORMAT binary)
 
 -- name: commit_unflushed

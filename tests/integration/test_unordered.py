@@ -1,0 +1,168 @@
+"""Screening of a source without order: what is known is found by identifier, whoever listed it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg2.extensions import connection
+from retrofill.model.calls import Settlement
+from retrofill.model.items import Item
+from retrofill.pipeline.enqueue import enqueue as read
+from retrofill.pipeline.plan_batches import plan_batches
+from retrofill.state import others, redrive, runs
+from retrofill.state.connection import connect
+from retrofill.state.screening import get_partition
+
+from tests.integration.opened import ALL_LIVE, enqueue, item, keys_in, open_run
+from tests.integration.test_batches import calls_of, success, taken
+from tests.integration.test_counts import Listed, Listing
+from tests.integration.test_redrive import poison
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+def items(keys: Sequence[str]) -> list[Item]:
+    return [item(key) for key in keys]
+
+
+def list_again(conn: connection, dag_run_id: str, keys: str, *, ordered: bool) -> int:
+    """List keys as another run of the job; return how many are new."""
+    ref = open_run(conn, dag_run_id)
+    return enqueue(conn, ref, items(keys), ordered=ordered).new
+
+
+def settle(dsn: str, batch_id: int, *, bad: str) -> None:
+    """Settle a batch: what has a bad key is poison, the rest succeeds."""
+    with closing(taken(dsn, batch_id=batch_id)) as lease:
+        calls = calls_of(lease)
+        lease.settle(Settlement(), calls)
+        good = [call for call in calls if call.entries[0].item.key not in bad]
+        refused = [poison(call) for call in calls if call not in good]
+        lease.settle(Settlement(ended=[], quarantined=refused), [])
+        lease.settle(success(*good), [])
+        lease.release(done=True)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("second", [True, False])
+def test_what_waits_is_known_whoever_listed_it(
+    conn: connection, *, first: bool, second: bool
+) -> None:
+    assert list_again(conn, "first", "dacb", ordered=first) == 4
+    assert list_again(conn, "second", "zbay", ordered=second) == 2
+    assert list_again(conn, "third", "xcdzw", ordered=not second) == 2
+    assert keys_in(conn, "in_process") == [*"abcdwxyz"]
+
+
+def test_an_unordered_job_stays_one_and_another_is_none(conn: connection) -> None:
+    list_again(conn, "first", "ab", ordered=True)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT unordered, count(*) FROM retrofill.in_process GROUP BY 1")
+        assert cur.fetchall() == [(False, 2)]
+    list_again(conn, "second", "c", ordered=False)
+    list_again(conn, "third", "d", ordered=True)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT unordered, count(*) FROM retrofill.in_process GROUP BY 1")
+        assert cur.fetchall() == [(True, 4)]
+
+
+def test_results_and_quarantine_are_known_and_a_changed_item_is_not(
+    state_dsn: str, conn: connection
+) -> None:
+    ref = open_run(conn)
+    enqueue(conn, ref, items("dacb"), ordered=False)
+    plan_batches(conn, ref, ALL_LIVE)
+    settle(state_dsn, 1, bad="b")
+    assert (keys_in(conn, "results"), keys_in(conn, "quarantine")) == ([*"acd"], ["b"])
+    again = open_run(conn, "again")
+    listed = [*items("eba"), item("a", "changed"), *items("cd")]
+    assert enqueue(conn, again, listed, ordered=False)[:2] == (2, 4)
+
+
+def test_what_was_redriven_is_known(state_dsn: str, conn: connection) -> None:
+    ref = open_run(conn)
+    enqueue(conn, ref, items("ba"), ordered=False)
+    plan_batches(conn, ref, ALL_LIVE)
+    settle(state_dsn, 1, bad="ab")
+    back = open_run(conn, "back")
+    partition = get_partition(conn, back.run_id, 0)
+    moved = redrive.redrive(
+        conn, back, 0, partition, after=redrive.Place.of(None), chosen=lambda _key, _error: True
+    )
+    assert moved.moved == 2
+    assert list_again(conn, "third", "cab", ordered=False) == 1
+
+
+def test_items_that_another_run_has_are_noted(conn: connection) -> None:
+    first = open_run(conn, "first")
+    enqueue(conn, first, items("cab"), ordered=False)
+    second = open_run(conn, "second")
+    enqueue(conn, second, [*items("xb"), *items("bc")], ordered=False)
+    assert [(other.run_id, other.items) for other in others.look(conn, second.run_id)] == [
+        (first.run_id, 2)
+    ]
+
+
+def test_a_job_knows_nothing_of_another_ones_items(conn: connection) -> None:
+    list_again(conn, "first", "ab", ordered=False)
+    with conn, conn.cursor() as cur:
+        cur.execute("UPDATE retrofill.job SET name = 'other' WHERE name = 'job'")
+    assert list_again(conn, "second", "ba", ordered=False) == 2
+
+
+class Unordered(Listing):
+    """A listing that does not say that its keys rise, and whose keys do not."""
+
+    ordered = False
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    keys=st.permutations([f"{number:02}" for number in range(30)]),
+    sizes=st.lists(st.integers(0, 7), min_size=1, max_size=12),
+    rooms=st.lists(st.integers(1, 9), min_size=40, max_size=40),
+    before=st.integers(0, 30),
+    ordered_before=st.booleans(),
+)
+def test_every_item_enters_once_wherever_sets_end(
+    conn: connection,
+    *,
+    keys: list[str],
+    sizes: list[int],
+    rooms: list[int],
+    before: int,
+    ordered_before: bool,
+) -> None:
+    with conn, conn.cursor() as cur:
+        cur.execute("TRUNCATE retrofill.job, retrofill.in_process CASCADE")
+    if before:
+        ref = open_run(conn, "before")
+        enqueue(conn, ref, items(sorted(keys)[:before]), ordered=ordered_before)
+    pages, at = [], 0
+    for size in [*sizes, len(keys)]:
+        pages.append(Listed(items(keys[at : at + size]), (1, 0, 0)))
+        at += size
+    ref = open_run(conn, "unordered", max_items=rooms[0])
+    for room in rooms[1:]:
+        read(conn, ref, 0, Unordered([pages]))
+        if get_partition(conn, ref.run_id, 0).done:
+            break
+        following = runs.open_next_set(conn, ref)
+        with conn, conn.cursor() as cur:
+            cur.execute(
+                "UPDATE retrofill.run_set SET max_items = %s WHERE run_id = %s AND set_no = %s",
+                (room, *following),
+            )
+        ref = following
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.listed, report.new, report.partitions_left) == (30, 30 - before, 0)
+    assert report.left_out == {"filtered": len(pages)}
+    assert keys_in(conn, "in_process") == sorted(keys)
