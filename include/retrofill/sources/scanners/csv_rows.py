@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
+from retrofill.sources.scanners.compression import skip
 from retrofill.sources.scanners.encodings import Encoding
 from retrofill.sources.scanners.lines import Overlong, read_lines
 from retrofill.sources.scanners.scanner import LONGEST_ROW, Head, Malformed, Place, Row
@@ -84,7 +85,7 @@ class CsvScanner:
         start = Place(len(self.encoding.mark), 1)
         if self.columns is not None:
             return Head(self.columns, start)
-        first = next(self._records(_from(chunks, start.byte), start), None)
+        first = next(self._records(skip(chunks, start.byte), start), None)
         if first is None:
             return Head((), start)
         if isinstance(first, Malformed):
@@ -172,13 +173,3 @@ def _problem_of(names: Sequence[str]) -> str:
         if name in names[: place - 1]:
             return f"its header has the column {name!r} twice"
     return ""
-
-
-def _from(chunks: Iterable[bytes], count: int) -> Iterator[bytes]:
-    """Yield chunks without the first few bytes, a byte order mark's."""
-    rest = iter(chunks)
-    beginning = b""
-    while len(beginning) < count and (chunk := next(rest, None)) is not None:
-        beginning += chunk
-    yield beginning[count:]
-    yield from rest

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from retrofill.sources.scanners.compression import skip
 from retrofill.sources.scanners.encodings import Encoding
 from retrofill.sources.scanners.lines import Overlong, read_lines
 from retrofill.sources.scanners.scanner import LONGEST_ROW, Head, Malformed, Place, Row
@@ -48,9 +49,12 @@ class JsonLinesScanner:
     """In bytes."""
 
     def head(self, chunks: Iterable[bytes]) -> Head:
-        """Return where the first line begins."""
-        del chunks
-        return Head((), Place(len(self.encoding.mark), 1))
+        """Return the names of the first row's members, if it is an object."""
+        head = Head((), Place(len(self.encoding.mark), 1))
+        rows = self.rows(skip(chunks, head.first.byte), head, head.first)
+        first = next((row for row in rows if isinstance(row, Row)), None)
+        members = _parse(str(first.value)) if first is not None else None
+        return head._replace(columns=tuple(members)) if isinstance(members, dict) else head
 
     def rows(self, chunks: Iterable[bytes], head: Head, start: Place) -> Iterator[Row | Malformed]:
         """Read lines; one that is no JSON text is malformed."""

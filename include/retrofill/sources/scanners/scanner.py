@@ -46,7 +46,7 @@ class Head(NamedTuple):
     """What stands before the first row."""
 
     columns: tuple[str, ...]
-    """The names of the columns; empty if each row names its own."""
+    """The names of the columns. Rows of JSON name their own: these are the first row's."""
 
     first: Place
     """Where the first row is looked for."""
