@@ -96,7 +96,7 @@ class RowFiles:
         found = self._found()
         try:
             return self._open(found[0], 0, None) if found else None
-        except _Unfit as error:
+        except UnfitFile as error:
             raise ConfigError(f"{self._files.location.param}: {error}") from error
 
     def partitions(self, limit: int) -> list[Partition]:
@@ -136,7 +136,7 @@ class RowFiles:
         try:
             recognised = recognise(file.path, beginning.again(), self._asked)
         except ValueError as error:
-            raise _Unfit(f"file {file.path}: {error}") from error
+            raise UnfitFile(f"file {file.path}: {error}") from error
         scanner, gzip, words = recognised
         head = scanner.head(_decompressed(file, beginning.again(), gzip=gzip))
         names = self._names(head.columns) if isinstance(scanner, CsvScanner) else None
@@ -145,7 +145,7 @@ class RowFiles:
             head = scanner.head(())
             words = words.replace("with a header", "without a header")
         if head.problem:
-            raise _Unfit(f"file {file.path}: {head.problem}")
+            raise UnfitFile(f"file {file.path}: {head.problem}")
         columns = f", columns {', '.join(head.columns)}" if head.columns else ""
         log.info("file %s is %s%s", file.path, words, columns)
         place = start or head.first
@@ -190,10 +190,10 @@ def _decompressed(file: File, chunks: Iterator[bytes], *, gzip: bool) -> Iterato
     try:
         yield from decompressed(chunks, gzip=gzip)
     except CorruptFile as error:
-        raise _Unfit(f"file {file.path}: {error}") from error
+        raise UnfitFile(f"file {file.path}: {error}") from error
 
 
-class _Unfit(SourceError):
+class UnfitFile(SourceError):
     """A file is not what it should be."""
 
 

@@ -37,6 +37,9 @@ def _open(params: ManifestParams, opening: Opening) -> ManifestSource:
     )
 
 
+_BUCKET = "arn:aws:s3:::my-photos"
+_LISTS = "arn:aws:s3:::my-lists"
+
 KIND = SourceKind(
     name="manifest",
     title="the objects that a manifest names",
@@ -44,18 +47,18 @@ KIND = SourceKind(
     open=_open,
     form="object",
     permissions=(
-        Permission("s3:GetObject", "the manifest's files", ""),
-        Permission("s3:GetObject", "the objects", "manifests without size, time or ETag"),
-        Permission("s3:ListBucket", "the bucket", "manifests without size, time or ETag"),
-        Permission("s3:GetObjectVersion", "the objects", "list_versions"),
+        Permission("s3:GetObject", f"{_LISTS}/*", "for manifests on S3"),
+        Permission("s3:ListBucket", _LISTS, "for manifests of several files"),
+        Permission("s3:GetObject", f"{_BUCKET}/*", "for manifests without size, time or ETag"),
+        Permission("s3:ListBucket", _BUCKET, "for manifests without size, time or ETag"),
+        Permission("s3:GetObjectVersion", f"{_BUCKET}/*", "for `list_versions`, likewise"),
     ),
     left_out={
-        "archived": "In an archive (GLACIER, DEEP_ARCHIVE), where no function can read them",
-        "delete_marker": "Delete markers, which are no objects",
-        "malformed": "Rows that cannot be read",
-        "missing": "Named by the manifest, but not in the bucket any more",
-        "noncurrent": "Versions that are not the current ones",
-        "other_bucket": "In another bucket than the run's",
-        "rejected": "Under a key that the state cannot hold",
+        "archived": "in GLACIER or DEEP_ARCHIVE, which no function can read",
+        "delete_marker": "named by the manifest as delete markers",
+        "malformed": "in rows that cannot be read",
+        "missing": "not in the bucket any more",
+        "noncurrent": "versions that are not the current ones",
+        "other_bucket": "in another bucket than the run's",
     },
 )

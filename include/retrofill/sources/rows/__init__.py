@@ -23,6 +23,8 @@ def _open(params: RowParams, opening: Opening) -> RowSource:
     )
 
 
+_FILES = "arn:aws:s3:::my-data"
+
 KIND = SourceKind(
     name="rows",
     title="rows in CSV or JSON Lines files",
@@ -30,11 +32,8 @@ KIND = SourceKind(
     open=_open,
     form="row",
     permissions=(
-        Permission("s3:GetObject", "the files", "files on S3"),
-        Permission("s3:ListBucket", "the bucket of the files", "files with a pattern or a slash"),
+        Permission("s3:GetObject", f"{_FILES}/*", "for files on S3"),
+        Permission("s3:ListBucket", _FILES, "for a pattern, or all files of a folder, on S3"),
     ),
-    left_out={
-        "malformed": "Rows that cannot be read",
-        "rejected": "Rows that are too large for any call",
-    },
+    left_out={"malformed": "rows that cannot be read"},
 )

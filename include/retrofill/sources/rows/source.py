@@ -25,7 +25,7 @@ PAGE_CHARS = 1 << 20
 
 _PATH_BYTES = 1_000
 _MALFORMED = ("malformed",)
-_REJECTED = ("rejected",)
+_TOO_LARGE = ("too_large",)
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _Outcome: TypeAlias = tuple[Row | Malformed, Item | None, Sequence[str]]
@@ -144,7 +144,7 @@ class RowSource:
                 continue
             content = content_of(head, row)
             if len(content) > LONGEST_ROW:
-                yield row, None, _REJECTED
+                yield row, None, _TOO_LARGE
                 continue
             key = f"{file}#{row.place.row:012}"
             yield row, Item(identifier(key, tag), key, content), ()
@@ -171,7 +171,7 @@ class RowSource:
                     chars += len(contents[-1]) + 1
             item = None
             if chars > LONGEST_ROW:
-                reasons += _REJECTED
+                reasons += _TOO_LARGE
             elif contents:
                 key = f"{file}#{number * most + 1:012}"
                 content = f"[{','.join(contents)}]"
@@ -194,7 +194,7 @@ class RowSource:
                 else:
                     content = content_of(head, row)
                     if len(content) > LONGEST_ROW:
-                        yield row, None, _REJECTED
+                        yield row, None, _TOO_LARGE
                     else:
                         text = str(values[0]) if len(values) == 1 else _to_json(list(values))
                         item = Item(self._identifier(text, ""), key_of(text), content)
