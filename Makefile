@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test faults simulate bench-run bench-calling bench-screening bench-planning check licences audit format lock clean
+.PHONY: help up demo test conformance faults simulate bench-run bench-calling bench-screening bench-planning check licences audit format lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -33,6 +33,9 @@ test: check  ## check, then run all tests
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
 	$(BIN)/python -m pytest -m faults
+
+conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
+	@$(BIN)/python -m pytest -q tests/conformance
 
 SEEDS ?= 300
 simulate: $(INSTALLED)  ## live through SEEDS=300 simulated runs with crashes and zombies

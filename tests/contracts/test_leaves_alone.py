@@ -99,6 +99,7 @@ def everything():
     return {name: repr(value) for name, value in state.items()}
 
 before = everything()
+import dags.retrofill_manifest, dags.retrofill_rows
 import dags.retrofill_s3, dags.retrofill_scheduled, dags.retrofill_upkeep
 import plugins.retrofill_plugin, retrofill.web.app
 after = everything()
@@ -195,7 +196,13 @@ def test_their_dags_are_loaded_and_ours_are_too(project: Path) -> None:
     theirs, errors = run(DAGS, project)
     assert (theirs, errors) == (["theirs", "theirs_too"], {})
     install(project)
-    ours = ["retrofill_forget", "retrofill_s3", "retrofill_upkeep"]
+    ours = [
+        "retrofill_forget",
+        "retrofill_manifest",
+        "retrofill_rows",
+        "retrofill_s3",
+        "retrofill_upkeep",
+    ]
     assert run(DAGS, project) == [sorted([*theirs, *ours]), {}]
     example = project / "include/jobs/retrofill_daily.yaml.example"
     shutil.copy(example, example.with_suffix(""))

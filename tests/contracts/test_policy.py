@@ -19,9 +19,12 @@ NO_RESOURCES = {"lambda:GetAccountSettings", "lambda:ListEventSourceMappings"}
 PERMISSIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
     "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "s3:HeadObject": "s3:GetObject",
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:ListObjectVersions": "s3:ListBucketVersions",
 }
+# What an operation needs besides if a version is asked for.
+OF_VERSIONS = {"s3:HeadObject": "s3:GetObjectVersion"}
 _FENCED = re.compile(r"```json\n(.*?)\n```", re.DOTALL)
 
 
@@ -71,6 +74,7 @@ def test_the_policy_allows_what_the_code_calls() -> None:
     }
     assert called, "no call was found"
     needed = {PERMISSIONS.get(operation, operation) for operation in called}
+    needed |= {OF_VERSIONS[operation] for operation in called & set(OF_VERSIONS)}
     assert needed == set().union(*map(actions, statements()))
 
 

@@ -6,6 +6,7 @@ RetrofillError
 ├── ConfigError            what a person asked for cannot be done; never retried
 │   └── _DeniedError       Lambda denies a request to the role that makes it
 ├── SourceError            the source could not be read; worth another try
+│   └── UnfitFile          a file is not what it should be
 ├── FunctionUnavailable    function or live trigger could not be looked up; worth another try
 ├── StateError             the Postgres state cannot be used as it is
 │   ├── StateUnavailable   the server cannot be reached, or takes no writes now

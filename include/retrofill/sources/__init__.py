@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from retrofill.model.registry import registered
-from retrofill.sources import s3
+from retrofill.sources import manifest, memory, rows, s3
 from retrofill.sources.kind import REASONS, SourceKind
 from retrofill.sources.source import Page, Partition, Source
 
@@ -12,6 +12,9 @@ __all__ = ["SOURCES", "Page", "Partition", "Source", "reasons_of"]
 SOURCES: Mapping[str, SourceKind] = registered(
     {
         "s3": s3.KIND,
+        "manifest": manifest.KIND,
+        "rows": rows.KIND,
+        "memory": memory.KIND,
     },
     SourceKind,
     "retrofill.sources",

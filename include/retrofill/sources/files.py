@@ -1,0 +1,332 @@
+"""Files that hold rows: where they lie, and their bytes from any offset, as long as they stay."""
+
+import os
+import random
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from fnmatch import translate
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from retrofill.aws.refusals import NO_CREDENTIALS, Refusal, refusal_of
+from retrofill.engine.backoff import backoff_s
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.sources.kind import Opening
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MOST_FILES = 100_000
+"""The most files of one run: their names are kept with its partitions."""
+
+_CHUNK_BYTES = 1 << 18
+_TRIES = 4
+_SCHEME = "s3://"
+_GLOB = re.compile(r"[*?\[]")
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+
+
+class File(NamedTuple):
+    """A file as it was when the run was divided."""
+
+    path: str
+    """Its address: ``s3://bucket/key``, or an absolute path."""
+
+    size: int
+    """In bytes, as it is stored."""
+
+    tag: str
+    """What changes whenever the file does."""
+
+
+class Location(NamedTuple):
+    """Where files are: those whose path begins so and matches."""
+
+    bucket: str
+    """The bucket of their keys; empty: they are on a disk."""
+
+    prefix: str
+    """What their key or absolute path begins with; all of it if there is no pattern."""
+
+    pattern: str | None
+    """What their whole key or path must match, * for anything; None: there is one file."""
+
+    param: str = "files"
+    """The param that says so, for messages."""
+
+    @property
+    def home(self) -> str:
+        """What is above the files: the bucket's address, or the file system's root."""
+        return f"{_SCHEME}{self.bucket}" if self.bucket else ""
+
+
+class Files(Protocol):
+    """Where the files of a run are."""
+
+    @property
+    def location(self) -> Location:
+        """Where they are."""
+
+    def find(self) -> list[File]:
+        """Return the files there are, in the order of their paths.
+
+        :raises ConfigError: there are none, or a person must change something first
+        :raises SourceError: there was no answer; another try may get one
+        """
+
+    def read(self, file: File, at: int = 0) -> Iterator[bytes]:
+        """Yield a file's bytes from an offset, in chunks.
+
+        :raises SourceError: it cannot be read now, or is not any more what it was
+        """
+
+
+def parse_location(text: str, param: str = "files") -> Location:
+    """Return where files are, from how a person names them.
+
+    :param text: ``s3://bucket/key`` or an absolute path, of one file; with a slash at the end, of
+        all files below; with *, ? or [ab], of all that match
+    :raises ValueError: it is neither
+    """
+    bucket, path = "", text
+    if text.startswith(_SCHEME):
+        bucket, _, path = text.removeprefix(_SCHEME).partition("/")
+        if not bucket or not (path or text.endswith("/")):
+            raise ValueError("it names no key behind the bucket; end it in a slash for all files")
+    elif not text.startswith("/"):
+        raise ValueError("it begins neither with s3:// nor with a slash")
+    elif ".." in path.split("/"):
+        raise ValueError("it goes up with ..; give the path itself")
+    wild = _GLOB.search(path)
+    if wild:
+        return Location(bucket, path[: wild.start()], path, param)
+    return Location(bucket, path, f"{path}*" if text.endswith("/") else None, param)
+
+
+def _changed(file: File) -> SourceError:
+    return SourceError(
+        f"file {file.path}: it has changed since the run was divided. What was read of it stays;"
+        " start a new run of the job to read the new file"
+    )
+
+
+def _found(location: Location, files: list[File]) -> list[File]:
+    """Return files in order.
+
+    :raises ConfigError: there are none, too many, or one has a name that cannot be kept
+    """
+    shown = f"{location.home}{'/' if location.bucket else ''}{location.pattern or location.prefix}"
+    if not files:
+        raise ConfigError(f"{location.param}: there is no file {shown}")
+    if len(files) > MOST_FILES:
+        raise ConfigError(
+            f"{location.param}: {shown} means more than {MOST_FILES:,} files; narrow the pattern"
+        )
+    for file in files:
+        if "\0" in file.path:
+            raise ConfigError(f"{location.param}: the name {file.path!r} holds the character NUL")
+    return sorted(files)
+
+
+class S3Files:
+    """Files that are objects of a bucket.
+
+    :param client: asked by one thread at a time
+    :param wait: called with seconds before a request is made again
+    """
+
+    def __init__(
+        self, client: "S3Client", location: Location, wait: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.location = location
+        self._client = client
+        self._wait = wait
+
+    def find(self) -> list[File]:
+        """List the objects under the prefix, or look at the one that is named."""
+        bucket, prefix, pattern, _ = self.location
+        with self._explained():
+            if pattern is None:
+                head = self._client.head_object(Bucket=bucket, Key=prefix)
+                one = File(f"{_SCHEME}{bucket}/{prefix}", head["ContentLength"], head["ETag"])
+                return _found(self.location, [one])
+            matches = re.compile(translate(pattern)).match
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=prefix
+            )
+            found: list[File] = []
+            for page in pages:
+                found += [
+                    File(f"{_SCHEME}{bucket}/{entry['Key']}", entry["Size"], entry["ETag"])
+                    for entry in page.get("Contents", [])
+                    if matches(entry["Key"]) and not entry["Key"].endswith("/")
+                ]
+                if len(found) > MOST_FILES:
+                    break
+        return _found(self.location, found)
+
+    def read(self, file: File, at: int = 0) -> Iterator[bytes]:
+        """Read an object by its ETag; a body that breaks off is asked for again from there."""
+        key = file.path.removeprefix(f"{_SCHEME}{self.location.bucket}/")
+        tries = 0
+        while at < file.size:
+            try:
+                answer = self._client.get_object(
+                    Bucket=self.location.bucket, Key=key, Range=f"bytes={at}-", IfMatch=file.tag
+                )
+                with closing(answer["Body"]) as body:
+                    while chunk := body.read(_CHUNK_BYTES):
+                        at += len(chunk)
+                        tries = 0
+                        yield chunk
+            except ClientError as error:
+                self._require_transient(file, error)
+                tries = self._again(file, tries, error)
+            except NO_CREDENTIALS as error:
+                raise SourceError(f"file {file.path}: there are no AWS credentials") from error
+            except BotoCoreError as error:
+                tries = self._again(file, tries, error)
+
+    def _again(self, file: File, tries: int, error: Exception) -> int:
+        """Wait before the next try; return how many there were.
+
+        :raises SourceError: there were enough
+        """
+        if tries + 1 >= _TRIES:
+            raise SourceError(f"file {file.path} could not be read: {error}") from error
+        self._wait(backoff_s(tries + 1, random.random(), None))  # noqa: S311  no secret
+        return tries + 1
+
+    @staticmethod
+    def _require_transient(file: File, error: ClientError) -> None:
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        gone = code in _MISSING or status == HTTPStatus.NOT_FOUND
+        short = status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        if status == HTTPStatus.PRECONDITION_FAILED or short or gone:
+            raise _changed(file) from error
+        if refusal_of(error) is not Refusal.TRANSIENT:
+            raise SourceError(f"file {file.path} could not be read: {error}") from error
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what an error of botocore means for the person who runs the backfill."""
+        bucket, key, pattern, param = self.location
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code == "NoSuchBucket":
+                raise ConfigError(f"{param}: there is no bucket {bucket!r}") from error
+            if code in _MISSING:
+                raise ConfigError(f"{param}: there is no file s3://{bucket}/{key}") from error
+            refusal = refusal_of(error)
+            if refusal is Refusal.TRANSIENT:
+                raise SourceError(f"files in {bucket!r} could not be found: {error}") from error
+            needed = (
+                f"s3:GetObject on arn:aws:s3:::{bucket}/{key}"
+                if pattern is None
+                else f"s3:ListBucket on arn:aws:s3:::{bucket}"
+            )
+            raise ConfigError(
+                f"{param}: those in {bucket!r} cannot be found ({error}); the credentials of"
+                f" aws_conn_id need {needed}"
+            ) from error
+        except NO_CREDENTIALS as error:
+            raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
+        except ParamValidationError as error:
+            raise ConfigError(f"{param}: {bucket!r} cannot be asked ({error})") from error
+        except BotoCoreError as error:
+            raise SourceError(f"files in {bucket!r} could not be found: {error}") from error
+
+
+class LocalFiles:
+    """Files below a directory of this machine, which whoever runs it has opened for reading.
+
+    :param root: the directory; a link that leads out of it is not followed
+    """
+
+    def __init__(self, root: Path, location: Location) -> None:
+        self.location = location
+        self._root = root.resolve()
+
+    def find(self) -> list[File]:
+        """Walk the directories that the pattern begins with."""
+        _, prefix, pattern, param = self.location
+        # Of /data/2025-*, the walk begins in /data; of /data/, there.
+        first = Path(prefix if pattern is None else prefix.rpartition("/")[0] or "/")
+        if not self._allows(first):
+            raise ConfigError(f"{param}: {first} is not in {self._root}, where files may be read")
+        try:
+            if pattern is None:
+                paths = [first] if first.is_file() else []
+            else:
+                matches = re.compile(translate(pattern)).match
+                paths = [
+                    Path(folder, name)
+                    for folder, _, names in os.walk(first)
+                    for name in names
+                    if matches(f"{folder.rstrip('/')}/{name}")
+                ]
+            found = [
+                _as_it_is(str(path), path.stat())
+                for path in paths
+                if path.is_file() and self._allows(path)
+            ]
+        except OSError as error:
+            raise ConfigError(f"{param}: they cannot be read ({error})") from error
+        return _found(self.location, found)
+
+    def read(self, file: File, at: int = 0) -> Iterator[bytes]:
+        """Read a file; its size and time of change are compared before each chunk is given."""
+        if not self._allows(Path(file.path)):
+            raise _changed(file)
+        try:
+            with Path(file.path).open("rb") as opened:
+                opened.seek(at)
+                while True:
+                    chunk = opened.read(_CHUNK_BYTES)
+                    if _as_it_is(file.path, os.fstat(opened.fileno())) != file:
+                        raise _changed(file)
+                    if not chunk:
+                        return
+                    yield chunk
+        except FileNotFoundError as error:
+            raise _changed(file) from error
+        except OSError as error:
+            raise SourceError(f"file {file.path} could not be read: {error}") from error
+
+    def _allows(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self._root)
+
+
+def _as_it_is(path: str, status: os.stat_result) -> File:
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceError(f"file {path}: it is no regular file")
+    return File(path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+
+
+ROOT = "RETROFILL_FILES"
+"""The variable that names the directory below which files of this machine may be read."""
+
+
+def open_files(location: Location, opening: Opening) -> Files:
+    """Return the files at a location; none is looked at yet.
+
+    :raises ConfigError: they are on this machine, and it has opened no directory for reading
+    """
+    if location.bucket:
+        return S3Files(opening.connections.aws(opening.aws_conn_id).client("s3"), location)
+    root = os.environ.get(ROOT, "")
+    if not os.path.isabs(root):  # noqa: PTH117  an empty text is no path
+        raise ConfigError(
+            f"{location.param}: {location.prefix} is on the worker's own disk, of which nothing may"
+            f" be read unless {ROOT} in its environment names a directory, as an absolute path"
+        )
+    return LocalFiles(Path(root), location)

@@ -1,0 +1,64 @@
+"""Manifests of objects: of S3 Batch Operations and Inventory, and any list of keys."""
+
+from retrofill.model.errors import ConfigError
+from retrofill.model.permission import Permission
+from retrofill.sources.files import open_files, parse_location
+from retrofill.sources.kind import Opening, SourceKind
+from retrofill.sources.manifest.params import PARAM, WRITINGS, ManifestParams
+from retrofill.sources.manifest.reports import ListedFiles
+from retrofill.sources.manifest.source import ManifestSource
+from retrofill.sources.rows.params import names_in
+from retrofill.sources.scanners.recognise import Asked
+
+
+def _open(params: ManifestParams, opening: Opening) -> ManifestSource:
+    client = opening.connections.aws(opening.aws_conn_id).client("s3")
+    location = parse_location(params.manifest, PARAM)
+    if not params.manifest.endswith("manifest.json"):
+        files = open_files(location, opening)
+    elif location.bucket:
+        files = ListedFiles(client, location)
+    else:
+        raise ConfigError(f"{PARAM}: a manifest.json is read where S3 has written it, on S3")
+    return ManifestSource(
+        client,
+        files,
+        Asked(
+            format=params.format,
+            encoding=params.encoding,
+            columns=names_in(params.columns) or None,
+        ),
+        bucket=params.bucket,
+        writing=WRITINGS.get(params.keys_written),
+        versions=params.list_versions,
+        status=None if params.task_status == "all" else params.task_status,
+        stop=params.on_malformed == "stop",
+        passes=opening.passes,
+    )
+
+
+_BUCKET = "arn:aws:s3:::my-photos"
+_LISTS = "arn:aws:s3:::my-lists"
+
+KIND = SourceKind(
+    name="manifest",
+    title="the objects that a manifest names",
+    params=ManifestParams,
+    open=_open,
+    form="object",
+    permissions=(
+        Permission("s3:GetObject", f"{_LISTS}/*", "for manifests on S3"),
+        Permission("s3:ListBucket", _LISTS, "for manifests of several files"),
+        Permission("s3:GetObject", f"{_BUCKET}/*", "for manifests without size, time or ETag"),
+        Permission("s3:ListBucket", _BUCKET, "for manifests without size, time or ETag"),
+        Permission("s3:GetObjectVersion", f"{_BUCKET}/*", "for `list_versions`, likewise"),
+    ),
+    left_out={
+        "archived": "in GLACIER or DEEP_ARCHIVE, which no function can read",
+        "delete_marker": "named by the manifest as delete markers",
+        "malformed": "in rows that cannot be read",
+        "missing": "not in the bucket any more",
+        "noncurrent": "versions that are not the current ones",
+        "other_bucket": "in another bucket than the run's",
+    },
+)

@@ -1,0 +1,107 @@
+"""What the columns of a manifest mean, and how its keys are written."""
+
+import re
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+from urllib.parse import unquote, unquote_plus
+
+ROLES = {
+    "bucket": "bucket",
+    "bucketname": "bucket",
+    "key": "key",
+    "objectkey": "key",
+    "keyname": "key",
+    "objectname": "key",
+    "version": "version_id",
+    "versionid": "version_id",
+    "objectversionid": "version_id",
+    "size": "size",
+    "contentlength": "size",
+    "lastmodified": "modified_at",
+    "lastmodifieddate": "modified_at",
+    "modifiedat": "modified_at",
+    "etag": "etag",
+    "storageclass": "storage_class",
+    "islatest": "is_latest",
+    "isdeletemarker": "is_delete_marker",
+    "taskstatus": "status",
+}
+"""What a column says of an object, by its name in small letters and digits."""
+
+STATUSES = ("succeeded", "failed")
+"""What a completion report says of each task.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
+"""
+
+_NOT_PLAIN = re.compile(r"[^a-z0-9]")
+_REPORT = ("Bucket", "Key", "VersionId", "TaskStatus", "ErrorCode", "HTTPStatusCode",
+           "ResultMessage")  # fmt: skip
+_STATUS_PLACE = 3
+
+
+class Writing(Enum):
+    """How a manifest writes keys."""
+
+    PLAIN = "as they are"
+    PERCENT = "with % and two hex digits for odd bytes"
+    PLUS = "with % and two hex digits for odd bytes, and + for a space"
+
+    def read(self, key: str) -> str:
+        """Return a key as S3 has it.
+
+        :raises UnicodeDecodeError: its bytes are not UTF-8
+        """
+        if self is Writing.PLAIN:
+            return key
+        return (unquote_plus if self is Writing.PLUS else unquote)(key, errors="strict")
+
+
+class Layout(NamedTuple):
+    """Which column says what."""
+
+    columns: dict[str, str]
+    """The name of the column by what it says; it has at least `key`."""
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "Layout":
+        """Return the layout of columns; the first of two that say the same counts.
+
+        :raises ValueError: none of them holds the key
+        """
+        columns: dict[str, str] = {}
+        for name in names:
+            role = role_of(name)
+            if role is not None:
+                columns.setdefault(role, name)
+        if "key" not in columns:
+            raise ValueError(
+                f"none of its columns, {', '.join(map(repr, names))}, is named key; name them"
+            )
+        return cls(columns)
+
+    @property
+    def words(self) -> str:
+        """What is recognised, for people."""
+        return ", ".join(f"{name} is the {role}" for role, name in self.columns.items())
+
+
+def role_of(name: str) -> str | None:
+    """Return what a column of this name says of an object; None: nothing that matters."""
+    return ROLES.get(_NOT_PLAIN.sub("", name.lower()))
+
+
+def names_without_header(first: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the columns of a CSV file whose first row does not name them; None: it does.
+
+    The file is then a manifest of S3 Batch Operations or a completion report. Source:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/specify-batchjob-manifest.html
+    """
+    if any(role_of(name) == "key" for name in first):
+        return None
+    if len(first) == len(_REPORT) and first[_STATUS_PLACE] in STATUSES:
+        return _REPORT
+    if len(first) in {2, 3}:
+        return _REPORT[: len(first)]
+    return None

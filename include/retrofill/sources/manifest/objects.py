@@ -1,0 +1,139 @@
+"""Objects that a manifest names: what it says of each, and what S3 says where it does not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from retrofill.model.errors import SourceError
+from retrofill.sources.manifest.layout import Layout, Writing
+from retrofill.sources.scanners.scanner import Row
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+HEADS_AT_ONCE = 16
+"""How many objects are looked up at the same time."""
+
+_NO_VERSION = "null"
+_NO_STATUS = 0
+# Of a delete marker S3 says that the method is not allowed.
+_GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+
+
+class Named(NamedTuple):
+    """An object as a manifest names it."""
+
+    bucket: str
+    """Empty: the manifest does not say."""
+
+    key: str
+    size: int | None
+    modified_at: datetime | None
+    etag: str
+    version_id: str
+    storage_class: str
+    skipped: str
+    """Why it is no object to be processed, as a reason to leave it out; empty if it is one."""
+
+    @property
+    def facts_missing(self) -> bool:
+        """Whether S3 has to be asked for it."""
+        return self.size is None or self.modified_at is None or not self.etag
+
+
+def reader(
+    layout: Layout,
+    picker: Callable[[Sequence[str]], Callable[[Row], Sequence[str | None]]],
+    writing: Writing,
+    status: str | None,
+) -> Callable[[Row], Named]:
+    """Return the function that reads a row of a manifest.
+
+    The function raises ValueError for a row that names no object.
+
+    :param picker: makes the function that picks columns
+    :param status: only tasks that ended so are wanted; None: all
+    """
+    roles = list(layout.columns)
+    pick = picker(list(layout.columns.values()))
+
+    def read(row: Row) -> Named:
+        said = dict(zip(roles, pick(row), strict=True))
+        key = writing.read(said["key"] or "")
+        if not key:
+            raise ValueError("it has no key")
+        size, modified = said.get("size") or "", said.get("modified_at") or ""
+        version = said.get("version_id") or ""
+        return Named(
+            said.get("bucket") or "",
+            key,
+            _size(size) if size else None,
+            _moment(modified) if modified else None,
+            (said.get("etag") or "").strip('"'),
+            "" if version == _NO_VERSION else version,
+            said.get("storage_class") or "",
+            _skipped(said, status),
+        )
+
+    return read
+
+
+def _skipped(said: Mapping[str, str | None], status: str | None) -> str:
+    if (said.get("is_delete_marker") or "").lower() == "true":
+        return "delete_marker"
+    if (said.get("is_latest") or "").lower() == "false":
+        return "noncurrent"
+    if status is not None and said.get("status") not in {status, None}:
+        return "filtered"
+    return ""
+
+
+def _size(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"its size is {text[:40]!r}, which is no number of bytes")
+    return int(text)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def look_up(
+    client: "S3Client", bucket: str, named: Sequence[Named], *, versions: bool
+) -> list[Named | None]:
+    """Ask S3 for objects; None: there is no such object now.
+
+    :param versions: whether a version is asked for where the manifest names one
+    :raises SourceError: S3 does not say
+    """
+
+    def head(one: Named) -> Named | None:
+        more: dict[str, Any] = {"VersionId": one.version_id} if versions and one.version_id else {}
+        try:
+            found = client.head_object(Bucket=bucket, Key=one.key, **more)
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _NO_STATUS)
+            if status in _GONE:
+                return None
+            raise SourceError(
+                f"object {one.key!r} of bucket {bucket!r} could not be looked up ({error}); this"
+                f" needs s3:GetObject on it, and s3:ListBucket on the bucket"
+            ) from error
+        except BotoCoreError as error:
+            raise SourceError(f"object {one.key!r} could not be looked up: {error}") from error
+        version = found.get("VersionId", one.version_id)
+        return one._replace(
+            size=found["ContentLength"],
+            modified_at=found["LastModified"],
+            etag=found["ETag"].strip('"'),
+            version_id="" if version == _NO_VERSION else version,
+            storage_class=found.get("StorageClass", ""),
+        )
+
+    with ThreadPoolExecutor(HEADS_AT_ONCE, "retrofill-looking-up") as threads:
+        return list(threads.map(head, named))

@@ -1,0 +1,131 @@
+"""The params of a manifest: where it is, which bucket's objects it names, how it is read."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from retrofill.params import Problem, Sound, field, refuse
+from retrofill.params.texts import BLANK, Text
+from retrofill.sources.files import parse_location
+from retrofill.sources.kind import SOURCE, SourceParams
+from retrofill.sources.manifest.layout import Layout, Writing
+from retrofill.sources.rows.params import Encoding, Names, names_in
+from retrofill.sources.s3.params import WITH_VERSIONS, Bucket
+from retrofill.sources.scanners.encodings import AUTO, ENCODINGS
+
+PARAM = "manifest"
+WRITINGS = {"plain": Writing.PLAIN, "percent": Writing.PERCENT, "plus": Writing.PLUS}
+
+
+def _location(text: str) -> str:
+    try:
+        parse_location(text, PARAM)
+    except ValueError as error:
+        refuse(str(error))
+    return text
+
+
+class ManifestParams(SourceParams):
+    """Which objects of a bucket a manifest names."""
+
+    bucket: Bucket = field(
+        SOURCE,
+        "Bucket",
+        "The S3 bucket whose objects are to be processed: its bare name. Rows of other buckets are"
+        " left out and counted.",
+        allowed="the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen",
+        form={"maxLength": 1_024},
+        examples=["my-photos"],
+    )
+    manifest: Annotated[Text, AfterValidator(_location)] = field(
+        SOURCE,
+        "Manifest",
+        "The file that names the objects: a manifest of S3 Batch Operations, the **manifest.json**"
+        " of an S3 Inventory in CSV or of a completion report, or any CSV or JSON Lines with a"
+        " column or member **key**. With a slash at the end or a pattern, several files.",
+        allowed="s3://bucket/key or an absolute path, with or without a pattern",
+        form={"maxLength": 1_024},
+        examples=["s3://my-lists/photos.csv"],
+    )
+    format: Literal["auto", "csv", "jsonl"] = field(
+        SOURCE,
+        "Format",
+        "**csv** or **jsonl** (JSON Lines), plain or gzip. **auto**: by the end of the file's name,"
+        " else by its first character.",
+        default="auto",
+    )
+    encoding: Encoding = field(
+        SOURCE,
+        "Encoding",
+        "How text is encoded. **auto**: UTF-8, or what a byte order mark says.",
+        allowed=f"one of {', '.join((AUTO, *ENCODINGS))}",
+        default=AUTO,
+        examples=[AUTO],
+    )
+    columns: Annotated[Names | None, BLANK] = field(
+        SOURCE,
+        "Columns",
+        "The names of the columns of CSV without a header, with commas between: key and, if there,"
+        " bucket, version_id, size, etag, last_modified; any other is ignored. Empty: the first"
+        " row has them, or they are those of S3 Batch Operations.",
+        allowed="different names with commas between, one of them key",
+        form={"maxLength": 1_024},
+        default=None,
+        examples=["bucket,key,version_id"],
+    )
+    keys_written: Literal["auto", "plain", "percent", "plus"] = field(
+        SOURCE,
+        "How keys are written",
+        "**plain** as they are, **percent** URL-encoded, **plus** URL-encoded with + for a space."
+        " **auto**: percent in files of S3 Batch Operations, plus in an S3 Inventory, else plain.",
+        default="auto",
+    )
+    task_status: Literal["all", "succeeded", "failed"] = field(
+        SOURCE,
+        "Status of the task",
+        "Of a completion report, only objects whose task ended so.",
+        default="all",
+    )
+    list_versions: bool = field(
+        SOURCE,
+        "With version ids",
+        "Process the version that the manifest names, not the current one of its key. Must be as in"
+        " a listing that is to know the same objects.",
+        default=False,
+    )
+    on_malformed: Literal["stop", "leave out"] = field(
+        SOURCE,
+        "Malformed rows",
+        "What becomes of a row that cannot be read: **stop** ends the run and names file, byte and"
+        " row; **leave out** counts it, writes it to the log and goes on.",
+        default="stop",
+    )
+
+    def label(self) -> str:
+        """Return where the manifest is."""
+        return f"{self.manifest} of s3://{self.bucket}"
+
+    def origin(self) -> str:
+        """Return the bucket, as a listing of it does: its items are the same."""
+        return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
+
+    def place(self) -> Mapping[str, str]:
+        """Return the bucket."""
+        return {"bucket": self.bucket, "prefix": ""}
+
+    def redrives(self, origin: str) -> bool:
+        """Return whether a job is of the bucket; how it lists does not matter."""
+        return origin.removesuffix(WITH_VERSIONS) == self.origin().removesuffix(WITH_VERSIONS)
+
+    def contradictions(self, sound: Sound) -> Iterator[Problem]:
+        """Find columns of which none holds keys, or that nobody reads."""
+        if not (sound("columns", "format", "manifest") and self.columns):
+            return
+        if self.format == "jsonl" or self.manifest.endswith("manifest.json"):
+            yield Problem("columns", "only for CSV without a header; the manifest names its own")
+            return
+        try:
+            Layout.of(names_in(self.columns))
+        except ValueError as error:
+            yield Problem("columns", str(error))

@@ -1,0 +1,175 @@
+"""The manifest.json of an S3 Inventory or of a completion report: its files and their columns."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from retrofill.aws.refusals import Refusal, refusal_of
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.sources.files import File, Location, S3Files
+from retrofill.sources.manifest.layout import STATUSES, Writing
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of the largest manifest.json that is read."""
+
+_NEEDED = {"Bucket", "Key"}
+_REPORT_FORMAT = "Report_CSV_20180820"
+
+
+class Listed(NamedTuple):
+    """A file that a manifest.json names."""
+
+    key: str
+    md5: str
+    """Of the file as it is stored, in hex."""
+
+
+class Description(NamedTuple):
+    """What a manifest.json says."""
+
+    bucket: str
+    """The bucket of the files."""
+
+    files: list[Listed]
+    columns: tuple[str, ...]
+    writing: Writing
+
+
+def read_description(text: bytes, bucket: str) -> Description:
+    """Return what a manifest.json says.
+
+    Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html
+    and https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
+
+    :param bucket: where it was found
+    :raises ValueError: it is neither of both, or of a format that is not read
+    """
+    try:
+        said = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"it is no JSON ({error})") from error
+    try:
+        if "Results" in said:
+            return _report(said, bucket)
+        return _inventory(said)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"it is neither the manifest.json of an S3 Inventory nor that of a completion report:"
+            f" {error!r}"
+        ) from error
+
+
+def _inventory(said: Mapping[str, Any]) -> Description:
+    if said["fileFormat"] != "CSV":
+        raise ValueError(
+            f"its files are {said['fileFormat']}; set the inventory's output format to CSV"
+        )
+    columns = _split(said["fileSchema"])
+    if missing := _NEEDED - set(columns):
+        raise ValueError(f"its fileSchema lacks {', '.join(sorted(missing))}")
+    files = [Listed(one["key"], one["MD5checksum"]) for one in said["files"]]
+    return Description(said["destinationBucket"].rpartition(":")[2], files, columns, Writing.PLUS)
+
+
+def _report(said: Mapping[str, Any], bucket: str) -> Description:
+    if said["Format"] != _REPORT_FORMAT:
+        raise ValueError(f"its format is {said['Format']!r}; read is {_REPORT_FORMAT}")
+    results = said["Results"]
+    for one in results:
+        if one["TaskExecutionStatus"] not in STATUSES:
+            raise ValueError(f"a TaskExecutionStatus is {one['TaskExecutionStatus']!r}")
+    where = {one["Bucket"] for one in results} or {bucket}
+    if len(where) > 1:
+        raise ValueError(f"its files are in the buckets {', '.join(sorted(where))}; read is one")
+    files = [Listed(one["Key"], one["MD5Checksum"]) for one in results]
+    return Description(where.pop(), files, _split(said["ReportSchema"]), Writing.PERCENT)
+
+
+def _split(schema: str) -> tuple[str, ...]:
+    return tuple(re.split(r"\s*,\s*", schema.strip()))
+
+
+class ListedFiles:
+    """The files that a manifest.json names; what is read of each is compared with its checksum.
+
+    :param location: of the manifest.json
+    """
+
+    def __init__(self, client: "S3Client", location: Location) -> None:
+        self.location = location
+        self._client = client
+
+    def find(self) -> list[File]:
+        """Return the files that the manifest.json names, each as it is now.
+
+        :raises ConfigError: there is no manifest.json, it is not what it should be, or a file that
+            it names is gone
+        :raises SourceError: there was no answer
+        """
+        described = self.describe()
+        found = []
+        for key, md5 in described.files:
+            here = self._at(described.bucket, key)
+            [file] = S3Files(self._client, here).find()
+            found.append(file._replace(tag=f"{file.tag} {md5.lower()}"))
+        return sorted(found)
+
+    def describe(self) -> Description:
+        """Read the manifest.json, and compare it with the checksum beside it if there is one.
+
+        :raises ConfigError: it is not what it should be
+        :raises SourceError: it cannot be read
+        """
+        bucket, key, _, param = self.location
+        source = S3Files(self._client, self.location)
+        [file] = source.find()
+        if file.size > LARGEST:
+            raise ConfigError(
+                f"{param}: {file.path} has {file.size:,} bytes, more than {LARGEST:,}"
+            )
+        text = b"".join(source.read(file))
+        asked = self._checksum_of(bucket, key.removesuffix(".json") + ".checksum")
+        own = hashlib.md5(text, usedforsecurity=False).hexdigest()
+        if asked and asked != own:
+            raise ConfigError(f"{param}: the MD5 of {file.path} is {own}, and its checksum {asked}")
+        try:
+            return read_description(text, bucket)
+        except ValueError as error:
+            raise ConfigError(f"{param}: {file.path}: {error}") from error
+
+    def read(self, file: File, at: int = 0) -> Iterator[bytes]:
+        """Read a file; at its end, its checksum is compared if it was read from its beginning."""
+        tag, _, md5 = file.tag.rpartition(" ")
+        bucket = file.path.removeprefix("s3://").partition("/")[0]
+        own = hashlib.md5(usedforsecurity=False)
+        plain = file._replace(tag=tag)
+        for chunk in S3Files(self._client, self._at(bucket, "")).read(plain, at):
+            own.update(chunk)
+            yield chunk
+        if at == 0 and own.hexdigest() != md5:
+            raise SourceError(
+                f"file {file.path}: its MD5 is {own.hexdigest()}, and the manifest says {md5};"
+                " it is not the file that was written. What was read of it stays"
+            )
+
+    def _at(self, bucket: str, key: str) -> Location:
+        return Location(bucket, key, None, self.location.param)
+
+    def _checksum_of(self, bucket: str, key: str) -> str:
+        """Return what the file beside the manifest.json says; empty if there is none."""
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            return answer["Body"].read(LARGEST).decode("ascii", "replace").strip().lower()
+        except ClientError as error:
+            if refusal_of(error) is Refusal.TRANSIENT:
+                raise SourceError(f"s3://{bucket}/{key} could not be read: {error}") from error
+            return ""
+        except BotoCoreError as error:
+            raise SourceError(f"s3://{bucket}/{key} could not be read: {error}") from error

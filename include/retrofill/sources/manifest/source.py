@@ -1,0 +1,214 @@
+"""A manifest as a source: the objects of a bucket that it names, in whatever order it does."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from retrofill.aws.objects import pack
+from retrofill.engine.identity import identifier_of
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.items import Item
+from retrofill.model.listing import Page, Partition
+from retrofill.sources.files import Files
+from retrofill.sources.manifest.layout import Layout, Writing, names_without_header
+from retrofill.sources.manifest.objects import Named, look_up, reader
+from retrofill.sources.manifest.reports import ListedFiles
+from retrofill.sources.row_files import OpenedFile, RowFiles
+from retrofill.sources.s3.source import ARCHIVES
+from retrofill.sources.scanners.recognise import Asked
+from retrofill.sources.scanners.scanner import Malformed, Row
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+PAGE_ROWS = 1_000
+
+
+class ManifestSource:
+    """The objects of a bucket that a manifest names.
+
+    They are the items that a listing of the bucket gives for them: an object of which the manifest
+    does not say size, time and ETag is looked up, so that its ETag is part of its identifier.
+
+    :param client: looks objects up
+    :param files: the manifest; a :class:`ListedFiles` if it is a manifest.json
+    :param writing: how it writes keys; None: as its format has it
+    :param versions: whether an item is one version of an object
+    :param status: of a completion report, only tasks that ended so; None: all
+    :param stop: whether a malformed row ends the reading; if not, it is left out
+    :param passes: tells whether the live trigger would send an item; None: it sends all
+    """
+
+    ordered = False
+    acknowledges = False
+
+    def __init__(
+        self,
+        client: "S3Client",
+        files: Files,
+        asked: Asked,
+        *,
+        bucket: str,
+        writing: Writing | None = None,
+        versions: bool = False,
+        status: str | None = None,
+        stop: bool = True,
+        passes: Callable[[Item], bool] | None = None,
+    ) -> None:
+        self.name = f"s3://{bucket}"
+        self._client = client
+        self._files = files
+        self._asked = asked
+        self._bucket = bucket
+        self._writing = writing
+        self._versions = versions
+        self._status = status
+        self._stop = stop
+        self._passes = passes
+        self._identifier = identifier_of(self.name)
+        self._known: RowFiles | None = None
+
+    @property
+    def _rows(self) -> RowFiles:
+        """The rows of the manifest; a manifest.json is read for the names of its columns."""
+        if self._known is None:
+            asked = self._asked
+            if isinstance(self._files, ListedFiles):
+                said = self._files.describe()
+                asked = asked._replace(format="csv", delimiter=",", columns=said.columns)
+                self._writing = self._writing or said.writing
+            self._known = RowFiles(self._files, asked, names=names_without_header)
+        return self._known
+
+    def check(self) -> bool:
+        """Find the manifest, and read its first row.
+
+        :raises ConfigError: there is no manifest, or it is not what was asked for
+        :raises SourceError: there was no answer; another try may get one
+        """
+        opened = self._rows.first()
+        try:
+            first = next(self._named(opened), None) if opened is not None else None
+        except SourceError as error:
+            raise ConfigError(f"{self._files.location.param}: {error}") from error
+        return first is not None
+
+    def partitions(self, limit: int) -> list[Partition]:
+        """Divide the manifest's files into parts of about the same number of bytes."""
+        return self._rows.partitions(limit)
+
+    def estimate(self) -> int | None:
+        """Return about how many rows there are, from the beginning of the first file."""
+        return self._rows.estimate()
+
+    def acknowledge(self, page: Page) -> None:
+        """Do nothing: a manifest stays."""
+
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Read the files of a partition, one after another.
+
+        :raises SourceError: one cannot be read or has changed, a malformed row stops it, or an
+            object cannot be looked up; what is before was yielded
+        """
+        for opened in self._rows.read(partition, cursor):
+            rows: list[tuple[Row | Malformed, Named | None]] = []
+            try:
+                for row in self._named(opened):
+                    rows.append(row)
+                    if len(rows) >= PAGE_ROWS:
+                        full, rows = rows, []
+                        yield self._page(opened, full)
+            except SourceError:
+                if rows:
+                    yield self._page(opened, rows)
+                raise
+            if rows:
+                yield self._page(opened, rows)
+
+    def _named(self, opened: OpenedFile) -> Iterator[tuple[Row | Malformed, Named | None]]:
+        """Yield what each row names; None: it is malformed, and left out."""
+        read = None
+        for row in opened.rows:
+            why = row.why if isinstance(row, Malformed) else ""
+            named = None
+            if isinstance(row, Row):
+                read = read or self._reader(opened)
+                try:
+                    named = read(row)
+                except ValueError as error:
+                    why = str(error)
+            if why:
+                if self._stop or (isinstance(row, Malformed) and row.fatal):
+                    raise opened.refused(row, why)
+                byte, number = row.place
+                log.warning(
+                    "left out: file %s, row %d at byte %d: %s", opened.file.path, number, byte, why
+                )
+            yield row, named
+
+    def _reader(self, opened: OpenedFile) -> Callable[[Row], Named]:
+        """Recognise the columns of a file.
+
+        :raises SourceError: none of them holds keys
+        """
+        try:
+            layout = Layout.of(opened.head.columns)
+        except ValueError as error:
+            raise SourceError(f"file {opened.file.path}: {error}") from error
+        writing = self._writing
+        if writing is None:
+            writing = Writing.PERCENT if opened.recognised else Writing.PLAIN
+        log.info("%s: %s; keys are written %s", opened.file.path, layout.words, writing.value)
+        return reader(
+            layout, lambda names: opened.scanner.picker(opened.head, names), writing, self._status
+        )
+
+    def _page(self, opened: OpenedFile, rows: list[tuple[Row | Malformed, Named | None]]) -> Page:
+        left_out = Counter[str]()
+        wanted: list[Named] = []
+        for _, named in rows:
+            reason = self._reason(named)
+            if reason:
+                left_out[reason] += 1
+            elif named is not None:
+                wanted.append(named)
+        unknown = [named for named in wanted if named.facts_missing]
+        found = iter(
+            look_up(self._client, self._bucket, unknown, versions=self._versions) if unknown else ()
+        )
+        items = []
+        for named in wanted:
+            whole = next(found) if named.facts_missing else named
+            reason, item = self._judge(whole)
+            if item is None:
+                left_out[reason] += 1
+            else:
+                items.append(item)
+        return Page(items, opened.cursor_behind(rows[-1][0]), dict(left_out))
+
+    def _reason(self, named: Named | None) -> str:
+        """Return why what a row names is left out; empty if it may be wanted."""
+        if named is None:
+            return "malformed"
+        if named.bucket not in {"", self._bucket}:
+            return "other_bucket"
+        if "\0" in named.key:
+            return "rejected"
+        return named.skipped
+
+    def _judge(self, named: Named | None) -> tuple[str, Item | None]:
+        """Return the item of an object, or why it is left out."""
+        if named is None or named.size is None or named.modified_at is None:
+            return "missing", None
+        version = named.version_id if self._versions else ""
+        item = Item(
+            self._identifier(named.key, version or named.etag),
+            named.key,
+            pack(named.size, named.modified_at, named.etag, version),
+        )
+        if self._passes is not None and not self._passes(item):
+            return "filtered", None
+        return ("archived", None) if named.storage_class in ARCHIVES else ("", item)

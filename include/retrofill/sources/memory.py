@@ -1,0 +1,146 @@
+"""A source in memory, for tests, benchmarks and examples: items that are made by their number."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+
+from retrofill.engine.identity import identifier_of
+from retrofill.model.items import Item
+from retrofill.model.listing import Page, Partition
+from retrofill.params import field
+from retrofill.sources.kind import SOURCE, Opening, SourceKind, SourceParams
+
+NAME = "memory://items"
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class MemorySource:
+    """Items by their number, from 0; a cursor is the number of the next one.
+
+    :param make: makes an item of its number, the same each time
+    :param count: how many there are
+    :param ordered: whether the keys of the items rise
+    :param acknowledges: whether pages are acknowledged; `acknowledged` has their cursors
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], Item],
+        count: int,
+        *,
+        name: str = NAME,
+        ordered: bool = True,
+        acknowledges: bool = False,
+        page_items: int = 1_000,
+    ) -> None:
+        self.name = name
+        self.ordered = ordered
+        self.acknowledges = acknowledges
+        self.acknowledged: list[str] = []
+        self._make = make
+        self._count = count
+        self._page_items = page_items
+
+    @classmethod
+    def of(cls, items: Sequence[Item], **more: object) -> "MemorySource":
+        """Return a source of these items, in this order."""
+        return cls(items.__getitem__, len(items), **more)  # type: ignore[arg-type]
+
+    def check(self) -> bool:
+        """Return whether there are items; nothing can be wrong with it."""
+        return self._count > 0
+
+    def partitions(self, limit: int) -> list[Partition]:
+        """Divide the numbers into ranges of the same size, but for the last."""
+        size = -(-self._count // limit) or 1
+        return [
+            Partition(
+                number,
+                f"{first} to {min(first + size, self._count) - 1}",
+                {"first": first, "end": min(first + size, self._count)},
+                min(size, self._count - first),
+            )
+            for number, first in enumerate(range(0, self._count or 1, size))
+        ]
+
+    def estimate(self) -> int | None:
+        """Return how many items there are."""
+        return self._count
+
+    def acknowledge(self, page: Page) -> None:
+        """Note that a page is on the disk."""
+        self.acknowledged.append(page.cursor)
+
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Make the items of a partition, page by page."""
+        first = partition.description["first"] if cursor is None else int(cursor)
+        for begin in range(first, partition.description["end"], self._page_items):
+            end = min(begin + self._page_items, partition.description["end"])
+            yield Page([self._make(number) for number in range(begin, end)], str(end), {})
+
+
+class MemoryParams(SourceParams):
+    """How many items there are, and what each holds."""
+
+    items: int = field(
+        SOURCE,
+        "Items",
+        "How many items there are.",
+        default=1_000,
+        ge=0,
+        le=1_000_000_000,
+        examples=[1_000],
+    )
+    content_bytes: int = field(
+        SOURCE,
+        "Bytes of content",
+        "How many bytes of text each item holds.",
+        default=0,
+        ge=0,
+        le=1_000_000,
+        examples=[1_000],
+    )
+    in_order: bool = field(
+        SOURCE,
+        "In order",
+        "Whether the keys of the items rise.",
+        default=True,
+    )
+
+    def label(self) -> str:
+        """Return how many items there are."""
+        return f"{self.items:,} items in memory"
+
+    def origin(self) -> str:
+        """Return which items they are: more of them are the same ones and others."""
+        return NAME if self.in_order else f"{NAME} in no order"
+
+
+def maker(*, content_bytes: int, in_order: bool) -> Callable[[int], Item]:
+    """Return the function that makes an item of its number."""
+    identifier = identifier_of(NAME)
+    text = "x" * content_bytes
+
+    def make(number: int) -> Item:
+        key = f"{number:012}"
+        if not in_order:
+            key = f"{blake2b(key.encode(), digest_size=8).hexdigest()}-{key}"
+        return Item(identifier(key, ""), key, _to_json({"number": number, "text": text}))
+
+    return make
+
+
+def _open(params: MemoryParams, opening: Opening) -> MemorySource:
+    del opening
+    make = maker(content_bytes=params.content_bytes, in_order=params.in_order)
+    return MemorySource(make, params.items, ordered=params.in_order)
+
+
+KIND = SourceKind(
+    name="memory",
+    title="items made in memory",
+    params=MemoryParams,
+    open=_open,
+    form="row",
+)

@@ -1,0 +1,233 @@
+"""Rows of many files: the division into partitions, and the cursor that names file, byte, row."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.listing import Partition
+from retrofill.sources.files import File, Files
+from retrofill.sources.scanners.compression import GZIP_MAGIC, CorruptFile, skip
+from retrofill.sources.scanners.csv_rows import CsvScanner
+from retrofill.sources.scanners.recognise import Asked, decompressed, recognise
+from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row, Scanner
+
+log = logging.getLogger(__name__)
+
+_FILES = "files"
+_LABEL_CHARS = 60
+
+
+class _Cursor(NamedTuple):
+    """Where reading goes on in a partition."""
+
+    file: int
+    """The place of the file in the partition, from 0."""
+
+    byte: int
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.byte}:{self.row}"
+
+    @classmethod
+    def parse(cls, text: str) -> "_Cursor":
+        return cls(*map(int, text.split(":")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedFile:
+    """A file that is being read."""
+
+    file: File
+    scanner: Scanner
+    head: Head
+    rows: Iterator[Row | Malformed]
+    number: int
+    """Its place in the partition."""
+
+    recognised: bool
+    """Whether its columns were recognised without a header."""
+
+    def cursor_behind(self, row: Row | Malformed) -> str:
+        """Return the cursor at which reading goes on behind a row."""
+        return str(_Cursor(self.number, row.end, row.place.row + 1))
+
+    def refused(self, row: Row | Malformed, why: str) -> SourceError:
+        """Return the error which says that a row is not what it should be."""
+        byte, number = row.place
+        return SourceError(
+            f"file {self.file.path}, row {number:,} at byte {byte:,}: {why}. Nothing behind it was"
+            " read"
+        )
+
+
+class RowFiles:
+    """The rows of files.
+
+    :param asked: what a person has said of the files
+    :param order: by which the files of a partition are sorted, from their path
+    :param names: takes the first row of a CSV file; returns the names of its columns if that row
+        does not name them itself
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        asked: Asked,
+        *,
+        order: Callable[[str], str] = str,
+        names: Callable[[Sequence[str]], tuple[str, ...] | None] = lambda _: None,
+    ) -> None:
+        self._files = files
+        self._asked = asked
+        self._order = order
+        self._names = names
+
+    def first(self) -> OpenedFile | None:
+        """Find the files, and open the first; None: there are none.
+
+        :raises ConfigError: there should be some, or the first cannot be read as asked
+        :raises SourceError: there was no answer
+        """
+        found = self._found()
+        try:
+            return self._open(found[0], 0, None) if found else None
+        except UnfitFile as error:
+            raise ConfigError(f"{self._files.location.param}: {error}") from error
+
+    def partitions(self, limit: int) -> list[Partition]:
+        """Divide the files, in order, into parts of about the same number of bytes."""
+        return divide(self._found(), limit)
+
+    def read(self, partition: Partition, cursor: str | None) -> Iterator[OpenedFile]:
+        """Yield the files of a partition, one after another, from a cursor on.
+
+        :raises SourceError: one cannot be read, or has changed
+        """
+        files = described(partition.description)
+        start = None if cursor is None else _Cursor.parse(cursor)
+        for number, file in enumerate(files):
+            if start is not None and number < start.file:
+                continue
+            here = start if start is not None and number == start.file else None
+            yield self._open(file, number, None if here is None else Place(here.byte, here.row))
+
+    def estimate(self) -> int:
+        """Return about how many rows there are, from the first bytes of the first file."""
+        found = self._found()
+        sample = next(self._files.read(found[0]), b"") if found else b""
+        if not sample:
+            return 0
+        opened = self._open(found[0], 0, None)
+        gzip = sample.startswith(GZIP_MAGIC)
+        content = skip(_as_far_as_whole(decompressed([sample], gzip=gzip)), opened.head.first.byte)
+        rows = sum(1 for _ in opened.scanner.rows(content, opened.head, opened.head.first))
+        return round(sum(file.size for file in found) * rows / len(sample))
+
+    def _found(self) -> list[File]:
+        return sorted(self._files.find(), key=lambda file: self._order(file.path))
+
+    def _open(self, file: File, number: int, start: Place | None) -> OpenedFile:
+        beginning = _Beginning(self._files.read(file))
+        try:
+            recognised = recognise(file.path, beginning.again(), self._asked)
+        except ValueError as error:
+            raise UnfitFile(f"file {file.path}: {error}") from error
+        scanner, gzip, words = recognised
+        head = scanner.head(_decompressed(file, beginning.again(), gzip=gzip))
+        names = self._names(head.columns) if isinstance(scanner, CsvScanner) else None
+        if isinstance(scanner, CsvScanner) and names:
+            scanner = replace(scanner, columns=names)
+            head = scanner.head(())
+            words = words.replace("with a header", "without a header")
+        if head.problem:
+            raise UnfitFile(f"file {file.path}: {head.problem}")
+        columns = f", columns {', '.join(head.columns)}" if head.columns else ""
+        log.info("file %s is %s%s", file.path, words, columns)
+        place = start or head.first
+        if start is None:
+            content = skip(_decompressed(file, beginning.rest(), gzip=gzip), place.byte)
+        elif gzip:
+            content = skip(_decompressed(file, self._files.read(file), gzip=True), place.byte)
+        else:
+            content = self._files.read(file, place.byte)
+        return OpenedFile(
+            file=file,
+            scanner=scanner,
+            head=head,
+            rows=scanner.rows(content, head, place),
+            number=number,
+            recognised=bool(names),
+        )
+
+
+class _Beginning:
+    """A stream whose beginning is looked at before it is read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._kept: deque[bytes] = deque()
+
+    def again(self) -> Iterator[bytes]:
+        """Yield the stream from its beginning, and keep what is taken."""
+        yield from tuple(self._kept)
+        for chunk in self._chunks:
+            self._kept.append(chunk)
+            yield chunk
+
+    def rest(self) -> Iterator[bytes]:
+        """Yield the stream from its beginning for the last time."""
+        while self._kept:
+            yield self._kept.popleft()
+        yield from self._chunks
+
+
+def _decompressed(file: File, chunks: Iterator[bytes], *, gzip: bool) -> Iterator[bytes]:
+    try:
+        yield from decompressed(chunks, gzip=gzip)
+    except CorruptFile as error:
+        raise UnfitFile(f"file {file.path}: {error}") from error
+
+
+class UnfitFile(SourceError):
+    """A file is not what it should be."""
+
+
+def divide(files: Sequence[File], limit: int) -> list[Partition]:
+    """Divide files, in their order, into no more partitions than the limit."""
+    total = sum(file.size for file in files) or 1
+    groups: dict[int, list[File]] = {}
+    for file, end in zip(files, accumulate(file.size for file in files), strict=True):
+        # A file belongs to the part in which its middle lies.
+        part = min(limit - 1, (2 * end - file.size) * limit // (2 * total))
+        groups.setdefault(part, []).append(file)
+    parts = list(groups.values()) or [[]]
+    return [
+        Partition(number, _label(group), {_FILES: [list(file) for file in group]})
+        for number, group in enumerate(parts)
+    ]
+
+
+def described(description: Mapping[str, Any]) -> list[File]:
+    """Return the files of a partition."""
+    return [File(*file) for file in description[_FILES]]
+
+
+def _label(files: Sequence[File]) -> str:
+    if not files:
+        return "no files"
+    name = files[0].path
+    first = name if len(name) <= _LABEL_CHARS else f"…{name[1 - _LABEL_CHARS :]}"
+    return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
+
+
+def _as_far_as_whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what can be read of a file whose end is missing."""
+    try:
+        yield from chunks
+    except CorruptFile:
+        return

@@ -1,0 +1,142 @@
+"""The params of rows in files: where the files are, how they are read, what an item is."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from retrofill.params import Problem, Sound, field, refuse
+from retrofill.params.texts import BLANK, Text, one_of
+from retrofill.sources.files import parse_location
+from retrofill.sources.kind import SOURCE, SourceParams
+from retrofill.sources.scanners.encodings import AUTO, ENCODINGS
+
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "vertical bar": "|"}
+"""What may stand between two fields, by its name."""
+
+
+def _location(text: str) -> str:
+    try:
+        parse_location(text)
+    except ValueError as error:
+        refuse(str(error))
+    return text
+
+
+def _names(text: str) -> str:
+    names = names_in(text)
+    if not all(names):
+        refuse("one of its names is empty")
+    if len(set(names)) < len(names):
+        refuse("one of its names stands there twice")
+    return text
+
+
+def _encoding(text: str) -> str:
+    return one_of((AUTO, *ENCODINGS), text)
+
+
+def names_in(text: str | None) -> tuple[str, ...]:
+    """Return the names of columns that a param holds."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+Names = Annotated[Text, AfterValidator(_names)]
+Encoding = Annotated[Text, AfterValidator(_encoding)]
+
+
+class RowParams(SourceParams):
+    """Which rows of which files."""
+
+    files: Annotated[Text, AfterValidator(_location)] = field(
+        SOURCE,
+        "Files",
+        "Where the files are: **s3://bucket/key** or an absolute path. With a slash at the end, all"
+        " files below; with *, ? or [ab], all that match, * for anything, slashes too.",
+        allowed="s3://bucket/key or an absolute path, with or without a pattern",
+        form={"maxLength": 1_024},
+        examples=["s3://my-data/orders/*.csv.gz"],
+    )
+    format: Literal["auto", "csv", "jsonl"] = field(
+        SOURCE,
+        "Format",
+        "**csv** or **jsonl** (JSON Lines), plain or gzip. **auto**: by the end of the file's name,"
+        " else by its first character.",
+        default="auto",
+    )
+    encoding: Encoding = field(
+        SOURCE,
+        "Encoding",
+        "How text is encoded. **auto**: UTF-8, or what a byte order mark says.",
+        allowed=f"one of {', '.join((AUTO, *ENCODINGS))}",
+        default=AUTO,
+        examples=[AUTO, "cp1252"],
+    )
+    delimiter: Literal["auto", "comma", "semicolon", "tab", "vertical bar"] = field(
+        SOURCE,
+        "Delimiter",
+        "What stands between two fields of CSV. **auto**: what divides the first row into most.",
+        default="auto",
+    )
+    columns: Annotated[Names | None, BLANK] = field(
+        SOURCE,
+        "Columns",
+        "The names of the columns of CSV files without a header, with commas between. Empty: the"
+        " first row of each file has them.",
+        allowed="different names with commas between",
+        form={"maxLength": 1_024},
+        default=None,
+        examples=["id,name,city"],
+    )
+    rows_per_item: int = field(
+        SOURCE,
+        "Rows per item",
+        "How many rows of a file make one item, a JSON array. 1: each row is an item.",
+        default=1,
+        ge=1,
+        le=10_000,
+        examples=[1, 100],
+    )
+    key_columns: Annotated[Names | None, BLANK] = field(
+        SOURCE,
+        "Key columns",
+        "Columns whose values tell rows apart, with commas between: rows that have the same values"
+        " are one item, in any file and any run. Empty: each row is its own item as long as its"
+        " file does not change; a changed file is read as new.",
+        allowed="different names with commas between",
+        form={"maxLength": 1_024},
+        default=None,
+        examples=["order_id", "customer,day"],
+    )
+    on_malformed: Literal["stop", "leave out"] = field(
+        SOURCE,
+        "Malformed rows",
+        "What becomes of a row that cannot be read: **stop** ends the run and names file, byte and"
+        " row; **leave out** counts it, writes it to the log and goes on.",
+        default="stop",
+    )
+
+    def label(self) -> str:
+        """Return where the files are."""
+        return self.files
+
+    def origin(self) -> str:
+        """Return where the files are, and what an item is."""
+        home = parse_location(self.files).home or "file://"
+        keys = f" by {','.join(names_in(self.key_columns))}" if self.key_columns else ""
+        many = f" in groups of {self.rows_per_item}" if self.rows_per_item > 1 else ""
+        return f"rows of {home}{keys}{many}"
+
+    def place(self) -> Mapping[str, str]:
+        """Return where the files are."""
+        return {"files": self.files}
+
+    def contradictions(self, sound: Sound) -> Iterator[Problem]:
+        """Find two params that cannot both be meant."""
+        if sound("rows_per_item", "key_columns") and self.rows_per_item > 1 and self.key_columns:
+            yield Problem(
+                "rows_per_item",
+                f"{self.rows_per_item}; not allowed with key_columns, which tell single rows apart",
+            )
+        if sound("columns", "format") and self.columns and self.format == "jsonl":
+            yield Problem("columns", "not allowed with jsonl, where each row names its own")
