@@ -1,8 +1,8 @@
 """Run a function over the objects that a manifest names.
 
-Name a bucket, a manifest of its objects and a function: the manifest of an S3 Batch Operations job,
-its completion report, an S3 Inventory in CSV, or any CSV or JSON Lines with a column of keys. The
-objects are the ones that `retrofill_s3` lists: what either has processed, the other knows.
+A manifest is a file of keys: one of S3 Batch Operations or its completion report, an S3 Inventory,
+or any CSV or JSON Lines file. Its objects are the same items as those of a listing of their bucket,
+so a manifest and then a listing of what came since can be one job.
 """
 
 from airflow.sdk import DAG  # noqa: F401  by this word Airflow knows a file that holds a DAG

@@ -1,7 +1,7 @@
-"""Run a function over the rows of CSV or JSON Lines files.
+"""Run a function over the rows of files.
 
-Name the files and a function: every row, or every group of rows, becomes an item of a call. What
-was processed is remembered: the same run again makes no call.
+Each row of CSV or JSON Lines files, plain or compressed, on S3 or on a disk, becomes an item; or
+each group of rows does. What was processed is remembered, by the rows' place or by columns.
 """
 
 from airflow.sdk import DAG  # noqa: F401  by this word Airflow knows a file that holds a DAG

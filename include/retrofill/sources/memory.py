@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 
 from retrofill.engine.identity import identifier_of
+from retrofill.events.form import ROW
 from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
 from retrofill.params import field
@@ -142,5 +143,5 @@ KIND = SourceKind(
     title="items made in memory",
     params=MemoryParams,
     open=_open,
-    form="row",
+    form=ROW,
 )

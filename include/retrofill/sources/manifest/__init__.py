@@ -1,5 +1,6 @@
 """Manifests of objects: of S3 Batch Operations and Inventory, and any list of keys."""
 
+from retrofill.events.s3.form import OBJECT
 from retrofill.model.errors import ConfigError
 from retrofill.model.permission import Permission
 from retrofill.sources.files import open_files, parse_location
@@ -45,7 +46,7 @@ KIND = SourceKind(
     title="the objects that a manifest names",
     params=ManifestParams,
     open=_open,
-    form="object",
+    form=OBJECT,
     permissions=(
         Permission("s3:GetObject", f"{_LISTS}/*", "for manifests on S3"),
         Permission("s3:ListBucket", _LISTS, "for manifests of several files"),

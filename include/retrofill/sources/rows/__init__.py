@@ -1,5 +1,6 @@
 """Rows in CSV and JSON Lines files, on S3 or on a disk."""
 
+from retrofill.events.form import ROW
 from retrofill.model.permission import Permission
 from retrofill.sources.files import open_files, parse_location
 from retrofill.sources.kind import Opening, SourceKind
@@ -30,7 +31,7 @@ KIND = SourceKind(
     title="rows in CSV or JSON Lines files",
     params=RowParams,
     open=_open,
-    form="row",
+    form=ROW,
     permissions=(
         Permission("s3:GetObject", f"{_FILES}/*", "for files on S3"),
         Permission("s3:ListBucket", _FILES, "for a pattern, or all files of a folder, on S3"),
