@@ -2,12 +2,41 @@
 
 from collections.abc import Mapping
 
+from retrofill.engine.identity import identifier_of
+from retrofill.events.form import ROW, ItemForm
+from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.items import Item
+from retrofill.model.permission import Permission
 from retrofill.model.registry import registered
+from retrofill.params import Params, Problem, Sound, field
 from retrofill.sources import manifest, memory, rows, s3
-from retrofill.sources.kind import REASONS, SourceKind
+from retrofill.sources.keys import key_of
+from retrofill.sources.kind import REASONS, Interval, Opening, SourceKind, SourceParams
 from retrofill.sources.source import Page, Partition, Source
 
-__all__ = ["SOURCES", "Page", "Partition", "Source", "reasons_of"]
+__all__ = [
+    "ROW",
+    "SOURCES",
+    "ConfigError",
+    "Interval",
+    "Item",
+    "ItemForm",
+    "Opening",
+    "Page",
+    "Params",
+    "Partition",
+    "Permission",
+    "Problem",
+    "Sound",
+    "Source",
+    "SourceError",
+    "SourceKind",
+    "SourceParams",
+    "field",
+    "identifier_of",
+    "key_of",
+    "reasons_of",
+]
 
 SOURCES: Mapping[str, SourceKind] = registered(
     {

@@ -9,7 +9,11 @@ __all__ = ["Page", "Partition", "Source"]
 
 
 class Source(Protocol):
-    """Where items come from."""
+    """Where items come from.
+
+    A class of its own may inherit from it: then it has keys that rise, no estimate, and
+    acknowledges nothing, unless it says otherwise.
+    """
 
     @property
     def name(self) -> str:
@@ -21,6 +25,7 @@ class Source(Protocol):
 
         Then an item is known by a look at the keys of its neighbours; else by one for itself.
         """
+        return True
 
     def check(self) -> bool:
         """Make sure that the source can be read; return whether it showed an object.
@@ -50,6 +55,7 @@ class Source(Protocol):
 
     def estimate(self) -> int | None:
         """Return about how many items there are; None: the source cannot tell."""
+        return None
 
     @property
     def acknowledges(self) -> bool:
@@ -57,6 +63,7 @@ class Source(Protocol):
 
         Then each commit of its pages is flushed to the disk first.
         """
+        return False
 
     def acknowledge(self, page: Page) -> None:
         """Let go of what a page holds: a commit that is on the disk has taken all of it."""
