@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.credentials import Credentials
+from retrofill.aws.session import CONTROL_PLANE
 from retrofill.config import RunConfig, params_for
 from retrofill.engine.progress import Invoked
 from retrofill.functions.aws_lambda.client import invoke_client
-from retrofill.functions.aws_lambda.connect import CONTROL_PLANE
 from retrofill.functions.transport.client import HttpClient
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import FINAL, FunctionUnusable, RetrofillError

@@ -125,8 +125,8 @@ MUTANTS = (
     Mutant(
         name="a partition that lists nothing believed",
         file="pipeline/enqueue.py",
-        old="if state.seen and not state.found:",
-        new="if state.seen and state.done:",
+        old="if progress.seen and not progress.found:",
+        new="if progress.seen and progress.done:",
         test=READINGS + "test_a_run_with_such_a_range_is_not_complete",
     ),
     Mutant(

@@ -64,26 +64,28 @@ def enqueue(
     :raises LeaseLost: another task reads the same partition
     """
     total = Enqueued(listed=0, new=0, known=0)
-    state = get_partition(conn, ref.run_id, part_no)
-    if state.done:
+    progress = get_partition(conn, ref.run_id, part_no)
+    if progress.done:
         log.info("the partition had been read to its end by an earlier try")
         return total
-    partition = Partition(part_no, state.label, state.description, state.seen)
-    pages = _holdable(source.name, source.pages(partition, state.cursor))
+    partition = Partition(part_no, progress.label, progress.description, progress.seen)
+    pages = _holdable(source.name, source.pages(partition, progress.cursor))
     if fits is not None:
         pages = _fitting(fits, pages)
     with _bulk_work(), closing(_ahead(pages)) as chunks:
         for chunk in chunks:
             if reason := stop_if_late(conn, ref.run_id):
                 raise RunIncomplete(f"the listing is not at its end: {reason}")
-            state = state._replace(found=state.found or any(page.seen for page in chunk.pages))
+            progress = progress._replace(
+                found=progress.found or any(page.seen for page in chunk.pages)
+            )
             if chunk.done:
-                _require_found(state)
+                _require_found(progress)
             screened = screen(
                 conn,
                 ref,
                 part_no,
-                state,
+                progress,
                 chunk,
                 ordered=source.ordered,
                 flushed=source.acknowledges,
@@ -97,22 +99,22 @@ def enqueue(
             if screened.set_is_full:
                 log.info("the set is full; the run goes on with the next one")
                 break
-            state = state._replace(chunk_no=state.chunk_no + 1)
+            progress = progress._replace(chunk_no=progress.chunk_no + 1)
     return total
 
 
-def _require_found(state: PartitionState) -> None:
+def _require_found(progress: PartitionState) -> None:
     """Check, at a partition's end, that its listing showed something if the survey did.
 
     Filters play no part: both readings are of all objects.
 
     :raises SourceError: it did not
     """
-    if state.seen and not state.found:
+    if progress.seen and not progress.found:
         raise SourceError(
-            f"partition {state.label!r}: the survey saw {state.seen:,} keys in it, but its listing"
-            " shows none, so it is not done. If the objects were deleted in between, start a new"
-            " run of the job: it surveys the source again and goes on"
+            f"partition {progress.label!r}: the survey saw {progress.seen:,} keys in it, but its"
+            " listing shows none, so it is not done. If the objects were deleted in between, start"
+            " a new run of the job: it surveys the source again and goes on"
         )
 
 

@@ -29,21 +29,21 @@ def redrive_quarantine(conn: Connection, ref: SetRef, part_no: int, config: RunC
     :raises LeaseLost: another task does the same for this run
     """
     total = Requeued(redriven=0)
-    state = get_partition(conn, ref.run_id, part_no)
-    if state.done:
+    progress = get_partition(conn, ref.run_id, part_no)
+    if progress.done:
         log.info("quarantine had been read to its end by an earlier try")
         return total
     chosen = _selection(config)
-    after = Place.of(state.cursor)
+    after = Place.of(progress.cursor)
     while True:
-        chunk = redrive(conn, ref, part_no, state, after=after, chosen=chosen)
+        chunk = redrive(conn, ref, part_no, progress, after=after, chosen=chosen)
         total["redriven"] += chunk.moved
         if chunk.set_is_full:
             log.info("the set is full; the run goes on with the next one")
         if chunk.set_is_full or chunk.done:
             break
         after = chunk.last or after
-        state = state._replace(chunk_no=state.chunk_no + 1)
+        progress = progress._replace(chunk_no=progress.chunk_no + 1)
     if total["redriven"]:
         log.info("redrove %(redriven)d items from quarantine", total)
     else:
