@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 from retrofill.aws.objects import pack
+from retrofill.engine import batching
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement, Span
 from retrofill.model.errors import LeaseLost, StateUnavailable
 from retrofill.model.runs import SetRef
@@ -246,6 +247,18 @@ def test_failures_are_kept_with_the_item(state_dsn: str, conn: connection) -> No
             "SELECT item_key, attempts, error_type, error, request_id FROM retrofill.v_quarantine"
         )
         assert cur.fetchall() == [("c", 3, "Error", "poison", "r")]
+
+
+def test_batches_are_bounded_by_what_their_contents_take(
+    conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "MOST_BYTES", 2_100)
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(key)._replace(content="é" * 500) for key in "abcde"])
+    plan(conn, ref, fewest=5)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT items, bytes FROM retrofill.batch ORDER BY first_seq")
+        assert cur.fetchall() == [(2, 2_000), (2, 2_000), (1, 1_000)]
 
 
 def test_a_batch_is_loaded_as_it_was_enqueued(state_dsn: str, conn: connection) -> None:

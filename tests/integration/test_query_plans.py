@@ -330,7 +330,8 @@ CASES = [
          {"firsts": [1, 1, 10_000], "lasts": [9_999, 9_999, 19_999], "ranks": [5_000, 9_998, 7]},
          before=IN_ORDER),
     Case("batches", "forget_extents", 2 * ROWS // EXTENT, before=IN_ORDER + ";" + BROKEN),
-    Case("batches", "insert_batches", 0, {"firsts": SEQS, "lasts": SEQS, "items": NOS}, 500),
+    Case("batches", "insert_batches", 0,
+         {"firsts": SEQS, "lasts": SEQS, "items": NOS, "bytes": NOS}, 500),
     # Of all that was listed elsewhere, what waits: by batches of others, and without any.
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE),
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE + RELEASED),

@@ -12,8 +12,10 @@ from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.redrive import redrive_quarantine
 from retrofill.state import batches, redrive, runs
+from retrofill.state import redrive as redriving
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
+from retrofill.state.screening import get_partition
 
 from tests.integration.opened import close, enqueue, item, keys_in, open_next_set, open_run
 from tests.integration.test_batches import calls_of, dead
@@ -213,3 +215,22 @@ def test_what_is_in_doubt_waits_for_the_functions_timeout(state_dsn: str, conn: 
         lease.take(holder_is_dead=dead)
         (call,) = calls_of(lease)
         assert (call.entries[0].attempts, call.entries[0].unsure) == (1, True)
+
+
+def test_a_chunk_ends_where_its_content_is_large(
+    state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [f"{number}" + "€\U0001f600\x1f" * 40_000 for number in range(5)]
+    monkeypatch.setattr(redriving, "CHUNK_BYTES", 2 * len(contents[0].encode()) - 1)
+    ref = open_run(conn)
+    wanted = [item(f"in/{no}")._replace(content=one) for no, one in enumerate(contents)]
+    enqueue(conn, ref, wanted)
+    give_up(state_dsn, conn, ref)
+    close(conn, ref.run_id, complete=True)
+    ref = open_run(conn, "again", config={"redrive": True})
+    assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 5}
+    assert get_partition(conn, ref.run_id, 0).chunk_no == 3
+    (batch,) = batches.plan(conn, ref, 1, most_items=100, fewest_items=100)
+    with closing(BatchLease(state_dsn, batch.batch_id, "h")) as lease:
+        lease.take(holder_is_dead=dead)
+        assert list(lease.load().items) == wanted

@@ -32,8 +32,8 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 def test_new_items_are_enqueued_and_known_ones_are_not(conn: connection) -> None:
     ref = open_run(conn, partitions=2)
-    assert enqueue(conn, ref, [item("a"), item("b")])[:3] == (2, 0, False)
-    assert enqueue(conn, ref, [item("a"), item("b"), item("c")], part_no=1)[:3] == (1, 2, False)
+    assert enqueue(conn, ref, [item("a"), item("b")]) == (2, 0, False)
+    assert enqueue(conn, ref, [item("a"), item("b"), item("c")], part_no=1) == (1, 2, False)
     assert keys_in(conn, "in_process") == ["a", "b", "c"]
 
 
@@ -42,23 +42,23 @@ def test_processed_items_are_known_and_a_changed_one_is_new(conn: connection) ->
     with conn, conn.cursor() as cur:
         cur.execute(MOVE_TO_RESULTS)
     ref = open_run(conn, "second")
-    assert enqueue(conn, ref, [item("a"), item("b", "changed")])[:3] == (1, 1, False)
+    assert enqueue(conn, ref, [item("a"), item("b", "changed")]) == (1, 1, False)
     assert keys_in(conn, "in_process") == ["b"]
 
 
 def test_an_item_listed_twice_is_counted_once(conn: connection) -> None:
     ref = open_run(conn)
-    assert enqueue(conn, ref, [item("a"), item("a")])[:3] == (1, 0, False)
+    assert enqueue(conn, ref, [item("a"), item("a")]) == (1, 0, False)
 
 
 def test_a_full_set_cuts_a_page_and_the_next_set_lists_it_again(conn: connection) -> None:
     ref = open_run(conn, max_items=3)
     items = [item(key) for key in "abcde"]
-    assert enqueue(conn, ref, items)[:3] == (3, 0, True)
+    assert enqueue(conn, ref, items) == (3, 0, True)
     partition = get_partition(conn, ref.run_id, 0)
     assert (partition.cursor, partition.done) == (None, False)
     following = open_next_set(conn, ref, max_items=3)
-    assert enqueue(conn, following, items)[:3] == (2, 0, False)
+    assert enqueue(conn, following, items) == (2, 0, False)
     report = runs.get_report(conn, ref.run_id)
     assert (report.listed, report.new, report.sets, report.partitions_left) == (5, 5, 2, 0)
 
@@ -66,7 +66,7 @@ def test_a_full_set_cuts_a_page_and_the_next_set_lists_it_again(conn: connection
 def test_a_set_without_room_takes_nothing_and_keeps_the_cursor(conn: connection) -> None:
     ref = open_run(conn, max_items=2, partitions=2)
     enqueue(conn, ref, [item("a"), item("b")])
-    assert enqueue(conn, ref, [item("x")], part_no=1)[:3] == (0, 0, True)
+    assert enqueue(conn, ref, [item("x")], part_no=1) == (0, 0, True)
     assert get_partition(conn, ref.run_id, 1).cursor is None
 
 
@@ -150,7 +150,7 @@ def test_items_that_any_statement_adds_are_known(conn: connection) -> None:
             ([104, 25_001], [item(key).identifier.hex() for key in "yb"], ["y", "b"]),
         )
     for part_no, key in enumerate(known):
-        assert enqueue(conn, ref, [item(key)], part_no)[:3] == (0, 1, False), key
+        assert enqueue(conn, ref, [item(key)], part_no) == (0, 1, False), key
 
 
 ADD = """
@@ -196,7 +196,7 @@ def test_an_items_neighbours_by_key_may_be_anywhere_by_number(conn: connection) 
     enqueue(conn, first, [item(key) for key in "xyz"], part_no=1)
     enqueue(conn, first, [item(key) for key in "beh"], part_no=2)
     second = open_run(conn, "second")
-    assert enqueue(conn, second, [item(key) for key in "abcdefgh"])[:3] == (2, 6, False)
+    assert enqueue(conn, second, [item(key) for key in "abcdefgh"]) == (2, 6, False)
 
 
 @settings(

@@ -75,7 +75,7 @@ MUTANTS = (
     Mutant(
         name="a commit left unflushed whose pages are acknowledged",
         file="state/screening.py",
-        old="if not (chunk.done or taken.is_cut or flushed):",
+        old="if not (chunk.done or taken.is_cut or acknowledge):",
         new="if not (chunk.done or taken.is_cut):",
         test="tests/integration/test_enqueue.py::"
         "test_no_commit_of_pages_that_are_acknowledged_is_left_unflushed",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from retrofill.engine.batching import (
     MAX_BATCHES,
     MIN_BATCHES,
+    MOST_BYTES,
     Batch,
     Piece,
     Place,
@@ -25,7 +26,10 @@ def cases(draw: st.DrawFn) -> tuple[list[Piece], dict[Piece, list[int]]]:
     for steps in draw(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=40), max_size=12)):
         numbers = [seq := seq + step for step in steps]
         island += draw(st.integers(0, 1))
-        piece = Piece(numbers[0], numbers[-1], len(numbers), draw(st.integers(1, 2)), island)
+        run_id = draw(st.integers(1, 2))
+        mean = draw(st.sampled_from([0, 0, 1_000, MOST_BYTES // 7, 2 * MOST_BYTES]))
+        content = len(numbers) * mean
+        piece = Piece(numbers[0], numbers[-1], len(numbers), run_id, island, content)
         seqs[piece] = numbers
     return list(seqs), seqs
 
@@ -62,7 +66,10 @@ def test_batches_are_as_large_as_the_rule_says(
     size = batch_size(total, **rule)
     islands = {piece.island for piece in pieces}
     assert all(batch.items <= size for batch in batches)
-    assert len(batches) <= -(-total // size) + max(len(islands) - 1, 0)
+    assert all(batch.bytes <= MOST_BYTES or batch.items == 1 for batch in batches)
+    assert sum(batch.bytes for batch in batches) == sum(piece.bytes for piece in pieces)
+    if sum(piece.bytes for piece in pieces) <= MOST_BYTES:
+        assert len(batches) <= -(-total // size) + max(len(islands) - 1, 0)
 
 
 @given(cases(), sizes)
@@ -109,3 +116,10 @@ def test_a_batch_ends_where_its_island_does() -> None:
 )
 def test_the_size_of_a_batch(items: int, most: int, fewest: int, size: int) -> None:
     assert batch_size(items, most=most, fewest=fewest) == size
+
+
+def test_a_batch_ends_where_its_content_is_large() -> None:
+    small, large = Piece(1, 4, 4, 1, 0, 4_000), Piece(5, 9, 5, 1, 0, 5 * MOST_BYTES // 2)
+    batches = cut([small, large], most=50, fewest=50)
+    assert [(batch.first.seq, batch.last.seq) for batch in batches] == [(1, 5), (6, 7), (8, 9)]
+    assert [batch.bytes for batch in batches] == [4_000 + MOST_BYTES // 2, MOST_BYTES, MOST_BYTES]

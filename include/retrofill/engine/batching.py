@@ -1,10 +1,14 @@
 """Batching: how many items a batch has, and where the pieces of a job are cut into batches."""
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import NamedTuple
 
 MAX_BATCHES = 200
 """Mapped instances of one run: Airflow's grid and scheduler suffer from many more."""
+
+MOST_BYTES = 64 * 2**20
+"""What the contents of a batch take at most, unless it is a single item."""
 
 MIN_BATCHES = 4
 """Mapped instances of a run with work enough for them: a worker of several cores is used."""
@@ -19,6 +23,9 @@ class Piece(NamedTuple):
     run_id: int
     island: int
     """No batch may reach from one island to the next: somebody owns what lies between."""
+
+    bytes: int = 0
+    """About what the contents of its items take."""
 
 
 class Place(NamedTuple):
@@ -42,6 +49,8 @@ class Batch(NamedTuple):
     first: Place
     last: Place
     items: int
+    bytes: int = 0
+    """About what their contents take."""
 
 
 def batch_size(items: int, *, most: int, fewest: int) -> int:
@@ -56,19 +65,30 @@ def batch_size(items: int, *, most: int, fewest: int) -> int:
 def cut(pieces: Sequence[Piece], *, most: int, fewest: int) -> list[Batch]:
     """Cut pieces, which come in the order of their numbers, into batches; see :func:`batch_size`.
 
-    Islands apart, each batch but the last has the same size. Where an island ends, so does a batch.
+    Islands apart, each batch but the last has the same size. Where an island ends, so does a batch,
+    and where its contents would take more than MOST_BYTES.
     """
     size = batch_size(sum(piece.items for piece in pieces), most=most, fewest=fewest)
     batches: list[Batch] = []
     place = 0
     for piece in pieces:
         rank = 0
+        mean = piece.bytes / piece.items
         while rank < piece.items:
-            taken = min(piece.items - rank, size - place % size)
-            first, last, before = Place(piece, rank), Place(piece, rank + taken - 1), 0
-            if place % size and batches[-1].last.piece.island == piece.island:
-                first, _, before = batches.pop()
-            batches.append(Batch(first, last, before + taken))
+            goes_on = place % size > 0 and batches[-1].last.piece.island == piece.island
+            before = batches[-1] if goes_on else None
+            room = MOST_BYTES - (before.bytes if before else 0)
+            light = room // mean if mean else piece.items
+            if before and (room < 0 or light < 1):
+                place += size - place % size
+                continue
+            taken = min(piece.items - rank, size - place % size, max(int(light), 1))
+            first, last = Place(piece, rank), Place(piece, rank + taken - 1)
+            added = Batch(first, last, taken, ceil(taken * mean))
+            if before:
+                first, _, items, held = batches.pop()
+                added = Batch(first, last, items + taken, held + added.bytes)
+            batches.append(added)
             rank += taken
             place += taken
     return batches

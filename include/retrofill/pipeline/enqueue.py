@@ -88,10 +88,8 @@ def enqueue(
                 progress,
                 chunk,
                 ordered=source.ordered,
-                flushed=source.acknowledges,
+                acknowledge=source.acknowledge if source.acknowledges else None,
             )
-            for page in chunk.pages[: screened.whole]:
-                source.acknowledge(page)
             total["new"] += screened.new
             total["known"] += screened.known
             total["listed"] += screened.new + screened.known

@@ -72,6 +72,7 @@ def _insert(cur: Cursor, key: dict[str, int], batches: list[Batch]) -> None:
             "firsts": numbers(seq_of(batch.first) for batch in batches),
             "lasts": numbers(seq_of(batch.last) for batch in batches),
             "items": numbers(batch.items for batch in batches),
+            "bytes": numbers(batch.bytes for batch in batches),
         },
     )
 

@@ -39,24 +39,28 @@ free AS MATERIALIZED (
     SELECT
         int8multirange(int8range(first_seq, last_seq, '[]')) - (SELECT numbers FROM owned)
             AS numbers,
-        run_id, whole
+        run_id, whole, bytes::float / (last_seq - first_seq + 1) AS mean_bytes
     FROM retrofill.extent WHERE job_id = %(job_id)s
 ),
 found AS (
-    SELECT lower(part) AS first_seq, upper(part) - 1 AS last_seq, run_id, whole, false AS wall
+    SELECT
+        lower(part) AS first_seq, upper(part) - 1 AS last_seq, run_id, whole, false AS wall,
+        mean_bytes
     FROM free CROSS JOIN LATERAL unnest(free.numbers - (SELECT numbers FROM before)) AS part
     UNION ALL
     -- What the run has had in a batch is its own, whoever has listed it: it is resumed only once.
-    SELECT lower(part), upper(part) - 1, %(run_id)s, whole, false
+    SELECT lower(part), upper(part) - 1, %(run_id)s, whole, false, mean_bytes
     FROM free CROSS JOIN LATERAL unnest(free.numbers * (SELECT numbers FROM before)) AS part
     UNION ALL
-    SELECT lower(part), upper(part) - 1, 0, true, true
+    SELECT lower(part), upper(part) - 1, 0, true, true, 0
     FROM unnest((SELECT numbers FROM owned)) AS part
 ),
 placed AS (
     SELECT *, count(*) FILTER (WHERE wall) OVER (ORDER BY first_seq) AS island FROM found
 )
-SELECT piece.first_seq, piece.last_seq, piece.items, run_id, island
+SELECT
+    piece.first_seq, piece.last_seq, piece.items, run_id, island,
+    ceil(piece.items * mean_bytes)::bigint AS bytes
 FROM placed CROSS JOIN LATERAL (
     SELECT placed.first_seq, placed.last_seq, placed.last_seq - placed.first_seq + 1 AS items
     WHERE whole
@@ -85,10 +89,11 @@ ORDER BY no
 
 -- name: insert_batches
 -- Adds the planned batches of a set.
-INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items)
-SELECT %(job_id)s, %(run_id)s, %(set_no)s, first_seq, last_seq, items
-FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(items)s::integer[])
-    AS planned (first_seq, last_seq, items)
+INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items, bytes)
+SELECT %(job_id)s, %(run_id)s, %(set_no)s, first_seq, last_seq, items, bytes
+FROM unnest(
+    %(firsts)s::bigint[], %(lasts)s::bigint[], %(items)s::integer[], %(bytes)s::bigint[]
+) AS planned (first_seq, last_seq, items, bytes)
 ORDER BY first_seq
 
 -- name: break_extents

@@ -19,6 +19,9 @@ _SCREENING = load("screening.sql")
 CHUNK_ITEMS = 10_000
 """Items of quarantine that are looked at in one transaction."""
 
+CHUNK_BYTES = 16 * 2**20
+"""What the contents of the items take that are moved in one transaction, but for the last."""
+
 
 class Place(NamedTuple):
     """An item's place in the order of quarantine."""
@@ -43,6 +46,8 @@ class _Quarantined(NamedTuple):
     item_key: str
     identifier: str
     error_type: str
+    bytes: int
+    """What its content takes."""
 
 
 class Redriven(NamedTuple):
@@ -93,13 +98,17 @@ def redrive(
         found = rows(cur, _Quarantined)
         done = len(found) < CHUNK_ITEMS
         places: list[Place] = []
-        last, full = None, False
-        for item_key, identifier, error_type in found:
+        last, full, content = None, False, 0
+        for item_key, identifier, error_type, size in found:
+            if content >= CHUNK_BYTES:
+                done = False
+                break
             if chosen(item_key, error_type):
                 if len(places) == room:
                     full = True
                     break
                 places.append(Place(item_key, identifier))
+                content += size
             last = Place(item_key, identifier)
         if places:
             keys, identifiers = zip(*places, strict=True)

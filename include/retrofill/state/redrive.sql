@@ -6,7 +6,9 @@ SET LOCAL enable_bitmapscan = off
 
 -- name: list_quarantined
 -- The next items in quarantine behind a place, as they were when the run was opened.
-SELECT item_key, identifier::text AS identifier, error_type FROM retrofill.quarantine
+SELECT
+    item_key, identifier::text AS identifier, error_type, octet_length(content) AS bytes
+FROM retrofill.quarantine
 WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(after_key)s, %(after_identifier)s::uuid)
     AND quarantined_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)
 -- The planner cannot know how many these are: so it does not sort all there is, but reads in order.

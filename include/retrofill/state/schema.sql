@@ -34,25 +34,27 @@ BEGIN
     FOR stretch IN
         SELECT
             job_id, run_id, seq / 10000 AS no, min(seq) AS first_seq, max(seq) AS last_seq,
-            min(item_key) AS first_key, max(item_key) AS last_key, count(*) AS items
+            min(item_key) AS first_key, max(item_key) AS last_key, count(*) AS items,
+            sum(octet_length(content)) AS bytes
         FROM added GROUP BY job_id, run_id, no
     LOOP
         IF stretch.items = stretch.last_seq - stretch.first_seq + 1 THEN
             INSERT INTO retrofill.extent (
-                job_id, first_seq, last_seq, run_id, first_key, last_key
+                job_id, first_seq, last_seq, run_id, first_key, last_key, bytes
             ) VALUES (
                 stretch.job_id, stretch.first_seq, stretch.last_seq, stretch.run_id,
-                stretch.first_key, stretch.last_key
+                stretch.first_key, stretch.last_key, stretch.bytes
             );
         ELSE
             -- Screening and redrive leave no holes. A person may; then each part is an extent.
             INSERT INTO retrofill.extent (
-                job_id, first_seq, last_seq, run_id, first_key, last_key
+                job_id, first_seq, last_seq, run_id, first_key, last_key, bytes
             )
             SELECT
-                stretch.job_id, min(seq), max(seq), stretch.run_id, min(item_key), max(item_key)
+                stretch.job_id, min(seq), max(seq), stretch.run_id, min(item_key), max(item_key),
+                sum(octet_length(content))
             FROM (
-                SELECT seq, item_key, seq - row_number() OVER (ORDER BY seq) AS part
+                SELECT seq, item_key, content, seq - row_number() OVER (ORDER BY seq) AS part
                 FROM added
                 WHERE job_id = stretch.job_id AND run_id = stretch.run_id
                     AND seq / 10000 = stretch.no
@@ -110,6 +112,7 @@ CREATE TABLE retrofill.batch (
     width integer,
     orphans integer DEFAULT 0 NOT NULL,
     orphans_until timestamp with time zone,
+    bytes bigint DEFAULT 0 NOT NULL,
     CONSTRAINT batch_is_not_empty CHECK ((first_seq <= last_seq))
 )
 WITH (fillfactor='50');
@@ -124,6 +127,7 @@ COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight w
 COMMENT ON COLUMN retrofill.batch.calls_per_second IS 'What its holder was given of its run''s max_calls_per_second.';
 COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
 COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that nobody waits for and that may be running until orphans_until: they count against max_concurrency.';
+COMMENT ON COLUMN retrofill.batch.bytes IS 'About what the contents of its items take.';
 
 ALTER TABLE retrofill.batch ALTER COLUMN batch_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME retrofill.batch_batch_id_seq
@@ -184,10 +188,12 @@ CREATE TABLE retrofill.extent (
     first_key text NOT NULL COLLATE pg_catalog."C",
     last_key text NOT NULL COLLATE pg_catalog."C",
     whole boolean DEFAULT true NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
     CONSTRAINT extent_is_short CHECK ((((last_seq - first_seq) >= 0) AND ((last_seq - first_seq) <= 9999)))
 );
 COMMENT ON TABLE retrofill.extent IS 'A stretch of numbers that entered in_process in one statement for one run, and the keys between which its items lie.';
 COMMENT ON COLUMN retrofill.extent.whole IS 'No item of it has left: true until its items are planned, since only what was planned leaves.';
+COMMENT ON COLUMN retrofill.extent.bytes IS 'What the contents of its items took when they entered.';
 
 ALTER TABLE ONLY retrofill.extent
     ADD CONSTRAINT extent_pkey PRIMARY KEY (job_id, first_seq);

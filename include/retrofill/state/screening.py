@@ -10,7 +10,7 @@ import io
 import json
 import struct
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -91,8 +91,6 @@ class Screened(NamedTuple):
     new: int
     known: int
     set_is_full: bool
-    whole: int
-    """How many of its pages were taken to their end."""
 
 
 def get_partition(conn: Connection, run_id: int, part_no: int) -> PartitionState:
@@ -123,7 +121,7 @@ def screen(
     chunk: Chunk,
     *,
     ordered: bool = True,
-    flushed: bool = False,
+    acknowledge: Callable[[Page], None] | None = None,
 ) -> Screened:
     """Enqueue the new items of a chunk and move the partition's cursor, in one transaction.
 
@@ -135,7 +133,8 @@ def screen(
 
     :param partition: where the reading stood when the chunk was listed
     :param ordered: whether the source lists in the order of its keys
-    :param flushed: whether the commit must be on the disk before this returns
+    :param acknowledge: told of each page that was taken to its end, once that is on the disk; None:
+        nobody need be told, and the commit may be lost at a crash of the server
     :raises LeaseLost: another task has read on in this partition meanwhile
     :raises StateUnfit: the transaction does not run at READ COMMITTED
     """
@@ -167,7 +166,7 @@ def screen(
         if elsewhere:
             cur.execute(_SQL["note_elsewhere"], {**place, "items": multirange(elsewhere)})
         reach(Point.CHUNK_COPIED)
-        if not (chunk.done or taken.is_cut or flushed):
+        if not (chunk.done or taken.is_cut or acknowledge):
             # The next chunk need not wait for the disk. Lost at a crash of the server would be
             # items and cursor together, and whatever builds on them: the log has one order.
             cur.execute(_SQL["commit_unflushed"])
@@ -188,7 +187,10 @@ def screen(
             message = f"partition {part_no} of run {ref.run_id} is read by another task"
             raise LeaseLost(message)
     reach(Point.CHUNK_COMMITTED)
-    return Screened(new, known, taken.is_cut, len(taken.whole))
+    if acknowledge is not None:
+        for page in taken.whole:
+            acknowledge(page)
+    return Screened(new, known, taken.is_cut)
 
 
 def _known(
