@@ -10,10 +10,10 @@ scripts with those of the environment (:class:`retrofill.environment.Environment
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any
 
 from retrofill.config import RunConfig
 from retrofill.events import CompiledShape
+from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked
 from retrofill.model.connections import Connections
 from retrofill.model.runs import Run
@@ -78,7 +78,7 @@ class Wiring:
         """Compile the event shape of a run."""
         return shape_of(config, run)
 
-    def client_of(self, config: RunConfig, run: Run) -> Any:
+    def client_of(self, config: RunConfig, run: Run) -> Client:
         """Open the data plane to a run's function."""
         asked = Asked(self._connections, config.job.aws_conn_id)
         return config.function_kind.open(config.function, run.function, asked)

@@ -19,7 +19,9 @@ from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item
 
-SHAPES = tuple(shape.name for shape in offered("object"))
+SHAPES = tuple(
+    shape.name for shape in offered("object") if not shape.name.startswith("cloudevents")
+)
 CONTEXT = EventContext(
     bucket="photos",
     region="eu-west-1",
@@ -452,7 +454,11 @@ def test_a_call_carries_no_more_than_its_shape_can(name: str) -> None:
 
 
 def test_each_shape_has_the_contract_of_its_live_trigger() -> None:
-    contracts = {name: shape.answer for name, shape in ALL_SHAPES.items()}
+    contracts = {
+        name: shape.answer
+        for name, shape in ALL_SHAPES.items()
+        if not name.startswith("cloudevents")
+    }
     assert contracts == {
         "s3": Contract.RETURN,
         "s3-sqs": Contract.BATCH_ITEM_FAILURES,

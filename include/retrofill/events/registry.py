@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from retrofill.events import (
     batch_operations,
+    cloudevents,
     eventbridge,
     notification,
     plain,
@@ -11,7 +12,7 @@ from retrofill.events import (
     relays,
 )
 from retrofill.events.context import EventContext
-from retrofill.events.shape import CompiledShape, EventShape, Way
+from retrofill.events.shape import ON_AWS, CompiledShape, EventShape, Way
 from retrofill.model.errors import ConfigError
 
 SHAPES: Mapping[str, EventShape] = {
@@ -23,6 +24,9 @@ SHAPES: Mapping[str, EventShape] = {
     "s3-batch-1.0": batch_operations.S3_BATCH_1_0,
     "s3-batch-2.0": batch_operations.S3_BATCH_2_0,
     "items": plain.ITEMS,
+    "cloudevents": cloudevents.STRUCTURED,
+    "cloudevents-batch": cloudevents.BATCHED,
+    "cloudevents-binary": cloudevents.BINARY,
     "sqs": records.SQS,
     "kinesis": records.KINESIS,
     "dynamodb": records.DYNAMODB,
@@ -53,7 +57,11 @@ def names_in_words(shapes: Iterable[EventShape], last: str = "and") -> str:
 
 def need_no_trigger() -> list[EventShape]:
     """Return the shapes that can be asked for without a live trigger."""
-    return [shape for shape in SHAPES.values() if not (shape.needs_trigger or shape.content)]
+    return [
+        shape
+        for shape in SHAPES.values()
+        if not (shape.needs_trigger or shape.content) and shape.is_carried_by(ON_AWS)
+    ]
 
 
 def with_arguments() -> list[EventShape]:

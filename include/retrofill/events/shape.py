@@ -1,6 +1,6 @@
 """The event shape: all facts of one in one record, and what it can do when it is compiled."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -11,13 +11,18 @@ from retrofill.events.fields import MULTIPART_MARK
 from retrofill.events.template import SEPARATOR, records_of
 from retrofill.model.delivery import Contract
 from retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns, identifiers_of
-from retrofill.model.payload import Payload
+from retrofill.model.payload import JSON, Payload
 
 MAX_ITEMS = 10_000
 """The most items a call may carry: the largest batch of Lambda's event source mappings."""
 
+Headers = tuple[tuple[str, str], ...]
+
 Parts = Callable[[Sequence[Item]], list[str]]
 """Writes items, in ASCII: so many parts for each, together its record and a comma."""
+
+ON_AWS = frozenset({"aws_lambda"})
+"""The kinds of functions that receive the events of AWS."""
 
 _CHARACTER_BYTES = 18
 """The most that a character becomes: one beyond 16 bits, in JSON that is text in JSON twice."""
@@ -58,6 +63,8 @@ class Encoder:
     identifier_in_event: Callable[[Item], str]
     head: str
     tail: str
+    content_type: str = JSON
+    headers: Callable[[Item], Headers] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +119,12 @@ class EventShape:
     uploads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """How an object may have come whole, in each field that tells it: we write the first way."""
 
+    carried_by: frozenset[str] | None = ON_AWS
+    """The kinds of functions that can receive it; None: all."""
+
+    exact: bool = False
+    """Whether only its encoder knows how long a record becomes."""
+
     content: tuple[str, ...] = ()
     """The fields of content that each item must have; none: it is a shape of objects."""
 
@@ -119,6 +132,10 @@ class EventShape:
     def answer(self) -> Contract:
         """The contract of its live trigger."""
         return self.answers[0]
+
+    def is_carried_by(self, kinds: Collection[str]) -> bool:
+        """Return whether one of these kinds of functions can receive it."""
+        return self.carried_by is None or not self.carried_by.isdisjoint(kinds)
 
     def compile(self, context: EventContext) -> "CompiledShape":
         """Return the shape for one run.
@@ -133,7 +150,9 @@ class EventShape:
             max_items=self.max_items,
             head=encoder.head,
             tail=encoder.tail,
-            of_records=bool(self.content),
+            exact=self.exact or bool(self.content),
+            content_type=encoder.content_type,
+            headers=encoder.headers,
         )
 
 
@@ -157,8 +176,14 @@ class CompiledShape:
     tail: str
     """What stands after the records."""
 
-    of_records: bool
-    """Whether its items have content."""
+    exact: bool
+    """Whether only its encoder knows how long a record becomes."""
+
+    content_type: str = JSON
+    """The media type of a payload."""
+
+    headers: Callable[[Item], Headers] | None = None
+    """Writes the header fields of a payload of one item; None: it has none."""
 
     @property
     def overhead(self) -> int:
@@ -171,7 +196,7 @@ class CompiledShape:
         Records of objects need not be written for it. How long a content becomes only its own
         encoder knows.
         """
-        if self.of_records:
+        if self.exact:
             return max(map(len, self.records(items)), default=0)
         columns = ItemColumns.of(items)
         texts = (columns.keys, columns.contents)
@@ -204,7 +229,8 @@ class CompiledShape:
 
         :raises ValueError: more items than the shape can carry, or none
         """
-        return Payload(self.body(items), identifiers=identifiers_of(items))
+        headers = () if self.headers is None else self.headers(items[0])
+        return Payload(self.body(items), self.content_type, headers, identifiers_of(items))
 
 
 def each(write: Callable[[Item], str]) -> Parts:
