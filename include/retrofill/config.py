@@ -7,12 +7,12 @@ from datetime import datetime
 from functools import cache, cached_property
 from typing import Any
 
-from retrofill.events import offered
+from retrofill.events import AUTO, SHAPES, names_in_words, offered
 from retrofill.functions import FUNCTIONS
 from retrofill.functions.kind import FunctionKind, FunctionParams
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
-from retrofill.params.base import Params, Problem, form_field, unknown
+from retrofill.params.base import Params, Problem, Sound, form_field, unknown
 from retrofill.params.calls import CallParams, call_params
 from retrofill.params.job import JobParams
 from retrofill.params.limits import LimitParams
@@ -222,6 +222,7 @@ def _contradictions(config: RunConfig, unsound: set[str]) -> Iterator[Problem]:
 
     for part in (config.source, config.calls, config.function, config.redrive):
         yield from part.contradictions(sound)
+    yield from _uncarried(config, sound)
     redrives = config.redrive.redrive
     # To redrive what a job has in quarantine, its name is enough.
     if sound("redrive") and not (redrives and config.job.job is not None):
@@ -232,4 +233,20 @@ def _contradictions(config: RunConfig, unsound: set[str]) -> Iterator[Problem]:
     if config.calls.preview and sound("preview"):
         yield Problem(
             "preview", "True; not allowed with redrive, which selects by keys and redrive_error"
+        )
+
+
+def _uncarried(config: RunConfig, sound: Sound) -> Iterator[Problem]:
+    """Find an event that the kind of function cannot receive."""
+    event, kind = config.calls.event, config.function_kind
+    if not sound("event", "function_kind") or event == AUTO:
+        return
+    if not SHAPES[event].is_carried_by([kind.name]):
+        possible = [
+            one for one in offered(config.source_kind.form.name) if one.is_carried_by([kind.name])
+        ]
+        yield Problem(
+            "event",
+            f"{event!r} is no event for {kind.title}; allowed with function_kind {kind.name!r} are"
+            f" auto, {names_in_words(possible)}",
         )

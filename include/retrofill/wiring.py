@@ -10,11 +10,11 @@ scripts with those of the environment (:class:`retrofill.environment.Environment
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any
 
 from retrofill.config import RunConfig
 from retrofill.engine.first_calls import Fits, fit
 from retrofill.events import CompiledShape
+from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked
 from retrofill.model.connections import Connections
 from retrofill.model.runs import Run
@@ -81,9 +81,9 @@ class Wiring:
 
     def fits(self, config: RunConfig, run: Run) -> Fits | None:
         """Return what tells why an item cannot be sent to a run's function; None: all can be."""
-        return fit(shape_of(config, run))
+        return fit(shape_of(config, run), config.function_kind.max_request_bytes)
 
-    def client_of(self, config: RunConfig, run: Run) -> Any:
+    def client_of(self, config: RunConfig, run: Run) -> Client:
         """Open the data plane to a run's function."""
         asked = Asked(self._connections, config.job.aws_conn_id)
         return config.function_kind.open(config.function, run.function, asked)

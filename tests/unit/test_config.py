@@ -37,7 +37,9 @@ def test_three_params_are_enough():
 @pytest.mark.parametrize("blank", [None, ""])
 def test_what_a_form_leaves_empty_is_not_given(blank: str | None):
     nullable = [
-        name for name, field in params_for("s3").form_fields({}).items() if "null" in field["type"]
+        name
+        for name, field in params_for("s3").form_fields({}).items()
+        if "null" in field["type"] and name != "function"  # its kind needs it, others have none
     ]
     texts = [
         name for name in nullable if "string" in params_for("s3").form_fields({})[name]["type"]
@@ -273,17 +275,52 @@ def test_every_field_has_all_that_the_form_shows():
         json.dumps(field)
 
 
+def _of_kind(kind: dict[str, Any], **params: Any) -> RunConfig:
+    return _config(**{**kind, **params, **({"function": None} if kind else {})})
+
+
+def test_an_event_that_the_kind_of_function_cannot_receive_is_refused():
+    [problem] = _problems(event="cloudevents")
+    assert problem.startswith("event: 'cloudevents' is no event for a Lambda function; allowed")
+    with pytest.raises(ConfigError, match=r"event: 's3' is no event .* items, cloudevents,"):
+        _of_kind({"function_kind": "http", "http_conn_id": "f"}, event="s3")
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"http_headers": {"a b": "c"}}, "is not the name of a header"),
+        ({"http_headers": {"Content-Length": "3"}}, "Content-Length is written by Retrofill"),
+        ({"http_headers": {"A": "b\r\nC: d"}}, "the value of A is not a text of ASCII in one"),
+        ({"http_query": {"a": 1}}, "the value of 'a' is not a text"),
+        ({"http_path": "https://h/p"}, "it names a host"),
+        ({"http_path": "/p?a=b"}, "it has a query or a fragment"),
+        ({"http_method": "GET"}, "allowed is one of 'POST', 'PUT', 'PATCH'"),
+        ({"http_timeout_s": 0}, "allowed is a whole number from 1 to 3,600"),
+        ({"http_conn_id": "https://h"}, "it is a URL; define an Airflow connection"),
+    ],
+)
+def test_what_a_request_over_http_cannot_be(params: dict[str, Any], says: str):
+    [name] = params
+    with pytest.raises(ConfigError) as caught:
+        _of_kind({"function_kind": "http", "http_conn_id": "f"}, **params)
+    assert str(caught.value).startswith(f"{name}: ")
+    assert says in str(caught.value)
+
+
 @pytest.mark.parametrize("name", params_for("s3").names)
 def test_defaults_and_examples_are_good(name: str):
     field = params_for("s3").form_fields({})[name]
     values = list(field.get("examples", []))
-    if name not in {"bucket", "function", "prefix"}:
+    if name not in {"bucket", "function", "prefix", "http_conn_id"}:
         values.append(field["default"])
+    # A function behind HTTP has params of its own.
+    kind = {"function_kind": "http", "http_conn_id": "f"} if name.startswith("http_") else {}
     for value in values:
         config = (
             _config(redrive=name == "redrive_error")
             if value is None
-            else _config(**{"redrive": name == "redrive_error", name: value})
+            else _of_kind(kind, **{"redrive": name == "redrive_error", name: value})
         )
         if value is not None and not name.startswith("modified"):
             assert config.as_json()[name] == value

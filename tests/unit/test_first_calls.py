@@ -5,21 +5,23 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from retrofill.aws.objects import pack
-from retrofill.engine.first_calls import first_calls
-from retrofill.engine.packing import MAX_REQUEST_BYTES
+from retrofill.engine import first_calls as first_calls_module
 from retrofill.events import SHAPES, CompiledShape, compile_shape
+from retrofill.functions.aws_lambda import MAX_REQUEST_BYTES
 from retrofill.model.calls import Call, Entry, Fresh, History, Loaded
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item, ItemColumns
 
 from tests.given import s3_context
 
+first_calls = partial(first_calls_module.first_calls, max_bytes=MAX_REQUEST_BYTES)
 CONTEXT = s3_context(
     bucket="photos",
     configuration_id="c",

@@ -2,20 +2,18 @@
 
 import math
 from collections import deque
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from retrofill.engine.packing import (
-    MAX_REQUEST_BYTES,
-    Packing,
-    bisect,
-    cap_after,
-    pack,
-)
+from retrofill.engine import packing
+from retrofill.engine.packing import Packing, bisect, cap_after
+from retrofill.functions.aws_lambda import MAX_REQUEST_BYTES
 
 OVERHEAD = 4
+pack = partial(packing.pack, max_bytes=MAX_REQUEST_BYTES)
 MAX_BYTES = 50
 sizes = st.lists(st.integers(1, 60), max_size=40)
 caps = st.one_of(st.none(), st.integers(1, 8))

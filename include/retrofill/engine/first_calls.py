@@ -8,15 +8,18 @@ from retrofill.model.calls import Call, Entry, Fresh, Loaded, items_of
 from retrofill.model.items import Item
 
 
-def first_calls(loaded: Loaded, shape: CompiledShape, max_items: int) -> list[tuple[Call, float]]:
+def first_calls(
+    loaded: Loaded, shape: CompiledShape, max_items: int, max_bytes: int
+) -> list[tuple[Call, float]]:
     """Return the calls for what is left of a batch, each with the seconds it must wait at least.
 
     :param max_items: the most items in a call
+    :param max_bytes: the most bytes in a call's payload
     """
     seqs, items, histories = loaded
     if not histories:
         everything = Fresh(seqs, items)
-        return [(Call(packed), 0.0) for packed in _packed(everything, shape, max_items)]
+        return [(Call(packed), 0.0) for packed in _packed(everything, shape, max_items, max_bytes)]
     fresh: list[Entry] = []
     at_once: list[Entry] = []
     waiting: list[Entry] = []
@@ -34,7 +37,7 @@ def first_calls(loaded: Loaded, shape: CompiledShape, max_items: int) -> list[tu
             max(histories[entry.seq].delay_s if entry.seq in histories else 0 for entry in packed),
         )
         for group in (fresh, at_once, waiting)
-        for packed in _packed(group, shape, max_items)
+        for packed in _packed(group, shape, max_items, max_bytes)
     ]
 
 
@@ -42,36 +45,43 @@ Fits = Callable[[Item], str | None]
 """Returns why no call can carry an item; None: one can."""
 
 
-def fit(shape: CompiledShape) -> Fits | None:
-    """Return what tells why no call can carry an item; None: each fits, as objects do."""
+def fit(shape: CompiledShape, max_bytes: int) -> Fits | None:
+    """Return what tells why no call can carry an item; None: each fits, as objects do.
+
+    :param max_bytes: the most bytes in the payload of a call
+    """
     if shape.longest_item is not None:
         return None
 
     def reason(item: Item) -> str | None:
         size = len(shape.record(item))
-        return None if fits(size, overhead=shape.overhead, items=1) else "too_large"
+        fitting = fits(size, overhead=shape.overhead, items=1, max_bytes=max_bytes)
+        return None if fitting else "too_large"
 
     return reason
 
 
 def _packed(
-    entries: Sequence[Entry], shape: CompiledShape, max_items: int
+    entries: Sequence[Entry], shape: CompiledShape, max_items: int, max_bytes: int
 ) -> Iterator[Sequence[Entry]]:
     most = min(max_items, shape.max_items)
     packing = pack(
-        _sizes(items_of(entries), shape, most),
+        _sizes(items_of(entries), shape, most, max_bytes),
         overhead=shape.overhead,
         max_items=most,
+        max_bytes=max_bytes,
         call_caps=() if isinstance(entries, Fresh) else [entry.call_cap for entry in entries],
     )
-    # What no call can carry is sent alone: that Lambda refuses it is what quarantines it.
+    # What no call can carry is sent alone: that the function refuses it is what quarantines it.
     for place in (*packing.calls, *(range(at, at + 1) for at in packing.too_large)):
         yield entries[place.start : place.stop]
 
 
-def _sizes(items: Sequence[Item], shape: CompiledShape, max_items: int) -> list[int]:
+def _sizes(
+    items: Sequence[Item], shape: CompiledShape, max_items: int, max_bytes: int
+) -> list[int]:
     """Return the bytes of each record, or more where so many fit in a call all the same."""
     limit = shape.longest(items)
-    if fits(limit, overhead=shape.overhead, items=max_items):
+    if fits(limit, overhead=shape.overhead, items=max_items, max_bytes=max_bytes):
         return [limit] * len(items)
     return list(map(len, shape.records(items)))

@@ -5,12 +5,6 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TypeVar
 
-MAX_REQUEST_BYTES = 6_291_456
-"""What Lambda takes in a synchronous call: 6 MB of 1,048,576 bytes.
-
-https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-"""
-
 _SEPARATOR_BYTES = 1
 """Stands between each two records of a payload."""
 
@@ -33,7 +27,7 @@ def pack(
     *,
     overhead: int,
     max_items: int,
-    max_bytes: int = MAX_REQUEST_BYTES,
+    max_bytes: int,
     call_caps: Sequence[int | None] = (),
 ) -> Packing:
     """Pack records into as few calls as their order allows.
@@ -91,7 +85,7 @@ def _packed_one_by_one(
     return Packing(tuple(calls), tuple(too_large))
 
 
-def fits(size: int, *, overhead: int, items: int, max_bytes: int = MAX_REQUEST_BYTES) -> bool:
+def fits(size: int, *, overhead: int, items: int, max_bytes: int) -> bool:
     """Return whether so many records of one size fit in one call; see :func:`pack`."""
     return overhead + items * (size + _SEPARATOR_BYTES) <= max_bytes
 

@@ -28,6 +28,9 @@ class ItemForm:
     members: Callable[[Mapping[str, str]], Members]
     """Returns how a plain shape tells of an item, by the source's place."""
 
+    times: Callable[[ItemColumns], Sequence[str]] | None = None
+    """Returns when each item came to be, as ``2019-09-03T19:37:27.192Z``; None: nobody knows."""
+
     longest: Item | None = None
     """The item whose content is the longest but for its texts; None: contents have any length."""
 

@@ -48,5 +48,6 @@ ITEMS = EventShape(
     found_by="is not looked up",
     encoder=_encoder,
     forms=frozenset(),
+    carried_by=None,
     takes_arguments=True,
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from retrofill.aws.arn import Arn
+from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.events.context import EventContext
 from retrofill.events.fields import json_string
 from retrofill.events.s3.notification import HEAD, TAIL
@@ -212,6 +213,7 @@ SQS = EventShape(
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
     forms=frozenset({"row"}),
+    carried_by=CARRIED_BY_LAMBDA,
     content=_SQS_CONTENT,
 )
 KINESIS = EventShape(
@@ -223,6 +225,7 @@ KINESIS = EventShape(
     default_items=_STREAM_ITEMS,
     answers=_STREAM_ANSWERS,
     forms=frozenset({"stream record"}),
+    carried_by=CARRIED_BY_LAMBDA,
     content=_KINESIS_CONTENT,
 )
 DYNAMODB = EventShape(
@@ -234,5 +237,6 @@ DYNAMODB = EventShape(
     default_items=_STREAM_ITEMS,
     answers=_STREAM_ANSWERS,
     forms=frozenset({"table row"}),
+    carried_by=CARRIED_BY_LAMBDA,
     content=_DYNAMODB_CONTENT,
 )

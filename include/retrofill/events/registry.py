@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from retrofill.events import (
-    plain,
-    records,
-)
+from retrofill.events import cloudevents, plain, records
 from retrofill.events.context import EventContext
 from retrofill.events.s3 import batch_operations, eventbridge, notification, relays
 from retrofill.events.shape import CompiledShape, EventShape
@@ -22,6 +19,9 @@ SHAPES: Mapping[str, EventShape] = registered(
         "s3-batch-1.0": batch_operations.S3_BATCH_1_0,
         "s3-batch-2.0": batch_operations.S3_BATCH_2_0,
         "items": plain.ITEMS,
+        "cloudevents": cloudevents.STRUCTURED,
+        "cloudevents-batch": cloudevents.BATCHED,
+        "cloudevents-binary": cloudevents.BINARY,
         "sqs": records.SQS,
         "kinesis": records.KINESIS,
         "dynamodb": records.DYNAMODB,
@@ -51,9 +51,13 @@ def names_in_words(shapes: Iterable[EventShape], last: str = "and") -> str:
     return f"{', '.join(others)} {last} {final}" if others else final
 
 
-def need_no_trigger() -> list[EventShape]:
-    """Return the shapes that can be asked for without a live trigger."""
-    return [shape for shape in SHAPES.values() if not (shape.needs_trigger or shape.content)]
+def need_no_trigger(carrier: str) -> list[EventShape]:
+    """Return the shapes that a kind of function can be sent without a live trigger."""
+    return [
+        shape
+        for shape in SHAPES.values()
+        if not (shape.needs_trigger or shape.content) and shape.is_carried_by([carrier])
+    ]
 
 
 def with_arguments() -> list[EventShape]:

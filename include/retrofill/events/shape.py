@@ -1,6 +1,6 @@
 """The event shape: all facts of one in one record, and what it can do when it is compiled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +8,12 @@ from retrofill.events.context import EventContext
 from retrofill.events.template import SEPARATOR, records_of
 from retrofill.model.delivery import Contract
 from retrofill.model.items import Item, ItemColumns, identifiers_of
-from retrofill.model.payload import Payload
+from retrofill.model.payload import JSON, Payload
 
 MAX_ITEMS = 10_000
 """The most items a call may carry: the largest batch of Lambda's event source mappings."""
+
+Headers = tuple[tuple[str, str], ...]
 
 Parts = Callable[[Sequence[Item]], list[str]]
 """Writes items, in ASCII: so many parts for each, together its record and a comma."""
@@ -28,6 +30,8 @@ class Encoder:
     identifier_in_event: Callable[[Item], str]
     head: str
     tail: str
+    content_type: str = JSON
+    headers: Callable[[Item], Headers] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,12 @@ class EventShape:
     imitation: Any = None
     """What its room knows of the live events that it imitates; None: it imitates none."""
 
+    carried_by: frozenset[str] | None = None
+    """The kinds of functions that can receive it; None: all."""
+
+    exact: bool = False
+    """Whether only its encoder knows how long a record becomes."""
+
     content: tuple[str, ...] = ()
     """The fields that each item's content, a JSON object, must have."""
 
@@ -80,6 +90,10 @@ class EventShape:
     def answer(self) -> Contract:
         """The contract of its live trigger."""
         return self.answers[0]
+
+    def is_carried_by(self, kinds: Collection[str]) -> bool:
+        """Return whether one of these kinds of functions can receive it."""
+        return self.carried_by is None or not self.carried_by.isdisjoint(kinds)
 
     def compile(self, context: EventContext) -> "CompiledShape":
         """Return the shape for one run.
@@ -94,7 +108,9 @@ class EventShape:
             max_items=self.max_items,
             head=encoder.head,
             tail=encoder.tail,
-            longest_item=None if self.content else context.form.longest,
+            longest_item=None if self.exact or self.content else context.form.longest,
+            content_type=encoder.content_type,
+            headers=encoder.headers,
         )
 
 
@@ -120,6 +136,12 @@ class CompiledShape:
 
     longest_item: Item | None
     """The item whose record is the longest but for its texts; None: records have any length."""
+
+    content_type: str = JSON
+    """The media type of a payload."""
+
+    headers: Callable[[Item], Headers] | None = None
+    """Writes the header fields of a payload of one item; None: it has none."""
 
     @property
     def overhead(self) -> int:
@@ -164,7 +186,8 @@ class CompiledShape:
 
         :raises ValueError: more items than the shape can carry, or none
         """
-        return Payload(self.body(items), identifiers=identifiers_of(items))
+        headers = () if self.headers is None else self.headers(items[0])
+        return Payload(self.body(items), self.content_type, headers, identifiers_of(items))
 
 
 def each(write: Callable[[Item], str]) -> Parts:

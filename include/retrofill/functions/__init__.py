@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from retrofill.functions import aws_lambda
+from retrofill.functions import aws_lambda, http
 from retrofill.functions.kind import FunctionKind
 from retrofill.model.registry import registered
 
@@ -11,6 +11,7 @@ __all__ = ["FUNCTIONS"]
 FUNCTIONS: Mapping[str, FunctionKind] = registered(
     {
         "aws_lambda": aws_lambda.KIND,
+        "http": http.KIND,
     },
     FunctionKind,
     "retrofill.functions",

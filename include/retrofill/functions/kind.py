@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from retrofill.engine.outcomes import Ended
+from retrofill.functions.client import Client, NoReply, Reply
 from retrofill.model.connections import Connections
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
@@ -42,8 +44,14 @@ class FunctionKind:
     resolve: Callable[[Any, Asked], Pinned]
     """Finds the function and proves that it may be called; raises ConfigError when not."""
 
-    open: Callable[[Any, Pinned, Asked], Any]
+    open: Callable[[Any, Pinned, Asked], Client]
     """Opens the data plane to it."""
+
+    classify: Callable[[Reply | NoReply], Ended]
+    """Tells what became of a call by what came back for it."""
+
+    max_request_bytes: int
+    """The most bytes in the payload of a call."""
 
     ceiling: Callable[[Pinned, int, Asked], int] | None = None
     """Returns how many calls a reserve of so many percent leaves; None: it cannot be told."""

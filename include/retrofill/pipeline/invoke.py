@@ -26,7 +26,6 @@ from retrofill.engine.outcomes import Outcome
 from retrofill.engine.progress import Invoked, Progress
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
-from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.client import Client, NoReply, Reply
 from retrofill.model.calls import Call, EndedCall
 from retrofill.model.delivery import Contract
@@ -77,9 +76,15 @@ class Invoker:
         self._shape = shape
         self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
+        self._classify = config.function_kind.classify
         with _uncollected():
             loaded = lease.load()
-            calls = first_calls(loaded, shape, run.delivery.items_per_call)
+            calls = first_calls(
+                loaded,
+                shape,
+                run.delivery.items_per_call,
+                config.function_kind.max_request_bytes,
+            )
         now = time.monotonic()
         self._dispatch = Dispatch(
             calls,
@@ -185,7 +190,7 @@ class Invoker:
         reach(Point.CALL_ANSWERED)
         now = time.monotonic()
         call = self._dispatch.in_flight[reply.tag]
-        ended = classify(reply)
+        ended = self._classify(reply)
         answer = None
         if isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
             answer = self._read(reply.body, call)

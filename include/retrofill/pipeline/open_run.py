@@ -62,6 +62,7 @@ def _preview(conn: Connection, plan: Plan) -> None:
         plan.source,
         plan.shape,
         items_per_call=plan.delivery.items_per_call,
+        max_bytes=plan.config.function_kind.max_request_bytes,
         job_id=None if known is None else known.job_id,
     )
 

@@ -18,10 +18,12 @@ def preview(
     shape: CompiledShape,
     *,
     items_per_call: int,
+    max_bytes: int,
     job_id: int | None,
 ) -> bytes | None:
     """Log and return the payload of the first call that a run would make; None: it makes none.
 
+    :param max_bytes: the most bytes in the payload of a call
     :param job_id: the job whose known items are left out; None: nothing is known yet
     :raises SourceError: the source could not be read
     """
@@ -31,7 +33,7 @@ def preview(
         log.info("preview: nothing is new, so there is no call to make")
         return None
     sizes = list(map(len, shape.records(items)))
-    calls = pack(sizes, overhead=shape.overhead, max_items=most).calls
+    calls = pack(sizes, overhead=shape.overhead, max_items=most, max_bytes=max_bytes).calls
     place = calls[0] if calls else range(1)
     body = shape.body(items[place.start : place.stop])
     log.info(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from retrofill.aws.names import LAMBDA
 from retrofill.events import AUTO, SHAPES, EventShape, names_in_words, need_no_trigger
 from retrofill.model.delivery import Contract, Delivery
 from retrofill.model.errors import ConfigError
@@ -59,11 +60,11 @@ def choose(
         instead = f"; there is {'; '.join(there)}" if there else ""
         raise ConfigError(
             f"event: {asked!r}, and there is no {kind} {between}{instead}. Attach it first, or say"
-            f" what the function receives: {names_in_words(need_no_trigger())} need no trigger"
+            f" what the function receives: {names_in_words(need_no_trigger(LAMBDA))} need none"
         )
     if len(found) > 1:
         ways = "; ".join(f"{one.event} by {one.way}" for one in found)
-        alone = [shape for shape in need_no_trigger() if shape.imitation]
+        alone = [shape for shape in need_no_trigger(LAMBDA) if shape.imitation]
         raise ConfigError(
             f"event: {asked!r}, and there are {len(found)} live triggers {between}: {ways}. Give"
             f" the event of one; if they are of one kind, give {names_in_words(alone, 'or')} and"
@@ -74,7 +75,7 @@ def choose(
     if unlike:
         raise ConfigError(
             f"event: the live trigger {between} by {trigger.way} cannot be imitated:"
-            f" {unlike}. Say what the function receives: {names_in_words(need_no_trigger())}"
+            f" {unlike}. Say what the function receives: {names_in_words(need_no_trigger(LAMBDA))}"
         )
     return trigger
 

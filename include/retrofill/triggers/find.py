@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from retrofill.aws.arn import Arn, bucket_arn
+from retrofill.aws.names import LAMBDA
 from retrofill.aws.refusals import Refusal, explained
 from retrofill.events import SHAPES, EventShape, names_in_words, need_no_trigger
 from retrofill.events.s3.imitation import Imitation, Way
@@ -357,7 +358,7 @@ def _explained(permission: str) -> AbstractContextManager[None]:
             return ConfigError(
                 f"event: to find the live trigger, the credentials of aws_conn_id need"
                 f" {permission} ({error}); grant it, or say what the function receives:"
-                f" {names_in_words(need_no_trigger())} need no look-up"
+                f" {names_in_words(need_no_trigger(LAMBDA))} need no look-up"
             )
         return ConfigError(f"event: the live trigger could not be looked up ({error})")
 

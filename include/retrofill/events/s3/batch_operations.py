@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
+from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack
 from retrofill.events.context import EventContext
 from retrofill.events.fields import json_inside, json_string, uuid_of, uuid_text
@@ -114,6 +115,7 @@ S3_BATCH_1_0 = EventShape(
     found_by=_FOUND_BY,
     encoder=_encoder_1_0,
     forms=OBJECTS,
+    carried_by=CARRIED_BY_LAMBDA,
     max_items=1,
     answers=_ANSWERS,
 )
@@ -124,6 +126,7 @@ S3_BATCH_2_0 = EventShape(
     found_by=_FOUND_BY,
     encoder=_encoder_2_0,
     forms=OBJECTS,
+    carried_by=CARRIED_BY_LAMBDA,
     max_items=1,
     answers=_ANSWERS,
     takes_arguments=True,

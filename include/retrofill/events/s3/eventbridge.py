@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
@@ -71,6 +72,7 @@ EVENTBRIDGE = EventShape(
     found_by="the rules that have the function as a target",
     encoder=_encoder,
     forms=OBJECTS,
+    carried_by=CARRIED_BY_LAMBDA,
     max_items=1,
     imitation=Imitation(
         ways=(Way.RULE,),

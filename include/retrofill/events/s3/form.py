@@ -36,6 +36,7 @@ OBJECTS = frozenset({"object"})
 OBJECT = ItemForm(
     name="object",
     members=_members,
+    times=lambda items: all_to_milliseconds(unpack_all(items.contents).moments),
     # A size is a 64-bit number.
     longest=Item(
         bytes(IDENTIFIER_BYTES),

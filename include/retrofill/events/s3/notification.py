@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
@@ -114,5 +115,6 @@ S3 = EventShape(
     found_by="the bucket's notification configuration",
     encoder=_encoder,
     forms=OBJECTS,
+    carried_by=CARRIED_BY_LAMBDA,
     imitation=Imitation(ways=(Way.DIRECT,), made_up=MADE_UP, uploads=UPLOADS),
 )

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from retrofill.aws.arn import Arn
+from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
@@ -190,6 +191,7 @@ S3_SQS = EventShape(
     found_by="the same, and the function's event source mapping on the queue",
     encoder=_through_queue,
     forms=OBJECTS,
+    carried_by=CARRIED_BY_LAMBDA,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
     needs_trigger=True,
@@ -207,6 +209,7 @@ S3_SNS = EventShape(
     found_by="the same, and the topic's subscriptions",
     encoder=_through_topic,
     forms=OBJECTS,
+    carried_by=CARRIED_BY_LAMBDA,
     needs_trigger=True,
     imitation=Imitation(
         ways=(Way.TOPIC,),
@@ -222,6 +225,7 @@ S3_SNS_SQS = EventShape(
     found_by="all of these",
     encoder=_through_topic_and_queue,
     forms=OBJECTS,
+    carried_by=CARRIED_BY_LAMBDA,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
     needs_trigger=True,

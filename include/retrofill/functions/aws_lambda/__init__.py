@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+from retrofill.aws.names import LAMBDA
 from retrofill.functions.aws_lambda.connect import open_client
+from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.aws_lambda.params import LambdaParams
-from retrofill.functions.aws_lambda.preflight import NAME, concurrency_ceiling, preflight
+from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, FunctionKind
 from retrofill.model.delivery import Delivery
@@ -48,6 +50,12 @@ def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
     )
 
 
+MAX_REQUEST_BYTES = 6_291_456
+"""What Lambda takes in a synchronous call: 6 MB of 1,048,576 bytes.
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
+
 _FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:resize-image"
 _ITS_VERSIONS = f"{_FUNCTION}:*"
 _BUCKET = "arn:aws:s3:::my-photos"
@@ -60,11 +68,13 @@ _BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
 _RESERVE = "for `reserve_percent`"
 
 KIND = FunctionKind(
-    name=NAME,
+    name=LAMBDA,
     title="a Lambda function",
     params=LambdaParams,
     resolve=_resolve,
     open=_open,
+    classify=classify,
+    max_request_bytes=MAX_REQUEST_BYTES,
     ceiling=_ceiling,
     find_delivery=_find_delivery,
     permissions=(

@@ -7,17 +7,15 @@ from botocore.utils import get_environ_proxies
 
 from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.aws_lambda.signing import Credentials
-from retrofill.functions.transport.client import HttpClient
+from retrofill.functions.transport.client import (
+    DEADLINE_MARGIN_S,
+    MOST_IN_FLIGHT,
+    HttpClient,
+)
 from retrofill.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient as FunctionApi
-
-DEADLINE_MARGIN_S = 30.0
-"""Seconds that a call may take beyond the function's timeout before it is given up."""
-
-MOST_IN_FLIGHT = 10_000
-"""What no run's ``max_concurrency`` exceeds, even one that is raised while the run is under way."""
 
 
 def open_client(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, ParamValidationError
 
 from retrofill.aws.arn import Arn
+from retrofill.aws.names import LAMBDA
 from retrofill.aws.refusals import Refusal, code_of, explained
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.function import Pinned
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 log = logging.getLogger(__name__)
-
-NAME = "aws_lambda"
-"""The name of this kind of function."""
 
 LATEST = "$LATEST"
 """The version that is not published; what a function is called as when nobody says otherwise."""
@@ -61,7 +59,7 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> P
             )
         )
     pinned = Pinned(
-        kind=NAME,
+        kind=LAMBDA,
         name=str(Arn.parse(found["FunctionArn"]).unqualified),
         version=found["Version"] if published else qualifier or LATEST,
         timeout_s=found["Timeout"],

@@ -44,6 +44,12 @@ seconds and more, and a request that meets such a close is lost without an answe
 CLOSE_S = 2.0
 """Seconds that ``close`` waits for awscrt's own threads."""
 
+DEADLINE_MARGIN_S = 30.0
+"""Seconds that a call may take beyond the function's timeout before it is given up."""
+
+MOST_IN_FLIGHT = 10_000
+"""What no run's ``max_concurrency`` exceeds, even one that is raised while the run is under way."""
+
 _LOOK_S = 1.0
 
 

@@ -1,0 +1,7 @@
+"""Names that several rooms of AWS share."""
+
+LAMBDA = "aws_lambda"
+"""The kind of function that is Lambda's, by its name."""
+
+CARRIED_BY_LAMBDA = frozenset({LAMBDA})
+"""The kinds of functions that can receive what live triggers in AWS send."""

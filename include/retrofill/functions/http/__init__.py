@@ -1,0 +1,61 @@
+"""Any function that answers HTTP: Cloud Run, Azure Functions, Knative, OpenFaaS, a service."""
+
+from retrofill.functions.client import Client
+from retrofill.functions.http.access import Access, access
+from retrofill.functions.http.client import HttpFunction
+from retrofill.functions.http.outcomes import classify
+from retrofill.functions.http.params import HttpParams
+from retrofill.functions.kind import Asked, FunctionKind
+from retrofill.functions.transport.client import DEADLINE_MARGIN_S, MOST_IN_FLIGHT
+from retrofill.functions.transport.reach import require_reachable
+from retrofill.model.function import Pinned
+
+NAME = "http"
+
+MAX_REQUEST_BYTES = 6_291_456
+"""The most bytes in a call: what the smallest of the usual services takes, API gateways aside."""
+
+
+def _access(params: HttpParams, asked: Asked) -> Access:
+    return access(asked.connections.get(params.http_conn_id), params)
+
+
+def _resolve(params: HttpParams, asked: Asked) -> Pinned:
+    """Find the function: that a connection to it can be made.
+
+    No request is sent, for many frameworks call the function whatever the method is.
+    """
+    found = _access(params, asked)
+    require_reachable(
+        found.endpoint,
+        field="http_conn_id",
+        verify=found.verify,
+        proxy_url=found.proxy_url,
+    )
+    return Pinned(
+        kind=NAME,
+        name=found.url,
+        version="",
+        timeout_s=params.http_timeout_s,
+        facts={"method": params.http_method},
+    )
+
+
+def _open(params: HttpParams, function: Pinned, asked: Asked) -> Client:
+    return HttpFunction(
+        _access(params, asked),
+        method=params.http_method,
+        deadline_s=function.timeout_s + DEADLINE_MARGIN_S,
+        max_in_flight=MOST_IN_FLIGHT,
+    )
+
+
+KIND = FunctionKind(
+    name=NAME,
+    title="a function behind HTTP",
+    params=HttpParams,
+    resolve=_resolve,
+    open=_open,
+    classify=classify,
+    max_request_bytes=MAX_REQUEST_BYTES,
+)

@@ -1,0 +1,212 @@
+"""An HTTP connection as a function's access: its address, who may call it, and the way there."""
+
+import base64
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote, urlencode
+from urllib.request import getproxies, proxy_bypass
+
+from awscrt.http import HttpRequest
+
+from retrofill.functions.http.params import HttpParams
+from retrofill.functions.transport.client import Sign
+from retrofill.functions.transport.endpoint import Endpoint
+from retrofill.model.connections import ConnectionFields
+from retrofill.model.errors import ConfigError
+
+AUTH = ("none", "basic", "bearer", "header", "google")
+
+_NOT_HEADERS = frozenset(
+    {
+        *("allow_redirects", "audience", "auth", "bearer", "cert", "check_response", "header"),
+        *("max_redirects", "proxies", "proxy", "stream", "timeout", "trust_env", "verify"),
+    }
+)
+"""What the extra of an Airflow HTTP connection may hold beside headers."""
+
+_TRUTH = {"true": True, "false": False}
+_SCHEMES = ("http", "https")
+_SECRET = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+
+
+class IdentityToken(Protocol):
+    """Credentials whose token is renewed when it has run out, as google-auth has them."""
+
+    token: str | None
+
+    @property
+    def valid(self) -> bool:
+        """Whether there is a token that has not run out."""
+
+    def refresh(self, request: Any) -> None:
+        """Get another token."""
+
+
+class Access(NamedTuple):
+    """Everything that a request needs besides its payload."""
+
+    endpoint: Endpoint
+    url: str
+    """The function's address, without query and credentials."""
+
+    path: str
+    """Path and query of each request."""
+
+    headers: tuple[tuple[str, str], ...]
+    sign: Sign | None
+    verify: bool | str
+    proxy_url: str | None
+
+
+def access(connection: ConnectionFields, params: HttpParams) -> Access:
+    """Return the access that a connection gives to a function.
+
+    The connection is read as Airflow's HTTP provider reads it: ``schema`` is the scheme, and what
+    ``extra`` holds beside settings are headers. Format:
+    https://airflow.apache.org/docs/apache-airflow-providers-http/stable/connections/http.html.
+
+    :raises ConfigError: a field of the connection cannot be used; its name is in the message
+    """
+    where = f"http_conn_id: the connection {connection.conn_id!r}"
+    extra = connection.extra
+    url = _base_url(where, connection)
+    endpoint = Endpoint.parse(url)
+    path = "/" + "/".join(
+        part
+        for part in (endpoint.base_path.strip("/"), (params.http_path or "").lstrip("/"))
+        if part
+    )
+    path = quote(path, safe="/%:@!$&'()*+,;=-._~")
+    query = f"?{urlencode(params.http_query)}" if params.http_query else ""
+    own = {name: value for name, value in extra.items() if name not in _NOT_HEADERS}
+    headers = {**_texts(where, own), **(params.http_headers or {})}
+    headers_of_auth, sign = _auth(where, connection, f"{endpoint_url(endpoint)}{path}")
+    return Access(
+        endpoint,
+        f"{endpoint_url(endpoint)}{path}",
+        f"{path}{query}",
+        (*((name, str(value)) for name, value in headers.items()), *headers_of_auth),
+        sign,
+        _verify(where, extra),
+        _proxy(where, extra, endpoint),
+    )
+
+
+def endpoint_url(endpoint: Endpoint) -> str:
+    """Return scheme and authority of an endpoint."""
+    return f"{'https' if endpoint.secure else 'http'}://{endpoint.authority}"
+
+
+def _base_url(where: str, connection: ConnectionFields) -> str:
+    if not connection.host:
+        raise ConfigError(f"{where} has no host; give the host of the function")
+    if "://" in connection.host:
+        return connection.host
+    scheme = connection.schema or (
+        connection.conn_type if connection.conn_type in _SCHEMES else "http"
+    )
+    if scheme not in _SCHEMES:
+        raise ConfigError(f"{where} has the schema {scheme!r}; allowed is http or https")
+    port = "" if connection.port is None else f":{connection.port}"
+    return f"{scheme}://{connection.host}{port}"
+
+
+def _texts(where: str, headers: Mapping[str, Any]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not isinstance(value, str) or not _SECRET.fullmatch(value) or not name.isascii():
+            raise ConfigError(
+                f"{where} has {name!r} in its extra, which is no header; allowed are texts of"
+                " ASCII in one line, and the settings in the docs"
+            )
+    return dict(headers)
+
+
+def _auth(
+    where: str, connection: ConnectionFields, url: str
+) -> tuple[list[tuple[str, str]], Sign | None]:
+    """Return the headers that say who calls, or what adds them to each request."""
+    extra = connection.extra
+    usual = "bearer" if extra.get("bearer") else "basic" if connection.login else "none"
+    auth = extra.get("auth", usual)
+    if auth not in AUTH:
+        raise ConfigError(f"{where} has auth {auth!r}; allowed is one of {', '.join(AUTH)}")
+    if auth == "none":
+        return [], None
+    if auth == "google":
+        return [], _google(where, str(extra.get("audience") or url))
+    if auth == "basic":
+        pair = f"{connection.login}:{connection.password}".encode()
+        return [("Authorization", f"Basic {base64.b64encode(pair).decode()}")], None
+    secret = str(extra.get("bearer") or connection.password)
+    if not _SECRET.fullmatch(secret):
+        raise ConfigError(
+            f"{where} has auth {auth!r} and no password that can be a header; give the secret as"
+            " its password, in one line of ASCII"
+        )
+    if auth == "bearer":
+        return [("Authorization", f"Bearer {secret}")], None
+    name = extra.get("header")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9\-_]+", name):
+        raise ConfigError(
+            f"{where} has auth 'header' and no name of it; give it as header in its extra, such as"
+            " X-Api-Key"
+        )
+    return [(name, secret)], None
+
+
+def _google(where: str, audience: str) -> Sign:
+    """Return what adds an identity token of Google's to each request.
+
+    Format: https://cloud.google.com/run/docs/authenticating/service-to-service.
+
+    :raises ConfigError: google-auth is not installed, or finds no credentials
+    """
+    try:
+        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415  often not installed
+        from google.auth.transport.requests import Request  # noqa: PLC0415
+        from google.oauth2.id_token import fetch_id_token_credentials  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"{where} has auth 'google', which needs google-auth ({error}); install"
+            " apache-airflow-providers-google, or google-auth[requests]"
+        ) from error
+    try:
+        credentials: IdentityToken = fetch_id_token_credentials(audience)  # type: ignore[no-untyped-call]
+    except GoogleAuthError as error:
+        raise ConfigError(
+            f"{where} has auth 'google', and there is no identity ({error})"
+        ) from error
+
+    def sign(request: HttpRequest, body: bytes) -> None:
+        del body
+        if not credentials.valid:
+            credentials.refresh(Request())
+        request.headers.set("Authorization", f"Bearer {credentials.token}")
+
+    return sign
+
+
+def _verify(where: str, extra: Mapping[str, Any]) -> bool | str:
+    given = extra.get("verify", os.environ.get("REQUESTS_CA_BUNDLE") or True)
+    if isinstance(given, str):
+        return _TRUTH.get(given.lower(), given)
+    if not isinstance(given, bool):
+        raise ConfigError(
+            f"{where} has verify {given!r}; allowed is true, false or the path of a PEM file"
+        )
+    return given
+
+
+def _proxy(where: str, extra: Mapping[str, Any], endpoint: Endpoint) -> str | None:
+    scheme = "https" if endpoint.secure else "http"
+    given = extra.get("proxies", extra.get("proxy"))
+    if given is None:
+        found = getproxies()
+        return None if proxy_bypass(endpoint.host) else found.get(scheme) or found.get("all")
+    if isinstance(given, str):
+        return given
+    if not isinstance(given, dict):
+        raise ConfigError(f"{where} has proxies of another form than a URL for each scheme")
+    return given.get(scheme)

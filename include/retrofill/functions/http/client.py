@@ -1,0 +1,54 @@
+"""The data plane to an HTTP function: each request names the work that must be done only once."""
+
+import hashlib
+import uuid
+
+from retrofill.functions.client import Payload
+from retrofill.functions.http.access import Access
+from retrofill.functions.transport.client import HttpClient
+from retrofill.model.items import IDENTIFIER_BYTES
+
+
+class HttpFunction:
+    """Sends calls to one HTTP function; see :class:`retrofill.functions.client.Client`.
+
+    :param method: POST, PUT or PATCH
+    :raises ConfigError: proxy, certificates or a number cannot be used
+    """
+
+    def __init__(
+        self, access: Access, *, method: str, deadline_s: float, max_in_flight: int
+    ) -> None:
+        self._transport = HttpClient(
+            access.endpoint,
+            method=method,
+            path=access.path,
+            headers=access.headers,
+            sign=access.sign,
+            deadline_s=deadline_s,
+            max_in_flight=max_in_flight,
+            verify=access.verify,
+            proxy_url=access.proxy_url,
+        )
+        self.completions = self._transport.completions
+
+    def send(self, tag: int, payload: Payload) -> None:
+        """Send one request without waiting; exactly one completion with this tag follows."""
+        key = ("Idempotency-Key", idempotency_key(payload.identifiers))
+        self._transport.send(tag, payload._replace(headers=(*payload.headers, key)))
+
+    def close(self) -> None:
+        """End everything; requests that are open complete without a reply."""
+        self._transport.close()
+
+
+def idempotency_key(identifiers: bytes) -> str:
+    """Return the Idempotency-Key of a call: the same whenever it carries the same items.
+
+    That of one item is its identifier as a UUID. Source of the header:
+    https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/; its value is
+    without the draft's quotes, as servers of today read it.
+    """
+    if len(identifiers) != IDENTIFIER_BYTES:
+        identifiers = hashlib.blake2b(identifiers, digest_size=IDENTIFIER_BYTES).digest()
+    return str(uuid.UUID(bytes=identifiers))

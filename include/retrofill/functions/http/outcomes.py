@@ -1,0 +1,117 @@
+"""The class of every answer that an HTTP function can give, and of none at all.
+
+Statuses: https://www.rfc-editor.org/rfc/rfc9110.html#section-15. Errors are read as
+https://www.rfc-editor.org/rfc/rfc9457.html has them, if they are JSON.
+"""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from retrofill.engine.outcomes import MAX_TYPE_CHARS, Cause, Ended, Outcome, storable
+from retrofill.functions.client import NoReply, Reply
+from retrofill.functions.readings import json_object, text_in, unanswered, whole_seconds
+
+_BY_STATUS: dict[int, Outcome] = {
+    **dict.fromkeys(
+        (
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.PAYMENT_REQUIRED,
+            HTTPStatus.FORBIDDEN,
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            HTTPStatus.NOT_ACCEPTABLE,
+            HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+            HTTPStatus.GONE,
+            HTTPStatus.LENGTH_REQUIRED,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.MISDIRECTED_REQUEST,
+            HTTPStatus.UPGRADE_REQUIRED,
+            HTTPStatus.NOT_IMPLEMENTED,
+            HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
+        ),
+        Outcome.MISCONFIGURED,
+    ),
+    HTTPStatus.TOO_MANY_REQUESTS: Outcome.THROTTLED,
+    HTTPStatus.TOO_EARLY: Outcome.STARTING,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Outcome.TOO_LARGE,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Outcome.TOO_LARGE,
+    HTTPStatus.REQUEST_TIMEOUT: Outcome.UNKNOWN,
+    HTTPStatus.INTERNAL_SERVER_ERROR: Outcome.FAILED,
+    HTTPStatus.SERVICE_UNAVAILABLE: Outcome.STARTING,
+}
+
+_REQUEST_IDS = (
+    "x-request-id",
+    "request-id",
+    "x-correlation-id",
+    "x-cloud-trace-context",
+    "x-ms-request-id",
+    "traceparent",
+)
+"""Where servers name a request, the most usual first."""
+
+
+def classify(reply: Reply | NoReply) -> Ended:
+    """Return what became of the call that ended so; the same reply always gives the same.
+
+    Every 2xx is a success. A 500 and most 4xx are errors of the function about its items; of
+    401, 403, 404 and the like the next call would hear the same, so they stop the run. Redirects
+    are not followed. Whether a function ran that a gateway answers for is unknown.
+    """
+    if isinstance(reply, NoReply):
+        return unanswered(reply)
+    headers = reply.headers
+    request_id = next((headers[name] for name in _REQUEST_IDS if headers.get(name)), "")
+    request_id = storable(request_id, MAX_TYPE_CHARS)
+    status = reply.status
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return Ended(Outcome.SUCCEEDED, request_id=request_id)
+    retry_after_s = _retry_after_s(headers)
+    outcome = _BY_STATUS.get(status) or _by_family(status)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after_s is not None:
+        outcome = Outcome.THROTTLED
+    cause = ""
+    if outcome is Outcome.FAILED:
+        by_itself = status != HTTPStatus.INTERNAL_SERVER_ERROR
+        cause = Cause.HANDLED if by_itself else Cause.UNHANDLED
+    return Ended(
+        outcome,
+        f"Http.{status}",
+        storable(_message(reply)),
+        retry_after_s,
+        cause,
+        request_id=request_id,
+    )
+
+
+def _by_family(status: int) -> Outcome:
+    if status < HTTPStatus.BAD_REQUEST:
+        return Outcome.MISCONFIGURED
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Outcome.FAILED
+    return Outcome.UNKNOWN
+
+
+def _message(reply: Reply) -> str:
+    if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
+        return f"redirected to {reply.headers.get('location', 'nowhere')}; calls follow no redirect"
+    body = json_object(reply.body)
+    said = text_in(body, "detail", "message", "error", "title")
+    return said or reply.body.decode("utf-8", "replace")
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that Retry-After names: a number, or a time by the server's own clock.
+
+    Format: https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3.
+    """
+    said = headers.get("retry-after", "")
+    seconds = whole_seconds(said)
+    if seconds is not None or not said:
+        return seconds
+    try:
+        until = parsedate_to_datetime(said) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, until.total_seconds())

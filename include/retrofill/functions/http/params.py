@@ -1,0 +1,146 @@
+"""The params of a function behind HTTP: where it is, and how it is asked."""
+
+import json
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, JsonValue, WithJsonSchema
+
+from retrofill.functions.kind import FunctionParams
+from retrofill.model.quoting import quoted
+from retrofill.params import field, refuse
+from retrofill.params.calls import FUNCTION
+from retrofill.params.texts import BLANK, ConnectionId, Text, one_of
+
+METHODS = ("POST", "PUT", "PATCH")
+
+LONGEST_TIMEOUT_S = 3_600
+"""What Cloud Run allows a request; Azure Functions and Lambda allow less."""
+
+_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_VISIBLE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
+_OURS = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "idempotency-key",
+        "transfer-encoding",
+        "user-agent",
+    }
+)
+_LONGEST_PAIRS = 8_000
+
+
+def _method(text: str) -> str:
+    return one_of(METHODS, text)
+
+
+def _path(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme or parts.netloc:
+        refuse("it names a host, which is for the connection")
+    if "?" in text or "#" in text:
+        refuse("it has a query or a fragment; a query is for http_query")
+    return text
+
+
+def require_headers(headers: dict[str, Any]) -> dict[str, str]:
+    """Return header fields that a request may have beside our own.
+
+    Format: https://www.rfc-editor.org/rfc/rfc9110.html#section-5.
+
+    :raises PydanticCustomError: a name or a value is none, or the field is one that we write
+    """
+    for name, value in headers.items():
+        if not re.fullmatch(_NAME, name):
+            refuse(f"{quoted(name)} is not the name of a header")
+        if name.lower() in _OURS or name.lower().startswith("ce-"):
+            refuse(f"{name} is written by Retrofill")
+        if not isinstance(value, str) or not _VISIBLE.fullmatch(value):
+            refuse(f"the value of {name} is not a text of ASCII in one line")
+    return headers
+
+
+def _query(query: dict[str, Any]) -> dict[str, str]:
+    for name, value in query.items():
+        if not isinstance(value, str):
+            refuse(f"the value of {quoted(name)} is not a text")
+    return query
+
+
+def _short(pairs: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(pairs)) > _LONGEST_PAIRS:
+        refuse(f"it has more than {_LONGEST_PAIRS:,} characters")
+    return pairs
+
+
+class HttpParams(FunctionParams):
+    """Which HTTP connection, and what a request to it looks like."""
+
+    http_conn_id: ConnectionId = field(
+        FUNCTION,
+        "HTTP connection",
+        "The Airflow connection of the function: its scheme, host and port, and who may call it.",
+        allowed="the id of a connection",
+        form={"maxLength": 200},
+        examples=["http_default"],
+    )
+    http_path: Annotated[Annotated[Text, AfterValidator(_path)] | None, BLANK] = field(
+        FUNCTION,
+        "Path",
+        "The path of the function, behind that of the connection.",
+        allowed="a path, such as /resize",
+        default=None,
+        examples=["/resize"],
+    )
+    http_method: Annotated[
+        str, AfterValidator(_method), WithJsonSchema({"type": "string", "enum": list(METHODS)})
+    ] = field(
+        FUNCTION,
+        "Method",
+        "The HTTP method of each call.",
+        default="POST",
+    )
+    http_headers: Annotated[
+        dict[str, JsonValue] | None, AfterValidator(lambda given: given and _headers(given))
+    ] = field(
+        FUNCTION,
+        "Headers",
+        "More headers of each call. Secrets belong into the connection.",
+        allowed="a JSON object of texts",
+        default=None,
+        examples=[{"X-Tenant": "photos"}],
+    )
+    http_query: Annotated[
+        dict[str, JsonValue] | None, AfterValidator(lambda given: given and _query(_short(given)))
+    ] = field(
+        FUNCTION,
+        "Query",
+        "The query of each call.",
+        allowed="a JSON object of texts",
+        default=None,
+        examples=[{"width": "200"}],
+    )
+    http_timeout_s: int = field(
+        FUNCTION,
+        "Timeout",
+        "Seconds that the function may take for a call. A call without an answer is made again no"
+        " sooner.",
+        default=60,
+        examples=[60, 540],
+        ge=1,
+        le=LONGEST_TIMEOUT_S,
+    )
+
+    def label(self) -> str:
+        """Return the connection and the path within it."""
+        return f"{self.http_conn_id}{self.http_path or ''}"
+
+
+def _headers(given: dict[str, Any]) -> dict[str, str]:
+    return require_headers(_short(given))
