@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test conformance faults simulate bench-run bench-calling bench-screening bench-planning check licences audit format lock clean
+.PHONY: help up demo test conformance published faults simulate bench-run bench-calling bench-screening bench-planning check licences audit format lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -36,6 +36,13 @@ faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes m
 
 conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
 	@$(BIN)/python -m pytest -q tests/conformance
+
+PUBLISHED := .stack/published
+published: $(INSTALLED)  ## read 751,185 published rows in Japanese, and compare each; needs Debian
+	@mkdir -p $(PUBLISHED)
+	@cd $(PUBLISHED) && apt-get -qq download mecab-jumandic-utf8 \
+		&& dpkg-deb -x mecab-jumandic-utf8_*.deb .
+	@$(BIN)/python -m tests.published $(PUBLISHED)/usr/share/mecab/dic/juman
 
 SEEDS ?= 300
 simulate: $(INSTALLED)  ## live through SEEDS=300 simulated runs with crashes and zombies

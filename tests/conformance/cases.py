@@ -21,9 +21,11 @@ from retrofill.sources import SOURCES
 from retrofill.sources.conformance import Case
 from retrofill.sources.files import ROOT
 from retrofill.sources.kind import Opening
+from retrofill.sources.s3.source import Filter, S3Source
 from retrofill.sources.source import Source
 
 from tests.conformance.requests_broken import Breaker
+from tests.unit.fake_bucket import FakeBucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,7 +38,7 @@ FEW = 23
 """Items where each takes a request."""
 
 MANY_ROWS = 3_000
-"""Rows of a file whose reading is measured."""
+"""Rows of a file whose reading is measured, if each is an item: three pages."""
 
 Params = dict[str, Any]
 
@@ -124,18 +126,24 @@ class World:
 
 
 def s3(world: World) -> Case:
-    few = [f"few/{number}" for number in range(COUNT // 10)]
-    keys = [*keys_of(COUNT), *few]
+    keys = keys_of(COUNT)
     world.put_all(keys)
 
     def change(number: int) -> None:
         world.put(f"in/{number:06}-come")
         world.delete(f"in/{number - 1:06}-come")
 
+    # To put so many objects would take minutes: these buckets are in memory.
+    large = {
+        times: FakeBucket.of(str(number) for number in range(MANY_ROWS * times))
+        for times in (1, 10)
+    }
+
     def larger(times: int) -> Source:
-        # The whole bucket has ten times the objects of the prefix.
-        where: Params = {"whole_bucket": True} if times > 1 else {"prefix": "few/"}
-        return world.opener("s3", bucket=world.bucket, **where)()
+        wanted = Filter(window=Window(after=None, before=None))
+        return S3Source(
+            large[times].client(), bucket="large", prefix="", wanted=wanted, versions=False
+        )
 
     return Case(
         open=world.opener("s3", bucket=world.bucket, whole_bucket=True),
@@ -307,8 +315,9 @@ def _row_files(world: World, ending: str, *, on_s3: bool, **params: Any) -> Case
         else:
             firsts = range(0, count, params.get("rows_per_item", 1))
             keys += [f"{disk.shown(path)}#{row + 1:012}" for row in firsts]
+    many = MANY_ROWS * params.get("rows_per_item", 1)
     for times in (1, 10):
-        disk.write(f"many{ending}/{times}{ending}", _rows(0, MANY_ROWS * times))
+        disk.write(f"many{ending}/{times}{ending}", _rows(0, many * times))
 
     def change(number: int) -> None:
         disk.write(f"{ending}/z{number}{ending}", _rows(9, 5))

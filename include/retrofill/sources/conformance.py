@@ -67,7 +67,7 @@ class Case:
     """By param: opens and checks a source whose param has a bad value."""
 
     larger: Callable[[int], Source] | None = None
-    """Opens a source over so many times the data."""
+    """Opens a source over so many times the same data, which fill several pages."""
 
     change: Callable[[int], None] | None = None
     """Adds items and deletes some that it has added; the number rises with each call."""
