@@ -37,7 +37,7 @@ class FunctionKind:
     """How params and job files name it."""
 
     title: str
-    """What it calls, for people: ``a Lambda function``."""
+    """What it calls, for people: ``a function behind HTTP``."""
 
     params: type[FunctionParams]
 

@@ -16,7 +16,7 @@ from retrofill.params.texts import BLANK, ConnectionId, Text, one_of
 METHODS = ("POST", "PUT", "PATCH")
 
 LONGEST_TIMEOUT_S = 3_600
-"""What Cloud Run allows a request; Azure Functions and Lambda allow less."""
+"""What Cloud Run allows a request; Azure Functions allow less."""
 
 _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VISIBLE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
