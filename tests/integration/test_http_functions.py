@@ -8,7 +8,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 from retrofill.wiring import Wiring
 
+from stack.endpoint import Function, Reply, Rule, Script, Span, Wire, scripted_endpoint
 from tests.integration.opened import enqueue, item, open_run
 
 ITEMS = 10_000
@@ -141,22 +142,28 @@ def _asked(url: str) -> Asked:
     return Asked(EnvironmentConnections({"AIRFLOW_CONN_F": json.dumps(fields)}), "aws_default")
 
 
-def invoke(dsn: str, url: str, config: RunConfig, delivery: Delivery) -> Any:
+@contextmanager
+def invoke_task(
+    dsn: str, url: str, config: RunConfig, delivery: Delivery, *, deadline_s: float | None = None
+) -> Iterator[Invoker]:
     with closing(BatchLease(dsn, 1, "task")) as lease:
         assert take(lease, holder_is_dead=lambda _: True)
         with closing(connect(dsn)) as conn:
             run = runs.get_run(conn, lease.run_id)
         pinned = Pinned(kind="http", name=f"{url}/run", version="", timeout_s=1)
         run = run._replace(function=pinned, delivery=delivery)
-        with closing(wiring(url).client_of(config, run)) as client:
-            return Invoker(
+        client = wiring(url).client_of(config, run)
+        if deadline_s is not None:
+            client._transport._deadline_s = deadline_s  # type: ignore[attr-defined]  # noqa: SLF001
+        with closing(client):
+            yield Invoker(
                 lease=lease,
                 client=client,
                 shape=wiring(url).shape_of(config, run),
                 run=run,
                 config=config,
                 stop_asked=lambda: False,
-            ).run()
+            )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +184,8 @@ def test_the_functions_own_counts_are_ours(
     batches.plan(conn, ref, 1, most_items=10**6, fewest_items=10**6)
     answer = "batchItemFailures" if event == "cloudevents-batch" else "return"
     delivery = Delivery(event=event, items_per_call=per_call, answer=answer)
-    summary = invoke(state_dsn, function, asked(event), delivery)
+    with invoke_task(state_dsn, function, asked(event), delivery) as task:
+        summary = task.run()
 
     theirs = counts(function)
     assert summary["succeeded"] == items - 1
@@ -202,3 +210,41 @@ def test_the_function_that_is_planned_is_the_one_that_is_called(function: str) -
         kind="http", name=f"{function}/run", version="", timeout_s=60, facts={"method": "POST"}
     )
     assert counts(function)["requests"] == {}, "to look it up sends no request"
+
+
+FAULTS = {
+    "throttle": Reply(status=429, body="later"),
+    "server error": Reply(status=500, body="no"),
+    "gateway error": Reply(status=502, body="<html>"),
+    "malformed": Reply(body="no JSON"),
+    "hang": Reply(wire=Wire.HANG, runs=True),
+    "cut": Reply(wire=Wire.CUT, body="xxxx", runs=True),
+    "reset": Reply(wire=Wire.RST, runs=True),
+    "close": Reply(wire=Wire.FIN, runs=True),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_nothing_is_lost_whatever_the_endpoint_does(
+    state_dsn: str, conn: connection, name: str
+) -> None:
+    keys = [f"k{number:05}" for number in range(60)]
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(key) for key in keys])
+    batches.plan(conn, ref, 1, most_items=10**6, fewest_items=10**6)
+    path = "/2015-03-31/functions/f/invocations"
+    good = '{"batchItemFailures": []}'
+    rule = Rule(calls=Span(first=2, last=3), reply=FAULTS[name])
+    script = Script(functions=(Function(name="f"),), rules=(rule,), answer=good, latency=0.001)
+    with scripted_endpoint(script) as endpoint:
+        config = asked("items", http_path=path, max_attempts=5)
+        delivery = Delivery(event="items", items_per_call=10, answer="batchItemFailures")
+        with invoke_task(state_dsn, endpoint.url, config, delivery, deadline_s=1.0) as task:
+            assert task.run()["succeeded"] == 60
+        assert set(endpoint.items(of="executed")) == set(keys)
+        invocations = endpoint.stats().invocations
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT count(*), count(*) FILTER (WHERE outcome <> 'succeeded') FROM retrofill.v_call"
+        )
+        assert cur.fetchone() == (invocations, 2)
