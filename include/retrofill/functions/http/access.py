@@ -3,7 +3,7 @@
 import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 from urllib.request import getproxies, proxy_bypass
@@ -166,14 +166,15 @@ def _google(where: str, audience: str) -> Sign:
     try:
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415  often not installed
         from google.auth.transport.requests import Request  # noqa: PLC0415
-        from google.oauth2.id_token import fetch_id_token_credentials  # noqa: PLC0415
+        from google.oauth2 import id_token  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
             f"{where} has auth 'google', which needs google-auth ({error}); install"
             " apache-airflow-providers-google, or google-auth[requests]"
         ) from error
+    fetch: Callable[[str], IdentityToken] = id_token.fetch_id_token_credentials
     try:
-        credentials: IdentityToken = fetch_id_token_credentials(audience)  # type: ignore[no-untyped-call]
+        credentials = fetch(audience)
     except GoogleAuthError as error:
         raise ConfigError(
             f"{where} has auth 'google', and there is no identity ({error})"
