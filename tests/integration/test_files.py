@@ -93,7 +93,7 @@ def test_a_local_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path):
 
 
 class Breaking:
-    """Bodies of S3's answers that break off after so many bytes."""
+    """Bodies of S3's answers that break off after a number of bytes."""
 
     def __init__(self, client: "S3Client", after: int) -> None:
         self.asked: list[str] = []

@@ -9,12 +9,11 @@ from urllib.parse import unquote_plus
 
 from retrofill.functions.client import NoReply, Payload, Reply
 from retrofill.model.errors import SourceError
-from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
+from retrofill.sources.memory import MemorySource
 
 from tests.integration.opened import item
 from tests.invariants import Seen
-from tests.plain_source import PlainSource
 from tests.simulation.scheduler import Scheduler
 
 PAGE_KEYS = 4
@@ -22,50 +21,25 @@ PAGE_KEYS = 4
 _ERROR = b'{"errorType": "ValueError", "errorMessage": "no"}'
 
 
-class SimulatedSource(PlainSource):
+class SimulatedSource(MemorySource):
     """Keys in order, cut into partitions; a page may fail to come.
 
     :param trouble: the share of pages that fail
     """
 
-    name = "s3://bucket"
-
     def __init__(self, keys: list[str], random: Random, trouble: float) -> None:
-        self._keys = keys
+        super().__init__(
+            lambda number: item(keys[number]), len(keys), name="s3://bucket", page_items=PAGE_KEYS
+        )
         self._random = random
         self._trouble = trouble
 
-    def check(self) -> bool:
-        """Return whether it has any keys."""
-        return bool(self._keys)
-
-    def partitions(self, limit: int) -> list[Partition]:
-        """Cut the keys into as many parts as may be."""
-        size = -(-len(self._keys) // limit)
-        firsts = range(0, len(self._keys), size)
-        return [
-            Partition(
-                number,
-                str(number),
-                {"first": str(first), "last": str(first + size)},
-                seen=len(self._keys[first : first + size]),
-            )
-            for number, first in enumerate(firsts)
-        ]
-
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
-        """List a part behind a key."""
-        first, last = (int(partition.description[name] or 0) for name in ("first", "last"))
-        keys = [key for key in self._keys[first:last] if cursor is None or key > cursor]
-        for at in range(0, len(keys), PAGE_KEYS):
+        """Make the pages of a part."""
+        for page in super().pages(partition, cursor):
             if self._random.random() < self._trouble:
                 raise SourceError("SlowDown")
-            items = [self._item(key) for key in keys[at : at + PAGE_KEYS]]
-            yield Page(items, items[-1].key, {})
-
-    @staticmethod
-    def _item(key: str) -> Item:
-        return item(key)
+            yield page
 
 
 class SimulatedFunction:

@@ -150,7 +150,7 @@ class RowSource:
             yield row, Item(identifier(key, tag), key, content), ()
 
     def _groups(self, opened: OpenedFile) -> Iterator[_Outcome]:
-        """Make an item of each so many rows, counted with those that are malformed."""
+        """Make an item of each group of rows; malformed ones have a place in their group."""
         most = self._identity.rows_per_item
         file, version = self._file(opened.file.path), f"{opened.file.tag} {most}"
 
