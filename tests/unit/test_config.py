@@ -266,7 +266,8 @@ def test_every_field_has_all_that_the_form_shows():
         assert field["title"], name
         assert field["description_md"].endswith("."), name
         assert field["section"] in {
-            "Data source", "Function", "Limits", "Redrive", "Notification", "Job and connections",
+            "Data source", "Function", "Function: Lambda", "Function: HTTP", "Limits", "Redrive",
+            "Notification", "Job and connections",
         }  # fmt: skip
         assert "default" in field, name
         assert field.get("examples") or "enum" in field or field["type"] == "boolean", name

@@ -10,8 +10,10 @@ from pydantic import AfterValidator, JsonValue, WithJsonSchema
 from retrofill.functions.kind import FunctionParams
 from retrofill.model.quoting import quoted
 from retrofill.params import field, refuse
-from retrofill.params.calls import FUNCTION
 from retrofill.params.texts import BLANK, ConnectionId, Text, one_of
+
+SECTION = "Function: HTTP"
+"""The part of the trigger form that shows these params."""
 
 METHODS = ("POST", "PUT", "PATCH")
 
@@ -83,7 +85,7 @@ class HttpParams(FunctionParams):
     """Which HTTP connection, and what a request to it looks like."""
 
     http_conn_id: ConnectionId = field(
-        FUNCTION,
+        SECTION,
         "HTTP connection",
         "The Airflow connection of the function: its scheme, host and port, and who may call it.",
         allowed="the id of a connection",
@@ -91,7 +93,7 @@ class HttpParams(FunctionParams):
         examples=["http_default"],
     )
     http_path: Annotated[Annotated[Text, AfterValidator(_path)] | None, BLANK] = field(
-        FUNCTION,
+        SECTION,
         "Path",
         "The path of the function, behind that of the connection.",
         allowed="a path, such as /resize",
@@ -101,7 +103,7 @@ class HttpParams(FunctionParams):
     http_method: Annotated[
         str, AfterValidator(_method), WithJsonSchema({"type": "string", "enum": list(METHODS)})
     ] = field(
-        FUNCTION,
+        SECTION,
         "Method",
         "The HTTP method of each call.",
         default="POST",
@@ -109,7 +111,7 @@ class HttpParams(FunctionParams):
     http_headers: Annotated[
         dict[str, JsonValue] | None, AfterValidator(lambda given: given and _headers(given))
     ] = field(
-        FUNCTION,
+        SECTION,
         "Headers",
         "More headers of each call. Secrets belong into the connection.",
         allowed="a JSON object of texts",
@@ -119,7 +121,7 @@ class HttpParams(FunctionParams):
     http_query: Annotated[
         dict[str, JsonValue] | None, AfterValidator(lambda given: given and _query(_short(given)))
     ] = field(
-        FUNCTION,
+        SECTION,
         "Query",
         "The query of each call.",
         allowed="a JSON object of texts",
@@ -127,7 +129,7 @@ class HttpParams(FunctionParams):
         examples=[{"width": "200"}],
     )
     http_timeout_s: int = field(
-        FUNCTION,
+        SECTION,
         "Timeout",
         "Seconds that the function may take for a call. A call without an answer is made again no"
         " sooner.",
