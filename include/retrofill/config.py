@@ -21,6 +21,9 @@ from retrofill.params.redrive import RedriveParams
 from retrofill.sources import SOURCES
 from retrofill.sources.kind import SourceKind, SourceParams
 
+_EMPTY: tuple[object, ...] = (None, "", {}, [])
+"""What the form sends for a field that is left empty."""
+
 _SOURCE_KIND = "source_kind"
 """Where a stored configuration names the kind of its source."""
 
@@ -168,7 +171,7 @@ class RunParams:
     ) -> Iterator[Problem]:
         """Find params of another kind of function than the one that is asked for."""
         for name, value in given.items():
-            if value not in (None, "") and value != owner.model_fields[name].default:
+            if value not in _EMPTY and value != owner.model_fields[name].default:
                 yield Problem(
                     name,
                     f"{quoted(value)}; not allowed with function_kind {chosen.name!r}, which has no"

@@ -394,3 +394,10 @@ def test_no_params_raise_anything_but_a_config_error(params: dict[str, Any]):
     assert all(len(str(problem)) < 400 for problem in problems)
     with pytest.raises(ConfigError) if problems else nullcontext():
         params_for("s3").config(params)
+
+
+@pytest.mark.parametrize("empty", [None, "", {}, []])
+def test_what_another_kind_of_function_has_is_empty_in_the_form(empty: object):
+    assert _config(http_headers=empty, http_conn_id=empty).function_kind.name == "aws_lambda"
+    [problem] = _problems(http_headers={"A": "b"})
+    assert problem.startswith("http_headers: {'A': 'b'}; not allowed with function_kind 'aws_lam")

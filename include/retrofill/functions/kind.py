@@ -61,5 +61,8 @@ class FunctionKind:
     ) = None
     """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""
 
+    has_triggers_for: frozenset[str] = frozenset()
+    """The forms of items whose coming may trigger it."""
+
     permissions: tuple[Permission, ...] = ()
     """What its role must be allowed to do."""
