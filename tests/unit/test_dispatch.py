@@ -23,14 +23,14 @@ def entries(count: int) -> list[Entry]:
 
 
 def dispatch_of(*calls: Call, max_attempts: int = 3, hold_unknown: bool = False) -> Dispatch:
-    return Dispatch(
-        [(call, 0.0) for call in calls],
-        now=0.0,
+    dispatch = Dispatch(
         max_attempts=max_attempts,
         function_timeout_s=TIMEOUT_S,
         chance=lambda: 0.5,
         hold_unknown=hold_unknown,
     )
+    dispatch.add([(call, 0.0) for call in calls], unloaded=0, now=0.0)
+    return dispatch
 
 
 def seqs_of(settlement: Settlement) -> list[int]:
