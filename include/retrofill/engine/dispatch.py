@@ -99,7 +99,7 @@ class Dispatch:
 
         What waits is held meanwhile: while it is as much as was ever added at once, nothing is.
         """
-        return self._can_add and self.due(now) < room
+        return self.due(now) < room and self._can_add
 
     @property
     def _can_add(self) -> bool:

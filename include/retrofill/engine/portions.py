@@ -18,6 +18,11 @@ class Portion(NamedTuple):
     """How many they are at most: some may have left."""
 
 
+def is_one(content_bytes: int) -> bool:
+    """Return whether a batch of so much content is loaded at once."""
+    return content_bytes <= PORTION_BYTES
+
+
 def divide(seqs: Sequence[int], sizes: Sequence[int], *, of: int) -> list[Portion]:
     """Divide the items of a batch into portions, each as large as PORTION_BYTES allows.
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from retrofill.engine.portions import PORTION_BYTES, Portion
+from retrofill.engine.portions import Portion, is_one
 from retrofill.engine.shares import Share, Totals, allot
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Settlement
@@ -127,7 +127,7 @@ class BatchLease:
 
         :param of: items of a call
         """
-        if self._batch.bytes <= PORTION_BYTES:
+        if is_one(self._batch.bytes):
             return [Portion(self._batch.first_seq, self._batch.last_seq, self._batch.items)]
         divided: list[list[Portion]] = []
 
