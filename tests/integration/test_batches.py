@@ -262,6 +262,24 @@ def test_batches_are_bounded_by_what_their_contents_take(
         assert cur.fetchall() == [(2, 2_000), (2, 2_000), (1, 1_000)]
 
 
+def test_the_bytes_of_extents_that_are_whole_are_exact(conn: connection) -> None:
+    """Though the mean of their items is not a whole number."""
+    ref = open_run(conn, partitions=2)
+    for part_no, keys in enumerate(("abc", "wxyz")):
+        contents = {key: key * (number + 1) for number, key in enumerate(keys)}
+        enqueue(
+            conn, ref, [item(key)._replace(content=one) for key, one in contents.items()], part_no
+        )
+        with conn, conn.cursor() as cur:
+            cur.execute("UPDATE retrofill.job SET next_seq = 10001")
+    plan(conn, ref, fewest=5)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT items, bytes FROM retrofill.batch ORDER BY first_seq")
+        assert cur.fetchall() == [(5, 6 + 2 * 10 // 4), (2, 5)]
+        cur.execute("SELECT sum(octet_length(content)) FROM retrofill.in_process")
+        assert cur.fetchall() == [(16,)]
+
+
 def test_a_batch_is_loaded_as_it_was_enqueued(state_dsn: str, conn: connection) -> None:
     keys = ["a\tb\nc\\d", 'e"f', "g\x01\x7f", "h\u20ac\U0001f600", "i, j", "null", "{}"]
     moments = [MOMENT, MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=120_000)]
