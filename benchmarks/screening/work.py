@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812  it is a 
 from psycopg2.extensions import make_dsn
 from retrofill.aws.objects import pack
 from retrofill.engine.identity import identifier_of
-from retrofill.model.calls import Call, EndedCall, Fresh, Settlement
+from retrofill.model.calls import Call, EndedCall, Entry, Fresh, Settlement
 from retrofill.model.items import Item
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.enqueue import Enqueued, enqueue
@@ -239,38 +239,48 @@ def settle_batch(
     *,
     items_per_call: int = ITEMS_PER_CALL,
     most_items: int | None = None,
+    loading: Watch | None = None,
 ) -> int:
     """Settle items of a batch, writing the next calls ahead in the same transactions.
 
     :param most_items: how many; None: all
+    :param loading: what takes the time of loading them
     :returns: how many there were to settle
     """
     dsn = make_dsn(conn.dsn, password=conn.info.password)
     with closing(BatchLease(dsn, batch_id, "benchmark")) as lease:
         if not lease.take(holder_is_dead=lambda _: True):
             return 0
-        seqs, items, _ = lease.load()
-        fresh = Fresh(seqs, items)[:most_items]
-        calls = [
-            Call(fresh[at : at + items_per_call]) for at in range(0, len(fresh), items_per_call)
-        ]
-        at_once = SETTLED_AT_ONCE // items_per_call
-        groups = [calls[at : at + at_once] for at in range(0, len(calls), at_once)]
-        ended = Settlement()
-        for group in [*groups, []]:
-            with watch:
-                lease.settle(ended, group)
-            ended = Settlement(
-                ended=[
-                    EndedCall(
-                        call.number, "succeeded", "5d0b2a35-8b1a-4b51-9f0e-cb9f3bd0f4e1", "17"
-                    )
-                    for call in group
-                ],
-                succeeded=[(span, call.number) for call in group for span in call.spans],
-            )
-        lease.release(done=len(fresh) == len(seqs))
-    return len(fresh)
+        settled = 0
+        done = True
+        for portion in lease.portions(items_per_call):
+            with loading or nullcontext():
+                seqs, items, _ = lease.load(portion)
+            fresh = Fresh(seqs, items)
+            if most_items is not None:
+                fresh = fresh[: most_items - settled]
+            _settle(lease, fresh, items_per_call, watch)
+            settled += len(fresh)
+            done = done and len(fresh) == len(seqs)
+        lease.release(done=done)
+    return settled
+
+
+def _settle(lease: BatchLease, fresh: Sequence[Entry], items_per_call: int, watch: Watch) -> None:
+    calls = [Call(fresh[at : at + items_per_call]) for at in range(0, len(fresh), items_per_call)]
+    at_once = SETTLED_AT_ONCE // items_per_call
+    groups = [calls[at : at + at_once] for at in range(0, len(calls), at_once)]
+    ended = Settlement()
+    for group in [*groups, []]:
+        with watch:
+            lease.settle(ended, group)
+        ended = Settlement(
+            ended=[
+                EndedCall(call.number, "succeeded", "5d0b2a35-8b1a-4b51-9f0e-cb9f3bd0f4e1", "17")
+                for call in group
+            ],
+            succeeded=[(span, call.number) for call in group for span in call.spans],
+        )
 
 
 def count(conn: Connection, query: str) -> int:

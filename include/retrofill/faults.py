@@ -39,6 +39,9 @@ class Point(StrEnum):
     BATCH_TAKEN = "batch.taken"
     """The lease of a batch is committed; nothing of it is loaded."""
 
+    PORTION_LOADED = "portion.loaded"
+    """A portion of a batch is loaded; none of its calls is written ahead."""
+
     SETTLE_WRITTEN = "settle.written"
     """What ended and what comes next is written, and not committed."""
 

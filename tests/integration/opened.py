@@ -9,7 +9,7 @@ from psycopg2.extensions import connection
 from retrofill.aws.objects import pack
 from retrofill.config import params_for
 from retrofill.engine.identity import identifier_of
-from retrofill.model.calls import Entry
+from retrofill.model.calls import Entry, Loaded
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.items import Item
@@ -143,9 +143,15 @@ def enqueue(
     return screen(conn, ref, part_no, partition, chunk, ordered=ordered)
 
 
+def left_of(lease: BatchLease) -> Loaded:
+    """Return what is left of a batch that is a single portion."""
+    (portion,) = lease.portions(1)
+    return lease.load(portion)
+
+
 def entries_of(lease: BatchLease) -> list[Entry]:
     """Return the items that are left of a batch, as the entries of calls."""
-    seqs, items, histories = lease.load()
+    seqs, items, histories = left_of(lease)
     return [
         Entry(seq, item, *histories.get(seq, ())[:-1])
         for seq, item in zip(seqs, items, strict=True)

@@ -27,6 +27,7 @@ from tests.integration.opened import (
     entries_of,
     item,
     keys_in,
+    left_of,
     open_run,
 )
 
@@ -133,7 +134,7 @@ def test_what_is_left_is_planned_without_what_is_done(state_dsn: str, conn: conn
     held = []
     for batch_id in (2, 3, 4):
         with closing(taken(state_dsn, batch_id=batch_id)) as lease:
-            held.append("".join(item.key for item in lease.load().items))
+            held.append("".join(item.key for item in left_of(lease).items))
     assert held == ["bcf", "ghj", "kxy"]
     report = runs.get_report(conn, second.run_id)
     assert (report.new, report.resumed, report.items_left) == (2, 7, 9)
@@ -237,7 +238,7 @@ def test_failures_are_kept_with_the_item(state_dsn: str, conn: connection) -> No
         )
         lease.settle(settlement, [])
         loaded = {entry.item.key: entry for entry in entries_of(lease)}
-        history = lease.load().histories[loaded["b"].seq]
+        history = left_of(lease).histories[loaded["b"].seq]
     assert set(loaded) == {"b", "d"}
     assert (loaded["b"].attempts, loaded["b"].failures, loaded["b"].call_cap) == (1, 1, 2)
     assert 25 < history.delay_s <= 30
@@ -261,6 +262,24 @@ def test_batches_are_bounded_by_what_their_contents_take(
         assert cur.fetchall() == [(2, 2_000), (2, 2_000), (1, 1_000)]
 
 
+def test_the_bytes_of_extents_that_are_whole_are_exact(conn: connection) -> None:
+    """Though the mean of their items is not a whole number."""
+    ref = open_run(conn, partitions=2)
+    for part_no, keys in enumerate(("abc", "wxyz")):
+        contents = {key: key * (number + 1) for number, key in enumerate(keys)}
+        enqueue(
+            conn, ref, [item(key)._replace(content=one) for key, one in contents.items()], part_no
+        )
+        with conn, conn.cursor() as cur:
+            cur.execute("UPDATE retrofill.job SET next_seq = 10001")
+    plan(conn, ref, fewest=5)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT items, bytes FROM retrofill.batch ORDER BY first_seq")
+        assert cur.fetchall() == [(5, 6 + 2 * 10 // 4), (2, 5)]
+        cur.execute("SELECT sum(octet_length(content)) FROM retrofill.in_process")
+        assert cur.fetchall() == [(16,)]
+
+
 def test_a_batch_is_loaded_as_it_was_enqueued(state_dsn: str, conn: connection) -> None:
     keys = ["a\tb\nc\\d", 'e"f', "g\x01\x7f", "h\u20ac\U0001f600", "i, j", "null", "{}"]
     moments = [MOMENT, MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=120_000)]
@@ -276,15 +295,15 @@ def test_a_batch_is_loaded_as_it_was_enqueued(state_dsn: str, conn: connection) 
     enqueue(conn, ref, items)
     plan(conn, ref, fewest=len(items))
     with closing(taken(state_dsn)) as lease:
-        seqs, loaded, histories = lease.load()
+        seqs, loaded, histories = left_of(lease)
         assert list(loaded) == items
         assert not histories
         calls = [call for call in calls_of(lease) if call.entries[0].item.key == "null"]
         lease.settle(Settlement(), calls)
         lease.settle(success(*calls), [])
-        assert lease.load().seqs == [seq for seq, one in zip(seqs, items, strict=True)
+        assert left_of(lease).seqs == [seq for seq, one in zip(seqs, items, strict=True)
                                      if one.key != "null"]  # fmt: skip
-        assert [one.key for one in lease.load().items] == [key for key in keys if key != "null"]
+        assert [one.key for one in left_of(lease).items] == [key for key in keys if key != "null"]
 
 
 def test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt(
@@ -296,7 +315,7 @@ def test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt(
         first.settle(Settlement(), [sent])
         with closing(taken(state_dsn, "second")) as second:
             loaded = {entry.item.key: entry for entry in entries_of(second)}
-            histories = second.load().histories
+            histories = left_of(second).histories
             assert [loaded[key].attempts for key in "abcd"] == [1, 1, 0, 0]
             assert [loaded[key].unsure for key in "abcd"] == [True, True, False, False]
             assert 2 < histories[loaded["a"].seq].delay_s <= 3, "not before the function's timeout"
@@ -393,7 +412,7 @@ def test_a_cleared_task_takes_its_batch_up_again(state_dsn: str, conn: connectio
     ref = open_batch(conn)
     batches.release_set(conn, ref)
     with closing(taken(state_dsn)) as again:
-        assert len(again.load().items) == 4
+        assert len(left_of(again).items) == 4
     batches.release_set(conn, ref)
     close(conn, ref.run_id, complete=False)
     plan(conn, open_run(conn, "second"))
@@ -437,7 +456,7 @@ def test_two_runs_that_enqueue_in_turn_share_no_item(state_dsn: str, conn: conne
     held = []
     for batch_id in (1, 2, 3):
         with closing(taken(state_dsn, batch_id=batch_id)) as lease:
-            held.append("".join(item.key for item in lease.load().items))
+            held.append("".join(item.key for item in left_of(lease).items))
     assert held == ["cd", "ab", "ef"]
 
 

@@ -11,7 +11,7 @@ from retrofill.state import batches, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 
-from tests.integration.opened import close, keys_in, open_run
+from tests.integration.opened import close, keys_in, left_of, open_run
 from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
 
 HOLD = {"on_unknown": "hold"}
@@ -107,7 +107,7 @@ def test_what_a_holder_left_unsettled_is_held_whoever_finds_it(
         match way:
             case "taken over":
                 with closing(taken(state_dsn, "second")) as second:
-                    assert [item.key for item in second.load().items] == ["c", "d"]
+                    assert [item.key for item in left_of(second).items] == ["c", "d"]
             case "released":
                 lease.release(done=False)
             case "closed":
@@ -145,7 +145,7 @@ def test_a_late_success_takes_a_held_item_out_of_quarantine_once(
     with closing(taken(state_dsn)) as zombie:
         good, bad, silent, _ = sent(zombie)
         with closing(taken(state_dsn, "second")) as second:
-            assert second.load().items == []
+            assert left_of(second).items == []
             assert counts(conn) == (0, 4, 0)
             told = success(good)
             told.ended += [failing(bad, "failed", "unhandled"), failing(silent, "unknown")]

@@ -273,11 +273,13 @@ def with_content(key: str, content: str) -> Item:
     return item(key)._replace(content=content)
 
 
+@pytest.mark.parametrize("content", ["x" * 60, "\u20ac" * 20, "\U0001f600" * 15])
 def test_a_chunk_ends_where_its_content_is_large(
-    conn: connection, monkeypatch: pytest.MonkeyPatch
+    conn: connection, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
-    monkeypatch.setattr(enqueueing, "CHUNK_CONTENT", 100)
-    pages = [Page([with_content(key, "x" * 60)], key, {}) for key in "abcde"]
+    """Each takes 60 bytes in UTF-8."""
+    monkeypatch.setattr(enqueueing, "CHUNK_BYTES", 100)
+    pages = [Page([with_content(key, content)], key, {}) for key in "abcde"]
     ref = open_run(conn)
     assert enqueue(conn, ref, 0, Pages(*pages))["new"] == 5
     assert get_partition(conn, ref.run_id, 0).chunk_no == 3

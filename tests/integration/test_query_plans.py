@@ -294,7 +294,9 @@ CASES = [
     Case("screening", "find_known", 2 * CHUNK, found("data/b/{:09}", "1 new {}"), before=UNORDERED),
     Case("screening", "find_known", 2 * CHUNK, found("data/c/{:09}", "1 bad {}"), before=UNORDERED),
     Case("screening", "mark_unordered", ROWS, end_to_end=True),
-    Case("lease", "load_items", BATCH_ITEMS),
+    Case("portions", "list_sizes", BATCH_ITEMS),
+    Case("portions", "load_items", BATCH_ITEMS),
+    Case("portions", "load_items", 50, {"first_seq": SEQS[0], "last_seq": SEQS[-1]}),
     Case("lease", "count_items", BATCH_ITEMS),
     Case("lease", "list_left", 50, {"seqs": SEQS}),
     # All calls of the batch, to find those without an outcome; then an item in two look-ups.

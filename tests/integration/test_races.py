@@ -24,7 +24,15 @@ from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 from retrofill.state.statements import load
 
-from tests.integration.opened import ALL_LIVE, StillAirflow, enqueue, item, keys_in, open_run
+from tests.integration.opened import (
+    ALL_LIVE,
+    StillAirflow,
+    enqueue,
+    item,
+    keys_in,
+    left_of,
+    open_run,
+)
 from tests.integration.test_batches import calls_of, dead, invocations, open_batch, plan, success
 from tests.invariants import check
 
@@ -133,7 +141,7 @@ def finish(dsn: str, conn: connection, ref: SetRef, batch_id: int) -> None:
     """Process what is left of a batch, and close its run."""
     with closing(BatchLease(dsn, batch_id, "finisher")) as lease:
         if lease.take(holder_is_dead=dead):
-            if lease.load().items:
+            if left_of(lease).items:
                 lease.settle(success(*sent(lease)), [])
             lease.release(done=True)
     assert close_run(conn, ref, ALL_LIVE) is False
@@ -221,7 +229,7 @@ def test_a_batch_is_taken_over_only_behind_a_settling_under_way(
             settling.end()
             assert taking.end()
         with closing(new):
-            assert [item.key for item in new.load().items] == ["c", "d"]
+            assert [item.key for item in left_of(new).items] == ["c", "d"]
             assert invocations(conn) == [(1, "succeeded"), (2, "lost")]
             with pytest.raises(LeaseLost):
                 first.settle(Settlement(), [])

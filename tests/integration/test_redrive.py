@@ -17,7 +17,7 @@ from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 from retrofill.state.screening import get_partition
 
-from tests.integration.opened import close, enqueue, item, keys_in, open_next_set, open_run
+from tests.integration.opened import close, enqueue, item, keys_in, left_of, open_next_set, open_run
 from tests.integration.test_batches import calls_of, dead
 
 KEYS = [f"in/{number:02}" for number in range(10)]
@@ -233,4 +233,4 @@ def test_a_chunk_ends_where_its_content_is_large(
     (batch,) = batches.plan(conn, ref, 1, most_items=100, fewest_items=100)
     with closing(BatchLease(state_dsn, batch.batch_id, "h")) as lease:
         lease.take(holder_is_dead=dead)
-        assert list(lease.load().items) == wanted
+        assert list(left_of(lease).items) == wanted

@@ -27,8 +27,8 @@ def cases(draw: st.DrawFn) -> tuple[list[Piece], dict[Piece, list[int]]]:
         numbers = [seq := seq + step for step in steps]
         island += draw(st.integers(0, 1))
         run_id = draw(st.integers(1, 2))
-        mean = draw(st.sampled_from([0, 0, 1_000, MOST_BYTES // 7, 2 * MOST_BYTES]))
-        content = len(numbers) * mean
+        mean = draw(st.sampled_from([0, 0, 999.4, MOST_BYTES / 7, 2 * MOST_BYTES]))
+        content = int(len(numbers) * mean)
         piece = Piece(numbers[0], numbers[-1], len(numbers), run_id, island, content)
         seqs[piece] = numbers
     return list(seqs), seqs

@@ -23,14 +23,14 @@ def entries(count: int) -> list[Entry]:
 
 
 def dispatch_of(*calls: Call, max_attempts: int = 3, hold_unknown: bool = False) -> Dispatch:
-    return Dispatch(
-        [(call, 0.0) for call in calls],
-        now=0.0,
+    dispatch = Dispatch(
         max_attempts=max_attempts,
         function_timeout_s=TIMEOUT_S,
         chance=lambda: 0.5,
         hold_unknown=hold_unknown,
     )
+    dispatch.add([(call, 0.0) for call in calls], unloaded=0, now=0.0)
+    return dispatch
 
 
 def seqs_of(settlement: Settlement) -> list[int]:
@@ -289,3 +289,35 @@ def test_what_the_function_did_not_get_to_comes_again_without_blame() -> None:
     (again,) = dispatch.take(9, 0.0)
     assert [entry.seq for entry in again.entries] == [2, 3]
     assert dispatch.left == 1, "the one that failed waits"
+
+
+def test_what_is_not_loaded_is_left_and_wanted() -> None:
+    driver = Driver(dispatch_of(Call(entries(2))))
+    driver.dispatch.add([], unloaded=3, now=0.0)
+    assert (driver.dispatch.left, driver.dispatch.wanted(0.0)) == (4, 4)
+    driver.end(driver.send(), SUCCESS)
+    assert (driver.dispatch.left, driver.dispatch.next_due_in(0.0)) == (3, 0.0)
+    driver.dispatch.add([(Call(entries(1)), 0.0)], unloaded=0, now=0.0)
+    driver.run(set())
+    assert (driver.dispatch.left, driver.dispatch.next_due_in(0.0)) == (0, None)
+
+
+def test_calls_are_added_when_fewer_are_due_than_there_is_room_for() -> None:
+    dispatch = dispatch_of(*(Call([entry]) for entry in entries(2)))
+    assert not dispatch.is_low(9, 0.0), "all is loaded"
+    dispatch.add([], unloaded=1, now=0.0)
+    assert [dispatch.is_low(room, 0.0) for room in (0, 2, 3)] == [False, False, True]
+
+
+def test_no_calls_are_added_while_more_wait_than_were_ever_added() -> None:
+    """Else a function that throttles every call would have the whole batch loaded."""
+    driver = Driver(dispatch_of(*(Call([entry]) for entry in entries(2))))
+    driver.dispatch.add([(Call(entries(1)), 0.0)], unloaded=1, now=0.0)
+    for waiting in range(3):
+        assert driver.dispatch.is_low(9, 0.0), f"{waiting} wait"
+        driver.end(driver.send(), Ended(Outcome.THROTTLED, retry_after_s=7.0))
+    assert not driver.dispatch.is_low(9, 0.0)
+    due_in = driver.dispatch.next_due_in(0.0)
+    assert due_in is not None
+    assert due_in >= 7.0
+    assert driver.dispatch.is_low(9, due_in)

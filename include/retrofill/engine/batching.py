@@ -1,14 +1,18 @@
 """Batching: how many items a batch has, and where the pieces of a job are cut into batches."""
 
 from collections.abc import Iterable, Sequence
-from math import ceil
 from typing import NamedTuple
 
 MAX_BATCHES = 200
 """Mapped instances of one run: Airflow's grid and scheduler suffer from many more."""
 
 MOST_BYTES = 64 * 2**20
-"""What the contents of a batch take at most, unless it is a single item."""
+"""What the contents of a batch take at most, unless it is a single item, as far as extents tell.
+
+Of an extent that is cut, or that items have left, each item counts as the mean of all. So a batch
+is exact but for such extents, of which a new one lies at each end at most; what it takes beyond
+this bound is less than what they took when they entered, a chunk of screening each.
+"""
 
 MIN_BATCHES = 4
 """Mapped instances of a run with work enough for them: a worker of several cores is used."""
@@ -25,7 +29,11 @@ class Piece(NamedTuple):
     """No batch may reach from one island to the next: somebody owns what lies between."""
 
     bytes: int = 0
-    """About what the contents of its items take."""
+    """What the contents of its items take; see MOST_BYTES."""
+
+    def bytes_of(self, rank: int, items: int) -> int:
+        """Return what the contents of so many of its items take, from one of a rank on."""
+        return self.bytes * (rank + items) // self.items - self.bytes * rank // self.items
 
 
 class Place(NamedTuple):
@@ -50,7 +58,7 @@ class Batch(NamedTuple):
     last: Place
     items: int
     bytes: int = 0
-    """About what their contents take."""
+    """What their contents take; see MOST_BYTES."""
 
 
 def batch_size(items: int, *, most: int, fewest: int) -> int:
@@ -73,18 +81,17 @@ def cut(pieces: Sequence[Piece], *, most: int, fewest: int) -> list[Batch]:
     place = 0
     for piece in pieces:
         rank = 0
-        mean = piece.bytes / piece.items
         while rank < piece.items:
             goes_on = place % size > 0 and batches[-1].last.piece.island == piece.island
             before = batches[-1] if goes_on else None
             room = MOST_BYTES - (before.bytes if before else 0)
-            light = room // mean if mean else piece.items
+            light = room * piece.items // piece.bytes if piece.bytes else piece.items
             if before and (room < 0 or light < 1):
                 place += size - place % size
                 continue
-            taken = min(piece.items - rank, size - place % size, max(int(light), 1))
+            taken = min(piece.items - rank, size - place % size, max(light, 1))
             first, last = Place(piece, rank), Place(piece, rank + taken - 1)
-            added = Batch(first, last, taken, ceil(taken * mean))
+            added = Batch(first, last, taken, piece.bytes_of(rank, taken))
             if before:
                 first, _, items, held = batches.pop()
                 added = Batch(first, last, items + taken, held + added.bytes)

@@ -27,7 +27,8 @@ class Dispatch:
 
     Pure: time is an argument (monotonic seconds), chance is a function.
 
-    :param calls: what is to be sent, each with the seconds it must wait at least
+    It is empty until calls are added.
+
     :param max_attempts: failures after which an item is quarantined
     :param function_timeout_s: how long a call without an answer may still be running
     :param chance: returns a random number in [0, 1)
@@ -37,9 +38,7 @@ class Dispatch:
 
     def __init__(
         self,
-        calls: Iterable[tuple[Call, float]],
         *,
-        now: float,
         max_attempts: int,
         function_timeout_s: float,
         chance: Callable[[], float],
@@ -52,17 +51,30 @@ class Dispatch:
         self._chance = chance
         self._ready: deque[Call] = deque()
         self._waiting: list[tuple[float, int, Call]] = []
+        self._waiting_items = self._most_waiting = 0
         self._order = count()
         self.in_flight: dict[int, Call] = {}
         self.halt_reason: str | None = None
         self.settlement = Settlement()
+        self.unloaded = 0
+        """Calls, at least, of items that were not loaded yet."""
+
+    def add(self, calls: Iterable[tuple[Call, float]], *, unloaded: int, now: float) -> None:
+        """Take in calls, each with the seconds it must wait at least.
+
+        :param unloaded: how many, at least, are to be added later
+        """
+        self.unloaded = unloaded
+        items = 0
         for call, delay_s in calls:
             self._queue(call, delay_s, now)
+            items += len(call.entries)
+        self._most_waiting = max(self._most_waiting, items)
 
     @property
     def left(self) -> int:
-        """Calls that are not settled: ready, waiting or in flight."""
-        return len(self._ready) + len(self._waiting) + len(self.in_flight)
+        """Calls that are not settled: not loaded, ready, waiting or in flight."""
+        return self.unloaded + len(self._ready) + len(self._waiting) + len(self.in_flight)
 
     def running(self, now: float) -> int:
         """Return how many calls may be running: in flight, or cut off before their time."""
@@ -72,17 +84,30 @@ class Dispatch:
 
     def wanted(self, now: float) -> int:
         """Return how many calls could be running: those that may be, and those to be sent."""
-        return len(self._ready) + len(self._waiting) + self.running(now)
+        return self.unloaded + len(self._ready) + len(self._waiting) + self.running(now)
 
     def due(self, now: float) -> int:
         """Return how many calls could be sent now."""
         while self._waiting and self._waiting[0][0] <= now:
-            self._ready.append(heapq.heappop(self._waiting)[2])
+            call = heapq.heappop(self._waiting)[2]
+            self._waiting_items -= len(call.entries)
+            self._ready.append(call)
         return len(self._ready)
 
+    def is_low(self, room: int, now: float) -> bool:
+        """Return whether calls should be added before ``room`` of them are taken.
+
+        What waits is held meanwhile: while it is as much as was ever added at once, nothing is.
+        """
+        return self.due(now) < room and self._can_add
+
+    @property
+    def _can_add(self) -> bool:
+        return self.unloaded > 0 and self._waiting_items <= self._most_waiting
+
     def next_due_in(self, now: float) -> float | None:
-        """Return in how many seconds another call can be sent; None when none is waiting."""
-        if self.due(now):
+        """Return in how many seconds another call can be sent or added; None: there is none."""
+        if self.due(now) or self._can_add:
             return 0.0
         return self._waiting[0][0] - now if self._waiting else None
 
@@ -262,5 +287,6 @@ class Dispatch:
     def _queue(self, call: Call, delay_s: float, now: float) -> None:
         if delay_s > 0:
             heapq.heappush(self._waiting, (now + delay_s, next(self._order), call))
+            self._waiting_items += len(call.entries)
         else:
             self._ready.append(call)

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 CHUNK_ITEMS = 20_000
 """Items screened in one transaction: more take more memory, and go hardly faster."""
 
-CHUNK_CONTENT = 16 * 2**20
-"""Characters of content after which a chunk ends, whatever the number of its items."""
+CHUNK_BYTES = 16 * 2**20
+"""Bytes of content in UTF-8 after which a chunk ends, whatever the number of its items."""
 
 MAX_KEY_BYTES = 1_024
 """The longest key in UTF-8: an index of Postgres holds 2,704 bytes, with all its columns."""
@@ -206,10 +206,15 @@ def _chunks(pages: Iterator[Page]) -> Iterator[Chunk]:
     for page in pages:
         gathered.append(page)
         items += len(page.items)
-        content += sum([len(item.content) for item in page.items])
+        content += _utf8_bytes("".join([item.content for item in page.items]))
         late = time.monotonic() - began > CHUNK_S
-        if items >= CHUNK_ITEMS or content >= CHUNK_CONTENT or late:
+        if items >= CHUNK_ITEMS or content >= CHUNK_BYTES or late:
             yield Chunk(pages=gathered, done=False)
             gathered, items, content = [], 0, 0
             began = time.monotonic()
     yield Chunk(pages=gathered, done=True)
+
+
+def _utf8_bytes(text: str) -> int:
+    """Return how many bytes a text takes, without encoding it where that is known."""
+    return len(text) if text.isascii() else len(text.encode())

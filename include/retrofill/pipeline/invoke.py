@@ -6,12 +6,13 @@ goes next, then send that. A call therefore leaves only after its row is committ
 
 import gc
 import logging
-import math
 import queue
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import ceil, inf
 
 from retrofill.config import RunConfig
 from retrofill.engine.answers import (
@@ -77,25 +78,19 @@ class Invoker:
         self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
         self._classify = config.function_kind.classify
-        with _uncollected():
-            loaded = lease.load()
-            calls = first_calls(
-                loaded,
-                shape,
-                run.delivery.items_per_call,
-                config.function_kind.max_request_bytes,
-            )
-        now = time.monotonic()
+        self._most_items = run.delivery.items_per_call
+        self._most_bytes = config.function_kind.max_request_bytes
+        self._portions = deque(lease.portions(self._most_items))
         self._dispatch = Dispatch(
-            calls,
-            now=now,
             max_attempts=config.limits.max_attempts,
             function_timeout_s=run.function.timeout_s,
             chance=random.random,
             hold_unknown=config.limits.on_unknown == "hold",
         )
+        items = self._load() + sum(portion.items for portion in self._portions)
+        now = time.monotonic()
         self._gate = Gate(now=now)
-        self._progress = Progress(len(loaded.items), now=now)
+        self._progress = Progress(items, now=now)
         self._logged_at = now
         self._troubles = 0
 
@@ -125,6 +120,17 @@ class Invoker:
                 raise RunIncomplete(f"{left}: {self._gate.stop_reason}")
             raise Interrupted(f"{left}: the task was told to end")
         return self._progress.summary()
+
+    def _load(self) -> int:
+        """Load the next portion, if there is one, as calls; return how many items it holds."""
+        if not self._portions:
+            return 0
+        with _uncollected():
+            loaded = self._lease.load(self._portions.popleft())
+            calls = first_calls(loaded, self._shape, self._most_items, self._most_bytes)
+        unloaded = sum(ceil(portion.items / self._most_items) for portion in self._portions)
+        self._dispatch.add(calls, unloaded=unloaded, now=time.monotonic())
+        return len(loaded.items)
 
     def _must_stop(self) -> bool:
         return bool(self._dispatch.halt_reason or self._gate.stop_reason or self._stop_asked())
@@ -162,8 +168,12 @@ class Invoker:
         """Return the calls that may be sent now."""
         if self._must_stop():
             return []
-        now = time.monotonic()
-        return self._dispatch.take(self._gate.room(self._dispatch.running(now), now), now)
+        while True:
+            now = time.monotonic()
+            room = self._gate.room(self._dispatch.running(now), now)
+            if not self._dispatch.is_low(room, now):
+                return self._dispatch.take(room, now)
+            self._load()
 
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
@@ -222,7 +232,7 @@ class Invoker:
 
     def _drain(self) -> None:
         """Wait for the calls that are in flight and settle them; send nothing more."""
-        give_up_at = time.monotonic() + LAST_WORDS_S if self._stop_asked() else math.inf
+        give_up_at = time.monotonic() + LAST_WORDS_S if self._stop_asked() else inf
         while self._dispatch.in_flight and time.monotonic() < give_up_at:
             self._gather(min(ASK_EVERY_S, max(0.0, give_up_at - time.monotonic())))
             settlement = self._dispatch.take_settlement()

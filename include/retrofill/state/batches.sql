@@ -39,20 +39,20 @@ free AS MATERIALIZED (
     SELECT
         int8multirange(int8range(first_seq, last_seq, '[]')) - (SELECT numbers FROM owned)
             AS numbers,
-        run_id, whole, bytes::float / (last_seq - first_seq + 1) AS mean_bytes
+        run_id, whole, bytes, last_seq - first_seq + 1 AS entered
     FROM retrofill.extent WHERE job_id = %(job_id)s
 ),
 found AS (
     SELECT
         lower(part) AS first_seq, upper(part) - 1 AS last_seq, run_id, whole, false AS wall,
-        mean_bytes
+        bytes, entered
     FROM free CROSS JOIN LATERAL unnest(free.numbers - (SELECT numbers FROM before)) AS part
     UNION ALL
     -- What the run has had in a batch is its own, whoever has listed it: it is resumed only once.
-    SELECT lower(part), upper(part) - 1, %(run_id)s, whole, false, mean_bytes
+    SELECT lower(part), upper(part) - 1, %(run_id)s, whole, false, bytes, entered
     FROM free CROSS JOIN LATERAL unnest(free.numbers * (SELECT numbers FROM before)) AS part
     UNION ALL
-    SELECT lower(part), upper(part) - 1, 0, true, true, 0
+    SELECT lower(part), upper(part) - 1, 0, true, true, 0, 1
     FROM unnest((SELECT numbers FROM owned)) AS part
 ),
 placed AS (
@@ -60,7 +60,8 @@ placed AS (
 )
 SELECT
     piece.first_seq, piece.last_seq, piece.items, run_id, island,
-    ceil(piece.items * mean_bytes)::bigint AS bytes
+    -- Exact where all of an extent is left, else by the mean of what entered.
+    piece.items * bytes / entered AS bytes
 FROM placed CROSS JOIN LATERAL (
     SELECT placed.first_seq, placed.last_seq, placed.last_seq - placed.first_seq + 1 AS items
     WHERE whole

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable
-from itertools import starmap
 from typing import NamedTuple
 
+from retrofill.engine.portions import Portion, is_one
 from retrofill.engine.shares import Share, Totals, allot
 from retrofill.faults import Point, reach
-from retrofill.model.calls import Allotment, Call, Fresh, History, Loaded, Settlement
+from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Settlement
 from retrofill.model.errors import LeaseLost, StateError, StateUnavailable
-from retrofill.model.items import ItemColumns
 from retrofill.state.connection import (
     Cursor,
     connect,
@@ -22,12 +21,11 @@ from retrofill.state.connection import (
 from retrofill.state.limits import stop_within
 from retrofill.state.locks import lock_batch, lock_job, lock_standing
 from retrofill.state.lost_calls import count_orphans, lose_calls
+from retrofill.state.portions import divide_batch, load_portion
 from retrofill.state.settling import Settler
 from retrofill.state.statements import load
 
 _SQL = load("lease.sql")
-
-_BETWEEN = "\x1e"
 
 LEASE_S = 60.0
 """How long a holder may be silent before another may take its batch over."""
@@ -58,34 +56,6 @@ class _Taken(NamedTuple):
     epoch: int
     next_call: int
     settle_no: int
-
-
-class _Items(NamedTuple):
-    """The items of a batch that are left, as columns; None where none is left."""
-
-    first: int | None
-    seqs: list[int] | None
-    """None: they have no holes."""
-
-    identifiers: bytes
-    keys: list[str]
-    contents: str
-    """With the control character 0x1E, which no content has, between two."""
-
-    carried: list[int] | None
-    """The numbers of those that calls have carried before; the rest is said of these."""
-
-    attempts: list[int] | None
-    failures: list[int] | None
-    call_caps: list[int | None] | None
-    unsures: list[bool] | None
-    delays_s: list[float] | None
-
-    def histories(self) -> dict[int, History]:
-        """Return what earlier calls left items with, by their numbers."""
-        columns = (self.attempts, self.failures, self.call_caps, self.unsures, self.delays_s)
-        fields = zip(*(column or () for column in columns), strict=True)
-        return dict(zip(self.carried or (), starmap(History, fields), strict=True))
 
 
 class BatchLease:
@@ -144,29 +114,44 @@ class BatchLease:
             taken = one(cur, _Taken)
         self._epoch, self._settle_no = taken.epoch, taken.settle_no
         self.next_call = taken.next_call
-        self._job_id, self.run_id, self._span = batch.job_id, batch.run_id, span
+        self._batch, self.run_id, self._span = batch, batch.run_id, span
         self._settler = Settler(job_id=batch.job_id, run_id=batch.run_id, batch_id=self.batch_id)
         self.renewed_at = began
         reach(Point.BATCH_TAKEN)
         return True
 
-    def load(self) -> Loaded:
-        """Return the batch's items that are still in the in-process cache."""
-        # One row of columns: many rows would take longer to read than to write for the function.
-        with transaction(self._conn) as cur:
-            cur.execute(_SQL["load_items"], self._span)
-            left = one(cur, _Items)
-        if left.first is None:
-            return Loaded(range(0), [], {})
-        return Loaded(
-            left.seqs or range(left.first, left.first + len(left.keys)),
-            ItemColumns(
-                identifiers=bytes(left.identifiers),
-                keys=left.keys,
-                contents=left.contents.split(_BETWEEN),
-            ),
-            left.histories(),
-        )
+    def portions(self, of: int) -> list[Portion]:
+        """Divide what is left of the batch into portions, to be loaded one after another.
+
+        A batch that takes no more than a portion is one, and no item of it is looked at.
+
+        :param of: items of a call
+        """
+        if is_one(self._batch.bytes):
+            return [Portion(self._batch.first_seq, self._batch.last_seq, self._batch.items)]
+        divided: list[list[Portion]] = []
+
+        def divide() -> None:
+            with transaction(self._conn) as cur:
+                divided.append(divide_batch(cur, self._span, of=of))
+
+        self._patiently(divide)
+        return divided[-1]
+
+    def load(self, portion: Portion) -> Loaded:
+        """Return the items of a portion that are still in the in-process cache.
+
+        A server that goes away is waited for, as in :meth:`settle`: calls may be in flight.
+        """
+        loaded: list[Loaded] = []
+
+        def load() -> None:
+            with transaction(self._conn) as cur:
+                loaded.append(load_portion(cur, self._batch.job_id, portion))
+
+        self._patiently(load)
+        reach(Point.PORTION_LOADED)
+        return loaded[-1]
 
     def settle(self, settlement: Settlement, calls: list[Call]) -> list[Call]:
         """Write what ended and, ahead of sending them, what calls come next: one transaction.
@@ -261,7 +246,7 @@ class BatchLease:
             return
         seqs = [entry.seq for call in repeated for entry in call.entries]
         lock_batch(cur, self.batch_id)
-        cur.execute(_SQL["list_left"], {"job_id": self._job_id, "seqs": seqs})
+        cur.execute(_SQL["list_left"], {"job_id": self._batch.job_id, "seqs": seqs})
         left = set(values(cur))
         for call in repeated:
             call.entries = [entry for entry in call.entries if entry.seq in left]

@@ -55,6 +55,12 @@ class LockedBatch(NamedTuple):
     run_id: int
     first_seq: int
     last_seq: int
+    items: int
+    """How many it was planned with."""
+
+    bytes: int
+    """About what their contents took."""
+
     holder: str
     """Who has the lease, while it lasts."""
 

@@ -31,7 +31,7 @@ FOR NO KEY UPDATE OF run_set
 -- name: lock_batch
 -- Locks a batch, and returns its range, its holder and what is left of the lease.
 SELECT
-    batch.job_id, batch.run_id, batch.first_seq, batch.last_seq, batch.holder,
+    batch.job_id, batch.run_id, batch.first_seq, batch.last_seq, batch.items, batch.bytes, batch.holder,
     greatest(extract(epoch FROM batch.leased_until - clock_timestamp()), 0)::float AS leased_s,
     batch.done_at IS NOT NULL AS done
 FROM retrofill.batch
