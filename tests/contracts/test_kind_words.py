@@ -20,10 +20,9 @@ ROOMS = (
     "functions/aws_lambda/",
     "sources/manifest/",
     "sources/s3/",
-    "state/migrations/",
     "triggers/",
 )
-"""Where the words are at home; migrations say what was."""
+"""Where the words are at home."""
 
 WORDS = (
     "s3", "etag", "bucket", "glacier", "lambda", "arn", "sqs", "sns", "eventbridge", "kinesis",
@@ -46,7 +45,6 @@ ALLOWED = {
     "sources/__init__.py": "the registry of sources",
     "sources/files.py": "S3 is one of the places of files",
     "sources/rows/": "S3 is one of the places of files",
-    "state/schema.sql": "Postgres 18 keeps the names of columns in those of constraints",
     "web/rendering.py": "the short name of a function, for people",
 }
 """Where they are allowed besides, and why."""
