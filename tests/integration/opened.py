@@ -62,6 +62,7 @@ def new_run(job_id: int, dag_run_id: str = "r", **changed: Any) -> NewRun:
     allowed = LIMITS | {name: changed.pop(name) for name in names}
     usual = NewRun(
         job_id=job_id,
+        source="s3://bucket/",
         config=CONFIG | changed.pop("config", {}),
         delivery=DELIVERY,
         modified_after=None,

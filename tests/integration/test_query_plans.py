@@ -53,10 +53,10 @@ INSERT INTO retrofill.job (name, fingerprint, source, function_name, event, next
 SELECT name, 'f', 's', 'f', 's3', {rows} + 1 FROM unnest(ARRAY['one', 'two']) AS name;
 
 INSERT INTO retrofill.run (
-    job_id, config, function, function_timeout_s, limits, state, closed_at
+    job_id, source, config, delivery, function, function_timeout_s, limits, state, closed_at
 )
 SELECT
-    job, '{{}}', '{FUNCTION}', 3, '{LIMITS}',
+    job, 's', '{{}}', '{{}}', '{FUNCTION}', 3, '{LIMITS}',
     CASE WHEN n = 0 THEN 'open' ELSE 'complete' END::retrofill.run_state,
     CASE WHEN n > 0 THEN now() - interval '100 days' END
 FROM generate_series(0, {OLD_RUNS}) AS n, generate_series(1, 2) AS job ORDER BY n, job;

@@ -54,8 +54,9 @@ CREATE TABLE retrofill.run (
     run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job_id integer NOT NULL REFERENCES retrofill.job,
     state retrofill.run_state NOT NULL DEFAULT 'open',
+    source text NOT NULL,
     config jsonb NOT NULL,
-    delivery jsonb,
+    delivery jsonb NOT NULL,
     function jsonb NOT NULL,
     function_timeout_s integer NOT NULL,
     limits jsonb NOT NULL,
@@ -114,6 +115,7 @@ CREATE TABLE retrofill.run (
 );
 CREATE INDEX run_of_job ON retrofill.run (job_id);
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
+COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its part of what the job is of.';
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
 COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
 COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
@@ -433,7 +435,7 @@ SELECT
     run.run_id,
     job.name AS job,
     run.state,
-    job.source,
+    run.source,
     run.function ->> 'name' AS function_name,
     run.function ->> 'version' AS function_version,
     coalesce(sets.sets, 0) AS sets,
