@@ -309,6 +309,37 @@ def test_what_a_request_over_http_cannot_be(params: dict[str, Any], says: str):
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize("params", [{"http_conn_id": "f"}, {"function": "f"}, {}])
+def test_of_an_unknown_kind_of_function_no_param_is_judged(params: dict[str, Any]):
+    given = {"files": "/data/a.csv", "function_kind": "htttp", **params}
+    [problem] = params_for("rows").problems(given)
+    assert str(problem) == "function_kind: 'htttp'; allowed is one of 'aws_lambda', 'http'"
+
+
+def test_a_param_of_another_kind_of_function_names_that_kind():
+    [problem] = _problems(http_conn_id="f", http_headers={})
+    assert problem == (
+        "http_conn_id: 'f'; not allowed with function_kind 'aws_lambda', which has no such param;"
+        " it is one of 'http'"
+    )
+
+
+@pytest.mark.parametrize(("source", "name"), [("rows", "files"), ("manifest", "manifest")])
+def test_a_place_of_files_is_no_longer_than_a_key(source: str, name: str):
+    given = {"bucket": "my-photos"} if source == "manifest" else {}
+    problems = params_for(source).problems({**given, "function": "f", name: "/" + "猫" * 342})
+    [problem] = problems
+    assert problem.name == name
+    assert "more than the 1,024 bytes" in problem.says
+
+
+def test_a_redrive_of_a_manifest_takes_no_status():
+    given = {"bucket": "my-photos", "manifest": "s3://lists/m.csv", "function": "f"}
+    asked = {**given, "redrive": True, "task_status": "failed"}
+    [problem] = params_for("manifest").problems(asked)
+    assert str(problem).startswith("task_status: 'failed'; not allowed with redrive")
+
+
 @pytest.mark.parametrize("name", params_for("s3").names)
 def test_defaults_and_examples_are_good(name: str):
     field = params_for("s3").form_fields({})[name]

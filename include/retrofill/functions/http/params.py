@@ -20,7 +20,7 @@ METHODS = ("POST", "PUT", "PATCH")
 LONGEST_TIMEOUT_S = 3_600
 """What Cloud Run allows a request; Azure Functions allow less."""
 
-_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VISIBLE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 _OURS = frozenset(
     {
@@ -51,6 +51,11 @@ def _path(text: str) -> str:
     return text
 
 
+def is_ours(name: str) -> bool:
+    """Return whether a header field is one that we write."""
+    return name.lower() in _OURS or name.lower().startswith("ce-")
+
+
 def require_headers(headers: dict[str, Any]) -> dict[str, str]:
     """Return header fields that a request may have beside our own.
 
@@ -59,9 +64,9 @@ def require_headers(headers: dict[str, Any]) -> dict[str, str]:
     :raises PydanticCustomError: a name or a value is none, or the field is one that we write
     """
     for name, value in headers.items():
-        if not re.fullmatch(_NAME, name):
+        if not re.fullmatch(NAME, name):
             refuse(f"{quoted(name)} is not the name of a header")
-        if name.lower() in _OURS or name.lower().startswith("ce-"):
+        if is_ours(name):
             refuse(f"{name} is written by Retrofill")
         if not isinstance(value, str) or not _VISIBLE.fullmatch(value):
             refuse(f"the value of {name} is not a text of ASCII in one line")
