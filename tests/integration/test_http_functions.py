@@ -1,11 +1,6 @@
 """Whole invoke tasks against an HTTP function in a server of its own, the functions-framework."""
 
 import json
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -26,101 +21,24 @@ from retrofill.state.lease import BatchLease
 from retrofill.wiring import Wiring
 
 from stack.endpoint import Function, Reply, Rule, Script, Span, Wire, scripted_endpoint
+from tests.function_server import POISON, TOKEN, counts, function_server
 from tests.integration.opened import enqueue, item, open_run
 
 ITEMS = 10_000
 ITEMS_PER_CALL = 20
-POISON = "k00050"
-TOKEN = "the function's token"  # noqa: S105
-PATIENCE_S = 60
-
-FUNCTION = """
-import collections, json, socket, struct, threading
-import flask, functions_framework
-
-lock = threading.Lock()
-requests = collections.Counter()
-ran, succeeded, keys = collections.Counter(), collections.Counter(), {}
-
-def events_of(request):
-    if request.headers.get("ce-id"):
-        return [{"id": request.headers["ce-id"], "data": request.get_json()}]
-    found = json.loads(request.get_data())
-    return found if isinstance(found, list) else [found]
-
-@functions_framework.http
-def function(request):
-    if request.path == "/counts":
-        with lock:
-            return {
-                "requests": requests, "ran": ran, "succeeded": succeeded,
-                "keys": sorted(len(names) for names in keys.values()),
-            }
-    if request.headers.get("Authorization") != "Bearer the function's token":
-        return "who are you?", 401
-    events = events_of(request)
-    names = [event["data"]["key"] for event in events]
-    with lock:
-        requests["all"] += 1
-        number = requests["all"]
-        keys.setdefault(tuple(names), set()).add(request.headers["Idempotency-Key"])
-        if number % 40 == 4:
-            requests["throttled"] += 1
-            return "later", 429
-        ran.update(names)
-        if "k00050" in names:
-            requests["failed"] += 1
-            return {"error": "poison"}, 500
-        succeeded.update(names)
-        if number % 50 == 7:
-            requests["unknown"] += 1
-            stream = request.environ["gunicorn.socket"]
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            stream.close()
-            return "lost"
-        requests["succeeded"] += 1
-    return {"batchItemFailures": []}
-"""
 
 
 @pytest.fixture
 def function(tmp_path: Path) -> Iterator[str]:
     """The address of a function in a server of its own."""
-    source = tmp_path / "main.py"
-    source.write_text(FUNCTION)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "functions_framework", "--target", "function"]
-    command += ["--source", str(source), "--host", "127.0.0.1", "--port", str(port)]
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603
-    try:
-        url = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                counts(url)
-                break
-            except OSError:
-                assert time.monotonic() < until, (tmp_path / "log").read_text()
-                assert server.poll() is None, (tmp_path / "log").read_text()
-                time.sleep(0.05)
+    with function_server(tmp_path) as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(PATIENCE_S)
 
 
 @pytest.fixture
 def conn(state_dsn: str) -> Iterator[connection]:
     with closing(connect(state_dsn)) as opened:
         yield opened
-
-
-def counts(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{url}/counts", timeout=PATIENCE_S) as answer:  # noqa: S310
-        found: dict[str, Any] = json.load(answer)
-    return found
 
 
 def asked(event: str, **params: Any) -> RunConfig:
