@@ -19,6 +19,7 @@ _MINUTE_S = 60
 _SECONDS_AT = len("2019-09-03T19:37:")
 _MOST_MINUTES = 10_000
 _TWO = tuple(f"{number:02}" for number in range(60))
+_WHOLE = tuple(f"{number:02}.000Z" for number in range(60))
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _JSON_SAFE = bytes(byte for byte in range(32, 127) if byte not in b'"\\')
@@ -60,18 +61,19 @@ class _Minutes(dict[int, str]):
 _minutes = _Minutes()
 
 
-def digits_of_each(data: bytes, size: int, *, upper: bool = False, before: str = "") -> list[str]:
+def digits_of_each(
+    data: bytes, size: int, *, upper: bool = False, before: str = "", behind: str = ""
+) -> list[str]:
     """Return the hexadecimal digits of each ``size`` bytes.
 
     :param before: what stands before those of each
+    :param behind: what stands behind them
     """
     digits = data.hex(" ", size)
     digits = digits.upper() if upper else digits
-    return (
-        f"{before}{digits}".replace(" ", f" {before}").split()
-        if data and before
-        else digits.split()
-    )
+    if data and (before or behind):
+        digits = f"{before}{digits.replace(' ', f'{behind} {before}')}{behind}"
+    return digits.split()
 
 
 def all_to_milliseconds(moments: Sequence[str]) -> list[str]:
@@ -96,17 +98,18 @@ def times_of(moments: Sequence[str]) -> tuple[list[str], list[str]]:
     if "." in "".join(moments):
         return _fine_times(moments)
     seconds = list(map(int, moments))
-    minutes, two = _minutes, _TWO
-    texts = [f"{minutes[one // _MINUTE_S]}{two[one % _MINUTE_S]}.000Z" for one in seconds]
+    minutes, whole = _minutes, _WHOLE
+    texts = [minutes[one // _MINUTE_S] + whole[one % _MINUTE_S] for one in seconds]
     try:
-        # As numbers of 64 bits, whose digits are written all at once.
-        places = array("Q", [one << 32 for one in seconds])
+        # As numbers of 32 bits, whose digits are written all at once.
+        places = array("I", seconds)
     except OverflowError:  # from 2106 on
         return _fine_times(moments)
     if byteorder == "little":
         places.byteswap()
-    digits = digits_of_each(places.tobytes(), places.itemsize, upper=True, before="00")
-    return texts, digits
+    return texts, digits_of_each(
+        places.tobytes(), places.itemsize, upper=True, before="00", behind="00000000"
+    )
 
 
 def _fine_times(moments: Sequence[str]) -> tuple[list[str], list[str]]:
