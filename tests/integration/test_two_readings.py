@@ -94,7 +94,7 @@ def test_a_source_that_had_an_object_and_shows_none_is_not_divided(
     backfill.serve(1)
     ref = backfill.open("run 1")
     backfill.break_with(NOTHING)
-    with pytest.raises(SourceError, match="its survey shows none"):
+    with pytest.raises(SourceError, match="its survey shows nothing"):
         backfill.list_partitions(ref)
     assert not runs.has_partitions(conn, ref.run_id)
     # A new run looks anew: if there is nothing when it begins, there is nothing.
@@ -151,7 +151,7 @@ def opened(conn: connection) -> SetRef:
 
 @pytest.mark.parametrize(
     ("seen", "says"),
-    [((), "told://source named no partition"), ((0, 0), "told://source had an object when")],
+    [((), "told://source named no partition"), ((0, 0), "told://source was not empty when")],
 )
 def test_a_source_that_shows_nothing_is_an_error_and_nothing_is_written(
     conn: connection, backfill: Backfill, seen: tuple[int, ...], says: str

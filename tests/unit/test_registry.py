@@ -1,16 +1,21 @@
 """Kinds of other packages: found by their entry points, and refused if they are not kinds."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from retrofill.model.registry import Registry
 
-OURS = {"ours": 1}
+OURS = {"ours": SimpleNamespace(name="ours")}
+TEXT = """
+from types import SimpleNamespace as Kind
+KIND, A, B = Kind(name="x"), Kind(name="a"), Kind(name="b")
+"""
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def installed(points: str, module: str = "theirs", text: str = "KIND = 2\n") -> None:
+    def installed(points: str, module: str = "theirs", text: str = TEXT) -> None:
         (tmp_path / f"{module}.py").write_text(text)
         info = tmp_path / f"{module}-1.dist-info"
         info.mkdir()
@@ -22,24 +27,40 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_theirs_come_after_ours_by_name(install) -> None:
-    install("b = theirs_b:KIND\na = theirs_b:KIND", "theirs_b")
-    assert list(Registry(OURS, int, "retrofill.tests").items()) == [("ours", 1), ("a", 2), ("b", 2)]
+    install("b = theirs_b:B\na = theirs_b:A", "theirs_b")
+    found = Registry(OURS, SimpleNamespace, "retrofill.tests")
+    assert [(name, kind.name) for name, kind in found.items()] == [
+        ("ours", "ours"), ("a", "a"), ("b", "b"),
+    ]  # fmt: skip
 
 
 def test_nothing_is_loaded_before_it_is_asked_for(install) -> None:
     install("x = theirs_c:KIND", "theirs_c", "raise RuntimeError('too early')\n")
-    registry = Registry(OURS, int, "retrofill.tests")
+    registry = Registry(OURS, SimpleNamespace, "retrofill.tests")
     with pytest.raises(RuntimeError, match="too early"):
         len(registry)
 
 
 def test_what_is_no_kind_is_refused(install) -> None:
     install("x = theirs_d:KIND", "theirs_d", "KIND = 'a text'\n")
-    with pytest.raises(TypeError, match=r"entry point x .* is a str; allowed is a int"):
-        list(Registry(OURS, int, "retrofill.tests"))
+    with pytest.raises(TypeError, match=r"entry point x .* is a str; allowed is a SimpleNamespace"):
+        list(Registry(OURS, SimpleNamespace, "retrofill.tests"))
 
 
 def test_a_name_of_ours_is_taken(install) -> None:
     install("ours = theirs_e:KIND", "theirs_e")
     with pytest.raises(TypeError, match=r"theirs_e:KIND registers ours .*, which is taken"):
-        list(Registry(OURS, int, "retrofill.tests"))
+        list(Registry(OURS, SimpleNamespace, "retrofill.tests"))
+
+
+def test_two_packages_of_one_name_are_refused(install) -> None:
+    install("x = theirs_f:KIND", "theirs_f")
+    install("x = theirs_g:KIND", "theirs_g")
+    with pytest.raises(TypeError, match=r"registers x .*, which is taken"):
+        list(Registry(OURS, SimpleNamespace, "retrofill.tests"))
+
+
+def test_another_name_than_that_of_the_kind_is_refused(install) -> None:
+    install("y = theirs_h:KIND", "theirs_h")
+    with pytest.raises(TypeError, match=r"theirs_h:KIND, is called 'x'; give both the same name"):
+        list(Registry(OURS, SimpleNamespace, "retrofill.tests"))

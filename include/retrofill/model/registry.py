@@ -3,9 +3,18 @@
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-Kind = TypeVar("Kind")
+
+class Named(Protocol):
+    """What has a name."""
+
+    @property
+    def name(self) -> str:
+        """How params and the state name it."""
+
+
+Kind = TypeVar("Kind", bound=Named)
 
 
 class Registry(Mapping[str, Kind], Generic[Kind]):
@@ -31,11 +40,12 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
     def _all(self) -> Mapping[str, Kind]:
         """Load what is installed.
 
-        :raises TypeError: an entry point is not a kind, or takes the name of one of ours
+        :raises TypeError: an entry point is not a kind, has another name than its kind, or one that
+            is taken
         """
         found = dict(self._ours)
         for point in sorted(entry_points(group=self._group), key=lambda one: one.name):
-            if point.name in self._ours:
+            if point.name in found:
                 raise TypeError(
                     f"{point.value} registers {point.name} in {self._group}, which is taken"
                 )
@@ -44,6 +54,11 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
                 raise TypeError(
                     f"the entry point {point.name} of the group {self._group}, {point.value}, is a"
                     f" {type(loaded).__name__}; allowed is a {self._kind.__name__}"
+                )
+            if loaded.name != point.name:
+                raise TypeError(
+                    f"the entry point {point.name} of the group {self._group}, {point.value}, is"
+                    f" called {loaded.name!r}; give both the same name"
                 )
             found[point.name] = loaded
         return found

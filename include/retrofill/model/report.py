@@ -73,7 +73,7 @@ class Report:
             found.append(f"{_counted(self.items_left, 'item')} left")
         found += [f"{_held(other)} in process" for other in self.others]
         if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
-            found.append("its source had an object when it was opened, and none was listed")
+            found.append("its source was not empty when it was opened, and nothing was listed")
         return ", ".join(found)
 
     @property

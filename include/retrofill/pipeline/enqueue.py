@@ -111,7 +111,7 @@ def _require_found(progress: PartitionState) -> None:
     if progress.seen and not progress.found:
         raise SourceError(
             f"partition {progress.label!r}: the survey saw {progress.seen:,} keys in it, but its"
-            " listing shows none, so it is not done. If the objects were deleted in between, start"
+            " listing shows none, so it is not done. If all was deleted in between, start"
             " a new run of the job: it surveys the source again and goes on"
         )
 

@@ -58,7 +58,7 @@ def _require_seen(source: Source, found: Sequence[Partition], *, source_seen: bo
         )
     if source_seen and all(partition.seen == 0 for partition in found):
         raise SourceError(
-            f"source {source.name} had an object when the run was opened, but its survey shows"
-            " none, so it was not divided. If the objects were deleted in between, start a new run"
+            f"source {source.name} was not empty when the run was opened, but its survey shows"
+            " nothing, so it was not divided. If all was deleted in between, start a new run"
             " of the job: it surveys the source again and goes on"
         )

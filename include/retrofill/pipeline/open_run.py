@@ -3,6 +3,7 @@
 import logging
 from typing import NamedTuple
 
+from retrofill.engine.first_calls import fit
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import NewRun, SetRef
 from retrofill.pipeline.plan import Plan
@@ -58,12 +59,14 @@ def _preview(conn: Connection, plan: Plan) -> None:
     known = runs.find_job(conn, plan.job.name)
     if known is not None:
         runs.require_same(known.job, plan.job)
+    most = plan.config.function_kind.max_request_bytes
     preview(
         conn,
         plan.source,
         plan.shape,
         items_per_call=plan.delivery.items_per_call,
-        max_bytes=plan.config.function_kind.max_request_bytes,
+        max_bytes=most,
+        fits=fit(plan.shape, most),
         job_id=None if known is None else known.job_id,
     )
 

@@ -40,7 +40,7 @@ OUTCOMES = {
     "starting": "Refused while the function starts up: it did not run.",
     "unknown": "No answer came: the function may have run.",
     "misconfigured": "Refused, and would be refused again: the function did not run.",
-    "too_large": "The request is larger than Lambda takes: the function did not run.",
+    "too_large": "The request is larger than the function takes: it did not run.",
     "lost": "Its task died before it settled the call: the function may have run.",
     None: "Sent, and not settled yet.",
 }
