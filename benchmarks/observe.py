@@ -15,7 +15,7 @@ from stack.airflow_api import AirflowApi
 from stack.endpoint import ScriptedEndpoint, Stats
 from stack.settings import Settings
 
-DAG_ID = "retrofill"
+DAG_ID = "retrofill_s3"
 _MAY_TAKE_S = 3600
 
 
@@ -76,7 +76,7 @@ class Benchmark:
         return Observed(wall_s, instances, watch.of_task, taken_s)
 
     def retrofill(self, dag_run_id: str, params: dict[str, Any]) -> Observed:
-        """Run the DAG ``retrofill``, and read what it and the endpoint counted."""
+        """Run the DAG of objects on S3, and read what it and the endpoint counted."""
         self._endpoint.reset()
         seen = self.observe(DAG_ID, dag_run_id, params)
         seen.stats = self._endpoint.stats()

@@ -8,11 +8,9 @@ is abandoned when half of each batch is settled. A third run plans what is left.
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from pathlib import Path
 
 from retrofill.model.errors import StateError, StateUnavailable
 from retrofill.model.runs import SetRef
@@ -20,10 +18,9 @@ from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.state.connection import Connection
 from retrofill.state.upkeep import OpenRun
 
-from benchmarks.screening.server import Database, WrongCountError
+from benchmarks.screening.server import Database, WrongCountError, own_server
 from benchmarks.screening.work import Generated, count, screen, settle_batch
 from benchmarks.table import table
-from stack.services import Postgres, free_port, running
 from stack.settings import StackError
 
 FIRST_ITEMS = 10_000
@@ -61,13 +58,10 @@ def main() -> int:
     """Measure and print; return the exit code."""
     arguments = _arguments()
     try:
-        with tempfile.TemporaryDirectory(prefix="retrofill-bench-") as directory:
-            server = Postgres(Path(directory) / "data", free_port(), password="bench")  # noqa: S106
-            with running(server):
-                rows = [
-                    _measure(Database(server), items, arguments.patience)
-                    for items in arguments.sizes
-                ]
+        with own_server() as server:
+            rows = [
+                _measure(Database(server), items, arguments.patience) for items in arguments.sizes
+            ]
         for line in table(HEADS, rows):
             print(line)
     except (StackError, StateError, WrongCountError) as error:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.observe import Benchmark, FailedRunError, Observed
+from benchmarks.observe import DAG_ID, Benchmark, FailedRunError, Observed
 from benchmarks.table import table
 from stack.airflow_api import AirflowApi
 from stack.endpoint import (
@@ -27,7 +27,6 @@ from stack.endpoint import (
 from stack.scripted import scripted_stack
 from stack.settings import StackError
 
-DAG_ID = "retrofill_s3"
 TASKS = (
     "open_run", "list_partitions", "enqueue", "plan_batches", "invoke", "close_run", "next_set",
     "notify",

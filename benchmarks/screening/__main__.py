@@ -6,15 +6,12 @@ stack. Prints tables in Markdown; the exit code is 1 if a count is not what it m
 
 import argparse
 import sys
-import tempfile
-from pathlib import Path
 
 from retrofill.model.errors import StateError
 
 from benchmarks.screening import full_caches, whole_sets
-from benchmarks.screening.server import Database, WrongCountError, fill_log
+from benchmarks.screening.server import Database, WrongCountError, fill_log, own_server
 from benchmarks.screening.work import PAGE_ITEMS, Shuffled
-from stack.services import Postgres, free_port, running
 from stack.settings import StackError
 
 
@@ -22,18 +19,16 @@ def main() -> int:
     """Measure and print; return the exit code."""
     arguments = _arguments()
     try:
-        with tempfile.TemporaryDirectory(prefix="retrofill-bench-") as directory:
-            server = Postgres(Path(directory) / "data", free_port(), password="bench")  # noqa: S106
-            with running(server):
-                fill_log(server)
-                for line in whole_sets.measure(Database(server), arguments.sizes):
-                    print(line, flush=True)
-                print()
-                for line in full_caches.measure(server, arguments.sizes):
-                    print(line, flush=True)
-                print("\nThe same of a source without order:\n")
-                for line in full_caches.measure(server, arguments.sizes, Shuffled):
-                    print(line, flush=True)
+        with own_server() as server:
+            fill_log(server)
+            for line in whole_sets.measure(Database(server), arguments.sizes):
+                print(line, flush=True)
+            print()
+            for line in full_caches.measure(server, arguments.sizes):
+                print(line, flush=True)
+            print("\nThe same of a source without order:\n")
+            for line in full_caches.measure(server, arguments.sizes, Shuffled):
+                print(line, flush=True)
     except (StackError, StateError, WrongCountError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

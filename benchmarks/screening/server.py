@@ -2,8 +2,11 @@
 
 import multiprocessing
 import resource
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection as Sender
+from pathlib import Path
 from typing import NamedTuple
 
 import psycopg2
@@ -12,7 +15,7 @@ from retrofill.state.connection import connect
 from retrofill.state.migrate import migrate
 
 from benchmarks.screening.work import ITEMS_PER_QUERY, Stopwatch, Work, count, query_per_item
-from stack.services import Postgres
+from stack.services import Postgres, free_port, running
 
 ROLE = "bench"
 _KB_PER_MB = 1024
@@ -37,6 +40,15 @@ class Measured(NamedTuple):
     peak_mb: float
     """The most memory of the process that did it."""
     wal_bytes: int
+
+
+@contextmanager
+def own_server() -> Iterator[Postgres]:
+    """Run a new Postgres for a block, with the settings of the embedded stack."""
+    with tempfile.TemporaryDirectory(prefix="retrofill-bench-") as directory:
+        server = Postgres(Path(directory) / "data", free_port(), password="bench")  # noqa: S106
+        with running(server):
+            yield server
 
 
 def fill_log(server: Postgres) -> None:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from retrofill.events import AUTO, SHAPES, names_in_words, offered
@@ -96,11 +96,6 @@ class RunParams:
                 if name in self._owner:
                     raise TypeError(f"{part} and {self._owner[name]} both have a param {name}")
                 self._owner[name] = part
-
-    @cached_property
-    def names(self) -> list[str]:
-        """The names of all params, in the order of the form."""
-        return list(self._owner)
 
     def config(self, params: Mapping[str, Any]) -> RunConfig:
         """Return the configuration that a DAG run's params ask for.

@@ -54,7 +54,7 @@ def test_every_statement_is_used(path: Path) -> None:
 def test_sql_stands_in_sql_files() -> None:
     pattern = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\s+[a-z]")
     for path in (ROOT / "include/retrofill").rglob("*.py"):
-        if path.name == "migrate.py":  # it makes the table that says what has been applied
+        if path.name == "migrate.py":  # it keeps the table of what has been applied
             continue
         assert not pattern.search(path.read_text()), path
 

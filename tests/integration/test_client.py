@@ -101,7 +101,7 @@ def test_a_whole_reply(endpoint, open_client):
 
 def test_what_is_sent(open_client):
     with RawServer(lambda _: http_answer()) as server:
-        client = open_client(server.url, qualifier="live", client_context="eyJhIjoxfQ==")
+        client = open_client(server.url, qualifier="live")
         assert call(client).body == b"null"
         (request,) = server.requests
     path = ARN.replace(":", "%3A")
@@ -109,7 +109,6 @@ def test_what_is_sent(open_client):
     assert request.body == BODY
     assert request.headers["host"] == f"127.0.0.1:{server.port}"
     assert request.headers["x-amz-invocation-type"] == "RequestResponse"
-    assert request.headers["x-amz-client-context"] == "eyJhIjoxfQ=="
     assert request.headers["x-amz-security-token"] == KEYS.token
     assert "x-amz-log-type" not in request.headers
 
@@ -124,13 +123,13 @@ def test_a_path_before_the_apis_own_and_no_qualifier(open_client):
 def test_the_signature_is_the_one_that_botocore_makes(open_client):
     with RawServer(lambda _: http_answer()) as server:
         call(
-            open_client(server.url, client_context="eyJhIjoxfQ=="),
+            open_client(server.url),
             b'{"key":"\xc3\xa9 +%2B"}' * 9_999,
         )
         (request,) = server.requests
     credential, signed, signature = request.headers["authorization"].split(", ")
     names = signed.removeprefix("SignedHeaders=").split(";")
-    assert {"host", "x-amz-client-context", "x-amz-date", "x-amz-security-token"} <= {*names}
+    assert {"host", "x-amz-date", "x-amz-security-token"} <= {*names}
 
     method, target, _ = request.line.split(" ")
     theirs = AWSRequest(

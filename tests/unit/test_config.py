@@ -340,7 +340,7 @@ def test_a_redrive_of_a_manifest_takes_no_status():
     assert str(problem).startswith("task_status: 'failed'; not allowed with redrive")
 
 
-@pytest.mark.parametrize("name", params_for("s3").names)
+@pytest.mark.parametrize("name", params_for("s3").form_fields({}))
 def test_defaults_and_examples_are_good(name: str):
     field = params_for("s3").form_fields({})[name]
     values = list(field.get("examples", []))
@@ -419,7 +419,11 @@ _VALUES = st.recursive(
 
 
 @settings(deadline=None)
-@given(params=st.dictionaries(st.sampled_from(list(params_for("s3").names)) | st.text(), _VALUES))
+@given(
+    params=st.dictionaries(
+        st.sampled_from(list(params_for("s3").form_fields({}))) | st.text(), _VALUES
+    )
+)
 def test_no_params_raise_anything_but_a_config_error(params: dict[str, Any]):
     problems = params_for("s3").problems(params)
     assert all(len(str(problem)) < 400 for problem in problems)

@@ -8,6 +8,7 @@ attribute ``retrofillrun`` has the number of the run.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 from retrofill.events.context import EventContext
@@ -83,8 +84,6 @@ def _structured(context: EventContext) -> Encoder:
     return Encoder(
         parts=_events(context),
         identifier_in_event=uuid_of,
-        head="",
-        tail="",
         content_type="application/cloudevents+json",
     )
 
@@ -121,47 +120,33 @@ def _binary(context: EventContext) -> Encoder:
     return Encoder(
         parts=plain_items(context),
         identifier_in_event=uuid_of,
-        head="",
-        tail="",
         headers=headers,
     )
 
 
-_WORDS = "**cloudevents**, **cloudevents-batch** and **cloudevents-binary** CloudEvents 1.0"
-
 STRUCTURED = EventShape(
     name="cloudevents",
-    words=_WORDS,
+    words="**cloudevents**, **cloudevents-batch** and **cloudevents-binary** CloudEvents 1.0",
     imitates="none: one CloudEvent, as `application/cloudevents+json`",
-    found_by="is not looked up",
     encoder=_structured,
     max_items=1,
     answers=(Contract.RETURN,),
-    forms=frozenset(),
     carried_by=CARRIERS,
     exact=True,
 )
 
 BATCHED = EventShape(
     name="cloudevents-batch",
-    words=_WORDS,
+    words=STRUCTURED.words,
     imitates="none: a list of CloudEvents, as `application/cloudevents-batch+json`",
-    found_by="is not looked up",
     encoder=_batched,
-    forms=frozenset(),
     carried_by=CARRIERS,
     exact=True,
 )
 
-BINARY = EventShape(
+BINARY = replace(
+    STRUCTURED,
     name="cloudevents-binary",
-    words=_WORDS,
     imitates="none: one CloudEvent, its attributes in headers and its data as the body",
-    found_by="is not looked up",
     encoder=_binary,
-    max_items=1,
-    answers=(Contract.RETURN,),
-    forms=frozenset(),
-    carried_by=CARRIERS,
-    exact=True,
 )

@@ -45,9 +45,6 @@ ITEMS = EventShape(
     name="items",
     words="**items** a plain list",
     imitates='none: `{"items": [{"key": …, "size": …}]}`, for functions written for it',
-    found_by="is not looked up",
     encoder=_encoder,
-    forms=frozenset(),
-    carried_by=None,
     takes_arguments=True,
 )

@@ -181,34 +181,24 @@ def _queue_arn(context: EventContext) -> str:
 
 
 def _kinesis(context: EventContext) -> Encoder:
-    return Encoder(
-        parts=each(kinesis_record(context)),
-        identifier_in_event=stream_number,
-        head=HEAD,
-        tail=TAIL,
-    )
+    parts = each(kinesis_record(context))
+    return Encoder(parts=parts, identifier_in_event=stream_number, head=HEAD, tail=TAIL)
 
 
 def _dynamodb(context: EventContext) -> Encoder:
-    return Encoder(
-        parts=each(dynamodb_record(context)),
-        identifier_in_event=sequence_number,
-        head=HEAD,
-        tail=TAIL,
-    )
+    parts = each(dynamodb_record(context))
+    return Encoder(parts=parts, identifier_in_event=sequence_number, head=HEAD, tail=TAIL)
 
 
 _STREAM_ITEMS = 100
 """How many records Lambda takes from a stream for one call unless told otherwise."""
 
 _STREAM_ANSWERS = (Contract.CHECKPOINT, Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
-_FOUND_BY = "is not looked up"
 
 SQS = EventShape(
     name="sqs",
     words="**sqs** a queue's message",
     imitates="queue → function",
-    found_by=_FOUND_BY,
     encoder=_message,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
@@ -220,7 +210,6 @@ KINESIS = EventShape(
     name="kinesis",
     words="**kinesis** a stream's record",
     imitates="stream → function",
-    found_by=_FOUND_BY,
     encoder=_kinesis,
     default_items=_STREAM_ITEMS,
     answers=_STREAM_ANSWERS,
@@ -232,7 +221,6 @@ DYNAMODB = EventShape(
     name="dynamodb",
     words="**dynamodb** a table's row",
     imitates="stream of a table → function",
-    found_by=_FOUND_BY,
     encoder=_dynamodb,
     default_items=_STREAM_ITEMS,
     answers=_STREAM_ANSWERS,

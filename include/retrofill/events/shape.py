@@ -28,8 +28,8 @@ class Encoder:
 
     parts: Parts
     identifier_in_event: Callable[[Item], str]
-    head: str
-    tail: str
+    head: str = ""
+    tail: str = ""
     content_type: str = JSON
     headers: Callable[[Item], Headers] | None = None
 
@@ -47,13 +47,13 @@ class EventShape:
     imitates: str
     """The way that its live events take, for people."""
 
-    found_by: str
-    """Where AWS tells of the live trigger, for people."""
-
     encoder: Callable[[EventContext], Encoder]
     """Compiles it for one run; raises ConfigError when the context lacks what it needs."""
 
-    forms: frozenset[str]
+    found_by: str = "is not looked up"
+    """Where AWS tells of the live trigger, for people."""
+
+    forms: frozenset[str] = frozenset()
     """The forms of items that can fill it; none: any can."""
 
     default_items: int = 1

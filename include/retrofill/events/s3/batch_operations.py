@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack
@@ -100,35 +101,23 @@ def _encoder_2_0(context: EventContext) -> Encoder:
 
 
 def _encoder(write: Callable[[Item], str]) -> Encoder:
-    return Encoder(parts=each(write), identifier_in_event=uuid_of, head="", tail="")
+    return Encoder(parts=each(write), identifier_in_event=uuid_of)
 
-
-_WORDS = "**s3-batch-…** the request of S3 Batch Operations"
-_IMITATES = "S3 Batch Operations"
-_FOUND_BY = "is not looked up"
-_ANSWERS = (Contract.S3_BATCH, Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
 
 S3_BATCH_1_0 = EventShape(
     name="s3-batch-1.0",
-    words=_WORDS,
-    imitates=_IMITATES,
-    found_by=_FOUND_BY,
+    words="**s3-batch-…** the request of S3 Batch Operations",
+    imitates="S3 Batch Operations",
     encoder=_encoder_1_0,
     forms=OBJECTS,
     carried_by=CARRIED_BY_LAMBDA,
     max_items=1,
-    answers=_ANSWERS,
+    answers=(Contract.S3_BATCH, Contract.RETURN, Contract.BATCH_ITEM_FAILURES),
 )
-S3_BATCH_2_0 = EventShape(
+S3_BATCH_2_0 = replace(
+    S3_BATCH_1_0,
     name="s3-batch-2.0",
-    words=_WORDS,
-    imitates=_IMITATES,
-    found_by=_FOUND_BY,
     encoder=_encoder_2_0,
-    forms=OBJECTS,
-    carried_by=CARRIED_BY_LAMBDA,
-    max_items=1,
-    answers=_ANSWERS,
     takes_arguments=True,
     arguments_allowed=f"up to {MAX_ARGUMENTS} texts",
 )

@@ -62,7 +62,7 @@ def objects_created(context: EventContext) -> Parts:
 
 
 def _encoder(context: EventContext) -> Encoder:
-    return Encoder(parts=objects_created(context), identifier_in_event=uuid_of, head="", tail="")
+    return Encoder(parts=objects_created(context), identifier_in_event=uuid_of)
 
 
 EVENTBRIDGE = EventShape(

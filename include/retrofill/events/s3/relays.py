@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from retrofill.aws.arn import Arn
 from retrofill.aws.names import CARRIED_BY_LAMBDA
@@ -181,30 +182,9 @@ QUEUE_ITEMS = 10
 QUEUE_ANSWERS = (Contract.BATCH_ITEM_FAILURES, Contract.RETURN)
 """A function behind a queue may list what failed: read otherwise, that would count as done."""
 
-_WORDS = "**s3-sqs**, **s3-sns** and **s3-sns-sqs** the same by way of a queue or topic"
-
-S3_SQS = EventShape(
-    name="s3-sqs",
-    words=_WORDS,
-    imitates="bucket → queue → function, or with a topic that delivers raw messages before the"
-    " queue",
-    found_by="the same, and the function's event source mapping on the queue",
-    encoder=_through_queue,
-    forms=OBJECTS,
-    carried_by=CARRIED_BY_LAMBDA,
-    default_items=QUEUE_ITEMS,
-    answers=QUEUE_ANSWERS,
-    needs_trigger=True,
-    imitation=Imitation(
-        ways=(Way.QUEUE, Way.RAW_TOPIC_AND_QUEUE),
-        notification_path=("body",),
-        made_up=MADE_UP,
-        uploads=UPLOADS,
-    ),
-)
 S3_SNS = EventShape(
     name="s3-sns",
-    words=_WORDS,
+    words="**s3-sqs**, **s3-sns** and **s3-sns-sqs** the same by way of a queue or topic",
     imitates="bucket → topic → function",
     found_by="the same, and the topic's subscriptions",
     encoder=_through_topic,
@@ -218,17 +198,28 @@ S3_SNS = EventShape(
         uploads=UPLOADS,
     ),
 )
-S3_SNS_SQS = EventShape(
+S3_SQS = replace(
+    S3_SNS,
+    name="s3-sqs",
+    imitates="bucket → queue → function, or with a topic that delivers raw messages before the"
+    " queue",
+    found_by="the same, and the function's event source mapping on the queue",
+    encoder=_through_queue,
+    default_items=QUEUE_ITEMS,
+    answers=QUEUE_ANSWERS,
+    imitation=Imitation(
+        ways=(Way.QUEUE, Way.RAW_TOPIC_AND_QUEUE),
+        notification_path=("body",),
+        made_up=MADE_UP,
+        uploads=UPLOADS,
+    ),
+)
+S3_SNS_SQS = replace(
+    S3_SQS,
     name="s3-sns-sqs",
-    words=_WORDS,
     imitates="bucket → topic → queue → function",
     found_by="all of these",
     encoder=_through_topic_and_queue,
-    forms=OBJECTS,
-    carried_by=CARRIED_BY_LAMBDA,
-    default_items=QUEUE_ITEMS,
-    answers=QUEUE_ANSWERS,
-    needs_trigger=True,
     imitation=Imitation(
         ways=(Way.TOPIC_AND_QUEUE,),
         notification_path=("body", "Message"),

@@ -21,7 +21,6 @@ def invoke_client(
     max_in_flight: int,
     verify: bool | str = True,
     proxy_url: str | None = None,
-    client_context: str = "",
 ) -> HttpClient:
     """Open the data plane to one function; what is not named here is the transport's own.
 
@@ -29,20 +28,16 @@ def invoke_client(
     :param credentials: as botocore's sessions give them, None when they found none; asked before
         every request
     :param qualifier: version or alias of the function; empty for none
-    :param client_context: X-Amz-Client-Context, in base64, at most 3,583 bytes; empty for none
     :raises ConfigError: there are no credentials, or endpoint, proxy, certificates or a number
         cannot be used
     """
     if credentials is None:
         raise ConfigError("credentials: none were found; allowed is all that botocore finds")
     endpoint = Endpoint.parse(endpoint_url)
-    headers = [("X-Amz-Invocation-Type", "RequestResponse")]
-    if client_context:
-        headers.append(("X-Amz-Client-Context", client_context))
     return HttpClient(
         endpoint,
         path=invocation_path(endpoint, function_arn, qualifier),
-        headers=headers,
+        headers=[("X-Amz-Invocation-Type", "RequestResponse")],
         sign=Signer(credentials, region).sign,
         deadline_s=deadline_s,
         max_in_flight=max_in_flight,

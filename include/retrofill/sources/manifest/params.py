@@ -10,9 +10,15 @@ from retrofill.params.texts import BLANK, Text, at_most_key_bytes
 from retrofill.sources.files import parse_location
 from retrofill.sources.kind import SOURCE, SourceParams
 from retrofill.sources.manifest.layout import Layout, Writing
-from retrofill.sources.rows.params import Encoding, Names, names_in
+from retrofill.sources.rows.params import (
+    ENCODED,
+    FORMAT,
+    ON_MALFORMED,
+    Encoding,
+    Names,
+    names_in,
+)
 from retrofill.sources.s3.params import WITH_VERSIONS, Bucket
-from retrofill.sources.scanners.encodings import AUTO, ENCODINGS
 
 PARAM = "manifest"
 WRITINGS = {"plain": Writing.PLAIN, "percent": Writing.PERCENT, "plus": Writing.PLUS}
@@ -50,21 +56,8 @@ class ManifestParams(SourceParams):
         form={"maxLength": 1_024},
         examples=["s3://my-lists/photos.csv"],
     )
-    format: Literal["auto", "csv", "jsonl"] = field(
-        SOURCE,
-        "Format",
-        "**csv** or **jsonl** (JSON Lines), plain or gzip. **auto**: by the end of the file's name,"
-        " else by its first character.",
-        default="auto",
-    )
-    encoding: Encoding = field(
-        SOURCE,
-        "Encoding",
-        "How text is encoded. **auto**: UTF-8, or what a byte order mark says.",
-        allowed=f"one of {', '.join((AUTO, *ENCODINGS))}",
-        default=AUTO,
-        examples=[AUTO],
-    )
+    format: Literal["auto", "csv", "jsonl"] = FORMAT
+    encoding: Encoding = ENCODED
     columns: Annotated[Names | None, BLANK] = field(
         SOURCE,
         "Columns",
@@ -96,13 +89,7 @@ class ManifestParams(SourceParams):
         " a listing that is to know the same objects.",
         default=False,
     )
-    on_malformed: Literal["stop", "leave out"] = field(
-        SOURCE,
-        "Malformed rows",
-        "What becomes of a row that cannot be read: **stop** ends the run and names file, byte and"
-        " row; **leave out** counts it, writes it to the log and goes on.",
-        default="stop",
-    )
+    on_malformed: Literal["stop", "leave out"] = ON_MALFORMED
 
     def label(self) -> str:
         """Return where the manifest is."""

@@ -44,6 +44,29 @@ def names_in(text: str | None) -> tuple[str, ...]:
 Names = Annotated[Text, AfterValidator(_names)]
 Encoding = Annotated[Text, AfterValidator(_encoding)]
 
+FORMAT = field(
+    SOURCE,
+    "Format",
+    "**csv** or **jsonl** (JSON Lines), plain or gzip. **auto**: by the end of the file's name,"
+    " else by its first character.",
+    default="auto",
+)
+ENCODED = field(
+    SOURCE,
+    "Encoding",
+    "How text is encoded. **auto**: UTF-8, or what a byte order mark says.",
+    allowed=f"one of {', '.join((AUTO, *ENCODINGS))}",
+    default=AUTO,
+    examples=[AUTO, "cp1252"],
+)
+ON_MALFORMED = field(
+    SOURCE,
+    "Malformed rows",
+    "What becomes of a row that cannot be read: **stop** ends the run and names file, byte and"
+    " row; **leave out** counts it, writes it to the log and goes on.",
+    default="stop",
+)
+
 
 class RowParams(SourceParams):
     """Which rows of which files."""
@@ -57,21 +80,8 @@ class RowParams(SourceParams):
         form={"maxLength": 1_024},
         examples=["s3://my-data/orders/*.csv.gz"],
     )
-    format: Literal["auto", "csv", "jsonl"] = field(
-        SOURCE,
-        "Format",
-        "**csv** or **jsonl** (JSON Lines), plain or gzip. **auto**: by the end of the file's name,"
-        " else by its first character.",
-        default="auto",
-    )
-    encoding: Encoding = field(
-        SOURCE,
-        "Encoding",
-        "How text is encoded. **auto**: UTF-8, or what a byte order mark says.",
-        allowed=f"one of {', '.join((AUTO, *ENCODINGS))}",
-        default=AUTO,
-        examples=[AUTO, "cp1252"],
-    )
+    format: Literal["auto", "csv", "jsonl"] = FORMAT
+    encoding: Encoding = ENCODED
     delimiter: Literal["auto", "comma", "semicolon", "tab", "vertical bar"] = field(
         SOURCE,
         "Delimiter",
@@ -108,13 +118,7 @@ class RowParams(SourceParams):
         default=None,
         examples=["order_id", "customer,day"],
     )
-    on_malformed: Literal["stop", "leave out"] = field(
-        SOURCE,
-        "Malformed rows",
-        "What becomes of a row that cannot be read: **stop** ends the run and names file, byte and"
-        " row; **leave out** counts it, writes it to the log and goes on.",
-        default="stop",
-    )
+    on_malformed: Literal["stop", "leave out"] = ON_MALFORMED
 
     def label(self) -> str:
         """Return where the files are."""

@@ -36,11 +36,6 @@ class Encoding(NamedTuple):
         name = self.name.upper() if self.name.startswith("utf") else self.name
         return f"{name} with a byte order mark" if self.mark else name
 
-    @property
-    def wide(self) -> bool:
-        """Whether each unit of text takes two bytes."""
-        return self.name in _WIDE
-
 
 def recognise_encoding(beginning: bytes, asked: str = AUTO) -> Encoding:
     """Return the encoding of a file from its first bytes.

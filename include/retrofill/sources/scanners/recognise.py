@@ -11,9 +11,6 @@ from retrofill.sources.scanners.encodings import AUTO, Encoding, recognise_encod
 from retrofill.sources.scanners.json_lines import JsonLinesScanner
 from retrofill.sources.scanners.scanner import LONGEST_ROW, Scanner
 
-FORMATS = ("csv", "jsonl")
-"""The formats that there are scanners for."""
-
 LOOKED_AT = 1 << 16
 """Bytes of a decompressed file that tell what it is."""
 
