@@ -42,7 +42,7 @@ class World:
             "dag_run": SimpleNamespace(dag_id=self.backfill.job, run_id="run 1"),
             "ti": SimpleNamespace(get_dr_count=lambda **_: 0),
         }
-        NotifyOperator(task_id="notify").execute(context)  # type: ignore[arg-type]
+        NotifyOperator(task_id="notify", source="s3").execute(context)  # type: ignore[arg-type]
 
     def is_notified(self) -> bool:
         ((notified_at, state),) = self.backfill.rows(
