@@ -11,7 +11,7 @@ from pathlib import Path
 
 from retrofill.model.errors import StateError
 
-from benchmarks.screening import full_caches, whole_sets
+from benchmarks.screening import content, full_caches, whole_sets
 from benchmarks.screening.server import Database, WrongCountError, fill_log
 from benchmarks.screening.work import PAGE_ITEMS, Shuffled
 from stack.services import Postgres, free_port, running
@@ -33,6 +33,9 @@ def main() -> int:
                     print(line, flush=True)
                 print("\nThe same of a source without order:\n")
                 for line in full_caches.measure(server, arguments.sizes, Shuffled):
+                    print(line, flush=True)
+                print("\nWith a kilobyte of content in each item:\n")
+                for line in content.measure(Database(server), arguments.sizes):
                     print(line, flush=True)
     except (StackError, StateError, WrongCountError) as error:
         print(f"error: {error}", file=sys.stderr)

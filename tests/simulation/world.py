@@ -3,8 +3,9 @@
 import json
 import queue
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Any
 from urllib.parse import unquote_plus
 
 from retrofill.functions.client import NoReply, Payload, Reply
@@ -30,7 +31,7 @@ class SimulatedSource(PlainSource):
 
     name = "s3://bucket"
 
-    def __init__(self, keys: list[str], random: Random, trouble: float) -> None:
+    def __init__(self, keys: Sequence[str], random: Random, trouble: float) -> None:
         self._keys = keys
         self._random = random
         self._trouble = trouble
@@ -56,16 +57,31 @@ class SimulatedSource(PlainSource):
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """List a part behind a key."""
         first, last = (int(partition.description[name] or 0) for name in ("first", "last"))
-        keys = [key for key in self._keys[first:last] if cursor is None or key > cursor]
+        keys = self._keys[first:last]
+        if cursor is not None:
+            keys = keys[keys.index(cursor) + 1 :]
         for at in range(0, len(keys), PAGE_KEYS):
             if self._random.random() < self._trouble:
                 raise SourceError("SlowDown")
             items = [self._item(key) for key in keys[at : at + PAGE_KEYS]]
             yield Page(items, items[-1].key, {})
 
-    @staticmethod
-    def _item(key: str) -> Item:
+    def _item(self, key: str) -> Item:
         return item(key)
+
+
+class SimulatedRows(SimulatedSource):
+    """Rows in no order, each with content of its own, of some hundred bytes."""
+
+    ordered = False
+
+    def _item(self, key: str) -> Item:
+        return item(key)._replace(content=row_of(key))
+
+
+def row_of(key: str) -> str:
+    """Return the content of a row."""
+    return json.dumps([key, "\u20ac\x1e\U0001f600" * 20], ensure_ascii=False)
 
 
 class SimulatedFunction:
@@ -95,9 +111,7 @@ class SimulatedFunction:
 
     def call(self, tag: int, body: bytes, completions: "SimulatedQueue") -> None:
         """Take one request; its answer comes later, if at all."""
-        keys = [
-            unquote_plus(record["s3"]["object"]["key"]) for record in json.loads(body)["Records"]
-        ]
+        keys = _keys_in(json.loads(body))
         self.calls += 1
         self.items += len(keys)
         after_s, completion = self._answer(tag, keys)
@@ -127,6 +141,19 @@ class SimulatedFunction:
         fresh = keys[0] not in self._harmed
         self._harmed.add(keys[0])
         return fresh
+
+
+def _keys_in(event: dict[str, Any]) -> list[str]:
+    """Return the keys of an event's items.
+
+    :raises ValueError: the content of a row is not as it was listed
+    """
+    if "Records" in event:
+        return [unquote_plus(record["s3"]["object"]["key"]) for record in event["Records"]]
+    for row in event["items"]:
+        if row["row"] != json.loads(row_of(row["key"])):
+            raise ValueError(f"the function was given another row of {row['key']}")
+    return [row["key"] for row in event["items"]]
 
 
 def _refusal(tag: int, chance: float) -> Reply | NoReply:
