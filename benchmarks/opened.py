@@ -30,6 +30,7 @@ def open_run(
     job = Job("benchmark", "f" * 32, source, "scripted", "s3")
     new = NewRun(
         job_id=runs.remember_job(conn, job),
+        source="s3://bucket/",
         config={},
         delivery=Delivery(event="s3", items_per_call=items_per_call, answer="return"),
         modified_after=None,

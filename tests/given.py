@@ -9,11 +9,8 @@ from retrofill.events.s3.form import OBJECT
 from retrofill.model.connections import ConnectionFields
 from retrofill.model.errors import ConfigError
 from retrofill.model.function import Pinned
-from retrofill.model.runs import Window
 from retrofill.pipeline.plan import open_source
-from retrofill.sources import Source
-
-ALWAYS = Window(after=None, before=None)
+from retrofill.sources import Interval, Source
 
 
 class Given:
@@ -57,8 +54,9 @@ def s3_config(**params: Any) -> RunConfig:
     return params_for("s3").config(params)
 
 
-def s3_source(config: RunConfig, client: Any, window: Window = ALWAYS) -> Source:
+def s3_source(config: RunConfig, client: Any) -> Source:
     """Open the source of a run over a bucket with a client of S3."""
+    window = config.source.window(Interval(None, None))
     return open_source(config, Given(lambda _: client), window)
 
 

@@ -1,1 +1,1 @@
-"""Retrofill: run a Lambda function over the data you already have."""
+"""Retrofill: run a function over the data you already have."""

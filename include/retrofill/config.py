@@ -21,6 +21,9 @@ from retrofill.params.redrive import RedriveParams
 from retrofill.sources import SOURCES
 from retrofill.sources.kind import SourceKind, SourceParams
 
+_EMPTY: tuple[object, ...] = (None, "", {}, [])
+"""What the form sends for a field that is left empty."""
+
 _SOURCE_KIND = "source_kind"
 """Where a stored configuration names the kind of its source."""
 
@@ -129,11 +132,13 @@ class RunParams:
         for part, cls in self._parts.items():
             own = {name: params[name] for name in cls.model_fields if name in params}
             if part in _FUNCTION_PARTS and part != _part_of(chosen):
-                problems += self._not_asked_for(cls, own, chosen)
+                if "function_kind" not in unsound:
+                    problems += self._not_asked_for(part, own, chosen)
                 continue
             values[part], found, wrong = cls.salvage(own)
-            problems += found
             unsound |= wrong
+            if part not in _FUNCTION_PARTS or "function_kind" not in unsound:
+                problems += found
         config = self._config(values, chosen)
         return config, [*problems, *_contradictions(config, unsound)]
 
@@ -162,17 +167,17 @@ class RunParams:
         default = next(iter(FUNCTIONS))
         return FUNCTIONS.get(asked if isinstance(asked, str) else default, FUNCTIONS[default])
 
-    @staticmethod
     def _not_asked_for(
-        owner: type[Params], given: Mapping[str, Any], chosen: FunctionKind
+        self, part: str, given: Mapping[str, Any], chosen: FunctionKind
     ) -> Iterator[Problem]:
         """Find params of another kind of function than the one that is asked for."""
+        [owner] = [kind for kind in FUNCTIONS.values() if _part_of(kind) == part]
         for name, value in given.items():
-            if value not in (None, "") and value != owner.model_fields[name].default:
+            if value not in _EMPTY and value != owner.params.model_fields[name].default:
                 yield Problem(
                     name,
                     f"{quoted(value)}; not allowed with function_kind {chosen.name!r}, which has no"
-                    " such param",
+                    f" such param; it is one of {owner.name!r}",
                 )
 
     def stored(self, stored: Mapping[str, Any]) -> RunConfig:

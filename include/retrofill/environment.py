@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import boto3
@@ -36,19 +37,15 @@ class EnvironmentConnections:
             raise ConfigError(
                 f"there is no connection {conn_id!r}: set AIRFLOW_CONN_{conn_id.upper()}"
             )
-        if text.lstrip().startswith("{"):
-            return ConnectionFields(conn_id=conn_id, **json.loads(text))
-        parts = urlsplit(text)
-        return ConnectionFields(
-            conn_id=conn_id,
-            conn_type=parts.scheme,
-            host=unquote(parts.hostname or ""),
-            schema=unquote(parts.path.removeprefix("/")),
-            login=unquote(parts.username or ""),
-            password=unquote(parts.password or ""),
-            port=parts.port,
-            extra=dict(parse_qsl(parts.query)),
-        )
+        read = _from_json if text.lstrip().startswith("{") else _from_uri
+        try:
+            return read(conn_id, text)
+        except (TypeError, ValueError, AttributeError) as error:
+            # The error itself may quote a part of a password.
+            raise ConfigError(
+                f"the connection {conn_id!r} cannot be read ({type(error).__name__}): give"
+                f" AIRFLOW_CONN_{conn_id.upper()} as a URI or as a JSON object"
+            ) from None
 
     def aws(self, conn_id: str) -> BotoSession:
         """Open AWS with the credentials, region and endpoint that boto3 finds by itself."""
@@ -67,3 +64,39 @@ class EnvironmentConnections:
                 " that holds Retrofill's state"
             )
         return uri
+
+
+def _from_json(conn_id: str, text: str) -> ConnectionFields:
+    said = json.loads(text)
+    port = said.get("port")
+    return ConnectionFields(
+        conn_id=conn_id,
+        conn_type=said.get("conn_type") or "",
+        host=said.get("host") or "",
+        schema=said.get("schema") or "",
+        login=said.get("login") or "",
+        password=said.get("password") or "",
+        port=None if port in (None, "") else int(port),
+        extra=_extra_of(said.get("extra")),
+    )
+
+
+def _from_uri(conn_id: str, text: str) -> ConnectionFields:
+    parts = urlsplit(text)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return ConnectionFields(
+        conn_id=conn_id,
+        conn_type=parts.scheme,
+        host=unquote(parts.hostname or ""),
+        schema=unquote(parts.path.removeprefix("/")),
+        login=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        port=parts.port,
+        # Airflow writes an extra that is more than texts as one JSON text of this name.
+        extra=_extra_of(query["__extra__"]) if "__extra__" in query else query,
+    )
+
+
+def _extra_of(given: Any) -> dict[str, Any]:
+    """Return the extra of a connection, which may be an object, or one as a JSON text."""
+    return dict(json.loads(given) if isinstance(given, str) and given else given or {})

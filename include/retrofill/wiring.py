@@ -4,7 +4,7 @@ It needs no Airflow. The operators build on it with Airflow's connections; bench
 scripts with those of the environment (:class:`retrofill.environment.EnvironmentConnections`)::
 
     wiring = Wiring(EnvironmentConnections())
-    config = params_for("s3").config({"bucket": "photos", "prefix": "in/", "function": "resize"})
+    config = params_for("memory").config({"function_kind": "http", "http_conn_id": "resize"})
     print(*wiring.plan(config).lines(), sep="\n")
 """
 

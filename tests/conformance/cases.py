@@ -133,7 +133,7 @@ def s3(world: World) -> Case:
         world.put(f"in/{number:06}-come")
         world.delete(f"in/{number - 1:06}-come")
 
-    # To put so many objects would take minutes: these buckets are in memory.
+    # To put this many objects would take minutes: these buckets are in memory.
     large = {
         times: FakeBucket.of(str(number) for number in range(MANY_ROWS * times))
         for times in (1, 10)

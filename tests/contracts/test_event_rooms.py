@@ -24,10 +24,9 @@ ALLOWED = {
     ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
     ("include/retrofill/model/delivery.py", "s3-batch"): "an answer contract",
     ("include/retrofill/model/calls.py", "items"): "an attribute",
+    ("include/retrofill/pipeline/plan.py", "items"): "a word of the plan",
     ("include/retrofill/model/report.py", "items"): "a field of the state's JSON",
     ("include/retrofill/state/", "items"): "a column, a param of statements, a field of JSON",
-    ("include/retrofill/state/runs.sql", "s3-batch-"): "shapes of runs without a delivery",
-    ("include/retrofill/state/runs.sql", "s3-batch"): "the answer contract of those",
 }
 """What is the name of a shape, or begins one, and why it may stand there, by module or folder."""
 

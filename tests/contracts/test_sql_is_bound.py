@@ -17,7 +17,7 @@ from tests.integration.opened import DELIVERY, FUNCTION, enqueue, item, keys_in,
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / "include/retrofill/state"
-STATEMENTS = sorted({*STATE.glob("*.sql")} - {STATE / "schema.sql"})
+STATEMENTS = sorted(STATE.glob("*.sql"))
 EXECUTING = {"execute", "executemany", "copy_expert", "copy_from", "copy_to", "mogrify", "callproc"}
 # What is bound, in the two notations of psycopg2.
 _BOUND = re.compile(r"%\(\w+\)s")
@@ -132,7 +132,7 @@ def test_hostile_text_stays_text(state_dsn: str, hostile: str) -> None:
             job_id,
             hostile,
             config={hostile: hostile},
-            delivery=replace(DELIVERY, event=hostile, queue_arn=hostile, suffix=hostile),
+            delivery=replace(DELIVERY, event=hostile, trigger={hostile: hostile}),
             dag_id=hostile,
         )
         version = replace(FUNCTION, version=hostile, facts={hostile: hostile})

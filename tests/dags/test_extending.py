@@ -60,6 +60,7 @@ def run(site: Path, environment: dict[str, str], dsn: str, **conf: Any) -> str:
     environment = {
         **environment,
         "PYTHONPATH": f"{site}:{ROOT / 'include'}",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(site / "dags"),
         "AIRFLOW_CONN_RETROFILL_STATE": dsn,
     }
     done = subprocess.run(  # noqa: S603  our own interpreter

@@ -31,9 +31,9 @@ def test_the_upkeep_closes_what_was_abandoned_and_forgets_what_is_old(world: Wor
         world,
         "UPDATE retrofill.run SET closed_at = closed_at - interval '91 days'",
         # An open run of which no DAG run is left, as of a scheduler whose database was restored.
-        "INSERT INTO retrofill.run (job_id, config, function, function_timeout_s,"
-        " limits, opened_at)"
-        " SELECT job_id, config, function, function_timeout_s,"
+        "INSERT INTO retrofill.run (job_id, source, config, delivery, function,"
+        " function_timeout_s, limits, opened_at)"
+        " SELECT job_id, source, config, delivery, function, function_timeout_s,"
         " limits, now() - interval '1 day' FROM retrofill.run",
         "INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items, opened_at)"
         " VALUES (2, 1, 'retrofill', 'gone', 1, now() - interval '1 day')",

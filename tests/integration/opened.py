@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg2.extensions import connection
 from retrofill.aws.objects import pack
+from retrofill.config import params_for
 from retrofill.engine.identity import identifier_of
 from retrofill.model.calls import Entry, Loaded
 from retrofill.model.delivery import Delivery
@@ -31,6 +32,7 @@ FUNCTION = Pinned(
     facts={"memory_mb": 128},
 )
 
+CONFIG = params_for("s3").config({"bucket": "bucket", "prefix": "k", "function": "f"}).as_json()
 LIMITS: dict[str, Any] = {"max_concurrency": 10, "max_items_per_set": 1_000_000}
 
 _identifier = identifier_of("s3://bucket")
@@ -60,7 +62,8 @@ def new_run(job_id: int, dag_run_id: str = "r", **changed: Any) -> NewRun:
     allowed = LIMITS | {name: changed.pop(name) for name in names}
     usual = NewRun(
         job_id=job_id,
-        config={},
+        source="s3://bucket/",
+        config=CONFIG | changed.pop("config", {}),
         delivery=DELIVERY,
         modified_after=None,
         modified_before=None,

@@ -16,6 +16,7 @@ from retrofill.pipeline import enqueue as enqueueing
 from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.enqueue import CHUNK_ITEMS, enqueue
 from retrofill.sources import Page, Partition
+from retrofill.sources.memory import MemorySource
 from retrofill.state import runs
 from retrofill.state.connection import connect
 from retrofill.state.limits import stop
@@ -34,37 +35,23 @@ def conn(state_dsn: str) -> Iterator[connection]:
         yield opened
 
 
-class Chunks(PlainSource):
+class Chunks(MemorySource):
     """A source of pages that are a chunk each.
 
     :param asked: called with the number of a page, from 1, before it is made
     """
 
-    name = "s3://bucket"
-
     def __init__(self, pages: int, asked: Callable[[int], None] = lambda _: None) -> None:
-        self._pages = pages
-        self._asked = asked
+        def make(number: int) -> Item:
+            if number % CHUNK_ITEMS == 0:
+                asked(number // CHUNK_ITEMS + 1)
+            return item(f"{number:08}")
 
-    def check(self) -> bool:
-        return self._pages > 0
-
-    def partitions(self, limit: int) -> list[Partition]:
-        return [Partition(0, "all", {})][:limit]
+        super().__init__(make, pages * CHUNK_ITEMS, name="s3://bucket", page_items=CHUNK_ITEMS)
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         del partition
-        for number in range(1, self._pages + 1):
-            items = chunk_items(number)
-            if items[-1].key > (cursor or ""):
-                self._asked(number)
-                items = [one for one in items if one.key > (cursor or "")]
-                yield Page(items, items[-1].key, {})
-
-
-def chunk_items(number: int) -> list[Item]:
-    first = (number - 1) * CHUNK_ITEMS
-    return [item(f"{first + place:08}") for place in range(CHUNK_ITEMS)]
+        return super().pages(self.partitions(1)[0], cursor)
 
 
 def counts(conn: connection, ref: SetRef) -> tuple[int, int, int, int]:

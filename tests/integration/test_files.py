@@ -93,7 +93,7 @@ def test_a_local_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path):
 
 
 class Breaking:
-    """Bodies of S3's answers that break off after so many bytes."""
+    """Bodies of S3's answers that break off after a number of bytes."""
 
     def __init__(self, client: "S3Client", after: int) -> None:
         self.asked: list[str] = []
@@ -287,6 +287,45 @@ def test_nothing_outside_the_root_is_read(tmp_path: Path):
     files = LocalFiles(root, parse_location(f"{outside}/"))
     with pytest.raises(ConfigError, match=f"files: {outside} is not in {root}"):
         RowSource(files, Asked(), identity=BY_PLACE, stop=True).check()
+
+
+@pytest.mark.parametrize("nothing", [b"", b"\n\n", b"\xef\xbb\xbf", b"id,x\n"])
+@pytest.mark.parametrize("name", ["a.csv", "c.csv"])
+def test_a_file_without_rows_lacks_no_column(tmp_path: Path, nothing: bytes, name: str):
+    (tmp_path / name).write_bytes(nothing)
+    (tmp_path / "b.csv").write_bytes(b"id,x\n1,2\n")
+    source = on_disk(tmp_path, identity=Identity(("id",)))
+    source.check()
+    assert contents(pages_of(source)) == [{"id": "1", "x": "2"}]
+
+
+def test_a_directory_that_cannot_be_read_is_no_empty_one(tmp_path: Path):
+    (tmp_path / "a.csv").write_bytes(b"id\n1\n")
+    above = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # longer than any path that can be opened
+        os.mkdir("x" * 250, dir_fd=above)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = below
+    os.close(above)
+    with pytest.raises(ConfigError, match=r"files: they cannot be read \(.*name too long"):
+        on_disk(tmp_path).check()
+
+
+def test_a_name_that_the_state_cannot_keep_is_refused(tmp_path: Path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv")).write_bytes(b"id\n1\n")
+    with pytest.raises(ConfigError, match=r"files: the name '.*\\udcff\.csv' cannot be kept"):
+        on_disk(tmp_path).check()
+
+
+def test_links_that_are_not_followed_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.csv").write_bytes(b"id\n1\n")
+    (tmp_path / "other").symlink_to(tmp_path / "folder")
+    (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere")
+    assert len(contents(pages_of(on_disk(tmp_path)))) == 1
+    assert f"not read: {tmp_path}/other is a link to a directory" in caplog.text
+    assert f"not read: {tmp_path}/gone.csv is no regular file" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["data.csv", "s3://bucket", "s3:///x", "/a/../b", ""])

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -229,7 +230,13 @@ def test_what_is_left_out_is_counted_by_reason(s3_client: "S3Client", bucket: st
     ("row", "why"),
     [
         ("k,x,,", "its size is 'x', which is no number of bytes"),
-        ("k,1,,yesterday", "Invalid isoformat string: 'yesterday'"),
+        ("k,1,,yesterday", "its time is 'yesterday', which is none such as 2026-01-02T03:04:05Z"),
+        (
+            "k,1,,0001-01-01T00:00:00+05:00",
+            "its time is '0001-01-01T00:00:00+05:00', which is none",
+        ),
+        (f"{'k' * 1025},1,,", "its key has 1,025 bytes, more than 1,024"),
+        ("k,1,a\x1fb,", "it holds characters that no key, ETag or version has"),
         (",1,,", "it has no key"),
         ("k,1", "it has 2 fields, and there are 4 columns"),
     ],
@@ -243,7 +250,7 @@ def test_a_malformed_row_stops_and_what_is_before_was_taken(
     [whole] = source.partitions(1)
     pages = source.pages(whole)
     assert [item.key for item in next(pages).items] == ["good"]
-    with pytest.raises(SourceError, match=rf"m\.csv, row 2 at byte 58: {why}"):
+    with pytest.raises(SourceError, match=re.escape(f"m.csv, row 2 at byte 58: {why}")):
         next(pages)
 
 
@@ -286,6 +293,79 @@ def test_a_file_that_is_not_what_its_checksum_says_is_noticed(
     source = open_manifest(s3_client, bucket, lists, body, "manifest.json")
     with pytest.raises(SourceError, match=r"data/0\.csv\.gz: its MD5 is"):
         read(source)
+
+
+def test_a_file_of_another_checksum_is_noticed_wherever_reading_goes_on(
+    s3_client: "S3Client", bucket: str, lists: str
+):
+    s3_client.put_object(Bucket=bucket, Key="k", Body=b"")
+    rows = text_of([bucket, "k", "", "succeeded", "", "200", "x" * 90] for _ in range(1_500))
+    s3_client.put_object(Bucket=lists, Key="r.csv", Body=rows)
+    result = {"TaskExecutionStatus": "succeeded", "MD5Checksum": "0" * 32, "Key": "r.csv"}
+    said = {"Format": "Report_CSV_20180820", "Results": [result | {"Bucket": lists}],
+            "ReportSchema": "Bucket, Key, VersionId, TaskStatus, ErrorCode, HTTPStatusCode, "
+            "ResultMessage"}  # fmt: skip
+    source = open_manifest(s3_client, bucket, lists, json.dumps(said).encode(), "manifest.json")
+    [whole] = source.partitions(1)
+    cursor = None
+    for _ in range(3):
+        pages = source.pages(whole, cursor)
+        if cursor is None:
+            cursor = next(pages).cursor
+        with pytest.raises(SourceError, match=r"r\.csv: its MD5 is"):
+            list(pages)
+
+
+def test_each_line_of_json_says_what_it_says(s3_client: "S3Client", bucket: str, lists: str):
+    s3_client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    [old, new] = [s3_client.put_object(Bucket=bucket, Key="a", Body=b"%d" % n)["VersionId"]
+                  for n in range(2)]  # fmt: skip
+    lines = [
+        {"key": "a"},
+        {"version_id": old, "key": "a"},
+        {"key": "a", "bucket": "elsewhere"},
+        {"Key": "a", "is_delete_marker": True},
+        {"name": "a"},
+        ["a"],
+    ]
+    body = "\n".join(map(json.dumps, lines)).encode()
+    source = open_manifest(s3_client, bucket, lists, body, "m.jsonl", versions=True, stop=False)
+    items, left_out = read(source)
+    assert {item.content.rpartition("\x1f")[2] for item in items} == {old, new}
+    assert left_out == {"other_bucket": 1, "delete_marker": 1, "malformed": 2}
+
+
+def test_a_key_that_is_no_text_is_malformed(s3_client: "S3Client", bucket: str, lists: str):
+    body = b'{"key":"\\ud800"}\n'
+    source = open_manifest(s3_client, bucket, lists, body, "m.jsonl")
+    with pytest.raises(ConfigError, match="row 1 at byte 0: it holds characters that no key"):
+        source.check()
+
+
+def test_with_versions_an_object_of_no_known_version_is_looked_up(
+    s3_client: "S3Client", bucket: str, lists: str
+):
+    s3_client.put_object(Bucket=bucket, Key="before", Body=b"")
+    s3_client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3_client.put_object(Bucket=bucket, Key="since", Body=b"")
+    expected = listed(s3_client, bucket, versions=True)
+    columns = ["key", "size", "etag", "last_modified"]
+    etag = expected[0].content.split("\x1f")[2]
+    rows = [[item.key, 0, etag, "2026-01-01"] for item in expected]
+    said = [(columns, rows), ([*columns, "version_id"], [[*rows[0], "null"], [*rows[1], ""]])]
+    for head, lines in said:
+        body = text_of([head, *lines])
+        items, _ = read(open_manifest(s3_client, bucket, lists, body, versions=True))
+        assert [item[:2] for item in items] == sorted(item[:2] for item in expected)
+
+
+@pytest.mark.parametrize("first", ["id,path", "other-bucket,k"])
+def test_a_file_without_a_header_is_of_the_runs_bucket(
+    s3_client: "S3Client", bucket: str, lists: str, first: str
+):
+    source = open_manifest(s3_client, bucket, lists, f"{first}\n{bucket},k\n".encode())
+    with pytest.raises(ConfigError, match=r"manifest: file .*its first row names the bucket '"):
+        source.check()
 
 
 def test_a_report_is_read_by_its_manifest(s3_client: "S3Client", bucket: str, lists: str):

@@ -174,7 +174,7 @@ def test_the_runtime_role_can_steer_stop_and_resume(
         "CREATE TABLE retrofill.other ()",
         "CREATE TABLE public.other ()",
         "CREATE TEMPORARY TABLE other ()",
-        "INSERT INTO retrofill.migration VALUES (99, 'x')",
+        "INSERT INTO retrofill.migration (number, name, oldest_code) VALUES (99, 'x', 99)",
         "ALTER TABLE retrofill.run ADD COLUMN x text",
         "CREATE INDEX ON retrofill.run (state)",
         "CREATE OR REPLACE VIEW retrofill.v_run AS SELECT 1",

@@ -401,8 +401,10 @@ def test_a_run_that_is_being_opened_keeps_its_job(state_dsn: str, conn: connecti
         forgetting = pool.submit(forget_job, conn, "job")
         wait_for(lambda: waits(third))
         cur.execute(
-            "INSERT INTO retrofill.run (job_id, config, function, function_timeout_s, limits)"
-            """ VALUES (%(job_id)s, '{}', '{"kind": "", "name": "", "version": "", "facts": {}}',"""
+            "INSERT INTO retrofill.run"
+            " (job_id, source, config, delivery, function, function_timeout_s, limits)"
+            """ VALUES (%(job_id)s, 's', '{}', '{}',"""
+            """ '{"kind": "", "name": "", "version": "", "facts": {}}',"""
             " 1, %(limits)s)",
             {**key, "limits": json.dumps(Limits(**LIMITS).as_json())},
         )

@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         name="records of a content taken for no longer than those of objects",
         file="events/shape.py",
-        old="        if self.exact:\n",
-        new="        if self.exact and not items:\n",
+        old="        if self.longest_item is None:\n",
+        new="        if self.longest_item is None and not items:\n",
         test="tests/unit/test_first_calls.py::test_every_shape_is_packed_and_written",
     ),
     Mutant(

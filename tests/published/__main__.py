@@ -2,7 +2,7 @@
 
 The data are the CSV files of the Debian package mecab-jumandic-utf8, which ``make published``
 downloads and unpacks: 751,185 rows of 11 columns, some of them not in UTF-8. The reading breaks off
-again and again, and goes on at the cursor it has kept, with a source opened anew.
+again and again, and goes on at the cursor it has kept, with a new source.
 
     python -m tests.published FOLDER
 """

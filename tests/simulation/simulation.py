@@ -41,7 +41,6 @@ from tests.simulation.scheduler import Killed, Scheduler, Task
 from tests.simulation.world import (
     SimulatedClient,
     SimulatedFunction,
-    SimulatedRows,
     SimulatedSource,
 )
 
@@ -296,8 +295,7 @@ class _Simulation:
     def _source(self) -> SimulatedSource:
         # Pages are read ahead in a thread of its own: what it draws, no other may draw meanwhile.
         own = Random(self._random.random())  # noqa: S311  as the scheduler's
-        kind = SimulatedRows if self._rows else SimulatedSource
-        return kind(self._listed, own, self._source_trouble)
+        return SimulatedSource(self._listed, own, self._source_trouble, rows=self._rows)
 
     def _enqueue(self, ref: SetRef, part_no: int) -> Callable[[_Process], object]:
         def work(_: _Process) -> object:

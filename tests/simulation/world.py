@@ -3,7 +3,7 @@
 import json
 import queue
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 from urllib.parse import unquote_plus
@@ -12,10 +12,10 @@ from retrofill.functions.client import NoReply, Payload, Reply
 from retrofill.model.errors import SourceError
 from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
+from retrofill.sources.memory import MemorySource
 
 from tests.integration.opened import item
 from tests.invariants import Seen
-from tests.plain_source import PlainSource
 from tests.simulation.scheduler import Scheduler
 
 PAGE_KEYS = 4
@@ -23,64 +23,36 @@ PAGE_KEYS = 4
 _ERROR = b'{"errorType": "ValueError", "errorMessage": "no"}'
 
 
-class SimulatedSource(PlainSource):
+class SimulatedSource(MemorySource):
     """Keys in order, cut into partitions; a page may fail to come.
 
     :param trouble: the share of pages that fail
+    :param rows: whether the keys are in no order, and each item has content of its own
     """
 
-    name = "s3://bucket"
+    def __init__(
+        self, keys: list[str], random: Random, trouble: float, *, rows: bool = False
+    ) -> None:
+        def make(number: int) -> Item:
+            made = item(keys[number])
+            return made._replace(content=row_of(made.key)) if rows else made
 
-    def __init__(self, keys: Sequence[str], random: Random, trouble: float) -> None:
-        self._keys = keys
+        super().__init__(
+            make, len(keys), name="s3://bucket", ordered=not rows, page_items=PAGE_KEYS
+        )
         self._random = random
         self._trouble = trouble
 
-    def check(self) -> bool:
-        """Return whether it has any keys."""
-        return bool(self._keys)
-
-    def partitions(self, limit: int) -> list[Partition]:
-        """Cut the keys into as many parts as may be."""
-        size = -(-len(self._keys) // limit)
-        firsts = range(0, len(self._keys), size)
-        return [
-            Partition(
-                number,
-                str(number),
-                {"first": str(first), "last": str(first + size)},
-                seen=len(self._keys[first : first + size]),
-            )
-            for number, first in enumerate(firsts)
-        ]
-
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
-        """List a part behind a key."""
-        first, last = (int(partition.description[name] or 0) for name in ("first", "last"))
-        keys = self._keys[first:last]
-        if cursor is not None:
-            keys = keys[keys.index(cursor) + 1 :]
-        for at in range(0, len(keys), PAGE_KEYS):
+        """Make the pages of a part."""
+        for page in super().pages(partition, cursor):
             if self._random.random() < self._trouble:
                 raise SourceError("SlowDown")
-            items = [self._item(key) for key in keys[at : at + PAGE_KEYS]]
-            yield Page(items, items[-1].key, {})
-
-    def _item(self, key: str) -> Item:
-        return item(key)
-
-
-class SimulatedRows(SimulatedSource):
-    """Rows in no order, each with content of its own, of some hundred bytes."""
-
-    ordered = False
-
-    def _item(self, key: str) -> Item:
-        return item(key)._replace(content=row_of(key))
+            yield page
 
 
 def row_of(key: str) -> str:
-    """Return the content of a row."""
+    """Return the content of a row, of some hundred bytes."""
     return json.dumps([key, "\u20ac\x1e\U0001f600" * 20], ensure_ascii=False)
 
 

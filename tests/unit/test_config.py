@@ -266,7 +266,8 @@ def test_every_field_has_all_that_the_form_shows():
         assert field["title"], name
         assert field["description_md"].endswith("."), name
         assert field["section"] in {
-            "Data source", "Function", "Limits", "Redrive", "Notification", "Job and connections",
+            "Data source", "Function", "Function: Lambda", "Function: HTTP", "Limits", "Redrive",
+            "Notification", "Job and connections",
         }  # fmt: skip
         assert "default" in field, name
         assert field.get("examples") or "enum" in field or field["type"] == "boolean", name
@@ -306,6 +307,37 @@ def test_what_a_request_over_http_cannot_be(params: dict[str, Any], says: str):
         _of_kind({"function_kind": "http", "http_conn_id": "f"}, **params)
     assert str(caught.value).startswith(f"{name}: ")
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("params", [{"http_conn_id": "f"}, {"function": "f"}, {}])
+def test_of_an_unknown_kind_of_function_no_param_is_judged(params: dict[str, Any]):
+    given = {"files": "/data/a.csv", "function_kind": "htttp", **params}
+    [problem] = params_for("rows").problems(given)
+    assert str(problem) == "function_kind: 'htttp'; allowed is one of 'aws_lambda', 'http'"
+
+
+def test_a_param_of_another_kind_of_function_names_that_kind():
+    [problem] = _problems(http_conn_id="f", http_headers={})
+    assert problem == (
+        "http_conn_id: 'f'; not allowed with function_kind 'aws_lambda', which has no such param;"
+        " it is one of 'http'"
+    )
+
+
+@pytest.mark.parametrize(("source", "name"), [("rows", "files"), ("manifest", "manifest")])
+def test_a_place_of_files_is_no_longer_than_a_key(source: str, name: str):
+    given = {"bucket": "my-photos"} if source == "manifest" else {}
+    problems = params_for(source).problems({**given, "function": "f", name: "/" + "猫" * 342})
+    [problem] = problems
+    assert problem.name == name
+    assert "more than the 1,024 bytes" in problem.says
+
+
+def test_a_redrive_of_a_manifest_takes_no_status():
+    given = {"bucket": "my-photos", "manifest": "s3://lists/m.csv", "function": "f"}
+    asked = {**given, "redrive": True, "task_status": "failed"}
+    [problem] = params_for("manifest").problems(asked)
+    assert str(problem).startswith("task_status: 'failed'; not allowed with redrive")
 
 
 @pytest.mark.parametrize("name", params_for("s3").names)
@@ -393,3 +425,10 @@ def test_no_params_raise_anything_but_a_config_error(params: dict[str, Any]):
     assert all(len(str(problem)) < 400 for problem in problems)
     with pytest.raises(ConfigError) if problems else nullcontext():
         params_for("s3").config(params)
+
+
+@pytest.mark.parametrize("empty", [None, "", {}, []])
+def test_what_another_kind_of_function_has_is_empty_in_the_form(empty: object):
+    assert _config(http_headers=empty, http_conn_id=empty).function_kind.name == "aws_lambda"
+    [problem] = _problems(http_headers={"A": "b"})
+    assert problem.startswith("http_headers: {'A': 'b'}; not allowed with function_kind 'aws_lam")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from retrofill.config import RunConfig
+from retrofill.config import RunConfig, params_for
 from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
@@ -196,3 +196,18 @@ def test_a_trigger_by_way_of_a_topic_gives_its_subscription_and_policy() -> None
 def test_a_delivery_is_written_down_and_read_again() -> None:
     delivery = delivery_like(changed(QUEUED, events=("s3:ObjectCreated:*",)), config().calls)
     assert Delivery.from_json(delivery.as_json()) == delivery
+
+
+@pytest.mark.parametrize(
+    ("source", "params"),
+    [
+        ("rows", {"files": "s3://data/people.csv", "function": "f"}),
+        ("memory", {"function_kind": "http", "http_conn_id": "f"}),
+        ("s3", {"bucket": "photos", "prefix": "in/", "function_kind": "http", "http_conn_id": "f"}),
+    ],
+)
+def test_where_no_live_trigger_can_be_looked_up_auto_is_plain_items(
+    source: str, params: dict[str, Any]
+) -> None:
+    delivery = find_delivery(params_for(source).config(params), FUNCTION, NOBODY)
+    assert (delivery.event, delivery.items_per_call) == ("items", 1)

@@ -100,7 +100,7 @@ def test_a_failure_has_a_cause(status: int, cause: str):
 
 
 def test_a_redirect_is_not_followed_and_named():
-    said = classify(reply(301, location="https://else.example/")).message
+    said = classify(reply(301, location="https://else.example/?state=token#more")).message
     assert said == "redirected to https://else.example/; calls follow no redirect"
 
 
@@ -132,6 +132,7 @@ def opened(params: dict[str, Any] | None = None, **fields: Any) -> Access:
         ({"schema": "https", "port": 8443}, "https://f.example:8443/"),
         ({"host": "https://f.example/base/"}, "https://f.example/base"),
         ({"conn_type": "https"}, "https://f.example/"),
+        ({"host": "::1", "port": 8080}, "http://[::1]:8080/"),
     ],
 )
 def test_where_the_function_is(fields: dict[str, Any], url: str):
@@ -175,6 +176,15 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
         ({"password": "a\nb", "extra": {"auth": "bearer"}}, "no password that can be a header"),
         ({"password": "t", "extra": {"auth": "header"}}, "give it as header in its extra"),
         ({"extra": {"X-A": 3}}, "has 'X-A' in its extra"),
+        ({"extra": {"X A": "3"}}, "has 'X A' in its extra, which is no header"),
+        ({"extra": {"content-Type": "text/x"}}, "the header 'content-Type' in its extra"),
+        ({"extra": {"ce-id": "3"}}, "the header 'ce-id' in its extra"),
+        ({"login": "me", "extra": {"authorization": "x"}}, "'authorization' in its extra"),
+        ({"password": "t", "extra": {"auth": "header", "header": "Host"}}, "that may be sent"),
+        ({"host": "http://me:pa\nb@f.example"}, "http_conn_id: the connection 'f': that of"),
+        ({"host": "http://me:a\nb/c@f.example"}, "http_conn_id: the connection 'f': it is no URL"),
+        ({"extra": {"verify": ""}}, "has verify ''"),
+        ({"extra": {"proxies": {"http": 3}}}, "has proxies"),
         ({"extra": {"verify": 3}}, "has verify 3"),
         ({"extra": {"proxies": 3}}, "has proxies"),
     ],
@@ -184,6 +194,15 @@ def test_a_connection_that_cannot_be_used(fields: dict[str, Any], says: str):
         opened(**fields)
     assert says in str(caught.value)
     assert "a\nb" not in str(caught.value)
+
+
+def test_a_header_is_sent_once():
+    extra = {"x-tenant": "a", "Authorization": "Bearer t"}
+    found = opened({"http_headers": {"X-Tenant": "b"}}, extra=extra)
+    assert found.headers == (("Authorization", "Bearer t"), ("X-Tenant", "b"))
+    signed = {"password": "t", "extra": {"auth": "header", "header": "X-Api-Key"}}
+    with pytest.raises(ConfigError, match="http_headers: it has 'x-api-key', the header in which"):
+        opened({"http_headers": {"x-API-key": "b"}}, **signed)
 
 
 def test_certificates_and_proxy(monkeypatch: pytest.MonkeyPatch):

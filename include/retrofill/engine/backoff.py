@@ -7,7 +7,7 @@ CAP_S = 60.0
 """The longest wait after many refusals, in seconds."""
 
 RETRY_AFTER_CAP_S = 900.0
-"""The longest wait that a reply may ask for: Lambda's own longest timeout, in seconds."""
+"""The longest wait that a reply may ask for, in seconds: as long as the longest calls take."""
 
 _MANY_DOUBLINGS = 30
 

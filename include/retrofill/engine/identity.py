@@ -18,7 +18,7 @@ def identifier_of(source: str) -> Callable[[str, str], bytes]:
     The function takes an item's key and version and returns 16 bytes: BLAKE2b (RFC 7693) over
     the three fields, each led by its length, so that no two different triples make one message.
 
-    :param source: the source, as its items' common name (``s3://bucket``)
+    :param source: the source, as its items' common name (``memory://items``)
     """
     name = source.encode()
     seeded = hashlib.blake2b(_length(len(name)) + name, digest_size=IDENTIFIER_BYTES)

@@ -3,7 +3,8 @@
 from retrofill.events.context import EventContext
 from retrofill.events.fields import json_string, uuid_of
 from retrofill.events.form import ROW, ItemForm
-from retrofill.events.registry import (
+from retrofill.events.shape import MAX_ITEMS, CompiledShape, Encoder, EventShape, each, listed
+from retrofill.events.shapes import (
     AUTO,
     SHAPES,
     compile_shape,
@@ -13,7 +14,6 @@ from retrofill.events.registry import (
     offered,
     with_arguments,
 )
-from retrofill.events.shape import MAX_ITEMS, CompiledShape, Encoder, EventShape, each, listed
 
 __all__ = [
     "AUTO",

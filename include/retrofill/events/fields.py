@@ -88,7 +88,7 @@ def all_sequencers(moments: Sequence[str]) -> list[str]:
     """Return the place of each moment among the events of one key: 18 hexadecimal digits.
 
     As in live events the first ten digits are the second; the other eight are our microseconds,
-    where S3 has digits of its own. Later moments compare greater as text.
+    where live ones have digits of their own. Later moments compare greater as text.
     """
     return times_of(moments)[1]
 

@@ -11,7 +11,7 @@ from retrofill.model.items import Item, ItemColumns, identifiers_of
 from retrofill.model.payload import JSON, Payload
 
 MAX_ITEMS = 10_000
-"""The most items a call may carry: the largest batch of Lambda's event source mappings."""
+"""The most items a call may carry: the largest batch that any live trigger sends."""
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -2,13 +2,39 @@
 
 from collections.abc import Mapping
 
+from retrofill.engine.outcomes import Ended, Outcome
 from retrofill.functions import aws_lambda, http
-from retrofill.functions.kind import FunctionKind
-from retrofill.model.registry import registered
+from retrofill.functions.client import Client, NoReply, Payload, Reply
+from retrofill.functions.kind import Asked, FunctionKind, FunctionParams
+from retrofill.functions.readings import unanswered
+from retrofill.model.errors import ConfigError
+from retrofill.model.function import Pinned
+from retrofill.model.permission import Permission
+from retrofill.model.registry import Registry
+from retrofill.params import Params, Problem, Sound, field
 
-__all__ = ["FUNCTIONS"]
+__all__ = [
+    "FUNCTIONS",
+    "Asked",
+    "Client",
+    "ConfigError",
+    "Ended",
+    "FunctionKind",
+    "FunctionParams",
+    "NoReply",
+    "Outcome",
+    "Params",
+    "Payload",
+    "Permission",
+    "Pinned",
+    "Problem",
+    "Reply",
+    "Sound",
+    "field",
+    "unanswered",
+]
 
-FUNCTIONS: Mapping[str, FunctionKind] = registered(
+FUNCTIONS: Mapping[str, FunctionKind] = Registry(
     {
         "aws_lambda": aws_lambda.KIND,
         "http": http.KIND,

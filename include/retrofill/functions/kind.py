@@ -37,7 +37,7 @@ class FunctionKind:
     """How params and job files name it."""
 
     title: str
-    """What it calls, for people: ``a Lambda function``."""
+    """What it calls, for people: ``a function behind HTTP``."""
 
     params: type[FunctionParams]
 
@@ -60,6 +60,9 @@ class FunctionKind:
         Callable[[Any, CallParams, Mapping[str, str], Pinned, Asked], Delivery] | None
     ) = None
     """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""
+
+    has_triggers_for: frozenset[str] = frozenset()
+    """The forms of items whose coming may trigger it."""
 
     permissions: tuple[Permission, ...] = ()
     """What its role must be allowed to do."""

@@ -4,7 +4,7 @@ Here are the errors that several layers know; the others stand in the module tha
 
 RetrofillError
 ├── ConfigError            what a person asked for cannot be done; never retried
-│   └── _DeniedError       Lambda denies a request to the role that makes it
+│   └── _DeniedError       a request is denied to the role that makes it
 ├── SourceError            the source could not be read; worth another try
 │   └── UnfitFile          a file is not what it should be
 ├── FunctionUnavailable    function or live trigger could not be looked up; worth another try

@@ -13,7 +13,7 @@ class Pinned:
     """The kind of function, by its name."""
 
     name: str
-    """The function's lasting name, for people and for the job: an ARN, a URL."""
+    """The function's lasting name, for people and for the job: such as a URL."""
 
     version: str
     """The version that is called; empty where the kind knows none."""

@@ -7,10 +7,10 @@ class Permission(NamedTuple):
     """Something that a role must be allowed to do."""
 
     action: str
-    """Such as ``s3:ListBucket``, or ``SELECT``."""
+    """What it does, in the words of whoever grants it."""
 
     resource: str
-    """What it is done to, as an example: an ARN with names to replace, or ``*``."""
+    """What it is done to, as an example with names to replace; ``*``: it knows no resource."""
 
     when: str
     """For which runs, in words or by a param's name; empty: for all."""

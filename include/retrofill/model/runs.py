@@ -50,6 +50,9 @@ class NewRun:
     """What there is to know of a run before it is opened."""
 
     job_id: int
+    source: str
+    """What the run lists, for people."""
+
     config: dict[str, Any]
     delivery: Delivery
     modified_after: datetime | None

@@ -134,7 +134,8 @@ def call_params(kinds: Sequence[tuple[str, str]], shapes: Sequence[EventShape]) 
             field(
                 FUNCTION,
                 "Kind of function",
-                f"{', '.join(f'**{name}** {title}' for name, title in kinds)}.",
+                f"{', '.join(f'**{name}** {title}' for name, title in kinds)}."
+                " Each has a part of the form of its own.",
                 default=names[0],
             ),
         ),

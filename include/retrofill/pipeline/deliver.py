@@ -16,13 +16,13 @@ def find_delivery(config: RunConfig, function: Pinned, asked: Asked) -> Delivery
         looked up
     :raises FunctionUnavailable: AWS gave no answer
     """
-    find = config.function_kind.find_delivery
-    place = config.source.place()
-    if find is None or not place:
+    kind, form = config.function_kind, config.source_kind.form.name
+    if kind.find_delivery is None or form not in kind.has_triggers_for:
         return _as_asked(config)
     if not is_looked_up(config.calls.event):
         return _as_asked(config)
-    return find(config.function, config.calls, place, function, asked)
+    place = config.source.place()
+    return kind.find_delivery(config.function, config.calls, place, function, asked)
 
 
 def is_looked_up(event: str) -> bool:

@@ -38,6 +38,7 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
         conn,
         NewRun(
             job_id=job_id,
+            source=config.source.label(),
             config=config.as_json(),
             delivery=plan.delivery,
             modified_after=plan.window.after,

@@ -7,7 +7,7 @@ from retrofill.events.form import ROW, ItemForm
 from retrofill.model.errors import ConfigError, SourceError
 from retrofill.model.items import Item
 from retrofill.model.permission import Permission
-from retrofill.model.registry import registered
+from retrofill.model.registry import Registry
 from retrofill.params import Params, Problem, Sound, field
 from retrofill.sources import manifest, memory, rows, s3
 from retrofill.sources.keys import key_of
@@ -38,7 +38,7 @@ __all__ = [
     "reasons_of",
 ]
 
-SOURCES: Mapping[str, SourceKind] = registered(
+SOURCES: Mapping[str, SourceKind] = Registry(
     {
         "s3": s3.KIND,
         "manifest": manifest.KIND,

@@ -41,7 +41,7 @@ class NotAsked(Exception):
 Break: TypeAlias = Callable[[int], Callable[[], bool]]
 """Breaks the request of a number, counted from now and from 1, once; of 0, none.
 
-Returns the function that tells whether so many were made."""
+Returns the function that tells whether that request was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Case:
     """A source over a data set of a test's own."""
 
     open: Callable[[], Source]
-    """Opens the source anew; can be pickled, so that another process can do so, too."""
+    """Opens a new source; can be pickled, so that another process can open one, too."""
 
     keys: Collection[str]
     """The keys of all its items, each once."""
@@ -67,7 +67,7 @@ class Case:
     """By param: opens and checks a source whose param has a bad value."""
 
     larger: Callable[[int], Source] | None = None
-    """Opens a source over so many times the same data, which fill several pages."""
+    """Opens a source over this multiple of the same data, which fill several pages."""
 
     change: Callable[[int], None] | None = None
     """Adds items and deletes some that it has added; the number rises with each call."""
@@ -268,7 +268,7 @@ class _Reading:
         self._cursor: str | None = None
 
     def go_on(self) -> None:
-        """Read on, with the source opened anew.
+        """Read on, with a new source.
 
         :raises SourceError: it broke again
         """

@@ -1,5 +1,6 @@
 """Files that hold rows: where they lie, and their bytes from any offset, as long as they stay."""
 
+import logging
 import os
 import random
 import re
@@ -22,12 +23,15 @@ from retrofill.sources.kind import Opening
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+log = logging.getLogger(__name__)
+
 MOST_FILES = 100_000
 """The most files of one run: their names are kept with its partitions."""
 
 _CHUNK_BYTES = 1 << 18
 _TRIES = 4
 _SCHEME = "s3://"
+_KEEPABLE = re.compile("[^\\0\ud800-\udfff]*")
 _GLOB = re.compile(r"[*?\[]")
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 
@@ -129,8 +133,11 @@ def _found(location: Location, files: list[File]) -> list[File]:
             f"{location.param}: {shown} means more than {MOST_FILES:,} files; narrow the pattern"
         )
     for file in files:
-        if "\0" in file.path:
-            raise ConfigError(f"{location.param}: the name {file.path!r} holds the character NUL")
+        if not _KEEPABLE.fullmatch(file.path):
+            raise ConfigError(
+                f"{location.param}: the name {file.path!r} cannot be kept, as it holds the"
+                " character NUL or is not UTF-8; rename the file"
+            )
     return sorted(files)
 
 
@@ -268,17 +275,8 @@ class LocalFiles:
                 paths = [first] if first.is_file() else []
             else:
                 matches = re.compile(translate(pattern)).match
-                paths = [
-                    Path(folder, name)
-                    for folder, _, names in os.walk(first)
-                    for name in names
-                    if matches(f"{folder.rstrip('/')}/{name}")
-                ]
-            found = [
-                _as_it_is(str(path), path.stat())
-                for path in paths
-                if path.is_file() and self._allows(path)
-            ]
+                paths = [path for path in self._walk(first) if matches(str(path))]
+            found = [_as_it_is(str(path), path.stat()) for path in paths if self._is_read(path)]
         except OSError as error:
             raise ConfigError(f"{param}: they cannot be read ({error})") from error
         return _found(self.location, found)
@@ -301,6 +299,27 @@ class LocalFiles:
             raise _changed(file) from error
         except OSError as error:
             raise SourceError(f"file {file.path} could not be read: {error}") from error
+
+    @staticmethod
+    def _walk(first: Path) -> Iterator[Path]:
+        """Yield all that is no directory; a directory that is a link is not entered.
+
+        :raises OSError: a directory cannot be read
+        """
+
+        def refuse(error: OSError) -> None:
+            raise error
+
+        for folder, folders, names in os.walk(first, onerror=refuse):
+            for path in filter(Path.is_symlink, (Path(folder, name) for name in folders)):
+                log.warning("not read: %s is a link to a directory", path)
+            yield from (Path(folder, name) for name in names)
+
+    def _is_read(self, path: Path) -> bool:
+        if path.is_file() and self._allows(path):
+            return True
+        log.warning("not read: %s is no regular file within %s", path, self._root)
+        return False
 
     def _allows(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self._root)

@@ -40,7 +40,7 @@ class SourceParams(Params):
     """Params that choose among what is listed: with a redrive they mean nothing."""
 
     def label(self) -> str:
-        """Return the source's name for people, such as ``s3://photos/in/``."""
+        """Return the source's name for people, such as ``memory://items``."""
         raise NotImplementedError
 
     def origin(self) -> str:
@@ -48,7 +48,7 @@ class SourceParams(Params):
         raise NotImplementedError
 
     def place(self) -> Mapping[str, str]:
-        """Return what all items share and events may tell, such as the bucket that holds them."""
+        """Return what all items share and events may tell, such as where they are kept."""
         return {}
 
     def window(self, interval: Interval) -> Window:
@@ -110,7 +110,7 @@ class SourceKind:
     """How job files and DAGs name it; its DAG is ``retrofill_<name>``."""
 
     title: str
-    """What it reads, for people: ``the objects of an S3 bucket``."""
+    """What it reads, for people: ``items made in memory``."""
 
     params: type[SourceParams]
 

@@ -17,7 +17,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The namespace of its items' identifiers, such as ``s3://bucket``."""
+        """The namespace of its items' identifiers, such as ``memory://items``."""
 
     @property
     def ordered(self) -> bool:

@@ -25,9 +25,6 @@ _LOCK = 7_316_402_119
 
 _OLDEST_CODE = re.compile(r"^-- oldest code: (\d+)$", re.MULTILINE)
 
-KNOWS_OLDEST_CODE = 5
-"""The first version of the schema that remembers which code each migration suits."""
-
 LOCK_TIMEOUT_MS = 500
 """How long a migration waits for a lock, and all that comes after waits for the migration."""
 
@@ -94,29 +91,19 @@ def _apply(cur: Cursor, known: Sequence[Migration]) -> list[str]:
     # Who comes after one that waits for a lock waits as well, so it does not wait long. It is less
     # than deadlock_timeout, too: where a task and this wait for each other, this one gives way.
     cur.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_TIMEOUT_MS}ms",))
-    cur.execute("CREATE SCHEMA IF NOT EXISTS retrofill")
-    cur.execute(
-        "CREATE TABLE IF NOT EXISTS retrofill.migration (number integer PRIMARY KEY,"
-        " name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-    )
     applied = _version(cur)
     if applied > known[-1].number:
         message = f"the schema is at version {applied}, this code knows {known[-1].number}"
         raise SchemaMismatch(f"{message}; run the newer code, or restore the older schema")
     pending = [entry for entry in known if entry.number > applied]
-    if pending:
+    if applied and pending:
         _lock_tables(cur)
     for entry in pending:
         cur.execute(entry.sql)
         cur.execute(
-            "INSERT INTO retrofill.migration (number, name) VALUES (%s, %s)",
-            (entry.number, entry.name),
+            "INSERT INTO retrofill.migration (number, name, oldest_code) VALUES (%s, %s, %s)",
+            (entry.number, entry.name, entry.oldest_code),
         )
-        if entry.number >= KNOWS_OLDEST_CODE:
-            cur.execute(
-                "UPDATE retrofill.migration SET oldest_code = %s WHERE number = %s",
-                (entry.oldest_code, entry.number),
-            )
     return [entry.name for entry in pending]
 
 
@@ -138,8 +125,7 @@ def require_current(conn: Connection) -> None:
     """
     wanted = migrations()[-1].number
     with transaction(conn) as cur:
-        cur.execute("SELECT to_regclass('retrofill.migration') IS NOT NULL")
-        found = _version(cur) if value(cur) else 0
+        found = _version(cur)
         oldest_code = _oldest_code(cur) if found > wanted else 0
     said = f"the state's schema is at version {found}"
     if found < wanted:
@@ -155,12 +141,15 @@ def require_current(conn: Connection) -> None:
 
 
 def _version(cur: Cursor) -> int:
+    cur.execute("SELECT to_regclass('retrofill.migration') IS NOT NULL")
+    if not value(cur):
+        return 0
     cur.execute("SELECT coalesce(max(number), 0) FROM retrofill.migration")
     return int(value(cur))
 
 
 def _oldest_code(cur: Cursor) -> int:
-    cur.execute("SELECT max(coalesce(oldest_code, number)) FROM retrofill.migration")
+    cur.execute("SELECT max(oldest_code) FROM retrofill.migration")
     return int(value(cur))
 
 

@@ -111,6 +111,7 @@ def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
             _SQL["insert_run"],
             {
                 "job_id": new.job_id,
+                "source": new.source,
                 "config": json.dumps(new.config),
                 "delivery": json.dumps(new.delivery.as_json()),
                 "modified_after": new.modified_after,

@@ -22,11 +22,11 @@ WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 -- name: insert_run
 -- Opens a run.
 INSERT INTO retrofill.run (
-    job_id, config, delivery, modified_after, modified_before, function,
+    job_id, source, config, delivery, modified_after, modified_before, function,
     function_timeout_s, limits, source_seen
 )
 VALUES (
-    %(job_id)s, %(config)s, %(delivery)s, %(modified_after)s, %(modified_before)s,
+    %(job_id)s, %(source)s, %(config)s, %(delivery)s, %(modified_after)s, %(modified_before)s,
     %(function)s, %(function_timeout_s)s,
     %(limits)s, %(source_seen)s
 )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from retrofill.aws.names import LAMBDA
+from retrofill.events.s3.form import OBJECTS
 from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.aws_lambda.params import LambdaParams
@@ -77,6 +78,7 @@ KIND = FunctionKind(
     max_request_bytes=MAX_REQUEST_BYTES,
     ceiling=_ceiling,
     find_delivery=_find_delivery,
+    has_triggers_for=OBJECTS,
     permissions=(
         Permission("lambda:GetFunctionConfiguration", _FUNCTION, ""),
         Permission("lambda:GetFunctionConfiguration", _ITS_VERSIONS, "for a version or alias"),

@@ -9,8 +9,10 @@ from pydantic import AfterValidator
 from retrofill.functions.kind import FunctionParams
 from retrofill.model.quoting import quoted
 from retrofill.params import Problem, Sound, field, refuse
-from retrofill.params.calls import FUNCTION
 from retrofill.params.texts import BLANK, Text, matching
+
+SECTION = "Function: Lambda"
+"""The part of the trigger form that shows these params."""
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, FunctionName and Qualifier
 _QUALIFIER = r"\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9\-_]{1,128}"
@@ -38,7 +40,7 @@ class LambdaParams(FunctionParams):
     """Which Lambda function, and which version of it."""
 
     function: Annotated[Text, AfterValidator(_function)] = field(
-        FUNCTION,
+        SECTION,
         "Lambda function",
         "The Lambda function to call: its name or ARN, with or without a version or alias.",
         allowed="a function's name or ARN, such as resize-image, or with a version or alias"
@@ -47,7 +49,7 @@ class LambdaParams(FunctionParams):
         examples=["resize-image"],
     )
     qualifier: Annotated[Annotated[Text, AfterValidator(_qualifier)] | None, BLANK] = field(
-        FUNCTION,
+        SECTION,
         "Version or alias",
         "The run calls the version that this means when it is opened. Empty: **$LATEST**, whose"
         " code may change while the run goes on.",

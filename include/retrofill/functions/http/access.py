@@ -3,14 +3,14 @@
 import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 from urllib.request import getproxies, proxy_bypass
 
 from awscrt.http import HttpRequest
 
-from retrofill.functions.http.params import HttpParams
+from retrofill.functions.http.params import NAME, HttpParams, is_ours
 from retrofill.functions.transport.client import Sign
 from retrofill.functions.transport.endpoint import Endpoint
 from retrofill.model.connections import ConnectionFields
@@ -72,7 +72,7 @@ def access(connection: ConnectionFields, params: HttpParams) -> Access:
     where = f"http_conn_id: the connection {connection.conn_id!r}"
     extra = connection.extra
     url = _base_url(where, connection)
-    endpoint = Endpoint.parse(url)
+    endpoint = Endpoint.parse(url, where)
     path = "/" + "/".join(
         part
         for part in (endpoint.base_path.strip("/"), (params.http_path or "").lstrip("/"))
@@ -81,13 +81,14 @@ def access(connection: ConnectionFields, params: HttpParams) -> Access:
     path = quote(path, safe="/%:@!$&'()*+,;=-._~")
     query = f"?{urlencode(params.http_query)}" if params.http_query else ""
     own = {name: value for name, value in extra.items() if name not in _NOT_HEADERS}
-    headers = {**_texts(where, own), **(params.http_headers or {})}
     headers_of_auth, sign = _auth(where, connection, f"{endpoint_url(endpoint)}{path}")
+    auth = "authorization" if sign else next((name for name, _ in headers_of_auth), "").lower()
+    headers = _merged(_texts(where, own, auth), params.http_headers or {}, auth)
     return Access(
         endpoint,
         f"{endpoint_url(endpoint)}{path}",
         f"{path}{query}",
-        (*((name, str(value)) for name, value in headers.items()), *headers_of_auth),
+        (*headers, *headers_of_auth),
         sign,
         _verify(where, extra),
         _proxy(where, extra, endpoint),
@@ -110,17 +111,46 @@ def _base_url(where: str, connection: ConnectionFields) -> str:
     if scheme not in _SCHEMES:
         raise ConfigError(f"{where} has the schema {scheme!r}; allowed is http or https")
     port = "" if connection.port is None else f":{connection.port}"
-    return f"{scheme}://{connection.host}{port}"
+    # An address of version 6 has colons of its own.
+    bare = connection.host.count(":") > 1 and not connection.host.startswith("[")
+    host = f"[{connection.host}]" if bare else connection.host
+    return f"{scheme}://{host}{port}"
 
 
-def _texts(where: str, headers: Mapping[str, Any]) -> dict[str, str]:
+def _texts(where: str, headers: Mapping[str, Any], auth: str) -> dict[str, str]:
+    """Return the headers in the extra of a connection.
+
+    :param auth: the header that says who calls, in small letters; empty: there is none
+    :raises ConfigError: one is no header, or is written by us
+    """
     for name, value in headers.items():
-        if not isinstance(value, str) or not _SECRET.fullmatch(value) or not name.isascii():
+        fits = isinstance(value, str) and _SECRET.fullmatch(value)
+        if not (fits and re.fullmatch(NAME, name)):
             raise ConfigError(
                 f"{where} has {name!r} in its extra, which is no header; allowed are texts of"
                 " ASCII in one line, and the settings in the docs"
             )
+        own_auth = name.lower() == "authorization" and not auth
+        if name.lower() == auth or (is_ours(name) and not own_auth):
+            raise ConfigError(
+                f"{where} has the header {name!r} in its extra, which is written by Retrofill; take"
+                " it out"
+            )
     return dict(headers)
+
+
+def _merged(extra: Mapping[str, str], asked: Mapping[str, Any], auth: str) -> list[tuple[str, str]]:
+    """Return the headers of a connection and of a run; those of the run replace the others.
+
+    :raises ConfigError: one is the header that says who calls
+    """
+    names = {name.lower() for name in asked}
+    if auth in names:
+        raise ConfigError(
+            f"http_headers: it has {auth!r}, the header in which the connection says who calls"
+        )
+    kept = {name: value for name, value in extra.items() if name.lower() not in names}
+    return [*kept.items(), *((name, str(value)) for name, value in asked.items())]
 
 
 def _auth(
@@ -148,10 +178,11 @@ def _auth(
     if auth == "bearer":
         return [("Authorization", f"Bearer {secret}")], None
     name = extra.get("header")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9\-_]+", name):
+    ours = isinstance(name, str) and is_ours(name) and name.lower() != "authorization"
+    if not isinstance(name, str) or not re.fullmatch(NAME, name) or ours:
         raise ConfigError(
-            f"{where} has auth 'header' and no name of it; give it as header in its extra, such as"
-            " X-Api-Key"
+            f"{where} has auth 'header' and no name of it that may be sent; give it as header in"
+            " its extra, such as X-Api-Key"
         )
     return [(name, secret)], None
 
@@ -166,14 +197,15 @@ def _google(where: str, audience: str) -> Sign:
     try:
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415  often not installed
         from google.auth.transport.requests import Request  # noqa: PLC0415
-        from google.oauth2.id_token import fetch_id_token_credentials  # noqa: PLC0415
+        from google.oauth2 import id_token  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
             f"{where} has auth 'google', which needs google-auth ({error}); install"
             " apache-airflow-providers-google, or google-auth[requests]"
         ) from error
+    fetch: Callable[[str], IdentityToken] = id_token.fetch_id_token_credentials
     try:
-        credentials: IdentityToken = fetch_id_token_credentials(audience)  # type: ignore[no-untyped-call]
+        credentials = fetch(audience)
     except GoogleAuthError as error:
         raise ConfigError(
             f"{where} has auth 'google', and there is no identity ({error})"
@@ -190,7 +222,7 @@ def _google(where: str, audience: str) -> Sign:
 
 def _verify(where: str, extra: Mapping[str, Any]) -> bool | str:
     given = extra.get("verify", os.environ.get("REQUESTS_CA_BUNDLE") or True)
-    if isinstance(given, str):
+    if isinstance(given, str) and given:
         return _TRUTH.get(given.lower(), given)
     if not isinstance(given, bool):
         raise ConfigError(
@@ -207,6 +239,7 @@ def _proxy(where: str, extra: Mapping[str, Any], endpoint: Endpoint) -> str | No
         return None if proxy_bypass(endpoint.host) else found.get(scheme) or found.get("all")
     if isinstance(given, str):
         return given
-    if not isinstance(given, dict):
+    own = given.get(scheme) if isinstance(given, dict) else given
+    if not isinstance(given, dict) or not isinstance(own, str | None):
         raise ConfigError(f"{where} has proxies of another form than a URL for each scheme")
-    return given.get(scheme)
+    return own

@@ -4,6 +4,7 @@ Statuses: https://www.rfc-editor.org/rfc/rfc9110.html#section-15. Errors are rea
 https://www.rfc-editor.org/rfc/rfc9457.html has them, if they are JSON.
 """
 
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -95,7 +96,9 @@ def _by_family(status: int) -> Outcome:
 
 def _message(reply: Reply) -> str:
     if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
-        return f"redirected to {reply.headers.get('location', 'nowhere')}; calls follow no redirect"
+        # What stands behind the address may be a token.
+        where = re.split("[?#]", reply.headers.get("location", "nowhere"))[0]
+        return f"redirected to {where}; calls follow no redirect"
     body = json_object(reply.body)
     said = text_in(body, "detail", "message", "error", "title")
     return said or reply.body.decode("utf-8", "replace")

@@ -10,15 +10,17 @@ from pydantic import AfterValidator, JsonValue, WithJsonSchema
 from retrofill.functions.kind import FunctionParams
 from retrofill.model.quoting import quoted
 from retrofill.params import field, refuse
-from retrofill.params.calls import FUNCTION
 from retrofill.params.texts import BLANK, ConnectionId, Text, one_of
+
+SECTION = "Function: HTTP"
+"""The part of the trigger form that shows these params."""
 
 METHODS = ("POST", "PUT", "PATCH")
 
 LONGEST_TIMEOUT_S = 3_600
-"""What Cloud Run allows a request; Azure Functions and Lambda allow less."""
+"""What Cloud Run allows a request; Azure Functions allow less."""
 
-_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VISIBLE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 _OURS = frozenset(
     {
@@ -49,6 +51,11 @@ def _path(text: str) -> str:
     return text
 
 
+def is_ours(name: str) -> bool:
+    """Return whether a header field is one that we write."""
+    return name.lower() in _OURS or name.lower().startswith("ce-")
+
+
 def require_headers(headers: dict[str, Any]) -> dict[str, str]:
     """Return header fields that a request may have beside our own.
 
@@ -57,9 +64,9 @@ def require_headers(headers: dict[str, Any]) -> dict[str, str]:
     :raises PydanticCustomError: a name or a value is none, or the field is one that we write
     """
     for name, value in headers.items():
-        if not re.fullmatch(_NAME, name):
+        if not re.fullmatch(NAME, name):
             refuse(f"{quoted(name)} is not the name of a header")
-        if name.lower() in _OURS or name.lower().startswith("ce-"):
+        if is_ours(name):
             refuse(f"{name} is written by Retrofill")
         if not isinstance(value, str) or not _VISIBLE.fullmatch(value):
             refuse(f"the value of {name} is not a text of ASCII in one line")
@@ -83,7 +90,7 @@ class HttpParams(FunctionParams):
     """Which HTTP connection, and what a request to it looks like."""
 
     http_conn_id: ConnectionId = field(
-        FUNCTION,
+        SECTION,
         "HTTP connection",
         "The Airflow connection of the function: its scheme, host and port, and who may call it.",
         allowed="the id of a connection",
@@ -91,7 +98,7 @@ class HttpParams(FunctionParams):
         examples=["http_default"],
     )
     http_path: Annotated[Annotated[Text, AfterValidator(_path)] | None, BLANK] = field(
-        FUNCTION,
+        SECTION,
         "Path",
         "The path of the function, behind that of the connection.",
         allowed="a path, such as /resize",
@@ -101,7 +108,7 @@ class HttpParams(FunctionParams):
     http_method: Annotated[
         str, AfterValidator(_method), WithJsonSchema({"type": "string", "enum": list(METHODS)})
     ] = field(
-        FUNCTION,
+        SECTION,
         "Method",
         "The HTTP method of each call.",
         default="POST",
@@ -109,7 +116,7 @@ class HttpParams(FunctionParams):
     http_headers: Annotated[
         dict[str, JsonValue] | None, AfterValidator(lambda given: given and _headers(given))
     ] = field(
-        FUNCTION,
+        SECTION,
         "Headers",
         "More headers of each call. Secrets belong into the connection.",
         allowed="a JSON object of texts",
@@ -119,7 +126,7 @@ class HttpParams(FunctionParams):
     http_query: Annotated[
         dict[str, JsonValue] | None, AfterValidator(lambda given: given and _query(_short(given)))
     ] = field(
-        FUNCTION,
+        SECTION,
         "Query",
         "The query of each call.",
         allowed="a JSON object of texts",
@@ -127,7 +134,7 @@ class HttpParams(FunctionParams):
         examples=[{"width": "200"}],
     )
     http_timeout_s: int = field(
-        FUNCTION,
+        SECTION,
         "Timeout",
         "Seconds that the function may take for a call. A call without an answer is made again no"
         " sooner.",

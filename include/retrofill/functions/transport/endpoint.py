@@ -37,15 +37,16 @@ class Endpoint(NamedTuple):
     """The path of its URL, without a slash at the end."""
 
     @classmethod
-    def parse(cls, url: str) -> "Endpoint":
+    def parse(cls, url: str, field: str = "endpoint_url") -> "Endpoint":
         """Read an endpoint's URL.
 
+        :param field: what holds it, for messages
         :raises ConfigError: it is not the URL of an HTTP endpoint
         """
-        parts = _split("endpoint_url", url)
+        parts = _split(field, url)
         if parts.username is not None or parts.query or parts.fragment:
             raise ConfigError(
-                f"endpoint_url: that of {parts.hostname} has a user, a query or a fragment; "
+                f"{field}: that of {parts.hostname} has a user, a query or a fragment; "
                 "allowed is http[s]://host[:port][/path]"
             )
         host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
@@ -105,8 +106,9 @@ def _split(field: str, url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"{field}: not a URL ({error}); {allowed}") from None
+    except ValueError:
+        # The error quotes what it takes for the port, which may be a part of a password.
+        raise ConfigError(f"{field}: it is no URL, or its port is none; {allowed}") from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
         # A proxy's URL may hold a password: name its scheme and host alone.
         raise ConfigError(f"{field}: {parts.scheme}://{parts.hostname or ''}; {allowed}")

@@ -10,8 +10,8 @@ from awscrt.http import HttpClientConnection, HttpClientStream, HttpRequest
 from retrofill.functions.client import NoReply, Reply
 
 MAX_REPLY_BYTES = 7 * 1024 * 1024
-"""The longest response that is read. Lambda's may have 6 MB; no answer about 10,000 items, the most
-in a call, needs as much."""
+"""The longest response that is read: no answer about 10,000 items, the most in a call, needs as
+much."""
 
 
 class Exchange:

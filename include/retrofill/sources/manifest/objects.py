@@ -1,5 +1,6 @@
 """Objects that a manifest names: what it says of each, and what S3 says where it does not."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from retrofill.model.errors import SourceError
+from retrofill.params.texts import LONGEST_KEY_BYTES
 from retrofill.sources.manifest.layout import Layout, Writing
 from retrofill.sources.scanners.scanner import Row
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 HEADS_AT_ONCE = 16
 """How many objects are looked up at the same time."""
 
-_NO_VERSION = "null"
+NO_VERSION = "null"
+"""The version id of an object that was written while its bucket kept no versions."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_STATUS = 0
 # Of a delete marker S3 says that the method is not allowed.
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
@@ -35,6 +40,8 @@ class Named(NamedTuple):
     modified_at: datetime | None
     etag: str
     version_id: str
+    """NO_VERSION: it has none; empty: the manifest does not say."""
+
     storage_class: str
     skipped: str
     """Why it is no object to be processed, as a reason to leave it out; empty if it is one."""
@@ -67,14 +74,14 @@ def reader(
         if not key:
             raise ValueError("it has no key")
         size, modified = said.get("size") or "", said.get("modified_at") or ""
-        version = said.get("version_id") or ""
+        _require_text(key, said)
         return Named(
             said.get("bucket") or "",
             key,
             _size(size) if size else None,
             _moment(modified) if modified else None,
             (said.get("etag") or "").strip('"'),
-            "" if version == _NO_VERSION else version,
+            said.get("version_id") or "",
             said.get("storage_class") or "",
             _skipped(said, status),
         )
@@ -92,6 +99,18 @@ def _skipped(said: Mapping[str, str | None], status: str | None) -> str:
     return ""
 
 
+def _require_text(key: str, said: Mapping[str, str | None]) -> None:
+    """Check that S3 may have an object of this key, ETag and version.
+
+    :raises ValueError: it cannot
+    """
+    if (length := len(key.encode("utf-8", "surrogatepass"))) > LONGEST_KEY_BYTES:
+        raise ValueError(f"its key has {length:,} bytes, more than {LONGEST_KEY_BYTES:,}")
+    facts = f"{said.get('etag')}{said.get('version_id')}"
+    if not facts.isprintable() or _SURROGATE.search(key):
+        raise ValueError("it holds characters that no key, ETag or version has")
+
+
 def _size(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"its size is {text[:40]!r}, which is no number of bytes")
@@ -99,8 +118,13 @@ def _size(text: str) -> int:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"its time is {text[:40]!r}, which is none such as 2026-01-02T03:04:05Z"
+        ) from None
 
 
 def look_up(
@@ -126,12 +150,11 @@ def look_up(
             ) from error
         except BotoCoreError as error:
             raise SourceError(f"object {one.key!r} could not be looked up: {error}") from error
-        version = found.get("VersionId", one.version_id)
         return one._replace(
             size=found["ContentLength"],
             modified_at=found["LastModified"],
             etag=found["ETag"].strip('"'),
-            version_id="" if version == _NO_VERSION else version,
+            version_id=found.get("VersionId", one.version_id or NO_VERSION),
             storage_class=found.get("StorageClass", ""),
         )
 

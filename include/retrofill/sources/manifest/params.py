@@ -1,12 +1,12 @@
 """The params of a manifest: where it is, which bucket's objects it names, how it is read."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
 from retrofill.params import Problem, Sound, field, refuse
-from retrofill.params.texts import BLANK, Text
+from retrofill.params.texts import BLANK, Text, at_most_key_bytes
 from retrofill.sources.files import parse_location
 from retrofill.sources.kind import SOURCE, SourceParams
 from retrofill.sources.manifest.layout import Layout, Writing
@@ -23,11 +23,13 @@ def _location(text: str) -> str:
         parse_location(text, PARAM)
     except ValueError as error:
         refuse(str(error))
-    return text
+    return at_most_key_bytes(text)
 
 
 class ManifestParams(SourceParams):
     """Which objects of a bucket a manifest names."""
+
+    filters: ClassVar[tuple[str, ...]] = ("task_status",)
 
     bucket: Bucket = field(
         SOURCE,

@@ -145,15 +145,17 @@ class ListedFiles:
             raise ConfigError(f"{param}: {file.path}: {error}") from error
 
     def read(self, file: File, at: int = 0) -> Iterator[bytes]:
-        """Read a file; at its end, its checksum is compared if it was read from its beginning."""
+        """Read a file, always all of it: at its end, its checksum is compared."""
         tag, _, md5 = file.tag.rpartition(" ")
         bucket = file.path.removeprefix("s3://").partition("/")[0]
         own = hashlib.md5(usedforsecurity=False)
         plain = file._replace(tag=tag)
-        for chunk in S3Files(self._client, self._at(bucket, "")).read(plain, at):
+        for chunk in S3Files(self._client, self._at(bucket, "")).read(plain):
             own.update(chunk)
-            yield chunk
-        if at == 0 and own.hexdigest() != md5:
+            if at < len(chunk):
+                yield chunk[at:]
+            at = max(0, at - len(chunk))
+        if own.hexdigest() != md5:
             raise SourceError(
                 f"file {file.path}: its MD5 is {own.hexdigest()}, and the manifest says {md5};"
                 " it is not the file that was written. What was read of it stays"

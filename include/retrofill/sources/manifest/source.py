@@ -10,9 +10,10 @@ from retrofill.engine.identity import identifier_of
 from retrofill.model.errors import ConfigError, SourceError
 from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
+from retrofill.model.quoting import quoted
 from retrofill.sources.files import Files
 from retrofill.sources.manifest.layout import Layout, Writing, names_without_header
-from retrofill.sources.manifest.objects import Named, look_up, reader
+from retrofill.sources.manifest.objects import NO_VERSION, Named, look_up, reader
 from retrofill.sources.manifest.reports import ListedFiles
 from retrofill.sources.row_files import OpenedFile, RowFiles
 from retrofill.sources.s3.source import ARCHIVES
@@ -86,7 +87,8 @@ class ManifestSource:
     def check(self) -> bool:
         """Find the manifest, and read its first row.
 
-        :raises ConfigError: there is no manifest, or it is not what was asked for
+        :raises ConfigError: there is no manifest, or it is not what was asked for, such as one of
+            another bucket
         :raises SourceError: there was no answer; another try may get one
         """
         opened = self._rows.first()
@@ -94,6 +96,14 @@ class ManifestSource:
             first = next(self._named(opened), None) if opened is not None else None
         except SourceError as error:
             raise ConfigError(f"{self._files.location.param}: {error}") from error
+        named = None if first is None else first[1]
+        if opened is not None and opened.recognised and named and named.bucket != self._bucket:
+            raise ConfigError(
+                f"{self._files.location.param}: file {opened.file.path} has no header with a column"
+                f" key, so it is read as a manifest of S3 Batch Operations, and its first row names"
+                f" the bucket {quoted(named.bucket)}, not {self._bucket!r}; correct bucket, or name"
+                " its columns"
+            )
         return first is not None
 
     def partitions(self, limit: int) -> list[Partition]:
@@ -131,12 +141,16 @@ class ManifestSource:
     def _named(self, opened: OpenedFile) -> Iterator[tuple[Row | Malformed, Named | None]]:
         """Yield what each row names; None: it is malformed, and left out."""
         read = None
+        columns = opened.head.columns
         for row in opened.rows:
             why = row.why if isinstance(row, Malformed) else ""
             named = None
             if isinstance(row, Row):
-                read = read or self._reader(opened)
+                read = read or self._first_reader(opened)
+                names = opened.scanner.names(opened.head, row)
                 try:
+                    if names != columns:
+                        read, columns = self._reader(opened, Layout.of(names)), names
                     named = read(row)
                 except ValueError as error:
                     why = str(error)
@@ -149,8 +163,8 @@ class ManifestSource:
                 )
             yield row, named
 
-    def _reader(self, opened: OpenedFile) -> Callable[[Row], Named]:
-        """Recognise the columns of a file.
+    def _first_reader(self, opened: OpenedFile) -> Callable[[Row], Named]:
+        """Recognise the columns of a file, or of its first row.
 
         :raises SourceError: none of them holds keys
         """
@@ -158,13 +172,21 @@ class ManifestSource:
             layout = Layout.of(opened.head.columns)
         except ValueError as error:
             raise SourceError(f"file {opened.file.path}: {error}") from error
-        writing = self._writing
-        if writing is None:
-            writing = Writing.PERCENT if opened.recognised else Writing.PLAIN
+        writing = self._writing_of(opened)
         log.info("%s: %s; keys are written %s", opened.file.path, layout.words, writing.value)
+        return self._reader(opened, layout)
+
+    def _reader(self, opened: OpenedFile, layout: Layout) -> Callable[[Row], Named]:
         return reader(
-            layout, lambda names: opened.scanner.picker(opened.head, names), writing, self._status
+            layout,
+            lambda names: opened.scanner.picker(opened.head, names),
+            self._writing_of(opened),
+            self._status,
         )
+
+    def _writing_of(self, opened: OpenedFile) -> Writing:
+        usual = Writing.PERCENT if opened.recognised else Writing.PLAIN
+        return self._writing or usual
 
     def _page(self, opened: OpenedFile, rows: list[tuple[Row | Malformed, Named | None]]) -> Page:
         left_out = Counter[str]()
@@ -175,19 +197,23 @@ class ManifestSource:
                 left_out[reason] += 1
             elif named is not None:
                 wanted.append(named)
-        unknown = [named for named in wanted if named.facts_missing]
+        unknown = [named for named in wanted if self._lacks_facts(named)]
         found = iter(
             look_up(self._client, self._bucket, unknown, versions=self._versions) if unknown else ()
         )
         items = []
         for named in wanted:
-            whole = next(found) if named.facts_missing else named
+            whole = next(found) if self._lacks_facts(named) else named
             reason, item = self._judge(whole)
             if item is None:
                 left_out[reason] += 1
             else:
                 items.append(item)
         return Page(items, opened.cursor_behind(rows[-1][0]), dict(left_out))
+
+    def _lacks_facts(self, named: Named) -> bool:
+        """Return whether S3 has to be asked for an object, or for which version is meant."""
+        return named.facts_missing or (self._versions and not named.version_id)
 
     def _reason(self, named: Named | None) -> str:
         """Return why what a row names is left out; empty if it may be wanted."""
@@ -203,7 +229,7 @@ class ManifestSource:
         """Return the item of an object, or why it is left out."""
         if named is None or named.size is None or named.modified_at is None:
             return "missing", None
-        version = named.version_id if self._versions else ""
+        version = named.version_id if self._versions and named.version_id != NO_VERSION else ""
         item = Item(
             self._identifier(named.key, version or named.etag),
             named.key,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from retrofill.params import Problem, Sound, field, refuse
-from retrofill.params.texts import BLANK, Text, one_of
+from retrofill.params.texts import BLANK, Text, at_most_key_bytes, one_of
 from retrofill.sources.files import parse_location
 from retrofill.sources.kind import SOURCE, SourceParams
 from retrofill.sources.scanners.encodings import AUTO, ENCODINGS
@@ -20,7 +20,7 @@ def _location(text: str) -> str:
         parse_location(text)
     except ValueError as error:
         refuse(str(error))
-    return text
+    return at_most_key_bytes(text)
 
 
 def _names(text: str) -> str:

@@ -77,7 +77,8 @@ class RowSource:
         if opened is None:
             return False
         try:
-            self._picker(opened)
+            if opened.head.columns:
+                self._picker(opened)
         except SourceError as error:
             raise ConfigError(f"key_columns: {error}") from error
         for row in opened.rows:
@@ -150,7 +151,7 @@ class RowSource:
             yield row, Item(identifier(key, tag), key, content), ()
 
     def _groups(self, opened: OpenedFile) -> Iterator[_Outcome]:
-        """Make an item of each so many rows, counted with those that are malformed."""
+        """Make an item of each group of rows; malformed ones have a place in their group."""
         most = self._identity.rows_per_item
         file, version = self._file(opened.file.path), f"{opened.file.tag} {most}"
 
@@ -181,10 +182,12 @@ class RowSource:
     def _by_columns(self, opened: OpenedFile) -> Iterator[_Outcome]:
         content_of, head = opened.scanner.content, opened.head
         names = self._identity.columns
-        pick = self._picker(opened)
+        # A file without rows, even one without a header, lacks nothing.
+        pick = None
         for row in opened.rows:
             why = row.why if isinstance(row, Malformed) else ""
             if isinstance(row, Row):
+                pick = pick or self._picker(opened)
                 values = pick(row)
                 lacking = [name for name, one in zip(names, values, strict=True) if one is None]
                 if lacking:

@@ -107,6 +107,11 @@ class CsvScanner:
         """Return a row as an object of texts."""
         return _to_json(dict(zip(head.columns, row.value, strict=True)))
 
+    def names(self, head: Head, row: Row) -> tuple[str, ...]:
+        """Return the columns of the file."""
+        del row
+        return head.columns
+
     def picker(self, head: Head, names: Sequence[str]) -> Callable[[Row], Sequence[str | None]]:
         """Return the function that picks fields of a row.
 

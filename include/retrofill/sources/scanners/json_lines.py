@@ -95,6 +95,12 @@ class JsonLinesScanner:
         del head
         return str(row.value)
 
+    def names(self, head: Head, row: Row) -> tuple[str, ...]:
+        """Return the names of a line's members; none if it is no object."""
+        del head
+        members = _parse(str(row.value))
+        return tuple(members) if isinstance(members, dict) else ()
+
     def picker(self, head: Head, names: Sequence[str]) -> Callable[[Row], Sequence[str | None]]:
         """Return the function that picks members of a line.
 

@@ -92,7 +92,7 @@ def decompressed(chunks: Iterable[bytes], *, gzip: bool) -> Iterator[bytes]:
 
 
 def _beginning(chunks: Iterator[bytes], count: int) -> bytes:
-    """Return the first bytes: at least so many, if there are, and no more of a damaged file."""
+    """Return the first bytes: at least this count, if there are, and fewer of a damaged file."""
     beginning = b""
     try:
         while len(beginning) < count:

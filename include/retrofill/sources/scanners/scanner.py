@@ -75,6 +75,9 @@ class Scanner(Protocol):
     def content(self, head: Head, row: Row) -> str:
         """Return a row as one JSON text: a CSV row as an object of texts, JSON as it stands."""
 
+    def names(self, head: Head, row: Row) -> tuple[str, ...]:
+        """Return the names of a row's columns; those of JSON may differ from row to row."""
+
     def picker(self, head: Head, names: Sequence[str]) -> Callable[[Row], Sequence[str | None]]:
         """Return the function that picks columns of a row, as text; None: the row lacks it.
 

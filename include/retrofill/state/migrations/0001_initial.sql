@@ -1,8 +1,10 @@
--- The first schema: job, run, set, partition, the two caches, quarantine, batch and invocation.
+-- The schema of the state: job, run and what it lists, the places of items, batch and call, views.
 --
 -- An item is in exactly one of in_process, results and quarantine. Only two doors lead into
 -- in_process from outside (screening and redrive), and both hold the lock on the item's job row
 -- until they commit; every move between the three tables is one transaction.
+
+CREATE SCHEMA IF NOT EXISTS retrofill;
 
 CREATE TYPE retrofill.run_state AS ENUM (
     'open',        -- -> complete, -> incomplete
@@ -17,45 +19,108 @@ CREATE TYPE retrofill.outcome AS ENUM (
     'starting',       -- refused while the function starts up; it did not run
     'unknown',        -- no answer: the function may have run
     'misconfigured',  -- refused, and would be refused again; the function did not run
-    'too_large',      -- the request is larger than Lambda takes; the function did not run
+    'too_large',      -- the request is larger than the function takes; it did not run
     'lost'            -- its holder died before settling: the function may have run
 );
 
+CREATE TABLE retrofill.migration (
+    number integer PRIMARY KEY,
+    name text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    oldest_code integer NOT NULL
+);
+COMMENT ON COLUMN retrofill.migration.oldest_code IS 'The oldest version of the code that runs with it.';
+
+-- Jobs and runs.
+
 CREATE TABLE retrofill.job (
     job_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name text NOT NULL UNIQUE,
+    name text NOT NULL,
     fingerprint text NOT NULL,
     source text NOT NULL,
     function_name text NOT NULL,
     event text NOT NULL,
+    unordered boolean NOT NULL DEFAULT false,
     next_seq bigint NOT NULL DEFAULT 1,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    forgotten_at timestamptz,
+    CONSTRAINT job_names_are_unique UNIQUE (name)
 );
+COMMENT ON COLUMN retrofill.job.unordered IS 'A source without order has screened for it: its items are found one by one.';
 COMMENT ON COLUMN retrofill.job.next_seq IS 'The number of the next item to enter in_process.';
+COMMENT ON COLUMN retrofill.job.forgotten_at IS 'Not null: what it knows is being deleted, and no run of it is opened.';
 
 CREATE TABLE retrofill.run (
     run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job_id integer NOT NULL REFERENCES retrofill.job,
     state retrofill.run_state NOT NULL DEFAULT 'open',
+    source text NOT NULL,
     config jsonb NOT NULL,
+    delivery jsonb NOT NULL,
+    function jsonb NOT NULL,
+    function_timeout_s integer NOT NULL,
+    limits jsonb NOT NULL,
+    width integer,
     modified_after timestamptz,
     modified_before timestamptz,
-    function_arn text NOT NULL,
-    function_version text NOT NULL,
-    code_sha256 text NOT NULL,
-    function_timeout_s integer NOT NULL,
-    memory_mb integer NOT NULL,
-    max_concurrency integer NOT NULL CHECK (max_concurrency >= 1),
-    max_calls_per_second real CHECK (max_calls_per_second > 0),
-    paused boolean NOT NULL DEFAULT false,
+    source_seen boolean NOT NULL DEFAULT false,
     stop_reason text,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
     notified_at timestamptz,
-    CHECK ((state = 'open') = (closed_at IS NULL))
+    CONSTRAINT run_is_open_or_has_closed_at CHECK ((state = 'open') = (closed_at IS NULL)),
+    CONSTRAINT run_function_is_pinned CHECK (
+        function ?& ARRAY['kind', 'name', 'version', 'facts']
+        AND NOT jsonb_path_exists(function - 'facts', '$.* ? (@.type() != "string")')
+        AND jsonb_typeof(function->'facts') = 'object'
+    ),
+    CONSTRAINT run_limits_are_those_there_are CHECK (
+        limits ?& ARRAY[
+            'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
+            'max_minutes', 'max_failure_percent', 'min_items_judged', 'concurrency_ceiling',
+            'paused'
+        ]
+        AND limits - ARRAY[
+            'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
+            'max_minutes', 'max_failure_percent', 'min_items_judged', 'concurrency_ceiling',
+            'paused'
+        ] = '{}'
+    ),
+    CONSTRAINT run_limits_are_numbers CHECK (
+        NOT jsonb_path_exists(
+            limits - 'paused', '$.* ? (@.type() != "number" && @.type() != "null")'
+        )
+    ),
+    CONSTRAINT run_paused_is_true_or_false CHECK (jsonb_typeof(limits->'paused') = 'boolean'),
+    CONSTRAINT run_max_concurrency_is_positive CHECK (
+        coalesce((limits->>'max_concurrency')::integer, 0) >= 1
+    ),
+    CONSTRAINT run_max_items_per_set_is_positive CHECK (
+        coalesce((limits->>'max_items_per_set')::bigint, 0) >= 1
+    ),
+    CONSTRAINT run_max_calls_per_second_is_positive CHECK (
+        (limits->>'max_calls_per_second')::float > 0
+    ),
+    CONSTRAINT run_max_calls_is_not_negative CHECK ((limits->>'max_calls')::bigint >= 0),
+    CONSTRAINT run_max_minutes_is_not_negative CHECK ((limits->>'max_minutes')::integer >= 0),
+    CONSTRAINT run_max_failure_percent_is_a_percentage CHECK (
+        (limits->>'max_failure_percent')::integer BETWEEN 0 AND 100
+    ),
+    CONSTRAINT run_min_items_judged_is_a_number CHECK (
+        coalesce((limits->>'min_items_judged')::bigint, -1) >= 0
+    ),
+    CONSTRAINT run_concurrency_ceiling_is_positive CHECK (
+        (limits->>'concurrency_ceiling')::integer >= 1
+    )
 );
 CREATE INDEX run_of_job ON retrofill.run (job_id);
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
+COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its part of what the job is of.';
+COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
+COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
+COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
+COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
+COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object when the run was opened, filters aside.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
 
 CREATE TABLE retrofill.run_set (
@@ -66,61 +131,161 @@ CREATE TABLE retrofill.run_set (
     items_taken bigint NOT NULL DEFAULT 0,
     max_items bigint NOT NULL,
     resumed bigint NOT NULL DEFAULT 0,
+    redriven bigint NOT NULL DEFAULT 0,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     planned_at timestamptz,
     closed_at timestamptz,
     PRIMARY KEY (run_id, set_no),
-    UNIQUE (dag_id, dag_run_id),
-    CHECK (items_taken <= max_items)
+    CONSTRAINT run_set_has_a_dag_run_of_its_own UNIQUE (dag_id, dag_run_id),
+    CONSTRAINT run_set_takes_no_more_than_max_items CHECK (items_taken <= max_items)
 );
 COMMENT ON TABLE retrofill.run_set IS 'What one DAG run of a run takes.';
+
+-- What a run lists.
 
 CREATE TABLE retrofill.partition (
     run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
     part_no integer NOT NULL,
     label text NOT NULL,
     description jsonb NOT NULL,
+    seen integer,
     cursor text,
+    recent bytea NOT NULL DEFAULT '',
     chunk_no integer NOT NULL DEFAULT 0,
     listed bigint NOT NULL DEFAULT 0,
     new bigint NOT NULL DEFAULT 0,
     known bigint NOT NULL DEFAULT 0,
-    archived bigint NOT NULL DEFAULT 0,
-    filtered bigint NOT NULL DEFAULT 0,
-    rejected bigint NOT NULL DEFAULT 0,
+    left_out jsonb NOT NULL DEFAULT '{}',
     done boolean NOT NULL DEFAULT false,
     PRIMARY KEY (run_id, part_no),
-    CHECK (listed = new + known)
+    CONSTRAINT partition_listed_is_new_and_known CHECK (listed = new + known)
 );
-COMMENT ON COLUMN retrofill.partition.cursor IS 'All keys up to this one have been screened.';
+-- Identifiers are hashes: nobody can make them shorter.
+ALTER TABLE retrofill.partition ALTER COLUMN recent SET STORAGE EXTERNAL;
+COMMENT ON COLUMN retrofill.partition.seen IS 'Keys that the source saw in it when it was divided, filters aside; null: it did not look.';
+COMMENT ON COLUMN retrofill.partition.cursor IS 'The source''s own text: behind it is what has not been screened.';
+COMMENT ON COLUMN retrofill.partition.recent IS 'Identifiers, 16 bytes each, of items that are counted and may be listed again: those of the page before the cursor, and of the page behind it as far as it has been screened.';
+COMMENT ON COLUMN retrofill.partition.left_out IS 'How much was seen and is not among the items, by reason.';
 
--- The in-process cache. Both indexes grow at their right ends, since items arrive in the order
--- in which their source lists them: a random key would cost most of the time of screening.
+CREATE TABLE retrofill.elsewhere (
+    run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
+    part_no integer NOT NULL,
+    chunk_no integer NOT NULL,
+    items int8multirange NOT NULL,
+    PRIMARY KEY (run_id, part_no, chunk_no)
+);
+COMMENT ON TABLE retrofill.elsewhere IS 'The numbers of listed items that were in process with another run when their chunk was screened.';
+
+CREATE TABLE retrofill.awaited (
+    run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
+    holder bigint NOT NULL,
+    items bigint NOT NULL,
+    PRIMARY KEY (run_id, holder)
+);
+COMMENT ON TABLE retrofill.awaited IS 'How many items that run_id has listed were in process with the run holder when run_id last looked: after planning, and when it was closed.';
+
+-- The in-process cache. It has no index over keys, whose entries took a third of the log: extents
+-- say which numbers hold which keys. Nor is it vacuumed while it fills: all that a vacuum finds is
+-- that items are visible, which is over when they are settled. None comes before half have gone;
+-- only the next set needs their room.
 CREATE TABLE retrofill.in_process (
     job_id integer NOT NULL,
     seq bigint NOT NULL,
     run_id bigint NOT NULL,
     identifier uuid NOT NULL,
     item_key text COLLATE "C" NOT NULL,
-    version_id text NOT NULL,
-    etag text NOT NULL,
-    size bigint NOT NULL,
-    modified_at timestamptz NOT NULL,
+    content text NOT NULL DEFAULT '',
     attempts integer NOT NULL DEFAULT 0,
     failures integer NOT NULL DEFAULT 0,
     call_cap integer,
     not_before timestamptz,
     unsure boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (job_id, seq),
-    UNIQUE (job_id, item_key, identifier)
-) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+    unordered boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (job_id, seq)
+) WITH (
+    autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_threshold = -1,
+    autovacuum_vacuum_scale_factor = 0.5
+);
+-- By identifier first: where nothing is known of the table, the planner would else take the primary
+-- key, which begins with job_id too, and read the whole job for each item.
+CREATE UNIQUE INDEX unordered_items ON retrofill.in_process (identifier, job_id) WHERE unordered;
+COMMENT ON COLUMN retrofill.in_process.content IS 'What only the item''s source and event shape understand.';
 COMMENT ON COLUMN retrofill.in_process.attempts IS 'Calls that carried the item and may have run the function.';
 COMMENT ON COLUMN retrofill.in_process.failures IS 'Attempts that failed with this item alone to blame.';
 COMMENT ON COLUMN retrofill.in_process.call_cap IS 'The most items a call with this one may carry: it was in a failed call of twice as many.';
 COMMENT ON COLUMN retrofill.in_process.unsure IS 'An earlier attempt ended without an answer: another may do its work twice.';
+COMMENT ON COLUMN retrofill.in_process.unordered IS 'As its job has it.';
+
+-- Extents say which numbers entered together, for which run, and whether all of them are still
+-- there. What nobody has planned yet is cut into batches by arithmetic.
+CREATE TABLE retrofill.extent (
+    job_id integer NOT NULL REFERENCES retrofill.job ON DELETE CASCADE,
+    first_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    run_id bigint NOT NULL,
+    first_key text COLLATE "C" NOT NULL,
+    last_key text COLLATE "C" NOT NULL,
+    bytes bigint NOT NULL DEFAULT 0,
+    whole boolean NOT NULL DEFAULT true,
+    PRIMARY KEY (job_id, first_seq),
+    CONSTRAINT extent_is_short CHECK (last_seq - first_seq BETWEEN 0 AND 9999),
+    -- An item in two extents would be planned twice. This refuses a number that was used before.
+    CONSTRAINT extents_do_not_overlap EXCLUDE USING gist (
+        int4range(job_id, job_id, '[]') WITH =, int8range(first_seq, last_seq, '[]') WITH &&
+    )
+);
+COMMENT ON TABLE retrofill.extent IS 'A stretch of numbers that entered in_process in one statement for one run, and the keys between which its items lie.';
+COMMENT ON COLUMN retrofill.extent.bytes IS 'What the contents of its items took when they entered.';
+COMMENT ON COLUMN retrofill.extent.whole IS 'No item of it has left: true until its items are planned, since only what was planned leaves.';
+
+-- Whoever adds items, by whatever statement, thereby notes where they lie: screening could miss
+-- them otherwise. With the rights of the owner: only this may add extents.
+CREATE FUNCTION retrofill.note_extents() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    stretch record;
+BEGIN
+    FOR stretch IN
+        SELECT
+            job_id, run_id, seq / 10000 AS no, min(seq) AS first_seq, max(seq) AS last_seq,
+            min(item_key) AS first_key, max(item_key) AS last_key, count(*) AS items,
+            sum(octet_length(content)) AS bytes
+        FROM added GROUP BY job_id, run_id, no
+    LOOP
+        IF stretch.items = stretch.last_seq - stretch.first_seq + 1 THEN
+            INSERT INTO retrofill.extent (
+                job_id, first_seq, last_seq, run_id, first_key, last_key, bytes
+            ) VALUES (
+                stretch.job_id, stretch.first_seq, stretch.last_seq, stretch.run_id,
+                stretch.first_key, stretch.last_key, stretch.bytes
+            );
+        ELSE
+            -- Screening and redrive leave no holes. A person may; then each part is an extent.
+            INSERT INTO retrofill.extent (
+                job_id, first_seq, last_seq, run_id, first_key, last_key, bytes
+            )
+            SELECT
+                stretch.job_id, min(seq), max(seq), stretch.run_id, min(item_key), max(item_key),
+                sum(octet_length(content))
+            FROM (
+                SELECT seq, item_key, content, seq - row_number() OVER (ORDER BY seq) AS part
+                FROM added
+                WHERE job_id = stretch.job_id AND run_id = stretch.run_id
+                    AND seq / 10000 = stretch.no
+            ) AS numbered
+            GROUP BY part;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_extents AFTER INSERT ON retrofill.in_process
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION retrofill.note_extents();
 
 -- The results cache. A chunk of listed items asks for the key range it covers, and both the
--- table and its index lie in that order: a second run reads what it needs and no more.
+-- table and its index lie in that order: a second run reads what it needs and no more. It reads
+-- the index alone where the pages are known to be visible to all; by default that is found out
+-- again only when a fifth of the table is new.
 CREATE TABLE retrofill.results (
     job_id integer NOT NULL,
     item_key text COLLATE "C" NOT NULL,
@@ -131,7 +296,7 @@ CREATE TABLE retrofill.results (
     attempts integer NOT NULL,
     settled_at timestamptz NOT NULL,
     PRIMARY KEY (job_id, item_key, identifier)
-);
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
 CREATE TABLE retrofill.quarantine (
     job_id integer NOT NULL,
@@ -140,10 +305,8 @@ CREATE TABLE retrofill.quarantine (
     run_id bigint NOT NULL,
     batch_id bigint NOT NULL,
     call_no integer NOT NULL,
-    version_id text NOT NULL,
-    etag text NOT NULL,
-    size bigint NOT NULL,
-    modified_at timestamptz NOT NULL,
+    seq bigint,
+    content text NOT NULL DEFAULT '',
     attempts integer NOT NULL,
     failures integer NOT NULL,
     unsure boolean NOT NULL,
@@ -153,6 +316,28 @@ CREATE TABLE retrofill.quarantine (
     quarantined_at timestamptz NOT NULL,
     PRIMARY KEY (job_id, item_key, identifier)
 );
+COMMENT ON COLUMN retrofill.quarantine.seq IS 'Its number while it was in process: by that, a late success finds it.';
+COMMENT ON COLUMN retrofill.quarantine.content IS 'What only the item''s source and event shape understand.';
+
+CREATE TABLE retrofill.redriven (
+    job_id integer NOT NULL,
+    item_key text COLLATE "C" NOT NULL,
+    identifier uuid NOT NULL,
+    run_id bigint NOT NULL,
+    quarantined_by bigint NOT NULL,
+    attempts integer NOT NULL,
+    failures integer NOT NULL,
+    unsure boolean NOT NULL,
+    request_id text NOT NULL,
+    error_type text NOT NULL,
+    error text NOT NULL,
+    quarantined_at timestamptz NOT NULL,
+    redriven_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (job_id, item_key, identifier, run_id)
+);
+COMMENT ON TABLE retrofill.redriven IS 'What quarantine said of each item that was redriven, one row for each time.';
+
+-- Batches and calls.
 
 CREATE TABLE retrofill.batch (
     batch_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -162,28 +347,63 @@ CREATE TABLE retrofill.batch (
     first_seq bigint NOT NULL,
     last_seq bigint NOT NULL,
     items integer NOT NULL,
+    bytes bigint NOT NULL DEFAULT 0,
+    planned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    done_at timestamptz,
+    -- The lease, and how far its holder has come.
     epoch integer NOT NULL DEFAULT 0,
     holder text,
     leased_until timestamptz,
     settle_no bigint NOT NULL DEFAULT 0,
     next_call integer NOT NULL DEFAULT 1,
+    -- Its share of what the run may do.
     wanted integer NOT NULL DEFAULT 0,
     allotted integer NOT NULL DEFAULT 0,
+    call_limit bigint,
+    calls_per_second double precision NOT NULL DEFAULT 0,
+    width integer,
+    in_flight integer NOT NULL DEFAULT 0,
+    orphans integer NOT NULL DEFAULT 0,
+    orphans_until timestamptz,
+    -- Counts.
     calls integer NOT NULL DEFAULT 0,
+    calls_succeeded integer NOT NULL DEFAULT 0,
     retries integer NOT NULL DEFAULT 0,
     duplicates integer NOT NULL DEFAULT 0,
+    items_answered bigint NOT NULL DEFAULT 0,
     succeeded integer NOT NULL DEFAULT 0,
     quarantined integer NOT NULL DEFAULT 0,
-    planned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    done_at timestamptz,
-    CHECK (first_seq <= last_seq)
+    blamed integer NOT NULL DEFAULT 0,
+    cured integer NOT NULL DEFAULT 0,
+    CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq)
 ) WITH (fillfactor = 50);
 CREATE INDEX batch_of_run ON retrofill.batch (run_id);
 CREATE INDEX open_batch_of_job ON retrofill.batch (job_id, first_seq) WHERE done_at IS NULL;
+COMMENT ON COLUMN retrofill.batch.bytes IS 'About what the contents of its items take.';
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
+COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
+COMMENT ON COLUMN retrofill.batch.calls_per_second IS 'What its holder was given of its run''s max_calls_per_second.';
+COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
+COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight when it was allotted its share.';
+COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that nobody waits for and that may be running until orphans_until: they count against max_concurrency.';
+COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
+COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time.';
+COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
 
+CREATE TABLE retrofill.call_count (
+    batch_id bigint NOT NULL REFERENCES retrofill.batch ON DELETE CASCADE,
+    outcome retrofill.outcome NOT NULL,
+    cause text NOT NULL,
+    calls bigint NOT NULL,
+    items bigint NOT NULL,
+    PRIMARY KEY (batch_id, outcome, cause)
+);
+COMMENT ON TABLE retrofill.call_count IS 'How the calls of a batch ended that did not succeed; those that did are counted in the batch itself.';
+
+-- A row grows by two thirds when its call ends. Where the page has room for that, the index over
+-- calls is left alone, and the old version goes without a vacuum.
 CREATE TABLE retrofill.invocation (
     batch_id bigint NOT NULL REFERENCES retrofill.batch ON DELETE CASCADE,
     call_no integer NOT NULL,
@@ -200,8 +420,10 @@ CREATE TABLE retrofill.invocation (
     error_type text,
     error text,
     PRIMARY KEY (batch_id, call_no),
-    CHECK ((outcome IS NULL) = (ended_at IS NULL))
-) WITH (fillfactor = 60);
+    CONSTRAINT invocation_has_outcome_and_ended_at_together CHECK (
+        (outcome IS NULL) = (ended_at IS NULL)
+    )
+) WITH (fillfactor = 40);
 COMMENT ON TABLE retrofill.invocation IS 'One row per HTTP request to the function, committed before the request leaves.';
 COMMENT ON COLUMN retrofill.invocation.items IS 'The numbers (seq) of the items it carried.';
 COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
@@ -213,9 +435,9 @@ SELECT
     run.run_id,
     job.name AS job,
     run.state,
-    job.source,
-    run.function_arn,
-    run.function_version,
+    run.source,
+    run.function ->> 'name' AS function_name,
+    run.function ->> 'version' AS function_version,
     coalesce(sets.sets, 0) AS sets,
     coalesce(parts.partitions, 0) AS partitions,
     coalesce(parts.partitions_left, 0) AS partitions_left,
@@ -223,12 +445,10 @@ SELECT
     coalesce(parts.known, 0) AS known,
     coalesce(parts.new, 0) AS new,
     coalesce(sets.resumed, 0) AS resumed,
-    coalesce(parts.archived, 0) AS archived,
-    coalesce(parts.filtered, 0) AS filtered,
-    coalesce(parts.rejected, 0) AS rejected,
+    coalesce(reasons.left_out, '{}') AS left_out,
     coalesce(calls.succeeded, 0) AS succeeded,
     coalesce(calls.quarantined, 0) AS quarantined,
-    coalesce(parts.new, 0) + coalesce(sets.resumed, 0)
+    coalesce(parts.new, 0) + coalesce(sets.resumed, 0) + coalesce(sets.redriven, 0)
         - coalesce(calls.succeeded, 0) - coalesce(calls.quarantined, 0) AS items_left,
     coalesce(calls.calls, 0) AS calls,
     coalesce(calls.retries, 0) AS retries,
@@ -236,28 +456,90 @@ SELECT
     run.opened_at,
     run.closed_at,
     run.notified_at,
-    run.stop_reason
+    run.stop_reason,
+    coalesce((run.config ->> 'redrive')::boolean, false) AS redrive,
+    coalesce(sets.redriven, 0) AS redriven,
+    troubles.failed,
+    troubles.timed_out,
+    troubles.out_of_memory,
+    troubles.crashed,
+    troubles.handled,
+    troubles.unhandled,
+    troubles.malformed_answer,
+    troubles.throttled,
+    troubles.starting,
+    troubles.unknown,
+    troubles.misconfigured,
+    troubles.too_large,
+    troubles.lost,
+    coalesce(others.items, 0)::bigint AS with_others,
+    coalesce(others.runs, '[]') AS others,
+    run.source_seen
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
-    SELECT count(*) AS sets, sum(resumed)::bigint AS resumed
+    SELECT
+        count(*) AS sets, sum(resumed)::bigint AS resumed, sum(run_set.redriven)::bigint AS redriven
     FROM retrofill.run_set WHERE run_set.run_id = run.run_id
 ) AS sets ON true
 LEFT JOIN LATERAL (
     SELECT
         count(*) AS partitions,
         count(*) FILTER (WHERE NOT done) AS partitions_left,
-        sum(listed)::bigint AS listed, sum(new)::bigint AS new, sum(known)::bigint AS known,
-        sum(archived)::bigint AS archived, sum(filtered)::bigint AS filtered,
-        sum(rejected)::bigint AS rejected
+        sum(listed)::bigint AS listed, sum(new)::bigint AS new, sum(known)::bigint AS known
     FROM retrofill.partition WHERE partition.run_id = run.run_id
 ) AS parts ON true
+LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(reason, items) AS left_out
+    FROM (
+        SELECT reason, sum(items::bigint) AS items
+        FROM retrofill.partition
+        CROSS JOIN LATERAL jsonb_each_text(partition.left_out) AS counted (reason, items)
+        WHERE partition.run_id = run.run_id
+        GROUP BY reason
+    ) AS summed
+) AS reasons ON true
 LEFT JOIN LATERAL (
     SELECT
         sum(succeeded) AS succeeded, sum(quarantined) AS quarantined, sum(calls) AS calls,
         sum(retries) AS retries, sum(duplicates) AS duplicates
     FROM retrofill.batch WHERE batch.run_id = run.run_id
-) AS calls ON true;
+) AS calls ON true
+LEFT JOIN LATERAL (
+    SELECT
+        coalesce(sum(count.calls) FILTER (WHERE outcome = 'failed'), 0)::bigint AS failed,
+        coalesce(sum(count.calls) FILTER (WHERE cause = 'timed_out'), 0)::bigint AS timed_out,
+        coalesce(sum(count.calls) FILTER (WHERE cause = 'out_of_memory'), 0)::bigint
+            AS out_of_memory,
+        coalesce(sum(count.calls) FILTER (WHERE cause = 'crashed'), 0)::bigint AS crashed,
+        coalesce(sum(count.calls) FILTER (WHERE cause = 'handled'), 0)::bigint AS handled,
+        coalesce(sum(count.calls) FILTER (WHERE cause = 'unhandled'), 0)::bigint AS unhandled,
+        coalesce(sum(count.calls) FILTER (WHERE cause = 'malformed_answer'), 0)::bigint
+            AS malformed_answer,
+        coalesce(sum(count.calls) FILTER (WHERE outcome = 'throttled'), 0)::bigint AS throttled,
+        coalesce(sum(count.calls) FILTER (WHERE outcome = 'starting'), 0)::bigint AS starting,
+        coalesce(sum(count.calls) FILTER (WHERE outcome = 'unknown'), 0)::bigint AS unknown,
+        coalesce(sum(count.calls) FILTER (WHERE outcome = 'misconfigured'), 0)::bigint
+            AS misconfigured,
+        coalesce(sum(count.calls) FILTER (WHERE outcome = 'too_large'), 0)::bigint AS too_large,
+        coalesce(sum(count.calls) FILTER (WHERE outcome = 'lost'), 0)::bigint AS lost
+    FROM retrofill.batch CROSS JOIN LATERAL (
+        SELECT outcome, cause, calls FROM retrofill.call_count
+        WHERE call_count.batch_id = batch.batch_id
+        OFFSET 0
+    ) AS count
+    WHERE batch.run_id = run.run_id
+) AS troubles ON true
+LEFT JOIN LATERAL (
+    SELECT
+        sum(awaited.items) AS items,
+        jsonb_agg(
+            jsonb_build_object('run_id', holder, 'state', other.state, 'items', awaited.items)
+            ORDER BY holder
+        ) AS runs
+    FROM retrofill.awaited LEFT JOIN retrofill.run AS other ON other.run_id = holder
+    WHERE awaited.run_id = run.run_id
+) AS others ON true;
 COMMENT ON VIEW retrofill.v_run IS 'One row per run, with its true counts.';
 
 CREATE VIEW retrofill.v_item AS
@@ -281,9 +563,37 @@ JOIN retrofill.batch USING (batch_id)
 JOIN retrofill.job USING (job_id);
 COMMENT ON VIEW retrofill.v_call IS 'One row per call to the function.';
 
+CREATE VIEW retrofill.v_outcome AS
+SELECT
+    batch.run_id, job.name AS job, ended.outcome, ended.cause,
+    sum(ended.calls)::bigint AS calls, sum(ended.items)::bigint AS items
+FROM retrofill.batch
+JOIN retrofill.job USING (job_id)
+JOIN LATERAL (
+    SELECT 'succeeded'::retrofill.outcome AS outcome, '' AS cause,
+        batch.calls_succeeded::bigint AS calls, batch.items_answered AS items
+    UNION ALL
+    SELECT outcome, cause, count.calls, count.items
+    FROM retrofill.call_count AS count WHERE count.batch_id = batch.batch_id
+) AS ended ON ended.calls > 0
+GROUP BY batch.run_id, job.name, ended.outcome, ended.cause;
+COMMENT ON VIEW retrofill.v_outcome IS 'One row per run and way in which calls of it ended; it stays when the calls themselves are forgotten.';
+
 CREATE VIEW retrofill.v_quarantine AS
 SELECT
-    job.name AS job, item_key, identifier, run_id, version_id, etag, size, attempts, failures,
-    request_id, error_type, error, quarantined_at
+    job.name AS job, item_key, identifier, run_id, content, attempts, failures,
+    request_id, error_type, error, quarantined_at, unsure,
+    (
+        SELECT count(*) FROM retrofill.redriven
+        WHERE redriven.job_id = quarantine.job_id AND redriven.item_key = quarantine.item_key
+            AND redriven.identifier = quarantine.identifier
+    ) AS redrives
 FROM retrofill.quarantine JOIN retrofill.job USING (job_id);
 COMMENT ON VIEW retrofill.v_quarantine IS 'One row per item that waits for a person.';
+
+CREATE VIEW retrofill.v_redriven AS
+SELECT
+    job.name AS job, item_key, identifier, run_id, redriven_at, quarantined_by, quarantined_at,
+    attempts, failures, unsure, request_id, error_type, error
+FROM retrofill.redriven JOIN retrofill.job USING (job_id);
+COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine said of it.';

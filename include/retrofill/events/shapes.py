@@ -7,9 +7,9 @@ from retrofill.events.context import EventContext
 from retrofill.events.s3 import batch_operations, eventbridge, notification, relays
 from retrofill.events.shape import CompiledShape, EventShape
 from retrofill.model.errors import ConfigError
-from retrofill.model.registry import registered
+from retrofill.model.registry import Registry
 
-SHAPES: Mapping[str, EventShape] = registered(
+SHAPES: Mapping[str, EventShape] = Registry(
     {
         "s3": notification.S3,
         "s3-sqs": relays.S3_SQS,

@@ -1,0 +1,41 @@
+"""Connections from the environment, in the forms that Airflow reads."""
+
+from dataclasses import replace
+
+import pytest
+from retrofill.environment import EnvironmentConnections
+from retrofill.model.connections import ConnectionFields
+from retrofill.model.errors import ConfigError
+
+
+def opened(text: str) -> ConnectionFields:
+    return EnvironmentConnections({"AIRFLOW_CONN_F": text}).get("f")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"conn_type": "http", "host": "h", "port": 80, "extra": {"a": "b"}, "password": "p"}',
+        (
+            '{"conn_type": "http", "host": "h", "port": "80", "extra": "{\\"a\\":\\"b\\"}",'
+            '"password": "p", "login": null, "description": "of mine"}'
+        ),
+        "http://:p@h:80?a=b",
+        "http://:p@h:80/?__extra__=%7B%22a%22%3A+%22b%22%7D",
+    ],
+)
+def test_a_connection_is_read_as_airflow_reads_it(text: str) -> None:
+    found = opened(text)
+    assert found.password == "p"  # noqa: S105
+    assert replace(found, password="") == ConnectionFields(
+        conn_id="f", conn_type="http", host="h", port=80, extra={"a": "b"}
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["{secret", '{"port": "secret"}', '{"extra": "secret"}', "http://me:secret/x@h"]
+)
+def test_one_that_cannot_be_read_is_a_wrong_setting_and_is_not_shown(text: str) -> None:
+    with pytest.raises(ConfigError, match="the connection 'f' cannot be read") as caught:
+        opened(text)
+    assert "secret" not in str(caught.value)
