@@ -9,7 +9,7 @@ import sys
 
 from retrofill.model.errors import StateError
 
-from benchmarks.screening import full_caches, whole_sets
+from benchmarks.screening import content, full_caches, whole_sets
 from benchmarks.screening.server import Database, WrongCountError, fill_log, own_server
 from benchmarks.screening.work import PAGE_ITEMS, Shuffled
 from stack.settings import StackError
@@ -28,6 +28,9 @@ def main() -> int:
                 print(line, flush=True)
             print("\nThe same of a source without order:\n")
             for line in full_caches.measure(server, arguments.sizes, Shuffled):
+                print(line, flush=True)
+            print("\nItems with a content of 1 kB:\n")
+            for line in content.measure(Database(server), arguments.sizes):
                 print(line, flush=True)
     except (StackError, StateError, WrongCountError) as error:
         print(f"error: {error}", file=sys.stderr)

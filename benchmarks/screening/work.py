@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -39,6 +39,9 @@ ITEMS_PER_QUERY = 3_000
 """How many items are screened with a query each: as many as take about a second."""
 
 ITEMS_PER_CALL = 100
+
+CONTENT_BYTES = 1_000
+"""What an item of :class:`Rows` holds."""
 
 SETTLED_AT_ONCE = 2_000
 """Items of one settling transaction: what a busy invoke task gathers in 5 to 50 ms."""
@@ -100,14 +103,16 @@ class Generated:
         end = self._first + self._items
         for first in range(self._first, end, PAGE_ITEMS):
             count = min(PAGE_ITEMS, end - first)
-            modified_at = START + timedelta(seconds=first)
             etag = f"{first:032x}"
             keys = self._keys(first, count)
             items = [
-                make(Item, (identifier(key, etag), key, pack(1_234_567, modified_at, etag, "")))
-                for key in keys
+                make(Item, (identifier(key, etag), key, self._content(first, etag))) for key in keys
             ]
             yield Page(items, keys[-1], {})
+
+    def _content(self, first: int, etag: str) -> str:
+        """Return what an item of a page holds."""
+        return pack(1_234_567, START + timedelta(seconds=first), etag, "")
 
     def _keys(self, first: int, count: int) -> list[str]:
         """Return the keys of a page, 60 bytes each."""
@@ -125,6 +130,14 @@ class Shuffled(Generated):
             f"incoming/2019/09/03/camera-042/2019-{number * _FAR % _PLACES:019}.jpeg"
             for number in range(first, first + count)
         ]
+
+
+class Rows(Generated):
+    """The same with a kilobyte of JSON in each item, as a row of a file has it."""
+
+    def _content(self, first: int, etag: str) -> str:
+        text = f'{{"page":{first:09},"text":"{etag * 31}'[: CONTENT_BYTES - 2]
+        return f'{text}"}}'
 
 
 class Stopwatch:
@@ -206,6 +219,30 @@ def screen_known(conn: Connection, items: int, watch: Stopwatch) -> int:
     return screen(conn, Generated(items), items, watch)[1]["known"]
 
 
+def screen_rows(conn: Connection, items: int, watch: Stopwatch) -> int:
+    """Screen as many rows, which the job does not know."""
+    return screen(conn, Rows(items), items, watch)[1]["new"]
+
+
+def screen_known_rows(conn: Connection, items: int, watch: Stopwatch) -> int:
+    """Screen the same rows again."""
+    return screen(conn, Rows(items), items, watch)[1]["known"]
+
+
+def load_all(conn: Connection, _: int, watch: Stopwatch) -> int:
+    """Load all items of the first run as an invoke task does, and settle none."""
+    dsn = make_dsn(conn.dsn, password=conn.info.password)
+    loaded = 0
+    for batch in _plan(conn, ITEMS_PER_CALL):
+        with closing(BatchLease(dsn, batch.batch_id, "benchmark")) as lease:
+            lease.take(holder_is_dead=lambda _: True)
+            with watch:
+                for portion in lease.portions(ITEMS_PER_CALL):
+                    loaded += len(lease.load(portion).items)
+            lease.release(done=False)
+    return loaded
+
+
 def screen(
     conn: Connection, source: Generated, items: int, watch: Watch
 ) -> tuple[SetRef, Enqueued]:
@@ -239,12 +276,10 @@ def settle_batch(
     *,
     items_per_call: int = ITEMS_PER_CALL,
     most_items: int | None = None,
-    loading: Watch | None = None,
 ) -> int:
     """Settle items of a batch, writing the next calls ahead in the same transactions.
 
     :param most_items: how many; None: all
-    :param loading: what takes the time of loading them
     :returns: how many there were to settle
     """
     dsn = make_dsn(conn.dsn, password=conn.info.password)
@@ -254,8 +289,7 @@ def settle_batch(
         settled = 0
         done = True
         for portion in lease.portions(items_per_call):
-            with loading or nullcontext():
-                seqs, items, _ = lease.load(portion)
+            seqs, items, _ = lease.load(portion)
             fresh = Fresh(seqs, items)
             if most_items is not None:
                 fresh = fresh[: most_items - settled]
@@ -296,14 +330,17 @@ def _items(number: int) -> Iterator[Item]:
         yield from page.items
 
 
-def _settle_run(conn: Connection, watch: Stopwatch, items_per_call: int) -> int:
-    planned = batches.plan(
+def _plan(conn: Connection, items_per_call: int) -> list[batches.PlannedBatch]:
+    return batches.plan(
         conn,
         SetRef(1, 1),
         JOB_ID,
         most_items=max(BATCH_ITEMS, min(BATCH_CALLS * items_per_call, LARGEST_BATCH)),
         fewest_items=SMALLEST_BATCH,
     )
-    for batch in planned:
+
+
+def _settle_run(conn: Connection, watch: Stopwatch, items_per_call: int) -> int:
+    for batch in _plan(conn, items_per_call):
         settle_batch(conn, batch.batch_id, watch, items_per_call=items_per_call)
     return count(conn, "SELECT succeeded FROM retrofill.v_run WHERE run_id = 1")

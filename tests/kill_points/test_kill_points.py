@@ -43,6 +43,7 @@ TIMES = {
     Point.CHUNK_COMMITTED: 12,
     Point.BATCHES_PLANNED: 1,
     Point.BATCH_TAKEN: 6,
+    Point.PORTION_LOADED: 6,
     Point.SETTLE_WRITTEN: 16,
     Point.SETTLE_COMMITTED: 16,
     Point.CALL_SENT: 60,

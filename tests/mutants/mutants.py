@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+PORTIONS = "tests/integration/test_portions.py::"
 BATCHES = "tests/integration/test_batches.py::"
 COUNTS = "tests/integration/test_counts.py::"
 OTHERS = "tests/integration/test_others.py::"
@@ -396,5 +397,34 @@ MUTANTS = (
         new="self._lease.settle(settlement, calls)",
         test="tests/integration/test_invoke.py"
         "::test_a_task_whose_lease_ran_out_goes_on_without_losing_a_call",
+    ),
+    Mutant(
+        name="done before the last portion is loaded",
+        file="engine/dispatch.py",
+        old="return self.unloaded + len(self._ready) + len(self._waiting) + len(self.in_flight)",
+        new="return len(self._ready) + len(self._waiting) + len(self.in_flight)",
+        test=PORTIONS + "test_a_task_that_is_told_to_end_leaves_what_it_has_not_loaded",
+    ),
+    Mutant(
+        name="an item in two portions",
+        file="engine/portions.py",
+        old="        begin = end\n",
+        new="        begin = max(begin + 1, end - 1) if end < len(seqs) else end\n",
+        test=PORTIONS + "test_every_item_of_every_portion_is_called_once",
+    ),
+    Mutant(
+        name="all portions loaded at once",
+        file="engine/dispatch.py",
+        old="return self.due(now) < room and self._can_add",
+        new="return self._can_add",
+        test=PORTIONS + "test_what_a_task_holds_is_flat_with_the_size_of_the_batch",
+    ),
+    Mutant(
+        name="portions loaded while more and more calls wait",
+        file="engine/dispatch.py",
+        old="self.unloaded > 0 and self._waiting_items <= self._most_waiting",
+        new="self.unloaded > 0",
+        test="tests/unit/test_dispatch.py"
+        "::test_no_calls_are_added_while_more_wait_than_were_ever_added",
     ),
 )

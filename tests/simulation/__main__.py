@@ -1,4 +1,4 @@
-"""Live through seeds, and say how each ended: ``python -m tests.simulation [FIRST] COUNT``."""
+"""Live through seeds, and say how each ended: ``python -m tests.simulation [--rows] [FIRST] N``."""
 
 import logging
 import sys
@@ -16,6 +16,8 @@ _ALL = ("items", "calls", "turns", "duplicates", "twice")
 def main(arguments: list[str]) -> int:
     """Simulate; return 1 if anything was violated."""
     logging.disable()
+    rows = "--rows" in arguments
+    arguments = [argument for argument in arguments if argument != "--rows"]
     *first, seeds = (int(argument) for argument in arguments or ("300",))
     begin = first[0] if first else 1
     tales: list[Tale] = []
@@ -27,7 +29,7 @@ def main(arguments: list[str]) -> int:
             dsn = server.dsn("simulation", role="simulation")
             prepare(dsn)
             for seed in range(begin, begin + seeds):
-                tale = simulate(dsn, seed)
+                tale = simulate(dsn, seed, rows=rows)
                 tales.append(tale)
                 for violation in tale.violations:
                     print(f"seed {seed}: {violation}")  # noqa: T201  for a person at a terminal

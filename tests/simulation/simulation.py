@@ -20,7 +20,9 @@ from unittest.mock import patch
 import psycopg2
 from psycopg2.extensions import connection
 from retrofill.config import params_for
+from retrofill.engine import portions
 from retrofill.events import compile_shape
+from retrofill.events.form import ROW
 from retrofill.faults import Point, injected
 from retrofill.model.errors import RetrofillError, RunIncomplete, StateUnavailable
 from retrofill.model.report import Report
@@ -36,7 +38,11 @@ from tests.given import s3_context
 from tests.integration.opened import ARN, DELIVERY, FUNCTION, new_run
 from tests.invariants import check, look
 from tests.simulation.scheduler import Killed, Scheduler, Task
-from tests.simulation.world import SimulatedClient, SimulatedFunction, SimulatedSource
+from tests.simulation.world import (
+    SimulatedClient,
+    SimulatedFunction,
+    SimulatedSource,
+)
 
 TRIES = (2, 6)
 """How often a task is tried: so seldom that some runs are left incomplete, or often enough."""
@@ -67,6 +73,7 @@ END $$
 _SIZES: dict[ModuleType, dict[str, int | float]] = {
     enqueue: {"CHUNK_ITEMS": 8},
     plan_batches: {"BATCH_ITEMS": 14, "SMALLEST_BATCH": 4},
+    portions: {"PORTION_BYTES": 1_000},
 }
 
 
@@ -96,13 +103,14 @@ def prepare(dsn: str) -> None:
     migrate(dsn)
 
 
-def simulate(dsn: str, seed: int, job: str | None = None) -> Tale:
+def simulate(dsn: str, seed: int, job: str | None = None, *, rows: bool = False) -> Tale:
     """Live through a seed.
 
     :param dsn: a database that was prepared; it may hold other jobs
     :param job: what the job is called; None: as the seed
+    :param rows: whether the source has rows in no order, with content that is loaded in portions
     """
-    return _Simulation(dsn, seed, job or f"seed {seed}").run()
+    return _Simulation(dsn, seed, job or f"seed {seed}", rows=rows).run()
 
 
 @dataclass
@@ -118,15 +126,17 @@ class _Process:
 
 
 class _Simulation:
-    def __init__(self, dsn: str, seed: int, job: str) -> None:
+    def __init__(self, dsn: str, seed: int, job: str, *, rows: bool) -> None:
         self._dsn = dsn
         self._job = job
+        self._rows = rows
         self._tale = Tale(seed)
         self._scheduler = Scheduler(seed, self._between)
         chance = self._random = self._scheduler.random
         keys = [f"k{number:03}" for number in range(chance.randint(30, 70))]
         odd = chance.sample(keys, 4)
         self._keys = keys
+        self._listed = chance.sample(keys, len(keys)) if rows else keys
         self._poison, self._silencing = frozenset(odd[:2]), frozenset(odd[2:3])
         self._function = SimulatedFunction(self._scheduler, self._poison, self._silencing)
         self._harm = chance.choice((0.0, 0.01, 0.03, 0.06))
@@ -285,7 +295,7 @@ class _Simulation:
     def _source(self) -> SimulatedSource:
         # Pages are read ahead in a thread of its own: what it draws, no other may draw meanwhile.
         own = Random(self._random.random())  # noqa: S311  as the scheduler's
-        return SimulatedSource(self._keys, own, self._source_trouble)
+        return SimulatedSource(self._listed, own, self._source_trouble, rows=self._rows)
 
     def _enqueue(self, ref: SetRef, part_no: int) -> Callable[[_Process], object]:
         def work(_: _Process) -> object:
@@ -306,13 +316,15 @@ class _Simulation:
                 job=run.job,
                 run_id=run.run_id,
             )
+            if self._rows:
+                context = replace(context, form=ROW, place={}, trigger={})
             with closing(BatchLease(self._dsn, batch_id, process.name)) as lease:
                 if not invoke.take(lease, holder_is_dead=self._ended.__contains__):
                     return None
                 return invoke.Invoker(
                     lease=lease,
                     client=SimulatedClient(self._scheduler, self._function),  # type: ignore[arg-type]
-                    shape=compile_shape("s3", context),
+                    shape=compile_shape("items" if self._rows else "s3", context),
                     run=run,
                     config=self._config,
                     stop_asked=lambda: process.stop_asked,

@@ -12,6 +12,7 @@ from stack.services import Postgres
 from tests.simulation.simulation import prepare, simulate
 
 SEEDS = (1, 2, 3, 4, 5, 6)
+SEEDS_OF_ROWS = (101, 102, 103, 104)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,14 @@ def test_time_in_postgres_is_that_of_the_simulation(dsn: str) -> None:
 def test_nothing_is_violated(dsn: str, seed: int) -> None:
     tale = simulate(dsn, seed)
     assert tale.violations == [], f"python -m tests.simulation {seed} 1"
+    assert tale.calls >= tale.items / 8
+
+
+@pytest.mark.parametrize("seed", SEEDS_OF_ROWS)
+def test_nothing_is_violated_without_order(dsn: str, seed: int) -> None:
+    """The function checks the content of each row, of which a portion holds two."""
+    tale = simulate(dsn, seed, f"rows {seed}", rows=True)
+    assert tale.violations == [], f"python -m tests.simulation --rows {seed} 1"
     assert tale.calls >= tale.items / 8
 
 

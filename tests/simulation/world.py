@@ -5,10 +5,12 @@ import queue
 from collections import Counter, deque
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 from urllib.parse import unquote_plus
 
 from retrofill.functions.client import NoReply, Payload, Reply
 from retrofill.model.errors import SourceError
+from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
 from retrofill.sources.memory import MemorySource
 
@@ -25,11 +27,18 @@ class SimulatedSource(MemorySource):
     """Keys in order, cut into partitions; a page may fail to come.
 
     :param trouble: the share of pages that fail
+    :param rows: whether the keys are in no order, and each item has content of its own
     """
 
-    def __init__(self, keys: list[str], random: Random, trouble: float) -> None:
+    def __init__(
+        self, keys: list[str], random: Random, trouble: float, *, rows: bool = False
+    ) -> None:
+        def make(number: int) -> Item:
+            made = item(keys[number])
+            return made._replace(content=row_of(made.key)) if rows else made
+
         super().__init__(
-            lambda number: item(keys[number]), len(keys), name="s3://bucket", page_items=PAGE_KEYS
+            make, len(keys), name="s3://bucket", ordered=not rows, page_items=PAGE_KEYS
         )
         self._random = random
         self._trouble = trouble
@@ -40,6 +49,11 @@ class SimulatedSource(MemorySource):
             if self._random.random() < self._trouble:
                 raise SourceError("SlowDown")
             yield page
+
+
+def row_of(key: str) -> str:
+    """Return the content of a row, of some hundred bytes."""
+    return json.dumps([key, "\u20ac\x1e\U0001f600" * 20], ensure_ascii=False)
 
 
 class SimulatedFunction:
@@ -69,9 +83,7 @@ class SimulatedFunction:
 
     def call(self, tag: int, body: bytes, completions: "SimulatedQueue") -> None:
         """Take one request; its answer comes later, if at all."""
-        keys = [
-            unquote_plus(record["s3"]["object"]["key"]) for record in json.loads(body)["Records"]
-        ]
+        keys = _keys_in(json.loads(body))
         self.calls += 1
         self.items += len(keys)
         after_s, completion = self._answer(tag, keys)
@@ -101,6 +113,19 @@ class SimulatedFunction:
         fresh = keys[0] not in self._harmed
         self._harmed.add(keys[0])
         return fresh
+
+
+def _keys_in(event: dict[str, Any]) -> list[str]:
+    """Return the keys of an event's items.
+
+    :raises ValueError: the content of a row is not as it was listed
+    """
+    if "Records" in event:
+        return [unquote_plus(record["s3"]["object"]["key"]) for record in event["Records"]]
+    for row in event["items"]:
+        if row["row"] != json.loads(row_of(row["key"])):
+            raise ValueError(f"the function was given another row of {row['key']}")
+    return [row["key"] for row in event["items"]]
 
 
 def _refusal(tag: int, chance: float) -> Reply | NoReply:
