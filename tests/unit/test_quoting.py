@@ -17,7 +17,11 @@ from retrofill.model.quoting import quoted
         ("see slack://hidden/hidden and more", "'see slack://… and more'"),
         ("a json://hid'den", "'a json://…'"),
         (["json://hidden"], "['json://…"),
-        ({"url": "mailtos://u:hidden@h"}, "{'url': 'mailtos://…"),
+        ({"url": "mailtos://u:hidden@h"}, "{'url': …}"),
+        (
+            {"Authorization": "hidden", "n": 1, "m": {"x": "hidden"}},
+            "{'Authorization': …, 'n': 1, 'm': …}",
+        ),
         ("s3://my-photos/in/", "'s3://my-photos/in/'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import re
 import reprlib
+from itertools import islice
 from typing import Any
 
 _LONGEST = 60
@@ -16,6 +17,13 @@ def quoted(value: Any) -> str:
     # Of a value of any length, no more is written out than is shown.
     if isinstance(value, str):
         text = repr(_URL.sub(r"\1…", value[: _LONGEST + 1]))
+    elif isinstance(value, dict):
+        # A text in an object may be a header with a secret, wherever it stands.
+        members = (
+            f"{quoted(name)}: {'…' if isinstance(one, str | dict | list) else quoted(one)}"
+            for name, one in islice(value.items(), _LONGEST)
+        )
+        text = f"{{{', '.join(members)}}}"
     else:
         text = _URL.sub(r"\1…", reprlib.repr(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
