@@ -45,8 +45,9 @@ published: $(INSTALLED)  ## read 751,185 published rows in Japanese, and compare
 	@$(BIN)/python -m tests.published $(PUBLISHED)/usr/share/mecab/dic/juman
 
 SEEDS ?= 300
-simulate: $(INSTALLED)  ## live through SEEDS=300 simulated runs with crashes and zombies
+simulate: $(INSTALLED)  ## live through SEEDS=300 simulated runs with crashes and zombies, and as many over rows
 	@$(BIN)/python -m tests.simulation $(SEEDS)
+	@$(BIN)/python -m tests.simulation --rows 1000 $(SEEDS)
 
 bench-run: $(INSTALLED)  ## measure a whole run over 100,000 objects
 	@$(BIN)/python -m benchmarks.whole_run

@@ -15,7 +15,7 @@ from retrofill.state import others, redrive, runs
 from retrofill.state.connection import connect
 from retrofill.state.screening import get_partition
 
-from tests.integration.opened import ALL_LIVE, enqueue, item, keys_in, open_run
+from tests.integration.opened import ALL_LIVE, close, enqueue, item, keys_in, open_run
 from tests.integration.test_batches import calls_of, success, taken
 from tests.integration.test_counts import Listed, Listing
 from tests.integration.test_redrive import poison
@@ -166,3 +166,34 @@ def test_every_item_enters_once_wherever_sets_end(
     assert (report.listed, report.new, report.partitions_left) == (30, 30 - before, 0)
     assert report.left_out == {"filtered": len(pages)}
     assert keys_in(conn, "in_process") == sorted(keys)
+
+
+@pytest.mark.parametrize("ordered_first", [False, True])
+def test_what_one_way_left_in_process_is_taken_over_by_the_other(
+    state_dsn: str, conn: connection, *, ordered_first: bool
+) -> None:
+    """As a listing after a manifest, whose run has ended before its calls, and beside one."""
+    ended, beside = open_run(conn, "ended"), open_run(conn, "beside")
+    enqueue(conn, ended, items("abdf" if ordered_first else "fdba"), ordered=ordered_first)
+    enqueue(conn, beside, items("zc"), ordered=False)
+    plan_batches(conn, beside, ALL_LIVE)
+    close(conn, ended.run_id, complete=False)
+    last = open_run(conn, "last")
+    listed = items("abcdefz" if not ordered_first else "zfedcba")
+    assert enqueue(conn, last, listed, ordered=not ordered_first)[:2] == (1, 6)
+    plan_batches(conn, last, ALL_LIVE)
+    report = runs.get_report(conn, last.run_id)
+    assert (report.new, report.known, report.resumed, report.items_left) == (1, 6, 4, 5)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT batch_id, run_id FROM retrofill.batch ORDER BY batch_id")
+        planned = cur.fetchall()
+    for batch_id, _ in planned:
+        settle(state_dsn, batch_id, bad="d")
+    assert keys_in(conn, "results") == [*"abcefz"]
+    assert keys_in(conn, "quarantine") == ["d"]
+    counts = {
+        ref.run_id: (one.succeeded, one.quarantined, one.items_left)
+        for ref in (beside, last)
+        for one in [runs.get_report(conn, ref.run_id)]
+    }
+    assert counts == {beside.run_id: (2, 0, 0), last.run_id: (4, 1, 0)}
