@@ -48,9 +48,22 @@ class EnvironmentConnections:
             ) from None
 
     def aws(self, conn_id: str) -> BotoSession:
-        """Open AWS with the credentials, region and endpoint that boto3 finds by itself."""
-        del conn_id
-        return BotoSession(boto3.Session())
+        """Open AWS with the keys, region and endpoint of a connection.
+
+        What it does not say, and all where there is no such connection, boto3 finds by itself.
+
+        :raises ConfigError: the connection cannot be read
+        """
+        if f"AIRFLOW_CONN_{conn_id.upper()}" not in self._environ:
+            return BotoSession(boto3.Session())
+        found = self.get(conn_id)
+        session = boto3.Session(
+            found.login or None,
+            found.password or None,
+            found.extra.get("aws_session_token"),
+            found.extra.get("region_name"),
+        )
+        return BotoSession(session, found.extra.get("endpoint_url"))
 
     def state_dsn(self) -> str:
         """Return the libpq URI of the state.

@@ -132,6 +132,7 @@ def test_hostile_text_stays_text(state_dsn: str, hostile: str) -> None:
             job_id,
             hostile,
             config={hostile: hostile},
+            source=hostile,
             delivery=replace(DELIVERY, event=hostile, trigger={hostile: hostile}),
             dag_id=hostile,
         )

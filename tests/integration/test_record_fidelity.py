@@ -145,7 +145,7 @@ def test_every_difference_from_the_live_event_is_explained(name: str, live: dict
         function_arn=f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:{NAME}",
         job="j",
         run_id=1,
-        queue_arn=record["eventSourceARN"],
+        queue=record["eventSourceARN"],
         stream=record["eventSourceARN"],
     )
     item = Item(bytes(16), "k", json.dumps(content_of(name, record)))

@@ -118,8 +118,8 @@ def test_a_bucket_that_notifies_the_function(world: World) -> None:
         LambdaFunctionConfigurations=[to_function(world, Filter={"Key": {"FilterRules": rules}})]
     )
     trigger = world.trigger()
-    assert (trigger.event, trigger.configuration_id) == ("s3", "n")
-    assert (trigger.prefix, trigger.suffix) == ("in/a b", ".jpg")
+    assert (trigger.event, trigger.live.configuration_id) == ("s3", "n")
+    assert (trigger.live.prefix, trigger.live.suffix) == ("in/a b", ".jpg")
     assert trigger.batch_items is None
     assert "keys with prefix 'in/a b' and suffix '.jpg'" in trigger.way
 
@@ -151,9 +151,9 @@ def test_a_queue_between(world: World) -> None:
     )
     world.notify(QueueConfigurations=[{"Id": "n", "QueueArn": arn, "Events": CREATED}])
     trigger = world.trigger()
-    assert (trigger.event, trigger.queue_arn) == ("s3-sqs", arn)
+    assert (trigger.event, trigger.live.queue_arn) == ("s3-sqs", arn)
     assert (trigger.batch_items, trigger.reports_failures) == (7, True)
-    assert trigger.patterns == ({"body": {"Records": [{"exists": True}]}},)
+    assert trigger.live.patterns == ({"body": {"Records": [{"exists": True}]}},)
 
 
 def test_a_queue_that_the_function_does_not_read(world: World) -> None:
@@ -167,8 +167,8 @@ def test_a_topic_between(world: World) -> None:
     arn = world.topic("lambda", world.function)
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
     trigger = world.trigger()
-    assert (trigger.event, trigger.topic_arn, trigger.queue_arn) == ("s3-sns", arn, "")
-    assert trigger.subscription_arn == world.subscription(arn)
+    assert (trigger.event, trigger.live.topic_arn, trigger.live.queue_arn) == ("s3-sns", arn, "")
+    assert trigger.live.subscription_arn == world.subscription(arn)
     assert not trigger.unlike
 
 
@@ -178,9 +178,9 @@ def test_a_topic_and_a_queue_between(world: World, raw: str, event: str) -> None
     topic = world.topic("sqs", queue, RawMessageDelivery=raw)
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}])
     trigger = world.trigger()
-    assert (trigger.event, trigger.queue_arn, trigger.batch_items) == (event, queue, 3)
-    assert trigger.topic_arn == ("" if raw == "true" else topic)
-    assert trigger.subscription_arn == ("" if raw == "true" else world.subscription(topic))
+    assert (trigger.event, trigger.live.queue_arn, trigger.batch_items) == (event, queue, 3)
+    assert trigger.live.topic_arn == ("" if raw == "true" else topic)
+    assert trigger.live.subscription_arn == ("" if raw == "true" else world.subscription(topic))
     assert not trigger.reports_failures
 
 
@@ -189,9 +189,9 @@ def test_a_subscription_that_filters_notifications_tells_how(world: World) -> No
     attributes = {"FilterPolicy": json.dumps(policy), "FilterPolicyScope": "MessageBody"}
     direct = world.topic("lambda", world.function, **attributes)
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": direct, "Events": CREATED}])
-    assert world.trigger().filter_policy == policy
+    assert world.trigger().live.filter_policy == policy
     world.topic("sqs", world.queue(), **attributes)
-    policies = {one.event: one.filter_policy for one in world.found().triggers}
+    policies = {one.event: one.live.filter_policy for one in world.found().triggers}
     assert policies == {"s3-sns": policy, "s3-sns-sqs": policy}
 
 
@@ -207,7 +207,7 @@ def test_a_subscription_that_wants_no_attributes_lets_all_through(world: World) 
     policy = '{"kind": [{"exists": false}]}'
     arn = world.topic("lambda", world.function, FilterPolicy=policy)
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
-    assert world.trigger().filter_policy == {}
+    assert world.trigger().live.filter_policy == {}
 
 
 def test_a_rule_between(world: World) -> None:
@@ -219,7 +219,7 @@ def test_a_rule_between(world: World) -> None:
     world.rule(pattern)
     world.notify(EventBridgeConfiguration={})
     trigger = world.trigger()
-    assert (trigger.event, trigger.patterns) == ("eventbridge", (pattern,))
+    assert (trigger.event, trigger.live.patterns) == ("eventbridge", (pattern,))
     assert not trigger.unlike
 
 

@@ -1,5 +1,6 @@
 """Connections from the environment, in the forms that Airflow reads."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -39,3 +40,13 @@ def test_one_that_cannot_be_read_is_a_wrong_setting_and_is_not_shown(text: str) 
     with pytest.raises(ConfigError, match="the connection 'f' cannot be read") as caught:
         opened(text)
     assert "secret" not in str(caught.value)
+
+
+def test_aws_has_the_keys_region_and_endpoint_of_its_connection() -> None:
+    extra = {"region_name": "eu-west-3", "endpoint_url": "http://127.0.0.1:4566"}
+    said = {"conn_type": "aws", "login": "AKID", "password": "secret", "extra": extra}
+    session = EnvironmentConnections({"AIRFLOW_CONN_MINE": json.dumps(said)}).aws("mine")
+    client = session.client("s3")
+    assert client.meta.region_name == "eu-west-3"
+    assert client.meta.endpoint_url == "http://127.0.0.1:4566"
+    assert session.credentials().access_key == "AKID"

@@ -110,8 +110,10 @@ WHERE ctid = ANY(ARRAY(
 SELECT run_id FROM retrofill.run
 WHERE job_id = %(job_id)s AND (
     state = 'open' OR EXISTS (
+        -- OFFSET 0 keeps the planner from reading all batches once, whatever runs they are of.
         SELECT FROM retrofill.batch
         WHERE batch.run_id = run.run_id AND leased_until > clock_timestamp()
+        OFFSET 0
     )
 )
 ORDER BY run_id
