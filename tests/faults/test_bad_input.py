@@ -97,7 +97,7 @@ def test_a_jobs_name_is_not_reused(world: World, figures: Callable[[str, Any], N
     params = world.serve("mine", 10)
     world.trigger("mine-first", params)
     assert world.airflow.await_end("retrofill_s3", "mine-first") == "success"
-    world.trigger("mine-second", params | {"prefix": "data/0"})
+    world.trigger("mine-second", params | {"event": "items"})
     assert world.airflow.await_end("retrofill_s3", "mine-second") == "failed"
     lines = list(world.airflow.failures("retrofill_s3", "mine-second"))
     figures("job name reused", "\n    " + "\n    ".join(lines))
