@@ -170,6 +170,13 @@ def test_malformed_rows_are_left_out_and_counted_or_stop(tmp_path: Path):
         next(pages)
 
 
+def test_a_file_of_which_no_row_can_be_read_is_not_what_was_asked_for(tmp_path: Path):
+    (tmp_path / "a.jsonl").write_bytes(b'[{"id":1},\n{"id":2}]\n')
+    source = on_disk(tmp_path, stop=False)
+    with pytest.raises(SourceError, match=r"a\.jsonl: not one of its 2 rows can be read; say in"):
+        list(source.pages(source.partitions(1)[0]))
+
+
 def test_an_open_quote_stops_even_if_malformed_rows_are_left_out(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(b'a,b\n1,2\n"3,4\n5,6\n')
     source = on_disk(tmp_path, stop=False)

@@ -159,7 +159,9 @@ class RowFiles:
             file=file,
             scanner=scanner,
             head=head,
-            rows=scanner.rows(content, head, place),
+            rows=_readable(file, scanner.rows(content, head, place))
+            if start is None
+            else scanner.rows(content, head, place),
             number=number,
             recognised=bool(names),
         )
@@ -191,6 +193,23 @@ def _decompressed(file: File, chunks: Iterator[bytes], *, gzip: bool) -> Iterato
         yield from decompressed(chunks, gzip=gzip)
     except CorruptFile as error:
         raise UnfitFile(f"file {file.path}: {error}") from error
+
+
+def _readable(file: File, rows: Iterator[Row | Malformed]) -> Iterator[Row | Malformed]:
+    """Yield the rows of a whole file, of which one at least must be readable.
+
+    :raises UnfitFile: none is: then what was asked for is not what the file is
+    """
+    malformed, readable = 0, False
+    for row in rows:
+        malformed += isinstance(row, Malformed)
+        readable = readable or isinstance(row, Row)
+        yield row
+    if malformed and not readable:
+        raise UnfitFile(
+            f"file {file.path}: not one of its {malformed:,} rows can be read; say in format,"
+            " encoding, delimiter and columns what it is"
+        )
 
 
 class UnfitFile(SourceError):
