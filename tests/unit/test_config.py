@@ -435,4 +435,4 @@ def test_no_params_raise_anything_but_a_config_error(params: dict[str, Any]):
 def test_what_another_kind_of_function_has_is_empty_in_the_form(empty: object):
     assert _config(http_headers=empty, http_conn_id=empty).function_kind.name == "aws_lambda"
     [problem] = _problems(http_headers={"A": "b"})
-    assert problem.startswith("http_headers: {'A': 'b'}; not allowed with function_kind 'aws_lam")
+    assert problem.startswith("http_headers: {'A': …}; not allowed with function_kind 'aws_lam")

@@ -6,7 +6,7 @@ RetrofillError
 ├── ConfigError            what a person asked for cannot be done; never retried
 │   └── _DeniedError       a request is denied to the role that makes it
 ├── SourceError            the source could not be read; worth another try
-│   └── UnfitFile          a file is not what it should be
+│   └── UnfitSource        the source is not what it should be; never retried
 ├── FunctionUnavailable    function or live trigger could not be looked up; worth another try
 ├── StateError             the Postgres state cannot be used as it is
 │   ├── StateUnavailable   the server cannot be reached, or takes no writes now
@@ -41,6 +41,10 @@ class ConfigError(RetrofillError):
 
 class SourceError(RetrofillError):
     """The source could not be read; another try may succeed."""
+
+
+class UnfitSource(SourceError):
+    """The source can be read, and is not what it should be: a person must change something."""
 
 
 class FunctionUnavailable(RetrofillError):
@@ -98,5 +102,6 @@ FINAL = (
     SchemaMismatch,
     StateNotConfigured,
     StateUnfit,
+    UnfitSource,
 )
 """The errors that another try would only repeat."""

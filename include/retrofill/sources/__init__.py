@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from retrofill.engine.identity import identifier_of
 from retrofill.events.form import ROW, ItemForm
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.items import Item
 from retrofill.model.permission import Permission
 from retrofill.model.registry import Registry
@@ -32,6 +32,7 @@ __all__ = [
     "SourceError",
     "SourceKind",
     "SourceParams",
+    "UnfitSource",
     "field",
     "identifier_of",
     "key_of",

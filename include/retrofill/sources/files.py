@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from retrofill.aws.refusals import NO_CREDENTIALS, Refusal, refusal_of
 from retrofill.engine.backoff import backoff_s
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.sources.kind import Opening
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def parse_location(text: str, param: str = "files") -> Location:
     return Location(bucket, path, f"{path}*" if text.endswith("/") else None, param)
 
 
-def _changed(file: File) -> SourceError:
-    return SourceError(
+def _changed(file: File) -> UnfitSource:
+    return UnfitSource(
         f"file {file.path}: it has changed since the run was divided. What was read of it stays;"
         " start a new run of the job to read the new file"
     )
@@ -327,7 +327,7 @@ class LocalFiles:
 
 def _as_it_is(path: str, status: os.stat_result) -> File:
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError(f"file {path}: it is no regular file")
+        raise UnfitSource(f"file {path}: it is no regular file")
     return File(path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
 
 

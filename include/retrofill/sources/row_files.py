@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, UnfitSource
 from retrofill.model.listing import Partition
 from retrofill.sources.files import File, Files
 from retrofill.sources.scanners.compression import GZIP_MAGIC, CorruptFile, skip
@@ -56,10 +56,10 @@ class OpenedFile:
         """Return the cursor at which reading goes on behind a row."""
         return str(_Cursor(self.number, row.end, row.place.row + 1))
 
-    def refused(self, row: Row | Malformed, why: str) -> SourceError:
+    def refused(self, row: Row | Malformed, why: str) -> UnfitSource:
         """Return the error which says that a row is not what it should be."""
         byte, number = row.place
-        return SourceError(
+        return UnfitSource(
             f"file {self.file.path}, row {number:,} at byte {byte:,}: {why}. Nothing behind it was"
             " read"
         )
@@ -96,7 +96,7 @@ class RowFiles:
         found = self._found()
         try:
             return self._open(found[0], 0, None) if found else None
-        except UnfitFile as error:
+        except UnfitSource as error:
             raise ConfigError(f"{self._files.location.param}: {error}") from error
 
     def partitions(self, limit: int) -> list[Partition]:
@@ -136,7 +136,7 @@ class RowFiles:
         try:
             recognised = recognise(file.path, beginning.again(), self._asked)
         except ValueError as error:
-            raise UnfitFile(f"file {file.path}: {error}") from error
+            raise UnfitSource(f"file {file.path}: {error}") from error
         scanner, gzip, words = recognised
         head = scanner.head(_decompressed(file, beginning.again(), gzip=gzip))
         names = self._names(head.columns) if isinstance(scanner, CsvScanner) else None
@@ -145,7 +145,7 @@ class RowFiles:
             head = scanner.head(())
             words = words.replace("with a header", "without a header")
         if head.problem:
-            raise UnfitFile(f"file {file.path}: {head.problem}")
+            raise UnfitSource(f"file {file.path}: {head.problem}")
         columns = f", columns {', '.join(head.columns)}" if head.columns else ""
         log.info("file %s is %s%s", file.path, words, columns)
         place = start or head.first
@@ -192,13 +192,13 @@ def _decompressed(file: File, chunks: Iterator[bytes], *, gzip: bool) -> Iterato
     try:
         yield from decompressed(chunks, gzip=gzip)
     except CorruptFile as error:
-        raise UnfitFile(f"file {file.path}: {error}") from error
+        raise UnfitSource(f"file {file.path}: {error}") from error
 
 
 def _readable(file: File, rows: Iterator[Row | Malformed]) -> Iterator[Row | Malformed]:
     """Yield the rows of a whole file, of which one at least must be readable.
 
-    :raises UnfitFile: none is: then what was asked for is not what the file is
+    :raises UnfitSource: none is: then what was asked for is not what the file is
     """
     malformed, readable = 0, False
     for row in rows:
@@ -206,14 +206,10 @@ def _readable(file: File, rows: Iterator[Row | Malformed]) -> Iterator[Row | Mal
         readable = readable or isinstance(row, Row)
         yield row
     if malformed and not readable:
-        raise UnfitFile(
+        raise UnfitSource(
             f"file {file.path}: not one of its {malformed:,} rows can be read; say in format,"
             " encoding, delimiter and columns what it is"
         )
-
-
-class UnfitFile(SourceError):
-    """A file is not what it should be."""
 
 
 def divide(files: Sequence[File], limit: int) -> list[Partition]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from retrofill.aws.objects import pack
 from retrofill.engine.identity import identifier_of
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
 from retrofill.model.quoting import quoted
@@ -166,12 +166,12 @@ class ManifestSource:
     def _first_reader(self, opened: OpenedFile) -> Callable[[Row], Named]:
         """Recognise the columns of a file, or of its first row.
 
-        :raises SourceError: none of them holds keys
+        :raises UnfitSource: none of them holds keys
         """
         try:
             layout = Layout.of(opened.head.columns)
         except ValueError as error:
-            raise SourceError(f"file {opened.file.path}: {error}") from error
+            raise UnfitSource(f"file {opened.file.path}: {error}") from error
         writing = self._writing_of(opened)
         log.info("%s: %s; keys are written %s", opened.file.path, layout.words, writing.value)
         return self._reader(opened, layout)

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from retrofill.engine.identity import identifier_of
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
 from retrofill.sources.files import Files
@@ -209,12 +209,12 @@ class RowSource:
     def _picker(self, opened: OpenedFile) -> Callable[[Row], Sequence[str | None]]:
         """Return the function that picks the columns of the identity.
 
-        :raises SourceError: the file lacks one
+        :raises UnfitSource: the file lacks one
         """
         try:
             return opened.scanner.picker(opened.head, self._identity.columns)
         except KeyError as error:
-            raise SourceError(
+            raise UnfitSource(
                 f"file {opened.file.path} has no column {error.args[0]!r}; it has"
                 f" {', '.join(map(repr, opened.head.columns))}"
             ) from error
@@ -222,7 +222,7 @@ class RowSource:
     def _require_left_out(self, opened: OpenedFile, row: Row | Malformed, why: str) -> None:
         """Check that a malformed row may be left out.
 
-        :raises SourceError: it may not
+        :raises UnfitSource: it may not
         """
         if self._stop or (isinstance(row, Malformed) and row.fatal):
             raise opened.refused(row, why)
