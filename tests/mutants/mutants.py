@@ -307,8 +307,8 @@ MUTANTS = (
     Mutant(
         name="a listing that ends early believed",
         file="sources/s3/source.py",
-        old="            if not answer.more:\n",
-        new="            if not answer.more and answer.rows:\n",
+        old="        if not answer.more:\n",
+        new="        if not answer.more and answer.rows:\n",
         test=ENDS + "test_a_listing_that_ends_before_what_the_survey_saw_is_not_done",
     ),
     Mutant(
