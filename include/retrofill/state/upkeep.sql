@@ -107,15 +107,10 @@ WHERE ctid = ANY(ARRAY(
 
 -- name: list_runs_at_work
 -- The runs of a job that are open, or of which a task holds a batch.
-SELECT run_id FROM retrofill.run
-WHERE job_id = %(job_id)s AND (
-    state = 'open' OR EXISTS (
-        -- OFFSET 0 keeps the planner from reading all batches once, whatever runs they are of.
-        SELECT FROM retrofill.batch
-        WHERE batch.run_id = run.run_id AND leased_until > clock_timestamp()
-        OFFSET 0
-    )
-)
+SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND state = 'open'
+UNION
+SELECT run_id FROM retrofill.batch
+WHERE job_id = %(job_id)s AND done_at IS NULL AND leased_until > clock_timestamp()
 ORDER BY run_id
 
 -- name: mark_forgotten
