@@ -1,7 +1,7 @@
 """Every source keeps every law; a source that does not is noticed."""
 
 from collections.abc import Callable
-from itertools import count
+from itertools import count, product
 
 import pytest
 from retrofill.sources.conformance import LAWS, Case, NotAsked
@@ -9,6 +9,9 @@ from retrofill.sources.conformance import LAWS, Case, NotAsked
 from tests.conformance.cases import CASES, World
 
 _numbers = count()
+
+_BREAKS_EACH_REQUEST = {"errors lose nothing", "throttles are waited for"}
+_MAKES_MANY_REQUESTS = {"s3", "manifest: inventory", "manifest: batch operations"}
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +28,15 @@ def case_of(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
     return case_of
 
 
-@pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("source", CASES)
+def _marks(source: str, law: str) -> list[pytest.MarkDecorator]:
+    slow = law in _BREAKS_EACH_REQUEST and source in _MAKES_MANY_REQUESTS
+    return [pytest.mark.faults] if slow else []
+
+
+@pytest.mark.parametrize(
+    ("source", "law"),
+    [pytest.param(*pair, marks=_marks(*pair)) for pair in product(CASES, LAWS)],
+)
 def test_a_source_keeps_the_law(source: str, law: str, case_of: Callable[[str], Case]):
     try:
         LAWS[law](case_of(source))
