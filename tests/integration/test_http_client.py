@@ -22,6 +22,7 @@ from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.payload import Payload
 
 from tests.integration.certificates import make_certificates
+from tests.integration.endpoint.clients import eventually
 from tests.integration.raw_server import RawServer, Request, http_answer
 
 PATIENCE_S = 30
@@ -116,7 +117,8 @@ def test_an_answer_that_does_not_come_in_time():
 def test_a_function_is_looked_up_without_a_request():
     with RawServer(lambda _: http_answer()) as server:
         assert resolve(server.url).name == f"{server.url}/"
-        assert (server.connections, server.requests) == (1, [])
+        assert eventually(lambda: server.connections == 1)
+        assert server.requests == []
 
 
 def test_nobody_listens():

@@ -80,6 +80,17 @@ def function(lambda_client: "LambdaClient") -> Iterator[str]:
     lambda_client.delete_function(FunctionName="stack-function")
 
 
+def listening_at(process: psutil.Process) -> set[tuple[str, int]]:
+    """Return the addresses at which a process listens, unless it has ended by itself."""
+    with suppress(psutil.NoSuchProcess):
+        return {
+            (connection.laddr.ip, connection.laddr.port)
+            for connection in process.net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        }
+    return set()
+
+
 def eventually(found: Callable[[], bytes | None]) -> bytes:
     """Call until it gives something."""
     for _ in range(200):
@@ -383,14 +394,8 @@ def test_the_whole_stack_comes_up_on_loopback_in_private_and_goes_without_a_trac
         with running_stack() as joined:
             assert joined.ports == settings.ports
         started = psutil.Process(process.pid).children(recursive=True)
-        listening = [
-            connection.laddr
-            for child in started
-            for connection in child.net_connections()
-            if connection.status == psutil.CONN_LISTEN
-        ]
-        assert {address.ip for address in listening} == {"127.0.0.1"}
-        assert {str(address.port) for address in listening} == set(ports.values())
+        listening = set().union(*map(listening_at, started))
+        assert listening == {("127.0.0.1", int(port)) for port in ports.values()}
         with AirflowApi(settings) as api:
             api.unpause("retrofill_forget", within_s=60)
             api.trigger("retrofill_forget", "private", {"job": "none"})
