@@ -148,8 +148,17 @@ STATISTICS = {
     "x 1000": [fill(ROWS), "ANALYZE", wrong_by("greatest(reltuples, 1) * 1000")],
 }
 
+SLOW = {"small", "x 1000"}
+"""The states that are left to the slow tests."""
 
-@pytest.fixture(scope="module", params=list(STATISTICS))
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.faults] if name in SLOW else [])
+        for name in STATISTICS
+    ],
+)
 def conn(
     request: pytest.FixtureRequest, postgres: Postgres, _state_template: str
 ) -> Iterator[connection]:

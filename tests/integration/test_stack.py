@@ -361,6 +361,7 @@ def assert_private(directory: Path) -> None:
     assert left_open == []
 
 
+@pytest.mark.faults
 @pytest.mark.stack
 @pytest.mark.timeout(400)
 def test_the_whole_stack_comes_up_on_loopback_in_private_and_goes_without_a_trace(
