@@ -155,7 +155,7 @@ def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
 
 
 def test_a_run_refused_for_its_params_is_told(world: World) -> None:
-    name = "refused"
+    name = "refused-for-params"
     params = world.serve(name, 10) | {"min_size": 9, "max_size": 8}
     world.trigger(name, params)
     assert world.airflow.await_end("retrofill_s3", name) == "failed"
