@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test conformance published faults simulate bench-run bench-calling bench-screening bench-planning check licences audit format lock clean
+.PHONY: help up demo test conformance published faults simulate bench-run bench-calling bench-screening bench-planning check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -36,6 +36,9 @@ faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes m
 
 conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
 	@$(BIN)/python -m pytest -q -m 'faults or not faults' tests/conformance
+
+reference: $(INSTALLED)  ## write docs/reference/ anew from the records of the kinds
+	@$(BIN)/python -m tests.reference
 
 PUBLISHED := .stack/published
 published: $(INSTALLED)  ## read 751,185 published rows in Japanese, and compare each; needs Debian

@@ -1,4 +1,4 @@
-"""The reference pages, made from the records of the kinds: ``python -m tests.reference``."""
+"""The reference pages, made from the records of the kinds: ``make reference``."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from retrofill.sources import SOURCES
 
 FOLDER = Path(__file__).parents[1] / "docs/reference"
 
-_MADE = "<!-- made by `python -m tests.reference`; a test compares -->"
+_MADE = "<!-- made by `make reference`; a test compares -->"
 _COMMON: tuple[tuple[str, type[Params]], ...] = (
     ("Calls", CallParams),
     ("Limits", LimitParams),

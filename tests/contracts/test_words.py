@@ -61,7 +61,7 @@ def test_sql_stands_in_sql_files() -> None:
 
 @pytest.mark.parametrize(("name", "text"), pages().items())
 def test_a_reference_page_is_what_the_kinds_say(name: str, text: str) -> None:
-    assert (ROOT / "docs/reference" / name).read_text() == text, "python -m tests.reference"
+    assert (ROOT / "docs/reference" / name).read_text() == text, "make reference"
 
 
 def test_the_readme_shows_the_notification_as_it_is() -> None:
