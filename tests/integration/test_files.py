@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.listing import Page
 from retrofill.sources.files import LocalFiles, S3Files, parse_location
 from retrofill.sources.rows.source import Identity, RowSource
@@ -170,11 +170,41 @@ def test_malformed_rows_are_left_out_and_counted_or_stop(tmp_path: Path):
         next(pages)
 
 
-def test_a_file_of_which_no_row_can_be_read_is_not_what_was_asked_for(tmp_path: Path):
-    (tmp_path / "a.jsonl").write_bytes(b'[{"id":1},\n{"id":2}]\n')
-    source = on_disk(tmp_path, stop=False)
-    with pytest.raises(SourceError, match=r"a\.jsonl: not one of its 2 rows can be read; say in"):
-        list(source.pages(source.partitions(1)[0]))
+UNUSABLE = [
+    (BY_PLACE, b'[{"id":1},\n{"id":2}]\n', 2),
+    (Identity((), 2), b'[{"id":1},\n{"id":2}]\n', 2),
+    (Identity(("id",)), b'{"no":1}\n{"no":2}\n{"no":3}\n', 3),
+    (BY_PLACE, b"no json\n" * 3_000 + b'{"id":1}\n', 1_000),
+]
+
+
+@pytest.mark.parametrize(("identity", "text", "rows"), UNUSABLE)
+def test_of_a_file_without_a_usable_row_nothing_counts_as_read(
+    tmp_path: Path, identity: Identity, text: bytes, rows: int
+):
+    """What is read on after the error meets it again: the cursor stays before the file."""
+    (tmp_path / "a.jsonl").write_bytes(b'{"id":1}\n')
+    (tmp_path / "b.jsonl").write_bytes(text)
+    source = on_disk(tmp_path, stop=False, identity=identity)
+    [whole] = source.partitions(1)
+    why = rf"b\.jsonl: none of its rows up to row {rows:,} can be used"
+    pages: list[Page] = []
+    with pytest.raises(UnfitSource, match=why):
+        pages.extend(source.pages(whole))
+    [page] = pages
+    assert (len(page.items), page.left_out) == (1, {})
+    with pytest.raises(UnfitSource, match=why):
+        next(source.pages(whole, page.cursor))
+
+
+@pytest.mark.parametrize(("identity", "text", "rows"), UNUSABLE)
+def test_a_first_file_without_a_usable_row_is_refused_before_a_run_is_opened(
+    tmp_path: Path, identity: Identity, text: bytes, rows: int
+):
+    (tmp_path / "a.jsonl").write_bytes(text)
+    source = on_disk(tmp_path, stop=False, identity=identity)
+    with pytest.raises(ConfigError, match=rf"^files: .*none of its rows up to row {rows:,} "):
+        source.check()
 
 
 def test_an_open_quote_stops_even_if_malformed_rows_are_left_out(tmp_path: Path):

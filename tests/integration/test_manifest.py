@@ -7,17 +7,17 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.items import Item
 from retrofill.model.listing import Page
 from retrofill.model.runs import Window
-from retrofill.sources.files import S3Files, parse_location
+from retrofill.sources.files import File, S3Files, parse_location
 from retrofill.sources.manifest.layout import Writing
 from retrofill.sources.manifest.params import PARAM
 from retrofill.sources.manifest.reports import ListedFiles
@@ -252,6 +252,34 @@ def test_a_malformed_row_stops_and_what_is_before_was_taken(
     assert [item.key for item in next(pages).items] == ["good"]
     with pytest.raises(SourceError, match=re.escape(f"m.csv, row 2 at byte 58: {why}")):
         next(pages)
+
+
+def test_of_a_manifest_without_a_usable_row_nothing_counts_as_read(
+    s3_client: "S3Client", bucket: str, lists: str
+):
+    body = b"key,size\na,x\n,2\n"
+    source = open_manifest(s3_client, bucket, lists, body, stop=False)
+    why = r"m\.csv: none of its rows up to row 2 can be used"
+    with pytest.raises(ConfigError, match=f"^{PARAM}: .*{why}"):
+        source.check()
+    [whole] = source.partitions(1)
+    with pytest.raises(UnfitSource, match=why):
+        next(source.pages(whole))
+
+
+def test_an_answer_that_is_missing_before_the_first_row_is_worth_another_try(
+    s3_client: "S3Client", bucket: str, lists: str
+):
+    class Broken(S3Files):
+        def read(self, file: File, at: int = 0) -> Iterator[bytes]:
+            yield from super().read(file, at)
+            raise SourceError("no answer")
+
+    body = b"key,size\n" + (b"k" * 200 + b",x\n") * 500
+    s3_client.put_object(Bucket=lists, Key="m.csv", Body=body)
+    files = Broken(s3_client, parse_location(f"s3://{lists}/m.csv", PARAM))
+    with pytest.raises(SourceError, match=r"^no answer"):
+        ManifestSource(s3_client, files, Asked(), bucket=bucket, stop=False).check()
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from retrofill.model.errors import ConfigError, UnfitSource
 from retrofill.model.listing import Partition
@@ -17,8 +18,14 @@ from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row, Scan
 
 log = logging.getLogger(__name__)
 
+MOST_UNUSABLE = 1_000
+"""Rows of a file, or groups of them, of which one must be usable."""
+
 _FILES = "files"
 _LABEL_CHARS = 60
+
+Read = TypeVar("Read", bound=tuple[Any, ...])
+"""What a source makes of a row: a tuple that begins with the row."""
 
 
 class _Cursor(NamedTuple):
@@ -52,6 +59,9 @@ class OpenedFile:
     recognised: bool
     """Whether its columns were recognised without a header."""
 
+    from_beginning: bool
+    """Whether it is read from its beginning, and not from a cursor."""
+
     def cursor_behind(self, row: Row | Malformed) -> str:
         """Return the cursor at which reading goes on behind a row."""
         return str(_Cursor(self.number, row.end, row.place.row + 1))
@@ -62,6 +72,44 @@ class OpenedFile:
         return UnfitSource(
             f"file {self.file.path}, row {number:,} at byte {byte:,}: {why}. Nothing behind it was"
             " read"
+        )
+
+    def leave_out(self, row: Row | Malformed, why: str, *, stop: bool) -> None:
+        """Write a malformed row to the log.
+
+        :param stop: whether a malformed row ends the reading
+        :raises UnfitSource: it does, or nothing behind the row can be read
+        """
+        if stop or (isinstance(row, Malformed) and row.fatal):
+            raise self.refused(row, why)
+        byte, number = row.place
+        log.warning("left out: file %s, row %d at byte %d: %s", self.file.path, number, byte, why)
+
+    def held_back(self, read: Iterator[Read], is_usable: Callable[[Read], bool]) -> Iterator[Read]:
+        """Yield what a source makes of the rows, none of it before one is usable.
+
+        So nothing of a file that is not what it should be counts as read, and whoever reads on from
+        a cursor is behind a usable row.
+
+        :raises UnfitSource: none is among the first
+        """
+        held: list[Read] = []
+        for one in read if self.from_beginning else ():
+            held.append(one)
+            if is_usable(one):
+                break
+            if len(held) == MOST_UNUSABLE:
+                raise self._unusable(one[0])
+        else:
+            if held:
+                raise self._unusable(held[-1][0])
+        yield from held
+        yield from read
+
+    def _unusable(self, last: Row | Malformed) -> UnfitSource:
+        return UnfitSource(
+            f"file {self.file.path}: none of its rows up to row {last.place.row:,} can be used, for"
+            " the reasons in the log; correct what format, encoding, delimiter or columns say of it"
         )
 
 
@@ -93,15 +141,14 @@ class RowFiles:
         :raises ConfigError: there should be some, or the first cannot be read as asked
         :raises SourceError: there was no answer
         """
-        found = self._found()
         try:
-            return self._open(found[0], 0, None) if found else None
+            return self._open(self._found[0], 0, None) if self._found else None
         except UnfitSource as error:
             raise ConfigError(f"{self._files.location.param}: {error}") from error
 
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the files, in order, into parts of about the same number of bytes."""
-        return divide(self._found(), limit)
+        return divide(self._found, limit)
 
     def read(self, partition: Partition, cursor: str | None) -> Iterator[OpenedFile]:
         """Yield the files of a partition, one after another, from a cursor on.
@@ -118,7 +165,7 @@ class RowFiles:
 
     def estimate(self) -> int:
         """Return about how many rows there are, from the first bytes of the first file."""
-        found = self._found()
+        found = self._found
         sample = next(self._files.read(found[0]), b"") if found else b""
         if not sample:
             return 0
@@ -128,6 +175,7 @@ class RowFiles:
         rows = sum(1 for _ in opened.scanner.rows(content, opened.head, opened.head.first))
         return round(sum(file.size for file in found) * rows / len(sample))
 
+    @cached_property
     def _found(self) -> list[File]:
         return sorted(self._files.find(), key=lambda file: self._order(file.path))
 
@@ -159,11 +207,10 @@ class RowFiles:
             file=file,
             scanner=scanner,
             head=head,
-            rows=_readable(file, scanner.rows(content, head, place))
-            if start is None
-            else scanner.rows(content, head, place),
+            rows=scanner.rows(content, head, place),
             number=number,
             recognised=bool(names),
+            from_beginning=start is None,
         )
 
 
@@ -193,23 +240,6 @@ def _decompressed(file: File, chunks: Iterator[bytes], *, gzip: bool) -> Iterato
         yield from decompressed(chunks, gzip=gzip)
     except CorruptFile as error:
         raise UnfitSource(f"file {file.path}: {error}") from error
-
-
-def _readable(file: File, rows: Iterator[Row | Malformed]) -> Iterator[Row | Malformed]:
-    """Yield the rows of a whole file, of which one at least must be readable.
-
-    :raises UnfitSource: none is: then what was asked for is not what the file is
-    """
-    malformed, readable = 0, False
-    for row in rows:
-        malformed += isinstance(row, Malformed)
-        readable = readable or isinstance(row, Row)
-        yield row
-    if malformed and not readable:
-        raise UnfitSource(
-            f"file {file.path}: not one of its {malformed:,} rows can be read; say in format,"
-            " encoding, delimiter and columns what it is"
-        )
 
 
 def divide(files: Sequence[File], limit: int) -> list[Partition]:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from retrofill.aws.objects import pack
 from retrofill.engine.identity import identifier_of
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE_ROWS = 1_000
+
+_Told: TypeAlias = tuple[Row | Malformed, Named | None]
+"""A row, and the object that it names; None: it is malformed, and left out."""
 
 
 class ManifestSource:
@@ -94,7 +97,7 @@ class ManifestSource:
         opened = self._rows.first()
         try:
             first = next(self._named(opened), None) if opened is not None else None
-        except SourceError as error:
+        except UnfitSource as error:
             raise ConfigError(f"{self._files.location.param}: {error}") from error
         named = None if first is None else first[1]
         if opened is not None and opened.recognised and named and named.bucket != self._bucket:
@@ -124,7 +127,7 @@ class ManifestSource:
             object cannot be looked up; what is before was yielded
         """
         for opened in self._rows.read(partition, cursor):
-            rows: list[tuple[Row | Malformed, Named | None]] = []
+            rows: list[_Told] = []
             try:
                 for row in self._named(opened):
                     rows.append(row)
@@ -138,8 +141,10 @@ class ManifestSource:
             if rows:
                 yield self._page(opened, rows)
 
-    def _named(self, opened: OpenedFile) -> Iterator[tuple[Row | Malformed, Named | None]]:
-        """Yield what each row names; None: it is malformed, and left out."""
+    def _named(self, opened: OpenedFile) -> Iterator[_Told]:
+        return opened.held_back(self._each_named(opened), lambda told: told[1] is not None)
+
+    def _each_named(self, opened: OpenedFile) -> Iterator[_Told]:
         read = None
         columns = opened.head.columns
         for row in opened.rows:
@@ -155,12 +160,7 @@ class ManifestSource:
                 except ValueError as error:
                     why = str(error)
             if why:
-                if self._stop or (isinstance(row, Malformed) and row.fatal):
-                    raise opened.refused(row, why)
-                byte, number = row.place
-                log.warning(
-                    "left out: file %s, row %d at byte %d: %s", opened.file.path, number, byte, why
-                )
+                opened.leave_out(row, why, stop=self._stop)
             yield row, named
 
     def _first_reader(self, opened: OpenedFile) -> Callable[[Row], Named]:
@@ -188,7 +188,7 @@ class ManifestSource:
         usual = Writing.PERCENT if opened.recognised else Writing.PLAIN
         return self._writing or usual
 
-    def _page(self, opened: OpenedFile, rows: list[tuple[Row | Malformed, Named | None]]) -> Page:
+    def _page(self, opened: OpenedFile, rows: list[_Told]) -> Page:
         left_out = Counter[str]()
         wanted: list[Named] = []
         for _, named in rows:

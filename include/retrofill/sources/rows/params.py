@@ -63,7 +63,8 @@ ON_MALFORMED = field(
     SOURCE,
     "Malformed rows",
     "What becomes of a row that cannot be read: **stop** ends the run and names file, byte and"
-    " row; **leave out** counts it, writes it to the log and goes on.",
+    " row; **leave out** counts it, writes it to the log and goes on, unless none of a file's first"
+    " 1,000 rows can be used.",
     default="stop",
 )
 

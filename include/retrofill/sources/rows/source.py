@@ -1,7 +1,6 @@
 """Rows in files as a source: a row, or a group of rows, is an item."""
 
 import json
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -16,8 +15,6 @@ from retrofill.sources.keys import key_of
 from retrofill.sources.row_files import OpenedFile, RowFiles
 from retrofill.sources.scanners.recognise import Asked
 from retrofill.sources.scanners.scanner import LONGEST_ROW, Malformed, Row
-
-log = logging.getLogger(__name__)
 
 PAGE_ITEMS = 1_000
 PAGE_CHARS = 1 << 20
@@ -79,13 +76,12 @@ class RowSource:
         try:
             if opened.head.columns:
                 self._picker(opened)
-        except SourceError as error:
+        except UnfitSource as error:
             raise ConfigError(f"key_columns: {error}") from error
-        for row in opened.rows:
-            if isinstance(row, Malformed) and (row.fatal or self._stop):
-                raise ConfigError(f"{self._param}: {opened.refused(row, row.why)}")
-            return True
-        return False
+        try:
+            return next(self._outcomes(opened), None) is not None
+        except UnfitSource as error:
+            raise ConfigError(f"{self._param}: {error}") from error
 
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the files, whole ones, into parts of about the same number of bytes."""
@@ -107,19 +103,22 @@ class RowSource:
         for opened in self._rows.read(partition, cursor):
             yield from self._read(opened)
 
-    def _read(self, opened: OpenedFile) -> Iterator[Page]:
+    def _outcomes(self, opened: OpenedFile) -> Iterator[_Outcome]:
         if self._identity.columns:
             outcomes = self._by_columns(opened)
         elif self._identity.rows_per_item > 1:
             outcomes = self._groups(opened)
         else:
             outcomes = self._by_place(opened)
+        return opened.held_back(outcomes, _is_usable)
+
+    def _read(self, opened: OpenedFile) -> Iterator[Page]:
         items: list[Item] = []
         left_out = Counter[str]()
         chars = 0
         last: Row | Malformed | None = None
         try:
-            for row, item, reasons in outcomes:
+            for row, item, reasons in self._outcomes(opened):
                 last = row
                 left_out.update(reasons)
                 if item is not None:
@@ -140,7 +139,7 @@ class RowSource:
         file, tag = self._file(opened.file.path), opened.file.tag
         for row in opened.rows:
             if isinstance(row, Malformed):
-                self._require_left_out(opened, row, row.why)
+                opened.leave_out(row, row.why, stop=self._stop)
                 yield row, None, _MALFORMED
                 continue
             content = content_of(head, row)
@@ -165,7 +164,7 @@ class RowSource:
             last: Row | Malformed
             for last in rows:
                 if isinstance(last, Malformed):
-                    self._require_left_out(opened, last, last.why)
+                    opened.leave_out(last, last.why, stop=self._stop)
                     reasons += _MALFORMED
                 elif chars <= LONGEST_ROW:
                     contents.append(opened.scanner.content(opened.head, last))
@@ -203,7 +202,7 @@ class RowSource:
                         item = Item(self._identifier(text, ""), key_of(text), content)
                         yield row, item, ()
                     continue
-            self._require_left_out(opened, row, why)
+            opened.leave_out(row, why, stop=self._stop)
             yield row, None, _MALFORMED
 
     def _picker(self, opened: OpenedFile) -> Callable[[Row], Sequence[str | None]]:
@@ -219,15 +218,10 @@ class RowSource:
                 f" {', '.join(map(repr, opened.head.columns))}"
             ) from error
 
-    def _require_left_out(self, opened: OpenedFile, row: Row | Malformed, why: str) -> None:
-        """Check that a malformed row may be left out.
-
-        :raises UnfitSource: it may not
-        """
-        if self._stop or (isinstance(row, Malformed) and row.fatal):
-            raise opened.refused(row, why)
-        byte, number = row.place
-        log.warning("left out: file %s, row %d at byte %d: %s", opened.file.path, number, byte, why)
-
     def _file(self, path: str) -> str:
         return key_of(path.removeprefix(self._above), _PATH_BYTES)
+
+
+def _is_usable(outcome: _Outcome) -> bool:
+    _, item, reasons = outcome
+    return item is not None or not set(reasons) <= set(_MALFORMED)
