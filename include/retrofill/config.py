@@ -81,10 +81,11 @@ class RunParams:
         self._source = source
         shapes = offered(source.form.name)
         kinds = [(kind.name, kind.title) for kind in FUNCTIONS.values()]
+        self._functions = {_part_of(kind): kind for kind in FUNCTIONS.values()}
         self._parts: dict[str, type[Params]] = {
             "source": source.params,
             "calls": call_params(kinds, shapes),
-            **{_part_of(kind): kind.params for kind in FUNCTIONS.values()},
+            **{part: kind.params for part, kind in self._functions.items()},
             "limits": LimitParams,
             "redrive": RedriveParams,
             "notification": NotificationParams,
@@ -126,13 +127,13 @@ class RunParams:
         unsound = {name for name in params if name not in self._owner}
         for part, cls in self._parts.items():
             own = {name: params[name] for name in cls.model_fields if name in params}
-            if part in _FUNCTION_PARTS and part != _part_of(chosen):
+            if self._functions.get(part, chosen) is not chosen:
                 if "function_kind" not in unsound:
-                    problems += self._not_asked_for(part, own, chosen)
+                    problems += _not_asked_for(self._functions[part], own, chosen)
                 continue
             values[part], found, wrong = cls.salvage(own)
             unsound |= wrong
-            if part not in _FUNCTION_PARTS or "function_kind" not in unsound:
+            if part not in self._functions or "function_kind" not in unsound:
                 problems += found
         config = self._config(values, chosen)
         return config, [*problems, *_contradictions(config, unsound)]
@@ -142,11 +143,11 @@ class RunParams:
 
         :param defaults: values that replace the params' own defaults
         """
-        several = len(_FUNCTION_PARTS) > 1
+        several = len(self._functions) > 1
         form = {}
         for name, part in self._owner.items():
             shown = form_field(self._parts[part], name)
-            if several and part in _FUNCTION_PARTS and shown["default"] is None:
+            if several and part in self._functions and shown["default"] is None:
                 # Needed by its kind alone, which the form cannot know.
                 types = shown["type"]
                 shown["type"] = types if isinstance(types, list) else ["null", types]
@@ -162,19 +163,6 @@ class RunParams:
         default = next(iter(FUNCTIONS))
         return FUNCTIONS.get(asked if isinstance(asked, str) else default, FUNCTIONS[default])
 
-    def _not_asked_for(
-        self, part: str, given: Mapping[str, Any], chosen: FunctionKind
-    ) -> Iterator[Problem]:
-        """Find params of another kind of function than the one that is asked for."""
-        [owner] = [kind for kind in FUNCTIONS.values() if _part_of(kind) == part]
-        for name, value in given.items():
-            if value not in _EMPTY and value != owner.params.model_fields[name].default:
-                yield Problem(
-                    name,
-                    f"{quoted(value)}; not allowed with function_kind {chosen.name!r}, which has no"
-                    f" such param; it is one of {owner.name!r}",
-                )
-
     def stored(self, stored: Mapping[str, Any]) -> RunConfig:
         """Return a configuration that was valid once, and was stored."""
         chosen = self._chosen(stored)
@@ -183,7 +171,7 @@ class RunParams:
                 {name: stored[name] for name in cls.model_fields if name in stored}
             )
             for part, cls in self._parts.items()
-            if part not in _FUNCTION_PARTS or part == _part_of(chosen)
+            if self._functions.get(part, chosen) is chosen
         }
         return self._config(values, chosen)
 
@@ -198,7 +186,17 @@ def _part_of(kind: FunctionKind) -> str:
     return f"function {kind.name}"
 
 
-_FUNCTION_PARTS = frozenset(map(_part_of, FUNCTIONS.values()))
+def _not_asked_for(
+    owner: FunctionKind, given: Mapping[str, Any], chosen: FunctionKind
+) -> Iterator[Problem]:
+    """Find params of another kind of function than the one that is asked for."""
+    for name, value in given.items():
+        if value not in _EMPTY and value != owner.params.model_fields[name].default:
+            yield Problem(
+                name,
+                f"{quoted(value)}; not allowed with function_kind {chosen.name!r}, which has no"
+                f" such param; it is one of {owner.name!r}",
+            )
 
 
 @cache
