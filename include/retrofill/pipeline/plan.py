@@ -42,7 +42,7 @@ class Plan:
     """Whether the source has an object, filters aside."""
 
     estimate: int | None
-    """About how many items the source holds; None: unknown."""
+    """About how many items the source holds; None: unknown, or the run is open."""
 
     limits: Limits
 
@@ -88,7 +88,8 @@ def plan(
     """
     asked = Asked(connections, config.job.aws_conn_id)
     window = run.window if run else config.source.window(interval)
-    source_seen = open_source(config, connections, window).check()
+    survey = open_source(config, connections, window)
+    source_seen = survey.check()
     function = config.function_kind.resolve(config.function, asked)
     delivery = run.delivery if run else find_delivery(config, function, asked)
     shape = compile_delivery(
@@ -111,7 +112,7 @@ def plan(
         source=source,
         window=window,
         source_seen=source_seen,
-        estimate=source.estimate(),
+        estimate=None if run else survey.estimate(),
         limits=config.limits.of_run(
             None if reserve is None else _ceiling(config, function, reserve, asked)
         ),
