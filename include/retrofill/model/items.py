@@ -6,6 +6,9 @@ from typing import NamedTuple, Self, overload
 
 IDENTIFIER_BYTES = 16
 
+LONGEST_KEY_BYTES = 1_024
+"""Bytes of an item's key, in UTF-8: an index of Postgres holds 2,704, with all its columns."""
+
 
 class Item(NamedTuple):
     """One unit of work, as a source lists it."""

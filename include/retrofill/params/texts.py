@@ -8,13 +8,11 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from retrofill.model.blank import BLANK
+from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.params.base import refuse
 
 LONGEST_TEXT = 1_024
 """Characters of a text."""
-
-LONGEST_KEY_BYTES = 1_024
-"""Bytes of an item's key, in UTF-8."""
 
 # The last range is surrogates, which UTF-8 cannot encode.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")

@@ -6,13 +6,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TypedDict
 
+from retrofill.engine.first_calls import Fits
 from retrofill.model.errors import RunIncomplete, SourceError
-from retrofill.model.items import Item
+from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.model.runs import SetRef
 from retrofill.sources import Page, Partition, Source
 from retrofill.state.connection import Connection
@@ -26,9 +27,6 @@ CHUNK_ITEMS = 20_000
 
 CHUNK_BYTES = 16 * 2**20
 """Bytes of content in UTF-8 after which a chunk ends, whatever the number of its items."""
-
-MAX_KEY_BYTES = 1_024
-"""The longest key in UTF-8: an index of Postgres holds 2,704 bytes, with all its columns."""
 
 _FORBIDDEN = ("\0", "\x1e")
 _SHOWN_CHARS = 60
@@ -46,10 +44,6 @@ class Enqueued(TypedDict):
     listed: int
     new: int
     known: int
-
-
-Fits = Callable[[Item], str | None]
-"""Tells why no call can carry an item; None: one can."""
 
 
 def enqueue(
@@ -124,12 +118,12 @@ def _holdable(source: str, pages: Iterator[Page]) -> Iterator[Page]:
     for page in pages:
         # All at once: one by one this would take longer than to make the items.
         keys = [item.key for item in page.items]
-        if max(map(len, keys), default=0) > MAX_KEY_BYTES // 4:
+        if max(map(len, keys), default=0) > LONGEST_KEY_BYTES // 4:
             for key in keys:
-                if (size := len(key.encode())) > MAX_KEY_BYTES:
+                if (size := len(key.encode())) > LONGEST_KEY_BYTES:
                     raise SourceError(
                         f"{source}: it lists an item with a key of {size:,} bytes,"
-                        f" {key[:_SHOWN_CHARS]!r}…; at most {MAX_KEY_BYTES:,} are allowed"
+                        f" {key[:_SHOWN_CHARS]!r}…; at most {LONGEST_KEY_BYTES:,} are allowed"
                     )
         contents = "".join([item.content for item in page.items])
         if any(character in contents for character in _FORBIDDEN):

@@ -21,11 +21,10 @@ from multiprocessing import get_context
 from typing import Any, TypeAlias
 
 from retrofill.model.errors import ConfigError, SourceError
-from retrofill.model.items import IDENTIFIER_BYTES, Item
+from retrofill.model.items import IDENTIFIER_BYTES, LONGEST_KEY_BYTES, Item
 from retrofill.model.listing import Page, Partition
 from retrofill.sources.source import Source
 
-LONGEST_KEY_BYTES = 1_024
 DIVISIONS = (1, 2, 16)
 MOST_RUNS = 20
 TRIES = 3

@@ -2,7 +2,7 @@
 
 from hashlib import blake2b
 
-from retrofill.params.texts import LONGEST_KEY_BYTES
+from retrofill.model.items import LONGEST_KEY_BYTES
 
 _KEPT_BYTES = 900
 _DIGEST_BYTES = 16

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from retrofill.model.errors import SourceError
-from retrofill.params.texts import LONGEST_KEY_BYTES
+from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.sources.manifest.layout import Layout, Writing
 from retrofill.sources.scanners.scanner import Row
 

@@ -7,12 +7,12 @@ from pydantic import AfterValidator, BeforeValidator
 
 from retrofill.model.errors import ConfigError
 from retrofill.model.globs import matches
+from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.model.quoting import quoted
 from retrofill.model.runs import Window
 from retrofill.params import Problem, Sound, field, refuse
 from retrofill.params.texts import (
     BLANK,
-    LONGEST_KEY_BYTES,
     KeyPattern,
     Text,
     Time,
