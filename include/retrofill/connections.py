@@ -9,14 +9,11 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from retrofill.aws.session import control_plane
-from retrofill.model.connections import ConnectionFields
+from retrofill.model.connections import STATE_CONN_ID, ConnectionFields
 from retrofill.model.errors import ConfigError, StateNotConfigured
 from retrofill.state.connection import Connection
 from retrofill.state.grants import RUNTIME
 from retrofill.wiring import Wiring
-
-STATE_CONN_ID = "retrofill_state"
-"""The Airflow connection of the Postgres database that holds the state."""
 
 _TYPES = ("postgres", "postgresql")
 

@@ -9,10 +9,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import boto3
 
 from retrofill.aws.session import BotoSession
-from retrofill.model.connections import ConnectionFields
+from retrofill.model.connections import STATE_CONN_ID, ConnectionFields
 from retrofill.model.errors import ConfigError, StateNotConfigured
-
-STATE_CONN_ID = "retrofill_state"
+from retrofill.state.connection import dsn_of
 
 
 class EnvironmentConnections:
@@ -37,7 +36,7 @@ class EnvironmentConnections:
             raise ConfigError(
                 f"there is no connection {conn_id!r}: set AIRFLOW_CONN_{conn_id.upper()}"
             )
-        read = _from_json if text.lstrip().startswith("{") else _from_uri
+        read = _from_json if _is_json(text) else _from_uri
         try:
             return read(conn_id, text)
         except (TypeError, ValueError, AttributeError) as error:
@@ -66,17 +65,24 @@ class EnvironmentConnections:
         return BotoSession(session, found.extra.get("endpoint_url"))
 
     def state_dsn(self) -> str:
-        """Return the libpq URI of the state.
+        """Return the libpq connection string of the state.
 
-        :raises StateNotConfigured: its variable is not set
+        :raises ConfigError: its variable cannot be read
+        :raises StateNotConfigured: its variable is not set, or what it says is nothing for libpq
         """
-        uri = self._environ.get(f"AIRFLOW_CONN_{STATE_CONN_ID.upper()}", "")
-        if not uri:
+        text = self._environ.get(f"AIRFLOW_CONN_{STATE_CONN_ID.upper()}", "")
+        if not text:
             raise StateNotConfigured(
                 f"set AIRFLOW_CONN_{STATE_CONN_ID.upper()} to the URI of the Postgres database"
                 " that holds Retrofill's state"
             )
-        return uri
+        if not _is_json(text):
+            return text
+        return dsn_of(self.get(STATE_CONN_ID))
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip().startswith("{")
 
 
 def _from_json(conn_id: str, text: str) -> ConnectionFields:

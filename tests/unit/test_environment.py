@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from retrofill.environment import EnvironmentConnections
 from retrofill.model.connections import ConnectionFields
-from retrofill.model.errors import ConfigError
+from retrofill.model.errors import ConfigError, StateNotConfigured
 
 
 def opened(text: str) -> ConnectionFields:
@@ -50,3 +50,28 @@ def test_aws_has_the_keys_region_and_endpoint_of_its_connection() -> None:
     assert client.meta.region_name == "eu-west-3"
     assert client.meta.endpoint_url == "http://127.0.0.1:4566"
     assert session.credentials().access_key == "AKID"
+
+
+@pytest.mark.parametrize(
+    ("text", "dsn"),
+    [
+        ("postgresql://me:p@h:1/d?sslmode=require", "postgresql://me:p@h:1/d?sslmode=require"),
+        (
+            '{"host": "h", "schema": "d", "password": "p q", "extra": {"sslmode": "require"}}',
+            "host=h dbname=d password='p q' sslmode=require",
+        ),
+    ],
+)
+def test_the_state_may_be_a_uri_or_json_as_any_connection(text: str, dsn: str) -> None:
+    assert state_dsn(text) == dsn
+
+
+@pytest.mark.parametrize("text", ["", '{"password": "secret", "extra": {"cursor": "secret"}}'])
+def test_a_state_that_libpq_cannot_be_told_is_not_configured(text: str) -> None:
+    with pytest.raises(StateNotConfigured, match=r"(?i)retrofill_state") as caught:
+        state_dsn(text)
+    assert "secret" not in str(caught.value)
+
+
+def state_dsn(text: str) -> str:
+    return EnvironmentConnections({"AIRFLOW_CONN_RETROFILL_STATE": text}).state_dsn()

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+STATE_CONN_ID = "retrofill_state"
+"""The connection of the Postgres database that holds the state."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionFields:

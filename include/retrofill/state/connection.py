@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import psycopg2
 from psycopg2 import errorcodes
-from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
+from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED, make_dsn
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  it is a class
 
+from retrofill.model.connections import ConnectionFields
 from retrofill.model.errors import (
     SchemaMismatch,
     StateError,
@@ -25,6 +26,7 @@ __all__ = [
     "Connection",
     "Cursor",
     "connect",
+    "dsn_of",
     "find",
     "one",
     "require_granted",
@@ -74,6 +76,27 @@ _NOT_NOW = {
     errorcodes.SERIALIZATION_FAILURE: "leave the state's tables to Retrofill while a run goes on",
     errorcodes.READ_ONLY_SQL_TRANSACTION: _WRITABLE,
 }
+
+
+def dsn_of(fields: ConnectionFields) -> str:
+    """Return the libpq connection string of a connection in Airflow's fields.
+
+    :raises StateNotConfigured: its extra holds what libpq does not know
+    """
+    try:
+        return make_dsn(
+            host=fields.host or None,
+            port=fields.port,
+            dbname=fields.schema or None,
+            user=fields.login or None,
+            password=fields.password or None,
+            **fields.extra,
+        )
+    except (TypeError, psycopg2.ProgrammingError):
+        raise StateNotConfigured(
+            f"the extra of the connection {fields.conn_id} has a word that libpq does not know;"
+            " allowed are those of its own, such as sslmode"
+        ) from None
 
 
 def connect(dsn: str) -> Connection:

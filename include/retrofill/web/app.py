@@ -20,7 +20,8 @@ from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response, st
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 
-from retrofill.connections import STATE_CONN_ID, open_state
+from retrofill.connections import open_state
+from retrofill.model.connections import STATE_CONN_ID
 from retrofill.model.errors import ConfigError, SchemaMismatch, StateError
 from retrofill.state import pages, runs
 from retrofill.state.connection import Connection
