@@ -29,7 +29,7 @@ demo: $(INSTALLED)  ## see a function process what was in a bucket before it
 	@$(BIN)/python -m demo
 
 test: check  ## check, then run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
 	$(BIN)/python -m pytest -m faults
