@@ -19,7 +19,7 @@ def deliver(
             done()
             connection.respond(head + body)
         case Wire.HANG:
-            connection.hang(done)
+            connection.stall(b"", done)
         case Wire.FIN:
             done()
             connection.finish()

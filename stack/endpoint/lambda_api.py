@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
 
-from stack.endpoint.connection import Connection, date_header, header, response
+from stack.endpoint.connection import Connection, Request, date_header, response
 from stack.endpoint.counts import Call, Counts
 from stack.endpoint.delivery import deliver
 from stack.endpoint.event_items import EventBody
@@ -40,15 +40,15 @@ _FUNCTION_NAME = re.compile(
     r"(?:arn:aws[a-z-]*:lambda:)?(?:[a-z]{2}(?:-[a-z]+)+-\d:)?(?:\d{12}:)?(?:function:)?"
     r"(?P<name>[a-zA-Z0-9-_]+)(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
 )
-_INVOCATION_TYPE = b"\r\nx-amz-invocation-type:"
-_INVOCATION_ID = b"\r\namz-sdk-invocation-id:"
-_LOG_TAIL = b"\r\nx-amz-log-type: tail\r\n"
+_INVOCATION_TYPE = b"x-amz-invocation-type"
+_INVOCATION_ID = b"amz-sdk-invocation-id"
+_LOG_TYPE = b"x-amz-log-type"
 _USUAL = Reply()
 _NO_CONTENT = Reply(status=204, body="")
 _ACCEPTED = Reply(status=202, body="")
 
-Handler = Callable[[Connection, bytes, bytes], None]
-"""What answers a request: takes the connection, the head in lower case and the body."""
+Handler = Callable[[Connection, Request], None]
+"""What answers a request."""
 
 
 class LambdaRefusalError(Exception):
@@ -81,7 +81,7 @@ class Target(NamedTuple):
 class _Invocation(NamedTuple):
     target: Target
     connection: Connection
-    head: bytes
+    headers: dict[bytes, bytes]
     event: EventBody
     taken: Taken | None
 
@@ -173,17 +173,18 @@ class LambdaApi:
         )
         return Target(function, arn, qualifier, version, lead.encode())
 
-    def _invoke(self, target: Target, connection: Connection, head: bytes, body: bytes) -> None:
-        if header(head, _INVOCATION_TYPE) == b"dryrun":
-            self._describe(Operation.DRY_RUN, target, None, connection, head, body)
+    def _invoke(self, target: Target, connection: Connection, request: Request) -> None:
+        headers = request.headers
+        if headers.get(_INVOCATION_TYPE) == b"DryRun":
+            self._describe(Operation.DRY_RUN, target, None, connection, request)
             return
         counts = self._counts
         counts.requests += 1
         counts.invocations += 1
         counts.by_operation["invoke"] += 1
-        event = EventBody(body)
+        event = EventBody(request.body)
         try:
-            taken = self._admit(target, event, head, len(body))
+            taken = self._admit(target, event, headers, len(request.body))
         except LambdaRefusalError as refusal:
             self._send(connection, "invoke", error_answer(refusal.reply, self._next_id()))
             return
@@ -191,22 +192,24 @@ class LambdaApi:
         counts.enter(runs=executes)
         if self._counts_items:
             event.count(counts, executed=executes)
-        if taken is not None or self._records or _is_asynchronous(head) or _LOG_TAIL in head:
-            self._begin(_Invocation(target, connection, head, event, taken))
+        if taken is not None or self._records or _is_asynchronous(headers) or _LOG_TYPE in headers:
+            self._begin(_Invocation(target, connection, headers, event, taken))
         elif self._latency:
             self._loop.call_later(self._latency, self._end_usual, target, connection)
         else:
             self._end_usual(target, connection)
 
-    def _admit(self, target: Target, event: EventBody, head: bytes, size: int) -> Taken | None:
+    def _admit(
+        self, target: Target, event: EventBody, headers: dict[bytes, bytes], size: int
+    ) -> Taken | None:
         """Return the rule that takes an invocation, if any.
 
         :raises LambdaRefusalError: if Lambda itself refuses it
         """
-        identifier = header(head, _INVOCATION_ID)
+        identifier = headers.get(_INVOCATION_ID)
         if identifier:
             self._counts.note_invocation_id(identifier)
-        limit = MAX_ASYNC_BYTES if _is_asynchronous(head) else MAX_SYNC_BYTES
+        limit = MAX_ASYNC_BYTES if _is_asynchronous(headers) else MAX_SYNC_BYTES
         if size > limit:
             text = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
             raise LambdaRefusalError("RequestTooLargeException", text)
@@ -223,17 +226,17 @@ class LambdaApi:
 
     def _begin(self, invocation: _Invocation) -> None:
         """Begin an execution or a refusal that is not the usual one."""
-        target, connection, head, _, taken = invocation
+        target, connection, headers, _, taken = invocation
         reply = _USUAL if taken is None else taken.rule.reply
         request_id = self._next_id()
         answer = self._answer(invocation, reply, request_id)
-        if _LOG_TAIL in head and reply.executes:
+        if headers.get(_LOG_TYPE) == b"Tail" and reply.executes:
             tail = log_tail(request_id, target.version, self._latency)
             answer.headers["X-Amz-Log-Result"] = tail
         delay = reply.delay + (self._latency if reply.executes else 0)
         if self._records:
             self._record(invocation, reply, answer, delay)
-        if _is_asynchronous(head) and reply.executes and reply.wire is Wire.WHOLE:
+        if _is_asynchronous(headers) and reply.executes and reply.wire is Wire.WHOLE:
             # Accepted at once; how the function ends, nobody hears.
             self._after(delay, partial(self._counts.leave, ran=True))
             accepted = function_answer(_ACCEPTED, b"", target.version, request_id)
@@ -275,7 +278,7 @@ class LambdaApi:
 
     def _record(self, invocation: _Invocation, reply: Reply, answer: Answer, delay: float) -> None:
         now = self._loop.time()
-        identifier = header(invocation.head, _INVOCATION_ID)
+        identifier = invocation.headers.get(_INVOCATION_ID, b"")
         self._counts.calls.append(
             Call(
                 number=self._counts.invocations,
@@ -296,8 +299,7 @@ class LambdaApi:
         target: Target | None,
         members: object,
         connection: Connection,
-        _head: bytes,
-        _body: bytes,
+        _request: Request,
     ) -> None:
         """Answer a request that runs nothing: a dry run or a read.
 
@@ -331,7 +333,7 @@ class LambdaApi:
         head, body = response(answer.status, answer.headers, answer.body)
         deliver(connection, reply, head, body, _nothing)
 
-    def _refuse(self, reply: Reply, connection: Connection, _head: bytes, _body: bytes) -> None:
+    def _refuse(self, reply: Reply, connection: Connection, _request: Request) -> None:
         """Answer a request for what there is not."""
         self._counts.requests += 1
         self._counts.by_operation["unknown"] += 1
@@ -348,8 +350,8 @@ class LambdaApi:
         return f"{self._id_lead}{self._id_number:012x}"
 
 
-def _is_asynchronous(head: bytes) -> bool:
-    return header(head, _INVOCATION_TYPE) == b"event"
+def _is_asynchronous(headers: dict[bytes, bytes]) -> bool:
+    return headers.get(_INVOCATION_TYPE) == b"Event"
 
 
 def _outcome(reply: Reply, answer: Answer) -> str:

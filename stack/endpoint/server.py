@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import uvloop
 from pydantic import ValidationError
 
-from stack.endpoint.connection import Connection, response
+from stack.endpoint.connection import Connection, Request, response
 from stack.endpoint.counts import Counts, Delivery
 from stack.endpoint.lambda_api import Handler, LambdaApi
 from stack.endpoint.rulebook import Rulebook
@@ -50,34 +50,29 @@ class ScriptedService:
         rulebook = Rulebook(script)
         self._lambda = LambdaApi(script, rulebook, self._counts, self._loop)
         self._s3 = S3Api(script, rulebook, self._counts, self._loop)
-        self._routes: dict[bytes, Handler] = {}
+        self._routes: dict[tuple[bytes, bytes], Handler] = {}
 
     def opened(self) -> None:
         """Count a new connection."""
         self._counts.connections += 1
 
-    def handle(self, connection: Connection, line: bytes, head: bytes, body: bytes) -> None:
+    def handle(self, connection: Connection, request: Request) -> None:
         """Answer a request."""
+        line = request.method, request.target
         handler = self._routes.get(line)
         if handler is not None:
-            handler(connection, head, body)
+            handler(connection, request)
             return
-        try:
-            method, target, _version = line.decode("ascii").split(" ")
-            parts = urlsplit(target)
-        except ValueError:
-            _answer(connection, HTTPStatus.BAD_REQUEST, {"error": "not a request line"})
-            return
+        method, parts = request.method.decode(), urlsplit(request.target.decode("latin-1"))
         if parts.path.startswith(OBSERVATION):
-            self._observe(
-                connection, method, parts.path.removeprefix(OBSERVATION), parts.query, body
-            )
+            name = parts.path.removeprefix(OBSERVATION)
+            self._observe(connection, method, name, parts.query, request.body)
         elif _LAMBDA_PATH.match(parts.path):
             handler = self._lambda.route(method, parts.path, parts.query)
             if len(self._routes) >= _KEPT_ROUTES:
                 self._routes.clear()
             self._routes[line] = handler
-            handler(connection, head, body)
+            handler(connection, request)
         else:
             self._s3.answer(connection, method, parts.path, parts.query)
 
