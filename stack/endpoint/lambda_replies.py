@@ -11,7 +11,7 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import NamedTuple
 
-from stack.endpoint.aws_errors import LAMBDA_ERRORS, LambdaError
+from stack.endpoint.aws_errors import LambdaError, lambda_errors
 from stack.endpoint.event_items import EventItem
 from stack.endpoint.script import Function, Reply
 
@@ -58,7 +58,7 @@ def json_answer(members: object, request_id: str) -> Answer:
 def error_answer(reply: Reply, request_id: str) -> Answer:
     """Return the answer for a reply with an ``error``."""
     name = reply.error or ""
-    status, message_field = LAMBDA_ERRORS.get(name, LambdaError(reply.status or 500, "message"))
+    status, message_field = lambda_errors().get(name, LambdaError(reply.status or 500, "message"))
     status = reply.status or status
     members: dict[str, object] = {
         "Type": "Service" if status >= _FIRST_SERVER_FAULT else "User",

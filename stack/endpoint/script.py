@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
-from stack.endpoint.aws_errors import LAMBDA_ERRORS, S3_ERRORS
+from stack.endpoint.aws_errors import S3_ERRORS, lambda_errors
 from stack.endpoint.buckets import STRICT, Bucket, Count
 
 _FIRST_FAILING_STATUS = 300
@@ -213,15 +213,16 @@ class Rule:
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        known = LAMBDA_ERRORS if self.operation.is_lambda else S3_ERRORS
         error = self.reply.error
-        if error is not None and error not in known and self.reply.status is None:
-            near = get_close_matches(error, known) or sorted(known)
-            text = (
-                f"reply.error: {error!r} is not a known error of {self.operation.value!r};"
-                f" give reply.status too, or one of {', '.join(near)}"
-            )
-            raise ValueError(text)
+        if error is not None and self.reply.status is None:
+            known = lambda_errors() if self.operation.is_lambda else S3_ERRORS
+            if error not in known:
+                near = get_close_matches(error, known) or sorted(known)
+                text = (
+                    f"reply.error: {error!r} is not a known error of {self.operation.value!r};"
+                    f" give reply.status too, or one of {', '.join(near)}"
+                )
+                raise ValueError(text)
         if self.operation is not Operation.INVOKE:
             fields = {
                 "keys": self.keys,
