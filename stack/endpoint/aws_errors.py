@@ -1,4 +1,4 @@
-"""The errors that Lambda's Invoke and S3's bucket operations answer with, and their status codes.
+"""The errors that Lambda's Invoke and S3's bucket operations answer with.
 
 Sources: botocore's model of Invoke and
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
@@ -21,16 +21,6 @@ class LambdaError(NamedTuple):
 
     message_field: str
     """The JSON member that holds the message: the API spells it in two ways."""
-
-
-class S3Error(NamedTuple):
-    """How S3 words one error."""
-
-    status: int
-    """The HTTP status code."""
-
-    message: str
-    """The text of the ``Message`` element."""
 
 
 _FRONT_DOOR = {
@@ -58,34 +48,19 @@ def lambda_errors() -> dict[str, LambdaError]:
     return modelled | _FRONT_DOOR
 
 
-S3_ERRORS: dict[str, S3Error] = {
-    "AccessDenied": S3Error(403, "Access Denied"),
-    "AuthorizationHeaderMalformed": S3Error(400, "The authorization header is malformed"),
-    "ExpiredToken": S3Error(400, "The provided token has expired."),
-    "InternalError": S3Error(500, "We encountered an internal error. Please try again."),
-    "InvalidAccessKeyId": S3Error(
-        403, "The AWS Access Key Id you provided does not exist in our records."
-    ),
-    "InvalidArgument": S3Error(400, "Invalid Argument"),
-    "NoSuchBucket": S3Error(404, "The specified bucket does not exist"),
-    "NotImplemented": S3Error(
-        501, "A header you provided implies functionality that is not implemented"
-    ),
-    "PermanentRedirect": S3Error(
-        301,
-        "The bucket you are attempting to access must be addressed using the specified endpoint."
-        " Please send all future requests to this endpoint.",
-    ),
-    "RequestTimeTooSkewed": S3Error(
-        403, "The difference between the request time and the current time is too large."
-    ),
-    "RequestTimeout": S3Error(
-        400, "Your socket connection to the server was not read from or written to in time."
-    ),
-    "ServiceUnavailable": S3Error(503, "Service is unable to handle request."),
-    "SignatureDoesNotMatch": S3Error(
-        403, "The request signature we calculated does not match the signature you provided."
-    ),
-    "SlowDown": S3Error(503, "Please reduce your request rate."),
+S3_ERRORS = {
+    "AccessDenied": 403,
+    "AuthorizationHeaderMalformed": 400,
+    "ExpiredToken": 400,
+    "InternalError": 500,
+    "InvalidAccessKeyId": 403,
+    "InvalidArgument": 400,
+    "NoSuchBucket": 404,
+    "NotImplemented": 501,
+    "RequestTimeTooSkewed": 403,
+    "RequestTimeout": 400,
+    "ServiceUnavailable": 503,
+    "SignatureDoesNotMatch": 403,
+    "SlowDown": 503,
 }
-"""The errors of S3's bucket operations that the scripts know by name."""
+"""The errors of S3's bucket operations that the scripts know by name, each with its status."""

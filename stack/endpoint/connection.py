@@ -60,19 +60,14 @@ def _date_header(second: int) -> bytes:
     return b"Date: %b\r\n" % formatdate(second, usegmt=True).encode()
 
 
-def response(
-    status: int, headers: dict[str, str], body: bytes, *, bodiless: bool = False
-) -> tuple[bytes, bytes]:
-    """Return the head and the body of an answer.
-
-    :param bodiless: send no body, but its length: the answer to a HEAD request
-    """
+def response(status: int, headers: dict[str, str], body: bytes) -> tuple[bytes, bytes]:
+    """Return the head and the body of an answer; of a 204 the head alone."""
     lines = [f"HTTP/1.1 {status} {responses.get(status, 'Scripted')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if status != HTTPStatus.NO_CONTENT:
         lines.append(f"Content-Length: {len(body)}")
     head = "\r\n".join(lines).encode("latin-1") + b"\r\n" + date_header() + b"\r\n"
-    return head, b"" if bodiless or status == HTTPStatus.NO_CONTENT else body
+    return head, b"" if status == HTTPStatus.NO_CONTENT else body
 
 
 class Connection(asyncio.Protocol):

@@ -26,7 +26,15 @@ from stack.endpoint.lambda_replies import (
     log_tail,
 )
 from stack.endpoint.rulebook import Rulebook, Taken
-from stack.endpoint.script import Function, Operation, Reply, Script, Wire
+from stack.endpoint.script import (
+    REGION,
+    USUAL,
+    Function,
+    Operation,
+    Reply,
+    Script,
+    Wire,
+)
 
 MAX_SYNC_BYTES = 6_291_456
 """The longest body of a RequestResponse call (quota: 6 MB)."""
@@ -43,7 +51,6 @@ _FUNCTION_NAME = re.compile(
 _INVOCATION_TYPE = b"x-amz-invocation-type"
 _INVOCATION_ID = b"amz-sdk-invocation-id"
 _LOG_TYPE = b"x-amz-log-type"
-_USUAL = Reply()
 _NO_CONTENT = Reply(status=204, body="")
 _ACCEPTED = Reply(status=202, body="")
 
@@ -159,7 +166,7 @@ class LambdaApi:
             raise LambdaRefusalError("InvalidParameterValueException", text)
         qualifier = qualifier or asked
         script = self._script
-        arn = f"arn:aws:lambda:{script.region}:{script.account}:function:{name}"
+        arn = f"arn:aws:lambda:{REGION}:{script.account}:function:{name}"
         arn += f":{qualifier}" if qualifier else ""
         function = self._functions.get(name)
         version = qualifier or "$LATEST"
@@ -227,7 +234,7 @@ class LambdaApi:
     def _begin(self, invocation: _Invocation) -> None:
         """Begin an execution or a refusal that is not the usual one."""
         target, connection, headers, _, taken = invocation
-        reply = _USUAL if taken is None else taken.rule.reply
+        reply = USUAL if taken is None else taken.rule.reply
         request_id = self._next_id()
         answer = self._answer(invocation, reply, request_id)
         if headers.get(_LOG_TYPE) == b"Tail" and reply.executes:
@@ -327,11 +334,11 @@ class LambdaApi:
         self._after(reply.delay, partial(self._send, connection, operation, answer, reply))
 
     def _send(
-        self, connection: Connection, operation: str, answer: Answer, reply: Reply = _USUAL
+        self, connection: Connection, operation: str, answer: Answer, reply: Reply = USUAL
     ) -> None:
         self._counts.by_outcome[f"{operation} {_outcome(reply, answer)}"] += 1
         head, body = response(answer.status, answer.headers, answer.body)
-        deliver(connection, reply, head, body, _nothing)
+        deliver(connection, reply, head, body)
 
     def _refuse(self, reply: Reply, connection: Connection, _request: Request) -> None:
         """Answer a request for what there is not."""
@@ -359,7 +366,3 @@ def _outcome(reply: Reply, answer: Answer) -> str:
     if reply.wire is Wire.WHOLE:
         return answer.outcome
     return f"{reply.wire.value} after {'running' if reply.executes else 'not running'}"
-
-
-def _nothing() -> None:
-    """Do what is done after an answer that nobody waits for."""

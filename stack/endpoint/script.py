@@ -7,7 +7,6 @@ which names the field, the value and what is allowed.
 
 from difflib import get_close_matches
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
@@ -15,6 +14,9 @@ from pydantic.dataclasses import dataclass
 
 from stack.endpoint.aws_errors import S3_ERRORS, lambda_errors
 from stack.endpoint.buckets import STRICT, Bucket, Count
+
+REGION = "us-east-1"
+"""The region that the endpoint stands for."""
 
 _FIRST_FAILING_STATUS = 300
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
@@ -33,13 +35,7 @@ class Operation(StrEnum):
     """GetFunction and GetFunctionConfiguration."""
 
     LIST_OBJECTS = "list_objects"
-    """ListObjectsV2 and ListObjects: one page."""
-
-    HEAD_BUCKET = "head_bucket"
-    """HeadBucket."""
-
-    GET_LOCATION = "get_location"
-    """GetBucketLocation."""
+    """ListObjectsV2: one page."""
 
     @property
     def is_lambda(self) -> bool:
@@ -179,6 +175,10 @@ class Reply:
         return not fails and self.wire not in ANSWERLESS
 
 
+USUAL = Reply()
+"""The reply to a call that no rule takes."""
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Rule:
     """A condition on calls, and the reply to those that meet all of it.
@@ -306,9 +306,6 @@ class Script:
     record_calls: bool = False
     """Whether to keep one record of each of the last invocations."""
 
-    region: str = "us-east-1"
-    """The region the endpoint stands for."""
-
     account: Annotated[str, Field(pattern=r"\A[0-9]{12}\z")] = "000000000000"
     """The account the functions belong to."""
 
@@ -336,15 +333,6 @@ def parse_script(text: str | bytes) -> Script:
     :raises pydantic.ValidationError: with every fault of the text, each with its place
     """
     return _adapter.validate_json(text)
-
-
-def read_script(path: Path) -> Script:
-    """Return the script that a JSON file holds.
-
-    :raises pydantic.ValidationError: with every fault of the text, each with its place
-    :raises OSError: if the file cannot be read
-    """
-    return parse_script(path.read_bytes())
 
 
 def render_script(script: Script) -> str:

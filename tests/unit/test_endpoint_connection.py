@@ -248,11 +248,11 @@ def test_who_stalls_is_told_once_when_the_client_leaves() -> None:
     assert told == [1, 2]
 
 
-def test_an_answer_to_head_tells_the_length_of_what_it_leaves_out() -> None:
-    head, body = response(200, {"A": "b"}, b"xyz", bodiless=True)
+def test_an_answer_tells_its_length_but_for_a_204() -> None:
+    head, body = response(200, {"A": "b"}, b"xyz")
     assert b"\r\nContent-Length: 3\r\n" in head
     assert b"\r\nA: b\r\n" in head
-    assert body == b""
+    assert body == b"xyz"
     head, body = response(204, {}, b"xyz")
     assert b"Content-Length" not in head
     assert body == b""
