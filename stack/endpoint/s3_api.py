@@ -56,8 +56,7 @@ class S3Api:
             operation = "get_notification"
         elif method == "GET" and query.get("list-type") == "2":
             operation = Operation.LIST_OBJECTS
-        self._counts.requests += 1
-        self._counts.by_operation[operation] += 1
+        self._counts.request(operation)
         reply, delay = USUAL, 0.0
         if operation == Operation.LIST_OBJECTS:
             taken = self._rulebook.take(Operation.LIST_OBJECTS, bucket)

@@ -5,6 +5,7 @@ import gc
 import json
 import re
 import ssl
+from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
 from typing import cast
@@ -49,7 +50,7 @@ class ScriptedService:
 
     def opened(self) -> None:
         """Count a new connection."""
-        self._counts.connections += 1
+        self._counts.stats.connections += 1
 
     def handle(self, connection: Connection, request: Request) -> None:
         """Answer a request."""
@@ -63,7 +64,7 @@ class ScriptedService:
             name = parts.path.removeprefix(OBSERVATION)
             self._observe(connection, method, name, parts.query, request.body)
         elif _LAMBDA_PATH.match(parts.path):
-            handler = self._lambda.route(method, parts.path, parts.query)
+            handler = self._lambda.route(method, parts)
             self._routes[line] = handler
             handler(connection, request)
         else:
@@ -77,7 +78,7 @@ class ScriptedService:
         status, answer = HTTPStatus.OK, cast("object", {})
         match method, name:
             case "GET", "stats":
-                answer = counts.stats()
+                answer = asdict(counts.stats)
             case "GET", "items":
                 asked = dict(parse_qsl(query))
                 answer = counts.items(cast("Delivery", asked["of"]), int(asked["above"]))

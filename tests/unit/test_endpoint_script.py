@@ -19,7 +19,7 @@ from stack.endpoint.script import (
 
 def test_a_script_survives_json() -> None:
     script = Script(
-        functions=(Function(name="f", versions=("1", "2"), aliases={"live": "2"}),),
+        functions=(Function(name="f", timeout_seconds=9),),
         buckets=(
             Bucket(name="odd", objects=(S3Object(key=" a+%2B\r\n\t\U0001f600\0", size=3),)),
             Bucket(name="many", generated=10_000_000),
@@ -60,6 +60,10 @@ def test_a_script_survives_json() -> None:
             ["error and body", "at most one"],
         ),
         (
+            '{"rules": [{"reply": {"function_error": "E", "fails_items": true}}]}',
+            ["function_error and fails_items", "at most one"],
+        ),
+        (
             '{"rules": [{"reply": {"function_error": "E", "runs": false}}]}',
             ["runs=False"],
         ),
@@ -84,7 +88,6 @@ def test_a_script_survives_json() -> None:
             ["objects and generated"],
         ),
         ('{"buckets": [{"name": "abc"}, {"name": "abc"}]}', ["buckets", "'abc'"]),
-        ('{"functions": [{"aliases": {"live": "9"}}]}', ["aliases", "'live'", "'9'"]),
         ("nonsense", ["JSON"]),
     ],
 )
@@ -97,7 +100,7 @@ def test_a_bad_script_is_refused_with_field_and_value(text: str, parts: list[str
 
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
-        parse_script('{"latency": "slow", "seed": "x", "bukets": []}')
+        parse_script('{"latency": "slow", "answer": 1, "bukets": []}')
     assert caught.value.error_count() == 3
 
 
@@ -123,7 +126,7 @@ def test_whether_the_function_runs(reply: Reply, *, executes: bool) -> None:
     assert reply.executes is executes
 
 
-def test_a_span_counts_from_its_first_number() -> None:
-    assert [n for n in range(1, 10) if n in Span(first=2, last=8, every=3)] == [2, 5, 8]
+def test_a_span_holds_its_first_and_its_last_number() -> None:
+    assert [n for n in range(1, 10) if n in Span(first=2, last=4)] == [2, 3, 4]
     assert 10**9 in Span(first=3)
     assert 2 not in Span(first=3)
