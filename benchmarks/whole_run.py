@@ -20,7 +20,6 @@ from stack.endpoint import (
     Bucket,
     EndpointError,
     Function,
-    GeneratedObjects,
     Script,
     Stats,
 )
@@ -211,7 +210,7 @@ def main() -> int:
     """Run it all; return the exit code."""
     arguments = _arguments()
     script = Script(
-        buckets=(Bucket(generated=GeneratedObjects(count=arguments.objects)),),
+        buckets=(Bucket(generated=arguments.objects),),
         functions=(Function(),),
         latency=arguments.latency,
     )

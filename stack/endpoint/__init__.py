@@ -9,9 +9,8 @@ What it does not do: check signatures, run code, keep objects' contents, end fun
 timeout.
 """
 
-from stack.endpoint.buckets import Bucket, GeneratedObjects, S3Object
+from stack.endpoint.buckets import Bucket, S3Object
 from stack.endpoint.counts import Call, Stats
-from stack.endpoint.listing import generated_object
 from stack.endpoint.process import EndpointError, ScriptedEndpoint, scripted_endpoint
 from stack.endpoint.script import (
     Function,
@@ -21,9 +20,6 @@ from stack.endpoint.script import (
     Script,
     Span,
     Wire,
-    parse_script,
-    read_script,
-    render_script,
 )
 
 __all__ = [
@@ -31,7 +27,6 @@ __all__ = [
     "Call",
     "EndpointError",
     "Function",
-    "GeneratedObjects",
     "Operation",
     "Reply",
     "Rule",
@@ -41,9 +36,5 @@ __all__ = [
     "Span",
     "Stats",
     "Wire",
-    "generated_object",
-    "parse_script",
-    "read_script",
-    "render_script",
     "scripted_endpoint",
 ]

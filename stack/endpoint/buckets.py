@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 MAX_GENERATED = 10_000_000
-"""The most objects of a generated bucket."""
+"""The most objects of a bucket that are made up."""
 
 STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 
@@ -23,9 +23,6 @@ class S3Object:
 
     size: Annotated[int, Field(ge=0)] = 0
     """Its size in bytes."""
-
-    etag: str = "d41d8cd98f00b204e9800998ecf8427e"
-    """Its entity tag, without quotes."""
 
     modified_at: datetime = datetime(2024, 1, 1, tzinfo=UTC)
     """When it was made (with a time zone)."""
@@ -47,46 +44,6 @@ class S3Object:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GeneratedObjects:
-    """As many objects as one likes, made up when they are listed."""
-
-    count: Annotated[int, Field(ge=0, le=MAX_GENERATED)]
-    """How many."""
-
-    pattern: str = "data/{i:09d}.json"
-    """The key, with ``{i}`` (from 0) and perhaps ``{folder}``, both of a fixed width."""
-
-    folder_size: Count = 1_000
-    """How many objects have one ``{folder}`` number."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        try:
-            keys = [self.key(i) for i in self._samples()]
-        except (LookupError, ValueError, AttributeError) as error:
-            text = f"pattern: {self.pattern!r} cannot be formatted with i and folder: {error}"
-            raise ValueError(text) from error
-        encoded = [key.encode() for key in keys]
-        if sorted(set(encoded)) != encoded or len({len(key) for key in encoded}) > 1:
-            text = (
-                f"pattern: {self.pattern!r} must make keys of one length that rise with i up to"
-                f" {self.count - 1}, as 'data/{{i:09d}}.json' does"
-            )
-            raise ValueError(text)
-        return self
-
-    def key(self, i: int) -> str:
-        """Return the key of the object number ``i``."""
-        return self.pattern.format(i=i, folder=i // self.folder_size)
-
-    def _samples(self) -> list[int]:
-        """Return numbers that show whether keys rise: both ends and each change of width."""
-        near = {10**power + step for power in range(8) for step in (-1, 0, 1)}
-        near |= {self.folder_size * 10**power + step for power in range(8) for step in (-1, 0, 1)}
-        return sorted(i for i in near | {0, self.count - 1} if 0 <= i < self.count)
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Bucket:
     """A bucket that the endpoint has."""
 
@@ -96,15 +53,12 @@ class Bucket:
     objects: tuple[S3Object, ...] = ()
     """Its objects, in any order."""
 
-    generated: GeneratedObjects | None = None
-    """Its objects, made up."""
-
-    region: str = ""
-    """Its region, empty for the endpoint's; from another one a request gets 301."""
+    generated: Annotated[int, Field(ge=0, le=MAX_GENERATED)] = 0
+    """How many objects are made up instead: ``data/000000000.json`` and so on."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.objects and self.generated is not None:
+        if self.objects and self.generated:
             text = "objects and generated: a bucket has one of them"
             raise ValueError(text)
         keys = [one.key for one in self.objects]

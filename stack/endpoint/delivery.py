@@ -7,8 +7,16 @@ from stack.endpoint.connection import Connection
 from stack.endpoint.script import Reply, Wire
 
 
+def _nothing() -> None:
+    """Do what is done after an answer that nobody waits for."""
+
+
 def deliver(
-    connection: Connection, reply: Reply, head: bytes, body: bytes, done: Callable[[], None]
+    connection: Connection,
+    reply: Reply,
+    head: bytes,
+    body: bytes,
+    done: Callable[[], None] = _nothing,
 ) -> None:
     """Send an answer, or what the reply's wire leaves of it.
 
@@ -19,7 +27,7 @@ def deliver(
             done()
             connection.respond(head + body)
         case Wire.HANG:
-            connection.hang(done)
+            connection.stall(b"", done)
         case Wire.FIN:
             done()
             connection.finish()

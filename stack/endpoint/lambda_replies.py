@@ -1,35 +1,23 @@
-"""The answers of the Lambda API: errors, failed functions, answer contracts, descriptions.
+"""The answers of the Lambda API: errors, failed functions, batch results, descriptions.
 
-Formats: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html,
-https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html (batchItemFailures) and
+Formats: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html.
 """
 
-import base64
 import json
 from collections.abc import Collection
 from http import HTTPStatus
 from typing import NamedTuple
+from urllib.parse import unquote_plus
 
-from stack.endpoint.aws_errors import LAMBDA_ERRORS, LambdaError
-from stack.endpoint.event_items import EventItem
-from stack.endpoint.script import Function, Reply
+from stack.endpoint.aws_errors import LambdaError, lambda_errors
+from stack.endpoint.script import ACCOUNT, REGION, Function, Reply
 
 _FIRST_SERVER_FAULT = 500
 _CONTENT = {"Content-Type": "application/json", "Connection": "keep-alive"}
-_ERROR_MESSAGES = {
-    "TooManyRequestsException": "Rate Exceeded.",
-    "ServiceException": "Service exception.",
-    "RequestTooLargeException": (
-        "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
-    ),
-}
 _FUNCTION_ERROR_MESSAGES = {
     "Sandbox.Timedout": "RequestId: {request_id} Error: Task timed out after {timeout:.2f} seconds",
     "Runtime.ExitError": "RequestId: {request_id} Error: Runtime exited with error: signal: killed",
-    "Function.ResponseSizeTooLarge": (
-        "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
-    ),
 }
 
 
@@ -45,32 +33,25 @@ class Answer(NamedTuple):
     body: bytes
     """The body."""
 
-    outcome: str
-    """The status and, of an error, its name: what the counts call it."""
-
 
 def json_answer(members: object, request_id: str) -> Answer:
     """Return a good answer with a JSON body."""
     headers = {**_CONTENT, "x-amzn-RequestId": request_id}
-    return Answer(HTTPStatus.OK, headers, json.dumps(members).encode(), "200")
+    return Answer(HTTPStatus.OK, headers, json.dumps(members).encode())
 
 
 def error_answer(reply: Reply, request_id: str) -> Answer:
     """Return the answer for a reply with an ``error``."""
     name = reply.error or ""
-    status, message_field = LAMBDA_ERRORS.get(name, LambdaError(reply.status or 500, "message"))
+    status, message_field = lambda_errors().get(name, LambdaError(reply.status or 500, "message"))
     status = reply.status or status
-    members: dict[str, object] = {
+    members = {
         "Type": "Service" if status >= _FIRST_SERVER_FAULT else "User",
-        message_field: reply.message or _ERROR_MESSAGES.get(name, f"Scripted {name}"),
+        message_field: reply.message or f"Scripted {name}",
+        **reply.extra,
     }
-    if reply.reason is not None:
-        members["Reason"] = reply.reason
     headers = {**_CONTENT, "x-amzn-RequestId": request_id, "x-amzn-ErrorType": name}
-    if reply.retry_after_seconds is not None:
-        headers["Retry-After"] = str(reply.retry_after_seconds)
-    body = json.dumps({**members, **reply.extra}).encode()
-    return Answer(status, {**headers, **reply.headers}, body, f"{status} {name}")
+    return Answer(status, {**headers, **reply.headers}, json.dumps(members).encode())
 
 
 def function_error_answer(
@@ -84,96 +65,60 @@ def function_error_answer(
             request_id=request_id, timeout=function.timeout_seconds
         )
     members = {"errorMessage": message, "errorType": kind, "requestId": request_id}
-    headers = {
-        **_CONTENT,
-        "x-amzn-RequestId": request_id,
-        "X-Amz-Executed-Version": version,
-        "X-Amz-Function-Error": "Unhandled",
-        **reply.headers,
-    }
     body = json.dumps({**members, "stackTrace": []}).encode()
-    return Answer(HTTPStatus.OK, headers, body, f"200 Unhandled {kind}")
+    answer = function_answer(reply, body, version, request_id)
+    answer.headers["X-Amz-Function-Error"] = "Unhandled"
+    return answer
 
 
 def function_answer(reply: Reply, body: bytes, version: str, request_id: str) -> Answer:
     """Return the answer of a function that ended well, as the reply changes it."""
-    status = reply.status or HTTPStatus.OK
     headers = {
         **_CONTENT,
         "x-amzn-RequestId": request_id,
         "X-Amz-Executed-Version": version,
         **reply.headers,
     }
-    return Answer(status, headers, body, f"{int(status)}")
+    return Answer(reply.status or HTTPStatus.OK, headers, body)
 
 
-def contract_body(
-    contract: str, event: object, items: list[EventItem], failed: Collection[str]
-) -> bytes:
-    """Return the body of an answer contract that fails some items of an event.
+def batch_results(body: bytes, failed: Collection[str]) -> bytes:
+    """Return the results for an event of S3 Batch Operations.
 
-    :param contract: ``batchItemFailures`` or ``s3batch``
-    :param failed: the keys of the items that fail
+    :param body: the event
+    :param failed: the keys of the tasks that fail
     """
-    if contract == "batchItemFailures":
-        # Once per identifier: several items of one message are one failure.
-        identifiers = dict.fromkeys(item.identifier for item in items if item.key in failed)
-        failures = [{"itemIdentifier": identifier} for identifier in identifiers]
-        return json.dumps({"batchItemFailures": failures}).encode()
-    schema, invocation = "1.0", ""
-    if isinstance(event, dict):
-        schema = event.get("invocationSchemaVersion", schema)
-        invocation = event.get("invocationId", invocation)
+    event = json.loads(body)
     results = [
         {
-            "taskId": item.identifier,
-            "resultCode": "PermanentFailure" if item.key in failed else "Succeeded",
+            "taskId": task["taskId"],
+            "resultCode": (
+                "PermanentFailure" if unquote_plus(task["s3Key"]) in failed else "Succeeded"
+            ),
             "resultString": "scripted",
         }
-        for item in items
+        for task in event["tasks"]
     ]
     answer = {
-        "invocationSchemaVersion": schema,
+        "invocationSchemaVersion": event["invocationSchemaVersion"],
         "treatMissingKeysAs": "PermanentFailure",
-        "invocationId": invocation,
+        "invocationId": event["invocationId"],
         "results": results,
     }
     return json.dumps(answer).encode()
 
 
-def log_tail(request_id: str, version: str, seconds: float) -> str:
-    """Return the value of X-Amz-Log-Result for an execution."""
-    text = (
-        f"START RequestId: {request_id} Version: {version}\nEND RequestId: {request_id}\n"
-        f"REPORT RequestId: {request_id}\tDuration: {seconds * 1000:.2f} ms\n"
-    )
-    return base64.b64encode(text.encode()).decode()
-
-
-def configuration(function: Function, arn: str, version: str) -> dict[str, object]:
-    """Return what GetFunctionConfiguration tells of a function.
-
-    :param arn: its ARN, with the qualifier if one was asked for
-    """
+def configuration(function: Function, version: str) -> dict[str, object]:
+    """Return what GetFunctionConfiguration tells of a version of a function."""
+    qualifier = "" if version == "$LATEST" else f":{version}"
     return {
         "FunctionName": function.name,
-        "FunctionArn": arn,
-        "Runtime": "python3.11",
-        "Role": f"arn:aws:iam::{arn.split(':')[4]}:role/scripted",
-        "Handler": "scripted.handler",
-        "CodeSize": 1024,
-        "Description": "",
+        "FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function.name}{qualifier}",
         "Timeout": function.timeout_seconds,
-        "MemorySize": function.memory_mb,
-        "LastModified": "2024-01-01T00:00:00.000+0000",
-        "CodeSha256": function.code_sha256,
+        "MemorySize": 128,
+        "CodeSha256": "c2NyaXB0ZWQgZnVuY3Rpb24ncyBjb2RlLCAzMiBCLi4=",
         "Version": version,
-        "TracingConfig": {"Mode": "PassThrough"},
-        "RevisionId": "00000000-0000-4000-8000-000000000000",
-        "State": function.state,
+        "State": "Active",
         "LastUpdateStatus": "Successful",
         "PackageType": "Zip",
-        "Architectures": ["x86_64"],
-        "EphemeralStorage": {"Size": 512},
-        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
     }

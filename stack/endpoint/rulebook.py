@@ -25,18 +25,13 @@ class Rulebook:
         self._rules: dict[Operation, list[tuple[Rule, random.Random]]] = {}
         for number, rule in enumerate(script.rules):
             # Not for secrets: the draws must come out the same each time.
-            draws = random.Random(f"{script.seed}:{number}")  # noqa: S311
+            draws = random.Random(number)  # noqa: S311
             self._rules.setdefault(rule.operation, []).append((rule, draws))
         self._calls: Counter[tuple[Operation, str]] = Counter()
         self._arrivals: Counter[str] = Counter()
-        self._counts_every_item = any(
-            rule.arrivals is not None and not rule.keys for rule in script.rules
-        )
-        self._watched: frozenset[str] = frozenset().union(*(rule.keys for rule in script.rules))
-        self.reads_items = (
-            self._counts_every_item
-            or bool(self._watched)
-            or any(rule.reply.failed_items for rule in script.rules)
+        self.reads_items = any(
+            rule.keys or rule.arrivals is not None or rule.reply.fails_items
+            for rule in script.rules
         )
         """Whether a rule asks for the items of a call."""
 
@@ -52,8 +47,7 @@ class Rulebook:
             return None
         self._calls[operation, ""] += 1
         self._calls[operation, resource] += 1
-        watched = keys if self._counts_every_item else [key for key in keys if key in self._watched]
-        self._arrivals.update(set(watched))
+        self._arrivals.update(set(keys))
         for rule, draws in self._rules[operation]:
             if rule.resource and rule.resource != resource:
                 continue

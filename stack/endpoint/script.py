@@ -7,14 +7,19 @@ which names the field, the value and what is allowed.
 
 from difflib import get_close_matches
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
-from stack.endpoint.aws_errors import LAMBDA_ERRORS, S3_ERRORS
+from stack.endpoint.aws_errors import S3_ERRORS, lambda_errors
 from stack.endpoint.buckets import STRICT, Bucket, Count
+
+REGION = "us-east-1"
+"""The region that the endpoint stands for."""
+
+ACCOUNT = "000000000000"
+"""The account that the functions belong to."""
 
 _FIRST_FAILING_STATUS = 300
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
@@ -24,27 +29,10 @@ class Operation(StrEnum):
     """What a rule watches."""
 
     INVOKE = "invoke"
-    """Invoke, of type RequestResponse or Event."""
-
-    DRY_RUN = "dry_run"
-    """Invoke of type DryRun."""
-
-    GET_FUNCTION = "get_function"
-    """GetFunction and GetFunctionConfiguration."""
+    """Invoke, but for dry runs."""
 
     LIST_OBJECTS = "list_objects"
-    """ListObjectsV2 and ListObjects: one page."""
-
-    HEAD_BUCKET = "head_bucket"
-    """HeadBucket."""
-
-    GET_LOCATION = "get_location"
-    """GetBucketLocation."""
-
-    @property
-    def is_lambda(self) -> bool:
-        """Whether the Lambda API, and not the S3 API, answers it."""
-        return self in {Operation.INVOKE, Operation.DRY_RUN, Operation.GET_FUNCTION}
+    """ListObjectsV2: one page."""
 
 
 class Wire(StrEnum):
@@ -86,16 +74,9 @@ class Span:
     last: Count | None = None
     """The last number of the range; None for no end."""
 
-    every: Count = 1
-    """1 for every number of the range, 2 for every second one..."""
-
     def __contains__(self, number: int) -> bool:
         """Whether the range holds a number."""
-        return (
-            number >= self.first
-            and (self.last is None or number <= self.last)
-            and (number - self.first) % self.every == 0
-        )
+        return number >= self.first and (self.last is None or number <= self.last)
 
 
 Ordinals = Span | frozenset[Count]
@@ -105,7 +86,7 @@ Ordinals = Span | frozenset[Count]
 class Reply:
     """What the endpoint does with a call that a rule takes.
 
-    At most one of ``error``, ``function_error``, ``body`` and ``failed_items`` is given; with none
+    At most one of ``error``, ``function_error``, ``body`` and ``fails_items`` is given; with none
     of them the answer is the one the call would have had without the rule.
     """
 
@@ -117,12 +98,6 @@ class Reply:
 
     message: str | None = None
     """The message of the error or function error; None for a usual one."""
-
-    reason: str | None = None
-    """The ``Reason`` of a TooManyRequestsException."""
-
-    retry_after_seconds: Annotated[int, Field(ge=0)] | None = None
-    """The ``Retry-After`` header, where Invoke's model has ``retryAfterSeconds``."""
 
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     """More members for the JSON body of a Lambda error, like ``{"retryAfterSeconds": "3"}``."""
@@ -136,8 +111,8 @@ class Reply:
     body: str | None = None
     """The body of the answer, byte for byte (UTF-8)."""
 
-    failed_items: Literal["batchItemFailures", "s3batch"] | None = None
-    """The answer contract in which the rule's items fail and the call's other items succeed."""
+    fails_items: bool = False
+    """Whether the answer, to S3 Batch Operations, is that the rule's items fail and no others."""
 
     wire: Wire = Wire.WHOLE
     """How the answer travels."""
@@ -153,11 +128,8 @@ class Reply:
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        given = [
-            name
-            for name in ("error", "function_error", "body", "failed_items")
-            if getattr(self, name) is not None
-        ]
+        names = ("error", "function_error", "body", "fails_items")
+        given = [name for name in names if getattr(self, name) not in {None, False}]
         if len(given) > 1:
             text = f"{' and '.join(given)}: at most one of them says what the answer is"
             raise ValueError(text)
@@ -177,6 +149,10 @@ class Reply:
             return self.runs
         fails = self.error is not None or (self.status or 0) >= _FIRST_FAILING_STATUS
         return not fails and self.wire not in ANSWERLESS
+
+
+USUAL = Reply()
+"""The reply to a call that no rule takes."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -206,28 +182,29 @@ class Rule:
     """Which calls of the operation (and resource), in the order of their arrival."""
 
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """The share of the calls that meet all else, drawn from the script's seed."""
+    """The share of the calls that meet all else; the draws are the same each time."""
 
     above_in_flight: Annotated[int, Field(ge=0)] | None = None
     """Only calls that find this many executions (or more) running."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        known = LAMBDA_ERRORS if self.operation.is_lambda else S3_ERRORS
         error = self.reply.error
-        if error is not None and error not in known and self.reply.status is None:
-            near = get_close_matches(error, known) or sorted(known)
-            text = (
-                f"reply.error: {error!r} is not a known error of {self.operation.value!r};"
-                f" give reply.status too, or one of {', '.join(near)}"
-            )
-            raise ValueError(text)
+        if error is not None and self.reply.status is None:
+            known = lambda_errors() if self.operation is Operation.INVOKE else S3_ERRORS
+            if error not in known:
+                near = get_close_matches(error, known) or sorted(known)
+                text = (
+                    f"reply.error: {error!r} is not a known error of {self.operation.value!r};"
+                    f" give reply.status too, or one of {', '.join(near)}"
+                )
+                raise ValueError(text)
         if self.operation is not Operation.INVOKE:
             fields = {
                 "keys": self.keys,
                 "arrivals": self.arrivals,
                 "above_in_flight": self.above_in_flight,
-                "reply.failed_items": self.reply.failed_items,
+                "reply.fails_items": self.reply.fails_items,
                 "reply.function_error": self.reply.function_error,
             }
             for name, value in fields.items():
@@ -239,39 +216,13 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Function:
-    """A function that the endpoint has."""
+    """A function that the endpoint has, of which version 1 is published."""
 
     name: Annotated[str, Field(pattern=r"\A[a-zA-Z0-9-_]{1,64}\z")] = "scripted"
     """Its name."""
 
-    versions: tuple[Annotated[str, Field(pattern=r"\A[0-9]+\z")], ...] = ("1",)
-    """Its published versions."""
-
-    aliases: dict[str, str] = Field(default_factory=dict)
-    """Its aliases, each with the version it stands for."""
-
     timeout_seconds: Annotated[int, Field(ge=1, le=900)] = 60
     """The time it may take, as GetFunctionConfiguration tells it; the endpoint does not end it."""
-
-    memory_mb: Annotated[int, Field(ge=128, le=10_240)] = 128
-    """Its memory in MB."""
-
-    state: Literal["Pending", "Active", "Inactive", "Failed"] = "Active"
-    """Its state."""
-
-    code_sha256: str = "c2NyaXB0ZWQgZnVuY3Rpb24ncyBjb2RlLCAzMiBCLi4="
-    """The SHA-256 of its code, in base64."""
-
-    reserved_concurrency: Annotated[int, Field(ge=0)] | None = None
-    """Its reserved concurrent executions, as GetFunctionConcurrency tells them."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for alias, version in self.aliases.items():
-            if version not in (*self.versions, "$LATEST"):
-                text = f"aliases: {alias!r} stands for {version!r}, not one of {self.versions}"
-                raise ValueError(text)
-        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -296,23 +247,12 @@ class Script:
     answer: str = "null"
     """The body of a good answer to an invocation."""
 
-    seed: int = 0
-    """What the draws of the rules with a probability start from."""
-
     count_items: bool = True
-    """Whether to count how often each item arrived."""
+    """Whether to count how often each item arrived; if not, bodies are looked into for rules and
+    records alone."""
 
     record_calls: bool = False
     """Whether to keep one record of each of the last invocations."""
-
-    region: str = "us-east-1"
-    """The region the endpoint stands for."""
-
-    account: Annotated[str, Field(pattern=r"\A[0-9]{12}\z")] = "000000000000"
-    """The account the functions belong to."""
-
-    unreserved_concurrency: Annotated[int, Field(ge=0, le=1000)] = 1000
-    """The account's concurrent executions that no function has reserved, of 1,000."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -335,15 +275,6 @@ def parse_script(text: str | bytes) -> Script:
     :raises pydantic.ValidationError: with every fault of the text, each with its place
     """
     return _adapter.validate_json(text)
-
-
-def read_script(path: Path) -> Script:
-    """Return the script that a JSON file holds.
-
-    :raises pydantic.ValidationError: with every fault of the text, each with its place
-    :raises OSError: if the file cannot be read
-    """
-    return parse_script(path.read_bytes())
 
 
 def render_script(script: Script) -> str:

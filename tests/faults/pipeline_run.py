@@ -38,7 +38,6 @@ from retrofill.wiring import Wiring
 from stack.endpoint import (
     Bucket,
     Function,
-    GeneratedObjects,
     Rule,
     S3Object,
     Script,
@@ -97,7 +96,7 @@ class Backfill:
     def serve(self, objects: int | Sequence[str], *rules: Rule, **script: Any) -> None:
         """Have the endpoint serve a bucket and the function, and begin to count."""
         if isinstance(objects, int):
-            bucket = Bucket(name="bucket", generated=GeneratedObjects(count=objects))
+            bucket = Bucket(name="bucket", generated=objects)
             self.keys = [f"data/{number:09}.json" for number in range(objects)]
         else:
             bucket = Bucket(name="bucket", objects=tuple(S3Object(key=key) for key in objects))

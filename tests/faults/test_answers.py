@@ -119,8 +119,8 @@ def test_f14_a_malformed_answer_to_s3_batch_operations_is_a_failed_call(
     }
     job = f"{schema} {change}"
     backfill = made(shared_dsn, endpoint, job, event=f"s3-batch-{schema}", items_per_call=1)
-    backfill.serve(4, Rule(reply=Reply(failed_items="s3batch"), keys=frozenset({"none"})))
-    good = Rule(keys=frozenset(backfill.keys) - {BAD}, reply=Reply(failed_items="s3batch"))
+    backfill.serve(4, Rule(reply=Reply(fails_items=True), keys=frozenset({"none"})))
+    good = Rule(keys=frozenset(backfill.keys) - {BAD}, reply=Reply(fails_items=True))
     bad = Rule(keys=frozenset({BAD}), reply=Reply(body=json.dumps(answer)))
     backfill.break_with(bad, good)
     backfill.run(watched=False)

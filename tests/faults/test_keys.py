@@ -87,7 +87,7 @@ def test_f15_every_key_arrives_and_is_remembered_as_it_is(
     failed = storable if event.startswith("s3-batch") else []
     if failed:
         # What a scripted function can say by a task's own id is that it gives the object up.
-        backfill.break_with(Rule(keys=frozenset(failed), reply=Reply(failed_items="s3batch")))
+        backfill.break_with(Rule(keys=frozenset(failed), reply=Reply(fails_items=True)))
     ended = backfill.run(watched=False)
     evidence = backfill.evidence(storable, poison=failed, named_as_failed=len(failed))
     fault_table.hold("F15", "keys of every kind, each event shape", evidence, bound=0)

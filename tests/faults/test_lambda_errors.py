@@ -6,7 +6,7 @@ The classes are those of AWS's error table as ``reliability`` reads it, not thos
 import pytest
 
 from stack.endpoint import Reply, Rule, ScriptedEndpoint, Span, Wire
-from stack.endpoint.aws_errors import LAMBDA_ERRORS
+from stack.endpoint.aws_errors import lambda_errors
 from tests.faults.fault_table import FaultTable
 from tests.faults.pipeline_run import Backfill, Ended
 
@@ -104,7 +104,7 @@ def first_calls(error: str, count: int = CALLS) -> Rule:
 
 def test_every_error_that_the_endpoint_knows_is_in_one_class() -> None:
     classes = [*THROTTLED, *STARTING, *UNKNOWN, *MISCONFIGURED, *TOO_LARGE]
-    assert sorted(classes) == sorted(LAMBDA_ERRORS)
+    assert sorted(classes) == sorted(lambda_errors())
 
 
 @pytest.mark.parametrize("error", [*THROTTLED, *STARTING])

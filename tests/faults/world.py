@@ -14,7 +14,6 @@ from psycopg2.extras import NamedTupleCursor, RealDictCursor
 from stack.endpoint import (
     Bucket,
     Function,
-    GeneratedObjects,
     Rule,
     S3Object,
     Script,
@@ -44,7 +43,7 @@ class World:
     ) -> dict[str, Any]:
         """Have a bucket and a function of one name; return the params of a run over them."""
         bucket = (
-            Bucket(name=name, generated=GeneratedObjects(count=objects))
+            Bucket(name=name, generated=objects)
             if isinstance(objects, int)
             else Bucket(name=name, objects=tuple(objects))
         )

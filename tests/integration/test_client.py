@@ -28,7 +28,7 @@ from retrofill.model.errors import ConfigError
 
 from stack.endpoint import Reply as Scripted
 from stack.endpoint import Rule, Script, ScriptedEndpoint, Span, Wire, scripted_endpoint
-from stack.endpoint.aws_errors import LAMBDA_ERRORS
+from stack.endpoint.aws_errors import lambda_errors
 from tests.integration.certificates import Certificates, make_certificates
 from tests.integration.raw_server import Proxy, RawServer, Request, http_answer
 
@@ -178,7 +178,7 @@ def test_the_header_of_a_failed_function_is_found_however_it_is_spelt(open_clien
 
 
 def test_every_error_of_lambda_is_sent_once_and_classified(endpoint, open_client):
-    names = sorted(LAMBDA_ERRORS)
+    names = sorted(lambda_errors())
     rules = [
         Rule(calls=frozenset({n}), reply=Scripted(error=name)) for n, name in enumerate(names, 1)
     ]

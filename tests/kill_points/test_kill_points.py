@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from retrofill.faults import Point
 
-from stack.endpoint import Bucket, Function, GeneratedObjects, Reply, Rule, Script, ScriptedEndpoint
+from stack.endpoint import Bucket, Function, Reply, Rule, Script, ScriptedEndpoint
 from tests.invariants import Sampler, Seen, check
 from tests.kill_points.conftest import COLUMNS, Nursery, table
 from tests.kill_points.passage import Passage
@@ -29,7 +29,7 @@ MOST_OURS = MOST_TWICE + 4 + 2 + 1
 POISON = "data/000000123.json"
 KEYS = [f"data/{number:09}.json" for number in range(OBJECTS)]
 SCRIPT = Script(
-    buckets=(Bucket(name="bucket", generated=GeneratedObjects(count=OBJECTS)),),
+    buckets=(Bucket(name="bucket", generated=OBJECTS),),
     functions=(Function(name="f", timeout_seconds=1),),
     rules=(Rule(keys=frozenset({POISON}), reply=Reply(function_error="ValueError")),),
     latency=0.02,

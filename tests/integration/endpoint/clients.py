@@ -12,12 +12,7 @@ import boto3
 from botocore.config import Config
 from mypy_boto3_s3 import S3Client
 
-from stack.endpoint import (
-    Reply,
-    Rule,
-    Script,
-    ScriptedEndpoint,
-)
+from stack.endpoint import Reply, Rule, Script, ScriptedEndpoint
 
 ROOT = Path(__file__).parents[3]
 ONE_CALL = Config(
@@ -117,9 +112,8 @@ def read_until(sock: socket.socket, end: bytes) -> bytes:
     return received
 
 
-def list_all(buckets: S3Client, **query: Any) -> tuple[list[Any], list[str]]:
+def list_all(buckets: S3Client, **query: Any) -> list[Any]:
     pages = list(buckets.get_paginator("list_objects_v2").paginate(**query))
     contents = [one for page in pages for one in page.get("Contents", [])]
-    common = [one["Prefix"] for page in pages for one in page.get("CommonPrefixes", [])]
-    assert sum(page["KeyCount"] for page in pages) == len(contents) + len(common)
-    return contents, common
+    assert sum(page["KeyCount"] for page in pages) == len(contents)
+    return contents

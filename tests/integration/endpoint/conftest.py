@@ -6,14 +6,8 @@ import pytest
 from mypy_boto3_lambda import LambdaClient
 from mypy_boto3_s3 import S3Client
 
-from stack.endpoint import (
-    Script,
-    ScriptedEndpoint,
-    scripted_endpoint,
-)
-from tests.integration.endpoint.clients import (
-    client,
-)
+from stack.endpoint import Script, ScriptedEndpoint, scripted_endpoint
+from tests.integration.endpoint.clients import client
 
 
 @pytest.fixture(scope="module")

@@ -5,23 +5,11 @@ import re
 from typing import Any
 
 import pytest
-from botocore.exceptions import (
-    ClientError,
-)
+from botocore.exceptions import ClientError
 from mypy_boto3_lambda import LambdaClient
 
-from stack.endpoint import (
-    Function,
-    Reply,
-    Script,
-)
-from tests.integration.endpoint.clients import (
-    QUICK,
-    Follow,
-    always,
-    eventually,
-    s3_event,
-)
+from stack.endpoint import Function, Reply, Script
+from tests.integration.endpoint.clients import QUICK, Follow, always, s3_event
 
 
 def test_an_invocation_is_answered_as_lambda_does(follow: Follow, functions: LambdaClient) -> None:
@@ -43,67 +31,54 @@ def test_an_invocation_is_answered_as_lambda_does(follow: Follow, functions: Lam
     [
         ("scripted", None, "$LATEST"),
         ("scripted", "$LATEST", "$LATEST"),
-        ("scripted", "2", "2"),
-        ("scripted:live", None, "2"),
+        ("scripted", "1", "1"),
         ("000000000000:function:scripted", "1", "1"),
-        ("arn:aws:lambda:us-east-1:000000000000:function:scripted", "live", "2"),
-        ("arn:aws:lambda:us-east-1:000000000000:function:scripted:1", "1", "1"),
+        ("arn:aws:lambda:us-east-1:000000000000:function:scripted", "1", "1"),
     ],
 )
 def test_a_function_goes_by_many_names(
     follow: Follow, functions: LambdaClient, name: str, qualifier: str | None, version: str
 ) -> None:
-    function = Function(versions=("1", "2"), aliases={"live": "2"}, timeout_seconds=9)
-    follow(Script(latency=QUICK, functions=(function,)))
+    follow(Script(latency=QUICK, functions=(Function(timeout_seconds=9),)))
     qualified = {} if qualifier is None else {"Qualifier": qualifier}
     answer = functions.invoke(FunctionName=name, **qualified)  # type: ignore[arg-type]
     assert answer["ExecutedVersion"] == version
     told = functions.get_function_configuration(FunctionName=name, **qualified)
     assert (told["Version"], told["State"], told["Timeout"]) == (version, "Active", 9)
     assert told["FunctionArn"].startswith("arn:aws:lambda:us-east-1:000000000000:function:scripted")
-    whole = functions.get_function(FunctionName=name, **qualified)
-    assert whole["Configuration"]["CodeSha256"] == told["CodeSha256"]
 
 
-@pytest.mark.parametrize("name", ["missing", "scripted:9", "scripted:nolive"])
+@pytest.mark.parametrize(("name", "qualifier"), [("missing", "1"), ("scripted", "9")])
 def test_an_unknown_function_is_not_found(
-    follow: Follow, functions: LambdaClient, name: str
+    follow: Follow, functions: LambdaClient, name: str, qualifier: str
 ) -> None:
     endpoint = follow(Script())
     with pytest.raises(functions.exceptions.ResourceNotFoundException) as caught:
-        functions.invoke(FunctionName=name)
+        functions.invoke(FunctionName=name, Qualifier=qualifier)
     answer = caught.value.response
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 404
     headers = answer["ResponseMetadata"]["HTTPHeaders"]
     assert headers["x-amzn-errortype"] == "ResourceNotFoundException"
-    assert answer["Error"]["Message"].startswith("Function not found: arn:aws:lambda:")
+    assert answer["Error"]["Message"].startswith("Function not found: ")
     with pytest.raises(functions.exceptions.ResourceNotFoundException):
-        functions.get_function_configuration(FunctionName=name)
+        functions.get_function_configuration(FunctionName=name, Qualifier=qualifier)
     assert endpoint.stats().executions == 0
 
 
-def test_dry_runs_and_events(follow: Follow, functions: LambdaClient) -> None:
+def test_dry_runs_run_nothing(follow: Follow, functions: LambdaClient) -> None:
     endpoint = follow(Script(latency=QUICK))
     dry = functions.invoke(FunctionName="scripted", InvocationType="DryRun")
     assert dry["StatusCode"] == 204
     assert endpoint.stats().executions == 0
-    event = functions.invoke(FunctionName="scripted", InvocationType="Event", Payload=s3_event("a"))
-    assert event["StatusCode"] == 202
-    assert endpoint.items() == {"a": 1}
-    assert eventually(lambda: endpoint.stats().in_flight == 0)
-    assert endpoint.stats().by_operation == {"dry_run": 1, "invoke": 1}
+    assert endpoint.stats().by_operation == {"dry_run": 1}
 
 
 def test_what_lambda_itself_refuses(follow: Follow, functions: LambdaClient) -> None:
     endpoint = follow(Script(latency=QUICK))
     with pytest.raises(functions.exceptions.RequestTooLargeException):
         functions.invoke(FunctionName="scripted", Payload=b'"' + b"x" * 6_291_455 + b'"')
-    with pytest.raises(functions.exceptions.RequestTooLargeException):
-        functions.invoke(
-            FunctionName="scripted",
-            InvocationType="Event",
-            Payload=b'"' + b"x" * 1_048_576 + b'"',
-        )
+    with pytest.raises(functions.exceptions.InvalidParameterValueException):
+        functions.invoke(FunctionName="scripted", InvocationType="Event")
     with pytest.raises(functions.exceptions.InvalidRequestContentException):
         functions.invoke(FunctionName="scripted", Payload=b"{")
     assert endpoint.stats().executions == 0
@@ -111,20 +86,12 @@ def test_what_lambda_itself_refuses(follow: Follow, functions: LambdaClient) -> 
     assert answer["StatusCode"] == 200
 
 
-def test_the_log_tail_comes_if_asked_for(follow: Follow, functions: LambdaClient) -> None:
-    follow(Script(latency=QUICK))
-    answer = functions.invoke(FunctionName="scripted", LogType="Tail")
-    assert answer["LogResult"]
-    assert "LogResult" not in functions.invoke(FunctionName="scripted")
-
-
 def test_other_reads(follow: Follow, functions: LambdaClient) -> None:
-    follow(Script(functions=(Function(reserved_concurrency=7),), unreserved_concurrency=700))
+    follow(Script())
     told = functions.get_function_concurrency(FunctionName="scripted")
-    assert told["ReservedConcurrentExecutions"] == 7
+    assert "ReservedConcurrentExecutions" not in told
     account = functions.get_account_settings()["AccountLimit"]
-    assert account["ConcurrentExecutions"] == 1000
-    assert account["UnreservedConcurrentExecutions"] == 700
+    assert account["UnreservedConcurrentExecutions"] == 1000
     assert functions.list_event_source_mappings()["EventSourceMappings"] == []
 
 
@@ -158,22 +125,19 @@ def test_errors_come_as_boto_knows_them(
     assert endpoint.items(of="received") == {"a": 1}
 
 
-def test_a_throttle_has_reason_and_retry_after(follow: Follow, functions: LambdaClient) -> None:
+def test_an_error_has_members_and_headers_to_order(follow: Follow, functions: LambdaClient) -> None:
     reply = Reply(
         error="TooManyRequestsException",
-        reason="ReservedFunctionConcurrentInvocationLimitExceeded",
-        retry_after_seconds=3,
-        extra={"more": [1]},
-        headers={"X-More": "yes"},
+        extra={"Reason": "CallerRateLimitExceeded"},
+        headers={"Retry-After": "3"},
     )
     follow(always(reply))
     with pytest.raises(functions.exceptions.TooManyRequestsException) as caught:
         functions.invoke(FunctionName="scripted")
     answer: Any = caught.value.response
-    assert answer["Reason"] == reply.reason
+    assert answer["Reason"] == "CallerRateLimitExceeded"
     assert answer["retryAfterSeconds"] == "3"
     assert answer["Type"] == "User"
-    assert answer["ResponseMetadata"]["HTTPHeaders"]["x-more"] == "yes"
 
 
 def test_a_failing_function_answers_200(follow: Follow, functions: LambdaClient) -> None:
@@ -187,11 +151,7 @@ def test_a_failing_function_answers_200(follow: Follow, functions: LambdaClient)
     assert told["errorMessage"].endswith("Task timed out after 60.00 seconds")
     assert endpoint.items() == {"a": 2, "b": 1, "poison": 1}
     assert endpoint.items(above=1) == {"a": 2}
-    assert endpoint.stats().by_outcome == {
-        "invoke 200": 1,
-        "invoke 200 Unhandled Sandbox.Timedout": 1,
-    }
-    assert (endpoint.stats().running, endpoint.stats().in_flight) == (0, 0)
+    assert endpoint.stats().in_flight == 0
 
 
 def test_a_body_is_sent_byte_for_byte(follow: Follow, functions: LambdaClient) -> None:
@@ -201,21 +161,12 @@ def test_a_body_is_sent_byte_for_byte(follow: Follow, functions: LambdaClient) -
         assert answer["Payload"].read() == body.encode()
 
 
-def test_items_fail_through_the_answer_contracts(follow: Follow, functions: LambdaClient) -> None:
-    messages = [
-        {"messageId": f"m-{key}", "body": s3_event(key).decode()} for key in ("a b", "c", "d")
-    ]
-    event = json.dumps({"Records": messages}).encode()
-    follow(always(Reply(failed_items="batchItemFailures"), keys=frozenset({"a b", "d"})))
-    answer = functions.invoke(FunctionName="scripted", Payload=event)
-    assert json.loads(answer["Payload"].read()) == {
-        "batchItemFailures": [{"itemIdentifier": "m-a b"}, {"itemIdentifier": "m-d"}]
-    }
+def test_items_fail_through_the_answer(follow: Follow, functions: LambdaClient) -> None:
     tasks = [{"taskId": "1", "s3Key": "a+b"}, {"taskId": "2", "s3Key": "c"}]
     event = json.dumps(
         {"invocationSchemaVersion": "2.0", "invocationId": "i", "tasks": tasks}
     ).encode()
-    follow(always(Reply(failed_items="s3batch"), keys=frozenset({"a b"})))
+    follow(always(Reply(fails_items=True), keys=frozenset({"a b"})))
     answer = functions.invoke(FunctionName="scripted", Payload=event)
     told = json.loads(answer["Payload"].read())
     assert told["invocationId"] == "i"

@@ -1,22 +1,18 @@
 """The endpoint as a process: how it begins, is told and ends."""
 
 import os
-import re
 import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.exceptions import (
-    ConnectionClosedError,
-)
+from botocore.exceptions import ConnectionClosedError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,7 +26,6 @@ from stack.endpoint import (
     Script,
     ScriptedEndpoint,
     Wire,
-    render_script,
     scripted_endpoint,
 )
 from tests.integration.endpoint.clients import (
@@ -41,7 +36,6 @@ from tests.integration.endpoint.clients import (
     always,
     client,
     eventually,
-    list_all,
     raw_request,
     raw_socket,
     read_until,
@@ -66,8 +60,6 @@ def test_a_bad_script_is_refused_and_the_old_one_stays(
 def test_unknown_observations_say_what_there_is(endpoint: ScriptedEndpoint) -> None:
     with pytest.raises(EndpointError, match="GET stats, items, calls; POST reset, script"):
         endpoint._ask("GET", "state")  # noqa: SLF001 - what a typing mistake would do
-    with pytest.raises(EndpointError, match="above=<number>"):
-        endpoint._ask("GET", "items?above=x")  # noqa: SLF001 - the same
 
 
 def test_the_endpoint_ends_with_its_block_even_with_calls_in_flight() -> None:
@@ -93,11 +85,7 @@ with scripted_endpoint() as endpoint:
 
 def test_the_endpoint_ends_with_a_parent_that_is_killed() -> None:
     parent = subprocess.Popen(  # noqa: S603 - fixed arguments
-        [
-            sys.executable,
-            "-c",
-            _PARENT,
-        ],
+        [sys.executable, "-c", _PARENT],
         cwd=ROOT,
         stdout=subprocess.PIPE,
     )
@@ -126,76 +114,25 @@ def _is_alive(process_id: int) -> bool:
     return state != "Z"
 
 
-@contextmanager
-def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "stack.endpoint", *arguments],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def test_the_command_prints_its_url_and_ends_at_sigterm() -> None:
-    flags = ["--objects", "1500", "--bucket", "big", "--function", "fn", "--latency", "0.001"]
-    with command("--port", "0", *flags, "--answer", '"yes"', "--no-items") as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
-        running = ScriptedEndpoint(url, process.pid, None)
-        answer = client("lambda", running).invoke(FunctionName="fn")
-        assert answer["Payload"].read() == b'"yes"'
-        contents, _ = list_all(client("s3", running), Bucket="big")
-        assert len(contents) == 1500
-        process.terminate()
-        assert process.wait(GRACE_SECONDS) == 0
-        assert process.stdout.read() == ""
-
-
-def test_the_command_takes_a_script_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "script.json"
-    path.write_text(render_script(Script(latency=QUICK, answer='"from a file"')))
-    with command("--script", str(path)) as process:
-        assert process.stdout is not None
-        running = ScriptedEndpoint(process.stdout.readline().strip(), process.pid, None)
-        answer = client("lambda", running).invoke(FunctionName="scripted")
-        assert answer["Payload"].read() == b'"from a file"'
-
-
-@pytest.mark.parametrize(
-    ("arguments", "parts"),
-    [
-        (["--objects", "-1"], ["count", "-1"]),
-        (["--pattern", "a{i:09d}"], ["--pattern", "--objects"]),
-        (["--script", "nowhere.json"], ["nowhere.json"]),
-        (["--script", "-", "--latency", "1"], ["--latency", "script"]),
-        (["--bucket", "B"], ["'B'"]),
-        (["--port", "99999999"], ["port"]),
-        (["--certificate", "nowhere.pem"], ["No such file"]),
-    ],
-)
-def test_a_bad_command_line_is_refused(arguments: list[str], parts: list[str]) -> None:
-    with command(*arguments) as process:
-        output, complaints = process.communicate(timeout=GRACE_SECONDS)
-    assert process.returncode == 2
-    assert output == ""
-    for part in parts:
-        assert part in complaints
-
-
-def test_a_taken_port_is_told(endpoint: ScriptedEndpoint) -> None:
-    port = urlsplit(endpoint.url).port or 0
+def test_an_endpoint_that_does_not_start_says_why() -> None:
     with (
-        pytest.raises(EndpointError, match="address already in use"),
-        scripted_endpoint(port=port),
+        pytest.raises(EndpointError, match="No such file"),
+        scripted_endpoint(certificate=Path("nowhere.pem")),
     ):
         pass
+
+
+def test_the_command_refuses_what_is_no_script() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "stack.endpoint"],
+        cwd=ROOT,
+        input=b'{"latency": -1}\n',
+        capture_output=True,
+        check=False,
+        timeout=GRACE_SECONDS,
+    )
+    assert (told.returncode, told.stdout) == (2, b"")
+    assert b"latency" in told.stderr
 
 
 # TLS.
