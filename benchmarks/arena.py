@@ -1,21 +1,26 @@
 """Where contenders are measured one after another: one endpoint, one Postgres, one set of rules."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict
+from typing import NamedTuple
 
 import psutil
-import psycopg2
+from retrofill.sources.memory import MemorySource
 
-from benchmarks.contenders.planned import PlannedState, planned_state
-from benchmarks.contenders.work import REGION, Measured, Work, WrongCountError
+from benchmarks import runs
+from benchmarks.command import FailedError
+from benchmarks.contenders.work import REGION, Measured, Work
+from benchmarks.encode import KEYS, SOURCE, items
+from benchmarks.measure import cpu_s, server_of
+from benchmarks.server import Database
 from stack.endpoint import Script, ScriptedEndpoint, scripted_endpoint
+from stack.scripted import impersonal_environment
+from stack.services import temporary_postgres
 from stack.settings import REPOSITORY
 
 OURS = "ours"
@@ -28,146 +33,131 @@ _MODULES = {
 }
 _AIOBOTOCORE_PYTHON = REPOSITORY / ".venv-aiobotocore" / "bin" / "python"
 _MAY_TAKE_S = 600
+_US = 1_000_000
+_KB_PER_MB = 1024
 
 
-class MissingContenderError(Exception):
-    """A contender is not installed."""
+class Figures(NamedTuple):
+    """What was measured of a contender."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Observed:
-    """One measurement."""
-
-    calls: int
-    client: Measured
-    server_cpu_s: float
-    """Seconds of CPU of Postgres meanwhile; 0 for those who keep no state."""
-    endpoint_cpu_s: float
-    """Seconds of CPU of the endpoint, which is one thread."""
+    cpu_us: float
+    """Of CPU per call, in the client."""
+    server_cpu_us: float
+    """Of CPU per call, in Postgres; 0 for those who keep no state."""
+    endpoint_us: float
+    """Of CPU per call, in the endpoint, which is one thread."""
+    calls_per_s: float
+    peak_mb: float
+    grown_mb: float
 
 
 class Arena:
     """Measures contenders in turns."""
 
-    def __init__(self, endpoint: ScriptedEndpoint, state: PlannedState, home: Path) -> None:
+    def __init__(self, endpoint: ScriptedEndpoint, database: Database, home: str) -> None:
         self._endpoint = endpoint
         self._endpoint_process = psutil.Process(endpoint.process_id)
-        self._state = state
+        self._database = database
         self._home = home
 
-    def measure(self, contender: str, work: Work, batch_items: int) -> Observed:
+    def measure(self, contender: str, work: Work) -> Figures:
         """Have a contender make calls, and count them at the other end.
 
-        :param batch_items: the most items of a batch; for ours alone
-        :raises WrongCountError: what it did is not what it was asked for
+        :raises FailedError: what it did is not what it was asked for
         """
         self._endpoint.reset()
         if contender == OURS:
-            observed = self._measure_ours(work, batch_items)
+            figures = self._measure_ours(work)
         else:
-            observed = self._observe(contender, work, {})
+            figures = self._observe(contender, work, {})
         stats = self._endpoint.stats()
-        if (stats.invocations, stats.executions) != (observed.calls, observed.calls):
-            raise WrongCountError(
+        if (stats.invocations, stats.executions) != (work.calls, work.calls):
+            raise FailedError(
                 f"{contender}: the endpoint got {stats.invocations} calls and executed"
-                f" {stats.executions}, not {observed.calls}"
+                f" {stats.executions}, not {work.calls}"
             )
         if stats.max_in_flight > work.in_flight:
-            raise WrongCountError(
+            raise FailedError(
                 f"{contender}: {stats.max_in_flight} calls were in flight at once, more than the"
                 f" {work.in_flight} asked for"
             )
-        return observed
+        return figures
 
-    def _measure_ours(self, work: Work, batch_items: int) -> Observed:
-        items = work.calls * work.items_per_call
-        with self._state.database(items, batch_items, work.in_flight) as (dsn, batches):
-            work = Work(**{**asdict(work), "batches": batches})
-            aws = {
-                "conn_type": "aws",
-                "extra": {"endpoint_url": work.url, "region_name": REGION},
-            }
-            observed = self._observe(
-                OURS,
-                work,
-                {
-                    "AIRFLOW_HOME": str(self._home),
-                    "AIRFLOW_CONN_RETROFILL_STATE": dsn,
-                    "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
-                },
+    def _measure_ours(self, work: Work) -> Figures:
+        """Measure ours on a run whose items wait in one batch, just planned."""
+        count = work.calls * work.items_per_call
+        aws = {"conn_type": "aws", "extra": {"endpoint_url": work.url, "region_name": REGION}}
+        environment = {
+            "AIRFLOW_HOME": self._home,
+            "AIRFLOW_CONN_RETROFILL_STATE": self._database.dsn,
+            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
+        }
+        # Calls begin right after planning, so no statistics of the tables come in between.
+        self._database.fresh(autovacuum=False)
+        with closing(self._database.connect()) as conn:
+            ref, _ = runs.screen(
+                conn,
+                MemorySource.of(items(KEYS["plain keys"], count), name=SOURCE, page_items=count),
+                nullcontext(),
+                items_per_call=work.items_per_call,
+                max_concurrency=work.in_flight,
             )
-            with psycopg2.connect(dsn) as conn, conn.cursor() as cur:
+            runs.plan(conn, ref, most_items=count, fewest_items=count)
+            server = server_of(conn)
+            began_s = cpu_s(server)
+            figures = self._observe(OURS, work, environment)
+            server_cpu_s = cpu_s(server) - began_s
+            with conn, conn.cursor() as cur:
                 cur.execute("SELECT calls, succeeded, items_left FROM retrofill.v_run")
                 counts = cur.fetchall()
-            conn.close()
-        if counts != [(observed.calls, items, 0)]:
-            raise WrongCountError(
-                f"ours: calls, items succeeded and left are {counts}, not {(work.calls, items, 0)}"
+        if counts != [(work.calls, count, 0)]:
+            raise FailedError(
+                f"ours: calls, items succeeded and left are {counts}, not {(work.calls, count, 0)}"
             )
-        return observed
+        return figures._replace(server_cpu_us=server_cpu_s / work.calls * _US)
 
-    def _observe(self, contender: str, work: Work, environment: dict[str, str]) -> Observed:
-        server_cpu_s, endpoint_cpu_s = self._state.cpu_s(), self._endpoint_cpu_s()
+    def _observe(self, contender: str, work: Work, environment: dict[str, str]) -> Figures:
+        endpoint_cpu_s = cpu_s(self._endpoint_process)
         python = _AIOBOTOCORE_PYTHON if contender == AIOBOTOCORE else sys.executable
         done = subprocess.run(  # noqa: S603  our own modules
             [python, "-m", f"benchmarks.contenders.{_MODULES[contender]}"],
             input=json.dumps(asdict(work)),
             stdout=subprocess.PIPE,
-            env={**_surroundings(), **environment},
+            env={**impersonal_environment(), **environment},
             cwd=REPOSITORY,
             text=True,
-            check=True,
+            check=False,
             timeout=_MAY_TAKE_S,
         )
-        return Observed(
-            calls=work.calls,
-            client=Measured(**json.loads(done.stdout.splitlines()[-1])),
-            server_cpu_s=self._state.cpu_s() - server_cpu_s if contender == OURS else 0.0,
-            endpoint_cpu_s=self._endpoint_cpu_s() - endpoint_cpu_s,
-        )
-
-    def _endpoint_cpu_s(self) -> float:
-        return sum(self._endpoint_process.cpu_times()[:2])
-
-
-def require(contenders: Iterable[str]) -> None:
-    """Make sure that all contenders can run.
-
-    :raises MissingContenderError: one cannot
-    """
-    if AIOBOTOCORE in contenders and not _AIOBOTOCORE_PYTHON.exists():
-        raise MissingContenderError(
-            "--contenders: aiobotocore needs an environment of its own, which make bench-calling"
-            " makes; leave it out, or make that"
+        if done.returncode != 0:
+            raise FailedError(f"{contender} failed; it says above why")
+        client = Measured(**json.loads(done.stdout.splitlines()[-1]))
+        return Figures(
+            cpu_us=client.cpu_s / work.calls * _US,
+            server_cpu_us=0.0,
+            endpoint_us=(cpu_s(self._endpoint_process) - endpoint_cpu_s) / work.calls * _US,
+            calls_per_s=work.calls / client.wall_s,
+            peak_mb=client.peak_kb / _KB_PER_MB,
+            grown_mb=(client.peak_kb - client.before_kb) / _KB_PER_MB,
         )
 
 
 @contextmanager
-def arena(latency_s: float) -> Iterator[tuple[Arena, str]]:
+def arena(contenders: Iterable[str], latency_s: float) -> Iterator[tuple[Arena, str]]:
     """Start the servers; yield the arena and the address of the endpoint.
 
+    :param contenders: all that will be measured
     :param latency_s: seconds that a call takes in the function
+    :raises FailedError: a contender is not installed
     """
+    if AIOBOTOCORE in contenders and not _AIOBOTOCORE_PYTHON.exists():
+        raise FailedError(
+            "--contenders: aiobotocore needs an environment of its own, which make bench-calling"
+            " makes; leave it out, or make that"
+        )
     with (
         tempfile.TemporaryDirectory(prefix="retrofill-airflow-") as home,
         scripted_endpoint(Script(latency=latency_s, count_items=False)) as endpoint,
-        planned_state() as state,
+        temporary_postgres(lasting=True) as server,
     ):
-        yield Arena(endpoint, state, Path(home)), endpoint.url
-
-
-def _surroundings() -> dict[str, str]:
-    """Return the environment without what a person has set for real servers."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "AIRFLOW_")) and not name.lower().endswith("_proxy")
-    }
-    return {
-        **kept,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
+        yield Arena(endpoint, Database(server), home), endpoint.url

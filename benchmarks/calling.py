@@ -8,44 +8,35 @@ the clock starts, for all of them; connections are opened after. The mapped oper
 calls, on a stack of its own. The exit code is 1 if a count is not what it must be.
 """
 
-import argparse
-import subprocess
 import sys
+from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import product
 from statistics import median
 from typing import NamedTuple
 
 from retrofill.events import compile_shape
 
-from benchmarks.arena import (
-    AIOBOTOCORE,
-    OURS,
-    MissingContenderError,
-    Observed,
-    arena,
-    require,
-)
+from benchmarks.arena import AIOBOTOCORE, OURS, Figures, arena
+from benchmarks.command import count, exit_code, options, say
 from benchmarks.contenders.mapped_operator import MappedFigures, measure_mapped
-from benchmarks.contenders.work import Work, WrongCountError, encode
+from benchmarks.contenders.work import Work, encode
 from benchmarks.encode import CONTEXT
-from benchmarks.observe import FailedRunError
 from benchmarks.table import table
 from stack.endpoint import EndpointError
-from stack.settings import StackError
 
+MAPPED = "mapped"
 CONTENDERS = {
     OURS: "ours, the whole stage",
     "boto3": "boto3 in threads, json.dumps",
     AIOBOTOCORE: "aiobotocore, json.dumps",
     "awscrt": "bare awscrt, ready payload",
-    "mapped": "LambdaInvokeFunctionOperator, mapped",
+    MAPPED: "LambdaInvokeFunctionOperator, mapped",
 }
-MAPPED = "mapped"
 MAPPED_ITEMS = 100
 _MS = 1_000
 _US = 1_000_000
-_KB_PER_MB = 1024
 
 
 class Cell(NamedTuple):
@@ -62,65 +53,43 @@ CPU_GOAL = 5
 RATE_GOAL = 200
 """Our calls per second, divided by those of the mapped operator."""
 
-
-class Figures(NamedTuple):
-    """The medians of a contender in a cell."""
-
-    cpu_us: float
-    """Of CPU per call, in the client."""
-    server_cpu_us: float
-    """Of CPU per call, in Postgres."""
-    calls_per_s: float
-    peak_mb: float
-    grown_mb: float
-    endpoint_us: float
-    """Of CPU per call, in the endpoint."""
-
-
 Results = dict[tuple[Cell, str], Figures]
 
 
-def figures(rounds: list[Observed]) -> Figures:
-    """Return the medians of some rounds."""
-    return Figures(
-        median(one.client.cpu_s / one.calls for one in rounds) * _US,
-        median(one.server_cpu_s / one.calls for one in rounds) * _US,
-        median(one.calls / one.client.wall_s for one in rounds),
-        median(one.client.peak_kb for one in rounds) / _KB_PER_MB,
-        median(one.client.peak_kb - one.client.before_kb for one in rounds) / _KB_PER_MB,
-        median(one.endpoint_cpu_s / one.calls for one in rounds) * _US,
-    )
+def measure(arguments: Namespace) -> Iterator[str]:
+    """Measure all, and yield the lines of the report.
 
-
-def measure(arguments: argparse.Namespace, cells: list[Cell]) -> Results:
-    """Measure all contenders in all cells, but for the mapped operator."""
-    results: Results = {}
+    :raises FailedError: a contender did not do what it was asked for
+    """
     contenders = [name for name in arguments.contenders if name != MAPPED]
-    with arena(arguments.latency) as (here, url):
+    results = _measure_cells(arguments, contenders) if contenders else {}
+    mapped = None
+    if MAPPED in arguments.contenders:
+        say(f"{MAPPED_ITEMS} items a call: the mapped operator, on a stack of its own")
+        mapped = measure_mapped(arguments.mapped_calls, MAPPED_ITEMS, arguments.latency)
+    yield from report(arguments, results, mapped)
+
+
+def _measure_cells(arguments: Namespace, contenders: list[str]) -> Results:
+    rounds: defaultdict[tuple[Cell, str], list[Figures]] = defaultdict(list)
+    cells = [Cell(*both) for both in product(arguments.items_per_call, arguments.in_flight)]
+    with arena(contenders, arguments.latency) as (here, url):
         for cell in cells:
-            observed: defaultdict[str, list[Observed]] = defaultdict(list)
-            work = Work(
-                url=url,
-                calls=max(arguments.calls, 2 * cell.in_flight),
-                items_per_call=cell.items_per_call,
-                in_flight=cell.in_flight,
-            )
-            batch_items = arguments.batch_items or work.calls * work.items_per_call
+            calls = max(arguments.calls, 2 * cell.in_flight)
+            work = Work(url=url, calls=calls, **cell._asdict())
             for number in range(1, 1 + arguments.rounds):
                 for contender in contenders:
-                    _say(
+                    say(
                         f"{cell.items_per_call} items a call, {cell.in_flight} in flight,"
                         f" round {number}: {contender}"
                     )
-                    observed[contender].append(here.measure(contender, work, batch_items))
-            for contender, rounds in observed.items():
-                results[cell, contender] = figures(rounds)
-    return results
+                    rounds[cell, contender].append(here.measure(contender, work))
+    return {
+        key: Figures(*map(median, zip(*measured, strict=True))) for key, measured in rounds.items()
+    }
 
 
-def report(
-    arguments: argparse.Namespace, results: Results, mapped: MappedFigures | None
-) -> Iterator[str]:
+def report(arguments: Namespace, results: Results, mapped: MappedFigures | None) -> Iterator[str]:
     """Yield the lines of the table and of what stands under it."""
     rows = [
         [
@@ -165,8 +134,8 @@ def report(
         yield endpoint_line(results)
     if mapped:
         yield (
-            f"The mapped operator made {mapped.calls} calls. Its CPU is that of all of Airflow with"
-            " its Postgres, its memory that of one task."
+            f"The mapped operator made {arguments.mapped_calls} calls. Its CPU is that of all of"
+            " Airflow with its Postgres, its memory that of one task."
         )
     yield from verdicts(results, mapped)
 
@@ -222,73 +191,23 @@ def _verdict(ratio: float, goal: float) -> str:
     return "Met." if ratio >= goal else "NOT met."
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def _arguments() -> Namespace:
+    parser = options("benchmarks.calling", __doc__)
     parser.add_argument(
         "--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME",
         help=f"of {', '.join(CONTENDERS)}; all by default",
     )  # fmt: skip
     for name, default in (("--items-per-call", [1, 10, 100]), ("--in-flight", [50, 200, 1_000])):
-        parser.add_argument(name, type=_count, nargs="+", default=default, metavar="N")
+        parser.add_argument(name, type=count, nargs="+", default=default, metavar="N")
     parser.add_argument(
-        "--calls", type=_count, default=2_000, metavar="N",
+        "--calls", type=count, default=2_000, metavar="N",
         help="of each round; at least twice those in flight are made",
     )  # fmt: skip
-    parser.add_argument("--mapped-calls", type=_count, default=40, metavar="N")
-    parser.add_argument("--rounds", type=_count, default=3, metavar="N")
+    parser.add_argument("--mapped-calls", type=count, default=40, metavar="N")
+    parser.add_argument("--rounds", type=count, default=3, metavar="N")
     parser.add_argument("--latency", type=float, default=0.05, metavar="SECONDS")
-    parser.add_argument(
-        "--batch-items", type=_count, metavar="N",
-        help="the most items of our batches, done one after another; all in one by default",
-    )  # fmt: skip
-    parser.add_argument(
-        "--quick", action="store_true",
-        help="one round of 100 items a call and 200 in flight, without the mapped operator",
-    )  # fmt: skip
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.items_per_call, arguments.in_flight = ([number] for number in GOAL_CELL)
-        arguments.rounds = 1
-        arguments.contenders = [name for name in arguments.contenders if name != MAPPED]
-    return arguments
-
-
-def main() -> int:
-    """Run it all; return the exit code."""
-    arguments = _arguments()
-    cells = [
-        Cell(items, in_flight)
-        for items in arguments.items_per_call
-        for in_flight in arguments.in_flight
-    ]
-    mapped = None
-    try:
-        require(arguments.contenders)
-        results = {} if arguments.contenders == [MAPPED] else measure(arguments, cells)
-        if MAPPED in arguments.contenders:
-            _say(f"{MAPPED_ITEMS} items a call: the mapped operator, on a stack of its own")
-            mapped = measure_mapped(arguments.mapped_calls, MAPPED_ITEMS, arguments.latency)
-    except (
-        EndpointError, FailedRunError, MissingContenderError, StackError, WrongCountError
-    ) as error:  # fmt: skip
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except subprocess.CalledProcessError as error:
-        print(f"error: {error.cmd[-1]} failed; it says above why", file=sys.stderr)
-        return 1
-    print(*report(arguments, results, mapped), sep="\n")
-    return 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(measure(_arguments()), EndpointError))

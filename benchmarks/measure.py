@@ -1,13 +1,15 @@
 """What processes take: seconds of CPU, and the most memory of each of Airflow's tasks."""
 
 import threading
+import time
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import psutil
+from retrofill.state.connection import Connection
 
 from benchmarks.contenders.work import memory_kb
 
@@ -23,6 +25,36 @@ def cpu_s(process: psutil.Process) -> float:
         with suppress(psutil.NoSuchProcess):  # what it took counts with its parent
             total += sum(one.cpu_times()[:4])
     return total
+
+
+def server_of(conn: Connection) -> psutil.Process:
+    """Return the first process of the server at the other end of a connection."""
+    return psutil.Process(psutil.Process(conn.info.backend_pid).ppid())
+
+
+class Stopwatch:
+    """Adds up what the blocks take that it is entered for, here and in the server."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._server = server_of(conn)
+        self.seconds = 0.0
+        self.cpu_s = 0.0
+
+    def __enter__(self) -> None:
+        # In this order, and the reverse one at the end: to look at the server's processes takes a
+        # few milliseconds, which are nobody's.
+        self._began = cpu_s(self._server), time.process_time(), time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        seconds, own_cpu_s = time.perf_counter(), time.process_time()
+        server_cpu_s = cpu_s(self._server)
+        began_server, began_own, began = self._began
+        self.seconds += seconds - began
+        self.cpu_s += own_cpu_s - began_own + server_cpu_s - began_server
+
+
+Watch = AbstractContextManager[None]
+"""A stopwatch, or nothing where time does not matter."""
 
 
 @dataclass
@@ -59,20 +91,13 @@ class MemoryWatch:
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_EVERY_S):
             for process in Path("/proc").glob("[0-9]*"):
-                try:
+                with suppress(OSError):  # it has ended
                     self._look(process)
-                except (OSError, LookupError):  # it has ended
-                    continue
 
     def _look(self, process: Path) -> None:
         title = (process / "cmdline").read_bytes()
         if not title.startswith(_TASK_TITLE) or title.startswith(_SUPERVISOR_TITLE):
             return
         seen = self.of_task[title.removeprefix(_TASK_TITLE).rstrip(b"\0 ").decode()]
-        seen.resident = max(seen.resident, memory_kb("VmHWM", process))
-        private = sum(
-            int(line.split()[1])
-            for line in (process / "smaps_rollup").read_text().splitlines()
-            if line.startswith("Private_")
-        )
-        seen.private = max(seen.private, private)
+        seen.resident = max(seen.resident, memory_kb("VmHWM", process / "status"))
+        seen.private = max(seen.private, memory_kb("Private_", process / "smaps_rollup"))

@@ -1,26 +1,46 @@
 """Runs of DAGs on a stack of its own, and what was seen of each."""
 
+import tempfile
 import time
 from collections import defaultdict
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 import psycopg2
 import psycopg2.extras
 
+from benchmarks.command import FailedError, say
 from benchmarks.measure import Memory, MemoryWatch, cpu_s
 from stack.airflow_api import AirflowApi
-from stack.endpoint import ScriptedEndpoint, Stats
+from stack.endpoint import Script, ScriptedEndpoint, Stats
+from stack.scripted import scripted_stack
 from stack.settings import Settings
 
-DAG_ID = "retrofill_s3"
+_DAG_ID = "retrofill_s3"
+_DAG_WITHIN_S = 120
 _MAY_TAKE_S = 3600
+_KB_PER_MB = 1024
+_CALLS_S = """
+SELECT coalesce(extract(epoch FROM max(ended_at) - min(sent_at)), 0)::float
+FROM retrofill.v_call WHERE run_id = %s
+"""
 
 
-class FailedRunError(Exception):
-    """A DAG run failed or did not end."""
+class TaskFigures(NamedTuple):
+    """What was seen of the instances of a task that were executed; times in s since 1970."""
+
+    instances: int
+    began: float
+    ended: float
+    longest_s: float
+    resident_mb: float
+    """The most of one instance; 0 if all were over sooner than they were looked at."""
+    private_mb: float
 
 
 @dataclass
@@ -28,14 +48,14 @@ class Observed:
     """What was seen of one DAG run."""
 
     wall_s: float
+    cpu_s: float
+    """Seconds of CPU that the stack took: Airflow, its tasks and Postgres, not the endpoint."""
+    stats: Stats
+    """What the endpoint counted."""
     instances: dict[str, list[dict[str, Any]]]
     """By task."""
     memory: dict[str, Memory]
     """By the id of the task instance."""
-    cpu_s: float
-    """Seconds of CPU that the stack took: Airflow, its tasks and Postgres, not the endpoint."""
-    stats: Stats | None = None
-    """What the endpoint counted; None: it was not part of the run."""
     repeated: int = 0
     """Items that the endpoint got more than once."""
     counts: dict[str, Any] = field(default_factory=dict)
@@ -43,13 +63,24 @@ class Observed:
     calls_s: float = 0.0
     """Seconds from the first call's leaving to the last one's end."""
 
-    @property
-    def tasks(self) -> int:
-        """How many task instances there were."""
-        return sum(len(instances) for instances in self.instances.values())
+    def task(self, task_id: str) -> TaskFigures | None:
+        """Return what was seen of a task; None: it was skipped."""
+        executed = [one for one in self.instances[task_id] if one["start_date"] and one["end_date"]]
+        if not executed or (executed[0]["state"] == "skipped" and executed[0]["map_index"] < 0):
+            return None
+        spans = [[_moment(one[end]) for end in ("start_date", "end_date")] for one in executed]
+        memory = [self.memory.get(one["id"], Memory()) for one in executed]
+        return TaskFigures(
+            instances=len(executed),
+            began=min(start for start, _ in spans),
+            ended=max(end for _, end in spans),
+            longest_s=max(end - start for start, end in spans),
+            resident_mb=max(one.resident for one in memory) / _KB_PER_MB,
+            private_mb=max(one.private for one in memory) / _KB_PER_MB,
+        )
 
 
-class Benchmark:
+class Observer:
     """Runs DAGs and observes them."""
 
     def __init__(self, settings: Settings, airflow: AirflowApi, endpoint: ScriptedEndpoint) -> None:
@@ -62,45 +93,61 @@ class Benchmark:
     def observe(self, dag_id: str, dag_run_id: str, params: dict[str, Any]) -> Observed:
         """Run a DAG to its end.
 
-        :raises FailedRunError: it failed; the message tells why
+        :raises FailedError: it failed; the message tells why
         """
+        self._airflow.unpause(dag_id, within_s=_DAG_WITHIN_S)
+        self._endpoint.reset()
         with MemoryWatch() as watch:
             began, cpu_before_s = time.monotonic(), cpu_s(self._supervisor)
             self._airflow.trigger(dag_id, dag_run_id, params)
-            self._await_end(dag_id, dag_run_id)
+            try:
+                state = self._airflow.await_end(dag_id, dag_run_id, within_s=_MAY_TAKE_S)
+            except TimeoutError as error:
+                raise FailedError(str(error)) from error
             wall_s = time.monotonic() - began
             taken_s = cpu_s(self._supervisor) - cpu_before_s
+        if state == "failed":
+            lines = [f"{dag_run_id} failed", *self._airflow.failures(dag_id, dag_run_id)]
+            raise FailedError("\n".join(lines))
         instances: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for one in self._airflow.task_instances(dag_id, dag_run_id):
             instances[one["task_id"]].append(one)
-        return Observed(wall_s, instances, watch.of_task, taken_s)
+        return Observed(wall_s, taken_s, self._endpoint.stats(), instances, watch.of_task)
 
     def retrofill(self, dag_run_id: str, params: dict[str, Any]) -> Observed:
         """Run the DAG of objects on S3, and read what it and the endpoint counted."""
-        self._endpoint.reset()
-        seen = self.observe(DAG_ID, dag_run_id, params)
-        seen.stats = self._endpoint.stats()
+        seen = self.observe(_DAG_ID, dag_run_id, params)
         seen.repeated = len(self._endpoint.items(above=1, of="received"))
         with (
             closing(psycopg2.connect(self._dsn)) as conn,
-            conn.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor,
+            conn.cursor(cursor_factory=psycopg2.extras.DictCursor) as cursor,
         ):
             cursor.execute("SELECT * FROM retrofill.v_run ORDER BY run_id DESC LIMIT 1")
             (row,) = cursor.fetchall()
-            cursor.execute(
-                "SELECT coalesce(extract(epoch FROM max(ended_at) - min(sent_at)), 0)::float AS s"
-                " FROM retrofill.v_call WHERE run_id = %s",
-                (row["run_id"],),
-            )
-            (times,) = cursor.fetchall()
-        seen.counts, seen.calls_s = dict(row), times["s"]
+            seen.counts = dict(row)
+            cursor.execute(_CALLS_S, (row["run_id"],))
+            ((seen.calls_s,),) = cursor.fetchall()
         return seen
 
-    def _await_end(self, dag_id: str, dag_run_id: str) -> None:
-        try:
-            state = self._airflow.await_end(dag_id, dag_run_id, within_s=_MAY_TAKE_S)
-        except TimeoutError as error:
-            raise FailedRunError(str(error)) from error
-        if state == "failed":
-            lines = [f"{dag_run_id} failed", *self._airflow.failures(dag_id, dag_run_id)]
-            raise FailedRunError("\n".join(lines))
+
+@contextmanager
+def observer(script: Script, dag_id: str, dag: str) -> Iterator[Observer]:
+    """Run a stack of its own on the scripted endpoint, with one more DAG.
+
+    :param dag: the code of its file
+    :raises StackError: it cannot start
+    """
+    with tempfile.TemporaryDirectory(prefix="retrofill-dags-") as directory:
+        (Path(directory) / f"{dag_id}.py").write_text(dag)
+        with (
+            scripted_stack(script, dags=Path(directory), say=say) as (settings, endpoint),
+            AirflowApi(settings) as airflow,
+        ):
+            observer = Observer(settings, airflow, endpoint)
+            # The first run after a start pays for what Airflow loads once.
+            observer.observe(dag_id, "warming", {})
+            yield observer
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -5,26 +5,14 @@ runs twice over the same objects, then a DAG of as many tasks that do nothing: w
 Airflow's. Prints tables in Markdown; the exit code is 1 if a count is not what it must be.
 """
 
-import argparse
 import sys
-import tempfile
+from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
 
-from benchmarks.observe import DAG_ID, Benchmark, FailedRunError, Observed
+from benchmarks.command import FailedError, count, exit_code, options, say
+from benchmarks.observe import Observed, observer
 from benchmarks.table import table
-from stack.airflow_api import AirflowApi
-from stack.endpoint import (
-    Bucket,
-    EndpointError,
-    Function,
-    Script,
-    Stats,
-)
-from stack.scripted import scripted_stack
-from stack.settings import StackError
+from stack.endpoint import Bucket, EndpointError, Function, Script
 
 TASKS = (
     "open_run", "list_partitions", "enqueue", "plan_batches", "invoke", "close_run", "next_set",
@@ -35,25 +23,18 @@ NOTHING = '''
 
 from airflow.sdk import DAG, task
 
-with DAG("nothing", schedule=None, params={"enqueue": 1, "invoke": 1}):
+with DAG("nothing", schedule=None, params={"list_partitions": 1, "plan_batches": 1}):
 
     def step(name):
         @task(task_id=name)
-        def do(after=None):
-            return True
-
-        return do
-
-    def several(name, kind):
-        @task(task_id=name)
         def do(after=None, params=None):
-            return list(range(params[kind]))
+            return list(range(params.get(name, 1)))
 
         return do
 
-    partitions = several("list_partitions", "enqueue")(step("open_run")())
+    partitions = step("list_partitions")(step("open_run")())
     enqueue = step("enqueue").expand(after=partitions)
-    batches = several("plan_batches", "invoke")()
+    batches = step("plan_batches")()
     enqueue >> batches
     invoke = step("invoke").expand(after=batches)
     close = step("close_run")()
@@ -61,154 +42,14 @@ with DAG("nothing", schedule=None, params={"enqueue": 1, "invoke": 1}):
     invoke >> close
     step("notify")(following)
 '''
-_DAG_WITHIN_S = 120
-_KB_PER_MB = 1024
 _PERMILLE = 1000
 
 
-def wrong_counts(first: Observed, second: Observed, arguments: argparse.Namespace) -> list[str]:
-    """Return a sentence for each count that is not what it must be."""
-    objects: int = arguments.objects
-    fewest_calls = -(-objects // arguments.items_per_call)
-    stats = [run.stats for run in (first, second) if run.stats is not None]
-    expected = {
-        "listed by the first run": (objects, first.counts["listed"]),
-        "new to the first run": (objects, first.counts["new"]),
-        "succeeded in the first run": (objects, first.counts["succeeded"]),
-        "calls of the first run, by the endpoint": (
-            first.counts["calls"],
-            stats[0].invocations,
-        ),
-        "items that the endpoint got": (objects, stats[0].deliveries),
-        "items that the endpoint got more than once": (0, first.repeated),
-        "listed by the second run": (objects, second.counts["listed"]),
-        "known to the second run": (objects, second.counts["known"]),
-        "calls of the second run": (0, second.counts["calls"]),
-        "calls of the second run, by the endpoint": (0, stats[1].invocations),
-    }
-    wrong = [
-        f"{what}: {found:,}, not {wanted:,}"
-        for what, (wanted, found) in expected.items()
-        if wanted != found
-    ]
-    # A batch ends with a call that may not be full.
-    most_calls = fewest_calls + len(first.instances["invoke"])
-    if not fewest_calls <= first.counts["calls"] - first.counts["retries"] <= most_calls:
-        calls = first.counts["calls"]
-        wrong.append(f"calls: {calls:,}, not between {fewest_calls:,} and {most_calls:,}")
-    return wrong
+def measure(arguments: Namespace) -> Iterator[str]:
+    """Run it all, and yield the lines of the tables.
 
-
-def report(
-    arguments: argparse.Namespace, first: Observed, second: Observed, nothing: Observed
-) -> Iterator[str]:
-    """Yield the lines of the tables."""
-    yield (
-        f"{arguments.objects:,} objects, {arguments.items_per_call} per call, calls of"
-        f" {arguments.latency * _PERMILLE:.0f} ms, at most {arguments.concurrency} at once"
-    )
-    yield ""
-    runs = (first, second, nothing)
-    yield from table(
-        ["", "first run", "second run", "tasks that do nothing"],
-        [
-            ["wall time, s", *(f"{run.wall_s:.1f}" for run in runs)],
-            ["CPU time of the stack, s", *(f"{run.cpu_s:.1f}" for run in runs)],
-            ["task instances", *(f"{run.tasks}" for run in runs)],
-            *(
-                [f"of them {task}", *(f"{_executed(run, task)}" for run in runs)]
-                for task in ("enqueue", "invoke")
-            ),
-            *(
-                [name, f"{first.counts[name]:,}", f"{second.counts[name]:,}", ""]
-                for name in (
-                    "listed", "new", "known", "succeeded", "calls", "retries", "duplicates"
-                )
-            ),
-            ["first call sent to last one ended, s", f"{first.calls_s:.2f}", "", ""],
-            ["calls per s in that time", _rate(first.counts["calls"], first.calls_s), "", ""],
-            ["items per s in that time", _rate(first.counts["succeeded"], first.calls_s), "", ""],
-            ["items per s of wall time", _rate(first.counts["listed"], first.wall_s),
-             _rate(second.counts["listed"], second.wall_s), ""],
-            *_endpoint_rows(first.stats, second.stats),
-            ["items that came more than once", f"{first.repeated:,}", f"{second.repeated:,}", ""],
-        ],
-    )  # fmt: skip
-    for name, run in {"first": first, "second": second}.items():
-        yield ""
-        yield f"The tasks of the {name} run, times in s from its first task's start:"
-        yield ""
-        yield from table(
-            ["task", "instances", "begin", "end", "longest", "peak RSS, MB", "of it private, MB"],
-            list(_task_rows(run)),
-        )
-
-
-def _endpoint_rows(first: Stats | None, second: Stats | None) -> Iterator[list[str]]:
-    if first is None or second is None:
-        return
-    for what, name in {
-        "requests to the endpoint": "requests",
-        "invocations it got": "invocations",
-        "items in them": "deliveries",
-        "most calls in flight there": "max_in_flight",
-        "connections": "connections",
-    }.items():
-        yield [what, f"{getattr(first, name):,}", f"{getattr(second, name):,}", ""]
-
-
-def _task_rows(run: Observed) -> Iterator[list[str]]:
-    began = min(_moment(one["start_date"]) for one in run.instances["open_run"])
-    for task in TASKS:
-        executed = [one for one in run.instances[task] if one["start_date"] and one["end_date"]]
-        if not executed or (executed[0]["state"] == "skipped" and executed[0]["map_index"] < 0):
-            continue
-        starts = [_moment(one["start_date"]) - began for one in executed]
-        ends = [_moment(one["end_date"]) - began for one in executed]
-        # A task that is over sooner than it is looked at has none.
-        memory = [run.memory[one["id"]] for one in executed if one["id"] in run.memory]
-        yield [
-            task,
-            f"{len(executed)}",
-            f"{min(starts):.1f}",
-            f"{max(ends):.1f}",
-            f"{max(end - start for start, end in zip(starts, ends, strict=True)):.1f}",
-            f"{max(one.resident for one in memory) / _KB_PER_MB:.0f}" if memory else "",
-            f"{max(one.private for one in memory) / _KB_PER_MB:.0f}" if memory else "",
-        ]
-
-
-def _executed(run: Observed, task: str) -> int:
-    return sum(one["map_index"] >= 0 for one in run.instances[task])
-
-
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
-def _rate(count: int, seconds: float) -> str:
-    return f"{count / seconds:,.0f}" if seconds else ""
-
-
-@contextmanager
-def _dags() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="retrofill-dags-") as directory:
-        (Path(directory) / "nothing.py").write_text(NOTHING)
-        yield Path(directory)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--objects", type=int, default=100_000, metavar="N")
-    parser.add_argument("--items-per-call", type=int, default=100, metavar="N")
-    parser.add_argument("--concurrency", type=int, default=200, metavar="N")
-    parser.add_argument("--latency", type=float, default=0.05, metavar="SECONDS")
-    return parser.parse_args()
-
-
-def main() -> int:
-    """Run it all; return the exit code."""
-    arguments = _arguments()
+    :raises FailedError: a run failed, or a count is not what it must be
+    """
     script = Script(
         buckets=(Bucket(generated=arguments.objects),),
         functions=(Function(),),
@@ -222,37 +63,127 @@ def main() -> int:
         "items_per_call": arguments.items_per_call,
         "max_concurrency": arguments.concurrency,
     }
-    try:
-        with (
-            _dags() as dags,
-            scripted_stack(script, dags=dags, say=_say) as (settings, endpoint),
-            AirflowApi(settings) as airflow,
-        ):
-            for dag_id in (DAG_ID, "nothing"):
-                airflow.unpause(dag_id, within_s=_DAG_WITHIN_S)
-            benchmark = Benchmark(settings, airflow, endpoint)
-            # The first run after a start pays for what Airflow loads once.
-            benchmark.observe("nothing", "warming", {})
-            _say("first run")
-            first = benchmark.retrofill("first", params)
-            _say("second run")
-            second = benchmark.retrofill("second", params)
-            _say("tasks that do nothing")
-            mapped = {task: _executed(first, task) for task in ("enqueue", "invoke")}
-            nothing = benchmark.observe("nothing", "floor", mapped)
-    except (StackError, EndpointError, FailedRunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(*report(arguments, first, second, nothing), sep="\n")
-    wrong = wrong_counts(first, second, arguments)
-    for sentence in wrong:
-        print(f"wrong: {sentence}", file=sys.stderr)
-    return 1 if wrong else 0
+    with observer(script, "nothing", NOTHING) as observing:
+        say("first run")
+        first = observing.retrofill("first", params)
+        say("second run")
+        second = observing.retrofill("second", params)
+        say("tasks that do nothing")
+        as_many = {
+            "list_partitions": _executed(first, "enqueue"),
+            "plan_batches": _executed(first, "invoke"),
+        }
+        nothing = observing.observe("nothing", "floor", as_many)
+    yield from report(arguments, first, second, nothing)
+    if wrong := list(wrong_counts(first, second, arguments)):
+        raise FailedError("\n".join(["counts are wrong", *wrong]))
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def wrong_counts(first: Observed, second: Observed, arguments: Namespace) -> Iterator[str]:
+    """Yield a sentence for each count that is not what it must be."""
+    objects: int = arguments.objects
+    calls: int = first.counts["calls"]
+    for what, wanted, found in (
+        ("listed by the first run", objects, first.counts["listed"]),
+        ("new to the first run", objects, first.counts["new"]),
+        ("succeeded in the first run", objects, first.counts["succeeded"]),
+        ("calls of the first run, by the endpoint", calls, first.stats.invocations),
+        ("items that the endpoint got", objects, first.stats.deliveries),
+        ("items that the endpoint got more than once", 0, first.repeated),
+        ("listed by the second run", objects, second.counts["listed"]),
+        ("known to the second run", objects, second.counts["known"]),
+        ("calls of the second run", 0, second.counts["calls"]),
+        ("calls of the second run, by the endpoint", 0, second.stats.invocations),
+    ):
+        if wanted != found:
+            yield f"{what}: {found:,}, not {wanted:,}"
+    # A batch ends with a call that may not be full.
+    fewest_calls = -(-objects // arguments.items_per_call)
+    most_calls = fewest_calls + len(first.instances["invoke"])
+    if not fewest_calls <= calls - first.counts["retries"] <= most_calls:
+        yield f"calls: {calls:,}, not between {fewest_calls:,} and {most_calls:,}"
+
+
+def report(
+    arguments: Namespace, first: Observed, second: Observed, nothing: Observed
+) -> Iterator[str]:
+    """Yield the lines of the tables."""
+    yield (
+        f"{arguments.objects:,} objects, {arguments.items_per_call} per call, calls of"
+        f" {arguments.latency * _PERMILLE:.0f} ms, at most {arguments.concurrency} at once"
+    )
+    yield ""
+    runs = (first, second, nothing)
+    ours = (first, second)
+    counted = ("listed", "new", "known", "succeeded", "calls", "retries", "duplicates")
+    by_endpoint = {
+        "requests to the endpoint": "requests",
+        "invocations it got": "invocations",
+        "items in them": "deliveries",
+        "most calls in flight there": "max_in_flight",
+        "connections": "connections",
+    }
+    rows = [
+        ["wall time, s", *(f"{run.wall_s:.1f}" for run in runs)],
+        ["CPU time of the stack, s", *(f"{run.cpu_s:.1f}" for run in runs)],
+        ["task instances", *(f"{sum(map(len, run.instances.values()))}" for run in runs)],
+        *(
+            [f"of them {task}", *(f"{_executed(run, task)}" for run in runs)]
+            for task in ("enqueue", "invoke")
+        ),
+        *([name, *(f"{run.counts[name]:,}" for run in ours)] for name in counted),
+        ["first call sent to last one ended, s", f"{first.calls_s:.2f}"],
+        ["calls per s in that time", _rate(first.counts["calls"], first.calls_s)],
+        ["items per s in that time", _rate(first.counts["succeeded"], first.calls_s)],
+        ["items per s of wall time", *(_rate(run.counts["listed"], run.wall_s) for run in ours)],
+        *(
+            [what, *(f"{getattr(run.stats, name):,}" for run in ours)]
+            for what, name in by_endpoint.items()
+        ),
+        ["items that came more than once", *(f"{run.repeated:,}" for run in ours)],
+    ]
+    heads = ("", "first run", "second run", "tasks that do nothing")
+    yield from table(heads, [[*row, "", ""][: len(heads)] for row in rows])
+    for name, run in {"first": first, "second": second}.items():
+        yield f"\nThe tasks of the {name} run, times in s from its first task's start:\n"
+        yield from table(
+            ["task", "instances", "begin", "end", "longest", "peak RSS, MB", "of it private, MB"],
+            list(_task_rows(run)),
+        )
+
+
+def _task_rows(run: Observed) -> Iterator[list[str]]:
+    seen = {task: figures for task in TASKS if (figures := run.task(task))}
+    began = seen["open_run"].began
+    for task, figures in seen.items():
+        # A task that is over sooner than it is looked at has no memory.
+        memory = (figures.resident_mb, figures.private_mb)
+        yield [
+            task,
+            f"{figures.instances}",
+            f"{figures.began - began:.1f}",
+            f"{figures.ended - began:.1f}",
+            f"{figures.longest_s:.1f}",
+            *(f"{mb:.0f}" if figures.resident_mb else "" for mb in memory),
+        ]
+
+
+def _executed(run: Observed, task: str) -> int:
+    return sum(one["map_index"] >= 0 for one in run.instances[task])
+
+
+def _rate(count: int, seconds: float) -> str:
+    return f"{count / seconds:,.0f}" if seconds else ""
+
+
+def _arguments() -> Namespace:
+    parser = options("benchmarks.whole_run", __doc__)
+    parser.add_argument("--objects", type=count, default=100_000, metavar="N")
+    parser.add_argument("--items-per-call", type=count, default=100, metavar="N")
+    parser.add_argument("--concurrency", type=count, default=200, metavar="N")
+    parser.add_argument("--latency", type=float, default=0.05, metavar="SECONDS")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(measure(_arguments()), EndpointError))

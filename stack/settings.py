@@ -5,7 +5,8 @@ import os
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Self
 
@@ -34,20 +35,15 @@ class Ports:
 
         :raises StackError: a variable holds no port number, or two hold the same
         """
-        variables = {field.name: cls.variable(field.name) for field in fields(cls)}
-        chosen = {}
-        for name, variable in variables.items():
-            text = environ.get(variable)
-            if text:
-                chosen[name] = _port(variable, text)
-        ports = cls(**chosen)
-        users: dict[int, str] = {}
-        for name, port in asdict(ports).items():
-            if port in users:
-                both = f"{variables[users[port]]} and {variables[name]}"
-                raise StackError(f"{both} are both {port}: each needs a port of its own")
-            users[port] = name
-        return ports
+        chosen: dict[str, int] = {}
+        for name, port in asdict(cls()).items():
+            variable = cls.variable(name)
+            chosen[variable] = _port(variable, environ.get(variable) or str(port))
+        for one, other in combinations(chosen, 2):
+            if chosen[one] == chosen[other]:
+                message = f"{one} and {other} are both {chosen[one]}"
+                raise StackError(f"{message}: each needs a port of its own")
+        return cls(*chosen.values())
 
     @staticmethod
     def variable(name: str) -> str:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from configparser import RawConfigParser
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ class Program:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What it has besides the environment of the supervisor."""
+    """What it has besides :func:`child_environment`."""
     user: str = ""
     """Whom it runs as; empty for whoever started the stack."""
     stop_signal: Literal["TERM", "INT"] = "TERM"
@@ -106,21 +107,27 @@ class Supervisor:
                 raise StackError("\n".join([message, *(f"    {line}" for line in lines)]))
 
 
+def child_environment() -> dict[str, str]:
+    """Return the environment for what the stack runs.
+
+    Every task of Airflow imports the project anew in a process of its own, so the byte code of it
+    is kept even where the one who starts the stack keeps none.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 @contextmanager
-def supervised(
-    directory: Path, groups: Mapping[str, Sequence[Program]], environment: Mapping[str, str]
-) -> Iterator[Supervisor]:
+def supervised(directory: Path, groups: Mapping[str, Sequence[Program]]) -> Iterator[Supervisor]:
     """Run supervisord over groups of programs, none of them started yet.
 
     At the end the groups are stopped, the last one first; whatever process is then left of them,
     children that moved to process groups of their own among them, is killed.
 
-    :param environment: what every program has
     :raises StackError: supervisord does not start
     """
     mark = uuid4().hex
     with private_files():
-        process = _supervisord(directory, groups, {**environment, _MARK: mark})
+        process = _supervisord(directory, groups, mark)
     try:
         supervisor = Supervisor(directory)
         _await_answer(supervisor, process, directory)
@@ -137,18 +144,22 @@ def supervised(
 
 
 def _supervisord(
-    directory: Path, groups: Mapping[str, Sequence[Program]], environment: Mapping[str, str]
+    directory: Path, groups: Mapping[str, Sequence[Program]], mark: str
 ) -> subprocess.Popen[bytes]:
     """Start it; what it starts inherits the umask of this process."""
     (directory / "logs").mkdir(exist_ok=True)
     (directory / _SOCKET).unlink(missing_ok=True)
     configuration = directory / _CONFIGURATION
-    configuration.write_text(_configuration(directory, groups))
+    with configuration.open("w") as file:
+        _configuration(directory, groups).write(file)
     command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(configuration)]
+    # Not every system has it; with it supervisord stops all if this process is killed.
+    setpriv = shutil.which("setpriv")
+    dying_with_parent = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
     with (directory / "logs" / "supervisord.out").open("wb") as output:
         return subprocess.Popen(  # noqa: S603
-            [*_dying_with_parent(), *command],
-            env=environment,
+            [*dying_with_parent, *command],
+            env={**child_environment(), _MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -166,21 +177,15 @@ def _await_answer(
         time.sleep(_PAUSE_S)
 
 
-def _dying_with_parent() -> list[str]:
-    """Return what has supervisord stop all if its parent is killed, where there is such a thing."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
-
-
 def _kill_leftovers(session: int, mark: str) -> None:
     """Kill what is left of a supervisor's descendants, and wait until it is gone.
 
     A process that is killed ends a moment later, and may have forked just before.
     """
     limit = time.monotonic() + _KILLED_WITHIN_S
-    while left := [one for one in psutil.process_iter() if _is_left(one, session, mark)]:
-        if time.monotonic() > limit:
-            break
+    while time.monotonic() < limit and (
+        left := [one for one in psutil.process_iter() if _is_left(one, session, mark)]
+    ):
         for process in left:
             with suppress(psutil.Error):  # gone, or not ours
                 process.kill()
@@ -199,7 +204,7 @@ def _is_left(process: psutil.Process, session: int, mark: str) -> bool:
     return False
 
 
-def _configuration(directory: Path, groups: Mapping[str, Sequence[Program]]) -> str:
+def _configuration(directory: Path, groups: Mapping[str, Sequence[Program]]) -> RawConfigParser:
     logs = directory / "logs"
     sections: dict[str, dict[str, object]] = {
         "unix_http_server": {"file": directory / _SOCKET, "chmod": "0700"},
@@ -236,12 +241,10 @@ def _configuration(directory: Path, groups: Mapping[str, Sequence[Program]]) -> 
                 "stdout_logfile_maxbytes": "20MB",
                 "stdout_logfile_backups": 1,
             }
-    return "\n".join(
-        "\n".join(
-            [f"[{name}]", *(f"{key}={_literal(key, value)}" for key, value in section.items())]
-        )
-        for name, section in sections.items()
-    )
+    configuration = RawConfigParser()
+    for name, section in sections.items():
+        configuration[name] = {key: _literal(key, value) for key, value in section.items()}
+    return configuration
 
 
 def _literal(name: str, value: object) -> str:

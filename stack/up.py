@@ -1,7 +1,6 @@
 """Start the whole embedded stack and keep it up: ``python -m stack.up``."""
 
 import fcntl
-import os
 import signal
 import socket
 import sys
@@ -15,7 +14,7 @@ from typing import NoReturn
 
 from stack import airflow
 from stack.private import close_to_others, private_files
-from stack.services import MiniStack, Postgres, child_environment
+from stack.services import MiniStack, Postgres
 from stack.settings import Ports, Secrets, Settings, StackError
 from stack.supervise import Supervisor, supervised
 
@@ -114,8 +113,7 @@ def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervi
         with private_files():
             postgres.prepare(say)
             ministack.prepare()
-        surroundings = child_environment(os.environ)
-        with supervised(settings.directory, groups | airflows, surroundings) as supervisor:
+        with supervised(settings.directory, groups | airflows) as supervisor:
             say("starting PostgreSQL" + " and MiniStack" * settings.aws_embedded)
             for group in groups:
                 supervisor.start(group)

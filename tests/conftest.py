@@ -5,19 +5,24 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
-import psycopg2
 import pytest
 from botocore.config import Config
 from psycopg2 import sql
 from retrofill.state.migrate import migrate
 
-from stack.services import MiniStack, Postgres, free_port, running
+from stack.services import (
+    MiniStack,
+    Postgres,
+    autocommitting,
+    free_port,
+    running,
+    temporary_postgres,
+)
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -76,12 +81,8 @@ def postgres() -> Iterator[Postgres]:
         told = json.loads(known)
         yield Postgres(**told | {"directory": Path(told["directory"])}, lasting=False)
         return
-    # Not among pytest's own directories: pytest closes those to the user that the server runs as
-    # whenever another session of it starts.
-    with tempfile.TemporaryDirectory(prefix="retrofill-postgres-") as directory:
-        server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=False)  # noqa: S106
-        with running(server):
-            yield server
+    with temporary_postgres(lasting=False) as server:
+        yield server
 
 
 def told_of(server: Postgres) -> dict[str, str]:
@@ -103,12 +104,8 @@ def _drop(postgres: Postgres) -> Iterator[Callable[[str], None]]:
     dropped: list[Future[None]] = []
 
     def drop(name: str) -> None:
-        with closing(psycopg2.connect(postgres.dsn("postgres"))) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-                )
+        with autocommitting(postgres.dsn("postgres")) as cursor:
+            cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     with ThreadPoolExecutor(1) as beside:
         yield lambda name: dropped.append(beside.submit(drop, name))
@@ -123,11 +120,9 @@ def state_dsn(
     """The URI of a new database with the state's schema, and nothing in it."""
     name = f"state_{os.getpid()}_{next(_numbers)}"
     database, template = sql.Identifier(name), sql.Identifier(_state_template)
-    with closing(psycopg2.connect(postgres.dsn("postgres"))) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
-            cursor.execute(create.format(database, template, template))
+    with autocommitting(postgres.dsn("postgres")) as cursor:
+        create = sql.SQL("CREATE DATABASE {0} TEMPLATE {1} OWNER {1}")
+        cursor.execute(create.format(database, template))
     yield postgres.dsn(name, role=_state_template)
     _drop(name)
 

@@ -5,19 +5,13 @@ runs, as the tasks that encode and map are part of it; its rate is from the firs
 start to the last one's end.
 """
 
-import tempfile
-from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.contenders.work import WrongCountError
-from benchmarks.observe import Benchmark
-from stack.airflow_api import AirflowApi
+from benchmarks.command import FailedError
+from benchmarks.observe import observer
 from stack.endpoint import Script
-from stack.scripted import scripted_stack
 
 _DAG_ID = "mapped"
-_TASK_ID = "call"
 _DAG = '''
 """One call for each mapped instance of the operator that Amazon's provider has for it."""
 
@@ -38,14 +32,11 @@ with DAG("mapped", schedule=None, params={"calls": 1, "items_per_call": 1}):
         task_id="call", function_name="scripted", qualifier="1"
     ).expand(payload=payloads())
 '''
-_DAG_WITHIN_S = 120
-_KB_PER_MB = 1024
 
 
 class MappedFigures(NamedTuple):
     """What was measured."""
 
-    calls: int
     in_flight: int
     """The most at once, as the endpoint saw."""
     cpu_us: float
@@ -58,37 +49,18 @@ class MappedFigures(NamedTuple):
 def measure_mapped(calls: int, items_per_call: int, latency_s: float) -> MappedFigures:
     """Run the DAG, once to warm Airflow up and once to measure.
 
-    :raises StackError: the stack cannot start
-    :raises FailedRunError: a task failed
-    :raises WrongCountError: the endpoint got more or fewer calls
+    :raises FailedError: a task failed, or the endpoint got more or fewer calls
     """
-    with tempfile.TemporaryDirectory(prefix="retrofill-dags-") as directory:
-        (Path(directory) / "mapped.py").write_text(_DAG)
-        script = Script(latency=latency_s, count_items=False)
-        with (
-            scripted_stack(script, dags=Path(directory), say=lambda _: None) as (
-                settings,
-                endpoint,
-            ),
-            AirflowApi(settings) as airflow,
-        ):
-            airflow.unpause(_DAG_ID, within_s=_DAG_WITHIN_S)
-            benchmark = Benchmark(settings, airflow, endpoint)
-            params = {"calls": 1, "items_per_call": items_per_call}
-            benchmark.observe(_DAG_ID, "warming", params)
-            endpoint.reset()
-            seen = benchmark.observe(_DAG_ID, "measured", {**params, "calls": calls})
-            stats = endpoint.stats()
-    if stats.invocations != calls:
-        raise WrongCountError(f"mapped: the endpoint got {stats.invocations} calls, not {calls}")
-    mapped = seen.instances[_TASK_ID]
-    began = min(datetime.fromisoformat(one["start_date"]) for one in mapped)
-    ended = max(datetime.fromisoformat(one["end_date"]) for one in mapped)
-    resident = [seen.memory[one["id"]].resident for one in mapped if one["id"] in seen.memory]
+    script = Script(latency=latency_s, count_items=False)
+    with observer(script, _DAG_ID, _DAG) as observing:
+        params = {"calls": calls, "items_per_call": items_per_call}
+        seen = observing.observe(_DAG_ID, "measured", params)
+    task = seen.task("call")
+    if task is None or seen.stats.invocations != calls:
+        raise FailedError(f"mapped: the endpoint got {seen.stats.invocations} calls, not {calls}")
     return MappedFigures(
-        calls=calls,
-        in_flight=stats.max_in_flight,
+        in_flight=seen.stats.max_in_flight,
         cpu_us=seen.cpu_s / calls * 1_000_000,
-        calls_per_s=calls / (ended - began).total_seconds(),
-        peak_mb=max(resident, default=0) / _KB_PER_MB,
+        calls_per_s=calls / (task.ended - task.began),
+        peak_mb=task.resident_mb,
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 
 from retrofill.config import params_for
 from retrofill.environment import EnvironmentConnections
@@ -29,21 +28,19 @@ def opened(work: Work) -> Iterator[Callable[[], None]]:
     wiring = Wiring(EnvironmentConnections())
     with wiring.open_state() as conn:
         run = runs.get_run(conn, 1)
-    run = run._replace(delivery=replace(run.delivery, items_per_call=work.items_per_call))
     with closing(wiring.client_of(config, run)) as client:
 
         def make_calls() -> None:
-            for batch_id in range(1, 1 + work.batches):
-                with closing(BatchLease(wiring.state_dsn, batch_id, "benchmark")) as lease:
-                    take(lease, holder_is_dead=lambda _: True)
-                    Invoker(
-                        lease=lease,
-                        client=client,
-                        shape=wiring.shape_of(config, run),
-                        run=run,
-                        config=config,
-                        stop_asked=lambda: False,
-                    ).run()
+            with closing(BatchLease(wiring.state_dsn, 1, "benchmark")) as lease:
+                take(lease, holder_is_dead=lambda _: True)
+                Invoker(
+                    lease=lease,
+                    client=client,
+                    shape=wiring.shape_of(config, run),
+                    run=run,
+                    config=config,
+                    stop_asked=lambda: False,
+                ).run()
 
         yield make_calls
 

@@ -21,12 +21,7 @@ FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:scripted"
 
 QUALIFIER = "1"
 REGION = "us-east-1"
-GOOD_STATUS = 200
-_SELF = Path("/proc/self")
-
-
-class WrongCountError(Exception):
-    """A contender did not make the calls that it was asked for."""
+_OWN_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +33,6 @@ class Work:
     calls: int
     items_per_call: int
     in_flight: int
-    batches: int = 1
-    """In how many batches the state holds the items; for ours alone."""
 
     def items_of_a_call(self) -> list[Item]:
         """Return the items of one call; those who keep no state send the same ones every time."""
@@ -83,12 +76,10 @@ def contend(opened: Callable[[Work], AbstractContextManager[Callable[[], None]]]
     print(json.dumps(asdict(measured)))
 
 
-def memory_kb(name: str, process: Path = _SELF) -> int:
-    """Return a line of the status of a process, proc(5).
+def memory_kb(what: str, told: Path = _OWN_STATUS) -> int:
+    """Return the sum of the lines that begin so in what proc(5) tells of a process.
 
     :raises OSError: the process has ended
     """
-    for line in (process / "status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1])
-    raise LookupError(name)
+    lines = told.read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(what))

@@ -4,56 +4,30 @@ Run ``make bench-screening``. A Postgres of its own comes up, with the settings 
 stack. Prints tables in Markdown; the exit code is 1 if a count is not what it must be.
 """
 
-import argparse
 import sys
+from collections.abc import Iterator
 
-from retrofill.model.errors import StateError
-
-from benchmarks.screening import content, full_caches, whole_sets
-from benchmarks.screening.server import Database, WrongCountError, fill_log, own_server
-from benchmarks.screening.work import PAGE_ITEMS, Shuffled
-from stack.settings import StackError
-
-
-def main() -> int:
-    """Measure and print; return the exit code."""
-    arguments = _arguments()
-    try:
-        with own_server() as server:
-            fill_log(server)
-            for line in whole_sets.measure(Database(server), arguments.sizes):
-                print(line, flush=True)
-            print()
-            for line in full_caches.measure(server, arguments.sizes):
-                print(line, flush=True)
-            print("\nThe same of a source without order:\n")
-            for line in full_caches.measure(server, arguments.sizes, Shuffled):
-                print(line, flush=True)
-            print("\nItems with a content of 1 kB:\n")
-            for line in content.measure(Database(server), arguments.sizes):
-                print(line, flush=True)
-    except (StackError, StateError, WrongCountError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+from benchmarks.command import exit_code, sizes_asked
+from benchmarks.screening import full_caches, whole_sets
+from benchmarks.server import Database, fill_log
+from benchmarks.sources import PAGE_ITEMS, Generated, Shuffled
+from stack.services import temporary_postgres
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.screening", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument(
-        "--sizes", type=_size, nargs="+", default=[100_000, 1_000_000], metavar="ITEMS"
-    )
-    return parser.parse_args()
-
-
-def _size(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1 or int(text) % PAGE_ITEMS:
-        message = f"{text!r} is not a multiple of {PAGE_ITEMS:,}, the items of a page"
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
+def measure(sizes: list[int]) -> Iterator[str]:
+    """Yield the lines of all tables."""
+    with temporary_postgres(lasting=True) as server:
+        fill_log(server)
+        yield from whole_sets.measure(Database(server), sizes, whole_sets.ITEMS)
+        yield ""
+        yield from full_caches.measure(server, sizes, Generated)
+        yield "\nThe same of a source without order:\n"
+        yield from full_caches.measure(server, sizes, Shuffled)
+        yield "\nItems with a content of 1 kB:\n"
+        yield from whole_sets.measure(Database(server), sizes, whole_sets.ROWS)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    defaults = [100_000, 1_000_000]
+    asked = sizes_asked("benchmarks.screening", __doc__, defaults, multiples_of=PAGE_ITEMS)
+    sys.exit(exit_code(measure(asked)))

@@ -6,26 +6,17 @@ so the in-process cache keeps its size. What one size takes is compared with wha
 in the same round, next to it: so it matters little how fast the machine is just then.
 """
 
-import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from itertools import product
 from statistics import median
 
-from retrofill.model.runs import SetRef
-from retrofill.state import batches
-
-from benchmarks.screening.server import Database, WrongCountError
-from benchmarks.screening.work import (
-    JOB_ID,
-    PAGE_ITEMS,
-    Generated,
-    Stopwatch,
-    Watch,
-    count,
-    screen,
-    settle_batch,
-)
+from benchmarks import runs
+from benchmarks.command import FailedError, say
+from benchmarks.measure import Stopwatch, Watch
+from benchmarks.server import Database, number
+from benchmarks.sources import PAGE_ITEMS, Generated
 from benchmarks.table import table
 from stack.services import Postgres
 
@@ -46,36 +37,32 @@ class Caches:
     def __init__(
         self, database: Database, items: int, round_items: int, source: type[Generated]
     ) -> None:
-        self._source = source
         self.items = items
         self._database = database
         self._round_items = round_items
-        database.fresh()
-        self._conn = database.connect()
+        self._source = source
         self._next_item = 0
-        self._unplanned: list[SetRef] = []
-        self._batches: list[int] = []
-        self._fill()
+        self._batches: deque[int] = deque()
+        database.fresh()
+        self.conn = database.connect()
+        self._screen_next(items, nullcontext())
+        self._settle(items, nullcontext())
+        self._screen_next(items, nullcontext())
+        database.vacuum()
 
     def close(self) -> None:
         """Count what is in the caches, close the connection, and drop the database.
 
-        :raises WrongCountError: they do not hold what they must
+        :raises FailedError: they do not hold what they must
         """
-        with closing(self._conn) as conn:
-            waiting = count(conn, "SELECT count(*) FROM retrofill.in_process")
-            self._expect("in process", waiting, self.items)
-            results = count(conn, "SELECT count(*) FROM retrofill.results")
-            self._expect("in results", results, self._next_item - self.items)
+        with closing(self.conn):
+            for cache, wanted in {
+                "in_process": self.items,
+                "results": self._next_item - self.items,
+            }.items():
+                held = number(self.conn, f"SELECT count(*) FROM retrofill.{cache}")  # noqa: S608
+                self._expect(f"in {cache}", held, wanted)
         self._database.drop()
-
-    def stopwatch(self) -> Stopwatch:
-        """Return what takes the time of its work."""
-        return Stopwatch(self._conn)
-
-    def checkpoint(self) -> None:
-        """Have the server write out what has been done, in all its databases."""
-        self._database.checkpoint()
 
     def screen_new(self, watch: Watch) -> None:
         """Screen items that the job does not know."""
@@ -95,49 +82,29 @@ class Caches:
         """Settle the items that have waited longest, with 100 items a call."""
         self._settle(self._round_items, watch)
 
-    def _fill(self) -> None:
-        self._screen_next(self.items, nullcontext())
-        self._settle(self.items, nullcontext())
-        self._screen_next(self.items, nullcontext())
-        self._plan()
-        self._database.vacuum()
-
     def _screen_next(self, items: int, watch: Watch) -> None:
-        source = self._source(items, first=self._next_item)
-        ref, screened = screen(self._conn, source, items, watch)
+        ref, screened = runs.screen(self.conn, self._source(items, first=self._next_item), watch)
         self._expect("new", screened["new"], items)
         self._next_item += items
-        self._unplanned.append(ref)
+        size = self._round_items
+        self._batches += runs.plan(self.conn, ref, most_items=size, fewest_items=size)
 
     def _screen_known(self, first: int, watch: Watch) -> None:
         source = self._source(self._round_items, first=first)
-        _, screened = screen(self._conn, source, self._round_items, watch)
+        _, screened = runs.screen(self.conn, source, watch)
         self._expect("known", screened["known"], self._round_items)
 
     def _settle(self, items: int, watch: Watch) -> None:
         """Settle so many items, be they in one batch, in a part of it or in several."""
         while items:
-            if not self._batches:
-                self._plan()
-            settled = settle_batch(self._conn, self._batches[0], watch, most_items=items)
+            settled = runs.settle(self.conn, self._batches[0], watch, most_items=items)
             if settled < items:
-                self._batches.pop(0)
+                self._batches.popleft()
             items -= settled
-
-    def _plan(self) -> None:
-        planned = batches.plan(
-            self._conn,
-            self._unplanned.pop(0),
-            JOB_ID,
-            most_items=self._round_items,
-            fewest_items=self._round_items,
-        )
-        self._batches = [batch.batch_id for batch in planned]
 
     def _expect(self, what: str, items: int, wanted: int) -> None:
         if items != wanted:
-            message = f"beside {self.items:,} items: {items:,} {what}, not {wanted:,}"
-            raise WrongCountError(message)
+            raise FailedError(f"beside {self.items:,} items: {items:,} {what}, not {wanted:,}")
 
 
 WORKS: dict[str, Callable[[Caches, Watch], None]] = {
@@ -149,45 +116,39 @@ WORKS: dict[str, Callable[[Caches, Watch], None]] = {
 HEADS = ("what", "items in each cache", "items/s", "÷ fewest", "CPU µs/item")
 
 
-def measure(
-    server: Postgres, sizes: list[int], source: type[Generated] = Generated
-) -> Iterator[str]:
+def measure(server: Postgres, sizes: Sequence[int], source: type[Generated]) -> Iterator[str]:
     """Yield the table's lines.
 
-    :raises WrongCountError: something was screened or settled that should not, or was not
+    :raises FailedError: something was screened or settled that should not, or was not
     """
     sizes = sorted(set(sizes))
     round_items = min(ROUND_ITEMS, sizes[0])
-    seconds: dict[tuple[str, int], list[float]] = {key: [] for key in product(WORKS, sizes)}
-    cpu_s = dict.fromkeys(seconds, 0.0)
     filled = []
     for items in sizes:
-        print(f"filling the caches with {items:,} items each", file=sys.stderr)
+        say(f"filling the caches with {items:,} items each")
         database = Database(server, f"caches_{items}")
         filled.append(Caches(database, items, round_items, source))
-    for number in range(ROUNDS):
-        filled[0].checkpoint()
+    watches: dict[tuple[str, int], list[Stopwatch]] = {key: [] for key in product(WORKS, sizes)}
+    for done in range(ROUNDS):
+        Database(server).checkpoint()
         for name, work in WORKS.items():
-            for caches in filled if number % 2 else reversed(filled):
-                watch = caches.stopwatch()
+            for caches in filled if done % 2 else reversed(filled):
+                watch = Stopwatch(caches.conn)
                 work(caches, watch)
-                seconds[name, caches.items].append(watch.seconds)
-                cpu_s[name, caches.items] += watch.cpu_s
+                watches[name, caches.items].append(watch)
     for caches in filled:
         caches.close()
     rows = []
-    for (name, items), measured in seconds.items():
-        # Beside the smallest of the same round.
-        ratio = median(
-            fewest / own for fewest, own in zip(seconds[name, sizes[0]], measured, strict=True)
-        )
+    for (name, items), measured in watches.items():
+        beside = zip(watches[name, sizes[0]], measured, strict=True)
+        ratio = median(fewest.seconds / own.seconds for fewest, own in beside)
         rows.append(
             [
                 name,
                 f"{items:,}",
-                f"{round_items / median(measured):,.0f}",
+                f"{round_items / median(one.seconds for one in measured):,.0f}",
                 f"{ratio:.2f}",
-                f"{cpu_s[name, items] / ROUNDS / round_items * _MILLION:.1f}",
+                f"{sum(one.cpu_s for one in measured) / ROUNDS / round_items * _MILLION:.1f}",
             ]
         )
     yield from table(HEADS, rows)

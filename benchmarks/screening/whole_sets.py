@@ -1,104 +1,178 @@
-"""Whole sets of several sizes, beside a raw COPY of the same rows and a query per item.
+"""Whole sets of several sizes, each thing that is done to them in a process of its own.
 
-In each round everything is measured once, in turns, each in a process of its own; the figures are
-the medians of the rounds.
+In each round everything is measured once, in turns; the figures are the medians of the rounds.
+Small items are measured beside a raw COPY of the same rows and a query per item; those that hold a
+kilobyte each are loaded besides.
 """
 
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
+from typing import NamedTuple
 
-from benchmarks.screening.server import Database, Measured
+from retrofill.state.connection import connect
+
+from benchmarks.command import FailedError, say
+from benchmarks.contenders.work import memory_kb
+from benchmarks.measure import Stopwatch
 from benchmarks.screening.work import (
+    Work,
+    load,
     query_per_item,
     raw_copy,
     screen_known,
     screen_new,
     settle,
-    settle_ones,
+)
+from benchmarks.server import Database, number
+from benchmarks.sources import Rows
+from benchmarks.table import row
+
+_KB_PER_MB = 1024
+_MILLION = 1_000_000
+_WAL = "SELECT pg_current_wal_insert_lsn() - '0/0'"
+_DISK = "SELECT pg_total_relation_size('retrofill.{}')"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is done to all items, or to the first of them."""
+
+    work: Work
+    fills: str = ""
+    """The table whose rows are then weighed."""
+    most_items: int | None = None
+    """To how many it is done; None: to all."""
+    after_vacuum: bool = False
+    anew: bool = False
+    """Whether it is done in a new database that has screened the items, at the smallest size."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is measured of one kind of items."""
+
+    steps: Mapping[str, Step]
+    """By name, in the order in which they are done."""
+    rounds: Mapping[int, int]
+    """How often sizes up to these are measured; larger ones once."""
+
+
+ITEMS_PER_QUERY = 3_000
+"""How many items are screened with a query each: as many as take about a second."""
+
+RAW, QUERIES = "raw COPY", "SELECT and INSERT per item"
+ITEMS = Series(
+    {
+        RAW: Step(raw_copy),
+        QUERIES: Step(query_per_item, most_items=ITEMS_PER_QUERY),
+        "new items": Step(screen_new, fills="in_process"),
+        "known items, in process": Step(screen_known),
+        "settling, 100 items a call": Step(settle, fills="results"),
+        "known items, in results": Step(screen_known, after_vacuum=True),
+        "settling, 1 item a call": Step(partial(settle, items_per_call=1), anew=True),
+    },
+    {100_000: 5, 1_000_000: 3},
+)
+ROWS = Series(
+    {
+        "new items": Step(partial(screen_new, source=Rows), fills="in_process"),
+        "known items, in process": Step(partial(screen_known, source=Rows)),
+        "loading, 100 items a call": Step(load),
+        "settling, 100 items a call": Step(settle),
+    },
+    {100_000: 3},
 )
 
-ROUNDS = {100_000: 5, 1_000_000: 3}
-"""How often sizes up to these are measured; larger ones once."""
 
-HEAD = """\
-| items | what | items/s | ÷ raw COPY | CPU µs/item | peak RSS, MB | WAL B/item | disk B/row |
-| --: | :-- | --: | --: | --: | --: | --: | --: |"""
-_MILLION = 1_000_000
+class Measured(NamedTuple):
+    """What one step took in one round: for each item, but for the memory."""
 
-
-@dataclass
-class Round:
-    """What was measured in one round at one size."""
-
-    measured: dict[str, Measured] = field(default_factory=dict)
-    bytes_per_row: dict[str, float] = field(default_factory=dict)
-    """By the name of the measurement that filled the table."""
+    seconds: float
+    cpu_s: float
+    """In that time, of the process that did it and of all the server's."""
+    peak_mb: float
+    """The most memory of the process that did it."""
+    wal_bytes: float
+    disk_bytes: float
+    """Of the table that it filled; 0 if it filled none."""
 
 
-RAW, NEW, SETTLED = "raw COPY", "new items", "settling, 100 items a call"
-KNOWN_WAITING, KNOWN_DONE = "known items, in process", "known items, in results"
-QUERIES, SETTLED_ONES = "SELECT and INSERT per item", "settling, 1 item a call"
+def measure(database: Database, sizes: Sequence[int], series: Series) -> Iterator[str]:
+    """Yield the table's lines, each size when it is measured: the largest take minutes.
 
-
-def measure(database: Database, sizes: list[int]) -> Iterator[str]:
-    """Yield the table's lines, size by size.
-
-    :raises WrongCountError: something was screened or settled that should not, or was not
+    :raises FailedError: something was screened, loaded or settled that should not, or was not
     """
-    # Line by line, as they are measured: the largest sizes take minutes.
-    yield from HEAD.splitlines()
+    beside = ["÷ raw COPY"] if RAW in series.steps else []
+    heads = ("CPU µs/item", "peak RSS, MB", "WAL B/item", "disk B/row")
+    yield row(["items", "what", "items/s", *beside, *heads])
+    yield row(["--:", ":--", "--:", *["--:" for _ in (*beside, *heads)]])
     for items in sizes:
-        count = next((count for size, count in ROUNDS.items() if items <= size), 1)
-        rounds = []
-        for number in range(1, count + 1):
-            print(f"{items:,} items, round {number} of {count}", file=sys.stderr)
-            rounds.append(_measure_round(database, items, ones=items == min(sizes)))
-        yield from _lines(items, rounds)
+        rounds = next((count for size, count in series.rounds.items() if items <= size), 1)
+        measured = []
+        for done in range(rounds):
+            say(f"{items:,} items, round {done + 1} of {rounds}")
+            measured.append(_measure_round(database, items, series, smallest=items == min(sizes)))
+        for name in measured[0]:
+            figures = Measured(*map(median, zip(*(one[name] for one in measured), strict=True)))
+            # The yardstick of a round is the raw COPY of the same round.
+            ratios = [one[RAW].seconds / one[name].seconds for one in measured if beside]
+            yield row(
+                [
+                    f"{items:,}",
+                    name,
+                    f"{1 / figures.seconds:,.0f}",
+                    *([f"{median(ratios):.{3 if name == QUERIES else 2}f}"] if beside else []),
+                    f"{figures.cpu_s * _MILLION:.1f}",
+                    f"{figures.peak_mb:.0f}",
+                    f"{figures.wal_bytes:.0f}",
+                    f"{figures.disk_bytes:.0f}" if figures.disk_bytes else "",
+                ]
+            )
 
 
-def _measure_round(database: Database, items: int, *, ones: bool) -> Round:
-    """Measure everything once, in turns.
-
-    :param ones: whether to settle calls of one item, too
-    """
-    seen = Round()
+def _measure_round(
+    database: Database, items: int, series: Series, *, smallest: bool
+) -> dict[str, Measured]:
+    measured = {}
     database.fresh()
-    for name, work in {RAW: raw_copy, QUERIES: query_per_item, NEW: screen_new}.items():
-        seen.measured[name] = database.measure(work, items)
-    seen.bytes_per_row[NEW] = database.bytes_of("in_process") / items
-    seen.measured[KNOWN_WAITING] = database.measure(screen_known, items)
-    seen.measured[SETTLED] = database.measure(settle, items)
-    seen.bytes_per_row[SETTLED] = database.bytes_of("results") / items
-    database.vacuum()
-    seen.measured[KNOWN_DONE] = database.measure(screen_known, items)
-    if ones:
-        database.fresh()
-        database.measure(screen_new, items)
-        seen.measured[SETTLED_ONES] = database.measure(settle_ones, items)
-    return seen
+    for name, step in series.steps.items():
+        if step.anew and not smallest:
+            continue
+        if step.anew:
+            database.fresh()
+            _measure_step(database, items, "new items", Step(screen_new))
+        if step.after_vacuum:
+            database.vacuum()
+        measured[name] = _measure_step(database, items, name, step)
+    return measured
 
 
-def _lines(items: int, rounds: list[Round]) -> Iterator[str]:
-    """Yield the table's lines for one size."""
-    for name in rounds[0].measured:
-        measured = [one.measured[name] for one in rounds]
-        # The yardstick of a round is the raw COPY of the same round.
-        ratio = median(_rate(one.measured[name]) / _rate(one.measured[RAW]) for one in rounds)
-        disk = rounds[0].bytes_per_row.get(name)
-        cells = [
-            f"{items:,}",
-            name,
-            f"{median(_rate(one) for one in measured):,.0f}",
-            f"{ratio:.3f}" if name == QUERIES else f"{ratio:.2f}",
-            f"{median(one.cpu_s / one.items for one in measured) * _MILLION:.1f}",
-            f"{median(one.peak_mb for one in measured):.0f}",
-            f"{median(one.wal_bytes / one.items for one in measured):.0f}",
-            f"{disk:.0f}" if disk else "",
-        ]
-        yield f"| {' | '.join(cells)} |"
+def _measure_step(database: Database, items: int, name: str, step: Step) -> Measured:
+    """Do one thing in a process of its own, which shares nothing with this one."""
+    database.checkpoint()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(_do, database.dsn, items, name, step).result()
 
 
-def _rate(measured: Measured) -> float:
-    return measured.items / measured.seconds
+def _do(dsn: str, items: int, name: str, step: Step) -> Measured:
+    wanted = min(items, step.most_items or items)
+    with closing(connect(dsn)) as conn:
+        watch = Stopwatch(conn)
+        wal_bytes = number(conn, _WAL)
+        done = step.work(conn, wanted, watch)
+        wal_bytes = number(conn, _WAL) - wal_bytes
+        disk_bytes = number(conn, _DISK.format(step.fills)) if step.fills else 0
+    if done != wanted:
+        raise FailedError(f"{name}: {done:,} items, not {wanted:,}")
+    return Measured(
+        seconds=watch.seconds / done,
+        cpu_s=watch.cpu_s / done,
+        peak_mb=memory_kb("VmHWM") / _KB_PER_MB,
+        wal_bytes=wal_bytes / done,
+        disk_bytes=disk_bytes / done,
+    )

@@ -8,14 +8,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg2
 from psycopg2 import sql
 from retrofill.state.migrate import migrate
 
-from stack.services import Postgres, free_port
+from stack.services import Postgres, autocommitting, free_port
 
 _WITHIN_S = 60
 # As safe as one that people rely on, and as small as one of eight on a laptop.
@@ -109,10 +108,8 @@ class OwnPostgres:
 
     def execute(self, statement: sql.Composable | str, database: str = "postgres") -> None:
         """Run a statement as the superuser."""
-        with closing(psycopg2.connect(self.server.dsn(database))) as conn:
-            conn.autocommit = True
-            with conn.cursor() as cur:
-                cur.execute(statement)
+        with autocommitting(self.server.dsn(database)) as cur:
+            cur.execute(statement)
 
 
 @contextmanager

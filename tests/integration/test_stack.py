@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 from stack import airflow
 from stack.airflow_api import AirflowApi
 from stack.private import close_to_others
-from stack.services import Postgres, child_environment, free_port
+from stack.services import Postgres, free_port
 from stack.settings import REPOSITORY, Ports, Settings, StackError
 from stack.supervise import Program, supervised
 from stack.up import running_stack
@@ -198,8 +198,7 @@ def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
         return False
 
     log = tmp_path / "logs" / "stubborn.log"
-    environment = child_environment(os.environ)
-    with supervised(tmp_path, {"group": [program]}, environment) as supervisor:
+    with supervised(tmp_path, {"group": [program]}) as supervisor:
         supervisor.start("group")
         supervisor.wait("it", lambda: log.exists() and "ready" in log.read_text(), within_s=20)
         processes = [
@@ -213,8 +212,7 @@ def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
 
 def test_a_program_that_ends_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
     program = Program("broken", [sys.executable, "-c", "raise SystemExit('no such thing')"])
-    environment = child_environment(os.environ)
-    with supervised(tmp_path, {"group": [program]}, environment) as supervisor:
+    with supervised(tmp_path, {"group": [program]}) as supervisor:
         supervisor.start("group")
         with pytest.raises(StackError, match=r"broken ended(?s:.*)no such thing"):
             supervisor.wait("it", lambda: False, within_s=20)
@@ -226,8 +224,7 @@ def test_a_program_gets_its_environment_as_it_is(tmp_path: Path) -> None:
     code += " flush=True); time.sleep(60)"
     program = Program("printer", [sys.executable, "-c", code], values)
     log = tmp_path / "logs" / "printer.log"
-    environment = child_environment(os.environ)
-    with supervised(tmp_path, {"group": [program]}, environment) as supervisor:
+    with supervised(tmp_path, {"group": [program]}) as supervisor:
         supervisor.start("group")
         supervisor.wait("it", lambda: log.exists() and log.read_text() != "", within_s=20)
         assert json.loads(log.read_text()) == list(values.values())
@@ -238,7 +235,7 @@ def test_what_supervisord_would_garble_is_refused(tmp_path: Path, value: str) ->
     program = Program("garbled", ["true"], {"NAME": value})
     with (
         pytest.raises(StackError, match="cannot be told to supervisord"),
-        supervised(tmp_path, {"group": [program]}, {}),
+        supervised(tmp_path, {"group": [program]}),
     ):
         pytest.fail("it was started")
 

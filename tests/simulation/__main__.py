@@ -2,12 +2,10 @@
 
 import logging
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
-from stack.services import Postgres, free_port, running
+from stack.services import temporary_postgres
 from tests.simulation.simulation import Tale, prepare, simulate
 
 _ALL = ("items", "calls", "turns", "duplicates", "twice")
@@ -22,17 +20,15 @@ def main(arguments: list[str]) -> int:
     begin = first[0] if first else 1
     tales: list[Tale] = []
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="retrofill-simulation-") as directory:
-        server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=False)  # noqa: S106
-        with running(server):
-            server.ensure_database("simulation")
-            dsn = server.dsn("simulation", role="simulation")
-            prepare(dsn)
-            for seed in range(begin, begin + seeds):
-                tale = simulate(dsn, seed, rows=rows)
-                tales.append(tale)
-                for violation in tale.violations:
-                    print(f"seed {seed}: {violation}")  # noqa: T201  for a person at a terminal
+    with temporary_postgres(lasting=False) as server:
+        server.ensure_database("simulation")
+        dsn = server.dsn("simulation", role="simulation")
+        prepare(dsn)
+        for seed in range(begin, begin + seeds):
+            tale = simulate(dsn, seed, rows=rows)
+            tales.append(tale)
+            for violation in tale.violations:
+                print(f"seed {seed}: {violation}")  # noqa: T201  for a person at a terminal
     lines = {
         "seeds": f"{len(tales)} in {time.monotonic() - began:.0f} s",
         **{name: f"{sum(getattr(tale, name) for tale in tales):,}" for name in _ALL},

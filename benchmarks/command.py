@@ -1,0 +1,65 @@
+"""What every benchmark is at a terminal: its options, what it says meanwhile, and how it ends."""
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+from retrofill.model.errors import StateError
+
+from stack.settings import StackError
+
+
+class FailedError(Exception):
+    """Something cannot be measured, or did not do what was to be measured."""
+
+
+def options(module: str, doc: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark's options.
+
+    :param doc: the module's docstring, whose first line says what it measures
+    """
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}", description=(doc or "").partition("\n")[0]
+    )
+
+
+def count(text: str) -> int:
+    """Read an option that is a number of things.
+
+    :raises argparse.ArgumentTypeError: it is none, or 0
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
+
+
+def sizes_asked(
+    module: str, doc: str | None, default: list[int], *, multiples_of: int = 1
+) -> list[int]:
+    """Read the one option of a benchmark that measures the same at several sizes."""
+    parser = options(module, doc)
+    parser.add_argument("--sizes", type=count, nargs="+", default=default, metavar="ITEMS")
+    chosen: list[int] = parser.parse_args().sizes
+    if any(size % multiples_of for size in chosen):
+        parser.error(f"--sizes: each must be a multiple of {multiples_of:,}")
+    return chosen
+
+
+def say(text: str) -> None:
+    """Tell the person who waits what goes on."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def exit_code(lines: Iterable[str], *expected: type[Exception]) -> int:
+    """Print lines as they are measured; return the exit code.
+
+    :param expected: what else than a failure of stack, state or measurement is told in one line
+    """
+    failures: tuple[type[Exception], ...] = (FailedError, StackError, StateError, *expected)
+    try:
+        for line in lines:
+            print(line, flush=True)
+    except failures as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,114 @@
+"""Runs of the one job of a database, and what their tasks do to items while a watch is on them."""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+
+from psycopg2.extensions import make_dsn
+from retrofill.model.calls import Call, EndedCall, Entry, Fresh, Settlement
+from retrofill.model.delivery import Delivery
+from retrofill.model.function import Pinned
+from retrofill.model.limits import Limits
+from retrofill.model.runs import Job, NewRun, SetRef
+from retrofill.pipeline.enqueue import Enqueued, enqueue
+from retrofill.sources import Source
+from retrofill.state import batches, runs
+from retrofill.state.connection import Connection
+from retrofill.state.lease import BatchLease
+
+from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER
+from benchmarks.measure import Watch
+
+ITEMS_PER_CALL = 100
+SETTLED_AT_ONCE = 2_000
+"""Items of one settling transaction: what a busy invoke task gathers in 5 to 50 ms."""
+
+JOB_ID = 1
+_FUNCTION = Pinned(kind="aws_lambda", name=FUNCTION_ARN, version=QUALIFIER, timeout_s=60)
+_MOST_ITEMS = 1_000_000_000
+
+
+def screen(
+    conn: Connection,
+    source: Source,
+    watch: Watch,
+    *,
+    items_per_call: int = ITEMS_PER_CALL,
+    max_concurrency: int = 100,
+) -> tuple[SetRef, Enqueued]:
+    """Open a run, and screen the items of a source as its enqueue task does."""
+    job = Job("benchmark", "f" * 32, source.name, "scripted", "s3")
+    new = NewRun(
+        job_id=runs.remember_job(conn, job),
+        source=source.name,
+        config={},
+        delivery=Delivery(event="s3", items_per_call=items_per_call, answer="return"),
+        modified_after=None,
+        modified_before=None,
+        limits=Limits(max_concurrency=max_concurrency, max_items_per_set=_MOST_ITEMS),
+        dag_id="benchmark",
+        dag_run_id=f"at {time.time()}",
+    )
+    ref = runs.open_run(conn, new, _FUNCTION)
+    runs.add_partitions(conn, ref.run_id, source.partitions(1))
+    with watch:
+        return ref, enqueue(conn, ref, 0, source)
+
+
+def plan(conn: Connection, ref: SetRef, *, most_items: int, fewest_items: int) -> list[int]:
+    """Cut what nobody owns into batches; return their ids."""
+    planned = batches.plan(conn, ref, JOB_ID, most_items=most_items, fewest_items=fewest_items)
+    return [batch.batch_id for batch in planned]
+
+
+def lease_of(conn: Connection, batch_id: int) -> closing[BatchLease]:
+    """Return the lease of a batch, on a connection of its own, to be taken."""
+    dsn = make_dsn(conn.dsn, password=conn.info.password)
+    return closing(BatchLease(dsn, batch_id, "benchmark"))
+
+
+def settle(
+    conn: Connection,
+    batch_id: int,
+    watch: Watch,
+    *,
+    items_per_call: int = ITEMS_PER_CALL,
+    most_items: int | None = None,
+) -> int:
+    """Settle items of a batch, writing the next calls ahead in the same transactions.
+
+    :param most_items: how many; None: all
+    :returns: how many there were to settle
+    """
+    with lease_of(conn, batch_id) as lease:
+        if not lease.take(holder_is_dead=lambda _: True):
+            return 0
+        settled = 0
+        done = True
+        for portion in lease.portions(items_per_call):
+            seqs, items, _ = lease.load(portion)
+            fresh: Sequence[Entry] = Fresh(seqs, items)
+            if most_items is not None:
+                fresh = fresh[: most_items - settled]
+            _settle(lease, fresh, items_per_call, watch)
+            settled += len(fresh)
+            done = done and len(fresh) == len(seqs)
+        lease.release(done=done)
+    return settled
+
+
+def _settle(lease: BatchLease, fresh: Sequence[Entry], items_per_call: int, watch: Watch) -> None:
+    calls = [Call(fresh[at : at + items_per_call]) for at in range(0, len(fresh), items_per_call)]
+    at_once = SETTLED_AT_ONCE // items_per_call
+    groups = [calls[at : at + at_once] for at in range(0, len(calls), at_once)]
+    ended = Settlement()
+    for group in [*groups, []]:
+        with watch:
+            lease.settle(ended, group)
+        ended = Settlement(
+            ended=[
+                EndedCall(call.number, "succeeded", "5d0b2a35-8b1a-4b51-9f0e-cb9f3bd0f4e1", "17")
+                for call in group
+            ],
+            succeeded=[(span, call.number) for call in group for span in call.spans],
+        )

@@ -1,0 +1,88 @@
+"""Sources that cost nothing but the making of their items, which are named as S3 names them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from retrofill.aws.objects import pack
+from retrofill.engine.identity import identifier_of
+from retrofill.model.items import Item
+from retrofill.sources import Page, Partition, Source
+
+from benchmarks.encode import SOURCE
+
+PAGE_ITEMS = 1_000
+CONTENT_BYTES = 1_000
+"""What an item of :class:`Rows` holds."""
+
+_START = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
+_FAR = 6_364_136_223_846_793_005
+_PLACES = 1 << 63
+"""Odd and a power of two: each number gets a place of its own."""
+
+
+class Generated(Source):
+    """Items in the order of their keys.
+
+    :param items: how many it has
+    :param first: the number of the first of them, a multiple of PAGE_ITEMS
+    """
+
+    name = SOURCE
+
+    def __init__(self, items: int, *, first: int = 0) -> None:
+        self._first = first
+        self._end = first + items
+
+    def check(self) -> bool:
+        """Return whether it has items: nothing can be wrong with it."""
+        return self._end > self._first
+
+    def partitions(self, limit: int) -> list[Partition]:
+        """Return all of it as one partition."""
+        return [Partition(0, "all", {})][:limit]
+
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Make the items page by page, as a listing of S3 is read."""
+        del partition, cursor
+        identifier = identifier_of(SOURCE)
+        # As the source of S3 makes them.
+        make = tuple.__new__
+        for first in range(self._first, self._end, PAGE_ITEMS):
+            etag = f"{first:032x}"
+            keys = self._keys(first, min(PAGE_ITEMS, self._end - first))
+            items = [
+                make(Item, (identifier(key, etag), key, self._content(first, etag))) for key in keys
+            ]
+            yield Page(items, keys[-1], {})
+
+    def acknowledge(self, page: Page) -> None:
+        """Do nothing: it holds nothing."""
+
+    def _content(self, first: int, etag: str) -> str:
+        """Return what an item of a page holds."""
+        return pack(1_234_567, _START + timedelta(seconds=first), etag, "")
+
+    def _keys(self, first: int, count: int) -> list[str]:
+        """Return the keys of a page, 60 bytes each."""
+        page = f"incoming/2019/09/03/camera-042/20190903T193727-{first // PAGE_ITEMS:05}"
+        return [f"{page}{number:03}.jpeg" for number in range(count)]
+
+
+class Shuffled(Generated):
+    """The same in no order: keys of as many bytes, each far from the one before it."""
+
+    ordered = False
+
+    def _keys(self, first: int, count: int) -> list[str]:
+        return [
+            f"incoming/2019/09/03/camera-042/2019-{number * _FAR % _PLACES:019}.jpeg"
+            for number in range(first, first + count)
+        ]
+
+
+class Rows(Generated):
+    """The same with a kilobyte of JSON in each item, as a row of a file has it."""
+
+    def _content(self, first: int, etag: str) -> str:
+        text = f'{{"page":{first:09},"text":"{etag * 31}'[: CONTENT_BYTES - 2]
+        return f'{text}"}}'
