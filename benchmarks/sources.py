@@ -49,17 +49,16 @@ class Generated(Source):
         make = tuple.__new__
         for first in range(self._first, self._end, PAGE_ITEMS):
             etag = f"{first:032x}"
+            content = self._content(first, etag)
             keys = self._keys(first, min(PAGE_ITEMS, self._end - first))
-            items = [
-                make(Item, (identifier(key, etag), key, self._content(first, etag))) for key in keys
-            ]
+            items = [make(Item, (identifier(key, etag), key, content)) for key in keys]
             yield Page(items, keys[-1], {})
 
     def acknowledge(self, page: Page) -> None:
         """Do nothing: it holds nothing."""
 
     def _content(self, first: int, etag: str) -> str:
-        """Return what an item of a page holds."""
+        """Return what each item of a page holds."""
         return pack(1_234_567, _START + timedelta(seconds=first), etag, "")
 
     def _keys(self, first: int, count: int) -> list[str]:
