@@ -4,8 +4,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -77,6 +79,22 @@ def planned(
     enqueue(conn, ref, [item(key) for key in wanted])
     batches.plan(conn, ref, 1, most_items=batch, fewest_items=batch)
     return ref
+
+
+@contextmanager
+def once_settled(dsn: str, act: Callable[[], object]) -> Iterator[None]:
+    """Act beside the block when the first item has succeeded."""
+
+    def watch() -> None:
+        with closing(connect(dsn)) as own:
+            while not keys_in(own, "results"):
+                time.sleep(0.01)
+        act()
+
+    with ThreadPoolExecutor(1) as beside:
+        acted = beside.submit(watch)
+        yield
+    acted.result()
 
 
 @contextmanager
@@ -311,8 +329,11 @@ def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(
     rules(endpoint, latency=0.1)
     planned(conn, keys(400))
     stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
-    with invoker(state_dsn, endpoint, stop=stop) as task, pytest.raises(Interrupted):
+    with (
+        invoker(state_dsn, endpoint, stop=stop) as task,
+        once_settled(state_dsn, stop.set),
+        pytest.raises(Interrupted),
+    ):
         task.run()
     done = len(keys_in(conn, "results"))
     assert 0 < done < 400
@@ -325,8 +346,8 @@ def test_a_run_is_stopped_while_it_is_under_way(
 ) -> None:
     rules(endpoint, latency=0.1)
     ref = planned(conn, keys(2_000), max_concurrency=5)
-    threading.Timer(0.5, stop, (connect(state_dsn), ref.run_id, "enough")).start()
-    with pytest.raises(RunIncomplete, match="enough"):
+    tell = partial(stop, conn, ref.run_id, "enough")
+    with once_settled(state_dsn, tell), pytest.raises(RunIncomplete, match="enough"):
         invoke(state_dsn, endpoint)
     assert 0 < len(keys_in(conn, "results")) < 2_000
 
