@@ -28,6 +28,7 @@ def opened(work: Work) -> Iterator[Callable[[], None]]:
     wiring = Wiring(EnvironmentConnections())
     with wiring.open_state() as conn:
         run = runs.get_run(conn, 1)
+    shape = wiring.shape_of(config, run)
     with closing(wiring.client_of(config, run)) as client:
 
         def make_calls() -> None:
@@ -36,7 +37,7 @@ def opened(work: Work) -> Iterator[Callable[[], None]]:
                 Invoker(
                     lease=lease,
                     client=client,
-                    shape=wiring.shape_of(config, run),
+                    shape=shape,
                     run=run,
                     config=config,
                     stop_asked=lambda: False,
