@@ -401,7 +401,7 @@ READS_NO_LARGE_TABLE = {
 """Statements of rows that are named one by one, or of the batches, sets and partitions of a run."""
 
 NOT_PLANNED = {
-    "connection": {"look", "list_missing_grants"},
+    "connection": {"look", "set_session", "list_missing_grants"},
     "pages": {"begin_snapshot", "guard_calls", "give_up_calls"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
