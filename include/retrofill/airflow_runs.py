@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.sdk import Context
 
 from retrofill.config import RunConfig
@@ -39,11 +41,37 @@ def params_of(context: Context) -> dict[str, Any]:
     return params
 
 
+def require_time(timeout: timedelta | None, function_timeout_s: float) -> None:
+    """Say what Airflow lets the tasks of a run do, and check that each has time for a call.
+
+    :param timeout: after which Airflow ends a task that calls; None: never
+    :raises ConfigError: it would end before a call can be sure to have an answer
+    """
+    log.info(
+        "Airflow: up to %s tasks at once in all (parallelism), up to %s mapped instances"
+        " (max_map_length), %s for each task (execution timeout)",
+        conf.get("core", "parallelism"),
+        conf.get("core", "max_map_length"),
+        timeout or "any time",
+    )
+    if timeout is not None and timeout.total_seconds() <= function_timeout_s:
+        raise ConfigError(
+            f"Airflow ends each task after {timeout} (execution_timeout, by default that of [core]"
+            f" default_task_execution_timeout), and a call of the function may take"
+            f" {function_timeout_s:,} s: give tasks more time than a call"
+        )
+
+
 class TaskAirflow:
     """Airflow as a task may ask it; see :class:`retrofill.pipeline.rescue.Airflow`."""
 
     def __init__(self, context: Context) -> None:
         self._count = context["ti"].get_dr_count
+
+    @property
+    def most_mapped(self) -> int:
+        """The most instances that a mapped task may have: what is more, Airflow does not take."""
+        return conf.getint("core", "max_map_length")
 
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         """Return whether one of these DAG runs of a DAG is queued or running."""

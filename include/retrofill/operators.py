@@ -15,7 +15,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from retrofill.airflow_runs import TaskAirflow, params_of
+from retrofill.airflow_runs import TaskAirflow, params_of, require_time
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
@@ -135,6 +135,7 @@ class OpenRunOperator(BaseOperator):
         interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
         with wire.open_state() as conn:
             plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
+            require_time(self.dag.get_task("invoke").execution_timeout, plan.function.timeout_s)
             opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id))
         if opened is None:
             rest = sorted(self.get_flat_relative_ids())
@@ -149,7 +150,9 @@ class ListPartitionsOperator(RetrofillOperator):
         """Return one entry for each enqueue task."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
-            return list_partitions(conn, self.ref, config, wiring().survey_of(config, run))
+            survey = wiring().survey_of(config, run)
+            most_mapped = TaskAirflow(context).most_mapped
+            return list_partitions(conn, self.ref, config, survey, most_mapped)
 
 
 class EnqueueOperator(RetrofillOperator):

@@ -97,6 +97,8 @@ class StillAirflow:
     told: list[int] = field(default_factory=list)
     """The runs that were abandoned."""
 
+    most_mapped: int = 1_024
+
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         return self.is_alive(dag_id, dag_run_ids)
 

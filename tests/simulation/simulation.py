@@ -252,6 +252,8 @@ class _Simulation:
             self._task(f"{name} notify", lambda _: close_run.conclude(conn, ref, self, tell))
             self._live.discard(dag_run_id)
 
+    most_mapped = 1_024
+
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         del dag_id
         return not self._live.isdisjoint(dag_run_ids)

@@ -14,6 +14,10 @@ log = logging.getLogger(__name__)
 class Airflow(Protocol):
     """What a use case needs of Airflow."""
 
+    @property
+    def most_mapped(self) -> int:
+        """The most instances that a mapped task may have."""
+
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         """Return whether one of these DAG runs of a DAG is queued or running."""
 
