@@ -55,6 +55,9 @@ class _AirflowAfterwards:
         del conn
         print(f"run {run.run_id} was abandoned", file=sys.stderr)
 
+    def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
+        """Say nothing: no DAG is paused."""
+
 
 def main() -> int:
     """Measure and print; return the exit code."""

@@ -11,7 +11,7 @@ from airflow.sdk import Context
 from retrofill.config import RunConfig
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
-from retrofill.notifier import notify
+from retrofill.notifier import notify, notify_briefly
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.upkeep import OpenRun
@@ -67,6 +67,7 @@ class TaskAirflow:
 
     def __init__(self, context: Context) -> None:
         self._count = context["ti"].get_dr_count
+        self._get_dag = context["ti"].get_dag
 
     @property
     def most_mapped(self) -> int:
@@ -90,3 +91,24 @@ class TaskAirflow:
             log.exception("the notification of run %d could not be sent", run.run_id)
         else:
             runs.mark_notified(conn, run.run_id)
+
+    def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
+        """Say once that a run waits for its DAG, if that is paused: Airflow begins no task of it.
+
+        Where that fails it is logged only.
+        """
+        try:
+            stored = runs.get_run(conn, run.run_id)
+            if stored.told_waiting or not self._get_dag(run.dag_id).is_paused:
+                return
+            why = (
+                f"Run {run.run_id} is not at its end, and Airflow begins no task of it, since the"
+                f" DAG {run.dag_id} is paused. Nothing is lost: it goes on when the DAG is switched"
+                " on again."
+            )
+            config = RunConfig.from_stored(stored.config)
+            notify_briefly(config, "waits", why, run.dag_id, run.dag_run_ids[-1])
+        except Exception:
+            log.exception("nobody could be told whether run %d waits for its DAG", run.run_id)
+        else:
+            runs.mark_told_waiting(conn, run.run_id)

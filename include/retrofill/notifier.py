@@ -53,12 +53,12 @@ def notify(config: RunConfig, report: Report, dag_id: str, dag_run_id: str) -> N
     )
 
 
-def notify_failed(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:
-    """Tell every target that can be used that a DAG run has failed of which there is no report.
+def notify_briefly(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:
+    """Tell every target that can be used of a DAG run what is in no report.
 
     :param config: what is right with what was asked for
-    :param what: what has failed, such as ``did not start``
-    :param why: the error; empty: unknown
+    :param what: what the job does, such as ``did not start``
+    :param why: the error, or what it waits for; empty: unknown
     :raises NotNotified: a target did not take it; another try may reach it
     """
     usable = config.notification.model_copy(update=dict.fromkeys(_problems(config)))

@@ -106,6 +106,9 @@ class StillAirflow:
         del conn
         self.told.append(run.run_id)
 
+    def tell_if_paused(self, conn: connection, run: OpenRun) -> None:
+        """Say nothing: no DAG is paused."""
+
 
 ALL_LIVE = StillAirflow(lambda _dag_id, _dag_run_ids: True)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from retrofill.config import RunConfig, params_for
 from retrofill.model.errors import ConfigError, NotNotified
-from retrofill.notifier import check_targets, notify_failed
+from retrofill.notifier import check_targets, notify_briefly
 
 from tests.faults.notices import noticing
 
@@ -29,8 +29,8 @@ def test_what_a_service_does_not_take_is_an_error(
         monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
         others.refusals = [500]
         with pytest.raises(NotNotified, match="'notices' did not take"):
-            notify_failed(config, "did not start", "no bucket", "retrofill", "run 1")
-        notify_failed(config, "did not start", "no bucket", "retrofill", "run 1")
+            notify_briefly(config, "did not start", "no bucket", "retrofill", "run 1")
+        notify_briefly(config, "did not start", "no bucket", "retrofill", "run 1")
         assert len(others.received) == 1
         assert others.received[0]["title"] == "Retrofill: retrofill did not start"
         assert "no bucket\nrun /dags/retrofill/runs/" in others.received[0]["message"]

@@ -261,6 +261,9 @@ class _Simulation:
     def tell_abandoned(self, conn: connection, run: OpenRun) -> None:
         self._told.append(runs.get_report(conn, run.run_id))
 
+    def tell_if_paused(self, conn: connection, run: OpenRun) -> None:
+        """Say nothing: no DAG is paused."""
+
     def _open(self, conn: connection, dag_run_id: str) -> SetRef:
         job = Job(self._job, "f" * 32, "s3://bucket", ARN, "s3")
         new = new_run(
