@@ -163,6 +163,22 @@ def test_a_run_with_nothing_new_says_so() -> None:
     assert "<strong>0 %" not in html
 
 
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({}, "the source has nothing of what was asked for"),
+        ({"left_out": {"filtered": 7}}, "all that was seen was left out"),
+        ({"redrive": True}, "no item in quarantine is what was asked for"),
+    ],
+)
+def test_of_a_run_that_listed_nothing_no_item_is_said_to_be_known(
+    counts: dict[str, Any], said: str
+) -> None:
+    html = html_of(page(report=report(state="complete", closed_at=NOW, **counts)))
+    assert said in html
+    assert "Nothing new" not in html
+
+
 ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitions_left": 2}
 
 
