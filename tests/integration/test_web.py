@@ -328,6 +328,7 @@ def test_a_form_of_another_page_is_refused(
     answer = web.client.post(PATH, data={"action": "stop"}, headers=headers)
     assert answer.status_code == 403
     assert "another site" in answer.text
+    assert "[api] base_url" in answer.text
     assert controls_of(conn)[3] is None
 
 

@@ -103,8 +103,13 @@ def require_own_page(request: Request) -> None:
 
     :raises HTTPException: 403
     """
-    if not is_own(request.headers, conf.get("api", "base_url", fallback="")):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "the request comes from another site")
+    base_url = conf.get("api", "base_url", fallback="")
+    if not is_own(request.headers, base_url):
+        raise HTTPException(
+            status.HTTP_403_FORBIDDEN,
+            "the request comes from another site than Airflow's setting [api] base_url names"
+            f" ({base_url or 'not set'}); set it to the address at which people open Airflow",
+        )
 
 
 def _show(
