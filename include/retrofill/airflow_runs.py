@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.sdk import Context
 
 from retrofill.config import RunConfig
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
-from retrofill.notifier import notify
+from retrofill.notifier import notify, notify_briefly
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.upkeep import OpenRun
@@ -39,11 +41,38 @@ def params_of(context: Context) -> dict[str, Any]:
     return params
 
 
+def require_time(timeout: timedelta | None, function_timeout_s: float) -> None:
+    """Say what Airflow lets the tasks of a run do, and check that each has time for a call.
+
+    :param timeout: after which Airflow ends a task that calls; None: never
+    :raises ConfigError: it would end before a call can be sure to have an answer
+    """
+    log.info(
+        "Airflow: up to %s tasks at once in all (parallelism), up to %s mapped instances"
+        " (max_map_length), %s for each task (execution timeout)",
+        conf.get("core", "parallelism"),
+        conf.get("core", "max_map_length"),
+        timeout or "any time",
+    )
+    if timeout is not None and timeout.total_seconds() <= function_timeout_s:
+        raise ConfigError(
+            f"Airflow ends each task after {timeout} (execution_timeout, by default that of [core]"
+            f" default_task_execution_timeout), and a call of the function may take"
+            f" {function_timeout_s:,} s: give tasks more time than a call"
+        )
+
+
 class TaskAirflow:
     """Airflow as a task may ask it; see :class:`retrofill.pipeline.rescue.Airflow`."""
 
     def __init__(self, context: Context) -> None:
         self._count = context["ti"].get_dr_count
+        self._get_dag = context["ti"].get_dag
+
+    @property
+    def most_mapped(self) -> int:
+        """The most instances that a mapped task may have: what is more, Airflow does not take."""
+        return conf.getint("core", "max_map_length")
 
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         """Return whether one of these DAG runs of a DAG is queued or running."""
@@ -62,3 +91,24 @@ class TaskAirflow:
             log.exception("the notification of run %d could not be sent", run.run_id)
         else:
             runs.mark_notified(conn, run.run_id)
+
+    def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
+        """Say once that a run waits for its DAG, if that is paused: Airflow begins no task of it.
+
+        Where that fails it is logged only.
+        """
+        try:
+            stored = runs.get_run(conn, run.run_id)
+            if stored.told_waiting or not self._get_dag(run.dag_id).is_paused:
+                return
+            why = (
+                f"Run {run.run_id} is not at its end, and Airflow begins no task of it, since the"
+                f" DAG {run.dag_id} is paused. Nothing is lost: it goes on when the DAG is switched"
+                " on again."
+            )
+            config = RunConfig.from_stored(stored.config)
+            notify_briefly(config, "waits", why, run.dag_id, run.dag_run_ids[-1])
+        except Exception:
+            log.exception("nobody could be told whether run %d waits for its DAG", run.run_id)
+        else:
+            runs.mark_told_waiting(conn, run.run_id)

@@ -9,13 +9,12 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from retrofill.aws.session import control_plane
-from retrofill.model.connections import STATE_CONN_ID, ConnectionFields
-from retrofill.model.errors import ConfigError, StateNotConfigured
+from retrofill.environment import EnvironmentConnections
+from retrofill.model.connections import ConnectionFields
+from retrofill.model.errors import ConfigError
 from retrofill.state.connection import Connection
 from retrofill.state.grants import RUNTIME
 from retrofill.wiring import Wiring
-
-_TYPES = ("postgres", "postgresql")
 
 
 class AirflowConnections:
@@ -24,11 +23,15 @@ class AirflowConnections:
     def get(self, conn_id: str) -> ConnectionFields:
         """Return a connection.
 
-        :raises ConfigError: Airflow has none of this id
+        :raises ConfigError: Airflow has none of this id, or one that cannot be read
         """
         try:
             found = BaseHook.get_connection(conn_id)
         except AirflowNotFoundException as error:
+            # Airflow says so as well of one that it cannot read, such as a URI of several hosts.
+            ours = EnvironmentConnections()
+            if ours.has(conn_id):
+                return ours.get(conn_id)
             raise ConfigError(f"Airflow has no connection {conn_id!r}; define it") from error
         return ConnectionFields(
             conn_id=conn_id,
@@ -44,26 +47,6 @@ class AirflowConnections:
     def aws(self, conn_id: str) -> "_HookSession":
         """Open one of Airflow's connections to AWS."""
         return _HookSession(conn_id)
-
-    def state_dsn(self) -> str:
-        """Return the libpq URI of the state.
-
-        :raises StateNotConfigured: Airflow has no connection of that id, or one to something else
-        """
-        try:
-            connection = BaseHook.get_connection(STATE_CONN_ID)
-        except AirflowNotFoundException as error:
-            raise StateNotConfigured(
-                f"Airflow has no connection {STATE_CONN_ID!r}; define it with the Postgres database"
-                " that holds Retrofill's state"
-            ) from error
-        if connection.conn_type not in _TYPES:
-            raise StateNotConfigured(
-                f"Airflow's connection {STATE_CONN_ID!r} is of type {connection.conn_type!r};"
-                " define it as one of type 'postgres'"
-            )
-        uri = connection.get_uri()
-        return "postgresql" + uri[uri.index("://") :]
 
 
 class _HookSession:

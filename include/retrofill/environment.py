@@ -9,9 +9,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import boto3
 
 from retrofill.aws.session import BotoSession
-from retrofill.model.connections import STATE_CONN_ID, ConnectionFields
-from retrofill.model.errors import ConfigError, StateNotConfigured
-from retrofill.state.connection import dsn_of
+from retrofill.model.connections import ConnectionFields
+from retrofill.model.errors import ConfigError
 
 
 class EnvironmentConnections:
@@ -26,16 +25,20 @@ class EnvironmentConnections:
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
 
+    def has(self, conn_id: str) -> bool:
+        """Return whether there is a connection of this id."""
+        return bool(self._environ.get(f"AIRFLOW_CONN_{conn_id.upper()}"))
+
     def get(self, conn_id: str) -> ConnectionFields:
         """Return a connection.
 
-        :raises ConfigError: there is none of this id
+        :raises ConfigError: there is none of this id, or one that cannot be read
         """
-        text = self._environ.get(f"AIRFLOW_CONN_{conn_id.upper()}")
-        if text is None:
+        if not self.has(conn_id):
             raise ConfigError(
                 f"there is no connection {conn_id!r}: set AIRFLOW_CONN_{conn_id.upper()}"
             )
+        text = self._environ[f"AIRFLOW_CONN_{conn_id.upper()}"]
         read = _from_json if _is_json(text) else _from_uri
         try:
             return read(conn_id, text)
@@ -53,7 +56,7 @@ class EnvironmentConnections:
 
         :raises ConfigError: the connection cannot be read
         """
-        if f"AIRFLOW_CONN_{conn_id.upper()}" not in self._environ:
+        if not self.has(conn_id):
             return BotoSession(boto3.Session())
         found = self.get(conn_id)
         session = boto3.Session(
@@ -63,22 +66,6 @@ class EnvironmentConnections:
             found.extra.get("region_name"),
         )
         return BotoSession(session, found.extra.get("endpoint_url"))
-
-    def state_dsn(self) -> str:
-        """Return the libpq connection string of the state.
-
-        :raises ConfigError: its variable cannot be read
-        :raises StateNotConfigured: its variable is not set, or what it says is nothing for libpq
-        """
-        text = self._environ.get(f"AIRFLOW_CONN_{STATE_CONN_ID.upper()}", "")
-        if not text:
-            raise StateNotConfigured(
-                f"set AIRFLOW_CONN_{STATE_CONN_ID.upper()} to the URI of the Postgres database"
-                " that holds Retrofill's state"
-            )
-        if not _is_json(text):
-            return text
-        return dsn_of(self.get(STATE_CONN_ID))
 
 
 def _is_json(text: str) -> bool:
@@ -103,17 +90,32 @@ def _from_json(conn_id: str, text: str) -> ConnectionFields:
 def _from_uri(conn_id: str, text: str) -> ConnectionFields:
     parts = urlsplit(text)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # Airflow writes an extra that is more than texts as one JSON text of this name.
+    extra = _extra_of(query["__extra__"]) if "__extra__" in query else query
+    host, ports = _place_of(parts.netloc.rpartition("@")[2])
+    if "," in ports:
+        extra = {"port": ports, **extra}
     return ConnectionFields(
         conn_id=conn_id,
         conn_type=parts.scheme,
-        host=unquote(parts.hostname or ""),
+        host=unquote(host),
         schema=unquote(parts.path.removeprefix("/")),
         login=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        port=parts.port,
-        # Airflow writes an extra that is more than texts as one JSON text of this name.
-        extra=_extra_of(query["__extra__"]) if "__extra__" in query else query,
+        port=int(ports) if ports and "," not in ports else None,
+        extra=extra,
     )
+
+
+def _place_of(hosts: str) -> tuple[str, str]:
+    """Return host and port of a URI; of several hosts with a port each, all with commas between.
+
+    One port behind several hosts is that of all, as Airflow reads it.
+    """
+    places = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    names = ",".join(place.hostname or "" for place in places)
+    ports = [str(place.port or "") for place in places]
+    return names, ",".join(ports) if any(ports[:-1]) else ports[-1]
 
 
 def _extra_of(given: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SUBJECT_CHARS = 100
+_SUBJECT_CHARS = 99
 _MACHINES = ("http", "https", "lambda", "sqs", "firehose")
 """The protocols of SNS behind which a program reads: they get the report as JSON."""
 
@@ -53,12 +53,12 @@ def notify(config: RunConfig, report: Report, dag_id: str, dag_run_id: str) -> N
     )
 
 
-def notify_failed(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:
-    """Tell every target that can be used that a DAG run has failed of which there is no report.
+def notify_briefly(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:
+    """Tell every target that can be used of a DAG run what is in no report.
 
     :param config: what is right with what was asked for
-    :param what: what has failed, such as ``did not start``
-    :param why: the error; empty: unknown
+    :param what: what the job does, such as ``did not start``
+    :param why: the error, or what it waits for; empty: unknown
     :raises NotNotified: a target did not take it; another try may reach it
     """
     usable = config.notification.model_copy(update=dict.fromkeys(_problems(config)))
@@ -181,6 +181,15 @@ def _send(conn_id: str, title: str, text: str) -> None:
         )
 
 
+def subject_of(title: str) -> str:
+    """Return a title as SNS takes a subject: ASCII that prints, of less than 100 characters.
+
+    Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, Subject.
+    """
+    plain = title.replace("→", "->").encode("ascii", "replace").decode()
+    return "".join(char if char.isprintable() else " " for char in plain)[:_SUBJECT_CHARS]
+
+
 def _publish(config: RunConfig, title: str, text: str, machine_text: str) -> None:
     """Publish to SNS: text for people, JSON for programs.
 
@@ -191,7 +200,7 @@ def _publish(config: RunConfig, title: str, text: str, machine_text: str) -> Non
     sns: SNSClient = SnsHook(aws_conn_id=config.job.aws_conn_id).get_conn()  # type: ignore[no-untyped-call]
     answer = sns.publish(
         TopicArn=topic,
-        Subject=title.encode("ascii", "replace").decode()[:_SUBJECT_CHARS],
+        Subject=subject_of(title),
         MessageStructure="json",
         Message=json.dumps(message),
     )

@@ -15,7 +15,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from retrofill.airflow_runs import TaskAirflow, params_of
+from retrofill.airflow_runs import TaskAirflow, params_of, require_time
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
@@ -27,7 +27,7 @@ from retrofill.model.errors import (
     StateError,
 )
 from retrofill.model.runs import Run, SetRef
-from retrofill.notifier import check_targets, notify, notify_failed
+from retrofill.notifier import check_targets, notify, notify_briefly
 from retrofill.pipeline.close_run import close_run, conclude
 from retrofill.pipeline.enqueue import Enqueued, enqueue
 from retrofill.pipeline.invoke import Invoker, take
@@ -39,6 +39,7 @@ from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
+from retrofill.state.upkeep import OpenRun
 
 _REFUSED = "refused"
 """The XCom key under which ``open_run`` leaves why it opened no run."""
@@ -135,6 +136,7 @@ class OpenRunOperator(BaseOperator):
         interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
         with wire.open_state() as conn:
             plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
+            require_time(self.dag.get_task("invoke").execution_timeout, plan.function.timeout_s)
             opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id))
         if opened is None:
             rest = sorted(self.get_flat_relative_ids())
@@ -149,7 +151,9 @@ class ListPartitionsOperator(RetrofillOperator):
         """Return one entry for each enqueue task."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
-            return list_partitions(conn, self.ref, config, wiring().survey_of(config, run))
+            survey = wiring().survey_of(config, run)
+            most_mapped = TaskAirflow(context).most_mapped
+            return list_partitions(conn, self.ref, config, survey, most_mapped)
 
 
 class EnqueueOperator(RetrofillOperator):
@@ -306,9 +310,16 @@ class NotifyOperator(BaseOperator):
             with open_state() as conn:
                 ref = self._set_of(context, conn)
                 if ref is not None:
-                    config, _ = stored_run(conn, ref)
+                    config, run = stored_run(conn, ref)
+                    airflow = TaskAirflow(context)
                     tell = partial(notify, config, dag_id=dag_run.dag_id, dag_run_id=dag_run.run_id)
-                    if conclude(conn, ref, TaskAirflow(context), tell) is None:
+                    if conclude(conn, ref, airflow, tell) is None:
+                        airflow.tell_if_paused(
+                            conn,
+                            OpenRun(
+                                run.run_id, run.job_id, run.job, dag_run.dag_id, [dag_run.run_id]
+                            ),
+                        )
                         message = "the run goes on with another set; it is notified at its end"
                         raise AirflowSkipException(message)
                     return
@@ -325,7 +336,7 @@ class NotifyOperator(BaseOperator):
         dag_run = context["dag_run"]
         asked = {**context["params"], **(dag_run.conf or {})}
         config, _ = params_for(self.source).salvage(asked)
-        notify_failed(config, what, why, dag_run.dag_id, dag_run.run_id)
+        notify_briefly(config, what, why, dag_run.dag_id, dag_run.run_id)
 
     @staticmethod
     def _set_of(context: Context, conn: Connection) -> SetRef | None:

@@ -10,23 +10,29 @@ scripts with those of the environment (:class:`retrofill.environment.Environment
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
+from retrofill.aws.login import database_token
 from retrofill.config import RunConfig
 from retrofill.engine.first_calls import Fits, fit
 from retrofill.events import CompiledShape
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked
-from retrofill.model.connections import Connections
+from retrofill.model.connections import STATE_CONN_ID, Connections
+from retrofill.model.errors import ConfigError, StateNotConfigured
 from retrofill.model.runs import Run
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.plan import Plan, open_source, plan
 from retrofill.sources import Source
 from retrofill.sources.kind import Interval
+from retrofill.state.address import dsn_of
 from retrofill.state.connection import Connection, connect, require_granted
 from retrofill.state.grants import RUNTIME
 from retrofill.state.migrate import require_current
 
 _NO_INTERVAL = Interval(None, None)
+_POSTGRES = ("postgres", "postgresql", "")
+_PORT = 5432
 
 
 class Wiring:
@@ -35,13 +41,32 @@ class Wiring:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    @property
     def state_dsn(self) -> str:
-        """The libpq connection string of the state.
+        """Return the libpq connection string of the state, as its connection is now.
 
-        :raises StateNotConfigured: there is no connection to it, or one to something else
+        With the extra ``iam`` the password is a token for the login, which is good for 15 minutes:
+        https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html.
+
+        :raises StateNotConfigured: there is no connection to it, or one that cannot be used
+        :raises StateUnavailable: a token cannot be had now
         """
-        return self._connections.state_dsn()
+        try:
+            fields = self._connections.get(STATE_CONN_ID)
+            if fields.conn_type not in _POSTGRES:
+                raise StateNotConfigured(
+                    f"the connection {STATE_CONN_ID!r} is of type {fields.conn_type!r};"
+                    " define it as one of type 'postgres'"
+                )
+            if str(fields.extra.get("iam")).lower() == "true":
+                session = self._connections.aws(fields.extra.get("aws_conn_id") or "aws_default")
+                token = database_token(session, fields.host, fields.port or _PORT, fields.login)
+                fields = replace(fields, password=token)
+        except ConfigError as error:
+            raise StateNotConfigured(
+                f"{error}\nWhat to do: let the connection {STATE_CONN_ID} be to the Postgres"
+                " database that holds Retrofill's state"
+            ) from error
+        return dsn_of(fields)
 
     @contextmanager
     def open_state(self, needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:

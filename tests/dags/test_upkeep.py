@@ -73,6 +73,25 @@ def test_a_run_is_left_alone_while_airflow_has_its_dag_run(world: World) -> None
     assert world.report()["state"] == "incomplete"
 
 
+def test_a_run_that_waits_for_a_paused_dag_is_told_of_once(world: World) -> None:
+    world.put("in/a", "in/b")
+    assert world.run(max_items_per_set=1)["dag_run"] == "success"
+
+    def told(*, paused: bool) -> bool:
+        home = Path(world.environment["AIRFLOW_HOME"])
+        with closing(sqlite3.connect(home / "airflow.db")) as conn, conn:
+            switched = conn.execute("UPDATE dag SET is_paused = ?", (paused,))
+            assert switched.rowcount >= 1
+        states = run_dag(world.environment, {}, "dags.retrofill_upkeep:upkeep")
+        assert states["rescue"] == "success"
+        return "since the DAG retrofill_s3 is paused" in states["log"]
+
+    say(world, "UPDATE retrofill.run SET told_waiting_at = NULL")
+    assert not told(paused=False)
+    assert told(paused=True)
+    assert not told(paused=True)
+
+
 def test_a_job_is_forgotten_and_its_objects_are_new(world: World) -> None:
     world.put("in/a")
     assert world.run(job="thumbnails")["dag_run"] == "success"

@@ -97,12 +97,17 @@ class StillAirflow:
     told: list[int] = field(default_factory=list)
     """The runs that were abandoned."""
 
+    most_mapped: int = 1_024
+
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         return self.is_alive(dag_id, dag_run_ids)
 
     def tell_abandoned(self, conn: connection, run: OpenRun) -> None:
         del conn
         self.told.append(run.run_id)
+
+    def tell_if_paused(self, conn: connection, run: OpenRun) -> None:
+        """Say nothing: no DAG is paused."""
 
 
 ALL_LIVE = StillAirflow(lambda _dag_id, _dag_run_ids: True)

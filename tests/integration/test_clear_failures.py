@@ -87,8 +87,8 @@ def test_a_connection_to_something_else_is_told(named: Callable[[str], None]) ->
     ("uri", "said"),
     [
         (f"postgresql://r:{PASSWORD}@127.0.0.1/r?colour=red", 'invalid URI query parameter: "col'),
-        (f"postgresql://r:{PASSWORD}@[127.0.0.1/r", "no URI of Postgres\n"),
-        (f"host=127.0.0.1 password {PASSWORD}", "no URI of Postgres\n"),
+        (f"postgresql://r:{PASSWORD}@[127.0.0.1/r", "is none of Postgres\n"),
+        (f"host=127.0.0.1 password {PASSWORD}", "is none of Postgres\n"),
     ],
 )
 def test_a_connection_that_libpq_cannot_read_is_told_without_its_password(
@@ -124,7 +124,7 @@ def test_a_missing_schema_is_told(
     say(administrator, "CREATE DATABASE bare TEMPLATE template0")
     try:
         named(postgres.dsn("bare"))
-        refused(SchemaMismatch, "at version 0", "python -m retrofill.state.migrate")
+        refused(SchemaMismatch, "at version 0", "python -m retrofill.migrate")
     finally:
         say(administrator, "DROP DATABASE bare WITH (FORCE)")
 
@@ -133,7 +133,7 @@ def test_an_older_schema_is_told(named: Callable[[str], None], state_dsn: str) -
     last = migrations()[-1].number
     say(state_dsn, f"DELETE FROM retrofill.migration WHERE number = {last}")  # noqa: S608
     named(state_dsn)
-    refused(SchemaMismatch, f"this code needs {last}", "python -m retrofill.state.migrate")
+    refused(SchemaMismatch, f"this code needs {last}", "python -m retrofill.migrate")
 
 
 def test_a_newer_schema_is_told_unless_it_suits_this_code(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from retrofill.config import RunConfig, params_for
 from retrofill.model.errors import ConfigError, NotNotified
-from retrofill.notifier import check_targets, notify_failed
+from retrofill.notifier import check_targets, notify_briefly, subject_of
 
 from tests.faults.notices import noticing
 
@@ -29,8 +29,8 @@ def test_what_a_service_does_not_take_is_an_error(
         monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
         others.refusals = [500]
         with pytest.raises(NotNotified, match="'notices' did not take"):
-            notify_failed(config, "did not start", "no bucket", "retrofill", "run 1")
-        notify_failed(config, "did not start", "no bucket", "retrofill", "run 1")
+            notify_briefly(config, "did not start", "no bucket", "retrofill", "run 1")
+        notify_briefly(config, "did not start", "no bucket", "retrofill", "run 1")
         assert len(others.received) == 1
         assert others.received[0]["title"] == "Retrofill: retrofill did not start"
         assert "no bucket\nrun /dags/retrofill/runs/" in others.received[0]["message"]
@@ -65,3 +65,16 @@ def test_a_connection_that_names_a_service_passes_and_gets_nothing(
         monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
         check_targets(config)
         assert notices.received == []
+
+
+@pytest.mark.parametrize(
+    ("title", "subject"),
+    [
+        ("Retrofill: s3://b/in/ → f is complete", "Retrofill: s3://b/in/ -> f is complete"),
+        ("Retrofill: a\nb\x7f is complete", "Retrofill: a b  is complete"),
+        ("Retrofill: größer", "Retrofill: gr??er"),
+        ("x" * 200, "x" * 99),
+    ],
+)
+def test_a_subject_is_what_sns_takes(title: str, subject: str) -> None:
+    assert subject_of(title) == subject

@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.config import params_for
 from retrofill.pipeline import plan_batches as planning
+from retrofill.pipeline.list_partitions import list_partitions
 from retrofill.pipeline.plan_batches import plan_batches
+from retrofill.sources.memory import MemorySource
 from retrofill.state.connection import connect
 
 from tests.integration import opened
@@ -44,3 +47,27 @@ def test_a_batch_has_calls_enough_and_not_too_many_items(
     planned = [task["label"] for task in plan_batches(conn, ref, ALL_LIVE)]
     sizes = [int(label.split(": ")[1].split()[0].replace(",", "")) for label in planned]
     assert sizes == batches
+
+
+@pytest.mark.parametrize("most_mapped", [2, 7, 1_024])
+def test_there_are_no_more_batches_than_airflow_maps(
+    conn: connection, monkeypatch: pytest.MonkeyPatch, most_mapped: int
+) -> None:
+    monkeypatch.setattr(planning, "BATCH_ITEMS", 10)
+    monkeypatch.setattr(planning, "BATCH_CALLS", 1)
+    monkeypatch.setattr(planning, "SMALLEST_BATCH", 1)
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(f"k{number:05}") for number in range(300)])
+    planned = plan_batches(conn, ref, replace(ALL_LIVE, most_mapped=most_mapped))
+    assert len(planned) == {2: 1, 7: 3, 1_024: 30}[most_mapped]
+
+
+@pytest.mark.parametrize(("asked", "most_mapped", "found"), [(8, 1_024, 8), (8, 3, 3), (2, 3, 2)])
+def test_there_are_no_more_partitions_than_airflow_maps(
+    conn: connection, asked: int, most_mapped: int, found: int
+) -> None:
+    params = {"function": "f", "event": "items", "max_partitions": asked}
+    config = params_for("memory").config(params)
+    ref = open_run(conn, partitions=0)
+    source = MemorySource(lambda number: item(f"{number:03}"), 100)
+    assert len(list_partitions(conn, ref, config, source, most_mapped)) == found

@@ -389,7 +389,7 @@ READS_NO_LARGE_TABLE = {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "get_run", "has_partitions",
         "insert_partition", "list_partitions_left", "close_set",
-        "close_run", "reopen_run", "mark_notified", "get_report",
+        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
     },
     "limits": {"get_standing", "change_limits", "stop_run"},
     "locks": {
@@ -401,7 +401,7 @@ READS_NO_LARGE_TABLE = {
 """Statements of rows that are named one by one, or of the batches, sets and partitions of a run."""
 
 NOT_PLANNED = {
-    "connection": {"look", "list_missing_grants"},
+    "connection": {"look", "set_session", "list_missing_grants"},
     "pages": {"begin_snapshot", "guard_calls", "give_up_calls"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},

@@ -69,7 +69,6 @@ def test_every_key_is_listed_as_it_was_put(
     s3_client: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ):
     for module, name, value in [
-        (keyspace, "PEEK_KEYS", 2),
         (s3, "PEEK_KEYS", 2),
         (keyspace, "KEYS_WORTH_A_RANGE", 2),
         (s3, "PAGE_KEYS", 2),

@@ -328,6 +328,7 @@ def test_a_form_of_another_page_is_refused(
     answer = web.client.post(PATH, data={"action": "stop"}, headers=headers)
     assert answer.status_code == 403
     assert "another site" in answer.text
+    assert "[api] base_url" in answer.text
     assert controls_of(conn)[3] is None
 
 
@@ -377,7 +378,7 @@ def test_a_schema_that_does_not_fit_is_said_with_what_to_do(web: Web, conn: Conn
         cur.execute("DROP SCHEMA retrofill CASCADE")
     answer = web.get(PATH, "VIEWER")
     assert answer.status_code == 503
-    assert "python -m retrofill.state.migrate" in answer.text
+    assert "python -m retrofill.migrate" in answer.text
     assert "Traceback" not in answer.text
 
 

@@ -252,12 +252,17 @@ class _Simulation:
             self._task(f"{name} notify", lambda _: close_run.conclude(conn, ref, self, tell))
             self._live.discard(dag_run_id)
 
+    most_mapped = 1_024
+
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         del dag_id
         return not self._live.isdisjoint(dag_run_ids)
 
     def tell_abandoned(self, conn: connection, run: OpenRun) -> None:
         self._told.append(runs.get_report(conn, run.run_id))
+
+    def tell_if_paused(self, conn: connection, run: OpenRun) -> None:
+        """Say nothing: no DAG is paused."""
 
     def _open(self, conn: connection, dag_run_id: str) -> SetRef:
         job = Job(self._job, "f" * 32, "s3://bucket", ARN, "s3")

@@ -47,7 +47,7 @@ class Listed:
 
     def as_xml(self) -> str:
         fields = {
-            "Key": quote_plus(self.key, safe="/"),
+            "Key": quote_plus(self.key.encode(errors="surrogateescape"), safe="/"),
             "LastModified": self.modified,
             "ETag": escape(self.etag, {'"': "&quot;"}),
             "Size": str(self.size),

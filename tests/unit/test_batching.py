@@ -66,7 +66,9 @@ def test_batches_are_as_large_as_the_rule_says(
     size = batch_size(total, **rule)
     islands = {piece.island for piece in pieces}
     assert all(batch.items <= size for batch in batches)
-    assert all(batch.bytes <= MOST_BYTES or batch.items == 1 for batch in batches)
+    content = sum(piece.bytes for piece in pieces)
+    most_bytes = max(MOST_BYTES, -(-2 * content // MAX_BATCHES))
+    assert all(batch.bytes <= most_bytes or batch.items == 1 for batch in batches)
     assert sum(batch.bytes for batch in batches) == sum(piece.bytes for piece in pieces)
     if sum(piece.bytes for piece in pieces) <= MOST_BYTES:
         assert len(batches) <= -(-total // size) + max(len(islands) - 1, 0)
@@ -123,3 +125,12 @@ def test_a_batch_ends_where_its_content_is_large() -> None:
     batches = cut([small, large], most=50, fewest=50)
     assert [(batch.first.seq, batch.last.seq) for batch in batches] == [(1, 5), (6, 7), (8, 9)]
     assert [batch.bytes for batch in batches] == [4_000 + MOST_BYTES // 2, MOST_BYTES, MOST_BYTES]
+
+
+@pytest.mark.parametrize("allowed", [1, 2, 50, 1_024])
+@pytest.mark.parametrize("mean", [0, 60, MOST_BYTES // 3, 2 * MOST_BYTES])
+def test_there_are_no_more_batches_than_are_allowed(allowed: int, mean: int) -> None:
+    pieces = [Piece(1, 5_000, 5_000, 1, 0, 5_000 * mean), Piece(5_001, 9_000, 4_000, 2, 0, 7)]
+    batches = cut(pieces, most=10, fewest=10, batches_allowed=allowed)
+    assert sum(batch.items for batch in batches) == 9_000
+    assert len(batches) <= allowed

@@ -134,7 +134,8 @@ def test_a_text_is_a_text(name: str, value: object):
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("bucket", "s3://my-photos/in/", "more than the name"),
+        ("bucket", "s3://my-photos/out/", "an address with another prefix than that in prefix"),
+        ("bucket", "s3://My-Photos/in/", "'My-Photos'; allowed is the bare name"),
         ("bucket", "arn:aws:s3:::my-photos", "more than the name"),
         ("bucket", "my-photos/in", "what comes behind the bucket's name goes into prefix"),
         ("bucket", "My-Photos", "'My-Photos'; allowed is the bare name"),
@@ -436,3 +437,25 @@ def test_what_another_kind_of_function_has_is_empty_in_the_form(empty: object):
     assert _config(http_headers=empty, http_conn_id=empty).function_kind.name == "aws_lambda"
     [problem] = _problems(http_headers={"A": "b"})
     assert problem.startswith("http_headers: {'A': …}; not allowed with function_kind 'aws_lam")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "prefix", "found"),
+    [
+        ("s3://my-photos/in/2025/", None, "in/2025/"),
+        ("s3://my-photos/in/", "", "in/"),
+        ("s3://my-photos/in/", "in/2025/", "in/2025/"),
+        ("s3://my-photos", "in/", "in/"),
+        ("s3://my-photos/", "in/", "in/"),
+    ],
+)
+def test_an_address_in_bucket_is_taken_apart(bucket: str, prefix: str | None, found: str):
+    config = params_for("s3").config({"bucket": bucket, "prefix": prefix, "function": "f"})
+    assert config.source.label() == f"s3://my-photos/{found}"
+
+
+def test_a_time_without_a_zone_is_told_as_it_was_typed():
+    [problem] = _problems(modified_after="2025-01-01 00:00")
+    assert problem.startswith(
+        "modified_after: '2025-01-01 00:00'; it has no zone; allowed is a date"
+    )

@@ -4,9 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from psycopg2.extensions import parse_dsn
 from retrofill.environment import EnvironmentConnections
 from retrofill.model.connections import ConnectionFields
 from retrofill.model.errors import ConfigError, StateNotConfigured
+from retrofill.wiring import Wiring
 
 
 def opened(text: str) -> ConnectionFields:
@@ -55,18 +57,28 @@ def test_aws_has_the_keys_region_and_endpoint_of_its_connection() -> None:
 @pytest.mark.parametrize(
     ("text", "dsn"),
     [
-        ("postgresql://me:p@h:1/d?sslmode=require", "postgresql://me:p@h:1/d?sslmode=require"),
         (
-            '{"host": "h", "schema": "d", "password": "p q", "extra": {"sslmode": "require"}}',
-            "host=h dbname=d password='p q' sslmode=require",
+            "postgresql://me:p@h:1/d?sslmode=require",
+            "user=me password=p dbname=d host=h port=1 sslmode=require",
+        ),
+        ("postgres://me@h,i:1/d", "user=me dbname=d host=h,i port=1"),
+        ("postgres://me@h:1,i:2/d", "user=me dbname=d host=h,i port=1,2"),
+        ("postgres://me@%2Frun%2Fpg/d", "user=me dbname=d host=/run/pg"),
+        (
+            '{"host": "h", "schema": "d", "password": "p q", "extra": {"keepalives": true}}',
+            "host=h dbname=d password='p q' keepalives=1",
+        ),
+        (
+            '{"host": "h", "port": 1, "extra": {"host": "i", "port": "1,2", "options": "-c a=b"}}',
+            "host=i port=1,2 options='-c a=b'",
         ),
     ],
 )
-def test_the_state_may_be_a_uri_or_json_as_any_connection(text: str, dsn: str) -> None:
-    assert state_dsn(text) == dsn
+def test_the_state_is_where_its_fields_and_above_all_its_extra_say(text: str, dsn: str) -> None:
+    assert parse_dsn(state_dsn(text)) == parse_dsn(dsn)
 
 
-@pytest.mark.parametrize("text", ["", '{"password": "secret", "extra": {"cursor": "secret"}}'])
+@pytest.mark.parametrize("text", ["", '{"password": "secret", "extra": {"curser": "secret"}}'])
 def test_a_state_that_libpq_cannot_be_told_is_not_configured(text: str) -> None:
     with pytest.raises(StateNotConfigured, match=r"(?i)retrofill_state") as caught:
         state_dsn(text)
@@ -74,4 +86,4 @@ def test_a_state_that_libpq_cannot_be_told_is_not_configured(text: str) -> None:
 
 
 def state_dsn(text: str) -> str:
-    return EnvironmentConnections({"AIRFLOW_CONN_RETROFILL_STATE": text}).state_dsn()
+    return Wiring(EnvironmentConnections({"AIRFLOW_CONN_RETROFILL_STATE": text})).state_dsn()

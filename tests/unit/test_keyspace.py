@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from retrofill.sources.s3 import keyspace
-from retrofill.sources.s3.keyspace import KeyRange, divide, sort_into
+from retrofill.sources.s3.keyspace import KeyRange, Look, divide, sort_into
 
 # Few characters, so that keys share beginnings; the last before and the first after surrogates,
 # the greatest of all, and NUL.
@@ -19,15 +19,17 @@ _KEYS = st.lists(st.text(_CHARACTERS, min_size=1, max_size=8), unique=True, max_
 class KeySpace:
     """Keys in memory, and how often somebody looked at them."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], seen_at_once: int = 100) -> None:
         self.keys = sorted(keys)
         self.looks = 0
+        self._seen_at_once = seen_at_once
 
-    def peek(self, after: str) -> list[str]:
+    def peek(self, after: str) -> Look:
         self.looks += 1
         after.encode()
         first = bisect_right(self.keys, after)
-        return self.keys[first : first + keyspace.PEEK_KEYS]
+        keys = self.keys[first : first + self._seen_at_once]
+        return Look(keys, more=first + len(keys) < len(self.keys))
 
     def sizes(self, ranges: list[KeyRange]) -> list[int]:
         bounds = [bisect_right(self.keys, keys.after) for keys in ranges]
@@ -37,9 +39,8 @@ class KeySpace:
 @given(keys=_KEYS, prefix=st.text(_CHARACTERS, max_size=2), parts=st.integers(1, 20))
 def test_ranges_follow_each_other_without_a_gap(keys: list[str], prefix: str, parts: int):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyspace, "PEEK_KEYS", 3)
         patch.setattr(keyspace, "KEYS_WORTH_A_RANGE", 2)
-        space = KeySpace([key for key in keys if key.startswith(prefix)])
+        space = KeySpace([key for key in keys if key.startswith(prefix)], seen_at_once=3)
         ranges = divide(prefix, space.peek, parts)
         assert len(ranges) <= parts
         assert space.looks <= 60 + 12 * parts
@@ -70,6 +71,12 @@ def test_no_range_of_few_keys():
     assert divide("", KeySpace([f"{number:05}" for number in range(5_000)]).peek, 16) == [
         KeyRange("", None)
     ]
+
+
+def test_few_keys_at_a_look_do_not_mean_that_there_are_no_more():
+    keys = [f"{number:06}" for number in range(100_000)]
+    many, few = KeySpace(keys), KeySpace(keys, seen_at_once=7)
+    assert len(divide("", many.peek, 5)) == len(divide("", few.peek, 5)) == 5
 
 
 def test_an_empty_key_space_is_one_range():

@@ -1,6 +1,7 @@
 """The S3 source: every key once, as it is; what is not called is counted; errors say what to do."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,7 +60,7 @@ def _keys(pages: list[Page]) -> list[str]:
 
 
 # Divide as soon as there are three keys, so that small sets of keys take every path.
-_TINY = {(keyspace, "PEEK_KEYS"): 3, (s3, "PEEK_KEYS"): 3, (keyspace, "KEYS_WORTH_A_RANGE"): 2}
+_TINY = {(s3, "PEEK_KEYS"): 3, (keyspace, "KEYS_WORTH_A_RANGE"): 2}
 
 
 @settings(deadline=None)
@@ -302,6 +303,64 @@ def test_pages_of_deleted_objects_alone_do_not_end_the_listing():
     bucket = FakeBucket([*deleted, Listed("b", version="v")], page=3)
     assert _keys(_all_pages(_source(bucket, versions=True))) == ["b"]
     assert "key-marker" in bucket.asked[-1]
+
+
+def test_a_bucket_of_many_old_versions_is_divided_as_one_without(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(keyspace, "KEYS_WORTH_A_RANGE", 400)
+    keys = [f"{number:04}" for number in range(2_000)]
+    newest = [Listed(key, version="v9") for key in keys]
+    older = [
+        Listed(key, version=f"v{number}", latest="false") for key in keys for number in range(3)
+    ]
+    plain = _source(FakeBucket.of(keys)).partitions(5)
+    assert len(plain) == 5
+    bucket = FakeBucket([*newest, *older])
+    assert len(_source(bucket, versions=True).partitions(5)) == 5
+
+
+_UNREADABLE = [
+    pytest.param(Listed("b\udcff"), id="a key that is no UTF-8"),
+    pytest.param(Listed("b", modified="yesterday"), id="a time that is none"),
+    pytest.param(Listed("b", modified=""), id="no time"),
+]
+
+
+@pytest.mark.parametrize("odd", _UNREADABLE)
+@pytest.mark.parametrize("page", [1, 2, 3, 1_000])
+def test_what_cannot_be_read_is_rejected_alone(odd: Listed, page: int):
+    bucket = FakeBucket([Listed("a"), odd, Listed("c"), Listed("d")], page=page)
+    if page == 1:
+        # Behind which key is the next page? Nobody can tell.
+        with pytest.raises(SourceError):
+            _all_pages(_source(bucket))
+        return
+    pages = _all_pages(_source(bucket))
+    assert _keys(pages) == ["a", "c", "d"]
+    assert sum((Counter(one.left_out) for one in pages), Counter()) == {"rejected": 1}
+
+
+@pytest.mark.parametrize("end", ["a", "b", "c"])
+def test_what_cannot_be_read_counts_in_the_one_partition_that_holds_it(end: str):
+    bucket = FakeBucket([Listed("a"), Listed("b\udcff"), Listed("c")])
+    source = _source(bucket)
+    parts = [
+        Partition(0, "", {"after": "", "end": end}),
+        Partition(1, "", {"after": end, "end": None}),
+    ]
+    left_out = [page.left_out for part in parts for page in source.pages(part)]
+    assert sum(map(Counter, left_out), Counter()) == {"rejected": 1}
+
+
+def test_a_bucket_of_one_object_that_cannot_be_read_is_not_empty():
+    source = _source(FakeBucket([Listed("b\udcff")]))
+    assert source.check()
+    [page] = _all_pages(source)
+    assert (page.items, page.left_out) == ([], {"rejected": 1})
+
+
+def test_an_answer_without_any_object_that_can_be_read_is_no_listing():
+    with pytest.raises(SourceError, match="no listing"):
+        _all_pages(_source(FakeBucket([Listed("a", modified=""), Listed("b", modified="")])))
 
 
 def test_other_users_of_the_client_notice_nothing():

@@ -87,7 +87,8 @@ def set_line(**fields: Any) -> SetLine:
 
 def html_of(shown: RunPage, *, problem: str = "", **more: Any) -> str:
     usual: dict[str, Any] = {
-        "dag_run_id": "r", "lives": True, "may_change": True, "read_s": 0.0, "nonce": "once",
+        "dag_run_id": "r", "lives": True, "dag_paused": False, "may_change": True, "read_s": 0.0,
+        "nonce": "once",
     }  # fmt: skip
     return render_run(shown, problem=problem, **{**usual, **more})
 
@@ -96,6 +97,13 @@ def test_the_headline_names_job_source_function_and_version() -> None:
     html = html_of(page())
     for part in ("thumbnails", "s3://bucket/prefix", ">resize<", "version 3", ">open<"):
         assert part in html
+
+
+def test_a_run_whose_dag_is_paused_waits() -> None:
+    html = html_of(page(), dag_paused=True)
+    assert ">waiting</span>" in html
+    assert "the DAG is paused in Airflow" in html
+    assert ">waiting</span>" not in html_of(page(report=report(state="complete")), dag_paused=True)
 
 
 def test_every_count_of_the_report_is_there_with_its_meaning() -> None:
@@ -153,6 +161,22 @@ def test_a_run_with_nothing_new_says_so() -> None:
     html = html_of(page(report=done, partitions=[partition(done=True)]))
     assert "Nothing new" in html
     assert "<strong>0 %" not in html
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({}, "the source has nothing of what was asked for"),
+        ({"left_out": {"filtered": 7}}, "all that was seen was left out"),
+        ({"redrive": True}, "no item in quarantine is what was asked for"),
+    ],
+)
+def test_of_a_run_that_listed_nothing_no_item_is_said_to_be_known(
+    counts: dict[str, Any], said: str
+) -> None:
+    html = html_of(page(report=report(state="complete", closed_at=NOW, **counts)))
+    assert said in html
+    assert "Nothing new" not in html
 
 
 ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitions_left": 2}

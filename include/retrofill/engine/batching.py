@@ -7,7 +7,7 @@ MAX_BATCHES = 200
 """Mapped instances of one run: Airflow's grid and scheduler suffer from many more."""
 
 MOST_BYTES = 64 * 2**20
-"""What the contents of a batch take at most, unless it is a single item, as far as extents tell.
+"""What the contents of a batch take, unless it is a single item or there were too many batches.
 
 Of an extent that is cut, or that items have left, each item counts as the mean of all. So a batch
 is exact but for such extents, of which a new one lies at each end at most; what it takes beyond
@@ -61,22 +61,30 @@ class Batch(NamedTuple):
     """What their contents take; see MOST_BYTES."""
 
 
-def batch_size(items: int, *, most: int, fewest: int) -> int:
+def batch_size(items: int, *, most: int, fewest: int, batches: int = MAX_BATCHES) -> int:
     """Return how many of so many items each batch has.
 
-    :param most: items of a batch, unless that made more than MAX_BATCHES
+    :param most: items of a batch, unless that made too many batches
     :param fewest: items below which a batch is not made smaller to have MIN_BATCHES of them
+    :param batches: how many batches are too many
     """
-    return max(min(most, -(-items // MIN_BATCHES)), fewest, -(-items // MAX_BATCHES))
+    return max(min(most, -(-items // MIN_BATCHES)), fewest, -(-items // batches))
 
 
-def cut(pieces: Sequence[Piece], *, most: int, fewest: int) -> list[Batch]:
+def cut(
+    pieces: Sequence[Piece], *, most: int, fewest: int, batches_allowed: int = 2 * MAX_BATCHES
+) -> list[Batch]:
     """Cut pieces, which come in the order of their numbers, into batches; see :func:`batch_size`.
 
     Islands apart, each batch but the last has the same size. Where an island ends, so does a batch,
-    and where its contents would take more than MOST_BYTES.
+    and where its contents would take more than MOST_BYTES, or more if that made too many batches.
+
+    :param batches_allowed: the most there may be, islands apart: half of them may end for their
+        items, and half for their bytes
     """
-    size = batch_size(sum(piece.items for piece in pieces), most=most, fewest=fewest)
+    half = max(min(MAX_BATCHES, batches_allowed // 2), 1)
+    size = batch_size(sum(piece.items for piece in pieces), most=most, fewest=fewest, batches=half)
+    most_bytes = max(MOST_BYTES, -(-2 * sum(piece.bytes for piece in pieces) // half))
     batches: list[Batch] = []
     place = 0
     for piece in pieces:
@@ -84,7 +92,7 @@ def cut(pieces: Sequence[Piece], *, most: int, fewest: int) -> list[Batch]:
         while rank < piece.items:
             goes_on = place % size > 0 and batches[-1].last.piece.island == piece.island
             before = batches[-1] if goes_on else None
-            room = MOST_BYTES - (before.bytes if before else 0)
+            room = most_bytes - (before.bytes if before else 0)
             light = room * piece.items // piece.bytes if piece.bytes else piece.items
             if before and (room < 0 or light < 1):
                 place += size - place % size

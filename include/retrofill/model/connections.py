@@ -47,9 +47,3 @@ class Connections(Protocol):
 
     def aws(self, conn_id: str) -> AwsSession:
         """Open a connection to AWS."""
-
-    def state_dsn(self) -> str:
-        """Return the libpq connection string of the state.
-
-        :raises StateNotConfigured: there is no connection to it, or one to something else
-        """

@@ -82,6 +82,9 @@ class Run(NamedTuple):
     source_seen: bool = False
     """Whether the source had an object when the run was opened, filters aside."""
 
+    told_waiting: bool = False
+    """Whether people were told that it waits for its DAG, which is paused."""
+
     @property
     def window(self) -> "Window":
         """When an item must have been modified to belong to the run."""

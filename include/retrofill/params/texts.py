@@ -72,9 +72,13 @@ def _time(value: object) -> object:
     if not re.fullmatch(_TIME, value):
         refuse("")
     try:
-        return datetime.fromisoformat(value)
+        time = datetime.fromisoformat(value)
     except ValueError as error:
         refuse(str(error))
+    if time.tzinfo is None:
+        # Said here, of what was typed; pydantic would speak of what became of it.
+        refuse("it has no zone")
+    return time
 
 
 Text: TypeAlias = Annotated[str, AfterValidator(_clean)]

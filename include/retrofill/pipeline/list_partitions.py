@@ -24,17 +24,18 @@ class PartitionTask(TypedDict):
 
 
 def list_partitions(
-    conn: Connection, ref: SetRef, config: RunConfig, source: Source
+    conn: Connection, ref: SetRef, config: RunConfig, source: Source, most_mapped: int = 200
 ) -> list[PartitionTask]:
     """Return the partitions that are not read to their end, found once per run.
 
+    :param most_mapped: the most instances that Airflow lets a mapped task have
     :raises SourceError: the source could not be read, or its survey shows nothing although it had
         an object when the run was opened
     """
     if config.redrive.redrive:
         runs.add_partitions(conn, ref.run_id, [(0, LABEL, {})])
     elif not runs.has_partitions(conn, ref.run_id):
-        found = source.partitions(config.limits.max_partitions)
+        found = source.partitions(min(config.limits.max_partitions, most_mapped))
         _require_seen(source, found, source_seen=runs.get_run(conn, ref.run_id).source_seen)
         runs.add_partitions(conn, ref.run_id, found)
         reach(Point.PARTITIONS_WRITTEN)

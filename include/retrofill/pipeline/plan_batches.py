@@ -44,6 +44,7 @@ def plan_batches(conn: Connection, ref: SetRef, airflow: Airflow) -> list[BatchT
         run.job_id,
         most_items=max(BATCH_ITEMS, min(BATCH_CALLS * per_call, LARGEST_BATCH)),
         fewest_items=max(SMALLEST_BATCH, per_call),
+        batches_allowed=airflow.most_mapped,
     )
     log.info("%d items in %d batches", sum(batch.items for batch in planned), len(planned))
     return [

@@ -14,11 +14,18 @@ log = logging.getLogger(__name__)
 class Airflow(Protocol):
     """What a use case needs of Airflow."""
 
+    @property
+    def most_mapped(self) -> int:
+        """The most instances that a mapped task may have."""
+
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         """Return whether one of these DAG runs of a DAG is queued or running."""
 
     def tell_abandoned(self, conn: Connection, run: OpenRun) -> None:
         """Send the notification of a run that was closed here."""
+
+    def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
+        """Say once that a run waits for its DAG, if that is paused."""
 
 
 def rescue(
@@ -47,6 +54,7 @@ def rescue(
             continue
         if airflow.lives(run.dag_id, run.dag_run_ids):
             log.debug("run %d of job %s is open, and so is its DAG run", run.run_id, run.job)
+            airflow.tell_if_paused(conn, run)
             continue
         state = batches.rescue_run(conn, run.run_id, run.job_id)
         if state is None:

@@ -20,7 +20,7 @@ SOURCE = "Data source"
 
 REASONS: Mapping[str, str] = {
     "filtered": "left out by the filters of the run or of its live trigger",
-    "rejected": "with a key that Postgres cannot hold",
+    "rejected": "that cannot be read, or whose key Postgres cannot hold",
     "too_large": "too large for one call",
 }
 """The reasons that every source may have for leaving something out."""

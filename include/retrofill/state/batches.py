@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from retrofill.engine.batching import Batch, Piece, Place, cut, places_to_look_up
+from retrofill.engine.batching import MAX_BATCHES, Batch, Piece, Place, cut, places_to_look_up
 from retrofill.faults import Point, reach
 from retrofill.model.runs import SetRef
 from retrofill.state import runs
@@ -23,12 +23,19 @@ class PlannedBatch(NamedTuple):
 
 
 def plan(
-    conn: Connection, ref: SetRef, job_id: int, *, most_items: int, fewest_items: int
+    conn: Connection,
+    ref: SetRef,
+    job_id: int,
+    *,
+    most_items: int,
+    fewest_items: int,
+    batches_allowed: int = 2 * MAX_BATCHES,
 ) -> list[PlannedBatch]:
     """Cut the job's items that nobody owns into batches; return all batches of the set.
 
     :param most_items: items of a batch, unless that made too many batches
     :param fewest_items: items below which a batch is not made smaller to have more of them
+    :param batches_allowed: the most there may be
     """
     key = {**ref._asdict(), "job_id": job_id}
     with transaction(conn) as cur:
@@ -39,7 +46,8 @@ def plan(
         owners = {**key, "others": values(cur)}
         cur.execute(_SQL["list_pieces"], owners)
         pieces = rows(cur, Piece)
-        _insert(cur, key, cut(pieces, most=most_items, fewest=fewest_items))
+        batches = cut(pieces, most=most_items, fewest=fewest_items, batches_allowed=batches_allowed)
+        _insert(cur, key, batches)
         cur.execute(_SQL["break_extents"], owners)
         resumed = sum(piece.items for piece in pieces if piece.run_id != ref.run_id)
         cur.execute(_SQL["mark_planned"], {**key, "resumed": resumed})

@@ -1,32 +1,29 @@
 """Connections to the state, set up so that every statement sees what others committed before it."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg2
 from psycopg2 import errorcodes
-from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED, make_dsn
+from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  it is a class
 
-from retrofill.model.connections import ConnectionFields
 from retrofill.model.errors import (
     SchemaMismatch,
     StateError,
     StateLocked,
-    StateNotConfigured,
     StateUnavailable,
     StateUnfit,
 )
+from retrofill.state.address import Dsn, parts_of, what_to_do
 from retrofill.state.statements import load
 
 __all__ = [
     "Connection",
     "Cursor",
     "connect",
-    "dsn_of",
     "find",
     "one",
     "require_granted",
@@ -41,8 +38,28 @@ _SQL = load("connection.sql")
 
 Record = TypeVar("Record")
 
-CONNECT_TIMEOUT_S = 10
-STATEMENT_TIMEOUT_S = 300
+_USUAL = {
+    "connect_timeout": "10",
+    "fallback_application_name": "retrofill",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""What libpq is told unless the connection says otherwise: a server that died is noticed."""
+
+_ENCODING = {"client_encoding": "UTF8"}
+"""What it is told in any case: no other encoding has all keys."""
+
+_SESSION = {
+    "statement_timeout": "300s",
+    "idle_in_transaction_session_timeout": "60s",
+    "TimeZone": "UTC",
+}
+"""What a session is set to unless the connection's ``options`` say otherwise.
+
+By a statement: RDS Proxy takes no options at the start, and PgBouncer only some.
+"""
 
 OLDEST_SERVER = 14
 """The first version of PostgreSQL that has multiranges."""
@@ -58,7 +75,7 @@ _WRITABLE = (
     "connect to the primary, and see that neither default_transaction_read_only nor a full disk"
     " closes it to writes"
 )
-_MIGRATE = "apply the migrations: python -m retrofill.state.migrate"
+_MIGRATE = "apply the migrations: python -m retrofill.migrate"
 _MENDS = {
     errorcodes.UNDEFINED_TABLE: _MIGRATE,
     errorcodes.INVALID_SCHEMA_NAME: _MIGRATE,
@@ -66,7 +83,6 @@ _MENDS = {
     errorcodes.INSUFFICIENT_PRIVILEGE: _GRANT,
 }
 _KINDS: Mapping[str, type[StateError]] = {errorcodes.INSUFFICIENT_PRIVILEGE: StateUnfit}
-_UNKNOWN_OPTION = re.compile(r'invalid (URI query parameter|connection option)\W+"\w+"')
 _NOT_NOW = {
     errorcodes.DISK_FULL: "give its disk more space",
     errorcodes.OUT_OF_MEMORY: "give it more memory, or have fewer tasks at once",
@@ -78,60 +94,21 @@ _NOT_NOW = {
 }
 
 
-def dsn_of(fields: ConnectionFields) -> str:
-    """Return the libpq connection string of a connection in Airflow's fields.
-
-    :raises StateNotConfigured: its extra holds what libpq does not know
-    """
-    try:
-        return make_dsn(
-            host=fields.host or None,
-            port=fields.port,
-            dbname=fields.schema or None,
-            user=fields.login or None,
-            password=fields.password or None,
-            **fields.extra,
-        )
-    except (TypeError, psycopg2.ProgrammingError):
-        raise StateNotConfigured(
-            f"the extra of the connection {fields.conn_id} has a word that libpq does not know;"
-            " allowed are those of its own, such as sslmode"
-        ) from None
-
-
-def connect(dsn: str) -> Connection:
+def connect(dsn: Dsn) -> Connection:
     """Open a connection whose transactions run at READ COMMITTED, and see that they do.
 
-    :param dsn: a libpq connection string or URI
-    :raises StateNotConfigured: it is none
+    :raises StateNotConfigured: what is told is no connection string of libpq
     :raises StateUnavailable: the server cannot be reached, refuses the connection or takes no
         writes
     :raises StateUnfit: server or database are not what the state needs
     """
+    told = _USUAL | parts_of(dsn) | _ENCODING
     try:
-        opened = psycopg2.connect(
-            dsn,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="retrofill",
-            keepalives_idle=30,
-            keepalives_interval=10,
-            keepalives_count=3,
-            tcp_user_timeout=60_000,
-            options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c timezone=UTC"
-            " -c idle_in_transaction_session_timeout=60s -c client_encoding=UTF8",
-        )
-    except psycopg2.ProgrammingError as error:
-        # Of what it cannot read, libpq repeats all, and that has a password in it.
-        said = _UNKNOWN_OPTION.search(str(error))
-        raise StateNotConfigured(
-            f"the connection retrofill_state is no URI of Postgres{': ' + said[0] if said else ''}"
-            "\nWhat to do: let it hold host, port, database, login and password, and as extras"
-            " only what libpq knows, such as sslmode"
-        ) from None
+        opened: Connection = psycopg2.connect(**told)  # type: ignore[call-overload]
     except psycopg2.OperationalError as error:
-        message = "the state's Postgres cannot be reached (connection retrofill_state)"
+        message, said = "the state's Postgres cannot be reached", str(error).strip()
         raise StateUnavailable(
-            f"{message}: {str(error).strip()}\nWhat to do: start the server, or mend the connection"
+            f"{message} (connection retrofill_state): {said}\nWhat to do: {what_to_do(said)}"
         ) from error
     try:
         # Whatever the default of server, database or role is.
@@ -156,6 +133,9 @@ class _Server(NamedTuple):
 def _require_fit(conn: Connection) -> None:
     """Look what a transaction really is like: a pooler between may have its own mind."""
     with transaction(conn) as cur:
+        cur.execute(
+            _SQL["set_session"], {"names": list(_SESSION), "settings": list(_SESSION.values())}
+        )
         cur.execute(_SQL["look"])
         server = one(cur, _Server)
     if server.version < OLDEST_SERVER * 10_000:

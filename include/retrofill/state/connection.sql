@@ -1,3 +1,9 @@
+-- name: set_session
+-- Sets what a session is like, but for what the connection itself has set at its start.
+SELECT set_config(name, setting, false)
+FROM unnest(%(names)s::text[], %(settings)s::text[]) AS usual (name, setting)
+WHERE name NOT IN (SELECT name FROM pg_settings WHERE source = 'client')
+
 -- name: look
 -- The server's version and encoding, and what a transaction on this connection is like.
 SELECT

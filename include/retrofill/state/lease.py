@@ -8,7 +8,8 @@ from retrofill.engine.portions import Portion, is_one
 from retrofill.engine.shares import Share, Totals, allot
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Settlement
-from retrofill.model.errors import LeaseLost, StateError, StateUnavailable
+from retrofill.model.errors import LeaseLost, StateError, StateNotConfigured, StateUnavailable
+from retrofill.state.address import Dsn
 from retrofill.state.connection import (
     Cursor,
     connect,
@@ -61,12 +62,12 @@ class _Taken(NamedTuple):
 class BatchLease:
     """One batch, held by one task: what it reads and writes is fenced by the lease's epoch.
 
-    :param dsn: where the state is
+    :param dsn: where the state is; what tells it is asked anew for each connection
     :param batch_id: which batch
     :param holder: who we are, for people and for :attr:`Busy.holder`
     """
 
-    def __init__(self, dsn: str, batch_id: int, holder: str) -> None:
+    def __init__(self, dsn: Dsn, batch_id: int, holder: str) -> None:
         self._dsn = dsn
         self._conn = connect(dsn)
         self._holder = holder
@@ -263,7 +264,8 @@ class BatchLease:
                         _SQL["get_settle_no"], {"batch_id": self.batch_id, "epoch": self._epoch}
                     )
                     return values(cur) == [self._settle_no + 1]
-            except StateUnavailable:
+            # Whoever keeps the connection may be away, too, or about to change its password.
+            except (StateUnavailable, StateNotConfigured):
                 if time.monotonic() > give_up_at:
                     raise
                 time.sleep(AGAIN_S)

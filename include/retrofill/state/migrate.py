@@ -1,8 +1,6 @@
-"""Bring the state's schema to this version: ``python -m retrofill.state.migrate``."""
+"""The migrations of the state's schema, and how they are applied."""
 
-import os
 import re
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -11,7 +9,8 @@ from typing import NamedTuple
 
 from psycopg2 import sql
 
-from retrofill.model.errors import RetrofillError, SchemaMismatch, StateLocked
+from retrofill.model.errors import SchemaMismatch, StateLocked
+from retrofill.state.address import Dsn
 from retrofill.state.connection import (
     Connection,
     Cursor,
@@ -57,7 +56,7 @@ def migrations() -> list[Migration]:
 
 
 def migrate(
-    dsn: str, known: Sequence[Migration] | None = None, *, patience_s: float = PATIENCE_S
+    dsn: Dsn, known: Sequence[Migration] | None = None, *, patience_s: float = PATIENCE_S
 ) -> list[str]:
     """Apply, in one transaction, every migration the schema lacks; return their names.
 
@@ -130,8 +129,7 @@ def require_current(conn: Connection) -> None:
     said = f"the state's schema is at version {found}"
     if found < wanted:
         raise SchemaMismatch(
-            f"{said}, this code needs {wanted}; run, as its owner:"
-            " python -m retrofill.state.migrate"
+            f"{said}, this code needs {wanted}; run, as its owner: python -m retrofill.migrate"
         )
     if oldest_code > wanted:
         raise SchemaMismatch(
@@ -151,23 +149,3 @@ def _version(cur: Cursor) -> int:
 def _oldest_code(cur: Cursor) -> int:
     cur.execute("SELECT max(oldest_code) FROM retrofill.migration")
     return int(value(cur))
-
-
-def main() -> int:
-    """Migrate the database named by the argument or AIRFLOW_CONN_RETROFILL_STATE."""
-    dsn = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("AIRFLOW_CONN_RETROFILL_STATE", "")
-    if not dsn:
-        sys.stderr.write("usage: python -m retrofill.state.migrate DSN\n")
-        return 2
-    try:
-        applied = migrate(dsn)
-    except RetrofillError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    said = "\n".join(f"applied {name}" for name in applied) or "the schema is up to date"
-    sys.stdout.write(f"{said}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -262,6 +262,12 @@ def mark_notified(conn: Connection, run_id: int) -> None:
         cur.execute(_SQL["mark_notified"], {"run_id": run_id})
 
 
+def mark_told_waiting(conn: Connection, run_id: int) -> None:
+    """Record that people were told what a run waits for."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["mark_told_waiting"], {"run_id": run_id})
+
+
 def get_report(conn: Connection, run_id: int) -> Report:
     """Return the true counts of a run, as ``retrofill.v_run`` shows them.
 

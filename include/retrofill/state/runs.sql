@@ -59,7 +59,7 @@ SELECT
     run.run_id, run.job_id, job.name AS job, run.state, run.config, run.delivery,
     run.modified_after, run.modified_before,
     run.function || jsonb_build_object('timeout_s', run.function_timeout_s) AS function,
-    run.stop_reason, run.source_seen
+    run.stop_reason, run.source_seen, run.told_waiting_at IS NOT NULL AS told_waiting
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
 
@@ -106,6 +106,11 @@ WHERE run_id = %(run_id)s AND state = 'incomplete'
 -- name: mark_notified
 -- Records that the notification of a run was handed over.
 UPDATE retrofill.run SET notified_at = clock_timestamp()
+WHERE run_id = %(run_id)s
+
+-- name: mark_told_waiting
+-- Records that people were told what a run waits for.
+UPDATE retrofill.run SET told_waiting_at = clock_timestamp()
 WHERE run_id = %(run_id)s
 
 -- name: get_report

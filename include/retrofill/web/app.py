@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
-from airflow.models import DagRun, Log
+from airflow.models import DagModel, DagRun, Log
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response, status
@@ -103,8 +103,13 @@ def require_own_page(request: Request) -> None:
 
     :raises HTTPException: 403
     """
-    if not is_own(request.headers, conf.get("api", "base_url", fallback="")):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "the request comes from another site")
+    base_url = conf.get("api", "base_url", fallback="")
+    if not is_own(request.headers, base_url):
+        raise HTTPException(
+            status.HTTP_403_FORBIDDEN,
+            "the request comes from another site than Airflow's setting [api] base_url names"
+            f" ({base_url or 'not set'}); set it to the address at which people open Airflow",
+        )
 
 
 def _show(
@@ -120,6 +125,7 @@ def _show(
         page,
         dag_run_id=asker.dag_run_id,
         lives=_lives(asker.dag_id, [line.dag_run_id for line in page.sets]),
+        dag_paused=_is_paused(asker.dag_id),
         may_change=asker.may_change,
         problem=problem,
         read_s=time.monotonic() - began,
@@ -137,6 +143,12 @@ def _lives(dag_id: str, dag_run_ids: list[str]) -> bool:
     )
     with create_session() as session:
         return session.scalar(found.limit(1)) is not None
+
+
+def _is_paused(dag_id: str) -> bool:
+    """Return whether the DAG is switched off: Airflow begins no task of it then."""
+    with create_session() as session:
+        return bool(session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id)))
 
 
 def _record(asker: Asker, action: str, value: str) -> None:

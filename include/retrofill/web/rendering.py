@@ -93,6 +93,7 @@ def render_run(
     *,
     dag_run_id: str,
     lives: bool,
+    dag_paused: bool,
     may_change: bool,
     problem: str,
     read_s: float,
@@ -101,6 +102,7 @@ def render_run(
     """Return the page of a run.
 
     :param lives: whether Airflow has a DAG run of it queued or running
+    :param dag_paused: whether Airflow begins no task of it, since its DAG is switched off
     :param may_change: whether the one who looks may change the run
     :param problem: what was wrong with what was asked for last; empty: nothing
     :param read_s: seconds that reading took, by which the next look is put off
@@ -114,11 +116,11 @@ def render_run(
         report=report,
         controls=page.controls,
         now=page.controls.read_at,
-        standing=_standing(page, lives=lives),
+        standing=_standing(page, lives=lives, dag_paused=dag_paused),
         is_held=any(line.held for line in page.sets),
         progress=Progress(total, report.succeeded, report.quarantined),
         partitions_in_all=page.partitions[0].of if page.partitions else 0,
-        left_s=_left_s(page, lives=lives),
+        left_s=_left_s(page, lives=lives and not dag_paused),
         in_flight=sum(ended.calls for ended in page.calls.ended if ended.outcome is None),
         most_in_flight=page.controls.limits.most_in_flight,
         dag_run_id=dag_run_id,
@@ -205,12 +207,14 @@ def function_name(name: str) -> str:
     return name if found is None else found.name
 
 
-def _standing(page: RunPage, *, lives: bool) -> str:
+def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> str:
     """Return in one word how a run is."""
     if page.report.state != "open":
         return page.report.state
     if not lives and not any(line.held for line in page.sets):
         return "abandoned"
+    if dag_paused:
+        return "waiting"
     if page.report.stop_reason:
         return "stopping"
     return "paused" if page.controls.limits.paused else "open"

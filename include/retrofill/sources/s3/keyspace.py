@@ -6,14 +6,22 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count, groupby
 from typing import NamedTuple, TypeAlias
 
-PEEK_KEYS = 100
-"""How many keys one look into the key space returns at most."""
-
 KEYS_WORTH_A_RANGE = 20_000
 """How many keys a range should hold: below that, a task of its own costs more than it saves."""
 
-Peek: TypeAlias = Callable[[str], Sequence[str]]
-"""Returns the first keys after the given one, in order: :data:`PEEK_KEYS` of them, or all."""
+
+class Look(NamedTuple):
+    """What one look into the key space finds."""
+
+    keys: Sequence[str]
+    """The first keys behind the place that was looked at, in order; some if there are more."""
+
+    more: bool
+    """Whether there are keys behind them, however few they are."""
+
+
+Peek: TypeAlias = Callable[[str], Look]
+"""Looks behind a key."""
 
 _FINENESS = 4
 _EVERY_CHARACTER = 16
@@ -104,12 +112,11 @@ class _Survey:
     def __init__(self, peek: Peek, looks: int) -> None:
         self._peek = peek
         self._looks = looks
-        self._seen: dict[str, Sequence[str]] = {}
+        self._seen: dict[str, Look] = {}
 
     def divide(self, prefix: str, parts: int) -> list[_Leaf]:
-        sample = self._look(prefix)
-        counted = len(sample) < PEEK_KEYS
-        leaves = [_Leaf(prefix, _next_to(prefix), prefix, sample, counted=counted)]
+        keys, more = self._look(prefix)
+        leaves = [_Leaf(prefix, _next_to(prefix), prefix, keys, counted=not more)]
         while self._left > 0:
             leaf = max(leaves, key=lambda leaf: 0 if leaf.counted else leaf.weight)
             total = _total(leaves)
@@ -126,7 +133,7 @@ class _Survey:
     def _left(self) -> int:
         return self._looks - len(self._seen)
 
-    def _look(self, after: str) -> Sequence[str]:
+    def _look(self, after: str) -> Look:
         if after not in self._seen:
             self._seen[after] = self._peek(after)
         return self._seen[after]
@@ -139,7 +146,7 @@ class _Survey:
         guess = shortest + 1
         while shortest < longest:
             beyond = _next_to(key[:guess])
-            others = self._look(beyond) if beyond else ()
+            others = self._look(beyond).keys if beyond else ()
             if others and leaf.holds(others[0]):
                 longest = max(shortest, min(guess - 1, _shared(key, others[0])))
             else:
@@ -176,8 +183,8 @@ class _Survey:
             if after is None or ends_here:
                 break
             found = self._look(after)
-            inside = [key for key in found if leaf.holds(key)]
-            ended = len(inside) < len(found) or len(found) < PEEK_KEYS
+            inside = [key for key in found.keys if leaf.holds(key)]
+            ended = len(inside) < len(found.keys) or not found.more
         if not children:
             leaf.counted = True
         return children or [leaf]

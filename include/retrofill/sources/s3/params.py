@@ -1,9 +1,9 @@
 """The params of an S3 listing: which objects of which bucket."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from retrofill.model.errors import ConfigError
 from retrofill.model.globs import matches
@@ -23,6 +23,8 @@ from retrofill.sources.kind import SOURCE, Interval, SourceParams
 
 WITH_VERSIONS = " with versions"
 
+_ADDRESS = "s3://"
+
 _LARGEST_OBJECT = 10**15
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -37,6 +39,8 @@ _NO_BUCKETS = {
 
 
 def _bucket(text: str) -> str:
+    if text.startswith(_ADDRESS):
+        refuse("it is an address with another prefix than that in prefix; give the bare name")
     if text.startswith(("arn:", "s3:")):
         refuse("it is more than the name")
     if "/" in text:
@@ -80,7 +84,8 @@ class S3Params(SourceParams):
     bucket: Bucket = field(
         SOURCE,
         "Bucket",
-        "The S3 bucket whose objects are to be processed: its bare name.",
+        "The S3 bucket whose objects are to be processed: its bare name. Of an address,"
+        " s3://bucket/prefix, what is behind the name is taken for the prefix.",
         allowed="the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen",
         form={"maxLength": 1_024},
         examples=["my-photos"],
@@ -158,6 +163,17 @@ class S3Params(SourceParams):
         " Reads noncurrent versions too, so it takes longer. Needs s3:ListBucketVersions.",
         default=False,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address(cls, params: Any) -> Any:
+        """Take an address in ``bucket`` apart, as consoles and other tools copy it."""
+        given = params.get("bucket") if isinstance(params, dict) else None
+        if not isinstance(given, str) or not given.startswith(_ADDRESS):
+            return params
+        bucket, _, prefix = given.removeprefix(_ADDRESS).partition("/")
+        asked = params.get("prefix") or prefix
+        return {**params, "bucket": bucket, "prefix": asked} if asked.startswith(prefix) else params
 
     def label(self) -> str:
         """Return the address of the objects: ``s3://bucket/prefix``."""

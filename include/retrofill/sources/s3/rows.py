@@ -49,14 +49,22 @@ class Rows(NamedTuple):
     rows: list[Row]
     """The objects, in the order of their keys; of each key the latest version alone."""
 
-    last_key: str
-    """The last key of the answer, whether of an object or of a deleted one; empty if none."""
+    keys: list[str]
+    """Each key of the answer, whether of an object or of what was deleted, in order."""
+
+    rejected: list[bytes]
+    """The keys of objects that cannot be read: they are no UTF-8, or their facts make no sense."""
 
     more: bool
     """Whether there are keys behind it."""
 
     region: str
     """The bucket's region; empty if the answer does not say."""
+
+    @property
+    def last_key(self) -> str:
+        """The last key of the answer; empty if there is none."""
+        return self.keys[-1] if self.keys else ""
 
 
 class RowReader:
@@ -108,8 +116,12 @@ class RowReader:
         rows: Rows = answer[_FIELD]
         if rows.more and rows.last_key <= key:
             raise SourceError(f"the listing of bucket {self._bucket!r} does not get past {key!r}")
-        behind = rows.rows[bisect_right(rows.rows, key, key=_key) :]
-        return rows._replace(rows=behind, region=headers.get("x-amz-bucket-region", ""))
+        return rows._replace(
+            rows=rows.rows[bisect_right(rows.rows, key, key=_key) :],
+            keys=rows.keys[bisect_right(rows.keys, key) :],
+            rejected=[one for one in rows.rejected if one > key.encode()],
+            region=headers.get("x-amz-bucket-region", ""),
+        )
 
 
 def _take_body(
@@ -134,6 +146,9 @@ _TRUTH = {"true": True, "false": False}
 def read_rows(body: bytes) -> Rows:
     """Read the XML of a listing.
 
+    An object that cannot be read is rejected, unless it is behind all keys of an answer that has
+    more: then the next one begins with it.
+
     :raises SourceError: it is not the XML of a listing in the order of keys
     """
     try:
@@ -141,36 +156,56 @@ def read_rows(body: bytes) -> Rows:
         space = root.tag[: root.tag.rfind("}") + 1]
         if root.tag.removeprefix(space) not in _LISTINGS:
             raise ValueError(root.tag)  # noqa: TRY301  one sentence for all that is wrong
-        entries = _entries(root, space, encoded=root.findtext(f"{space}EncodingType") == "url")
         more = _TRUTH[root.findtext(f"{space}IsTruncated", "")]
+        encoded = root.findtext(f"{space}EncodingType") == "url"
+        rows, keys, rejected = _entries(root, space, encoded=encoded)
     except (ET.ParseError, KeyError, ValueError, TypeError) as error:
         raise SourceError(f"S3 answered with something that is no listing: {error!r}") from error
-    rows = [row for _, row in entries if row is not None]
-    keys = [row.key for row in rows]
-    if keys != sorted(keys):
+    ordered = [row.key for row in rows]
+    if ordered != sorted(ordered):
         raise SourceError("S3 listed keys out of order, so none of them can be told to be the last")
-    return Rows(rows, max((key for key, _ in entries), default=""), more, region="")
+    keys = sorted(dict.fromkeys(keys))
+    if more:
+        last = keys[-1].encode() if keys else b""
+        rejected = [key for key in rejected if key <= last]
+    return Rows(rows, keys, rejected, more, region="")
 
 
-def _entries(root: ET.Element, space: str, *, encoded: bool) -> list[tuple[str, Row | None]]:
-    """Return each entry's key, and its row if it is an object that can be read today."""
+def _entries(
+    root: ET.Element, space: str, *, encoded: bool
+) -> tuple[list[Row], list[str], list[bytes]]:
+    """Return the objects that can be read today, the key of each entry, and what is rejected.
+
+    :raises ValueError: there are objects, and none has facts that can be read
+    """
     tag_key, tag_size, tag_modified = space + "Key", space + "Size", space + "LastModified"
     tag_etag, tag_class = space + "ETag", space + "StorageClass"
     tag_version, tag_latest = space + "VersionId", space + "IsLatest"
     tags = {space + "Contents", space + "Version"}
     deleted = space + "DeleteMarker"
     modified_at = datetime.fromisoformat
-    entries: list[tuple[str, Row | None]] = []
+    rows: list[Row] = []
+    keys: list[str] = []
+    rejected: list[bytes] = []
+    wrong: Exception | None = None
     for entry in root:
         if entry.tag not in tags and entry.tag != deleted:
             continue
         fields = {field.tag: field.text or "" for field in entry}
         key = fields[tag_key]
+        is_object = entry.tag != deleted and fields.get(tag_latest) != "false"
         if encoded and ("%" in key or "+" in key):
-            key = unquote_to_bytes(key.replace("+", " ")).decode()
-        row = None
-        if entry.tag != deleted and fields.get(tag_latest) != "false":
-            version = fields.get(tag_version, "")
+            raw = unquote_to_bytes(key.replace("+", " "))
+            try:
+                key = raw.decode()
+            except UnicodeDecodeError:
+                rejected += [raw] * is_object
+                continue
+        keys.append(key)
+        if not is_object:
+            continue
+        version = fields.get(tag_version, "")
+        try:
             row = Row(
                 key,
                 int(fields[tag_size]),
@@ -179,5 +214,11 @@ def _entries(root: ET.Element, space: str, *, encoded: bool) -> list[tuple[str, 
                 fields.get(tag_class, ""),
                 "" if version == _NO_VERSION else version,
             )
-        entries.append((key, row))
-    return entries
+        except (KeyError, ValueError) as error:
+            wrong = error
+            rejected.append(key.encode())
+        else:
+            rows.append(row)
+    if wrong and not rows:
+        raise ValueError(wrong)
+    return rows, keys, rejected

@@ -20,7 +20,7 @@ from retrofill.model.globs import matches
 from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
 from retrofill.model.runs import Window
-from retrofill.sources.s3.keyspace import PEEK_KEYS, KeyRange, divide, sort_into
+from retrofill.sources.s3.keyspace import KeyRange, Look, divide, sort_into
 from retrofill.sources.s3.rows import Row, RowReader
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ does not tell in which tier of INTELLIGENT_TIERING an object is, nor whether a c
 
 PAGE_KEYS = 1_000
 """The most keys that S3 lists in one answer."""
+
+PEEK_KEYS = 100
+"""The most keys that one look into the key space asks for."""
 
 MAX_KEY_BYTES = 1_024
 """The longest key, in UTF-8."""
@@ -132,7 +135,7 @@ class S3Source:
         return f"s3://{self._bucket}"
 
     def check(self) -> bool:
-        """List one key: the one request that needs just what the run needs.
+        """List some keys: the one request that needs just what the run needs.
 
         HeadBucket would not do: where a policy allows a prefix alone, it is refused.
 
@@ -141,11 +144,11 @@ class S3Source:
         :raises SourceError: there was no answer; another try may get one
         """
         with self._explained():
-            found = self._rows.after("", 1)
+            found = self._rows.after("", PEEK_KEYS)
         here = self._client.meta.region_name
         if found.region and here not in {found.region, "aws-global"}:
             raise ConfigError(self._is_elsewhere(f"in region {found.region}"))
-        return bool(found.rows)
+        return bool(found.rows or found.rejected)
 
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the keys into ranges; see :func:`retrofill.sources.s3.keyspace.divide`."""
@@ -153,10 +156,13 @@ class S3Source:
             first = self._rows.after("", PAGE_KEYS)
             seen = {row.key for row in first.rows}
 
-            def peek(after: str) -> list[str]:
-                keys = self._peek(after)
-                seen.update(keys)
-                return keys
+            def peek(after: str) -> Look:
+                # What follows a key of full length can be longer than a key may be.
+                if len(after.encode()) > MAX_KEY_BYTES:
+                    return Look([], more=False)
+                found = self._rows.after(after, PEEK_KEYS)
+                seen.update(row.key for row in found.rows)
+                return Look(found.keys, found.more)
 
             ranges = divide(self._prefix, peek, limit) if first.more else [KeyRange("", None)]
         return [
@@ -206,14 +212,16 @@ class S3Source:
         end = partition.description.get("end")
         with self._explained():
             answer = self._rows.after(after, PAGE_KEYS)
+        after, rows, rejected = max(after, answer.last_key), answer.rows, answer.rejected
         if not answer.more:
-            self._require_seen(partition, max(after, answer.last_key))
-        after, rows = answer.last_key, answer.rows
+            self._require_seen(partition, after)
         ends = not answer.more or (end is not None and after >= end)
         if end is not None and after > end:
             rows = [row for row in rows if row.key <= end]
             after = end
-        return _Reading(self._page(rows, after), None if ends else after)
+        if end is not None:
+            rejected = [key for key in rejected if key <= end.encode()]
+        return _Reading(self._page(rows, len(rejected), after), None if ends else after)
 
     def _require_seen(self, partition: Partition, last_key: str) -> None:
         """Check that a listing which ends has reached what the survey saw of its range.
@@ -230,7 +238,7 @@ class S3Source:
                 " run of the job: it surveys the bucket again and goes on"
             )
 
-    def _page(self, rows: list[Row], last_key: str) -> Page:
+    def _page(self, rows: list[Row], rejected: int, last_key: str) -> Page:
         wanted = self._wanted.select(rows)
         readable, cold = _apart(wanted, [row.storage_class in ARCHIVES for row in wanted])
         storable, unstorable = _apart(readable, [not _storable(row.key) for row in readable])
@@ -238,6 +246,7 @@ class S3Source:
         items = self._sent(storable)
         left_out = Counter(archived=len(self._sent(cold)), rejected=len(self._sent(unstorable)))
         left_out["filtered"] = len(rows) - len(items) - left_out.total()
+        left_out["rejected"] += rejected
         return Page(items, json.dumps(last_key), +left_out)
 
     def _sent(self, rows: list[Row]) -> list[Item]:
@@ -253,12 +262,6 @@ class S3Source:
             for key, size, modified_at, etag, _, version in rows
         ]
         return items if self._passes is None else [item for item in items if self._passes(item)]
-
-    def _peek(self, after: str) -> list[str]:
-        # What follows a key of full length can be longer than a key may be.
-        if len(after.encode()) > MAX_KEY_BYTES:
-            return []
-        return [row.key for row in self._rows.after(after, PEEK_KEYS).rows]
 
     def _label(self, keys: KeyRange) -> str:
         if keys == KeyRange("", None):

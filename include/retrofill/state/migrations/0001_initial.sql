@@ -68,6 +68,7 @@ CREATE TABLE retrofill.run (
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
     notified_at timestamptz,
+    told_waiting_at timestamptz,
     CONSTRAINT run_is_open_or_has_closed_at CHECK ((state = 'open') = (closed_at IS NULL)),
     CONSTRAINT run_function_is_pinned CHECK (
         function ?& ARRAY['kind', 'name', 'version', 'facts']

@@ -1,0 +1,26 @@
+"""Tokens by which AWS's databases let its users in."""
+
+from botocore.exceptions import ClientError, ParamValidationError
+
+from retrofill.aws.refusals import Refusal, explained
+from retrofill.model.connections import AwsSession
+from retrofill.model.errors import ConfigError, StateUnavailable
+
+
+def database_token(session: AwsSession, host: str, port: int, login: str) -> str:
+    """Return what stands for the password of a login; it is signed here, and nobody is asked.
+
+    :raises ConfigError: the connection to AWS gives no credentials
+    :raises StateUnavailable: they, or the region, cannot be had now
+    """
+    with explained(_refused, _unanswered):
+        token: str = session.client("rds").generate_db_auth_token(host, port, login)
+        return token
+
+
+def _refused(error: ClientError | ParamValidationError, _: Refusal) -> ConfigError:
+    return ConfigError(f"aws_conn_id: it gives no token for the database ({error})")
+
+
+def _unanswered(error: Exception) -> StateUnavailable:
+    return StateUnavailable(f"aws_conn_id: it gives no token for the database now ({error})")

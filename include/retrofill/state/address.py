@@ -1,0 +1,99 @@
+"""Where the state is: the connection string of libpq, and what to do when nobody answers there."""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import psycopg2
+from psycopg2.extensions import make_dsn, parse_dsn
+
+from retrofill.model.connections import ConnectionFields
+from retrofill.model.errors import StateNotConfigured
+
+Dsn: TypeAlias = str | Callable[[], str]
+"""A connection string or URI of libpq, or what tells it anew whenever a connection is opened."""
+
+_NOT_FOR_LIBPQ = frozenset(
+    {"aws_conn_id", "cursor", "iam", "sqlalchemy_query", "sqlalchemy_scheme"}
+)
+"""Extras of a connection that Airflow's Postgres hook keeps to itself."""
+
+_UNKNOWN_OPTION = re.compile(r'invalid (URI query parameter|connection option)\W+"\w+"')
+
+_WHAT_TO_DO = {
+    r"authentication failed": "mend login and password of the connection",
+    r"root certificate file .* does not exist|certificate verify failed": (
+        "let the connection's extra sslrootcert name the file of the authority that signed the"
+        " server's certificate, on every machine that connects"
+    ),
+    r"does not match host name": "let the connection's host be a name of the server's certificate",
+    r"does not support SSL": "switch on TLS at the server, or leave out the connection's sslmode",
+    r"no encryption": "let the connection's extra sslmode be require, or verify-full",
+    r"startup parameter|command-line options": (
+        "take it out of the connection's extra options, as the pooler between lets nothing of the"
+        " kind through; set it for the role, by ALTER ROLE … SET"
+    ),
+}
+"""By what libpq, the server or a pooler says: what a person does about it.
+
+Sources: src/interfaces/libpq/fe-secure-openssl.c and src/backend/libpq/auth.c of PostgreSQL,
+src/client.c of PgBouncer; RDS Proxy: https://github.com/psycopg/psycopg2/issues/1577.
+"""
+
+
+def dsn_of(fields: ConnectionFields) -> str:
+    """Return the connection string of a connection in Airflow's fields; its extra wins.
+
+    :raises StateNotConfigured: its extra holds what libpq does not know
+    """
+    told: dict[str, Any] = {
+        "host": fields.host or None,
+        "port": fields.port,
+        "dbname": fields.schema or None,
+        "user": fields.login or None,
+        "password": fields.password or None,
+    }
+    for name, value in fields.extra.items():
+        if name in _NOT_FOR_LIBPQ:
+            continue
+        if isinstance(value, dict | list):
+            raise StateNotConfigured(
+                f"the connection {fields.conn_id}: its extra {name!r} is a {type(value).__name__};"
+                " allowed are texts, numbers, true and false"
+            )
+        told[name] = int(value) if isinstance(value, bool) else value
+    try:
+        dsn: str = make_dsn(**told)
+    except (TypeError, psycopg2.ProgrammingError) as error:
+        raise _unreadable(error) from None
+    return dsn
+
+
+def parts_of(dsn: Dsn) -> dict[str, str]:
+    """Return what a connection string says, by libpq's words.
+
+    :raises StateNotConfigured: it is none
+    """
+    try:
+        return dict(parse_dsn(dsn() if callable(dsn) else dsn))
+    except psycopg2.ProgrammingError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> StateNotConfigured:
+    # Of what it cannot read, libpq repeats all, and that has a password in it.
+    said = _UNKNOWN_OPTION.search(str(error))
+    return StateNotConfigured(
+        f"the connection retrofill_state is none of Postgres{': ' + said[0] if said else ''}"
+        "\nWhat to do: let it hold host, port, database, login and password, and as extras only"
+        " what libpq knows, such as sslmode"
+    )
+
+
+def what_to_do(said: str) -> str:
+    """Return what a person does where a connection was not to be had.
+
+    :param said: what libpq says of it
+    """
+    fitting = (todo for pattern, todo in _WHAT_TO_DO.items() if re.search(pattern, said))
+    return next(fitting, "start the server, or mend the connection")

@@ -1,0 +1,298 @@
+"""The connection of the state: as its fields are now, joined with what we set ourselves."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection, make_dsn, parse_dsn
+from retrofill.connections import open_state, wiring
+from retrofill.environment import EnvironmentConnections
+from retrofill.model.calls import Call, EndedCall, Settlement
+from retrofill.model.errors import StateNotConfigured, StateUnavailable
+from retrofill.state import batches
+from retrofill.state.connection import connect
+from retrofill.state.lease import BatchLease
+from retrofill.state.migrate import migrate
+from retrofill.wiring import Wiring
+
+from stack.services import Postgres, free_port
+from tests.integration.certificates import make_certificates
+from tests.integration.opened import enqueue, entries_of, item, keys_in, open_run
+from tests.integration.postgres_fronts import Pooler, TlsFront, before
+from tests.integration.test_operations import run_to_its_end
+
+VARIABLE = "AIRFLOW_CONN_RETROFILL_STATE"
+README = Path(__file__).parents[2] / "README.md"
+RDS_PROXY = "Feature not supported: RDS Proxy currently doesn't support command-line options."
+
+Define = Callable[..., None]
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch, state_dsn: str) -> Define:
+    """Return what makes fields Airflow's connection to the state."""
+    told = parse_dsn(state_dsn)
+
+    def defined(*, extra: dict[str, Any], **fields: object) -> None:
+        usual = {
+            "conn_type": "postgres",
+            "host": told["host"],
+            "port": told["port"],
+            "schema": told["dbname"],
+            "login": told["user"],
+            "password": told["password"],
+        }
+        monkeypatch.setenv(VARIABLE, json.dumps({**usual, **fields, "extra": extra}))
+
+    return defined
+
+
+def shown(conn: connection, name: str) -> str:
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT current_setting(%s)", (name,))
+        return str(cur.fetchone()[0])
+
+
+def each_wiring() -> tuple[Wiring, Wiring]:
+    """Return Airflow's connections, and those of the environment without it."""
+    return wiring(), Wiring(EnvironmentConnections())
+
+
+def test_what_the_connection_says_is_joined_with_what_we_set(define: Define) -> None:
+    define(extra={
+        "connect_timeout": 7,
+        "keepalives": True,
+        "keepalives_idle": 40,
+        "application_name": "our backfill, nightly",
+        "options": "-c statement_timeout=7min -c search_path=pg_catalog -c role=none",
+        "cursor": "dictcursor",
+        "sqlalchemy_query": {"a": {"b": 1}},
+    })  # fmt: skip
+    for wire in each_wiring():
+        with wire.open_state() as conn:
+            told = conn.info.dsn_parameters
+            assert (told["connect_timeout"], told["keepalives"]) == ("7", "1")
+            assert (told["keepalives_idle"], told["keepalives_interval"]) == ("40", "10")
+            assert shown(conn, "application_name") == "our backfill, nightly"
+            assert shown(conn, "statement_timeout") == "7min"
+            assert shown(conn, "search_path") == "pg_catalog"
+            assert shown(conn, "idle_in_transaction_session_timeout") == "1min"
+
+
+def test_what_it_does_not_say_is_as_we_set_it(define: Define, postgres: Postgres) -> None:
+    define(extra={})
+    with open_state() as conn:
+        owner, database = conn.info.user, conn.info.dbname
+    with closing(psycopg2.connect(postgres.dsn("postgres"))) as administrator:
+        administrator.autocommit = True
+        with administrator.cursor() as cur:
+            cur.execute(
+                f'ALTER ROLE "{owner}" IN DATABASE "{database}" SET TimeZone TO "Asia/Tokyo"'
+            )
+    with open_state() as conn:
+        assert shown(conn, "application_name") == "retrofill"
+        assert shown(conn, "statement_timeout") == "5min"
+        assert shown(conn, "TimeZone") == "UTC"
+        assert shown(conn, "client_encoding") == "UTF8"
+
+
+@pytest.mark.parametrize(
+    "said", [{"client_encoding": "LATIN1"}, {"options": "-c client_encoding=LATIN1"}]
+)
+def test_keys_keep_their_encoding_whatever_it_says(define: Define, said: dict[str, str]) -> None:
+    define(extra=said)
+    with open_state() as conn:
+        assert shown(conn, "client_encoding") == "UTF8"
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"colour": "red"}, 'invalid connection option "colour"'),
+        ({"sslmode": {"of": "mine"}}, "its extra 'sslmode' is a dict; allowed are texts"),
+    ],
+)
+def test_an_extra_that_libpq_does_not_know_is_named(
+    define: Define, extra: dict[str, Any], said: str
+) -> None:
+    define(extra=extra)
+    with pytest.raises(StateNotConfigured, match=re.escape(said)), open_state():
+        pytest.fail("it was opened")
+
+
+def test_several_hosts_are_tried_one_after_another(
+    define: Define, state_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, nobody = urlsplit(state_dsn), free_port()
+    define(
+        host="127.0.0.1,127.0.0.1",
+        port=None,
+        extra={"port": f"{nobody},{parts.port}", "target_session_attrs": "read-write"},
+    )
+    for wire in each_wiring():
+        with wire.open_state() as conn:
+            assert conn.info.port == parts.port
+    several = parts.netloc.replace("127.0.0.1:", f"127.0.0.1:{nobody},127.0.0.1:")
+    monkeypatch.setenv(VARIABLE, parts._replace(netloc=several).geturl())
+    for wire in each_wiring():
+        with wire.open_state() as conn:
+            assert conn.info.port == parts.port
+
+
+@pytest.fixture
+def rotating(define: Define, postgres: Postgres, state_dsn: str) -> Iterator[Callable[[str], None]]:
+    """Return what gives a role another password, at the server and in the connection."""
+    owner = parse_dsn(state_dsn)["user"]
+    with closing(psycopg2.connect(postgres.dsn("postgres"))) as conn, conn.cursor() as cur:
+        conn.autocommit = True
+        cur.execute(f'CREATE ROLE rotating LOGIN IN ROLE "{owner}"')
+
+        def rotate(password: str) -> None:
+            cur.execute("ALTER ROLE rotating PASSWORD %s", (password,))
+            define(login="rotating", password=password, extra={})
+
+        yield rotate
+        cur.execute("DROP ROLE rotating")
+
+
+def test_a_password_that_is_rotated_in_mid_batch_is_asked_for_anew(
+    rotating: Callable[[str], None], state_dsn: str, postgres: Postgres
+) -> None:
+    rotating("one")
+    with closing(connect(state_dsn)) as conn:
+        ref = open_run(conn)
+        enqueue(conn, ref, [item("a")])
+        batches.plan(conn, ref, 1, most_items=9, fewest_items=9)
+        with closing(BatchLease(wiring().state_dsn, 1, "holder")) as lease:
+            assert lease.take(holder_is_dead=lambda _: False)
+            call = Call(entries_of(lease))
+            lease.settle(Settlement(), [call])
+            rotating("two")
+            with closing(psycopg2.connect(postgres.dsn("postgres"))) as other:
+                other.cursor().execute(
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                    " WHERE usename = 'rotating'"
+                )
+            spans = [(span, call.number) for span in call.spans]
+            lease.settle(Settlement(ended=[EndedCall(1, "succeeded")], succeeded=spans), [])
+        assert keys_in(conn, "results") == ["a"]
+
+
+def test_iam_gives_a_token_for_each_connection(
+    monkeypatch: pytest.MonkeyPatch, define: Define
+) -> None:
+    extra = {"iam": True, "aws_conn_id": "of_the_state", "sslmode": "verify-full"}
+    define(host="db.internal", port=5433, password="", extra=extra)
+    aws = {"conn_type": "aws", "password": "secret", "extra": {"region_name": "eu-central-1"}}
+    for wire in each_wiring():
+        for key in ("AKIDONE", "AKIDTWO"):
+            monkeypatch.setenv("AIRFLOW_CONN_OF_THE_STATE", json.dumps({**aws, "login": key}))
+            told = parse_dsn(wire.state_dsn())
+            token = urlsplit(f"//{told['password']}")
+            asked = {name: value for name, (value,) in parse_qs(token.query).items()}
+            assert token.netloc == "db.internal:5433"
+            assert (asked["Action"], asked["DBUser"]) == ("connect", told["user"])
+            assert asked["X-Amz-Credential"].startswith(f"{key}/")
+            assert asked["X-Amz-Credential"].endswith("/eu-central-1/rds-db/aws4_request")
+            assert told["sslmode"] == "verify-full"
+            assert {"iam", "aws_conn_id"}.isdisjoint(told)
+
+
+def test_a_run_goes_through_a_pooler_that_gives_each_transaction_another_session(
+    state_dsn: str,
+) -> None:
+    with before(state_dsn, Pooler) as between:
+        assert migrate(between.dsn) == []
+        with closing(connect(between.dsn)) as conn:
+            run_to_its_end(between.dsn, conn)
+            assert keys_in(conn, "results") == ["a", "b"]
+        assert between.transactions > 10
+
+
+def test_options_that_a_pooler_does_not_take_are_named(define: Define, state_dsn: str) -> None:
+    for refusal in ("unsupported startup parameter: {name}", RDS_PROXY):
+        with before(state_dsn, Pooler, refusal) as between:
+            port = parse_dsn(between.dsn)["port"]
+            define(port=port, extra={})
+            with open_state():
+                pass
+            define(port=port, extra={"options": "-c statement_timeout=7min"})
+            with pytest.raises(StateUnavailable, match=r"extra options.*ALTER ROLE"), open_state():
+                pytest.fail("it was opened")
+
+
+@pytest.fixture
+def secured(state_dsn: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The state behind a server that wants TLS; the file of the authority of its certificate."""
+    made = make_certificates(tmp_path)
+    with before(state_dsn, TlsFront, made.server) as front:
+        yield front.dsn, made.authority
+
+
+def test_the_example_of_the_readme_connects(
+    secured: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, authority = secured
+    told = parse_dsn(state)
+    (example,) = re.findall(rf"export {VARIABLE}='(.+)'", README.read_text(encoding="utf-8"))
+    filled = example.replace("retrofill:…", f"{told['user']}:{told['password']}")
+    filled = filled.replace(
+        "db.internal:5432/retrofill", f"localhost:{told['port']}/{told['dbname']}"
+    )
+    uri = re.sub(r"(?<=sslrootcert=)[^&]+", str(authority), filled)
+    assert uri.count(str(authority)) == 1
+    monkeypatch.setenv(VARIABLE, uri)
+    with open_state() as conn:
+        assert conn.info.ssl_in_use
+
+
+@pytest.mark.parametrize(
+    ("changed", "todo"),
+    [
+        ({"sslrootcert": "/nowhere/root.pem"}, "sslrootcert name the file of the authority"),
+        ({"sslrootcert": "system"}, "sslrootcert name the file of the authority"),
+        ({"host": "db.internal", "hostaddr": "127.0.0.1"}, "host be a name of the server's"),
+        ({"sslmode": "disable", "sslrootcert": None}, "extra sslmode be require"),
+        ({"password": "wrong"}, "mend login and password"),
+    ],
+)
+def test_what_is_wrong_with_tls_is_told(
+    secured: tuple[str, Path], changed: dict[str, str | None], todo: str
+) -> None:
+    state, authority = secured
+    told = {**parse_dsn(state), "sslmode": "verify-full", "sslrootcert": str(authority), **changed}
+    with pytest.raises(StateUnavailable, match=todo):
+        connect(make_dsn(**told))
+
+
+def test_a_server_without_tls_is_told(state_dsn: str) -> None:
+    with pytest.raises(StateUnavailable, match="switch on TLS at the server"):
+        connect(f"{state_dsn}?sslmode=require")
+
+
+def test_migrate_reads_the_connection_as_tasks_do(
+    define: Define, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    define(extra={"connect_timeout": 7, "application_name": "two words"})
+    kept = tmp_path / "connections.json"
+    kept.write_text(json.dumps({"retrofill_state": json.loads(os.environ[VARIABLE])}))
+    monkeypatch.delenv(VARIABLE)
+    backend = "airflow.secrets.local_filesystem.LocalFilesystemBackend"
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", backend)
+    monkeypatch.setenv(
+        "AIRFLOW__SECRETS__BACKEND_KWARGS", json.dumps({"connections_file_path": str(kept)})
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "retrofill.migrate"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("the schema is up to date\n")
