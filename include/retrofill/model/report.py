@@ -61,6 +61,9 @@ class Report:
     source_seen: bool = False
     """Whether the source had an object when the run was opened."""
 
+    lost_tasks: int = 0
+    """Tasks that ended without giving their batch back."""
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -130,6 +133,7 @@ class Report:
             "items left": self.items_left,
             "partitions left": self.partitions_left,
             "in process with other runs": self.with_others,
+            "tasks lost": self.lost_tasks,
         }
         lines += [f"{name}: {count:,}" for name, count in beside.items() if count]
         lines += [f"  {_held(other)}" for other in self.others]

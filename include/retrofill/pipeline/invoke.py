@@ -28,7 +28,7 @@ from retrofill.engine.progress import Invoked, Progress
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
-from retrofill.model.calls import Call, EndedCall
+from retrofill.model.calls import Call, EndedCall, Settlement
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import Run
@@ -60,6 +60,7 @@ class Invoker:
     :param shape: the run's event shape
     :param run: the run it belongs to
     :param stop_asked: whether the task was asked to end
+    :param progressed: called whenever items were settled
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Invoker:
         run: Run,
         config: RunConfig,
         stop_asked: Callable[[], bool],
+        progressed: Callable[[], None] = lambda: None,
     ) -> None:
         self._lease = lease
         self._client = client
         self._shape = shape
         self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
+        self._progressed = progressed
         self._classify = config.function_kind.classify
         self._most_items = run.delivery.items_per_call
         self._most_bytes = config.function_kind.max_request_bytes
@@ -154,7 +157,7 @@ class Invoker:
         except LeaseLost:
             self._dispatch.put_back(calls)
             raise
-        self._progress.settled(settlement)
+        self._settled(settlement)
         self._progress.wrote_ahead(calls)
         now = time.monotonic()
         for call in calls:
@@ -163,6 +166,11 @@ class Invoker:
             reach(Point.CALL_SENT)
         self._gate.sent(len(calls))
         reach(Point.CALLS_SENT)
+
+    def _settled(self, settlement: Settlement) -> None:
+        self._progress.settled(settlement)
+        if settlement.succeeded or settlement.quarantined:
+            self._progressed()
 
     def _next_calls(self) -> list[Call]:
         """Return the calls that may be sent now."""
@@ -232,13 +240,15 @@ class Invoker:
 
     def _drain(self) -> None:
         """Wait for the calls that are in flight and settle them; send nothing more."""
-        give_up_at = time.monotonic() + LAST_WORDS_S if self._stop_asked() else inf
-        while self._dispatch.in_flight and time.monotonic() < give_up_at:
-            self._gather(min(ASK_EVERY_S, max(0.0, give_up_at - time.monotonic())))
+        give_up_at = inf
+        while self._dispatch.in_flight and (now := time.monotonic()) < give_up_at:
+            if self._stop_asked():
+                give_up_at = min(give_up_at, now + LAST_WORDS_S)
+            self._gather(min(ASK_EVERY_S, give_up_at - now))
             settlement = self._dispatch.take_settlement()
             if settlement:
                 self._lease.settle(settlement, [])
-                self._progress.settled(settlement)
+                self._settled(settlement)
             now = time.monotonic()
             if self._gate.must_ask(now):
                 self._ask(now)

@@ -18,7 +18,8 @@ UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 -- name: take_lease
 -- Gives a batch to a new holder: raises its epoch and begins its lease.
 UPDATE retrofill.batch SET
-    epoch = epoch + 1, holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
+    epoch = epoch + 1, lost_tasks = lost_tasks + (holder IS NOT NULL)::integer,
+    holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
     calls_per_second = 0,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s

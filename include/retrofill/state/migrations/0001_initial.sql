@@ -375,6 +375,7 @@ CREATE TABLE retrofill.batch (
     quarantined integer NOT NULL DEFAULT 0,
     blamed integer NOT NULL DEFAULT 0,
     cured integer NOT NULL DEFAULT 0,
+    lost_tasks integer NOT NULL DEFAULT 0,
     CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq)
 ) WITH (fillfactor = 50);
 CREATE INDEX batch_of_run ON retrofill.batch (run_id);
@@ -391,6 +392,7 @@ COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that nobody waits for and th
 COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
 COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
+COMMENT ON COLUMN retrofill.batch.lost_tasks IS 'Holders that ended without giving the batch back.';
 
 CREATE TABLE retrofill.call_count (
     batch_id bigint NOT NULL REFERENCES retrofill.batch ON DELETE CASCADE,
@@ -474,7 +476,8 @@ SELECT
     troubles.lost,
     coalesce(others.items, 0)::bigint AS with_others,
     coalesce(others.runs, '[]') AS others,
-    run.source_seen
+    run.source_seen,
+    coalesce(calls.lost_tasks, 0) AS lost_tasks
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -502,7 +505,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT
         sum(succeeded) AS succeeded, sum(quarantined) AS quarantined, sum(calls) AS calls,
-        sum(retries) AS retries, sum(duplicates) AS duplicates
+        sum(retries) AS retries, sum(duplicates) AS duplicates, sum(lost_tasks) AS lost_tasks
     FROM retrofill.batch WHERE batch.run_id = run.run_id
 ) AS calls ON true
 LEFT JOIN LATERAL (
