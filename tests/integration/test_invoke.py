@@ -290,6 +290,28 @@ def test_a_function_that_starts_up_is_waited_for(
     assert outcomes(conn) == {"succeeded": 3, "starting": 6}
 
 
+@pytest.mark.parametrize("error", ["TooManyRequestsException", "ResourceNotReadyException"])
+def test_a_task_that_hears_nothing_but_refusals_says_why_and_stops_its_run(
+    state_dsn: str,
+    conn: connection,
+    endpoint: ScriptedEndpoint,
+    caplog: pytest.LogCaptureFixture,
+    error: str,
+) -> None:
+    refusal = Reply(error=error, message="no place for you")
+    rules(endpoint, Rule(reply=refusal))
+    ref = planned(conn, keys(20))
+    with invoker(state_dsn, endpoint) as task:
+        refusals = task._refusals  # noqa: SLF001  minutes would be waited for
+        refusals._patience_s = 6.0  # noqa: SLF001
+        with pytest.raises(RunIncomplete, match=f"every call was refused since .*: {error}: no"):
+            task.run()
+    assert f"UTC: {error}: no place for you; if none is let through" in caplog.text
+    report = runs.get_report(conn, ref.run_id)
+    assert report.stop_reason is not None
+    assert (report.succeeded, report.quarantined, report.items_left) == (0, 0, 20)
+
+
 def test_a_misconfiguration_stops_the_task_and_touches_no_item(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:

@@ -7,7 +7,11 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
-from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.functions.aws_lambda.preflight import (
+    concurrency_ceiling,
+    preflight,
+    require_switched_on,
+)
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 
 _ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
@@ -174,6 +178,24 @@ def test_no_answer(stub: Stubber, failure: Exception, error: type[Exception]):
     stub.client.meta.events.register_first("before-call.lambda", fail)
     with pytest.raises(error):
         _preflight(stub)
+
+
+def test_a_function_that_is_switched_off_is_refused(stub: Stubber):
+    off = {"ReservedConcurrentExecutions": 0}
+    stub.add_response("get_function_concurrency", off, {"FunctionName": _ARN})
+    with pytest.raises(ConfigError, match=r"^function: .* has a reserved concurrency of 0"):
+        require_switched_on(stub.client, _ARN)
+
+
+@pytest.mark.parametrize("reserved", [{}, {"ReservedConcurrentExecutions": 1}])
+def test_any_other_reserve_is_none_of_its_business(stub: Stubber, reserved: dict[str, int]):
+    stub.add_response("get_function_concurrency", reserved)
+    require_switched_on(stub.client, _ARN)
+
+
+def test_whether_it_is_switched_off_need_not_be_told(stub: Stubber):
+    stub.add_client_error("get_function_concurrency", "AccessDeniedException", "no", 403)
+    require_switched_on(stub.client, _ARN)
 
 
 def _ceiling(stub: Stubber, reserve_percent: int) -> int:

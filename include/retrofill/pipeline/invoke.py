@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from math import ceil, inf
 
 from retrofill.config import RunConfig
@@ -25,6 +26,7 @@ from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
 from retrofill.engine.outcomes import Outcome
 from retrofill.engine.progress import Invoked, Progress
+from retrofill.engine.refusals import Refusals
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
@@ -94,6 +96,7 @@ class Invoker:
         now = time.monotonic()
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
+        self._refusals = Refusals(run.function.timeout_s)
         self._logged_at = now
         self._troubles = 0
 
@@ -186,8 +189,14 @@ class Invoker:
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
         allotment = self._lease.allot(
-            self._dispatch.wanted(now), self._dispatch.running(now), self._gate.width
+            self._dispatch.wanted(now),
+            self._dispatch.running(now),
+            self._gate.width,
+            answered=self._refusals.take_answered(),
+            refused=self._refusals.standing(now, datetime.now(UTC)),
         )
+        if not allotment.concurrency:
+            self._refusals.forget()
         valid_until = self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S
         self._gate.grant(allotment, asked_at=now, valid_until=valid_until)
 
@@ -209,6 +218,7 @@ class Invoker:
         now = time.monotonic()
         call = self._dispatch.in_flight[reply.tag]
         ended = self._classify(reply)
+        self._refusals.ended(ended, now=now)
         answer = None
         if isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
             answer = self._read(reply.body, call)
@@ -264,6 +274,15 @@ class Invoker:
 
     def _log_progress(self, now: float) -> None:
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
+        refused = self._refusals.standing(now, datetime.now(UTC))
+        if refused and refused.for_s >= LOG_EVERY_S:
+            log.warning(
+                "every call is refused since %s UTC: %s; if none is let through, the run stops %.0f"
+                " minutes after that",
+                f"{refused.since:%Y-%m-%d %H:%M:%S}",
+                refused.reason,
+                refused.patience_s / 60,
+            )
         self._logged_at = now
 
 

@@ -75,7 +75,8 @@ WHERE run_id = %(run_id)s AND (
 SELECT
     coalesce(sum(calls), 0) AS calls,
     coalesce(sum(succeeded + blamed - cured), 0) AS judged,
-    coalesce(sum(blamed), 0) AS blamed
+    coalesce(sum(blamed), 0) AS blamed,
+    extract(epoch FROM clock_timestamp() - max(answered_at))::float AS answered_s
 FROM retrofill.batch WHERE run_id = %(run_id)s
 
 -- name: allot
@@ -83,6 +84,8 @@ FROM retrofill.batch WHERE run_id = %(run_id)s
 UPDATE retrofill.batch SET
     wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
     width = %(width)s, in_flight = %(in_flight)s, calls_per_second = %(calls_per_second)s,
+    answered_at = CASE WHEN %(answered)s THEN clock_timestamp() ELSE answered_at END,
+    refused_since = %(refused_since)s, refusal = %(refusal)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 

@@ -92,11 +92,7 @@ def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: 
     :raises ConfigError: nothing is left for the run, or this may not be looked up
     :raises FunctionUnavailable: Lambda gave no answer; another try may get one
     """
-    with _explained(client, function, "lambda:GetFunctionConcurrency"):
-        reserved = client.get_function_concurrency(FunctionName=function).get(
-            "ReservedConcurrentExecutions"
-        )
-    whose, limit = "reserved for the function", reserved
+    whose, limit = "reserved for the function", _reserved(client, function)
     if limit is None:
         with _explained(client, "*", "lambda:GetAccountSettings"):
             account = client.get_account_settings()["AccountLimit"]
@@ -116,6 +112,35 @@ def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: 
         ceiling,
     )
     return ceiling
+
+
+def _reserved(client: "LambdaClient", function: str) -> int | None:
+    with _explained(client, function, "lambda:GetFunctionConcurrency"):
+        return client.get_function_concurrency(FunctionName=function).get(
+            "ReservedConcurrentExecutions"
+        )
+
+
+def require_switched_on(client: "LambdaClient", function: str) -> None:
+    """Refuse a function with a reserved concurrency of 0: every call would be throttled, for ever.
+
+    Where this may not be looked up, it shows in the calls.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html.
+
+    :param function: its ARN, without a qualifier
+    :raises ConfigError: it has one
+    :raises FunctionUnavailable: Lambda gave no answer; another try may get one
+    """
+    try:
+        reserved = _reserved(client, function)
+    except _DeniedError:
+        return
+    if reserved == 0:
+        raise ConfigError(
+            f"function: {function!r} has a reserved concurrency of 0, so Lambda refuses every call;"
+            " give it one above 0, or take the reserve away"
+        )
 
 
 def _require_region(client: "LambdaClient", function: str) -> None:

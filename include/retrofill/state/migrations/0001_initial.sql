@@ -365,6 +365,9 @@ CREATE TABLE retrofill.batch (
     in_flight integer NOT NULL DEFAULT 0,
     orphans integer NOT NULL DEFAULT 0,
     orphans_until timestamptz,
+    answered_at timestamptz,
+    refused_since timestamptz,
+    refusal text,
     -- Counts.
     calls integer NOT NULL DEFAULT 0,
     calls_succeeded integer NOT NULL DEFAULT 0,
@@ -389,6 +392,8 @@ COMMENT ON COLUMN retrofill.batch.calls_per_second IS 'What its holder was given
 COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
 COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight when it was allotted its share.';
 COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that nobody waits for and that may be running until orphans_until: they count against max_concurrency.';
+COMMENT ON COLUMN retrofill.batch.answered_at IS 'When its holder last told that a call was let through: it ended with anything but a refusal.';
+COMMENT ON COLUMN retrofill.batch.refused_since IS 'Not null: since then its holder has heard nothing but refusals, of which refusal is the last.';
 COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
 COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
