@@ -18,7 +18,7 @@ from retrofill.events import compile_shape
 from retrofill.faults import Point, injected
 from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.client import Client, Payload
-from retrofill.model.delivery import Delivery
+from retrofill.model.delivery import Contract, Delivery
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
@@ -340,6 +340,48 @@ def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(
     assert 0 < done < 400
     assert invoke(state_dsn, endpoint)["items"] == 400 - done
     assert endpoint.items() == dict.fromkeys(keys(400), 1)
+
+
+TOO_LARGE = Reply(
+    function_error="Function.ResponseSizeTooLarge",
+    message="Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+)
+
+
+def test_where_answers_are_thrown_away_one_that_is_too_large_is_a_success_with_a_note(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules(endpoint, Rule(keys=frozenset({"k00003"}), reply=TOO_LARGE))
+    ref = planned(conn, keys(20))
+    invoke(state_dsn, endpoint, items_per_call=10)
+    assert endpoint.items() == dict.fromkeys(keys(20), 1)
+    assert keys_in(conn, "results") == keys(20)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT error_type, outcome::text FROM retrofill.v_call ORDER BY 1")
+        assert cur.fetchall() == [
+            ("", "succeeded"),
+            ("Function.ResponseSizeTooLarge", "succeeded"),
+        ]
+    assert "with 10 items: succeeded, Function.ResponseSizeTooLarge" in caplog.text
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.failed, report.quarantined) == (0, 0)
+
+
+def test_where_answers_are_read_one_that_is_too_large_is_quarantined_as_unsure(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, Rule(keys=frozenset({"k00003"}), reply=TOO_LARGE))
+    ref = planned(conn, keys(20))
+    with invoker(state_dsn, endpoint, items_per_call=10) as task:
+        task._contract = Contract.BATCH_ITEM_FAILURES  # noqa: SLF001  no param asks for it here
+        task.run()
+    assert endpoint.items() == dict.fromkeys(keys(20), 1)
+    assert (len(keys_in(conn, "results")), len(keys_in(conn, "quarantine"))) == (10, 10)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT DISTINCT unsure, attempts, failures FROM retrofill.v_quarantine")
+        assert cur.fetchall() == [(True, 1, 0)]
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.failed, report.answer_lost, report.quarantined) == (1, 1, 10)
 
 
 def test_a_run_is_stopped_while_it_is_under_way(

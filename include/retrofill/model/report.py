@@ -6,7 +6,15 @@ from datetime import datetime
 from typing import Any
 
 _TROUBLES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
-_CAUSES = ("timed_out", "out_of_memory", "crashed", "handled", "unhandled", "malformed_answer")
+_CAUSES = (
+    "timed_out",
+    "out_of_memory",
+    "crashed",
+    "handled",
+    "unhandled",
+    "malformed_answer",
+    "answer_lost",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,7 @@ class Report:
     source_seen: bool = False
     """Whether the source had an object when the run was opened."""
 
+    answer_lost: int = 0
     lost_tasks: int = 0
     """Tasks that ended without giving their batch back."""
 

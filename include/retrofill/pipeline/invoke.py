@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil, inf
 
@@ -220,11 +221,19 @@ class Invoker:
         ended = self._classify(reply)
         self._refusals.ended(ended, now=now)
         answer = None
-        if isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
+        if ended.done and self._contract is Contract.RETURN:
+            # Whatever it answered would be thrown away: what is known of it stays as a note.
+            ended = replace(ended, kind=Outcome.SUCCEEDED, cause="")
+            answer = ALL_SUCCEEDED
+        elif isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
             answer = self._read(reply.body, call)
         self._gate.ended(throttled=ended.kind is Outcome.THROTTLED, sent_at=call.sent_at, now=now)
         record = self._dispatch.ended(reply.tag, ended, answer, now=now)
-        if record.outcome in {Outcome.FAILED, Outcome.UNKNOWN}:
+        if record.error_type and record.outcome in {
+            Outcome.SUCCEEDED,
+            Outcome.FAILED,
+            Outcome.UNKNOWN,
+        }:
             self._log_trouble(record, len(call.entries))
 
     def _read(self, body: bytes, call: Call) -> Answer:
@@ -234,7 +243,7 @@ class Invoker:
         return read_answer(self._contract, body, names)
 
     def _log_trouble(self, record: EndedCall, items: int) -> None:
-        """Name a call that failed; what the function said may be anything, so it is not logged."""
+        """Name a call with an error; what a function says may be anything, so it is not logged."""
         self._troubles += 1
         if self._troubles <= LOGGED_TROUBLES:
             log.warning(

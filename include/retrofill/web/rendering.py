@@ -55,6 +55,7 @@ CAUSES = {
     "handled": "The function told of its error itself.",
     "unhandled": "The function raised an error that it did not handle.",
     "malformed_answer": "The function returned, and its answer says nothing to rely on.",
+    "answer_lost": "The function came to its end, and its answer did not get through.",
 }
 """Why calls fail, each with its meaning."""
 

@@ -482,7 +482,8 @@ SELECT
     coalesce(others.items, 0)::bigint AS with_others,
     coalesce(others.runs, '[]') AS others,
     run.source_seen,
-    coalesce(calls.lost_tasks, 0) AS lost_tasks
+    coalesce(calls.lost_tasks, 0) AS lost_tasks,
+    troubles.answer_lost
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -524,6 +525,7 @@ LEFT JOIN LATERAL (
         coalesce(sum(count.calls) FILTER (WHERE cause = 'unhandled'), 0)::bigint AS unhandled,
         coalesce(sum(count.calls) FILTER (WHERE cause = 'malformed_answer'), 0)::bigint
             AS malformed_answer,
+        coalesce(sum(count.calls) FILTER (WHERE cause = 'answer_lost'), 0)::bigint AS answer_lost,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'throttled'), 0)::bigint AS throttled,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'starting'), 0)::bigint AS starting,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'unknown'), 0)::bigint AS unknown,
