@@ -176,6 +176,11 @@ def classify(reply: Reply | NoReply) -> Ended:
     return replace(ended, request_id=request_id, executed_version=executed_version)
 
 
+def starts_up(error_type: str) -> bool:
+    """Return whether an error of this name passes by itself when the function has started up."""
+    return _BY_TYPE.get(error_type) is Outcome.STARTING
+
+
 def _refused(reply: Reply) -> Ended:
     """Classify an answer of the service itself: every status but 200."""
     body = json_object(reply.body)
