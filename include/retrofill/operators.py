@@ -1,19 +1,19 @@
 """The operators: each builds its collaborators from connections and calls one use case."""
 
-import ctypes
-import os
-import signal
-import socket
 import time
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import (
+    AirflowSkipException,
+    AirflowTaskTerminated,
+    DownstreamTasksSkipped,
+)
 
 from retrofill.airflow_runs import TaskAirflow, params_of, require_time
 from retrofill.config import RunConfig, params_for
@@ -23,6 +23,7 @@ from retrofill.model.errors import (
     FINAL,
     ConfigError,
     FunctionUnusable,
+    Interrupted,
     RetrofillError,
     StateError,
 )
@@ -35,11 +36,13 @@ from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
 from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from retrofill.pipeline.redrive import Requeued, redrive_quarantine
+from retrofill.processes import ask_to_end, die_with_parent, is_dead, own_name
 from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
 from retrofill.state.upkeep import OpenRun
+from retrofill.tries import Tries
 
 _REFUSED = "refused"
 """The XCom key under which ``open_run`` leaves why it opened no run."""
@@ -50,8 +53,6 @@ _NOT_OPENED = "this DAG run has opened no run; see the log of open_run"
 
 _KILLED_WITHIN_S = 12.0
 """Seconds within which Airflow has killed a task that it was told to end: it looks every 5."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 def stored_run(conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
@@ -94,6 +95,31 @@ class RetrofillOperator(BaseOperator):
         if not self.opened:
             raise ConfigError(_NOT_OPENED)
         return SetRef(*self.opened)
+
+
+class PatientOperator(RetrofillOperator):
+    """A task that may be long, and is tried again for as long as its tries make progress."""
+
+    def execute(self, context: Context) -> Any:
+        """Work, unless the tries before this one were in vain.
+
+        :raises NoProgress: they were
+        :raises Interrupted: Airflow has ended the task
+        """
+        tries = Tries(context)
+        tries.require_progress()
+        try:
+            return self.work(context, tries.progressed)
+        except AirflowTaskTerminated as error:
+            # Airflow itself would not try again.
+            raise Interrupted("the task was told to end") from error
+
+    @abstractmethod
+    def work(self, context: Context, progressed: Callable[[], None]) -> Any:
+        """Do what the task is for.
+
+        :param progressed: called when something was done that no other try needs to do again
+        """
 
 
 class OpenRunOperator(BaseOperator):
@@ -156,7 +182,7 @@ class ListPartitionsOperator(RetrofillOperator):
             return list_partitions(conn, self.ref, config, survey, most_mapped)
 
 
-class EnqueueOperator(RetrofillOperator):
+class EnqueueOperator(PatientOperator):
     """Retrieve the items of one partition, and enqueue those that are new.
 
     :param partition: which partition, as ``list_partitions`` returned it; not a template field,
@@ -167,14 +193,18 @@ class EnqueueOperator(RetrofillOperator):
         super().__init__(**kwargs)
         self.partition = partition
 
-    def execute(self, context: Context) -> Enqueued | Requeued:
+    def work(self, context: Context, progressed: Callable[[], None]) -> Enqueued | Requeued:
         """Return the counts of what was listed, or redriven."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
             if config.redrive.redrive:
-                return redrive_quarantine(conn, self.ref, self.partition["part_no"], config)
+                return redrive_quarantine(
+                    conn, self.ref, self.partition["part_no"], config, progressed=progressed
+                )
             source, fits = wiring().source_of(config, run), wiring().fits(config, run)
-            return enqueue(conn, self.ref, self.partition["part_no"], source, fits)
+            return enqueue(
+                conn, self.ref, self.partition["part_no"], source, fits, progressed=progressed
+            )
 
 
 class PlanBatchesOperator(RetrofillOperator):
@@ -187,7 +217,7 @@ class PlanBatchesOperator(RetrofillOperator):
             return plan_batches(conn, self.ref, TaskAirflow(context))
 
 
-class InvokeOperator(RetrofillOperator):
+class InvokeOperator(PatientOperator):
     """Call the function with the items of one batch until every one is settled.
 
     :param batch: which batch, as ``plan_batches`` returned it
@@ -198,13 +228,14 @@ class InvokeOperator(RetrofillOperator):
         self.batch = batch
         self._stop_asked = False
 
-    def execute(self, context: Context) -> Invoked | None:
+    def work(self, context: Context, progressed: Callable[[], None]) -> Invoked | None:
         """Return the counts of what was done; None: there was nothing left to do."""
-        _die_with_parent()
+        die_with_parent()
+        ask_to_end(self.on_kill)
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
-        with closing(BatchLease(wiring().state_dsn, self.batch["batch_id"], _holder())) as lease:
-            if not take(lease, holder_is_dead=_holder_is_dead):
+        with closing(BatchLease(wiring().state_dsn, self.batch["batch_id"], own_name())) as lease:
+            if not take(lease, holder_is_dead=is_dead):
                 self.log.info("every item of this batch is settled")
                 return None
             self.log.info(
@@ -223,6 +254,7 @@ class InvokeOperator(RetrofillOperator):
                     run=run,
                     config=config,
                     stop_asked=lambda: self._stop_asked,
+                    progressed=progressed,
                 )
                 try:
                     return invoker.run()
@@ -362,34 +394,3 @@ def _is_last_try(context: Context, error: StateError) -> bool:
     """Return whether a task that fails with this error is not tried again."""
     ti = context["ti"]
     return isinstance(error, FINAL) or ti.try_number > ti.max_tries
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when its supervisor dies.
-
-    Airflow would start another try beside it: it does not end a task whose supervisor was killed.
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _holder() -> str:
-    """Name this process so that another one on this machine can tell whether it lives."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started_at(os.getpid())}"
-
-
-def _holder_is_dead(holder: str) -> bool:
-    host, pid, started_at = holder.rsplit(":", 2)
-    return host == socket.gethostname() and _started_at(int(pid)) != started_at
-
-
-def _started_at(pid: int) -> str:
-    """Return when a process of this machine began, in clock ticks; empty if it is gone.
-
-    Format: field 22 of /proc/PID/stat, proc(5).
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    zombie = fields[0] == "Z"
-    return "" if zombie else fields[19]

@@ -28,6 +28,7 @@ from retrofill.operators import (
     PlanBatchesOperator,
 )
 from retrofill.params.upkeep import ForgetParams, UpkeepParams
+from retrofill.tries import RETRIES, RETRIES_IN_ALL, WhileProgress
 from retrofill.upkeep import (
     ForgetCallsOperator,
     ForgetJobOperator,
@@ -35,21 +36,22 @@ from retrofill.upkeep import (
     RescueOperator,
 )
 
-_RETRIES = 4
 _WORDS = ("title", "description_md", "section", "examples")
 """What the form says of a field."""
 
+_FINAL = [
+    RetryRule(f"{error.__module__}.{error.__qualname__}", RetryAction.FAIL) for error in FINAL
+]
 _TRIED_AGAIN: dict[str, Any] = {
-    "retries": _RETRIES,
+    "retries": RETRIES,
     "retry_delay": timedelta(seconds=5),
     "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=5),
-    "retry_policy": ExceptionRetryPolicy(
-        rules=[
-            RetryRule(f"{error.__module__}.{error.__qualname__}", RetryAction.FAIL)
-            for error in FINAL
-        ]
-    ),
+    "max_retry_delay": timedelta(minutes=1),
+    "retry_policy": ExceptionRetryPolicy(_FINAL),
+}
+_WHILE_PROGRESS: dict[str, Any] = {
+    "retries": RETRIES_IN_ALL,
+    "retry_policy": WhileProgress(_FINAL),
 }
 
 
@@ -94,6 +96,7 @@ def retrofill_dag(
             task_id="enqueue",
             opened=opened.output,
             map_index_template="{{ task.partition['label'] }}",
+            **_WHILE_PROGRESS,
         ).expand(partition=partitions.output)
         batches = PlanBatchesOperator(
             # Where every partition had been read before, no enqueue task is left to be run.
@@ -105,6 +108,7 @@ def retrofill_dag(
             task_id="invoke",
             opened=opened.output,
             map_index_template="{{ task.batch['label'] }}",
+            **_WHILE_PROGRESS,
         ).expand(batch=batches.output)
         close = CloseRunOperator(task_id="close_run", trigger_rule="all_done")
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)

@@ -93,6 +93,38 @@ def test_every_item_is_settled_once_and_each_second_call_is_counted(
     fault_table.hold("F5", what, evidence, bound=lost.items)
 
 
+KILLS = 6
+AT_WORK = """
+    SELECT batch_id, holder, succeeded FROM retrofill.batch JOIN retrofill.job USING (job_id)
+    WHERE job.name = %s AND batch_id = coalesce(%s, batch_id) AND epoch = %s AND succeeded >= %s
+    LIMIT 1
+"""
+
+
+def test_a_task_that_is_killed_again_and_again_goes_on_while_it_makes_progress(
+    world: World, figures: Callable[[str, Any], None], fault_table: FaultTable
+) -> None:
+    """More often than a task may be tried in vain."""
+    name = "killed-again-and-again"
+    params = world.serve(name, OBJECTS, latency=0.15) | PARAMS | {"items_per_call": 1}
+    world.trigger(name, {**params, "max_concurrency": 8})
+    batch_id, succeeded = None, 0
+    for kill in range(1, KILLS + 1):
+        batch = world.await_row(AT_WORK, name, batch_id, kill, succeeded + 50, within_s=150)
+        _processes(batch.holder)[0].kill()
+        batch_id, succeeded = batch.batch_id, batch.succeeded
+
+    assert world.airflow.await_end("retrofill_s3", name, within_s=400) == "success"
+    report = world.report(name)
+    figures("seconds", f"{(report['closed_at'] - report['opened_at']).total_seconds():.1f}")
+    assert (report["state"], report["succeeded"], report["items_left"]) == ("complete", OBJECTS, 0)
+    assert report["lost_tasks"] == KILLS
+    assert max(_tries(world, name)) == KILLS + 1
+    bound = KILLS * 8
+    evidence = world.evidence(name, OBJECTS, exact=False)
+    fault_table.hold("F5", f"one task killed {KILLS} times", evidence, bound=bound)
+
+
 def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
     world: World, figures: Callable[[str, Any], None], fault_table: FaultTable
 ) -> None:

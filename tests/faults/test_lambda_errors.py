@@ -82,7 +82,6 @@ FUNCTION_ERRORS = {
     "Sandbox.Timedout": "Sandbox.Timedout",
     "Runtime.ExitError": "Runtime.OutOfMemory",  # its message says that it was killed
     "Runtime.OutOfMemory": "Runtime.OutOfMemory",
-    "Function.ResponseSizeTooLarge": "Function.ResponseSizeTooLarge",
     "ValueError": "ValueError",
     "Task timed out after 3.00 seconds": "Task timed out after 3.00 seconds",  # its own words
 }
@@ -190,6 +189,19 @@ def test_f1_an_error_of_the_function_is_halved_down_to_the_item(
     assert_complete(ended, quarantined=1)
     error_type = "SELECT error_type FROM retrofill.v_quarantine WHERE job = %s"
     assert backfill.rows(error_type, backfill.job) == [(FUNCTION_ERRORS[error],)]
+
+
+def test_f1_an_answer_that_is_too_large_has_no_work_done_again(
+    backfill: Backfill, fault_table: FaultTable
+) -> None:
+    """Answers are not read here; where they are, see tests/integration/test_invoke.py."""
+    too_large = Reply(function_error="Function.ResponseSizeTooLarge")
+    backfill.break_with(Rule(keys=frozenset({BAD}), reply=too_large))
+    ended = backfill.run(watched=False)
+    evidence = backfill.evidence()
+    fault_table.hold("F1", "an answer that is too large", evidence, bound=0)
+    assert backfill.outcomes() == {"succeeded": CALLS}
+    assert_complete(ended, quarantined=0)
 
 
 @pytest.mark.parametrize("status", [202, 204, 301, 418, 599])

@@ -119,6 +119,30 @@ def test_items_that_a_run_left_behind_go_to_the_next(conn: connection) -> None:
     assert (report.resumed, report.items_left) == (4, 4)
 
 
+@pytest.mark.parametrize("found_by", ["the next try", "close_run", "the upkeep"])
+def test_a_task_that_ended_without_a_word_is_counted(
+    state_dsn: str, conn: connection, found_by: str
+) -> None:
+    ref = open_batch(conn)
+    with closing(taken(state_dsn)) as lease:
+        lease.release(done=False)
+    taken(state_dsn).close()
+    match found_by:
+        case "the next try":
+            with closing(taken(state_dsn)) as lease:
+                lease.release(done=False)
+        case "close_run":
+            batches.release_set(conn, ref)
+        case "the upkeep":
+            with conn, conn.cursor() as cur:
+                cur.execute("UPDATE retrofill.batch SET leased_until = now() - interval '1 s'")
+            batches.rescue_run(conn, ref.run_id, 1)
+    batches.release_run(conn, ref.run_id)
+    report = runs.get_report(conn, ref.run_id)
+    assert report.lost_tasks == 1
+    assert "tasks lost: 1" in report.as_text({})
+
+
 def test_what_is_left_is_planned_without_what_is_done(state_dsn: str, conn: connection) -> None:
     """Items that have left leave holes, at both ends and between: no batch counts them."""
     first = open_batch(conn, count=12)

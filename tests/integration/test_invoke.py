@@ -20,7 +20,7 @@ from retrofill.events import compile_shape
 from retrofill.faults import Point, injected
 from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.client import Client, Payload
-from retrofill.model.delivery import Delivery
+from retrofill.model.delivery import Contract, Delivery
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
@@ -308,6 +308,28 @@ def test_a_function_that_starts_up_is_waited_for(
     assert outcomes(conn) == {"succeeded": 3, "starting": 6}
 
 
+@pytest.mark.parametrize("error", ["TooManyRequestsException", "ResourceNotReadyException"])
+def test_a_task_that_hears_nothing_but_refusals_says_why_and_stops_its_run(
+    state_dsn: str,
+    conn: connection,
+    endpoint: ScriptedEndpoint,
+    caplog: pytest.LogCaptureFixture,
+    error: str,
+) -> None:
+    refusal = Reply(error=error, message="no place for you")
+    rules(endpoint, Rule(reply=refusal))
+    ref = planned(conn, keys(20))
+    with invoker(state_dsn, endpoint) as task:
+        refusals = task._refusals  # noqa: SLF001  minutes would be waited for
+        refusals._patience_s = 6.0  # noqa: SLF001
+        with pytest.raises(RunIncomplete, match=f"every call was refused since .*: {error}: no"):
+            task.run()
+    assert f"UTC: {error}: no place for you; if none is let through" in caplog.text
+    report = runs.get_report(conn, ref.run_id)
+    assert report.stop_reason is not None
+    assert (report.succeeded, report.quarantined, report.items_left) == (0, 0, 20)
+
+
 def test_a_misconfiguration_stops_the_task_and_touches_no_item(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
@@ -339,6 +361,48 @@ def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(
     assert 0 < done < 400
     assert invoke(state_dsn, endpoint)["items"] == 400 - done
     assert endpoint.items() == dict.fromkeys(keys(400), 1)
+
+
+TOO_LARGE = Reply(
+    function_error="Function.ResponseSizeTooLarge",
+    message="Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+)
+
+
+def test_where_answers_are_thrown_away_one_that_is_too_large_is_a_success_with_a_note(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules(endpoint, Rule(keys=frozenset({"k00003"}), reply=TOO_LARGE))
+    ref = planned(conn, keys(20))
+    invoke(state_dsn, endpoint, items_per_call=10)
+    assert endpoint.items() == dict.fromkeys(keys(20), 1)
+    assert keys_in(conn, "results") == keys(20)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT error_type, outcome::text FROM retrofill.v_call ORDER BY 1")
+        assert cur.fetchall() == [
+            ("", "succeeded"),
+            ("Function.ResponseSizeTooLarge", "succeeded"),
+        ]
+    assert "with 10 items: succeeded, Function.ResponseSizeTooLarge" in caplog.text
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.failed, report.quarantined) == (0, 0)
+
+
+def test_where_answers_are_read_one_that_is_too_large_is_quarantined_as_unsure(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(endpoint, Rule(keys=frozenset({"k00003"}), reply=TOO_LARGE))
+    ref = planned(conn, keys(20))
+    with invoker(state_dsn, endpoint, items_per_call=10) as task:
+        task._contract = Contract.BATCH_ITEM_FAILURES  # noqa: SLF001  no param asks for it here
+        task.run()
+    assert endpoint.items() == dict.fromkeys(keys(20), 1)
+    assert (len(keys_in(conn, "results")), len(keys_in(conn, "quarantine"))) == (10, 10)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT DISTINCT unsure, attempts, failures FROM retrofill.v_quarantine")
+        assert cur.fetchall() == [(True, 1, 0)]
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.failed, report.answer_lost, report.quarantined) == (1, 1, 10)
 
 
 def test_a_run_is_stopped_while_it_is_under_way(

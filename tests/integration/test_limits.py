@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from psycopg2.extensions import connection
 from retrofill.engine.outcomes import NO_ANSWER
 from retrofill.faults import Point, injected
-from retrofill.model.calls import Call, EndedCall, Settlement
+from retrofill.model.calls import Call, EndedCall, Refused, Settlement
 from retrofill.model.errors import LeaseLost, StateError, StateUnavailable
 from retrofill.model.limits import Limits
 from retrofill.model.runs import SetRef
-from retrofill.state import batches, limits, runs
+from retrofill.state import batches, limits, pages, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 
@@ -332,3 +333,25 @@ def test_a_closed_run_is_neither_changed_nor_stopped(conn: connection) -> None:
     assert not limits.change_limits(conn, ref.run_id, max_concurrency=5)
     assert not limits.stop(conn, ref.run_id, "enough")
     assert runs.get_report(conn, ref.run_id).stop_reason is None
+
+
+def test_a_run_that_hears_nothing_but_refusals_shows_why_and_is_stopped(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn)
+    take(leases, state_dsn, 1, 2)
+    long_ago = datetime.now(UTC) - timedelta(seconds=60)
+    refused = Refused(long_ago, 60, "E: why", patience_s=50)
+    controls = pages.get_page(conn, 1).controls
+    assert (controls.refused_since, controls.refusal) == (None, None)
+
+    leases[1].allot(10, 0, answered=True)
+    assert leases[0].allot(10, 0, refused=refused).stop_reason is None, "the other gets through"
+    assert pages.get_page(conn, 1).controls.refused_since is None
+
+    execute(conn, "UPDATE retrofill.batch SET answered_at = answered_at - interval '70 s'")
+    controls = pages.get_page(conn, 1).controls
+    assert (controls.refused_since, controls.refusal) == (long_ago, "E: why")
+    reason = leases[0].allot(10, 0, refused=refused).stop_reason
+    assert reason == f"every call was refused since {long_ago:%Y-%m-%d %H:%M:%S} UTC: E: why"
+    assert leases[1].allot(10, 0).stop_reason == reason

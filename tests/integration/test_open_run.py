@@ -90,3 +90,14 @@ def test_a_longer_prefix_or_none_redrives_a_job_that_is_named(
 ) -> None:
     first = opened(job="mine")
     assert opened(job="mine", redrive=True, **params).run_id == first.run_id + 1
+
+
+def test_a_function_that_is_switched_off_is_refused(
+    opened: Opened, lambda_client: "LambdaClient", name: str
+) -> None:
+    lambda_client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    try:
+        with pytest.raises(ConfigError, match=r"^function: .*:opened' has a reserved concurrency"):
+            opened()
+    finally:
+        lambda_client.delete_function_concurrency(FunctionName=name)

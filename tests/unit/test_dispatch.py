@@ -211,6 +211,18 @@ def test_the_cause_and_the_items_of_a_call_are_recorded() -> None:
     assert (record.outcome, record.cause) == ("failed", "malformed_answer")
 
 
+def test_an_answer_that_did_not_get_through_is_not_asked_for_again() -> None:
+    """The work is done: neither halved nor retried, all wait for a person, and nobody is blamed."""
+    driver = Driver(dispatch_of(Call(entries(3))))
+    lost = Ended(Outcome.FAILED, "Function.ResponseSizeTooLarge", "big", cause=Cause.ANSWER_LOST)
+    settlement = driver.end(driver.send(), lost)
+    held = [(bad.entry.seq, bad.entry.unsure, bad.entry.failures, bad.error)
+            for bad in settlement.quarantined]  # fmt: skip
+    assert held == [(seq, True, 0, "big") for seq in range(3)]
+    assert [bad.entry.attempts for bad in settlement.quarantined] == [1, 1, 1]
+    assert (driver.dispatch.left, settlement.retried) == (0, [])
+
+
 def test_calls_that_stay_silent_are_bisected_and_blamed_at_last() -> None:
     driver = Driver(dispatch_of(Call(entries(2)), max_attempts=2))
     while driver.dispatch.left:

@@ -7,7 +7,11 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
-from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.functions.aws_lambda.preflight import (
+    concurrency_ceiling,
+    preflight,
+    require_switched_on,
+)
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 
 _ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
@@ -70,18 +74,51 @@ def test_what_is_not_published_is_called_by_its_own_name(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"State": "Pending", "StateReason": "creating"}, r"Pending \(creating\); wait"),
-        ({"State": "Inactive"}, "Inactive .*; Lambda has put it to rest: call it once"),
         ({"State": "Failed", "StateReason": "no image"}, r"Failed \(no image\); repair"),
         ({"State": "Deleting"}, "give one that is active"),
-        ({"LastUpdateStatus": "InProgress"}, "is being updated; wait"),
     ],
 )
-def test_a_function_that_is_not_ready(stub: Stubber, changes: dict[str, Any], says: str):
+def test_a_function_that_cannot_become_ready(stub: Stubber, changes: dict[str, Any], says: str):
     _found(stub, **changes)
     with pytest.raises(ConfigError, match=f"function: 'f:7' is .*{says}|{says}") as caught:
         _preflight(stub)
     assert str(caught.value).startswith("function: 'f:7' is ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"State": "Pending", "StateReason": "creating"}, r"is Pending \(creating\)"),
+        ({"LastUpdateStatus": "InProgress"}, "is being updated"),
+    ],
+)
+def test_a_function_that_is_made_or_changed_may_be_ready_for_another_try(
+    stub: Stubber, changes: dict[str, Any], says: str
+):
+    _found(stub, **changes)
+    with pytest.raises(FunctionUnavailable, match=f"^function 'f:7' {says}"):
+        _preflight(stub)
+
+
+def test_a_function_that_was_put_to_rest_is_called_which_wakes_it(
+    stub: Stubber, caplog: pytest.LogCaptureFixture
+):
+    _found(stub, State="Inactive", StateReason="idle")
+    stub.add_response("invoke", {"StatusCode": 204})
+    _preflight(stub)
+    assert "f:7 is Inactive (idle); the first calls wake it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("ResourceConflictException", 409), ("SnapStartTimeoutException", 408)]
+)
+def test_a_function_that_is_not_ready_for_a_dry_run_may_be_for_another_try(
+    stub: Stubber, code: str, status: int
+):
+    _found(stub)
+    stub.add_client_error("invoke", code, "Pending", status)
+    with pytest.raises(FunctionUnavailable, match=f"{_ARN}:7"):
+        _preflight(stub)
 
 
 def test_after_an_update_that_failed_the_code_before_it_is_called(
@@ -174,6 +211,24 @@ def test_no_answer(stub: Stubber, failure: Exception, error: type[Exception]):
     stub.client.meta.events.register_first("before-call.lambda", fail)
     with pytest.raises(error):
         _preflight(stub)
+
+
+def test_a_function_that_is_switched_off_is_refused(stub: Stubber):
+    off = {"ReservedConcurrentExecutions": 0}
+    stub.add_response("get_function_concurrency", off, {"FunctionName": _ARN})
+    with pytest.raises(ConfigError, match=r"^function: .* has a reserved concurrency of 0"):
+        require_switched_on(stub.client, _ARN)
+
+
+@pytest.mark.parametrize("reserved", [{}, {"ReservedConcurrentExecutions": 1}])
+def test_any_other_reserve_is_none_of_its_business(stub: Stubber, reserved: dict[str, int]):
+    stub.add_response("get_function_concurrency", reserved)
+    require_switched_on(stub.client, _ARN)
+
+
+def test_whether_it_is_switched_off_need_not_be_told(stub: Stubber):
+    stub.add_client_error("get_function_concurrency", "AccessDeniedException", "no", 403)
+    require_switched_on(stub.client, _ARN)
 
 
 def _ceiling(stub: Stubber, reserve_percent: int) -> int:

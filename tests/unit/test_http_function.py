@@ -285,3 +285,14 @@ def test_the_token_of_a_service_account_is_sent_and_renewed(google):
     assert len(google.tokens) == 2, "the token had run out"
     assert request.headers.get("Authorization") == f"Bearer {google.tokens[1]}"
     assert {asked["target_audience"] for asked in google.asked} == {"https://aud"}
+
+
+def test_a_success_with_a_longer_answer_than_is_read_is_work_that_is_done():
+    ended = classify(reply(200)._replace(cut=True))
+    assert (ended.kind, ended.error_type, ended.cause, ended.done) == (
+        Outcome.FAILED, "Answer.TooLong", "answer_lost", True,
+    )  # fmt: skip
+
+
+def test_a_failure_with_a_longer_answer_than_is_read_is_a_failure():
+    assert classify(reply(500)._replace(cut=True)).cause == "unhandled"

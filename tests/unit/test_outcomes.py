@@ -254,6 +254,8 @@ def test_only_lambdas_own_words_stand_for_a_missing_type(message):
         ("Sandbox.Timedout", "Unhandled", "timed_out"),
         ("Runtime.OutOfMemory", "Unhandled", "out_of_memory"),
         ("Runtime.ExitError", "Unhandled", "crashed"),
+        ("Function.ResponseSizeTooLarge", "Unhandled", "answer_lost"),
+        ("Runtime.MarshalError", "Unhandled", "answer_lost"),
         ("ValueError", "Unhandled", "unhandled"),
         ("ValueError", "Handled", "handled"),
         ("", "Unhandled", "unhandled"),
@@ -262,6 +264,27 @@ def test_only_lambdas_own_words_stand_for_a_missing_type(message):
 def test_a_failure_has_a_cause(error_type, function_error, cause):
     body = json.dumps({"errorType": error_type, "errorMessage": "m"}).encode()
     assert classify(reply(200, body, function_error=function_error)).cause == cause
+
+
+@pytest.mark.parametrize(
+    ("error_type", "done"),
+    [
+        ("Function.ResponseSizeTooLarge", True),
+        # A handler that is a coroutine ends so, too, and has done nothing.
+        ("Runtime.MarshalError", False),
+        ("Sandbox.Timedout", False),
+    ],
+)
+def test_of_an_answer_that_is_too_large_it_is_certain_that_the_work_is_done(error_type, done):
+    body = json.dumps({"errorType": error_type, "errorMessage": "m"}).encode()
+    assert classify(reply(200, body, function_error="Unhandled")).done is done
+
+
+def test_a_success_with_a_longer_answer_than_is_read_is_work_that_is_done():
+    ended = classify(reply(200, b"")._replace(cut=True))
+    assert (ended.kind, ended.error_type, ended.cause, ended.done) == (
+        Outcome.FAILED, "Answer.TooLong", "answer_lost", True,
+    )  # fmt: skip
 
 
 def test_an_error_that_cannot_be_read_has_a_cause_too():

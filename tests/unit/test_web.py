@@ -202,6 +202,10 @@ ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitio
             page(report=report(with_others=3, others=[{"run_id": 6, "state": "open", "items": 3}])),
             "3 of the listed items are in process with run 6, which is open.",
         ),
+        (
+            page(controls=Controls(LIMITS, "s3", NOW, True, NOW, "E: <why>")),  # noqa: FBT003
+            ": E: &lt;why&gt;. The items wait.",
+        ),
     ],
 )
 def test_what_keeps_a_run_from_its_end_is_said(shown: RunPage, said: str) -> None:

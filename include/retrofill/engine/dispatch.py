@@ -212,23 +212,22 @@ class Dispatch:
             self._queue(unread, 0.0, now)
 
     def _failed(self, call: Call, record: EndedCall, error: str, now: float) -> None:
-        if len(call.entries) > 1:
+        if record.cause == Cause.ANSWER_LOST:
+            self._hold(call, record, error)
+        elif len(call.entries) > 1:
             self._bisect(call, now)
         elif not self._blame(call.entries[0], record, error, final=False):
             self._retry(Call(call.entries, call.attempt + 1), now)
 
     def _silent(self, call: Call, record: EndedCall, now: float) -> None:
-        for entry in call.entries:
-            entry.unsure = True
         ends_by = call.sent_at + self._function_timeout_s
         # An answer, whatever it says, ends a call; without one it may go on for its whole time.
         if record.error_type == NO_ANSWER and ends_by > now:
             heapq.heappush(self._orphans, ends_by)
         if self._hold_unknown:
-            self.settlement.quarantined.extend(
-                Quarantined(entry, record, record.error or "no answer") for entry in call.entries
-            )
+            self._hold(call, record, record.error or "no answer")
             return
+        self._doubt(call)
         if call.silences >= self._max_attempts:
             self._failed(call, record, record.error or "no answer", now)
             return
@@ -237,6 +236,17 @@ class Dispatch:
         delay_s = quiet_s + backoff_s(call.silences, self._chance(), None)
         self._persist(call, delay_s)
         self._again(call, delay_s, now)
+
+    def _hold(self, call: Call, record: EndedCall, error: str) -> None:
+        """Put items in quarantine whose work may be done, blaming nobody."""
+        self._doubt(call)
+        self.settlement.quarantined.extend(
+            Quarantined(entry, record, error) for entry in call.entries
+        )
+
+    def _doubt(self, call: Call) -> None:
+        for entry in call.entries:
+            entry.unsure = True
 
     def _refused(self, call: Call, reason: str, now: float) -> None:
         if call.refusals >= MAX_REFUSALS:

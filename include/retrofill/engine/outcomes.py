@@ -12,6 +12,9 @@ NO_ANSWER = "Call.NoAnswer"
 LOST = "Call.Lost"
 """The error type of a call whose task died before it settled it."""
 
+TOO_LONG = "Answer.TooLong"
+"""The error type of an answer that is longer than is read."""
+
 MALFORMED = "Answer.Malformed"
 """The error type of an answer that its contract cannot read."""
 
@@ -62,6 +65,10 @@ class Cause(StrEnum):
     MALFORMED_ANSWER = "malformed_answer"
     """The function returned, and its answer says nothing that can be relied on."""
 
+    ANSWER_LOST = "answer_lost"
+    """The function came to its end, and its answer did not get through: another call would do the
+    work again, and be answered no better."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -86,6 +93,9 @@ class Ended:
 
     executed_version: str = ""
     """The version of the function that ran; empty when none is named."""
+
+    done: bool = False
+    """Whether the function did its work for certain, and all that is missing is its answer."""
 
 
 def storable(text: str, most: int = MAX_MESSAGE_CHARS) -> str:

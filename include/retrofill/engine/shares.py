@@ -7,7 +7,7 @@ only capacity that no other task holds, and keeps it until its calls end.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from retrofill.model.calls import Allotment
+from retrofill.model.calls import Allotment, Refused
 from retrofill.model.limits import Limits
 
 
@@ -65,6 +65,9 @@ class Totals(NamedTuple):
     blamed: int
     """Items that failed alone, whether or not they succeeded later."""
 
+    answered_s: float | None = None
+    """Seconds since a task told that a call was let through; None: never."""
+
 
 def allot(
     standing: Standing,
@@ -74,6 +77,7 @@ def allot(
     wanted: int,
     in_flight: int,
     width: int | None = None,
+    refused: Refused | None = None,
 ) -> Allotment:
     """Return what the task that asks may do until it asks again.
 
@@ -81,6 +85,7 @@ def allot(
     :param wanted: calls this task could have in flight
     :param in_flight: calls it has sent that may be running still
     :param width: the width the endpoint accepts; None: it has not throttled this task
+    :param refused: what this task hears while none of its calls is let through; None: one was
     """
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
@@ -88,7 +93,7 @@ def allot(
     limits, stop_reason = standing.limits, standing.stop_reason
     calls = _calls(limits, others, totals, wanted, tasks)
     if stop_reason is None and wanted > in_flight:
-        stop_reason = _stop_reason(standing, at_work, totals, calls)
+        stop_reason = _stop_reason(standing, at_work, totals, calls) or _refusal(totals, refused)
     run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
         _concurrency(0 if limits.paused else limits.most_in_flight, shares, at_work, wanted),
@@ -160,6 +165,15 @@ def _calls(
         return None
     left = limits.max_calls - totals.calls - sum(share.calls_left or 0 for share in others)
     return max(0, min(wanted, -(-left // tasks)))
+
+
+def _refusal(totals: Totals, refused: Refused | None) -> str | None:
+    """Say that no call of any task was let through for too long; None: it is not so."""
+    if refused is None or refused.for_s <= refused.patience_s:
+        return None
+    if totals.answered_s is not None and totals.answered_s <= refused.patience_s:
+        return None
+    return f"every call was refused since {refused.since:%Y-%m-%d %H:%M:%S} UTC: {refused.reason}"
 
 
 def _stop_reason(

@@ -23,6 +23,9 @@ class Reply(NamedTuple):
 
     body: bytes
 
+    cut: bool = False
+    """Whether the body was longer than is read; then none of it is here."""
+
 
 class NoReply(NamedTuple):
     """A request that ended without a whole HTTP response."""

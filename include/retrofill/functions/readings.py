@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from retrofill.engine.outcomes import NO_ANSWER, NOT_SENT, Ended, Outcome, storable
+from retrofill.engine.outcomes import NO_ANSWER, NOT_SENT, TOO_LONG, Cause, Ended, Outcome, storable
 from retrofill.functions.client import NoReply
 
 
@@ -12,6 +12,19 @@ def unanswered(reply: NoReply) -> Ended:
     if reply.sent:
         return Ended(Outcome.UNKNOWN, NO_ANSWER, storable(reply.error))
     return Ended(Outcome.STARTING, NOT_SENT, storable(reply.error))
+
+
+def answer_cut(request_id: str, executed_version: str = "") -> Ended:
+    """Return what became of a call whose function succeeded with a longer answer than is read."""
+    return Ended(
+        Outcome.FAILED,
+        TOO_LONG,
+        "the function succeeded, and its answer is longer than is read",
+        cause=Cause.ANSWER_LOST,
+        request_id=request_id,
+        executed_version=executed_version,
+        done=True,
+    )
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple, overload
 
 from retrofill.model.items import Item
@@ -214,6 +215,18 @@ class Settlement:
 
     def __bool__(self) -> bool:
         return bool(self.ended)
+
+
+class Refused(NamedTuple):
+    """What a task hears while none of its calls is let through."""
+
+    since: datetime
+    for_s: float
+    reason: str
+    """The last refusal, in the function's words."""
+
+    patience_s: float
+    """Seconds of this that are waited for."""
 
 
 @dataclass(frozen=True, slots=True)

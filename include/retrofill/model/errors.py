@@ -17,6 +17,7 @@ RetrofillError
 │   ├── Busy               another holder has the batch, and is not silent
 │   └── LeaseLost          another holder has taken over what this one held
 ├── FunctionUnusable       the function refuses every call; the run stops, and is never retried
+├── NoProgress             a task was tried too often in a row in vain; never tried again
 ├── Interrupted            a task was told to end before its work was done; another try goes on
 ├── NotNotified            the notification was not taken; another try may be
 ├── InjectedError          a fault point was told to raise it; only tests do that
@@ -87,6 +88,10 @@ class Interrupted(RetrofillError):
     """The task was told to end before its work was done; another try goes on with it."""
 
 
+class NoProgress(RetrofillError):
+    """A task was tried again and again without progress; a person must see why."""
+
+
 class NotNotified(RetrofillError):
     """The notification of a run was not taken where it should go; another try may be."""
 
@@ -98,6 +103,7 @@ class RunIncomplete(RetrofillError):
 FINAL = (
     ConfigError,
     FunctionUnusable,
+    NoProgress,
     RunIncomplete,
     SchemaMismatch,
     StateNotConfigured,

@@ -6,7 +6,15 @@ from datetime import datetime
 from typing import Any
 
 _TROUBLES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
-_CAUSES = ("timed_out", "out_of_memory", "crashed", "handled", "unhandled", "malformed_answer")
+_CAUSES = (
+    "timed_out",
+    "out_of_memory",
+    "crashed",
+    "handled",
+    "unhandled",
+    "malformed_answer",
+    "answer_lost",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +68,10 @@ class Report:
 
     source_seen: bool = False
     """Whether the source had an object when the run was opened."""
+
+    answer_lost: int = 0
+    lost_tasks: int = 0
+    """Tasks that ended without giving their batch back."""
 
     @property
     def missing(self) -> str:
@@ -130,6 +142,7 @@ class Report:
             "items left": self.items_left,
             "partitions left": self.partitions_left,
             "in process with other runs": self.with_others,
+            "tasks lost": self.lost_tasks,
         }
         lines += [f"{name}: {count:,}" for name, count in beside.items() if count]
         lines += [f"  {_held(other)}" for other in self.others]

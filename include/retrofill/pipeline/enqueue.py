@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TypedDict
@@ -47,11 +47,18 @@ class Enqueued(TypedDict):
 
 
 def enqueue(
-    conn: Connection, ref: SetRef, part_no: int, source: Source, fits: Fits | None = None
+    conn: Connection,
+    ref: SetRef,
+    part_no: int,
+    source: Source,
+    fits: Fits | None = None,
+    *,
+    progressed: Callable[[], None] = lambda: None,
 ) -> Enqueued:
     """Read a partition from its cursor until its end or until the set is full.
 
     :param fits: asked of each item: what no call can carry is left out; None: all fit
+    :param progressed: called whenever a chunk was screened
     :raises RunIncomplete: the run was stopped, or its minutes have passed; the cursor stays
     :raises SourceError: the source could not be read, listed nothing where its survey saw keys,
         or listed what the state cannot hold; what was screened before stays
@@ -87,6 +94,7 @@ def enqueue(
             total["new"] += screened.new
             total["known"] += screened.known
             total["listed"] += screened.new + screened.known
+            progressed()
             log.info("listed %(listed)d items so far: %(new)d new, %(known)d known", total)
             if screened.set_is_full:
                 log.info("the set is full; the run goes on with the next one")

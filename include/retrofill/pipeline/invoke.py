@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from math import ceil, inf
 
 from retrofill.config import RunConfig
@@ -25,10 +27,11 @@ from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
 from retrofill.engine.outcomes import Outcome
 from retrofill.engine.progress import Invoked, Progress
+from retrofill.engine.refusals import Refusals
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
-from retrofill.model.calls import Call, EndedCall
+from retrofill.model.calls import Call, EndedCall, Settlement
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import Run
@@ -60,6 +63,7 @@ class Invoker:
     :param shape: the run's event shape
     :param run: the run it belongs to
     :param stop_asked: whether the task was asked to end
+    :param progressed: called whenever items were settled
     """
 
     def __init__(
@@ -71,12 +75,14 @@ class Invoker:
         run: Run,
         config: RunConfig,
         stop_asked: Callable[[], bool],
+        progressed: Callable[[], None] = lambda: None,
     ) -> None:
         self._lease = lease
         self._client = client
         self._shape = shape
         self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
+        self._progressed = progressed
         self._classify = config.function_kind.classify
         self._most_items = run.delivery.items_per_call
         self._most_bytes = config.function_kind.max_request_bytes
@@ -91,6 +97,7 @@ class Invoker:
         now = time.monotonic()
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
+        self._refusals = Refusals(run.function.timeout_s)
         self._logged_at = now
         self._troubles = 0
 
@@ -154,7 +161,7 @@ class Invoker:
         except LeaseLost:
             self._dispatch.put_back(calls)
             raise
-        self._progress.settled(settlement)
+        self._settled(settlement)
         self._progress.wrote_ahead(calls)
         now = time.monotonic()
         for call in calls:
@@ -163,6 +170,11 @@ class Invoker:
             reach(Point.CALL_SENT)
         self._gate.sent(len(calls))
         reach(Point.CALLS_SENT)
+
+    def _settled(self, settlement: Settlement) -> None:
+        self._progress.settled(settlement)
+        if settlement.succeeded or settlement.quarantined:
+            self._progressed()
 
     def _next_calls(self) -> list[Call]:
         """Return the calls that may be sent now."""
@@ -178,8 +190,14 @@ class Invoker:
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
         allotment = self._lease.allot(
-            self._dispatch.wanted(now), self._dispatch.running(now), self._gate.width
+            self._dispatch.wanted(now),
+            self._dispatch.running(now),
+            self._gate.width,
+            answered=self._refusals.take_answered(),
+            refused=self._refusals.standing(now, datetime.now(UTC)),
         )
+        if not allotment.concurrency:
+            self._refusals.forget()
         valid_until = self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S
         self._gate.grant(allotment, asked_at=now, valid_until=valid_until)
 
@@ -201,12 +219,21 @@ class Invoker:
         now = time.monotonic()
         call = self._dispatch.in_flight[reply.tag]
         ended = self._classify(reply)
+        self._refusals.ended(ended, now=now)
         answer = None
-        if isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
+        if ended.done and self._contract is Contract.RETURN:
+            # Whatever it answered would be thrown away: what is known of it stays as a note.
+            ended = replace(ended, kind=Outcome.SUCCEEDED, cause="")
+            answer = ALL_SUCCEEDED
+        elif isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
             answer = self._read(reply.body, call)
         self._gate.ended(throttled=ended.kind is Outcome.THROTTLED, sent_at=call.sent_at, now=now)
         record = self._dispatch.ended(reply.tag, ended, answer, now=now)
-        if record.outcome in {Outcome.FAILED, Outcome.UNKNOWN}:
+        if record.error_type and record.outcome in {
+            Outcome.SUCCEEDED,
+            Outcome.FAILED,
+            Outcome.UNKNOWN,
+        }:
             self._log_trouble(record, len(call.entries))
 
     def _read(self, body: bytes, call: Call) -> Answer:
@@ -216,7 +243,7 @@ class Invoker:
         return read_answer(self._contract, body, names)
 
     def _log_trouble(self, record: EndedCall, items: int) -> None:
-        """Name a call that failed; what the function said may be anything, so it is not logged."""
+        """Name a call with an error; what a function says may be anything, so it is not logged."""
         self._troubles += 1
         if self._troubles <= LOGGED_TROUBLES:
             log.warning(
@@ -232,13 +259,15 @@ class Invoker:
 
     def _drain(self) -> None:
         """Wait for the calls that are in flight and settle them; send nothing more."""
-        give_up_at = time.monotonic() + LAST_WORDS_S if self._stop_asked() else inf
-        while self._dispatch.in_flight and time.monotonic() < give_up_at:
-            self._gather(min(ASK_EVERY_S, max(0.0, give_up_at - time.monotonic())))
+        give_up_at = inf
+        while self._dispatch.in_flight and (now := time.monotonic()) < give_up_at:
+            if self._stop_asked():
+                give_up_at = min(give_up_at, now + LAST_WORDS_S)
+            self._gather(min(ASK_EVERY_S, give_up_at - now))
             settlement = self._dispatch.take_settlement()
             if settlement:
                 self._lease.settle(settlement, [])
-                self._progress.settled(settlement)
+                self._settled(settlement)
             now = time.monotonic()
             if self._gate.must_ask(now):
                 self._ask(now)
@@ -254,6 +283,15 @@ class Invoker:
 
     def _log_progress(self, now: float) -> None:
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
+        refused = self._refusals.standing(now, datetime.now(UTC))
+        if refused and refused.for_s >= LOG_EVERY_S:
+            log.warning(
+                "every call is refused since %s UTC: %s; if none is let through, the run stops %.0f"
+                " minutes after that",
+                f"{refused.since:%Y-%m-%d %H:%M:%S}",
+                refused.reason,
+                refused.patience_s / 60,
+            )
         self._logged_at = now
 
 

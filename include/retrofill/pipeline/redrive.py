@@ -23,9 +23,17 @@ class Requeued(TypedDict):
     redriven: int
 
 
-def redrive_quarantine(conn: Connection, ref: SetRef, part_no: int, config: RunConfig) -> Requeued:
+def redrive_quarantine(
+    conn: Connection,
+    ref: SetRef,
+    part_no: int,
+    config: RunConfig,
+    *,
+    progressed: Callable[[], None] = lambda: None,
+) -> Requeued:
     """Bring back from quarantine what the run selects, until its end or until the set is full.
 
+    :param progressed: called whenever a chunk was brought back
     :raises LeaseLost: another task does the same for this run
     """
     total = Requeued(redriven=0)
@@ -38,6 +46,7 @@ def redrive_quarantine(conn: Connection, ref: SetRef, part_no: int, config: RunC
     while True:
         chunk = redrive(conn, ref, part_no, progress, after=after, chosen=chosen)
         total["redriven"] += chunk.moved
+        progressed()
         if chunk.set_is_full:
             log.info("the set is full; the run goes on with the next one")
         if chunk.set_is_full or chunk.done:

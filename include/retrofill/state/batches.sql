@@ -116,7 +116,8 @@ WHERE run_id = %(run_id)s AND set_no = %(set_no)s ORDER BY first_seq
 -- name: release_batches
 -- Closes the unfinished batches of a set, or of all sets of a run.
 UPDATE retrofill.batch SET
-    done_at = clock_timestamp(), epoch = epoch + 1, leased_until = NULL, wanted = 0, allotted = 0
+    done_at = clock_timestamp(), epoch = epoch + 1, leased_until = NULL, wanted = 0, allotted = 0,
+    lost_tasks = lost_tasks + (holder IS NOT NULL)::integer, holder = NULL
 WHERE run_id = %(run_id)s AND set_no = coalesce(%(set_no)s, set_no) AND done_at IS NULL
 RETURNING batch_id
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from retrofill.engine.portions import Portion, is_one
 from retrofill.engine.shares import Share, Totals, allot
 from retrofill.faults import Point, reach
-from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Settlement
+from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Refused, Settlement
 from retrofill.model.errors import LeaseLost, StateError, StateNotConfigured, StateUnavailable
 from retrofill.state.address import Dsn
 from retrofill.state.connection import (
@@ -270,7 +270,15 @@ class BatchLease:
                     raise
                 time.sleep(AGAIN_S)
 
-    def allot(self, wanted: int, in_flight: int, width: int | None = None) -> Allotment:
+    def allot(
+        self,
+        wanted: int,
+        in_flight: int,
+        width: int | None = None,
+        *,
+        answered: bool = False,
+        refused: Refused | None = None,
+    ) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
         What the shares keep to is in :mod:`retrofill.engine.shares`. The task that finds a
@@ -279,17 +287,26 @@ class BatchLease:
         :param wanted: calls this task could have in flight
         :param in_flight: calls it has sent that may be running still
         :param width: how wide the endpoint lets its window be; None: it is not in the way
+        :param answered: whether a call was let through since it asked last
+        :param refused: what it hears while none is; None: no refusal since
         :raises LeaseLost: the batch has another holder
         """
         allotted: list[Allotment] = []
 
         def allot() -> None:
-            allotted.append(self._allot(wanted, in_flight, width))
+            allotted.append(self._allot(wanted, in_flight, width, answered, refused))
 
         self.renewed_at = self._patiently(allot)
         return allotted[-1]
 
-    def _allot(self, wanted: int, in_flight: int, width: int | None) -> Allotment:
+    def _allot(
+        self,
+        wanted: int,
+        in_flight: int,
+        width: int | None,
+        answered: bool,  # noqa: FBT001  as it was given
+        refused: Refused | None,
+    ) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
             standing = lock_standing(cur, self.run_id)
@@ -299,7 +316,13 @@ class BatchLease:
             cur.execute(_SQL["get_totals"], key)
             totals = one(cur, Totals)
             allotment = allot(
-                standing, shares, totals, wanted=wanted, in_flight=in_flight, width=width
+                standing,
+                shares,
+                totals,
+                wanted=wanted,
+                in_flight=in_flight,
+                width=width,
+                refused=refused,
             )
             cur.execute(
                 _SQL["allot"],
@@ -313,6 +336,9 @@ class BatchLease:
                     "width": width if allotment.width is None else allotment.width,
                     "in_flight": in_flight,
                     "calls_per_second": allotment.calls_per_second or 0.0,
+                    "answered": answered,
+                    "refused_since": refused and refused.since,
+                    "refusal": refused and refused.reason,
                 },
             )
             if cur.rowcount != 1:

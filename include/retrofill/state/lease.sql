@@ -18,7 +18,8 @@ UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 -- name: take_lease
 -- Gives a batch to a new holder: raises its epoch and begins its lease.
 UPDATE retrofill.batch SET
-    epoch = epoch + 1, holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
+    epoch = epoch + 1, lost_tasks = lost_tasks + (holder IS NOT NULL)::integer,
+    holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
     calls_per_second = 0,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s
@@ -74,7 +75,8 @@ WHERE run_id = %(run_id)s AND (
 SELECT
     coalesce(sum(calls), 0) AS calls,
     coalesce(sum(succeeded + blamed - cured), 0) AS judged,
-    coalesce(sum(blamed), 0) AS blamed
+    coalesce(sum(blamed), 0) AS blamed,
+    extract(epoch FROM clock_timestamp() - max(answered_at))::float AS answered_s
 FROM retrofill.batch WHERE run_id = %(run_id)s
 
 -- name: allot
@@ -82,6 +84,8 @@ FROM retrofill.batch WHERE run_id = %(run_id)s
 UPDATE retrofill.batch SET
     wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
     width = %(width)s, in_flight = %(in_flight)s, calls_per_second = %(calls_per_second)s,
+    answered_at = CASE WHEN %(answered)s THEN clock_timestamp() ELSE answered_at END,
+    refused_since = %(refused_since)s, refusal = %(refusal)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 

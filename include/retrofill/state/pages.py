@@ -33,6 +33,12 @@ class Controls(NamedTuple):
     live: bool
     """Whether the run may still change."""
 
+    refused_since: datetime | None = None
+    """Since when every call of the run has been refused; None: one was let through just now."""
+
+    refusal: str | None = None
+    """The last refusal."""
+
 
 class OutcomeLine(NamedTuple):
     """The calls that ended one way."""

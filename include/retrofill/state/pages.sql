@@ -7,8 +7,20 @@ SELECT set_config('statement_timeout', %(timeout)s, true)
 -- The limits of a run, and whether the run may still change.
 SELECT
     limits, config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
-    state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live
-FROM retrofill.run WHERE run_id = %(run_id)s
+    state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
+    refused.since AS refused_since, refused.reason AS refusal
+FROM retrofill.run
+LEFT JOIN LATERAL (
+    SELECT refused_since AS since, refusal AS reason FROM retrofill.batch
+    WHERE batch.run_id = run.run_id AND leased_until > clock_timestamp()
+        AND refused_since < clock_timestamp() - interval '10 s'
+        AND refused_since > coalesce(
+            (SELECT max(answered_at) FROM retrofill.batch WHERE batch.run_id = %(run_id)s),
+            '-infinity'
+        )
+    ORDER BY refused_since LIMIT 1
+) AS refused ON true
+WHERE run_id = %(run_id)s
 
 -- name: guard_calls
 -- Sets a savepoint, so that a slow list of calls does not end the transaction.

@@ -121,5 +121,6 @@ SELECT
     known, new, resumed, left_out, succeeded, quarantined, items_left, calls,
     retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,
     timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
-    unknown, misconfigured, too_large, lost, with_others, others, source_seen
+    unknown, misconfigured, too_large, lost, with_others, others, source_seen, lost_tasks,
+    answer_lost
 FROM retrofill.v_run WHERE run_id = %(run_id)s

@@ -27,6 +27,8 @@ COUNTS = {
     "retries": "Calls with items that an earlier call carried.",
     "duplicates": "Items that were called again after a call that ended without an answer: their"
     " work may have been done twice.",
+    "lost_tasks": "Tasks that ended without a word, such as by a signal or with their machine."
+    " Another try went on with what they had.",
 }
 """The counts of a report that the page shows, each with its meaning, in the page's order.
 
@@ -53,6 +55,7 @@ CAUSES = {
     "handled": "The function told of its error itself.",
     "unhandled": "The function raised an error that it did not handle.",
     "malformed_answer": "The function returned, and its answer says nothing to rely on.",
+    "answer_lost": "The function came to its end, and its answer did not get through.",
 }
 """Why calls fail, each with its meaning."""
 

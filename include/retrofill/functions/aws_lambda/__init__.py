@@ -7,7 +7,11 @@ from retrofill.events.s3.form import OBJECTS
 from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.aws_lambda.params import LambdaParams
-from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.functions.aws_lambda.preflight import (
+    concurrency_ceiling,
+    preflight,
+    require_switched_on,
+)
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, FunctionKind
 from retrofill.model.delivery import Delivery
@@ -19,7 +23,9 @@ from retrofill.triggers.imitate import imitate
 
 def _resolve(params: LambdaParams, asked: Asked) -> Pinned:
     client = asked.connections.aws(asked.aws_conn_id).client("lambda")
-    return preflight(client, params.name, params.asked_qualifier)
+    function = preflight(client, params.name, params.asked_qualifier)
+    require_switched_on(client, function.name)
+    return function
 
 
 def _ceiling(function: Pinned, reserve_percent: int, asked: Asked) -> int:
@@ -67,6 +73,7 @@ _QUEUE = f"{_LOOKED_UP}, with a queue on the way"
 _TOPICS = f"{_LOOKED_UP}, with a topic on the way"
 _BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
 _RESERVE = "for `reserve_percent`"
+_SWITCHED_OFF = "for `reserve_percent`; without it, a function that is switched off shows late"
 
 KIND = FunctionKind(
     name=LAMBDA,
@@ -86,7 +93,7 @@ KIND = FunctionKind(
         Permission("lambda:GetAlias", _ITS_VERSIONS, "for an alias"),
         Permission("lambda:InvokeFunction", _FUNCTION, ""),
         Permission("lambda:InvokeFunction", _ITS_VERSIONS, ""),
-        Permission("lambda:GetFunctionConcurrency", _FUNCTION, _RESERVE),
+        Permission("lambda:GetFunctionConcurrency", _FUNCTION, _SWITCHED_OFF),
         Permission("lambda:GetAccountSettings", "*", _RESERVE),
         Permission("s3:GetBucketNotification", _BUCKET, _LOOKED_UP),
         Permission("lambda:ListEventSourceMappings", "*", _QUEUE),

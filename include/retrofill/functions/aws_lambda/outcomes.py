@@ -18,7 +18,13 @@ from retrofill.engine.outcomes import (
     storable,
 )
 from retrofill.functions.client import NoReply, Reply
-from retrofill.functions.readings import json_object, text_in, unanswered, whole_seconds
+from retrofill.functions.readings import (
+    answer_cut,
+    json_object,
+    text_in,
+    unanswered,
+    whole_seconds,
+)
 
 TIMED_OUT = "Sandbox.Timedout"
 """The error type of a function that ran into its own timeout."""
@@ -28,6 +34,13 @@ OUT_OF_MEMORY = "Runtime.OutOfMemory"
 
 CRASHED = "Runtime.ExitError"
 """The error type of a function whose process ended before it answered."""
+
+ANSWER_TOO_LARGE = "Function.ResponseSizeTooLarge"
+"""The error type of a function that ended well, with an answer of more than 6 MB."""
+
+UNFIT_ANSWER = "Runtime.MarshalError"
+"""The error type of a function that returned what is no JSON. A handler that is a coroutine ends so
+too, without any work done."""
 
 _BY_TYPE: dict[str, Outcome] = {
     name: outcome
@@ -135,7 +148,13 @@ _SAYS_KILLED = re.compile(
     rf"RequestId: {_REQUEST_ID} Error: Runtime exited with error: signal: killed"
 )
 
-_CAUSES = {TIMED_OUT: Cause.TIMED_OUT, OUT_OF_MEMORY: Cause.OUT_OF_MEMORY, CRASHED: Cause.CRASHED}
+_CAUSES = {
+    TIMED_OUT: Cause.TIMED_OUT,
+    OUT_OF_MEMORY: Cause.OUT_OF_MEMORY,
+    CRASHED: Cause.CRASHED,
+    ANSWER_TOO_LARGE: Cause.ANSWER_LOST,
+    UNFIT_ANSWER: Cause.ANSWER_LOST,
+}
 
 
 def classify(reply: Reply | NoReply) -> Ended:
@@ -150,9 +169,16 @@ def classify(reply: Reply | NoReply) -> Ended:
     request_id = headers.get("x-amzn-requestid", "")
     executed_version = headers.get("x-amz-executed-version", "")
     if reply.status == HTTPStatus.OK and not headers.get("x-amz-function-error"):
+        if reply.cut:
+            return answer_cut(request_id, executed_version)
         return Ended(Outcome.SUCCEEDED, request_id=request_id, executed_version=executed_version)
     ended = _function_error(reply) if reply.status == HTTPStatus.OK else _refused(reply)
     return replace(ended, request_id=request_id, executed_version=executed_version)
+
+
+def starts_up(error_type: str) -> bool:
+    """Return whether an error of this name passes by itself when the function has started up."""
+    return _BY_TYPE.get(error_type) is Outcome.STARTING
 
 
 def _refused(reply: Reply) -> Ended:
@@ -206,6 +232,7 @@ def _function_error(reply: Reply) -> Ended:
         storable(name or function_error, MAX_TYPE_CHARS),
         storable(message),
         cause=_CAUSES.get(name, handled),
+        done=name == ANSWER_TOO_LARGE,
     )
 
 

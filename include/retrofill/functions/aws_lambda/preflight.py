@@ -9,7 +9,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 from retrofill.aws.arn import Arn
 from retrofill.aws.names import LAMBDA
 from retrofill.aws.refusals import Refusal, code_of, explained
-from retrofill.model.errors import ConfigError, FunctionUnavailable
+from retrofill.functions.aws_lambda.outcomes import starts_up
+from retrofill.model.errors import ConfigError, FunctionUnavailable, RetrofillError
 from retrofill.model.function import Pinned
 
 if TYPE_CHECKING:
@@ -21,12 +22,6 @@ LATEST = "$LATEST"
 """The version that is not published; what a function is called as when nobody says otherwise."""
 
 _NOTHING_RAN = 204
-
-_WHAT_TO_DO = {
-    "Pending": "wait until it is active",
-    "Inactive": "Lambda has put it to rest: call it once, and wait until it is active",
-    "Failed": "repair and update it",
-}
 
 
 def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> Pinned:
@@ -43,9 +38,10 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> P
 
     :param function: name, partial ARN or ARN, without a qualifier
     :param qualifier: a version's number or an alias; None: ``$LATEST``
-    :raises ConfigError: there is no such function or version, it is not ready, or it may not be
-        called; the message says what to do
-    :raises FunctionUnavailable: Lambda gave no answer; another try may get one
+    :raises ConfigError: there is no such function or version, it cannot become ready, or it may not
+        be called; the message says what to do
+    :raises FunctionUnavailable: Lambda gave no answer, or makes or changes the function now;
+        another try may find it ready
     """
     asked = f"{function}:{qualifier}" if qualifier else function
     published = qualifier is not None and not qualifier.startswith(LATEST)
@@ -92,11 +88,7 @@ def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: 
     :raises ConfigError: nothing is left for the run, or this may not be looked up
     :raises FunctionUnavailable: Lambda gave no answer; another try may get one
     """
-    with _explained(client, function, "lambda:GetFunctionConcurrency"):
-        reserved = client.get_function_concurrency(FunctionName=function).get(
-            "ReservedConcurrentExecutions"
-        )
-    whose, limit = "reserved for the function", reserved
+    whose, limit = "reserved for the function", _reserved(client, function)
     if limit is None:
         with _explained(client, "*", "lambda:GetAccountSettings"):
             account = client.get_account_settings()["AccountLimit"]
@@ -116,6 +108,35 @@ def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: 
         ceiling,
     )
     return ceiling
+
+
+def _reserved(client: "LambdaClient", function: str) -> int | None:
+    with _explained(client, function, "lambda:GetFunctionConcurrency"):
+        return client.get_function_concurrency(FunctionName=function).get(
+            "ReservedConcurrentExecutions"
+        )
+
+
+def require_switched_on(client: "LambdaClient", function: str) -> None:
+    """Refuse a function with a reserved concurrency of 0: every call would be throttled, for ever.
+
+    Where this may not be looked up, it shows in the calls.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html.
+
+    :param function: its ARN, without a qualifier
+    :raises ConfigError: it has one
+    :raises FunctionUnavailable: Lambda gave no answer; another try may get one
+    """
+    try:
+        reserved = _reserved(client, function)
+    except _DeniedError:
+        return
+    if reserved == 0:
+        raise ConfigError(
+            f"function: {function!r} has a reserved concurrency of 0, so Lambda refuses every call;"
+            " give it one above 0, or take the reserve away"
+        )
 
 
 def _require_region(client: "LambdaClient", function: str) -> None:
@@ -153,15 +174,21 @@ def _require_one_version(client: "LambdaClient", function: str, alias: str) -> N
 def _require_ready(pinned: Pinned, asked: str, found: dict[str, Any]) -> None:
     # A function without a state is from before there were any.
     state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
-    if state != "Active":
-        reason = found.get("StateReason") or "Lambda gives no reason"
-        to_do = _WHAT_TO_DO.get(state, "give one that is active")
-        raise ConfigError(f"function: {asked!r} is {state} ({reason}); {to_do}")
-    if update == "InProgress":
-        raise ConfigError(
-            f"function: {asked!r} is being updated; wait until its update is through, so that the"
-            " whole run calls the same code"
+    reason = found.get("StateReason") or "Lambda gives no reason"
+    if state == "Pending":
+        raise FunctionUnavailable(
+            f"function {asked!r} is {state} ({reason}); Lambda still makes it"
         )
+    if update == "InProgress":
+        raise FunctionUnavailable(
+            f"function {asked!r} is being updated; its code is about to change"
+        )
+    if state == "Inactive":
+        # Only a call wakes it. Until then calls are refused as by any function that starts up.
+        log.warning("%s is %s (%s); the first calls wake it", asked, state, reason)
+    elif state != "Active":
+        to_do = "repair and update it" if state == "Failed" else "give one that is active"
+        raise ConfigError(f"function: {asked!r} is {state} ({reason}); {to_do}")
     if update != "Successful":
         reason = found.get("LastUpdateStatusReason") or "Lambda gives no reason"
         log.warning("the last update of %s failed (%s); the code before it runs", asked, reason)
@@ -183,8 +210,11 @@ def _explained(client: "LambdaClient", asked: str, permission: str) -> AbstractC
     """Say what an error of botocore means for the person who runs the backfill."""
     region = client.meta.region_name
 
-    def refused(error: ClientError | ParamValidationError, refusal: Refusal) -> ConfigError:
-        if isinstance(error, ClientError) and code_of(error) == "ResourceNotFoundException":
+    def refused(error: ClientError | ParamValidationError, refusal: Refusal) -> RetrofillError:
+        code = code_of(error) if isinstance(error, ClientError) else ""
+        if starts_up(code):
+            return FunctionUnavailable(f"function {asked!r} is not ready: {error}")
+        if code == "ResourceNotFoundException":
             return ConfigError(
                 f"function: there is no {asked!r} in {region} ({error}); check its name, its"
                 " version or alias, and the region of the connection aws_conn_id"

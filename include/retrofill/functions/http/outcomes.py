@@ -11,7 +11,13 @@ from http import HTTPStatus
 
 from retrofill.engine.outcomes import MAX_TYPE_CHARS, Cause, Ended, Outcome, storable
 from retrofill.functions.client import NoReply, Reply
-from retrofill.functions.readings import json_object, text_in, unanswered, whole_seconds
+from retrofill.functions.readings import (
+    answer_cut,
+    json_object,
+    text_in,
+    unanswered,
+    whole_seconds,
+)
 
 _BY_STATUS: dict[int, Outcome] = {
     **dict.fromkeys(
@@ -67,7 +73,9 @@ def classify(reply: Reply | NoReply) -> Ended:
     request_id = storable(request_id, MAX_TYPE_CHARS)
     status = reply.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Ended(Outcome.SUCCEEDED, request_id=request_id)
+        return (
+            answer_cut(request_id) if reply.cut else Ended(Outcome.SUCCEEDED, request_id=request_id)
+        )
     retry_after_s = _retry_after_s(headers)
     outcome = _BY_STATUS.get(status) or _by_family(status)
     if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after_s is not None:

@@ -23,7 +23,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body", "_chunks", "_fault", "_headers", "_length", "_size", "_status",
+        "_body", "_chunks", "_cut", "_headers", "_length", "_size", "_status",
         "connection", "deadline", "request", "tag",
     )  # fmt: skip
 
@@ -38,7 +38,7 @@ class Exchange:
         self._headers: list[tuple[str, str]] = []
         self._chunks: list[bytes] = []
         self._size = 0
-        self._fault = ""
+        self._cut = False
 
     def on_response(
         self,
@@ -56,18 +56,20 @@ class Exchange:
         self._size += len(chunk)
         if self._size <= MAX_REPLY_BYTES:
             self._chunks.append(chunk)
-        elif not self._fault:
-            self._fault = f"the response is longer than {MAX_REPLY_BYTES} bytes"
+        elif not self._cut:
+            self._cut = True
             self._chunks.clear()
             http_stream.connection.close()
 
     def completion(self, error: BaseException | None) -> Reply | NoReply:
         """Return what came of it, once awscrt is done with the request."""
-        if error is not None or self._fault:
+        headers = {name.lower(): value for name, value in self._headers}
+        if self._cut:
+            return Reply(self.tag, self._status, headers, b"", cut=True)
+        if error is not None:
             # Head and first piece of the body leave together: nothing read means nothing left.
             sent = self._length == 0 or self._body.tell() > 0
-            return NoReply(self.tag, sent, self._fault or in_a_line(error))
-        headers = {name.lower(): value for name, value in self._headers}
+            return NoReply(self.tag, sent, in_a_line(error))
         if (
             HTTPStatus.OK <= self._status < HTTPStatus.MULTIPLE_CHOICES
             and self._status != HTTPStatus.NO_CONTENT

@@ -366,6 +366,9 @@ CREATE TABLE retrofill.batch (
     in_flight integer NOT NULL DEFAULT 0,
     orphans integer NOT NULL DEFAULT 0,
     orphans_until timestamptz,
+    answered_at timestamptz,
+    refused_since timestamptz,
+    refusal text,
     -- Counts.
     calls integer NOT NULL DEFAULT 0,
     calls_succeeded integer NOT NULL DEFAULT 0,
@@ -376,6 +379,7 @@ CREATE TABLE retrofill.batch (
     quarantined integer NOT NULL DEFAULT 0,
     blamed integer NOT NULL DEFAULT 0,
     cured integer NOT NULL DEFAULT 0,
+    lost_tasks integer NOT NULL DEFAULT 0,
     CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq)
 ) WITH (fillfactor = 50);
 CREATE INDEX batch_of_run ON retrofill.batch (run_id);
@@ -389,9 +393,12 @@ COMMENT ON COLUMN retrofill.batch.calls_per_second IS 'What its holder was given
 COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
 COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight when it was allotted its share.';
 COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that nobody waits for and that may be running until orphans_until: they count against max_concurrency.';
+COMMENT ON COLUMN retrofill.batch.answered_at IS 'When its holder last told that a call was let through: it ended with anything but a refusal.';
+COMMENT ON COLUMN retrofill.batch.refused_since IS 'Not null: since then its holder has heard nothing but refusals, of which refusal is the last.';
 COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
 COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
+COMMENT ON COLUMN retrofill.batch.lost_tasks IS 'Holders that ended without giving the batch back.';
 
 CREATE TABLE retrofill.call_count (
     batch_id bigint NOT NULL REFERENCES retrofill.batch ON DELETE CASCADE,
@@ -475,7 +482,9 @@ SELECT
     troubles.lost,
     coalesce(others.items, 0)::bigint AS with_others,
     coalesce(others.runs, '[]') AS others,
-    run.source_seen
+    run.source_seen,
+    coalesce(calls.lost_tasks, 0) AS lost_tasks,
+    troubles.answer_lost
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -503,7 +512,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT
         sum(succeeded) AS succeeded, sum(quarantined) AS quarantined, sum(calls) AS calls,
-        sum(retries) AS retries, sum(duplicates) AS duplicates
+        sum(retries) AS retries, sum(duplicates) AS duplicates, sum(lost_tasks) AS lost_tasks
     FROM retrofill.batch WHERE batch.run_id = run.run_id
 ) AS calls ON true
 LEFT JOIN LATERAL (
@@ -517,6 +526,7 @@ LEFT JOIN LATERAL (
         coalesce(sum(count.calls) FILTER (WHERE cause = 'unhandled'), 0)::bigint AS unhandled,
         coalesce(sum(count.calls) FILTER (WHERE cause = 'malformed_answer'), 0)::bigint
             AS malformed_answer,
+        coalesce(sum(count.calls) FILTER (WHERE cause = 'answer_lost'), 0)::bigint AS answer_lost,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'throttled'), 0)::bigint AS throttled,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'starting'), 0)::bigint AS starting,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'unknown'), 0)::bigint AS unknown,

@@ -1,0 +1,60 @@
+"""A task that hears nothing but refusals: since when, why, and whether that is too long."""
+
+from datetime import datetime, timedelta
+
+from retrofill.engine.backoff import RETRY_AFTER_CAP_S
+from retrofill.engine.outcomes import Ended, Outcome
+from retrofill.model.calls import Refused
+
+REFUSED_S = 300.0
+"""Seconds of nothing but refusals after which waiting on is given up."""
+
+_LONGEST_REASON = 500
+
+_REFUSALS = (Outcome.THROTTLED, Outcome.STARTING)
+
+
+class Refusals:
+    """The calls of a task that were refused in a row. Times are monotonic seconds.
+
+    :param function_timeout_s: by then, a call that was let through has ended
+    """
+
+    def __init__(self, function_timeout_s: float) -> None:
+        self._patience_s = REFUSED_S + function_timeout_s
+        self._since: float | None = None
+        self._asked_s = 0.0
+        self._reason = ""
+        self._any_answered = False
+
+    def ended(self, ended: Ended, *, now: float) -> None:
+        """Note how a call ended."""
+        if ended.kind not in _REFUSALS:
+            self._since = None
+            self._any_answered = True
+            return
+        if self._since is None:
+            self._since, self._asked_s = now, 0.0
+        # Nothing is sent before the wait that was asked for is over.
+        self._asked_s = max(self._asked_s, min(ended.retry_after_s or 0.0, RETRY_AFTER_CAP_S))
+        self._reason = f"{ended.error_type}: {ended.message}"[:_LONGEST_REASON]
+
+    def forget(self) -> None:
+        """Begin anew: nothing may be sent for a while, so nothing can be let through."""
+        self._since = None
+
+    def take_answered(self) -> bool:
+        """Return whether a call was let through since this was asked last."""
+        answered, self._any_answered = self._any_answered, False
+        return answered
+
+    def standing(self, now: float, clock: datetime) -> Refused | None:
+        """Return what the task has heard since a call was let through; None: no refusal.
+
+        :param clock: the time of day at ``now``
+        """
+        if self._since is None:
+            return None
+        for_s = now - self._since
+        since = clock - timedelta(seconds=for_s)
+        return Refused(since, for_s, self._reason, self._patience_s + self._asked_s)
