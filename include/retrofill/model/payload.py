@@ -18,3 +18,6 @@ class Payload(NamedTuple):
 
     identifiers: bytes = b""
     """16 bytes of each item in the body, one after another."""
+
+    job: str = ""
+    """The job that the items are sent for."""
