@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
+import boto3
 import psycopg2
 import pytest
 from botocore.credentials import Credentials
@@ -16,8 +17,10 @@ from retrofill.config import params_for
 from retrofill.engine.progress import Invoked
 from retrofill.events import compile_shape
 from retrofill.faults import Point, injected
+from retrofill.functions.aws_lambda import KIND
 from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.client import Client, Payload
+from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import SetRef
@@ -37,8 +40,8 @@ from stack.endpoint import (
     Wire,
     scripted_endpoint,
 )
-from tests.given import s3_context
-from tests.integration.opened import change_limits, enqueue, item, keys_in, open_run
+from tests.given import Given, s3_context
+from tests.integration.opened import FUNCTION, change_limits, enqueue, item, keys_in, open_run
 
 PLAIN = Script(functions=(Function(name="f"),), latency=0.01)
 
@@ -303,6 +306,40 @@ def test_a_misconfiguration_stops_the_task_and_touches_no_item(
         assert cur.fetchall() == [(50, 0, 0)]
     rules(endpoint)
     assert invoke(state_dsn, endpoint)["succeeded"] == 50
+
+
+def test_the_run_stops_when_another_version_answers_than_was_pinned(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    moved = Reply(headers={"X-Amz-Executed-Version": "2"})
+    rules(endpoint, Rule(calls=Span(first=21), reply=moved))
+    planned(conn, keys(100))
+    with pytest.raises(FunctionUnusable, match=r"opened with version 1, .* by version 2; run the"):
+        invoke(state_dsn, endpoint)
+    made = endpoint.stats().invocations
+    assert 20 < made <= 20 + 10, "nothing more is sent once an answer tells of another version"
+    assert endpoint.items() == dict.fromkeys(keys_in(conn, "results"), 1)
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT executed_version, outcome::text, count(*) FROM retrofill.v_call GROUP BY 1, 2"
+        )
+        assert set(cur.fetchall()) == {("1", "succeeded", 20), ("2", "succeeded", made - 20)}
+
+
+def test_the_function_is_called_as_live_traffic_calls_it(endpoint: ScriptedEndpoint) -> None:
+    aliased = Function(name="f", versions=("1",), aliases={"live": "1"})
+    endpoint.script(Script(functions=(aliased,), record_calls=True))
+    session = boto3.Session("key", "secret", region_name="us-east-1")
+    given = Given(
+        lambda name: session.client(name, endpoint_url=endpoint.url),
+        credentials=session.get_credentials(),
+    )
+    for facts in ({"qualifier": "live"}, {}):
+        function = replace(FUNCTION, facts=facts)
+        with closing(KIND.open(None, function, Asked(given, "aws_default"))) as client:
+            client.send(1, Payload(b"{}"))
+            assert client.completions.get(timeout=30).status == 200
+    assert [call.qualifier for call in endpoint.calls()] == ["live", ""]
 
 
 def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(

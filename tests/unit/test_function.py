@@ -1,14 +1,20 @@
 """The preflight of a function: what is said when it cannot be called."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
+from retrofill.functions.aws_lambda import KIND
+from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.functions.kind import Asked
 from retrofill.model.errors import ConfigError, FunctionUnavailable
+from retrofill.model.function import Pinned
+
+from tests.given import Given
 
 _ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
 _FOUND = {
@@ -53,18 +59,72 @@ def test_the_version_found_is_the_one_that_is_tried(stub: Stubber):
 
 
 @pytest.mark.parametrize("qualifier", [None, "$LATEST"])
-def test_what_is_not_published_is_called_by_its_own_name(
+def test_what_is_not_published_is_called_as_it_was_asked_for(
     stub: Stubber, qualifier: str | None, caplog: pytest.LogCaptureFixture
 ):
     # An emulator was seen to name the version that was published last.
     _found(stub)
+    named = {"Qualifier": qualifier} if qualifier else {}
     stub.add_response(
         "invoke",
         {"StatusCode": 204},
-        {"FunctionName": _ARN, "Qualifier": "$LATEST", "InvocationType": "DryRun"},
+        {"FunctionName": _ARN, "InvocationType": "DryRun", **named},
     )
     _preflight(stub, qualifier=qualifier)
     assert "its code, now c, may change" in caplog.text
+
+
+def _resolved(stub: Stubber, trigger: Mapping[str, str], **params: str) -> Pinned:
+    asked = Asked(Given(lambda _: stub.client), "aws_default", trigger)
+    resolved = KIND.resolve(LambdaParams(function="f", **params), asked)
+    stub.assert_no_pending_responses()
+    return resolved
+
+
+def _called_as(stub: Stubber, **named: str) -> None:
+    _found(stub)
+    if named:
+        stub.add_response("get_alias", {"FunctionVersion": "7"})
+    stub.add_response(
+        "invoke",
+        {"StatusCode": 204},
+        {"FunctionName": _ARN, "InvocationType": "DryRun", **named},
+    )
+
+
+def test_the_qualifier_of_the_live_trigger_is_taken_over(
+    stub: Stubber, caplog: pytest.LogCaptureFixture
+):
+    _called_as(stub, Qualifier="live")
+    with caplog.at_level("INFO"):
+        found = _resolved(stub, {"qualifier": "live"})
+    assert (found.version, found.facts["qualifier"]) == ("7", "live")
+    assert "called as live, as by the live trigger" in caplog.text
+
+
+def test_a_trigger_without_a_qualifier_is_imitated_without(stub: Stubber):
+    _called_as(stub)
+    assert "qualifier" not in _resolved(stub, {"qualifier": ""}).facts
+
+
+@pytest.mark.parametrize("live", ["live", ""])
+def test_another_qualifier_than_the_triggers_is_called_and_warned_of(
+    stub: Stubber, live: str, caplog: pytest.LogCaptureFixture
+):
+    _called_as(stub, Qualifier="next")
+    assert _resolved(stub, {"qualifier": live}, qualifier="next").facts["qualifier"] == "next"
+    assert (
+        f"the live trigger calls {live or '$LATEST'} of f, and this run calls next" in caplog.text
+    )
+
+
+@pytest.mark.parametrize("trigger", [{}, {"qualifier": "live"}])
+def test_the_triggers_own_qualifier_is_not_warned_of(
+    stub: Stubber, trigger: dict[str, str], caplog: pytest.LogCaptureFixture
+):
+    _called_as(stub, Qualifier="live")
+    _resolved(stub, trigger, qualifier="live")
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -137,6 +197,7 @@ def test_an_endpoint_that_knows_no_dry_run_is_not_trusted(stub: Stubber):
 
 
 def test_an_alias_that_shares_its_calls_is_refused(stub: Stubber):
+    _found(stub)
     weights = {"AdditionalVersionWeights": {"8": 0.25}}
     stub.add_response("get_alias", {"FunctionVersion": "7", "RoutingConfig": weights})
     with pytest.raises(ConfigError, match=r"alias 'prod' .* version 7 and others \(25% to 8\)"):
@@ -146,8 +207,8 @@ def test_an_alias_that_shares_its_calls_is_refused(stub: Stubber):
 def test_an_alias_that_may_not_be_looked_at_is_followed_all_the_same(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ):
-    stub.add_client_error("get_alias", "AccessDeniedException", "no", 403)
     _found(stub)
+    stub.add_client_error("get_alias", "AccessDeniedException", "no", 403)
     stub.add_response("invoke", {"StatusCode": 204})
     _preflight(stub, qualifier="prod")
     assert "without lambda:GetAlias" in caplog.text

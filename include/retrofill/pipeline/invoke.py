@@ -85,6 +85,7 @@ class Invoker:
             max_attempts=config.limits.max_attempts,
             function_timeout_s=run.function.timeout_s,
             chance=random.random,
+            version=run.function.version,
             hold_unknown=config.limits.on_unknown == "hold",
         )
         items = self._load() + sum(portion.items for portion in self._portions)

@@ -90,8 +90,9 @@ def plan(
     window = run.window if run else config.source.window(interval)
     survey = open_source(config, connections, window)
     source_seen = survey.check()
+    delivery = run.delivery if run else find_delivery(config, asked)
+    asked = asked._replace(trigger=delivery.trigger)
     function = config.function_kind.resolve(config.function, asked)
-    delivery = run.delivery if run else find_delivery(config, function, asked)
     shape = compile_delivery(
         config,
         delivery,

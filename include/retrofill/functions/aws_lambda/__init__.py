@@ -1,5 +1,6 @@
 """Lambda: the control plane before the calls, and the data plane that makes them."""
 
+import logging
 from collections.abc import Mapping
 
 from retrofill.aws.names import LAMBDA
@@ -7,7 +8,7 @@ from retrofill.events.s3.form import OBJECTS
 from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.aws_lambda.params import LambdaParams
-from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.functions.aws_lambda.preflight import LATEST, concurrency_ceiling, locate, preflight
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, FunctionKind
 from retrofill.model.delivery import Delivery
@@ -16,10 +17,22 @@ from retrofill.model.permission import Permission
 from retrofill.params.calls import CallParams
 from retrofill.triggers.imitate import imitate
 
+log = logging.getLogger(__name__)
+
 
 def _resolve(params: LambdaParams, asked: Asked) -> Pinned:
     client = asked.connections.aws(asked.aws_conn_id).client("lambda")
-    return preflight(client, params.name, params.asked_qualifier)
+    live, wanted = asked.trigger.get("qualifier", ""), params.asked_qualifier
+    if asked.trigger and wanted and wanted != (live or LATEST):
+        log.warning(
+            "function: the live trigger calls %s of %s, and this run calls %s, as it was asked to",
+            live or LATEST,
+            params.name,
+            wanted,
+        )
+    if live and not wanted:
+        log.info("function: called as %s, as by the live trigger", live)
+    return preflight(client, params.name, wanted or live or None)
 
 
 def _ceiling(function: Pinned, reserve_percent: int, asked: Asked) -> int:
@@ -31,11 +44,11 @@ def _find_delivery(
     params: LambdaParams,
     calls: CallParams,
     place: Mapping[str, str],
-    function: Pinned,
     asked: Asked,
 ) -> Delivery:
     session = asked.connections.aws(asked.aws_conn_id)
-    return imitate(session.client, place, function, params.asked_qualifier, calls)
+    arn = locate(session.client("lambda"), params.name, params.asked_qualifier)
+    return imitate(session.client, place, arn, params.asked_qualifier, calls)
 
 
 def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
@@ -46,7 +59,7 @@ def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
         session.credentials(),
         verify=session.verify,
         function_arn=function.name,
-        qualifier=function.version,
+        qualifier=function.facts.get("qualifier", ""),
         function_timeout_s=function.timeout_s,
     )
 

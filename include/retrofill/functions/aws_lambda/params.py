@@ -51,8 +51,9 @@ class LambdaParams(FunctionParams):
     qualifier: Annotated[Annotated[Text, AfterValidator(_qualifier)] | None, BLANK] = field(
         SECTION,
         "Version or alias",
-        "The run calls the version that this means when it is opened. Empty: **$LATEST**, whose"
-        " code may change while the run goes on.",
+        "Called by this name; a run stops when an alias comes to mean another version. Empty: as"
+        " the live trigger that is imitated calls it, else **$LATEST**, whose code may change"
+        " while the run goes on.",
         allowed="a version's number, an alias or $LATEST",
         form={"maxLength": 128},
         default=None,

@@ -29,12 +29,18 @@ _WHAT_TO_DO = {
 }
 
 
-def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> Pinned:
-    """Find the function, and prove that this version of it may be called.
+def locate(client: "LambdaClient", function: str, qualifier: str | None) -> str:
+    """Return the ARN of a function, without a qualifier; see :func:`preflight`."""
+    return str(Arn.parse(_look_up(client, function, qualifier)["FunctionArn"]).unqualified)
 
-    An alias is followed to the version it means now, which the whole run then calls; one that
-    shares its calls between two versions is refused, unless the credentials may not see that.
-    ``$LATEST`` cannot be pinned: the SHA-256 of its code is recorded.
+
+def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> Pinned:
+    """Find the function, and prove that it may be called as it is named.
+
+    The version that an alias means now is pinned: the run calls the alias, as live traffic does,
+    and stops when another version answers. An alias that shares its calls between two versions is
+    refused, unless the credentials may not see that. ``$LATEST`` cannot be pinned: the SHA-256 of
+    its code is recorded.
 
     Sources: https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html,
     https://docs.aws.amazon.com/lambda/latest/api/API_GetAlias.html,
@@ -42,33 +48,31 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> P
     https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
 
     :param function: name, partial ARN or ARN, without a qualifier
-    :param qualifier: a version's number or an alias; None: ``$LATEST``
+    :param qualifier: a version's number or an alias; None: it is called without, and that means
+        ``$LATEST``
     :raises ConfigError: there is no such function or version, it is not ready, or it may not be
         called; the message says what to do
     :raises FunctionUnavailable: Lambda gave no answer; another try may get one
     """
-    asked = f"{function}:{qualifier}" if qualifier else function
     published = qualifier is not None and not qualifier.startswith(LATEST)
-    _require_region(client, function)
+    found = _look_up(client, function, qualifier)
     if qualifier and published and not qualifier.isdecimal():
         _require_one_version(client, function, qualifier)
-    with _explained(client, asked, "lambda:GetFunctionConfiguration"):
-        found: dict[str, Any] = dict(
-            client.get_function_configuration(
-                FunctionName=function, **({"Qualifier": qualifier} if qualifier else {})
-            )
-        )
     pinned = Pinned(
         kind=LAMBDA,
         name=str(Arn.parse(found["FunctionArn"]).unqualified),
         version=found["Version"] if published else qualifier or LATEST,
         timeout_s=found["Timeout"],
-        facts={"memory_mb": found["MemorySize"], "code_sha256": found["CodeSha256"]},
+        facts={
+            **_qualified(qualifier, "qualifier"),
+            "memory_mb": found["MemorySize"],
+            "code_sha256": found["CodeSha256"],
+        },
     )
-    _require_ready(pinned, asked, found)
-    with _explained(client, f"{pinned.name}:{pinned.version}", "lambda:InvokeFunction"):
+    _require_ready(pinned, _named(function, qualifier), found)
+    with _explained(client, _named(pinned.name, qualifier), "lambda:InvokeFunction"):
         status = client.invoke(
-            FunctionName=pinned.name, Qualifier=pinned.version, InvocationType="DryRun"
+            FunctionName=pinned.name, InvocationType="DryRun", **_qualified(qualifier)
         )["StatusCode"]
     if status != _NOTHING_RAN:
         raise ConfigError(
@@ -76,6 +80,22 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> P
             f" {_NOTHING_RAN}, so it is no endpoint that can be trusted with the real calls"
         )
     return pinned
+
+
+def _named(function: str, qualifier: str | None) -> str:
+    return f"{function}:{qualifier}" if qualifier else function
+
+
+def _qualified(qualifier: str | None, name: str = "Qualifier") -> dict[str, Any]:
+    return {name: qualifier} if qualifier else {}
+
+
+def _look_up(client: "LambdaClient", function: str, qualifier: str | None) -> dict[str, Any]:
+    _require_region(client, function)
+    with _explained(client, _named(function, qualifier), "lambda:GetFunctionConfiguration"):
+        return dict(
+            client.get_function_configuration(FunctionName=function, **_qualified(qualifier))
+        )
 
 
 def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: int) -> int:
@@ -135,7 +155,7 @@ def _require_one_version(client: "LambdaClient", function: str, alias: str) -> N
     except _DeniedError:
         log.warning(
             "without lambda:GetAlias it cannot be seen whether alias %s of %s shares its calls"
-            " between two versions; the run calls the first",
+            " between two versions; the run stops at the first answer of another than this one",
             alias,
             function,
         )
