@@ -79,6 +79,7 @@ _LOOKED_UP = "for events whose live trigger is looked up"
 _QUEUE = f"{_LOOKED_UP}, with a queue on the way"
 _TOPICS = f"{_LOOKED_UP}, with a topic on the way"
 _BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
+_NAMED = f"{_LOOKED_UP}, with a queue or EventBridge on the way"
 _RESERVE = "for `reserve_percent`"
 
 KIND = FunctionKind(
@@ -102,6 +103,7 @@ KIND = FunctionKind(
         Permission("lambda:GetFunctionConcurrency", _FUNCTION, _RESERVE),
         Permission("lambda:GetAccountSettings", "*", _RESERVE),
         Permission("s3:GetBucketNotification", _BUCKET, _LOOKED_UP),
+        Permission("lambda:ListAliases", _FUNCTION, _NAMED),
         Permission("lambda:ListEventSourceMappings", "*", _QUEUE),
         Permission("sns:ListSubscriptionsByTopic", _TOPIC, _TOPICS),
         Permission("sns:GetSubscriptionAttributes", _TOPIC, _TOPICS),
