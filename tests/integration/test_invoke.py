@@ -1,6 +1,7 @@
 """Whole invoke tasks: real Postgres, real HTTP, and an endpoint that fails as it is told."""
 
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,8 @@ from retrofill.events import compile_shape
 from retrofill.faults import Point, injected
 from retrofill.functions.aws_lambda import KIND
 from retrofill.functions.aws_lambda.client import invoke_client
+from retrofill.functions.aws_lambda.durable import DurableCalls
+from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.client import Client, Payload
 from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Delivery
@@ -42,6 +45,7 @@ from stack.endpoint import (
 )
 from tests.given import Given, s3_context
 from tests.integration.opened import FUNCTION, change_limits, enqueue, item, keys_in, open_run
+from tests.integration.raw_server import RawServer, http_answer
 
 PLAIN = Script(functions=(Function(name="f"),), latency=0.01)
 
@@ -85,11 +89,12 @@ def planned(
 @contextmanager
 def invoker(
     dsn: str,
-    endpoint: ScriptedEndpoint,
+    endpoint: ScriptedEndpoint | RawServer,
     *,
     batch_id: int = 1,
     stop: threading.Event | None = None,
     timeout_s: int = 1,
+    executions: str = "",
     **params: int | str,
 ) -> Iterator[Invoker]:
     config = params_for("s3").config(
@@ -119,7 +124,7 @@ def invoker(
         ) as client:
             yield Invoker(
                 lease=lease,
-                client=client,
+                client=DurableCalls(client, executions) if executions else client,
                 shape=compile_shape("s3", context),
                 run=run._replace(
                     function=replace(run.function, timeout_s=timeout_s), delivery=delivery
@@ -334,12 +339,27 @@ def test_the_function_is_called_as_live_traffic_calls_it(endpoint: ScriptedEndpo
         lambda name: session.client(name, endpoint_url=endpoint.url),
         credentials=session.get_credentials(),
     )
+    params = LambdaParams(function="f")
     for facts in ({"qualifier": "live"}, {}):
         function = replace(FUNCTION, facts=facts)
-        with closing(KIND.open(None, function, Asked(given, "aws_default"))) as client:
+        with closing(KIND.open(params, function, Asked(given, "aws_default"))) as client:
             client.send(1, Payload(b"{}"))
             assert client.completions.get(timeout=30).status == 200
     assert [call.qualifier for call in endpoint.calls()] == ["live", ""]
+
+
+def test_an_execution_is_repeated_only_after_it_failed(state_dsn: str, conn: connection) -> None:
+    failed = http_answer(b'{"errorType": "E"}', "X-Amz-Function-Error: Unhandled")
+    answers = iter([None, failed, http_answer()])
+    planned(conn, keys(1))
+    with RawServer(lambda _: next(answers)) as server:
+        with invoker(state_dsn, server, executions="retrofill-1") as task:
+            assert task.run()["succeeded"] == 1
+        names = [one.headers["x-amz-durable-execution-name"] for one in server.requests]
+    lost, again, after_failure = names
+    assert lost == again != after_failure
+    assert all(re.fullmatch("retrofill-1-[0-9a-f]{32}", name) for name in names)
+    assert outcomes(conn) == {"unknown": 1, "failed": 1, "succeeded": 1}
 
 
 def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(

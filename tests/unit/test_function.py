@@ -1,5 +1,6 @@
 """The preflight of a function: what is said when it cannot be called."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from botocore.stub import Stubber
 from retrofill.functions.aws_lambda import KIND
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import concurrency_ceiling, preflight
+from retrofill.functions.aws_lambda.properties import KNOWN, require_callable
 from retrofill.functions.kind import Asked
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.function import Pinned
@@ -212,6 +214,113 @@ def test_an_alias_that_may_not_be_looked_at_is_followed_all_the_same(
     stub.add_response("invoke", {"StatusCode": 204})
     _preflight(stub, qualifier="prod")
     assert "without lambda:GetAlias" in caplog.text
+
+
+_DURABLE = {"DurableConfig": {"ExecutionTimeout": 600, "RetentionPeriodInDays": 7}}
+_MANAGED = {
+    "CapacityProviderConfig": {
+        "LambdaManagedInstancesCapacityProviderConfig": {
+            "CapacityProviderArn": "arn:aws:lambda:eu-west-1:123456789012:capacity-provider:c"
+        }
+    }
+}
+_TENANTS = {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}
+
+
+def _tried(stub: Stubber, **named: str) -> None:
+    expected = {"FunctionName": _ARN, "InvocationType": "DryRun", **named}
+    stub.add_response("invoke", {"StatusCode": 204}, expected)
+
+
+def test_a_durable_function_is_never_called_without_a_qualifier(stub: Stubber):
+    _found(stub, **_DURABLE)
+    _tried(stub, Qualifier="$LATEST")
+    found = preflight(stub.client, "f", None)
+    assert (found.version, found.facts["qualifier"], found.timeout_s) == (
+        "$LATEST", "$LATEST", 600,
+    )  # fmt: skip
+    assert re.fullmatch("retrofill-[0-9a-f]{16}", found.facts["durable_executions"])
+
+
+def test_each_run_has_durable_executions_of_its_own(stub: Stubber):
+    names = set()
+    for _ in range(2):
+        _found(stub, **_DURABLE)
+        _tried(stub, Qualifier="7")
+        names.add(preflight(stub.client, "f", "7").facts["durable_executions"])
+    assert len(names) == 2
+
+
+def test_without_a_qualifier_a_function_with_a_capacity_provider_is_what_was_published(
+    stub: Stubber,
+):
+    _found(stub, **_MANAGED, State="ActiveNonInvocable")
+    asked = {"FunctionName": "f", "Qualifier": "$LATEST.PUBLISHED"}
+    published = {**_FOUND, **_MANAGED, "Version": "$LATEST.PUBLISHED"}
+    stub.add_response("get_function_configuration", published, asked)
+    _tried(stub)
+    found = preflight(stub.client, "f", None)
+    assert (found.version, "qualifier" in found.facts) == ("$LATEST.PUBLISHED", False)
+
+
+def test_nobody_can_wait_for_longer_than_lambda_lets_them(
+    stub: Stubber, caplog: pytest.LogCaptureFixture
+):
+    _found(stub, **_MANAGED, Timeout=5_400)
+    _tried(stub, Qualifier="7")
+    assert preflight(stub.client, "f", "7").timeout_s == 900
+    assert (
+        "f:7 has a timeout of 5400 s, of which a call that waits for it gets 900 s" in caplog.text
+    )
+
+
+def test_a_tenant_is_named_from_the_dry_run_on(stub: Stubber):
+    _found(stub, **_TENANTS)
+    _tried(stub, Qualifier="7", TenantId="blue")
+    preflight(stub.client, "f", "7", "blue")
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("changes", "tenant_id", "says"),
+    [
+        (_TENANTS, None, "tenant_id: function 'f:7' isolates its tenants, so each call must name"),
+        ({}, "blue", "tenant_id: 'blue'; function 'f:7' isolates no tenants; leave it empty"),
+        (
+            {"TenancyConfig": {"TenantIsolationMode": "PER_USER"}}, "blue",
+            "function: 'f:7' has TenancyConfig.TenantIsolationMode PER_USER, and it is not known",
+        ),
+        (
+            {"CapacityProviderConfig": {"OthersConfig": {}}}, None,
+            "function: 'f:7' has CapacityProviderConfig.OthersConfig, and it is not known",
+        ),
+        ({"QuantumConfig": {"Qubits": 8}}, None, "function: 'f:7' has QuantumConfig, and it is"),
+        (
+            {"DurableConfig": {"ExecutionTimeout": 901}}, None,
+            "function: 'f:7' is durable, with an ExecutionTimeout of 901 s, and Lambda lets nobody",
+        ),
+    ],
+)  # fmt: skip
+def test_what_calls_cannot_give_a_function_is_refused_by_name(
+    changes: dict[str, Any], tenant_id: str | None, says: str
+):
+    with pytest.raises(ConfigError) as caught:
+        require_callable("f:7", {**_FOUND, **changes}, tenant_id)
+    assert str(caught.value).startswith(says)
+
+
+def test_each_structure_of_a_configuration_is_known(stub: Stubber):
+    output = stub.client.meta.service_model.operation_model("GetFunctionConfiguration").output_shape
+    structures = {name for name, one in output.members.items() if one.type_name == "structure"}
+    assert structures | {"ResponseMetadata"} == KNOWN, "decide what a new one asks of a call"
+
+
+def test_a_tenant_has_jobs_of_its_own():
+    params = LambdaParams(function="f", tenant_id="blue")
+    assert params.label() == "f for blue"
+    function = Pinned(kind="aws_lambda", name=_ARN, version="7", timeout_s=3)
+    assert params.identity(function) == f"{_ARN} for blue"
+    assert LambdaParams(function="f").identity(function) == _ARN
 
 
 def test_a_function_of_another_region_is_not_asked_for(stub: Stubber):

@@ -185,14 +185,15 @@ class CompiledShape:
         parts[-1] = f"{parts[-1][: -len(SEPARATOR)]}{self.tail}"
         return "".join(parts).encode("ascii")
 
-    def payload(self, items: Sequence[Item]) -> Payload:
+    def payload(self, items: Sequence[Item], failures: int = 0) -> Payload:
         """Return what a call with these items carries.
 
+        :param failures: how often they had failed alone before
         :raises ValueError: more items than the shape can carry, or none
         """
         headers = () if self.headers is None else self.headers(items[0])
         return Payload(
-            self.body(items), self.content_type, headers, identifiers_of(items), self.job
+            self.body(items), self.content_type, headers, identifiers_of(items), failures, self.job
         )
 
 

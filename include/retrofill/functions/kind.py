@@ -23,6 +23,10 @@ class FunctionParams(Params):
         """Return the function's name for people."""
         raise NotImplementedError
 
+    def identity(self, function: Pinned) -> str:
+        """Return what a job knows its function by: what has another needs another job."""
+        return function.name
+
 
 class Asked(NamedTuple):
     """What a function is asked about with, beside its params."""

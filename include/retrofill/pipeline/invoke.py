@@ -160,7 +160,7 @@ class Invoker:
         now = time.monotonic()
         for call in calls:
             self._dispatch.sent(call, now)
-            self._client.send(call.number, self._shape.payload(call.items))
+            self._client.send(call.number, self._shape.payload(call.items, call.failures))
             reach(Point.CALL_SENT)
         self._gate.sent(len(calls))
         reach(Point.CALLS_SENT)

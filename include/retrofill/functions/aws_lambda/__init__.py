@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from retrofill.aws.names import LAMBDA
 from retrofill.events.s3.form import OBJECTS
 from retrofill.functions.aws_lambda.connect import open_client
+from retrofill.functions.aws_lambda.durable import DurableCalls
 from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import LATEST, concurrency_ceiling, locate, preflight
+from retrofill.functions.aws_lambda.properties import EXECUTIONS
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, FunctionKind
 from retrofill.model.delivery import Delivery
@@ -32,7 +34,7 @@ def _resolve(params: LambdaParams, asked: Asked) -> Pinned:
         )
     if live and not wanted:
         log.info("function: called as %s, as by the live trigger", live)
-    return preflight(client, params.name, wanted or live or None)
+    return preflight(client, params.name, wanted or live or None, params.tenant_id)
 
 
 def _ceiling(function: Pinned, reserve_percent: int, asked: Asked) -> int:
@@ -52,16 +54,18 @@ def _find_delivery(
 
 
 def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
-    del params
     session = asked.connections.aws(asked.aws_conn_id)
-    return open_client(
+    client = open_client(
         session.client("lambda"),
         session.credentials(),
         verify=session.verify,
         function_arn=function.name,
         qualifier=function.facts.get("qualifier", ""),
+        tenant_id=params.tenant_id,
         function_timeout_s=function.timeout_s,
     )
+    names = function.facts.get(EXECUTIONS)
+    return DurableCalls(client, names) if names else client
 
 
 MAX_REQUEST_BYTES = 6_291_456

@@ -9,6 +9,11 @@ from botocore.exceptions import ClientError, ParamValidationError
 from retrofill.aws.arn import Arn
 from retrofill.aws.names import LAMBDA
 from retrofill.aws.refusals import Refusal, code_of, explained
+from retrofill.functions.aws_lambda.properties import (
+    names_of_executions,
+    require_callable,
+    timeout_s,
+)
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.function import Pinned
 
@@ -19,6 +24,12 @@ log = logging.getLogger(__name__)
 
 LATEST = "$LATEST"
 """The version that is not published; what a function is called as when nobody says otherwise."""
+
+PUBLISHED = "$LATEST.PUBLISHED"
+"""The version that a function with a capacity provider is called as when nobody says otherwise.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-version-publishing.html
+"""
 
 _NOTHING_RAN = 204
 
@@ -34,7 +45,9 @@ def locate(client: "LambdaClient", function: str, qualifier: str | None) -> str:
     return str(Arn.parse(_look_up(client, function, qualifier)["FunctionArn"]).unqualified)
 
 
-def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> Pinned:
+def preflight(
+    client: "LambdaClient", function: str, qualifier: str | None, tenant_id: str | None = None
+) -> Pinned:
     """Find the function, and prove that it may be called as it is named.
 
     The version that an alias means now is pinned: the run calls the alias, as live traffic does,
@@ -50,30 +63,39 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> P
     :param function: name, partial ARN or ARN, without a qualifier
     :param qualifier: a version's number or an alias; None: it is called without, and that means
         ``$LATEST``
-    :raises ConfigError: there is no such function or version, it is not ready, or it may not be
-        called; the message says what to do
+    :param tenant_id: the tenant that the calls are for; None: none is named
+    :raises ConfigError: there is no such function or version, it is not ready, it may not be
+        called, or asks for what is not given; the message says what to do
     :raises FunctionUnavailable: Lambda gave no answer; another try may get one
     """
-    published = qualifier is not None and not qualifier.startswith(LATEST)
-    found = _look_up(client, function, qualifier)
-    if qualifier and published and not qualifier.isdecimal():
+    asked, found = _named(function, qualifier), _look_up(client, function, qualifier)
+    if not qualifier and found.get("CapacityProviderConfig"):
+        found = _look_up(client, function, PUBLISHED)  # what such a call means there
+    elif not qualifier or qualifier == LATEST:
+        found["Version"] = LATEST
+    elif not (qualifier.isdecimal() or qualifier == PUBLISHED):
         _require_one_version(client, function, qualifier)
+    require_callable(asked, found, tenant_id)
+    if not qualifier and found.get("DurableConfig"):
+        qualifier = LATEST  # without one, Lambda refuses the call
     pinned = Pinned(
         kind=LAMBDA,
         name=str(Arn.parse(found["FunctionArn"]).unqualified),
-        version=found["Version"] if published else qualifier or LATEST,
-        timeout_s=found["Timeout"],
+        version=found["Version"],
+        timeout_s=timeout_s(asked, found),
         facts={
             **_qualified(qualifier, "qualifier"),
+            **names_of_executions(found),
             "memory_mb": found["MemorySize"],
             "code_sha256": found["CodeSha256"],
         },
     )
-    _require_ready(pinned, _named(function, qualifier), found)
+    _require_ready(pinned, asked, found)
+    named = _qualified(qualifier) | ({"TenantId": tenant_id} if tenant_id else {})
     with _explained(client, _named(pinned.name, qualifier), "lambda:InvokeFunction"):
-        status = client.invoke(
-            FunctionName=pinned.name, InvocationType="DryRun", **_qualified(qualifier)
-        )["StatusCode"]
+        status = client.invoke(FunctionName=pinned.name, InvocationType="DryRun", **named)[
+            "StatusCode"
+        ]
     if status != _NOTHING_RAN:
         raise ConfigError(
             f"aws_conn_id: its Lambda endpoint answered a dry run with {status}; allowed is"
