@@ -8,6 +8,7 @@ import gc
 import hashlib
 import json
 import time
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from timeit import Timer
 from typing import Any
@@ -80,7 +81,7 @@ def s3_record(item: Item) -> dict[str, Any]:
         "requestParameters": {"sourceIPAddress": "127.0.0.1"},
         "responseElements": {
             "x-amz-request-id": item.identifier.hex()[:16].upper(),
-            "x-amz-id-2": f"{CONTEXT.trace}{item.identifier.hex()}",
+            "x-amz-id-2": b64encode(item.identifier * 3).decode(),
         },
         "s3": {
             "s3SchemaVersion": "1.0",
@@ -106,7 +107,7 @@ def sqs_record(item: Item) -> dict[str, Any]:
     sent = str(int(unpack(item.content).modified_at.timestamp() * 1_000))
     return {
         "messageId": str(UUID(bytes=item.identifier)),
-        "receiptHandle": f"{CONTEXT.trace}{item.identifier.hex()}",
+        "receiptHandle": b64encode(item.identifier * 15).decode(),
         "body": body,
         "attributes": {
             "ApproximateReceiveCount": "1",

@@ -111,6 +111,15 @@ def test_what_is_sent(open_client):
     assert request.headers["x-amz-invocation-type"] == "RequestResponse"
     assert request.headers["x-amz-security-token"] == KEYS.token
     assert "x-amz-log-type" not in request.headers
+    assert "x-amz-tenant-id" not in request.headers
+
+
+def test_a_tenant_is_named(open_client):
+    with RawServer(lambda _: http_answer()) as server:
+        call(open_client(server.url, tenant_id="blue team"))
+        (request,) = server.requests
+    assert request.headers["x-amz-tenant-id"] == "blue team"
+    assert "x-amz-tenant-id" in request.headers["authorization"], "it is signed"
 
 
 def test_a_path_before_the_apis_own_and_no_qualifier(open_client):

@@ -59,20 +59,20 @@ DELIVERED_WITHIN_S = 60
 # Fields that differ, and why. The path leads through JSON in strings, too.
 KEY = "the emulator leaves the key raw; AWS form-url-encodes it, and so do we (tested below)"
 NO_LISTING_TELLS = "no listing tells it"
-OURS_LEADS_BACK = "made up in both; ours holds the item's identifier"
+MADE_UP = "made up in both"
 EMULATED = "the emulator has a constant here; AWS has what we make up in AWS's form"
 WHEN = "the live one is when the event was made, ours when the listing says the object was"
 NOTIFICATION = {
     "eventTime": WHEN,
     "userIdentity.principalId": NO_LISTING_TELLS,
-    "responseElements.x-amz-request-id": OURS_LEADS_BACK,
-    "responseElements.x-amz-id-2": "ours holds job, run and item",
-    "s3.bucket.ownerIdentity.principalId": "the emulator says EXAMPLE, not the owner it lists",
+    "responseElements.x-amz-request-id": MADE_UP,
+    "responseElements.x-amz-id-2": MADE_UP,
+    "s3.bucket.ownerIdentity.principalId": "the emulator says EXAMPLE, no listing tells it",
     "s3.object.key": KEY,
     "s3.object.sequencer": EMULATED,
 }
 MESSAGE_IN_SQS = {
-    "messageId": OURS_LEADS_BACK,
+    "messageId": MADE_UP,
     "receiptHandle": "ours was never in a queue",
     "md5OfBody": "that of its own body (tested below)",
     "attributes.SentTimestamp": WHEN,
@@ -80,7 +80,7 @@ MESSAGE_IN_SQS = {
     "attributes.SenderId": NO_LISTING_TELLS,
 }
 MESSAGE_OF_SNS = {
-    "MessageId": OURS_LEADS_BACK,
+    "MessageId": MADE_UP,
     "Timestamp": WHEN,
     "Signature": "nobody but SNS can sign",
     "SigningCertURL": "no listing tells the certificate's name",
@@ -115,10 +115,10 @@ EXPLAINED = {
         **within("Records[0].body.Message.Records[0]", NOTIFICATION),
     },
     "eventbridge": {
-        "id": OURS_LEADS_BACK,
+        "id": MADE_UP,
         "time": f"{WHEN}; AWS's has no milliseconds",
         "detail.event-version": "younger than the shape that was recorded at AWS and that we send",
-        "detail.request-id": "ours holds job, run and item",
+        "detail.request-id": MADE_UP,
         "detail.object.sequencer": EMULATED,
     },
 }

@@ -1,6 +1,7 @@
 """Whole invoke tasks: real Postgres, real HTTP, and an endpoint that fails as it is told."""
 
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import boto3
 import psycopg2
 import pytest
 from botocore.credentials import Credentials
@@ -18,8 +20,12 @@ from retrofill.config import params_for
 from retrofill.engine.progress import Invoked
 from retrofill.events import compile_shape
 from retrofill.faults import Point, injected
+from retrofill.functions.aws_lambda import KIND
 from retrofill.functions.aws_lambda.client import invoke_client
+from retrofill.functions.aws_lambda.durable import DurableCalls
+from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.client import Client, Payload
+from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Contract, Delivery
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import SetRef
@@ -39,8 +45,9 @@ from stack.endpoint import (
     Wire,
     scripted_endpoint,
 )
-from tests.given import s3_context
-from tests.integration.opened import change_limits, enqueue, item, keys_in, open_run
+from tests.given import Given, s3_context
+from tests.integration.opened import FUNCTION, change_limits, enqueue, item, keys_in, open_run
+from tests.integration.raw_server import RawServer, http_answer
 
 PLAIN = Script(functions=(Function(name="f"),), latency=0.01)
 
@@ -100,11 +107,12 @@ def once_settled(dsn: str, act: Callable[[], object]) -> Iterator[None]:
 @contextmanager
 def invoker(
     dsn: str,
-    endpoint: ScriptedEndpoint,
+    endpoint: ScriptedEndpoint | RawServer,
     *,
     batch_id: int = 1,
     stop: threading.Event | None = None,
     timeout_s: int = 1,
+    executions: str = "",
     **params: int | str,
 ) -> Iterator[Invoker]:
     config = params_for("s3").config(
@@ -134,7 +142,7 @@ def invoker(
         ) as client:
             yield Invoker(
                 lease=lease,
-                client=client,
+                client=DurableCalls(client, executions) if executions else client,
                 shape=compile_shape("s3", context),
                 run=run._replace(
                     function=replace(run.function, timeout_s=timeout_s), delivery=delivery
@@ -343,6 +351,57 @@ def test_a_misconfiguration_stops_the_task_and_touches_no_item(
         assert cur.fetchall() == [(50, 0, 0)]
     rules(endpoint)
     assert invoke(state_dsn, endpoint)["succeeded"] == 50
+
+
+def test_the_run_stops_when_another_version_answers_than_was_pinned(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    moved = Reply(headers={"X-Amz-Executed-Version": "2"})
+    rules(endpoint, Rule(calls=Span(first=21), reply=moved))
+    planned(conn, keys(100))
+    with pytest.raises(FunctionUnusable, match=r"opened with version 1, .* by version 2; run the"):
+        invoke(state_dsn, endpoint)
+    made = endpoint.stats().invocations
+    assert 20 < made <= 20 + 10, "nothing more is sent once an answer tells of another version"
+    assert endpoint.items() == dict.fromkeys(keys_in(conn, "results"), 1)
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT executed_version, outcome::text, count(*) FROM retrofill.v_call GROUP BY 1, 2"
+        )
+        assert set(cur.fetchall()) == {("1", "succeeded", 20), ("2", "succeeded", made - 20)}
+
+
+def test_the_function_is_called_as_live_traffic_calls_it() -> None:
+    session = boto3.Session("key", "secret", region_name="us-east-1")
+    with RawServer(lambda _: http_answer()) as server:
+        given = Given(
+            lambda name: session.client(name, endpoint_url=server.url),
+            credentials=session.get_credentials(),
+        )
+        for facts in ({"qualifier": "live"}, {}):
+            asked, function = Asked(given, "aws_default"), replace(FUNCTION, facts=facts)
+            with closing(KIND.open(LambdaParams(function="f"), function, asked)) as client:
+                client.send(1, Payload(b"{}"))
+                assert client.completions.get(timeout=30).status == 200
+        targets = [one.line.split(" ")[1] for one in server.requests]
+    assert [target.rpartition("/")[2] for target in targets] == [
+        "invocations?Qualifier=live",
+        "invocations",
+    ]
+
+
+def test_an_execution_is_repeated_only_after_it_failed(state_dsn: str, conn: connection) -> None:
+    failed = http_answer(b'{"errorType": "E"}', "X-Amz-Function-Error: Unhandled")
+    answers = iter([None, failed, http_answer()])
+    planned(conn, keys(1))
+    with RawServer(lambda _: next(answers)) as server:
+        with invoker(state_dsn, server, executions="retrofill-1") as task:
+            assert task.run()["succeeded"] == 1
+        names = [one.headers["x-amz-durable-execution-name"] for one in server.requests]
+    lost, again, after_failure = names
+    assert lost == again != after_failure
+    assert all(re.fullmatch("retrofill-1-[0-9a-f]{32}", name) for name in names)
+    assert outcomes(conn) == {"unknown": 1, "failed": 1, "succeeded": 1}
 
 
 def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(

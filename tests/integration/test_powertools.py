@@ -118,7 +118,10 @@ def invoke(dsn: str, conn: connection, aws: str, function_arn: str, keys: list[s
                 shape=compile_delivery(
                     CONFIG, DELIVERY, pinned(function_arn), job=run.job, run_id=1
                 ),
-                run=run._replace(delivery=DELIVERY, function=replace(run.function, timeout_s=30)),
+                run=run._replace(
+                    delivery=DELIVERY,
+                    function=replace(run.function, version="$LATEST", timeout_s=30),
+                ),
                 config=CONFIG,
                 stop_asked=lambda: False,
             ).run()

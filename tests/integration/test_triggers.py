@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from retrofill.aws.arn import Arn
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.triggers.find import Found, find_triggers
 from retrofill.triggers.trigger import Trigger
@@ -92,7 +93,8 @@ class World:
         events.put_targets(Rule=self.name, Targets=targets)
 
     def found(self) -> Found:
-        return find_triggers(self.client, self.name, self.function)
+        function = str(Arn.parse(self.function).unqualified)
+        return find_triggers(self.client, self.name, function)
 
     def trigger(self) -> Trigger:
         (trigger,) = self.found().triggers
@@ -102,6 +104,16 @@ class World:
 @pytest.fixture
 def world(client: Callable[[str], Any], name: str, function: str) -> World:
     return World(client, name, function)
+
+
+@pytest.fixture
+def alias(world: World) -> str:
+    """An alias of the function, which the world's mappings and rules are for from now on."""
+    client = world.client("lambda")
+    version = client.publish_version(FunctionName=world.function)["Version"]
+    made = client.create_alias(FunctionName=world.function, Name="live", FunctionVersion=version)
+    world.function = made["AliasArn"]
+    return "live"
 
 
 def to_function(world: World, **more: Any) -> dict[str, Any]:
@@ -128,6 +140,19 @@ def test_a_qualifier_in_the_trigger_is_told(world: World) -> None:
     arn = f"{world.function}:prod"
     world.notify(LambdaFunctionConfigurations=[to_function(world, LambdaFunctionArn=arn)])
     assert world.trigger().qualifier == "prod"
+
+
+def test_a_mapping_of_an_alias_is_found_by_the_bare_name(world: World, alias: str) -> None:
+    world.notify(QueueConfigurations=[{"QueueArn": world.queue(), "Events": CREATED}])
+    found = world.trigger()
+    assert (found.event, found.qualifier) == ("s3-sqs", alias)
+
+
+def test_a_rule_for_an_alias_is_found_by_the_bare_name(world: World, alias: str) -> None:
+    world.notify(EventBridgeConfiguration={})
+    world.rule({"source": ["aws.s3"], "detail": {"bucket": {"name": [world.name]}}})
+    found = world.trigger()
+    assert (found.event, found.qualifier) == ("eventbridge", alias)
 
 
 def test_what_is_not_for_us_is_named(world: World) -> None:
@@ -285,23 +310,21 @@ def test_a_stream_that_feeds_the_function_too_is_named(world: World) -> None:
     assert [other.partition(" from ")[2] for other in found.others] == [arn]
 
 
-def test_mappings_are_asked_for_only_where_a_queue_is_on_the_way(world: World) -> None:
+def test_the_function_is_asked_about_only_where_a_queue_or_a_rule_may_name_it(world: World) -> None:
     topic = world.topic("lambda", world.function)
     world.notify(
         LambdaFunctionConfigurations=[to_function(world)],
         TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}],
-        EventBridgeConfiguration={},
     )
-    world.rule({"source": ["aws.s3"]})
 
     def denied(service: str) -> Any:
         return Refusing("AccessDenied", 403) if service == "lambda" else world.client(service)
 
     found = find_triggers(denied, world.name, world.function)
-    assert [one.event for one in found.triggers] == ["s3", "s3-sns", "eventbridge"]
+    assert [one.event for one in found.triggers] == ["s3", "s3-sns"]
     queue = world.queue()
     world.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
-    with pytest.raises(ConfigError, match="need lambda:ListEventSourceMappings"):
+    with pytest.raises(ConfigError, match="need lambda:ListAliases"):
         find_triggers(denied, world.name, world.function)
 
 

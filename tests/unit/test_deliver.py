@@ -1,10 +1,10 @@
 """What a run's calls look like, by its delivery."""
 
 import json
-from uuid import UUID
 
 import pytest
 from retrofill.config import params_for
+from retrofill.events.made_up import UUID, one_id
 from retrofill.model.delivery import Delivery
 from retrofill.pipeline.deliver import compile_delivery
 from retrofill.triggers.trigger import LiveTrigger
@@ -19,7 +19,10 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:new-photos"
 
 @pytest.mark.parametrize(
     ("known", "told"),
-    [(f"{TOPIC}:21be56ed", f"{TOPIC}:21be56ed"), ("", f"{TOPIC}:{UUID(int=0)}")],
+    [
+        (f"{TOPIC}:21be56ed", f"{TOPIC}:21be56ed"),
+        ("", f"{TOPIC}:{one_id(UUID, 'subscription', TOPIC)}"),
+    ],
 )
 def test_the_subscription_is_made_up_only_where_it_is_not_known(known: str, told: str) -> None:
     delivery = Delivery(

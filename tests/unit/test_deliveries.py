@@ -9,7 +9,6 @@ from retrofill.config import RunConfig, params_for
 from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
-from retrofill.model.function import Pinned
 from retrofill.pipeline.deliver import find_delivery, is_looked_up
 from retrofill.triggers.choose import Wanted, choose, delivery_like
 from retrofill.triggers.trigger import LiveTrigger, Trigger
@@ -40,9 +39,6 @@ def live_of(delivery: Delivery) -> LiveTrigger:
     return LiveTrigger.from_json(delivery.trigger)
 
 
-FUNCTION = Pinned(kind="aws_lambda", name="arn:f", version="1", timeout_s=3)
-
-
 def nobody(service: str) -> Any:
     raise AssertionError(service)
 
@@ -63,7 +59,7 @@ def chosen(
 @pytest.mark.parametrize("event", ["s3", "eventbridge", "s3-batch-1.0", "s3-batch-2.0", "items"])
 def test_a_concrete_event_needs_no_trigger(event: str) -> None:
     assert not is_looked_up(event)
-    delivery = find_delivery(config(event=event), FUNCTION, NOBODY)
+    delivery = find_delivery(config(event=event), NOBODY)
     assert (delivery.event, delivery.items_per_call) == (event, 1)
     assert delivery.answer == ("s3-batch" if "batch" in event else "return")
 
@@ -193,6 +189,11 @@ def test_a_trigger_by_way_of_a_topic_gives_its_subscription_and_policy() -> None
     assert Delivery.from_json(json.loads(json.dumps(delivery.as_json()))) == delivery
 
 
+def test_what_the_trigger_calls_is_told_with_it() -> None:
+    delivery = delivery_like(replace(DIRECT, qualifier="live"), config().calls)
+    assert delivery.trigger["qualifier"] == live_of(delivery).qualifier == "live"
+
+
 def test_a_delivery_is_written_down_and_read_again() -> None:
     delivery = delivery_like(changed(QUEUED, events=("s3:ObjectCreated:*",)), config().calls)
     assert Delivery.from_json(delivery.as_json()) == delivery
@@ -209,5 +210,5 @@ def test_a_delivery_is_written_down_and_read_again() -> None:
 def test_where_no_live_trigger_can_be_looked_up_auto_is_plain_items(
     source: str, params: dict[str, Any]
 ) -> None:
-    delivery = find_delivery(params_for(source).config(params), FUNCTION, NOBODY)
+    delivery = find_delivery(params_for(source).config(params), NOBODY)
     assert (delivery.event, delivery.items_per_call) == ("items", 1)

@@ -1,18 +1,26 @@
 """The preflight of a function: what is said when it cannot be called."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
+from retrofill.functions.aws_lambda import KIND
+from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import (
     concurrency_ceiling,
     preflight,
     require_switched_on,
 )
+from retrofill.functions.aws_lambda.properties import KNOWN, require_callable
+from retrofill.functions.kind import Asked
 from retrofill.model.errors import ConfigError, FunctionUnavailable
+from retrofill.model.function import Pinned
+
+from tests.given import Given
 
 _ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
 _FOUND = {
@@ -57,18 +65,73 @@ def test_the_version_found_is_the_one_that_is_tried(stub: Stubber):
 
 
 @pytest.mark.parametrize("qualifier", [None, "$LATEST"])
-def test_what_is_not_published_is_called_by_its_own_name(
+def test_what_is_not_published_is_called_as_it_was_asked_for(
     stub: Stubber, qualifier: str | None, caplog: pytest.LogCaptureFixture
 ):
     # An emulator was seen to name the version that was published last.
     _found(stub)
+    named = {"Qualifier": qualifier} if qualifier else {}
     stub.add_response(
         "invoke",
         {"StatusCode": 204},
-        {"FunctionName": _ARN, "Qualifier": "$LATEST", "InvocationType": "DryRun"},
+        {"FunctionName": _ARN, "InvocationType": "DryRun", **named},
     )
     _preflight(stub, qualifier=qualifier)
     assert "its code, now c, may change" in caplog.text
+
+
+def _resolved(stub: Stubber, trigger: Mapping[str, str], **params: str) -> Pinned:
+    asked = Asked(Given(lambda _: stub.client), "aws_default", trigger)
+    resolved = KIND.resolve(LambdaParams(function="f", **params), asked)
+    stub.assert_no_pending_responses()
+    return resolved
+
+
+def _called_as(stub: Stubber, **named: str) -> None:
+    _found(stub)
+    if named:
+        stub.add_response("get_alias", {"FunctionVersion": "7"})
+    stub.add_response(
+        "invoke",
+        {"StatusCode": 204},
+        {"FunctionName": _ARN, "InvocationType": "DryRun", **named},
+    )
+    stub.add_response("get_function_concurrency", {})
+
+
+def test_the_qualifier_of_the_live_trigger_is_taken_over(
+    stub: Stubber, caplog: pytest.LogCaptureFixture
+):
+    _called_as(stub, Qualifier="live")
+    with caplog.at_level("INFO"):
+        found = _resolved(stub, {"qualifier": "live"})
+    assert (found.version, found.facts["qualifier"]) == ("7", "live")
+    assert "called as live, as by the live trigger" in caplog.text
+
+
+def test_a_trigger_without_a_qualifier_is_imitated_without(stub: Stubber):
+    _called_as(stub)
+    assert "qualifier" not in _resolved(stub, {"qualifier": ""}).facts
+
+
+@pytest.mark.parametrize("live", ["live", ""])
+def test_another_qualifier_than_the_triggers_is_called_and_warned_of(
+    stub: Stubber, live: str, caplog: pytest.LogCaptureFixture
+):
+    _called_as(stub, Qualifier="next")
+    assert _resolved(stub, {"qualifier": live}, qualifier="next").facts["qualifier"] == "next"
+    assert (
+        f"the live trigger calls {live or '$LATEST'} of f, and this run calls next" in caplog.text
+    )
+
+
+@pytest.mark.parametrize("trigger", [{}, {"qualifier": "live"}])
+def test_the_triggers_own_qualifier_is_not_warned_of(
+    stub: Stubber, trigger: dict[str, str], caplog: pytest.LogCaptureFixture
+):
+    _called_as(stub, Qualifier="live")
+    _resolved(stub, trigger, qualifier="live")
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -174,6 +237,7 @@ def test_an_endpoint_that_knows_no_dry_run_is_not_trusted(stub: Stubber):
 
 
 def test_an_alias_that_shares_its_calls_is_refused(stub: Stubber):
+    _found(stub)
     weights = {"AdditionalVersionWeights": {"8": 0.25}}
     stub.add_response("get_alias", {"FunctionVersion": "7", "RoutingConfig": weights})
     with pytest.raises(ConfigError, match=r"alias 'prod' .* version 7 and others \(25% to 8\)"):
@@ -183,11 +247,118 @@ def test_an_alias_that_shares_its_calls_is_refused(stub: Stubber):
 def test_an_alias_that_may_not_be_looked_at_is_followed_all_the_same(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ):
-    stub.add_client_error("get_alias", "AccessDeniedException", "no", 403)
     _found(stub)
+    stub.add_client_error("get_alias", "AccessDeniedException", "no", 403)
     stub.add_response("invoke", {"StatusCode": 204})
     _preflight(stub, qualifier="prod")
     assert "without lambda:GetAlias" in caplog.text
+
+
+_DURABLE = {"DurableConfig": {"ExecutionTimeout": 600, "RetentionPeriodInDays": 7}}
+_MANAGED = {
+    "CapacityProviderConfig": {
+        "LambdaManagedInstancesCapacityProviderConfig": {
+            "CapacityProviderArn": "arn:aws:lambda:eu-west-1:123456789012:capacity-provider:c"
+        }
+    }
+}
+_TENANTS = {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}
+
+
+def _tried(stub: Stubber, **named: str) -> None:
+    expected = {"FunctionName": _ARN, "InvocationType": "DryRun", **named}
+    stub.add_response("invoke", {"StatusCode": 204}, expected)
+
+
+def test_a_durable_function_is_never_called_without_a_qualifier(stub: Stubber):
+    _found(stub, **_DURABLE)
+    _tried(stub, Qualifier="$LATEST")
+    found = preflight(stub.client, "f", None)
+    assert (found.version, found.facts["qualifier"], found.timeout_s) == (
+        "$LATEST", "$LATEST", 600,
+    )  # fmt: skip
+    assert re.fullmatch("retrofill-[0-9a-f]{16}", found.facts["durable_executions"])
+
+
+def test_each_run_has_durable_executions_of_its_own(stub: Stubber):
+    names = set()
+    for _ in range(2):
+        _found(stub, **_DURABLE)
+        _tried(stub, Qualifier="7")
+        names.add(preflight(stub.client, "f", "7").facts["durable_executions"])
+    assert len(names) == 2
+
+
+def test_without_a_qualifier_a_function_with_a_capacity_provider_is_what_was_published(
+    stub: Stubber,
+):
+    _found(stub, **_MANAGED, State="ActiveNonInvocable")
+    asked = {"FunctionName": "f", "Qualifier": "$LATEST.PUBLISHED"}
+    published = {**_FOUND, **_MANAGED, "Version": "$LATEST.PUBLISHED"}
+    stub.add_response("get_function_configuration", published, asked)
+    _tried(stub)
+    found = preflight(stub.client, "f", None)
+    assert (found.version, "qualifier" in found.facts) == ("$LATEST.PUBLISHED", False)
+
+
+def test_nobody_can_wait_for_longer_than_lambda_lets_them(
+    stub: Stubber, caplog: pytest.LogCaptureFixture
+):
+    _found(stub, **_MANAGED, Timeout=5_400)
+    _tried(stub, Qualifier="7")
+    assert preflight(stub.client, "f", "7").timeout_s == 900
+    assert (
+        "f:7 has a timeout of 5400 s, of which a call that waits for it gets 900 s" in caplog.text
+    )
+
+
+def test_a_tenant_is_named_from_the_dry_run_on(stub: Stubber):
+    _found(stub, **_TENANTS)
+    _tried(stub, Qualifier="7", TenantId="blue")
+    preflight(stub.client, "f", "7", "blue")
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("changes", "tenant_id", "says"),
+    [
+        (_TENANTS, None, "tenant_id: function 'f:7' isolates its tenants, so each call must name"),
+        ({}, "blue", "tenant_id: 'blue'; function 'f:7' isolates no tenants; leave it empty"),
+        (
+            {"TenancyConfig": {"TenantIsolationMode": "PER_USER"}}, "blue",
+            "function: 'f:7' has TenancyConfig.TenantIsolationMode PER_USER, and it is not known",
+        ),
+        (
+            {"CapacityProviderConfig": {"OthersConfig": {}}}, None,
+            "function: 'f:7' has CapacityProviderConfig.OthersConfig, and it is not known",
+        ),
+        ({"QuantumConfig": {"Qubits": 8}}, None, "function: 'f:7' has QuantumConfig, and it is"),
+        (
+            {"DurableConfig": {"ExecutionTimeout": 901}}, None,
+            "function: 'f:7' is durable, with an ExecutionTimeout of 901 s, and Lambda lets nobody",
+        ),
+    ],
+)  # fmt: skip
+def test_what_calls_cannot_give_a_function_is_refused_by_name(
+    changes: dict[str, Any], tenant_id: str | None, says: str
+):
+    with pytest.raises(ConfigError) as caught:
+        require_callable("f:7", {**_FOUND, **changes}, tenant_id)
+    assert str(caught.value).startswith(says)
+
+
+def test_each_structure_of_a_configuration_is_known(stub: Stubber):
+    output = stub.client.meta.service_model.operation_model("GetFunctionConfiguration").output_shape
+    structures = {name for name, one in output.members.items() if one.type_name == "structure"}
+    assert structures | {"ResponseMetadata"} == KNOWN, "decide what a new one asks of a call"
+
+
+def test_a_tenant_has_jobs_of_its_own():
+    params = LambdaParams(function="f", tenant_id="blue")
+    assert params.label() == "f for blue"
+    function = Pinned(kind="aws_lambda", name=_ARN, version="7", timeout_s=3)
+    assert params.identity(function) == f"{_ARN} for blue"
+    assert LambdaParams(function="f").identity(function) == _ARN
 
 
 def test_a_function_of_another_region_is_not_asked_for(stub: Stubber):

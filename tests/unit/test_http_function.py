@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
+from uuid import UUID
 
 import pytest
 from awscrt.http import HttpHeaders, HttpRequest
@@ -219,12 +220,13 @@ def test_certificates_and_proxy(monkeypatch: pytest.MonkeyPatch):
     assert opened().verify == "/bundle.pem"
 
 
-def test_the_key_of_a_repetition_is_the_same_and_of_other_items_another():
+def test_the_key_of_a_repetition_is_the_same_and_of_other_items_or_jobs_another():
     one, other = bytes(16), bytes(range(16))
-    assert idempotency_key(other) == "00010203-0405-0607-0809-0a0b0c0d0e0f"
-    keys = [idempotency_key(of) for of in (one, other, one + other, other + one)]
-    assert len(set(keys)) == 4
-    assert idempotency_key(one + other) == keys[2]
+    calls = (one, other, one + other, other + one)
+    keys = [idempotency_key(job, of) for job in ("j", "j → f") for of in calls]
+    assert len(set(keys)) == 2 * 4
+    assert all(UUID(key).version == 4 for key in keys)
+    assert idempotency_key("j", one + other) == keys[2]
 
 
 def test_an_identity_of_google_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path):

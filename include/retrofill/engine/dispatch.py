@@ -32,6 +32,7 @@ class Dispatch:
     :param max_attempts: failures after which an item is quarantined
     :param function_timeout_s: how long a call without an answer may still be running
     :param chance: returns a random number in [0, 1)
+    :param version: the version of the function that was pinned; empty: none is known
     :param hold_unknown: whether an item goes into quarantine at once when a call with it ends
         without an answer, so that it is called at most once
     """
@@ -42,8 +43,10 @@ class Dispatch:
         max_attempts: int,
         function_timeout_s: float,
         chance: Callable[[], float],
+        version: str = "",
         hold_unknown: bool = False,
     ) -> None:
+        self._version = version
         self._hold_unknown = hold_unknown
         self._orphans: list[float] = []
         self._max_attempts = max_attempts
@@ -158,6 +161,11 @@ class Dispatch:
             len(call.entries),
         )
         self.settlement.ended.append(record)
+        if self._version and ended.executed_version not in {"", self._version}:
+            self.halt_reason = (
+                f"the run was opened with version {self._version}, and call {number} was executed"
+                f" by version {ended.executed_version}; run the job again to go on with that one"
+            )
         call.refusals = call.refusals + 1 if outcome is Outcome.STARTING else 0
         call.silences = call.silences + 1 if outcome is Outcome.UNKNOWN else 0
         match outcome:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retrofill.events.form import ItemForm
+from retrofill.events.made_up import Form, Ids, ids, one_id
 from retrofill.model.function import Pinned
 
 
@@ -33,7 +34,10 @@ class EventContext:
     arguments: Mapping[str, object] = field(default_factory=dict)
     """Constants for the function; only for shapes that have a place for them."""
 
-    @property
-    def trace(self) -> str:
-        """How the id that leads back to an item begins; the item's identifier follows."""
-        return f"retrofill/{self.job}/{self.run_id}/"
+    def ids(self, form: Form, name: str) -> Ids:
+        """Return what makes up ids of the job's items; see :func:`retrofill.events.made_up.ids`."""
+        return ids(form, name, self.job)
+
+    def id(self, form: Form, name: str) -> str:
+        """Return an id of the job itself."""
+        return one_id(form, name, self.job)

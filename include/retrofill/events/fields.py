@@ -1,9 +1,4 @@
-"""What many event shapes write: JSON texts, times, and the ids that lead back to an item.
-
-Whatever a source cannot know is made up, the same for the same item and run: the ids hold the
-item's identifier, and one of them also the job and the run, so that a line the function logged
-leads back to the item.
-"""
+"""What many event shapes write: JSON texts, times, and identifiers of items."""
 
 import re
 from array import array

@@ -11,16 +11,25 @@ from typing import Any
 from retrofill.aws.arn import Arn
 from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.events.context import EventContext
-from retrofill.events.fields import json_string
+from retrofill.events.fields import digits_of_each, json_string
+from retrofill.events.made_up import DIGITS, Form, letters, of_item
 from retrofill.events.s3.notification import HEAD, TAIL
-from retrofill.events.s3.relays import QUEUE_ANSWERS, QUEUE_ITEMS, enveloped, sqs_records
+from retrofill.events.s3.relays import (
+    QUEUE_ANSWERS,
+    QUEUE_ITEMS,
+    enveloped,
+    queue_ids,
+    sqs_records,
+)
 from retrofill.events.shape import Encoder, EventShape, each
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
-from retrofill.model.items import Item
+from retrofill.model.items import IDENTIFIER_BYTES, Item
 
 _ROLE = "role/retrofill-replayed"
+_EVENT_ID = Form(IDENTIFIER_BYTES, lambda data: digits_of_each(data, IDENTIFIER_BYTES))
+_NUMBER_WITHIN = letters(DIGITS, 10)
 _SQS_CONTENT = ("body", "SentTimestamp")
 _KINESIS_CONTENT = (
     "shardId",
@@ -61,13 +70,14 @@ def kinesis_record(context: EventContext) -> Callable[[Item], str]:
     :raises ConfigError: the context names no stream
     """
     stream = context.place.get("stream", "")
-    region, account = _stream(stream, "kinesis")
+    arn = _stream(stream, "kinesis")
+    role = f"arn:{arn.partition}:iam::{arn.account}:{_ROLE}"
     template = (
         f'{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":{HOLE}'
         f',"sequenceNumber":{HOLE},"data":{HOLE},"approximateArrivalTimestamp":{HOLE}}}'
         f',"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":{HOLE}'
-        f',"eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::{account}:{_ROLE}"'
-        f',"awsRegion":{json_string(region)},"eventSourceARN":{json_string(stream)}}}'
+        f',"eventName":"aws:kinesis:record","invokeIdentityArn":{json_string(role)}'
+        f',"awsRegion":{json_string(arn.region)},"eventSourceARN":{json_string(stream)}}}'
     )
     begin, to_number, to_data, to_time, to_id, end = template.split(HOLE)
 
@@ -94,7 +104,8 @@ def dynamodb_record(context: EventContext) -> Callable[[Item], str]:
     :raises ConfigError: the context names no stream of a table
     """
     stream = context.place.get("stream", "")
-    region, _ = _stream(stream, "dynamodb")
+    region = _stream(stream, "dynamodb").region
+    event_id, number_of = of_item(context.ids(_EVENT_ID, "eventID")), sequence_number(context)
     template = (
         f'{{"eventID":"{HOLE}","eventName":"INSERT","eventVersion":"1.1"'
         f',"eventSource":"aws:dynamodb","awsRegion":{json_string(region)}'
@@ -107,10 +118,10 @@ def dynamodb_record(context: EventContext) -> Callable[[Item], str]:
     def record(item: Item) -> str:
         content = content_of(item, "dynamodb", *_DYNAMODB_CONTENT)
         return (
-            f"{begin}{item.identifier.hex()}{to_time}"
+            f"{begin}{event_id(item)}{to_time}"
             f"{float(content['ApproximateCreationDateTime'])}"
             f"{to_keys}{_compact(content['Keys'])}{to_image}{_compact(content['NewImage'])}"
-            f"{to_number}{sequence_number(item)}{to_size}{content['SizeBytes']}{end}"
+            f"{to_number}{number_of(item)}{to_size}{content['SizeBytes']}{end}"
         )
 
     return record
@@ -122,11 +133,16 @@ def stream_number(item: Item) -> str:
     return number
 
 
-def sequence_number(item: Item) -> str:
-    """Return the made-up number under which an answer speaks of a row: later ones are larger."""
-    low = int.from_bytes(item.identifier[:4], "big")
-    content = content_of(item, "dynamodb", "ApproximateCreationDateTime")
-    return f"{round(content['ApproximateCreationDateTime'] * 1_000)}{low:010}"
+def sequence_number(context: EventContext) -> Callable[[Item], str]:
+    """Return what makes up the number by which an answer names a row: later ones are larger."""
+    within = of_item(context.ids(_NUMBER_WITHIN, "SequenceNumber"))
+
+    def number(item: Item) -> str:
+        content = content_of(item, "dynamodb", "ApproximateCreationDateTime")
+        milliseconds = round(content["ApproximateCreationDateTime"] * 1_000)
+        return f"{milliseconds:013}{within(item)}"
+
+    return number
 
 
 def content_of(item: Item, shape: str, *names: str) -> Mapping[str, Any]:
@@ -147,15 +163,15 @@ def content_of(item: Item, shape: str, *names: str) -> Mapping[str, Any]:
     return content
 
 
-def _stream(arn: str, service: str) -> tuple[str, str]:
-    """Return region and account of a stream's ARN."""
+def _stream(arn: str, service: str) -> Arn:
+    """Return a stream's ARN."""
     found = Arn.find(arn)
     if found is None or found.service != service or not found.region:
         raise ConfigError(
             f"stream_arn: {arn!r} is not the ARN of a stream of {service}, which this event shape"
             " needs"
         )
-    return found.region, found.account
+    return found
 
 
 def _compact(value: Any) -> str:
@@ -169,7 +185,8 @@ def _message(context: EventContext) -> Encoder:
             _queue_arn(context),
             lambda some: list(map(message_body, some)),
             lambda some: list(map(message_time, some)),
-        )
+        ),
+        queue_ids(context),
     )
 
 
@@ -187,7 +204,8 @@ def _kinesis(context: EventContext) -> Encoder:
 
 def _dynamodb(context: EventContext) -> Encoder:
     parts = each(dynamodb_record(context))
-    return Encoder(parts=parts, identifier_in_event=sequence_number, head=HEAD, tail=TAIL)
+    number = sequence_number(context)
+    return Encoder(parts=parts, identifier_in_event=number, head=HEAD, tail=TAIL)
 
 
 _STREAM_ITEMS = 100

@@ -111,6 +111,7 @@ class EventShape:
             longest_item=None if self.exact or self.content else context.form.longest,
             content_type=encoder.content_type,
             headers=encoder.headers,
+            job=context.job,
         )
 
 
@@ -142,6 +143,9 @@ class CompiledShape:
 
     headers: Callable[[Item], Headers] | None = None
     """Writes the header fields of a payload of one item; None: it has none."""
+
+    job: str = ""
+    """The job's name."""
 
     @property
     def overhead(self) -> int:
@@ -181,13 +185,16 @@ class CompiledShape:
         parts[-1] = f"{parts[-1][: -len(SEPARATOR)]}{self.tail}"
         return "".join(parts).encode("ascii")
 
-    def payload(self, items: Sequence[Item]) -> Payload:
+    def payload(self, items: Sequence[Item], failures: int = 0) -> Payload:
         """Return what a call with these items carries.
 
+        :param failures: how often they had failed alone before
         :raises ValueError: more items than the shape can carry, or none
         """
         headers = () if self.headers is None else self.headers(items[0])
-        return Payload(self.body(items), self.content_type, headers, identifiers_of(items))
+        return Payload(
+            self.body(items), self.content_type, headers, identifiers_of(items), failures, self.job
+        )
 
 
 def each(write: Callable[[Item], str]) -> Parts:

@@ -13,6 +13,8 @@ from retrofill.model.permission import Permission
 from retrofill.params import Params
 from retrofill.params.calls import CallParams
 
+_NO_TRIGGER: Mapping[str, Any] = {}
+
 
 class FunctionParams(Params):
     """The params of a function."""
@@ -21,12 +23,19 @@ class FunctionParams(Params):
         """Return the function's name for people."""
         raise NotImplementedError
 
+    def identity(self, function: Pinned) -> str:
+        """Return what a job knows its function by: what has another needs another job."""
+        return function.name
+
 
 class Asked(NamedTuple):
     """What a function is asked about with, beside its params."""
 
     connections: Connections
     aws_conn_id: str
+
+    trigger: Mapping[str, Any] = _NO_TRIGGER
+    """What is told of the live trigger that the run imitates; empty: it imitates none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +65,7 @@ class FunctionKind:
     ceiling: Callable[[Pinned, int, Asked], int] | None = None
     """Returns how many calls a reserve of so many percent leaves; None: it cannot be told."""
 
-    find_delivery: (
-        Callable[[Any, CallParams, Mapping[str, str], Pinned, Asked], Delivery] | None
-    ) = None
+    find_delivery: Callable[[Any, CallParams, Mapping[str, str], Asked], Delivery] | None = None
     """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""
 
     has_triggers_for: frozenset[str] = frozenset()

@@ -149,6 +149,11 @@ class Call:
         return sum(entry.unsure for entry in self.entries)
 
     @property
+    def failures(self) -> int:
+        """How often its items have failed alone."""
+        return sum(entry.failures for entry in self.entries) if self.attempt > 1 else 0
+
+    @property
     def spans(self) -> list[Span]:
         """The numbers of its items."""
         entries = self.entries

@@ -18,3 +18,10 @@ class Payload(NamedTuple):
 
     identifiers: bytes = b""
     """16 bytes of each item in the body, one after another."""
+
+    failures: int = 0
+    """How often its items had failed alone before: a call that is repeated for another reason is
+    the same call."""
+
+    job: str = ""
+    """The job that the items are sent for."""

@@ -9,7 +9,7 @@ from retrofill.model.function import Pinned
 from retrofill.model.runs import Run
 
 
-def find_delivery(config: RunConfig, function: Pinned, asked: Asked) -> Delivery:
+def find_delivery(config: RunConfig, asked: Asked) -> Delivery:
     """Return the delivery that is asked for, or that of the live trigger.
 
     :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
@@ -22,7 +22,7 @@ def find_delivery(config: RunConfig, function: Pinned, asked: Asked) -> Delivery
     if not is_looked_up(config.calls.event):
         return _as_asked(config)
     place = config.source.place()
-    return kind.find_delivery(config.function, config.calls, place, function, asked)
+    return kind.find_delivery(config.function, config.calls, place, asked)
 
 
 def is_looked_up(event: str) -> bool:

@@ -91,6 +91,7 @@ class Invoker:
             max_attempts=config.limits.max_attempts,
             function_timeout_s=run.function.timeout_s,
             chance=random.random,
+            version=run.function.version,
             hold_unknown=config.limits.on_unknown == "hold",
         )
         items = self._load() + sum(portion.items for portion in self._portions)
@@ -166,7 +167,7 @@ class Invoker:
         now = time.monotonic()
         for call in calls:
             self._dispatch.sent(call, now)
-            self._client.send(call.number, self._shape.payload(call.items))
+            self._client.send(call.number, self._shape.payload(call.items, call.failures))
             reach(Point.CALL_SENT)
         self._gate.sent(len(calls))
         reach(Point.CALLS_SENT)

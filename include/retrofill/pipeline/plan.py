@@ -90,8 +90,9 @@ def plan(
     window = run.window if run else config.source.window(interval)
     survey = open_source(config, connections, window)
     source_seen = survey.check()
+    delivery = run.delivery if run else find_delivery(config, asked)
+    asked = asked._replace(trigger=delivery.trigger)
     function = config.function_kind.resolve(config.function, asked)
-    delivery = run.delivery if run else find_delivery(config, function, asked)
     shape = compile_delivery(
         config,
         delivery,
@@ -102,10 +103,11 @@ def plan(
     source = open_source(config, connections, window, delivery, shape)
     reserve = None if run else config.limits.reserve_percent
     origin = config.source.origin()
-    marks = fingerprint(source=origin, function=function.name, event=delivery.event)
+    known_by = config.function.identity(function)
+    marks = fingerprint(source=origin, function=known_by, event=delivery.event)
     return Plan(
         config=config,
-        job=Job(config.job_name, marks, origin, function.name, delivery.event),
+        job=Job(config.job_name, marks, origin, known_by, delivery.event),
         function=function,
         delivery=delivery,
         shape=shape,

@@ -1,6 +1,7 @@
 """Which live trigger a run imitates, and the delivery that does."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from retrofill.aws.names import LAMBDA
@@ -34,7 +35,7 @@ def delivery_like(trigger: Trigger, calls: CallParams) -> Delivery:
         event=trigger.event,
         items_per_call=calls.items_per_call or trigger.batch_items or shape.default_items,
         answer=_answer(calls, honoured),
-        trigger=trigger.live.as_json(),
+        trigger=replace(trigger.live, qualifier=trigger.qualifier).as_json(),
     )
 
 

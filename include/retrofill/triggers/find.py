@@ -181,7 +181,7 @@ class _Search:
 
     def _through_rules(self) -> Iterator[Trigger]:
         events = self._client("events")
-        for target in self._names():
+        for target in self._names:
             with _explained("events:ListRuleNamesByTarget"):
                 pages = events.get_paginator("list_rule_names_by_target")
                 names = [
@@ -238,7 +238,7 @@ class _Search:
     def _mappings(self) -> list[_Mapping]:
         """The function's mappings on queues; a way without a queue needs no right to list them."""
         found: dict[str, Mapping[str, Any]] = {}
-        for name in self._names():
+        for name in self._names:
             with _explained("lambda:ListEventSourceMappings"):
                 pages = self._client("lambda").get_paginator("list_event_source_mappings")
                 for page in pages.paginate(FunctionName=name):
@@ -264,10 +264,19 @@ class _Search:
             )
         return mappings
 
+    @cached_property
     def _names(self) -> list[str]:
-        """Return the ARNs under which the function may be named: plain, and as it was asked for."""
+        """The ARNs of the function by which it may be named: plain, its aliases, what was asked."""
         arn = str(self._function)
-        return [arn, f"{arn}:{self._qualifier}"] if self._qualifier else [arn]
+        with _explained("lambda:ListAliases"):
+            pages = self._client("lambda").get_paginator("list_aliases")
+            aliases = [
+                alias["AliasArn"]
+                for page in pages.paginate(FunctionName=arn)
+                for alias in page["Aliases"]
+            ]
+        asked = [f"{arn}:{self._qualifier}"] if self._qualifier else []
+        return list(dict.fromkeys([arn, *aliases, *asked]))
 
     def _is_ours(self, arn: str) -> bool:
         found = Arn.find(arn)

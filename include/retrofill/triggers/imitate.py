@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from retrofill.model.delivery import Delivery
-from retrofill.model.function import Pinned
 from retrofill.params.calls import CallParams
 from retrofill.triggers.choose import Wanted, choose, delivery_like
 from retrofill.triggers.find import find_triggers
@@ -17,7 +16,7 @@ log = logging.getLogger(__name__)
 def imitate(
     client: Callable[[str], Any],
     place: Mapping[str, str],
-    function: Pinned,
+    function_arn: str,
     qualifier: str | None,
     calls: CallParams,
 ) -> Delivery:
@@ -25,13 +24,14 @@ def imitate(
 
     :param client: returns a boto3 client by its service's name
     :param place: the bucket, and the prefix of its keys
+    :param function_arn: without a qualifier
     :param qualifier: the version or alias that was asked for
     :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
         looked up
     :raises FunctionUnavailable: AWS gave no answer
     """
-    wanted = Wanted(place["bucket"], place.get("prefix", ""), function.name, qualifier or "")
-    found = find_triggers(client, wanted.bucket, function.name, wanted.qualifier)
+    wanted = Wanted(place["bucket"], place.get("prefix", ""), function_arn, qualifier or "")
+    found = find_triggers(client, wanted.bucket, function_arn, wanted.qualifier)
     trigger = choose(found.triggers, found.others, wanted, calls.event)
     delivery, live = delivery_like(trigger, calls), trigger.live
     log.info(

@@ -33,6 +33,9 @@ class LiveTrigger:
     patterns: tuple[Mapping[str, Any], ...] = ()
     """Patterns of EventBridge, of which an event must match one; empty: all events pass."""
 
+    qualifier: str = ""
+    """The version or alias of the function that it calls; empty: it names none."""
+
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {**asdict(self), "events": list(self.events), "patterns": list(self.patterns)}

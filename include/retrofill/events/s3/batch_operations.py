@@ -7,7 +7,8 @@ from dataclasses import replace
 from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack
 from retrofill.events.context import EventContext
-from retrofill.events.fields import json_inside, json_string, uuid_of, uuid_text
+from retrofill.events.fields import json_string
+from retrofill.events.made_up import BASE64, UUID, Ids, letters, of_item
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import url_encoded
 from retrofill.events.s3.form import OBJECTS
@@ -20,6 +21,7 @@ from retrofill.model.items import Item
 MAX_ARGUMENTS = 10
 MAX_ARGUMENT_NAME_CHARS = 64
 MAX_ARGUMENT_CHARS = 1_024
+TASK_ID = letters(BASE64, 64)
 
 
 def task_1_0(context: EventContext) -> Callable[[Item], str]:
@@ -52,17 +54,17 @@ def task_2_0(context: EventContext) -> Callable[[Item], str]:
 def _request(
     context: EventContext, schema: str, arguments: str, bucket: str
 ) -> Callable[[Item], str]:
-    job = json_inside(context.trace.removesuffix("/"))
+    task_id_of = of_item(_task_ids(context))
     template = (
         f'{{"invocationSchemaVersion":"{schema}","invocationId":"{HOLE}"'
-        f',"job":{{"id":"{job}"{arguments}}}'
+        f',"job":{{"id":"{context.id(UUID, "job")}"{arguments}}}'
         f',"tasks":[{{"taskId":"{HOLE}","s3Key":"{HOLE}","s3VersionId":{HOLE},{bucket}}}]}}'
     )
     begin, to_task, to_key, to_version, end = template.split(HOLE)
 
     def request(item: Item) -> str:
         # One task a call, so that the answer's echo of either id tells that it is for this call.
-        task_id = uuid_text(item.identifier)
+        task_id = task_id_of(item)
         version_id = unpack(item.content).version_id
         version = json_string(version_id) if version_id else "null"
         return (
@@ -71,6 +73,10 @@ def _request(
         )
 
     return request
+
+
+def _task_ids(context: EventContext) -> Ids:
+    return context.ids(TASK_ID, "task")
 
 
 def _check(arguments: Mapping[str, object]) -> None:
@@ -93,15 +99,15 @@ def _check(arguments: Mapping[str, object]) -> None:
 
 
 def _encoder_1_0(context: EventContext) -> Encoder:
-    return _encoder(task_1_0(context))
+    return _encoder(context, task_1_0(context))
 
 
 def _encoder_2_0(context: EventContext) -> Encoder:
-    return _encoder(task_2_0(context))
+    return _encoder(context, task_2_0(context))
 
 
-def _encoder(write: Callable[[Item], str]) -> Encoder:
-    return Encoder(parts=each(write), identifier_in_event=uuid_of)
+def _encoder(context: EventContext, write: Callable[[Item], str]) -> Encoder:
+    return Encoder(parts=each(write), identifier_in_event=of_item(_task_ids(context)))
 
 
 S3_BATCH_1_0 = EventShape(

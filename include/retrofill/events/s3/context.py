@@ -5,6 +5,8 @@ from typing import Self
 
 from retrofill.aws.arn import Arn, bucket_arn
 from retrofill.events.context import EventContext
+from retrofill.events.made_up import one_id
+from retrofill.events.s3.fields import BUCKET_OWNER
 
 CONFIGURATION_ID = "retrofill"
 """The id of the notification configuration in events that imitate no live trigger."""
@@ -22,6 +24,9 @@ class S3Context:
 
     account_id: str
     """The 12-digit account of the function, and so of the bucket."""
+
+    owner_id: str
+    """The customer that owns the bucket: made up from the account."""
 
     configuration_id: str
     """The id of the bucket's notification configuration that the live trigger hangs on."""
@@ -48,6 +53,7 @@ class S3Context:
             bucket=bucket,
             region=function.region,
             account_id=function.account,
+            owner_id=one_id(BUCKET_OWNER, "owner", function.account),
             configuration_id=trigger.get("configuration_id") or CONFIGURATION_ID,
             bucket_arn=bucket_arn(bucket, function.partition),
             queue_arn=trigger.get("queue_arn", ""),

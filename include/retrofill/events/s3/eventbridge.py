@@ -7,14 +7,12 @@ from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
     all_sequencers,
-    json_inside,
     json_string,
     to_second,
-    uuid_of,
-    uuid_texts,
 )
+from retrofill.events.made_up import UUID, of_item
 from retrofill.events.s3.context import S3Context
-from retrofill.events.s3.fields import MULTIPART_MARK, SOURCE_IP
+from retrofill.events.s3.fields import MULTIPART_MARK, REQUEST_ID, SOURCE_IP
 from retrofill.events.s3.form import OBJECTS
 from retrofill.events.s3.imitation import Imitation, Way
 from retrofill.events.shape import Encoder, EventShape, Parts
@@ -29,29 +27,30 @@ def objects_created(context: EventContext) -> Parts:
     """
     s3 = S3Context.of(context)
     account = json_string(s3.account_id)
+    event_ids = context.ids(UUID, "id")
+    request_ids = context.ids(REQUEST_ID, "x-amz-request-id")
     fill = filled(
         f'{{"version":"0","id":"{HOLE}","detail-type":"Object Created","source":"aws.s3"'
         f',"account":{account},"time":"{HOLE}Z","region":{json_string(s3.region)}'
         f',"resources":[{json_string(s3.bucket_arn)}]'
         f',"detail":{{"version":"0","bucket":{{"name":{json_string(s3.bucket)}}}'
         f',"object":{{"key":{HOLE},"size":{HOLE},"etag":{HOLE}{HOLE},"sequencer":"{HOLE}"}}'
-        f',"request-id":"{json_inside(context.trace)}{HOLE}","requester":{account}'
+        f',"request-id":"{HOLE}","requester":{account}'
         f',"source-ip-address":"{SOURCE_IP}","reason":"{HOLE}"}}}}'
     )
 
     def parts(items: Sequence[Item]) -> list[str]:
         columns = ItemColumns.of(items)
         facts = unpack_all(columns.contents)
-        ids = uuid_texts(columns.identifiers)
         return fill(
-            ids,
+            event_ids(columns.identifiers),
             list(map(to_second, facts.moments)),
             list(map(json_string, columns.keys)),
             facts.sizes,
             list(map(json_string, facts.etags)),
             [f',"version-id":{json_string(one)}' if one else "" for one in facts.version_ids],
             all_sequencers(facts.moments),
-            ids,
+            request_ids(columns.identifiers),
             [
                 "CompleteMultipartUpload" if MULTIPART_MARK in etag else "PutObject"
                 for etag in facts.etags
@@ -62,7 +61,9 @@ def objects_created(context: EventContext) -> Parts:
 
 
 def _encoder(context: EventContext) -> Encoder:
-    return Encoder(parts=objects_created(context), identifier_in_event=uuid_of)
+    return Encoder(
+        parts=objects_created(context), identifier_in_event=of_item(context.ids(UUID, "id"))
+    )
 
 
 EVENTBRIDGE = EventShape(

@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from urllib.parse import quote, quote_plus
 
-from retrofill.model.items import Item
+from retrofill.events.made_up import BASE64, CAPITALS, DIGITS, letters
 
 PRINCIPAL = "AIDARETROFILLREPLAYED"
 """Stands for whoever made the object, which a listing does not tell."""
 
 SOURCE_IP = "127.0.0.1"
 """Stands for the address the object was made from, which a listing does not tell."""
+
+REQUEST_ID = letters("0123456789ABCDEFGHJKMNPQRSTVWXYZ", 16)
+"""S3's name for the request that made the object, as in ``x-amz-request-id``."""
+
+HOST_ID = letters(BASE64, 64)
+"""Where S3 handled that request, as in ``x-amz-id-2``."""
+
+BUCKET_OWNER = letters(f"{CAPITALS}{DIGITS}", 13, before="A")
+"""The customer that owns the bucket."""
 
 MULTIPART_MARK = "-"
 """Stands in the ETag of an object that was uploaded in parts, before the number of parts."""
@@ -59,8 +68,3 @@ def url_encoded(key: str) -> str:
 
 def _utf8(key: str) -> bytes:
     return key.encode("utf-8", "surrogatepass")
-
-
-def request_id_of(item: Item) -> str:
-    """Return 16 characters like an S3 request id: the first half of the item's identifier."""
-    return item.identifier[:8].hex().upper()

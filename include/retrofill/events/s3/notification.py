@@ -6,25 +6,25 @@ from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
 from retrofill.events.fields import (
-    digits_of_each,
-    json_inside,
     json_insides,
     json_string,
     times_of,
 )
+from retrofill.events.made_up import of_item
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import (
+    HOST_ID,
     MULTIPART_MARK,
     PRINCIPAL,
+    REQUEST_ID,
     SOURCE_IP,
     form_encoded_all,
-    request_id_of,
 )
 from retrofill.events.s3.form import OBJECTS
 from retrofill.events.s3.imitation import Imitation, Way
 from retrofill.events.shape import Encoder, EventShape
 from retrofill.events.template import HOLE, filled, records_of
-from retrofill.model.items import IDENTIFIER_BYTES, Item, ItemColumns
+from retrofill.model.items import Item, ItemColumns
 
 EVENT_VERSION = "2.1"
 """The structure that is written; AWS's later 2.x only add fields, which a listing does not tell."""
@@ -39,18 +39,19 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """
     s3 = S3Context.of(context)
+    request_ids = context.ids(REQUEST_ID, "x-amz-request-id")
+    host_ids = context.ids(HOST_ID, "x-amz-id-2")
     template = (
         f'{{"eventVersion":"{EVENT_VERSION}","eventSource":"aws:s3"'
         f',"awsRegion":{json_string(s3.region)}'
         f',"eventTime":"{HOLE}","eventName":"ObjectCreated:{HOLE}"'
         f',"userIdentity":{{"principalId":"AWS:{PRINCIPAL}"}}'
         f',"requestParameters":{{"sourceIPAddress":"{SOURCE_IP}"}}'
-        f',"responseElements":{{"x-amz-request-id":"{HOLE}"'
-        f',"x-amz-id-2":"{json_inside(context.trace)}{HOLE}"}}'
+        f',"responseElements":{{"x-amz-request-id":"{HOLE}","x-amz-id-2":"{HOLE}"}}'
         ',"s3":{"s3SchemaVersion":"1.0"'
         f',"configurationId":{json_string(s3.configuration_id)}'
         f',"bucket":{{"name":{json_string(s3.bucket)}'
-        f',"ownerIdentity":{{"principalId":{json_string(s3.account_id)}}}'
+        f',"ownerIdentity":{{"principalId":{json_string(s3.owner_id)}}}'
         f',"arn":{json_string(s3.bucket_arn)}}}'
         f',"object":{{"key":"{HOLE}","size":{HOLE},"eTag":"{HOLE}"{HOLE},"sequencer":"{HOLE}"}}}}}}'
     )
@@ -59,14 +60,12 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
     def parts(items: Sequence[Item]) -> list[str]:
         columns = ItemColumns.of(items)
         facts = unpack_all(columns.contents)
-        digits = digits_of_each(columns.identifiers, IDENTIFIER_BYTES)
-        halves = memoryview(columns.identifiers).cast("Q")[::2].tobytes()
         times, sequencers = times_of(facts.moments)
         return fill(
             times,
             _kinds(facts.etags),
-            digits_of_each(halves, IDENTIFIER_BYTES // 2, upper=True),
-            digits,
+            request_ids(columns.identifiers),
+            host_ids(columns.identifiers),
             form_encoded_all(columns.keys),
             facts.sizes,
             json_insides(facts.etags),
@@ -99,7 +98,10 @@ def notification_texts(context: EventContext) -> Callable[[Sequence[Item]], list
 
 def _encoder(context: EventContext) -> Encoder:
     return Encoder(
-        parts=notification_parts(context), identifier_in_event=request_id_of, head=HEAD, tail=TAIL
+        parts=notification_parts(context),
+        identifier_in_event=of_item(context.ids(REQUEST_ID, "x-amz-request-id")),
+        head=HEAD,
+        tail=TAIL,
     )
 
 

@@ -11,11 +11,9 @@ from retrofill.events.context import EventContext
 from retrofill.events.fields import (
     all_to_milliseconds,
     epoch_milliseconds,
-    json_inside,
     json_string,
-    uuid_of,
-    uuid_texts,
 )
+from retrofill.events.made_up import BASE64, UUID, Ids, letters, of_item, one_id
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import PRINCIPAL
 from retrofill.events.s3.form import OBJECTS
@@ -28,7 +26,8 @@ from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item, ItemColumns
 
 SUBJECT = "Amazon S3 Notification"
-_SIGNATURE = "UkVUUk9GSUxMUkVQTEFZRUQ="
+RECEIPT = letters(BASE64, 320, before="AQEB")
+SIGNATURE = letters(BASE64, 341, behind="A==")
 _md5 = hashlib.md5
 
 
@@ -53,31 +52,36 @@ def sqs_records(
     :raises ConfigError: that is not the ARN of a queue
     """
     region = _region("queue_arn", queue_arn, "sqs")
+    message_ids = queue_ids(context)
+    receipts = context.ids(RECEIPT, "receiptHandle")
     template = (
-        f'{{"messageId":"{HOLE}","receiptHandle":"{json_inside(context.trace)}{HOLE}"'
+        f'{{"messageId":"{HOLE}","receiptHandle":"{HOLE}"'
         f',"body":{HOLE},"attributes":{{"ApproximateReceiveCount":"1","SentTimestamp":"{HOLE}"'
         f',"SenderId":"{PRINCIPAL}","ApproximateFirstReceiveTimestamp":"{HOLE}"}}'
         f',"messageAttributes":{{}},"md5OfBody":"{HOLE}","eventSource":"aws:sqs"'
         f',"eventSourceARN":{json_string(queue_arn)},"awsRegion":{json_string(region)}}}'
     )
-    begin, receipt, to_body, to_sent, to_received, to_md5, end = template.split(HOLE)
+    begin, to_receipt, to_body, to_sent, to_received, to_md5, end = template.split(HOLE)
 
-    def record(message_id: str, body: str, sent: str) -> str:
+    def record(message_id: str, receipt: str, body: str, sent: str) -> str:
         digest = _md5(body.encode(), usedforsecurity=False).hexdigest()
         return (
-            f"{begin}{message_id}{receipt}{message_id}{to_body}{json_string(body)}"
+            f"{begin}{message_id}{to_receipt}{receipt}{to_body}{json_string(body)}"
             f"{to_sent}{sent}{to_received}{sent}{to_md5}{digest}{end}"
         )
 
-    return lambda items: list(
-        map(record, uuid_texts(ItemColumns.of(items).identifiers), texts(items), times(items))
-    )
+    def records(items: Sequence[Item]) -> list[str]:
+        identifiers = ItemColumns.of(items).identifiers
+        ids = message_ids(identifiers), receipts(identifiers)
+        return list(map(record, *ids, texts(items), times(items)))
+
+    return records
 
 
 def sns_records(context: EventContext, texts: Writer) -> Writer:
     """Return the function that writes SNS messages to Lambda, with texts as their messages.
 
-    The signature is made up: a function that verifies it will refuse the event.
+    A function that verifies it will refuse the event.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html gives the fields; their order is
     that of events which functions logged.
 
@@ -86,12 +90,13 @@ def sns_records(context: EventContext, texts: Writer) -> Writer:
     s3 = S3Context.of(context)
     region = _region("topic_arn", s3.topic_arn, "sns")
     return _filled(
+        context,
         '{"EventSource":"aws:sns","EventVersion":"1.0"'
         f',"EventSubscriptionArn":{json_string(_subscription_arn(s3))}'
         f',"Sns":{{"Type":"Notification","MessageId":"{HOLE}"'
         f',"TopicArn":{json_string(s3.topic_arn)},"Subject":"{SUBJECT}"'
         f',"Message":{HOLE},"Timestamp":"{HOLE}","SignatureVersion":"1"'
-        f',"Signature":"{_SIGNATURE}"'
+        f',"Signature":"{HOLE}"'
         f',"SigningCertUrl":{json_string(_certificate_url(region))}'
         f',"UnsubscribeUrl":{json_string(_unsubscribe_url(region, s3))}'
         ',"MessageAttributes":{}}}',
@@ -109,26 +114,33 @@ def sns_texts(context: EventContext, texts: Writer) -> Writer:
     s3 = S3Context.of(context)
     region = _region("topic_arn", s3.topic_arn, "sns")
     return _filled(
+        context,
         f'{{\n  "Type" : "Notification",\n  "MessageId" : "{HOLE}",\n'
         f'  "TopicArn" : {json_string(s3.topic_arn)},\n  "Subject" : "{SUBJECT}",\n'
         f'  "Message" : {HOLE},\n  "Timestamp" : "{HOLE}",\n  "SignatureVersion" : "1",\n'
-        f'  "Signature" : "{_SIGNATURE}",\n'
+        f'  "Signature" : "{HOLE}",\n'
         f'  "SigningCertURL" : {json_string(_certificate_url(region))},\n'
         f'  "UnsubscribeURL" : {json_string(_unsubscribe_url(region, s3))}\n}}',
         texts,
     )
 
 
-def _filled(template: str, texts: Writer) -> Writer:
-    begin, to_message, to_time, end = template.split(HOLE)
+def _filled(context: EventContext, template: str, texts: Writer) -> Writer:
+    begin, to_message, to_time, to_signature, end = template.split(HOLE)
+    message_ids = _topic_ids(context)
+    signatures = context.ids(SIGNATURE, "Signature")
 
-    def message(message_id: str, text: str, time: str) -> str:
-        return f"{begin}{message_id}{to_message}{json_string(text)}{to_time}{time}{end}"
+    def message(message_id: str, text: str, time: str, signature: str) -> str:
+        return (
+            f"{begin}{message_id}{to_message}{json_string(text)}{to_time}{time}"
+            f"{to_signature}{signature}{end}"
+        )
 
     def messages(items: Sequence[Item]) -> list[str]:
         columns = ItemColumns.of(items)
         times = all_to_milliseconds(unpack_all(columns.contents).moments)
-        return list(map(message, uuid_texts(columns.identifiers), texts(columns), times))
+        message_id, signature = message_ids(columns.identifiers), signatures(columns.identifiers)
+        return list(map(message, message_id, texts(columns), times, signature))
 
     return messages
 
@@ -145,7 +157,7 @@ def _region(field: str, arn: str, service: str) -> str:
 
 def _subscription_arn(s3: S3Context) -> str:
     # The topic's own policy may hide its subscriptions.
-    return s3.subscription_arn or f"{s3.topic_arn}:00000000-0000-0000-0000-000000000000"
+    return s3.subscription_arn or f"{s3.topic_arn}:{one_id(UUID, 'subscription', s3.topic_arn)}"
 
 
 def _certificate_url(region: str) -> str:
@@ -157,23 +169,35 @@ def _unsubscribe_url(region: str, s3: S3Context) -> str:
     return f"https://sns.{region}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={arn}"
 
 
-def enveloped(records: Writer) -> Encoder:
+def queue_ids(context: EventContext) -> Ids:
+    """Return what makes up the ids of messages in a queue."""
+    return context.ids(UUID, "messageId")
+
+
+def _topic_ids(context: EventContext) -> Ids:
+    return context.ids(UUID, "MessageId")
+
+
+def enveloped(records: Writer, message_ids: Ids) -> Encoder:
     """Return the encoder of records that answers name by their message ids."""
-    return Encoder(parts=listed(records), identifier_in_event=uuid_of, head=HEAD, tail=TAIL)
+    return Encoder(
+        parts=listed(records), identifier_in_event=of_item(message_ids), head=HEAD, tail=TAIL
+    )
 
 
 def _through_queue(context: EventContext) -> Encoder:
     queue_arn = S3Context.of(context).queue_arn
-    return enveloped(sqs_records(context, queue_arn, notification_texts(context)))
+    records = sqs_records(context, queue_arn, notification_texts(context))
+    return enveloped(records, queue_ids(context))
 
 
 def _through_topic(context: EventContext) -> Encoder:
-    return enveloped(sns_records(context, notification_texts(context)))
+    return enveloped(sns_records(context, notification_texts(context)), _topic_ids(context))
 
 
 def _through_topic_and_queue(context: EventContext) -> Encoder:
     queue_arn, texts = S3Context.of(context).queue_arn, notification_texts(context)
-    return enveloped(sqs_records(context, queue_arn, sns_texts(context, texts)))
+    return enveloped(sqs_records(context, queue_arn, sns_texts(context, texts)), queue_ids(context))
 
 
 QUEUE_ITEMS = 10

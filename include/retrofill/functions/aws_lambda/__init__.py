@@ -1,17 +1,22 @@
 """Lambda: the control plane before the calls, and the data plane that makes them."""
 
+import logging
 from collections.abc import Mapping
 
 from retrofill.aws.names import LAMBDA
 from retrofill.events.s3.form import OBJECTS
 from retrofill.functions.aws_lambda.connect import open_client
+from retrofill.functions.aws_lambda.durable import DurableCalls
 from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import (
+    LATEST,
     concurrency_ceiling,
+    locate,
     preflight,
     require_switched_on,
 )
+from retrofill.functions.aws_lambda.properties import EXECUTIONS
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, FunctionKind
 from retrofill.model.delivery import Delivery
@@ -20,10 +25,22 @@ from retrofill.model.permission import Permission
 from retrofill.params.calls import CallParams
 from retrofill.triggers.imitate import imitate
 
+log = logging.getLogger(__name__)
+
 
 def _resolve(params: LambdaParams, asked: Asked) -> Pinned:
     client = asked.connections.aws(asked.aws_conn_id).client("lambda")
-    function = preflight(client, params.name, params.asked_qualifier)
+    live, wanted = asked.trigger.get("qualifier", ""), params.asked_qualifier
+    if asked.trigger and wanted and wanted != (live or LATEST):
+        log.warning(
+            "function: the live trigger calls %s of %s, and this run calls %s, as it was asked to",
+            live or LATEST,
+            params.name,
+            wanted,
+        )
+    if live and not wanted:
+        log.info("function: called as %s, as by the live trigger", live)
+    function = preflight(client, params.name, wanted or live or None, params.tenant_id)
     require_switched_on(client, function.name)
     return function
 
@@ -37,24 +54,26 @@ def _find_delivery(
     params: LambdaParams,
     calls: CallParams,
     place: Mapping[str, str],
-    function: Pinned,
     asked: Asked,
 ) -> Delivery:
     session = asked.connections.aws(asked.aws_conn_id)
-    return imitate(session.client, place, function, params.asked_qualifier, calls)
+    arn = locate(session.client("lambda"), params.name, params.asked_qualifier)
+    return imitate(session.client, place, arn, params.asked_qualifier, calls)
 
 
 def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
-    del params
     session = asked.connections.aws(asked.aws_conn_id)
-    return open_client(
+    client = open_client(
         session.client("lambda"),
         session.credentials(),
         verify=session.verify,
         function_arn=function.name,
-        qualifier=function.version,
+        qualifier=function.facts.get("qualifier", ""),
+        tenant_id=params.tenant_id,
         function_timeout_s=function.timeout_s,
     )
+    names = function.facts.get(EXECUTIONS)
+    return DurableCalls(client, names) if names else client
 
 
 MAX_REQUEST_BYTES = 6_291_456
@@ -72,6 +91,7 @@ _LOOKED_UP = "for events whose live trigger is looked up"
 _QUEUE = f"{_LOOKED_UP}, with a queue on the way"
 _TOPICS = f"{_LOOKED_UP}, with a topic on the way"
 _BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
+_NAMED = f"{_LOOKED_UP}, with a queue or EventBridge on the way"
 _RESERVE = "for `reserve_percent`"
 _SWITCHED_OFF = "for `reserve_percent`; without it, a function that is switched off shows late"
 
@@ -96,6 +116,7 @@ KIND = FunctionKind(
         Permission("lambda:GetFunctionConcurrency", _FUNCTION, _SWITCHED_OFF),
         Permission("lambda:GetAccountSettings", "*", _RESERVE),
         Permission("s3:GetBucketNotification", _BUCKET, _LOOKED_UP),
+        Permission("lambda:ListAliases", _FUNCTION, _NAMED),
         Permission("lambda:ListEventSourceMappings", "*", _QUEUE),
         Permission("sns:ListSubscriptionsByTopic", _TOPIC, _TOPICS),
         Permission("sns:GetSubscriptionAttributes", _TOPIC, _TOPICS),

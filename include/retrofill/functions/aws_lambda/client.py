@@ -19,6 +19,7 @@ def invoke_client(
     qualifier: str,
     deadline_s: float,
     max_in_flight: int,
+    tenant_id: str | None = None,
     verify: bool | str = True,
     proxy_url: str | None = None,
 ) -> HttpClient:
@@ -28,6 +29,7 @@ def invoke_client(
     :param credentials: as botocore's sessions give them, None when they found none; asked before
         every request
     :param qualifier: version or alias of the function; empty for none
+    :param tenant_id: the tenant that all calls are for; None for a function without tenants
     :raises ConfigError: there are no credentials, or endpoint, proxy, certificates or a number
         cannot be used
     """
@@ -37,7 +39,10 @@ def invoke_client(
     return HttpClient(
         endpoint,
         path=invocation_path(endpoint, function_arn, qualifier),
-        headers=[("X-Amz-Invocation-Type", "RequestResponse")],
+        headers=[
+            ("X-Amz-Invocation-Type", "RequestResponse"),
+            *([("X-Amz-Tenant-Id", tenant_id)] if tenant_id else []),
+        ],
         sign=Signer(credentials, region).sign,
         deadline_s=deadline_s,
         max_in_flight=max_in_flight,

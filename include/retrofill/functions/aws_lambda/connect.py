@@ -25,6 +25,7 @@ def open_client(
     verify: bool | str | None,
     function_arn: str,
     qualifier: str,
+    tenant_id: str | None = None,
     function_timeout_s: float,
 ) -> HttpClient:
     """Open the data plane to a function at the endpoint, region and proxy of a boto3 client.
@@ -43,6 +44,7 @@ def open_client(
         credentials=credentials,
         function_arn=function_arn,
         qualifier=qualifier,
+        tenant_id=tenant_id,
         deadline_s=function_timeout_s + DEADLINE_MARGIN_S,
         max_in_flight=MOST_IN_FLIGHT,
         verify=(os.environ.get("AWS_CA_BUNDLE") or True) if verify is None else verify,

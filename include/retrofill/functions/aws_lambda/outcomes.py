@@ -76,7 +76,7 @@ _BY_TYPE: dict[str, Outcome] = {
             "ServiceUnavailable",
             "RequestAbortedException",
             "RequestTimeoutException",
-            # Another execution of that name did start; we never name one.
+            # Another execution of that name did start.
             "DurableExecutionAlreadyStartedException",
         ),
         Outcome.MISCONFIGURED: (

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from retrofill.functions.kind import FunctionParams
+from retrofill.model.function import Pinned
 from retrofill.model.quoting import quoted
 from retrofill.params import Problem, Sound, field, refuse
 from retrofill.params.texts import BLANK, Text, matching
@@ -14,8 +15,9 @@ from retrofill.params.texts import BLANK, Text, matching
 SECTION = "Function: Lambda"
 """The part of the trigger form that shows these params."""
 
-# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, FunctionName and Qualifier
+# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html: FunctionName, Qualifier, TenantId
 _QUALIFIER = r"\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9\-_]{1,128}"
+_TENANT = r"[a-zA-Z0-9._:/=+\-@ ]{1,256}"
 _FUNCTION = (
     r"((arn:aws[a-z\-]*:lambda:[a-z0-9\-]+:)?\d{12}:function:|function:)?"
     rf"(?P<name>[a-zA-Z0-9\-_]{{1,64}})(:(?P<qualifier>{_QUALIFIER}))?"
@@ -36,6 +38,10 @@ def _qualifier(text: str) -> str:
     return matching(_QUALIFIER, text)
 
 
+def _tenant(text: str) -> str:
+    return matching(_TENANT, text)
+
+
 class LambdaParams(FunctionParams):
     """Which Lambda function, and which version of it."""
 
@@ -51,17 +57,32 @@ class LambdaParams(FunctionParams):
     qualifier: Annotated[Annotated[Text, AfterValidator(_qualifier)] | None, BLANK] = field(
         SECTION,
         "Version or alias",
-        "The run calls the version that this means when it is opened. Empty: **$LATEST**, whose"
-        " code may change while the run goes on.",
+        "Called by this name; a run stops when an alias comes to mean another version. Empty: as"
+        " the live trigger that is imitated calls it, else **$LATEST**, whose code may change"
+        " while the run goes on.",
         allowed="a version's number, an alias or $LATEST",
         form={"maxLength": 128},
         default=None,
         examples=["prod", "7"],
     )
 
+    tenant_id: Annotated[Annotated[Text, AfterValidator(_tenant)] | None, BLANK] = field(
+        SECTION,
+        "Tenant",
+        "The tenant whose data this is, for a function with tenant isolation: all calls name it.",
+        allowed="a tenant's id: letters, digits, spaces and . _ : / = + - @",
+        form={"maxLength": 256},
+        default=None,
+        examples=["blue"],
+    )
+
     def label(self) -> str:
-        """Return the bare name of the function."""
-        return self._parsed()["name"]
+        """Return the bare name of the function, and the tenant if there is one."""
+        return self._of_tenant(self._parsed()["name"])
+
+    def identity(self, function: Pinned) -> str:
+        """Return the function's name, and the tenant if there is one: each has jobs of its own."""
+        return self._of_tenant(function.name)
 
     @property
     def name(self) -> str:
@@ -84,6 +105,9 @@ class LambdaParams(FunctionParams):
                     f"{quoted(self.qualifier)} is given, and function names {quoted(twice)};"
                     " give only one",
                 )
+
+    def _of_tenant(self, name: str) -> str:
+        return f"{name} for {self.tenant_id}" if self.tenant_id else name
 
     def _parsed(self) -> re.Match[str]:
         found = re.fullmatch(_FUNCTION, self.function)

@@ -10,6 +10,11 @@ from retrofill.aws.arn import Arn
 from retrofill.aws.names import LAMBDA
 from retrofill.aws.refusals import Refusal, code_of, explained
 from retrofill.functions.aws_lambda.outcomes import starts_up
+from retrofill.functions.aws_lambda.properties import (
+    names_of_executions,
+    require_callable,
+    timeout_s,
+)
 from retrofill.model.errors import ConfigError, FunctionUnavailable, RetrofillError
 from retrofill.model.function import Pinned
 
@@ -21,15 +26,29 @@ log = logging.getLogger(__name__)
 LATEST = "$LATEST"
 """The version that is not published; what a function is called as when nobody says otherwise."""
 
+PUBLISHED = "$LATEST.PUBLISHED"
+"""The version that a function with a capacity provider is called as when nobody says otherwise.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-version-publishing.html
+"""
+
 _NOTHING_RAN = 204
 
 
-def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> Pinned:
-    """Find the function, and prove that this version of it may be called.
+def locate(client: "LambdaClient", function: str, qualifier: str | None) -> str:
+    """Return the ARN of a function, without a qualifier; see :func:`preflight`."""
+    return str(Arn.parse(_look_up(client, function, qualifier)["FunctionArn"]).unqualified)
 
-    An alias is followed to the version it means now, which the whole run then calls; one that
-    shares its calls between two versions is refused, unless the credentials may not see that.
-    ``$LATEST`` cannot be pinned: the SHA-256 of its code is recorded.
+
+def preflight(
+    client: "LambdaClient", function: str, qualifier: str | None, tenant_id: str | None = None
+) -> Pinned:
+    """Find the function, and prove that it may be called as it is named.
+
+    The version that an alias means now is pinned: the run calls the alias, as live traffic does,
+    and stops when another version answers. An alias that shares its calls between two versions is
+    refused, unless the credentials may not see that. ``$LATEST`` cannot be pinned: the SHA-256 of
+    its code is recorded.
 
     Sources: https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html,
     https://docs.aws.amazon.com/lambda/latest/api/API_GetAlias.html,
@@ -37,41 +56,64 @@ def preflight(client: "LambdaClient", function: str, qualifier: str | None) -> P
     https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
 
     :param function: name, partial ARN or ARN, without a qualifier
-    :param qualifier: a version's number or an alias; None: ``$LATEST``
-    :raises ConfigError: there is no such function or version, it cannot become ready, or it may not
-        be called; the message says what to do
+    :param qualifier: a version's number or an alias; None: it is called without, and that means
+        ``$LATEST``
+    :param tenant_id: the tenant that the calls are for; None: none is named
+    :raises ConfigError: there is no such function or version, it cannot become ready, it may not be
+        called, or asks for what is not given; the message says what to do
     :raises FunctionUnavailable: Lambda gave no answer, or makes or changes the function now;
         another try may find it ready
     """
-    asked = f"{function}:{qualifier}" if qualifier else function
-    published = qualifier is not None and not qualifier.startswith(LATEST)
-    _require_region(client, function)
-    if qualifier and published and not qualifier.isdecimal():
+    asked, found = _named(function, qualifier), _look_up(client, function, qualifier)
+    if not qualifier and found.get("CapacityProviderConfig"):
+        found = _look_up(client, function, PUBLISHED)  # what such a call means there
+    elif not qualifier or qualifier == LATEST:
+        found["Version"] = LATEST
+    elif not (qualifier.isdecimal() or qualifier == PUBLISHED):
         _require_one_version(client, function, qualifier)
-    with _explained(client, asked, "lambda:GetFunctionConfiguration"):
-        found: dict[str, Any] = dict(
-            client.get_function_configuration(
-                FunctionName=function, **({"Qualifier": qualifier} if qualifier else {})
-            )
-        )
+    require_callable(asked, found, tenant_id)
+    if not qualifier and found.get("DurableConfig"):
+        qualifier = LATEST  # without one, Lambda refuses the call
     pinned = Pinned(
         kind=LAMBDA,
         name=str(Arn.parse(found["FunctionArn"]).unqualified),
-        version=found["Version"] if published else qualifier or LATEST,
-        timeout_s=found["Timeout"],
-        facts={"memory_mb": found["MemorySize"], "code_sha256": found["CodeSha256"]},
+        version=found["Version"],
+        timeout_s=timeout_s(asked, found),
+        facts={
+            **_qualified(qualifier, "qualifier"),
+            **names_of_executions(found),
+            "memory_mb": found["MemorySize"],
+            "code_sha256": found["CodeSha256"],
+        },
     )
     _require_ready(pinned, asked, found)
-    with _explained(client, f"{pinned.name}:{pinned.version}", "lambda:InvokeFunction"):
-        status = client.invoke(
-            FunctionName=pinned.name, Qualifier=pinned.version, InvocationType="DryRun"
-        )["StatusCode"]
+    named = _qualified(qualifier) | ({"TenantId": tenant_id} if tenant_id else {})
+    with _explained(client, _named(pinned.name, qualifier), "lambda:InvokeFunction"):
+        status = client.invoke(FunctionName=pinned.name, InvocationType="DryRun", **named)[
+            "StatusCode"
+        ]
     if status != _NOTHING_RAN:
         raise ConfigError(
             f"aws_conn_id: its Lambda endpoint answered a dry run with {status}; allowed is"
             f" {_NOTHING_RAN}, so it is no endpoint that can be trusted with the real calls"
         )
     return pinned
+
+
+def _named(function: str, qualifier: str | None) -> str:
+    return f"{function}:{qualifier}" if qualifier else function
+
+
+def _qualified(qualifier: str | None, name: str = "Qualifier") -> dict[str, Any]:
+    return {name: qualifier} if qualifier else {}
+
+
+def _look_up(client: "LambdaClient", function: str, qualifier: str | None) -> dict[str, Any]:
+    _require_region(client, function)
+    with _explained(client, _named(function, qualifier), "lambda:GetFunctionConfiguration"):
+        return dict(
+            client.get_function_configuration(FunctionName=function, **_qualified(qualifier))
+        )
 
 
 def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: int) -> int:
@@ -156,7 +198,7 @@ def _require_one_version(client: "LambdaClient", function: str, alias: str) -> N
     except _DeniedError:
         log.warning(
             "without lambda:GetAlias it cannot be seen whether alias %s of %s shares its calls"
-            " between two versions; the run calls the first",
+            " between two versions; the run stops at the first answer of another than this one",
             alias,
             function,
         )

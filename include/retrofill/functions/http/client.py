@@ -6,7 +6,6 @@ import uuid
 from retrofill.functions.client import Payload
 from retrofill.functions.http.access import Access
 from retrofill.functions.transport.client import HttpClient
-from retrofill.model.items import IDENTIFIER_BYTES
 
 
 class HttpFunction:
@@ -34,7 +33,7 @@ class HttpFunction:
 
     def send(self, tag: int, payload: Payload) -> None:
         """Send one request without waiting; exactly one completion with this tag follows."""
-        key = ("Idempotency-Key", idempotency_key(payload.identifiers))
+        key = ("Idempotency-Key", idempotency_key(payload.job, payload.identifiers))
         self._transport.send(tag, payload._replace(headers=(*payload.headers, key)))
 
     def close(self) -> None:
@@ -42,13 +41,13 @@ class HttpFunction:
         self._transport.close()
 
 
-def idempotency_key(identifiers: bytes) -> str:
-    """Return the Idempotency-Key of a call: the same whenever it carries the same items.
+def idempotency_key(job: str, identifiers: bytes) -> str:
+    """Return the Idempotency-Key of a call: the same whenever a job sends the same items.
 
-    That of one item is its identifier as a UUID. Source of the header:
+    Source of the header:
     https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/; its value is
     without the draft's quotes, as servers of today read it.
     """
-    if len(identifiers) != IDENTIFIER_BYTES:
-        identifiers = hashlib.blake2b(identifiers, digest_size=IDENTIFIER_BYTES).digest()
-    return str(uuid.UUID(bytes=identifiers))
+    owner = hashlib.blake2b(job.encode()).digest()
+    digest = hashlib.blake2b(identifiers, key=owner, digest_size=16).digest()
+    return str(uuid.UUID(bytes=digest, version=4))

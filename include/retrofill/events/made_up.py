@@ -1,0 +1,86 @@
+"""Ids that live events have and no source tells: made up from a hash, in the form of live ones.
+
+Each is the item's identifier, a hash itself, masked by the hash of an owner and a name, and spelled
+in the alphabet of live ids. So an item's id stays the same as long as the owner does, which is the
+job for most: in each run of it, retry and redrive. For another owner, or by another name, it is
+another.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from retrofill.events.fields import digits_of_each
+from retrofill.model.items import IDENTIFIER_BYTES, Item
+
+DIGITS = "0123456789"
+CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+BASE64 = f"{CAPITALS}{CAPITALS.lower()}{DIGITS}+/"
+
+Ids = Callable[[bytes], list[str]]
+"""Returns the ids of items, given their identifiers, one after another."""
+
+
+class Form(NamedTuple):
+    """How live ids of one kind are spelled."""
+
+    size: int
+    """Bytes that one is spelled from: a multiple of IDENTIFIER_BYTES."""
+
+    spell: Callable[[bytes], list[str]]
+    """Spells each so many bytes."""
+
+
+def letters(alphabet: str, length: int, *, before: str = "", behind: str = "") -> Form:
+    """Return the form of so many letters of an alphabet.
+
+    :param before: what all begin with
+    :param behind: what all end with
+    """
+    size = -(-length // IDENTIFIER_BYTES) * IDENTIFIER_BYTES
+    table = "".join(alphabet[byte % len(alphabet)] for byte in range(256)).encode()
+
+    def spell(data: bytes) -> list[str]:
+        text = data.translate(table).decode()
+        return [f"{before}{text[at : at + length]}{behind}" for at in range(0, len(text), size)]
+
+    return Form(size, spell)
+
+
+def _uuids(data: bytes) -> list[str]:
+    return [
+        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+        for digits in digits_of_each(data, IDENTIFIER_BYTES)
+    ]
+
+
+UUID = Form(IDENTIFIER_BYTES, _uuids)
+"""A UUID of version 4 (RFC 9562)."""
+
+
+def ids(form: Form, name: str, owner: str) -> Ids:
+    """Return what makes up the ids of items.
+
+    :param name: the field; fields of one name have the same ids
+    :param owner: what the ids live as long as
+    """
+    mask = hashlib.shake_128(f"{name}\0{owner}".encode()).digest(form.size)
+    times = form.size // IDENTIFIER_BYTES
+
+    def of(identifiers: bytes) -> list[str]:
+        starts = range(0, len(identifiers), IDENTIFIER_BYTES)
+        repeated = b"".join(identifiers[at : at + IDENTIFIER_BYTES] * times for at in starts)
+        masked = int.from_bytes(repeated) ^ int.from_bytes(mask * len(starts))
+        return form.spell(masked.to_bytes(len(repeated)))
+
+    return of
+
+
+def one_id(form: Form, name: str, owner: str) -> str:
+    """Return the id that all items of an owner share; see :func:`ids`."""
+    return ids(form, name, owner)(bytes(IDENTIFIER_BYTES))[0]
+
+
+def of_item(made: Ids) -> Callable[[Item], str]:
+    """Return what makes up the id of one item."""
+    return lambda item: made(item.identifier)[0]
