@@ -90,3 +90,12 @@ def test_a_longer_prefix_or_none_redrives_a_job_that_is_named(
 ) -> None:
     first = opened(job="mine")
     assert opened(job="mine", redrive=True, **params).run_id == first.run_id + 1
+
+
+def test_mistakes_in_bucket_and_function_are_told_at_once(opened: Opened) -> None:
+    with pytest.raises(ConfigError) as found:
+        opened(bucket="not-there", function="nor-this")
+    bucket, function = found.value.problems
+    assert bucket.startswith("bucket: there is no bucket 'not-there'")
+    assert function.startswith("function: ")
+    assert "nor-this" in function

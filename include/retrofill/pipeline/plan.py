@@ -1,7 +1,10 @@
 """The plan of a run: everything that is checked and found before it is opened, as one value."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from retrofill.config import RunConfig
 from retrofill.engine.identity import fingerprint
@@ -9,7 +12,7 @@ from retrofill.events import CompiledShape
 from retrofill.functions.kind import Asked
 from retrofill.model.connections import Connections
 from retrofill.model.delivery import Delivery
-from retrofill.model.errors import ConfigError
+from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 from retrofill.model.runs import Job, Run, Window
@@ -89,8 +92,9 @@ def plan(
     asked = Asked(connections, config.job.aws_conn_id)
     window = run.window if run else config.source.window(interval)
     survey = open_source(config, connections, window)
-    source_seen = survey.check()
-    function = config.function_kind.resolve(config.function, asked)
+    source_seen, function = _both(
+        survey.check, partial(config.function_kind.resolve, config.function, asked)
+    )
     delivery = run.delivery if run else find_delivery(config, function, asked)
     shape = compile_delivery(
         config,
@@ -117,6 +121,28 @@ def plan(
             None if reserve is None else _ceiling(config, function, reserve, asked)
         ),
     )
+
+
+_One = TypeVar("_One")
+_Other = TypeVar("_Other")
+
+
+def _both(one: Callable[[], _One], other: Callable[[], _Other]) -> tuple[_One, _Other]:
+    """Return what two checks give; where both find mistakes, all are told at once.
+
+    :raises ConfigError: what one of them found, or both
+    """
+    try:
+        first = one()
+    except ConfigError as mistake:
+        problems = mistake.problems
+        with suppress(FunctionUnavailable):
+            try:
+                other()
+            except ConfigError as another:
+                problems += another.problems
+        raise ConfigError(*problems) from mistake
+    return first, other()
 
 
 def open_source(
