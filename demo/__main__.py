@@ -45,7 +45,7 @@ def main() -> int:
     console.print(f"\n[bold]{stopwatch.total:.0f} s:[/] {stopwatch}")
     console.print(f"[bold]Look further:[/] make up, if it is not up; then {settings.airflow_url}")
     login = f"{settings.user} / {settings.password}"
-    console.print(f"  login {login}: the DAG retrofill, its two runs, the logs of invoke")
+    console.print(f"  login {login}: the DAG retrofill_s3, its two runs, the logs of invoke")
     return 0 if held else 1
 
 

@@ -32,6 +32,9 @@ _GIVEN_UP = {ProcessStates.FATAL, ProcessStates.UNKNOWN}
 _ENDED = {*_GIVEN_UP, ProcessStates.BACKOFF, ProcessStates.EXITED}
 _TERMINATING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PAUSE_S = 0.1
+_SAY_EVERY_S = 15
+_WITHIN_S = 1_800
+"""What does not start on a busy machine either: one that ended is noticed at once."""
 _KILLED_WITHIN_S = 10
 
 
@@ -75,16 +78,28 @@ class Supervisor:
         with ServerProxy("http://supervisor", transport=transport) as remote:
             return getattr(remote.supervisor, method)(*arguments)
 
-    def wait(self, what: str, ready: Callable[[], bool], *, within_s: float) -> None:
-        """Wait until `ready` says so.
+    def wait(
+        self,
+        what: str,
+        ready: Callable[[], bool],
+        *,
+        within_s: float = _WITHIN_S,
+        say: Callable[[str], None] = print,
+        say_every_s: float = _SAY_EVERY_S,
+    ) -> None:
+        """Wait until `ready` says so, and tell now and then how long that takes.
 
         :raises StackError: a program gave up, or the time is over
         """
-        limit = time.monotonic() + within_s
+        began = said = time.monotonic()
         while not ready():
             self._refuse(_ENDED)
-            if time.monotonic() > limit:
+            now = time.monotonic()
+            if now > began + within_s:
                 raise StackError(f"{what} was not ready within {within_s:g} s: see {self._logs}")
+            if now > said + say_every_s:
+                say(f"  {what} is starting: {now - began:.0f} s so far, its log is in {self._logs}")
+                said = now
             time.sleep(_PAUSE_S)
 
     def check(self) -> None:

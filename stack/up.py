@@ -23,8 +23,7 @@ _NEEDED_BY = {
     "postgres": "PostgreSQL needs it",
     "aws": "MiniStack (the emulator of AWS) needs it",
 }
-_SERVICES_WITHIN_S = 60
-_AIRFLOW_WITHIN_S = 240
+_JOINED_WITHIN_S = 1_800
 
 
 @contextmanager
@@ -61,7 +60,7 @@ def _keep_up(settings: Settings) -> NoReturn:
         if not alone:
             raise StackError(f"the stack in {settings.directory} runs already")
         with _started(settings, print) as supervisor:
-            print(_welcome(settings), flush=True)
+            print(welcome(settings), flush=True)
             while True:
                 supervisor.check()
                 time.sleep(1)
@@ -81,7 +80,7 @@ def _alone(settings: Settings) -> Iterator[bool]:
 
 def _joined(settings: Settings) -> Settings:
     """Return the settings of the stack that someone else started, once it is healthy."""
-    limit = time.monotonic() + _AIRFLOW_WITHIN_S
+    limit = time.monotonic() + _JOINED_WITHIN_S
     while time.monotonic() < limit:
         with suppress(FileNotFoundError):
             settings = settings.remembered()
@@ -117,7 +116,7 @@ def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervi
             say("starting PostgreSQL" + " and MiniStack" * settings.aws_embedded)
             for group in groups:
                 supervisor.start(group)
-            supervisor.wait("PostgreSQL", postgres.accepts, within_s=_SERVICES_WITHIN_S)
+            supervisor.wait("PostgreSQL", postgres.accepts, say=say)
             say("migrating the databases")
             postgres.ensure_database("retrofill")
             postgres.ensure_database("airflow")
@@ -127,9 +126,9 @@ def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervi
             for group in airflows:
                 supervisor.start(group)
             if settings.aws_embedded:
-                supervisor.wait("MiniStack", ministack.accepts, within_s=_SERVICES_WITHIN_S)
+                supervisor.wait("MiniStack", ministack.accepts, say=say)
             healthy = partial(airflow.healthy, settings)
-            supervisor.wait("Airflow", healthy, within_s=_AIRFLOW_WITHIN_S)
+            supervisor.wait("Airflow", healthy, say=say)
             airflow.warm(settings)
             say(f"healthy after {time.monotonic() - began:.0f} s")
             try:
@@ -173,16 +172,25 @@ def _ended_by_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _welcome(settings: Settings) -> str:
+def welcome(settings: Settings) -> str:
+    """Return what a person needs to know of a stack that is up, and what to do next."""
     own_state = f"postgresql://retrofill@127.0.0.1:{settings.ports.postgres}/retrofill"
     own_state += f"  password: in {Secrets.file(settings.directory)}"
     lines = {
         "Airflow": f"{settings.airflow_url}  login: {settings.user} / {settings.password}",
-        "AWS": settings.aws_endpoint_url or "as AIRFLOW_CONN_AWS_DEFAULT says",
+        "AWS": _aws(settings),
         "state": "as AIRFLOW_CONN_RETROFILL_STATE says" if settings.state_elsewhere else own_state,
         "logs": str(settings.directory / "logs"),
+        "next": "make demo, in another terminal, makes a bucket and a function, and runs them here;"
+        f" or trigger {settings.airflow_url}/dags/retrofill_s3 with your own",
     }
     return "\n".join([*(f"{name:>9}  {text}" for name, text in lines.items()), "Ctrl-C stops it"])
+
+
+def _aws(settings: Settings) -> str:
+    if settings.aws_embedded:
+        return f"{settings.aws_endpoint_url}  an emulator: calls of one function run in turn"
+    return settings.aws_endpoint_url or "as AIRFLOW_CONN_AWS_DEFAULT says"
 
 
 if __name__ == "__main__":

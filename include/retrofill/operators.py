@@ -27,7 +27,7 @@ from retrofill.model.errors import (
     RetrofillError,
     StateError,
 )
-from retrofill.model.runs import Run, SetRef
+from retrofill.model.runs import REFUSED, Run, SetRef
 from retrofill.notifier import check_targets, notify, notify_briefly
 from retrofill.pipeline.close_run import close_run, conclude
 from retrofill.pipeline.enqueue import Enqueued, enqueue
@@ -43,9 +43,6 @@ from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
 from retrofill.state.upkeep import OpenRun
 from retrofill.tries import Tries
-
-_REFUSED = "refused"
-"""The XCom key under which ``open_run`` leaves why it opened no run."""
 
 _LONGEST_REASON = 2_000
 
@@ -142,7 +139,9 @@ class OpenRunOperator(BaseOperator):
         try:
             return list(self._open(context))
         except RetrofillError as error:
-            context["ti"].xcom_push(_REFUSED, str(error)[:_LONGEST_REASON])
+            # Else the mistake would stand at the end of a traceback.
+            self.log.error("%s", error)  # noqa: TRY400  the traceback is Airflow's to write
+            context["ti"].xcom_push(REFUSED, str(error)[:_LONGEST_REASON])
             raise
 
     def _open(self, context: Context) -> SetRef:
@@ -361,8 +360,9 @@ class NotifyOperator(BaseOperator):
             what = "did not start" if _why_refused(context) else "could not be closed"
             self._tell(context, what, str(error))
             raise
-        self._tell(context, "did not start", _why_refused(context))
-        raise ConfigError(_NOT_OPENED)
+        why = _why_refused(context)
+        self._tell(context, "did not start", why)
+        raise ConfigError(_NOT_OPENED, *filter(None, [why]))
 
     def _tell(self, context: Context, what: str, why: str) -> None:
         dag_run = context["dag_run"]
@@ -387,7 +387,7 @@ class NotifyOperator(BaseOperator):
 
 def _why_refused(context: Context) -> str:
     """Return why ``open_run`` opened nothing; empty: it has not said."""
-    return str(context["ti"].xcom_pull(task_ids="open_run", key=_REFUSED) or "")
+    return str(context["ti"].xcom_pull(task_ids="open_run", key=REFUSED) or "")
 
 
 def _is_last_try(context: Context, error: StateError) -> bool:

@@ -1,6 +1,7 @@
 """The DAG itself: what a person sees of it, and whole runs of it in one process."""
 
 import json
+import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ def test_without_a_live_trigger_auto_is_refused_before_anything_is_done(world: W
     states = world.run(event="auto")
     assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
     assert "there is no live trigger" in states["log"]
+    assert re.search(r"see the log of open_run\s+event: .*there is no live trigger", states["log"])
     assert "from bucket 'world-" in states["log"]
     with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
         cur.execute("SELECT count(*) FROM retrofill.job")

@@ -101,3 +101,12 @@ def test_a_function_that_is_switched_off_is_refused(
             opened()
     finally:
         lambda_client.delete_function_concurrency(FunctionName=name)
+
+
+def test_mistakes_in_bucket_and_function_are_told_at_once(opened: Opened) -> None:
+    with pytest.raises(ConfigError) as found:
+        opened(bucket="not-there", function="nor-this")
+    bucket, function = found.value.problems
+    assert bucket.startswith("bucket: there is no bucket 'not-there'")
+    assert function.startswith("function: ")
+    assert "nor-this" in function

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import stat
@@ -28,7 +29,7 @@ from stack.private import close_to_others
 from stack.services import Postgres, free_port
 from stack.settings import REPOSITORY, Ports, Settings, StackError
 from stack.supervise import Program, supervised
-from stack.up import running_stack
+from stack.up import running_stack, welcome
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -208,6 +209,22 @@ def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
         ]
         assert len(processes) == 3
     assert not any(map(lives, processes))
+
+
+def test_who_waits_hears_how_long_already(tmp_path: Path) -> None:
+    program = Program("slow", [sys.executable, "-c", "import time; time.sleep(600)"])
+    said: list[str] = []
+    with supervised(tmp_path, {"group": [program]}, child_environment(os.environ)) as supervisor:
+        supervisor.start("group")
+        supervisor.wait("Slow", lambda: len(said) == 2, say=said.append, say_every_s=0)
+    assert all(line.startswith("  Slow is starting: ") for line in said)
+    assert str(tmp_path / "logs") in said[0]
+
+
+def test_the_stack_says_what_is_particular_to_it_and_what_comes_next(tmp_path: Path) -> None:
+    said = welcome(Settings.from_environment({"RETROFILL_STACK_DIR": str(tmp_path)}))
+    assert "calls of one function run in turn" in said
+    assert re.search(r"next  make demo.*/dags/retrofill_s3", said)
 
 
 def test_a_program_that_ends_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class Web(NamedTuple):
     client: "TestClient"
     as_role: Callable[[str], dict[str, str]]
     audit_log: Callable[[str], list[tuple[str, str, str]]]
+    leave_xcom: Callable[..., None]
 
     def get(self, path: str, role: str) -> "Response":
         return self.client.get(path, headers=self.as_role(role))
@@ -57,7 +58,7 @@ def web(state_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     from tests.integration import api_server  # noqa: PLC0415  it warns, see there
 
     with api_server.serving() as client:
-        yield Web(client, api_server.as_role, api_server.audit_log)
+        yield Web(client, api_server.as_role, api_server.audit_log, api_server.leave_xcom)
 
 
 def run_in_the_middle(conn: Connection, dsn: str) -> SetRef:
@@ -391,3 +392,10 @@ def test_looking_can_change_nothing(
     with pytest.raises(StateError, match="read-only transaction"):
         pages.get_page(conn, ref.run_id)
     assert controls_of(conn)[3] is None
+
+
+def test_the_tab_of_a_dag_run_that_was_refused_says_why(web: Web) -> None:
+    web.leave_xcom("d", "refused", "open_run", "refused", "bucket: <b> is missing\nprefix: no")
+    answer = web.get("/retrofill/dags/d/runs/refused", "USER")
+    assert "This DAG run was refused" in answer.text
+    assert "bucket: &lt;b&gt; is missing\nprefix: no" in answer.text

@@ -1,7 +1,7 @@
 """What the log of an invoke task and the report say of calls that did not succeed."""
 
 from retrofill.engine.progress import Progress
-from retrofill.model.calls import EndedCall, Settlement
+from retrofill.model.calls import EndedCall, Settlement, Span
 from retrofill.model.report import troubles_text
 
 
@@ -21,3 +21,13 @@ def test_a_line_of_progress_tells_how_calls_ended_and_why() -> None:
 def test_what_did_not_happen_is_not_spoken_of() -> None:
     assert troubles_text({"failed": 0, "lost": 0}, {"crashed": 0}) == ""
     assert troubles_text({"failed": 0, "lost": 1_000}, {}) == "1,000 lost"
+
+
+def test_the_time_to_go_is_that_of_the_items_that_come_last() -> None:
+    progress = Progress(1_000, now=0.0)
+    progress.settled(Settlement(ended=[EndedCall(1, "succeeded")], succeeded=[(Span(1, 990), 1)]))
+    assert progress.line(10.0, 0).endswith("about 0 s to go")
+    # The last ten fail, and wait between two tries.
+    assert "to go" not in progress.line(15.0, 0)
+    progress.settled(Settlement(ended=[EndedCall(2, "succeeded")], succeeded=[(Span(991, 991), 2)]))
+    assert progress.line(25.0, 0).endswith("about 90 s to go")

@@ -214,6 +214,11 @@ def test_what_keeps_a_run_from_its_end_is_said(shown: RunPage, said: str) -> Non
 
 def test_the_time_left_is_told_by_the_pace_of_the_set() -> None:
     assert "about 6 min left in this set" in html_of(page(sets=[set_line()]))
+    # What is left may be what fails, however fast the rest went.
+    for items, told in ((74, True), (75, False)):
+        calls = Calls([OutcomeLine("failed", 40, items), OutcomeLine("lost", 1, None)], [], [])
+        html = html_of(page(sets=[set_line()], calls=calls))
+        assert ("left in this set" in html) is told
 
 
 @pytest.mark.parametrize(

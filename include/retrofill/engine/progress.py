@@ -28,6 +28,7 @@ class Progress:
     def __init__(self, items: int, *, now: float) -> None:
         self._items = items
         self._began = now
+        self._told_at, self._told_done = now, 0
         self._calls = self._succeeded = self._quarantined = self._retries = self._duplicates = 0
         self._outcomes: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
@@ -46,9 +47,15 @@ class Progress:
         self._causes.update(call.cause for call in settlement.ended if call.cause)
 
     def line(self, now: float, in_flight: int) -> str:
-        """Return one line for people: items done, calls, rate, errors and the time to go."""
+        """Return one line for people: items done, calls, rate, errors and the time to go.
+
+        That is told by the slower of two paces, of the whole time and since the last line: items
+        that fail, and are called again and again, come last.
+        """
         done = self._succeeded + self._quarantined
         passed_s = max(now - self._began, 1e-3)
+        pace = min(done / passed_s, (done - self._told_done) / max(now - self._told_at, 1e-3))
+        self._told_at, self._told_done = now, done
         share = f"{done / self._items:.0%}" if self._items else "100%"
         parts = [
             f"{done:,} of {self._items:,} items done ({share})",
@@ -60,8 +67,8 @@ class Progress:
         troubles = {name: n for name, n in sorted(self._outcomes.items()) if name != "succeeded"}
         if troubles:
             parts.append(troubles_text(troubles, self._causes))
-        if 0 < done < self._items:
-            parts.append(f"about {(self._items - done) * passed_s / done:,.0f} s to go")
+        if done < self._items and pace > 0:
+            parts.append(f"about {(self._items - done) / pace:,.0f} s to go")
         return ", ".join(parts)
 
     def summary(self) -> Invoked:

@@ -9,6 +9,9 @@ from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 
+REFUSED = "refused"
+"""The name under which ``open_run`` leaves why it opened no run, for whoever tells people."""
+
 
 class SetRef(NamedTuple):
     """The name of a set: which run, and which set of it."""

@@ -1,7 +1,9 @@
 """The plan of a run: everything that is checked and found before it is opened, as one value."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from retrofill.config import RunConfig
 from retrofill.engine.identity import fingerprint
@@ -9,7 +11,7 @@ from retrofill.events import CompiledShape
 from retrofill.functions.kind import Asked
 from retrofill.model.connections import Connections
 from retrofill.model.delivery import Delivery
-from retrofill.model.errors import ConfigError
+from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 from retrofill.model.runs import Job, Run, Window
@@ -89,7 +91,8 @@ def plan(
     asked = Asked(connections, config.job.aws_conn_id)
     window = run.window if run else config.source.window(interval)
     survey = open_source(config, connections, window)
-    source_seen = survey.check()
+    with _telling_too(partial(config.function_kind.resolve, config.function, asked)):
+        source_seen = survey.check()
     delivery = run.delivery if run else find_delivery(config, asked)
     asked = asked._replace(trigger=delivery.trigger)
     function = config.function_kind.resolve(config.function, asked)
@@ -119,6 +122,24 @@ def plan(
             None if reserve is None else _ceiling(config, function, reserve, asked)
         ),
     )
+
+
+@contextmanager
+def _telling_too(other: Callable[[], object]) -> Iterator[None]:
+    """Where the block finds mistakes, tell those of another check at once.
+
+    :raises ConfigError: what the block found, or both
+    """
+    try:
+        yield
+    except ConfigError as mistake:
+        problems = mistake.problems
+        with suppress(FunctionUnavailable):
+            try:
+                other()
+            except ConfigError as another:
+                problems += another.problems
+        raise ConfigError(*problems) from mistake
 
 
 def open_source(

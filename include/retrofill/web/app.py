@@ -14,6 +14,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
 from airflow.models import DagModel, DagRun, Log
+from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response, status
@@ -23,6 +24,7 @@ from sqlalchemy import select
 from retrofill.connections import open_state
 from retrofill.model.connections import STATE_CONN_ID
 from retrofill.model.errors import ConfigError, SchemaMismatch, StateError
+from retrofill.model.runs import REFUSED
 from retrofill.state import pages, runs
 from retrofill.state.connection import Connection
 from retrofill.web.controls import change
@@ -35,9 +37,10 @@ _READ = requires_access_dag("GET", DagAccessEntity.RUN)
 _EDIT = requires_access_dag("PUT", DagAccessEntity.RUN)
 _PATH = "/dags/{dag_id}/runs/{dag_run_id:path}"
 _NO_RUN = "This DAG run has no Retrofill run"
+_REFUSED = "This DAG run was refused"
 _NO_RUN_YET = (
     "The tab is for DAG runs of Retrofill. If this is one, its page is here as soon as the task"
-    " open_run has succeeded; if that task failed, its log says why."
+    " open_run has ended; if that says nothing here, its log does."
 )
 
 
@@ -118,7 +121,8 @@ def _show(
     began = time.monotonic()
     ref = runs.find_set(conn, asker.dag_id, asker.dag_run_id)
     if ref is None:
-        return _say(_NO_RUN, _NO_RUN_YET, look_s=RARE_LOOK_S)
+        why = _why_refused(asker)
+        return _say(_REFUSED if why else _NO_RUN, why or _NO_RUN_YET, look_s=RARE_LOOK_S)
     page = pages.get_page(conn, ref.run_id)
     nonce = secrets.token_urlsafe(16)
     html = render_run(
@@ -143,6 +147,18 @@ def _lives(dag_id: str, dag_run_ids: list[str]) -> bool:
     )
     with create_session() as session:
         return session.scalar(found.limit(1)) is not None
+
+
+def _why_refused(asker: Asker) -> str:
+    """Return why the DAG run has opened no run; empty: its ``open_run`` has not said."""
+    said = select(XComModel.value).where(
+        XComModel.dag_id == asker.dag_id,
+        XComModel.run_id == asker.dag_run_id,
+        XComModel.task_id == "open_run",
+        XComModel.key == REFUSED,
+    )
+    with create_session() as session:
+        return str(session.scalar(said.limit(1)) or "")
 
 
 def _is_paused(dag_id: str) -> bool:

@@ -59,6 +59,8 @@ CAUSES = {
 }
 """Why calls fail, each with its meaning."""
 
+_CALLED_AGAIN = ("failed", "unknown", "lost")
+
 LOOK_S = 3
 """Seconds between two looks at a run that may change."""
 
@@ -227,7 +229,12 @@ def _left_s(page: RunPage, *, lives: bool) -> float | None:
     """Return how long the set at work may still take at its pace; None: nobody can tell."""
     if _standing(page, lives=lives) != "open" or not page.sets or not page.sets[-1].held:
         return None
-    return _set_left_s(page.sets[-1], page.controls.read_at)
+    line = page.sets[-1]
+    again = sum(ended.items or 0 for ended in page.calls.ended if ended.outcome in _CALLED_AGAIN)
+    # What is left may be items that fail alone: they keep to no pace.
+    if again >= line.items - line.succeeded - line.quarantined:
+        return None
+    return _set_left_s(line, page.controls.read_at)
 
 
 def _set_left_s(line: SetLine, now: datetime) -> float | None:
