@@ -13,7 +13,7 @@ from retrofill.engine.outcomes import Outcome
 from retrofill.functions.client import NoReply, Reply
 from retrofill.functions.http import KIND
 from retrofill.functions.http.access import access
-from retrofill.functions.http.client import HttpFunction
+from retrofill.functions.http.client import HttpFunction, idempotency_key
 from retrofill.functions.http.outcomes import classify
 from retrofill.functions.http.params import HttpParams
 from retrofill.functions.kind import Asked
@@ -71,7 +71,7 @@ def test_what_is_sent():
     assert sent == {
         "host": f"127.0.0.1:{server.port}", "user-agent": "retrofill", "x-a": "1",
         "authorization": "Basic bWU6eA==", "content-type": "application/cloudevents+json",
-        "ce-id": "1", "idempotency-key": "00000000-0000-0000-0000-000000000000",
+        "ce-id": "1", "idempotency-key": idempotency_key("", bytes(16)),
     }  # fmt: skip
 
 

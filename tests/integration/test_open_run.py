@@ -1,5 +1,6 @@
 """Opening a run with real servers: what is refused before anything is written."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import count
@@ -12,9 +13,11 @@ from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.state import runs
 from retrofill.state.connection import connect
 from retrofill.wiring import Wiring
 
+from stack.endpoint import Function, Operation, Reply, Rule, Script, scripted_endpoint
 from tests.dags.world import HANDLER, zipped
 from tests.given import Given
 
@@ -82,6 +85,60 @@ def test_what_cannot_be_redriven_opens_no_run(
     with conn, conn.cursor() as cur:
         cur.execute("SELECT (SELECT count(*) FROM retrofill.run), count(*) FROM retrofill.job")
         assert cur.fetchall() == [(1, 1)]
+
+
+def test_a_run_calls_the_alias_that_the_live_trigger_calls(
+    conn: connection,
+    opened: Opened,
+    name: str,
+    lambda_client: "LambdaClient",
+    s3_client: "S3Client",
+) -> None:
+    version = lambda_client.publish_version(FunctionName=name)["Version"]
+    alias = lambda_client.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
+    s3_client.put_bucket_notification_configuration(
+        Bucket=name,
+        NotificationConfiguration={
+            "LambdaFunctionConfigurations": [
+                {"LambdaFunctionArn": alias["AliasArn"], "Events": ["s3:ObjectCreated:*"]}
+            ]
+        },
+    )
+    for asked, called in (({}, "live"), ({"qualifier": version}, version)):
+        function = runs.get_run(conn, opened(event="auto", **asked).run_id).function
+        assert (function.version, function.facts["qualifier"]) == (version, called)
+
+
+def test_each_tenant_has_jobs_of_its_own(
+    conn: connection, name: str, aws: str, aws_session: boto3.Session
+) -> None:
+    found = {
+        "FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:f",
+        "Version": "$LATEST",
+        "Timeout": 3,
+        "MemorySize": 128,
+        "CodeSha256": "c",
+        "TenancyConfig": {"TenantIsolationMode": "PER_TENANT"},
+    }
+    rule = Rule(operation=Operation.GET_FUNCTION, reply=Reply(body=json.dumps(found)))
+    with scripted_endpoint(Script(functions=(Function(name="f"),), rules=(rule,))) as functions:
+        urls = {"lambda": functions.url, "s3": aws}
+        wiring = Wiring(Given(lambda kind: aws_session.client(kind, endpoint_url=urls[kind])))
+
+        def open_for(tenant_id: str, **params: str) -> None:
+            asked = {"bucket": name, "prefix": "in/", "function": "f", "event": "s3"}
+            config = params_for("s3").config(asked | {"tenant_id": tenant_id} | params)
+            open_run(conn, wiring.plan(config), DagRun("d", str(next(_numbers))))
+
+        open_for("blue")
+        open_for("green")
+        open_for("blue", job="mine")
+        with pytest.raises(ConfigError, match=r"'mine' was made for .* for blue .* for green"):
+            open_for("green", job="mine")
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT name FROM retrofill.job ORDER BY job_id")
+        names = [row[0].partition(" → ")[2] for row in cur.fetchall()]
+    assert names == ["f for blue", "f for green", ""]
 
 
 @pytest.mark.parametrize("params", [{}, {"prefix": "in/2025/"}, {"prefix": ""}])

@@ -214,7 +214,7 @@ def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
 def test_who_waits_hears_how_long_already(tmp_path: Path) -> None:
     program = Program("slow", [sys.executable, "-c", "import time; time.sleep(600)"])
     said: list[str] = []
-    with supervised(tmp_path, {"group": [program]}, child_environment(os.environ)) as supervisor:
+    with supervised(tmp_path, {"group": [program]}) as supervisor:
         supervisor.start("group")
         supervisor.wait("Slow", lambda: len(said) == 2, say=said.append, say_every_s=0)
     assert all(line.startswith("  Slow is starting: ") for line in said)

@@ -81,7 +81,7 @@ def sqs_records(
 def sns_records(context: EventContext, texts: Writer) -> Writer:
     """Return the function that writes SNS messages to Lambda, with texts as their messages.
 
-    A function that verifies it will refuse the event.
+    The signature is made up: a function that verifies it will refuse the event.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html gives the fields; their order is
     that of events which functions logged.
 
