@@ -13,7 +13,13 @@ from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.events.context import EventContext
 from retrofill.events.fields import json_string
 from retrofill.events.s3.notification import HEAD, TAIL
-from retrofill.events.s3.relays import QUEUE_ANSWERS, QUEUE_ITEMS, enveloped, sqs_records
+from retrofill.events.s3.relays import (
+    QUEUE_ANSWERS,
+    QUEUE_ITEMS,
+    RECEIPT_HINTS,
+    enveloped,
+    sqs_records,
+)
 from retrofill.events.shape import Encoder, EventShape, each
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
@@ -202,6 +208,7 @@ SQS = EventShape(
     encoder=_message,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
+    hints=RECEIPT_HINTS,
     forms=frozenset({"row"}),
     carried_by=CARRIED_BY_LAMBDA,
     content=_SQS_CONTENT,

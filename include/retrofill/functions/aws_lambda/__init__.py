@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from retrofill.aws.names import LAMBDA
 from retrofill.events.s3.form import OBJECTS
 from retrofill.functions.aws_lambda.connect import open_client
-from retrofill.functions.aws_lambda.outcomes import classify
+from retrofill.functions.aws_lambda.outcomes import HINTS, classify
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import (
     concurrency_ceiling,
@@ -82,6 +82,7 @@ KIND = FunctionKind(
     resolve=_resolve,
     open=_open,
     classify=classify,
+    hints=HINTS,
     max_request_bytes=MAX_REQUEST_BYTES,
     ceiling=_ceiling,
     find_delivery=_find_delivery,
