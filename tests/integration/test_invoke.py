@@ -422,6 +422,53 @@ def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(
     assert endpoint.items() == dict.fromkeys(keys(400), 1)
 
 
+def test_a_run_whose_first_items_all_fail_with_one_error_stops_early_with_a_hint(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    denied = Reply(function_error="AccessDenied", message="User is not authorized")
+    rules(endpoint, Rule(reply=denied))
+    ref = planned(conn, keys(400), max_concurrency=20, max_failure_percent=50,
+                  min_items_judged=1_000)  # fmt: skip
+    with pytest.raises(RunIncomplete, match=r"the first \d+ items all failed alike: AccessDenied"):
+        invoke(state_dsn, endpoint, max_attempts=3)
+    assert endpoint.stats().invocations < 100
+    report = runs.get_report(conn, ref.run_id)
+    assert report.items_left == 400 - report.quarantined
+    (hint,) = report.hints
+    assert f"hint: {hint}" in report.as_text({})
+    assert f"AccessDenied: {hint}" in caplog.text
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT DISTINCT error FROM retrofill.v_call WHERE outcome = 'failed'")
+        assert cur.fetchall() == [(f"User is not authorized (hint: {hint})",)]
+
+
+def test_items_that_fail_fast_stop_no_run_whose_others_take_longer_to_succeed(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    bad = frozenset(keys(40)) - frozenset(keys(40)[::4])
+    failing = Rule(keys=bad, reply=Reply(function_error="KeyError"))
+    rules(endpoint, failing, Rule(reply=Reply(delay=0.8)))
+    planned(conn, keys(40), max_concurrency=40, max_failure_percent=50, min_items_judged=1_000)
+    assert invoke(state_dsn, endpoint)["succeeded"] == 40 - len(bad)
+    assert set(keys_in(conn, "quarantine")) == bad
+
+
+def test_items_that_fail_in_several_ways_are_each_to_blame(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    rules(
+        endpoint,
+        Rule(keys=frozenset(keys(20)[::2]), reply=Reply(function_error="AccessDenied")),
+        Rule(reply=Reply(function_error="KeyError")),
+    )
+    planned(conn, keys(20), max_failure_percent=50, min_items_judged=1_000)
+    invoke(state_dsn, endpoint)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT error_type, count(*), min(error) LIKE '%(hint: %' FROM"
+                    " retrofill.v_quarantine GROUP BY 1 ORDER BY 1")  # fmt: skip
+        assert cur.fetchall() == [("AccessDenied", 10, True), ("KeyError", 10, False)]
+
+
 TOO_LARGE = Reply(
     function_error="Function.ResponseSizeTooLarge",
     message="Response payload size exceeded maximum allowed payload size (6291556 bytes).",

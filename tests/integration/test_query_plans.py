@@ -204,7 +204,7 @@ VALUES: dict[str, Any] = {
     "lease_s": 60, "no_answer": "no answer",
     "settle_no": 1, "new_calls": 1, "retries": 0, "duplicates": 0, "blamed": 0, "cured": 0,
     "holder": "h", "wanted": 1, "allotted": 1, "width": 1, "in_flight": 1, "calls_per_second": 1.0,
-    "answered": True, "refused_since": None, "refusal": None,
+    "answered": True, "refused_since": None, "refusal": None, "failing_as": "E", "hints": [],
     "reason": "r", "done": True, "count": 1, "chunk_no": 7, "cursor": "k", "listed": 0, "new": 0,
     "known": 0, "recent": b"", "seen": 1, "source_seen": True, "left_out": '{"filtered": 1}',
     "error_chars": 300, "value": 1,
@@ -376,7 +376,7 @@ READS_NO_LARGE_TABLE = {
         "is_overlapped", "reopen", "take_lease", "fence", "get_settle_no", "list_shares",
         "get_totals", "allot", "widen_run", "release",
     },
-    "settling": {"count_succeeded", "count_quarantined"},
+    "settling": {"count_succeeded", "count_quarantined", "note_errors"},
     "batches": {
         "list_open_runs", "break_extents", "mark_planned",
         "list_batches", "release_batches", "is_held", "is_open",

@@ -202,6 +202,15 @@ def test_items_are_counted_when_first_blamed_and_when_cured() -> None:
     assert (cured.blamed, cured.cured) == (0, 1)
 
 
+def test_the_errors_by_which_items_are_blamed_are_recorded_and_the_hints() -> None:
+    driver = Driver(dispatch_of(*(Call([one]) for one in entries(2))))
+    said = Ended(Outcome.FAILED, "KeyError", "no good (hint: mend it)", hint="mend it")
+    settlement = driver.end(driver.send(), said)
+    assert (settlement.failing_as, settlement.hints) == ({"KeyError"}, {"mend it"})
+    listed = driver.end(driver.send(), SUCCESS, Answer(failed={0: "listed"}))
+    assert (listed.failing_as, listed.hints) == ({"listed"}, set())
+
+
 def test_the_cause_and_the_items_of_a_call_are_recorded() -> None:
     driver = Driver(dispatch_of(*(Call([one]) for one in entries(2))))
     failed = Ended(Outcome.FAILED, "Sandbox.Timedout", "…", cause=Cause.TIMED_OUT)
@@ -212,7 +221,7 @@ def test_the_cause_and_the_items_of_a_call_are_recorded() -> None:
 
 
 def test_an_answer_that_did_not_get_through_is_not_asked_for_again() -> None:
-    """The work is done: neither halved nor retried, all wait for a person, and nobody is blamed."""
+    """The work is done: neither halved nor retried, all wait for a person."""
     driver = Driver(dispatch_of(Call(entries(3))))
     lost = Ended(Outcome.FAILED, "Function.ResponseSizeTooLarge", "big", cause=Cause.ANSWER_LOST)
     settlement = driver.end(driver.send(), lost)
@@ -220,6 +229,7 @@ def test_an_answer_that_did_not_get_through_is_not_asked_for_again() -> None:
             for bad in settlement.quarantined]  # fmt: skip
     assert held == [(seq, True, 0, "big") for seq in range(3)]
     assert [bad.entry.attempts for bad in settlement.quarantined] == [1, 1, 1]
+    assert (settlement.blamed, settlement.failing_as) == (3, {"Function.ResponseSizeTooLarge"})
     assert (driver.dispatch.left, settlement.retried) == (0, [])
 
 

@@ -57,7 +57,7 @@ def stop_reason(for_s: float, answered_s: float | None = None) -> str | None:
     refused = Refused(NOON, for_s, "E: why", PATIENCE_S)
     own = Share(True, True, 0, 0, 0, None, batch_id=1)  # noqa: FBT003
     standing = Standing(Limits(max_concurrency=10, max_items_per_set=1))
-    totals = Totals(0, 0, 0, answered_s)
+    totals = Totals(0, 0, 0, answered_s=answered_s)
     return allot(standing, [own], totals, wanted=5, in_flight=0, refused=refused).stop_reason
 
 

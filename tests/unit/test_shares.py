@@ -35,7 +35,9 @@ def asked(*shares: Share, wanted: int = 100, in_flight: int = 0, **fields: Any) 
 def test_alone_a_task_has_all_it_wants_up_to_the_cap() -> None:
     assert asked().concurrency == 10
     assert asked(wanted=3).concurrency == 3
-    assert asked(paused=True).concurrency == 0
+    paused = asked(paused=True)
+    assert (paused.concurrency, paused.stop_reason) == (0, None)
+    assert (paused.pause_reason or "").startswith("the run is paused")
 
 
 def test_a_task_grows_only_into_what_no_other_holds() -> None:
@@ -185,6 +187,11 @@ def test_a_lowered_cap_is_kept_as_soon_as_calls_have_ended() -> None:
             "max_failure_percent: 6 of 10 items failed, more than 50 %",
         ),
         ({"max_failure_percent": 0}, Totals(0, 10, 1), "1 of 10 items failed"),
+        (
+            {"max_failure_percent": 50, "min_items_judged": 1_000},
+            Totals(0, 10, 10, failing_as="KeyError"),
+            "the first 10 items all failed alike: KeyError",
+        ),
     ],
 )
 def test_a_limit_of_the_whole_run_stops_it(
@@ -202,12 +209,36 @@ def test_a_limit_of_the_whole_run_stops_it(
         ({"max_calls": 7}, Totals(6, 0, 0)),
         ({"max_failure_percent": 50, "min_items_judged": 11}, Totals(0, 10, 10)),
         ({"max_failure_percent": 60}, Totals(0, 10, 6)),
+        ({"max_failure_percent": 99, "min_items_judged": 11}, Totals(0, 9, 9, failing_as="E")),
+        (
+            {"max_failure_percent": 99, "min_items_judged": 99},
+            Totals(0, 11, 10, succeeded=1, failing_as="E"),
+        ),
+        ({"max_failure_percent": 99, "min_items_judged": 99}, Totals(0, 90, 90, failing_as="")),
+        ({"max_failure_percent": 100}, Totals(0, 90, 90, failing_as="E")),
         ({"max_failure_percent": 100}, Totals(0, 10, 10)),
         ({"max_failure_percent": None}, Totals(0, 10, 10)),
     ],
 )
 def test_below_its_limits_a_run_goes_on(fields: dict[str, Any], totals: Totals) -> None:
     assert allot(standing(**fields), [OWN], totals, wanted=3, in_flight=0).stop_reason is None
+
+
+@pytest.mark.parametrize(("own", "others"), [(1, 0), (0, 1)])
+def test_what_is_under_way_may_succeed_before_all_count_as_failing_alike(
+    own: int, others: int
+) -> None:
+    failing = Totals(0, 10, 10, failing_as="E")
+    shares = [OWN, share(in_flight=others)]
+    stands = standing(max_failure_percent=50, min_items_judged=99)
+    waits = allot(stands, shares, failing, wanted=5, in_flight=own)
+    assert (waits.concurrency, waits.stop_reason) == (0, None)
+    assert (waits.pause_reason or "").startswith(
+        "the first 10 items all failed alike: E; no call is"
+    )
+    one_succeeded = failing._replace(judged=11, succeeded=1)
+    goes_on = allot(stands, shares, one_succeeded, wanted=5, in_flight=own)
+    assert (goes_on.concurrency, goes_on.pause_reason) == (5, None)
 
 
 def test_the_first_reason_stays() -> None:

@@ -161,11 +161,9 @@ class Dispatch:
             len(call.entries),
         )
         self.settlement.ended.append(record)
-        if self._version and ended.executed_version not in {"", self._version}:
-            self.halt_reason = (
-                f"the run was opened with version {self._version}, and call {number} was executed"
-                f" by version {ended.executed_version}; run the job again to go on with that one"
-            )
+        self._compare(record)
+        if ended.hint:
+            self.settlement.hints.add(ended.hint)
         call.refusals = call.refusals + 1 if outcome is Outcome.STARTING else 0
         call.silences = call.silences + 1 if outcome is Outcome.UNKNOWN else 0
         match outcome:
@@ -187,6 +185,15 @@ class Dispatch:
                 self.halt_reason = f"{error_type}: {error}"
                 self._again(call, 0.0, now)
         return record
+
+    def _compare(self, record: EndedCall) -> None:
+        """Halt if a call was executed by another version than was pinned."""
+        if self._version and record.executed_version not in {"", self._version}:
+            self.halt_reason = (
+                f"the run was opened with version {self._version}, and call {record.number} was"
+                f" executed by version {record.executed_version}; run the job again to go on with"
+                " that one"
+            )
 
     def _succeeded(self, call: Call, record: EndedCall, answer: Answer | None, now: float) -> None:
         said = answer or ALL_SUCCEEDED
@@ -221,8 +228,10 @@ class Dispatch:
 
     def _failed(self, call: Call, record: EndedCall, error: str, now: float) -> None:
         if record.cause == Cause.ANSWER_LOST:
+            self._blame_first(sum(not entry.failures for entry in call.entries), record, error)
             self._hold(call, record, error)
-        elif len(call.entries) > 1:
+            return
+        if len(call.entries) > 1:
             self._bisect(call, now)
         elif not self._blame(call.entries[0], record, error, final=False):
             self._retry(Call(call.entries, call.attempt + 1), now)
@@ -246,7 +255,7 @@ class Dispatch:
         self._again(call, delay_s, now)
 
     def _hold(self, call: Call, record: EndedCall, error: str) -> None:
-        """Put items in quarantine whose work may be done, blaming nobody."""
+        """Put items in quarantine whose work may be done."""
         self._doubt(call)
         self.settlement.quarantined.extend(
             Quarantined(entry, record, error) for entry in call.entries
@@ -274,11 +283,16 @@ class Dispatch:
     def _blame(self, entry: Entry, record: EndedCall, error: str, *, final: bool) -> bool:
         """Count a failure against an item; return whether that quarantines it."""
         entry.failures += 1
-        self.settlement.blamed += entry.failures == 1
+        self._blame_first(int(entry.failures == 1), record, error)
         if final or entry.failures >= self._max_attempts:
             self.settlement.quarantined.append(Quarantined(entry, record, error))
             return True
         return False
+
+    def _blame_first(self, items: int, record: EndedCall, error: str) -> None:
+        if items:
+            self.settlement.blamed += items
+            self.settlement.failing_as.add(record.error_type or error)
 
     def _bisect(self, call: Call, now: float) -> None:
         cap = cap_after(len(call.entries))

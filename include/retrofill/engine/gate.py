@@ -35,6 +35,11 @@ class Gate:
         return self._allotment.stop_reason
 
     @property
+    def pause_reason(self) -> str | None:
+        """Why no call may be sent for the time being, though the run goes on; None: it may."""
+        return self._allotment.pause_reason
+
+    @property
     def width(self) -> int | None:
         """The width the endpoint accepts; None until it has throttled a call."""
         return self._window.width
@@ -42,6 +47,10 @@ class Gate:
     def must_ask(self, now: float) -> bool:
         """Return whether it is time to ask for another allotment."""
         return now >= self._asks_at
+
+    def ask_soon(self) -> None:
+        """Have another allotment be asked for in the next turn."""
+        self._asks_at = -math.inf
 
     def grant(self, allotment: Allotment, *, asked_at: float, valid_until: float) -> None:
         """Take over what the run allows from now on.

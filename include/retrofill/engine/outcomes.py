@@ -1,10 +1,12 @@
 """What may become of a call: the classes that every kind of function sorts its answers into."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MAX_MESSAGE_CHARS = 1_000
 MAX_TYPE_CHARS = 200
+
+_HINT = "{} (hint: {})"
 
 NOT_SENT = "Call.NotSent"
 NO_ANSWER = "Call.NoAnswer"
@@ -94,8 +96,19 @@ class Ended:
     executed_version: str = ""
     """The version of the function that ran; empty when none is named."""
 
+    hint: str = ""
+    """What the error means, where no item is the cause; empty: that is not known."""
+
     done: bool = False
     """Whether the function did its work for certain, and all that is missing is its answer."""
+
+
+def explained(ended: Ended, hint: str) -> Ended:
+    """Return how a call ended with a hint at what its error means, if there is one."""
+    if not hint:
+        return ended
+    said = ended.message[: MAX_MESSAGE_CHARS - len(hint) - len(_HINT)]
+    return replace(ended, message=_HINT.format(said, hint), hint=hint)
 
 
 def storable(text: str, most: int = MAX_MESSAGE_CHARS) -> str:

@@ -33,6 +33,11 @@ class Progress:
         self._outcomes: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
 
+    @property
+    def succeeded(self) -> int:
+        """How many items the task has seen succeed."""
+        return self._succeeded
+
     def wrote_ahead(self, calls: list[Call]) -> None:
         """Count calls that are to be sent."""
         self._calls += len(calls)

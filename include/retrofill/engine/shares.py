@@ -10,6 +10,11 @@ from typing import NamedTuple
 from retrofill.model.calls import Allotment, Refused
 from retrofill.model.limits import Limits
 
+FIRST_ITEMS = 10
+"""Items after which a run is stopped of which all have failed, and with one error."""
+
+_ALL = 100
+
 
 class Standing(NamedTuple):
     """How a run stands when one of its tasks asks."""
@@ -65,6 +70,10 @@ class Totals(NamedTuple):
     blamed: int
     """Items that failed alone, whether or not they succeeded later."""
 
+    succeeded: int = 0
+    failing_as: str | None = None
+    """The error by which all items were blamed; None or empty: none was, or by several."""
+
     answered_s: float | None = None
     """Seconds since a task told that a call was let through; None: never."""
 
@@ -92,17 +101,30 @@ def allot(
     tasks = len(at_work) + 1
     limits, stop_reason = standing.limits, standing.stop_reason
     calls = _calls(limits, others, totals, wanted, tasks)
+    alike = _failing_alike(limits, totals)
+    under_way = in_flight or any(share.in_flight for share in at_work)
+    pause_reason = None
+    if limits.paused:
+        pause_reason = "the run is paused: no call is sent until somebody resumes it"
+    elif alike and under_way:
+        # What is under way may take longer to succeed than others took to fail.
+        pause_reason = f"{alike}; no call is sent until those under way have ended"
     if stop_reason is None and wanted > in_flight:
-        stop_reason = _stop_reason(standing, at_work, totals, calls) or _refusal(totals, refused)
+        stop_reason = (
+            _stop_reason(standing, at_work, totals, calls)
+            or (None if under_way else alike)
+            or _refusal(totals, refused)
+        )
     run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
-        _concurrency(0 if limits.paused else limits.most_in_flight, shares, at_work, wanted),
+        _concurrency(0 if pause_reason else limits.most_in_flight, shares, at_work, wanted),
         _rate(limits.max_calls_per_second, at_work),
         stop_reason,
         calls,
         tasks,
         run_width,
         own_width,
+        pause_reason,
     )
 
 
@@ -165,6 +187,15 @@ def _calls(
         return None
     left = limits.max_calls - totals.calls - sum(share.calls_left or 0 for share in others)
     return max(0, min(wanted, -(-left // tasks)))
+
+
+def _failing_alike(limits: Limits, totals: Totals) -> str | None:
+    """Say that none of the run's first items succeeded, and all failed alike; None: not so."""
+    if limits.max_failure_percent in {None, _ALL} or totals.succeeded:
+        return None
+    if not totals.failing_as or totals.blamed < FIRST_ITEMS:
+        return None
+    return f"the first {totals.blamed:,} items all failed alike: {totals.failing_as}"
 
 
 def _refusal(totals: Totals, refused: Refused | None) -> str | None:

@@ -17,6 +17,7 @@ from retrofill.events.s3.notification import HEAD, TAIL
 from retrofill.events.s3.relays import (
     QUEUE_ANSWERS,
     QUEUE_ITEMS,
+    RECEIPT_HINTS,
     enveloped,
     queue_ids,
     sqs_records,
@@ -220,6 +221,7 @@ SQS = EventShape(
     encoder=_message,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
+    hints=RECEIPT_HINTS,
     forms=frozenset({"row"}),
     carried_by=CARRIED_BY_LAMBDA,
     content=_SQS_CONTENT,

@@ -1,7 +1,7 @@
 """The event shape: all facts of one in one record, and what it can do when it is compiled."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from retrofill.events.context import EventContext
@@ -86,6 +86,9 @@ class EventShape:
     content: tuple[str, ...] = ()
     """The fields that each item's content, a JSON object, must have."""
 
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """What errors mean that come of fields which are made up, by the names of the errors."""
+
     @property
     def answer(self) -> Contract:
         """The contract of its live trigger."""
@@ -112,6 +115,7 @@ class EventShape:
             content_type=encoder.content_type,
             headers=encoder.headers,
             job=context.job,
+            hints=self.hints,
         )
 
 
@@ -146,6 +150,9 @@ class CompiledShape:
 
     job: str = ""
     """The job's name."""
+
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """See :attr:`EventShape.hints`."""
 
     @property
     def overhead(self) -> int:

@@ -1,7 +1,7 @@
 """The kind of a function: everything that there is to know of it, in one record."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from retrofill.engine.outcomes import Ended
@@ -61,6 +61,9 @@ class FunctionKind:
 
     max_request_bytes: int
     """The most bytes in the payload of a call."""
+
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """What errors mean of which no item is the cause, by the names of the errors."""
 
     ceiling: Callable[[Pinned, int, Asked], int] | None = None
     """Returns how many calls a reserve of so many percent leaves; None: it cannot be told."""

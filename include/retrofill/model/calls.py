@@ -213,7 +213,13 @@ class Settlement:
     """Items that will be called again, and in how many seconds at the earliest."""
 
     blamed: int = 0
-    """Items that failed alone, for the first time."""
+    """Items that failed alone, or of which the answer was lost, for the first time."""
+
+    failing_as: set[str] = field(default_factory=set)
+    """The errors by which those failed."""
+
+    hints: set[str] = field(default_factory=set)
+    """What errors of its calls mean, where no item is the cause."""
 
     cured: int = 0
     """Items among those that succeeded which had failed alone before."""
@@ -258,3 +264,6 @@ class Allotment:
 
     width: int | None = None
     """This task's part of ``run_width``; None: leave it unchanged."""
+
+    pause_reason: str | None = None
+    """Why no call may be sent for the time being, though the run goes on; None: it may."""

@@ -70,6 +70,9 @@ class Report:
     """Whether the source had an object when the run was opened."""
 
     answer_lost: int = 0
+    hints: Sequence[str] = ()
+    """What errors of its calls mean, where no item is the cause."""
+
     lost_tasks: int = 0
     """Tasks that ended without giving their batch back."""
 
@@ -146,6 +149,7 @@ class Report:
         }
         lines += [f"{name}: {count:,}" for name, count in beside.items() if count]
         lines += [f"  {_held(other)}" for other in self.others]
+        lines += [f"hint: {hint}" for hint in self.hints]
         if self.state == "incomplete":
             lines.append(f"incomplete: {self.missing or 'see the log of close_run'}")
         if self.stop_reason:

@@ -90,7 +90,8 @@ class LimitParams(Params):
     min_items_judged: int = field(
         LIMITS,
         "Minimum sample",
-        "Items that must have succeeded or failed before the run may stop for its failures.",
+        "Items that must have succeeded or failed before the run may stop for its failures. If"
+        " the first 10 all fail with one error, it stops whatever this says.",
         default=1_000,
         ge=1,
         le=1_000_000_000,

@@ -25,7 +25,8 @@ from retrofill.engine.answers import (
 from retrofill.engine.dispatch import Dispatch
 from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
-from retrofill.engine.outcomes import Outcome
+from retrofill.engine.hints import hint_for
+from retrofill.engine.outcomes import Ended, Outcome, explained
 from retrofill.engine.progress import Invoked, Progress
 from retrofill.engine.refusals import Refusals
 from retrofill.events import CompiledShape
@@ -84,6 +85,8 @@ class Invoker:
         self._stop_asked = stop_asked
         self._progressed = progressed
         self._classify = config.function_kind.classify
+        self._hints = {**shape.hints, **config.function_kind.hints}
+        self._hinted: set[str] = set()
         self._most_items = run.delivery.items_per_call
         self._most_bytes = config.function_kind.max_request_bytes
         self._portions = deque(lease.portions(self._most_items))
@@ -176,6 +179,9 @@ class Invoker:
         self._progress.settled(settlement)
         if settlement.succeeded or settlement.quarantined:
             self._progressed()
+        if settlement.blamed and not self._progress.succeeded:
+            # If the first items all fail, nothing more should be sent.
+            self._gate.ask_soon()
 
     def _next_calls(self) -> list[Call]:
         """Return the calls that may be sent now."""
@@ -219,7 +225,7 @@ class Invoker:
         reach(Point.CALL_ANSWERED)
         now = time.monotonic()
         call = self._dispatch.in_flight[reply.tag]
-        ended = self._classify(reply)
+        ended = self._with_hint(self._classify(reply))
         self._refusals.ended(ended, now=now)
         answer = None
         if ended.done and self._contract is Contract.RETURN:
@@ -236,6 +242,15 @@ class Invoker:
             Outcome.UNKNOWN,
         }:
             self._log_trouble(record, len(call.entries))
+
+    def _with_hint(self, ended: Ended) -> Ended:
+        if ended.kind is not Outcome.FAILED:
+            return ended
+        hint = hint_for(self._hints, ended.error_type, ended.message)
+        if hint and hint not in self._hinted:
+            self._hinted.add(hint)
+            log.warning("%s: %s", ended.error_type, hint)
+        return explained(ended, hint)
 
     def _read(self, body: bytes, call: Call) -> Answer:
         if self._contract is Contract.RETURN:
@@ -284,6 +299,8 @@ class Invoker:
 
     def _log_progress(self, now: float) -> None:
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
+        if self._gate.pause_reason:
+            log.info("%s", self._gate.pause_reason)
         refused = self._refusals.standing(now, datetime.now(UTC))
         if refused and refused.for_s >= LOG_EVERY_S:
             log.warning(

@@ -76,6 +76,8 @@ SELECT
     coalesce(sum(calls), 0) AS calls,
     coalesce(sum(succeeded + blamed - cured), 0) AS judged,
     coalesce(sum(blamed), 0) AS blamed,
+    coalesce(sum(succeeded), 0) AS succeeded,
+    CASE WHEN count(DISTINCT failing_as) = 1 THEN min(failing_as) END AS failing_as,
     extract(epoch FROM clock_timestamp() - max(answered_at))::float AS answered_s
 FROM retrofill.batch WHERE run_id = %(run_id)s
 

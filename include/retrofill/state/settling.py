@@ -137,6 +137,16 @@ class Settler:
                     "delays_s": [delay_s for _, delay_s in retried],
                 },
             )
+        if settlement.failing_as or settlement.hints:
+            errors = sorted(settlement.failing_as)
+            cur.execute(
+                _SQL["note_errors"],
+                {
+                    "batch_id": self._batch_id,
+                    "failing_as": "" if len(errors) > 1 else next(iter(errors), None),
+                    "hints": sorted(settlement.hints),
+                },
+            )
         poison = sorted(settlement.quarantined, key=lambda bad: bad.entry.seq)
         if poison:
             cur.execute(

@@ -152,6 +152,17 @@ UPDATE retrofill.in_process SET
     )
 WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
 
+-- name: note_errors
+-- Notes by which error items of a batch were blamed, and what errors of its calls mean.
+UPDATE retrofill.batch SET
+    failing_as = CASE
+        WHEN %(failing_as)s IS NULL THEN failing_as
+        WHEN coalesce(failing_as, %(failing_as)s) = %(failing_as)s THEN %(failing_as)s
+        ELSE ''
+    END,
+    hints = ARRAY(SELECT DISTINCT unnest(hints || %(hints)s::text[]))
+WHERE batch_id = %(batch_id)s
+
 -- name: write_ahead
 -- Adds the calls that are about to be sent.
 INSERT INTO retrofill.invocation (

@@ -119,6 +119,10 @@ S3_BATCH_1_0 = EventShape(
     carried_by=CARRIED_BY_LAMBDA,
     max_items=1,
     answers=(Contract.S3_BATCH, Contract.RETURN, Contract.BATCH_ITEM_FAILURES),
+    hints=dict.fromkeys(
+        ("NoSuchJob", "NoSuchJobException"),
+        "the id of the job is made up, as no job of S3 Batch Operations makes these calls",
+    ),
 )
 S3_BATCH_2_0 = replace(
     S3_BATCH_1_0,

@@ -35,6 +35,18 @@ Writer = Callable[[Sequence[Item]], list[str]]
 """Writes a text for each item."""
 
 
+RECEIPT_HINTS = dict.fromkeys(
+    ("ReceiptHandleIsInvalid", "MessageNotInflight", "ReceiptHandle"),
+    "the receipt handle is made up, as these messages are in no queue: a function that deletes or"
+    " extends its messages itself cannot do so here; let it leave that to Lambda, or pass over this"
+    " error",
+)
+"""What errors of SQS mean where a message was never in a queue.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
+"""
+
+
 def sent_times(items: Sequence[Item]) -> list[str]:
     """Return when the message of each object was sent: when the object was written."""
     return list(map(epoch_milliseconds, unpack_all(ItemColumns.of(items).contents).moments))
@@ -229,6 +241,7 @@ S3_SQS = replace(
     " queue",
     found_by="the same, and the function's event source mapping on the queue",
     encoder=_through_queue,
+    hints=RECEIPT_HINTS,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
     imitation=Imitation(

@@ -7,7 +7,7 @@ from retrofill.aws.names import LAMBDA
 from retrofill.events.s3.form import OBJECTS
 from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.functions.aws_lambda.durable import DurableCalls
-from retrofill.functions.aws_lambda.outcomes import classify
+from retrofill.functions.aws_lambda.outcomes import HINTS, classify
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import (
     LATEST,
@@ -102,6 +102,7 @@ KIND = FunctionKind(
     resolve=_resolve,
     open=_open,
     classify=classify,
+    hints=HINTS,
     max_request_bytes=MAX_REQUEST_BYTES,
     ceiling=_ceiling,
     find_delivery=_find_delivery,

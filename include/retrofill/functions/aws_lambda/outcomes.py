@@ -157,6 +157,33 @@ _CAUSES = {
 }
 
 
+_UNLOADED = (
+    "the function's code could not be loaded, so it fails whatever it is called with: mend its"
+    " package, its layers or its handler setting"
+)
+HINTS = {
+    TIMED_OUT: "the function ran into its own timeout: give it more time, or fewer items per call",
+    OUT_OF_MEMORY: "the function ran out of memory: give it more, or fewer items per call",
+    UNFIT_ANSWER: "the function returned what is no JSON, or is a coroutine that nobody awaits",
+    **dict.fromkeys(
+        (
+            "Runtime.ImportModuleError",
+            "Runtime.HandlerNotFound",
+            "Runtime.MalformedHandlerName",
+            "Runtime.UserCodeSyntaxError",
+            "Runtime.InvalidEntrypoint",
+        ),
+        _UNLOADED,
+    ),
+    **dict.fromkeys(
+        ("AccessDenied", "AccessDeniedException"),
+        "AWS denied something to the function's own role: see what its policies leave out of the"
+        " data that is there already",
+    ),
+}
+"""What errors of a function that ran mean, where no item is the cause."""
+
+
 def classify(reply: Reply | NoReply) -> Ended:
     """Return what became of the call that ended so; the same reply always gives the same.
 

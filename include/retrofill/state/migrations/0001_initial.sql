@@ -369,6 +369,8 @@ CREATE TABLE retrofill.batch (
     answered_at timestamptz,
     refused_since timestamptz,
     refusal text,
+    failing_as text,
+    hints text[] NOT NULL DEFAULT '{}',
     -- Counts.
     calls integer NOT NULL DEFAULT 0,
     calls_succeeded integer NOT NULL DEFAULT 0,
@@ -395,8 +397,10 @@ COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight w
 COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that nobody waits for and that may be running until orphans_until: they count against max_concurrency.';
 COMMENT ON COLUMN retrofill.batch.answered_at IS 'When its holder last told that a call was let through: it ended with anything but a refusal.';
 COMMENT ON COLUMN retrofill.batch.refused_since IS 'Not null: since then its holder has heard nothing but refusals, of which refusal is the last.';
+COMMENT ON COLUMN retrofill.batch.failing_as IS 'The error by which its items were blamed; empty: by several.';
+COMMENT ON COLUMN retrofill.batch.hints IS 'What errors of its calls mean, where no item is the cause.';
 COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
-COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time.';
+COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time, or whose answer was lost.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
 COMMENT ON COLUMN retrofill.batch.lost_tasks IS 'Holders that ended without giving the batch back.';
 
@@ -484,7 +488,8 @@ SELECT
     coalesce(others.runs, '[]') AS others,
     run.source_seen,
     coalesce(calls.lost_tasks, 0) AS lost_tasks,
-    troubles.answer_lost
+    troubles.answer_lost,
+    hints.hints
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -541,6 +546,12 @@ LEFT JOIN LATERAL (
     ) AS count
     WHERE batch.run_id = run.run_id
 ) AS troubles ON true
+LEFT JOIN LATERAL (
+    SELECT ARRAY(
+        SELECT DISTINCT unnest(batch.hints) FROM retrofill.batch
+        WHERE batch.run_id = run.run_id ORDER BY 1
+    ) AS hints
+) AS hints ON true
 LEFT JOIN LATERAL (
     SELECT
         sum(awaited.items) AS items,

@@ -1,0 +1,17 @@
+"""Hints: what an error means where the cause is not in the item, by the error's name."""
+
+import re
+from collections.abc import Mapping
+
+_NAME = re.compile(r"\w+")
+
+
+def hint_for(hints: Mapping[str, str], error_type: str, message: str) -> str:
+    """Return the first hint whose name is the error's type, or a word of what it says.
+
+    Clients wrap the errors of a service in one of their own, and name it in the message.
+
+    :returns: empty if there is none
+    """
+    words = {error_type, *_NAME.findall(f"{error_type} {message}")}
+    return next((hint for name, hint in hints.items() if name in words), "")
