@@ -5,9 +5,10 @@ from typing import Self
 
 from retrofill.aws.arn import Arn, bucket_arn
 from retrofill.events.context import EventContext
+from retrofill.events.s3.configuration import Configuration
 
-CONFIGURATION_ID = "retrofill"
-"""The id of the notification configuration in events that imitate no live trigger."""
+MADE_UP = Configuration(id="retrofill")
+"""The notification configuration of events that imitate no live trigger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +24,8 @@ class S3Context:
     account_id: str
     """The 12-digit account of the function, and so of the bucket."""
 
-    configuration_id: str
-    """The id of the bucket's notification configuration that the live trigger hangs on."""
+    configurations: tuple[Configuration, ...]
+    """The bucket's notification configurations that the live trigger hangs on; never none."""
 
     bucket_arn: str
     """The ARN of the bucket, in the partition of the function."""
@@ -48,7 +49,8 @@ class S3Context:
             bucket=bucket,
             region=function.region,
             account_id=function.account,
-            configuration_id=trigger.get("configuration_id") or CONFIGURATION_ID,
+            configurations=tuple(map(Configuration.from_json, trigger.get("configurations", ())))
+            or (MADE_UP,),
             bucket_arn=bucket_arn(bucket, function.partition),
             queue_arn=trigger.get("queue_arn", ""),
             topic_arn=trigger.get("topic_arn", ""),

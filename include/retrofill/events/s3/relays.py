@@ -1,4 +1,4 @@
-"""The envelopes that SNS and SQS put around a notification on its way to the function."""
+"""The envelopes that SNS and SQS put around an event on its way to the function."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -17,23 +17,19 @@ from retrofill.events.fields import (
     uuid_texts,
 )
 from retrofill.events.s3.context import S3Context
+from retrofill.events.s3.eventbridge import RULE
 from retrofill.events.s3.fields import PRINCIPAL
 from retrofill.events.s3.form import OBJECTS
-from retrofill.events.s3.imitation import Imitation, Way
-from retrofill.events.s3.notification import HEAD, MADE_UP, TAIL, UPLOADS, notification_texts
+from retrofill.events.s3.imitation import Imitation, Relay, Sender, Writer
+from retrofill.events.s3.notification import HEAD, NOTIFICATION, TAIL
 from retrofill.events.shape import Encoder, EventShape, listed
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item, ItemColumns
 
-SUBJECT = "Amazon S3 Notification"
 _SIGNATURE = "UkVUUk9GSUxMUkVQTEFZRUQ="
 _md5 = hashlib.md5
-
-
-Writer = Callable[[Sequence[Item]], list[str]]
-"""Writes a text for each item."""
 
 
 def sent_times(items: Sequence[Item]) -> list[str]:
@@ -74,8 +70,8 @@ def sqs_records(
     )
 
 
-def sns_records(context: EventContext, texts: Writer) -> Writer:
-    """Return the function that writes SNS messages to Lambda, with texts as their messages.
+def sns_records(context: EventContext, sender: Sender) -> Writer:
+    """Return the function that writes SNS messages to Lambda.
 
     The signature is made up: a function that verifies it will refuse the event.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html gives the fields; their order is
@@ -85,21 +81,22 @@ def sns_records(context: EventContext, texts: Writer) -> Writer:
     """
     s3 = S3Context.of(context)
     region = _region("topic_arn", s3.topic_arn, "sns")
+    subject = json_string(sender.subject) if sender.subject else "null"
     return _filled(
         '{"EventSource":"aws:sns","EventVersion":"1.0"'
         f',"EventSubscriptionArn":{json_string(_subscription_arn(s3))}'
         f',"Sns":{{"Type":"Notification","MessageId":"{HOLE}"'
-        f',"TopicArn":{json_string(s3.topic_arn)},"Subject":"{SUBJECT}"'
+        f',"TopicArn":{json_string(s3.topic_arn)},"Subject":{subject}'
         f',"Message":{HOLE},"Timestamp":"{HOLE}","SignatureVersion":"1"'
         f',"Signature":"{_SIGNATURE}"'
         f',"SigningCertUrl":{json_string(_certificate_url(region))}'
         f',"UnsubscribeUrl":{json_string(_unsubscribe_url(region, s3))}'
         ',"MessageAttributes":{}}}',
-        texts,
+        sender.texts(context),
     )
 
 
-def sns_texts(context: EventContext, texts: Writer) -> Writer:
+def sns_texts(context: EventContext, sender: Sender) -> Writer:
     """Return the function that writes SNS messages to SQS (not raw ones), with their spaces.
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
@@ -108,14 +105,15 @@ def sns_texts(context: EventContext, texts: Writer) -> Writer:
     """
     s3 = S3Context.of(context)
     region = _region("topic_arn", s3.topic_arn, "sns")
+    subject = f'  "Subject" : {json_string(sender.subject)},\n' if sender.subject else ""
     return _filled(
         f'{{\n  "Type" : "Notification",\n  "MessageId" : "{HOLE}",\n'
-        f'  "TopicArn" : {json_string(s3.topic_arn)},\n  "Subject" : "{SUBJECT}",\n'
+        f'  "TopicArn" : {json_string(s3.topic_arn)},\n{subject}'
         f'  "Message" : {HOLE},\n  "Timestamp" : "{HOLE}",\n  "SignatureVersion" : "1",\n'
         f'  "Signature" : "{_SIGNATURE}",\n'
         f'  "SigningCertURL" : {json_string(_certificate_url(region))},\n'
         f'  "UnsubscribeURL" : {json_string(_unsubscribe_url(region, s3))}\n}}',
-        texts,
+        sender.texts(context),
     )
 
 
@@ -162,18 +160,20 @@ def enveloped(records: Writer) -> Encoder:
     return Encoder(parts=listed(records), identifier_in_event=uuid_of, head=HEAD, tail=TAIL)
 
 
-def _through_queue(context: EventContext) -> Encoder:
-    queue_arn = S3Context.of(context).queue_arn
-    return enveloped(sqs_records(context, queue_arn, notification_texts(context)))
+def _through_queue(sender: Sender) -> Callable[[EventContext], Encoder]:
+    return lambda context: enveloped(
+        sqs_records(context, S3Context.of(context).queue_arn, sender.texts(context))
+    )
 
 
-def _through_topic(context: EventContext) -> Encoder:
-    return enveloped(sns_records(context, notification_texts(context)))
+def _through_topic(sender: Sender) -> Callable[[EventContext], Encoder]:
+    return lambda context: enveloped(sns_records(context, sender))
 
 
-def _through_topic_and_queue(context: EventContext) -> Encoder:
-    queue_arn, texts = S3Context.of(context).queue_arn, notification_texts(context)
-    return enveloped(sqs_records(context, queue_arn, sns_texts(context, texts)))
+def _through_topic_and_queue(sender: Sender) -> Callable[[EventContext], Encoder]:
+    return lambda context: enveloped(
+        sqs_records(context, S3Context.of(context).queue_arn, sns_texts(context, sender))
+    )
 
 
 QUEUE_ITEMS = 10
@@ -182,48 +182,80 @@ QUEUE_ITEMS = 10
 QUEUE_ANSWERS = (Contract.BATCH_ITEM_FAILURES, Contract.RETURN)
 """A function behind a queue may list what failed: read otherwise, that would count as done."""
 
+
+def _by_queue(sender: Sender) -> Imitation:
+    relays = (Relay.QUEUE, Relay.RAW_TOPIC_AND_QUEUE)
+    return Imitation(sender=sender, relays=relays, event_path=("body",))
+
+
+def _by_topic(sender: Sender) -> Imitation:
+    return Imitation(sender=sender, relays=(Relay.TOPIC,), event_path=("Sns", "Message"))
+
+
+def _by_topic_and_queue(sender: Sender) -> Imitation:
+    return Imitation(
+        sender=sender,
+        relays=(Relay.TOPIC_AND_QUEUE,),
+        event_path=("body", "Message"),
+        envelope_made_up=frozenset({"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"}),
+    )
+
+
 S3_SNS = EventShape(
     name="s3-sns",
     words="**s3-sqs**, **s3-sns** and **s3-sns-sqs** the same by way of a queue or topic",
     imitates="bucket → topic → function",
     found_by="the same, and the topic's subscriptions",
-    encoder=_through_topic,
+    encoder=_through_topic(NOTIFICATION),
     forms=OBJECTS,
     carried_by=CARRIED_BY_LAMBDA,
     needs_trigger=True,
-    imitation=Imitation(
-        ways=(Way.TOPIC,),
-        notification_path=("Sns", "Message"),
-        made_up=MADE_UP,
-        uploads=UPLOADS,
-    ),
+    imitation=_by_topic(NOTIFICATION),
 )
 S3_SQS = replace(
     S3_SNS,
     name="s3-sqs",
     imitates="bucket → queue → function, or with a topic that delivers raw messages before the"
     " queue",
-    found_by="the same, and the function's event source mapping on the queue",
-    encoder=_through_queue,
+    found_by="the same, and the queue's event source mappings",
+    encoder=_through_queue(NOTIFICATION),
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
-    imitation=Imitation(
-        ways=(Way.QUEUE, Way.RAW_TOPIC_AND_QUEUE),
-        notification_path=("body",),
-        made_up=MADE_UP,
-        uploads=UPLOADS,
-    ),
+    imitation=_by_queue(NOTIFICATION),
 )
 S3_SNS_SQS = replace(
     S3_SQS,
     name="s3-sns-sqs",
     imitates="bucket → topic → queue → function",
     found_by="all of these",
-    encoder=_through_topic_and_queue,
-    imitation=Imitation(
-        ways=(Way.TOPIC_AND_QUEUE,),
-        notification_path=("body", "Message"),
-        made_up=MADE_UP | {"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"},
-        uploads=UPLOADS,
-    ),
+    encoder=_through_topic_and_queue(NOTIFICATION),
+    imitation=_by_topic_and_queue(NOTIFICATION),
+)
+EVENTBRIDGE_SQS = replace(
+    S3_SQS,
+    name="eventbridge-sqs",
+    words="**eventbridge-sqs**, **eventbridge-sns** and **eventbridge-sns-sqs** the same by way"
+    " of a queue or topic",
+    imitates="bucket → EventBridge → queue → function, or with a topic that delivers raw messages"
+    " before the queue",
+    found_by="the same rules, and the queue's event source mappings",
+    encoder=_through_queue(RULE),
+    imitation=_by_queue(RULE),
+)
+EVENTBRIDGE_SNS = replace(
+    S3_SNS,
+    name="eventbridge-sns",
+    words=EVENTBRIDGE_SQS.words,
+    imitates="bucket → EventBridge → topic → function",
+    found_by="the same rules, and the topic's subscriptions",
+    encoder=_through_topic(RULE),
+    imitation=_by_topic(RULE),
+)
+EVENTBRIDGE_SNS_SQS = replace(
+    EVENTBRIDGE_SQS,
+    name="eventbridge-sns-sqs",
+    imitates="bucket → EventBridge → topic → queue → function",
+    encoder=_through_topic_and_queue(RULE),
+    found_by="all of these",
+    imitation=_by_topic_and_queue(RULE),
 )

@@ -90,10 +90,10 @@ KIND = FunctionKind(
         Permission("lambda:GetAccountSettings", "*", _RESERVE),
         Permission("s3:GetBucketNotification", _BUCKET, _LOOKED_UP),
         Permission("lambda:ListEventSourceMappings", "*", _QUEUE),
+        Permission("pipes:ListPipes", "*", f"{_QUEUE}; without it, pipes are not named"),
         Permission("sns:ListSubscriptionsByTopic", _TOPIC, _TOPICS),
         Permission("sns:GetSubscriptionAttributes", _TOPIC, _TOPICS),
-        Permission("events:ListRuleNamesByTarget", _RULES, _BUS),
-        Permission("events:DescribeRule", _RULES, _BUS),
+        Permission("events:ListRules", "*", _BUS),
         Permission("events:ListTargetsByRule", _RULES, _BUS),
     ),
 )

@@ -169,8 +169,9 @@ class S3Params(SourceParams):
         return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
 
     def place(self) -> Mapping[str, str]:
-        """Return the bucket and the prefix."""
-        return {"bucket": self.bucket, "prefix": self.prefix}
+        """Return the bucket, and what is known of the keys."""
+        known = {"bucket": self.bucket, "prefix": self.prefix, "key_glob": self.key_glob}
+        return {name: text for name, text in known.items() if text is not None}
 
     def window(self, interval: Interval) -> Window:
         """Return when an object must have been modified; see :class:`SourceParams`."""
