@@ -26,7 +26,8 @@ WITH_VERSIONS = " with versions"
 _LARGEST_OBJECT = 10**15
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-_BUCKET = r"(?!.*\.\.)[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]"
+# says what a bucket may be called, and what those from before March 2018 in us-east-1 may be.
+_BUCKET = r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]|[A-Za-z0-9._\-]{3,255}"
 _NO_BUCKETS = {
     "--x-s3": "a directory bucket, which lists its keys in no order and has no live trigger",
     "--table-s3": "a table bucket, which holds no objects of yours",
@@ -50,11 +51,6 @@ def _bucket(text: str) -> str:
 def _prefix(text: str) -> str:
     if text.startswith("s3://"):
         refuse("it begins with s3://; the bucket's name goes into bucket, without s3://")
-    if text.startswith("/"):
-        refuse(
-            "it begins with a slash, and keys hardly ever do; if yours do, ask for the whole"
-            " bucket with the key pattern /*"
-        )
     return at_most_key_bytes(text)
 
 
@@ -62,8 +58,21 @@ def _none_is_blank(value: object) -> object:
     return "" if value is None else value
 
 
+BUCKETS = (
+    "the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen, or, if it is from before 2018,"
+    " up to 255, also of A-Z and underscore"
+)
 Bucket = Annotated[Text, AfterValidator(_bucket)]
 Prefix = Annotated[Text, AfterValidator(_prefix), BeforeValidator(_none_is_blank)]
+
+
+REQUESTER_PAYS = field(
+    SOURCE,
+    "Requester pays",
+    "Must be on for a bucket whose requesters pay: the account of the AWS connection is charged."
+    " The function has to say so, too, when it reads an object.",
+    default=False,
+)
 
 
 class S3Params(SourceParams):
@@ -81,7 +90,7 @@ class S3Params(SourceParams):
         SOURCE,
         "Bucket",
         "The S3 bucket whose objects are to be processed: its bare name.",
-        allowed="the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen",
+        allowed=BUCKETS,
         form={"maxLength": 1_024},
         examples=["my-photos"],
     )
@@ -151,6 +160,7 @@ class S3Params(SourceParams):
         " Airflow's Backfill.",
         default=False,
     )
+    requester_pays: bool = REQUESTER_PAYS
     list_versions: bool = field(
         SOURCE,
         "With version ids",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree as ET
 
-from retrofill.model.errors import SourceError
+from retrofill.aws.objects import is_archived, out_of_reach
+from retrofill.model.errors import SourceError, UnfitSource
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,7 +40,9 @@ class Row(NamedTuple):
     size: int
     modified_at: datetime
     etag: str
-    storage_class: str
+    left_out: str
+    """Why it cannot be read, as :data:`retrofill.aws.objects.LEFT_OUT` has it; empty: it can."""
+
     version_id: str
 
 
@@ -91,11 +94,12 @@ class RowReader:
             "Prefix": self._prefix,
             "MaxKeys": limit,
             "EncodingType": "url",
+            "OptionalObjectAttributes": ["RestoreStatus"],
         }
         if key:
             # Never a continuation token: those expire, while a key can wait in the state.
             asked["KeyMarker" if self._versions else "StartAfter"] = key
-        _asked.now = True
+        _asked.prefix = self._prefix
         try:
             answer: Mapping[str, Any] = (
                 self._client.list_object_versions(**asked)
@@ -103,7 +107,7 @@ class RowReader:
                 else self._client.list_objects_v2(**asked)
             )
         finally:
-            _asked.now = False
+            _asked.prefix = None
         headers = answer["ResponseMetadata"].get("HTTPHeaders", {})
         rows: Rows = answer[_FIELD]
         if rows.more and rows.last_key <= key:
@@ -119,11 +123,12 @@ def _take_body(
 
     S3 may answer 200 and then fail; botocore tries again after such an answer.
     """
-    if not getattr(_asked, "now", False) or response_dict["status_code"] != _OK:
+    prefix = getattr(_asked, "prefix", None)
+    if prefix is None or response_dict["status_code"] != _OK:
         return
     body: bytes = response_dict["body"]
     if b"<Error>" not in body[:_HEAD_BYTES]:
-        customized_response_dict[_FIELD] = read_rows(body)
+        customized_response_dict[_FIELD] = read_rows(body, prefix)
         response_dict["body"] = _EMPTY_LISTING
 
 
@@ -131,17 +136,19 @@ _TRUTH = {"true": True, "false": False}
 """What IsTruncated may be. An answer without it says nothing of what lies behind it."""
 
 
-def read_rows(body: bytes) -> Rows:
+def read_rows(body: bytes, prefix: str = "") -> Rows:
     """Read the XML of a listing.
 
     :raises SourceError: it is not the XML of a listing in the order of keys
+    :raises UnfitSource: it has a key that does not begin with the prefix that was asked for
     """
     try:
         root = ET.fromstring(body)  # noqa: S314  botocore would trust the same answer as much
         space = root.tag[: root.tag.rfind("}") + 1]
         if root.tag.removeprefix(space) not in _LISTINGS:
             raise ValueError(root.tag)  # noqa: TRY301  one sentence for all that is wrong
-        entries = _entries(root, space, encoded=root.findtext(f"{space}EncodingType") == "url")
+        encoded = root.findtext(f"{space}EncodingType") == "url"
+        entries = _entries(root, space, prefix, encoded=encoded)
         more = _TRUTH[root.findtext(f"{space}IsTruncated", "")]
     except (ET.ParseError, KeyError, ValueError, TypeError) as error:
         raise SourceError(f"S3 answered with something that is no listing: {error!r}") from error
@@ -152,32 +159,54 @@ def read_rows(body: bytes) -> Rows:
     return Rows(rows, max((key for key, _ in entries), default=""), more, region="")
 
 
-def _entries(root: ET.Element, space: str, *, encoded: bool) -> list[tuple[str, Row | None]]:
-    """Return each entry's key, and its row if it is an object that can be read today."""
+def _entries(
+    root: ET.Element, space: str, prefix: str, *, encoded: bool
+) -> list[tuple[str, Row | None]]:
+    """Return each entry's key, and its row if it is an object that is there today."""
     tag_key, tag_size, tag_modified = space + "Key", space + "Size", space + "LastModified"
     tag_etag, tag_class = space + "ETag", space + "StorageClass"
     tag_version, tag_latest = space + "VersionId", space + "IsLatest"
     tags = {space + "Contents", space + "Version"}
     deleted = space + "DeleteMarker"
+    restoring = f"{space}RestoreStatus/{space}IsRestoreInProgress"
     modified_at = datetime.fromisoformat
     entries: list[tuple[str, Row | None]] = []
     for entry in root:
         if entry.tag not in tags and entry.tag != deleted:
             continue
         fields = {field.tag: field.text or "" for field in entry}
-        key = fields[tag_key]
-        if encoded and ("%" in key or "+" in key):
-            key = unquote_to_bytes(key.replace("+", " ")).decode()
+        written = fields[tag_key]
+        key = _decoded(written) if encoded else written
+        if not key.startswith(prefix):
+            raise _other_key(prefix, written, encoded=encoded)
         row = None
         if entry.tag != deleted and fields.get(tag_latest) != "false":
-            version = fields.get(tag_version, "")
+            version, kept = fields.get(tag_version, ""), fields.get(tag_class, "")
             row = Row(
                 key,
                 int(fields[tag_size]),
                 modified_at(fields[tag_modified]),
                 fields.get(tag_etag, "").strip('"'),
-                fields.get(tag_class, ""),
+                out_of_reach(kept, entry.findtext(restoring, "")) if is_archived(kept) else "",
                 "" if version == _NO_VERSION else version,
             )
         entries.append((key, row))
     return entries
+
+
+def _decoded(key: str) -> str:
+    if "%" not in key and "+" not in key:
+        return key
+    return unquote_to_bytes(key.replace("+", " ")).decode()
+
+
+def _other_key(prefix: str, written: str, *, encoded: bool) -> UnfitSource:
+    """Return what is wrong with a listing of which a key is none of those asked for."""
+    says, reading = ("says", "URL-decoded") if encoded else ("does not say", "as it stands there")
+    return UnfitSource(
+        f"prefix: asked for keys that begin with {prefix!r}, the server lists {written!r}. The"
+        f" listing {says} that its keys are URL-encoded, so this one is read {reading}; the two"
+        f" readings are {written!r} and {_decoded(written)!r}. If neither begins so, the server"
+        " takes no notice of the prefix; if the other one does, it spells keys otherwise than it"
+        " says. Its keys cannot be told apart, so it is not read"
+    )
