@@ -40,7 +40,7 @@ CONTEXT = EventContext(
         timeout_s=3,
     ),
     trigger={
-        "configuration_id": "thumbnails",
+        "configurations": [{"id": "thumbnails"}],
         "queue_arn": "arn:aws:sqs:eu-west-1:123456789012:camera-uploads",
     },
     job="thumbnails-2019",
@@ -85,7 +85,7 @@ def s3_record(item: Item) -> dict[str, Any]:
         },
         "s3": {
             "s3SchemaVersion": "1.0",
-            "configurationId": CONTEXT.trigger["configuration_id"],
+            "configurationId": CONTEXT.trigger["configurations"][0]["id"],
             "bucket": {
                 "name": BUCKET,
                 "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},

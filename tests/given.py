@@ -74,14 +74,18 @@ def s3_context(
     arguments: Mapping[str, object] | None = None,
     stream: str = "",
     queue: str = "",
-    **trigger: str,
+    configuration_id: str = "",
+    **trigger: Any,
 ) -> EventContext:
     """Return the context of events of a run over a bucket.
 
     :param stream: the stream that records are from
     :param queue: the queue that messages are from
-    :param trigger: what the live trigger tells, by the names of LiveTrigger
+    :param configuration_id: the id of the one notification configuration
+    :param trigger: what the live trigger tells besides, by the names of LiveTrigger
     """
+    if configuration_id:
+        trigger["configurations"] = [{"id": configuration_id}]
     place = {"bucket": bucket, "stream": stream, "queue": queue}
     return EventContext(
         form=OBJECT,

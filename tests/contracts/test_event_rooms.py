@@ -18,7 +18,7 @@ IN_A_TEXT = re.compile(
 ALLOWED = {
     ("include/retrofill/aws/arn.py", "s3"): "a service in an ARN",
     ("include/retrofill/triggers/find.py", "s3"): "the service that is asked, as boto3 names it",
-    ("include/retrofill/triggers/find.py", "sqs"): "a service in an ARN, a protocol of SNS",
+    ("include/retrofill/triggers/follow.py", "sqs"): "a service in an ARN, a protocol of SNS",
     ("dags/retrofill_s3.py", "s3"): "the kind of source",
     ("include/retrofill/sources/", "s3"): "the kind of source, and the service",
     ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",

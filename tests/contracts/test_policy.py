@@ -10,10 +10,15 @@ import pytest
 from botocore import xform_name
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("events", "lambda", "s3", "sns")
+SERVICES = ("events", "lambda", "pipes", "s3", "sns")
 READS = ("Describe", "Get", "List")
-# AWS knows no resource for these.
-NO_RESOURCES = {"lambda:GetAccountSettings", "lambda:ListEventSourceMappings"}
+# AWS knows no resource for these, or they list what is there.
+NO_RESOURCES = {
+    "events:ListRules",
+    "lambda:GetAccountSettings",
+    "lambda:ListEventSourceMappings",
+    "pipes:ListPipes",
+}
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html and
 # .../list_awslambda.html: these permissions are not called like their operations.
 PERMISSIONS = {

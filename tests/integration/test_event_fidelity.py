@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 PREFIX = "fidelity"
 RECEIVED = f"{PREFIX}-received"
 ACCOUNT = "000000000000"
-SHAPES = ("s3", "s3-sqs", "s3-sns", "s3-sns-sqs", "eventbridge")
+NOTIFIED = ("s3", "s3-sqs", "s3-sns", "s3-sns-sqs")
+RULED = ("eventbridge", "eventbridge-sqs", "eventbridge-sns", "eventbridge-sns-sqs")
+SHAPES = NOTIFIED + RULED
 CODE = f"""
 import json, boto3
 
@@ -71,6 +73,13 @@ NOTIFICATION = {
     "s3.object.key": KEY,
     "s3.object.sequencer": EMULATED,
 }
+EVENT_OF_A_RULE = {
+    "id": MADE_UP,
+    "time": f"{WHEN}; AWS's has no milliseconds",
+    "detail.event-version": "younger than the shape that was recorded at AWS and that we send",
+    "detail.request-id": MADE_UP,
+    "detail.object.sequencer": EMULATED,
+}
 MESSAGE_IN_SQS = {
     "messageId": MADE_UP,
     "receiptHandle": "ours was never in a queue",
@@ -87,6 +96,7 @@ MESSAGE_OF_SNS = {
     "UnsubscribeURL": "the emulator names itself",
 }
 TO_LAMBDA = "AWS spells it so in events for Lambda; the emulator ends it in URL, as for SQS"
+SUBJECT = "the emulator makes one up; EventBridge gives SNS none"
 MESSAGE_OF_SNS_TO_LAMBDA = {
     **MESSAGE_OF_SNS,
     "SigningCertUrl": TO_LAMBDA,
@@ -114,12 +124,19 @@ EXPLAINED = {
         **within("Records[0].body", MESSAGE_OF_SNS),
         **within("Records[0].body.Message.Records[0]", NOTIFICATION),
     },
-    "eventbridge": {
-        "id": MADE_UP,
-        "time": f"{WHEN}; AWS's has no milliseconds",
-        "detail.event-version": "younger than the shape that was recorded at AWS and that we send",
-        "detail.request-id": MADE_UP,
-        "detail.object.sequencer": EMULATED,
+    "eventbridge": EVENT_OF_A_RULE,
+    "eventbridge-sqs": {
+        **within("Records[0]", MESSAGE_IN_SQS),
+        **within("Records[0].body", EVENT_OF_A_RULE),
+    },
+    "eventbridge-sns": {
+        **within("Records[0].Sns", MESSAGE_OF_SNS_TO_LAMBDA | {"Subject": SUBJECT}),
+        **within("Records[0].Sns.Message", EVENT_OF_A_RULE),
+    },
+    "eventbridge-sns-sqs": {
+        **within("Records[0]", MESSAGE_IN_SQS),
+        **within("Records[0].body", MESSAGE_OF_SNS | {"Subject": SUBJECT}),
+        **within("Records[0].body.Message", EVENT_OF_A_RULE),
     },
 }
 KEY_PATHS = {
@@ -128,6 +145,9 @@ KEY_PATHS = {
     "s3-sns": "Records[0].Sns.Message.Records[0].s3.object.key",
     "s3-sns-sqs": "Records[0].body.Message.Records[0].s3.object.key",
     "eventbridge": "detail.object.key",
+    "eventbridge-sqs": "Records[0].body.detail.object.key",
+    "eventbridge-sns": "Records[0].Sns.Message.detail.object.key",
+    "eventbridge-sns-sqs": "Records[0].body.Message.detail.object.key",
 }
 TIME_PATHS = {
     "s3": "Records[0].eventTime",
@@ -135,6 +155,9 @@ TIME_PATHS = {
     "s3-sns": "Records[0].Sns.Timestamp",
     "s3-sns-sqs": "Records[0].body.Timestamp",
     "eventbridge": "time",
+    "eventbridge-sqs": "Records[0].body.time",
+    "eventbridge-sns": "Records[0].Sns.Timestamp",
+    "eventbridge-sns-sqs": "Records[0].body.Timestamp",
 }
 
 
@@ -207,14 +230,14 @@ def triggers(
     )["FunctionArn"]
 
     queue_arns, topic_arns = {}, {}
-    for shape in ("s3-sqs", "s3-sns-sqs"):
+    for shape in (name for name in SHAPES if name.endswith("-sqs")):
         url = sqs_client.create_queue(QueueName=bucket_of(shape))["QueueUrl"]
         wanted = sqs_client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         queue_arns[shape] = wanted["Attributes"]["QueueArn"]
         lambda_client.create_event_source_mapping(
             EventSourceArn=queue_arns[shape], FunctionName=function_arn, BatchSize=1
         )
-    for shape in ("s3-sns", "s3-sns-sqs"):
+    for shape in (name for name in SHAPES if "-sns" in name):
         topic_arns[shape] = sns_client.create_topic(Name=bucket_of(shape))["TopicArn"]
     subscription_arns = {
         shape: sns_client.subscribe(
@@ -223,18 +246,23 @@ def triggers(
         for shape, protocol, endpoint in (
             ("s3-sns", "lambda", function_arn),
             ("s3-sns-sqs", "sqs", queue_arns["s3-sns-sqs"]),
+            ("eventbridge-sns", "lambda", function_arn),
+            ("eventbridge-sns-sqs", "sqs", queue_arns["eventbridge-sns-sqs"]),
         )
     }
-    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket_of("eventbridge")]}}}
-    events_client.put_rule(Name=PREFIX, EventPattern=json.dumps(pattern), State="ENABLED")
-    events_client.put_targets(Rule=PREFIX, Targets=[{"Id": "recorder", "Arn": function_arn}])
+    for shape in RULED:
+        pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket_of(shape)]}}}
+        target = topic_arns.get(shape) or queue_arns.get(shape) or function_arn
+        name = bucket_of(shape)
+        events_client.put_rule(Name=name, EventPattern=json.dumps(pattern), State="ENABLED")
+        events_client.put_targets(Rule=name, Targets=[{"Id": "recorder", "Arn": target}])
 
     targets: dict[str, dict[str, Any]] = {
         "s3": {"LambdaFunctionConfigurations": [{"LambdaFunctionArn": function_arn}]},
         "s3-sqs": {"QueueConfigurations": [{"QueueArn": queue_arns["s3-sqs"]}]},
         "s3-sns": {"TopicConfigurations": [{"TopicArn": topic_arns["s3-sns"]}]},
         "s3-sns-sqs": {"TopicConfigurations": [{"TopicArn": topic_arns["s3-sns-sqs"]}]},
-        "eventbridge": {"EventBridgeConfiguration": {}},
+        **{shape: {"EventBridgeConfiguration": {}} for shape in RULED},
     }
     for shape, configuration in targets.items():
         for [entry] in (entries for entries in configuration.values() if entries):
@@ -347,7 +375,7 @@ def test_a_function_decodes_the_key_to_the_one_in_the_bucket(
 ) -> None:
     for key, (live, ours) in pairs[name].items():
         spelled = dict(flat(ours))[KEY_PATHS[name]]
-        decoded = spelled if name == "eventbridge" else unquote_plus(spelled)
+        decoded = spelled if name in RULED else unquote_plus(spelled)
         assert decoded == dict(flat(live))[KEY_PATHS[name]] == key
 
 
@@ -360,7 +388,7 @@ def test_times_are_as_near_as_a_listing_can_tell(
         assert abs((live - own).total_seconds()) < DELIVERED_WITHIN_S
 
 
-@pytest.mark.parametrize("name", ["s3-sqs", "s3-sns-sqs"])
+@pytest.mark.parametrize("name", [name for name in SHAPES if name.endswith("-sqs")])
 def test_checksums_are_those_of_the_bodies(
     name: str, pairs: dict[str, dict[str, tuple[Any, Any]]]
 ) -> None:

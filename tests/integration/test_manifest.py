@@ -12,6 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
+import boto3
 import pytest
 from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.items import Item
@@ -224,6 +225,31 @@ def test_what_is_left_out_is_counted_by_reason(s3_client: "S3Client", bucket: st
         "archived": 1, "missing": 1, "other_bucket": 1, "noncurrent": 1, "delete_marker": 1,
         "filtered": 1, "rejected": 1, "malformed": 2,
     }  # fmt: skip
+
+
+def test_a_restored_object_is_an_item_whatever_the_manifest_says_of_its_class(
+    s3_client: "S3Client", aws: str, aws_session: boto3.Session, bucket: str, lists: str
+):
+    said = {"back": 'ongoing-request="false", expiry-date="Fri, 21 Dec 2029 00:00:00 GMT"',
+            "coming": 'ongoing-request="true"', "cold": ""}  # fmt: skip
+    for key in said:
+        s3_client.put_object(Bucket=bucket, Key=key, Body=b"1", StorageClass="GLACIER")
+    # The emulator restores nothing; S3 says so in a header.
+    client = aws_session.client("s3", endpoint_url=aws)
+
+    def restored(parsed: dict[str, Any], http_response: Any, **_: Any) -> None:
+        key = http_response.url.rpartition("/")[2]
+        parsed.update({"Restore": said[key]} if said.get(key) else {})
+
+    client.meta.events.register("after-call.s3.HeadObject", restored)
+    time = "2026-01-01T00:00:00Z"
+    body = text_of([
+        ["bucket", "key", "size", "etag", "last_modified", "storage_class"],
+        *([bucket, key, "1", "e", time, "GLACIER"] for key in said),
+    ])  # fmt: skip
+    items, left_out = read(open_manifest(client, bucket, lists, body))
+    assert [item.key for item in items] == ["back"]
+    assert left_out == {"restoring": 1, "archived": 1}
 
 
 @pytest.mark.parametrize(

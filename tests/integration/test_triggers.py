@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from retrofill.aws.arn import Arn
+from retrofill.events.s3.configuration import Configuration
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.triggers.find import Found, find_triggers
 from retrofill.triggers.trigger import Trigger
@@ -59,13 +60,17 @@ class World:
             Bucket=self.name, NotificationConfiguration=configuration
         )
 
-    def queue(self, **mapping: Any) -> str:
+    def bare_queue(self) -> str:
         sqs = self.client("sqs")
         url = sqs.create_queue(QueueName=self.name)["QueueUrl"]
         asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         arn: str = asked["Attributes"]["QueueArn"]
+        return arn
+
+    def queue(self, **mapping: Any) -> str:
+        arn = self.bare_queue()
         self.client("lambda").create_event_source_mapping(
-            EventSourceArn=arn, FunctionName=self.function, **mapping
+            **{"EventSourceArn": arn, "FunctionName": self.function, **mapping}
         )
         return arn
 
@@ -86,11 +91,22 @@ class World:
         arn: str = one["SubscriptionArn"]
         return arn
 
-    def rule(self, pattern: dict[str, Any], **target: str) -> None:
-        events = self.client("events")
-        events.put_rule(Name=self.name, EventPattern=json.dumps(pattern))
+    def rule(
+        self, pattern: dict[str, Any], name: str = "", bus: str = "default", **target: Any
+    ) -> str:
+        events, name = self.client("events"), name or self.name
+        events.put_rule(Name=name, EventPattern=json.dumps(pattern), EventBusName=bus)
         targets = [{"Id": "f", "Arn": self.function, **target}]
-        events.put_targets(Rule=self.name, Targets=targets)
+        events.put_targets(Rule=name, Targets=targets, EventBusName=bus)
+        return name
+
+    def bus(self) -> str:
+        arn: str = self.client("events").create_event_bus(Name=self.name)["EventBusArn"]
+        return arn
+
+    @property
+    def of_bucket(self) -> dict[str, Any]:
+        return {"source": ["aws.s3"], "detail": {"bucket": {"name": [self.name]}}}
 
     def found(self) -> Found:
         function = str(Arn.parse(self.function).unqualified)
@@ -130,8 +146,10 @@ def test_a_bucket_that_notifies_the_function(world: World) -> None:
         LambdaFunctionConfigurations=[to_function(world, Filter={"Key": {"FilterRules": rules}})]
     )
     trigger = world.trigger()
-    assert (trigger.event, trigger.live.configuration_id) == ("s3", "n")
-    assert (trigger.live.prefix, trigger.live.suffix) == ("in/a b", ".jpg")
+    assert (trigger.event, trigger.live.rules) == ("s3", ())
+    assert trigger.live.configurations == (
+        Configuration(id="n", events=tuple(CREATED), prefix="in/a b", suffix=".jpg"),
+    )
     assert trigger.batch_items is None
     assert "keys with prefix 'in/a b' and suffix '.jpg'" in trigger.way
 
@@ -166,7 +184,7 @@ def test_what_is_not_for_us_is_named(world: World) -> None:
     found = world.found()
     assert found.triggers == []
     assert "s3:ObjectRemoved:*" in found.others[0]
-    assert found.others[1] == f"notification m to {other}"
+    assert found.others[1] == f"bucket notification m to {other}"
 
 
 def test_a_queue_between(world: World) -> None:
@@ -185,7 +203,7 @@ def test_a_queue_that_the_function_does_not_read(world: World) -> None:
     arn = "arn:aws:sqs:us-east-1:000000000000:elsewhere"
     world.client("sqs").create_queue(QueueName="elsewhere")
     world.notify(QueueConfigurations=[{"Id": "n", "QueueArn": arn, "Events": CREATED}])
-    assert world.found() == ([], [f"notification n to {arn}"])
+    assert world.found() == ([], [f"bucket notification n to {arn}"])
 
 
 def test_a_topic_between(world: World) -> None:
@@ -225,7 +243,7 @@ def test_a_subscription_that_wants_attributes_is_no_trigger(world: World) -> Non
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
     triggers, others = world.found()
     assert triggers == []
-    assert others[0].endswith("whose filter policy wants attributes; S3 sends none")
+    assert others[0].endswith("whose filter policy wants attributes; these messages have none")
 
 
 def test_a_subscription_that_wants_no_attributes_lets_all_through(world: World) -> None:
@@ -244,7 +262,8 @@ def test_a_rule_between(world: World) -> None:
     world.rule(pattern)
     world.notify(EventBridgeConfiguration={})
     trigger = world.trigger()
-    assert (trigger.event, trigger.live.patterns) == ("eventbridge", (pattern,))
+    assert (trigger.event, trigger.live.rules) == ("eventbridge", ((pattern,),))
+    assert trigger.live.configurations == ()
     assert not trigger.unlike
 
 
@@ -257,10 +276,10 @@ def test_a_rule_between(world: World) -> None:
         {"detail-type": ["Object Deleted"]},
     ],
 )
-def test_a_rule_for_other_events_is_named(world: World, pattern: dict[str, Any]) -> None:
+def test_a_rule_for_other_events_is_no_trigger(world: World, pattern: dict[str, Any]) -> None:
     world.rule({"source": ["aws.s3"], **pattern})
     world.notify(EventBridgeConfiguration={})
-    assert world.found() == ([], [f"EventBridge rule {world.name}, for other events"])
+    assert world.found() == ([], [])
 
 
 def test_a_rule_on_a_schedule_is_no_trigger(world: World) -> None:
@@ -268,7 +287,7 @@ def test_a_rule_on_a_schedule_is_no_trigger(world: World) -> None:
     events.put_rule(Name=world.name, ScheduleExpression="rate(5 minutes)")
     events.put_targets(Rule=world.name, Targets=[{"Id": "f", "Arn": world.function}])
     world.notify(EventBridgeConfiguration={})
-    assert world.found() == ([], [f"EventBridge rule {world.name}, on a schedule"])
+    assert world.found() == ([], [])
 
 
 def test_a_filter_that_may_not_be_read_cannot_be_imitated(world: World) -> None:
@@ -293,38 +312,179 @@ def test_a_filter_that_may_not_be_read_cannot_be_imitated(world: World) -> None:
 
 
 def test_a_rule_that_changes_the_event_cannot_be_imitated(world: World) -> None:
-    world.rule({"source": ["aws.s3"]}, InputPath="$.detail")
+    world.rule(world.of_bucket, InputPath="$.detail")
     world.notify(EventBridgeConfiguration={})
     assert world.trigger().unlike == "its target has InputPath, which makes another event of it"
 
 
-def test_a_stream_that_feeds_the_function_too_is_named(world: World) -> None:
-    world.client("kinesis").create_stream(StreamName=world.name, ShardCount=1)
-    arn = f"arn:aws:kinesis:us-east-1:000000000000:stream/{world.name}"
-    world.client("lambda").create_event_source_mapping(
-        EventSourceArn=arn, FunctionName=world.function, StartingPosition="LATEST"
+def two_suffixes(target: dict[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            **target,
+            "Id": suffix,
+            "Events": CREATED,
+            "Filter": {"Key": {"FilterRules": [{"Name": "suffix", "Value": suffix}]}},
+        }
+        for suffix in (".jpg", ".png")
+    ]
+
+
+def test_notifications_to_one_function_or_queue_or_topic_are_one_trigger(world: World) -> None:
+    queue, topic = world.queue(), world.topic("lambda", world.function)
+    told = (
+        Configuration(id=".jpg", events=tuple(CREATED), suffix=".jpg"),
+        Configuration(id=".png", events=tuple(CREATED), suffix=".png"),
     )
-    world.notify(QueueConfigurations=[{"Id": "n", "QueueArn": world.queue(), "Events": CREATED}])
+    for event, configuration in {
+        "s3": {"LambdaFunctionConfigurations": two_suffixes({"LambdaFunctionArn": world.function})},
+        "s3-sqs": {"QueueConfigurations": two_suffixes({"QueueArn": queue})},
+        "s3-sns": {"TopicConfigurations": two_suffixes({"TopicArn": topic})},
+    }.items():
+        world.notify(**configuration)
+        trigger = world.trigger()
+        assert (trigger.event, trigger.live.configurations) == (event, told)
+        assert "(keys with suffix '.jpg') and bucket notification .png" in trigger.way
+
+
+def test_rules_with_one_target_are_one_trigger(world: World) -> None:
+    patterns = [
+        {**world.of_bucket, "detail-type": [kind]} for kind in ("Object Created", "Object Deleted")
+    ]
+    small = {**world.of_bucket, "account": [{"exists": True}]}
+    names = [
+        world.rule(pattern, f"{world.name}-{number}")
+        for number, pattern in enumerate([*patterns, small])
+    ]
+    world.notify(EventBridgeConfiguration={})
+    trigger = world.trigger()
+    assert trigger.live.rules == ((patterns[0],), (small,))
+    assert [name in trigger.way for name in names] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "raw", "event"),
+    [
+        ("", "", "eventbridge-sqs"),
+        ("lambda", "false", "eventbridge-sns"),
+        ("sqs", "false", "eventbridge-sns-sqs"),
+        ("sqs", "true", "eventbridge-sqs"),
+    ],
+)
+def test_a_rule_and_what_lies_behind_it(world: World, protocol: str, raw: str, event: str) -> None:
+    queue = "" if protocol == "lambda" else world.queue(BatchSize=4)
+    topic = ""
+    if protocol:
+        more = {"RawMessageDelivery": raw} if queue else {}
+        topic = world.topic(protocol, queue or world.function, **more)
+    world.rule(world.of_bucket, Arn=topic or queue)
+    world.notify(EventBridgeConfiguration={})
+    trigger = world.trigger()
+    assert (trigger.event, trigger.live.queue_arn) == (event, queue)
+    assert trigger.live.topic_arn == ("" if raw == "true" else topic)
+    assert (trigger.live.rules, trigger.batch_items) == (
+        ((world.of_bucket,),),
+        4 if queue else None,
+    )
+
+
+def test_a_bus_of_its_own_is_followed_and_its_own_rules_alone(world: World) -> None:
+    other = {"source": ["aws.s3"], "detail-type": ["Object Created"]}
+    bus = world.bus()
+    world.rule(world.of_bucket, Arn=bus)
+    world.rule(other, f"{world.name}-on", bus=world.name)
+    world.rule(world.of_bucket, f"{world.name}-back", bus=world.name, Arn=bus)
+    world.notify(EventBridgeConfiguration={})
     found = world.found()
-    assert [one.event for one in found.triggers] == ["s3-sqs"]
-    assert [other.partition(" from ")[2] for other in found.others] == [arn]
+    (trigger,) = found.triggers
+    assert (trigger.event, trigger.live.rules) == ("eventbridge", ((world.of_bucket, other),))
+    assert f"to bus {world.name} and its EventBridge rule {world.name}-on" in trigger.way
+    assert len(found.others) == 1
+    assert found.others[0].endswith(f"{world.name}-back (enabled) to {bus}")
 
 
-def test_the_function_is_asked_about_only_where_a_queue_or_a_rule_may_name_it(world: World) -> None:
+def test_what_cannot_be_followed_is_named(world: World) -> None:
+    abroad = "arn:aws:events:eu-west-1:000000000000:event-bus/elsewhere"
+    world.rule(world.of_bucket, Arn=abroad, RoleArn="arn:aws:iam::000000000000:role/r")
+    world.notify(EventBridgeConfiguration={})
+    assert world.found() == ([], [f"EventBridge rule {world.name} (enabled) to {abroad}"])
+
+
+def test_a_pipe_that_reads_the_queue_is_named(world: World) -> None:
+    queue = world.bare_queue()
+    pipe = {"Source": queue, "Target": world.function, "RoleArn": "arn:aws:iam::1:role/r"}
+    world.client("pipes").create_pipe(Name=world.name, **pipe)
+    world.rule(world.of_bucket, Arn=queue)
+    world.notify(EventBridgeConfiguration={})
+    assert world.found() == (
+        [],
+        [
+            f"pipe {world.name} from {queue} to {world.function}",
+            f"EventBridge rule {world.name} (enabled) to {queue}",
+        ],
+    )
+
+
+def test_that_pipes_may_not_be_listed_is_told_and_refuses_nothing(world: World) -> None:
+    queue = world.bare_queue()
+    world.notify(
+        LambdaFunctionConfigurations=[to_function(world)],
+        QueueConfigurations=[{"Id": "q", "QueueArn": queue, "Events": CREATED}],
+    )
+
+    def denied(service: str) -> Any:
+        return Refusing("AccessDenied", 403) if service == "pipes" else world.client(service)
+
+    found = find_triggers(denied, world.name, world.function)
+    assert [one.event for one in found.triggers] == ["s3"]
+    assert "not known whether a pipe reads it" in found.others[0]
+
+
+def test_a_fifo_queue_behind_a_rule_cannot_be_imitated(world: World) -> None:
+    queue = f"arn:aws:sqs:us-east-1:000000000000:{world.name}.fifo"
+    world.client("sqs").create_queue(
+        QueueName=f"{world.name}.fifo", Attributes={"FifoQueue": "true"}
+    )
+    world.queue(EventSourceArn=queue)
+    world.rule(world.of_bucket, Arn=queue, SqsParameters={"MessageGroupId": "g"})
+    world.notify(EventBridgeConfiguration={})
+    assert "FIFO queue, whose messages tell their group" in world.trigger().unlike
+
+
+def test_a_trigger_on_an_alias_is_found_whatever_is_asked_for(world: World) -> None:
+    aws_lambda = world.client("lambda")
+    version = aws_lambda.publish_version(FunctionName=world.function)["Version"]
+    aws_lambda.create_alias(FunctionName=world.function, Name="live", FunctionVersion=version)
+    alias = f"{world.function}:live"
+    world.rule(world.of_bucket, Arn=alias)
+    queue = world.queue(FunctionName=alias)
+    world.notify(
+        QueueConfigurations=[{"Id": "n", "QueueArn": queue, "Events": CREATED}],
+        EventBridgeConfiguration={},
+    )
+    found = world.found().triggers
+    assert [(one.event, one.qualifier) for one in found] == [
+        ("s3-sqs", "live"),
+        ("eventbridge", "live"),
+    ]
+
+
+def test_mappings_are_asked_for_only_where_a_queue_is_on_the_way(world: World) -> None:
     topic = world.topic("lambda", world.function)
     world.notify(
         LambdaFunctionConfigurations=[to_function(world)],
         TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}],
+        EventBridgeConfiguration={},
     )
+    world.rule(world.of_bucket)
 
     def denied(service: str) -> Any:
         return Refusing("AccessDenied", 403) if service == "lambda" else world.client(service)
 
     found = find_triggers(denied, world.name, world.function)
-    assert [one.event for one in found.triggers] == ["s3", "s3-sns"]
+    assert [one.event for one in found.triggers] == ["s3", "s3-sns", "eventbridge"]
     queue = world.queue()
     world.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
-    with pytest.raises(ConfigError, match="need lambda:ListAliases"):
+    with pytest.raises(ConfigError, match="need lambda:ListEventSourceMappings"):
         find_triggers(denied, world.name, world.function)
 
 
@@ -392,4 +552,4 @@ def test_a_subscription_that_nobody_confirmed_is_no_trigger(world: World) -> Non
         world.name,
         world.function,
     )
-    assert found == ([], [f"notification n to {topic}"])
+    assert found == ([], [f"bucket notification n to {topic}"])

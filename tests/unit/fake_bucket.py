@@ -1,9 +1,9 @@
 """A bucket in memory behind a real S3 client: its answers never leave the process."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
 from xml.sax.saxutils import escape
@@ -19,6 +19,7 @@ MODIFIED = "2026-01-02T03:04:05.000Z"
 
 
 _ANSWER = "fake-bucket"
+_spell = partial(quote_plus, safe="/", errors="surrogateescape")
 
 
 @cache
@@ -44,10 +45,12 @@ class Listed:
     version: str = ""
     latest: str = "true"
     deleted: bool = False
+    restoring: str = ""
+    """Whether it is being restored, true or false; empty: nobody has asked for that."""
 
-    def as_xml(self) -> str:
+    def as_xml(self, spell: Callable[[str], str] = _spell) -> str:
         fields = {
-            "Key": quote_plus(self.key.encode(errors="surrogateescape"), safe="/"),
+            "Key": spell(self.key),
             "LastModified": self.modified,
             "ETag": escape(self.etag, {'"': "&quot;"}),
             "Size": str(self.size),
@@ -59,6 +62,8 @@ class Listed:
             fields |= {"VersionId": self.version, "IsLatest": self.latest}
         if self.deleted:
             del fields["Size"]
+        if self.restoring:
+            fields["RestoreStatus"] = f"<IsRestoreInProgress>{self.restoring}</IsRestoreInProgress>"
         return f"<{tag}>{''.join(f'<{name}>{fields[name]}</{name}>' for name in fields)}</{tag}>"
 
 
@@ -81,6 +86,10 @@ class FakeBucket:
         self.error = ""
         self.headers: dict[str, str] = {}
         self.failure: Exception | None = None
+        self.sent_headers: Mapping[str, str] = {}
+        self.knows_prefix = True
+        self.says_encoded = True
+        self.spell: Callable[[str], str] = _spell
         self.knows_start_after = True
         self.repeats_start_after = False
 
@@ -101,6 +110,7 @@ class FakeBucket:
         query = parse_qs(urlsplit(request.url).query, keep_blank_values=True)
         asked = {name: values[0] for name, values in query.items()}
         self.asked.append(asked)
+        self.sent_headers = request.headers
         body = self.error or self._listing(asked)
         headers = {"Content-Type": "application/xml", **self.headers}
         return AWSResponse(request.url, self.status, headers, _Body(body.encode()))
@@ -108,7 +118,7 @@ class FakeBucket:
     def _listing(self, asked: dict[str, str]) -> str:
         after = asked.get("start-after", asked.get("key-marker", ""))
         after = after if self.knows_start_after else ""
-        prefix = asked["prefix"]
+        prefix = asked["prefix"] if self.knows_prefix else ""
         bisect = bisect_left if self.repeats_start_after else bisect_right
         behind = bisect(self.entries, after, key=lambda entry: entry.key)
         found = [entry for entry in self.entries[behind:] if entry.key.startswith(prefix)]
@@ -116,7 +126,7 @@ class FakeBucket:
         return (
             '<?xml version="1.0" encoding="UTF-8"?>'
             '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"<EncodingType>{asked['encoding-type']}</EncodingType>"
+            f"{'<EncodingType>url</EncodingType>' if self.says_encoded else ''}"
             f"<IsTruncated>{'true' if len(shown) < len(found) else 'false'}</IsTruncated>"
-            f"{''.join(entry.as_xml() for entry in shown)}</ListBucketResult>"
+            f"{''.join(entry.as_xml(self.spell) for entry in shown)}</ListBucketResult>"
         )

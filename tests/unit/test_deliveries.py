@@ -6,25 +6,30 @@ from typing import Any
 
 import pytest
 from retrofill.config import RunConfig, params_for
+from retrofill.events.s3.configuration import Configuration
 from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
 from retrofill.pipeline.deliver import find_delivery, is_looked_up
 from retrofill.triggers.choose import Wanted, choose, delivery_like
+from retrofill.triggers.keys import keys_like
 from retrofill.triggers.trigger import LiveTrigger, Trigger
 
 from tests.given import Given, s3_config
 
 DIRECT = Trigger(
-    event="s3", way="notification one", live=LiveTrigger(configuration_id="one", suffix=".jpg")
+    event="s3",
+    way="notification one",
+    live=LiveTrigger(configurations=(Configuration(id="one", suffix=".jpg"),)),
 )
+RULED = Trigger(event="eventbridge", way="rule r", live=LiveTrigger(rules=(({},),)))
 QUEUED = Trigger(
     event="s3-sqs",
     way="notification two, mapping three",
     live=LiveTrigger(
-        configuration_id="two",
+        configurations=(Configuration(id="two"),),
         queue_arn="arn:aws:sqs:us-east-1:123456789012:q",
-        patterns=({"body": {"Records": [{"exists": True}]}},),
+        patterns=({"body": {"Records": {"eventSource": ["aws:s3"]}}},),
     ),
     batch_items=25,
     reports_failures=True,
@@ -33,6 +38,10 @@ QUEUED = Trigger(
 
 def changed(trigger: Trigger, **live: Any) -> Trigger:
     return replace(trigger, live=replace(trigger.live, **live))
+
+
+def told_of(*configurations: Configuration) -> Trigger:
+    return changed(DIRECT, configurations=configurations)
 
 
 def live_of(delivery: Delivery) -> LiveTrigger:
@@ -51,9 +60,14 @@ def config(**params: Any) -> RunConfig:
 
 
 def chosen(
-    *triggers: Trigger, others: tuple[str, ...] = (), event: str = "auto", qualifier: str = ""
+    *triggers: Trigger,
+    others: tuple[str, ...] = (),
+    event: str = "auto",
+    qualifier: str = "",
+    key_glob: str | None = None,
 ) -> Trigger:
-    return choose(triggers, others, Wanted("photos", "in/", "arn:f", qualifier), event)
+    wanted = Wanted("photos", keys_like("in/", key_glob), "arn:f", qualifier)
+    return choose(triggers, others, wanted, event)
 
 
 @pytest.mark.parametrize("event", ["s3", "eventbridge", "s3-batch-1.0", "s3-batch-2.0", "items"])
@@ -97,11 +111,66 @@ def test_of_two_the_one_of_the_asked_qualifier_is_taken() -> None:
 
 
 def test_of_two_the_one_for_the_keys_of_the_run_is_taken() -> None:
-    other = changed(DIRECT, prefix="out/")
-    ours = changed(DIRECT, prefix="in/2025/")
+    other = told_of(Configuration(prefix="out/"))
+    ours = told_of(Configuration(prefix="in/2025/"))
     assert chosen(other, ours) is ours
     with pytest.raises(ConfigError, match="there are 2 live triggers"):
-        chosen(changed(ours, prefix="in/2024/"), ours)
+        chosen(told_of(Configuration(prefix="in/2024/")), ours)
+    jpg, png = told_of(Configuration(suffix=".jpg")), told_of(Configuration(suffix=".png"))
+    assert chosen(jpg, png, key_glob="*.png") is png
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        told_of(Configuration(prefix="out/")),
+        told_of(Configuration(suffix=".png")),
+        told_of(Configuration(prefix="out/"), Configuration(prefix="in/", suffix=".png")),
+        changed(RULED, rules=(({"detail": {"object": {"key": [{"prefix": "out/"}]}}},),)),
+        changed(RULED, rules=(({}, {"detail.object.key": ["in/a.png", "out/a.jpg"]}),)),
+        changed(RULED, rules=(({"detail": {"object": {"key": [{"wildcard": "o*.jpg"}]}}},),)),
+        changed(QUEUED, filter_policy={"Records": {"s3": {"object": {"key": ["x"]}}}}),
+        changed(
+            QUEUED,
+            patterns=({"body": {"Records": {"s3": {"object": {"key": [{"suffix": "g.png"}]}}}}},),
+        ),
+    ],
+)
+def test_a_trigger_for_other_keys_is_none_of_the_run(trigger: Trigger) -> None:
+    with pytest.raises(ConfigError, match=r"no live trigger for keys like 'in/\*\.jpg'") as caught:
+        chosen(trigger, key_glob="*.jpg")
+    assert chosen(replace(trigger, unlike="x"), DIRECT, key_glob="*.jpg") is DIRECT
+    assert f"there is {trigger.event} by {trigger.way}" in str(caught.value)
+    assert "attach no other: it would get each new object twice" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        told_of(Configuration(prefix="out/"), Configuration(prefix="in/2025/", suffix=".jpg")),
+        told_of(Configuration(prefix="i", suffix="g")),
+        changed(RULED, rules=(({"detail.object.key": [{"prefix": "out/"}]},), ({},))),
+        changed(RULED, rules=(({"detail.object.key": [{"anything-but": ["in/a.jpg"]}]},),)),
+        changed(RULED, rules=(({"detail.object.key": [{"wildcard": "in/*/cat.*"}]},),)),
+        changed(RULED, rules=(({"detail.object.key": [{"equals-ignore-case": "IN/A.JPG"}]},),)),
+        changed(
+            QUEUED,
+            patterns=({"body": {"Records": {"s3": {"object": {"key": [{"prefix": "in/a"}]}}}}},),
+        ),
+    ],
+)
+def test_a_trigger_that_may_send_some_of_the_keys_is_taken(trigger: Trigger) -> None:
+    assert chosen(trigger, key_glob="*.jpg|*.gif") is trigger
+
+
+def test_only_where_nothing_is_there_it_is_said_to_attach_a_trigger() -> None:
+    with pytest.raises(ConfigError, match="Attach it first"):
+        chosen()
+    with pytest.raises(ConfigError, match="attach no other") as caught:
+        chosen(
+            others=("EventBridge rule r to arn:aws:states:us-east-1:123456789012:stateMachine:s",)
+        )
+    assert "Attach it first" not in str(caught.value)
 
 
 def test_what_cannot_be_imitated_is_refused() -> None:
@@ -127,6 +196,8 @@ def test_a_pattern_for_what_no_listing_tells_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=f"its pattern asks for '{field}', which no listing"):
         chosen(changed(DIRECT, patterns=({}, pattern)))
+    with pytest.raises(ConfigError, match=f"its pattern asks for '{field}', which no listing"):
+        chosen(changed(RULED, rules=(({},), ({}, pattern))))
 
 
 def test_a_filter_policy_for_what_no_listing_tells_is_refused() -> None:
@@ -159,9 +230,9 @@ def test_a_trigger_gives_all_that_a_call_looks_like() -> None:
     )
     unread = delivery_like(replace(QUEUED, reports_failures=False), config().calls)
     assert unread.answer == "return"
-    direct = delivery_like(changed(DIRECT, events=("s3:ObjectCreated:Put",)), config().calls)
-    assert (direct.items_per_call, live_of(direct).suffix) == (1, ".jpg")
-    assert live_of(direct).events == ("s3:ObjectCreated:Put",)
+    direct = delivery_like(DIRECT, config().calls)
+    assert direct.items_per_call == 1
+    assert live_of(direct) == DIRECT.live
 
 
 def test_what_is_asked_for_goes_before() -> None:
@@ -171,9 +242,8 @@ def test_what_is_asked_for_goes_before() -> None:
 
 
 def test_a_call_of_a_found_shape_carries_no_more_than_that_can() -> None:
-    rule = Trigger(event="eventbridge", way="rule r", live=LiveTrigger())
     with pytest.raises(ConfigError, match="items_per_call: 2; allowed is 1"):
-        delivery_like(rule, config(items_per_call=2).calls)
+        delivery_like(RULED, config(items_per_call=2).calls)
 
 
 def test_a_trigger_by_way_of_a_topic_gives_its_subscription_and_policy() -> None:
@@ -195,8 +265,11 @@ def test_what_the_trigger_calls_is_told_with_it() -> None:
 
 
 def test_a_delivery_is_written_down_and_read_again() -> None:
-    delivery = delivery_like(changed(QUEUED, events=("s3:ObjectCreated:*",)), config().calls)
-    assert Delivery.from_json(delivery.as_json()) == delivery
+    several = (Configuration(id="a", events=("s3:ObjectCreated:*",)), Configuration(id="b"))
+    live = changed(QUEUED, configurations=several, rules=(({}, {"a": ["b"]}), ({},))).live
+    delivery = delivery_like(replace(QUEUED, live=live), config().calls)
+    assert Delivery.from_json(json.loads(json.dumps(delivery.as_json()))) == delivery
+    assert live_of(delivery) == live
 
 
 @pytest.mark.parametrize(

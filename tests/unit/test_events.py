@@ -19,7 +19,7 @@ from retrofill.events.made_up import UUID as UUID_FORM
 from retrofill.events.made_up import Form, ids, one_id
 from retrofill.events.s3.batch_operations import TASK_ID
 from retrofill.events.s3.fields import BUCKET_OWNER, HOST_ID, REQUEST_ID
-from retrofill.events.s3.imitation import Way
+from retrofill.events.s3.imitation import Relay
 from retrofill.events.s3.relays import RECEIPT, SIGNATURE
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
@@ -50,6 +50,7 @@ ITEM = Item(
         "",
     ),
 )
+SUBJECT = "Amazon S3 Notification"
 PRINCIPAL = "AIDARETROFILLREPLAYED"
 CERTIFICATE = f"https://sns.eu-west-2.amazonaws.com/SimpleNotificationService-{'0' * 32}.pem"
 UNSUBSCRIBE = (
@@ -160,7 +161,7 @@ def sqs_record(item: Item, body: str) -> dict[str, Any]:
     }
 
 
-def sns_record(item: Item) -> dict[str, Any]:
+def sns_record(item: Item, message: str, subject: str | None) -> dict[str, Any]:
     return {
         "EventSource": "aws:sns",
         "EventVersion": "1.0",
@@ -169,8 +170,8 @@ def sns_record(item: Item) -> dict[str, Any]:
             "Type": "Notification",
             "MessageId": made_up(item, UUID_FORM, "MessageId"),
             "TopicArn": FACTS["topic_arn"],
-            "Subject": "Amazon S3 Notification",
-            "Message": s3_text(item),
+            "Subject": subject,
+            "Message": message,
             "Timestamp": time_of(item),
             "SignatureVersion": "1",
             "Signature": made_up(item, SIGNATURE, "Signature"),
@@ -181,20 +182,20 @@ def sns_record(item: Item) -> dict[str, Any]:
     }
 
 
-def sns_text(item: Item) -> str:
-    message = {
+def sns_text(item: Item, message: str, subject: str | None) -> str:
+    said = {
         "Type": "Notification",
         "MessageId": made_up(item, UUID_FORM, "MessageId"),
         "TopicArn": FACTS["topic_arn"],
-        "Subject": "Amazon S3 Notification",
-        "Message": s3_text(item),
+        **({"Subject": subject} if subject else {}),
+        "Message": message,
         "Timestamp": time_of(item),
         "SignatureVersion": "1",
         "Signature": made_up(item, SIGNATURE, "Signature"),
         "SigningCertURL": CERTIFICATE,
         "UnsubscribeURL": UNSUBSCRIBE,
     }
-    return json.dumps(message, indent=2, separators=(",", " : "))
+    return json.dumps(said, indent=2, separators=(",", " : "))
 
 
 def eventbridge_event(item: Item) -> dict[str, Any]:
@@ -223,6 +224,10 @@ def eventbridge_event(item: Item) -> dict[str, Any]:
             "reason": "CompleteMultipartUpload" if "-" in facts(item).etag else "PutObject",
         },
     }
+
+
+def eventbridge_text(item: Item) -> str:
+    return json.dumps(eventbridge_event(item), separators=(",", ":"))
 
 
 def batch_request(item: Item, schema: str, bucket: dict[str, str]) -> dict[str, Any]:
@@ -260,9 +265,14 @@ def records(record: Callable[[Item], dict[str, Any]]) -> Callable[[list[Item]], 
 PLAINLY: dict[str, Callable[[list[Item]], dict[str, Any]]] = {
     "s3": records(s3_record),
     "s3-sqs": records(lambda item: sqs_record(item, s3_text(item))),
-    "s3-sns": records(sns_record),
-    "s3-sns-sqs": records(lambda item: sqs_record(item, sns_text(item))),
+    "s3-sns": records(lambda item: sns_record(item, s3_text(item), SUBJECT)),
+    "s3-sns-sqs": records(lambda item: sqs_record(item, sns_text(item, s3_text(item), SUBJECT))),
     "eventbridge": lambda items: eventbridge_event(items[0]),
+    "eventbridge-sqs": records(lambda item: sqs_record(item, eventbridge_text(item))),
+    "eventbridge-sns": records(lambda item: sns_record(item, eventbridge_text(item), None)),
+    "eventbridge-sns-sqs": records(
+        lambda item: sqs_record(item, sns_text(item, eventbridge_text(item), None))
+    ),
     "s3-batch-1.0": lambda items: batch_request(
         items[0], "1.0", {"s3BucketArn": "arn:aws:s3:::photos"}
     ),
@@ -351,6 +361,8 @@ def test_identifier_stands_in_the_event_as_a_value(name: str) -> None:
     [
         ("s3-sqs", ("Records", 0, "messageId")),
         ("s3-sns-sqs", ("Records", 0, "messageId")),
+        ("eventbridge-sqs", ("Records", 0, "messageId")),
+        ("eventbridge-sns-sqs", ("Records", 0, "messageId")),
         ("s3-batch-1.0", ("tasks", 0, "taskId")),
         ("s3-batch-2.0", ("tasks", 0, "taskId")),
         ("items", ("items", 0, "identifier")),
@@ -435,6 +447,9 @@ def test_an_unknown_shape_is_refused() -> None:
         ("s3-sns", "topic_arn"),
         ("s3-sns-sqs", "queue_arn"),
         ("s3-sns-sqs", "topic_arn"),
+        ("eventbridge-sqs", "queue_arn"),
+        ("eventbridge-sns", "topic_arn"),
+        ("eventbridge-sns-sqs", "topic_arn"),
     ],
 )
 @pytest.mark.parametrize("arn", ["", "queue", "arn:aws:s3:::photos"])
@@ -466,6 +481,9 @@ def test_each_shape_has_the_contract_of_its_live_trigger() -> None:
         "s3-sns": Contract.RETURN,
         "s3-sns-sqs": Contract.BATCH_ITEM_FAILURES,
         "eventbridge": Contract.RETURN,
+        "eventbridge-sqs": Contract.BATCH_ITEM_FAILURES,
+        "eventbridge-sns": Contract.RETURN,
+        "eventbridge-sns-sqs": Contract.BATCH_ITEM_FAILURES,
         "s3-batch-1.0": Contract.S3_BATCH,
         "s3-batch-2.0": Contract.S3_BATCH,
         "items": Contract.RETURN,
@@ -481,8 +499,25 @@ def test_a_shape_bears_the_name_that_it_is_registered_by() -> None:
 
 def test_each_way_has_one_shape() -> None:
     imitated = [one.imitation for one in ALL_SHAPES.values() if one.imitation]
-    ways = [way for one in imitated for way in one.ways]
-    assert sorted(ways, key=lambda way: way.value) == list(Way)
+    ways = [(one.sender, relay) for one in imitated for relay in one.relays]
+    senders = {sender for sender, _ in ways}
+    assert len(ways) == len(set(ways)) == len(senders) * len(Relay)
+
+
+def test_each_item_tells_the_configuration_that_matches_it() -> None:
+    configurations = [
+        {"id": "copied", "events": ["s3:ObjectCreated:Copy"], "prefix": "in/"},
+        {"id": "parts", "events": ["s3:ObjectCreated:CompleteMultipartUpload"], "prefix": "in/"},
+        {"id": 'a "put"', "events": ["s3:ObjectCreated:Put"], "prefix": "in/"},
+        {"id": "png", "suffix": ".png"},
+    ]
+    context = s3_context(**{**FACTS, "configuration_id": ""}, configurations=configurations)
+    in_parts = changed(ITEM, etag="9b2cf535f27731c9-38")
+    keys = ["in/a.jpg", "in/b.jpg", "c.png", "none"]
+    items = [one._replace(key=key) for key in keys for one in (ITEM, in_parts)]
+    body = compile_shape("s3", context).body(items)
+    told = [one["s3"]["configurationId"] for one in json.loads(body)["Records"]]
+    assert told == ['a "put"', "parts", 'a "put"', "parts", "png", "png", "copied", "copied"]
 
 
 @pytest.mark.parametrize("name", ALL_SHAPES)

@@ -51,6 +51,11 @@ SNS_IN_SQS = """{
   "UnsubscribeURL" : "https://sns.eu-west-1.amazonaws.com"
 }"""
 
+# A topic that is told no subject: to Lambda as null, to a queue not at all
+# (https://docs.aws.amazon.com/sns/latest/dg/http-notification-json.html).
+SNS_WITHOUT_SUBJECT = SNS.replace('"Amazon S3 Notification"', "null")
+SNS_WITHOUT_SUBJECT_IN_SQS = SNS_IN_SQS.replace('  "Subject" : "Amazon S3 Notification",\n', "")
+
 EVENTBRIDGE = """{"version":"0","id":"17793124-05d4-b198-2fde-7ededc63b103",
 "detail-type":"Object Created","source":"aws.s3","account":"111122223333",
 "time":"2021-11-12T00:00:00Z","region":"ca-central-1","resources":["arn:aws:s3:::photos"],
@@ -97,6 +102,24 @@ def event(name: str, item: Any = VERSIONED) -> Any:
             json.loads(event("s3-sns-sqs")["Records"][0]["body"]), SNS_IN_SQS, id="sns in sqs"
         ),
         pytest.param(event("eventbridge"), EVENTBRIDGE, id="eventbridge"),
+        pytest.param(event("eventbridge-sqs"), SQS, id="eventbridge-sqs"),
+        pytest.param(
+            json.loads(event("eventbridge-sqs")["Records"][0]["body"]),
+            EVENTBRIDGE,
+            id="eventbridge in sqs",
+        ),
+        pytest.param(event("eventbridge-sns"), SNS_WITHOUT_SUBJECT, id="eventbridge-sns"),
+        pytest.param(
+            json.loads(event("eventbridge-sns")["Records"][0]["Sns"]["Message"]),
+            EVENTBRIDGE,
+            id="eventbridge in sns",
+        ),
+        pytest.param(event("eventbridge-sns-sqs"), SQS, id="eventbridge-sns-sqs"),
+        pytest.param(
+            json.loads(event("eventbridge-sns-sqs")["Records"][0]["body"]),
+            SNS_WITHOUT_SUBJECT_IN_SQS,
+            id="sns of eventbridge in sqs",
+        ),
         pytest.param(event("s3-batch-1.0"), BATCH_1_0, id="s3-batch-1.0"),
         pytest.param(event("s3-batch-2.0", ITEM), BATCH_2_0, id="s3-batch-2.0"),
     ],

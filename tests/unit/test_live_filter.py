@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from retrofill.events import compile_shape
+from retrofill.events.s3.configuration import Configuration
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError
 from retrofill.triggers.live_filter import passes
@@ -15,7 +16,8 @@ from tests.unit.test_events import CONTEXT, FACTS, ITEM, changed
 WHOLE = changed(ITEM, etag="b21b84d653bb07b05b1e6b33684dc11b")
 IN_PARTS = changed(ITEM, etag="b21b84d653bb07b05b1e6b33684dc11b-2")
 SMALL, LARGE = changed(ITEM, size=10), changed(ITEM, size=1_000)
-OF_A_QUEUE = ("s3-sqs", "s3-sns-sqs")
+OF_A_QUEUE = ("s3-sqs", "s3-sns-sqs", "eventbridge-sqs", "eventbridge-sns-sqs")
+OF_A_RULE = ("eventbridge", "eventbridge-sqs", "eventbridge-sns", "eventbridge-sns-sqs")
 
 
 def sent(event: str, *items: Any, **filters: Any) -> list[bool] | None:
@@ -42,7 +44,20 @@ def sent(event: str, *items: Any, **filters: Any) -> list[bool] | None:
 def test_objects_that_came_as_the_trigger_wants_are_sent(
     events: Sequence[str], expected: list[bool] | None
 ) -> None:
-    assert sent("s3", WHOLE, IN_PARTS, events=tuple(events)) == expected
+    told = Configuration(events=tuple(events))
+    assert sent("s3", WHOLE, IN_PARTS, configurations=(told,)) == expected
+
+
+def test_what_one_of_several_configurations_tells_of_is_sent() -> None:
+    configurations = (
+        Configuration(id="jpg", prefix="in/", suffix=".jpg"),
+        Configuration(id="png", suffix=".png", events=("s3:ObjectCreated:Put",)),
+    )
+    keys = ["in/a.jpg", "a.jpg", "a.png"]
+    items = [WHOLE._replace(key=key) for key in keys] + [IN_PARTS._replace(key="a.png")]
+    assert sent("s3-sqs", *items, configurations=configurations) == [True, False, True, False]
+    every = (*configurations, Configuration(id="all"))
+    assert sent("s3-sqs", *items, configurations=every) is None
 
 
 @pytest.mark.parametrize("event", ["s3-sqs", "s3-sns", "s3-sns-sqs"])
@@ -90,9 +105,22 @@ def test_policy_and_filter_must_both_let_an_item_through() -> None:
     assert sent("s3-sns-sqs", SMALL, filter_policy=policy, patterns=(elsewhere,)) == [False]
 
 
-def test_the_pattern_of_a_rule_tests_the_event() -> None:
+@pytest.mark.parametrize("event", OF_A_RULE)
+def test_the_pattern_of_a_rule_tests_the_event(event: str) -> None:
     pattern = {"detail": {"object": {"size": [{"numeric": ["<", 100]}]}}}
-    assert sent("eventbridge", SMALL, LARGE, patterns=(pattern,)) == [True, False]
+    assert sent(event, SMALL, LARGE, rules=((pattern,),)) == [True, False]
+
+
+def test_of_the_rules_one_must_let_it_through_with_all_of_its_patterns() -> None:
+    small = {"detail.object.size": [{"numeric": ["<", 100]}]}
+    large, ours = {"detail.object.size": [{"numeric": [">", 100]}]}, {"source": ["aws.s3"]}
+    assert sent("eventbridge", SMALL, LARGE, rules=((ours, small), (large,))) == [True, True]
+    assert sent("eventbridge", SMALL, LARGE, rules=((ours, small), (small, large))) == [True, False]
+
+
+def test_the_filter_of_a_mapping_behind_a_rule_tests_what_the_body_says() -> None:
+    size = {"body": {"detail": {"object": {"size": [{"numeric": ["<", 100]}]}}}}
+    assert sent("eventbridge-sqs", SMALL, LARGE, rules=(({},),), patterns=(size,)) == [True, False]
 
 
 def test_a_policy_that_is_not_understood_is_refused() -> None:

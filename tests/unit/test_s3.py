@@ -1,9 +1,13 @@
 """The S3 source: every key once, as it is; what is not called is counted; errors say what to do."""
 
 import json
+import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
@@ -12,7 +16,7 @@ from hypothesis import strategies as st
 from retrofill.aws.objects import pack, unpack
 from retrofill.config import params_for
 from retrofill.engine.identity import identifier_of
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.items import Item
 from retrofill.model.runs import Window
 from retrofill.sources import Page, Partition
@@ -225,6 +229,66 @@ def test_archived_objects_are_counted_and_not_returned():
     assert (page.seen, page.left_out) == (5, {"archived": 2})
 
 
+@pytest.mark.parametrize("more", [{}, {"version": "v"}])
+def test_a_restored_object_is_an_item_and_one_being_restored_is_counted_apart(more: dict[str, str]):
+    bucket = FakeBucket(
+        Listed(f"{kept}-{restoring}", storage_class=kept, restoring=restoring, **more)
+        for kept in ("GLACIER", "DEEP_ARCHIVE")
+        for restoring in ("", "true", "false")
+    )
+    [page] = _all_pages(_source(bucket, versions=bool(more)))
+    assert _keys([page]) == ["DEEP_ARCHIVE-false", "GLACIER-false"]
+    assert (page.seen, page.left_out) == (6, {"archived": 2, "restoring": 2})
+    assert bucket.sent_headers["x-amz-optional-object-attributes"] == b"RestoreStatus"
+
+
+def test_a_key_of_another_prefix_refuses_the_listing():
+    bucket = FakeBucket.of([*(f"in/{number:03}" for number in range(s3.PEEK_KEYS)), "out/a"])
+    bucket.knows_prefix = False
+    source = _source(bucket, "in/")
+    assert source.check()
+    with pytest.raises(UnfitSource, match="the server lists 'out/a'"):
+        next(source.pages(Partition(0, "", {})))
+
+
+def test_a_key_that_is_no_text_must_begin_with_the_prefix_too():
+    bucket = FakeBucket.of(["in/a", "in/\udcff", "out/\udcff"])
+    bucket.knows_prefix = False
+    with pytest.raises(ConfigError, match="the server lists 'out/%FF'"):
+        _source(bucket, "in/").check()
+
+
+@pytest.mark.parametrize(
+    ("spell", "prefix", "key", "read"),
+    [
+        (str, "in/a+b/", "in/a+b/c%20d", "'in/a+b/c%20d' and 'in/a b/c d'"),
+        (partial(quote, safe=""), "in/a/", "in/a/b", "'in%2Fa%2Fb' and 'in/a/b'"),
+    ],
+)
+def test_a_server_that_spells_keys_otherwise_than_it_says_is_refused_with_both_readings(
+    spell: Callable[[str], str], prefix: str, key: str, read: str
+):
+    bucket = FakeBucket.of([key])
+    bucket.spell, bucket.says_encoded = spell, spell is str
+    source = _source(bucket, prefix)
+    with pytest.raises(ConfigError, match=f"readings are {re.escape(read)}"):
+        source.check()
+    with pytest.raises(UnfitSource, match=f"readings are {re.escape(read)}"):
+        next(source.pages(Partition(0, "", {})))
+
+
+def test_who_pays_is_said_where_it_is_asked_for():
+    bucket = FakeBucket.of(["a"])
+    for pays in (True, False):
+        client = bucket.client()
+        client.meta.events.unregister("before-call.s3", unique_id="retrofill-payer")
+        config = params_for("s3").config(
+            {"bucket": "my-bucket", "prefix": "a", "function": "f", "requester_pays": pays}
+        )
+        s3_source(config, client).check()
+        assert bucket.sent_headers.get("x-amz-request-payer") == (b"requester" if pays else None)
+
+
 def test_what_the_filter_takes_out_is_not_counted_as_archived():
     bucket = FakeBucket([Listed("a.txt", storage_class="GLACIER"), Listed("b.jpg")])
     [page] = _all_pages(_source(bucket, key_glob="*.jpg"))
@@ -394,6 +458,7 @@ def _error(code: str, message: str = "m") -> str:
     [
         (404, "NoSuchBucket", {}, "bucket: there is no bucket 'b'"),
         (403, "AccessDenied", {}, "need s3:ListBucket on arn:aws:s3:::b"),
+        (403, "AccessDenied", {}, "whose requesters pay, requester_pays must be on"),
         (301, "PermanentRedirect", {"x-amz-bucket-region": "us-west-2"}, "is in region us-west-2"),
         (400, "AuthorizationHeaderMalformed", {"x-amz-bucket-region": "us-west-2"}, "us-west-2"),
         (400, "InvalidArgument", {}, "InvalidArgument"),

@@ -1,9 +1,19 @@
-"""The content of an item that is an object: the facts that a listing tells of it, as one text."""
+"""Objects: the facts that a listing tells of one, as one text, and whether it can be read.
 
-from collections.abc import Sequence
+The facts are the content of an item.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+LEFT_OUT: Mapping[str, str] = {
+    "archived": "in GLACIER or DEEP_ARCHIVE, which no function can read",
+    "restoring": "being restored from an archive; once they are, the job's next run takes them",
+}
+"""Why an object that is there is left out, with words for people."""
+
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _SEPARATOR = "\x1f"
 _FACTS = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,3 +87,25 @@ def unpack_all(contents: Sequence[str]) -> ObjectColumns:
     if len(facts) != _FACTS * len(contents):
         raise ValueError("not each of these items has the content of an object")
     return ObjectColumns(facts[::_FACTS], facts[1::_FACTS], facts[2::_FACTS], facts[3::_FACTS])
+
+
+def is_archived(storage_class: str) -> bool:
+    """Return whether objects of a storage class must be restored before they can be read.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html. Nothing
+    tells in which tier of INTELLIGENT_TIERING an object is.
+    """
+    return storage_class in _ARCHIVES
+
+
+def out_of_reach(storage_class: str, restore: str) -> str:
+    """Return why an object cannot be read, as :data:`LEFT_OUT` has it; empty: it can.
+
+    :param restore: what S3 says of its restoration: in a listing whether that goes on, of a single
+        object ``ongoing-request="true"``; empty: nothing, so there is no copy
+    """
+    if not is_archived(storage_class):
+        return ""
+    if not restore:
+        return "archived"
+    return "restoring" if "true" in restore.lower() else ""

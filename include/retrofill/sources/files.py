@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from retrofill.aws.payer import HINT, paying
 from retrofill.aws.refusals import NO_CREDENTIALS, Refusal, refusal_of
 from retrofill.engine.backoff import backoff_s
 from retrofill.model.errors import ConfigError, SourceError, UnfitSource
@@ -243,7 +244,7 @@ class S3Files:
             )
             raise ConfigError(
                 f"{param}: those in {bucket!r} cannot be found ({error}); the credentials of"
-                f" aws_conn_id need {needed}"
+                f" aws_conn_id need {needed}; {HINT}"
             ) from error
         except NO_CREDENTIALS as error:
             raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
@@ -335,13 +336,15 @@ ROOT = "RETROFILL_FILES"
 """The variable that names the directory below which files of this machine may be read."""
 
 
-def open_files(location: Location, opening: Opening) -> Files:
+def open_files(location: Location, opening: Opening, *, requester_pays: bool) -> Files:
     """Return the files at a location; none is looked at yet.
 
+    :param requester_pays: whether to say so to the bucket
     :raises ConfigError: they are on this machine, and it has opened no directory for reading
     """
     if location.bucket:
-        return S3Files(opening.connections.aws(opening.aws_conn_id).client("s3"), location)
+        client = opening.connections.aws(opening.aws_conn_id).client("s3")
+        return S3Files(paying(client, pays=requester_pays), location)
     root = os.environ.get(ROOT, "")
     if not os.path.isabs(root):  # noqa: PTH117  an empty text is no path
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 from retrofill.aws.names import LAMBDA
@@ -9,6 +10,8 @@ from retrofill.events import AUTO, SHAPES, EventShape, names_in_words, need_no_t
 from retrofill.model.delivery import Contract, Delivery
 from retrofill.model.errors import ConfigError
 from retrofill.params.calls import CallParams
+from retrofill.triggers.keys import may_send
+from retrofill.triggers.patterns import TextLike
 from retrofill.triggers.trigger import Trigger
 from retrofill.triggers.untold import untold_field
 
@@ -17,7 +20,9 @@ class Wanted(NamedTuple):
     """What a live trigger must lead from and to."""
 
     bucket: str
-    prefix: str
+    keys: Sequence[TextLike]
+    """What is known of the keys: each is like one of these."""
+
     function: str
     """The function's name, for people."""
 
@@ -49,27 +54,29 @@ def choose(
         says what there is and what to do
     """
     asked = event
-    found = [one for one in triggers if asked in {AUTO, one.event}]
+    there = [one for one in triggers if asked in {AUTO, one.event}]
+    # What is for other keys than those of the run sends nothing of it.
+    found = [one for one in there if may_send(one, wanted.keys)]
     if len(found) > 1:
         found = [one for one in found if one.qualifier == wanted.qualifier] or found
-        # What is for other keys than those of the run sends nothing of it.
-        found = [one for one in found if _overlap(one.live.prefix, wanted.prefix)] or found
     between = f"from bucket {wanted.bucket!r} to {wanted.function}"
     if not found:
         kind = "live trigger" if asked == AUTO else f"live trigger of shape {asked}"
-        there = [f"{one.event} by {one.way}" for one in triggers] + list(others)
-        instead = f"; there is {'; '.join(there)}" if there else ""
+        what = f"for {_in_words(wanted.keys)} " if there else ""
+        ways = [f"{one.event} by {one.way}" for one in triggers] + list(others)
+        to_do = "Ask for keys that it is for, or say" if there else "Say"
         raise ConfigError(
-            f"event: {asked!r}, and there is no {kind} {between}{instead}. Attach it first, or say"
-            f" what the function receives: {names_in_words(need_no_trigger(LAMBDA))} need none"
+            f"event: {asked!r}, and there is no {kind} {what}{between}"
+            f"{_instead(ways, to_do)} what the function receives:"
+            f" {names_in_words(need_no_trigger(LAMBDA))} need none"
         )
     if len(found) > 1:
-        ways = "; ".join(f"{one.event} by {one.way}" for one in found)
+        several = "; ".join(f"{one.event} by {one.way}" for one in found)
         alone = [shape for shape in need_no_trigger(LAMBDA) if shape.imitation]
         raise ConfigError(
-            f"event: {asked!r}, and there are {len(found)} live triggers {between}: {ways}. Give"
-            f" the event of one; if they are of one kind, give {names_in_words(alone, 'or')} and"
-            " choose the objects by prefix and key_glob"
+            f"event: {asked!r}, and there are {len(found)} live triggers {between}: {several}."
+            " Choose the objects of one by prefix and key_glob, or give its event; if both have"
+            f" them, give {names_in_words(alone, 'or')}"
         )
     (trigger,) = found
     unlike = trigger.unlike or _unlike_by_pattern(trigger)
@@ -81,14 +88,28 @@ def choose(
     return trigger
 
 
+def _instead(ways: Sequence[str], to_do: str) -> str:
+    """Return what there is instead, and the beginning of what a person may do.
+
+    A second way to a function that live traffic reaches already would double it.
+    """
+    if not ways:
+        return ". Attach it first, or say"
+    return (
+        f"; there is {'; '.join(ways)}. If the function is reached by one of these, attach no"
+        f" other: it would get each new object twice. {to_do}"
+    )
+
+
+def _in_words(keys: Sequence[TextLike]) -> str:
+    return f"keys like {' or '.join(repr(f'{one.begin}*{one.end}') for one in keys)}"
+
+
 def _unlike_by_pattern(trigger: Trigger) -> str:
-    fields = filter(None, map(untold_field, (trigger.live.filter_policy, *trigger.live.patterns)))
-    name = next(fields, None)
+    live = trigger.live
+    patterns = (live.filter_policy, *chain(*live.rules), *live.patterns)
+    name = next(filter(None, map(untold_field, patterns)), None)
     return f"its pattern asks for {name!r}, which no listing tells" if name else ""
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
 
 
 def _require_room(shape: EventShape, items_per_call: int | None) -> None:

@@ -1,17 +1,16 @@
 """Which items a live trigger would send, by what a listing tells of them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from retrofill.aws.objects import unpack
 from retrofill.events import SHAPES, CompiledShape
-from retrofill.events.s3.fields import MULTIPART_MARK
 from retrofill.events.s3.imitation import Imitation
 from retrofill.model.delivery import Delivery
 from retrofill.model.items import Item
 from retrofill.triggers.patterns import Test, compile_pattern
-from retrofill.triggers.trigger import LiveTrigger
+from retrofill.triggers.trigger import LiveTrigger, Rule
 
 
 def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] | None:
@@ -22,19 +21,24 @@ def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] |
     if not delivery.trigger:
         return None
     live = LiveTrigger.from_json(delivery.trigger)
-    whole, in_parts = _uploads_sent(live.events)
+    imitation: Imitation = SHAPES[delivery.event].imitation
     tests: list[Test] = []
     if live.filter_policy:
-        tests.append(_by_policy(live, SHAPES[delivery.event].imitation))
+        tests.append(_of_event(compile_pattern(live.filter_policy), imitation))
+    if live.rules:
+        tests.append(_of_event(_by_rules(live.rules), imitation))
     if live.patterns:
-        tests.append(_by_patterns(live))
-    if whole and in_parts and not (live.prefix or live.suffix or tests):
+        tests.append(_by_mapping(live.patterns))
+    configurations = live.configurations
+    sends_all = not configurations or any(one.sends_all for one in configurations)
+    if sends_all and not tests:
         return None
 
+    told = [one.sends() for one in configurations]
+
     def sends(item: Item) -> bool:
-        if not (item.key.startswith(live.prefix) and item.key.endswith(live.suffix)):
-            return False
-        if not (in_parts if MULTIPART_MARK in unpack(item.content).etag else whole):
+        etag = unpack(item.content).etag
+        if not (sends_all or any(one(item.key, etag) for one in told)):
             return False
         if not tests:
             return True
@@ -44,18 +48,16 @@ def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] |
     return sends
 
 
-def _by_policy(live: LiveTrigger, imitation: Imitation) -> Test:
-    """Test the notification, as the topic does before it puts an envelope around it.
+def _of_event(matches: Test, imitation: Imitation) -> Test:
+    """Test the sender's event, as a rule or topic does before anything is put around it.
 
     SNS says that it compares numbers up to a billion, and not what becomes of larger ones, such as
     the sizes of large objects: here they are compared.
     https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
     """
-    matches = compile_pattern(live.filter_policy)
-    path = imitation.notification_path
 
     def lets_through(record: Any) -> bool:
-        for name in path:
+        for name in imitation.event_path:
             inner = record[name]
             record = json.loads(inner) if isinstance(inner, str) else inner
         return matches(record)
@@ -63,28 +65,21 @@ def _by_policy(live: LiveTrigger, imitation: Imitation) -> Test:
     return lets_through
 
 
-def _by_patterns(live: LiveTrigger) -> Test:
-    """Test the event of a rule, or a queue's message, of which Lambda reads the body as JSON.
+def _by_rules(rules: Sequence[Rule]) -> Test:
+    compiled = [[compile_pattern(pattern) for pattern in rule] for rule in rules]
+    return lambda event: any(all(matches(event) for matches in rule) for rule in compiled)
+
+
+def _by_mapping(filters: Sequence[Mapping[str, Any]]) -> Test:
+    """Test a queue's message, of which Lambda reads the body as JSON.
 
     It reads no text inside of that: not the message in the envelope of a topic.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html
     """
-    patterns = [compile_pattern(pattern) for pattern in live.patterns]
+    compiled = [compile_pattern(pattern) for pattern in filters]
 
     def lets_through(record: Any) -> bool:
-        seen = {**record, "body": json.loads(record["body"])} if live.queue_arn else record
-        return any(matches(seen) for matches in patterns)
+        seen = {**record, "body": json.loads(record["body"])}
+        return any(matches(seen) for matches in compiled)
 
     return lets_through
-
-
-def _uploads_sent(events: Sequence[str]) -> tuple[bool, bool]:
-    """Return whether objects that came whole, and in parts, are sent by a trigger of these events.
-
-    How a whole one came (put, posted or copied) no listing tells.
-    """
-    kinds = {event.rpartition(":")[2] for event in events if event.startswith("s3:ObjectCreated:")}
-    every = not kinds or "*" in kinds
-    return every or not kinds <= {"CompleteMultipartUpload"}, every or (
-        "CompleteMultipartUpload" in kinds
-    )

@@ -13,6 +13,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -23,6 +24,31 @@ Test: TypeAlias = Callable[[Any], bool]
 
 MISSING = object()
 """Stands for a field that the event does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextLike:
+    """Stands for a text of which only beginning and end are known: it passes where it may."""
+
+    begin: str = ""
+    end: str = ""
+
+    def may_begin(self, text: str) -> bool:
+        """Return whether it may begin with a text."""
+        return self.begin.startswith(text) or text.startswith(self.begin)
+
+    def may_end(self, text: str) -> bool:
+        """Return whether it may end with a text."""
+        return self.end.endswith(text) or text.endswith(self.end)
+
+    def may_be(self, text: str) -> bool:
+        """Return whether it may be a text."""
+        return text.startswith(self.begin) and text.endswith(self.end)
+
+    def spelled(self, spell: Callable[[str], str]) -> "TextLike":
+        """Return it as it is spelled elsewhere, character by character."""
+        return TextLike(spell(self.begin), spell(self.end))
+
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -141,43 +167,69 @@ def _value_test(wanted: Any, name: str) -> Test:
 
 
 def _equals(wanted: Any) -> Test:
-    # True is 1 in Python, not in JSON.
-    return lambda value: value == wanted and isinstance(value, bool) is isinstance(wanted, bool)
+    def equals(value: Any) -> bool:
+        if isinstance(value, TextLike):
+            return isinstance(wanted, str) and value.may_be(wanted)
+        # True is 1 in Python, not in JSON.
+        return bool(value == wanted) and isinstance(value, bool) is isinstance(wanted, bool)
+
+    return equals
 
 
-def _text(test: Callable[[str], bool]) -> Test:
-    return lambda value: isinstance(value, str) and test(value)
+def _text(
+    test: Callable[[str], bool],
+    may: Callable[[TextLike], bool] = lambda _: True,
+    spell: Callable[[str], str] = str,
+) -> Test:
+    """Test a text, or one that is known in part.
+
+    :param spell: spells either before it is tested
+    """
+
+    def of_text(value: Any) -> bool:
+        if isinstance(value, TextLike):
+            return may(value.spelled(spell))
+        return isinstance(value, str) and test(spell(value))
+
+    return of_text
 
 
 def _prefix(operand: Any) -> Test:
-    if isinstance(operand, Mapping):
-        beginning = operand["equals-ignore-case"].casefold()
-        return _text(lambda value: value.casefold().startswith(beginning))
-    beginning = operand + ""
-    return _text(lambda value: value.startswith(beginning))
+    beginning, spell = _operand(operand)
+    return _text(
+        lambda value: value.startswith(beginning), lambda like: like.may_begin(beginning), spell
+    )
 
 
 def _suffix(operand: Any) -> Test:
+    end, spell = _operand(operand)
+    return _text(lambda value: value.endswith(end), lambda like: like.may_end(end), spell)
+
+
+def _operand(operand: Any) -> tuple[str, Callable[[str], str]]:
+    """Return a text to compare with, and how what is compared must be spelled."""
     if isinstance(operand, Mapping):
-        end = operand["equals-ignore-case"].casefold()
-        return _text(lambda value: value.casefold().endswith(end))
-    end = operand + ""
-    return _text(lambda value: value.endswith(end))
+        return operand["equals-ignore-case"].casefold(), str.casefold
+    return operand + "", str
 
 
 def _equals_ignore_case(operand: Any) -> Test:
     folded = operand.casefold()
-    return _text(lambda value: value.casefold() == folded)
+    return _text(lambda value: value == folded, lambda like: like.may_be(folded), str.casefold)
 
 
 def _wildcard(operand: Any) -> Test:
     # A star is the only sign with a meaning, and a backslash takes it away.
     pieces = re.split(r"(\\[*\\]|\*)", operand)
-    expression = "".join(
-        ".*" if piece == "*" else re.escape(piece[1:] if piece[:1] == "\\" else piece)
-        for piece in pieces
+    plain = [piece[1:] if piece[:1] == "\\" else piece for piece in pieces]
+    stars = [at for at, piece in enumerate(pieces) if piece == "*"]
+    expression = "".join(".*" if at in stars else re.escape(text) for at, text in enumerate(plain))
+    first, last = (stars[0], stars[-1] + 1) if stars else (len(plain), 0)
+    begin, end = "".join(plain[:first]), "".join(plain[last:])
+    return _text(
+        lambda value: re.fullmatch(expression, value, re.DOTALL) is not None,
+        lambda like: like.may_begin(begin) and like.may_end(end),
     )
-    return _text(lambda value: re.fullmatch(expression, value, re.DOTALL) is not None)
 
 
 def _numeric(operand: Any) -> Test:
@@ -204,7 +256,10 @@ def _anything_but(operand: Any) -> Test:
         tests = [make(one) for one in (values if isinstance(values, list) else [values])]
     else:
         tests = [_equals(one) for one in (operand if isinstance(operand, list) else [operand])]
-    return lambda value: value is not MISSING and not any(test(value) for test in tests)
+    return lambda value: (
+        isinstance(value, TextLike)
+        or (value is not MISSING and not any(test(value) for test in tests))
+    )
 
 
 def _cidr(operand: Any) -> Test:

@@ -1,16 +1,28 @@
 """The live trigger: a way on which new objects of a bucket reach a function by themselves."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
+
+from retrofill.events.s3.configuration import Configuration
+
+Rule: TypeAlias = tuple[Mapping[str, Any], ...]
+"""The patterns of EventBridge that an event must match, from bus to bus, to come by a rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTrigger:
-    """What the live trigger's events tell, and which of them it sends."""
+    """What the live trigger's events tell, and which of them it sends.
 
-    configuration_id: str = ""
-    """The id of the bucket's notification configuration; empty on a way without one."""
+    It sends what one of the configurations, or of the rules, lets through, and then all the rest.
+    """
+
+    configurations: tuple[Configuration, ...] = ()
+    """The bucket's notification configurations; none on a way by EventBridge."""
+
+    rules: tuple[Rule, ...] = ()
+    """The rules of EventBridge; none on a way by notification."""
 
     queue_arn: str = ""
     topic_arn: str = ""
@@ -18,33 +30,29 @@ class LiveTrigger:
     subscription_arn: str = ""
     """The topic's subscription that the messages come by; empty on a way that does not tell it."""
 
-    events: tuple[str, ...] = ()
-    """The types of events of S3 that are sent, such as ``s3:ObjectCreated:Put``; empty: all."""
-
-    prefix: str = ""
-    """What the keys must begin with."""
-
-    suffix: str = ""
-    """What the keys must end with."""
-
     filter_policy: Mapping[str, Any] = field(default_factory=dict)
-    """The pattern that the topic's subscription has for the notification; empty: all pass."""
+    """The pattern that the topic's subscription has for the sender's event; empty: all pass."""
 
     patterns: tuple[Mapping[str, Any], ...] = ()
-    """Patterns of EventBridge, of which an event must match one; empty: all events pass."""
+    """The filters of the queue's mapping, of which a message must match one; none: all pass."""
 
     qualifier: str = ""
     """The version or alias of the function that it calls; empty: it names none."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return {**asdict(self), "events": list(self.events), "patterns": list(self.patterns)}
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return what :meth:`as_json` wrote down."""
-        lists = {name: tuple(values.get(name, ())) for name in ("events", "patterns")}
-        return cls(**{**values, **lists})
+        told = {
+            "configurations": map(Configuration.from_json, values.get("configurations", ())),
+            "rules": map(tuple, values.get("rules", ())),
+            "patterns": values.get("patterns", ()),
+        }
+        return cls(**{**values, **{name: tuple(each) for name, each in told.items()}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,11 @@ from retrofill.triggers.patterns import compile_pattern, fields_of
 _IMITATIONS = [
     shape.imitation for shape in SHAPES.values() if isinstance(shape.imitation, Imitation)
 ]
-_MADE_UP = frozenset[str]().union(*(one.made_up for one in _IMITATIONS))
+_MADE_UP = frozenset[str]().union(
+    *(one.sender.made_up | one.envelope_made_up for one in _IMITATIONS)
+)
 _UPLOADS: Mapping[str, tuple[str, ...]] = {
-    field: kinds for one in _IMITATIONS for field, kinds in one.uploads.items()
+    field: kinds for one in _IMITATIONS for field, kinds in one.sender.uploads.items()
 }
 
 

@@ -6,10 +6,11 @@ from typing import Self
 from retrofill.aws.arn import Arn, bucket_arn
 from retrofill.events.context import EventContext
 from retrofill.events.made_up import one_id
+from retrofill.events.s3.configuration import Configuration
 from retrofill.events.s3.fields import BUCKET_OWNER
 
-CONFIGURATION_ID = "retrofill"
-"""The id of the notification configuration in events that imitate no live trigger."""
+MADE_UP = Configuration(id="retrofill")
+"""The notification configuration of events that imitate no live trigger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,8 @@ class S3Context:
     owner_id: str
     """The customer that owns the bucket: made up from the account."""
 
-    configuration_id: str
-    """The id of the bucket's notification configuration that the live trigger hangs on."""
+    configurations: tuple[Configuration, ...]
+    """The bucket's notification configurations that the live trigger hangs on; never none."""
 
     bucket_arn: str
     """The ARN of the bucket, in the partition of the function."""
@@ -54,7 +55,8 @@ class S3Context:
             region=function.region,
             account_id=function.account,
             owner_id=one_id(BUCKET_OWNER, "owner", function.account),
-            configuration_id=trigger.get("configuration_id") or CONFIGURATION_ID,
+            configurations=tuple(map(Configuration.from_json, trigger.get("configurations", ())))
+            or (MADE_UP,),
             bucket_arn=bucket_arn(bucket, function.partition),
             queue_arn=trigger.get("queue_arn", ""),
             topic_arn=trigger.get("topic_arn", ""),

@@ -1,6 +1,6 @@
 """The EventBridge event "Object Created" of S3."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack_all
@@ -14,9 +14,9 @@ from retrofill.events.made_up import UUID, of_item
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import MULTIPART_MARK, REQUEST_ID, SOURCE_IP
 from retrofill.events.s3.form import OBJECTS
-from retrofill.events.s3.imitation import Imitation, Way
+from retrofill.events.s3.imitation import Imitation, Sender
 from retrofill.events.shape import Encoder, EventShape, Parts
-from retrofill.events.template import HOLE, filled
+from retrofill.events.template import HOLE, filled, records_of
 from retrofill.model.items import Item, ItemColumns
 
 
@@ -60,24 +60,34 @@ def objects_created(context: EventContext) -> Parts:
     return parts
 
 
+def event_texts(context: EventContext) -> Callable[[Sequence[Item]], list[str]]:
+    """Return the function that writes the event of each item."""
+    parts = objects_created(context)
+    return lambda items: records_of(parts(items), len(items))
+
+
 def _encoder(context: EventContext) -> Encoder:
     return Encoder(
         parts=objects_created(context), identifier_in_event=of_item(context.ids(UUID, "id"))
     )
 
 
+RULE = Sender(
+    texts=event_texts,
+    key_path=("detail", "object", "key"),
+    made_up=frozenset({"request-id", "requester", "sequencer", "source-ip-address"}),
+    uploads={"reason": ("PutObject", "POST Object", "CopyObject")},
+)
+"""EventBridge, by the rules of its buses."""
+
 EVENTBRIDGE = EventShape(
     name="eventbridge",
     words="**eventbridge** Object Created",
     imitates="bucket → EventBridge → function",
-    found_by="the rules that have the function as a target",
+    found_by="the rules of the default bus, and of those that they send to",
     encoder=_encoder,
     forms=OBJECTS,
     carried_by=CARRIED_BY_LAMBDA,
     max_items=1,
-    imitation=Imitation(
-        ways=(Way.RULE,),
-        made_up=frozenset({"request-id", "requester", "sequencer", "source-ip-address"}),
-        uploads={"reason": ("PutObject", "POST Object", "CopyObject")},
-    ),
+    imitation=Imitation(sender=RULE),
 )

@@ -1,44 +1,69 @@
 """The ways on which S3's events reach a function, and what each shape knows of them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 
+from retrofill.events.context import EventContext
+from retrofill.model.items import Item
 
-class Way(Enum):
-    """A way on which events get from a bucket to its function."""
+Writer = Callable[[Sequence[Item]], list[str]]
+"""Writes a text for each item."""
 
-    DIRECT = auto()
-    """S3 calls the function."""
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sender:
+    """What sends the events of a bucket, and what its events tell."""
+
+    texts: Callable[[EventContext], Writer]
+    """Compiles, for one run, what writes the event of each item as it is sent."""
+
+    subject: str = ""
+    """What a topic is told beside an event; empty: nothing."""
+
+    key_path: tuple[str, ...]
+    """Where in an event the key is."""
+
+    spell: Callable[[str], str] = str
+    """Returns a key as it stands there."""
+
+    made_up: frozenset[str]
+    """The fields that live events tell and a listing does not: they are made up."""
+
+    uploads: Mapping[str, tuple[str, ...]]
+    """How an object may have come whole, in each field that tells it: we write the first way."""
+
+
+class Relay(Enum):
+    """What lies on the way from the sender to the function."""
+
+    NONE = auto()
+    """Nothing: the sender calls the function."""
 
     QUEUE = auto()
-    """S3 sends to a queue, from which Lambda takes them."""
+    """A queue, from which Lambda takes the messages."""
 
     TOPIC = auto()
-    """S3 sends to a topic, which calls the function."""
+    """A topic, which calls the function."""
 
     TOPIC_AND_QUEUE = auto()
-    """S3 sends to a topic, and that to a queue, in an envelope."""
+    """A topic, and behind it a queue that gets its messages in an envelope."""
 
     RAW_TOPIC_AND_QUEUE = auto()
-    """S3 sends to a topic, and that to a queue, without an envelope (raw message delivery)."""
-
-    RULE = auto()
-    """S3 sends to EventBridge, where a rule has the function as its target."""
+    """A topic, and behind it a queue that gets them without one (raw message delivery)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imitation:
     """What a shape knows of the live events that it imitates."""
 
-    ways: tuple[Way, ...]
-    """The ways on which live triggers send it."""
+    sender: Sender
 
-    notification_path: tuple[str, ...] = ()
-    """Where in a record the notification of S3 is, as the text of a text of ...; empty: nowhere."""
+    relays: tuple[Relay, ...] = (Relay.NONE,)
+    """What may lie on the way of its live triggers: behind all of these it is the same."""
 
-    made_up: frozenset[str]
-    """The fields that live events tell and a listing does not: they are made up."""
+    event_path: tuple[str, ...] = ()
+    """Where in a record the sender's event is, as the text of a text of ...; empty: it is all."""
 
-    uploads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """How an object may have come whole, in each field that tells it: we write the first way."""
+    envelope_made_up: frozenset[str] = frozenset()
+    """The fields around the sender's event that are made up, too, and that a filter may ask for."""

@@ -11,6 +11,7 @@ from retrofill.events.fields import (
     times_of,
 )
 from retrofill.events.made_up import of_item
+from retrofill.events.s3.configuration import ids_told
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import (
     HOST_ID,
@@ -18,10 +19,11 @@ from retrofill.events.s3.fields import (
     PRINCIPAL,
     REQUEST_ID,
     SOURCE_IP,
+    form_encoded,
     form_encoded_all,
 )
 from retrofill.events.s3.form import OBJECTS
-from retrofill.events.s3.imitation import Imitation, Way
+from retrofill.events.s3.imitation import Imitation, Sender
 from retrofill.events.shape import Encoder, EventShape
 from retrofill.events.template import HOLE, filled, records_of
 from retrofill.model.items import Item, ItemColumns
@@ -41,6 +43,8 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
     s3 = S3Context.of(context)
     request_ids = context.ids(REQUEST_ID, "x-amz-request-id")
     host_ids = context.ids(HOST_ID, "x-amz-id-2")
+    several = len(s3.configurations) > 1
+    configuration_id = HOLE if several else json_string(s3.configurations[0].id)
     template = (
         f'{{"eventVersion":"{EVENT_VERSION}","eventSource":"aws:s3"'
         f',"awsRegion":{json_string(s3.region)}'
@@ -49,13 +53,13 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
         f',"requestParameters":{{"sourceIPAddress":"{SOURCE_IP}"}}'
         f',"responseElements":{{"x-amz-request-id":"{HOLE}","x-amz-id-2":"{HOLE}"}}'
         ',"s3":{"s3SchemaVersion":"1.0"'
-        f',"configurationId":{json_string(s3.configuration_id)}'
+        f',"configurationId":{configuration_id}'
         f',"bucket":{{"name":{json_string(s3.bucket)}'
         f',"ownerIdentity":{{"principalId":{json_string(s3.owner_id)}}}'
         f',"arn":{json_string(s3.bucket_arn)}}}'
         f',"object":{{"key":"{HOLE}","size":{HOLE},"eTag":"{HOLE}"{HOLE},"sequencer":"{HOLE}"}}}}}}'
     )
-    fill = filled(template)
+    fill, ids = filled(template), ids_told(s3.configurations)
 
     def parts(items: Sequence[Item]) -> list[str]:
         columns = ItemColumns.of(items)
@@ -66,6 +70,7 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
             _kinds(facts.etags),
             request_ids(columns.identifiers),
             host_ids(columns.identifiers),
+            *([list(map(json_string, ids(columns.keys, facts.etags)))] if several else ()),
             form_encoded_all(columns.keys),
             facts.sizes,
             json_insides(facts.etags),
@@ -105,10 +110,17 @@ def _encoder(context: EventContext) -> Encoder:
     )
 
 
-MADE_UP = frozenset(
-    {"principalId", "sequencer", "sourceIPAddress", "x-amz-id-2", "x-amz-request-id"}
+NOTIFICATION = Sender(
+    texts=notification_texts,
+    subject="Amazon S3 Notification",
+    key_path=("Records", "s3", "object", "key"),
+    spell=form_encoded,
+    made_up=frozenset(
+        {"principalId", "sequencer", "sourceIPAddress", "x-amz-id-2", "x-amz-request-id"}
+    ),
+    uploads={"eventName": ("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy")},
 )
-UPLOADS = {"eventName": ("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy")}
+"""S3 itself, by the bucket's notification configurations."""
 
 S3 = EventShape(
     name="s3",
@@ -118,5 +130,5 @@ S3 = EventShape(
     encoder=_encoder,
     forms=OBJECTS,
     carried_by=CARRIED_BY_LAMBDA,
-    imitation=Imitation(ways=(Way.DIRECT,), made_up=MADE_UP, uploads=UPLOADS),
+    imitation=Imitation(sender=NOTIFICATION),
 )

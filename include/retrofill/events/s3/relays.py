@@ -1,4 +1,4 @@
-"""The envelopes that SNS and SQS put around a notification on its way to the function."""
+"""The envelopes that SNS and SQS put around an event on its way to the function."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,24 +15,20 @@ from retrofill.events.fields import (
 )
 from retrofill.events.made_up import BASE64, UUID, Ids, letters, of_item, one_id
 from retrofill.events.s3.context import S3Context
+from retrofill.events.s3.eventbridge import RULE
 from retrofill.events.s3.fields import PRINCIPAL
 from retrofill.events.s3.form import OBJECTS
-from retrofill.events.s3.imitation import Imitation, Way
-from retrofill.events.s3.notification import HEAD, MADE_UP, TAIL, UPLOADS, notification_texts
+from retrofill.events.s3.imitation import Imitation, Relay, Sender, Writer
+from retrofill.events.s3.notification import HEAD, NOTIFICATION, TAIL
 from retrofill.events.shape import Encoder, EventShape, listed
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item, ItemColumns
 
-SUBJECT = "Amazon S3 Notification"
 RECEIPT = letters(BASE64, 320, before="AQEB")
 SIGNATURE = letters(BASE64, 341, behind="A==")
 _md5 = hashlib.md5
-
-
-Writer = Callable[[Sequence[Item]], list[str]]
-"""Writes a text for each item."""
 
 
 RECEIPT_HINTS = dict.fromkeys(
@@ -90,8 +86,8 @@ def sqs_records(
     return records
 
 
-def sns_records(context: EventContext, texts: Writer) -> Writer:
-    """Return the function that writes SNS messages to Lambda, with texts as their messages.
+def sns_records(context: EventContext, sender: Sender) -> Writer:
+    """Return the function that writes SNS messages to Lambda.
 
     The signature is made up: a function that verifies it will refuse the event.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html gives the fields; their order is
@@ -101,22 +97,23 @@ def sns_records(context: EventContext, texts: Writer) -> Writer:
     """
     s3 = S3Context.of(context)
     region = _region("topic_arn", s3.topic_arn, "sns")
+    subject = json_string(sender.subject) if sender.subject else "null"
     return _filled(
         context,
         '{"EventSource":"aws:sns","EventVersion":"1.0"'
         f',"EventSubscriptionArn":{json_string(_subscription_arn(s3))}'
         f',"Sns":{{"Type":"Notification","MessageId":"{HOLE}"'
-        f',"TopicArn":{json_string(s3.topic_arn)},"Subject":"{SUBJECT}"'
+        f',"TopicArn":{json_string(s3.topic_arn)},"Subject":{subject}'
         f',"Message":{HOLE},"Timestamp":"{HOLE}","SignatureVersion":"1"'
         f',"Signature":"{HOLE}"'
         f',"SigningCertUrl":{json_string(_certificate_url(region))}'
         f',"UnsubscribeUrl":{json_string(_unsubscribe_url(region, s3))}'
         ',"MessageAttributes":{}}}',
-        texts,
+        sender.texts(context),
     )
 
 
-def sns_texts(context: EventContext, texts: Writer) -> Writer:
+def sns_texts(context: EventContext, sender: Sender) -> Writer:
     """Return the function that writes SNS messages to SQS (not raw ones), with their spaces.
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
@@ -125,15 +122,16 @@ def sns_texts(context: EventContext, texts: Writer) -> Writer:
     """
     s3 = S3Context.of(context)
     region = _region("topic_arn", s3.topic_arn, "sns")
+    subject = f'  "Subject" : {json_string(sender.subject)},\n' if sender.subject else ""
     return _filled(
         context,
         f'{{\n  "Type" : "Notification",\n  "MessageId" : "{HOLE}",\n'
-        f'  "TopicArn" : {json_string(s3.topic_arn)},\n  "Subject" : "{SUBJECT}",\n'
+        f'  "TopicArn" : {json_string(s3.topic_arn)},\n{subject}'
         f'  "Message" : {HOLE},\n  "Timestamp" : "{HOLE}",\n  "SignatureVersion" : "1",\n'
         f'  "Signature" : "{HOLE}",\n'
         f'  "SigningCertURL" : {json_string(_certificate_url(region))},\n'
         f'  "UnsubscribeURL" : {json_string(_unsubscribe_url(region, s3))}\n}}',
-        texts,
+        sender.texts(context),
     )
 
 
@@ -197,19 +195,26 @@ def enveloped(records: Writer, message_ids: Ids) -> Encoder:
     )
 
 
-def _through_queue(context: EventContext) -> Encoder:
-    queue_arn = S3Context.of(context).queue_arn
-    records = sqs_records(context, queue_arn, notification_texts(context))
-    return enveloped(records, queue_ids(context))
+def _through_queue(sender: Sender) -> Callable[[EventContext], Encoder]:
+    def encoder(context: EventContext) -> Encoder:
+        queue_arn = S3Context.of(context).queue_arn
+        records = sqs_records(context, queue_arn, sender.texts(context))
+        return enveloped(records, queue_ids(context))
+
+    return encoder
 
 
-def _through_topic(context: EventContext) -> Encoder:
-    return enveloped(sns_records(context, notification_texts(context)), _topic_ids(context))
+def _through_topic(sender: Sender) -> Callable[[EventContext], Encoder]:
+    return lambda context: enveloped(sns_records(context, sender), _topic_ids(context))
 
 
-def _through_topic_and_queue(context: EventContext) -> Encoder:
-    queue_arn, texts = S3Context.of(context).queue_arn, notification_texts(context)
-    return enveloped(sqs_records(context, queue_arn, sns_texts(context, texts)), queue_ids(context))
+def _through_topic_and_queue(sender: Sender) -> Callable[[EventContext], Encoder]:
+    def encoder(context: EventContext) -> Encoder:
+        queue_arn = S3Context.of(context).queue_arn
+        records = sqs_records(context, queue_arn, sns_texts(context, sender))
+        return enveloped(records, queue_ids(context))
+
+    return encoder
 
 
 QUEUE_ITEMS = 10
@@ -218,49 +223,81 @@ QUEUE_ITEMS = 10
 QUEUE_ANSWERS = (Contract.BATCH_ITEM_FAILURES, Contract.RETURN)
 """A function behind a queue may list what failed: read otherwise, that would count as done."""
 
+
+def _by_queue(sender: Sender) -> Imitation:
+    relays = (Relay.QUEUE, Relay.RAW_TOPIC_AND_QUEUE)
+    return Imitation(sender=sender, relays=relays, event_path=("body",))
+
+
+def _by_topic(sender: Sender) -> Imitation:
+    return Imitation(sender=sender, relays=(Relay.TOPIC,), event_path=("Sns", "Message"))
+
+
+def _by_topic_and_queue(sender: Sender) -> Imitation:
+    return Imitation(
+        sender=sender,
+        relays=(Relay.TOPIC_AND_QUEUE,),
+        event_path=("body", "Message"),
+        envelope_made_up=frozenset({"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"}),
+    )
+
+
 S3_SNS = EventShape(
     name="s3-sns",
     words="**s3-sqs**, **s3-sns** and **s3-sns-sqs** the same by way of a queue or topic",
     imitates="bucket → topic → function",
     found_by="the same, and the topic's subscriptions",
-    encoder=_through_topic,
+    encoder=_through_topic(NOTIFICATION),
     forms=OBJECTS,
     carried_by=CARRIED_BY_LAMBDA,
     needs_trigger=True,
-    imitation=Imitation(
-        ways=(Way.TOPIC,),
-        notification_path=("Sns", "Message"),
-        made_up=MADE_UP,
-        uploads=UPLOADS,
-    ),
+    imitation=_by_topic(NOTIFICATION),
 )
 S3_SQS = replace(
     S3_SNS,
     name="s3-sqs",
     imitates="bucket → queue → function, or with a topic that delivers raw messages before the"
     " queue",
-    found_by="the same, and the function's event source mapping on the queue",
-    encoder=_through_queue,
+    found_by="the same, and the queue's event source mappings",
+    encoder=_through_queue(NOTIFICATION),
     hints=RECEIPT_HINTS,
     default_items=QUEUE_ITEMS,
     answers=QUEUE_ANSWERS,
-    imitation=Imitation(
-        ways=(Way.QUEUE, Way.RAW_TOPIC_AND_QUEUE),
-        notification_path=("body",),
-        made_up=MADE_UP,
-        uploads=UPLOADS,
-    ),
+    imitation=_by_queue(NOTIFICATION),
 )
 S3_SNS_SQS = replace(
     S3_SQS,
     name="s3-sns-sqs",
     imitates="bucket → topic → queue → function",
     found_by="all of these",
-    encoder=_through_topic_and_queue,
-    imitation=Imitation(
-        ways=(Way.TOPIC_AND_QUEUE,),
-        notification_path=("body", "Message"),
-        made_up=MADE_UP | {"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"},
-        uploads=UPLOADS,
-    ),
+    encoder=_through_topic_and_queue(NOTIFICATION),
+    imitation=_by_topic_and_queue(NOTIFICATION),
+)
+EVENTBRIDGE_SQS = replace(
+    S3_SQS,
+    name="eventbridge-sqs",
+    words="**eventbridge-sqs**, **eventbridge-sns** and **eventbridge-sns-sqs** the same by way"
+    " of a queue or topic",
+    imitates="bucket → EventBridge → queue → function, or with a topic that delivers raw messages"
+    " before the queue",
+    found_by="the same rules, and the queue's event source mappings",
+    encoder=_through_queue(RULE),
+    imitation=_by_queue(RULE),
+)
+EVENTBRIDGE_SNS = replace(
+    S3_SNS,
+    name="eventbridge-sns",
+    words=EVENTBRIDGE_SQS.words,
+    imitates="bucket → EventBridge → topic → function",
+    found_by="the same rules, and the topic's subscriptions",
+    encoder=_through_topic(RULE),
+    imitation=_by_topic(RULE),
+)
+EVENTBRIDGE_SNS_SQS = replace(
+    EVENTBRIDGE_SQS,
+    name="eventbridge-sns-sqs",
+    imitates="bucket → EventBridge → topic → queue → function",
+    encoder=_through_topic_and_queue(RULE),
+    found_by="all of these",
+    imitation=_by_topic_and_queue(RULE),
 )

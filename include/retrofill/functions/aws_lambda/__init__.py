@@ -91,7 +91,6 @@ _LOOKED_UP = "for events whose live trigger is looked up"
 _QUEUE = f"{_LOOKED_UP}, with a queue on the way"
 _TOPICS = f"{_LOOKED_UP}, with a topic on the way"
 _BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
-_NAMED = f"{_LOOKED_UP}, with a queue or EventBridge on the way"
 _RESERVE = "for `reserve_percent`"
 _SWITCHED_OFF = "for `reserve_percent`; without it, a function that is switched off shows late"
 
@@ -117,12 +116,11 @@ KIND = FunctionKind(
         Permission("lambda:GetFunctionConcurrency", _FUNCTION, _SWITCHED_OFF),
         Permission("lambda:GetAccountSettings", "*", _RESERVE),
         Permission("s3:GetBucketNotification", _BUCKET, _LOOKED_UP),
-        Permission("lambda:ListAliases", _FUNCTION, _NAMED),
         Permission("lambda:ListEventSourceMappings", "*", _QUEUE),
+        Permission("pipes:ListPipes", "*", f"{_QUEUE}; without it, pipes are not named"),
         Permission("sns:ListSubscriptionsByTopic", _TOPIC, _TOPICS),
         Permission("sns:GetSubscriptionAttributes", _TOPIC, _TOPICS),
-        Permission("events:ListRuleNamesByTarget", _RULES, _BUS),
-        Permission("events:DescribeRule", _RULES, _BUS),
+        Permission("events:ListRules", "*", _BUS),
         Permission("events:ListTargetsByRule", _RULES, _BUS),
     ),
 )

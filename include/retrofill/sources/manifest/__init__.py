@@ -1,5 +1,7 @@
 """Manifests of objects: of S3 Batch Operations and Inventory, and any list of keys."""
 
+from retrofill.aws.objects import LEFT_OUT
+from retrofill.aws.payer import paying
 from retrofill.events.s3.form import OBJECT
 from retrofill.model.errors import ConfigError
 from retrofill.model.permission import Permission
@@ -13,10 +15,11 @@ from retrofill.sources.scanners.recognise import Asked
 
 
 def _open(params: ManifestParams, opening: Opening) -> ManifestSource:
-    client = opening.connections.aws(opening.aws_conn_id).client("s3")
+    session = opening.connections.aws(opening.aws_conn_id)
+    client = paying(session.client("s3"), pays=params.requester_pays)
     location = parse_location(params.manifest, PARAM)
     if not params.manifest.endswith("manifest.json"):
-        files = open_files(location, opening)
+        files = open_files(location, opening, requester_pays=params.requester_pays)
     elif location.bucket:
         files = ListedFiles(client, location)
     else:
@@ -55,7 +58,7 @@ KIND = SourceKind(
         Permission("s3:GetObjectVersion", f"{_BUCKET}/*", "for `list_versions`, likewise"),
     ),
     left_out={
-        "archived": "in GLACIER or DEEP_ARCHIVE, which no function can read",
+        **LEFT_OUT,
         "delete_marker": "named by the manifest as delete markers",
         "malformed": "in rows that cannot be read",
         "missing": "not in the bucket any more",

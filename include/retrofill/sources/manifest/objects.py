@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from retrofill.aws.objects import is_archived, out_of_reach
+from retrofill.aws.payer import HINT
 from retrofill.model.errors import SourceError
 from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.sources.manifest.layout import Layout, Writing
@@ -43,13 +45,17 @@ class Named(NamedTuple):
     """NO_VERSION: it has none; empty: the manifest does not say."""
 
     storage_class: str
+    left_out: str
+    """Why no function can read it, as :data:`retrofill.aws.objects.LEFT_OUT` has it; or empty."""
+
     skipped: str
     """Why it is no object to be processed, as a reason to leave it out; empty if it is one."""
 
     @property
     def facts_missing(self) -> bool:
-        """Whether S3 has to be asked for it."""
-        return self.size is None or self.modified_at is None or not self.etag
+        """Whether S3 has to be asked for it: what is archived may have a restored copy."""
+        unsaid = self.size is None or self.modified_at is None or not self.etag
+        return unsaid or is_archived(self.storage_class)
 
 
 def reader(
@@ -83,6 +89,7 @@ def reader(
             (said.get("etag") or "").strip('"'),
             said.get("version_id") or "",
             said.get("storage_class") or "",
+            "",
             _skipped(said, status),
         )
 
@@ -146,7 +153,7 @@ def look_up(
                 return None
             raise SourceError(
                 f"object {one.key!r} of bucket {bucket!r} could not be looked up ({error}); this"
-                f" needs s3:GetObject on it, and s3:ListBucket on the bucket"
+                f" needs s3:GetObject on it, and s3:ListBucket on the bucket; {HINT}"
             ) from error
         except BotoCoreError as error:
             raise SourceError(f"object {one.key!r} could not be looked up: {error}") from error
@@ -155,7 +162,7 @@ def look_up(
             modified_at=found["LastModified"],
             etag=found["ETag"].strip('"'),
             version_id=found.get("VersionId", one.version_id or NO_VERSION),
-            storage_class=found.get("StorageClass", ""),
+            left_out=out_of_reach(found.get("StorageClass", ""), found.get("Restore", "")),
         )
 
     with ThreadPoolExecutor(HEADS_AT_ONCE, "retrofill-looking-up") as threads:

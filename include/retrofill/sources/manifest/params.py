@@ -18,7 +18,7 @@ from retrofill.sources.rows.params import (
     Names,
     names_in,
 )
-from retrofill.sources.s3.params import WITH_VERSIONS, Bucket
+from retrofill.sources.s3.params import BUCKETS, REQUESTER_PAYS, WITH_VERSIONS, Bucket
 
 PARAM = "manifest"
 WRITINGS = {"plain": Writing.PLAIN, "percent": Writing.PERCENT, "plus": Writing.PLUS}
@@ -42,7 +42,7 @@ class ManifestParams(SourceParams):
         "Bucket",
         "The S3 bucket whose objects are to be processed: its bare name. Rows of other buckets are"
         " left out and counted.",
-        allowed="the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen",
+        allowed=BUCKETS,
         form={"maxLength": 1_024},
         examples=["my-photos"],
     )
@@ -82,6 +82,7 @@ class ManifestParams(SourceParams):
         "Of a completion report, only objects whose task ended so.",
         default="all",
     )
+    requester_pays: bool = REQUESTER_PAYS
     list_versions: bool = field(
         SOURCE,
         "With version ids",

@@ -16,7 +16,6 @@ from retrofill.sources.manifest.layout import Layout, Writing, names_without_hea
 from retrofill.sources.manifest.objects import NO_VERSION, Named, look_up, reader
 from retrofill.sources.manifest.reports import ListedFiles
 from retrofill.sources.row_files import OpenedFile, RowFiles
-from retrofill.sources.s3.source import ARCHIVES
 from retrofill.sources.scanners.recognise import Asked
 from retrofill.sources.scanners.scanner import Malformed, Row
 
@@ -237,4 +236,4 @@ class ManifestSource:
         )
         if self._passes is not None and not self._passes(item):
             return "filtered", None
-        return ("archived", None) if named.storage_class in ARCHIVES else ("", item)
+        return (named.left_out, None) if named.left_out else ("", item)

@@ -12,7 +12,7 @@ from retrofill.sources.scanners.recognise import Asked
 
 def _open(params: RowParams, opening: Opening) -> RowSource:
     return RowSource(
-        open_files(parse_location(params.files), opening),
+        open_files(parse_location(params.files), opening, requester_pays=params.requester_pays),
         Asked(
             format=params.format,
             encoding=params.encoding,

@@ -9,6 +9,7 @@ from retrofill.params import Problem, Sound, field, refuse
 from retrofill.params.texts import BLANK, Text, at_most_key_bytes, one_of
 from retrofill.sources.files import parse_location
 from retrofill.sources.kind import SOURCE, SourceParams
+from retrofill.sources.s3.params import REQUESTER_PAYS
 from retrofill.sources.scanners.encodings import AUTO, ENCODINGS
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "vertical bar": "|"}
@@ -119,6 +120,7 @@ class RowParams(SourceParams):
         default=None,
         examples=["order_id", "customer,day"],
     )
+    requester_pays: bool = REQUESTER_PAYS
     on_malformed: Literal["stop", "leave out"] = ON_MALFORMED
 
     def label(self) -> str:

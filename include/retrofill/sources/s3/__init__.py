@@ -1,5 +1,7 @@
 """S3 as a source: the objects of a bucket, by a listing."""
 
+from retrofill.aws.objects import LEFT_OUT
+from retrofill.aws.payer import paying
 from retrofill.events.s3.form import OBJECT
 from retrofill.model.permission import Permission
 from retrofill.sources.kind import Opening, SourceKind
@@ -9,7 +11,9 @@ from retrofill.sources.s3.source import Filter, S3Source
 
 def _open(params: S3Params, opening: Opening) -> S3Source:
     return S3Source(
-        opening.connections.aws(opening.aws_conn_id).client("s3"),
+        paying(
+            opening.connections.aws(opening.aws_conn_id).client("s3"), pays=params.requester_pays
+        ),
         bucket=params.bucket,
         prefix=params.prefix,
         wanted=Filter(
@@ -35,5 +39,5 @@ KIND = SourceKind(
         Permission("s3:ListBucket", _BUCKET, ""),
         Permission("s3:ListBucketVersions", _BUCKET, "for `list_versions`"),
     ),
-    left_out={"archived": "in GLACIER or DEEP_ARCHIVE, which no function can read"},
+    left_out=LEFT_OUT,
 )

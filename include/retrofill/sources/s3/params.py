@@ -28,7 +28,8 @@ _ADDRESS = "s3://"
 _LARGEST_OBJECT = 10**15
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-_BUCKET = r"(?!.*\.\.)[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]"
+# says what a bucket may be called, and what those from before March 2018 in us-east-1 may be.
+_BUCKET = r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]|[A-Za-z0-9._\-]{3,255}"
 _NO_BUCKETS = {
     "--x-s3": "a directory bucket, which lists its keys in no order and has no live trigger",
     "--table-s3": "a table bucket, which holds no objects of yours",
@@ -54,11 +55,6 @@ def _bucket(text: str) -> str:
 def _prefix(text: str) -> str:
     if text.startswith("s3://"):
         refuse("it begins with s3://; the bucket's name goes into bucket, without s3://")
-    if text.startswith("/"):
-        refuse(
-            "it begins with a slash, and keys hardly ever do; if yours do, ask for the whole"
-            " bucket with the key pattern /*"
-        )
     return at_most_key_bytes(text)
 
 
@@ -66,8 +62,21 @@ def _none_is_blank(value: object) -> object:
     return "" if value is None else value
 
 
+BUCKETS = (
+    "the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen, or, if it is from before 2018,"
+    " up to 255, also of A-Z and underscore"
+)
 Bucket = Annotated[Text, AfterValidator(_bucket)]
 Prefix = Annotated[Text, AfterValidator(_prefix), BeforeValidator(_none_is_blank)]
+
+
+REQUESTER_PAYS = field(
+    SOURCE,
+    "Requester pays",
+    "Must be on for a bucket whose requesters pay: the account of the AWS connection is charged."
+    " The function has to say so, too, when it reads an object.",
+    default=False,
+)
 
 
 class S3Params(SourceParams):
@@ -86,7 +95,7 @@ class S3Params(SourceParams):
         "Bucket",
         "The S3 bucket whose objects are to be processed: its bare name. Of an address,"
         " s3://bucket/prefix, what is behind the name is taken for the prefix.",
-        allowed="the bare name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen",
+        allowed=BUCKETS,
         form={"maxLength": 1_024},
         examples=["my-photos"],
     )
@@ -156,6 +165,7 @@ class S3Params(SourceParams):
         " Airflow's Backfill.",
         default=False,
     )
+    requester_pays: bool = REQUESTER_PAYS
     list_versions: bool = field(
         SOURCE,
         "With version ids",
@@ -185,8 +195,9 @@ class S3Params(SourceParams):
         return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
 
     def place(self) -> Mapping[str, str]:
-        """Return the bucket and the prefix."""
-        return {"bucket": self.bucket, "prefix": self.prefix}
+        """Return the bucket, and what is known of the keys."""
+        known = {"bucket": self.bucket, "prefix": self.prefix, "key_glob": self.key_glob}
+        return {name: text for name, text in known.items() if text is not None}
 
     def window(self, interval: Interval) -> Window:
         """Return when an object must have been modified; see :class:`SourceParams`."""

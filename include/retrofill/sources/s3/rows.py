@@ -4,6 +4,7 @@ botocore turns a page of 1,000 objects into dictionaries at a tenth of the speed
 module reads it, so its client sends and signs the request, and leaves the answer's body to us.
 """
 
+import re
 import threading
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree as ET
 
-from retrofill.model.errors import SourceError
+from retrofill.aws.objects import is_archived, out_of_reach
+from retrofill.model.errors import SourceError, UnfitSource
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,6 +28,10 @@ _FIELD = "RetrofillRows"
 _EMPTY_LISTING = b"<Listing/>"
 _NO_VERSION = "null"
 _HEAD_BYTES = 256
+_ESCAPED = "surrogateescape"
+_NO_TEXT = re.compile("[\udc80-\udcff]")
+"""What such bytes are escaped as."""
+
 _LISTINGS = ("ListBucketResult", "ListVersionsResult")
 
 _asked = threading.local()
@@ -39,7 +45,9 @@ class Row(NamedTuple):
     size: int
     modified_at: datetime
     etag: str
-    storage_class: str
+    left_out: str
+    """Why it cannot be read, as :data:`retrofill.aws.objects.LEFT_OUT` has it; empty: it can."""
+
     version_id: str
 
 
@@ -99,11 +107,12 @@ class RowReader:
             "Prefix": self._prefix,
             "MaxKeys": limit,
             "EncodingType": "url",
+            "OptionalObjectAttributes": ["RestoreStatus"],
         }
         if key:
             # Never a continuation token: those expire, while a key can wait in the state.
             asked["KeyMarker" if self._versions else "StartAfter"] = key
-        _asked.now = True
+        _asked.prefix = self._prefix
         try:
             answer: Mapping[str, Any] = (
                 self._client.list_object_versions(**asked)
@@ -111,7 +120,7 @@ class RowReader:
                 else self._client.list_objects_v2(**asked)
             )
         finally:
-            _asked.now = False
+            _asked.prefix = None
         headers = answer["ResponseMetadata"].get("HTTPHeaders", {})
         rows: Rows = answer[_FIELD]
         if rows.more and rows.last_key <= key:
@@ -131,11 +140,12 @@ def _take_body(
 
     S3 may answer 200 and then fail; botocore tries again after such an answer.
     """
-    if not getattr(_asked, "now", False) or response_dict["status_code"] != _OK:
+    prefix = getattr(_asked, "prefix", None)
+    if prefix is None or response_dict["status_code"] != _OK:
         return
     body: bytes = response_dict["body"]
     if b"<Error>" not in body[:_HEAD_BYTES]:
-        customized_response_dict[_FIELD] = read_rows(body)
+        customized_response_dict[_FIELD] = read_rows(body, prefix)
         response_dict["body"] = _EMPTY_LISTING
 
 
@@ -143,13 +153,14 @@ _TRUTH = {"true": True, "false": False}
 """What IsTruncated may be. An answer without it says nothing of what lies behind it."""
 
 
-def read_rows(body: bytes) -> Rows:
+def read_rows(body: bytes, prefix: str = "") -> Rows:
     """Read the XML of a listing.
 
     An object that cannot be read is rejected, unless it is behind all keys of an answer that has
     more: then the next one begins with it.
 
     :raises SourceError: it is not the XML of a listing in the order of keys
+    :raises UnfitSource: it has a key that does not begin with the prefix that was asked for
     """
     try:
         root = ET.fromstring(body)  # noqa: S314  botocore would trust the same answer as much
@@ -158,7 +169,7 @@ def read_rows(body: bytes) -> Rows:
             raise ValueError(root.tag)  # noqa: TRY301  one sentence for all that is wrong
         more = _TRUTH[root.findtext(f"{space}IsTruncated", "")]
         encoded = root.findtext(f"{space}EncodingType") == "url"
-        rows, keys, rejected = _entries(root, space, encoded=encoded)
+        rows, keys, rejected = _entries(root, space, prefix, encoded=encoded)
     except (ET.ParseError, KeyError, ValueError, TypeError) as error:
         raise SourceError(f"S3 answered with something that is no listing: {error!r}") from error
     ordered = [row.key for row in rows]
@@ -172,17 +183,19 @@ def read_rows(body: bytes) -> Rows:
 
 
 def _entries(
-    root: ET.Element, space: str, *, encoded: bool
+    root: ET.Element, space: str, prefix: str, *, encoded: bool
 ) -> tuple[list[Row], list[str], list[bytes]]:
     """Return the objects that can be read today, the key of each entry, and what is rejected.
 
     :raises ValueError: there are objects, and none has facts that can be read
+    :raises UnfitSource: a key does not begin with the prefix
     """
     tag_key, tag_size, tag_modified = space + "Key", space + "Size", space + "LastModified"
     tag_etag, tag_class = space + "ETag", space + "StorageClass"
     tag_version, tag_latest = space + "VersionId", space + "IsLatest"
     tags = {space + "Contents", space + "Version"}
     deleted = space + "DeleteMarker"
+    restoring = f"{space}RestoreStatus/{space}IsRestoreInProgress"
     modified_at = datetime.fromisoformat
     rows: list[Row] = []
     keys: list[str] = []
@@ -192,26 +205,25 @@ def _entries(
         if entry.tag not in tags and entry.tag != deleted:
             continue
         fields = {field.tag: field.text or "" for field in entry}
-        key = fields[tag_key]
+        written = fields[tag_key]
+        key = _decoded(written) if encoded else written
+        if not key.startswith(prefix):
+            raise _other_key(prefix, written, encoded=encoded)
         is_object = entry.tag != deleted and fields.get(tag_latest) != "false"
-        if encoded and ("%" in key or "+" in key):
-            raw = unquote_to_bytes(key.replace("+", " "))
-            try:
-                key = raw.decode()
-            except UnicodeDecodeError:
-                rejected += [raw] * is_object
-                continue
+        if not key.isascii() and _NO_TEXT.search(key):
+            rejected += [key.encode(errors=_ESCAPED)] * is_object
+            continue
         keys.append(key)
         if not is_object:
             continue
-        version = fields.get(tag_version, "")
+        version, kept = fields.get(tag_version, ""), fields.get(tag_class, "")
         try:
             row = Row(
                 key,
                 int(fields[tag_size]),
                 modified_at(fields[tag_modified]),
                 fields.get(tag_etag, "").strip('"'),
-                fields.get(tag_class, ""),
+                out_of_reach(kept, entry.findtext(restoring, "")) if is_archived(kept) else "",
                 "" if version == _NO_VERSION else version,
             )
         except (KeyError, ValueError) as error:
@@ -222,3 +234,22 @@ def _entries(
     if wrong and not rows:
         raise ValueError(wrong)
     return rows, keys, rejected
+
+
+def _decoded(key: str) -> str:
+    """Return a key as it is; bytes that are no UTF-8 stand in it as what no text has."""
+    if "%" not in key and "+" not in key:
+        return key
+    return unquote_to_bytes(key.replace("+", " ")).decode(errors=_ESCAPED)
+
+
+def _other_key(prefix: str, written: str, *, encoded: bool) -> UnfitSource:
+    """Return what is wrong with a listing of which a key is none of those asked for."""
+    says, reading = ("says", "URL-decoded") if encoded else ("does not say", "as it stands there")
+    return UnfitSource(
+        f"prefix: asked for keys that begin with {prefix!r}, the server lists {written!r}. The"
+        f" listing {says} that its keys are URL-encoded, so this one is read {reading}; the two"
+        f" readings are {written!r} and {_decoded(written)!r}. If neither begins so, the server"
+        " takes no notice of the prefix; if the other one does, it spells keys otherwise than it"
+        " says. Its keys cannot be told apart, so it is not read"
+    )

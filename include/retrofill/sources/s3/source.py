@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from botocore.exceptions import ClientError, ParamValidationError
 
 from retrofill.aws.objects import pack
+from retrofill.aws.payer import HINT
 from retrofill.aws.refusals import Refusal, code_of, explained
 from retrofill.engine.identity import identifier_of
-from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.globs import matches
 from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
@@ -25,13 +26,6 @@ from retrofill.sources.s3.rows import Row, RowReader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""The storage classes whose objects must be restored before they can be read.
-
-Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html. A listing
-does not tell in which tier of INTELLIGENT_TIERING an object is, nor whether a copy is restored.
-"""
 
 PAGE_KEYS = 1_000
 """The most keys that S3 lists in one answer."""
@@ -143,8 +137,11 @@ class S3Source:
             region than the client's
         :raises SourceError: there was no answer; another try may get one
         """
-        with self._explained():
-            found = self._rows.after("", PEEK_KEYS)
+        try:
+            with self._explained():
+                found = self._rows.after("", PEEK_KEYS)
+        except UnfitSource as error:
+            raise ConfigError(str(error)) from error
         here = self._client.meta.region_name
         if found.region and here not in {found.region, "aws-global"}:
             raise ConfigError(self._is_elsewhere(f"in region {found.region}"))
@@ -240,11 +237,13 @@ class S3Source:
 
     def _page(self, rows: list[Row], rejected: int, last_key: str) -> Page:
         wanted = self._wanted.select(rows)
-        readable, cold = _apart(wanted, [row.storage_class in ARCHIVES for row in wanted])
+        readable, cold = _apart(wanted, [bool(row.left_out) for row in wanted])
         storable, unstorable = _apart(readable, [not _storable(row.key) for row in readable])
         # What the live trigger would not send is filtered, wherever it is kept.
         items = self._sent(storable)
-        left_out = Counter(archived=len(self._sent(cold)), rejected=len(self._sent(unstorable)))
+        left_out = Counter(rejected=len(self._sent(unstorable)))
+        for reason in {row.left_out for row in cold}:
+            left_out[reason] = len(self._sent([row for row in cold if row.left_out == reason]))
         left_out["filtered"] = len(rows) - len(items) - left_out.total()
         left_out["rejected"] += rejected
         return Page(items, json.dumps(last_key), +left_out)
@@ -287,7 +286,7 @@ class S3Source:
             return ConfigError(
                 f"bucket: {self._bucket!r} may not be listed ({error}); the credentials of"
                 f" aws_conn_id need {self._permission} on arn:aws:s3:::{self._bucket}, and the"
-                " bucket's own policy must not deny it"
+                f" bucket's own policy must not deny it; {HINT}"
             )
         return ConfigError(f"bucket: {self._bucket!r} cannot be listed ({error})")
 

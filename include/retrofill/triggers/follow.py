@@ -1,0 +1,180 @@
+"""What lies behind a target of events: every way on which they go on to the function.
+
+Sources: https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html,
+https://docs.aws.amazon.com/sns/latest/api/API_ListSubscriptionsByTopic.html and
+https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_ListPipes.html.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from retrofill.aws.arn import Arn
+from retrofill.events.s3.imitation import Relay
+from retrofill.model.errors import ConfigError, FunctionUnavailable
+from retrofill.triggers.asking import asking_for
+from retrofill.triggers.patterns import compile_pattern
+
+_REPORTS = "ReportBatchItemFailures"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """A way from a target to the function; :class:`.trigger.LiveTrigger` says what it tells."""
+
+    relay: Relay
+    way: str
+    """The way in words, as the end of a sentence."""
+
+    qualifier: str
+    """The version or alias of the function that is called; empty: none is named."""
+
+    queue_arn: str = ""
+    topic_arn: str = ""
+    subscription_arn: str = ""
+    filter_policy: Mapping[str, Any] = field(default_factory=dict)
+    patterns: tuple[Mapping[str, Any], ...] = ()
+    batch_items: int | None = None
+    reports_failures: bool = False
+    unlike: str = ""
+
+
+class Follower:
+    """Follows events from their targets.
+
+    :param client: returns a boto3 client by its service's name
+    :param function: its ARN, without a qualifier
+    :param others: gets, in words, what was followed and does not lead to the function
+    """
+
+    def __init__(self, client: Callable[[str], Any], function: Arn, others: list[str]) -> None:
+        self._client = client
+        self._function = function
+        self._others = others
+        self.paths = cache(self._paths)
+
+    def _paths(self, target: str) -> list[Path]:
+        """Return every way from a target of events to the function.
+
+        :raises ConfigError: a permission is missing; the message names it
+        :raises FunctionUnavailable: AWS gave no answer
+        """
+        arn = Arn.find(target)
+        if arn is not None and arn.unqualified == self._function:
+            return [Path(relay=Relay.NONE, way=f"to {target}", qualifier=arn.qualifier)]
+        match arn and arn.service:
+            case "sqs":
+                return list(self._from_queue(target))
+            case "sns":
+                return list(self._from_topic(target))
+        return []
+
+    def _from_queue(self, queue: str) -> Iterator[Path]:
+        with asking_for("lambda:ListEventSourceMappings"):
+            pages = self._client("lambda").get_paginator("list_event_source_mappings")
+            listed = [
+                mapping
+                for page in pages.paginate(EventSourceArn=queue)
+                for mapping in page["EventSourceMappings"]
+            ]
+        ours = [
+            (one, arn)
+            for one in listed
+            if (arn := Arn.parse(one["FunctionArn"])).unqualified == self._function
+        ]
+        for one, arn in ours:
+            state = one.get("State", "Enabled").lower()
+            filters = one.get("FilterCriteria", {}).get("Filters", [])
+            yield Path(
+                relay=Relay.QUEUE,
+                way=f"to {queue} and its mapping {one['UUID']} ({state})",
+                qualifier=arn.qualifier,
+                queue_arn=queue,
+                patterns=tuple(json.loads(each["Pattern"]) for each in filters),
+                batch_items=one.get("BatchSize", 10),
+                reports_failures=_REPORTS in one.get("FunctionResponseTypes", []),
+                unlike=_unlike(queue, one),
+            )
+        if not ours:
+            self._others += self._pipes_from(queue)
+
+    def _pipes_from(self, queue: str) -> list[str]:
+        """Return the pipes that take a queue's messages, in words: what they send is their own."""
+        try:
+            with asking_for("pipes:ListPipes"):
+                pages = self._client("pipes").get_paginator("list_pipes")
+                pipes = [
+                    pipe for page in pages.paginate(SourcePrefix=queue) for pipe in page["Pipes"]
+                ]
+        except (ConfigError, FunctionUnavailable) as error:
+            return [f"{queue}, of which it is not known whether a pipe reads it ({error})"]
+        return [
+            f"pipe {one['Name']} from {queue} to {one['Target']}"
+            for one in pipes
+            if one["Source"] == queue
+        ]
+
+    def _from_topic(self, topic: str) -> Iterator[Path]:
+        with asking_for("sns:ListSubscriptionsByTopic"):
+            pages = self._client("sns").get_paginator("list_subscriptions_by_topic")
+            listed = [
+                subscription
+                for page in pages.paginate(TopicArn=topic)
+                for subscription in page["Subscriptions"]
+            ]
+        for one in listed:
+            arn = one["SubscriptionArn"]
+            if Arn.find(arn) is None:  # PendingConfirmation: nothing is sent by it
+                continue
+            behind = self.paths(one["Endpoint"]) if one["Protocol"] in {"lambda", "sqs"} else []
+            if not behind:
+                continue
+            with asking_for("sns:GetSubscriptionAttributes"):
+                answer = self._client("sns").get_subscription_attributes(SubscriptionArn=arn)
+            policy = _policy(answer["Attributes"])
+            if policy is None:
+                self._others.append(
+                    f"subscription {arn}, whose filter policy wants attributes; these messages"
+                    " have none"
+                )
+                continue
+            raw = answer["Attributes"].get("RawMessageDelivery") == "true"
+            for path in behind:
+                way = f"to {topic} by its subscription {arn}, {path.way}"
+                on = replace(path, relay=_behind_a_topic(path.relay, raw=raw), way=way)
+                envelope = on.relay is not Relay.RAW_TOPIC_AND_QUEUE
+                yield replace(
+                    on,
+                    topic_arn=topic if envelope else "",
+                    subscription_arn=arn if envelope else "",
+                    filter_policy=policy,
+                )
+
+
+def _behind_a_topic(relay: Relay, *, raw: bool) -> Relay:
+    if relay is Relay.NONE:
+        return Relay.TOPIC
+    return Relay.RAW_TOPIC_AND_QUEUE if raw else Relay.TOPIC_AND_QUEUE
+
+
+def _policy(attributes: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Return what a subscription wants of a message's JSON; None: it lets nothing through.
+
+    A policy is on a message's attributes unless told otherwise, and senders of events set none.
+    """
+    policy: Mapping[str, Any] = json.loads(attributes.get("FilterPolicy") or "{}")
+    if attributes.get("FilterPolicyScope") == "MessageBody":
+        return policy
+    return {} if compile_pattern(policy)({}) else None
+
+
+def _unlike(queue: str, mapping: Mapping[str, Any]) -> str:
+    """Return why what a mapping sends cannot be imitated; empty: it can."""
+    # A filter may be encrypted by a key of its own.
+    if error := mapping.get("FilterCriteriaError"):
+        return f"the filter of its mapping may not be read ({error['ErrorCode']})"
+    if queue.endswith(".fifo"):
+        return "its queue is a FIFO queue, whose messages tell their group and place"
+    return ""
