@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
-from retrofill.model.runs import SetRef
+from retrofill.model.runs import SetRef, Window
 from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.sources import Interval
+from retrofill.state import runs
 from retrofill.state.connection import connect
 from retrofill.wiring import Wiring
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _numbers = count()
+DAY = datetime(2026, 1, 2, tzinfo=UTC)
+NO_INTERVAL = Interval(None, None)
 
 Opened = Callable[..., SetRef]
 
@@ -56,10 +61,10 @@ def opened(conn: connection, name: str, aws: str, aws_session: boto3.Session) ->
     def client(service: str) -> Any:
         return aws_session.client(service, endpoint_url=aws)
 
-    def open_one(**params: object) -> SetRef:
+    def open_one(interval: Interval = NO_INTERVAL, **params: object) -> SetRef:
         config = params_for("s3").config(usual | params)
         dag_run = DagRun("d", str(next(_numbers)))
-        ref = open_run(conn, Wiring(Given(client)).plan(config), dag_run)
+        ref = open_run(conn, Wiring(Given(client)).plan(config, interval), dag_run)
         assert ref is not None
         return ref
 
@@ -82,6 +87,21 @@ def test_what_cannot_be_redriven_opens_no_run(
     with conn, conn.cursor() as cur:
         cur.execute("SELECT (SELECT count(*) FROM retrofill.run), count(*) FROM retrofill.job")
         assert cur.fetchall() == [(1, 1)]
+
+
+def test_a_run_keeps_its_window_and_takes_nothing_from_after_its_opening(
+    conn: connection, opened: Opened
+) -> None:
+    asked = {"modified_after": "2026-01-01T00:00:00Z", "use_data_interval": True}
+    run = runs.get_run(
+        conn, opened(interval=Interval(DAY, DAY + timedelta(days=1)), **asked).run_id
+    )
+    assert run.window == Window(
+        after=DAY - timedelta(days=1),
+        before=DAY + timedelta(days=1),
+        start=DAY,
+        opened=runs.get_report(conn, run.run_id).opened_at,
+    )
 
 
 @pytest.mark.parametrize("params", [{}, {"prefix": "in/2025/"}, {"prefix": ""}])

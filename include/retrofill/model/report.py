@@ -61,6 +61,9 @@ class Report:
     source_seen: bool = False
     """Whether the source had an object when the run was opened."""
 
+    late: int = 0
+    """New items that are older than the run's interval."""
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -125,6 +128,7 @@ class Report:
             f"duplicates  {self.duplicates:,}",
         ]
         beside = {
+            "older than the interval, and new": self.late,
             "resumed from earlier runs": self.resumed,
             **{reasons.get(one, one): count for one, count in sorted(self.left_out.items())},
             "items left": self.items_left,
