@@ -20,6 +20,7 @@ params:
   function: {name}
   event: s3
   use_data_interval: true
+  reach_back_hours: 0
   max_items_per_set: {set_items}
   notify_conn_id: notices
 """

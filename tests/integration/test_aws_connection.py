@@ -29,7 +29,7 @@ CONFIG = params_for("s3").config(
 )
 RUN = Run(
     1, 1, "job", "open", {}, DELIVERY, None, None,
-    FUNCTION, None,
+    FUNCTION, None, datetime(2026, 1, 1, tzinfo=UTC),
 )  # fmt: skip
 KEYS = Credentials("AKIDCONNECTION", "the connection's secret")
 OWN = {"login": KEYS.access_key, "password": KEYS.secret_key}

@@ -314,6 +314,24 @@ def test_what_no_call_can_carry_is_left_out(conn: connection) -> None:
     assert (report.listed, report.left_out) == (2, {"filtered": 1, "too_large": 1})
 
 
+def test_what_is_late_and_new_is_counted_once(conn: connection) -> None:
+    def page(keys: str, cursor: str, late: str) -> Page:
+        items = [item(key) for key in keys]
+        early = frozenset(one.identifier for one in items if one.key in late)
+        return Page(items, cursor, {}, early)
+
+    enqueue(conn, open_run(conn, "first"), 0, Pages(Page([item("a"), item("c")], "1", {})))
+    # The second page repeats an item of the first, and the set ends within it.
+    pages = Pages(page("abcd", "1", "abcd"), page("defg", "2", "deg"))
+    ref = open_run(conn, "second", max_items=3)
+    enqueue(conn, ref, 0, pages)
+    assert runs.get_report(conn, ref.run_id).late == 3
+    enqueue(conn, open_next_set(conn, ref, max_items=9), 0, pages)
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.new, report.known, report.late) == (5, 2, 4)
+    assert "older than the interval, and new: 4" in report.as_text({})
+
+
 def test_whole_pages_are_acknowledged_once_their_commit_is_on_the_disk(
     conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
-from retrofill.model.runs import SetRef
+from retrofill.model.runs import SetRef, Window
 from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.sources import Interval
 from retrofill.state import runs
 from retrofill.state.connection import connect
 from retrofill.wiring import Wiring
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _numbers = count()
+DAY = datetime(2026, 1, 2, tzinfo=UTC)
+NO_INTERVAL = Interval(None, None)
 
 Opened = Callable[..., SetRef]
 
@@ -59,10 +63,10 @@ def opened(conn: connection, name: str, aws: str, aws_session: boto3.Session) ->
     def client(service: str) -> Any:
         return aws_session.client(service, endpoint_url=aws)
 
-    def open_one(**params: object) -> SetRef:
+    def open_one(interval: Interval = NO_INTERVAL, **params: object) -> SetRef:
         config = params_for("s3").config(usual | params)
         dag_run = DagRun("d", str(next(_numbers)))
-        ref = open_run(conn, Wiring(Given(client)).plan(config), dag_run)
+        ref = open_run(conn, Wiring(Given(client)).plan(config, interval), dag_run)
         assert ref is not None
         return ref
 
@@ -144,6 +148,21 @@ def test_each_tenant_has_jobs_of_its_own(
         cur.execute("SELECT name FROM retrofill.job ORDER BY job_id")
         names = [row[0].partition(" → ")[2] for row in cur.fetchall()]
     assert names == ["f for blue", "f for green", ""]
+
+
+def test_a_run_keeps_its_window_and_takes_nothing_from_after_its_opening(
+    conn: connection, opened: Opened
+) -> None:
+    asked = {"modified_after": "2026-01-01T00:00:00Z", "use_data_interval": True}
+    run = runs.get_run(
+        conn, opened(interval=Interval(DAY, DAY + timedelta(days=1)), **asked).run_id
+    )
+    assert run.window == Window(
+        after=DAY - timedelta(days=1),
+        before=DAY + timedelta(days=1),
+        start=DAY,
+        opened=runs.get_report(conn, run.run_id).opened_at,
+    )
 
 
 @pytest.mark.parametrize("params", [{}, {"prefix": "in/2025/"}, {"prefix": ""}])

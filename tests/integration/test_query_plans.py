@@ -207,7 +207,7 @@ VALUES: dict[str, Any] = {
     "answered": True, "refused_since": None, "refusal": None, "failing_as": "E", "hints": [],
     "reason": "r", "done": True, "count": 1, "chunk_no": 7, "cursor": "k", "listed": 0, "new": 0,
     "known": 0, "recent": b"", "seen": 1, "source_seen": True, "left_out": '{"filtered": 1}',
-    "error_chars": 300, "value": 1,
+    "error_chars": 300, "value": 1, "late": 0, "interval_start": None,
     "resumed": 0, "others": [], "days": 90, "rows": PAGE, "after": 0, "batches": 1_000,
     "name": "one", "fingerprint": "f", "source": "s", "function_name": "f", "event": "s3",
     "dag_id": "d", "dag_run_id": "1", "state": "complete", "config": "{}", "delivery": "{}",

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from retrofill.config import RunConfig, params_for
 from retrofill.events import AUTO, SHAPES
 from retrofill.model.errors import ConfigError
+from retrofill.model.runs import Window
 from retrofill.params.upkeep import ForgetParams, UpkeepParams
+from retrofill.sources import Interval
 
 _GOOD = {"bucket": "my-photos", "prefix": "in/", "function": "resize"}
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:resize"
@@ -390,6 +392,24 @@ def test_what_redrive_and_limits_may_be(params: dict[str, Any], says: list[str])
     assert len(problems) == len(says)
     for problem, begins in zip(problems, says, strict=True):
         assert problem.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("params", "after"),
+    [
+        ({}, datetime(2026, 1, 1, tzinfo=UTC)),
+        ({"reach_back_hours": 0}, datetime(2026, 1, 2, tzinfo=UTC)),
+        ({"reach_back_hours": 48}, datetime(2025, 12, 31, tzinfo=UTC)),
+        ({"modified_after": "2026-01-01T12:00:00Z"}, datetime(2026, 1, 1, 12, tzinfo=UTC)),
+    ],
+)
+def test_a_window_reaches_back_by_a_day_unless_told_otherwise(
+    params: dict[str, Any], after: datetime
+):
+    start, end = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
+    window = _config(use_data_interval=True, **params).source.window(Interval(start, end))
+    assert window == Window(after=after, before=end, start=start)
+    assert _config().source.window(Interval(start, end)) == Window(after=None, before=None)
 
 
 def test_defaults_may_be_replaced():

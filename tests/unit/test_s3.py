@@ -342,6 +342,33 @@ def test_the_window_begins_with_its_first_moment_and_ends_before_its_last():
     assert _keys(_all_pages(_source(bucket, window=window))) == ["1", "2"]
 
 
+_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_what_was_modified_after_the_run_was_opened_is_counted_apart():
+    bucket = FakeBucket(
+        Listed(f"{second}{ending}", modified=f"2026-01-01T00:00:0{second}.000Z")
+        for second in range(4)
+        for ending in (".jpg", ".txt")
+    )
+    window = Window(after=None, before=None, opened=_DAY.replace(second=2))
+    [page] = _all_pages(_source(bucket, window=window, key_glob="*.jpg"))
+    assert _keys([page]) == ["0.jpg", "1.jpg", "2.jpg"]
+    assert page.left_out == {"later": 1, "filtered": 4}
+
+
+def test_what_is_older_than_the_interval_is_told():
+    bucket = FakeBucket(
+        Listed(f"{hour:02}", modified=f"2026-01-01T{hour:02}:00:00.000Z") for hour in range(4)
+    )
+    window = Window(after=_DAY.replace(hour=1), before=None, start=_DAY.replace(hour=3))
+    [page] = _all_pages(_source(bucket, window=window))
+    assert _keys([page]) == ["01", "02", "03"]
+    assert page.late == {item.identifier for item in page.items[:2]}
+    window = Window(after=_DAY, before=None)
+    assert [page.late for page in _all_pages(_source(bucket, window=window))] == [frozenset()]
+
+
 def test_the_latest_versions_are_listed_with_their_ids():
     bucket = FakeBucket(
         [

@@ -42,6 +42,9 @@ class Page(NamedTuple):
     left_out: Mapping[str, int]
     """How much was seen that is not among the items, by reason; the kind of source names those."""
 
+    late: frozenset[bytes] = frozenset()
+    """The identifiers of those items that are older than the run's interval."""
+
     @property
     def seen(self) -> int:
         """How much the source saw: items, and what was left out."""

@@ -76,6 +76,9 @@ class Report:
     lost_tasks: int = 0
     """Tasks that ended without giving their batch back."""
 
+    late: int = 0
+    """New items that are older than the run's interval."""
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -140,6 +143,7 @@ class Report:
             f"duplicates  {self.duplicates:,}",
         ]
         beside = {
+            "older than the interval, and new": self.late,
             "resumed from earlier runs": self.resumed,
             **{reasons.get(one, one): count for one, count in sorted(self.left_out.items())},
             "items left": self.items_left,

@@ -66,6 +66,9 @@ class NewRun:
     source_seen: bool = False
     """Whether the source had an object, filters aside."""
 
+    interval_start: datetime | None = None
+    """When the interval that the run is for begins; None: it is for none."""
+
 
 class Run(NamedTuple):
     """A run, as the state remembers it."""
@@ -82,6 +85,8 @@ class Run(NamedTuple):
     """The function that the run calls."""
 
     stop_reason: str | None
+    opened_at: datetime
+    interval_start: datetime | None = None
     source_seen: bool = False
     """Whether the source had an object when the run was opened, filters aside."""
 
@@ -91,7 +96,12 @@ class Run(NamedTuple):
     @property
     def window(self) -> "Window":
         """When an item must have been modified to belong to the run."""
-        return Window(after=self.modified_after, before=self.modified_before)
+        return Window(
+            after=self.modified_after,
+            before=self.modified_before,
+            start=self.interval_start,
+            opened=self.opened_at,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +110,9 @@ class Window:
 
     after: datetime | None
     before: datetime | None
+
+    start: datetime | None = None
+    """What is older belongs to no interval of its own any more: it is late; None: nothing is."""
+
+    opened: datetime | None = None
+    """When the run was opened: what was modified later is left out; None: it is not open yet."""

@@ -48,6 +48,7 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
             dag_run_id=dag_run.dag_run_id,
             limits=plan.limits,
             source_seen=plan.source_seen,
+            interval_start=plan.window.start,
         ),
         plan.function,
     )

@@ -124,7 +124,7 @@ def redrive(
         cur.execute(
             _SCREENING["advance_partition"],
             {
-                **dict.fromkeys(("listed", "new", "known"), 0),
+                **dict.fromkeys(("listed", "new", "known", "late"), 0),
                 "left_out": "{}",
                 "run_id": ref.run_id,
                 "part_no": part_no,

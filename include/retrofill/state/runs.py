@@ -127,6 +127,7 @@ def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
                 "function_timeout_s": function.timeout_s,
                 "limits": json.dumps(new.limits.as_json()),
                 "source_seen": new.source_seen,
+                "interval_start": new.interval_start,
             },
         )
         ref = SetRef(value(cur), 1)

@@ -23,12 +23,12 @@ WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 -- Opens a run.
 INSERT INTO retrofill.run (
     job_id, source, config, delivery, modified_after, modified_before, function,
-    function_timeout_s, limits, source_seen
+    function_timeout_s, limits, source_seen, interval_start
 )
 VALUES (
     %(job_id)s, %(source)s, %(config)s, %(delivery)s, %(modified_after)s, %(modified_before)s,
     %(function)s, %(function_timeout_s)s,
-    %(limits)s, %(source_seen)s
+    %(limits)s, %(source_seen)s, %(interval_start)s
 )
 RETURNING run_id
 
@@ -59,7 +59,8 @@ SELECT
     run.run_id, run.job_id, job.name AS job, run.state, run.config, run.delivery,
     run.modified_after, run.modified_before,
     run.function || jsonb_build_object('timeout_s', run.function_timeout_s) AS function,
-    run.stop_reason, run.source_seen, run.told_waiting_at IS NOT NULL AS told_waiting
+    run.stop_reason, run.opened_at, run.interval_start, run.source_seen,
+    run.told_waiting_at IS NOT NULL AS told_waiting
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
 
@@ -122,5 +123,5 @@ SELECT
     retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,
     timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
     unknown, misconfigured, too_large, lost, with_others, others, source_seen, lost_tasks,
-    answer_lost, hints
+    answer_lost, hints, late
 FROM retrofill.v_run WHERE run_id = %(run_id)s

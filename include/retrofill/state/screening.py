@@ -180,6 +180,9 @@ def screen(
                 "listed": taken.listed,
                 "new": new,
                 "known": known,
+                "late": len(
+                    frozenset().union(*(page.late for page in chunk.pages)) & taken.new.keys()
+                ),
                 "left_out": json.dumps(_left_out(taken.whole)),
             },
         )

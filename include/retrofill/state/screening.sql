@@ -116,6 +116,7 @@ WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 UPDATE retrofill.partition SET
     cursor = coalesce(%(cursor)s, cursor), recent = %(recent)s, chunk_no = chunk_no + 1, done = %(done)s,
     listed = listed + %(listed)s, new = new + %(new)s, known = known + %(known)s,
+    late = late + %(late)s,
     left_out = (
         SELECT coalesce(jsonb_object_agg(reason, items), '{}')
         FROM (

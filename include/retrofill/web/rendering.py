@@ -14,6 +14,7 @@ from retrofill.web.controls import CONCURRENCY, RATE
 COUNTS = {
     "listed": "Items that were found and pass the filters: new and known together.",
     "new": "Listed items that the job had not seen before, in this version.",
+    "late": "New items that are older than the run's interval: no earlier run has seen them.",
     "known": "Listed items that were processed, quarantined or in process before. They are not"
     " called again.",
     "resumed": "Items that an earlier run left behind and this one took over.",

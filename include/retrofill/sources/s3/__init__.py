@@ -39,5 +39,8 @@ KIND = SourceKind(
         Permission("s3:ListBucket", _BUCKET, ""),
         Permission("s3:ListBucketVersions", _BUCKET, "for `list_versions`"),
     ),
-    left_out=LEFT_OUT,
+    left_out={
+        **LEFT_OUT,
+        "later": "modified after the run was opened; the job's next run takes them",
+    },
 )

@@ -1,6 +1,7 @@
 """The params of an S3 listing: which objects of which bucket."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
@@ -88,6 +89,7 @@ class S3Params(SourceParams):
         "modified_after",
         "modified_before",
         "use_data_interval",
+        "reach_back_hours",
     )
 
     bucket: Bucket = field(
@@ -161,9 +163,20 @@ class S3Params(SourceParams):
     use_data_interval: bool = field(
         SOURCE,
         "Use the data interval",
-        "Only objects last modified within the DAG run's data interval: for schedules and"
-        " Airflow's Backfill.",
+        "Only objects last modified within the DAG run's data interval, and those of the hours"
+        " before it that are new to the job: for schedules and Airflow's Backfill.",
         default=False,
+    )
+    reach_back_hours: int = field(
+        SOURCE,
+        "Reach back",
+        "With the data interval: how many hours before it count, too. S3 dates an upload in parts"
+        " from its beginning, so one that ends after midnight belongs to the day before, whose run"
+        " may be over. What the job knows is not called again.",
+        default=24,
+        ge=0,
+        le=8_760,
+        examples=[24, 0],
     )
     requester_pays: bool = REQUESTER_PAYS
     list_versions: bool = field(
@@ -210,8 +223,9 @@ class S3Params(SourceParams):
                     " logical date on a schedule with intervals, or use modified_after and"
                     " modified_before"
                 )
-            after = max(filter(None, (after, start)))
+            after = max(filter(None, (after, start - timedelta(hours=self.reach_back_hours))))
             before = min(filter(None, (before, end)))
+            return Window(after=after, before=before, start=start)
         return Window(after=after, before=before)
 
     def selects(self, key: str) -> bool:

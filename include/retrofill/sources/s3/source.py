@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import compress
 from operator import not_
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,6 +37,8 @@ PEEK_KEYS = 100
 MAX_KEY_BYTES = 1_024
 """The longest key, in UTF-8."""
 
+_FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 _LAST_SEEN = "last_seen"
 _LABEL_CHARS = 30
 
@@ -121,6 +124,8 @@ class S3Source:
         self._passes = passes
         self._rows = RowReader(client, bucket, prefix, versions=versions)
         self._permission = "s3:ListBucketVersions" if versions else "s3:ListBucket"
+        window = wanted.window
+        self._moments = (window.opened or _LAST_MOMENT, window.start or _FIRST_MOMENT)
         self._identifier = identifier_of(self.name)
 
     @property
@@ -236,17 +241,20 @@ class S3Source:
             )
 
     def _page(self, rows: list[Row], rejected: int, last_key: str) -> Page:
-        wanted = self._wanted.select(rows)
+        selected, opened, start = self._wanted.select(rows), *self._moments
+        wanted, later = _apart(selected, [row.modified_at > opened for row in selected])
         readable, cold = _apart(wanted, [bool(row.left_out) for row in wanted])
         storable, unstorable = _apart(readable, [not _storable(row.key) for row in readable])
         # What the live trigger would not send is filtered, wherever it is kept.
         items = self._sent(storable)
-        left_out = Counter(rejected=len(self._sent(unstorable)))
+        left_out = Counter(later=len(self._sent(later)), rejected=len(self._sent(unstorable)))
         for reason in {row.left_out for row in cold}:
             left_out[reason] = len(self._sent([row for row in cold if row.left_out == reason]))
         left_out["filtered"] = len(rows) - len(items) - left_out.total()
         left_out["rejected"] += rejected
-        return Page(items, json.dumps(last_key), +left_out)
+        early = [row for row in storable if row.modified_at < start]
+        late = frozenset(item.identifier for item in self._sent(early))
+        return Page(items, json.dumps(last_key), +left_out, late)
 
     def _sent(self, rows: list[Row]) -> list[Item]:
         """Return the items of those rows that the live trigger would send."""

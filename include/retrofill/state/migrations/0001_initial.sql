@@ -63,6 +63,7 @@ CREATE TABLE retrofill.run (
     width integer,
     modified_after timestamptz,
     modified_before timestamptz,
+    interval_start timestamptz,
     source_seen boolean NOT NULL DEFAULT false,
     stop_reason text,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -121,6 +122,7 @@ COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer
 COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
 COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
+COMMENT ON COLUMN retrofill.run.interval_start IS 'When the interval begins that the run is for; null: it is for none.';
 COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object when the run was opened, filters aside.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
 
@@ -156,6 +158,7 @@ CREATE TABLE retrofill.partition (
     listed bigint NOT NULL DEFAULT 0,
     new bigint NOT NULL DEFAULT 0,
     known bigint NOT NULL DEFAULT 0,
+    late bigint NOT NULL DEFAULT 0,
     left_out jsonb NOT NULL DEFAULT '{}',
     done boolean NOT NULL DEFAULT false,
     PRIMARY KEY (run_id, part_no),
@@ -166,6 +169,7 @@ ALTER TABLE retrofill.partition ALTER COLUMN recent SET STORAGE EXTERNAL;
 COMMENT ON COLUMN retrofill.partition.seen IS 'Keys that the source saw in it when it was divided, filters aside; null: it did not look.';
 COMMENT ON COLUMN retrofill.partition.cursor IS 'The source''s own text: behind it is what has not been screened.';
 COMMENT ON COLUMN retrofill.partition.recent IS 'Identifiers, 16 bytes each, of items that are counted and may be listed again: those of the page before the cursor, and of the page behind it as far as it has been screened.';
+COMMENT ON COLUMN retrofill.partition.late IS 'New items that are older than the run''s interval.';
 COMMENT ON COLUMN retrofill.partition.left_out IS 'How much was seen and is not among the items, by reason.';
 
 CREATE TABLE retrofill.elsewhere (
@@ -489,7 +493,8 @@ SELECT
     run.source_seen,
     coalesce(calls.lost_tasks, 0) AS lost_tasks,
     troubles.answer_lost,
-    hints.hints
+    hints.hints,
+    coalesce(parts.late, 0) AS late
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -501,7 +506,8 @@ LEFT JOIN LATERAL (
     SELECT
         count(*) AS partitions,
         count(*) FILTER (WHERE NOT done) AS partitions_left,
-        sum(listed)::bigint AS listed, sum(new)::bigint AS new, sum(known)::bigint AS known
+        sum(listed)::bigint AS listed, sum(new)::bigint AS new, sum(known)::bigint AS known,
+        sum(late)::bigint AS late
     FROM retrofill.partition WHERE partition.run_id = run.run_id
 ) AS parts ON true
 LEFT JOIN LATERAL (
