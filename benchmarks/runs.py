@@ -24,7 +24,13 @@ SETTLED_AT_ONCE = 2_000
 """Items of one settling transaction: what a busy invoke task gathers in 5 to 50 ms."""
 
 JOB_ID = 1
-_FUNCTION = Pinned(kind="aws_lambda", name=FUNCTION_ARN, version=QUALIFIER, timeout_s=60)
+_FUNCTION = Pinned(
+    kind="aws_lambda",
+    name=FUNCTION_ARN,
+    version=QUALIFIER,
+    timeout_s=60,
+    facts={"qualifier": QUALIFIER},
+)
 _MOST_ITEMS = 1_000_000_000
 
 

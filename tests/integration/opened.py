@@ -29,7 +29,7 @@ FUNCTION = Pinned(
     name=ARN,
     version="1",
     timeout_s=3,
-    facts={"memory_mb": 128},
+    facts={"qualifier": "1", "memory_mb": 128},
 )
 
 CONFIG = params_for("s3").config({"bucket": "bucket", "prefix": "k", "function": "f"}).as_json()
