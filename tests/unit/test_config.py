@@ -136,7 +136,7 @@ def test_a_text_is_a_text(name: str, value: object):
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("bucket", "s3://my-photos/out/", "an address with another prefix than that in prefix"),
+        ("bucket", "s3://my-photos/out/", "an address whose prefix is not that of this run"),
         ("bucket", "s3://My!Photos/in/", "'My!Photos'; allowed is the bare name"),
         ("bucket", "arn:aws:s3:::my-photos", "more than the name"),
         ("bucket", "my-photos/in", "what comes behind the bucket's name goes into prefix"),
@@ -456,6 +456,12 @@ def test_no_params_raise_anything_but_a_config_error(params: dict[str, Any]):
     assert all(len(str(problem)) < 400 for problem in problems)
     with pytest.raises(ConfigError) if problems else nullcontext():
         params_for("s3").config(params)
+
+
+def test_an_address_beside_what_is_no_prefix_is_a_problem_as_any_other():
+    params = {"bucket": "s3://my-photos/20", "prefix": 2025, "function": "f"}
+    problems = map(str, params_for("s3").problems(params))
+    assert any(problem.startswith("prefix: 2025") for problem in problems)
 
 
 @pytest.mark.parametrize("empty", [None, "", {}, []])

@@ -42,7 +42,7 @@ _NO_BUCKETS = {
 
 def _bucket(text: str) -> str:
     if text.startswith(_ADDRESS):
-        refuse("it is an address with another prefix than that in prefix; give the bare name")
+        refuse("it is an address whose prefix is not that of this run; give the bare name")
     if text.startswith(("arn:", "s3:")):
         refuse("it is more than the name")
     if "/" in text:
@@ -196,7 +196,9 @@ class S3Params(SourceParams):
             return params
         bucket, _, prefix = given.removeprefix(_ADDRESS).partition("/")
         asked = params.get("prefix") or prefix
-        return {**params, "bucket": bucket, "prefix": asked} if asked.startswith(prefix) else params
+        if not isinstance(asked, str) or not asked.startswith(prefix):
+            return params
+        return {**params, "bucket": bucket, "prefix": asked}
 
     def label(self) -> str:
         """Return the address of the objects: ``s3://bucket/prefix``."""
