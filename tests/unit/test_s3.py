@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -355,6 +356,9 @@ def test_what_was_modified_after_the_run_was_opened_is_counted_apart():
     [page] = _all_pages(_source(bucket, window=window, key_glob="*.jpg"))
     assert _keys([page]) == ["0.jpg", "1.jpg", "2.jpg"]
     assert page.left_out == {"later": 1, "filtered": 4}
+    for_an_interval = replace(window, start=_DAY)
+    [page] = _all_pages(_source(bucket, window=for_an_interval, key_glob="*.jpg"))
+    assert _keys([page]) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"], "no other run may see the last"
 
 
 def test_what_is_older_than_the_interval_is_told():
@@ -413,6 +417,7 @@ _UNREADABLE = [
     pytest.param(Listed("b\udcff"), id="a key that is no UTF-8"),
     pytest.param(Listed("b", modified="yesterday"), id="a time that is none"),
     pytest.param(Listed("b", modified=""), id="no time"),
+    pytest.param(Listed("b", modified="0001-01-01T00:00:00Z"), id="a time before all"),
 ]
 
 
@@ -442,9 +447,10 @@ def test_what_cannot_be_read_counts_in_the_one_partition_that_holds_it(end: str)
     assert sum(map(Counter, left_out), Counter()) == {"rejected": 1}
 
 
-def test_a_bucket_of_one_object_that_cannot_be_read_is_not_empty():
+def test_a_bucket_of_which_no_object_can_be_read_counts_them():
     source = _source(FakeBucket([Listed("b\udcff")]))
-    assert source.check()
+    seen = [part.seen for part in source.partitions(5)]
+    assert (source.check(), seen) == (False, [0]), "else its survey would have to show some"
     [page] = _all_pages(source)
     assert (page.items, page.left_out) == ([], {"rejected": 1})
 

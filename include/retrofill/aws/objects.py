@@ -49,6 +49,16 @@ class ObjectColumns(NamedTuple):
     version_ids: Sequence[str]
 
 
+def require_storable(modified_at: datetime, etag: str, version_id: str) -> None:
+    """Check that the content of an item can hold these facts; see :func:`pack`.
+
+    :raises ValueError: it cannot
+    """
+    if modified_at < _EPOCH or _SEPARATOR in etag or _SEPARATOR in version_id:
+        message = f"no object: modified {modified_at}, ETag {etag!r}, version {version_id!r}"
+        raise ValueError(message)
+
+
 def pack(size: int, modified_at: datetime, etag: str, version_id: str) -> str:
     """Return the content of an item: the facts with the control character 0x1F between two.
 
@@ -56,15 +66,12 @@ def pack(size: int, modified_at: datetime, etag: str, version_id: str) -> str:
 
     :raises ValueError: ETag or version hold the separator, or the time is before 1970
     """
+    require_storable(modified_at, etag, version_id)
     since = modified_at - _EPOCH
     moment = f"{since.days * _DAY_S + since.seconds}"
     if since.microseconds:
         moment = f"{moment}.{since.microseconds:06}".rstrip("0")
-    content = f"{size}\x1f{moment}\x1f{etag}\x1f{version_id}"
-    if since.days < 0 or content.count(_SEPARATOR) != _FACTS - 1:
-        message = f"no object: modified {modified_at}, ETag {etag!r}, version {version_id!r}"
-        raise ValueError(message)
-    return content
+    return f"{size}\x1f{moment}\x1f{etag}\x1f{version_id}"
 
 
 def unpack(content: str) -> ObjectFacts:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree as ET
 
-from retrofill.aws.objects import is_archived, out_of_reach
+from retrofill.aws.objects import is_archived, out_of_reach, require_storable
 from retrofill.model.errors import SourceError, UnfitSource
 
 if TYPE_CHECKING:
@@ -218,11 +218,13 @@ def _entries(
             continue
         version, kept = fields.get(tag_version, ""), fields.get(tag_class, "")
         try:
+            moment, etag = modified_at(fields[tag_modified]), fields.get(tag_etag, "").strip('"')
+            require_storable(moment, etag, version)
             row = Row(
                 key,
                 int(fields[tag_size]),
-                modified_at(fields[tag_modified]),
-                fields.get(tag_etag, "").strip('"'),
+                moment,
+                etag,
                 out_of_reach(kept, entry.findtext(restoring, "")) if is_archived(kept) else "",
                 "" if version == _NO_VERSION else version,
             )

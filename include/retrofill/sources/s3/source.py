@@ -125,7 +125,10 @@ class S3Source:
         self._rows = RowReader(client, bucket, prefix, versions=versions)
         self._permission = "s3:ListBucketVersions" if versions else "s3:ListBucket"
         window = wanted.window
-        self._moments = (window.opened or _LAST_MOMENT, window.start or _FIRST_MOMENT)
+        # A run for an interval ends with that. It may be the last to see an object: what the clocks
+        # of S3 and of the state take for later would then be nobody's.
+        opened = None if window.start else window.opened
+        self._moments = (opened or _LAST_MOMENT, window.start or _FIRST_MOMENT)
         self._identifier = identifier_of(self.name)
 
     @property
@@ -150,7 +153,8 @@ class S3Source:
         here = self._client.meta.region_name
         if found.region and here not in {found.region, "aws-global"}:
             raise ConfigError(self._is_elsewhere(f"in region {found.region}"))
-        return bool(found.rows or found.rejected)
+        # What cannot be read is not seen by the survey either: to be counted, it need not be.
+        return bool(found.rows)
 
     def partitions(self, limit: int) -> list[Partition]:
         """Divide the keys into ranges; see :func:`retrofill.sources.s3.keyspace.divide`."""
