@@ -106,7 +106,7 @@ def test_more_than_one_trigger_is_refused_and_all_are_told() -> None:
 def test_of_two_the_one_of_the_asked_qualifier_is_taken() -> None:
     of_alias = replace(DIRECT, qualifier="prod")
     assert chosen(DIRECT, of_alias, qualifier="prod") is of_alias
-    assert chosen(DIRECT, of_alias) is DIRECT
+    assert chosen(DIRECT, of_alias) is chosen(DIRECT, of_alias, qualifier="$LATEST") is DIRECT
     assert chosen(of_alias, qualifier="7") is of_alias
 
 

@@ -301,6 +301,19 @@ def test_without_a_qualifier_a_function_with_a_capacity_provider_is_what_was_pub
     assert (found.version, "qualifier" in found.facts) == ("$LATEST.PUBLISHED", False)
 
 
+def test_a_durable_function_with_a_capacity_provider_is_called_as_what_was_published(
+    stub: Stubber,
+):
+    both = {**_MANAGED, **_DURABLE}
+    _found(stub, **both, State="ActiveNonInvocable")
+    asked = {"FunctionName": "f", "Qualifier": "$LATEST.PUBLISHED"}
+    published = {**_FOUND, **both, "Version": "$LATEST.PUBLISHED"}
+    stub.add_response("get_function_configuration", published, asked)
+    _tried(stub, Qualifier="$LATEST.PUBLISHED")
+    found = preflight(stub.client, "f", None)
+    assert found.version == found.facts["qualifier"] == "$LATEST.PUBLISHED"
+
+
 def test_nobody_can_wait_for_longer_than_lambda_lets_them(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
-from retrofill.aws.names import LAMBDA
+from retrofill.aws.names import LAMBDA, LATEST
 from retrofill.events import AUTO, SHAPES, EventShape, names_in_words, need_no_trigger
 from retrofill.model.delivery import Contract, Delivery
 from retrofill.model.errors import ConfigError
@@ -58,7 +58,8 @@ def choose(
     # What is for other keys than those of the run sends nothing of it.
     found = [one for one in there if may_send(one, wanted.keys)]
     if len(found) > 1:
-        found = [one for one in found if one.qualifier == wanted.qualifier] or found
+        called = wanted.qualifier or LATEST
+        found = [one for one in found if (one.qualifier or LATEST) == called] or found
     between = f"from bucket {wanted.bucket!r} to {wanted.function}"
     if not found:
         kind = "live trigger" if asked == AUTO else f"live trigger of shape {asked}"

@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Mapping
 
-from retrofill.aws.names import LAMBDA
+from retrofill.aws.names import LAMBDA, LATEST
 from retrofill.events.s3.form import OBJECTS
 from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.functions.aws_lambda.durable import DurableCalls
 from retrofill.functions.aws_lambda.outcomes import HINTS, classify
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import (
-    LATEST,
     concurrency_ceiling,
     locate,
     preflight,

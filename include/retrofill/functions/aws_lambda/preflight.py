@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, ParamValidationError
 
 from retrofill.aws.arn import Arn
-from retrofill.aws.names import LAMBDA
+from retrofill.aws.names import LAMBDA, LATEST
 from retrofill.aws.refusals import Refusal, code_of, explained
 from retrofill.functions.aws_lambda.outcomes import starts_up
 from retrofill.functions.aws_lambda.properties import (
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 log = logging.getLogger(__name__)
-
-LATEST = "$LATEST"
-"""The version that is not published; what a function is called as when nobody says otherwise."""
 
 PUBLISHED = "$LATEST.PUBLISHED"
 """The version that a function with a capacity provider is called as when nobody says otherwise.
@@ -73,7 +70,7 @@ def preflight(
         _require_one_version(client, function, qualifier)
     require_callable(asked, found, tenant_id)
     if not qualifier and found.get("DurableConfig"):
-        qualifier = LATEST  # without one, Lambda refuses the call
+        qualifier = found["Version"]  # without one, Lambda refuses the call
     pinned = Pinned(
         kind=LAMBDA,
         name=str(Arn.parse(found["FunctionArn"]).unqualified),
