@@ -119,6 +119,7 @@ def test_keys_keep_their_encoding_whatever_it_says(define: Define, said: dict[st
     [
         ({"colour": "red"}, 'invalid connection option "colour"'),
         ({"sslmode": {"of": "mine"}}, "its extra 'sslmode' is a dict; allowed are texts"),
+        ({"redshift": True}, "its extra 'redshift' is True; allowed is to log in by"),
     ],
 )
 def test_an_extra_that_libpq_does_not_know_is_named(

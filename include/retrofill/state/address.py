@@ -13,9 +13,15 @@ from retrofill.model.errors import StateNotConfigured
 Dsn: TypeAlias = str | Callable[[], str]
 """A connection string or URI of libpq, or what tells it anew whenever a connection is opened."""
 
+_OTHER_LOGINS = ("redshift", "redshift-serverless", "azure_conn_id")
+"""Extras that have Airflow's Postgres hook log in by ways that are not known here."""
+
 _NOT_FOR_LIBPQ = frozenset(
-    {"aws_conn_id", "cursor", "iam", "sqlalchemy_query", "sqlalchemy_scheme"}
-)
+    {
+        "aws_conn_id", "cluster-identifier", "cursor", "iam", "sqlalchemy_query",
+        "sqlalchemy_scheme", "workgroup-name", *_OTHER_LOGINS,
+    }
+)  # fmt: skip
 """Extras of a connection that Airflow's Postgres hook keeps to itself."""
 
 _UNKNOWN_OPTION = re.compile(r'invalid (URI query parameter|connection option)\W+"\w+"')
@@ -54,6 +60,11 @@ def dsn_of(fields: ConnectionFields) -> str:
         "password": fields.password or None,
     }
     for name, value in fields.extra.items():
+        if value and name in _OTHER_LOGINS:
+            raise StateNotConfigured(
+                f"the connection {fields.conn_id}: its extra {name!r} is {value!r}; allowed is to"
+                " log in by password or, with iam, by a token for RDS"
+            )
         if name in _NOT_FOR_LIBPQ:
             continue
         if isinstance(value, dict | list):
