@@ -18,8 +18,8 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "no time": ({"modified_after": "yesterday"}, ["modified_after: 'yesterday'; allowed is"]),
     "name of a bucket": (
-        {"bucket": "Bad_Bucket"},
-        ["bucket: 'Bad_Bucket'; allowed is the bare name of a bucket"],
+        {"bucket": "Bad!Bucket"},
+        ["bucket: 'Bad!Bucket'; allowed is the bare name of a bucket"],
     ),
     "address in place of a name": (
         {"bucket": "s3://photos/in"},

@@ -40,7 +40,7 @@ class World:
         context = {
             "params": {},
             "dag_run": SimpleNamespace(dag_id=self.backfill.job, run_id="run 1"),
-            "ti": SimpleNamespace(get_dr_count=lambda **_: 0),
+            "ti": SimpleNamespace(get_dr_count=lambda **_: 0, get_dag=None),
         }
         NotifyOperator(task_id="notify", source="s3").execute(context)  # type: ignore[arg-type]
 

@@ -340,8 +340,7 @@ def test_a_run_that_hears_nothing_but_refusals_shows_why_and_is_stopped(
 ) -> None:
     four_batches(conn)
     take(leases, state_dsn, 1, 2)
-    long_ago = datetime.now(UTC) - timedelta(seconds=60)
-    refused = Refused(long_ago, 60, "E: why", patience_s=50)
+    refused = Refused(60, "E: why", patience_s=50)
     controls = pages.get_page(conn, 1).controls
     assert (controls.refused_since, controls.refusal) == (None, None)
 
@@ -351,7 +350,10 @@ def test_a_run_that_hears_nothing_but_refusals_shows_why_and_is_stopped(
 
     execute(conn, "UPDATE retrofill.batch SET answered_at = answered_at - interval '70 s'")
     controls = pages.get_page(conn, 1).controls
-    assert (controls.refused_since, controls.refusal) == (long_ago, "E: why")
+    assert controls.refusal == "E: why"
+    assert controls.refused_since is not None
+    ago = datetime.now(UTC) - controls.refused_since
+    assert timedelta(seconds=60) <= ago < timedelta(seconds=180)
     reason = leases[0].allot(10, 0, refused=refused).stop_reason
-    assert reason == f"every call was refused since {long_ago:%Y-%m-%d %H:%M:%S} UTC: E: why"
+    assert reason == "every call was refused for 1 minutes: E: why"
     assert leases[1].allot(10, 0).stop_reason == reason

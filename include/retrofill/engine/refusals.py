@@ -1,7 +1,5 @@
 """A task that hears nothing but refusals: since when, why, and whether that is too long."""
 
-from datetime import datetime, timedelta
-
 from retrofill.engine.backoff import RETRY_AFTER_CAP_S
 from retrofill.engine.outcomes import Ended, Outcome
 from retrofill.model.calls import Refused
@@ -48,13 +46,9 @@ class Refusals:
         answered, self._any_answered = self._any_answered, False
         return answered
 
-    def standing(self, now: float, clock: datetime) -> Refused | None:
-        """Return what the task has heard since a call was let through; None: no refusal.
-
-        :param clock: the time of day at ``now``
-        """
+    def standing(self, now: float) -> Refused | None:
+        """Return what the task has heard since a call was let through; None: no refusal."""
         if self._since is None:
             return None
         for_s = now - self._since
-        since = clock - timedelta(seconds=for_s)
-        return Refused(since, for_s, self._reason, self._patience_s + self._asked_s)
+        return Refused(for_s, self._reason, self._patience_s + self._asked_s)

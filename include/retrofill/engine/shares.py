@@ -204,7 +204,7 @@ def _refusal(totals: Totals, refused: Refused | None) -> str | None:
         return None
     if totals.answered_s is not None and totals.answered_s <= refused.patience_s:
         return None
-    return f"every call was refused since {refused.since:%Y-%m-%d %H:%M:%S} UTC: {refused.reason}"
+    return f"every call was refused for {refused.for_s / 60:,.0f} minutes: {refused.reason}"
 
 
 def _stop_reason(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import NamedTuple, overload
 
 from retrofill.model.items import Item
@@ -231,8 +230,9 @@ class Settlement:
 class Refused(NamedTuple):
     """What a task hears while none of its calls is let through."""
 
-    since: datetime
     for_s: float
+    """Seconds since the first of the refusals."""
+
     reason: str
     """The last refusal, in the function's words."""
 

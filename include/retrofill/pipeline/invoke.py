@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from math import ceil, inf
 
 from retrofill.config import RunConfig
@@ -201,7 +200,7 @@ class Invoker:
             self._dispatch.running(now),
             self._gate.width,
             answered=self._refusals.take_answered(),
-            refused=self._refusals.standing(now, datetime.now(UTC)),
+            refused=self._refusals.standing(now),
         )
         if not allotment.concurrency:
             self._refusals.forget()
@@ -301,12 +300,12 @@ class Invoker:
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
         if self._gate.pause_reason:
             log.info("%s", self._gate.pause_reason)
-        refused = self._refusals.standing(now, datetime.now(UTC))
+        refused = self._refusals.standing(now)
         if refused and refused.for_s >= LOG_EVERY_S:
             log.warning(
-                "every call is refused since %s UTC: %s; if none is let through, the run stops %.0f"
-                " minutes after that",
-                f"{refused.since:%Y-%m-%d %H:%M:%S}",
+                "every call was refused for %.0f minutes: %s; if none is let through, the run stops"
+                " after %.0f",
+                refused.for_s / 60,
                 refused.reason,
                 refused.patience_s / 60,
             )

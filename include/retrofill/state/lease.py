@@ -337,7 +337,7 @@ class BatchLease:
                     "in_flight": in_flight,
                     "calls_per_second": allotment.calls_per_second or 0.0,
                     "answered": answered,
-                    "refused_since": refused and refused.since,
+                    "refused_s": refused and refused.for_s,
                     "refusal": refused and refused.reason,
                 },
             )

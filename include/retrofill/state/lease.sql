@@ -87,7 +87,7 @@ UPDATE retrofill.batch SET
     wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
     width = %(width)s, in_flight = %(in_flight)s, calls_per_second = %(calls_per_second)s,
     answered_at = CASE WHEN %(answered)s THEN clock_timestamp() ELSE answered_at END,
-    refused_since = %(refused_since)s, refusal = %(refusal)s,
+    refused_since = clock_timestamp() - make_interval(secs => %(refused_s)s), refusal = %(refusal)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 
