@@ -21,9 +21,9 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"bucket": "Bad!Bucket"},
         ["bucket: 'Bad!Bucket'; allowed is the bare name of a bucket"],
     ),
-    "address in place of a name": (
+    "address of another prefix": (
         {"bucket": "s3://photos/in"},
-        ["bucket: 's3://photos/in'; it is more than the name; allowed is"],
+        ["bucket: 's3://photos/in'; it is an address whose prefix is not that of this run"],
     ),
     "empty prefix": ({"prefix": ""}, ["prefix: it is empty, which means every object"]),
     "several at once": (
