@@ -204,7 +204,7 @@ VALUES: dict[str, Any] = {
     "lease_s": 60, "no_answer": "no answer",
     "settle_no": 1, "new_calls": 1, "retries": 0, "duplicates": 0, "blamed": 0, "cured": 0,
     "holder": "h", "wanted": 1, "allotted": 1, "width": 1, "in_flight": 1, "calls_per_second": 1.0,
-    "answered": True, "refused_since": None, "refusal": None, "failing_as": "E", "hints": [],
+    "answered": True, "refused_s": None, "refusal": None, "failing_as": "E", "hints": [],
     "reason": "r", "done": True, "count": 1, "chunk_no": 7, "cursor": "k", "listed": 0, "new": 0,
     "known": 0, "recent": b"", "seen": 1, "source_seen": True, "left_out": '{"filtered": 1}',
     "error_chars": 300, "value": 1, "late": 0, "interval_start": None,
