@@ -1,4 +1,4 @@
-"""A task that hears nothing but refusals: since when, why, and whether that is too long."""
+"""A task that hears nothing but refusals: for how long, why, and whether that is too long."""
 
 from retrofill.engine.backoff import RETRY_AFTER_CAP_S
 from retrofill.engine.outcomes import Ended, Outcome
