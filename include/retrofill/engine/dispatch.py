@@ -202,7 +202,7 @@ class Dispatch:
             call.spans
             if not left
             else spans_of(
-                entry.seq for position, entry in enumerate(call.entries) if position not in left
+                [entry.seq for position, entry in enumerate(call.entries) if position not in left]
             )
         )
         self.settlement.succeeded.extend((span, record.number) for span in spans)

@@ -1,6 +1,6 @@
 """Calls and what becomes of them: the values that travel between dispatch, client and state."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
@@ -104,8 +104,10 @@ class Span(NamedTuple):
         return self.last - self.first + 1
 
 
-def spans_of(seqs: Iterable[int]) -> list[Span]:
+def spans_of(seqs: Sequence[int]) -> list[Span]:
     """Return rising numbers as spans."""
+    if seqs and seqs[-1] - seqs[0] + 1 == len(seqs):  # as nearly always
+        return [Span(seqs[0], seqs[-1])]
     spans: list[Span] = []
     first = last = None
     for seq in seqs:
@@ -156,10 +158,9 @@ class Call:
     def spans(self) -> list[Span]:
         """The numbers of its items."""
         entries = self.entries
-        seqs = entries.seqs if isinstance(entries, Fresh) else [entry.seq for entry in entries]
-        if seqs[-1] - seqs[0] + 1 == len(seqs):  # as in nearly every call: numbers rise
-            return [Span(seqs[0], seqs[-1])]
-        return spans_of(seqs)
+        return spans_of(
+            entries.seqs if isinstance(entries, Fresh) else [entry.seq for entry in entries]
+        )
 
     @property
     def items(self) -> Sequence[Item]:

@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from retrofill.engine.first_calls import Fits
 from retrofill.model.errors import RunIncomplete, SourceError
-from retrofill.model.items import LONGEST_KEY_BYTES
+from retrofill.model.items import LONGEST_KEY_BYTES, Item
 from retrofill.model.runs import SetRef
 from retrofill.sources import Page, Partition, Source
 from retrofill.state.connection import Connection
@@ -70,10 +70,10 @@ def enqueue(
         log.info("the partition had been read to its end by an earlier try")
         return total
     partition = Partition(part_no, progress.label, progress.description, progress.seen)
-    pages = _holdable(source.name, source.pages(partition, progress.cursor))
+    pages = source.pages(partition, progress.cursor)
     if fits is not None:
         pages = _fitting(fits, pages)
-    with _bulk_work(), closing(_ahead(pages)) as chunks:
+    with _bulk_work(), closing(_ahead(source.name, pages)) as chunks:
         for chunk in chunks:
             if reason := stop_if_late(conn, ref.run_id):
                 raise RunIncomplete(f"the listing is not at its end: {reason}")
@@ -118,32 +118,6 @@ def _require_found(progress: PartitionState) -> None:
         )
 
 
-def _holdable(source: str, pages: Iterator[Page]) -> Iterator[Page]:
-    """Yield pages; check that the state can hold their items.
-
-    :raises SourceError: it cannot
-    """
-    for page in pages:
-        # All at once: one by one this would take longer than to make the items.
-        keys = [item.key for item in page.items]
-        if max(map(len, keys), default=0) > LONGEST_KEY_BYTES // 4:
-            for key in keys:
-                if (size := len(key.encode())) > LONGEST_KEY_BYTES:
-                    raise SourceError(
-                        f"{source}: it lists an item with a key of {size:,} bytes,"
-                        f" {key[:_SHOWN_CHARS]!r}…; at most {LONGEST_KEY_BYTES:,} are allowed"
-                    )
-        contents = "".join([item.content for item in page.items])
-        if any(character in contents for character in _FORBIDDEN):
-            for item in page.items:
-                if found := [one for one in _FORBIDDEN if one in item.content]:
-                    raise SourceError(
-                        f"{source}: the content of item {item.key[:_SHOWN_CHARS]!r} has the"
-                        f" control character {found[0]!r}, which no content may have"
-                    )
-        yield page
-
-
 def _fitting(fits: Fits, pages: Iterator[Page]) -> Iterator[Page]:
     """Yield pages without the items that no call can carry: those are left out."""
     for page in pages:
@@ -175,13 +149,13 @@ def _bulk_work() -> Iterator[None]:
         gc.set_threshold(*threshold)
 
 
-def _ahead(pages: Iterator[Page]) -> Generator[Chunk, None, None]:
+def _ahead(source: str, pages: Iterator[Page]) -> Generator[Chunk, None, None]:
     """Yield chunks; while one is screened, the next is gathered, and no other.
 
     What was gathered and not screened is lost if screening ends, and listed again from the cursor.
     """
     over = threading.Event()
-    gathered = _chunks(_until(over, pages))
+    gathered = _chunks(source, _until(over, pages))
     with ThreadPoolExecutor(1, "retrofill-gathering") as ahead:
         pending = ahead.submit(next, gathered, None)
         try:
@@ -200,15 +174,18 @@ def _until(over: threading.Event, pages: Iterator[Page]) -> Iterator[Page]:
         yield page
 
 
-def _chunks(pages: Iterator[Page]) -> Iterator[Chunk]:
-    """Gather pages into chunks; the last one says that the partition is done."""
+def _chunks(source: str, pages: Iterator[Page]) -> Iterator[Chunk]:
+    """Gather pages into chunks; the last one says that the partition is done.
+
+    :raises SourceError: the state cannot hold an item
+    """
     gathered: list[Page] = []
     items = content = 0
     began = time.monotonic()
     for page in pages:
         gathered.append(page)
         items += len(page.items)
-        content += _utf8_bytes("".join([item.content for item in page.items]))
+        content += _content_bytes(source, page.items)
         late = time.monotonic() - began > CHUNK_S
         if items >= CHUNK_ITEMS or content >= CHUNK_BYTES or late:
             yield Chunk(pages=gathered, done=False)
@@ -217,6 +194,27 @@ def _chunks(pages: Iterator[Page]) -> Iterator[Chunk]:
     yield Chunk(pages=gathered, done=True)
 
 
-def _utf8_bytes(text: str) -> int:
-    """Return how many bytes a text takes, without encoding it where that is known."""
-    return len(text) if text.isascii() else len(text.encode())
+def _content_bytes(source: str, items: list[Item]) -> int:
+    """Return how many bytes the contents of items take; check that the state can hold the items.
+
+    All are looked at at once: one by one this would take longer than to make them.
+
+    :raises SourceError: it cannot
+    """
+    keys = [item.key for item in items]
+    if max(map(len, keys), default=0) > LONGEST_KEY_BYTES // 4:
+        for key in keys:
+            if (size := len(key.encode())) > LONGEST_KEY_BYTES:
+                raise SourceError(
+                    f"{source}: it lists an item with a key of {size:,} bytes,"
+                    f" {key[:_SHOWN_CHARS]!r}…; at most {LONGEST_KEY_BYTES:,} are allowed"
+                )
+    contents = "".join([item.content for item in items])
+    if any(character in contents for character in _FORBIDDEN):
+        for item in items:
+            if found := [one for one in _FORBIDDEN if one in item.content]:
+                raise SourceError(
+                    f"{source}: the content of item {item.key[:_SHOWN_CHARS]!r} has the"
+                    f" control character {found[0]!r}, which no content may have"
+                )
+    return len(contents) if contents.isascii() else len(contents.encode())

@@ -12,10 +12,11 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from retrofill.engine.taking import split, take
+from retrofill.engine.taking import identifiers_in, take
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Span, spans_of
 from retrofill.model.errors import LeaseLost, StateError
@@ -44,7 +45,8 @@ _row_head = struct.Struct(">hiiiq").pack
 _unordered = struct.Struct(">i?").pack(1, True)  # noqa: FBT003  it is packed
 _row_middle = struct.Struct(f">iqi{IDENTIFIER_BYTES}si").pack
 _length = struct.Struct(">i").pack
-_numbered = struct.Struct(f">{IDENTIFIER_BYTES}sq").iter_unpack
+_identifier = attrgetter("identifier")
+_NUMBER_BYTES = 8
 
 _PIECE_ROWS = 500
 """Rows that are encoded and sent at once: the server inserts them while the next are encoded.
@@ -81,8 +83,13 @@ class _Known(NamedTuple):
     """What is known of some items, or of a range of keys, each a value of many; None: nothing."""
 
     identifiers: bytes | None
+    """Of all but those in process with another run."""
+
     elsewhere: bytes | None
-    """Those in process with another run, with their numbers."""
+    """The identifiers of those."""
+
+    numbers: bytes | None
+    """Their numbers, in the same order."""
 
 
 class Screened(NamedTuple):
@@ -230,13 +237,18 @@ def _found(
 
 
 def _split(known: _Known, items: list[Item]) -> tuple[set[bytes], list[Span]]:
-    identifiers = split(known.identifiers or b"")
-    if known.elsewhere is None:
+    identifiers = set(identifiers_in(known.identifiers or b""))
+    if not known.elsewhere or not known.numbers:
         return identifiers, []
-    listed = {item.identifier for item in items}
-    # An item may be listed twice in a chunk.
-    numbers = {seq for identifier, seq in _numbered(known.elsewhere) if identifier in listed}
-    return identifiers, spans_of(sorted(numbers))
+    # An item may be listed twice in a chunk, and is then found twice.
+    elsewhere = set(identifiers_in(known.elsewhere))
+    numbers = struct.unpack(f">{len(known.numbers) // _NUMBER_BYTES}q", known.numbers)
+    listed = set(map(_identifier, items))
+    if not elsewhere <= listed:
+        of_listed = map(listed.__contains__, identifiers_in(known.elsewhere))
+        numbers = tuple(compress(numbers, of_listed))
+    rising = sorted(numbers if len(numbers) == len(elsewhere) else set(numbers))
+    return elsewhere | identifiers if identifiers else elsewhere, spans_of(rising)
 
 
 def _left_out(pages: Sequence[Page]) -> Mapping[str, int]:

@@ -7,7 +7,7 @@ FROM retrofill.partition JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
 -- name: list_known
--- The known identifiers in a range of keys, and those that another run has in process.
+-- The known identifiers in a range of keys; apart, those that another run has in process.
 WITH waiting AS MATERIALIZED (
     -- OFFSET 0 keeps the planner, whatever it knows of the table, at one index scan per extent.
     SELECT waiting.*
@@ -24,7 +24,7 @@ SELECT
     (
         SELECT string_agg(uuid_send(identifier), '')
         FROM (
-            SELECT identifier FROM waiting
+            SELECT identifier FROM waiting WHERE run_id = %(run_id)s
             UNION ALL
             SELECT identifier FROM retrofill.results
             WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
@@ -33,13 +33,16 @@ SELECT
             WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
         ) AS known
     ) AS identifiers,
-    (
-        SELECT string_agg(uuid_send(identifier) || int8send(seq), '')
-        FROM waiting WHERE run_id <> %(run_id)s
-    ) AS elsewhere
+    elsewhere, numbers
+FROM (
+    SELECT
+        string_agg(uuid_send(identifier), '') AS elsewhere,
+        string_agg(int8send(seq), '') AS numbers
+    FROM waiting WHERE run_id <> %(run_id)s
+) AS others
 
 -- name: find_known
--- Which of the given items are known, and those of them that another run has in process.
+-- Which of the given items are known; apart, those that another run has in process.
 -- OFFSET 0: each item is looked up by itself. The sum keeps the primary key of in_process, which begins
 -- with the job, out of it: the index by identifiers is the only one left.
 WITH found AS MATERIALIZED (
@@ -67,9 +70,11 @@ WITH found AS MATERIALIZED (
     ) AS given_up ON true
 )
 SELECT
-    string_agg(uuid_send(identifier), '') FILTER (WHERE known) AS identifiers,
-    string_agg(uuid_send(identifier) || int8send(seq), '') FILTER (WHERE run_id <> %(run_id)s)
-        AS elsewhere
+    string_agg(uuid_send(identifier), '')
+        FILTER (WHERE known AND (run_id <> %(run_id)s) IS NOT TRUE)
+        AS identifiers,
+    string_agg(uuid_send(identifier), '') FILTER (WHERE run_id <> %(run_id)s) AS elsewhere,
+    string_agg(int8send(seq), '') FILTER (WHERE run_id <> %(run_id)s) AS numbers
 FROM found
 
 -- name: begin_unordered
