@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.awsrequest import AWSResponse
 from retrofill.aws.arn import Arn
 from retrofill.events.s3.configuration import Configuration
 from retrofill.model.errors import ConfigError, FunctionUnavailable
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 CREATED = ["s3:ObjectCreated:*"]
 _numbers = count()
 
+Clients = Callable[[str], Any]
+
 
 @pytest.fixture
-def client(aws: str, aws_session: boto3.Session) -> Callable[[str], Any]:
+def client(aws: str, aws_session: boto3.Session) -> Clients:
     return lambda name: aws_session.client(name, endpoint_url=aws)
 
 
@@ -432,7 +434,8 @@ def test_that_pipes_may_not_be_listed_is_told_and_refuses_nothing(world: World) 
     )
 
     def denied(service: str) -> Any:
-        return Refusing("AccessDenied", 403) if service == "pipes" else world.client(service)
+        client = world.client(service)
+        return refusing(client, "AccessDenied", 403) if service == "pipes" else client
 
     found = find_triggers(denied, world.name, world.function)
     assert [one.event for one in found.triggers] == ["s3"]
@@ -478,7 +481,8 @@ def test_mappings_are_asked_for_only_where_a_queue_is_on_the_way(world: World) -
     world.rule(world.of_bucket)
 
     def denied(service: str) -> Any:
-        return Refusing("AccessDenied", 403) if service == "lambda" else world.client(service)
+        client = world.client(service)
+        return refusing(client, "AccessDenied", 403) if service == "lambda" else client
 
     found = find_triggers(denied, world.name, world.function)
     assert [one.event for one in found.triggers] == ["s3", "s3-sns", "eventbridge"]
@@ -488,68 +492,52 @@ def test_mappings_are_asked_for_only_where_a_queue_is_on_the_way(world: World) -
         find_triggers(denied, world.name, world.function)
 
 
-class Refusing:
-    """A client whose every operation is answered with one error."""
-
-    def __init__(self, code: str, status: int) -> None:
-        self._error = ClientError(
-            {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
-            "GetBucketNotificationConfiguration",
-        )
-
-    def get_bucket_notification_configuration(self, **_: str) -> None:
-        raise self._error
-
-    def get_paginator(self, _: str) -> "Refusing":
-        return self
-
-    def paginate(self, **_: str) -> None:
-        raise self._error
+def answering(client: Any, status: int, answer: dict[str, Any]) -> Any:
+    """Have every operation of a client answered so, whatever the server would say."""
+    reply = AWSResponse("", status, {}, None), answer
+    client.meta.events.register("before-call", lambda **_: reply)
+    return client
 
 
-def test_a_missing_permission_is_named(function: str) -> None:
+def refusing(client: Any, code: str, status: int) -> Any:
+    """Have every operation of a client answered with one error."""
+    error = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return answering(client, status, error)
+
+
+def test_a_missing_permission_is_named(client: Clients, function: str) -> None:
     with pytest.raises(ConfigError, match="need s3:GetBucketNotification") as caught:
-        find_triggers(lambda _: Refusing("AccessDenied", 403), "b", function)
+        find_triggers(lambda name: refusing(client(name), "AccessDenied", 403), "b", function)
     assert "s3, eventbridge" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("code", "status"), [("InternalError", 500), ("ThrottlingException", 400), ("SlowDown", 503)]
 )
-def test_a_server_in_trouble_is_asked_again(function: str, code: str, status: int) -> None:
+def test_a_server_in_trouble_is_asked_again(
+    client: Clients, function: str, code: str, status: int
+) -> None:
     with pytest.raises(FunctionUnavailable, match="could not be looked up"):
-        find_triggers(lambda _: Refusing(code, status), "b", function)
+        find_triggers(lambda name: refusing(client(name), code, status), "b", function)
 
 
 def test_credentials_that_are_not_accepted_are_no_missing_permission(
+    client: Clients,
     function: str,
 ) -> None:
     with pytest.raises(ConfigError, match="aws_conn_id: its credentials are not accepted"):
-        find_triggers(lambda _: Refusing("ExpiredToken", 400), "b", function)
-
-
-class Pending:
-    """SNS, with one subscription that nobody has confirmed."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
-
-    def get_paginator(self, _: str) -> "Pending":
-        return self
-
-    def paginate(self, **_: str) -> list[dict[str, Any]]:
-        pending = {"SubscriptionArn": "PendingConfirmation"}
-        return [{"Subscriptions": [{"Protocol": "sqs", "Endpoint": self._endpoint, **pending}]}]
+        find_triggers(lambda name: refusing(client(name), "ExpiredToken", 400), "b", function)
 
 
 def test_a_subscription_that_nobody_confirmed_is_no_trigger(world: World) -> None:
     queue = world.queue()
     topic = world.topic("sqs", queue)
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}])
-    asked = world.client
-    found = find_triggers(
-        lambda service: Pending(queue) if service == "sns" else asked(service),
-        world.name,
-        world.function,
-    )
+    pending = {"SubscriptionArn": "PendingConfirmation", "Protocol": "sqs", "Endpoint": queue}
+
+    def unconfirmed(service: str) -> Any:
+        client = world.client(service)
+        return answering(client, 200, {"Subscriptions": [pending]}) if service == "sns" else client
+
+    found = find_triggers(unconfirmed, world.name, world.function)
     assert found == ([], [f"bucket notification n to {topic}"])

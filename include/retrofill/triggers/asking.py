@@ -1,6 +1,7 @@
 """Questions to AWS about live triggers: what it means that one is not answered."""
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 from retrofill.aws.names import LAMBDA
 from retrofill.aws.refusals import Refusal, explained
@@ -28,3 +29,19 @@ def asking_for(permission: str) -> AbstractContextManager[None]:
         refused,
         lambda error: FunctionUnavailable(f"the live trigger could not be looked up: {error}"),
     )
+
+
+def list_all(client: Any, operation: str, **arguments: str) -> list[dict[str, Any]]:
+    """Return all that a listing of AWS has, over all its pages.
+
+    :param client: of botocore
+    :param operation: one that botocore has a paginator for, as its method is named
+    :raises ConfigError: see :func:`asking_for`
+    :raises FunctionUnavailable: the same
+    """
+    meta = client.meta
+    with asking_for(f"{meta.service_model.service_name}:{meta.method_to_api_mapping[operation]}"):
+        paginator = client.get_paginator(operation)
+        (listed,) = paginator.result_keys
+        found = paginator.paginate(**arguments).search(f"{listed.expression}[]")
+        return [dict(one) for one in found]

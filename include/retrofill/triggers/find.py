@@ -19,7 +19,7 @@ from retrofill.events.s3.eventbridge import RULE
 from retrofill.events.s3.imitation import Imitation, Relay, Sender
 from retrofill.events.s3.notification import NOTIFICATION
 from retrofill.model.errors import ConfigError
-from retrofill.triggers.asking import asking_for
+from retrofill.triggers.asking import asking_for, list_all
 from retrofill.triggers.follow import Follower
 from retrofill.triggers.patterns import compile_pattern
 from retrofill.triggers.trigger import LiveTrigger, Rule, Trigger
@@ -142,23 +142,13 @@ class _Search:
         :param way: the rules that have them, in words
         """
         events, bus = self._client("events"), buses[-1]
-        with asking_for("events:ListRules"):
-            pages = events.get_paginator("list_rules")
-            rules = [one for page in pages.paginate(EventBusName=bus) for one in page["Rules"]]
-        for one in rules:
+        for one in list_all(events, "list_rules", EventBusName=bus):
             pattern = json.loads(one.get("EventPattern") or "null")
             if pattern is None or not self._may_send(pattern):
                 continue
             name = one["Name"]
             words = f"{way}EventBridge rule {name} ({one.get('State', 'ENABLED').lower()})"
-            with asking_for("events:ListTargetsByRule"):
-                pages = events.get_paginator("list_targets_by_rule")
-                targets = [
-                    target
-                    for page in pages.paginate(Rule=name, EventBusName=bus)
-                    for target in page["Targets"]
-                ]
-            for target in targets:
+            for target in list_all(events, "list_targets_by_rule", Rule=name, EventBusName=bus):
                 behind = self._bus_in(target["Arn"])
                 if behind and behind not in buses:
                     on = f"{words} to bus {behind} and its "

@@ -14,7 +14,7 @@ from typing import Any
 from retrofill.aws.arn import Arn
 from retrofill.events.s3.imitation import Relay
 from retrofill.model.errors import ConfigError, FunctionUnavailable
-from retrofill.triggers.asking import asking_for
+from retrofill.triggers.asking import asking_for, list_all
 from retrofill.triggers.patterns import compile_pattern
 
 _REPORTS = "ReportBatchItemFailures"
@@ -72,16 +72,10 @@ class Follower:
         return []
 
     def _from_queue(self, queue: str) -> Iterator[Path]:
-        with asking_for("lambda:ListEventSourceMappings"):
-            pages = self._client("lambda").get_paginator("list_event_source_mappings")
-            listed = [
-                mapping
-                for page in pages.paginate(EventSourceArn=queue)
-                for mapping in page["EventSourceMappings"]
-            ]
+        client = self._client("lambda")
         ours = [
             (one, arn)
-            for one in listed
+            for one in list_all(client, "list_event_source_mappings", EventSourceArn=queue)
             if (arn := Arn.parse(one["FunctionArn"])).unqualified == self._function
         ]
         for one, arn in ours:
@@ -103,11 +97,7 @@ class Follower:
     def _pipes_from(self, queue: str) -> list[str]:
         """Return the pipes that take a queue's messages, in words: what they send is their own."""
         try:
-            with asking_for("pipes:ListPipes"):
-                pages = self._client("pipes").get_paginator("list_pipes")
-                pipes = [
-                    pipe for page in pages.paginate(SourcePrefix=queue) for pipe in page["Pipes"]
-                ]
+            pipes = list_all(self._client("pipes"), "list_pipes", SourcePrefix=queue)
         except (ConfigError, FunctionUnavailable) as error:
             return [f"{queue}, of which it is not known whether a pipe reads it ({error})"]
         return [
@@ -117,14 +107,8 @@ class Follower:
         ]
 
     def _from_topic(self, topic: str) -> Iterator[Path]:
-        with asking_for("sns:ListSubscriptionsByTopic"):
-            pages = self._client("sns").get_paginator("list_subscriptions_by_topic")
-            listed = [
-                subscription
-                for page in pages.paginate(TopicArn=topic)
-                for subscription in page["Subscriptions"]
-            ]
-        for one in listed:
+        client = self._client("sns")
+        for one in list_all(client, "list_subscriptions_by_topic", TopicArn=topic):
             arn = one["SubscriptionArn"]
             if Arn.find(arn) is None:  # PendingConfirmation: nothing is sent by it
                 continue
@@ -132,7 +116,7 @@ class Follower:
             if not behind:
                 continue
             with asking_for("sns:GetSubscriptionAttributes"):
-                answer = self._client("sns").get_subscription_attributes(SubscriptionArn=arn)
+                answer = client.get_subscription_attributes(SubscriptionArn=arn)
             policy = _policy(answer["Attributes"])
             if policy is None:
                 self._others.append(
