@@ -32,7 +32,7 @@ test: check  ## check, then run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
-	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile
 
 conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
 	@$(BIN)/python -m pytest -q -m 'faults or not faults' tests/conformance

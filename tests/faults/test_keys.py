@@ -79,6 +79,7 @@ def test_f15_every_key_arrives_and_is_remembered_as_it_is(
     per_call = 1 if event.startswith(("eventbridge", "s3-batch")) else 10
     params = {
         "prefix": "", "whole_bucket": True, "event": event, "items_per_call": per_call,
+        "max_failure_percent": 100,
     }  # fmt: skip
     backfill = Backfill(dsn=shared_dsn, endpoint=endpoint, job=event, params=params)
     keys = sorted({*ODD, *made_up(300)})
