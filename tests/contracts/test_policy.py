@@ -11,6 +11,8 @@ from botocore import xform_name
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("events", "lambda", "pipes", "s3", "sns")
+LISTINGS = ("get_paginator", "list_all")
+"""What is given the name of an operation that lists by pages."""
 READS = ("Describe", "Get", "List")
 # AWS knows no resource for these, or they list what is there.
 NO_RESOURCES = {
@@ -69,13 +71,12 @@ def test_the_policy_allows_what_the_code_calls() -> None:
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in known
     } | {
-        known[node.args[0].value]
+        known[argument.value]
         for path in (ROOT / "include").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "get_paginator"
-        and isinstance(node.args[0], ast.Constant)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(LISTINGS)
+        for argument in node.args
+        if isinstance(argument, ast.Constant)
     }
     assert called, "no call was found"
     needed = {PERMISSIONS.get(operation, operation) for operation in called}
