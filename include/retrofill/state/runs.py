@@ -6,6 +6,7 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from retrofill.faults import Point, reach
+from retrofill.model.approval import Approval
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError, StateError
 from retrofill.model.function import Pinned
@@ -178,7 +179,13 @@ def get_run(conn: Connection, run_id: int) -> Run:
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_run"], {"run_id": run_id})
-        run = find(cur, Run, delivery=Delivery.from_json, function=Pinned.from_json)
+        run = find(
+            cur,
+            Run,
+            delivery=Delivery.from_json,
+            function=Pinned.from_json,
+            approval=Approval.from_json,
+        )
     if run is None:
         message = f"run {run_id} is not in the state"
         raise StateError(message)
