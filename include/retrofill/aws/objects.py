@@ -12,6 +12,7 @@ from retrofill.model.items import Item, Measure
 LEFT_OUT: Mapping[str, str] = {
     "archived": "in GLACIER or DEEP_ARCHIVE, which no function can read",
     "restoring": "being restored from an archive; once they are, the job's next run takes them",
+    "later": "modified after the run was opened; the job's next run takes them",
 }
 """Why an object that is there is left out, with words for people."""
 

@@ -38,6 +38,7 @@ def _open(params: ManifestParams, opening: Opening) -> ManifestSource:
         status=None if params.task_status == "all" else params.task_status,
         stop=params.on_malformed == "stop",
         passes=opening.passes,
+        opened=opening.window.opened,
     )
 
 
