@@ -15,6 +15,7 @@ from retrofill.model.quoting import quoted
 from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, Problem, Sound, form_field, unknown
 from retrofill.params.calls import CallParams, call_params
+from retrofill.params.feedback import FeedbackParams
 from retrofill.params.job import JobParams
 from retrofill.params.limits import LimitParams
 from retrofill.params.notification import NotificationParams
@@ -39,6 +40,7 @@ class RunConfig:
     calls: CallParams
     function: FunctionParams
     limits: LimitParams
+    feedback: FeedbackParams
     approval: ApprovalParams
     redrive: RedriveParams
     notification: NotificationParams
@@ -62,6 +64,7 @@ class RunConfig:
             self.calls,
             self.function,
             self.limits,
+            self.feedback,
             self.approval,
             self.redrive,
             self.notification,
@@ -90,6 +93,7 @@ class RunParams:
             "calls": call_params(kinds, shapes),
             **{part: kind.params for part, kind in self._functions.items()},
             "limits": LimitParams,
+            "feedback": FeedbackParams,
             "approval": ApprovalParams,
             "redrive": RedriveParams,
             "notification": NotificationParams,

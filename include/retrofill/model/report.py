@@ -80,7 +80,7 @@ class Report:
     """New items that are older than the run's interval."""
 
     withdrawn: int = 0
-    """Items that are new again, since nobody approved the plan."""
+    """Items that are new again: nobody approved the plan, or the function feeds its own source."""
 
     planned: Mapping[str, Any] | None = None
     """What the plan said would happen; None: there is no plan."""
@@ -98,6 +98,8 @@ class Report:
             found.append(f"{_counted(self.partitions_left, 'partition')} not listed to the end")
         if self.items_left:
             found.append(f"{_counted(self.items_left, 'item')} left")
+        if self.withdrawn:
+            found.append(f"{_counted(self.withdrawn, 'item')} withdrawn")
         found += [f"{_held(other)} in process" for other in self.others]
         if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")

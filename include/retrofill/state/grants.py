@@ -15,6 +15,7 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.call_count": _READ_WRITE,
     "retrofill.in_process": f"{_READ_WRITE}, DELETE",
     "retrofill.extent": "SELECT, UPDATE, DELETE",
+    "retrofill.later": "SELECT, INSERT",
     "retrofill.elsewhere": "SELECT, INSERT",
     "retrofill.awaited": "SELECT, INSERT, DELETE",
     "retrofill.results": "SELECT, INSERT",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import starmap
 from typing import Any, NamedTuple
 
@@ -163,6 +164,13 @@ def later_sets(conn: Connection, ref: SetRef) -> list[SetDagRun]:
     with transaction(conn) as cur:
         cur.execute(_SQL["list_later_sets"], ref._asdict())
         return rows(cur, SetDagRun)
+
+
+def is_to_come(conn: Connection, moment: datetime) -> bool:
+    """Return whether a moment is to come, by more than clocks may differ."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["is_to_come"], {"moment": moment})
+        return bool(value(cur))
 
 
 def next_run_id(conn: Connection) -> int:

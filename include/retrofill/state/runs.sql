@@ -49,6 +49,10 @@ WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 SELECT dag_id, dag_run_id FROM retrofill.run_set
 WHERE run_id = %(run_id)s AND set_no > %(set_no)s ORDER BY set_no
 
+-- name: is_to_come
+-- Whether a moment is to come, by more than clocks may differ.
+SELECT %(moment)s::timestamptz > clock_timestamp() + interval '10 minutes'
+
 -- name: next_run_id
 -- The number that the next run is likely to get.
 SELECT coalesce(max(run_id), 0) + 1 FROM retrofill.run
@@ -92,6 +96,7 @@ UPDATE retrofill.run SET
         SELECT
             CASE
                 WHEN partitions > 0 AND partitions_left = 0 AND items_left = 0 AND with_others = 0
+                    AND withdrawn = 0
                     AND coalesce(approval ->> 'state', 'approved') = 'approved'
                     AND (redrive OR NOT source_seen OR listed > 0 OR left_out <> '{}')
                 THEN 'complete' ELSE 'incomplete'

@@ -155,7 +155,7 @@ CREATE TABLE retrofill.run_set (
     CONSTRAINT run_set_takes_no_more_than_max_items CHECK (items_taken <= max_items)
 );
 COMMENT ON TABLE retrofill.run_set IS 'What one DAG run of a run takes.';
-COMMENT ON COLUMN retrofill.run_set.withdrawn IS 'Items that it had enqueued and that are new again, since nobody approved the plan.';
+COMMENT ON COLUMN retrofill.run_set.withdrawn IS 'Items that it had enqueued and that are new again: nobody approved the plan, or the function seems to feed its own source.';
 
 -- What a run lists.
 
@@ -184,6 +184,15 @@ COMMENT ON COLUMN retrofill.partition.cursor IS 'The source''s own text: behind 
 COMMENT ON COLUMN retrofill.partition.recent IS 'Identifiers, 16 bytes each, of items that are counted and may be listed again: those of the page before the cursor, and of the page behind it as far as it has been screened.';
 COMMENT ON COLUMN retrofill.partition.late IS 'New items that are older than the run''s interval.';
 COMMENT ON COLUMN retrofill.partition.left_out IS 'How much was seen and is not among the items, by reason.';
+
+CREATE TABLE retrofill.later (
+    run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
+    part_no integer NOT NULL,
+    item_key text COLLATE "C" NOT NULL,
+    content text NOT NULL,
+    PRIMARY KEY (run_id, part_no, item_key)
+);
+COMMENT ON TABLE retrofill.later IS 'Some of the items that a run has left out because they were modified after it was opened: what its own function may have written.';
 
 CREATE TABLE retrofill.elsewhere (
     run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
