@@ -101,6 +101,8 @@ class Report:
             found.append(f"{_counted(self.partitions_left, 'partition')} not listed to the end")
         if self.items_left:
             found.append(f"{_counted(self.items_left, 'item')} left")
+        if self.is_turned_down:
+            found.append("its plan is not approved")
         found += [f"{_held(other)} in process" for other in self.others]
         if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")
@@ -109,6 +111,12 @@ class Report:
     @property
     def _listed_any(self) -> bool:
         return self.listed + sum(self.left_out.values()) > 0
+
+    @property
+    def is_turned_down(self) -> bool:
+        """Whether the run has a plan that was not approved, and is not going to be."""
+        approval = Approval.from_json(self.approval)
+        return approval is not None and approval.is_negative
 
     def _plan_lines(self) -> Iterator[str]:
         """Yield what was planned and who approved it."""

@@ -28,6 +28,9 @@ def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
     if run.approval is not None and run.approval.is_negative:
         conclude_approval(conn, run.run_id)
         raise RunIncomplete(_what_now(run.approval))
+    if run.state == "complete":
+        log.info("the run is complete, so nobody is asked")
+        return None
     if run.stop_reason:
         raise RunIncomplete(f"run {run.run_id} was stopped: {run.stop_reason}")
     if run.plan is None:
