@@ -90,14 +90,6 @@ def test_a_payload_is_cut_between_characters() -> None:
     assert (payload.length, payload.is_cut, payload.text) == (6_000, True, "é" * 2_000)
 
 
-def test_a_plan_calls_nothing_only_if_nothing_can_come_to_be_called() -> None:
-    nothing = replace(COUNTS, items=0, calls=0, batches=0)
-    assert nothing.calls_nothing
-    assert not COUNTS.calls_nothing
-    assert not replace(nothing, partitions_left=1).calls_nothing
-    assert not replace(nothing, with_others=1).calls_nothing
-
-
 def test_histograms_hold_each_item_once() -> None:
     found = Histograms(NOW)
     found.add(

@@ -104,19 +104,6 @@ class Opening(NamedTuple):
     """Tells whether the live trigger would send an item; None: it sends all."""
 
 
-class ListingCost(NamedTuple):
-    """What it costs to list a source."""
-
-    items: int
-    """The most that one request tells of."""
-
-    per_request: float | None
-    """Dollars; None: unknown."""
-
-    words: str
-    """Where the price is from, for people."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceKind:
     """One kind of source.
@@ -146,9 +133,6 @@ class SourceKind:
 
     measure: Callable[[Item], Measure] | None = None
     """Tells the size and the age of an item from its content; None: nothing tells them."""
-
-    listing: ListingCost | None = None
-    """What its listing costs; None: next to nothing."""
 
     lists_changes: bool = False
     """Whether it lists, asked for a window, what was modified in that and nothing else."""

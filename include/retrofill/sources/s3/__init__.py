@@ -4,9 +4,9 @@ from retrofill.aws.objects import LEFT_OUT, measure
 from retrofill.aws.payer import paying
 from retrofill.events.s3.form import OBJECT
 from retrofill.model.permission import Permission
-from retrofill.sources.kind import ListingCost, Opening, SourceKind
+from retrofill.sources.kind import Opening, SourceKind
 from retrofill.sources.s3.params import S3Params
-from retrofill.sources.s3.source import PAGE_KEYS, Filter, S3Source
+from retrofill.sources.s3.source import Filter, S3Source
 
 
 def _open(params: S3Params, opening: Opening) -> S3Source:
@@ -36,11 +36,6 @@ KIND = SourceKind(
     open=_open,
     form=OBJECT,
     measure=measure,
-    listing=ListingCost(
-        PAGE_KEYS,
-        0.005 / 1_000,
-        "$0.005 per 1,000 LIST requests, as in us-east-1: aws.amazon.com/s3/pricing, read 2025-10",
-    ),
     lists_changes=True,
     permissions=(
         Permission("s3:ListBucket", _BUCKET, ""),
