@@ -11,7 +11,7 @@ from stack.endpoint import S3Object
 from tests.faults.world import World
 
 DAG = "retrofill_s3"
-OBJECTS = 300
+OBJECTS = 200
 PARAMS = {"approve": True, "items_per_call": 10}
 ENDED = {"success", "failed", "skipped", "upstream_failed"}
 
@@ -37,7 +37,7 @@ def test_what_is_approved_by_rest_is_called(world: World) -> None:
     asked(world, name)
     assert world.endpoint.stats().invocations == 0
     question = world.airflow.question(DAG, name)
-    assert "- calls: 30 in 1 batches, exact" in question["body"]
+    assert "- calls: 20 in 1 batches, exact" in question["body"]
     assert (question["defaults"], question["options"]) == (["Reject"], ["Approve", "Reject"])
     page = world.page(name)
     assert "Waiting for approval: this run waits for a person until" in page
@@ -46,7 +46,7 @@ def test_what_is_approved_by_rest_is_called(world: World) -> None:
     world.airflow.answer(DAG, name, "Approve")
     assert world.airflow.await_end(DAG, name) == "success"
     report = world.report(name)
-    assert (report["state"], report["calls"], report["planned"]["calls"]) == ("complete", 30, 30)
+    assert (report["state"], report["calls"], report["planned"]["calls"]) == ("complete", 20, 20)
     assert report["approval"]["by"] == world.settings.user
     (notice,) = [one for one in world.notices.received if f": {name} " in one["title"]]
     assert f"approval    approved by {world.settings.user} at 2" in notice["message"]
