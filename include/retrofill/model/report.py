@@ -1,9 +1,13 @@
 """The report of a run: its true counts, and how they read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
+
+from retrofill.model.amounts import in_dollars, in_range, in_time
+from retrofill.model.approval import Approval
+from retrofill.model.plan import Counts
 
 _TROUBLES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
 _CAUSES = (
@@ -98,7 +102,9 @@ class Report:
             found.append(f"{_counted(self.partitions_left, 'partition')} not listed to the end")
         if self.items_left:
             found.append(f"{_counted(self.items_left, 'item')} left")
-        if self.withdrawn:
+        if self.is_turned_down:
+            found.append("its plan is not approved")
+        elif self.withdrawn:
             found.append(f"{_counted(self.withdrawn, 'item')} withdrawn")
         found += [f"{_held(other)} in process" for other in self.others]
         if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
@@ -108,6 +114,30 @@ class Report:
     @property
     def _listed_any(self) -> bool:
         return self.listed + sum(self.left_out.values()) > 0
+
+    @property
+    def is_turned_down(self) -> bool:
+        """Whether the run has a plan that was not approved, and is not going to be."""
+        approval = Approval.from_json(self.approval)
+        return approval is not None and approval.is_negative
+
+    def _plan_lines(self) -> Iterator[str]:
+        """Yield what was planned and who approved it."""
+        if self.planned:
+            dollars, seconds = self.planned.get("dollars"), self.planned.get("seconds")
+            counts = {
+                name: value
+                for name, value in self.planned.items()
+                if name in Counts.__annotations__
+            }
+            yield f"planned     {Counts(**counts).said}"
+            if seconds is not None:
+                cost, time = in_range(dollars, in_dollars), in_range(seconds, in_time)
+                yield f"foretold    cost {cost}, time {time}"
+        approval = Approval.from_json(self.approval)
+        if approval is not None:
+            changes = f"; {approval.changes_said}" if approval.changes_said else ""
+            yield f"approval    {approval.said}{changes}"
 
     @property
     def is_notified(self) -> bool:
@@ -140,7 +170,7 @@ class Report:
         troubles = troubles_text(
             {name: counts[name] for name in _TROUBLES}, {name: counts[name] for name in _CAUSES}
         )
-        duration = "" if self.duration_s is None else f" in {_readable(self.duration_s)}"
+        duration = "" if self.duration_s is None else f" in {in_time(self.duration_s)}"
         version = f" (version {self.function_version})" if self.function_version else ""
         lines = [
             f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
@@ -149,6 +179,7 @@ class Report:
             taken,
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
+            *self._plan_lines(),
             f"calls       {self.calls:,}, of these {self.retries:,} retries",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",
@@ -199,11 +230,3 @@ def _counted(number: int, noun: str) -> str:
 
 def _said(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _readable(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

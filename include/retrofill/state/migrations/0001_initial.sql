@@ -352,6 +352,8 @@ CREATE TABLE retrofill.redriven (
     identifier uuid NOT NULL,
     run_id bigint NOT NULL,
     quarantined_by bigint NOT NULL,
+    batch_id bigint NOT NULL,
+    call_no integer NOT NULL,
     attempts integer NOT NULL,
     failures integer NOT NULL,
     unsure boolean NOT NULL,
@@ -519,7 +521,10 @@ SELECT
     hints.hints,
     coalesce(parts.late, 0) AS late,
     coalesce(sets.withdrawn, 0) AS withdrawn,
-    run.plan -> 'counts' AS planned,
+    CASE WHEN run.plan IS NOT NULL THEN run.plan -> 'counts' || jsonb_build_object(
+        'dollars', run.plan -> 'forecast' -> 'dollars',
+        'seconds', run.plan -> 'forecast' -> 'seconds'
+    ) END AS planned,
     run.approval
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
