@@ -28,7 +28,7 @@ COUNTS = {
     "with_others": "Listed items that another run of the job had in process when this one last"
     " looked.",
     "withdrawn": "Items that the run had enqueued and that are new again: nobody approved its"
-    " plan.",
+    " plan, or its function seems to feed its own source.",
     "items_left": "New, resumed and redriven items that are neither processed nor quarantined yet.",
     "calls": "HTTP requests to the function, each written down before it was sent.",
     "retries": "Calls with items that an earlier call carried.",
