@@ -365,9 +365,9 @@ CASES = [
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE + RELEASED),
     Case("others", "count_others", 2 * ROWS // 3, {"run_id": 3}, 12 * ROWS, before=SCATTERED),
     Case("feedback", "load_sample", 1_000, {"seqs": list(range(1, ROWS, ROWS // 1_000))}),
-    Case("feedback", "find_origins", 100 * 2 * 5, ORIGINS, 200_000),
+    Case("feedback", "find_origins", 100 * 2 * 5, ORIGINS, 200_000, before=IN_ORDER),
     Case("feedback", "list_folders", 2 * 16,
-         {"jobs": [1], "parents": ["", "data/"], "steps": 16}, 12 * 64),
+         {"jobs": [1], "parents": ["", "data/"], "steps": 16}, 12 * 64, before=IN_ORDER),
     # Of a run that looks so already: when all of its calls were made.
     Case("feedback", "get_pace", ROWS, {"called": 1, "shares": [0.0, 0.5, 1.0]}, end_to_end=True),
     Case("feedback", "withdraw", BATCH_ITEMS),
@@ -444,6 +444,7 @@ NOT_PLANNED = {
     "pages": {"begin_snapshot", "guard_calls", "give_up_calls"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
+    "feedback": {"read_in_order"},
     "redrive": {"read_in_order"},
     # Each goes by a primary key, and the foreign keys of what refers to it by theirs.
     "upkeep": {"delete_batches", "delete_run", "delete_job", "read_in_order"},

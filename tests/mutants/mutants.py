@@ -6,6 +6,7 @@ APPROVALS = "tests/integration/test_approvals.py::"
 PORTIONS = "tests/integration/test_portions.py::"
 BATCHES = "tests/integration/test_batches.py::"
 COUNTS = "tests/integration/test_counts.py::"
+FEEDBACK = "tests/integration/test_feedback.py::"
 OTHERS = "tests/integration/test_others.py::"
 PLANS = "tests/integration/test_query_plans.py::test_a_statement_reads_what_it_must_and_no_more"
 ENDS = "tests/integration/test_run_ends.py::"
@@ -333,6 +334,27 @@ MUTANTS = (
         old='    if later and report.state == "complete":\n',
         new="    if later and not abandoned:\n",
         test=ENDS + "test_an_earlier_set_that_was_cleared_says_so_if_its_run_is_incomplete",
+    ),
+    Mutant(
+        name="outputs of the run before called",
+        file="pipeline/plan_batches.py",
+        old="    require_no_feedback(conn, ref, run, RunConfig.from_stored(run.config))\n",
+        new="",
+        test=FEEDBACK + "test_outputs_among_as_many_new_originals_are_noticed",
+    ),
+    Mutant(
+        name="a run stopped for names alone",
+        file="pipeline/feedback.py",
+        old="pairs = [one for one in origins if one.in_time]",
+        new="pairs = origins",
+        test=FEEDBACK + "test_what_comes_from_elsewhere_stops_nothing",
+    ),
+    Mutant(
+        name="outputs left in process for the next run",
+        file="state/feedback.py",
+        old='cur.execute(_SQL["withdraw"], ',
+        new='cur.mogrify(_SQL["withdraw"], ',
+        test=FEEDBACK + "test_a_run_that_leaves_outputs_out_goes_on_after_one_that_did_not",
     ),
     Mutant(
         name="green though the run is incomplete",

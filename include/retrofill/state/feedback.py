@@ -155,6 +155,7 @@ def list_folders(
     asked = {"jobs": list(jobs), "parents": list(parents), "steps": _STEPS}
     found: dict[str, list[str]] = {}
     with transaction(conn) as cur:
+        cur.execute(_SQL["read_in_order"])
         cur.execute(_SQL["list_folders"], asked)
         for parent, folder in rows(cur, _Folder):
             found.setdefault(parent, []).append(folder)
@@ -176,6 +177,7 @@ def find_origins(
         (place, stem, modified) for place, (stems, modified) in enumerate(asked) for stem in stems
     ]
     with transaction(conn) as cur:
+        cur.execute(_SQL["read_in_order"])
         cur.execute(
             _SQL["find_origins"],
             {
