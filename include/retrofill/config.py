@@ -12,8 +12,10 @@ from retrofill.functions import FUNCTIONS
 from retrofill.functions.kind import FunctionKind, FunctionParams
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
+from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, Problem, Sound, form_field, unknown
 from retrofill.params.calls import CallParams, call_params
+from retrofill.params.feedback import FeedbackParams
 from retrofill.params.job import JobParams
 from retrofill.params.limits import LimitParams
 from retrofill.params.notification import NotificationParams
@@ -38,6 +40,8 @@ class RunConfig:
     calls: CallParams
     function: FunctionParams
     limits: LimitParams
+    feedback: FeedbackParams
+    approval: ApprovalParams
     redrive: RedriveParams
     notification: NotificationParams
     job: JobParams
@@ -60,6 +64,8 @@ class RunConfig:
             self.calls,
             self.function,
             self.limits,
+            self.feedback,
+            self.approval,
             self.redrive,
             self.notification,
             self.job,
@@ -87,6 +93,8 @@ class RunParams:
             "calls": call_params(kinds, shapes),
             **{part: kind.params for part, kind in self._functions.items()},
             "limits": LimitParams,
+            "feedback": FeedbackParams,
+            "approval": ApprovalParams,
             "redrive": RedriveParams,
             "notification": NotificationParams,
             "job": JobParams,
@@ -218,7 +226,7 @@ def _contradictions(config: RunConfig, unsound: set[str]) -> Iterator[Problem]:
     def sound(*names: str) -> bool:
         return not set(names) & unsound
 
-    for part in (config.source, config.calls, config.function, config.redrive):
+    for part in (config.source, config.calls, config.function, config.approval, config.redrive):
         yield from part.contradictions(sound)
     yield from _uncarried(config, sound)
     redrives = config.redrive.redrive

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
@@ -455,3 +456,19 @@ def test_a_person_can_say_how_keys_are_written_and_what_columns_mean(
     asked = Asked(columns=("note", "key"))
     source = open_manifest(s3_client, bucket, lists, b"x,a+b\n", asked=asked, writing=Writing.PLUS)
     assert [item.key for item in read(source)[0]] == ["a b"]
+
+
+@pytest.mark.parametrize("seconds", [3_600, -3_600])
+def test_what_was_modified_after_the_opening_is_later(
+    s3_client: "S3Client", bucket: str, lists: str, seconds: int
+):
+    put_all(s3_client, bucket)
+    keys = sorted(item.key for item in listed(s3_client, bucket))
+    opened = datetime.now(UTC) + timedelta(seconds=seconds)
+    body = text_of([["key"], *([key] for key in keys)])
+    source = open_manifest(s3_client, bucket, lists, body, opened=opened)
+    found = [page for part in source.partitions(1) for page in source.pages(part)]
+    items = [item for page in found for item in page.items]
+    later = [item for page in found for item in page.later]
+    assert sorted(item.key for item in (items if seconds > 0 else later)) == keys
+    assert sum(page.left_out.get("later", 0) for page in found) == len(later)

@@ -165,6 +165,12 @@ def test_a_run_keeps_its_window_and_takes_nothing_from_after_its_opening(
     )
 
 
+def test_a_run_for_an_interval_that_is_not_over_is_refused(opened: Opened) -> None:
+    start = datetime.now(UTC) - timedelta(hours=12)
+    with pytest.raises(ConfigError, match=r"^use_data_interval: the interval .* is to come"):
+        opened(interval=Interval(start, start + timedelta(days=1)), use_data_interval=True)
+
+
 @pytest.mark.parametrize("params", [{}, {"prefix": "in/2025/"}, {"prefix": ""}])
 def test_a_longer_prefix_or_none_redrives_a_job_that_is_named(
     opened: Opened, params: dict[str, object]

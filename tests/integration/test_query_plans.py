@@ -100,10 +100,10 @@ SELECT job, 'data/c/' || lpad(n::text, 9, '0'), md5(job || ' bad ' || n)::uuid, 
 FROM generate_series(1, 2) AS job, generate_series(1, {rows}) AS n;
 
 INSERT INTO retrofill.redriven (
-    job_id, item_key, identifier, run_id, quarantined_by, attempts, failures, unsure, request_id,
-    error_type, error, quarantined_at
+    job_id, item_key, identifier, run_id, quarantined_by, batch_id, call_no, attempts, failures,
+    unsure, request_id, error_type, error, quarantined_at
 )
-SELECT job_id, item_key, identifier, run_id + 2, run_id + 4, 3, 3, false, 'r', 't', 'e', now()
+SELECT job_id, item_key, identifier, run_id + 2, run_id + 4, 1, 1, 3, 3, false, 'r', 't', 'e', now()
 FROM retrofill.quarantine;
 
 INSERT INTO retrofill.invocation (
@@ -207,13 +207,15 @@ VALUES: dict[str, Any] = {
     "answered": True, "refused_s": None, "refusal": None, "failing_as": "E", "hints": [],
     "reason": "r", "done": True, "count": 1, "chunk_no": 7, "cursor": "k", "listed": 0, "new": 0,
     "known": 0, "recent": b"", "seen": 1, "source_seen": True, "left_out": '{"filtered": 1}',
-    "error_chars": 300, "value": 1, "late": 0, "interval_start": None,
+    "error_chars": 300, "withdrawn": 0, "value": 1, "late": 0, "interval_start": None,
     "resumed": 0, "others": [], "days": 90, "rows": PAGE, "after": 0, "batches": 1_000,
     "name": "one", "fingerprint": "f", "source": "s", "function_name": "f", "event": "s3",
     "dag_id": "d", "dag_run_id": "1", "state": "complete", "config": "{}", "delivery": "{}",
     "modified_after": None, "modified_before": None, "function": FUNCTION,
     "function_timeout_s": 3, "limits": LIMITS,
     "changes": "{}",
+    "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
+    "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
     "identifier": "00000000-0000-0000-0000-000000000000",
@@ -289,8 +291,22 @@ SELECT 3, 0, n, (
 )
 FROM generate_series(0, {ROWS // CHUNK} - 1) AS n;
 """
+REDRIVEN = f"""
+INSERT INTO retrofill.redriven (
+    job_id, item_key, identifier, run_id, quarantined_by, batch_id, call_no, attempts, failures,
+    unsure, request_id, error_type, error, quarantined_at
+)
+SELECT job_id, item_key, identifier, 1, 3, 1, 1, 0, 3, false, 'r', 't', 'e', now()
+FROM retrofill.in_process WHERE job_id = 1 AND seq < {EXTENT}
+"""
 UNORDERED = "UPDATE retrofill.in_process SET unordered = true WHERE job_id = 1"
 MOVED = [f"data/c/{number:09}" for number in range(50_001, 55_001)]
+
+ORIGINS = {
+    "nos": list(range(200)), "jobs": [1], "each": 5, "timeout_s": 3, "before_s": 2.0,
+    "after_s": 10.0, "moments": ["2026-01-02T00:00:00Z"] * 200,
+    "stems": [f"data/{place}/{n:09}" for n in range(1, 101) for place in "ac"],
+}  # fmt: skip
 
 CASES = [
     Case("screening", "list_known", CHUNK,
@@ -348,6 +364,19 @@ CASES = [
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE),
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE + RELEASED),
     Case("others", "count_others", 2 * ROWS // 3, {"run_id": 3}, 12 * ROWS, before=SCATTERED),
+    Case("feedback", "load_sample", 1_000, {"seqs": list(range(1, ROWS, ROWS // 1_000))}),
+    Case("feedback", "find_origins", 100 * 2 * 5, ORIGINS, 200_000, before=IN_ORDER),
+    Case("feedback", "list_folders", 2 * 16,
+         {"jobs": [1], "parents": ["", "data/"], "steps": 16}, 12 * 64, before=IN_ORDER),
+    # Of a run that looks so already: when all of its calls were made.
+    Case("feedback", "get_pace", ROWS, {"called": 1, "shares": [0.0, 0.5, 1.0]}, end_to_end=True),
+    Case("feedback", "withdraw", BATCH_ITEMS),
+    Case("approvals", "withdraw", 2 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]}),
+    Case("approvals", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
+         before=REDRIVEN),
+    Case("approvals", "give_back", ROWS),
+    Case("approvals", "list_kept", 0, before=ELSEWHERE),
+    Case("approvals", "break_extents", 0, {"firsts": [1]}),
     Case("redrive", "list_quarantined", PAGE, before=IN_ORDER),
     Case("redrive", "list_quarantined", PAGE, {"after_key": "data/c/000050000"}, before=IN_ORDER),
     Case("redrive", "move", 2 * len(MOVED),
@@ -382,13 +411,22 @@ READS_NO_LARGE_TABLE = {
         "list_batches", "release_batches", "is_held", "is_open",
     },
     "others": {"forget_awaited", "note_awaited"},
+    "feedback": {
+        "note_later", "list_later", "list_open_runs", "list_untouched", "list_kin",
+        "list_callings", "forget_extent", "count_withdrawn",
+    },
+    "approvals": {
+        "ask", "answer", "avoid", "note_changes", "get_approval", "list_extents",
+        "mark_withdrawn", "count_withdrawn",
+    },
+    "plans": {"list_batches", "store_plan", "list_limits", "get_moment", "get_database_size"},
     "redrive": {"count_redriven"},
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets",
     },
     "runs": {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
-        "list_later_sets", "next_run_id", "get_run", "has_partitions",
+        "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
         "insert_partition", "list_partitions_left", "close_set",
         "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
     },
@@ -406,6 +444,7 @@ NOT_PLANNED = {
     "pages": {"begin_snapshot", "guard_calls", "give_up_calls"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
+    "feedback": {"read_in_order"},
     "redrive": {"read_in_order"},
     # Each goes by a primary key, and the foreign keys of what refers to it by theirs.
     "upkeep": {"delete_batches", "delete_run", "delete_job", "read_in_order"},
@@ -416,7 +455,13 @@ OWN_VALUES: dict[str, dict[str, Any]] = {
     "insert_partition": {"part_no": 99},
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},
+    "note_later": {"keys": ["a"], "contents": ["c"]},
+    "list_kin": {"jobs": 5},
+    "list_callings": {"jobs": [1], "since": "2026-01-01T00:00:00Z"},
+    "forget_extent": {"first_seq": 1},
+    "is_to_come": {"moment": "2026-01-01T00:00:00Z"},
     "note_awaited": {"holders": [2], "counts": [9]},
+    "answer": {"state": "approved"},
 }
 
 CASES += [

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+APPROVALS = "tests/integration/test_approvals.py::"
 PORTIONS = "tests/integration/test_portions.py::"
 BATCHES = "tests/integration/test_batches.py::"
 COUNTS = "tests/integration/test_counts.py::"
+FEEDBACK = "tests/integration/test_feedback.py::"
 OTHERS = "tests/integration/test_others.py::"
 PLANS = "tests/integration/test_query_plans.py::test_a_statement_reads_what_it_must_and_no_more"
 ENDS = "tests/integration/test_run_ends.py::"
@@ -334,6 +336,27 @@ MUTANTS = (
         test=ENDS + "test_an_earlier_set_that_was_cleared_says_so_if_its_run_is_incomplete",
     ),
     Mutant(
+        name="outputs of the run before called",
+        file="pipeline/plan_batches.py",
+        old="    require_no_feedback(conn, ref, run, RunConfig.from_stored(run.config))\n",
+        new="",
+        test=FEEDBACK + "test_outputs_among_as_many_new_originals_are_noticed",
+    ),
+    Mutant(
+        name="a run stopped for names alone",
+        file="pipeline/feedback.py",
+        old="pairs = [one for one in origins if one.in_time]",
+        new="pairs = origins",
+        test=FEEDBACK + "test_what_comes_from_elsewhere_stops_nothing",
+    ),
+    Mutant(
+        name="outputs left in process for the next run",
+        file="state/feedback.py",
+        old='cur.execute(_SQL["withdraw"], ',
+        new='cur.mogrify(_SQL["withdraw"], ',
+        test=FEEDBACK + "test_a_run_that_leaves_outputs_out_goes_on_after_one_that_did_not",
+    ),
+    Mutant(
         name="green though the run is incomplete",
         file="pipeline/close_run.py",
         old='    if report.state != "complete":\n        raise RunIncomplete(_what_now(report))\n'
@@ -426,5 +449,48 @@ MUTANTS = (
         new="self.unloaded > 0",
         test="tests/unit/test_dispatch.py"
         "::test_no_calls_are_added_while_more_wait_than_were_ever_added",
+    ),
+    Mutant(
+        name="what another run waits for withdrawn",
+        file="state/approvals.sql",
+        old="            AND run_id = %(run_id)s AND attempts = 0 AND NOT unsure\n"
+        "            AND NOT seq <@ %(kept)s::int8multirange\n",
+        new="            AND run_id = %(run_id)s AND attempts = 0 AND NOT unsure\n",
+        test=APPROVALS + "test_what_another_open_run_waits_for_is_left_to_it",
+    ),
+    Mutant(
+        name="what was called withdrawn",
+        file="state/approvals.sql",
+        old=" AND attempts = 0 AND NOT unsure\n",
+        new="\n",
+        test=APPROVALS + "test_what_was_called_stays_recorded",
+    ),
+    Mutant(
+        name="a run that waits closed without withdrawing",
+        file="pipeline/approve.py",
+        old="    if approval is not None and approval.state is Answer.WAITING:\n",
+        new="    if approval is not None and approval.withdrawn:\n",
+        test=APPROVALS + "test_a_run_whose_dag_run_is_ended_while_it_waits_leaves_nothing_behind",
+    ),
+    Mutant(
+        name="calls while a plan waits for approval",
+        file="pipeline/approve.py",
+        old="    if run.approval is None or run.approval.state is not Answer.APPROVED:\n",
+        new="    if run.approval is None:\n",
+        test=APPROVALS + "test_nothing_is_called_that_was_not_approved",
+    ),
+    Mutant(
+        name="minutes of waiting counted",
+        file="state/limits.sql",
+        old="opened_at + waited + make_interval",
+        new="opened_at + make_interval",
+        test=APPROVALS + "test_what_is_approved_stays_and_its_waiting_takes_none_of_its_minutes",
+    ),
+    Mutant(
+        name="a plan that takes each batch for one portion",
+        file="state/plans.py",
+        old="    if not is_one(batch.bytes):\n",
+        new="    if not batch.items:\n",
+        test="tests/integration/test_survey.py::test_calls_are_foretold_exactly",
     ),
 )

@@ -276,6 +276,7 @@ def test_every_field_has_all_that_the_form_shows():
         assert field["description_md"].endswith("."), name
         assert field["section"] in {
             "Data source", "Function", "Function: Lambda", "Function: HTTP", "Limits", "Redrive",
+            "Approval",
             "Notification", "Job and connections",
         }  # fmt: skip
         assert "default" in field, name

@@ -356,6 +356,7 @@ def test_what_was_modified_after_the_run_was_opened_is_counted_apart():
     [page] = _all_pages(_source(bucket, window=window, key_glob="*.jpg"))
     assert _keys([page]) == ["0.jpg", "1.jpg", "2.jpg"]
     assert page.left_out == {"later": 1, "filtered": 4}
+    assert [item.key for item in page.later] == ["3.jpg"]
     for_an_interval = replace(window, start=_DAY)
     [page] = _all_pages(_source(bucket, window=for_an_interval, key_glob="*.jpg"))
     assert _keys([page]) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"], "no other run may see the last"

@@ -38,6 +38,14 @@ class Asked(NamedTuple):
     """What is told of the live trigger that the run imitates; empty: it imitates none."""
 
 
+class Capacity(NamedTuple):
+    """How many calls a function takes at once."""
+
+    calls: int
+    words: str
+    """What that number is, for people, such as ``at once``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionKind:
     """One kind of function."""
@@ -67,6 +75,9 @@ class FunctionKind:
 
     ceiling: Callable[[Pinned, int, Asked], int] | None = None
     """Returns how many calls a reserve of so many percent leaves; None: it cannot be told."""
+
+    capacity: Callable[[Pinned, Asked], Capacity | None] | None = None
+    """Looks up how many calls it takes at once; None: it cannot be told, or not be looked up."""
 
     find_delivery: Callable[[Any, CallParams, Mapping[str, str], Asked], Delivery] | None = None
     """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""

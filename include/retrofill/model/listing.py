@@ -1,6 +1,6 @@
 """What a source says of itself: its partitions, and the pages of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from retrofill.model.items import Item
@@ -44,6 +44,9 @@ class Page(NamedTuple):
 
     late: frozenset[bytes] = frozenset()
     """The identifiers of those items that are older than the run's interval."""
+
+    later: Sequence[Item] = ()
+    """Some of what was left out because it was modified after the run was opened."""
 
     @property
     def seen(self) -> int:

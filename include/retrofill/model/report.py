@@ -1,9 +1,13 @@
 """The report of a run: its true counts, and how they read."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
+
+from retrofill.model.amounts import in_dollars, in_range, in_time
+from retrofill.model.approval import Approval
+from retrofill.model.plan import Counts
 
 _TROUBLES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
 _CAUSES = (
@@ -79,6 +83,15 @@ class Report:
     late: int = 0
     """New items that are older than the run's interval."""
 
+    withdrawn: int = 0
+    """Items that are new again: nobody approved the plan, or the function feeds its own source."""
+
+    planned: Mapping[str, Any] | None = None
+    """What the plan said would happen; None: there is no plan."""
+
+    approval: Mapping[str, Any] = field(default_factory=dict)
+    """What became of the plan, as :class:`retrofill.model.approval.Approval` has it."""
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -89,6 +102,10 @@ class Report:
             found.append(f"{_counted(self.partitions_left, 'partition')} not listed to the end")
         if self.items_left:
             found.append(f"{_counted(self.items_left, 'item')} left")
+        if self.is_turned_down:
+            found.append("its plan is not approved")
+        elif self.withdrawn:
+            found.append(f"{_counted(self.withdrawn, 'item')} withdrawn")
         found += [f"{_held(other)} in process" for other in self.others]
         if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")
@@ -97,6 +114,30 @@ class Report:
     @property
     def _listed_any(self) -> bool:
         return self.listed + sum(self.left_out.values()) > 0
+
+    @property
+    def is_turned_down(self) -> bool:
+        """Whether the run has a plan that was not approved, and is not going to be."""
+        approval = Approval.from_json(self.approval)
+        return approval is not None and approval.is_negative
+
+    def _plan_lines(self) -> Iterator[str]:
+        """Yield what was planned and who approved it."""
+        if self.planned:
+            dollars, seconds = self.planned.get("dollars"), self.planned.get("seconds")
+            counts = {
+                name: value
+                for name, value in self.planned.items()
+                if name in Counts.__annotations__
+            }
+            yield f"planned     {Counts(**counts).said}"
+            if seconds is not None:
+                cost, time = in_range(dollars, in_dollars), in_range(seconds, in_time)
+                yield f"foretold    cost {cost}, time {time}"
+        approval = Approval.from_json(self.approval)
+        if approval is not None:
+            changes = f"; {approval.changes_said}" if approval.changes_said else ""
+            yield f"approval    {approval.said}{changes}"
 
     @property
     def is_notified(self) -> bool:
@@ -129,7 +170,7 @@ class Report:
         troubles = troubles_text(
             {name: counts[name] for name in _TROUBLES}, {name: counts[name] for name in _CAUSES}
         )
-        duration = "" if self.duration_s is None else f" in {_readable(self.duration_s)}"
+        duration = "" if self.duration_s is None else f" in {in_time(self.duration_s)}"
         version = f" (version {self.function_version})" if self.function_version else ""
         lines = [
             f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
@@ -138,6 +179,7 @@ class Report:
             taken,
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
+            *self._plan_lines(),
             f"calls       {self.calls:,}, of these {self.retries:,} retries",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",
@@ -149,6 +191,7 @@ class Report:
             "items left": self.items_left,
             "partitions left": self.partitions_left,
             "in process with other runs": self.with_others,
+            "withdrawn, new again": self.withdrawn,
             "tasks lost": self.lost_tasks,
         }
         lines += [f"{name}: {count:,}" for name, count in beside.items() if count]
@@ -187,11 +230,3 @@ def _counted(number: int, noun: str) -> str:
 
 def _said(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _readable(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from retrofill.model.approval import Approval
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
@@ -92,6 +93,12 @@ class Run(NamedTuple):
 
     told_waiting: bool = False
     """Whether people were told that it waits for its DAG, which is paused."""
+
+    plan: dict[str, Any] | None = None
+    """What its first set would do; None: nobody asked for a plan, or it is not made yet."""
+
+    approval: Approval | None = None
+    """What became of the plan; None: nobody is asked, or not yet."""
 
     @property
     def window(self) -> "Window":

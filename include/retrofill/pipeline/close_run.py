@@ -9,6 +9,7 @@ from retrofill.faults import Point, reach
 from retrofill.model.errors import RunIncomplete
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
+from retrofill.pipeline.approve import conclude_approval
 from retrofill.pipeline.rescue import Airflow, rescue
 from retrofill.state import batches, others, runs
 from retrofill.state.connection import Connection
@@ -28,6 +29,7 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
 
     :raises RunIncomplete: something is left that no further set of this run will process
     """
+    conclude_approval(conn, ref.run_id)
     batches.release_set(conn, ref)
     reach(Point.RUN_CLOSING)
     closed = runs.close_set(conn, ref)
@@ -75,6 +77,7 @@ def conclude(
         return None
     if abandoned:
         _await_tasks(conn, ref.run_id)
+        conclude_approval(conn, ref.run_id)
         batches.release_run(conn, ref.run_id)
         runs.close_set(conn, ref)
         report = _close(conn, ref)
@@ -102,11 +105,11 @@ def _close(conn: Connection, ref: SetRef) -> Report:
 
 
 def _what_now(report: Report) -> str:
+    go_on = "clear the failed tasks, or start another run of the job, to go on"
+    if report.is_turned_down:
+        go_on = "start another run of the job, to have another plan"
     stopped = f" It was stopped: {report.stop_reason}." if report.stop_reason else ""
-    return (
-        f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: clear the"
-        " failed tasks, or start another run of the job, to go on"
-    )
+    return f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: {go_on}"
 
 
 def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[others.Other]:

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TypedDict
 
+from retrofill.engine.feedback import evenly
 from retrofill.engine.first_calls import Fits
 from retrofill.model.errors import RunIncomplete, SourceError
 from retrofill.model.items import LONGEST_KEY_BYTES, Item
 from retrofill.model.runs import SetRef
 from retrofill.sources import Page, Partition, Source
 from retrofill.state.connection import Connection
+from retrofill.state.feedback import note_later
 from retrofill.state.limits import stop_if_late
 from retrofill.state.screening import Chunk, PartitionState, get_partition, screen
 
@@ -27,6 +29,9 @@ CHUNK_ITEMS = 20_000
 
 CHUNK_BYTES = 16 * 2**20
 """Bytes of content in UTF-8 after which a chunk ends, whatever the number of its items."""
+
+LATER_NOTED = 100
+"""Items of a chunk that were modified after the opening, and that are noted."""
 
 _FORBIDDEN = ("\0", "\x1e")
 _SHOWN_CHARS = 60
@@ -91,6 +96,7 @@ def enqueue(
                 ordered=source.ordered,
                 acknowledge=source.acknowledge if source.acknowledges else None,
             )
+            _note_later(conn, ref, part_no, chunk)
             total["new"] += screened.new
             total["known"] += screened.known
             total["listed"] += screened.new + screened.known
@@ -101,6 +107,13 @@ def enqueue(
                 break
             progress = progress._replace(chunk_no=progress.chunk_no + 1)
     return total
+
+
+def _note_later(conn: Connection, ref: SetRef, part_no: int, chunk: Chunk) -> None:
+    """Note some of what was modified after the opening: the function may have written it."""
+    if later := [item for page in chunk.pages for item in page.later]:
+        noted = [later[place] for place in evenly(len(later), LATER_NOTED)]
+        note_later(conn, ref.run_id, part_no, noted)
 
 
 def _require_found(progress: PartitionState) -> None:

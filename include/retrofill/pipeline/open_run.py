@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from retrofill.engine.first_calls import fit
 from retrofill.model.errors import ConfigError
-from retrofill.model.runs import NewRun, SetRef
+from retrofill.model.runs import NewRun, SetRef, Window
 from retrofill.pipeline.plan import Plan
 from retrofill.pipeline.preview import preview
 from retrofill.state import runs
@@ -24,7 +24,8 @@ class DagRun(NamedTuple):
 def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
     """Open a planned run and its first set; of a preview, show the plan and return None.
 
-    :raises ConfigError: the job's name is that of a job of another source, function or event
+    :raises ConfigError: the interval is not over, or the job's name is that of a job of another
+        source, function or event
     :raises SourceError: the source could not be read for a preview
     """
     for line in plan.lines():
@@ -32,6 +33,7 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
     if plan.config.calls.preview:
         _preview(conn, plan)
         return None
+    _require_over(conn, plan.window)
     config = plan.config
     remember = _job_to_redrive if config.redrive.redrive else _remember
     job_id = remember(conn, plan)
@@ -54,6 +56,18 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
     )
     log.info("opened run %d of job %s", ref.run_id, plan.job.name)
     return ref
+
+
+def _require_over(conn: Connection, window: Window) -> None:
+    """Check that the interval of a run is over: what belongs to it is fixed from then on.
+
+    :raises ConfigError: it is not
+    """
+    if window.start and window.before and runs.is_to_come(conn, window.before):
+        raise ConfigError(
+            f"use_data_interval: the interval of this DAG run ends at {window.before.isoformat()},"
+            " which is to come; trigger it for one that is over"
+        )
 
 
 def _preview(conn: Connection, plan: Plan) -> None:

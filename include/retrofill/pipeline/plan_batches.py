@@ -3,7 +3,9 @@
 import logging
 from typing import TypedDict
 
+from retrofill.config import RunConfig
 from retrofill.model.runs import SetRef
+from retrofill.pipeline.feedback import require_no_feedback
 from retrofill.pipeline.rescue import Airflow, rescue
 from retrofill.state import batches, runs
 from retrofill.state.connection import Connection
@@ -34,9 +36,12 @@ def plan_batches(conn: Connection, ref: SetRef, airflow: Airflow) -> list[BatchT
     """Return the batches of a set: with those of earlier tries, all items that no run owns.
 
     An open run owns its items for as long as Airflow has a DAG run of it queued or running.
+
+    :raises RunIncomplete: the function seems to feed its own source; nothing is planned
     """
     run = runs.get_run(conn, ref.run_id)
     rescue(conn, airflow, job_id=run.job_id, but=run.run_id)
+    require_no_feedback(conn, ref, run, RunConfig.from_stored(run.config))
     per_call = run.delivery.items_per_call
     planned = batches.plan(
         conn,

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import starmap
 from typing import Any, NamedTuple
 
 from retrofill.faults import Point, reach
+from retrofill.model.approval import Approval
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError, StateError
 from retrofill.model.function import Pinned
@@ -164,6 +166,13 @@ def later_sets(conn: Connection, ref: SetRef) -> list[SetDagRun]:
         return rows(cur, SetDagRun)
 
 
+def is_to_come(conn: Connection, moment: datetime) -> bool:
+    """Return whether a moment is to come, by more than clocks may differ."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["is_to_come"], {"moment": moment})
+        return bool(value(cur))
+
+
 def next_run_id(conn: Connection) -> int:
     """Return the number that the next run gets, unless the opening of one has failed before."""
     with transaction(conn) as cur:
@@ -178,7 +187,13 @@ def get_run(conn: Connection, run_id: int) -> Run:
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_run"], {"run_id": run_id})
-        run = find(cur, Run, delivery=Delivery.from_json, function=Pinned.from_json)
+        run = find(
+            cur,
+            Run,
+            delivery=Delivery.from_json,
+            function=Pinned.from_json,
+            approval=Approval.from_json,
+        )
     if run is None:
         message = f"run {run_id} is not in the state"
         raise StateError(message)

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from retrofill.aws.objects import pack
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 PAGE_ROWS = 1_000
 
+LATER_SHOWN = 20
+"""Objects of a page that were modified after the opening, and that are told one by one."""
+
 _Told: TypeAlias = tuple[Row | Malformed, Named | None]
 """A row, and the object that it names; None: it is malformed, and left out."""
 
@@ -43,6 +47,7 @@ class ManifestSource:
     :param status: of a completion report, only tasks that ended so; None: all
     :param stop: whether a malformed row ends the reading; if not, it is left out
     :param passes: tells whether the live trigger would send an item; None: it sends all
+    :param opened: what was modified later is left out; None: nothing is
     """
 
     ordered = False
@@ -60,6 +65,7 @@ class ManifestSource:
         status: str | None = None,
         stop: bool = True,
         passes: Callable[[Item], bool] | None = None,
+        opened: datetime | None = None,
     ) -> None:
         self.name = f"s3://{bucket}"
         self._client = client
@@ -71,6 +77,7 @@ class ManifestSource:
         self._status = status
         self._stop = stop
         self._passes = passes
+        self._opened = opened
         self._identifier = identifier_of(self.name)
         self._known: RowFiles | None = None
 
@@ -200,15 +207,19 @@ class ManifestSource:
         found = iter(
             look_up(self._client, self._bucket, unknown, versions=self._versions) if unknown else ()
         )
-        items = []
+        items: list[Item] = []
+        later: list[Item] = []
         for named in wanted:
             whole = next(found) if self._lacks_facts(named) else named
             reason, item = self._judge(whole)
-            if item is None:
-                left_out[reason] += 1
-            else:
+            if item is not None and not reason:
                 items.append(item)
-        return Page(items, opened.cursor_behind(rows[-1][0]), dict(left_out))
+                continue
+            left_out[reason] += 1
+            if item is not None and reason == "later":
+                later.append(item)
+        cursor = opened.cursor_behind(rows[-1][0])
+        return Page(items, cursor, dict(left_out), later=later[:LATER_SHOWN])
 
     def _lacks_facts(self, named: Named) -> bool:
         """Return whether S3 has to be asked for an object, or for which version is meant."""
@@ -225,7 +236,7 @@ class ManifestSource:
         return named.skipped
 
     def _judge(self, named: Named | None) -> tuple[str, Item | None]:
-        """Return the item of an object, or why it is left out."""
+        """Return why an object is left out, empty if it is not, and its item if there is one."""
         if named is None or named.size is None or named.modified_at is None:
             return "missing", None
         version = named.version_id if self._versions and named.version_id != NO_VERSION else ""
@@ -236,4 +247,6 @@ class ManifestSource:
         )
         if self._passes is not None and not self._passes(item):
             return "filtered", None
-        return (named.left_out, None) if named.left_out else ("", item)
+        if self._opened is not None and named.modified_at > self._opened:
+            return "later", item
+        return named.left_out, item

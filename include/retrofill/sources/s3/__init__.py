@@ -1,6 +1,6 @@
 """S3 as a source: the objects of a bucket, by a listing."""
 
-from retrofill.aws.objects import LEFT_OUT
+from retrofill.aws.objects import LEFT_OUT, measure
 from retrofill.aws.payer import paying
 from retrofill.events.s3.form import OBJECT
 from retrofill.model.permission import Permission
@@ -35,12 +35,11 @@ KIND = SourceKind(
     params=S3Params,
     open=_open,
     form=OBJECT,
+    measure=measure,
+    lists_changes=True,
     permissions=(
         Permission("s3:ListBucket", _BUCKET, ""),
         Permission("s3:ListBucketVersions", _BUCKET, "for `list_versions`"),
     ),
-    left_out={
-        **LEFT_OUT,
-        "later": "modified after the run was opened; the job's next run takes them",
-    },
+    left_out=LEFT_OUT,
 )

@@ -34,6 +34,9 @@ PAGE_KEYS = 1_000
 PEEK_KEYS = 100
 """The most keys that one look into the key space asks for."""
 
+LATER_SHOWN = 20
+"""Objects of a page that were modified after the opening, and that are told one by one."""
+
 MAX_KEY_BYTES = 1_024
 """The longest key, in UTF-8."""
 
@@ -250,15 +253,16 @@ class S3Source:
         readable, cold = _apart(wanted, [bool(row.left_out) for row in wanted])
         storable, unstorable = _apart(readable, [not _storable(row.key) for row in readable])
         # What the live trigger would not send is filtered, wherever it is kept.
-        items = self._sent(storable)
-        left_out = Counter(later=len(self._sent(later)), rejected=len(self._sent(unstorable)))
+        items, later_items = self._sent(storable), self._sent(later)
+        left_out = Counter(later=len(later_items), rejected=len(self._sent(unstorable)))
         for reason in {row.left_out for row in cold}:
             left_out[reason] = len(self._sent([row for row in cold if row.left_out == reason]))
         left_out["filtered"] = len(rows) - len(items) - left_out.total()
         left_out["rejected"] += rejected
         early = [row for row in storable if row.modified_at < start]
         late = frozenset(item.identifier for item in self._sent(early))
-        return Page(items, json.dumps(last_key), +left_out, late)
+        shown = later_items[:: len(later_items) // LATER_SHOWN + 1]
+        return Page(items, json.dumps(last_key), +left_out, late, shown)
 
     def _sent(self, rows: list[Row]) -> list[Item]:
         """Return the items of those rows that the live trigger would send."""

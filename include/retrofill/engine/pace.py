@@ -1,0 +1,74 @@
+"""Pace: whether new items were written one after another just as a run made its calls.
+
+Outputs whose names tell nothing have that in common with the calls: their number, or a multiple of
+it, and their times. Neither proves much where a run was short, or called all the time; then nothing
+is concluded.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from retrofill.engine.feedback import AFTER, BEFORE, Calling
+
+FEWEST = 20
+"""New items, and calls, of which a number may be compared."""
+
+MOST_TIMES = 4
+"""The most outputs of a call."""
+
+SLACK = 0.05
+"""By what share such a number may be off; by twice that where it is of a sample."""
+
+TENTHS = [place / 10 for place in range(11)]
+"""The shares of a run's calls at whose times is looked."""
+
+_BLUR = BEFORE + AFTER
+_TELLING = 6
+_RARE = 0.1
+
+
+class Pace(NamedTuple):
+    """When a run made its calls: of each tenth the first, and the last of all."""
+
+    sent: Sequence[datetime]
+    ended: Sequence[datetime]
+
+
+def is_multiple(items: float, calling: Calling, *, slack: float) -> bool:
+    """Return whether there are as many items as calls, as items in calls, or a few times as many.
+
+    :param slack: by what share the number may be off
+    """
+    for made in {calling.calls, calling.items}:
+        times = round(items / made) if made >= FEWEST else 0
+        if 1 <= times <= MOST_TIMES and abs(items - times * made) <= slack * times * made:
+            return True
+    return False
+
+
+def stands_out(moments: Sequence[datetime], calling: Calling, now: datetime) -> bool:
+    """Return whether far more was written while a run called than in the time since."""
+    lasted = calling.ended - calling.began + _BLUR
+    since = now - calling.ended - AFTER
+    within = sum(map(calling.covers, moments))
+    outside = sum(calling.ended + AFTER < moment <= now for moment in moments)
+    return since >= lasted and outside * (lasted / since) <= _RARE * within
+
+
+def keeps_pace(moments: Sequence[datetime], pace: Pace) -> bool:
+    """Return whether items were written at the pace of a run's calls, which must be long enough.
+
+    :param moments: when items were written that the run's time covers
+    """
+    if len(moments) < FEWEST or len(pace.sent) != len(TENTHS):
+        return False
+    each = max(ended - sent for sent, ended in zip(pace.sent, pace.ended, strict=True))
+    if pace.ended[-1] - pace.sent[0] < _TELLING * (each + _BLUR):
+        return False
+    ordered = sorted(moments)
+    return all(
+        pace.sent[place - 1] - BEFORE <= ordered[place * len(ordered) // 10]
+        and ordered[place * len(ordered) // 10] <= pace.ended[place + 1] + AFTER
+        for place in range(1, 10)
+    )
