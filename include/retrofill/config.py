@@ -17,6 +17,7 @@ from retrofill.params.calls import CallParams, call_params
 from retrofill.params.job import JobParams
 from retrofill.params.limits import LimitParams
 from retrofill.params.notification import NotificationParams
+from retrofill.params.prices import PriceParams
 from retrofill.params.redrive import RedriveParams
 from retrofill.sources import SOURCES
 from retrofill.sources.kind import SourceKind, SourceParams
@@ -38,6 +39,7 @@ class RunConfig:
     calls: CallParams
     function: FunctionParams
     limits: LimitParams
+    prices: PriceParams
     redrive: RedriveParams
     notification: NotificationParams
     job: JobParams
@@ -60,6 +62,7 @@ class RunConfig:
             self.calls,
             self.function,
             self.limits,
+            self.prices,
             self.redrive,
             self.notification,
             self.job,
@@ -87,6 +90,7 @@ class RunParams:
             "calls": call_params(kinds, shapes),
             **{part: kind.params for part, kind in self._functions.items()},
             "limits": LimitParams,
+            "prices": PriceParams,
             "redrive": RedriveParams,
             "notification": NotificationParams,
             "job": JobParams,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from retrofill.engine.outcomes import Ended
 from retrofill.functions.client import Client, NoReply, Reply
 from retrofill.model.connections import Connections
+from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.permission import Permission
@@ -67,6 +68,9 @@ class FunctionKind:
 
     ceiling: Callable[[Pinned, int, Asked], int] | None = None
     """Returns how many calls a reserve of so many percent leaves; None: it cannot be told."""
+
+    price: Callable[[Any, Pinned], Price] | None = None
+    """Tells what calls cost, as far as its service publishes that; None: it does not."""
 
     find_delivery: Callable[[Any, CallParams, Mapping[str, str], Asked], Delivery] | None = None
     """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""

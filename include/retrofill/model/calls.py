@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
+from retrofill.model.cost import Usage
 from retrofill.model.items import Item
 
 
@@ -189,6 +190,15 @@ class EndedCall:
     items: int = 0
     """How many items it carried."""
 
+    usage: Usage | None = None
+    """What it used; None: it has no answer, or the run counts no usage."""
+
+    cost: float = 0.0
+    """Dollars it cost; 0 where no price is known."""
+
+    from_above: bool = False
+    """Whether that is the most it can be, since nobody knows what is billed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
@@ -255,6 +265,9 @@ class Allotment:
 
     calls: int | None = None
     """The most calls to start; None: no limit."""
+
+    cost: float | None = None
+    """Dollars that calls which end from now on may cost; None: no limit."""
 
     tasks: int = 1
     """How many tasks of the run are active, this one among them."""

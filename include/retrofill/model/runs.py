@@ -1,10 +1,11 @@
 """Runs and sets: one pass over a job's source, and what one DAG run of it takes."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
@@ -69,6 +70,9 @@ class NewRun:
     interval_start: datetime | None = None
     """When the interval that the run is for begins; None: it is for none."""
 
+    price: Price = field(default_factory=Price)
+    """What its calls cost."""
+
 
 class Run(NamedTuple):
     """A run, as the state remembers it."""
@@ -92,6 +96,9 @@ class Run(NamedTuple):
 
     told_waiting: bool = False
     """Whether people were told that it waits for its DAG, which is paused."""
+
+    price: Price = Price()
+    """What its calls cost."""
 
     @property
     def window(self) -> "Window":

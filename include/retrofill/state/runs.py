@@ -6,6 +6,7 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from retrofill.faults import Point, reach
+from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError, StateError
 from retrofill.model.function import Pinned
@@ -128,6 +129,7 @@ def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
                 "limits": json.dumps(new.limits.as_json()),
                 "source_seen": new.source_seen,
                 "interval_start": new.interval_start,
+                "price": json.dumps(new.price.as_json(function.timeout_s)),
             },
         )
         ref = SetRef(value(cur), 1)
@@ -178,7 +180,13 @@ def get_run(conn: Connection, run_id: int) -> Run:
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_run"], {"run_id": run_id})
-        run = find(cur, Run, delivery=Delivery.from_json, function=Pinned.from_json)
+        run = find(
+            cur,
+            Run,
+            delivery=Delivery.from_json,
+            function=Pinned.from_json,
+            price=Price.from_json,
+        )
     if run is None:
         message = f"run {run_id} is not in the state"
         raise StateError(message)

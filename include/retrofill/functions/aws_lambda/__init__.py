@@ -15,6 +15,7 @@ from retrofill.functions.aws_lambda.preflight import (
     preflight,
     require_switched_on,
 )
+from retrofill.functions.aws_lambda.prices import price
 from retrofill.functions.aws_lambda.properties import EXECUTIONS
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, FunctionKind
@@ -103,6 +104,7 @@ KIND = FunctionKind(
     hints=HINTS,
     max_request_bytes=MAX_REQUEST_BYTES,
     ceiling=_ceiling,
+    price=price,
     find_delivery=_find_delivery,
     has_triggers_for=OBJECTS,
     permissions=(

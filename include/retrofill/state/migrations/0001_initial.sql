@@ -60,6 +60,7 @@ CREATE TABLE retrofill.run (
     function jsonb NOT NULL,
     function_timeout_s integer NOT NULL,
     limits jsonb NOT NULL,
+    price jsonb NOT NULL DEFAULT '{}',
     width integer,
     modified_after timestamptz,
     modified_before timestamptz,
@@ -79,13 +80,13 @@ CREATE TABLE retrofill.run (
     CONSTRAINT run_limits_are_those_there_are CHECK (
         limits ?& ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
-            'max_minutes', 'max_failure_percent', 'min_items_judged', 'concurrency_ceiling',
-            'paused'
+            'max_cost', 'max_minutes', 'max_failure_percent', 'min_items_judged',
+            'concurrency_ceiling', 'paused'
         ]
         AND limits - ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
-            'max_minutes', 'max_failure_percent', 'min_items_judged', 'concurrency_ceiling',
-            'paused'
+            'max_cost', 'max_minutes', 'max_failure_percent', 'min_items_judged',
+            'concurrency_ceiling', 'paused'
         ] = '{}'
     ),
     CONSTRAINT run_limits_are_numbers CHECK (
@@ -104,6 +105,7 @@ CREATE TABLE retrofill.run (
         (limits->>'max_calls_per_second')::float > 0
     ),
     CONSTRAINT run_max_calls_is_not_negative CHECK ((limits->>'max_calls')::bigint >= 0),
+    CONSTRAINT run_max_cost_is_not_negative CHECK ((limits->>'max_cost')::float >= 0),
     CONSTRAINT run_max_minutes_is_not_negative CHECK ((limits->>'max_minutes')::integer >= 0),
     CONSTRAINT run_max_failure_percent_is_a_percentage CHECK (
         (limits->>'max_failure_percent')::integer BETWEEN 0 AND 100
@@ -121,6 +123,7 @@ COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its p
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
 COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
 COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
+COMMENT ON COLUMN retrofill.run.price IS 'What its calls cost, by term, in dollars. most_per_call: what a call without items costs at most; null: what calls cost is unknown.';
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 COMMENT ON COLUMN retrofill.run.interval_start IS 'When the interval begins that the run is for; null: it is for none.';
 COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object when the run was opened, filters aside.';
@@ -365,6 +368,7 @@ CREATE TABLE retrofill.batch (
     wanted integer NOT NULL DEFAULT 0,
     allotted integer NOT NULL DEFAULT 0,
     call_limit bigint,
+    cost_limit double precision,
     calls_per_second double precision NOT NULL DEFAULT 0,
     width integer,
     in_flight integer NOT NULL DEFAULT 0,
@@ -377,6 +381,8 @@ CREATE TABLE retrofill.batch (
     hints text[] NOT NULL DEFAULT '{}',
     -- Counts.
     calls integer NOT NULL DEFAULT 0,
+    cost double precision NOT NULL DEFAULT 0,
+    cost_from_above double precision NOT NULL DEFAULT 0,
     calls_succeeded integer NOT NULL DEFAULT 0,
     retries integer NOT NULL DEFAULT 0,
     duplicates integer NOT NULL DEFAULT 0,
@@ -395,6 +401,7 @@ COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each l
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
+COMMENT ON COLUMN retrofill.batch.cost_limit IS 'Dollars that the calls of this batch may ever cost, out of its run''s max_cost; null: no limit.';
 COMMENT ON COLUMN retrofill.batch.calls_per_second IS 'What its holder was given of its run''s max_calls_per_second.';
 COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
 COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight when it was allotted its share.';
@@ -403,6 +410,8 @@ COMMENT ON COLUMN retrofill.batch.answered_at IS 'When its holder last told that
 COMMENT ON COLUMN retrofill.batch.refused_since IS 'Not null: since then its holder has heard nothing but refusals, of which refusal is the last.';
 COMMENT ON COLUMN retrofill.batch.failing_as IS 'The error by which its items were blamed; empty: by several.';
 COMMENT ON COLUMN retrofill.batch.hints IS 'What errors of its calls mean, where no item is the cause.';
+COMMENT ON COLUMN retrofill.batch.cost IS 'Dollars that its ended calls cost, by its run''s price; 0 where that is unknown.';
+COMMENT ON COLUMN retrofill.batch.cost_from_above IS 'Of these, what was counted from above, since nobody knows what is billed.';
 COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
 COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time, or whose answer was lost.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
@@ -435,6 +444,9 @@ CREATE TABLE retrofill.invocation (
     executed_version text,
     error_type text,
     error text,
+    took_ms integer,
+    billed_ms integer,
+    memory_mb integer,
     PRIMARY KEY (batch_id, call_no),
     CONSTRAINT invocation_has_outcome_and_ended_at_together CHECK (
         (outcome IS NULL) = (ended_at IS NULL)
@@ -442,6 +454,9 @@ CREATE TABLE retrofill.invocation (
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE retrofill.invocation IS 'One row per HTTP request to the function, committed before the request leaves.';
 COMMENT ON COLUMN retrofill.invocation.items IS 'The numbers (seq) of the items it carried.';
+COMMENT ON COLUMN retrofill.invocation.took_ms IS 'Milliseconds to its whole answer, as the client measured them; null: it has none, or the run counts no usage.';
+COMMENT ON COLUMN retrofill.invocation.billed_ms IS 'Milliseconds that are billed for it, as the service of the function says; null: it says nothing.';
+COMMENT ON COLUMN retrofill.invocation.memory_mb IS 'The most memory the function used in it, likewise.';
 COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
 
 -- The public contract: what dashboards and checks may rely on.
