@@ -273,9 +273,12 @@ def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
             found.append(
                 f"I8: run {run.run_id} is complete with {waiting[run.run_id]} items in process"
             )
-    new = sum(run.new for run in runs)
+    new = sum(run.new - run.withdrawn for run in runs)
     if new != items:
-        found.append(f"I5: the runs found {new} new items, in the three places are {items}")
+        found.append(
+            f"I5: the runs found {new} new items that nobody withdrew, in the three places are"
+            f" {items}"
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from retrofill.config import params_for
 from retrofill.events import SHAPES, EventShape
 from retrofill.functions import FUNCTIONS
 from retrofill.model.permission import Permission
+from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, form_field
 from retrofill.params.calls import CallParams
 from retrofill.params.job import JobParams
@@ -23,6 +24,7 @@ _MADE = "<!-- made by `make reference`; a test compares -->"
 _COMMON: tuple[tuple[str, type[Params]], ...] = (
     ("Calls", CallParams),
     ("Limits", LimitParams),
+    ("Approval", ApprovalParams),
     ("Redrive", RedriveParams),
     ("Notification", NotificationParams),
     ("Job and connections", JobParams),

@@ -12,6 +12,7 @@ from retrofill.functions import FUNCTIONS
 from retrofill.functions.kind import FunctionKind, FunctionParams
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
+from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, Problem, Sound, form_field, unknown
 from retrofill.params.calls import CallParams, call_params
 from retrofill.params.job import JobParams
@@ -40,6 +41,7 @@ class RunConfig:
     function: FunctionParams
     limits: LimitParams
     prices: PriceParams
+    approval: ApprovalParams
     redrive: RedriveParams
     notification: NotificationParams
     job: JobParams
@@ -63,6 +65,7 @@ class RunConfig:
             self.function,
             self.limits,
             self.prices,
+            self.approval,
             self.redrive,
             self.notification,
             self.job,
@@ -91,6 +94,7 @@ class RunParams:
             **{part: kind.params for part, kind in self._functions.items()},
             "limits": LimitParams,
             "prices": PriceParams,
+            "approval": ApprovalParams,
             "redrive": RedriveParams,
             "notification": NotificationParams,
             "job": JobParams,
@@ -222,7 +226,7 @@ def _contradictions(config: RunConfig, unsound: set[str]) -> Iterator[Problem]:
     def sound(*names: str) -> bool:
         return not set(names) & unsound
 
-    for part in (config.source, config.calls, config.function, config.redrive):
+    for part in (config.source, config.calls, config.function, config.approval, config.redrive):
         yield from part.contradictions(sound)
     yield from _uncarried(config, sound)
     redrives = config.redrive.redrive

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from retrofill.model.items import Item, Measure
+
 LEFT_OUT: Mapping[str, str] = {
     "archived": "in GLACIER or DEEP_ARCHIVE, which no function can read",
     "restoring": "being restored from an archive; once they are, the job's next run takes them",
@@ -83,6 +85,12 @@ def unpack(content: str) -> ObjectFacts:
     whole, _, fraction = moment.partition(".")
     since = timedelta(seconds=int(whole), microseconds=int(f"{fraction:0<6}"))
     return ObjectFacts(int(size), _EPOCH + since, etag, version_id)
+
+
+def measure(item: Item) -> Measure:
+    """Return how large an object is, and when it was modified."""
+    facts = unpack(item.content)
+    return Measure(facts.size, facts.modified_at)
 
 
 def unpack_all(contents: Sequence[str]) -> ObjectColumns:

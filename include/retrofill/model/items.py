@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple, Self, overload
 
 IDENTIFIER_BYTES = 16
@@ -24,6 +25,16 @@ class Item(NamedTuple):
 
     It never holds the control characters 0x00 and 0x1E.
     """
+
+
+class Measure(NamedTuple):
+    """How large an item is and how old, as far as its content tells."""
+
+    size: int | None
+    """Bytes that a function reads of it; None: unknown."""
+
+    modified: datetime | None
+    """When it was last modified (UTC); None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

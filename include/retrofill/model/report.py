@@ -1,7 +1,7 @@
 """The report of a run: its true counts, and how they read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -79,6 +79,15 @@ class Report:
     late: int = 0
     """New items that are older than the run's interval."""
 
+    withdrawn: int = 0
+    """Items that are new again, since nobody approved the plan."""
+
+    planned: Mapping[str, Any] | None = None
+    """What the plan said would happen; None: there is no plan."""
+
+    approval: Mapping[str, Any] = field(default_factory=dict)
+    """What became of the plan, as :class:`retrofill.model.approval.Approval` has it."""
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -149,6 +158,7 @@ class Report:
             "items left": self.items_left,
             "partitions left": self.partitions_left,
             "in process with other runs": self.with_others,
+            "withdrawn, new again": self.withdrawn,
             "tasks lost": self.lost_tasks,
         }
         lines += [f"{name}: {count:,}" for name, count in beside.items() if count]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from retrofill.model.approval import Approval
 from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
@@ -99,6 +100,12 @@ class Run(NamedTuple):
 
     price: Price = Price()
     """What its calls cost."""
+
+    plan: dict[str, Any] | None = None
+    """What its first set would do; None: nobody asked for a plan, or it is not made yet."""
+
+    approval: Approval | None = None
+    """What became of the plan; None: nobody is asked, or not yet."""
 
     @property
     def window(self) -> "Window":

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from retrofill.events.form import ItemForm
 from retrofill.model.connections import Connections
-from retrofill.model.items import Item
+from retrofill.model.items import Item, Measure
 from retrofill.model.permission import Permission
 from retrofill.model.quoting import quoted
 from retrofill.model.runs import Window
@@ -24,6 +24,11 @@ REASONS: Mapping[str, str] = {
     "too_large": "too large for one call",
 }
 """The reasons that every source may have for leaving something out."""
+
+
+def content_measure(item: Item) -> Measure:
+    """Return the measure of an item that is its content; its age is unknown."""
+    return Measure(len(item.content.encode()), None)
 
 
 class Interval(NamedTuple):
@@ -125,6 +130,12 @@ class SourceKind:
 
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Its own reasons for leaving out what it has seen, with words for people."""
+
+    measure: Callable[[Item], Measure] | None = None
+    """Tells the size and the age of an item from its content; None: nothing tells them."""
+
+    lists_changes: bool = False
+    """Whether it lists, asked for a window, what was modified in that and nothing else."""
 
     @property
     def reasons(self) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from retrofill.events.form import ROW
 from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
 from retrofill.params import field
-from retrofill.sources.kind import SOURCE, Opening, SourceKind, SourceParams
+from retrofill.sources.kind import SOURCE, Opening, SourceKind, SourceParams, content_measure
 
 NAME = "memory://items"
 
@@ -144,4 +144,5 @@ KIND = SourceKind(
     params=MemoryParams,
     open=_open,
     form=ROW,
+    measure=content_measure,
 )

@@ -3,7 +3,7 @@
 SELECT
     limits, stop_reason, width,
     coalesce(
-        clock_timestamp() >= opened_at + make_interval(mins => (limits->>'max_minutes')::integer),
+        clock_timestamp() >= opened_at + waited + make_interval(mins => (limits->>'max_minutes')::integer),
         false
     ) AS is_late
 FROM retrofill.run WHERE run_id = %(run_id)s

@@ -16,7 +16,7 @@ SELECT job_id FROM retrofill.job WHERE job_id = %(job_id)s FOR UPDATE
 SELECT
     limits, stop_reason, width,
     coalesce(
-        clock_timestamp() >= opened_at + make_interval(mins => (limits->>'max_minutes')::integer),
+        clock_timestamp() >= opened_at + waited + make_interval(mins => (limits->>'max_minutes')::integer),
         false
     ) AS is_late
 FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE

@@ -6,6 +6,7 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from retrofill.faults import Point, reach
+from retrofill.model.approval import Approval
 from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError, StateError
@@ -186,6 +187,7 @@ def get_run(conn: Connection, run_id: int) -> Run:
             delivery=Delivery.from_json,
             function=Pinned.from_json,
             price=Price.from_json,
+            approval=Approval.from_json,
         )
     if run is None:
         message = f"run {run_id} is not in the state"

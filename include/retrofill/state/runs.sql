@@ -60,7 +60,7 @@ SELECT
     run.modified_after, run.modified_before,
     run.function || jsonb_build_object('timeout_s', run.function_timeout_s) AS function,
     run.stop_reason, run.opened_at, run.interval_start, run.source_seen,
-    run.told_waiting_at IS NOT NULL AS told_waiting, run.price
+    run.told_waiting_at IS NOT NULL AS told_waiting, run.price, run.plan, run.approval
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
 
@@ -92,6 +92,7 @@ UPDATE retrofill.run SET
         SELECT
             CASE
                 WHEN partitions > 0 AND partitions_left = 0 AND items_left = 0 AND with_others = 0
+                    AND coalesce(approval ->> 'state', 'approved') = 'approved'
                     AND (redrive OR NOT source_seen OR listed > 0 OR left_out <> '{}')
                 THEN 'complete' ELSE 'incomplete'
             END::retrofill.run_state
@@ -123,5 +124,5 @@ SELECT
     retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,
     timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
     unknown, misconfigured, too_large, lost, with_others, others, source_seen, lost_tasks,
-    answer_lost, hints, late
+    answer_lost, hints, late, withdrawn, planned, approval
 FROM retrofill.v_run WHERE run_id = %(run_id)s

@@ -3,7 +3,7 @@
 from retrofill.events.form import ROW
 from retrofill.model.permission import Permission
 from retrofill.sources.files import open_files, parse_location
-from retrofill.sources.kind import Opening, SourceKind
+from retrofill.sources.kind import Opening, SourceKind, content_measure
 from retrofill.sources.rows.params import DELIMITERS, RowParams, names_in
 from retrofill.sources.rows.source import Identity, RowSource
 from retrofill.sources.scanners.encodings import AUTO
@@ -32,6 +32,7 @@ KIND = SourceKind(
     params=RowParams,
     open=_open,
     form=ROW,
+    measure=content_measure,
     permissions=(
         Permission("s3:GetObject", f"{_FILES}/*", "for files on S3"),
         Permission("s3:ListBucket", _FILES, "for a pattern, or all files of a folder, on S3"),

@@ -1,6 +1,6 @@
 """S3 as a source: the objects of a bucket, by a listing."""
 
-from retrofill.aws.objects import LEFT_OUT
+from retrofill.aws.objects import LEFT_OUT, measure
 from retrofill.aws.payer import paying
 from retrofill.events.s3.form import OBJECT
 from retrofill.model.permission import Permission
@@ -35,6 +35,8 @@ KIND = SourceKind(
     params=S3Params,
     open=_open,
     form=OBJECT,
+    measure=measure,
+    lists_changes=True,
     permissions=(
         Permission("s3:ListBucket", _BUCKET, ""),
         Permission("s3:ListBucketVersions", _BUCKET, "for `list_versions`"),

@@ -66,6 +66,9 @@ CREATE TABLE retrofill.run (
     modified_before timestamptz,
     interval_start timestamptz,
     source_seen boolean NOT NULL DEFAULT false,
+    plan jsonb,
+    approval jsonb NOT NULL DEFAULT '{}',
+    waited interval NOT NULL DEFAULT '0',
     stop_reason text,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
@@ -76,6 +79,11 @@ CREATE TABLE retrofill.run (
         function ?& ARRAY['kind', 'name', 'version', 'facts']
         AND NOT jsonb_path_exists(function - 'facts', '$.* ? (@.type() != "string")')
         AND jsonb_typeof(function->'facts') = 'object'
+    ),
+    CONSTRAINT run_approval_has_a_state CHECK (
+        approval = '{}' OR approval ->> 'state' IN (
+            'waiting', 'approved', 'rejected', 'expired', 'ended', 'void'
+        )
     ),
     CONSTRAINT run_limits_are_those_there_are CHECK (
         limits ?& ARRAY[
@@ -127,6 +135,9 @@ COMMENT ON COLUMN retrofill.run.price IS 'What its calls cost, by term, in dolla
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 COMMENT ON COLUMN retrofill.run.interval_start IS 'When the interval begins that the run is for; null: it is for none.';
 COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object when the run was opened, filters aside.';
+COMMENT ON COLUMN retrofill.run.plan IS 'What the first set would do, and what it may cost; null: nobody asked for a plan.';
+COMMENT ON COLUMN retrofill.run.approval IS 'What became of the plan: its state, since when it waits, who answered and when; {}: nobody is asked, or not yet.';
+COMMENT ON COLUMN retrofill.run.waited IS 'How long it has waited for people: max_minutes leaves that out.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
 
 CREATE TABLE retrofill.run_set (
@@ -138,6 +149,7 @@ CREATE TABLE retrofill.run_set (
     max_items bigint NOT NULL,
     resumed bigint NOT NULL DEFAULT 0,
     redriven bigint NOT NULL DEFAULT 0,
+    withdrawn bigint NOT NULL DEFAULT 0,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     planned_at timestamptz,
     closed_at timestamptz,
@@ -146,6 +158,7 @@ CREATE TABLE retrofill.run_set (
     CONSTRAINT run_set_takes_no_more_than_max_items CHECK (items_taken <= max_items)
 );
 COMMENT ON TABLE retrofill.run_set IS 'What one DAG run of a run takes.';
+COMMENT ON COLUMN retrofill.run_set.withdrawn IS 'Items that it had enqueued and that are new again, since nobody approved the plan.';
 
 -- What a run lists.
 
@@ -480,7 +493,8 @@ SELECT
     coalesce(calls.succeeded, 0) AS succeeded,
     coalesce(calls.quarantined, 0) AS quarantined,
     coalesce(parts.new, 0) + coalesce(sets.resumed, 0) + coalesce(sets.redriven, 0)
-        - coalesce(calls.succeeded, 0) - coalesce(calls.quarantined, 0) AS items_left,
+        - coalesce(calls.succeeded, 0) - coalesce(calls.quarantined, 0)
+        - coalesce(sets.withdrawn, 0) AS items_left,
     coalesce(calls.calls, 0) AS calls,
     coalesce(calls.retries, 0) AS retries,
     coalesce(calls.duplicates, 0) AS duplicates,
@@ -509,12 +523,16 @@ SELECT
     coalesce(calls.lost_tasks, 0) AS lost_tasks,
     troubles.answer_lost,
     hints.hints,
-    coalesce(parts.late, 0) AS late
+    coalesce(parts.late, 0) AS late,
+    coalesce(sets.withdrawn, 0) AS withdrawn,
+    run.plan -> 'counts' AS planned,
+    run.approval
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
     SELECT
-        count(*) AS sets, sum(resumed)::bigint AS resumed, sum(run_set.redriven)::bigint AS redriven
+        count(*) AS sets, sum(resumed)::bigint AS resumed, sum(run_set.redriven)::bigint AS redriven,
+        sum(withdrawn)::bigint AS withdrawn
     FROM retrofill.run_set WHERE run_set.run_id = run.run_id
 ) AS sets ON true
 LEFT JOIN LATERAL (

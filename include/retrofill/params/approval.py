@@ -1,0 +1,41 @@
+"""The params of the approval: whether a person looks at the plan before the first call."""
+
+from collections.abc import Iterator
+
+from retrofill.params.base import Params, Problem, Sound, field
+
+APPROVAL = "Approval"
+
+_HOURS = 24
+
+
+class ApprovalParams(Params):
+    """Whether a run waits for a person before its first call, and for how long."""
+
+    approve: bool = field(
+        APPROVAL,
+        "Approve",
+        "List, screen and plan, then wait until a person has approved the plan: under Required"
+        " Actions in Airflow, or by REST. What is rejected, or not approved in time, calls nothing"
+        " and leaves nothing behind.",
+        default=False,
+    )
+    approve_within_hours: int = field(
+        APPROVAL,
+        "Approve within hours",
+        "How long the plan waits for a person; then it counts as rejected.",
+        default=_HOURS,
+        ge=1,
+        le=720,
+        examples=[_HOURS],
+    )
+
+    def contradictions(self, sound: Sound) -> Iterator[Problem]:
+        """Find a deadline for an approval that nobody is asked for."""
+        if self.approve or not sound("approve"):
+            return
+        if self.approve_within_hours != _HOURS and sound("approve_within_hours"):
+            yield Problem(
+                "approve_within_hours",
+                f"{self.approve_within_hours}; allowed only with approve, which is false",
+            )
