@@ -20,6 +20,9 @@ class Usage(NamedTuple):
     memory_mb: int | None = None
     """The most memory that the function used, likewise."""
 
+    init_ms: int | None = None
+    """Milliseconds, of those billed, that started an environment for it; None: none were told."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
