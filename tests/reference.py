@@ -12,6 +12,7 @@ from retrofill.model.permission import Permission
 from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, form_field
 from retrofill.params.calls import CallParams
+from retrofill.params.canary import CanaryParams
 from retrofill.params.job import JobParams
 from retrofill.params.limits import LimitParams
 from retrofill.params.notification import PERMISSIONS, NotificationParams
@@ -24,6 +25,7 @@ _MADE = "<!-- made by `make reference`; a test compares -->"
 _COMMON: tuple[tuple[str, type[Params]], ...] = (
     ("Calls", CallParams),
     ("Limits", LimitParams),
+    ("Canary", CanaryParams),
     ("Approval", ApprovalParams),
     ("Redrive", RedriveParams),
     ("Notification", NotificationParams),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, log2
 from typing import Any, NamedTuple
 
 from retrofill.engine.concurrency import RAMP_S, START
@@ -199,6 +199,8 @@ def _calls(
     Both times are milliseconds, summed over all calls.
     """
     exact = Range.exactly(work.calls)
+    if not work.calls:
+        return exact, exact, exact, "nothing is called"
     if measured is None or not measured.samples:
         bounds = Range(0.0, None, work.calls * timeout_s * _MS)
         return (
@@ -260,7 +262,10 @@ def _seconds(calls: Range, held: Range, limits: Limits, overhead: Overhead) -> R
         None if count is None or ms is None else calling_s(count, ms / _MS, limits)
         for count, ms in pairs
     )
-    calling = Range(low or 0.0, likely, high or 0.0)
+    # Between rounds and seconds, the way to full width has a step; a range has none.
+    least, most = low or 0.0, high or 0.0
+    middle = least if likely is None else likely
+    calling = Range(min(least, middle), likely, max(most, middle))
     if not calls.high:
         return overhead.end_s
     return overhead.start_s.plus(later).plus(calling).plus(overhead.end_s)
@@ -269,26 +274,27 @@ def _seconds(calls: Range, held: Range, limits: Limits, overhead: Overhead) -> R
 def calling_s(calls: float, held_s: float, limits: Limits) -> float:
     """Return the seconds that calls take which hold their places so long in all.
 
+    As many as there are places go in waves; before that their number doubles each round, or each
+    second, as :mod:`retrofill.engine.concurrency` has it.
+
     :param held_s: seconds, summed over all calls
     """
     if not calls:
         return 0.0
-    mean_s = held_s / calls
-    passed, done, width = 0.0, 0.0, float(min(START, limits.most_in_flight))
-    while width < limits.most_in_flight and done < calls:
-        # The window doubles each round, or each second; see engine.concurrency.
-        round_s = min(mean_s, RAMP_S) or RAMP_S
-        step = _paced(width / mean_s if mean_s else float("inf"), limits) * round_s
-        if done + step >= calls:
-            break
-        passed, done, width = passed + round_s, done + step, width * 2
-    rate = _paced(min(width, limits.most_in_flight) / mean_s if mean_s else float("inf"), limits)
-    # The last call begins when there is a place for it, and then takes its time.
-    return passed + max(0.0, calls - done - 1) / rate + mean_s
-
-
-def _paced(rate: float, limits: Limits) -> float:
-    return min(rate, limits.max_calls_per_second or float("inf"))
+    mean_s, places = held_s / calls, limits.most_in_flight
+    waves, left, width = 0, calls, min(START, places)
+    late_s = 0.0
+    if mean_s <= RAMP_S:
+        while width < places and left > width:
+            waves, left, width = waves + 1, left - width, min(2 * width, places)
+    else:
+        # Whoever has no answer yet widens the window all the same.
+        late_s = RAMP_S * max(0, ceil(log2(min(calls, places) / width)))
+    waves += ceil(left / places)
+    last_start_s = (waves - 1) * mean_s + late_s
+    if limits.max_calls_per_second:
+        last_start_s = max(last_start_s, (calls - 1) / limits.max_calls_per_second)
+    return last_start_s + mean_s
 
 
 def _stretched(amount: Range, by: Range) -> Range:

@@ -3,7 +3,9 @@
 import logging
 from typing import TypedDict
 
+from retrofill.config import RunConfig
 from retrofill.model.runs import SetRef
+from retrofill.pipeline.canary import choose
 from retrofill.pipeline.rescue import Airflow, rescue
 from retrofill.state import batches, runs
 from retrofill.state.connection import Connection
@@ -37,6 +39,7 @@ def plan_batches(conn: Connection, ref: SetRef, airflow: Airflow) -> list[BatchT
     """
     run = runs.get_run(conn, ref.run_id)
     rescue(conn, airflow, job_id=run.job_id, but=run.run_id)
+    choose(conn, ref, run, RunConfig.from_stored(run.config))
     per_call = run.delivery.items_per_call
     planned = batches.plan(
         conn,

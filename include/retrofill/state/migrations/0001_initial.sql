@@ -369,6 +369,8 @@ CREATE TABLE retrofill.batch (
     last_seq bigint NOT NULL,
     items integer NOT NULL,
     bytes bigint NOT NULL DEFAULT 0,
+    canary boolean NOT NULL DEFAULT false,
+    sizes bigint[],
     planned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     done_at timestamptz,
     -- The lease, and how far its holder has come.
@@ -405,11 +407,17 @@ CREATE TABLE retrofill.batch (
     blamed integer NOT NULL DEFAULT 0,
     cured integer NOT NULL DEFAULT 0,
     lost_tasks integer NOT NULL DEFAULT 0,
-    CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq)
+    CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq),
+    CONSTRAINT batch_of_canary_has_sizes CHECK (
+        canary = (sizes IS NOT NULL) AND cardinality(sizes) = items
+    )
 ) WITH (fillfactor = 50);
 CREATE INDEX batch_of_run ON retrofill.batch (run_id);
+CREATE UNIQUE INDEX canary_of_run ON retrofill.batch (run_id) WHERE canary;
 CREATE INDEX open_batch_of_job ON retrofill.batch (job_id, first_seq) WHERE done_at IS NULL;
 COMMENT ON COLUMN retrofill.batch.bytes IS 'About what the contents of its items take.';
+COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all others of its run, to see what these will take.';
+COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its items, by their numbers; null within: its source does not tell.';
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
@@ -460,6 +468,7 @@ CREATE TABLE retrofill.invocation (
     took_ms integer,
     billed_ms integer,
     memory_mb integer,
+    init_ms integer,
     PRIMARY KEY (batch_id, call_no),
     CONSTRAINT invocation_has_outcome_and_ended_at_together CHECK (
         (outcome IS NULL) = (ended_at IS NULL)
@@ -470,6 +479,7 @@ COMMENT ON COLUMN retrofill.invocation.items IS 'The numbers (seq) of the items 
 COMMENT ON COLUMN retrofill.invocation.took_ms IS 'Milliseconds to its whole answer, as the client measured them; null: it has none, or the run counts no usage.';
 COMMENT ON COLUMN retrofill.invocation.billed_ms IS 'Milliseconds that are billed for it, as the service of the function says; null: it says nothing.';
 COMMENT ON COLUMN retrofill.invocation.memory_mb IS 'The most memory the function used in it, likewise.';
+COMMENT ON COLUMN retrofill.invocation.init_ms IS 'Milliseconds, of those billed, that started an environment for it; null: none were told.';
 COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
 
 -- The public contract: what dashboards and checks may rely on.
