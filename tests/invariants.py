@@ -273,7 +273,8 @@ def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
             found.append(
                 f"I8: run {run.run_id} is complete with {waiting[run.run_id]} items in process"
             )
-    new = sum(run.new - run.withdrawn for run in runs)
+    # What a redrive withdraws is back in quarantine.
+    new = sum(run.new - (0 if run.redrive else run.withdrawn) for run in runs)
     if new != items:
         found.append(
             f"I5: the runs found {new} new items that nobody withdrew, in the three places are"

@@ -12,6 +12,7 @@ from retrofill.config import RunConfig
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 from retrofill.notifier import notify, notify_briefly
+from retrofill.pipeline.admission import Slots
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.upkeep import OpenRun
@@ -68,11 +69,21 @@ class TaskAirflow:
     def __init__(self, context: Context) -> None:
         self._count = context["ti"].get_dr_count
         self._get_dag = context["ti"].get_dag
+        self._dag = context["dag"]
 
     @property
     def most_mapped(self) -> int:
         """The most instances that a mapped task may have: what is more, Airflow does not take."""
         return conf.getint("core", "max_map_length")
+
+    @property
+    def slots(self) -> Slots:
+        """What the tasks that call get of Airflow; of its pools no task can be told."""
+        return Slots(
+            conf.getint("core", "parallelism"),
+            self._dag.max_active_tasks,
+            self._dag.get_task("invoke").pool,
+        )
 
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         """Return whether one of these DAG runs of a DAG is queued or running."""

@@ -42,6 +42,18 @@ class Point(StrEnum):
     BATCHES_PLANNED = "batches.planned"
     """The batches of a set are committed."""
 
+    PLAN_STORED = "plan.stored"
+    """The plan of a run is committed; nobody has seen it."""
+
+    APPROVAL_ASKED = "approval.asked"
+    """That the run waits for a person is committed; nobody was asked."""
+
+    APPROVAL_ANSWERED = "approval.answered"
+    """What a person answered is committed; nothing follows from it yet."""
+
+    WITHDRAWING = "plan.withdrawing"
+    """Some of what nobody approved is withdrawn, and committed; the rest is not."""
+
     BATCH_TAKEN = "batch.taken"
     """The lease of a batch is committed; nothing of it is loaded."""
 

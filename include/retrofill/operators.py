@@ -12,10 +12,9 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import (
     AirflowSkipException,
     AirflowTaskTerminated,
-    DownstreamTasksSkipped,
 )
 
-from retrofill.airflow_runs import TaskAirflow, params_of, require_time
+from retrofill.airflow_runs import TaskAirflow
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
@@ -24,27 +23,24 @@ from retrofill.model.errors import (
     ConfigError,
     FunctionUnusable,
     Interrupted,
-    RetrofillError,
     StateError,
 )
 from retrofill.model.runs import REFUSED, Run, SetRef
-from retrofill.notifier import check_targets, notify, notify_briefly
+from retrofill.notifier import notify, notify_briefly
+from retrofill.pipeline.approve import asks, require_approved
 from retrofill.pipeline.close_run import close_run, conclude
 from retrofill.pipeline.enqueue import Enqueued, enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
-from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from retrofill.pipeline.redrive import Requeued, redrive_quarantine
+from retrofill.pipeline.show_plan import show_plan
 from retrofill.processes import ask_to_end, die_with_parent, is_dead, own_name
-from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
 from retrofill.state.upkeep import OpenRun
 from retrofill.tries import Tries
-
-_LONGEST_REASON = 2_000
 
 _NOT_OPENED = "this DAG run has opened no run; see the log of open_run"
 
@@ -119,56 +115,6 @@ class PatientOperator(RetrofillOperator):
         """
 
 
-class OpenRunOperator(BaseOperator):
-    """Check what was asked for, and open the run and its set.
-
-    :param source: the name of the source's kind
-    :param problems: why no run is opened, one sentence each; none: it may be
-    """
-
-    def __init__(self, *, source: str, problems: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.source = source
-        self.problems = problems
-
-    def execute(self, context: Context) -> list[int]:
-        """Return the set that was opened: number of the run, number of the set.
-
-        :raises DownstreamTasksSkipped: a preview was asked for, and shown
-        """
-        try:
-            return list(self._open(context))
-        except RetrofillError as error:
-            # Else the mistake would stand at the end of a traceback.
-            self.log.error("%s", error)  # noqa: TRY400  the traceback is Airflow's to write
-            context["ti"].xcom_push(REFUSED, str(error)[:_LONGEST_REASON])
-            raise
-
-    def _open(self, context: Context) -> SetRef:
-        dag_run, wire = context["dag_run"], wiring()
-        with wire.open_state() as conn:
-            ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
-            if ref is not None:
-                # All that the run does was fixed when it was opened; can it still be done?
-                config, run = stored_run(conn, ref)
-                wire.plan(config, run=run)
-                self.log.info("run %d of job %s: set %d", run.run_id, run.job, ref.set_no)
-                return ref
-        if self.problems:
-            raise ConfigError(*self.problems)
-        config = params_for(self.source).config(params_of(context))
-        check_targets(config)
-        interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
-        with wire.open_state() as conn:
-            plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
-            require_time(self.dag.get_task("invoke").execution_timeout, plan.function.timeout_s)
-            opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id))
-        if opened is None:
-            rest = sorted(self.get_flat_relative_ids())
-            raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
-        return opened
-
-
 class ListPartitionsOperator(RetrofillOperator):
     """List the partitions of the run's source that are not read to their end."""
 
@@ -212,8 +158,20 @@ class PlanBatchesOperator(RetrofillOperator):
     def execute(self, context: Context) -> list[BatchTask]:
         """Return one entry for each invoke task."""
         with open_state() as conn:
-            run_at_work(context, conn, self.ref)
-            return plan_batches(conn, self.ref, TaskAirflow(context))
+            config, run = run_at_work(context, conn, self.ref)
+            airflow, wire = TaskAirflow(context), wiring()
+            planned = plan_batches(conn, self.ref, airflow)
+            if asks(config, self.ref):
+                show_plan(
+                    conn,
+                    run,
+                    config,
+                    shape=wire.shape_of(config, run),
+                    source=wire.survey_of(config, run),
+                    slots=airflow.slots,
+                    capacity=wire.capacity_of(config, run),
+                )
+            return planned
 
 
 class InvokeOperator(PatientOperator):
@@ -233,6 +191,7 @@ class InvokeOperator(PatientOperator):
         ask_to_end(self.on_kill)
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
+        require_approved(config, run)
         with closing(BatchLease(wiring().state_dsn, self.batch["batch_id"], own_name())) as lease:
             if not take(lease, holder_is_dead=is_dead):
                 self.log.info("every item of this batch is settled")

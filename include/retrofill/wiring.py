@@ -17,10 +17,10 @@ from retrofill.config import RunConfig
 from retrofill.engine.first_calls import Fits, fit
 from retrofill.events import CompiledShape
 from retrofill.functions.client import Client
-from retrofill.functions.kind import Asked
+from retrofill.functions.kind import Asked, Capacity
 from retrofill.model.connections import STATE_CONN_ID, Connections
 from retrofill.model.errors import ConfigError, StateNotConfigured
-from retrofill.model.runs import Run
+from retrofill.model.runs import Run, Window
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.plan import Plan, open_source, plan
 from retrofill.sources import Source
@@ -99,6 +99,21 @@ class Wiring:
         """Open the source of a run to read it."""
         shape = shape_of(config, run)
         return open_source(config, self._connections, run.window, run.delivery, shape)
+
+    def capacity_of(self, config: RunConfig, run: Run) -> Capacity | None:
+        """Look up how many calls a run's function takes at once; None: nobody can tell."""
+        look_up = config.function_kind.capacity
+        if look_up is None:
+            return None
+        return look_up(run.function, Asked(self._connections, config.job.aws_conn_id))
+
+    def changes_of(self, config: RunConfig, run: Run) -> Source | None:
+        """Open the source of a run for what was modified since; None: it cannot tell."""
+        if config.redrive.redrive or not config.source_kind.lists_changes:
+            return None
+        window = Window(after=run.opened_at, before=run.modified_before)
+        shape = shape_of(config, run)
+        return open_source(config, self._connections, window, run.delivery, shape)
 
     def shape_of(self, config: RunConfig, run: Run) -> CompiledShape:
         """Compile the event shape of a run."""

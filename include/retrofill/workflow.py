@@ -14,9 +14,11 @@ from airflow.sdk import (
     RetryRule,
 )
 
+from retrofill.approval import ApproveOperator
 from retrofill.config import params_for
 from retrofill.jobs import JobFile
 from retrofill.model.errors import FINAL
+from retrofill.opening import OpenRunOperator
 from retrofill.operators import (
     CloseRunOperator,
     EnqueueOperator,
@@ -24,7 +26,6 @@ from retrofill.operators import (
     ListPartitionsOperator,
     NextSetOperator,
     NotifyOperator,
-    OpenRunOperator,
     PlanBatchesOperator,
 )
 from retrofill.params.upkeep import ForgetParams, UpkeepParams
@@ -104,16 +105,21 @@ def retrofill_dag(
             opened=opened.output,
             trigger_rule="none_failed",
         )
+        approve = ApproveOperator(
+            task_id="approve", opened=opened.output, trigger_rule="none_failed"
+        )
         invoke = InvokeOperator.partial(
+            # Where nobody is asked to approve anything, that task is skipped.
             task_id="invoke",
             opened=opened.output,
+            trigger_rule="none_failed",
             map_index_template="{{ task.batch['label'] }}",
             **_WHILE_PROGRESS,
         ).expand(batch=batches.output)
         close = CloseRunOperator(task_id="close_run", trigger_rule="all_done")
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
         notify = NotifyOperator(task_id="notify", source=source)
-        enqueue >> batches
+        enqueue >> batches >> approve >> invoke
         # A teardown runs whatever became of the rest, and this one alone makes the DAG run's state.
         invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=True)
     return dag

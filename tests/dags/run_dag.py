@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib import import_module
 from multiprocessing import forkserver, get_context
@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.dags.answering import answer_in_background
+
 ROOT = Path(__file__).parents[2]
+REJECT = "Reject"
 WITHIN_S = 110
 """Seconds that one may take."""
 
@@ -38,9 +41,11 @@ def run_dag(
     conf: dict[str, Any],
     dag: str = "dags.retrofill_s3:dag",
     run_after: datetime | None = None,
+    person: Callable[[str], str] = lambda _: REJECT,
 ) -> dict[str, str]:
     """Run a DAG; return the final state of each of its tasks and of the run, and the log of all.
 
+    :param person: returns what a person answers whom a task asks for approval, by what it says
     :param run_after: a part of the id of the DAG run; None: now
     """
     when = {} if run_after is None else {"run_after": run_after}
@@ -50,14 +55,20 @@ def run_dag(
     log.parent.mkdir(exist_ok=True)
     log.touch(mode=0o600)
     log.chmod(0o600)
-    answer, asked = _forks.Pipe(duplex=False)
+    answer, asked = _forks.Pipe()
     process = _forks.Process(
         target=_run, args=(dict(environment), {"run_conf": conf, **when}, dag, log, asked)
     )
     process.start()
     asked.close()
     try:
-        states: dict[str, str] = answer.recv() if answer.poll(WITHIN_S) else {}
+        states: dict[str, str] = {}
+        while not states and answer.poll(WITHIN_S):
+            said = answer.recv()
+            if isinstance(said, str):
+                answer.send(person(said))
+            else:
+                states = said
     except EOFError:
         process.join()  # it died, and says why
         states = {}
@@ -79,6 +90,12 @@ def _run(
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     warnings.simplefilter("ignore")
+
+    def ask(body: str) -> str:
+        asked.send(body)
+        return str(asked.recv())
+
+    answer_in_background(ask)
     module, _, name = dag.partition(":")
     run = getattr(import_module(module), name).test(**arguments)
     states: dict[str, set[str]] = {}

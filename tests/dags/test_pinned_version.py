@@ -26,11 +26,12 @@ def test_an_alias_that_moves_in_mid_run_stops_it(
     world.put("in/a", "in/b", "in/c")
     world.run(qualifier="live", max_items_per_set=2)
     lambda_client.update_alias(FunctionName=world.function, Name="live", FunctionVersion=second)
-    assert world.run_next_set()["dag_run"] == "failed"
+    states = world.run_next_set()
+    assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
     report = world.report()
-    assert (report["function_version"], report["succeeded"], report["items_left"]) == (first, 2, 1)
-    assert f"was executed by version {second}" in report["stop_reason"]
+    assert (report["function_version"], report["succeeded"], report["calls"]) == (first, 2, 2)
+    assert f"version was {first}, and is now {second}" in report["stop_reason"]
 
     world.run(qualifier="live", max_attempts=1)
     report = world.report()
-    assert (report["function_version"], report["resumed"], report["quarantined"]) == (second, 1, 1)
+    assert (report["function_version"], report["new"], report["quarantined"]) == (second, 1, 1)

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
-from tests.dags.run_dag import run_dag
+from tests.dags.run_dag import REJECT, run_dag
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -76,10 +76,13 @@ class World:
         found = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
         return sorted(key.partition("/")[2] for key in found)
 
-    def run(self, **params: Any) -> dict[str, str]:
-        """Run the DAG; return the final state of each of its tasks, and of the run."""
+    def run(self, person: Callable[[str], str] = lambda _: REJECT, **params: Any) -> dict[str, str]:
+        """Run the DAG; return the final state of each of its tasks, and of the run.
+
+        :param person: answers if they are asked to approve a plan, by what that says
+        """
         asked = {"bucket": self.bucket, "prefix": "in/", "function": self.function, "event": "s3"}
-        return run_dag(self.environment, asked | params)
+        return run_dag(self.environment, asked | params, person=person)
 
     def run_job(self, conf: dict[str, Any], **settings: str) -> dict[str, str]:
         """Trigger the DAG of a job file that asks for this bucket and function.

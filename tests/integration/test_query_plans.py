@@ -100,10 +100,10 @@ SELECT job, 'data/c/' || lpad(n::text, 9, '0'), md5(job || ' bad ' || n)::uuid, 
 FROM generate_series(1, 2) AS job, generate_series(1, {rows}) AS n;
 
 INSERT INTO retrofill.redriven (
-    job_id, item_key, identifier, run_id, quarantined_by, attempts, failures, unsure, request_id,
-    error_type, error, quarantined_at
+    job_id, item_key, identifier, run_id, quarantined_by, batch_id, call_no, attempts, failures,
+    unsure, request_id, error_type, error, quarantined_at
 )
-SELECT job_id, item_key, identifier, run_id + 2, run_id + 4, 3, 3, false, 'r', 't', 'e', now()
+SELECT job_id, item_key, identifier, run_id + 2, run_id + 4, 1, 1, 3, 3, false, 'r', 't', 'e', now()
 FROM retrofill.quarantine;
 
 INSERT INTO retrofill.invocation (
@@ -214,6 +214,8 @@ VALUES: dict[str, Any] = {
     "modified_after": None, "modified_before": None, "function": FUNCTION,
     "function_timeout_s": 3, "limits": LIMITS,
     "changes": "{}",
+    "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
+    "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
     "identifier": "00000000-0000-0000-0000-000000000000",
@@ -289,6 +291,14 @@ SELECT 3, 0, n, (
 )
 FROM generate_series(0, {ROWS // CHUNK} - 1) AS n;
 """
+REDRIVEN = f"""
+INSERT INTO retrofill.redriven (
+    job_id, item_key, identifier, run_id, quarantined_by, batch_id, call_no, attempts, failures,
+    unsure, request_id, error_type, error, quarantined_at
+)
+SELECT job_id, item_key, identifier, 1, 3, 1, 1, 0, 3, false, 'r', 't', 'e', now()
+FROM retrofill.in_process WHERE job_id = 1 AND seq < {EXTENT}
+"""
 UNORDERED = "UPDATE retrofill.in_process SET unordered = true WHERE job_id = 1"
 MOVED = [f"data/c/{number:09}" for number in range(50_001, 55_001)]
 
@@ -348,6 +358,12 @@ CASES = [
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE),
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE + RELEASED),
     Case("others", "count_others", 2 * ROWS // 3, {"run_id": 3}, 12 * ROWS, before=SCATTERED),
+    Case("approvals", "withdraw", 2 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]}),
+    Case("approvals", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
+         before=REDRIVEN),
+    Case("approvals", "give_back", ROWS),
+    Case("approvals", "list_kept", 0, before=ELSEWHERE),
+    Case("approvals", "break_extents", 0, {"firsts": [1]}),
     Case("redrive", "list_quarantined", PAGE, before=IN_ORDER),
     Case("redrive", "list_quarantined", PAGE, {"after_key": "data/c/000050000"}, before=IN_ORDER),
     Case("redrive", "move", 2 * len(MOVED),
@@ -382,6 +398,11 @@ READS_NO_LARGE_TABLE = {
         "list_batches", "release_batches", "is_held", "is_open",
     },
     "others": {"forget_awaited", "note_awaited"},
+    "approvals": {
+        "ask", "answer", "avoid", "note_changes", "get_approval", "list_extents",
+        "mark_withdrawn", "count_withdrawn",
+    },
+    "plans": {"list_batches", "store_plan", "list_limits", "get_moment", "get_database_size"},
     "redrive": {"count_redriven"},
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets",
@@ -417,6 +438,7 @@ OWN_VALUES: dict[str, dict[str, Any]] = {
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},
     "note_awaited": {"holders": [2], "counts": [9]},
+    "answer": {"state": "approved"},
 }
 
 CASES += [

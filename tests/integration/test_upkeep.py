@@ -335,7 +335,7 @@ def test_a_forgotten_job_leaves_nothing(state_dsn: str, conn: connection) -> Non
     close(conn, left.run_id, complete=False)
     say(
         conn,
-        "INSERT INTO retrofill.redriven SELECT job_id, item_key, identifier, run_id, run_id,"
+        "INSERT INTO retrofill.redriven SELECT job_id, item_key, identifier, run_id, run_id, 1, 1,"
         " attempts, failures, unsure, request_id, error_type, error, quarantined_at"
         " FROM retrofill.quarantine",
     )
@@ -491,7 +491,7 @@ def test_a_run_goes_on_while_the_upkeep_is_in_the_middle(
     assert upkeep.list_jobs(conn) == {"job": 1, "other": 2, "empty": 4}
     say(
         conn,
-        "INSERT INTO retrofill.redriven SELECT job_id, item_key, identifier, run_id, run_id,"
+        "INSERT INTO retrofill.redriven SELECT job_id, item_key, identifier, run_id, run_id, 1, 1,"
         " attempts, failures, unsure, request_id, error_type, error, quarantined_at"
         " FROM retrofill.quarantine",
     )
@@ -523,7 +523,7 @@ def test_upkeep_beside_a_whole_run(state_dsn: str, conn: connection) -> None:
     closed_run(state_dsn, conn, *keys(300))
     say(
         conn,
-        "INSERT INTO retrofill.redriven SELECT job_id, item_key, identifier, run_id, run_id,"
+        "INSERT INTO retrofill.redriven SELECT job_id, item_key, identifier, run_id, run_id, 1, 1,"
         " attempts, failures, unsure, request_id, error_type, error, quarantined_at"
         " FROM retrofill.quarantine",
     )

@@ -6,11 +6,18 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from retrofill.config import RunConfig
+from retrofill.model.approval import Answer
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.errors import StateError
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
-from retrofill.state import batches, limits, pages, runs
+from retrofill.pipeline import approve
+from retrofill.pipeline.admission import Slots
+from retrofill.pipeline.deliver import shape_of
+from retrofill.pipeline.show_plan import show_plan
+from retrofill.sources.memory import MemorySource
+from retrofill.state import approvals, batches, limits, pages, runs
 from retrofill.state.connection import Connection, connect
 from retrofill.state.lease import BatchLease
 from retrofill.state.statements import load
@@ -399,3 +406,55 @@ def test_the_tab_of_a_dag_run_that_was_refused_says_why(web: Web) -> None:
     answer = web.get("/retrofill/dags/d/runs/refused", "USER")
     assert "This DAG run was refused" in answer.text
     assert "bucket: &lt;b&gt; is missing\nprefix: no" in answer.text
+
+
+def waiting(conn: Connection) -> SetRef:
+    """Open a run that waits for a person, with its plan."""
+    ref = open_run(conn, config={"approve": True}, max_items=3)
+    enqueue(conn, ref, [item(key) for key in ("a", POISON, "c", "d")])
+    batches.plan(conn, ref, 1, most_items=6, fewest_items=6)
+    run = runs.get_run(conn, ref.run_id)
+    config = RunConfig.from_stored(run.config)
+    plan = show_plan(
+        conn,
+        run,
+        config,
+        shape=shape_of(config, run),
+        source=MemorySource.of([]),
+        slots=Slots(32, 16, "default_pool"),
+        capacity=None,
+    )
+    approve.ask(conn, run, config, plan, "0")
+    return ref
+
+
+def test_a_run_that_waits_for_approval_says_so_and_leads_there(web: Web, conn: Connection) -> None:
+    ref = waiting(conn)
+    page = web.get(PATH, "viewer").text
+    assert "Waiting for approval: this run waits for a person until" in page
+    assert 'href="/dags/d/runs/r/tasks/approve/required_actions"' in page.replace(
+        "http://localhost:8080", ""
+    )
+    assert "3 in 1 batches, in this first set, exact" in page
+    assert "<b>" not in page[page.index('class="payload"') :].split("</code>")[0]
+    # What a person approves is the limits that they see.
+    assert 'name="action"' not in web.get(PATH, "admin").text
+    answer = web.post(PATH, "admin", action="max_concurrency", text="7")
+    assert answer.status_code == 422
+    assert "not while the plan waits for approval" in answer.text
+    run = runs.get_run(conn, ref.run_id)
+    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approvals.note_changes(conn, ref.run_id, 12, more=False)
+    page = web.get(PATH, "admin").text
+    assert "approved by Ada at 2" in page
+    assert "12 changed since the plan, not called" in page
+    assert web.post(PATH, "admin", action="max_concurrency", text="7").status_code == 303
+
+
+def test_a_run_that_was_rejected_says_by_whom(web: Web, conn: Connection) -> None:
+    ref = waiting(conn)
+    approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.REJECTED, "<Ada>")
+    runs.close_run(conn, ref.run_id)
+    page = web.get(PATH, "viewer").text
+    assert "rejected by &lt;Ada&gt; at 2" in page
+    assert re.search(r"<dt>withdrawn</dt><dd>3</dd>", page)

@@ -39,6 +39,14 @@ class Asked(NamedTuple):
     """What is told of the live trigger that the run imitates; empty: it imitates none."""
 
 
+class Capacity(NamedTuple):
+    """How many calls a function takes at once."""
+
+    calls: int
+    words: str
+    """What that number is, for people, such as ``at once``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionKind:
     """One kind of function."""
@@ -71,6 +79,9 @@ class FunctionKind:
 
     price: Callable[[Any, Pinned], Price] | None = None
     """Tells what calls cost, as far as its service publishes that; None: it does not."""
+
+    capacity: Callable[[Pinned, Asked], Capacity | None] | None = None
+    """Looks up how many calls it takes at once; None: it cannot be told, or not be looked up."""
 
     find_delivery: Callable[[Any, CallParams, Mapping[str, str], Asked], Delivery] | None = None
     """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""

@@ -4,6 +4,7 @@ Here are the errors that several layers know; the others stand in the module tha
 
 RetrofillError
 ├── ConfigError            what a person asked for cannot be done; never retried
+│   ├── FunctionChanged    the function is not what it was when the run was opened
 │   └── _DeniedError       a request is denied to the role that makes it
 ├── SourceError            the source could not be read; worth another try
 │   └── UnfitSource        the source is not what it should be; never retried
@@ -38,6 +39,10 @@ class ConfigError(RetrofillError):
     def __init__(self, *problems: str) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class FunctionChanged(ConfigError):
+    """The function is not what it was when the run was opened, which therefore stops."""
 
 
 class SourceError(RetrofillError):

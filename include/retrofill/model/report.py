@@ -1,9 +1,12 @@
 """The report of a run: its true counts, and how they read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
+
+from retrofill.model.approval import Approval
+from retrofill.model.plan import Counts
 
 _TROUBLES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
 _CAUSES = (
@@ -107,6 +110,15 @@ class Report:
     def _listed_any(self) -> bool:
         return self.listed + sum(self.left_out.values()) > 0
 
+    def _plan_lines(self) -> Iterator[str]:
+        """Yield what was planned and who approved it."""
+        if self.planned:
+            yield f"planned     {Counts(**self.planned).said}"
+        approval = Approval.from_json(self.approval)
+        if approval is not None:
+            changes = f"; {approval.changes_said}" if approval.changes_said else ""
+            yield f"approval    {approval.said}{changes}"
+
     @property
     def is_notified(self) -> bool:
         """Whether the notification of how the run was last closed was handed over."""
@@ -147,6 +159,7 @@ class Report:
             taken,
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
+            *self._plan_lines(),
             f"calls       {self.calls:,}, of these {self.retries:,} retries",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",

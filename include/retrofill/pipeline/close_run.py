@@ -9,6 +9,7 @@ from retrofill.faults import Point, reach
 from retrofill.model.errors import RunIncomplete
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
+from retrofill.pipeline.approve import conclude_approval
 from retrofill.pipeline.rescue import Airflow, rescue
 from retrofill.state import batches, others, runs
 from retrofill.state.connection import Connection
@@ -28,6 +29,7 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
 
     :raises RunIncomplete: something is left that no further set of this run will process
     """
+    conclude_approval(conn, ref.run_id)
     batches.release_set(conn, ref)
     reach(Point.RUN_CLOSING)
     closed = runs.close_set(conn, ref)
@@ -75,6 +77,7 @@ def conclude(
         return None
     if abandoned:
         _await_tasks(conn, ref.run_id)
+        conclude_approval(conn, ref.run_id)
         batches.release_run(conn, ref.run_id)
         runs.close_set(conn, ref)
         report = _close(conn, ref)

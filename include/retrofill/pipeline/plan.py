@@ -12,7 +12,7 @@ from retrofill.functions.kind import Asked
 from retrofill.model.connections import Connections
 from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
-from retrofill.model.errors import ConfigError, FunctionUnavailable
+from retrofill.model.errors import ConfigError, FunctionChanged, FunctionUnavailable
 from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 from retrofill.model.runs import Job, Run, Window
@@ -90,6 +90,7 @@ def plan(
     :param run_id: the number that the run will have: events may tell it
     :param run: the run, if it is open: what was fixed then is not looked up again
     :raises ConfigError: one of them cannot be used as asked
+    :raises FunctionChanged: the function is not what it was when the run was opened
     :raises SourceError: the source gave no answer; another try may get one
     :raises FunctionUnavailable: function or live trigger gave none
     """
@@ -101,6 +102,8 @@ def plan(
     delivery = run.delivery if run else find_delivery(config, asked)
     asked = asked._replace(trigger=delivery.trigger)
     function = config.function_kind.resolve(config.function, asked)
+    if run:
+        _require_same(config, run.function, function)
     shape = compile_delivery(
         config,
         delivery,
@@ -128,6 +131,36 @@ def plan(
         ),
         price=run.price if run else _price(config, function),
     )
+
+
+def _require_same(config: RunConfig, then: Pinned, now: Pinned) -> None:
+    """Check that a run would call what it was opened with.
+
+    What a person has approved must be the same in all that is known of it. Else the version must:
+    the code that has none may change.
+
+    :raises FunctionChanged: it would call something else
+    """
+    whole = config.approval.approve
+    before, after = dict(_marks(then, whole=whole)), dict(_marks(now, whole=whole))
+    changed = [
+        f"{name.replace('_', ' ')} was {before.get(name)}, and is now {after.get(name)}"
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    ]
+    if changed:
+        raise FunctionChanged(
+            f"function: {now.name} is not what it was when this run was opened:"
+            f" {'; '.join(changed)}. The run calls nothing more; start another run of the job, or"
+            " name a version that does not change"
+        )
+
+
+def _marks(function: Pinned, *, whole: bool) -> Iterator[tuple[str, object]]:
+    yield "version", function.version
+    if whole:
+        yield "timeout", function.timeout_s
+        yield from function.facts.items()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from retrofill.pipeline.approve import conclude_approval
 from retrofill.state import batches, upkeep
 from retrofill.state.connection import Connection
 from retrofill.state.upkeep import OpenRun
@@ -56,6 +57,8 @@ def rescue(
             log.debug("run %d of job %s is open, and so is its DAG run", run.run_id, run.job)
             airflow.tell_if_paused(conn, run)
             continue
+        if not batches.is_held(conn, run.run_id):
+            conclude_approval(conn, run.run_id)
         state = batches.rescue_run(conn, run.run_id, run.job_id)
         if state is None:
             log.debug("run %d of job %s has a task that calls, or is closed", run.run_id, run.job)

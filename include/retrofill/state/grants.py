@@ -19,7 +19,7 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.awaited": "SELECT, INSERT, DELETE",
     "retrofill.results": "SELECT, INSERT",
     "retrofill.quarantine": "SELECT, INSERT, DELETE",
-    "retrofill.redriven": "SELECT, INSERT",
+    "retrofill.redriven": "SELECT, INSERT, DELETE",
     "retrofill.v_run": "SELECT",
     "retrofill.v_item": "SELECT",
     "retrofill.v_call": "SELECT",
@@ -34,7 +34,6 @@ RESULTS: Mapping[str, str] = {"retrofill.results": "DELETE"}
 
 JOBS: Mapping[str, str] = {
     "retrofill.results": "DELETE",
-    "retrofill.redriven": "DELETE",
     "retrofill.batch": "DELETE",
     "retrofill.run": "DELETE",
     "retrofill.job": "DELETE",

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from psycopg2.errors import QueryCanceled
 
 from retrofill.model.limits import Limits
+from retrofill.model.plan import RunPlan
 from retrofill.model.report import Report
 from retrofill.state.connection import Connection, Cursor, Record, one, rows, transaction
 from retrofill.state.runs import read_report
@@ -38,6 +39,9 @@ class Controls(NamedTuple):
 
     refusal: str | None = None
     """The last refusal."""
+
+    plan: RunPlan | None = None
+    """What the first set would do; None: nobody asked for a plan, or it is not made yet."""
 
 
 class OutcomeLine(NamedTuple):
@@ -164,7 +168,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
     with transaction(conn) as cur:
         cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
         cur.execute(_SQL["get_controls"], limits)
-        controls = one(cur, Controls, limits=Limits.from_json)
+        controls = one(cur, Controls, limits=Limits.from_json, plan=_plan)
         report = read_report(cur, run_id)
         return RunPage(
             report=report,
@@ -174,6 +178,10 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             partitions=_lines(cur, "list_partitions", limits, PartitionLine),
             sets=_lines(cur, "list_sets", limits, SetLine),
         )
+
+
+def _plan(stored: Mapping[str, Any] | None) -> RunPlan | None:
+    return RunPlan.from_json(stored) if stored else None
 
 
 def _calls(cur: Cursor, limits: Mapping[str, int], report: Report) -> Calls:

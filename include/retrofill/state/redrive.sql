@@ -34,11 +34,11 @@ WITH back AS (
 ),
 remembered AS (
     INSERT INTO retrofill.redriven (
-        job_id, item_key, identifier, run_id, quarantined_by, attempts, failures, unsure,
+        job_id, item_key, identifier, run_id, quarantined_by, batch_id, call_no, attempts, failures, unsure,
         request_id, error_type, error, quarantined_at
     )
     SELECT
-        job_id, item_key, identifier, %(run_id)s, run_id, attempts, failures, unsure, request_id,
+        job_id, item_key, identifier, %(run_id)s, run_id, batch_id, call_no, attempts, failures, unsure, request_id,
         error_type, error, quarantined_at
     FROM back
 )

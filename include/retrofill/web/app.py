@@ -9,6 +9,7 @@ import logging
 import secrets
 import time
 from typing import Annotated, NamedTuple
+from urllib.parse import quote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -132,10 +133,18 @@ def _show(
         dag_paused=_is_paused(asker.dag_id),
         may_change=asker.may_change,
         problem=problem,
+        approval_link=_approval_link(asker),
         read_s=time.monotonic() - began,
         nonce=nonce,
     )
     return _answer(html, nonce, code)
+
+
+def _approval_link(asker: Asker) -> str:
+    """Return the address at which Airflow has the plan of a run approved."""
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    run = f"dags/{quote(asker.dag_id, safe='')}/runs/{quote(asker.dag_run_id, safe='')}"
+    return f"{base}/{run}/tasks/approve/required_actions"
 
 
 def _lives(dag_id: str, dag_run_ids: list[str]) -> bool:

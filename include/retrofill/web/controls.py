@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
+from retrofill.model.approval import Answer
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 from retrofill.params.base import form_field
 from retrofill.params.limits import LimitParams
-from retrofill.state import limits
+from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 
 ACTIONS = ("pause", "resume", "stop", "max_concurrency", "max_calls_per_second")
@@ -39,6 +40,11 @@ class Limit(NamedTuple):
         raise ConfigError(f"{self.name}: {quoted(text)}; {allowed}{empty}")
 
 
+def _waits(conn: Connection, run_id: int) -> bool:
+    approval = runs.get_run(conn, run_id).approval
+    return approval is not None and approval.state is Answer.WAITING
+
+
 def _limit(name: str) -> Limit:
     field = form_field(LimitParams, name)
     may_be_empty = "null" in field["type"]
@@ -61,6 +67,11 @@ def change(conn: Connection, run_id: int, action: str, text: str) -> bool:
             return limits.change_limits(conn, run_id, paused=action == "pause")
         case "stop":
             return limits.stop(conn, run_id, STOP_REASON)
+        case CONCURRENCY.name | RATE.name if _waits(conn, run_id):
+            raise ConfigError(
+                f"{action}: {quoted(text)}; not while the plan waits for approval, which is of the"
+                " limits that it shows; change it when the plan is approved"
+            )
         case CONCURRENCY.name:
             return limits.change_limits(conn, run_id, max_concurrency=CONCURRENCY.parse(text))
         case RATE.name:

@@ -7,6 +7,10 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from retrofill.aws.arn import Arn
+from retrofill.model.amounts import in_bytes
+from retrofill.model.approval import Answer, Approval
+from retrofill.model.plan import verdict
+from retrofill.model.report import Report
 from retrofill.sources import reasons_of
 from retrofill.state.pages import ERROR_CHARS, RunPage, SetLine
 from retrofill.web.controls import CONCURRENCY, RATE
@@ -23,6 +27,8 @@ COUNTS = {
     "quarantined": "Items that this run gave up on, to wait for a person.",
     "with_others": "Listed items that another run of the job had in process when this one last"
     " looked.",
+    "withdrawn": "Items that the run had enqueued and that are new again: nobody approved its"
+    " plan.",
     "items_left": "New, resumed and redriven items that are neither processed nor quarantined yet.",
     "calls": "HTTP requests to the function, each written down before it was sent.",
     "retries": "Calls with items that an earlier call carried.",
@@ -102,6 +108,7 @@ def render_run(
     dag_paused: bool,
     may_change: bool,
     problem: str,
+    approval_link: str,
     read_s: float,
     nonce: str,
 ) -> str:
@@ -111,11 +118,12 @@ def render_run(
     :param dag_paused: whether Airflow begins no task of it, since its DAG is switched off
     :param may_change: whether the one who looks may change the run
     :param problem: what was wrong with what was asked for last; empty: nothing
+    :param approval_link: where Airflow has a plan approved
     :param read_s: seconds that reading took, by which the next look is put off
     :param nonce: by which the page's own style and script are known
     """
     report = page.report
-    total = report.new + report.resumed + report.redriven
+    total = report.new + report.resumed + report.redriven - report.withdrawn
     look_s = min(max(LOOK_S, math.ceil(read_s * _LOOK_SHARE)), _LONGEST_LOOK_S)
     return _ENVIRONMENT.get_template("run.html").render(
         page=page,
@@ -132,6 +140,9 @@ def render_run(
         dag_run_id=dag_run_id,
         may_change=may_change,
         problem=problem,
+        plan=page.controls.plan,
+        approval=Approval.from_json(report.approval),
+        approval_link=approval_link,
         look_s=look_s if page.controls.live else 0,
         nonce=nonce,
         counts=COUNTS,
@@ -219,11 +230,18 @@ def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> str:
         return page.report.state
     if not lives and not any(line.held for line in page.sets):
         return "abandoned"
+    if _waits(page.report):
+        return "unapproved"
     if dag_paused:
         return "waiting"
     if page.report.stop_reason:
         return "stopping"
     return "paused" if page.controls.limits.paused else "open"
+
+
+def _waits(report: Report) -> bool:
+    approval = Approval.from_json(report.approval)
+    return approval is not None and approval.state is Answer.WAITING
 
 
 def _left_s(page: RunPage, *, lives: bool) -> float | None:
@@ -262,6 +280,8 @@ def _environment() -> Environment:
         "roughly": roughly,
         "moment": moment,
         "function_name": function_name,
+        "in_bytes": in_bytes,
+        "verdict": verdict,
         "count": lambda number: f"{number:,}",
     }
     return environment

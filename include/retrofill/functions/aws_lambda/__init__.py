@@ -11,6 +11,7 @@ from retrofill.functions.aws_lambda.outcomes import HINTS, classify
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import (
     concurrency_ceiling,
+    find_capacity,
     locate,
     preflight,
     require_switched_on,
@@ -18,7 +19,7 @@ from retrofill.functions.aws_lambda.preflight import (
 from retrofill.functions.aws_lambda.prices import price
 from retrofill.functions.aws_lambda.properties import EXECUTIONS
 from retrofill.functions.client import Client
-from retrofill.functions.kind import Asked, FunctionKind
+from retrofill.functions.kind import Asked, Capacity, FunctionKind
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.permission import Permission
@@ -48,6 +49,11 @@ def _resolve(params: LambdaParams, asked: Asked) -> Pinned:
 def _ceiling(function: Pinned, reserve_percent: int, asked: Asked) -> int:
     client = asked.connections.aws(asked.aws_conn_id).client("lambda")
     return concurrency_ceiling(client, function.name, reserve_percent)
+
+
+def _capacity(function: Pinned, asked: Asked) -> Capacity | None:
+    client = asked.connections.aws(asked.aws_conn_id).client("lambda")
+    return find_capacity(client, function.name)
 
 
 def _find_delivery(
@@ -91,8 +97,10 @@ _LOOKED_UP = "for events whose live trigger is looked up"
 _QUEUE = f"{_LOOKED_UP}, with a queue on the way"
 _TOPICS = f"{_LOOKED_UP}, with a topic on the way"
 _BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
-_RESERVE = "for `reserve_percent`"
-_SWITCHED_OFF = "for `reserve_percent`; without it, a function that is switched off shows late"
+_RESERVE = "for `reserve_percent`, and for what `approve` shows of the account's limit"
+_SWITCHED_OFF = (
+    "for `reserve_percent` and `approve`; without it, a function that is switched off shows late"
+)
 
 KIND = FunctionKind(
     name=LAMBDA,
@@ -105,6 +113,7 @@ KIND = FunctionKind(
     max_request_bytes=MAX_REQUEST_BYTES,
     ceiling=_ceiling,
     price=price,
+    capacity=_capacity,
     find_delivery=_find_delivery,
     has_triggers_for=OBJECTS,
     permissions=(

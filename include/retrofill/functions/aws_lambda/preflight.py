@@ -18,6 +18,7 @@ from retrofill.functions.aws_lambda.properties import (
     require_callable,
     timeout_s,
 )
+from retrofill.functions.kind import Capacity
 from retrofill.model.errors import ConfigError, FunctionUnavailable, RetrofillError
 from retrofill.model.function import Pinned
 
@@ -132,11 +133,7 @@ def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: 
     :raises ConfigError: nothing is left for the run, or this may not be looked up
     :raises FunctionUnavailable: Lambda gave no answer; another try may get one
     """
-    whose, limit = "reserved for the function", _reserved(client, function)
-    if limit is None:
-        with _explained(client, "*", "lambda:GetAccountSettings"):
-            account = client.get_account_settings()["AccountLimit"]
-        whose, limit = "unreserved in the account", account["UnreservedConcurrentExecutions"]
+    limit, whose = _concurrency(client, function)
     ceiling = limit * (100 - reserve_percent) // 100
     if not ceiling:
         raise ConfigError(
@@ -152,6 +149,29 @@ def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: 
         ceiling,
     )
     return ceiling
+
+
+def _concurrency(client: "LambdaClient", function: str) -> tuple[int, str]:
+    """Return how many executions a function may have at once, and whose they are."""
+    reserved = _reserved(client, function)
+    if reserved is not None:
+        return reserved, "reserved for the function"
+    with _explained(client, "*", "lambda:GetAccountSettings"):
+        account = client.get_account_settings()["AccountLimit"]
+    return account["UnreservedConcurrentExecutions"], "unreserved in the account"
+
+
+def find_capacity(client: "LambdaClient", function: str) -> Capacity | None:
+    """Return how many calls a function takes at once; None: this cannot be looked up.
+
+    :param function: its ARN, without a qualifier
+    """
+    try:
+        limit, whose = _concurrency(client, function)
+    except (ConfigError, FunctionUnavailable) as error:
+        log.info("how many calls %s takes at once is unknown: %s", function, error)
+        return None
+    return Capacity(limit, f"concurrent executions are {whose}")
 
 
 def _reserved(client: "LambdaClient", function: str) -> int | None:

@@ -346,6 +346,8 @@ CREATE TABLE retrofill.redriven (
     identifier uuid NOT NULL,
     run_id bigint NOT NULL,
     quarantined_by bigint NOT NULL,
+    batch_id bigint NOT NULL,
+    call_no integer NOT NULL,
     attempts integer NOT NULL,
     failures integer NOT NULL,
     unsure boolean NOT NULL,

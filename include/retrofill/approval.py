@@ -1,0 +1,107 @@
+"""The task that has a person approve the plan of a run, built on Airflow's own approval."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from retrofill.config import RunConfig
+from retrofill.connections import open_state, wiring
+from retrofill.model.approval import Answer
+from retrofill.model.errors import ConfigError
+from retrofill.model.runs import Run
+from retrofill.operators import RetrofillOperator, run_at_work, stored_run
+from retrofill.pipeline.approve import (
+    answered,
+    ask,
+    asks,
+    avoid,
+    plan_to_approve,
+    was_approved,
+)
+from retrofill.pipeline.changes import note_changes
+from retrofill.state.connection import Connection
+
+
+class ApproveOperator(RetrofillOperator, ApprovalOperator):
+    """Wait until a person has approved the plan, in the UI or by REST.
+
+    It takes no place of a worker meanwhile. Who does not answer in time rejects.
+    """
+
+    template_fields = ("opened",)
+
+    def __init__(self, *, opened: Any, **kwargs: Any) -> None:
+        super().__init__(
+            opened=opened,
+            subject="Approve the plan",
+            defaults=ApprovalOperator.REJECT,
+            # Airflow would take it for the time to wait, which each run has of its own.
+            execution_timeout=None,
+            **kwargs,
+        )
+
+    def execute(self, context: Context) -> None:
+        """Ask, with the plan in the body; Airflow goes on with :meth:`execute_complete`.
+
+        :raises AirflowSkipException: no approval was asked for
+        :raises RunIncomplete: the plan was turned down before
+        """
+        with open_state() as conn:
+            config, run = stored_run(conn, self.ref)
+            if not asks(config, self.ref):
+                message = "no approval was asked for"
+                raise AirflowSkipException(message)
+            plan = plan_to_approve(conn, run)
+            if plan is None:
+                return
+            run_at_work(context, conn, self.ref)
+            mark = _mark(context)
+            if was_approved(run, mark):
+                # The try before this one had the answer, and broke off behind it.
+                self._go_on(conn, config, run)
+                return
+            self.body = ask(conn, run, config, plan, mark)
+        self.subject = f"Run {run.run_id} of {run.job}: approve its plan"
+        self.response_timeout = timedelta(hours=config.approval.approve_within_hours)
+        super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Do what the answer says: go on, or withdraw the plan and skip what calls.
+
+        :raises ConfigError: the plan was approved, and cannot be carried out any more
+        """
+        if "error" in event:
+            return super().execute_complete(context, event)
+        (choice,) = event["chosen_options"]
+        user = event.get("responded_by_user") or {}
+        answer = Answer.REJECTED
+        if choice == self.APPROVE:
+            answer = Answer.APPROVED
+        elif event.get("timedout") or not user:
+            answer = Answer.EXPIRED
+        with open_state() as conn:
+            config, run = stored_run(conn, self.ref)
+            by = str(user.get("name") or user.get("id") or "")
+            if answered(conn, run, answer, by):
+                self._go_on(conn, config, run)
+        return super().execute_complete(context, event)
+
+    def _go_on(self, conn: Connection, config: RunConfig, run: Run) -> None:
+        """Make sure that what was approved is what runs, and count what it does not call.
+
+        :raises ConfigError: function or source are not what they were
+        """
+        try:
+            wiring().plan(config, run=run)
+        except ConfigError as error:
+            avoid(conn, run, str(error))
+            raise
+        note_changes(conn, run, config, wiring().changes_of(config, run))
+
+
+def _mark(context: Context) -> str:
+    """Return what tells one asking from the next: a task that is cleared may have more tries."""
+    return str(context["ti"].max_tries)

@@ -1,0 +1,250 @@
+"""The plan of a run: what its first set would do, as it is stored, and as people read it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, Self
+
+from retrofill.model.amounts import in_bytes
+from retrofill.model.limits import Limits
+
+_SHOWN_CHARS = 2_000
+"""Characters of the first payload that are stored and shown."""
+
+_TICKS = re.compile("`+")
+
+
+class Bin(NamedTuple):
+    """A part of a histogram."""
+
+    words: str
+    """What belongs to it, for people."""
+
+    items: int
+    size: int | None
+    """How many bytes these items have together; None: unknown."""
+
+
+class Check(NamedTuple):
+    """Whether what a run would do goes through what it needs."""
+
+    name: str
+    says: str
+    passed: bool | None
+    """None: nobody can tell."""
+
+
+class FirstPayload(NamedTuple):
+    """What the first call would carry."""
+
+    items: int
+    length: int
+    """In bytes."""
+
+    text: str
+    """Its beginning."""
+
+    is_cut: bool
+
+    @classmethod
+    def of(cls, body: bytes, items: int) -> Self:
+        """Return a payload, shortened where it is large."""
+        text = body[: 4 * _SHOWN_CHARS].decode(errors="replace")[:_SHOWN_CHARS]
+        return cls(items, len(body), text, len(text.encode()) < len(body))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What the first set would do, and what is known of what comes after it. None: unknown."""
+
+    listed: int
+    known: int
+    new: int
+    late: int
+    left_out: Mapping[str, int]
+    resumed: int
+    redriven: int
+    with_others: int
+    """Listed items that other runs have in process: this one takes over what they leave behind."""
+
+    items: int
+    """Items that the first set calls."""
+
+    calls: int
+    batches: int
+    payload_bytes: int
+    item_bytes: int | None
+    partitions_left: int
+    """Partitions that the first set has not read to their ends; 0: there is no other set."""
+
+    items_after: int | None = None
+    """About how many items come in further sets, at most."""
+
+    calls_after: int | None = None
+    batches_after: int | None = None
+
+    @property
+    def said(self) -> str:
+        """What would be called, in a few words."""
+        first = "" if self.is_all else ", in the first set"
+        return f"{self.calls:,} calls of {self.items:,} items in {self.batches:,} batches{first}"
+
+    @property
+    def is_all(self) -> bool:
+        """Whether the first set is all there is, so that every number is exact."""
+        return not self.partitions_left
+
+    @property
+    def calls_nothing(self) -> bool:
+        """Whether nothing would be called, by whatever set."""
+        return self.is_all and not (self.items or self.with_others)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """The plan of a run, as its row holds it."""
+
+    counts: Counts
+    sizes: Sequence[Bin]
+    ages: Sequence[Bin]
+    payload: FirstPayload | None
+    """None: there is no call."""
+
+    target: Sequence[tuple[str, str]]
+    """From where to where: source, function and event, each with its words."""
+
+    limits: Mapping[str, Any]
+    """The limits of the run, as they are approved."""
+
+    checks: Sequence[Check] = ()
+    forecast: Mapping[str, Any] = field(default_factory=dict)
+    """What calls cost and take, as :mod:`retrofill.engine.forecast` has it; empty: nobody said."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as plain JSON values."""
+        return {
+            **asdict(self),
+            "sizes": [one._asdict() for one in self.sizes],
+            "ages": [one._asdict() for one in self.ages],
+            "checks": [one._asdict() for one in self.checks],
+            "payload": self.payload and self.payload._asdict(),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the plan that :meth:`as_json` wrote down."""
+        payload = stored["payload"]
+        return cls(
+            counts=Counts(**stored["counts"]),
+            sizes=[Bin(**one) for one in stored["sizes"]],
+            ages=[Bin(**one) for one in stored["ages"]],
+            payload=FirstPayload(**payload) if payload else None,
+            target=[(name, words) for name, words in stored["target"]],
+            limits=stored["limits"],
+            checks=[Check(**one) for one in stored["checks"]],
+            forecast=stored["forecast"],
+        )
+
+    def markdown(self, reasons: Mapping[str, str]) -> str:
+        """Return the plan for people.
+
+        :param reasons: words for the reasons for which the source leaves something out
+        """
+        return "\n".join(self._lines(reasons))
+
+    def _lines(self, reasons: Mapping[str, str]) -> Iterator[str]:
+        yield from (f"- {name}: {_plain(words)}" for name, words in self.target)
+        yield f"- limits: {self.words_of_limits}"
+        yield from ("", "**Items**", "")
+        yield from (f"- {name}: {words}" for name, words in self.words_of_items(reasons))
+        yield from ("", "**Calls**", "")
+        yield from (f"- {name}: {words}" for name, words in self.words_of_calls())
+        yield from _table("size", self.sizes)
+        yield from _table("last modified", self.ages)
+        if self.checks:
+            yield from ("", "| check | | |", "| --- | --- | --- |")
+            for check in self.checks:
+                yield f"| {check.name} | **{verdict(check)}** | {_plain(check.says)} |"
+        if self.payload:
+            yield from self._payload_lines(self.payload)
+
+    @property
+    def words_of_limits(self) -> str:
+        """The limits that are approved, for people."""
+        limits = Limits.from_json(self.limits)
+        said = {
+            "calls a second": limits.max_calls_per_second,
+            "calls in all": limits.max_calls,
+            "minutes": limits.max_minutes,
+            "% of failures": limits.max_failure_percent,
+        }
+        more = [f"{value:,.10g} {name}" for name, value in said.items() if value is not None]
+        return ", ".join([f"{limits.most_in_flight:,} calls in flight", *more])
+
+    def words_of_items(self, reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Yield what was found, name by name."""
+        counts = self.counts
+        if counts.redriven:
+            yield "from quarantine", f"{counts.redriven:,}"
+        else:
+            yield "listed", f"{counts.listed:,} ({counts.new:,} new, {counts.known:,} known)"
+        beside = {
+            "new, and older than the interval": counts.late,
+            "left behind by earlier runs": counts.resumed,
+            "in process with other runs": counts.with_others,
+            **{reasons.get(one, one): count for one, count in sorted(counts.left_out.items())},
+        }
+        yield from ((name, f"{count:,}") for name, count in beside.items() if count)
+
+    def words_of_calls(self) -> Iterator[tuple[str, str]]:
+        """Yield what would be called, name by name."""
+        counts = self.counts
+        size = "unknown" if counts.item_bytes is None else in_bytes(counts.item_bytes)
+        whole = "" if counts.is_all else ", in this first set"
+        yield "items to call", f"{counts.items:,}{whole}; their size is {size}"
+        yield "calls", f"{counts.calls:,} in {counts.batches:,} batches{whole}, exact"
+        yield "payloads", f"{in_bytes(counts.payload_bytes)} in all"
+        if not counts.is_all:
+            yield "after this set", self._after()
+
+    def _after(self) -> str:
+        counts = self.counts
+        parts = f"{counts.partitions_left:,} partitions are not listed to their ends"
+        if counts.items_after is None:
+            return f"{parts}; how many items and calls that makes is unknown"
+        return (
+            f"{parts}; estimated: up to about {counts.items_after:,} items in about"
+            f" {counts.calls_after:,} calls and {counts.batches_after:,} batches"
+        )
+
+    @staticmethod
+    def _payload_lines(payload: FirstPayload) -> Iterator[str]:
+        cut = ", shortened here" if payload.is_cut else ""
+        yield from (
+            "",
+            f"**The first call** carries {payload.items:,} items in {payload.length:,} bytes{cut}:",
+            "",
+        )
+        # A fence must be longer than any in the text.
+        fence = "`" * max(3, 1 + max(map(len, _TICKS.findall(payload.text)), default=0))
+        yield from (fence, payload.text, fence)
+
+
+def verdict(check: Check) -> str:
+    """Return in a word what a check says."""
+    return {True: "fits", False: "too much", None: "unknown"}[check.passed]
+
+
+def _table(title: str, bins: Sequence[Bin]) -> Iterator[str]:
+    if not bins:
+        return
+    yield from ("", f"| {title} | items | bytes |", "| --- | ---: | ---: |")
+    for one in bins:
+        size = "unknown" if one.size is None else in_bytes(one.size)
+        yield f"| {one.words} | {one.items:,} | {size} |"
+
+
+def _plain(text: str) -> str:
+    """Return a text that Markdown shows as it is."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text)
+    return " ".join(escaped.split())

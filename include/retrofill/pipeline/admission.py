@@ -1,0 +1,107 @@
+"""The admission check: whether what a plan would do goes through what it needs."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from retrofill.functions.kind import Capacity
+from retrofill.model.amounts import in_bytes
+from retrofill.model.limits import Limits
+from retrofill.model.plan import Check, Counts
+
+_RESULT_BYTES = 350
+"""What an item leaves in the results cache, with indexes and a key of 60 bytes; measured."""
+
+_WAITING_BYTES = 240
+"""What an item takes in the in-process cache beside its content, likewise."""
+
+_CALL_BYTES = 390
+"""What a call leaves, until the upkeep deletes it, likewise."""
+
+
+class Slots(NamedTuple):
+    """What Airflow gives to the tasks of a DAG run."""
+
+    parallelism: int
+    max_active_tasks: int
+    pool: str
+
+    @property
+    def at_once(self) -> int:
+        """How many tasks may run at once, as far as anybody can tell."""
+        return min(self.parallelism, self.max_active_tasks)
+
+
+def admission(
+    counts: Counts,
+    limits: Limits,
+    *,
+    timeout_s: int,
+    slots: Slots,
+    capacity: Capacity | None,
+    database_bytes: int,
+) -> list[Check]:
+    """Return what speaks for and against a plan.
+
+    :param timeout_s: seconds that a call may run
+    :param capacity: what the function takes at once; None: nobody can tell
+    :param database_bytes: what the database of the state takes now
+    """
+    return [
+        _concurrency(limits, capacity),
+        *_calls(counts, limits),
+        _time(counts, limits, timeout_s),
+        _slots(counts, slots),
+        _state(counts, database_bytes),
+    ]
+
+
+def _concurrency(limits: Limits, capacity: Capacity | None) -> Check:
+    asked = f"{limits.most_in_flight:,} calls in flight"
+    if capacity is None:
+        return Check("concurrency", f"{asked}; what the function takes is unknown", None)
+    passed = limits.most_in_flight <= capacity.calls
+    return Check("concurrency", f"{asked}; {capacity.calls:,} {capacity.words}", passed)
+
+
+def _calls(counts: Counts, limits: Limits) -> Iterator[Check]:
+    if limits.max_calls is None:
+        return
+    passed = None if counts.calls <= limits.max_calls and not counts.is_all else True
+    if counts.calls > limits.max_calls:
+        passed = False
+    yield Check(
+        "max_calls", f"{counts.calls:,} calls, without retries; {limits.max_calls:,}", passed
+    )
+
+
+def _time(counts: Counts, limits: Limits, timeout_s: int) -> Check:
+    in_flight = max(1, min(counts.calls, limits.most_in_flight))
+    minutes = counts.calls * timeout_s / in_flight / 60
+    says = f"if each call took its timeout, {timeout_s:,} s, this set would take {minutes:,.0f} min"
+    if limits.max_minutes is None:
+        return Check("time", f"{says}; there is no limit", True)  # noqa: FBT003  it is a field
+    passed = True if minutes <= limits.max_minutes and counts.is_all else None
+    return Check("time", f"{says}; max_minutes is {limits.max_minutes:,}", passed)
+
+
+def _slots(counts: Counts, slots: Slots) -> Check:
+    waits = "" if counts.batches <= slots.at_once else "; the others wait for their turn"
+    return Check(
+        "places in Airflow",
+        f"{counts.batches:,} batches; up to {slots.at_once:,} at once, by parallelism"
+        f" {slots.parallelism:,} and max_active_tasks {slots.max_active_tasks:,}; how many places"
+        f" the pool {slots.pool} has is unknown{waits}",
+        None if slots.at_once else False,
+    )
+
+
+def _state(counts: Counts, database_bytes: int) -> Check:
+    waiting = counts.items * _WAITING_BYTES
+    left = counts.items * _RESULT_BYTES + counts.calls * _CALL_BYTES
+    return Check(
+        "disk of the state",
+        f"the items take about {in_bytes(waiting)} beside their contents, and leave up to about"
+        f" {in_bytes(left)} with their calls; the database has {in_bytes(database_bytes)} now, and"
+        " how much is free Postgres does not tell",
+        None,
+    )

@@ -1,0 +1,121 @@
+"""Approval: ask a person about the plan of a run, and do what the answer says."""
+
+import logging
+from dataclasses import replace
+
+from retrofill.config import RunConfig
+from retrofill.model.approval import Answer, Approval
+from retrofill.model.errors import ConfigError, RunIncomplete
+from retrofill.model.plan import RunPlan
+from retrofill.model.runs import Run, SetRef
+from retrofill.state import approvals, plans, runs
+from retrofill.state.connection import Connection
+
+log = logging.getLogger(__name__)
+
+
+def asks(config: RunConfig, ref: SetRef) -> bool:
+    """Return whether the set of a run is one that a person is asked about."""
+    return config.approval.approve and ref.set_no == 1
+
+
+def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
+    """Return the plan that a person is to be asked about; None: it calls nothing.
+
+    :raises RunIncomplete: the run was stopped, or the plan turned down; then it is withdrawn
+    :raises ConfigError: there is no plan
+    """
+    if run.approval is not None and run.approval.is_negative:
+        conclude_approval(conn, run.run_id)
+        raise RunIncomplete(_what_now(run.approval))
+    if run.stop_reason:
+        raise RunIncomplete(f"run {run.run_id} was stopped: {run.stop_reason}")
+    if run.plan is None:
+        raise ConfigError("approve: this run has no plan; clear plan_batches with all downstream")
+    plan = RunPlan.from_json(run.plan)
+    if plan.counts.calls_nothing:
+        log.info("the plan calls nothing, so nobody is asked")
+        return None
+    return plan
+
+
+def was_approved(run: Run, mark: str) -> bool:
+    """Return whether a person has approved the plan of a run when asked with a mark."""
+    approval = run.approval
+    return approval is not None and (approval.state, approval.mark) == (Answer.APPROVED, mark)
+
+
+def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str) -> str:
+    """Write down that a plan waits for a person; return what to show them, in Markdown.
+
+    From then on nobody changes the limits on the run's page: those that are shown are approved.
+
+    :param mark: tells this asking from another
+    :raises RunIncomplete: the run was closed meanwhile
+    """
+    hours = config.approval.approve_within_hours
+    if approvals.ask(conn, run.run_id, mark, hours=hours) is None:
+        raise RunIncomplete(f"run {run.run_id} is closed, so nobody is asked about its plan")
+    plan = replace(plan, limits=plans.read_limits(conn, run.run_id).as_json())
+    plans.store_plan(conn, run.run_id, plan)
+    text = plan.markdown(config.source_kind.reasons)
+    report = runs.get_report(conn, run.run_id)
+    if report.calls:
+        settled = report.succeeded + report.quarantined
+        text = f"- called so far: {settled:,} items in {report.calls:,} calls\n{text}"
+    return text
+
+
+def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
+    """Write down what a person has answered, and withdraw what they turned down.
+
+    :returns: whether the plan is approved
+    :raises RunIncomplete: nobody was asked, or it was turned down before
+    """
+    approval = approvals.answer(conn, run.run_id, answer, by)
+    if approval is None:
+        raise RunIncomplete(f"run {run.run_id} does not wait for an answer")
+    if not approval.is_negative:
+        log.info("the plan was %s", approval.said)
+        return True
+    conclude_approval(conn, run.run_id)
+    log.warning("%s", _what_now(approval))
+    if answer is Answer.APPROVED:
+        raise RunIncomplete(_what_now(approval))
+    return False
+
+
+def avoid(conn: Connection, run: Run, why: str) -> None:
+    """Turn an approved plan down, since what was approved would not be what runs."""
+    approvals.avoid(conn, run.run_id, why)
+    conclude_approval(conn, run.run_id)
+
+
+def conclude_approval(conn: Connection, run_id: int) -> None:
+    """Before a run is closed: what nobody has approved is turned down, and withdrawn."""
+    run = runs.get_run(conn, run_id)
+    approval = run.approval
+    if approval is not None and approval.state is Answer.WAITING:
+        approval = approvals.answer(conn, run_id, Answer.ENDED)
+    if approval is not None and approval.is_negative and not approval.withdrawn:
+        count = approvals.withdraw(conn, run)
+        log.info("%s items that nobody approved are withdrawn: they are new again", f"{count:,}")
+
+
+def require_approved(config: RunConfig, run: Run) -> None:
+    """Check that what a run would call was approved, if it was to be.
+
+    :raises ConfigError: it was not
+    """
+    if not config.approval.approve:
+        return
+    if run.approval is None or run.approval.state is not Answer.APPROVED:
+        why = run.approval.why if run.approval else "nobody was asked about the plan"
+        raise ConfigError(f"approve: {why}; clear the task approve to ask, or start another run")
+
+
+def _what_now(approval: Approval) -> str:
+    return (
+        f"{approval.why}. What nobody has called is new again: start another run of the job to"
+        " have another plan"
+    )

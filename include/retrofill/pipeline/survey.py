@@ -1,0 +1,129 @@
+"""The survey: one pass over the first set of a run, which tells exactly what it would call."""
+
+from datetime import datetime
+from math import ceil
+
+from retrofill.config import RunConfig
+from retrofill.engine.first_calls import first_calls
+from retrofill.engine.histogram import Histograms
+from retrofill.events import CompiledShape
+from retrofill.model.calls import Loaded, items_of
+from retrofill.model.plan import Counts, FirstPayload, RunPlan
+from retrofill.model.report import Report
+from retrofill.model.runs import Run, SetRef
+from retrofill.sources import Source
+from retrofill.state import others, plans, runs
+from retrofill.state.connection import Connection
+
+
+class Survey:
+    """What the calls of a set would be, batch by batch, and how large and old their items are.
+
+    :param shape: the run's event shape
+    :param now: against which ages are told
+    """
+
+    def __init__(self, config: RunConfig, run: Run, shape: CompiledShape, now: datetime) -> None:
+        self.items = 0
+        self.calls = 0
+        self.batches = 0
+        self.payload_bytes = 0
+        self.first: FirstPayload | None = None
+        self.histograms = Histograms(now)
+        self._shape = shape
+        self._most_items = run.delivery.items_per_call
+        self._most_bytes = config.function_kind.max_request_bytes
+        self._measure = config.source_kind.measure
+
+    def add(self, loaded: Loaded) -> None:
+        """Take in a portion of a batch, as an invoke task would load it."""
+        if not loaded.items:
+            return
+        calls = first_calls(loaded, self._shape, self._most_items, self._most_bytes)
+        self.items += len(loaded.items)
+        self.calls += len(calls)
+        between = len(loaded.items) - len(calls)
+        records = sum(map(len, self._shape.records(loaded.items)))
+        self.payload_bytes += len(calls) * self._shape.overhead + records + between
+        if self.first is None:
+            items = items_of(calls[0][0].entries)
+            self.first = FirstPayload.of(self._shape.body(items), len(items))
+        if self._measure is not None:
+            self.histograms.add(list(map(self._measure, loaded.items)))
+
+
+def survey(
+    conn: Connection,
+    run: Run,
+    config: RunConfig,
+    *,
+    shape: CompiledShape,
+    source: Source,
+) -> RunPlan:
+    """Return the plan of a run whose first set has its batches: what it would call, exactly.
+
+    :param source: asked how much it holds, if the first set is not all
+    :raises SourceError: the source gave no answer
+    """
+    found = Survey(config, run, shape, plans.read_clock(conn))
+    portions = plans.loaded_batches(
+        conn, SetRef(run.run_id, 1), run.job_id, of=run.delivery.items_per_call
+    )
+    for batch in portions:
+        found.batches += 1
+        for loaded in batch:
+            found.add(loaded)
+    with_others = sum(other.items for other in others.look(conn, run.run_id))
+    report = runs.get_report(conn, run.run_id)
+    return RunPlan(
+        counts=_counts(found, report, with_others, source),
+        sizes=found.histograms.sizes,
+        ages=found.histograms.ages,
+        payload=found.first,
+        target=_target(config, run),
+        limits=plans.read_limits(conn, run.run_id).as_json(),
+    )
+
+
+def _counts(found: Survey, report: Report, with_others: int, source: Source) -> Counts:
+    seen = report.listed + sum(report.left_out.values())
+    after = calls_after = batches_after = None
+    estimate = source.estimate() if report.partitions_left and not report.redrive else None
+    if estimate is not None:
+        after = max(0, estimate - seen)
+        calls_after = ceil(after * found.calls / found.items) if found.items else after
+        batches_after = ceil(after * found.batches / found.items) if found.items else None
+    return Counts(
+        listed=report.listed,
+        known=report.known,
+        new=report.new,
+        late=report.late,
+        left_out=dict(report.left_out),
+        resumed=report.resumed,
+        redriven=report.redriven,
+        with_others=with_others,
+        items=found.items,
+        calls=found.calls,
+        batches=found.batches,
+        payload_bytes=found.payload_bytes,
+        item_bytes=found.histograms.size,
+        partitions_left=report.partitions_left,
+        items_after=after,
+        calls_after=calls_after,
+        batches_after=batches_after,
+    )
+
+
+def _target(config: RunConfig, run: Run) -> list[tuple[str, str]]:
+    function, limits = run.function, config.limits
+    version = f" version {function.version}" if function.version else ""
+    facts = [f"{name.replace('_', ' ')} {value}" for name, value in function.facts.items()]
+    called = [f"{function.name}{version}", f"timeout {function.timeout_s:,} s", *facts]
+    per_call = f"up to {run.delivery.items_per_call:,} items a call"
+    return [
+        ("job", run.job),
+        ("source", f"{config.source.label()}, {config.source_kind.title}"),
+        ("function", ", ".join(called)),
+        ("event", f"{run.delivery.event}, {per_call}, answers read as {run.delivery.answer}"),
+        ("attempts", f"up to {limits.max_attempts:,} of an item before it is quarantined"),
+    ]

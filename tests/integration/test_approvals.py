@@ -1,0 +1,393 @@
+"""Approvals on a real Postgres: what is withdrawn, what stays, and that nothing is called twice."""
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from psycopg2.extensions import connection
+from retrofill.config import RunConfig
+from retrofill.faults import InjectedError, Point, injected
+from retrofill.model.approval import Answer
+from retrofill.model.calls import EndedCall, Settlement
+from retrofill.model.errors import ConfigError, RunIncomplete
+from retrofill.model.report import Report
+from retrofill.model.runs import Run, SetRef
+from retrofill.pipeline import approve
+from retrofill.pipeline import close_run as closing_run
+from retrofill.pipeline.close_run import close_run, conclude
+from retrofill.pipeline.plan_batches import plan_batches
+from retrofill.pipeline.redrive import redrive_quarantine
+from retrofill.pipeline.rescue import rescue
+from retrofill.state import approvals, limits, runs
+from retrofill.state.connection import connect
+
+from tests.integration.opened import (
+    ALL_LIVE,
+    StillAirflow,
+    close,
+    enqueue,
+    item,
+    keys_in,
+    open_run,
+)
+from tests.integration.test_batches import calls_of, success, taken
+from tests.integration.test_redrive import KEYS as BAD
+from tests.integration.test_redrive import asked as redriving
+from tests.integration.test_redrive import quarantined
+from tests.invariants import check_now
+from tests.unit.test_stored_plan import PLAN
+
+KEYS = list("abcdefgh")
+GONE = StillAirflow(lambda _dag_id, _dag_run_ids: False)
+ASKED = {"approve": True}
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing_run, "WAIT_S", 0.0)
+
+
+def config_of(run: Run) -> RunConfig:
+    return RunConfig.from_stored(run.config)
+
+
+def waiting(conn: connection, dag_run_id: str = "r", keys: list[str] = KEYS) -> SetRef:
+    """Open a run that lists some items, plans what is nobody's, and waits for a person."""
+    ref = open_run(conn, dag_run_id, config=ASKED)
+    enqueue(conn, ref, [item(key) for key in keys])
+    plan_batches(conn, ref, ALL_LIVE)
+    run = runs.get_run(conn, ref.run_id)
+    approve.ask(conn, run, config_of(run), PLAN, "0")
+    return ref
+
+
+def reject(conn: connection, ref: SetRef, by: str = "Ada") -> None:
+    answer = Answer.REJECTED if by else Answer.EXPIRED
+    approve.answered(conn, runs.get_run(conn, ref.run_id), answer, by)
+
+
+def closed(conn: connection, ref: SetRef) -> Report:
+    with suppress(RunIncomplete):
+        close_run(conn, ref, ALL_LIVE)
+    return runs.get_report(conn, ref.run_id)
+
+
+def extents(conn: connection) -> list[tuple[Any, ...]]:
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT first_seq, last_seq, run_id, whole FROM retrofill.extent ORDER BY 1")
+        return cur.fetchall()
+
+
+@pytest.mark.parametrize(
+    ("by", "why"),
+    [("Ada", "the plan was rejected by Ada at 2"), ("", "nobody approved the plan until 2")],
+)
+def test_what_is_rejected_or_expires_leaves_nothing_behind_and_says_so(
+    state_dsn: str, conn: connection, by: str, why: str
+) -> None:
+    ref = waiting(conn)
+    reject(conn, ref, by)
+    assert keys_in(conn, "in_process") == []
+    report = closed(conn, ref)
+    assert (report.state, report.new, report.withdrawn, report.items_left) == (
+        "incomplete", 8, 8, 0,
+    )  # fmt: skip
+    assert (report.stop_reason or "").startswith(why)
+    text = report.as_text({})
+    assert f"stopped: {why}" in text
+    assert "withdrawn, new again: 8" in text
+    assert check_now(state_dsn, "job") == []
+
+    again = open_run(conn, "again")
+    assert enqueue(conn, again, [item(key) for key in KEYS]).new == 8
+    (batch,) = plan_batches(conn, again, ALL_LIVE)
+    assert batch["label"] == "1 of 1: 8 items"
+    assert [(first, last) for first, last, *_ in extents(conn)] == [(9, 16)]
+    assert check_now(state_dsn, "job") == []
+
+
+def test_what_is_approved_stays_and_its_waiting_takes_none_of_its_minutes(
+    conn: connection,
+) -> None:
+    ref = waiting(conn)
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "UPDATE retrofill.run SET opened_at = opened_at - interval '3 days',"
+            " limits = limits || '{\"max_minutes\": 5}', approval = approval ||"
+            " jsonb_build_object('asked_at', clock_timestamp() - interval '3 days')"
+        )
+    assert approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Ada")
+    approval = runs.get_run(conn, ref.run_id).approval
+    assert approval is not None
+    assert (approval.state, approval.by) == (Answer.APPROVED, "Ada")
+    assert keys_in(conn, "in_process") == KEYS
+    assert limits.stop_if_late(conn, ref.run_id) is None
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.state, report.stop_reason, report.withdrawn) == ("open", None, 0)
+
+
+def test_what_another_open_run_waits_for_is_left_to_it(state_dsn: str, conn: connection) -> None:
+    ref = waiting(conn)
+    other = open_run(conn, "other")
+    assert enqueue(conn, other, [item(key) for key in ("c", "d", "x")]).new == 1
+    reject(conn, ref)
+    assert keys_in(conn, "in_process") == ["c", "d", "x"]
+    report = closed(conn, ref)
+    assert (report.withdrawn, report.items_left) == (6, 2)
+    assert check_now(state_dsn, "job") == []
+    # What is left to it, the other run takes over like anything that a closed run has left.
+    planned = plan_batches(conn, other, ALL_LIVE)
+    assert sum(int(batch["label"].split()[3]) for batch in planned) == 3
+    assert runs.get_report(conn, other.run_id).resumed == 2
+
+
+def test_what_earlier_runs_left_behind_stays_with_them(state_dsn: str, conn: connection) -> None:
+    first = open_run(conn, "first")
+    enqueue(conn, first, [item(key) for key in "ab"])
+    close(conn, first.run_id, complete=False)
+    ref = waiting(conn)
+    assert runs.get_report(conn, ref.run_id).resumed == 2
+    reject(conn, ref)
+    assert keys_in(conn, "in_process") == ["a", "b"]
+    report = closed(conn, ref)
+    assert (report.resumed, report.withdrawn, report.items_left) == (0, 6, 0)
+    assert check_now(state_dsn, "job") == []
+    following = open_run(conn, "following")
+    assert enqueue(conn, following, [item(key) for key in KEYS]).new == 6
+    plan_batches(conn, following, ALL_LIVE)
+    assert runs.get_report(conn, following.run_id).resumed == 2
+
+
+def test_what_was_called_stays_recorded(state_dsn: str, conn: connection) -> None:
+    ref = waiting(conn)
+    with closing(taken(state_dsn)) as lease:
+        good, bad, *_ = calls = calls_of(lease)
+        lease.settle(Settlement(), calls[:3])
+        lease.settle(success(good), [])
+        failed = EndedCall(bad.number, "failed", "r", "1", "E", "no")
+        bad.entries[0].attempts += 1
+        lease.settle(Settlement(ended=[failed], retried=[(bad.entries[0], 0.0)]), [])
+        # The third was sent, and its task died.
+        reject(conn, ref)
+    assert keys_in(conn, "results") == ["a"]
+    assert keys_in(conn, "in_process") == ["b", "c"]
+    report = closed(conn, ref)
+    assert (report.succeeded, report.withdrawn, report.items_left, report.lost) == (1, 5, 2, 1)
+    assert check_now(state_dsn, "job") == []
+
+
+def test_what_was_redriven_is_back_in_quarantine_as_it_was(
+    state_dsn: str, conn: connection
+) -> None:
+    quarantined(state_dsn, conn)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT * FROM retrofill.quarantine ORDER BY item_key")
+        before = [row[:6] + row[7:] for row in cur.fetchall()]
+    ref = open_run(conn, "again", config=ASKED | {"redrive": True})
+    assert redrive_quarantine(conn, ref, 0, redriving()) == {"redriven": 10}
+    plan_batches(conn, ref, ALL_LIVE)
+    run = runs.get_run(conn, ref.run_id)
+    approve.ask(conn, run, config_of(run), PLAN, "0")
+    reject(conn, ref)
+    assert (keys_in(conn, "in_process"), keys_in(conn, "quarantine")) == ([], BAD)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT * FROM retrofill.quarantine ORDER BY item_key")
+        # All but its number, which is that of its last time in process.
+        assert [row[:6] + row[7:] for row in cur.fetchall()] == before
+        cur.execute("SELECT count(*) FROM retrofill.redriven")
+        assert cur.fetchone() == (0,)
+    report = closed(conn, ref)
+    assert (report.redriven, report.withdrawn, report.items_left) == (10, 10, 0)
+    assert check_now(state_dsn, "job") == []
+
+
+@pytest.mark.parametrize("point", [Point.APPROVAL_ANSWERED, Point.WITHDRAWING])
+def test_a_task_that_dies_behind_a_commit_is_gone_on_with(
+    state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch, point: Point
+) -> None:
+    monkeypatch.setattr(approvals, "EXTENTS", 1)
+    ref = waiting(conn, keys=[f"{number:05}" for number in range(10_010)])
+
+    def die(reached: Point) -> None:
+        if reached is point:
+            raise InjectedError(reached)
+
+    with injected(die), pytest.raises(InjectedError):
+        reject(conn, ref)
+    assert keys_in(conn, "in_process"), "all is withdrawn already: nothing was broken off"
+    assert check_now(state_dsn, "job") == []
+    with pytest.raises(RunIncomplete, match="rejected by Ada"):
+        approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
+    assert keys_in(conn, "in_process") == []
+    assert closed(conn, ref).withdrawn == 10_010
+
+
+@pytest.mark.parametrize("point", [Point.APPROVAL_ANSWERED, Point.WITHDRAWING])
+def test_where_no_other_try_comes_closing_goes_on_with_it(conn: connection, point: Point) -> None:
+    ref = waiting(conn)
+
+    def die(reached: Point) -> None:
+        if reached is point:
+            raise InjectedError(reached)
+
+    with injected(die), suppress(InjectedError):
+        reject(conn, ref)
+    report = closed(conn, ref)
+    assert (report.withdrawn, report.items_left, keys_in(conn, "in_process")) == (8, 0, [])
+
+
+def test_a_run_whose_dag_run_is_ended_while_it_waits_leaves_nothing_behind(
+    conn: connection,
+) -> None:
+    """As when somebody marks it as failed: Airflow still runs its notify."""
+    ref = waiting(conn)
+    told: list[Report] = []
+    with pytest.raises(RunIncomplete, match="before anybody approved"):
+        conclude(conn, ref, ALL_LIVE, told.append)
+    (report,) = told
+    assert (report.state, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
+    assert report.stop_reason == "the run ended before anybody approved its plan"
+    with pytest.raises(RunIncomplete):
+        approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
+
+
+def test_a_run_that_waits_for_days_is_left_alone_while_its_dag_run_lives(
+    conn: connection,
+) -> None:
+    ref = waiting(conn)
+    assert rescue(conn, ALL_LIVE) == []
+    assert keys_in(conn, "in_process") == KEYS
+    assert [run.run_id for run in rescue(conn, GONE)] == [ref.run_id]
+    assert keys_in(conn, "in_process") == []
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.state, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
+
+
+def test_two_runs_of_a_job_that_wait_keep_apart(state_dsn: str, conn: connection) -> None:
+    first = waiting(conn, "first", list("abcd"))
+    second = waiting(conn, "second", KEYS)
+    assert runs.get_report(conn, second.run_id).new == 4
+    reject(conn, first)
+    # The second run has listed all of the first one's.
+    assert keys_in(conn, "in_process") == KEYS
+    reject(conn, second, "")
+    assert closed(conn, second).withdrawn == 4
+    assert closed(conn, first).withdrawn == 0
+    assert keys_in(conn, "in_process") == list("abcd")
+    assert check_now(state_dsn, "job") == []
+    third = open_run(conn, "third")
+    assert enqueue(conn, third, [item(key) for key in KEYS]).new == 4
+    plan_batches(conn, third, ALL_LIVE)
+    assert runs.get_report(conn, third.run_id).resumed == 4
+
+
+def test_nothing_is_called_that_was_not_approved(conn: connection) -> None:
+    ref = open_run(conn, config=ASKED)
+    run = runs.get_run(conn, ref.run_id)
+    with pytest.raises(ConfigError, match="nobody was asked about the plan"):
+        approve.require_approved(config_of(run), run)
+    enqueue(conn, ref, [item(key) for key in KEYS])
+    plan_batches(conn, ref, ALL_LIVE)
+    approve.ask(conn, run, config_of(run), PLAN, "0")
+    run = runs.get_run(conn, ref.run_id)
+    with pytest.raises(ConfigError, match="the plan waits for approval"):
+        approve.require_approved(config_of(run), run)
+    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    run = runs.get_run(conn, ref.run_id)
+    approve.require_approved(config_of(run), run)
+    # Who clears the task is asked again, and until then nothing more is called.
+    approve.ask(conn, run, config_of(run), PLAN, "3")
+    run = runs.get_run(conn, ref.run_id)
+    with pytest.raises(ConfigError, match="the plan waits for approval"):
+        approve.require_approved(config_of(run), run)
+    never = config_of(run)
+    approve.require_approved(replace(never, approval=type(never.approval)()), run)
+
+
+def test_who_answers_first_has_answered(conn: connection) -> None:
+    ref = waiting(conn)
+    reject(conn, ref)
+    with pytest.raises(RunIncomplete, match="rejected by Ada"):
+        approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Bob")
+    run = runs.get_run(conn, ref.run_id)
+    with pytest.raises(RunIncomplete, match="is closed"):
+        approve.ask(conn, run, config_of(run), PLAN, "3")
+
+
+def test_an_approval_is_taken_back_if_it_cannot_be_kept(conn: connection) -> None:
+    ref = waiting(conn)
+    run = runs.get_run(conn, ref.run_id)
+    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.avoid(conn, run, "function: version was 1, and is now 2")
+    report = closed(conn, ref)
+    assert (report.state, report.withdrawn, keys_in(conn, "in_process")) == ("incomplete", 8, [])
+    assert report.stop_reason == "function: version was 1, and is now 2"
+    assert report.approval["state"] == "void"
+
+
+def test_a_run_that_asks_nobody_is_closed_as_before(conn: connection) -> None:
+    ref = open_run(conn)
+    enqueue(conn, ref, [item(key) for key in KEYS])
+    plan_batches(conn, ref, ALL_LIVE)
+    report = closed(conn, ref)
+    assert (report.withdrawn, report.items_left, report.approval) == (0, 8, {})
+    assert keys_in(conn, "in_process") == KEYS
+
+
+@pytest.mark.parametrize("point", [Point.APPROVAL_ASKED, Point.PLAN_STORED])
+def test_a_task_that_dies_while_it_asks_asks_again(conn: connection, point: Point) -> None:
+    ref = open_run(conn, config=ASKED)
+    enqueue(conn, ref, [item(key) for key in KEYS])
+    plan_batches(conn, ref, ALL_LIVE)
+    run = runs.get_run(conn, ref.run_id)
+
+    def die(reached: Point) -> None:
+        if reached is point:
+            raise InjectedError(reached)
+
+    with injected(die), pytest.raises(InjectedError):
+        approve.ask(conn, run, config_of(run), PLAN, "0")
+    assert approve.ask(conn, run, config_of(run), PLAN, "0")
+    assert approve.answered(conn, run, Answer.APPROVED, "Ada")
+    assert approve.was_approved(runs.get_run(conn, ref.run_id), "0")
+    assert not approve.was_approved(runs.get_run(conn, ref.run_id), "3")
+    assert keys_in(conn, "in_process") == KEYS
+
+
+def test_the_limits_that_are_shown_are_those_that_run(conn: connection) -> None:
+    ref = open_run(conn, config=ASKED, max_concurrency=7)
+    run = runs.get_run(conn, ref.run_id)
+    assert "- limits: 7 calls in flight" in approve.ask(conn, run, config_of(run), PLAN, "0")
+    stored = runs.get_run(conn, ref.run_id).plan
+    assert stored is not None
+    assert stored["limits"]["max_concurrency"] == 7
+
+
+def test_who_is_asked_again_sees_what_was_called_meanwhile(
+    state_dsn: str, conn: connection
+) -> None:
+    ref = waiting(conn)
+    run = runs.get_run(conn, ref.run_id)
+    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    with closing(taken(state_dsn)) as lease:
+        calls = calls_of(lease)[:2]
+        lease.settle(Settlement(), calls)
+        lease.settle(success(*calls), [])
+        lease.release(done=False)
+    text = approve.ask(conn, run, config_of(run), PLAN, "3")
+    assert text.startswith("- called so far: 2 items in 2 calls")
+
+
+def test_nobody_is_asked_about_a_run_that_was_stopped(conn: connection) -> None:
+    ref = open_run(conn, config=ASKED)
+    limits.stop(conn, ref.run_id, "stopped by a person")
+    with pytest.raises(RunIncomplete, match="stopped by a person"):
+        approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))

@@ -1,0 +1,185 @@
+"""The stored plan: how it reads, what its histograms hold, and what its checks say."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from retrofill.engine.histogram import Histograms
+from retrofill.functions.kind import Capacity
+from retrofill.model.amounts import in_bytes
+from retrofill.model.approval import Answer, Approval
+from retrofill.model.items import Measure
+from retrofill.model.limits import Limits
+from retrofill.model.plan import Check, Counts, FirstPayload, RunPlan
+from retrofill.pipeline.admission import Slots, admission
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+COUNTS = Counts(
+    listed=10, known=2, new=8, late=0, left_out={"filtered": 3}, resumed=0, redriven=0,
+    with_others=0, items=8, calls=4, batches=1, payload_bytes=2_048, item_bytes=None,
+    partitions_left=0,
+)  # fmt: skip
+LIMITS = Limits(max_concurrency=50, max_items_per_set=1_000)
+PLAN = RunPlan(
+    counts=COUNTS,
+    sizes=[],
+    ages=[],
+    payload=None,
+    target=[("source", "s3://bucket/a_b*c")],
+    limits=LIMITS.as_json(),
+)
+SLOTS = Slots(parallelism=32, max_active_tasks=16, pool="default_pool")
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1_234, "1.2 kB"), (5_000_000_000, "5.0 GB")],
+)
+def test_bytes_are_told_in_decimal_units(count: int, words: str) -> None:
+    assert in_bytes(count) == words
+
+
+def test_a_plan_reads_as_it_was_stored() -> None:
+    made = replace(
+        PLAN,
+        payload=FirstPayload.of(b'{"a":1}', 2),
+        checks=[Check("concurrency", "50 calls in flight", None)],
+    )
+    assert RunPlan.from_json(made.as_json()) == made
+    text = made.markdown({"filtered": "left out by filters"})
+    assert "- source: s3://bucket/a\\_b\\*c" in text
+    assert "- listed: 10 (8 new, 2 known)" in text
+    assert "- left out by filters: 3" in text
+    assert "- calls: 4 in 1 batches, exact" in text
+    assert "| concurrency | **unknown** | 50 calls in flight |" in text
+    assert '```\n{"a":1}\n```' in text
+
+
+def test_what_is_unknown_is_said_to_be() -> None:
+    assert "their size is unknown" in PLAN.markdown({})
+    more = replace(COUNTS, partitions_left=2)
+    text = replace(PLAN, counts=more).markdown({})
+    assert "items to call: 8, in this first set" in text
+    assert "how many items and calls that makes is unknown" in text
+    guessed = replace(more, items_after=90, calls_after=45, batches_after=12)
+    text = replace(PLAN, counts=guessed).markdown({})
+    assert "estimated: up to about 90 items in about 45 calls and 12 batches" in text
+
+
+def test_no_payload_ends_its_own_block() -> None:
+    made = replace(PLAN, payload=FirstPayload.of(b"a ``` b ```` c", 1))
+    assert made.markdown({}).endswith("`````\na ``` b ```` c\n`````")
+
+
+def test_a_payload_is_cut_between_characters() -> None:
+    payload = FirstPayload.of("é".encode() * 3_000, 1)
+    assert (payload.length, payload.is_cut, payload.text) == (6_000, True, "é" * 2_000)
+
+
+def test_a_plan_calls_nothing_only_if_nothing_can_come_to_be_called() -> None:
+    nothing = replace(COUNTS, items=0, calls=0, batches=0)
+    assert nothing.calls_nothing
+    assert not COUNTS.calls_nothing
+    assert not replace(nothing, partitions_left=1).calls_nothing
+    assert not replace(nothing, with_others=1).calls_nothing
+
+
+def test_histograms_hold_each_item_once() -> None:
+    found = Histograms(NOW)
+    found.add(
+        [
+            Measure(0, NOW),
+            Measure(999, NOW - timedelta(hours=23)),
+            Measure(1_000, NOW - timedelta(days=2)),
+            Measure(5_000_000_000, NOW - timedelta(days=9_999)),
+            Measure(None, None),
+        ]
+    )
+    assert found.size == 5_000_001_999
+    sizes = [(one.words, one.items, one.size) for one in found.sizes]
+    assert sizes[:2] == [("below 1 kB", 2, 999), ("1 to 10 kB", 1, 1_000)]
+    assert sizes[-2:] == [("1 GB and more", 1, 5_000_000_000), ("unknown", 1, None)]
+    ages = [(one.words, one.items) for one in found.ages]
+    assert ages[:2] == [("within a day", 2), ("1 to 7 days ago", 1)]
+    assert ages[-2:] == [("more than 3 years ago", 1), ("unknown", 1)]
+    for bins in (found.sizes, found.ages):
+        assert sum(one.items for one in bins) == 5
+
+
+def test_where_nothing_is_known_there_is_no_histogram() -> None:
+    found = Histograms(NOW)
+    found.add([Measure(None, None)])
+    assert (found.sizes, found.ages, found.size) == ([], [], None)
+
+
+def checked(limits: Limits = LIMITS, counts: Counts = COUNTS, **asked: Any) -> dict[str, Check]:
+    usual = {"timeout_s": 60, "slots": SLOTS, "capacity": None, "database_bytes": 1}
+    found = admission(counts, limits, **{**usual, **asked})
+    return {check.name: check for check in found}
+
+
+@pytest.mark.parametrize(("calls", "passed"), [(49, False), (50, True), (1_000, True)])
+def test_more_calls_at_once_than_the_function_takes_are_too_much(calls: int, passed: bool) -> None:  # noqa: FBT001  of a case
+    check = checked(capacity=Capacity(calls, "at once"))["concurrency"]
+    assert check.passed is passed
+    assert f"{calls:,} at once" in check.says
+
+
+def test_what_cannot_be_looked_up_is_no_reason_to_pass() -> None:
+    assert checked()["concurrency"].passed is None
+    assert checked()["disk of the state"].passed is None
+
+
+def test_time_is_told_by_the_functions_timeout() -> None:
+    ten = replace(COUNTS, calls=1_000)
+    says = "if each call took its timeout, 60 s, this set would take 20 min"
+    assert says in checked(counts=ten)["time"].says
+    enough = replace(LIMITS, max_minutes=20)
+    assert checked(enough, ten)["time"].passed is True
+    assert checked(replace(enough, max_minutes=19), ten)["time"].passed is None
+
+
+def test_calls_beyond_the_limit_are_too_much() -> None:
+    assert "max_calls" not in checked()
+    assert checked(replace(LIMITS, max_calls=4))["max_calls"].passed is True
+    assert checked(replace(LIMITS, max_calls=3))["max_calls"].passed is False
+    more = replace(COUNTS, partitions_left=1)
+    assert checked(replace(LIMITS, max_calls=4), more)["max_calls"].passed is None
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (Answer.WAITING, "waits for a person until 2026-01-03 00:00 UTC"),
+        (Answer.APPROVED, "approved by Ada at 2026-01-02 00:00 UTC"),
+        (Answer.REJECTED, "rejected by Ada at 2026-01-02 00:00 UTC"),
+        (Answer.EXPIRED, "expired at 2026-01-02 00:00 UTC: nobody answered"),
+        (Answer.ENDED, "not answered: the run ended at 2026-01-02 00:00 UTC"),
+        (Answer.VOID, "approved by Ada at 2026-01-02 00:00 UTC, and void since then"),
+    ],
+)
+def test_what_became_of_a_plan_is_said_with_who_and_when(state: Answer, said: str) -> None:
+    stored = {
+        "state": state, "by": "Ada", "at": NOW.isoformat(),
+        "until": (NOW + timedelta(days=1)).isoformat(),
+    }  # fmt: skip
+    approval = Approval.from_json(stored)
+    assert approval is not None
+    assert approval.said == said
+    assert approval.is_negative is (state not in {Answer.WAITING, Answer.APPROVED})
+    assert bool(approval.why) is (state is not Answer.APPROVED)
+
+
+@pytest.mark.parametrize(
+    ("changed", "more", "said"),
+    [
+        (None, False, ""),
+        (0, False, "0 changed since the plan, not called"),
+        (12, False, "12 changed since the plan, not called"),
+        (1_200, True, "at least 1,200 changed since the plan, not called"),
+    ],
+)
+def test_what_changed_since_is_said(changed: int | None, more: bool, said: str) -> None:  # noqa: FBT001  of a case
+    approval = Approval(state=Answer.APPROVED, changed=changed, changed_more=more)
+    assert approval.changes_said == said
