@@ -354,6 +354,11 @@ CASES = [
     Case("batches", "forget_extents", 2 * ROWS // EXTENT, before=IN_ORDER + ";" + BROKEN),
     Case("batches", "insert_batches", 0,
          {"firsts": SEQS, "lasts": SEQS, "items": NOS, "bytes": NOS}, 500),
+    Case("canary", "list_seqs", BATCH_ITEMS, before=IN_ORDER),
+    Case("canary", "list_sizes", 50, {"seqs": SEQS, "awaited": "{}"}, before=IN_ORDER),
+    Case("canary", "list_items", 50, {"seqs": SEQS}, before=IN_ORDER),
+    Case("canary", "renumber", 50, {"seqs": SEQS, "next_seq": ROWS + 1}, before=IN_ORDER),
+    Case("canary", "list_calls", BATCH_ITEMS),
     # Of all that was listed elsewhere, what waits: by batches of others, and without any.
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE),
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE + RELEASED),
@@ -397,12 +402,19 @@ READS_NO_LARGE_TABLE = {
         "list_open_runs", "break_extents", "mark_planned",
         "list_batches", "release_batches", "is_held", "is_open",
     },
+    "canary": {
+        "get_canary", "has_batches", "get_awaited", "break_extents_of", "insert_canary",
+        "count_resumed", "get_found",
+    },
     "others": {"forget_awaited", "note_awaited"},
     "approvals": {
         "ask", "answer", "avoid", "note_changes", "get_approval", "list_extents",
         "mark_withdrawn", "count_withdrawn",
     },
-    "plans": {"list_batches", "store_plan", "list_limits", "get_moment", "get_database_size"},
+    "plans": {
+        "list_batches", "count_canary", "store_plan", "list_limits", "get_moment",
+        "get_database_size",
+    },
     "redrive": {"count_redriven"},
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets",
@@ -439,6 +451,8 @@ OWN_VALUES: dict[str, dict[str, Any]] = {
     "note_elsewhere": {"items": "{[1,9]}"},
     "note_awaited": {"holders": [2], "counts": [9]},
     "answer": {"state": "approved"},
+    "break_extents_of": {"seqs": SEQS},
+    "insert_canary": {"next_seq": ROWS + 1, "bytes": 9, "sizes": [None] * 50},
 }
 
 CASES += [

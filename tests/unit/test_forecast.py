@@ -29,7 +29,7 @@ def sample(ms: float, items: int = 1, size: int | None = None, init_ms: int = 0)
 
 
 def measured(samples: Sequence[Sample]) -> Measured:
-    return Measured(samples, len(samples), len(samples))
+    return Measured(samples, len(samples), Work(len(samples), len(samples)))
 
 
 samples = st.builds(
@@ -75,7 +75,7 @@ def test_every_forecast_is_a_range_that_is_in_order(  # noqa: PLR0917
         sum(term.dollars.high for term in told.terms if term.dollars)
     )
     assert Forecast.from_json(told.as_json()) == told
-    assert all(told.lines())
+    assert all(map(all, told.words()))
 
 
 @given(works, limits)
@@ -97,22 +97,24 @@ def test_what_is_unknown_is_said_to_be_unknown_and_never_nothing() -> None:
     told = forecast(work, Price(), LIMITS, NOTHING, timeout_s=3)
     assert told.dollars is None
     assert told.unknown == ["requests", "compute"]
-    assert "cost: unknown" in list(told.lines())
+    assert "cost: unknown" in [": ".join(said) for said in told.words()]
     listing = Listing(2, None, "no price is known")
     told = forecast(work, replace(PRICE, missing=("price_per_gb_second",)), LIMITS, NOTHING,
                     timeout_s=3, listing=listing)  # fmt: skip
     assert told.dollars is None
     assert told.unknown == ["requests", "compute", "listing"]
-    assert any("give price_per_gb_second" in line for line in told.lines())
+    assert any("give price_per_gb_second" in line for _, line in told.words())
     items = Price(per_item=0.01, missing=("price_per_gb_second",))
     told = forecast(work, items, LIMITS, NOTHING, timeout_s=3)
     assert told.dollars == Range.exactly(1.0)
-    assert "cost: $1.00, and requests, compute: unknown" in list(told.lines())
+    assert "cost: $1.00, and what is unknown: requests, compute" in [
+        ": ".join(said) for said in told.words()
+    ]
 
 
 def test_estimated_counts_are_said_to_be_estimates() -> None:
     told = forecast(Work(10, 10, is_exact=False), PRICE, LIMITS, NOTHING, timeout_s=3)
-    assert next(told.lines()) == "calls: about 10"
+    assert dict(told.words())["calls from now on"] == "about 10"
 
 
 @given(st.floats(1, 1_000), st.floats(0, 100), st.floats(0, 1e-4), st.integers(30, 200))
@@ -156,7 +158,7 @@ def test_cold_starts_are_counted_apart() -> None:
 
 
 def test_what_failed_in_the_canary_is_called_again_in_the_run() -> None:
-    calls = Measured([sample(10)] * 110, calls=120, first_calls=100)
+    calls = Measured([sample(10)] * 110, calls=120, called=Work(100, 100))
     told = forecast(Work(1_000, 1_000), PRICE, LIMITS, NOTHING, timeout_s=3, measured=calls)
     assert told.calls == pytest.approx((1_000, 1_200, 1_200))
 
@@ -207,15 +209,15 @@ def test_a_forecast_reads_well() -> None:
         measured=measured([sample(ms) for ms in range(50, 150)]),
         listing=Listing(20, 5e-6, "$0.005 per 1,000"),
     )
-    expected = """\
-calls: 20,000
-cost: $20.02
-  requests: $0.004; 20,000 calls
-  compute: $0.017 ($0.016 to $0.018); 995 (937 to 1,053) GB-seconds at 512 MB
-  items: $20.00; 20,000 items as you priced them
-  listing: $0.0001; 20 requests, $0.005 per 1,000
-time to the end: 54 s (47 s to 1 min)
-durations: the mean of the calls by their items, as billed, of 100 calls; the range holds with \
-95% confidence
-prices: Lambda in us-east-1, x86"""
-    assert "\n".join(told.lines()) == expected
+    assert dict(told.words()) == {
+        "calls from now on": "20,000",
+        "cost": "$20.02",
+        "cost of requests": "$0.004; 20,000 calls",
+        "cost of compute": "$0.017 ($0.016 to $0.018); 995 (937 to 1,053) GB-seconds at 512 MB",
+        "cost of items": "$20.00; 20,000 items as you priced them",
+        "cost of listing": "$0.0001; 20 requests, $0.005 per 1,000",
+        "time to the end": "54 s (47 s to 1 min)",
+        "durations": "the mean of the calls by their items, as billed, of 100 calls; the range"
+        " holds with 95% confidence",
+        "prices": "Lambda in us-east-1, x86",
+    }

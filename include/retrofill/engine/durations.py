@@ -24,6 +24,12 @@ class Work(NamedTuple):
     """Whether the numbers are counted; False: they are estimates."""
 
 
+def bytes_of(sizes: Sequence[int | None]) -> int | None:
+    """Return the sum of some sizes; None: one of them is unknown."""
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
 class Sample(NamedTuple):
     """A call that was measured."""
 
@@ -47,10 +53,10 @@ class Measured(NamedTuple):
 
     samples: Sequence[Sample]
     calls: int
-    """All calls that carried the items, those that were not measured among them."""
+    """All calls, those that were not measured among them."""
 
-    first_calls: int
-    """Those of them that no failure had made necessary."""
+    called: Work
+    """What they have called; without those that failures made necessary."""
 
     @property
     def is_billed(self) -> bool:
@@ -65,7 +71,7 @@ class Measured(NamedTuple):
     @property
     def repeats(self) -> float:
         """How many calls it took for each that is needed if none fails."""
-        return self.calls / self.first_calls if self.first_calls else 1.0
+        return self.calls / self.called.calls if self.called.calls else 1.0
 
     def percentile_ms(self, percent: float) -> float:
         """Return the milliseconds that so many percent of the calls took at most."""

@@ -86,21 +86,21 @@ class Forecast:
         """The terms of the cost that are unknown."""
         return [term.name for term in self.terms if term.dollars is None]
 
-    def lines(self) -> Iterator[str]:
-        """Yield the forecast for people, one line for each part."""
+    def words(self) -> Iterator[tuple[str, str]]:
+        """Yield the forecast for people, name by name."""
         about = "" if self.work.is_exact else "about "
-        yield f"calls: {about}{_spread(self.calls, _whole)}"
+        yield "calls from now on", about + _spread(self.calls, _whole)
         total = "unknown" if self.dollars is None else about + _spread(self.dollars, money)
         missing = self.unknown if self.dollars is not None else []
-        beside = f", and {', '.join(missing)}: unknown" if missing else ""
-        yield f"cost: {total}{beside}"
+        beside = f", and what is unknown: {', '.join(missing)}" if missing else ""
+        yield "cost", total + beside
         for term in self.terms:
             cost = "unknown" if term.dollars is None else _spread(term.dollars, money)
-            yield f"  {term.name}: {cost}; {term.words}"
-        yield f"time to the end: {about}{_spread(self.seconds, readable)}"
-        yield f"durations: {self.duration_words}"
+            yield f"cost of {term.name}", f"{cost}; {term.words}"
+        yield "time to the end", about + _spread(self.seconds, readable)
+        yield "durations", self.duration_words
         if self.price_words:
-            yield f"prices: {self.price_words}"
+            yield "prices", self.price_words
 
     def as_json(self) -> dict[str, Any]:
         """Return the forecast as plain JSON values."""
@@ -114,6 +114,7 @@ class Forecast:
             "seconds": list(self.seconds),
             "duration_words": self.duration_words,
             "price_words": self.price_words,
+            "words": list(self.words()),
         }
 
     @classmethod
@@ -159,7 +160,7 @@ def forecast(
         cost = None if each is None else Range.exactly(listing.requests * each)
         terms.append(Term("listing", cost, f"{listing.requests:,} requests, {listing.words}"))
     if spent:
-        terms.append(Term("spent", Range.exactly(spent), "what the canary has cost"))
+        terms.append(Term("the canary", Range.exactly(spent), "spent already"))
     return Forecast(
         work=work,
         calls=calls,

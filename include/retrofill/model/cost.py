@@ -24,6 +24,19 @@ class Usage(NamedTuple):
     """Milliseconds, of those billed, that started an environment for it; None: none were told."""
 
 
+class ListingPrice(NamedTuple):
+    """What the requests that list a source cost."""
+
+    items: int
+    """The most that one request lists."""
+
+    per_request: float
+    """Dollars."""
+
+    words: str
+    """Where the price is from, for people."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """What the calls of a run cost, in dollars. None: a term is unknown, or there is none."""

@@ -1,16 +1,20 @@
 """The canary: some items are called first, and what comes of them says whether to go on."""
 
 import logging
+from dataclasses import replace
 from random import SystemRandom
 
 from retrofill.config import RunConfig
-from retrofill.engine.durations import Measured, Sample
+from retrofill.engine.durations import Measured, Sample, Work, bytes_of
+from retrofill.engine.fit import Range
 from retrofill.model.canary import CanaryFindings
 from retrofill.model.cost import Usage
 from retrofill.model.errors import RunIncomplete
+from retrofill.model.plan import RunPlan
 from retrofill.model.runs import Run, SetRef
+from retrofill.pipeline.foretell import TASK_S, foretell
 from retrofill.state import canary as state
-from retrofill.state import limits
+from retrofill.state import limits, plans, runs
 from retrofill.state.batches import PlannedBatch
 from retrofill.state.connection import Connection
 
@@ -19,10 +23,15 @@ log = logging.getLogger(__name__)
 _ALL = 100
 
 
+def has_canary(config: RunConfig, ref: SetRef) -> bool:
+    """Return whether the set of a run is one that has a canary."""
+    return config.canary.canary is not None and ref.set_no == 1
+
+
 def choose(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> PlannedBatch | None:
     """Choose the canary of a run, of its first set, and make it a batch; None: there is none."""
     take = config.canary.canary
-    if take is None or ref.set_no > 1:
+    if take is None or not has_canary(config, ref):
         return None
     chosen = state.choose_canary(
         conn,
@@ -36,28 +45,71 @@ def choose(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> Planne
     return chosen
 
 
-def judge(conn: Connection, run: Run, batch_id: int) -> CanaryFindings:
-    """Return what a canary has found, once its items are settled.
+def judge(
+    conn: Connection,
+    run: Run,
+    config: RunConfig,
+    batch_id: int,
+    *,
+    at_once: int,
+    task_s: Range = TASK_S,
+) -> CanaryFindings:
+    """Return what a canary has found, once its items are settled; complete the plan by it.
 
-    :raises RunIncomplete: too much of it has failed; the run is stopped
+    :param at_once: tasks that Airflow runs at once
+    :param task_s: seconds in which it begins one
+    :raises RunIncomplete: too much of the canary has failed; the run is stopped
     """
-    found, _ = measure(conn, run, batch_id)
-    for name, words in found.words():
-        log.info("%s: %s", name, words)
+    found = note(conn, run, config, batch_id, at_once=at_once, task_s=task_s)
     percent = limits.get_limits(conn, run.run_id).max_failure_percent
-    if percent in {None, _ALL} or found.failed * 100 <= found.items * percent:
+    if percent is None or percent == _ALL or found.failed * 100 <= found.items * percent:
         return found
     reason = (
         f"canary: {found.failed:,} of {found.items:,} items failed, more than {percent} %"
-        f" (max_failure_percent)"
+        " (max_failure_percent)"
     )
     if found.troubles:
-        reason += f"; calls: {found.trouble_words}"
+        reason += f"; calls that did not succeed: {found.trouble_words}"
     limits.stop(conn, run.run_id, reason)
-    left = "nothing else was called"
-    raise RunIncomplete(
-        "\n".join([f"{reason}; {left}", *(f"hint: {hint}" for hint in found.hints)])
+    hints = [f"hint: {hint}" for hint in found.hints]
+    raise RunIncomplete("\n".join([f"{reason}. Nothing else was called", *hints]))
+
+
+def note(
+    conn: Connection,
+    run: Run,
+    config: RunConfig,
+    batch_id: int,
+    *,
+    at_once: int,
+    task_s: Range = TASK_S,
+) -> CanaryFindings:
+    """Write what a canary has found so far into the plan of its run, and into the log."""
+    found, measured = measure(conn, run, batch_id)
+    for name, words in found.words():
+        log.info("%s: %s", name, words)
+    stored = runs.get_run(conn, run.run_id).plan
+    if stored is None:
+        return found
+    plan = RunPlan.from_json(stored)
+    # A plan that was made after the canary, since its task was cleared, does not count it.
+    called = measured.called if plan.counts.canary else Work(0, 0, 0)
+    told = foretell(
+        run,
+        config.source_kind,
+        plan.counts,
+        limits.get_limits(conn, run.run_id),
+        at_once=at_once,
+        called=called,
+        measured=measured,
+        spent=found.cost or 0.0,
+        task_s=task_s,
     )
+    for name, words in told.words():
+        log.info("%s: %s", name, words)
+    completed = replace(plan, canary=found.as_json(), forecast=told.as_json())
+    plans.store_plan(conn, run.run_id, completed)
+    return found
 
 
 def measure(conn: Connection, run: Run, batch_id: int) -> tuple[CanaryFindings, Measured]:
@@ -74,19 +126,20 @@ def measure(conn: Connection, run: Run, batch_id: int) -> tuple[CanaryFindings, 
         for call in calls
         if call.took_ms is not None and call.held_ms is not None
     ]
-    measured = Measured(samples, len(calls), sum(call.first for call in calls))
+    first_calls = sum(call.first for call in calls)
+    measured = Measured(samples, len(calls), Work(found.items, first_calls, bytes_of(found.sizes)))
     return _findings(run, found, measured), measured
 
 
 def _bytes_of(call: state.CanaryCall, found: state.Found) -> int | None:
     """Return what the items of a call hold; None: that of one of them is unknown."""
-    sizes = [
-        size
-        for begin, end in call.spans
-        for size in found.sizes[begin - found.first_seq : end - found.first_seq]
-    ]
-    known = [size for size in sizes if size is not None]
-    return sum(known) if len(known) == len(sizes) else None
+    return bytes_of(
+        [
+            size
+            for begin, end in call.spans
+            for size in found.sizes[begin - found.first_seq : end - found.first_seq]
+        ]
+    )
 
 
 def _findings(run: Run, found: state.Found, measured: Measured) -> CanaryFindings:
