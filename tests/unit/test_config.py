@@ -276,11 +276,11 @@ def test_every_field_has_all_that_the_form_shows():
         assert field["description_md"].endswith("."), name
         assert field["section"] in {
             "Data source", "Function", "Function: Lambda", "Function: HTTP", "Limits", "Redrive",
-            "Notification", "Job and connections",
+            "Notification", "Job and connections", "Prices",
         }  # fmt: skip
         assert "default" in field, name
         assert field.get("examples") or "enum" in field or field["type"] == "boolean", name
-        if "integer" in field["type"]:
+        if "integer" in field["type"] or "number" in field["type"]:
             assert {"minimum", "maximum"} <= field.keys(), name
         json.dumps(field)
 

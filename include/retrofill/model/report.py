@@ -1,9 +1,11 @@
 """The report of a run: its true counts, and how they read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
+
+from retrofill.model.cost import dollars
 
 _TROUBLES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
 _CAUSES = (
@@ -15,6 +17,9 @@ _CAUSES = (
     "malformed_answer",
     "answer_lost",
 )
+
+
+_TERMS = {"calls": "calls", "time": "their time", "items": "items"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,18 @@ class Report:
     late: int = 0
     """New items that are older than the run's interval."""
 
+    cost: float | None = None
+    """Dollars that its calls cost; None: that is unknown."""
+
+    cost_from_above: float | None = None
+    """Of these, what is the most it can be, since nobody knows what is billed."""
+
+    cost_by_term: Mapping[str, float | None] = field(default_factory=dict)
+    """Of these, what calls, their time and their items cost each; None: that is unknown."""
+
+    price: str = ""
+    """Where the terms of the price are from."""
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -97,6 +114,21 @@ class Report:
     @property
     def _listed_any(self) -> bool:
         return self.listed + sum(self.left_out.values()) > 0
+
+    @property
+    def cost_text(self) -> str:
+        """What the calls cost in a line, with all that is not known of it."""
+        if self.cost is None:
+            return "unknown"
+        terms = ", ".join(
+            f"{'unknown' if cost is None else dollars(cost)} for {words}"
+            for term, words in _TERMS.items()
+            for cost in [self.cost_by_term.get(term)]
+        )
+        above = self.cost_from_above
+        return f"{dollars(self.cost)} ({terms})" + (
+            f", of which {dollars(above)} counted from above" if above else ""
+        )
 
     @property
     def is_notified(self) -> bool:
@@ -139,6 +171,7 @@ class Report:
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
             f"calls       {self.calls:,}, of these {self.retries:,} retries",
+            f"cost        {self.cost_text}",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",
         ]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from retrofill.aws.arn import Arn
+from retrofill.model.cost import dollars
 from retrofill.sources import reasons_of
 from retrofill.state.pages import ERROR_CHARS, RunPage, SetLine
 from retrofill.web.controls import CONCURRENCY, RATE
@@ -263,6 +264,7 @@ def _environment() -> Environment:
         "moment": moment,
         "function_name": function_name,
         "count": lambda number: f"{number:,}",
+        "dollars": dollars,
     }
     return environment
 
