@@ -201,6 +201,7 @@ def run_emulated(database: Database, directory: Path) -> Measured:
             MemorySize=_MEMORY_MB,
             Environment={"Variables": {"AWS_ENDPOINT_URL": server.endpoint_url}},
         )
+        functions.get_waiter("function_active_v2").wait(FunctionName="f")
         passed = pass_through(_params(EMULATED))
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix="out/")
         took = [int(one["Key"].split("/")[1]) for page in pages for one in page.get("Contents", [])]
@@ -264,6 +265,7 @@ def lines(arguments: Namespace) -> Iterator[str]:
 
     def note(case: Case, made: Measured) -> None:
         rows.append(_row(f"{case.name} ({case.canary:,} of {case.items:,})", made))
+        say(" | ".join(rows[-1]))
         wrong.extend(_too_far(case.name, made))
 
     with temporary_postgres(lasting=False) as server, TemporaryDirectory() as directory:

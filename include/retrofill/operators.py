@@ -209,13 +209,16 @@ class CallOperator(PatientOperator):
                 run.function.name,
                 run.function.version or "none",
             )
-            with closing(wiring().client_of(config, run)) as client:
+            # What is asked for costs the function's service time, so only who counts it asks.
+            counts = counts or config.limits.max_cost is not None
+            with closing(wiring().client_of(config, run, tells_usage=counts)) as client:
                 invoker = Invoker(
                     lease=lease,
                     client=client,
                     shape=wiring().shape_of(config, run),
                     run=run,
                     config=config,
+                    keeps_usage=counts,
                     stop_asked=lambda: self._stop_asked,
                     progressed=progressed,
                 )

@@ -18,7 +18,7 @@ def test_a_canary_is_called_first_and_the_rest_after_it(world: World) -> None:
     assert (report["state"], report["succeeded"], report["calls"]) == ("complete", 20, 20)
     log = states["log"]
     assert "5 called in 5 calls, 5 succeeded, 0 failed (0.0 %), 0 in quarantine" in log
-    assert "calls: 15" in log
+    assert "calls from now on: 15" in log
     assert "time to the end: " in log
 
 

@@ -213,7 +213,7 @@ VALUES: dict[str, Any] = {
     "dag_id": "d", "dag_run_id": "1", "state": "complete", "config": "{}", "delivery": "{}",
     "modified_after": None, "modified_before": None, "function": FUNCTION,
     "function_timeout_s": 3, "limits": LIMITS,
-    "changes": "{}",
+    "changes": "{}", "price": "{}", "cost": 0.1, "from_above": 0.0,
     "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
     "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
@@ -426,6 +426,7 @@ READS_NO_LARGE_TABLE = {
         "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
     },
     "limits": {"get_standing", "change_limits", "stop_run"},
+    "lost_calls": {"recount_cost"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
         "lock_batches",

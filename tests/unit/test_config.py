@@ -280,7 +280,7 @@ def test_every_field_has_all_that_the_form_shows():
         }  # fmt: skip
         assert "default" in field, name
         assert field.get("examples") or "enum" in field or field["type"] == "boolean", name
-        if "integer" in field["type"]:
+        if "integer" in field["type"] or "number" in field["type"]:
             assert {"minimum", "maximum"} <= field.keys(), name
         json.dumps(field)
 

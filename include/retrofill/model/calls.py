@@ -233,6 +233,16 @@ class Settlement:
     cured: int = 0
     """Items among those that succeeded which had failed alone before."""
 
+    @property
+    def cost(self) -> float:
+        """Dollars that the ended calls cost."""
+        return sum(call.cost for call in self.ended)
+
+    @property
+    def cost_from_above(self) -> float:
+        """Of these, what is the most it can be, since nobody knows what is billed."""
+        return sum(call.cost for call in self.ended if call.from_above)
+
     def __bool__(self) -> bool:
         return bool(self.ended)
 
@@ -268,6 +278,9 @@ class Allotment:
 
     cost: float | None = None
     """Dollars that calls which end from now on may cost; None: no limit."""
+
+    call_cost: float = 0.0
+    """About what one of them costs; 0: nobody knows."""
 
     tasks: int = 1
     """How many tasks of the run are active, this one among them."""

@@ -1,11 +1,19 @@
 """What calls cost: what one of them used, and what that is multiplied by."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 MB_OF_A_GB = 1_024
 MS_OF_A_S = 1_000
+
+
+def dollars(amount: float) -> str:
+    """Return an amount for people: to the cent or, where that says little, to four digits."""
+    digits = 2 if not amount else max(2, 3 - math.floor(math.log10(abs(amount))))
+    whole, _, rest = f"{amount:,.{digits}f}".partition(".")
+    return f"${whole}.{rest.rstrip('0'):0<2}"
 
 
 class Usage(NamedTuple):
@@ -22,6 +30,23 @@ class Usage(NamedTuple):
 
     init_ms: int | None = None
     """Milliseconds, of those billed, that started an environment for it; None: none were told."""
+
+    @property
+    def counted_s(self) -> float:
+        """Seconds by which it is counted: those billed, else those it took."""
+        return (self.took_ms if self.billed_ms is None else self.billed_ms) / MS_OF_A_S
+
+
+class Rates(NamedTuple):
+    """What each call, each second of it and each of its items costs, in dollars."""
+
+    call: float
+    second: float
+    item: float
+
+    def of(self, seconds: float, items: int) -> float:
+        """Return what a call costs."""
+        return self.call + self.second * seconds + self.item * items
 
 
 class ListingPrice(NamedTuple):
@@ -69,23 +94,24 @@ class Price:
             return None
         return self.per_gb_second * self.memory_mb / MB_OF_A_GB
 
+    @property
+    def rates(self) -> Rates | None:
+        """By what calls are charged; None: it cannot be told."""
+        if not self.is_known:
+            return None
+        return Rates(self.per_call or 0.0, self.per_second or 0.0, self.per_item or 0.0)
+
     def of_call(self, usage: Usage, items: int) -> float | None:
         """Return what a call costs; None: that is unknown.
 
         A call of which nobody knows what is billed is counted from above: by the time it took.
         """
-        ms = usage.took_ms if usage.billed_ms is None else usage.billed_ms
-        return self.most(items, ms / MS_OF_A_S)
+        return self.most(items, usage.counted_s)
 
     def most(self, items: int, timeout_s: float) -> float | None:
         """Return the most that a call can cost which runs so long; None: that is unknown."""
-        if not self.is_known:
-            return None
-        return (
-            (self.per_call or 0.0)
-            + (self.per_second or 0.0) * timeout_s
-            + (self.per_item or 0.0) * items
-        )
+        rates = self.rates
+        return None if rates is None else rates.of(timeout_s, items)
 
     def as_json(self, timeout_s: float) -> dict[str, Any]:
         """Return the price as a JSON object, with what a call without items costs at most.

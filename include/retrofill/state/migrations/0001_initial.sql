@@ -538,7 +538,17 @@ SELECT
     coalesce(parts.late, 0) AS late,
     coalesce(sets.withdrawn, 0) AS withdrawn,
     run.plan -> 'counts' AS planned,
-    run.approval
+    run.approval,
+    charged.cost,
+    charged.cost_from_above,
+    jsonb_build_object(
+        'calls', charged.cost_of_calls,
+        'time', CASE WHEN run.price ->> 'per_gb_second' IS NOT NULL THEN round(greatest(
+            charged.cost - coalesce(charged.cost_of_calls, 0) - coalesce(charged.cost_of_items, 0), 0
+        )::numeric, 12) END,
+        'items', charged.cost_of_items
+    ) AS cost_by_term,
+    coalesce(run.price ->> 'words', '') AS price
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -568,7 +578,9 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT
         sum(succeeded) AS succeeded, sum(quarantined) AS quarantined, sum(calls) AS calls,
-        sum(retries) AS retries, sum(duplicates) AS duplicates, sum(lost_tasks) AS lost_tasks
+        sum(retries) AS retries, sum(duplicates) AS duplicates, sum(lost_tasks) AS lost_tasks,
+        sum(cost) AS cost, sum(cost_from_above) AS cost_from_above,
+        sum(calls_succeeded) AS calls_succeeded, sum(items_answered) AS items_answered
     FROM retrofill.batch WHERE batch.run_id = run.run_id
 ) AS calls ON true
 LEFT JOIN LATERAL (
@@ -589,14 +601,29 @@ LEFT JOIN LATERAL (
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'misconfigured'), 0)::bigint
             AS misconfigured,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'too_large'), 0)::bigint AS too_large,
-        coalesce(sum(count.calls) FILTER (WHERE outcome = 'lost'), 0)::bigint AS lost
+        coalesce(sum(count.calls) FILTER (WHERE outcome = 'lost'), 0)::bigint AS lost,
+        sum(count.calls) FILTER (WHERE outcome IN ('failed', 'unknown', 'lost')) AS charged_calls,
+        sum(count.items) FILTER (WHERE outcome IN ('failed', 'unknown', 'lost')) AS charged_items
     FROM retrofill.batch CROSS JOIN LATERAL (
-        SELECT outcome, cause, calls FROM retrofill.call_count
+        SELECT outcome, cause, calls, items FROM retrofill.call_count
         WHERE call_count.batch_id = batch.batch_id
         OFFSET 0
     ) AS count
     WHERE batch.run_id = run.run_id
 ) AS troubles ON true
+CROSS JOIN LATERAL (
+    -- Null: what calls cost is unknown. A call that was refused costs nothing.
+    SELECT
+        known.zero + coalesce(calls.cost, 0) AS cost,
+        known.zero + coalesce(calls.cost_from_above, 0) AS cost_from_above,
+        known.zero + (run.price ->> 'per_call')::float
+            * (coalesce(calls.calls_succeeded, 0) + coalesce(troubles.charged_calls, 0))::float
+            AS cost_of_calls,
+        known.zero + (run.price ->> 'per_item')::float
+            * (coalesce(calls.items_answered, 0) + coalesce(troubles.charged_items, 0))::float
+            AS cost_of_items
+    FROM (SELECT 0 * (run.price ->> 'most_per_call')::float AS zero) AS known
+) AS charged
 LEFT JOIN LATERAL (
     SELECT ARRAY(
         SELECT DISTINCT unnest(batch.hints) FROM retrofill.batch
@@ -630,7 +657,7 @@ CREATE VIEW retrofill.v_call AS
 SELECT
     job.name AS job, batch.run_id, batch.set_no, batch_id, call_no, invocation.item_count,
     attempt, invocation.duplicates, sent_at, ended_at, outcome, request_id, executed_version,
-    error_type, error
+    error_type, error, took_ms, billed_ms, memory_mb
 FROM retrofill.invocation
 JOIN retrofill.batch USING (batch_id)
 JOIN retrofill.job USING (job_id);
