@@ -12,6 +12,7 @@ from retrofill.model.permission import Permission
 from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, form_field
 from retrofill.params.calls import CallParams
+from retrofill.params.canary import CanaryParams
 from retrofill.params.feedback import FeedbackParams
 from retrofill.params.job import JobParams
 from retrofill.params.limits import LimitParams
@@ -26,6 +27,7 @@ _COMMON: tuple[tuple[str, type[Params]], ...] = (
     ("Calls", CallParams),
     ("Limits", LimitParams),
     ("Feedback", FeedbackParams),
+    ("Canary", CanaryParams),
     ("Approval", ApprovalParams),
     ("Redrive", RedriveParams),
     ("Notification", NotificationParams),
@@ -90,14 +92,17 @@ def _table(params: type[Params], form: dict[str, dict[str, Any]]) -> Iterator[st
     yield ""
 
 
+_NUMBERS = {"integer": "whole number", "number": "number"}
+
+
 def _told(shown: dict[str, Any], own: dict[str, Any], *, required: bool) -> tuple[str, str, str]:
     """Return type, default and limits of a param, in words."""
     types = {own["type"]} if isinstance(own["type"], str) else set(own["type"])
     default = "required" if required else _value(shown["default"])
     if "boolean" in types:
         return "yes or no", default, ""
-    if "integer" in types:
-        return "whole number", default, f"{own['minimum']:,} to {own['maximum']:,}"
+    if numeric := types & _NUMBERS.keys():
+        return _NUMBERS[numeric.pop()], default, f"{own['minimum']:,} to {own['maximum']:,}"
     if "enum" in shown:
         return "choice", default, ", ".join(f"`{value}`" for value in shown["enum"])
     if "object" in types:

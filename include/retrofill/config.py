@@ -15,10 +15,12 @@ from retrofill.model.quoting import quoted
 from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, Problem, Sound, form_field, unknown
 from retrofill.params.calls import CallParams, call_params
+from retrofill.params.canary import CanaryParams
 from retrofill.params.feedback import FeedbackParams
 from retrofill.params.job import JobParams
 from retrofill.params.limits import LimitParams
 from retrofill.params.notification import NotificationParams
+from retrofill.params.prices import PriceParams
 from retrofill.params.redrive import RedriveParams
 from retrofill.sources import SOURCES
 from retrofill.sources.kind import SourceKind, SourceParams
@@ -40,7 +42,9 @@ class RunConfig:
     calls: CallParams
     function: FunctionParams
     limits: LimitParams
+    prices: PriceParams
     feedback: FeedbackParams
+    canary: CanaryParams
     approval: ApprovalParams
     redrive: RedriveParams
     notification: NotificationParams
@@ -64,7 +68,9 @@ class RunConfig:
             self.calls,
             self.function,
             self.limits,
+            self.prices,
             self.feedback,
+            self.canary,
             self.approval,
             self.redrive,
             self.notification,
@@ -93,7 +99,9 @@ class RunParams:
             "calls": call_params(kinds, shapes),
             **{part: kind.params for part, kind in self._functions.items()},
             "limits": LimitParams,
+            "prices": PriceParams,
             "feedback": FeedbackParams,
+            "canary": CanaryParams,
             "approval": ApprovalParams,
             "redrive": RedriveParams,
             "notification": NotificationParams,
@@ -229,6 +237,7 @@ def _contradictions(config: RunConfig, unsound: set[str]) -> Iterator[Problem]:
     for part in (config.source, config.calls, config.function, config.approval, config.redrive):
         yield from part.contradictions(sound)
     yield from _uncarried(config, sound)
+    yield from _uncalled(config, sound)
     redrives = config.redrive.redrive
     # To redrive what a job has in quarantine, its name is enough.
     if sound("redrive") and not (redrives and config.job.job is not None):
@@ -240,6 +249,17 @@ def _contradictions(config: RunConfig, unsound: set[str]) -> Iterator[Problem]:
         yield Problem(
             "preview", "True; not allowed with redrive, which selects by keys and redrive_error"
         )
+
+
+def _uncalled(config: RunConfig, sound: Sound) -> Iterator[Problem]:
+    """Find a canary of a run that lists nothing, or calls nothing."""
+    canary = config.canary.canary
+    if canary is None or not sound("canary"):
+        return
+    if config.redrive.redrive and sound("redrive"):
+        yield Problem("canary", f"{canary:,}; not allowed with redrive, which lists no items")
+    if config.calls.preview and sound("preview"):
+        yield Problem("canary", f"{canary:,}; not allowed with preview, which calls nothing")
 
 
 def _uncarried(config: RunConfig, sound: Sound) -> Iterator[Problem]:

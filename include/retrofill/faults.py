@@ -33,6 +33,12 @@ class Point(StrEnum):
     CHUNK_COMMITTED = "chunk.committed"
     """Items and cursor of a chunk are committed together."""
 
+    CANARY_MOVED = "canary.moved"
+    """The items of a canary have numbers of their own; that is not committed."""
+
+    CANARY_CHOSEN = "canary.chosen"
+    """The batch of the canary is committed; the other items are not planned."""
+
     BATCHES_PLANNED = "batches.planned"
     """The batches of a set are committed."""
 

@@ -15,12 +15,12 @@ from retrofill.model.runs import REFUSED, SetRef
 from retrofill.notifier import check_targets
 from retrofill.operators import stored_run
 from retrofill.pipeline.approve import asks
+from retrofill.pipeline.canary import has_canary
 from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
 
 _LONGEST_REASON = 2_000
-_APPROVE = "approve"
 
 
 class OpenRunOperator(BaseOperator):
@@ -38,8 +38,8 @@ class OpenRunOperator(BaseOperator):
     def execute(self, context: Context) -> list[int]:
         """Return the set that was opened: number of the run, number of the set.
 
-        :raises DownstreamTasksSkipped: a preview was asked for, and shown; or the set is one that
-            nobody is asked about
+        :raises DownstreamTasksSkipped: a preview was asked for, and shown; or the set has no
+            canary, or is one that nobody is asked about
         """
         try:
             ref, config = self._open(context)
@@ -48,11 +48,13 @@ class OpenRunOperator(BaseOperator):
             self.log.error("%s", error)  # noqa: TRY400  the traceback is Airflow's to write
             context["ti"].xcom_push(REFUSED, str(error)[:_LONGEST_REASON])
             raise
-        if asks(config, ref):
+        needed = {"canary": has_canary(config, ref), "approve": asks(config, ref)}
+        if all(needed.values()):
             return list(ref)
-        # Skipped here, it costs no process.
+        # Skipped here, they cost no process.
         context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, list(ref))
-        raise DownstreamTasksSkipped(tasks=[_APPROVE])  # type: ignore[no-untyped-call]
+        rest = [task for task, is_needed in needed.items() if not is_needed]
+        raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
 
     def _open(self, context: Context) -> tuple[SetRef, RunConfig]:
         dag_run, wire = context["dag_run"], wiring()

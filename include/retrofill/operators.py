@@ -28,6 +28,7 @@ from retrofill.model.errors import (
 from retrofill.model.runs import REFUSED, Run, SetRef
 from retrofill.notifier import notify, notify_briefly
 from retrofill.pipeline.approve import asks, require_approved
+from retrofill.pipeline.canary import has_canary
 from retrofill.pipeline.close_run import close_run, conclude
 from retrofill.pipeline.enqueue import Enqueued, enqueue
 from retrofill.pipeline.invoke import Invoker, take
@@ -161,7 +162,7 @@ class PlanBatchesOperator(RetrofillOperator):
             config, run = run_at_work(context, conn, self.ref)
             airflow, wire = TaskAirflow(context), wiring()
             planned = plan_batches(conn, self.ref, airflow)
-            if asks(config, self.ref):
+            if asks(config, self.ref) or has_canary(config, self.ref):
                 show_plan(
                     conn,
                     run,
@@ -174,25 +175,29 @@ class PlanBatchesOperator(RetrofillOperator):
             return planned
 
 
-class InvokeOperator(PatientOperator):
-    """Call the function with the items of one batch until every one is settled.
+class CallOperator(PatientOperator):
+    """A task that calls the function with the items of a batch until every one is settled."""
 
-    :param batch: which batch, as ``plan_batches`` returned it
-    """
-
-    def __init__(self, *, batch: BatchTask, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.batch = batch
         self._stop_asked = False
 
-    def work(self, context: Context, progressed: Callable[[], None]) -> Invoked | None:
-        """Return the counts of what was done; None: there was nothing left to do."""
+    def call(
+        self,
+        config: RunConfig,
+        run: Run,
+        batch_id: int,
+        progressed: Callable[[], None],
+        *,
+        counts: bool = False,
+    ) -> Invoked | None:
+        """Return the counts of what was done; None: there was nothing left to do.
+
+        :param counts: whether to record what each call has used
+        """
         die_with_parent()
         ask_to_end(self.on_kill)
-        with open_state() as conn:
-            config, run = run_at_work(context, conn, self.ref)
-        require_approved(config, run)
-        with closing(BatchLease(wiring().state_dsn, self.batch["batch_id"], own_name())) as lease:
+        with closing(BatchLease(wiring().state_dsn, batch_id, own_name())) as lease:
             if not take(lease, holder_is_dead=is_dead):
                 self.log.info("every item of this batch is settled")
                 return None
@@ -204,13 +209,16 @@ class InvokeOperator(PatientOperator):
                 run.function.name,
                 run.function.version or "none",
             )
-            with closing(wiring().client_of(config, run)) as client:
+            # What is asked for costs the function's service time, so only who counts it asks.
+            counts = counts or config.limits.max_cost is not None
+            with closing(wiring().client_of(config, run, tells_usage=counts)) as client:
                 invoker = Invoker(
                     lease=lease,
                     client=client,
                     shape=wiring().shape_of(config, run),
                     run=run,
                     config=config,
+                    keeps_usage=counts,
                     stop_asked=lambda: self._stop_asked,
                     progressed=progressed,
                 )
@@ -224,6 +232,24 @@ class InvokeOperator(PatientOperator):
     def on_kill(self) -> None:
         """Stop sending; what is in flight gets a moment to be settled."""
         self._stop_asked = True
+
+
+class InvokeOperator(CallOperator):
+    """Call the function with the items of one batch.
+
+    :param batch: which batch, as ``plan_batches`` returned it
+    """
+
+    def __init__(self, *, batch: BatchTask, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch = batch
+
+    def work(self, context: Context, progressed: Callable[[], None]) -> Invoked | None:
+        """Return the counts of what was done; None: there was nothing left to do."""
+        with open_state() as conn:
+            config, run = run_at_work(context, conn, self.ref)
+        require_approved(config, run)
+        return self.call(config, run, self.batch["batch_id"], progressed)
 
 
 class CloseRunOperator(BaseOperator):

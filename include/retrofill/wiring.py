@@ -123,7 +123,10 @@ class Wiring:
         """Return what tells why an item cannot be sent to a run's function; None: all can be."""
         return fit(shape_of(config, run), config.function_kind.max_request_bytes)
 
-    def client_of(self, config: RunConfig, run: Run) -> Client:
-        """Open the data plane to a run's function."""
-        asked = Asked(self._connections, config.job.aws_conn_id)
+    def client_of(self, config: RunConfig, run: Run, *, tells_usage: bool = False) -> Client:
+        """Open the data plane to a run's function.
+
+        :param tells_usage: whether answers shall tell what is billed for their calls
+        """
+        asked = Asked(self._connections, config.job.aws_conn_id, tells_usage=tells_usage)
         return config.function_kind.open(config.function, run.function, asked)

@@ -15,6 +15,7 @@ from airflow.sdk import (
 )
 
 from retrofill.approval import ApproveOperator
+from retrofill.canary import CanaryOperator
 from retrofill.config import params_for
 from retrofill.jobs import JobFile
 from retrofill.model.errors import FINAL
@@ -105,11 +106,17 @@ def retrofill_dag(
             opened=opened.output,
             trigger_rule="none_failed",
         )
+        canary = CanaryOperator(
+            task_id="canary",
+            opened=opened.output,
+            trigger_rule="none_failed",
+            **_WHILE_PROGRESS,
+        )
         approve = ApproveOperator(
             task_id="approve", opened=opened.output, trigger_rule="none_failed"
         )
         invoke = InvokeOperator.partial(
-            # Where nobody is asked to approve anything, that task is skipped.
+            # Where there is no canary, or nobody is asked to approve anything, that is skipped.
             task_id="invoke",
             opened=opened.output,
             trigger_rule="none_failed",
@@ -119,7 +126,7 @@ def retrofill_dag(
         close = CloseRunOperator(task_id="close_run", trigger_rule="all_done")
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
         notify = NotifyOperator(task_id="notify", source=source)
-        enqueue >> batches >> approve >> invoke
+        enqueue >> batches >> canary >> approve >> invoke
         # A teardown runs whatever became of the rest, and this one alone makes the DAG run's state.
         invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=True)
     return dag

@@ -41,6 +41,9 @@ class Stats:
     executions: int = 0
     """How often a function ran."""
 
+    billed_ms: int = 0
+    """Milliseconds that the executions are billed for; those that still run are among them."""
+
     in_flight: int = 0
     """Invocations that a function works on or a client waits for, now."""
 
@@ -83,8 +86,11 @@ class Counts:
         stats.requests += 1
         stats.by_operation[operation] = stats.by_operation.get(operation, 0) + 1
 
-    def enter(self, keys: Sequence[str], *, runs: bool) -> None:
-        """Count an invocation that is in flight from now on, and the items it carries."""
+    def enter(self, keys: Sequence[str], *, runs: bool, billed_ms: int = 0) -> None:
+        """Count an invocation that is in flight from now on, and the items it carries.
+
+        :param billed_ms: what its execution is billed for
+        """
         stats = self.stats
         stats.in_flight += 1
         if stats.in_flight > stats.max_in_flight:
@@ -93,6 +99,7 @@ class Counts:
         if runs:
             self.running += 1
             stats.executions += 1
+            stats.billed_ms += billed_ms
             stats.deliveries += len(keys)
         if keys:
             (self._executed if runs else self._refused).update(keys)

@@ -5,6 +5,7 @@ of items; see https://docs.aws.amazon.com/lambda/latest/dg/with-s3.html and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html.
 """
 
+from typing import Any
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 
 class _Item(msgspec.Struct, gc=False):
     key: str
+    size: Any = 0
 
 
 class _S3(msgspec.Struct, gc=False):
@@ -55,3 +57,17 @@ def keys_of(body: bytes) -> list[str]:
     keys += [unquote_plus(task.key) for task in event.tasks]
     keys += [item if isinstance(item, str) else item.key for item in event.items]
     return keys
+
+
+def bytes_of(body: bytes) -> int:
+    """Return how large the objects of an event are together, as far as it tells their sizes."""
+    try:
+        event = _decode(body)
+    except msgspec.MsgspecError:
+        return 0
+    found: list[_Item | str] = [record.s3.object for record in event.records]
+    if event.detail is not None:
+        found.append(event.detail.object)
+    found += event.items
+    sizes = [0 if isinstance(item, str) else item.size for item in found]
+    return sum(size for size in sizes if isinstance(size, int))

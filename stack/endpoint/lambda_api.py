@@ -14,7 +14,8 @@ from urllib.parse import SplitResult, parse_qs, unquote
 from stack.endpoint.connection import Connection, Request, date_header, response
 from stack.endpoint.counts import Call, Counts
 from stack.endpoint.delivery import deliver
-from stack.endpoint.event_items import keys_of
+from stack.endpoint.event_items import bytes_of, keys_of
+from stack.endpoint.lambda_logs import billed_ms, log_tail
 from stack.endpoint.lambda_replies import (
     Answer,
     batch_results,
@@ -40,6 +41,7 @@ _FUNCTION_PATH = re.compile(
 _VERSIONS = ("$LATEST", "1")
 _DRY_RUN = Reply(status=204)
 _SYNCHRONOUS = b"RequestResponse"
+_BYTES_OF_A_MB = 1_000_000
 
 Handler = Callable[[Connection, Request], None]
 """What answers a request."""
@@ -63,7 +65,7 @@ class Target(NamedTuple):
     """The version."""
 
     lead: bytes
-    """The first lines of the usual answer, up to the start of the request id."""
+    """The first lines of the usual answer, up to the request id."""
 
 
 class LambdaApi:
@@ -77,6 +79,7 @@ class LambdaApi:
         self._loop = loop
         self._functions = {function.name: function for function in script.functions}
         self._latency = script.latency
+        self._seconds_per_mb = script.seconds_per_mb
         self._records = script.record_calls
         self._reads_items = script.count_items or script.record_calls or rulebook.reads_items
         self._body = script.answer.encode()
@@ -119,7 +122,7 @@ class LambdaApi:
             raise LambdaRefusalError("ResourceNotFoundException", text)
         lead = (
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: keep-alive\r\n"
-            f"X-Amz-Executed-Version: {version}\r\nx-amzn-RequestId: {self._id_lead}"
+            f"X-Amz-Executed-Version: {version}\r\nx-amzn-RequestId: "
         )
         return Target(self._functions[name], version, lead.encode())
 
@@ -140,15 +143,21 @@ class LambdaApi:
         taken = self._rulebook.take(Operation.INVOKE, target.function.name, keys, counts.running)
         reply = USUAL if taken is None else taken.rule.reply
         runs = reply.executes
-        counts.enter(keys, runs=runs)
-        delay = reply.delay + (self._latency if runs else 0)
+        delay = reply.delay + (self._duration(request.body) if runs else 0)
+        counts.enter(keys, runs=runs, billed_ms=billed_ms(delay) if runs else 0)
+        request_id = self._next_id()
+        log = b""
+        if runs and request.headers.get(b"x-amz-log-type") == b"Tail":
+            log = log_tail(target.function, request_id, delay)
         if self._records:
             now = self._loop.time()
             counts.calls.append(Call(list(keys), runs, now, now + delay if runs else now))
         if taken is None:
-            self._loop.call_later(delay, self._end_usual, target, connection)
+            self._loop.call_later(delay, self._end_usual, target, connection, request_id, log)
         else:
-            answer = self._answer(target, request.body, taken)
+            answer = self._answer(target, request.body, taken, request_id)
+            if log:
+                answer.headers.setdefault("X-Amz-Log-Result", log.decode())
             self._loop.call_later(delay, self._end, connection, reply, answer)
 
     def _admit(self, kind: bytes, body: bytes) -> Sequence[str]:
@@ -169,13 +178,21 @@ class LambdaApi:
         except ValueError as error:
             raise LambdaRefusalError("InvalidRequestContentException", str(error)) from error
 
-    def _end_usual(self, target: Target, connection: Connection) -> None:
+    def _duration(self, body: bytes) -> float:
+        """Return the seconds that an execution takes, if no rule makes it longer."""
+        if not self._seconds_per_mb:
+            return self._latency
+        return self._latency + self._seconds_per_mb * bytes_of(body) / _BYTES_OF_A_MB
+
+    def _end_usual(
+        self, target: Target, connection: Connection, request_id: str, log: bytes
+    ) -> None:
         """End an execution that no rule has touched: most of them, so without detours."""
         self._counts.running -= 1
         self._counts.leave()
-        self._id_number += 1
+        told = b"X-Amz-Log-Result: %b\r\n" % log if log else b""
         connection.respond(
-            b"%b%012x\r\n%b%b" % (target.lead, self._id_number, date_header(), self._tail)
+            b"%b%b\r\n%b%b%b" % (target.lead, request_id.encode(), told, date_header(), self._tail)
         )
 
     def _end(self, connection: Connection, reply: Reply, answer: Answer) -> None:
@@ -184,9 +201,9 @@ class LambdaApi:
             self._counts.running -= 1
         deliver(connection, reply, *response(*answer), self._counts.leave)
 
-    def _answer(self, target: Target, body: bytes, taken: Taken) -> Answer:
+    def _answer(self, target: Target, body: bytes, taken: Taken, request_id: str) -> Answer:
         """Return the answer to a call that a rule takes."""
-        reply, request_id = taken.rule.reply, self._next_id()
+        reply = taken.rule.reply
         if reply.error is not None:
             return error_answer(reply, request_id)
         if reply.function_error is not None:

@@ -7,7 +7,7 @@ which names the field, the value and what is allowed.
 
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
@@ -224,6 +224,21 @@ class Function:
     timeout_seconds: Annotated[int, Field(ge=1, le=900)] = 60
     """The time it may take, as GetFunctionConfiguration tells it; the endpoint does not end it."""
 
+    memory_mb: Annotated[int, Field(ge=128, le=10_240)] = 128
+    """Its memory, in MB."""
+
+    used_mb: Annotated[int, Field(ge=1, le=10_240)] = 64
+    """The most of it that an execution uses, as its log tells."""
+
+    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    """The processor it is for."""
+
+    logs_json: bool = False
+    """Whether its log is in JSON."""
+
+    prints: str = ""
+    """What stands in its log before Lambda's own last line."""
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Script:
@@ -240,6 +255,9 @@ class Script:
 
     latency: Seconds = 0.05
     """Seconds that an execution of a function takes."""
+
+    seconds_per_mb: Seconds = 0.0
+    """Seconds that it takes besides, for each 1,000,000 bytes of the objects it is called with."""
 
     list_latency: Seconds = 0.0
     """Seconds that a page of a listing takes."""

@@ -324,3 +324,21 @@ def test_a_bucket_that_is_not_there_fails_the_run_at_once(world: World) -> None:
     states = world.run(bucket="no-such-bucket")
     assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
     assert "there is no bucket 'no-such-bucket'" in states["log"]
+
+
+def test_a_run_that_has_spent_its_budget_stops_and_the_next_one_goes_on(world: World) -> None:
+    keys = [f"in/{number}" for number in range(6)]
+    world.put(*keys)
+    states = world.run(max_cost=2.5, price_per_item=1, max_concurrency=1)
+    assert (states["invoke"], states["dag_run"]) == ("failed", "failed")
+    report = world.report()
+    assert report["stop_reason"] == "max_cost: $3.00 of $2.50 were spent"
+    assert (report["succeeded"], report["items_left"], report["state"]) == (3, 3, "incomplete")
+    assert 3.0 < report["cost"] < 3.01
+    assert report["cost_from_above"] == report["cost"], "the emulator does not say what it bills"
+    assert report["cost_by_term"]["items"] == 3.0
+    with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
+        cur.execute("SELECT count(took_ms) FROM retrofill.v_call")
+        assert cur.fetchone() == (3,)
+    assert world.run()["dag_run"] == "success"
+    assert world.outputs() == keys

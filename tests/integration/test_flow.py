@@ -21,6 +21,7 @@ TASKS = 4
 DEADLINE_S = 60.0
 
 Figures = Callable[[str, object], None]
+Work = Callable[[str, ScriptedEndpoint, int], None]
 
 
 @pytest.fixture
@@ -50,11 +51,13 @@ def _work(dsn: str, endpoint: ScriptedEndpoint, batch_id: int) -> None:
 
 
 @contextmanager
-def at_work(dsn: str, endpoint: ScriptedEndpoint) -> Iterator[Sequence[BaseProcess]]:
+def at_work(
+    dsn: str, endpoint: ScriptedEndpoint, work: Work = _work
+) -> Iterator[Sequence[BaseProcess]]:
     """Run one process for each batch, and wait until all have ended."""
     context = multiprocessing.get_context("spawn")
     tasks = [
-        context.Process(target=_work, args=(dsn, endpoint, number + 1)) for number in range(TASKS)
+        context.Process(target=work, args=(dsn, endpoint, number + 1)) for number in range(TASKS)
     ]
     for task in tasks:
         task.start()

@@ -113,6 +113,7 @@ def invoker(
     stop: threading.Event | None = None,
     timeout_s: int = 1,
     executions: str = "",
+    tells_usage: bool = False,
     **params: int | str,
 ) -> Iterator[Invoker]:
     config = params_for("s3").config(
@@ -139,6 +140,7 @@ def invoker(
             qualifier=run.function.version,
             deadline_s=2.0,
             max_in_flight=1_000,
+            tells_usage=tells_usage,
         ) as client:
             yield Invoker(
                 lease=lease,
@@ -148,6 +150,7 @@ def invoker(
                     function=replace(run.function, timeout_s=timeout_s), delivery=delivery
                 ),
                 config=config,
+                keeps_usage=tells_usage,
                 stop_asked=(stop or threading.Event()).is_set,
             )
 
@@ -384,6 +387,12 @@ def test_the_function_is_called_as_live_traffic_calls_it() -> None:
                 client.send(1, Payload(b"{}"))
                 assert client.completions.get(timeout=30).status == 200
         targets = [one.line.split(" ")[1] for one in server.requests]
+        asked = Asked(given, "aws_default", tells_usage=True)
+        with closing(KIND.open(LambdaParams(function="f"), FUNCTION, asked)) as client:
+            client.send(1, Payload(b"{}"))
+            assert client.completions.get(timeout=30).status == 200
+        logs = [one.headers.get("x-amz-log-type") for one in server.requests]
+    assert logs == [None, None, "Tail"], "the end of the log is sent to whoever asks"
     assert [target.rpartition("/")[2] for target in targets] == [
         "invocations?Qualifier=live",
         "invocations",

@@ -197,3 +197,46 @@ def test_mistakes_in_bucket_and_function_are_told_at_once(opened: Opened) -> Non
     assert bucket.startswith("bucket: there is no bucket 'not-there'")
     assert function.startswith("function: ")
     assert "nor-this" in function
+
+
+def test_max_cost_needs_a_price_that_somebody_knows(
+    conn: connection, name: str, aws: str, aws_session: boto3.Session
+) -> None:
+    found = {
+        "FunctionArn": "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:f",
+        "Version": "$LATEST",
+        "Timeout": 3,
+        "MemorySize": 128,
+        "Architectures": ["arm64"],
+        "CodeSha256": "c",
+    }
+
+    def answer(request: Request) -> bytes:
+        if "/invocations" in request.line:  # the dry run
+            return http_answer(b"", status="204 No Content")
+        return http_answer(json.dumps(found if "/configuration" in request.line else {}).encode())
+
+    with RawServer(answer) as functions:
+        urls = {"lambda": functions.url, "s3": aws}
+        wiring = Wiring(Given(lambda kind: aws_session.client(kind, endpoint_url=urls[kind])))
+        asked = {"bucket": name, "prefix": "in/", "function": "f", "event": "s3", "max_cost": 5}
+        with pytest.raises(
+            ConfigError,
+            match=r"^max_cost: 5\.0; what a call costs is not known \(us-gov-west-1, arm64, 128 MB:"
+            r" no published price is known\); give price_per_call and price_per_gb_second, or",
+        ):
+            wiring.plan(params_for("s3").config(asked))
+        given = asked | {"price_per_call": 0.5, "price_per_gb_second": 0.125}
+        plan = wiring.plan(params_for("s3").config(given))
+        ref = open_run(conn, plan, DagRun("d", str(next(_numbers))))
+    assert ref is not None
+    run = runs.get_run(conn, ref.run_id)
+    assert (run.price.per_call, run.price.per_second) == (0.5, 0.125 / 8)
+    assert run.price == plan.price
+    assert runs.get_report(conn, ref.run_id).cost == 0.0
+
+
+def test_a_run_opens_with_the_price_that_is_published(conn: connection, opened: Opened) -> None:
+    price = runs.get_run(conn, opened(max_cost=5).run_id).price
+    assert price.is_known
+    assert price.words == "us-east-1, x86_64, 128 MB, prices of October 2025"

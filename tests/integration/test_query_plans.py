@@ -213,7 +213,7 @@ VALUES: dict[str, Any] = {
     "dag_id": "d", "dag_run_id": "1", "state": "complete", "config": "{}", "delivery": "{}",
     "modified_after": None, "modified_before": None, "function": FUNCTION,
     "function_timeout_s": 3, "limits": LIMITS,
-    "changes": "{}",
+    "changes": "{}", "price": "{}", "cost": 0.1, "from_above": 0.0,
     "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
     "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
@@ -360,6 +360,11 @@ CASES = [
     Case("batches", "forget_extents", 2 * ROWS // EXTENT, before=IN_ORDER + ";" + BROKEN),
     Case("batches", "insert_batches", 0,
          {"firsts": SEQS, "lasts": SEQS, "items": NOS, "bytes": NOS}, 500),
+    Case("canary", "list_seqs", BATCH_ITEMS, before=IN_ORDER),
+    Case("canary", "list_sizes", 50, {"seqs": SEQS, "awaited": "{}"}, before=IN_ORDER),
+    Case("canary", "list_items", 50, {"seqs": SEQS}, before=IN_ORDER),
+    Case("canary", "renumber", 50, {"seqs": SEQS, "next_seq": ROWS + 1}, before=IN_ORDER),
+    Case("canary", "list_calls", BATCH_ITEMS),
     # Of all that was listed elsewhere, what waits: by batches of others, and without any.
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE),
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE + RELEASED),
@@ -410,6 +415,10 @@ READS_NO_LARGE_TABLE = {
         "list_open_runs", "break_extents", "mark_planned",
         "list_batches", "release_batches", "is_held", "is_open",
     },
+    "canary": {
+        "get_canary", "has_batches", "get_awaited", "break_extents_of", "insert_canary",
+        "count_resumed", "get_found",
+    },
     "others": {"forget_awaited", "note_awaited"},
     "feedback": {
         "note_later", "list_later", "list_open_runs", "list_untouched", "list_kin",
@@ -419,7 +428,10 @@ READS_NO_LARGE_TABLE = {
         "ask", "answer", "avoid", "note_changes", "get_approval", "list_extents",
         "mark_withdrawn", "count_withdrawn",
     },
-    "plans": {"list_batches", "store_plan", "list_limits", "get_moment", "get_database_size"},
+    "plans": {
+        "list_batches", "count_canary", "store_plan", "list_limits", "get_moment",
+        "get_database_size",
+    },
     "redrive": {"count_redriven"},
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets",
@@ -431,6 +443,7 @@ READS_NO_LARGE_TABLE = {
         "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
     },
     "limits": {"get_standing", "change_limits", "stop_run"},
+    "lost_calls": {"recount_cost"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
         "lock_batches",
@@ -462,6 +475,8 @@ OWN_VALUES: dict[str, dict[str, Any]] = {
     "is_to_come": {"moment": "2026-01-01T00:00:00Z"},
     "note_awaited": {"holders": [2], "counts": [9]},
     "answer": {"state": "approved"},
+    "break_extents_of": {"seqs": SEQS},
+    "insert_canary": {"next_seq": ROWS + 1, "bytes": 9, "sizes": [None] * 50},
 }
 
 CASES += [

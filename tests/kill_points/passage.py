@@ -25,6 +25,7 @@ from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
 from retrofill.pipeline import enqueue as enqueueing
 from retrofill.pipeline import plan_batches as planning
+from retrofill.pipeline.canary import judge
 from retrofill.pipeline.close_run import close_run, conclude
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.enqueue import enqueue
@@ -35,6 +36,7 @@ from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.sources import SOURCES
 from retrofill.sources.s3 import source as s3
 from retrofill.state import runs
+from retrofill.state.canary import find_canary
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 from retrofill.wiring import Wiring
@@ -111,7 +113,9 @@ def make(passage: Passage) -> None:
         for part in task("list", lambda: list_partitions(conn, ref, config, source)):
             number = part["part_no"]
             task(f"enqueue {number}", lambda no=number: enqueue(conn, ref, no, source))
-        for batch in task("plan", lambda: plan_batches(conn, ref, ALL_LIVE)):
+        batches = task("plan", lambda: plan_batches(conn, ref, ALL_LIVE))
+        task("canary", lambda: _canary(passage, config, session, api, conn, ref))
+        for batch in batches:
             number = batch["batch_id"]
             task(f"invoke {number}", lambda no=number: _invoke(passage, config, session, api, no))
         task("close", lambda: close_run(conn, ref, ALL_LIVE))
@@ -143,6 +147,15 @@ def _invoke(
                 config=config,
                 stop_asked=lambda: False,
             ).run()
+
+
+def _canary(  # noqa: PLR0917  as _invoke has them
+    passage: Passage, config: RunConfig, session: boto3.Session, api: Any, conn: Any, ref: SetRef
+) -> None:
+    found = find_canary(conn, ref.run_id)
+    assert found is not None
+    _invoke(passage, config, session, api, found.batch_id)
+    judge(conn, runs.get_run(conn, ref.run_id), config, found.batch_id, at_once=1)
 
 
 def _notify(conn: Any, ref: SetRef, notices: Path) -> None:

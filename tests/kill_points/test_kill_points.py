@@ -19,6 +19,7 @@ from tests.kill_points.passage import Passage
 
 OBJECTS = 240
 ITEMS_PER_CALL = 4
+CANARY = 20
 MAX_CONCURRENCY = 8
 MOST_TWICE = MAX_CONCURRENCY * ITEMS_PER_CALL
 """What one process has in flight, and so may be processed again because it was killed."""
@@ -41,6 +42,8 @@ TIMES = {
     Point.PARTITIONS_WRITTEN: 1,
     Point.CHUNK_COPIED: 12,
     Point.CHUNK_COMMITTED: 12,
+    Point.CANARY_MOVED: 1,
+    Point.CANARY_CHOSEN: 1,
     Point.BATCHES_PLANNED: 1,
     Point.BATCH_TAKEN: 6,
     Point.PORTION_LOADED: 6,
@@ -73,6 +76,7 @@ ALL = [
 ]
 SOME = [
     (Point.CHUNK_COPIED, 3),
+    (Point.CANARY_CHOSEN, 1),
     (Point.SETTLE_COMMITTED, 4),
     (Point.CALL_SENT, 15),
     (Point.CALL_ANSWERED, 30),
@@ -115,6 +119,7 @@ class Runs:
                 "items_per_call": ITEMS_PER_CALL,
                 "max_concurrency": MAX_CONCURRENCY,
                 "max_attempts": 2,
+                "canary": CANARY,
             },
             dag_run_id=job,
             journal=str(self._directory / "journal"),

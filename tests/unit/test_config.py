@@ -276,12 +276,11 @@ def test_every_field_has_all_that_the_form_shows():
         assert field["description_md"].endswith("."), name
         assert field["section"] in {
             "Data source", "Function", "Function: Lambda", "Function: HTTP", "Limits", "Redrive",
-            "Approval",
-            "Notification", "Job and connections",
+            "Notification", "Job and connections", "Prices", "Canary", "Approval",
         }  # fmt: skip
         assert "default" in field, name
         assert field.get("examples") or "enum" in field or field["type"] == "boolean", name
-        if "integer" in field["type"]:
+        if "integer" in field["type"] or "number" in field["type"]:
             assert {"minimum", "maximum"} <= field.keys(), name
         json.dumps(field)
 
@@ -492,3 +491,23 @@ def test_a_time_without_a_zone_is_told_as_it_was_typed():
     assert problem.startswith(
         "modified_after: '2025-01-01 00:00'; it has no zone; allowed is a date"
     )
+
+
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        ({"canary": 0}, "canary: 0; allowed is a whole number from 1 to 10,000"),
+        ({"canary": 10_001}, "canary: 10001; allowed is a whole number from 1 to 10,000"),
+        (
+            {"canary": 2_000, "preview": True},
+            "canary: 2,000; not allowed with preview, which calls nothing",
+        ),
+        (
+            {"canary": 5, "redrive": True},
+            "canary: 5; not allowed with redrive, which lists no items",
+        ),
+    ],
+)
+def test_a_canary_is_of_a_run_that_lists_and_calls(params: dict[str, Any], problem: str):
+    asked = {"bucket": "b", "prefix": "p/", "function": "f", **params}
+    assert list(map(str, params_for("s3").problems(asked))) == [problem]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stack.endpoint.event_items import keys_of
+from stack.endpoint.event_items import bytes_of, keys_of
 
 
 def s3_event(*keys: str) -> dict[str, Any]:
@@ -55,3 +55,21 @@ def test_an_empty_body_is_an_empty_event() -> None:
     assert keys_of(b" ") == []
     with pytest.raises(ValueError, match="Could not parse request body into json"):
         keys_of(b"{")
+
+
+@pytest.mark.parametrize(
+    ("event", "size"),
+    [
+        (s3_event("a", "b"), 2),
+        ({"detail": {"object": {"key": "k", "size": 70}}}, 70),
+        ({"items": [{"key": "a", "size": 3}, {"key": "b"}, {"key": "c", "size": "x"}, "d"]}, 3),
+        ({"tasks": [{"s3Key": "a"}]}, 0),
+        ({"Records": [{"body": "x"}]}, 0),
+    ],
+)
+def test_the_sizes_of_an_events_objects_are_summed(event: object, size: int) -> None:
+    assert bytes_of(json.dumps(event).encode()) == size
+
+
+def test_what_is_no_event_has_no_size() -> None:
+    assert bytes_of(b"{") == 0

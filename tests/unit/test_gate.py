@@ -48,6 +48,32 @@ def test_calls_are_counted_down_until_more_are_given() -> None:
     assert gate.room(4, 1.0) == 2
 
 
+def ended(gate: Gate, cost: float) -> None:
+    gate.ended(throttled=False, sent_at=0.0, now=0.0, cost=cost)
+
+
+def test_money_is_counted_down_by_calls_that_end() -> None:
+    gate = opened(cost=5.0)
+    assert gate.room(0, 0.0) == 10, "what a call costs is not known"
+    gate.sent(10)
+    ended(gate, 1.0)
+    assert gate.room(9, 0.0) == 0, "those in flight are likely to cost as much"
+    for cost in (0.5, 0.0, 0.5):
+        ended(gate, cost)
+    assert gate.room(0, 0.0) == 4, "3.0 are left, and a call costs two thirds"
+    ended(gate, 2.5)
+    assert (gate.room(1, 0.0), gate.room(0, 0.0)) == (0, 1), "one, as long as any is left"
+    ended(gate, 0.5)
+    assert gate.room(0, 0.0) == 0
+    gate.grant(Allotment(100, None, None, cost=1.0), asked_at=1.0, valid_until=VALID_S)
+    assert gate.room(0, 1.0) == 1
+
+
+def test_what_calls_of_others_cost_is_known_before_the_first_of_ones_own() -> None:
+    assert opened(cost=5.0, call_cost=2.0).room(0, 0.0) == 2
+    assert opened(cost=0.0, call_cost=2.0).room(0, 0.0) == 0
+
+
 def test_a_task_that_could_not_renew_its_lease_sends_nothing() -> None:
     gate = opened()
     assert gate.room(0, VALID_S)

@@ -5,6 +5,13 @@ from retrofill.model.calls import EndedCall, Settlement, Span
 from retrofill.model.report import troubles_text
 
 
+def test_what_was_spent_is_told() -> None:
+    progress = Progress(2, now=0.0)
+    assert "spent" not in progress.line(1.0, 0)
+    progress.settled(Settlement(ended=[EndedCall(1, "succeeded", cost=0.25)]))
+    assert ", $0.25 spent" in progress.line(2.0, 0)
+
+
 def test_a_line_of_progress_tells_how_calls_ended_and_why() -> None:
     progress = Progress(10, now=0.0)
     ended = [

@@ -182,6 +182,11 @@ def test_a_lowered_cap_is_kept_as_soon_as_calls_have_ended() -> None:
         ({"max_minutes": 5, "is_late": True}, NOTHING, "max_minutes: 5 minutes"),
         ({"max_calls": 7}, Totals(7, 0, 0), "max_calls: 7 of 7 calls were made"),
         (
+            {"max_cost": 7.0},
+            Totals(70, 0, 0, cost=7.0213),
+            "max_cost: $7.021 of $7.00 were spent",
+        ),
+        (
             {"max_failure_percent": 50, "min_items_judged": 10},
             Totals(0, 10, 6),
             "max_failure_percent: 6 of 10 items failed, more than 50 %",
@@ -207,6 +212,7 @@ def test_a_limit_of_the_whole_run_stops_it(
     ("fields", "totals"),
     [
         ({"max_calls": 7}, Totals(6, 0, 0)),
+        ({"max_cost": 7.0}, Totals(70, 0, 0, cost=6.99)),
         ({"max_failure_percent": 50, "min_items_judged": 11}, Totals(0, 10, 10)),
         ({"max_failure_percent": 60}, Totals(0, 10, 6)),
         ({"max_failure_percent": 99, "min_items_judged": 11}, Totals(0, 9, 9, failing_as="E")),
@@ -338,3 +344,50 @@ def test_the_parts_add_up_to_the_width() -> None:
         for one in tasks
     ]  # fmt: skip
     assert sorted(part or 0 for part in parts) == [7, 7, 8, 8]
+
+
+def paid(*shares: Share, cost: float = 0.0, max_cost: float = 12.0) -> Allotment:
+    totals = Totals(100, 0, 0, cost=cost)
+    return allot(standing(max_cost=max_cost), [OWN, *shares], totals, wanted=100, in_flight=0)
+
+
+def test_money_is_divided_of_what_nobody_has_spent_or_set_aside() -> None:
+    assert asked().cost is None
+    assert paid().cost == 12.0
+    assert paid(share(cost_left=4.0), cost=2.0).cost == 3.0
+    assert paid(share(2, cost_left=4.0), share(3), cost=2.0).cost == 2.0
+
+
+def test_what_is_left_is_not_divided_below_the_price_of_a_call() -> None:
+    last = paid(share(2), share(3), cost=11.95, max_cost=12.0)
+    assert last.call_cost == 0.1195
+    assert last.cost == pytest.approx(0.05)
+
+
+def test_while_another_has_money_left_there_may_be_some_to_come() -> None:
+    waits = paid(share(cost_left=1.0), cost=11.0)
+    assert (waits.cost, waits.stop_reason) == (0.0, None)
+    silent = paid(share(at_work=False, cost_left=0.0), cost=12.0)
+    assert silent.stop_reason == "max_cost: $12.00 of $12.00 were spent"
+
+
+@settings(deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 3), st.floats(0, 20)), max_size=60),
+    max_cost=st.floats(1, 100),
+)
+def test_what_is_spent_and_set_aside_is_never_more_than_there_is(
+    steps: list[tuple[int, float]], max_cost: float
+) -> None:
+    spent, left = [0.0] * 4, [0.0] * 4
+    overrun = 0.0
+    for number, cost in steps:
+        others = [share(at, cost_left=left[at]) for at in range(4) if at != number]
+        given_ = paid(*others, cost=sum(spent), max_cost=max_cost).cost
+        assert given_ is not None
+        left[number] = given_
+        assert sum(spent) + sum(left) <= max_cost + overrun + 1e-9
+        if given_:
+            spent[number] += cost
+            overrun += max(0.0, cost - given_)
+            left[number] = max(0.0, given_ - cost)

@@ -7,6 +7,7 @@ from itertools import count
 
 from retrofill.engine.answers import ALL_SUCCEEDED, Answer
 from retrofill.engine.backoff import backoff_s
+from retrofill.engine.meter import NOTHING, Charge
 from retrofill.engine.outcomes import MALFORMED, NO_ANSWER, Cause, Ended, Outcome
 from retrofill.engine.packing import bisect, cap_after
 from retrofill.model.calls import (
@@ -17,6 +18,7 @@ from retrofill.model.calls import (
     Settlement,
     spans_of,
 )
+from retrofill.model.cost import Usage
 
 MAX_REFUSALS = 20
 """Start-up refusals of one call in a row, after which the function counts as broken."""
@@ -139,10 +141,14 @@ class Dispatch:
         answer: Answer | None,
         *,
         now: float,
+        usage: Usage | None = None,
+        charge: Charge = NOTHING,
     ) -> EndedCall:
         """Decide what becomes of a call that ended; return how it did, as it is to be settled.
 
         :param answer: how the answer was read; only for a call that succeeded
+        :param usage: what it used, if that is to be recorded
+        :param charge: what it costs
         """
         call = self.in_flight.pop(number)
         outcome, error_type, error = ended.kind, ended.error_type, ended.message
@@ -159,6 +165,8 @@ class Dispatch:
             error,
             cause,
             len(call.entries),
+            usage,
+            *charge,
         )
         self.settlement.ended.append(record)
         self._compare(record)

@@ -1,8 +1,9 @@
 """Whether calls may be sent now: the one place where all limits on a task's calls meet.
 
 Four things limit them: the task's share of the run (:mod:`retrofill.engine.shares`), which
-also says how many calls are left; the calls in flight that the endpoint accepts
-(:mod:`retrofill.engine.concurrency`); the rate (:mod:`retrofill.engine.rate`); and the lease.
+also says how many calls are left and what they may cost; the calls in flight that the endpoint
+accepts (:mod:`retrofill.engine.concurrency`); the rate (:mod:`retrofill.engine.rate`); and the
+lease.
 """
 
 import math
@@ -26,6 +27,9 @@ class Gate:
         self._rate = RateLimit(None, now=now)
         self._allotment = Allotment(0, None, None)
         self._calls_left: float = 0
+        self._cost_left: float = 0
+        self._cost = 0.0
+        self._costly_calls = 0
         self._asks_at = now
         self._valid_until = now
 
@@ -59,6 +63,7 @@ class Gate:
         """
         self._allotment = allotment
         self._calls_left = math.inf if allotment.calls is None else allotment.calls
+        self._cost_left = math.inf if allotment.cost is None else allotment.cost
         self._window.agree(allotment.width, allotment.tasks)
         self._window.ceiling = allotment.concurrency
         self._rate.set(allotment.calls_per_second, asked_at)
@@ -89,8 +94,12 @@ class Gate:
         self._rate.started(calls)
         self._calls_left -= calls
 
-    def ended(self, *, throttled: bool, sent_at: float, now: float) -> None:
-        """Note that a call ended; see :meth:`ConcurrencyWindow.ended`."""
+    def ended(self, *, throttled: bool, sent_at: float, now: float, cost: float = 0.0) -> None:
+        """Note that a call ended, and what it cost; see :meth:`ConcurrencyWindow.ended`."""
+        if cost:
+            self._cost += cost
+            self._costly_calls += 1
+            self._cost_left -= cost
         self._window.ended(throttled=throttled, sent_at=sent_at, now=now)
 
     def _places(self, running: int, now: float) -> int:
@@ -98,4 +107,16 @@ class Gate:
         if now > self._valid_until:
             return 0
         free = self._allotment.concurrency - running
-        return max(0, int(min(self._window.room(now), free, self._calls_left)))
+        places = min(self._window.room(now), free, self._calls_left, self._affordable(running))
+        return max(0, int(places))
+
+    def _affordable(self, running: int) -> float:
+        """Return how many calls the rest of the money is likely to pay for.
+
+        Those that are running will cost what others have cost, as far as anybody can tell. While
+        any money is left, one call may be sent.
+        """
+        if self._cost_left == math.inf or self._cost_left <= 0:
+            return max(self._cost_left, 0)
+        each = self._cost / self._costly_calls if self._costly_calls else self._allotment.call_cost
+        return max(self._cost_left / each - running, not running) if each else math.inf

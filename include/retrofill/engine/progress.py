@@ -4,6 +4,7 @@ from collections import Counter
 from typing import TypedDict
 
 from retrofill.model.calls import Call, Settlement
+from retrofill.model.cost import dollars
 from retrofill.model.report import troubles_text
 
 
@@ -30,6 +31,7 @@ class Progress:
         self._began = now
         self._told_at, self._told_done = now, 0
         self._calls = self._succeeded = self._quarantined = self._retries = self._duplicates = 0
+        self._cost = 0.0
         self._outcomes: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
 
@@ -48,6 +50,7 @@ class Progress:
         """Count what was settled."""
         self._succeeded += sum(span.size for span, _ in settlement.succeeded)
         self._quarantined += len(settlement.quarantined)
+        self._cost += settlement.cost
         self._outcomes.update(call.outcome for call in settlement.ended)
         self._causes.update(call.cause for call in settlement.ended if call.cause)
 
@@ -67,6 +70,8 @@ class Progress:
             f"{self._calls:,} calls ({self._calls / passed_s:,.0f}/s)",
             f"{in_flight} in flight",
         ]
+        if self._cost:
+            parts.append(f"{dollars(self._cost)} spent")
         if self._quarantined:
             parts.append(f"{self._quarantined:,} quarantined")
         troubles = {name: n for name, n in sorted(self._outcomes.items()) if name != "succeeded"}

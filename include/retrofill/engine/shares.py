@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from retrofill.model.calls import Allotment, Refused
+from retrofill.model.cost import dollars
 from retrofill.model.limits import Limits
 
 FIRST_ITEMS = 10
@@ -59,6 +60,9 @@ class Share(NamedTuple):
     calls_per_second: float = 0.0
     """What it was given of the run's rate."""
 
+    cost_left: float | None = None
+    """Dollars that its calls may still cost, if cost is limited."""
+
 
 class Totals(NamedTuple):
     """What the run has done, over all its batches."""
@@ -76,6 +80,9 @@ class Totals(NamedTuple):
 
     answered_s: float | None = None
     """Seconds since a task told that a call was let through; None: never."""
+
+    cost: float = 0.0
+    """Dollars that the ended calls cost."""
 
 
 def allot(
@@ -101,6 +108,7 @@ def allot(
     tasks = len(at_work) + 1
     limits, stop_reason = standing.limits, standing.stop_reason
     calls = _calls(limits, others, totals, wanted, tasks)
+    cost = _cost(limits, others, totals, tasks)
     alike = _failing_alike(limits, totals)
     under_way = in_flight or any(share.in_flight for share in at_work)
     pause_reason = None
@@ -111,7 +119,7 @@ def allot(
         pause_reason = f"{alike}; no call is sent until those under way have ended"
     if stop_reason is None and wanted > in_flight:
         stop_reason = (
-            _stop_reason(standing, at_work, totals, calls)
+            _stop_reason(standing, at_work, totals, calls, cost)
             or (None if under_way else alike)
             or _refusal(totals, refused)
         )
@@ -121,6 +129,8 @@ def allot(
         _rate(limits.max_calls_per_second, at_work),
         stop_reason,
         calls,
+        cost,
+        _call_cost(totals),
         tasks,
         run_width,
         own_width,
@@ -189,6 +199,22 @@ def _calls(
     return max(0, min(wanted, -(-left // tasks)))
 
 
+def _cost(limits: Limits, others: Sequence[Share], totals: Totals, tasks: int) -> float | None:
+    """Return the dollars that may be spent, of those that nobody has spent or set aside.
+
+    A part that pays for no call would be of no use.
+    """
+    if limits.max_cost is None:
+        return None
+    left = limits.max_cost - totals.cost - sum(share.cost_left or 0.0 for share in others)
+    return max(0.0, min(left, max(left / tasks, _call_cost(totals))))
+
+
+def _call_cost(totals: Totals) -> float:
+    """Return about what a call costs; 0: nobody knows."""
+    return totals.cost / max(totals.calls, 1)
+
+
 def _failing_alike(limits: Limits, totals: Totals) -> str | None:
     """Say that none of the run's first items succeeded, and all failed alike; None: not so."""
     if limits.max_failure_percent in {None, _ALL} or totals.succeeded:
@@ -208,7 +234,11 @@ def _refusal(totals: Totals, refused: Refused | None) -> str | None:
 
 
 def _stop_reason(
-    standing: Standing, at_work: Sequence[Share], totals: Totals, calls: int | None
+    standing: Standing,
+    at_work: Sequence[Share],
+    totals: Totals,
+    calls: int | None,
+    cost: float | None,
 ) -> str | None:
     """Say which limit of the whole run is reached; None: none is."""
     limits = standing.limits
@@ -217,6 +247,8 @@ def _stop_reason(
     # While another task has calls set aside that it need not make, there may be some to come.
     if calls == 0 and not any(share.calls_left for share in at_work):
         return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made"
+    if limits.max_cost is not None and not cost and not any(share.cost_left for share in at_work):
+        return f"max_cost: {dollars(totals.cost)} of {dollars(limits.max_cost)} were spent"
     percent = limits.max_failure_percent
     if (
         percent is not None

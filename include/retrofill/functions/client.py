@@ -26,6 +26,9 @@ class Reply(NamedTuple):
     cut: bool = False
     """Whether the body was longer than is read; then none of it is here."""
 
+    took_ms: int = 0
+    """Milliseconds from its request to its end, rounded up."""
+
 
 class NoReply(NamedTuple):
     """A request that ended without a whole HTTP response."""

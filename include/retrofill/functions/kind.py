@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from retrofill.engine.outcomes import Ended
 from retrofill.functions.client import Client, NoReply, Reply
 from retrofill.model.connections import Connections
+from retrofill.model.cost import Price, Usage
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.permission import Permission
@@ -36,6 +37,13 @@ class Asked(NamedTuple):
 
     trigger: Mapping[str, Any] = _NO_TRIGGER
     """What is told of the live trigger that the run imitates; empty: it imitates none."""
+
+    tells_usage: bool = False
+    """Whether answers shall tell what is billed for their calls, if they can."""
+
+
+def _as_measured(reply: Reply) -> Usage:
+    return Usage(reply.took_ms)
 
 
 class Capacity(NamedTuple):
@@ -75,6 +83,12 @@ class FunctionKind:
 
     ceiling: Callable[[Pinned, int, Asked], int] | None = None
     """Returns how many calls a reserve of so many percent leaves; None: it cannot be told."""
+
+    usage: Callable[[Reply], Usage] = _as_measured
+    """Tells what a call used, by its answer."""
+
+    price: Callable[[Any, Pinned], Price] | None = None
+    """Tells what calls cost, as far as its service publishes that; None: it does not."""
 
     capacity: Callable[[Pinned, Asked], Capacity | None] | None = None
     """Looks up how many calls it takes at once; None: it cannot be told, or not be looked up."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
+from retrofill.model.cost import Usage
 from retrofill.model.items import Item
 
 
@@ -190,6 +191,15 @@ class EndedCall:
     items: int = 0
     """How many items it carried."""
 
+    usage: Usage | None = None
+    """What it used; None: it has no answer, or the run counts no usage."""
+
+    cost: float = 0.0
+    """Dollars it cost; 0 where no price is known."""
+
+    from_above: bool = False
+    """Whether that is the most it can be, since nobody knows what is billed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
@@ -224,6 +234,16 @@ class Settlement:
     cured: int = 0
     """Items among those that succeeded which had failed alone before."""
 
+    @property
+    def cost(self) -> float:
+        """Dollars that the ended calls cost."""
+        return sum(call.cost for call in self.ended)
+
+    @property
+    def cost_from_above(self) -> float:
+        """Of these, what is the most it can be, since nobody knows what is billed."""
+        return sum(call.cost for call in self.ended if call.from_above)
+
     def __bool__(self) -> bool:
         return bool(self.ended)
 
@@ -256,6 +276,12 @@ class Allotment:
 
     calls: int | None = None
     """The most calls to start; None: no limit."""
+
+    cost: float | None = None
+    """Dollars that calls which end from now on may cost; None: no limit."""
+
+    call_cost: float = 0.0
+    """About what one of them costs; 0: nobody knows."""
 
     tasks: int = 1
     """How many tasks of the run are active, this one among them."""

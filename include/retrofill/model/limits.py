@@ -17,6 +17,10 @@ class Limits:
 
     max_calls_per_second: float | None = None
     max_calls: int | None = None
+
+    max_cost: float | None = None
+    """Dollars."""
+
     max_minutes: int | None = None
     max_failure_percent: int | None = None
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Self
 
 from retrofill.model.amounts import in_bytes
+from retrofill.model.canary import CanaryFindings
 from retrofill.model.limits import Limits
 
 _SHOWN_CHARS = 2_000
@@ -77,6 +78,9 @@ class Counts:
     partitions_left: int
     """Partitions that the first set has not read to their ends; 0: there is no other set."""
 
+    canary: int = 0
+    """Items among those that the first set calls which it calls before all others."""
+
     items_after: int | None = None
     """About how many items come in further sets, at most."""
 
@@ -115,6 +119,9 @@ class RunPlan:
     forecast: Mapping[str, Any] = field(default_factory=dict)
     """What calls cost and take, as :mod:`retrofill.engine.forecast` has it; empty: nobody said."""
 
+    canary: Mapping[str, Any] = field(default_factory=dict)
+    """What the canary has found, as :mod:`retrofill.model.canary` has it; empty: nothing yet."""
+
     def as_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON values."""
         return {
@@ -138,6 +145,7 @@ class RunPlan:
             limits=stored["limits"],
             checks=[Check(**one) for one in stored["checks"]],
             forecast=stored["forecast"],
+            canary=stored["canary"],
         )
 
     def markdown(self, reasons: Mapping[str, str]) -> str:
@@ -154,6 +162,12 @@ class RunPlan:
         yield from (f"- {name}: {words}" for name, words in self.words_of_items(reasons))
         yield from ("", "**Calls**", "")
         yield from (f"- {name}: {words}" for name, words in self.words_of_calls())
+        for title, said in (
+            ("Canary", self.words_of_canary()),
+            ("Cost and time", self.words_of_cost()),
+        ):
+            lines = [f"- {name}: {_plain(words)}" for name, words in said]
+            yield from ("", f"**{title}**", "", *lines) if lines else ()
         yield from _table("size", self.sizes)
         yield from _table("last modified", self.ages)
         if self.checks:
@@ -198,9 +212,21 @@ class RunPlan:
         whole = "" if counts.is_all else ", in this first set"
         yield "items to call", f"{counts.items:,}{whole}; their size is {size}"
         yield "calls", f"{counts.calls:,} in {counts.batches:,} batches{whole}, exact"
+        if counts.canary:
+            yield "canary", f"{counts.canary:,} of the items, before all others"
         yield "payloads", f"{in_bytes(counts.payload_bytes)} in all"
         if not counts.is_all:
             yield "after this set", self._after()
+
+    def words_of_canary(self) -> Iterator[tuple[str, str]]:
+        """Yield what the canary has found, name by name; nothing, as long as it has not."""
+        found = CanaryFindings.from_json(self.canary)
+        if found is not None:
+            yield from found.words()
+
+    def words_of_cost(self) -> Iterator[tuple[str, str]]:
+        """Yield what calls cost and take, name by name."""
+        yield from ((name, words) for name, words in self.forecast.get("words", ()))
 
     def _after(self) -> str:
         counts = self.counts

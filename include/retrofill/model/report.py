@@ -7,6 +7,7 @@ from typing import Any
 
 from retrofill.model.amounts import in_dollars, in_range, in_time
 from retrofill.model.approval import Approval
+from retrofill.model.cost import dollars
 from retrofill.model.plan import Counts
 
 _TROUBLES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
@@ -19,6 +20,9 @@ _CAUSES = (
     "malformed_answer",
     "answer_lost",
 )
+
+
+_TERMS = {"calls": "calls", "time": "their time", "items": "items"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,18 @@ class Report:
     approval: Mapping[str, Any] = field(default_factory=dict)
     """What became of the plan, as :class:`retrofill.model.approval.Approval` has it."""
 
+    cost: float | None = None
+    """Dollars that its calls cost; None: that is unknown."""
+
+    cost_from_above: float | None = None
+    """Of these, what is the most it can be, since nobody knows what is billed."""
+
+    cost_by_term: Mapping[str, float | None] = field(default_factory=dict)
+    """Of these, what calls, their time and their items cost each; None: that is unknown."""
+
+    price: str = ""
+    """Where the terms of the price are from."""
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -140,6 +156,21 @@ class Report:
             yield f"approval    {approval.said}{changes}"
 
     @property
+    def cost_text(self) -> str:
+        """What the calls cost in a line, with all that is not known of it."""
+        if self.cost is None:
+            return "unknown"
+        terms = ", ".join(
+            f"{'unknown' if cost is None else dollars(cost)} for {words}"
+            for term, words in _TERMS.items()
+            for cost in [self.cost_by_term.get(term)]
+        )
+        above = self.cost_from_above
+        return f"{dollars(self.cost)} ({terms})" + (
+            f", of which {dollars(above)} counted from above" if above else ""
+        )
+
+    @property
     def is_notified(self) -> bool:
         """Whether the notification of how the run was last closed was handed over."""
         closed, notified = self.closed_at, self.notified_at
@@ -181,6 +212,7 @@ class Report:
             f"quarantined {self.quarantined:,}",
             *self._plan_lines(),
             f"calls       {self.calls:,}, of these {self.retries:,} retries",
+            f"cost        {self.cost_text}",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",
         ]

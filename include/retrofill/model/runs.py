@@ -1,11 +1,12 @@
 """Runs and sets: one pass over a job's source, and what one DAG run of it takes."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrofill.model.approval import Approval
+from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
@@ -70,6 +71,9 @@ class NewRun:
     interval_start: datetime | None = None
     """When the interval that the run is for begins; None: it is for none."""
 
+    price: Price = field(default_factory=Price)
+    """What its calls cost."""
+
 
 class Run(NamedTuple):
     """A run, as the state remembers it."""
@@ -93,6 +97,9 @@ class Run(NamedTuple):
 
     told_waiting: bool = False
     """Whether people were told that it waits for its DAG, which is paused."""
+
+    price: Price = Price()
+    """What its calls cost."""
 
     plan: dict[str, Any] | None = None
     """What its first set would do; None: nobody asked for a plan, or it is not made yet."""

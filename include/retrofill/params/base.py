@@ -139,6 +139,8 @@ def allowed_of(params: type[Params], name: str) -> str:
         return f"one of {', '.join(map(repr, form['enum']))}"
     if "integer" in form["type"]:
         return f"a whole number from {form['minimum']:,} to {form['maximum']:,}"
+    if "number" in form["type"]:
+        return f"a number from {form['minimum']:,} to {form['maximum']:,}"
     if "boolean" in form["type"]:
         return "true or false"
     if form.get("format") == "date-time":

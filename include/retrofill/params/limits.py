@@ -66,6 +66,17 @@ class LimitParams(Params):
         le=1_000_000_000,
         examples=[10_000],
     )
+    max_cost: float | None = field(
+        LIMITS,
+        "Cost in all",
+        "Dollars that the calls of the whole run may cost; then it stops, and what is left stays"
+        " for another run. Calls in flight are waited for. What is billed counts, and what cannot"
+        " be known counts from above. Empty: no limit.",
+        default=None,
+        ge=0.0001,
+        le=10_000_000,
+        examples=[25],
+    )
     max_minutes: int | None = field(
         LIMITS,
         "Minutes in all",
@@ -126,6 +137,7 @@ class LimitParams(Params):
             max_items_per_set=self.max_items_per_set,
             max_calls_per_second=self.max_calls_per_second,
             max_calls=self.max_calls,
+            max_cost=self.max_cost,
             max_minutes=self.max_minutes,
             max_failure_percent=self.max_failure_percent,
             min_items_judged=self.min_items_judged,

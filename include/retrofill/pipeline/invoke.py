@@ -25,6 +25,7 @@ from retrofill.engine.dispatch import Dispatch
 from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
 from retrofill.engine.hints import hint_for
+from retrofill.engine.meter import Meter
 from retrofill.engine.outcomes import Ended, Outcome, explained
 from retrofill.engine.progress import Invoked, Progress
 from retrofill.engine.refusals import Refusals
@@ -62,6 +63,7 @@ class Invoker:
     :param client: the data plane to the run's function
     :param shape: the run's event shape
     :param run: the run it belongs to
+    :param keeps_usage: whether to record what each call used
     :param stop_asked: whether the task was asked to end
     :param progressed: called whenever items were settled
     """
@@ -74,6 +76,7 @@ class Invoker:
         shape: CompiledShape,
         run: Run,
         config: RunConfig,
+        keeps_usage: bool = False,
         stop_asked: Callable[[], bool],
         progressed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -84,6 +87,9 @@ class Invoker:
         self._stop_asked = stop_asked
         self._progressed = progressed
         self._classify = config.function_kind.classify
+        self._usage = config.function_kind.usage
+        self._keeps_usage = keeps_usage
+        self._meter = Meter(run.price, run.function.timeout_s)
         self._hints = {**shape.hints, **config.function_kind.hints}
         self._hinted: set[str] = set()
         self._most_items = run.delivery.items_per_call
@@ -233,8 +239,22 @@ class Invoker:
             answer = ALL_SUCCEEDED
         elif isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
             answer = self._read(reply.body, call)
-        self._gate.ended(throttled=ended.kind is Outcome.THROTTLED, sent_at=call.sent_at, now=now)
-        record = self._dispatch.ended(reply.tag, ended, answer, now=now)
+        usage = self._usage(reply) if isinstance(reply, Reply) else None
+        charge = self._meter.charge(ended.kind, usage, len(call.entries))
+        self._gate.ended(
+            throttled=ended.kind is Outcome.THROTTLED,
+            sent_at=call.sent_at,
+            now=now,
+            cost=charge.cost,
+        )
+        record = self._dispatch.ended(
+            reply.tag,
+            ended,
+            answer,
+            now=now,
+            usage=usage if self._keeps_usage else None,
+            charge=charge,
+        )
         if record.error_type and record.outcome in {
             Outcome.SUCCEEDED,
             Outcome.FAILED,

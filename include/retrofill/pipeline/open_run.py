@@ -51,6 +51,7 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
             limits=plan.limits,
             source_seen=plan.source_seen,
             interval_start=plan.window.start,
+            price=plan.price,
         ),
         plan.function,
     )

@@ -10,6 +10,7 @@ from retrofill.engine.identity import fingerprint
 from retrofill.events import CompiledShape
 from retrofill.functions.kind import Asked
 from retrofill.model.connections import Connections
+from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError, FunctionChanged, FunctionUnavailable
 from retrofill.model.function import Pinned
@@ -48,6 +49,9 @@ class Plan:
 
     limits: Limits
 
+    price: Price
+    """What calls cost."""
+
     def lines(self) -> list[str]:
         """Return the plan for people, one line for each part."""
         about = "unknown" if self.estimate is None else f"about {self.estimate:,}"
@@ -60,6 +64,7 @@ class Plan:
             f" each, answers read as {self.delivery.answer}",
             "limits": f"{self.limits.most_in_flight:,} calls in flight,"
             f" {self.config.limits.max_attempts:,} attempts",
+            "price": self.price.words or "unknown",
         }
         return [f"{name}: {words}" for name, words in parts.items()]
 
@@ -124,6 +129,7 @@ def plan(
         limits=config.limits.of_run(
             None if reserve is None else _ceiling(config, function, reserve, asked)
         ),
+        price=run.price if run else _price(config, function),
     )
 
 
@@ -190,6 +196,22 @@ def open_source(
     sends = passes(delivery, shape) if delivery and shape else None
     opening = Opening(connections, config.job.aws_conn_id, window, sends)
     return config.source_kind.open(config.source, opening)
+
+
+def _price(config: RunConfig, function: Pinned) -> Price:
+    """Return what calls cost.
+
+    :raises ConfigError: ``max_cost`` is asked for, and nobody knows
+    """
+    look_up = config.function_kind.price
+    price = config.prices.over(look_up and look_up(config.function, function))
+    if config.limits.max_cost is None or price.is_known:
+        return price
+    give = " and ".join(price.missing) or "price_per_call, price_per_item or both"
+    raise ConfigError(
+        f"max_cost: {config.limits.max_cost:,}; what a call costs is not known"
+        f"{f' ({price.words})' if price.words else ''}; give {give}, or leave max_cost empty"
+    )
 
 
 def _ceiling(config: RunConfig, function: Pinned, reserve: int, asked: Asked) -> int:

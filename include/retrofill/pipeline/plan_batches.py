@@ -5,6 +5,7 @@ from typing import TypedDict
 
 from retrofill.config import RunConfig
 from retrofill.model.runs import SetRef
+from retrofill.pipeline.canary import choose
 from retrofill.pipeline.feedback import require_no_feedback
 from retrofill.pipeline.rescue import Airflow, rescue
 from retrofill.state import batches, runs
@@ -42,6 +43,7 @@ def plan_batches(conn: Connection, ref: SetRef, airflow: Airflow) -> list[BatchT
     run = runs.get_run(conn, ref.run_id)
     rescue(conn, airflow, job_id=run.job_id, but=run.run_id)
     require_no_feedback(conn, ref, run, RunConfig.from_stored(run.config))
+    choose(conn, ref, run, RunConfig.from_stored(run.config))
     per_call = run.delivery.items_per_call
     planned = batches.plan(
         conn,

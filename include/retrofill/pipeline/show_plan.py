@@ -10,6 +10,7 @@ from retrofill.model.limits import Limits
 from retrofill.model.plan import RunPlan
 from retrofill.model.runs import Run
 from retrofill.pipeline.admission import Slots, admission
+from retrofill.pipeline.foretell import foretell
 from retrofill.pipeline.survey import survey
 from retrofill.sources import Source
 from retrofill.state import plans
@@ -36,15 +37,17 @@ def show_plan(
     :param capacity: how many calls the function takes at once; None: nobody can tell
     """
     plan = survey(conn, run, config, shape=shape, source=source)
+    limits = Limits.from_json(plan.limits)
     checks = admission(
         plan.counts,
-        Limits.from_json(plan.limits),
+        limits,
         timeout_s=run.function.timeout_s,
         slots=slots,
         capacity=capacity,
         database_bytes=plans.database_size(conn),
     )
-    plan = replace(plan, checks=checks)
+    told = foretell(run, config.source_kind, plan.counts, limits, at_once=slots.at_once)
+    plan = replace(plan, checks=checks, forecast=told.as_json())
     plans.store_plan(conn, run.run_id, plan)
     log.info("the plan of run %d:\n%s", run.run_id, plan.markdown(config.source_kind.reasons))
     return plan

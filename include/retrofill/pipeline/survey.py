@@ -76,7 +76,7 @@ def survey(
     with_others = sum(other.items for other in others.look(conn, run.run_id))
     report = runs.get_report(conn, run.run_id)
     return RunPlan(
-        counts=_counts(found, report, with_others, source),
+        counts=_counts(found, report, with_others, source, plans.count_canary(conn, run.run_id)),
         sizes=found.histograms.sizes,
         ages=found.histograms.ages,
         payload=found.first,
@@ -85,7 +85,7 @@ def survey(
     )
 
 
-def _counts(found: Survey, report: Report, with_others: int, source: Source) -> Counts:
+def _counts(found: Survey, report: Report, with_others: int, source: Source, canary: int) -> Counts:
     seen = report.listed + sum(report.left_out.values())
     after = calls_after = batches_after = None
     estimate = source.estimate() if report.partitions_left and not report.redrive else None
@@ -108,6 +108,7 @@ def _counts(found: Survey, report: Report, with_others: int, source: Source) -> 
         payload_bytes=found.payload_bytes,
         item_bytes=found.histograms.size,
         partitions_left=report.partitions_left,
+        canary=canary,
         items_after=after,
         calls_after=calls_after,
         batches_after=batches_after,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from retrofill.events.form import ItemForm
 from retrofill.model.connections import Connections
+from retrofill.model.cost import ListingPrice
 from retrofill.model.items import Item, Measure
 from retrofill.model.permission import Permission
 from retrofill.model.quoting import quoted
@@ -133,6 +134,9 @@ class SourceKind:
 
     measure: Callable[[Item], Measure] | None = None
     """Tells the size and the age of an item from its content; None: nothing tells them."""
+
+    listing: ListingPrice | None = None
+    """What it costs to list it; None: nothing, or not by requests."""
 
     lists_changes: bool = False
     """Whether it lists, asked for a window, what was modified in that and nothing else."""

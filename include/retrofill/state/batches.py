@@ -40,21 +40,30 @@ def plan(
     key = {**ref._asdict(), "job_id": job_id}
     with transaction(conn) as cur:
         lock_job(cur, job_id)
-        cur.execute(_SQL["read_in_order"])
-        cur.execute(_SQL["forget_extents"], key)
-        cur.execute(_SQL["list_open_runs"], key)
-        owners = {**key, "others": values(cur)}
-        cur.execute(_SQL["list_pieces"], owners)
-        pieces = rows(cur, Piece)
+        others, pieces = find_pieces(cur, ref.run_id, job_id)
         batches = cut(pieces, most=most_items, fewest=fewest_items, batches_allowed=batches_allowed)
         _insert(cur, key, batches)
-        cur.execute(_SQL["break_extents"], owners)
+        cur.execute(_SQL["break_extents"], {**key, "others": others})
         resumed = sum(piece.items for piece in pieces if piece.run_id != ref.run_id)
         cur.execute(_SQL["mark_planned"], {**key, "resumed": resumed})
         cur.execute(_SQL["list_batches"], key)
         planned = rows(cur, PlannedBatch)
     reach(Point.BATCHES_PLANNED)
     return planned
+
+
+def find_pieces(cur: Cursor, run_id: int, job_id: int) -> tuple[list[int], list[Piece]]:
+    """Find the items of a job that nobody owns, for whoever holds its lock.
+
+    :returns: the other open runs of the job, and the items as pieces in order
+    """
+    key = {"run_id": run_id, "job_id": job_id}
+    cur.execute(_SQL["read_in_order"])
+    cur.execute(_SQL["forget_extents"], key)
+    cur.execute(_SQL["list_open_runs"], key)
+    others = values(cur)
+    cur.execute(_SQL["list_pieces"], {**key, "others": others})
+    return others, rows(cur, Piece)
 
 
 def _insert(cur: Cursor, key: dict[str, int], batches: list[Batch]) -> None:

@@ -109,9 +109,9 @@ UPDATE retrofill.run_set SET
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: list_batches
--- The batches of a set, in the order of their items.
+-- The batches of a set but for its canary, in the order of their items.
 SELECT batch_id, items FROM retrofill.batch
-WHERE run_id = %(run_id)s AND set_no = %(set_no)s ORDER BY first_seq
+WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND NOT canary ORDER BY first_seq
 
 -- name: release_batches
 -- Closes the unfinished batches of a set, or of all sets of a run.

@@ -234,6 +234,8 @@ class BatchLease:
                 "duplicates": sum(call.duplicates for call in calls),
                 "blamed": settlement.blamed,
                 "cured": settlement.cured,
+                "cost": settlement.cost,
+                "from_above": settlement.cost_from_above,
             },
         )
         return cur.rowcount == 1
@@ -333,6 +335,7 @@ class BatchLease:
                     "wanted": wanted,
                     "allotted": max(allotment.concurrency, in_flight),
                     "calls": allotment.calls,
+                    "cost": allotment.cost,
                     "width": width if allotment.width is None else allotment.width,
                     "in_flight": in_flight,
                     "calls_per_second": allotment.calls_per_second or 0.0,

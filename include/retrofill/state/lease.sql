@@ -20,7 +20,7 @@ UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 UPDATE retrofill.batch SET
     epoch = epoch + 1, lost_tasks = lost_tasks + (holder IS NOT NULL)::integer,
     holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
-    calls_per_second = 0,
+    cost_limit = cost, calls_per_second = 0,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s
 RETURNING epoch, next_call, settle_no
@@ -35,7 +35,9 @@ UPDATE retrofill.batch SET
     retries = retries + %(retries)s,
     duplicates = duplicates + %(duplicates)s,
     blamed = blamed + %(blamed)s,
-    cured = cured + %(cured)s
+    cured = cured + %(cured)s,
+    cost = cost + %(cost)s,
+    cost_from_above = cost_from_above + %(from_above)s
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
     AND settle_no = %(settle_no)s - 1
     -- When a lease has run out, what its holder might have in flight may be with others.
@@ -64,7 +66,10 @@ SELECT
     END AS allotted,
     CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END AS orphans,
     CASE WHEN done_at IS NULL THEN greatest(call_limit - calls, 0) ELSE 0 END AS calls_left,
-    width, in_flight, batch_id, calls_per_second
+    width, in_flight, batch_id, calls_per_second,
+    -- A holder that has gone silent spends nothing more, but for what it sent.
+    CASE WHEN done_at IS NULL AND leased_until > clock_timestamp()
+        THEN greatest(cost_limit - cost, 0) ELSE 0 END AS cost_left
 FROM retrofill.batch
 WHERE run_id = %(run_id)s AND (
     done_at IS NULL AND leased_until IS NOT NULL OR orphans_until > clock_timestamp()
@@ -78,13 +83,15 @@ SELECT
     coalesce(sum(blamed), 0) AS blamed,
     coalesce(sum(succeeded), 0) AS succeeded,
     CASE WHEN count(DISTINCT failing_as) = 1 THEN min(failing_as) END AS failing_as,
-    extract(epoch FROM clock_timestamp() - max(answered_at))::float AS answered_s
+    extract(epoch FROM clock_timestamp() - max(answered_at))::float AS answered_s,
+    coalesce(sum(cost), 0) AS cost
 FROM retrofill.batch WHERE run_id = %(run_id)s
 
 -- name: allot
 -- Renews the lease of a batch and records its new share.
 UPDATE retrofill.batch SET
     wanted = %(wanted)s, allotted = %(allotted)s, call_limit = calls + %(calls)s,
+    cost_limit = cost + %(cost)s,
     width = %(width)s, in_flight = %(in_flight)s, calls_per_second = %(calls_per_second)s,
     answered_at = CASE WHEN %(answered)s THEN clock_timestamp() ELSE answered_at END,
     refused_since = clock_timestamp() - make_interval(secs => %(refused_s)s), refusal = %(refusal)s,
@@ -99,5 +106,6 @@ UPDATE retrofill.run SET width = %(width)s WHERE run_id = %(run_id)s
 -- Gives a batch back, as done or for another task.
 UPDATE retrofill.batch SET
     leased_until = NULL, holder = NULL, wanted = 0, allotted = 0, call_limit = calls,
+    cost_limit = cost,
     done_at = CASE WHEN %(done)s THEN clock_timestamp() END
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL

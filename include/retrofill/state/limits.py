@@ -10,6 +10,13 @@ from retrofill.state.statements import load
 _SQL = load("limits.sql")
 
 
+def get_limits(conn: Connection, run_id: int) -> Limits:
+    """Return the limits of a run as they are now."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["get_standing"], {"run_id": run_id})
+        return one(cur, Standing, limits=Limits.from_json).limits
+
+
 def change_limits(conn: Connection, run_id: int, **changes: float | None) -> bool:
     """Change some limits of an open run; return False if it is closed.
 

@@ -1,6 +1,7 @@
 """Lost calls: sent by a task that ended before it settled them, and perhaps running still."""
 
 from retrofill.engine.outcomes import LOST, NO_ANSWER
+from retrofill.model.calls import Settlement
 from retrofill.state.connection import Cursor
 from retrofill.state.statements import load
 
@@ -20,3 +21,17 @@ def lose_calls(cur: Cursor, batch_ids: list[int]) -> None:
 def count_orphans(cur: Cursor, batch_ids: list[int]) -> None:
     """Count the calls that nobody waits for and that may still be running."""
     cur.execute(_SQL["count_orphans"], {"batch_ids": batch_ids, "no_answer": NO_ANSWER})
+
+
+def recount_cost(cur: Cursor, batch_id: int, late: Settlement) -> None:
+    """Count what calls cost that had been counted as lost, instead of the most they could."""
+    cur.execute(
+        _SQL["recount_cost"],
+        {
+            "batch_id": batch_id,
+            "calls": len(late.ended),
+            "items": sum(call.items for call in late.ended),
+            "cost": late.cost,
+            "from_above": late.cost_from_above,
+        },
+    )

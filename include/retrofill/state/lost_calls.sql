@@ -5,9 +5,12 @@ WITH lost AS (
     WHERE batch_id = ANY(%(batch_ids)s) AND outcome IS NULL
     RETURNING batch_id, call_no, item_count, items, sent_at
 ),
+summed AS MATERIALIZED (
+    SELECT batch_id, count(*) AS calls, sum(item_count) AS items FROM lost GROUP BY batch_id
+),
 counted AS (
     INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items)
-    SELECT batch_id, 'lost', '', count(*), sum(item_count) FROM lost GROUP BY batch_id
+    SELECT batch_id, 'lost', '', calls, items FROM summed
     ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
         calls = count.calls + excluded.calls, items = count.items + excluded.items
 ),
@@ -63,11 +66,25 @@ quarantined AS (
     FROM held
 ),
 tallied AS (
-    UPDATE retrofill.batch SET quarantined = quarantined + (
-        SELECT count(*) FROM unnest((SELECT batch_ids FROM listed WHERE held)) AS owner (batch_id)
-        WHERE owner.batch_id = batch.batch_id
-    )
-    WHERE batch_id = ANY(%(batch_ids)s) AND EXISTS (SELECT FROM listed WHERE held)
+    -- Nobody knows what is billed for a lost call: it may have run for as long as it may.
+    UPDATE retrofill.batch SET
+        quarantined = quarantined + (
+            SELECT count(*)
+            FROM unnest((SELECT batch_ids FROM listed WHERE held)) AS owner (batch_id)
+            WHERE owner.batch_id = batch.batch_id
+        ),
+        (cost, cost_from_above) = (
+            SELECT cost + coalesce(sum(most), 0), cost_from_above + coalesce(sum(most), 0)
+            FROM summed CROSS JOIN LATERAL (
+                SELECT
+                    calls * (price ->> 'most_per_call')::float
+                    + items * coalesce((price ->> 'per_item')::float, 0) AS most
+                FROM retrofill.run WHERE run.run_id = batch.run_id
+                OFFSET 0
+            ) AS priced
+            WHERE summed.batch_id = batch.batch_id
+        )
+    WHERE batch_id = ANY(%(batch_ids)s) AND EXISTS (SELECT FROM lost)
 )
 UPDATE retrofill.in_process SET
     attempts = attempts + 1, unsure = true, not_before = greatest(
@@ -78,6 +95,22 @@ UPDATE retrofill.in_process SET
     )
 WHERE job_id = (SELECT job_id FROM listed WHERE NOT held)
     AND seq = ANY((SELECT seqs FROM listed WHERE NOT held)::bigint[])
+
+-- name: recount_cost
+-- Counts what calls cost that had been counted as lost, instead of the most they could.
+UPDATE retrofill.batch SET (cost, cost_from_above) = (
+    SELECT
+        greatest(cost - coalesce(most, 0), 0) + %(cost)s,
+        greatest(cost_from_above - coalesce(most, 0), 0) + %(from_above)s
+    FROM (
+        SELECT
+            %(calls)s * (price ->> 'most_per_call')::float
+            + %(items)s * coalesce((price ->> 'per_item')::float, 0) AS most
+        FROM retrofill.run WHERE run.run_id = batch.run_id
+        OFFSET 0
+    ) AS counted
+)
+WHERE batch_id = %(batch_id)s
 
 -- name: count_orphans
 -- Counts the calls of batches that nobody waits for and that may still be running.

@@ -53,6 +53,13 @@ def _portions(conn: Connection, job_id: int, batch: _Batch, of: int) -> Iterator
         yield loaded
 
 
+def count_canary(conn: Connection, run_id: int) -> int:
+    """Return how many items of a run are to be called before all others."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["count_canary"], {"run_id": run_id})
+        return int(value(cur))
+
+
 def store_plan(conn: Connection, run_id: int, plan: RunPlan) -> None:
     """Write the plan of an open run down."""
     with transaction(conn) as cur:

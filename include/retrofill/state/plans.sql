@@ -1,7 +1,13 @@
 -- name: list_batches
--- The batches of a set that are not done, with what their contents take.
+-- The batches of a set that are not done, in the order of their calls, with what they take.
 SELECT first_seq, last_seq, items, bytes FROM retrofill.batch
-WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND done_at IS NULL ORDER BY first_seq
+WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND done_at IS NULL
+ORDER BY canary DESC, first_seq
+
+-- name: count_canary
+-- The items of a run that are called before all others.
+SELECT coalesce(sum(items), 0) FROM retrofill.batch
+WHERE run_id = %(run_id)s AND canary AND done_at IS NULL
 
 -- name: store_plan
 -- Writes the plan of an open run down.

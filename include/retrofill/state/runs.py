@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from retrofill.faults import Point, reach
 from retrofill.model.approval import Approval
+from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
 from retrofill.model.errors import ConfigError, StateError
 from retrofill.model.function import Pinned
@@ -130,6 +131,7 @@ def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
                 "limits": json.dumps(new.limits.as_json()),
                 "source_seen": new.source_seen,
                 "interval_start": new.interval_start,
+                "price": json.dumps(new.price.as_json(function.timeout_s)),
             },
         )
         ref = SetRef(value(cur), 1)
@@ -192,6 +194,7 @@ def get_run(conn: Connection, run_id: int) -> Run:
             Run,
             delivery=Delivery.from_json,
             function=Pinned.from_json,
+            price=Price.from_json,
             approval=Approval.from_json,
         )
     if run is None:

@@ -23,12 +23,12 @@ WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 -- Opens a run.
 INSERT INTO retrofill.run (
     job_id, source, config, delivery, modified_after, modified_before, function,
-    function_timeout_s, limits, source_seen, interval_start
+    function_timeout_s, limits, source_seen, interval_start, price
 )
 VALUES (
     %(job_id)s, %(source)s, %(config)s, %(delivery)s, %(modified_after)s, %(modified_before)s,
     %(function)s, %(function_timeout_s)s,
-    %(limits)s, %(source_seen)s, %(interval_start)s
+    %(limits)s, %(source_seen)s, %(interval_start)s, %(price)s
 )
 RETURNING run_id
 
@@ -64,7 +64,7 @@ SELECT
     run.modified_after, run.modified_before,
     run.function || jsonb_build_object('timeout_s', run.function_timeout_s) AS function,
     run.stop_reason, run.opened_at, run.interval_start, run.source_seen,
-    run.told_waiting_at IS NOT NULL AS told_waiting, run.plan, run.approval
+    run.told_waiting_at IS NOT NULL AS told_waiting, run.price, run.plan, run.approval
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
 
@@ -129,5 +129,6 @@ SELECT
     retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,
     timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
     unknown, misconfigured, too_large, lost, with_others, others, source_seen, lost_tasks,
-    answer_lost, hints, late, withdrawn, planned, approval
+    answer_lost, hints, late, withdrawn, planned, approval, cost, cost_from_above, cost_by_term,
+    price
 FROM retrofill.v_run WHERE run_id = %(run_id)s

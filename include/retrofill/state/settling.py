@@ -9,7 +9,7 @@ from retrofill.model.calls import Call, EndedCall, Settlement
 from retrofill.state.arrays import multirange, numbers, texts
 from retrofill.state.connection import Cursor, values
 from retrofill.state.locks import lock_job, lock_owners
-from retrofill.state.lost_calls import count_orphans
+from retrofill.state.lost_calls import count_orphans, recount_cost
 from retrofill.state.statements import load
 
 _SQL = load("settling.sql")
@@ -50,6 +50,7 @@ class Settler:
             self._count(cur, late, 0)
             no_longer = [("lost", "", -len(late), -sum(call.items for call in late))]
             self._count_troubles(cur, no_longer)
+            recount_cost(cur, self._batch_id, Settlement(late))
             count_orphans(cur, [self._batch_id])
 
     def _succeeded(self, settlement: Settlement) -> dict[str, Any]:
@@ -72,6 +73,7 @@ class Settler:
                     call.executed_version,
                     call.error_type,
                     call.error,
+                    *(call.usage or ()),
                 )
                 for call in ended
             }

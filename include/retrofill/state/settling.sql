@@ -5,8 +5,14 @@
 -- in an object: in an array of texts, the server would count from its beginning.
 UPDATE retrofill.invocation SET
     ended_at = clock_timestamp(),
-    (outcome, request_id, executed_version, error_type, error) = (
-        SELECT (how ->> 0)::retrofill.outcome, how ->> 1, how ->> 2, how ->> 3, how ->> 4
+    (
+        outcome, request_id, executed_version, error_type, error, took_ms, billed_ms, memory_mb,
+        init_ms
+    ) = (
+        SELECT
+            (how ->> 0)::retrofill.outcome, how ->> 1, how ->> 2, how ->> 3, how ->> 4,
+            (how ->> 5)::integer, (how ->> 6)::integer, (how ->> 7)::integer,
+            (how ->> 8)::integer
         FROM (SELECT %(ended)s::jsonb -> call_no::text AS how OFFSET 0) AS ended
     )
 WHERE batch_id = %(batch_id)s

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from retrofill.aws.arn import Arn
 from retrofill.model.amounts import in_bytes
 from retrofill.model.approval import Answer, Approval
+from retrofill.model.cost import dollars
 from retrofill.model.plan import verdict
 from retrofill.model.report import Report
 from retrofill.sources import reasons_of
@@ -283,6 +284,7 @@ def _environment() -> Environment:
         "in_bytes": in_bytes,
         "verdict": verdict,
         "count": lambda number: f"{number:,}",
+        "dollars": dollars,
     }
     return environment
 

@@ -2,13 +2,14 @@
 
 import json
 import re
+from base64 import b64decode
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_lambda import LambdaClient
 
-from stack.endpoint import Function, Reply, Script
+from stack.endpoint import Function, Reply, Rule, Script
 from tests.integration.endpoint.clients import QUICK, Follow, always, s3_event
 
 
@@ -175,3 +176,54 @@ def test_items_fail_through_the_answer(follow: Follow, functions: LambdaClient) 
         ("1", "PermanentFailure"),
         ("2", "Succeeded"),
     ]
+
+
+# The end of the log.
+
+
+def sized_event(*sizes: int) -> bytes:
+    objects = [{"s3": {"object": {"key": str(at), "size": size}}} for at, size in enumerate(sizes)]
+    return json.dumps({"Records": objects}).encode()
+
+
+def test_the_end_of_the_log_reports_what_is_billed_and_its_sum_is_kept(
+    follow: Follow, functions: LambdaClient
+) -> None:
+    function = Function(memory_mb=512, used_mb=77, prints="hello")
+    script = Script(functions=(function,), latency=0.0021, seconds_per_mb=0.01)
+    endpoint = follow(script)
+    answer = functions.invoke(
+        FunctionName="scripted", LogType="Tail", Payload=sized_event(1_000_000, 500_000)
+    )
+    identifier = answer["ResponseMetadata"]["RequestId"]
+    assert b64decode(answer["LogResult"]).decode() == (
+        f"helloEND RequestId: {identifier}\nREPORT RequestId: {identifier}\tDuration: 17.10 ms\t"
+        "Billed Duration: 18 ms\tMemory Size: 512 MB\tMax Memory Used: 77 MB\t\n"
+    )
+    assert answer["Payload"].read() == b"null"
+    assert endpoint.stats().billed_ms == 18
+    unasked = functions.invoke(FunctionName="scripted", Payload=sized_event(1))
+    assert unasked["Payload"].read() == b"null"
+    assert "LogResult" not in unasked
+    assert (endpoint.stats().billed_ms, endpoint.stats().executions) == (18 + 3, 2)
+
+
+def test_a_refused_call_reports_and_costs_nothing_and_a_failed_one_does(
+    follow: Follow, functions: LambdaClient
+) -> None:
+    endpoint = follow(always(Reply(error="TooManyRequestsException")))
+    with pytest.raises(functions.exceptions.TooManyRequestsException) as caught:
+        functions.invoke(FunctionName="scripted", LogType="Tail")
+    answer: Any = caught.value.response
+    assert "x-amz-log-result" not in answer["ResponseMetadata"]["HTTPHeaders"]
+    assert endpoint.stats().billed_ms == 0
+    function = Function(logs_json=True)
+    rule = Rule(reply=Reply(function_error="Boom", delay=0.004))
+    endpoint = follow(Script(functions=(function,), latency=QUICK, rules=(rule,)))
+    failed = functions.invoke(FunctionName="scripted", LogType="Tail")
+    assert json.loads(failed["Payload"].read())["errorType"] == "Boom"
+    told = json.loads(b64decode(failed["LogResult"]))
+    assert told["type"] == "platform.report"
+    assert told["record"]["requestId"] == failed["ResponseMetadata"]["RequestId"]
+    assert told["record"]["metrics"]["billedDurationMs"] == 5
+    assert endpoint.stats().billed_ms == 5

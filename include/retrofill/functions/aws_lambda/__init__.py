@@ -16,7 +16,9 @@ from retrofill.functions.aws_lambda.preflight import (
     preflight,
     require_switched_on,
 )
+from retrofill.functions.aws_lambda.prices import price
 from retrofill.functions.aws_lambda.properties import EXECUTIONS
+from retrofill.functions.aws_lambda.usage import usage
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, Capacity, FunctionKind
 from retrofill.model.delivery import Delivery
@@ -76,6 +78,7 @@ def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
         qualifier=function.facts.get("qualifier", ""),
         tenant_id=params.tenant_id,
         function_timeout_s=function.timeout_s,
+        tells_usage=asked.tells_usage,
     )
     names = function.facts.get(EXECUTIONS)
     return DurableCalls(client, names) if names else client
@@ -111,6 +114,8 @@ KIND = FunctionKind(
     hints=HINTS,
     max_request_bytes=MAX_REQUEST_BYTES,
     ceiling=_ceiling,
+    usage=usage,
+    price=price,
     capacity=_capacity,
     find_delivery=_find_delivery,
     has_triggers_for=OBJECTS,

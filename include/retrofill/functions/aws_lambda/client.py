@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 from retrofill.functions.aws_lambda.signing import Credentials, Signer
+from retrofill.functions.aws_lambda.usage import ASKS_FOR_LOG
 from retrofill.functions.transport.client import HttpClient
 from retrofill.functions.transport.endpoint import Endpoint
 from retrofill.model.errors import ConfigError
@@ -20,6 +21,7 @@ def invoke_client(
     deadline_s: float,
     max_in_flight: int,
     tenant_id: str | None = None,
+    tells_usage: bool = False,
     verify: bool | str = True,
     proxy_url: str | None = None,
 ) -> HttpClient:
@@ -30,6 +32,7 @@ def invoke_client(
         every request
     :param qualifier: version or alias of the function; empty for none
     :param tenant_id: the tenant that all calls are for; None for a function without tenants
+    :param tells_usage: whether answers tell what is billed for their calls, by the end of the log
     :raises ConfigError: there are no credentials, or endpoint, proxy, certificates or a number
         cannot be used
     """
@@ -42,6 +45,7 @@ def invoke_client(
         headers=[
             ("X-Amz-Invocation-Type", "RequestResponse"),
             *([("X-Amz-Tenant-Id", tenant_id)] if tenant_id else []),
+            *([ASKS_FOR_LOG] if tells_usage else []),
         ],
         sign=Signer(credentials, region).sign,
         deadline_s=deadline_s,

@@ -27,9 +27,11 @@ def open_client(
     qualifier: str,
     tenant_id: str | None = None,
     function_timeout_s: float,
+    tells_usage: bool = False,
 ) -> HttpClient:
     """Open the data plane to a function at the endpoint, region and proxy of a boto3 client.
 
+    :param tells_usage: whether answers tell what is billed for their calls
     :param verify: as boto3 takes it; None: by AWS_CA_BUNDLE or the system's certificates
     :raises ConfigError: there are no credentials, or endpoint, proxy or certificates are unusable
     """
@@ -45,6 +47,7 @@ def open_client(
         function_arn=function_arn,
         qualifier=qualifier,
         tenant_id=tenant_id,
+        tells_usage=tells_usage,
         deadline_s=function_timeout_s + DEADLINE_MARGIN_S,
         max_in_flight=MOST_IN_FLIGHT,
         verify=(os.environ.get("AWS_CA_BUNDLE") or True) if verify is None else verify,

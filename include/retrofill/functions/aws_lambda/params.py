@@ -76,6 +76,17 @@ class LambdaParams(FunctionParams):
         examples=["blue"],
     )
 
+    price_per_gb_second: float | None = field(
+        SECTION,
+        "Price of a GB-second",
+        "Dollars for a second with a GB of memory, instead of the published price. Empty: as"
+        " published for the function's region and architecture.",
+        default=None,
+        ge=0,
+        le=1,
+        examples=[0.0000133334],
+    )
+
     def label(self) -> str:
         """Return the bare name of the function, and the tenant if there is one."""
         return self._of_tenant(self._parsed()["name"])

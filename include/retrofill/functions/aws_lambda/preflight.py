@@ -11,6 +11,9 @@ from retrofill.aws.names import LAMBDA, LATEST
 from retrofill.aws.refusals import Refusal, code_of, explained
 from retrofill.functions.aws_lambda.outcomes import starts_up
 from retrofill.functions.aws_lambda.properties import (
+    ARCHITECTURE,
+    CAPACITY,
+    X86,
     names_of_executions,
     require_callable,
     timeout_s,
@@ -81,6 +84,8 @@ def preflight(
             **_qualified(qualifier, "qualifier"),
             **names_of_executions(found),
             "memory_mb": found["MemorySize"],
+            ARCHITECTURE: found.get("Architectures", [X86])[0],
+            **({CAPACITY: True} if found.get("CapacityProviderConfig") else {}),
             "code_sha256": found["CodeSha256"],
         },
     )

@@ -19,6 +19,15 @@ https://docs.aws.amazon.com/lambda/latest/dg/durable-invoking.html
 EXECUTIONS = "durable_executions"
 """The fact that says how the names of a run's durable executions begin."""
 
+ARCHITECTURE = "architecture"
+"""The fact that says for which processor a function is."""
+
+X86 = "x86_64"
+ARM = "arm64"
+
+CAPACITY = "capacity_provider"
+"""The fact that a function runs on machines of its own."""
+
 _MANAGED = "LambdaManagedInstancesCapacityProviderConfig"
 _READ = frozenset({"CapacityProviderConfig", "DurableConfig", "TenancyConfig"})
 _OF_NO_CALL = frozenset(

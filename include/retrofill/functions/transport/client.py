@@ -244,6 +244,7 @@ class HttpClient:
         return exchange
 
     def _start(self, exchange: Exchange, connection: HttpClientConnection) -> None:
+        exchange.began = monotonic()
         try:
             stream = connection.request(exchange.request, exchange.on_response, exchange.on_body)
             stream.completion_future.add_done_callback(partial(self._ended, exchange, connection))

@@ -3,6 +3,7 @@
 import io
 import math
 from http import HTTPStatus
+from time import monotonic
 
 from awscrt.exceptions import AwsCrtError
 from awscrt.http import HttpClientConnection, HttpClientStream, HttpRequest
@@ -24,12 +25,13 @@ class Exchange:
 
     __slots__ = (
         "_body", "_chunks", "_cut", "_headers", "_length", "_size", "_status",
-        "connection", "deadline", "request", "tag",
+        "began", "connection", "deadline", "request", "tag",
     )  # fmt: skip
 
     def __init__(self, tag: int, request: HttpRequest, body: io.BytesIO, length: int) -> None:
         self.tag = tag
         self.request = request
+        self.began = 0.0
         self.deadline = math.inf
         self.connection: HttpClientConnection | None = None
         self._body = body
@@ -64,8 +66,9 @@ class Exchange:
     def completion(self, error: BaseException | None) -> Reply | NoReply:
         """Return what came of it, once awscrt is done with the request."""
         headers = {name.lower(): value for name, value in self._headers}
+        took_ms = math.ceil((monotonic() - self.began) * 1_000)
         if self._cut:
-            return Reply(self.tag, self._status, headers, b"", cut=True)
+            return Reply(self.tag, self._status, headers, b"", cut=True, took_ms=took_ms)
         if error is not None:
             # Head and first piece of the body leave together: nothing read means nothing left.
             sent = self._length == 0 or self._body.tell() > 0
@@ -78,7 +81,7 @@ class Exchange:
         ):
             # awscrt takes such a response for empty, whatever follows.
             return NoReply(self.tag, sent=True, error="the response does not name its length")
-        return Reply(self.tag, self._status, headers, b"".join(self._chunks))
+        return Reply(self.tag, self._status, headers, b"".join(self._chunks), took_ms=took_ms)
 
 
 def in_a_line(error: BaseException | None) -> str:

@@ -3,6 +3,7 @@
 from retrofill.aws.objects import LEFT_OUT, measure
 from retrofill.aws.payer import paying
 from retrofill.events.s3.form import OBJECT
+from retrofill.model.cost import ListingPrice
 from retrofill.model.permission import Permission
 from retrofill.sources.kind import Opening, SourceKind
 from retrofill.sources.s3.params import S3Params
@@ -36,6 +37,7 @@ KIND = SourceKind(
     open=_open,
     form=OBJECT,
     measure=measure,
+    listing=ListingPrice(1_000, 5e-6, "LIST at $0.005 per 1,000, as in us-east-1 in October 2025"),
     lists_changes=True,
     permissions=(
         Permission("s3:ListBucket", _BUCKET, ""),

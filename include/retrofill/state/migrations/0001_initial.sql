@@ -60,6 +60,7 @@ CREATE TABLE retrofill.run (
     function jsonb NOT NULL,
     function_timeout_s integer NOT NULL,
     limits jsonb NOT NULL,
+    price jsonb NOT NULL DEFAULT '{}',
     width integer,
     modified_after timestamptz,
     modified_before timestamptz,
@@ -87,13 +88,13 @@ CREATE TABLE retrofill.run (
     CONSTRAINT run_limits_are_those_there_are CHECK (
         limits ?& ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
-            'max_minutes', 'max_failure_percent', 'min_items_judged', 'concurrency_ceiling',
-            'paused'
+            'max_cost', 'max_minutes', 'max_failure_percent', 'min_items_judged',
+            'concurrency_ceiling', 'paused'
         ]
         AND limits - ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
-            'max_minutes', 'max_failure_percent', 'min_items_judged', 'concurrency_ceiling',
-            'paused'
+            'max_cost', 'max_minutes', 'max_failure_percent', 'min_items_judged',
+            'concurrency_ceiling', 'paused'
         ] = '{}'
     ),
     CONSTRAINT run_limits_are_numbers CHECK (
@@ -112,6 +113,7 @@ CREATE TABLE retrofill.run (
         (limits->>'max_calls_per_second')::float > 0
     ),
     CONSTRAINT run_max_calls_is_not_negative CHECK ((limits->>'max_calls')::bigint >= 0),
+    CONSTRAINT run_max_cost_is_not_negative CHECK ((limits->>'max_cost')::float >= 0),
     CONSTRAINT run_max_minutes_is_not_negative CHECK ((limits->>'max_minutes')::integer >= 0),
     CONSTRAINT run_max_failure_percent_is_a_percentage CHECK (
         (limits->>'max_failure_percent')::integer BETWEEN 0 AND 100
@@ -129,6 +131,7 @@ COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its p
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
 COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
 COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
+COMMENT ON COLUMN retrofill.run.price IS 'What its calls cost, by term, in dollars. most_per_call: what a call without items costs at most; null: what calls cost is unknown.';
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 COMMENT ON COLUMN retrofill.run.interval_start IS 'When the interval begins that the run is for; null: it is for none.';
 COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object when the run was opened, filters aside.';
@@ -377,6 +380,8 @@ CREATE TABLE retrofill.batch (
     last_seq bigint NOT NULL,
     items integer NOT NULL,
     bytes bigint NOT NULL DEFAULT 0,
+    canary boolean NOT NULL DEFAULT false,
+    sizes bigint[],
     planned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     done_at timestamptz,
     -- The lease, and how far its holder has come.
@@ -389,6 +394,7 @@ CREATE TABLE retrofill.batch (
     wanted integer NOT NULL DEFAULT 0,
     allotted integer NOT NULL DEFAULT 0,
     call_limit bigint,
+    cost_limit double precision,
     calls_per_second double precision NOT NULL DEFAULT 0,
     width integer,
     in_flight integer NOT NULL DEFAULT 0,
@@ -401,6 +407,8 @@ CREATE TABLE retrofill.batch (
     hints text[] NOT NULL DEFAULT '{}',
     -- Counts.
     calls integer NOT NULL DEFAULT 0,
+    cost double precision NOT NULL DEFAULT 0,
+    cost_from_above double precision NOT NULL DEFAULT 0,
     calls_succeeded integer NOT NULL DEFAULT 0,
     retries integer NOT NULL DEFAULT 0,
     duplicates integer NOT NULL DEFAULT 0,
@@ -410,15 +418,22 @@ CREATE TABLE retrofill.batch (
     blamed integer NOT NULL DEFAULT 0,
     cured integer NOT NULL DEFAULT 0,
     lost_tasks integer NOT NULL DEFAULT 0,
-    CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq)
+    CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq),
+    CONSTRAINT batch_of_canary_has_sizes CHECK (
+        canary = (sizes IS NOT NULL) AND cardinality(sizes) = items
+    )
 ) WITH (fillfactor = 50);
 CREATE INDEX batch_of_run ON retrofill.batch (run_id);
+CREATE UNIQUE INDEX canary_of_run ON retrofill.batch (run_id) WHERE canary;
 CREATE INDEX open_batch_of_job ON retrofill.batch (job_id, first_seq) WHERE done_at IS NULL;
 COMMENT ON COLUMN retrofill.batch.bytes IS 'About what the contents of its items take.';
+COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all others of its run, to see what these will take.';
+COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its items, by their numbers; null within: its source does not tell.';
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
+COMMENT ON COLUMN retrofill.batch.cost_limit IS 'Dollars that the calls of this batch may ever cost, out of its run''s max_cost; null: no limit.';
 COMMENT ON COLUMN retrofill.batch.calls_per_second IS 'What its holder was given of its run''s max_calls_per_second.';
 COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
 COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight when it was allotted its share.';
@@ -427,6 +442,8 @@ COMMENT ON COLUMN retrofill.batch.answered_at IS 'When its holder last told that
 COMMENT ON COLUMN retrofill.batch.refused_since IS 'Not null: since then its holder has heard nothing but refusals, of which refusal is the last.';
 COMMENT ON COLUMN retrofill.batch.failing_as IS 'The error by which its items were blamed; empty: by several.';
 COMMENT ON COLUMN retrofill.batch.hints IS 'What errors of its calls mean, where no item is the cause.';
+COMMENT ON COLUMN retrofill.batch.cost IS 'Dollars that its ended calls cost, by its run''s price; 0 where that is unknown.';
+COMMENT ON COLUMN retrofill.batch.cost_from_above IS 'Of these, what was counted from above, since nobody knows what is billed.';
 COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
 COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time, or whose answer was lost.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
@@ -459,6 +476,10 @@ CREATE TABLE retrofill.invocation (
     executed_version text,
     error_type text,
     error text,
+    took_ms integer,
+    billed_ms integer,
+    memory_mb integer,
+    init_ms integer,
     PRIMARY KEY (batch_id, call_no),
     CONSTRAINT invocation_has_outcome_and_ended_at_together CHECK (
         (outcome IS NULL) = (ended_at IS NULL)
@@ -466,6 +487,10 @@ CREATE TABLE retrofill.invocation (
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE retrofill.invocation IS 'One row per HTTP request to the function, committed before the request leaves.';
 COMMENT ON COLUMN retrofill.invocation.items IS 'The numbers (seq) of the items it carried.';
+COMMENT ON COLUMN retrofill.invocation.took_ms IS 'Milliseconds to its whole answer, as the client measured them; null: it has none, or the run counts no usage.';
+COMMENT ON COLUMN retrofill.invocation.billed_ms IS 'Milliseconds that are billed for it, as the service of the function says; null: it says nothing.';
+COMMENT ON COLUMN retrofill.invocation.memory_mb IS 'The most memory the function used in it, likewise.';
+COMMENT ON COLUMN retrofill.invocation.init_ms IS 'Milliseconds, of those billed, that started an environment for it; null: none were told.';
 COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
 
 -- The public contract: what dashboards and checks may rely on.
@@ -525,7 +550,17 @@ SELECT
         'dollars', run.plan -> 'forecast' -> 'dollars',
         'seconds', run.plan -> 'forecast' -> 'seconds'
     ) END AS planned,
-    run.approval
+    run.approval,
+    charged.cost,
+    charged.cost_from_above,
+    jsonb_build_object(
+        'calls', charged.cost_of_calls,
+        'time', CASE WHEN run.price ->> 'per_gb_second' IS NOT NULL THEN round(greatest(
+            charged.cost - coalesce(charged.cost_of_calls, 0) - coalesce(charged.cost_of_items, 0), 0
+        )::numeric, 12) END,
+        'items', charged.cost_of_items
+    ) AS cost_by_term,
+    coalesce(run.price ->> 'words', '') AS price
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -555,7 +590,9 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT
         sum(succeeded) AS succeeded, sum(quarantined) AS quarantined, sum(calls) AS calls,
-        sum(retries) AS retries, sum(duplicates) AS duplicates, sum(lost_tasks) AS lost_tasks
+        sum(retries) AS retries, sum(duplicates) AS duplicates, sum(lost_tasks) AS lost_tasks,
+        sum(cost) AS cost, sum(cost_from_above) AS cost_from_above,
+        sum(calls_succeeded) AS calls_succeeded, sum(items_answered) AS items_answered
     FROM retrofill.batch WHERE batch.run_id = run.run_id
 ) AS calls ON true
 LEFT JOIN LATERAL (
@@ -576,14 +613,29 @@ LEFT JOIN LATERAL (
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'misconfigured'), 0)::bigint
             AS misconfigured,
         coalesce(sum(count.calls) FILTER (WHERE outcome = 'too_large'), 0)::bigint AS too_large,
-        coalesce(sum(count.calls) FILTER (WHERE outcome = 'lost'), 0)::bigint AS lost
+        coalesce(sum(count.calls) FILTER (WHERE outcome = 'lost'), 0)::bigint AS lost,
+        sum(count.calls) FILTER (WHERE outcome IN ('failed', 'unknown', 'lost')) AS charged_calls,
+        sum(count.items) FILTER (WHERE outcome IN ('failed', 'unknown', 'lost')) AS charged_items
     FROM retrofill.batch CROSS JOIN LATERAL (
-        SELECT outcome, cause, calls FROM retrofill.call_count
+        SELECT outcome, cause, calls, items FROM retrofill.call_count
         WHERE call_count.batch_id = batch.batch_id
         OFFSET 0
     ) AS count
     WHERE batch.run_id = run.run_id
 ) AS troubles ON true
+CROSS JOIN LATERAL (
+    -- Null: what calls cost is unknown. A call that was refused costs nothing.
+    SELECT
+        known.zero + coalesce(calls.cost, 0) AS cost,
+        known.zero + coalesce(calls.cost_from_above, 0) AS cost_from_above,
+        known.zero + (run.price ->> 'per_call')::float
+            * (coalesce(calls.calls_succeeded, 0) + coalesce(troubles.charged_calls, 0))::float
+            AS cost_of_calls,
+        known.zero + (run.price ->> 'per_item')::float
+            * (coalesce(calls.items_answered, 0) + coalesce(troubles.charged_items, 0))::float
+            AS cost_of_items
+    FROM (SELECT 0 * (run.price ->> 'most_per_call')::float AS zero) AS known
+) AS charged
 LEFT JOIN LATERAL (
     SELECT ARRAY(
         SELECT DISTINCT unnest(batch.hints) FROM retrofill.batch
@@ -617,7 +669,7 @@ CREATE VIEW retrofill.v_call AS
 SELECT
     job.name AS job, batch.run_id, batch.set_no, batch_id, call_no, invocation.item_count,
     attempt, invocation.duplicates, sent_at, ended_at, outcome, request_id, executed_version,
-    error_type, error
+    error_type, error, took_ms, billed_ms, memory_mb
 FROM retrofill.invocation
 JOIN retrofill.batch USING (batch_id)
 JOIN retrofill.job USING (job_id);

@@ -1,0 +1,312 @@
+"""How near a plan comes to what then happens: calls, cost and time, foretold after a canary.
+
+Run ``python -m benchmarks.plan_accuracy`` (or ``make plan-accuracy``). Each row is a whole run on
+the product's own path, from the params to the closed run, with a real Postgres and tasks that are
+processes. What happened is what the other end counts: a scripted S3 and Lambda, or, in the last
+row, the embedded emulator of AWS with a real function. Prints a table in Markdown; the exit code is
+1 if a prediction is off by more than it may be.
+"""
+
+import json
+import os
+import random
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from unittest.mock import patch
+from zipfile import ZipFile
+
+import boto3
+from retrofill.engine.fit import Range
+
+from benchmarks.command import FailedError, count, exit_code, options, say
+from benchmarks.passage import Passed, pass_through
+from benchmarks.server import Database
+from benchmarks.table import table
+from stack.endpoint import Bucket, Function, Reply, Rule, S3Object, Script, scripted_endpoint
+from stack.scripted import impersonal_environment
+from stack.services import MiniStack, free_port, running, temporary_postgres
+
+MOST_OFF = {"calls": 0.0, "cost": 0.05, "seconds": 0.25}
+"""How far off a prediction may be, as a part of what happened."""
+
+_RUNS = 3
+_MEMORY_MB = 512
+_PER_CALL = 0.2e-6
+_PER_SECOND = 0.0000166667 * _MEMORY_MB / 1_024
+_TENTH_OF_A_MB = 100_000
+
+
+class Case(NamedTuple):
+    """What is run, and against what."""
+
+    name: str
+    items: int
+    canary: int
+    params: dict[str, Any]
+    function: dict[str, Any]
+    """What the function does, in the words of a script."""
+
+    scatter: float = 0.0
+    """How much the logarithm of the objects' sizes scatters."""
+
+
+CASES = (
+    Case(
+        "one item per call",
+        10_000,
+        200,
+        {"items_per_call": 1, "max_concurrency": 100},
+        {"latency": 0.25},
+    ),
+    Case(
+        "100 per call, mixed sizes",
+        20_000,
+        2_000,
+        {"items_per_call": 100, "max_concurrency": 10},
+        {"latency": 0.2, "seconds_per_mb": 0.05},
+        scatter=1.0,
+    ),
+    Case(
+        "time depends on size",
+        10_000,
+        200,
+        {"items_per_call": 1, "max_concurrency": 100},
+        {"latency": 0.05, "seconds_per_mb": 1.5},
+        scatter=1.0,
+    ),
+    Case(
+        "time scatters by chance",
+        20_000,
+        200,
+        {"items_per_call": 1, "max_concurrency": 100},
+        {
+            "latency": 0.15,
+            "rules": (
+                Rule(probability=0.2, reply=Reply(delay=0.2)),
+                Rule(probability=0.3, reply=Reply(delay=0.1)),
+            ),
+        },
+    ),
+)
+
+
+EMULATED = Case(
+    "a real function on the emulator",
+    150,
+    30,
+    {"items_per_call": 1, "max_concurrency": 4},
+    {},
+)
+
+
+class Figures(NamedTuple):
+    """What a run takes."""
+
+    calls: float
+    cost: float
+    seconds: float
+
+
+class Measured(NamedTuple):
+    """One run: what was foretold, between what bounds, and what happened."""
+
+    told: Figures
+    low: Figures
+    high: Figures
+    happened: Figures
+
+    @property
+    def off(self) -> Figures:
+        """How far off each prediction is, as a part of what happened."""
+        pairs = zip(self.told, self.happened, strict=True)
+        return Figures(*(told / real - 1 for told, real in pairs))
+
+
+def measured(passed: Passed, calls: int, cost: float) -> Measured:
+    """Put what was foretold beside what the other end has counted."""
+    dollars = passed.forecast.dollars or Range.exactly(0.0)
+    seconds = passed.forecast.seconds
+    if dollars.likely is None or seconds.likely is None:
+        raise FailedError("the canary has measured nothing")
+    return Measured(
+        Figures(passed.planned_calls, dollars.likely, seconds.likely),
+        Figures(passed.planned_calls, dollars.low, seconds.low),
+        Figures(passed.planned_calls, dollars.high, seconds.high),
+        Figures(calls, cost, passed.seconds),
+    )
+
+
+def run_scripted(case: Case, database: Database, seed: int) -> Measured:
+    """Make a run of a case against the scripted endpoint."""
+    chance = random.Random(seed)  # noqa: S311
+    objects = tuple(
+        S3Object(
+            key=f"data/{number:06}",
+            size=int(_TENTH_OF_A_MB * chance.lognormvariate(0, case.scatter)),
+        )
+        for number in range(case.items)
+    )
+    script = Script(
+        buckets=(Bucket(name="bucket", objects=objects),),
+        functions=(Function(name="f", memory_mb=_MEMORY_MB),),
+        count_items=False,
+        **case.function,
+    )
+    database.fresh()
+    with scripted_endpoint(script) as endpoint, _environment(database, endpoint.url):
+        passed = pass_through(_params(case))
+        stats = endpoint.stats()
+    return measured(passed, stats.invocations, _cost(passed, stats.invocations, stats.billed_ms))
+
+
+HANDLER = """
+import json, math, os, time, uuid
+import boto3
+
+def handle(event, context):
+    began = time.perf_counter()
+    time.sleep(0.3 + 0.4 * (int(event["Records"][0]["s3"]["object"]["key"][-2:]) % 10) / 10)
+    s3 = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    took = math.ceil(1000 * (time.perf_counter() - began))
+    s3.put_object(Bucket="bucket", Key=f"out/{took}/{uuid.uuid4()}", Body=b"")
+"""
+"""Leaves how long each call took, in milliseconds."""
+
+
+def run_emulated(database: Database, directory: Path) -> Measured:
+    """Make a run against the emulator of AWS, whose function is real."""
+    server = MiniStack(directory, free_port(), lasting=False)
+    database.fresh()
+    with running(server), _environment(database, server.endpoint_url):
+        session = boto3.Session("test", "test", region_name="us-east-1")
+        s3, functions = (
+            session.client(name, endpoint_url=server.endpoint_url) for name in ("s3", "lambda")
+        )
+        s3.create_bucket(Bucket="bucket")
+        for number in range(EMULATED.items):
+            s3.put_object(Bucket="bucket", Key=f"data/{number:06}", Body=b"")
+        functions.create_function(
+            FunctionName="f",
+            Runtime="python3.11",
+            Role="arn:aws:iam::000000000000:role/r",
+            Handler="handler.handle",
+            Code={"ZipFile": _zipped(HANDLER)},
+            Timeout=10,
+            MemorySize=_MEMORY_MB,
+            Environment={"Variables": {"AWS_ENDPOINT_URL": server.endpoint_url}},
+        )
+        functions.get_waiter("function_active_v2").wait(FunctionName="f")
+        passed = pass_through(_params(EMULATED))
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix="out/")
+        took = [int(one["Key"].split("/")[1]) for page in pages for one in page.get("Contents", [])]
+    return measured(passed, len(took), _cost(passed, len(took), sum(took)))
+
+
+def _zipped(handler: str) -> bytes:
+    code = BytesIO()
+    with ZipFile(code, "w") as archive:
+        archive.writestr("handler.py", handler)
+    return code.getvalue()
+
+
+def _params(case: Case) -> dict[str, Any]:
+    return {
+        "bucket": "bucket",
+        "prefix": "data/",
+        "function": "f",
+        "event": "s3",
+        "canary": case.canary,
+        **case.params,
+    }
+
+
+def _cost(passed: Passed, calls: int, billed_ms: int) -> float:
+    """Return what so many calls cost, and the listing, which is a term of the forecast, too."""
+    listing = sum(
+        term.dollars.high
+        for term in passed.forecast.terms
+        if term.name == "listing" and term.dollars
+    )
+    return calls * _PER_CALL + billed_ms / 1_000 * _PER_SECOND + listing
+
+
+@contextmanager
+def _environment(database: Database, aws: str) -> Iterator[None]:
+    """Have the connections of a run be those of an environment."""
+    told = {
+        **impersonal_environment(),
+        "AIRFLOW_CONN_RETROFILL_STATE": database.dsn,
+        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(
+            {
+                "conn_type": "aws",
+                "login": "test",
+                "password": "test",
+                "extra": {"region_name": "us-east-1", "endpoint_url": aws},
+            }
+        ),
+    }
+    with patch.dict(os.environ, told, clear=True):
+        yield
+
+
+def lines(arguments: Namespace) -> Iterator[str]:
+    """Make all runs, and yield the lines of the table.
+
+    :raises FailedError: a run failed, or a prediction is off by more than it may be
+    """
+    rows: list[list[str]] = []
+    wrong: list[str] = []
+
+    def note(case: Case, made: Measured) -> None:
+        rows.append(_row(f"{case.name} ({case.canary:,} of {case.items:,})", made))
+        say(" | ".join(rows[-1]))
+        wrong.extend(_too_far(case.name, made))
+
+    with temporary_postgres(lasting=False) as server, TemporaryDirectory() as directory:
+        database = Database(server)
+        for case in CASES:
+            for number in range(arguments.runs if arguments.case in case.name else 0):
+                say(f"{case.name}, run {number + 1}")
+                note(case, run_scripted(case, database, number))
+        if arguments.case in EMULATED.name:
+            say(EMULATED.name)
+            note(EMULATED, run_emulated(database, Path(directory)))
+    yield from table(
+        (
+            "run",
+            *(f"{name}: {what}" for name in Figures._fields for what in ("told", "was", "off")),
+        ),
+        rows,
+    )
+    if wrong:
+        raise FailedError("\n".join(["predictions are too far off", *wrong]))
+
+
+def _row(name: str, made: Measured) -> list[str]:
+    cells = [name]
+    for told, low, high, was, off, form in zip(
+        made.told, made.low, made.high, made.happened, made.off, ("{:,.0f}", "${:.5f}", "{:.1f} s"),
+        strict=True,
+    ):  # fmt: skip
+        spread = "" if low == high else f" ({form.format(low)} to {form.format(high)})"
+        cells += [form.format(told) + spread, form.format(was), f"{off:+.1%}"]
+    return cells
+
+
+def _too_far(name: str, made: Measured) -> Iterator[str]:
+    for figure, off in made.off._asdict().items():
+        if abs(off) > MOST_OFF[figure]:
+            yield f"{name}: {figure} off by {off:+.1%}, at most {MOST_OFF[figure]:.0%}"
+
+
+if __name__ == "__main__":
+    parser = options("benchmarks.plan_accuracy", __doc__)
+    parser.add_argument("--runs", type=count, default=_RUNS, help="runs of each row")
+    parser.add_argument("--case", default="", help="only rows whose name has this text")
+    sys.exit(exit_code(lines(parser.parse_args())))

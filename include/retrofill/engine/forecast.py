@@ -1,0 +1,333 @@
+"""Forecast: what the calls of a run will cost and when they will be done, each as a range."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil, log2
+from typing import Any, NamedTuple
+
+from retrofill.engine.concurrency import RAMP_S, START
+from retrofill.engine.durations import Durations, Measured, Work, foretell
+from retrofill.engine.fit import CONFIDENCE, Range
+from retrofill.model.cost import Price
+from retrofill.model.limits import Limits
+
+_MB_OF_A_GB = 1_024
+_MS = 1_000
+
+
+class Listing(NamedTuple):
+    """What it takes to list the source."""
+
+    requests: int
+    per_request: float | None
+    """Dollars; None: unknown."""
+
+    words: str
+    """Where the price is from, for people."""
+
+
+class Overhead(NamedTuple):
+    """What there is around the calls."""
+
+    tasks: int
+    """Tasks that call."""
+
+    at_once: int
+    """How many of them run at a time."""
+
+    start_s: Range
+    """Seconds in which tasks that may run have begun to call."""
+
+    end_s: Range
+    """Seconds from the last call to the end of the run."""
+
+
+class Term(NamedTuple):
+    """One part of a cost."""
+
+    name: str
+    dollars: Range | None
+    """None: unknown."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a run will take."""
+
+    work: Work
+    calls: Range
+    """Calls in all, with those that failures will make necessary."""
+
+    terms: tuple[Term, ...]
+    seconds: Range
+    """From now to the end."""
+
+    duration_words: str
+    """What durations go by."""
+
+    price_words: str
+    """Where prices are from."""
+
+    @property
+    def dollars(self) -> Range | None:
+        """The cost, as far as its terms are known; None: none of them is."""
+        known = [term.dollars for term in self.terms if term.dollars is not None]
+        if not known:
+            return None
+        total = known[0]
+        for each in known[1:]:
+            total = total.plus(each)
+        return total
+
+    @property
+    def unknown(self) -> list[str]:
+        """The terms of the cost that are unknown."""
+        return [term.name for term in self.terms if term.dollars is None]
+
+    def words(self) -> Iterator[tuple[str, str]]:
+        """Yield the forecast for people, name by name."""
+        about = "" if self.work.is_exact else "about "
+        yield "calls from now on", about + _spread(self.calls, _whole)
+        total = "unknown" if self.dollars is None else about + _spread(self.dollars, money)
+        missing = self.unknown if self.dollars is not None else []
+        beside = f", and what is unknown: {', '.join(missing)}" if missing else ""
+        yield "cost", total + beside
+        for term in self.terms:
+            cost = "unknown" if term.dollars is None else _spread(term.dollars, money)
+            yield f"cost of {term.name}", f"{cost}; {term.words}"
+        yield "time to the end", about + _spread(self.seconds, readable)
+        yield "durations", self.duration_words
+        if self.price_words:
+            yield "prices", self.price_words
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the forecast as plain JSON values."""
+        return {
+            "work": self.work._asdict(),
+            "calls": list(self.calls),
+            "terms": [
+                [name, dollars and list(dollars), words] for name, dollars, words in self.terms
+            ],
+            "dollars": self.dollars and list(self.dollars),
+            "seconds": list(self.seconds),
+            "duration_words": self.duration_words,
+            "price_words": self.price_words,
+            "words": list(self.words()),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Forecast":
+        """Return the forecast that :meth:`as_json` made such an object of."""
+        return cls(
+            work=Work(**stored["work"]),
+            calls=Range(*stored["calls"]),
+            terms=tuple(
+                Term(name, Range(*dollars) if dollars else None, words)
+                for name, dollars, words in stored["terms"]
+            ),
+            seconds=Range(*stored["seconds"]),
+            duration_words=stored["duration_words"],
+            price_words=stored["price_words"],
+        )
+
+
+def forecast(
+    work: Work,
+    price: Price,
+    limits: Limits,
+    overhead: Overhead,
+    *,
+    timeout_s: float,
+    measured: Measured | None = None,
+    listing: Listing | None = None,
+    spent: float = 0.0,
+) -> Forecast:
+    """Foretell cost and time of some calls.
+
+    :param work: what is to be called from now on
+    :param timeout_s: seconds that a call may run
+    :param measured: what earlier calls to the function have shown; None: nothing is known
+    :param listing: the requests that list the source; None: it costs nothing
+    :param spent: dollars that the run has cost already
+    """
+    calls, billed, held, words = _calls(work, timeout_s, measured)
+    starts = _starts(work, limits, measured)
+    terms = list(_terms(price, work, calls, billed, starts))
+    if listing is not None:
+        each = listing.per_request
+        cost = None if each is None else Range.exactly(listing.requests * each)
+        terms.append(Term("listing", cost, f"{listing.requests:,} requests, {listing.words}"))
+    if spent:
+        terms.append(Term("the canary", Range.exactly(spent), "spent already"))
+    return Forecast(
+        work=work,
+        calls=calls,
+        terms=tuple(terms),
+        seconds=_seconds(calls, held, limits, overhead),
+        duration_words=words,
+        price_words=price.words,
+    )
+
+
+def _terms(price: Price, work: Work, calls: Range, billed: Range, starts: Range) -> Iterator[Term]:
+    """Yield what the calls cost, term by term."""
+    requests = f"{_spread(calls, _whole)} calls"
+    seconds = billed.plus(starts).scaled(1 / _MS)
+    compute = _compute_words(seconds, starts, price)
+    if not price.is_known:
+        ask = f"; give {', '.join(price.missing)}" if price.missing else ""
+        yield Term("requests", None, requests + ask)
+        yield Term("compute", None, compute + ask)
+    else:
+        if price.per_call is not None:
+            yield Term("requests", calls.scaled(price.per_call), requests)
+        if price.per_second is not None:
+            yield Term("compute", seconds.scaled(price.per_second), compute)
+    if price.per_item is not None:
+        items = Range.exactly(work.items)
+        yield Term(
+            "items", items.scaled(price.per_item), f"{work.items:,} items as you priced them"
+        )
+
+
+def _calls(
+    work: Work, timeout_s: float, measured: Measured | None
+) -> tuple[Range, Range, Range, str]:
+    """Return how many calls there will be, what is billed for them, and how long they hold others.
+
+    Both times are milliseconds, summed over all calls.
+    """
+    exact = Range.exactly(work.calls)
+    if not work.calls:
+        return exact, exact, exact, "nothing is called"
+    if measured is None or not measured.samples:
+        bounds = Range(0.0, None, work.calls * timeout_s * _MS)
+        return (
+            exact,
+            bounds,
+            bounds,
+            f"not measured: a call runs up to its timeout, {timeout_s:g} s",
+        )
+    billed = foretell(measured.samples, work, lambda one: one.warm_ms, timeout_s)
+    held = foretell(measured.samples, work, lambda one: one.held_ms, timeout_s)
+    repeated = Range(1.0, measured.repeats, measured.repeats)
+    return (
+        _stretched(exact, repeated),
+        _stretched(billed.ms, repeated),
+        _stretched(held.ms, repeated),
+        _duration_words(measured, billed),
+    )
+
+
+def _duration_words(measured: Measured, billed: Durations) -> str:
+    source = "as billed" if measured.is_billed else "from above: what is billed is not told"
+    return (
+        f"{billed.words}, {source}, of {len(measured.samples):,} calls;"
+        f" the range holds with {CONFIDENCE:.0%} confidence"
+    )
+
+
+def _starts(work: Work, limits: Limits, measured: Measured | None) -> Range:
+    """Return the milliseconds, in all, that start environments, as far as they are told.
+
+    Calls in flight at once need one each; those that the canary has started may be there still.
+    """
+    starts = measured.starts if measured else []
+    if not starts:
+        return Range.exactly(0.0)
+    mean = sum(starts) / len(starts)
+    most = min(work.calls, limits.most_in_flight)
+    left = max(0, most - len(starts))
+    return Range(0.0, mean * left, max(starts) * most)
+
+
+def _compute_words(seconds: Range, starts: Range, price: Price) -> str:
+    if price.memory_mb is None:
+        return f"{_spread(seconds, readable)} of calls"
+    gb = price.memory_mb / _MB_OF_A_GB
+    words = f"{_spread(seconds.scaled(gb), _whole)} GB-seconds at {price.memory_mb:,} MB"
+    if starts.high:
+        words += f", of these {_spread(starts.scaled(gb / _MS), _whole)} to start environments"
+    return words
+
+
+def _seconds(calls: Range, held: Range, limits: Limits, overhead: Overhead) -> Range:
+    """Return the seconds to the end: start-up, calls as the limits let them, and what follows."""
+    waves = ceil(overhead.tasks / max(1, overhead.at_once))
+    # Whoever waits for a place in Airflow begins while others call: at best that costs nothing.
+    later = Range(0.0, 0.0, overhead.start_s.high * max(0, waves - 1))
+    pairs = zip(calls, held, strict=True)
+    low, likely, high = (
+        None if count is None or ms is None else calling_s(count, ms / _MS, limits)
+        for count, ms in pairs
+    )
+    # Between rounds and seconds, the way to full width has a step; a range has none.
+    least, most = low or 0.0, high or 0.0
+    middle = least if likely is None else likely
+    calling = Range(min(least, middle), likely, max(most, middle))
+    if not calls.high:
+        return overhead.end_s
+    return overhead.start_s.plus(later).plus(calling).plus(overhead.end_s)
+
+
+def calling_s(calls: float, held_s: float, limits: Limits) -> float:
+    """Return the seconds that calls take which hold their places so long in all.
+
+    As many as there are places go in waves; before that their number doubles each round, or each
+    second, as :mod:`retrofill.engine.concurrency` has it.
+
+    :param held_s: seconds, summed over all calls
+    """
+    if not calls:
+        return 0.0
+    mean_s, places = held_s / calls, limits.most_in_flight
+    waves, left, width = 0, calls, min(START, places)
+    late_s = 0.0
+    if mean_s <= RAMP_S:
+        while width < places and left > width:
+            waves, left, width = waves + 1, left - width, min(2 * width, places)
+    else:
+        # Whoever has no answer yet widens the window all the same.
+        late_s = RAMP_S * max(0, ceil(log2(min(calls, places) / width)))
+    waves += ceil(left / places)
+    last_start_s = (waves - 1) * mean_s + late_s
+    if limits.max_calls_per_second:
+        last_start_s = max(last_start_s, (calls - 1) / limits.max_calls_per_second)
+    return last_start_s + mean_s
+
+
+def _stretched(amount: Range, by: Range) -> Range:
+    likely = None if amount.likely is None or by.likely is None else amount.likely * by.likely
+    return Range(amount.low * by.low, likely, amount.high * by.high)
+
+
+def _spread(amount: Range, said: Callable[[float], str]) -> str:
+    low, likely, high = amount
+    if said(low) == said(high):
+        return said(low)
+    if likely is None:
+        return f"{said(low)} to {said(high)}"
+    return f"{said(likely)} ({said(low)} to {said(high)})"
+
+
+def _whole(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:,.2g}"  # noqa: PLR2004
+
+
+def money(dollars: float) -> str:
+    """Return dollars for people: cents, and of less than a dollar what counts of it."""
+    return f"${dollars:,.2f}" if dollars >= 1 or not dollars else f"${dollars:.2g}"
+
+
+def readable(seconds: float) -> str:
+    """Return a time for people."""
+    if seconds < 60:  # noqa: PLR2004  seconds of a minute
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

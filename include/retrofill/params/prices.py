@@ -1,0 +1,52 @@
+"""What a person knows of the cost of a call, beside what is published."""
+
+from dataclasses import replace
+
+from retrofill.model.cost import Price
+from retrofill.params.base import Params, field
+
+PRICES = "Prices"
+_MOST = 10_000
+
+
+class PriceParams(Params):
+    """What a call costs that no table tells, in dollars."""
+
+    price_per_call: float | None = field(
+        PRICES,
+        "Price of a call",
+        "Dollars for a call, instead of the published price of a request. Empty: as published, if"
+        " the kind of function has one.",
+        default=None,
+        ge=0,
+        le=_MOST,
+        examples=[0.0000002],
+    )
+    price_per_item: float | None = field(
+        PRICES,
+        "Price of an item",
+        "Dollars for each item of a call: what is behind the function, such as the service that it"
+        " asks. Empty: unknown, and not counted.",
+        default=None,
+        ge=0,
+        le=_MOST,
+        examples=[0.0015],
+    )
+
+    def over(self, published: Price | None) -> Price:
+        """Return the price of a run.
+
+        :param published: what is published for the function; None: nothing is
+        """
+        price = published or Price()
+        words = [price.words] if price.words else []
+        if self.price_per_call is not None:
+            words.append("price_per_call as given")
+            price = replace(
+                price,
+                per_call=self.price_per_call,
+                missing=tuple(name for name in price.missing if name != "price_per_call"),
+            )
+        if self.price_per_item is not None:
+            words.append("price_per_item as given")
+        return replace(price, per_item=self.price_per_item, words=", ".join(words))

@@ -1,0 +1,168 @@
+"""The canary: some items are called first, and what comes of them says whether to go on."""
+
+import logging
+from dataclasses import replace
+from random import SystemRandom
+
+from retrofill.config import RunConfig
+from retrofill.engine.durations import Measured, Sample, Work, bytes_of
+from retrofill.engine.fit import Range
+from retrofill.model.canary import CanaryFindings
+from retrofill.model.cost import Usage
+from retrofill.model.errors import RunIncomplete
+from retrofill.model.plan import RunPlan
+from retrofill.model.runs import Run, SetRef
+from retrofill.pipeline.foretell import TASK_S, foretell
+from retrofill.state import canary as state
+from retrofill.state import limits, plans, runs
+from retrofill.state.batches import PlannedBatch
+from retrofill.state.connection import Connection
+
+log = logging.getLogger(__name__)
+
+_ALL = 100
+
+
+def has_canary(config: RunConfig, ref: SetRef) -> bool:
+    """Return whether the set of a run is one that has a canary."""
+    return config.canary.canary is not None and ref.set_no == 1
+
+
+def choose(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> PlannedBatch | None:
+    """Choose the canary of a run, of its first set, and make it a batch; None: there is none."""
+    take = config.canary.canary
+    if take is None or not has_canary(config, ref):
+        return None
+    chosen = state.choose_canary(
+        conn,
+        ref,
+        run.job_id,
+        take=take,
+        measure=config.source_kind.measure,
+        chance=SystemRandom(),
+    )
+    log.info("%d items are the canary", chosen.items if chosen else 0)
+    return chosen
+
+
+def judge(
+    conn: Connection,
+    run: Run,
+    config: RunConfig,
+    batch_id: int,
+    *,
+    at_once: int,
+    task_s: Range = TASK_S,
+) -> CanaryFindings:
+    """Return what a canary has found, once its items are settled; complete the plan by it.
+
+    :param at_once: tasks that Airflow runs at once
+    :param task_s: seconds in which it begins one
+    :raises RunIncomplete: too much of the canary has failed; the run is stopped
+    """
+    found = note(conn, run, config, batch_id, at_once=at_once, task_s=task_s)
+    percent = limits.get_limits(conn, run.run_id).max_failure_percent
+    if percent is None or percent == _ALL or found.failed * 100 <= found.items * percent:
+        return found
+    reason = (
+        f"canary: {found.failed:,} of {found.items:,} items failed, more than {percent} %"
+        " (max_failure_percent)"
+    )
+    if found.troubles:
+        reason += f"; calls that did not succeed: {found.trouble_words}"
+    limits.stop(conn, run.run_id, reason)
+    hints = [f"hint: {hint}" for hint in found.hints]
+    raise RunIncomplete("\n".join([f"{reason}. Nothing else was called", *hints]))
+
+
+def note(
+    conn: Connection,
+    run: Run,
+    config: RunConfig,
+    batch_id: int,
+    *,
+    at_once: int,
+    task_s: Range = TASK_S,
+) -> CanaryFindings:
+    """Write what a canary has found so far into the plan of its run, and into the log."""
+    found, measured = measure(conn, run, batch_id)
+    for name, words in found.words():
+        log.info("%s: %s", name, words)
+    stored = runs.get_run(conn, run.run_id).plan
+    if stored is None:
+        return found
+    plan = RunPlan.from_json(stored)
+    # A plan that was made after the canary, since its task was cleared, does not count it.
+    called = measured.called if plan.counts.canary else Work(0, 0, 0)
+    told = foretell(
+        run,
+        config.source_kind,
+        plan.counts,
+        limits.get_limits(conn, run.run_id),
+        at_once=at_once,
+        called=called,
+        measured=measured,
+        spent=found.cost or 0.0,
+        task_s=task_s,
+    )
+    for name, words in told.words():
+        log.info("%s: %s", name, words)
+    completed = replace(plan, canary=found.as_json(), forecast=told.as_json())
+    plans.store_plan(conn, run.run_id, completed)
+    return found
+
+
+def measure(conn: Connection, run: Run, batch_id: int) -> tuple[CanaryFindings, Measured]:
+    """Return what a canary has found, and what its calls say of others."""
+    found = state.get_found(conn, batch_id)
+    calls = state.list_calls(conn, batch_id)
+    samples = [
+        Sample(
+            call.items,
+            _bytes_of(call, found),
+            Usage(call.took_ms, call.billed_ms, call.memory_mb, call.init_ms),
+            call.held_ms,
+        )
+        for call in calls
+        if call.took_ms is not None and call.held_ms is not None
+    ]
+    first_calls = sum(call.first for call in calls)
+    measured = Measured(samples, len(calls), Work(found.items, first_calls, bytes_of(found.sizes)))
+    return _findings(run, found, measured), measured
+
+
+def _bytes_of(call: state.CanaryCall, found: state.Found) -> int | None:
+    """Return what the items of a call hold; None: that of one of them is unknown."""
+    return bytes_of(
+        [
+            size
+            for begin, end in call.spans
+            for size in found.sizes[begin - found.first_seq : end - found.first_seq]
+        ]
+    )
+
+
+def _findings(run: Run, found: state.Found, measured: Measured) -> CanaryFindings:
+    usages = [sample.usage for sample in measured.samples]
+    billed = [usage.billed_ms for usage in usages if usage.billed_ms is not None]
+    memory = [usage.memory_mb for usage in usages if usage.memory_mb is not None]
+    return CanaryFindings(
+        items=found.items,
+        succeeded=found.succeeded,
+        quarantined=found.quarantined,
+        failed=found.blamed,
+        calls=found.calls,
+        troubles=found.troubles,
+        hints=found.hints,
+        median_ms=round(measured.percentile_ms(50)) if usages else None,
+        p95_ms=round(measured.percentile_ms(95)) if usages else None,
+        billed_ms=_mean(billed),
+        memory_mb=max(memory, default=None),
+        starts=len(measured.starts),
+        start_ms=_mean(measured.starts),
+        cost=found.cost if run.price.is_known else None,
+    )
+
+
+def _mean(values: list[int]) -> int | None:
+    return round(sum(values) / len(values)) if values else None

@@ -1,0 +1,79 @@
+"""Foretell what is left of a run: the counts of its plan, its price, and what Airflow takes."""
+
+from retrofill.engine.durations import Measured, Work
+from retrofill.engine.fit import Range
+from retrofill.engine.forecast import Forecast, Listing, Overhead, forecast
+from retrofill.model.limits import Limits
+from retrofill.model.plan import Counts
+from retrofill.model.runs import Run
+from retrofill.sources.kind import SourceKind
+
+TASK_S = Range(1.0, 2.0, 6.0)
+"""Seconds from the end of a task until the next one is at work: a loop of Airflow's scheduler, and
+a process that takes half a second to a second of CPU, as they were measured on two cores."""
+
+TASKS_AFTER = 3
+"""Tasks that follow upon the calls, one after the other: close_run, next_set and notify."""
+
+_NOTHING = Work(0, 0, 0)
+
+
+def foretell(
+    run: Run,
+    kind: SourceKind,
+    counts: Counts,
+    limits: Limits,
+    *,
+    at_once: int,
+    called: Work = _NOTHING,
+    measured: Measured | None = None,
+    spent: float = 0.0,
+    task_s: Range = TASK_S,
+) -> Forecast:
+    """Return what a run takes from now on, once it may call.
+
+    :param counts: what its plan counts
+    :param at_once: tasks that Airflow runs at once
+    :param called: what of the counts was called since, by the canary
+    :param measured: what the canary has measured; None: nothing
+    :param spent: dollars that it has cost
+    :param task_s: seconds in which Airflow begins a task
+    """
+    return forecast(
+        _left(counts, called),
+        run.price,
+        limits,
+        Overhead(
+            counts.batches + (counts.batches_after or 0) - (called.calls > 0),
+            at_once,
+            task_s,
+            task_s.scaled(TASKS_AFTER),
+        ),
+        timeout_s=run.function.timeout_s,
+        measured=measured,
+        listing=_listing(kind, counts),
+        spent=spent,
+    )
+
+
+def _left(counts: Counts, called: Work) -> Work:
+    """Return what is left to be called; what comes after the first set is taken to be like it."""
+    after = counts.items_after or 0
+    size = counts.item_bytes
+    if size is not None and called.bytes is not None:
+        size = round(size * (counts.items + after) / max(counts.items, 1)) - called.bytes
+    return Work(
+        counts.items + after - called.items,
+        counts.calls + (counts.calls_after or 0) - called.calls,
+        size,
+        is_exact=counts.is_all,
+    )
+
+
+def _listing(kind: SourceKind, counts: Counts) -> Listing | None:
+    """Return the requests that list the source; None: they are no term of the cost."""
+    price = kind.listing
+    if price is None or counts.redriven:
+        return None
+    seen = counts.listed + sum(counts.left_out.values()) + (counts.items_after or 0)
+    return Listing(-(-seen // price.items), price.per_request, price.words)
