@@ -60,6 +60,13 @@ def costs(conn: connection, run_id: int = 1) -> tuple[float | None, float | None
     return report.cost, report.cost_from_above
 
 
+def by_outcome(conn: connection) -> dict[str, float | None]:
+    """Return what calls cost, by how they ended."""
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT outcome::text, cost FROM retrofill.v_outcome")
+        return dict(cur.fetchall())
+
+
 def test_cost_is_counted_with_the_call_that_caused_it(state_dsn: str, conn: connection) -> None:
     open_batch(conn, 4, price=PRICE)
     assert costs(conn) == (0.0, 0.0)
@@ -95,6 +102,7 @@ def test_unknown_is_not_nothing(state_dsn: str, conn: connection) -> None:
     report = runs.get_report(conn, 1)
     assert (report.cost, report.cost_from_above) == (None, None)
     assert set(report.cost_by_term.values()) == {None}
+    assert by_outcome(conn) == {"succeeded": None}
     assert "cost        unknown" in report.as_text({})
     open_run(conn, "second", price=Price(per_item=2.0))
     assert runs.get_report(conn, 2).cost_text == (
@@ -117,10 +125,12 @@ def test_a_lost_call_counts_from_above_until_it_is_known_better(
                 with pytest.raises(LeaseLost):
                     silent.settle(charged(first, 21.5), [])
                 assert costs(conn) == (MOST + 20.0 + 21.5, MOST + 20.0), "a late fact counts once"
+                assert by_outcome(conn) == {"succeeded": 21.5, "lost": MOST + 20.0}
             refused = Settlement(ended=[EndedCall(second.number, "throttled", items=2)])
             with pytest.raises(LeaseLost):
                 silent.settle(refused, [])
     assert costs(conn) == (21.5, 0.0)
+    assert by_outcome(conn) == {"succeeded": 21.5, "throttled": 0.0}
 
 
 @pytest.mark.parametrize("way", ["released", "closed", "abandoned"])
@@ -190,6 +200,14 @@ def test_what_calls_used_is_recorded_and_counted_as_the_server_counts_it(
     report = runs.get_report(conn, 1)
     assert report.cost == pytest.approx(server_cost(stats.billed_ms, stats.executions))
     assert report.cost_from_above == 0.0
+    assert by_outcome(conn) == pytest.approx(
+        {
+            "succeeded": server_cost(40 * 5, 40),
+            "failed": server_cost(2 * 25, 2),
+            "throttled": 0.0,
+        },
+        abs=1e-11,
+    )
     with conn, conn.cursor() as cur:
         cur.execute(
             "SELECT outcome::text, billed_ms, memory_mb, count(*), bool_and(took_ms >= billed_ms)"

@@ -346,7 +346,7 @@ CASES = [
     Case("settling", "settle_late", BATCH_ITEMS + 150 + ROWS,
          {"firsts": SEQS, "lasts": SEQS, "call_nos": NOS}, end_to_end=True),
     Case("settling", "count_troubles", 0,
-         {"outcomes": ["failed"], "causes": [""], "calls": [1], "items": [1]}),
+         {"outcomes": ["failed"], "causes": [""], "calls": [1], "items": [1], "costs": [0.5]}),
     Case("settling", "write_ahead", 0,
          {"call_nos": [9_999], "items": ["{[1,2]}"], "item_counts": [1], "attempts": [1],
           "duplicates": [0]}),

@@ -10,6 +10,7 @@ FEEDBACK = "tests/integration/test_feedback.py::"
 OTHERS = "tests/integration/test_others.py::"
 PLANS = "tests/integration/test_query_plans.py::test_a_statement_reads_what_it_must_and_no_more"
 ENDS = "tests/integration/test_run_ends.py::"
+COSTS = "tests/integration/test_cost.py::"
 LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
 READINGS = "tests/integration/test_two_readings.py::"
@@ -409,9 +410,23 @@ MUTANTS = (
     Mutant(
         name="calls beyond those that the run has left",
         file="engine/gate.py",
-        old="free, self._calls_left)",
-        new="free)",
+        old="free, self._calls_left,",
+        new="free,",
         test="tests/unit/test_gate.py::test_calls_are_counted_down_until_more_are_given",
+    ),
+    Mutant(
+        name="a lost call costs nothing",
+        file="state/lost_calls.sql",
+        old="batch.cost + coalesce(sum(summed.cost), 0),",
+        new="batch.cost,",
+        test=COSTS + "test_a_lost_call_counts_from_above_until_it_is_known_better",
+    ),
+    Mutant(
+        name="a late fact costs beside what the lost call could",
+        file="state/lost_calls.sql",
+        old="greatest(cost - (SELECT most FROM counted), 0) + %(cost)s",
+        new="cost + %(cost)s",
+        test=COSTS + "test_a_lost_call_counts_from_above_until_it_is_known_better",
     ),
     Mutant(
         name="calls held back are forgotten",

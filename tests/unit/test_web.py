@@ -135,6 +135,18 @@ def test_the_plan_stands_beside_what_happened() -> None:
     assert "Plan<small>" not in html_of(page())
 
 
+def test_what_calls_cost_is_shown_beside_what_they_may_cost() -> None:
+    assert "Cost: unknown." in html_of(page())
+    spent = report(
+        cost=1.25, cost_from_above=0.5, cost_by_term={"calls": 0.25, "time": 1.0, "items": None}
+    )
+    limited = Controls(replace(LIMITS, max_cost=30.0), "s3", NOW, live=True)
+    assert (
+        "Cost: $1.25 ($0.25 for calls, $1.00 for their time, unknown for items), of which $0.50"
+        " counted from above; at most $30.00 is to be spent."
+    ) in html_of(page(report=spent, controls=limited))
+
+
 def test_every_count_of_the_report_is_there_with_its_meaning() -> None:
     numbers = {name: 1_000 + number for number, name in enumerate(COUNTS)}
     html = html_of(page(report=report(**numbers)))

@@ -6,13 +6,28 @@ WITH lost AS (
     RETURNING batch_id, call_no, item_count, items, sent_at
 ),
 summed AS MATERIALIZED (
-    SELECT batch_id, count(*) AS calls, sum(item_count) AS items FROM lost GROUP BY batch_id
+    -- Nobody knows what is billed for a lost call: it may have run for as long as it may.
+    SELECT batch_id, calls, items, coalesce(priced.most, 0) AS cost
+    FROM (
+        SELECT batch_id, count(*) AS calls, sum(item_count) AS items FROM lost GROUP BY batch_id
+    ) AS each
+    CROSS JOIN LATERAL (
+        SELECT run_id FROM retrofill.batch WHERE batch.batch_id = each.batch_id OFFSET 0
+    ) AS owner
+    CROSS JOIN LATERAL (
+        SELECT
+            calls * (price ->> 'most_per_call')::float
+            + items * coalesce((price ->> 'per_item')::float, 0) AS most
+        FROM retrofill.run WHERE run.run_id = owner.run_id
+        OFFSET 0
+    ) AS priced
 ),
 counted AS (
-    INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items)
-    SELECT batch_id, 'lost', '', calls, items FROM summed
+    INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items, cost)
+    SELECT batch_id, 'lost', '', calls, items, cost FROM summed
     ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
-        calls = count.calls + excluded.calls, items = count.items + excluded.items
+        calls = count.calls + excluded.calls, items = count.items + excluded.items,
+        cost = count.cost + excluded.cost
 ),
 doubted AS (
     -- OFFSET 0: each row is looked up by itself, whatever the planner believes of the tables.
@@ -66,7 +81,6 @@ quarantined AS (
     FROM held
 ),
 tallied AS (
-    -- Nobody knows what is billed for a lost call: it may have run for as long as it may.
     UPDATE retrofill.batch SET
         quarantined = quarantined + (
             SELECT count(*)
@@ -74,15 +88,10 @@ tallied AS (
             WHERE owner.batch_id = batch.batch_id
         ),
         (cost, cost_from_above) = (
-            SELECT cost + coalesce(sum(most), 0), cost_from_above + coalesce(sum(most), 0)
-            FROM summed CROSS JOIN LATERAL (
-                SELECT
-                    calls * (price ->> 'most_per_call')::float
-                    + items * coalesce((price ->> 'per_item')::float, 0) AS most
-                FROM retrofill.run WHERE run.run_id = batch.run_id
-                OFFSET 0
-            ) AS priced
-            WHERE summed.batch_id = batch.batch_id
+            SELECT
+                batch.cost + coalesce(sum(summed.cost), 0),
+                batch.cost_from_above + coalesce(sum(summed.cost), 0)
+            FROM summed WHERE summed.batch_id = batch.batch_id
         )
     WHERE batch_id = ANY(%(batch_ids)s) AND EXISTS (SELECT FROM lost)
 )
@@ -98,18 +107,21 @@ WHERE job_id = (SELECT job_id FROM listed WHERE NOT held)
 
 -- name: recount_cost
 -- Counts what calls cost that had been counted as lost, instead of the most they could.
-UPDATE retrofill.batch SET (cost, cost_from_above) = (
-    SELECT
-        greatest(cost - coalesce(most, 0), 0) + %(cost)s,
-        greatest(cost_from_above - coalesce(most, 0), 0) + %(from_above)s
-    FROM (
-        SELECT
-            %(calls)s * (price ->> 'most_per_call')::float
-            + %(items)s * coalesce((price ->> 'per_item')::float, 0) AS most
-        FROM retrofill.run WHERE run.run_id = batch.run_id
-        OFFSET 0
-    ) AS counted
+WITH counted AS MATERIALIZED (
+    SELECT coalesce(
+        %(calls)s * (price ->> 'most_per_call')::float
+        + %(items)s * coalesce((price ->> 'per_item')::float, 0), 0
+    ) AS most
+    FROM retrofill.run
+    WHERE run_id = (SELECT run_id FROM retrofill.batch WHERE batch_id = %(batch_id)s)
+),
+no_longer AS (
+    UPDATE retrofill.call_count SET cost = greatest(cost - (SELECT most FROM counted), 0)
+    WHERE batch_id = %(batch_id)s AND outcome = 'lost'
 )
+UPDATE retrofill.batch SET
+    cost = greatest(cost - (SELECT most FROM counted), 0) + %(cost)s,
+    cost_from_above = greatest(cost_from_above - (SELECT most FROM counted), 0) + %(from_above)s
 WHERE batch_id = %(batch_id)s
 
 -- name: count_orphans

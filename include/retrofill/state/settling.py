@@ -1,7 +1,7 @@
 """Settling: what is written when calls ended, and of the calls that are to be sent next."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 from retrofill.engine.outcomes import Outcome
@@ -48,7 +48,7 @@ class Settler:
             cur.execute(_SQL["settle_late"], key)
         if late:
             self._count(cur, late, 0)
-            no_longer = [("lost", "", -len(late), -sum(call.items for call in late))]
+            no_longer = [("lost", "", -len(late), -sum(call.items for call in late), 0.0)]
             self._count_troubles(cur, no_longer)
             recount_cost(cur, self._batch_id, Settlement(late))
             count_orphans(cur, [self._batch_id])
@@ -90,9 +90,11 @@ class Settler:
         """Count how calls ended: success costs a column of the batch, only troubles cost rows."""
         calls: Counter[tuple[str, str]] = Counter()
         items: Counter[tuple[str, str]] = Counter()
+        costs: defaultdict[tuple[str, str], float] = defaultdict(float)
         for call in ended:
             calls[call.outcome, call.cause] += 1
             items[call.outcome, call.cause] += call.items
+            costs[call.outcome, call.cause] += call.cost
         good = (Outcome.SUCCEEDED, "")
         if moved or calls[good]:
             cur.execute(
@@ -104,11 +106,14 @@ class Settler:
                     "items": items.pop(good, 0),
                 },
             )
-        self._count_troubles(cur, [(*key, calls[key], items[key]) for key in sorted(calls)])
+        troubles = [(*key, calls[key], items[key], costs[key]) for key in sorted(calls)]
+        self._count_troubles(cur, troubles)
 
-    def _count_troubles(self, cur: Cursor, troubles: list[tuple[str, str, int, int]]) -> None:
+    def _count_troubles(
+        self, cur: Cursor, troubles: list[tuple[str, str, int, int, float]]
+    ) -> None:
         if troubles:
-            outcomes, causes, calls, items = (
+            outcomes, causes, calls, items, costs = (
                 list(column) for column in zip(*troubles, strict=True)
             )
             cur.execute(
@@ -119,6 +124,7 @@ class Settler:
                     "causes": causes,
                     "calls": calls,
                     "items": items,
+                    "costs": costs,
                 },
             )
 

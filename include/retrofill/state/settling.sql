@@ -29,13 +29,15 @@ WHERE batch_id = %(batch_id)s
 
 -- name: count_troubles
 -- Adds calls that did not succeed to the counts of how a batch's calls ended.
-INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items)
-SELECT %(batch_id)s, outcome::retrofill.outcome, cause, calls, items
+INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items, cost)
+SELECT %(batch_id)s, outcome::retrofill.outcome, cause, calls, items, cost
 FROM unnest(
-    %(outcomes)s::text[], %(causes)s::text[], %(calls)s::bigint[], %(items)s::bigint[]
-) AS ended (outcome, cause, calls, items)
+    %(outcomes)s::text[], %(causes)s::text[], %(calls)s::bigint[], %(items)s::bigint[],
+    %(costs)s::float[]
+) AS ended (outcome, cause, calls, items, cost)
 ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
-    calls = count.calls + excluded.calls, items = count.items + excluded.items
+    calls = count.calls + excluded.calls, items = count.items + excluded.items,
+    cost = count.cost + excluded.cost
 
 -- name: count_quarantined
 -- Adds to the number of items that a batch has put in quarantine.

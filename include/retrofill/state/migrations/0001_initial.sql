@@ -455,9 +455,11 @@ CREATE TABLE retrofill.call_count (
     cause text NOT NULL,
     calls bigint NOT NULL,
     items bigint NOT NULL,
+    cost double precision NOT NULL DEFAULT 0,
     PRIMARY KEY (batch_id, outcome, cause)
 );
 COMMENT ON TABLE retrofill.call_count IS 'How the calls of a batch ended that did not succeed; those that did are counted in the batch itself.';
+COMMENT ON COLUMN retrofill.call_count.cost IS 'Of the batch''s cost, what these calls cost.';
 
 -- A row grows by two thirds when its call ends. Where the page has room for that, the index over
 -- calls is left alone, and the old version goes without a vacuum.
@@ -678,17 +680,24 @@ COMMENT ON VIEW retrofill.v_call IS 'One row per call to the function.';
 CREATE VIEW retrofill.v_outcome AS
 SELECT
     batch.run_id, job.name AS job, ended.outcome, ended.cause,
-    sum(ended.calls)::bigint AS calls, sum(ended.items)::bigint AS items
+    sum(ended.calls)::bigint AS calls, sum(ended.items)::bigint AS items,
+    CASE WHEN (run.price ->> 'most_per_call') IS NOT NULL
+        THEN round(greatest(sum(ended.cost), 0)::numeric, 12)::float END AS cost
 FROM retrofill.batch
 JOIN retrofill.job USING (job_id)
+JOIN retrofill.run USING (run_id)
 JOIN LATERAL (
     SELECT 'succeeded'::retrofill.outcome AS outcome, '' AS cause,
-        batch.calls_succeeded::bigint AS calls, batch.items_answered AS items
+        batch.calls_succeeded::bigint AS calls, batch.items_answered AS items,
+        batch.cost - coalesce((
+            SELECT sum(count.cost) FROM retrofill.call_count AS count
+            WHERE count.batch_id = batch.batch_id
+        ), 0) AS cost
     UNION ALL
-    SELECT outcome, cause, count.calls, count.items
+    SELECT outcome, cause, count.calls, count.items, count.cost
     FROM retrofill.call_count AS count WHERE count.batch_id = batch.batch_id
 ) AS ended ON ended.calls > 0
-GROUP BY batch.run_id, job.name, ended.outcome, ended.cause;
+GROUP BY batch.run_id, job.name, ended.outcome, ended.cause, run.price;
 COMMENT ON VIEW retrofill.v_outcome IS 'One row per run and way in which calls of it ended; it stays when the calls themselves are forgotten.';
 
 CREATE VIEW retrofill.v_quarantine AS
