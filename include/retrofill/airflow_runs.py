@@ -69,7 +69,7 @@ class TaskAirflow:
     def __init__(self, context: Context) -> None:
         self._count = context["ti"].get_dr_count
         self._get_dag = context["ti"].get_dag
-        self._dag = context["dag"]
+        self._context = context
 
     @property
     def most_mapped(self) -> int:
@@ -79,10 +79,9 @@ class TaskAirflow:
     @property
     def slots(self) -> Slots:
         """What the tasks that call get of Airflow; of its pools no task can be told."""
+        dag = self._context["dag"]
         return Slots(
-            conf.getint("core", "parallelism"),
-            self._dag.max_active_tasks,
-            self._dag.get_task("invoke").pool,
+            conf.getint("core", "parallelism"), dag.max_active_tasks, dag.get_task("invoke").pool
         )
 
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:

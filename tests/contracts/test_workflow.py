@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from retrofill import operators
+from retrofill import approval, opening, operators
 from retrofill.airflow_runs import params_of
 from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
@@ -68,8 +68,13 @@ def test_what_a_run_does_is_what_it_was_opened_with(state_dsn: str) -> None:
 
 def test_no_further_task_reads_the_params_of_its_dag_run() -> None:
     """Whoever shows them to people may, and whoever tells of a run that was refused."""
-    tree = ast.parse(Path(operators.__file__).read_text())
-    defined = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
+    trees = [ast.parse(Path(room.__file__).read_text()) for room in (opening, approval, operators)]
+    defined = [
+        node
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+    ]
     reads = ("context['params']", "params_of(")
     readers = {node.name for node in defined if any(read in ast.unparse(node) for read in reads)}
     assert readers == {"OpenRunOperator", "NextSetOperator", "NotifyOperator"}

@@ -5,6 +5,7 @@ import warnings
 
 warnings.simplefilter("ignore")
 
+import airflow.api_fastapi.core_api.routes.public  # noqa: E402, F401
 import httpx  # noqa: E402
 from airflow.sdk.execution_time.supervisor import in_process_api_server  # noqa: E402
 

@@ -37,6 +37,19 @@ class ObservedAirflow(AirflowApi):
         """Mark a run as someone does in the UI."""
         self._asked("PATCH", run_path(dag_id, run_id), json={"state": state})
 
+    def question(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Return what a run asks a person, and what was answered."""
+        return self._asked("GET", self._question(dag_id, run_id))
+
+    def answer(self, dag_id: str, run_id: str, option: str) -> None:
+        """Answer what a run asks, as a person does."""
+        chosen = {"chosen_options": [option], "params_input": {}}
+        self._asked("PATCH", self._question(dag_id, run_id), json=chosen)
+
+    @staticmethod
+    def _question(dag_id: str, run_id: str) -> str:
+        return f"{run_path(dag_id, run_id)}/taskInstances/approve/-1/hitlDetails"
+
     def log(self, dag_id: str, run_id: str, task_id: str) -> str:
         """Return the log of the first try of a task."""
         path = f"{run_path(dag_id, run_id)}/taskInstances/{task_id}/logs/1"

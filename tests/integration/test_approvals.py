@@ -20,7 +20,7 @@ from retrofill.pipeline.close_run import close_run, conclude
 from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.pipeline.redrive import redrive_quarantine
 from retrofill.pipeline.rescue import rescue
-from retrofill.state import approvals, limits, runs
+from retrofill.state import approvals, limits, others, plans, runs
 from retrofill.state.connection import connect
 
 from tests.integration.opened import (
@@ -391,3 +391,37 @@ def test_nobody_is_asked_about_a_run_that_was_stopped(conn: connection) -> None:
     limits.stop(conn, ref.run_id, "stopped by a person")
     with pytest.raises(RunIncomplete, match="stopped by a person"):
         approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
+
+
+def test_a_person_is_asked_as_long_as_anything_may_come_to_be_called(
+    state_dsn: str, conn: connection
+) -> None:
+    ref = open_run(conn, config=ASKED, partitions=2)
+
+    def is_asked() -> bool:
+        plans.store_plan(conn, ref.run_id, PLAN)
+        others.look(conn, ref.run_id)
+        return approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id)) is not None
+
+    enqueue(conn, ref, [item("a")], 0)
+    plan_batches(conn, ref, ALL_LIVE)
+    assert is_asked(), "a partition is not listed"
+    enqueue(conn, ref, [item("b")], 1)
+    plan_batches(conn, ref, ALL_LIVE)
+    assert is_asked(), "two items are left"
+    for batch_id in (1, 2):
+        with closing(taken(state_dsn, batch_id=batch_id)) as lease:
+            calls = calls_of(lease)
+            lease.settle(Settlement(), calls)
+            lease.settle(success(*calls), [])
+            lease.release(done=True)
+    assert not is_asked()
+    other = open_run(conn, "other")
+    enqueue(conn, other, [item("c")])
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "INSERT INTO retrofill.elsewhere"
+            " SELECT %s, 0, 9, int8multirange(int8range(seq, seq + 1)) FROM retrofill.in_process",
+            (ref.run_id,),
+        )
+    assert is_asked(), "another run has in process what this one has listed"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+APPROVALS = "tests/integration/test_approvals.py::"
 PORTIONS = "tests/integration/test_portions.py::"
 BATCHES = "tests/integration/test_batches.py::"
 COUNTS = "tests/integration/test_counts.py::"
@@ -426,5 +427,48 @@ MUTANTS = (
         new="self.unloaded > 0",
         test="tests/unit/test_dispatch.py"
         "::test_no_calls_are_added_while_more_wait_than_were_ever_added",
+    ),
+    Mutant(
+        name="what another run waits for withdrawn",
+        file="state/approvals.sql",
+        old="            AND run_id = %(run_id)s AND attempts = 0 AND NOT unsure\n"
+        "            AND NOT seq <@ %(kept)s::int8multirange\n",
+        new="            AND run_id = %(run_id)s AND attempts = 0 AND NOT unsure\n",
+        test=APPROVALS + "test_what_another_open_run_waits_for_is_left_to_it",
+    ),
+    Mutant(
+        name="what was called withdrawn",
+        file="state/approvals.sql",
+        old=" AND attempts = 0 AND NOT unsure\n",
+        new="\n",
+        test=APPROVALS + "test_what_was_called_stays_recorded",
+    ),
+    Mutant(
+        name="a run that waits closed without withdrawing",
+        file="pipeline/approve.py",
+        old="    if approval is not None and approval.state is Answer.WAITING:\n",
+        new="    if approval is not None and approval.withdrawn:\n",
+        test=APPROVALS + "test_a_run_whose_dag_run_is_ended_while_it_waits_leaves_nothing_behind",
+    ),
+    Mutant(
+        name="calls while a plan waits for approval",
+        file="pipeline/approve.py",
+        old="    if run.approval is None or run.approval.state is not Answer.APPROVED:\n",
+        new="    if run.approval is None:\n",
+        test=APPROVALS + "test_nothing_is_called_that_was_not_approved",
+    ),
+    Mutant(
+        name="minutes of waiting counted",
+        file="state/limits.sql",
+        old="opened_at + waited + make_interval",
+        new="opened_at + make_interval",
+        test=APPROVALS + "test_what_is_approved_stays_and_its_waiting_takes_none_of_its_minutes",
+    ),
+    Mutant(
+        name="a plan that takes each batch for one portion",
+        file="state/plans.py",
+        old="    if not is_one(batch.bytes):\n",
+        new="    if not batch.items:\n",
+        test="tests/integration/test_survey.py::test_calls_are_foretold_exactly",
     ),
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from retrofill.engine.histogram import Histograms
 from retrofill.functions.kind import Capacity
-from retrofill.model.amounts import in_bytes
+from retrofill.model.amounts import in_bytes, in_dollars, in_range
 from retrofill.model.approval import Answer, Approval
 from retrofill.model.items import Measure
 from retrofill.model.limits import Limits
@@ -38,6 +38,19 @@ SLOTS = Slots(parallelism=32, max_active_tasks=16, pool="default_pool")
 )
 def test_bytes_are_told_in_decimal_units(count: int, words: str) -> None:
     assert in_bytes(count) == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        (None, "unknown"),
+        ((2, 2, 2), "$2.00"),
+        ((0, None, 0.5), "$0.00 to $0.5"),
+        ((1, 1.5, 2_000), "$1.50 ($1.00 to $2,000.00)"),
+    ],
+)
+def test_a_range_tells_what_is_known_of_it(amount: tuple[float, ...] | None, words: str) -> None:
+    assert in_range(amount, in_dollars) == words
 
 
 def test_a_plan_reads_as_it_was_stored() -> None:
@@ -75,14 +88,6 @@ def test_no_payload_ends_its_own_block() -> None:
 def test_a_payload_is_cut_between_characters() -> None:
     payload = FirstPayload.of("é".encode() * 3_000, 1)
     assert (payload.length, payload.is_cut, payload.text) == (6_000, True, "é" * 2_000)
-
-
-def test_a_plan_calls_nothing_only_if_nothing_can_come_to_be_called() -> None:
-    nothing = replace(COUNTS, items=0, calls=0, batches=0)
-    assert nothing.calls_nothing
-    assert not COUNTS.calls_nothing
-    assert not replace(nothing, partitions_left=1).calls_nothing
-    assert not replace(nothing, with_others=1).calls_nothing
 
 
 def test_histograms_hold_each_item_once() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from retrofill.model.errors import ConfigError
 from retrofill.model.limits import Limits
+from retrofill.model.plan import FirstPayload
 from retrofill.model.report import Report
 from retrofill.state.pages import (
     ERROR_CHARS,
@@ -34,6 +35,8 @@ from retrofill.web.rendering import (
     roughly,
     visible,
 )
+
+from tests.unit.test_stored_plan import PLAN
 
 NOW = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
 
@@ -88,7 +91,7 @@ def set_line(**fields: Any) -> SetLine:
 def html_of(shown: RunPage, *, problem: str = "", **more: Any) -> str:
     usual: dict[str, Any] = {
         "dag_run_id": "r", "lives": True, "dag_paused": False, "may_change": True, "read_s": 0.0,
-        "nonce": "once",
+        "nonce": "once", "approval_link": "/dags/d/runs/r/tasks/approve/required_actions",
     }  # fmt: skip
     return render_run(shown, problem=problem, **{**usual, **more})
 
@@ -104,6 +107,32 @@ def test_a_run_whose_dag_is_paused_waits() -> None:
     assert ">waiting</span>" in html
     assert "the DAG is paused in Airflow" in html
     assert ">waiting</span>" not in html_of(page(report=report(state="complete")), dag_paused=True)
+
+
+def test_a_run_that_waits_for_approval_says_so_leads_there_and_changes_no_limits() -> None:
+    waits = {"state": "waiting", "until": "2026-03-05T12:00:00+00:00"}
+    html = html_of(page(report=report(approval=waits)))
+    assert ">unapproved</span>" in html
+    assert "this run waits for a person until 2026-03-05 12:00 UTC" in html
+    assert '<a href="/dags/d/runs/r/tasks/approve/required_actions" target="_top">' in html
+    assert 'name="action"' not in html
+    assert ">abandoned</span>" in html_of(page(report=report(approval=waits)), lives=False)
+
+
+def test_the_plan_stands_beside_what_happened() -> None:
+    plan = replace(PLAN, payload=FirstPayload.of(b"<b>", 1))
+    controls = Controls(LIMITS, "s3", NOW, live=True, plan=plan)
+    approved = {
+        "state": "approved", "by": "<Ada>", "at": "2026-03-04T11:00:00+00:00", "changed": 12,
+        "changed_more": False,
+    }  # fmt: skip
+    html = html_of(page(controls=controls, report=report(approval=approved, calls=3, succeeded=6)))
+    assert "approved by &lt;Ada&gt; at 2026-03-04 11:00 UTC" in html
+    assert "12 changed since the plan, not called" in html
+    assert '<tr><td>calls</td><td class="n">4</td><td class="n">3</td>' in html
+    assert '<tr><td>items</td><td class="n">8</td><td class="n">6</td>' in html
+    assert '<code class="payload">&lt;b&gt;</code>' in html
+    assert "Plan<small>" not in html_of(page())
 
 
 def test_every_count_of_the_report_is_there_with_its_meaning() -> None:

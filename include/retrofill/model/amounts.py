@@ -1,5 +1,7 @@
 """Amounts, as people read them."""
 
+from collections.abc import Callable, Sequence
+
 _STEP = 1_000
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
@@ -12,3 +14,30 @@ def in_bytes(count: int) -> str:
             break
         amount, unit = amount / _STEP, larger
     return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+
+
+def in_dollars(amount: float) -> str:
+    """Return dollars for people: cents, and of less than a dollar what counts of it."""
+    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.2g}"
+
+
+def in_time(seconds: float) -> str:
+    """Return a time span for people."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def in_range(amount: Sequence[float | None] | None, said: Callable[[float], str]) -> str:
+    """Return a range for people: what is likely, the least and the most; None: it is unknown.
+
+    :param amount: the least, what is likely, which may be None, and the most
+    """
+    if amount is None:
+        return "unknown"
+    low, likely, high = (None if one is None else said(one) for one in amount)
+    if low == high:
+        return str(low)
+    return f"{low} to {high}" if likely is None else f"{likely} ({low} to {high})"

@@ -98,11 +98,6 @@ class Counts:
         """Whether the first set is all there is, so that every number is exact."""
         return not self.partitions_left
 
-    @property
-    def calls_nothing(self) -> bool:
-        """Whether nothing would be called, by whatever set."""
-        return self.is_all and not (self.items or self.with_others)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from retrofill.model.amounts import in_dollars, in_range, in_time
 from retrofill.model.approval import Approval
 from retrofill.model.cost import dollars
 from retrofill.model.plan import Counts
@@ -117,6 +118,8 @@ class Report:
             found.append(f"{_counted(self.partitions_left, 'partition')} not listed to the end")
         if self.items_left:
             found.append(f"{_counted(self.items_left, 'item')} left")
+        if self.is_turned_down:
+            found.append("its plan is not approved")
         found += [f"{_held(other)} in process" for other in self.others]
         if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")
@@ -126,10 +129,25 @@ class Report:
     def _listed_any(self) -> bool:
         return self.listed + sum(self.left_out.values()) > 0
 
+    @property
+    def is_turned_down(self) -> bool:
+        """Whether the run has a plan that was not approved, and is not going to be."""
+        approval = Approval.from_json(self.approval)
+        return approval is not None and approval.is_negative
+
     def _plan_lines(self) -> Iterator[str]:
         """Yield what was planned and who approved it."""
         if self.planned:
-            yield f"planned     {Counts(**self.planned).said}"
+            dollars, seconds = self.planned.get("dollars"), self.planned.get("seconds")
+            counts = {
+                name: value
+                for name, value in self.planned.items()
+                if name in Counts.__annotations__
+            }
+            yield f"planned     {Counts(**counts).said}"
+            if seconds is not None:
+                cost, time = in_range(dollars, in_dollars), in_range(seconds, in_time)
+                yield f"foretold    cost {cost}, time {time}"
         approval = Approval.from_json(self.approval)
         if approval is not None:
             changes = f"; {approval.changes_said}" if approval.changes_said else ""
@@ -181,7 +199,7 @@ class Report:
         troubles = troubles_text(
             {name: counts[name] for name in _TROUBLES}, {name: counts[name] for name in _CAUSES}
         )
-        duration = "" if self.duration_s is None else f" in {_readable(self.duration_s)}"
+        duration = "" if self.duration_s is None else f" in {in_time(self.duration_s)}"
         version = f" (version {self.function_version})" if self.function_version else ""
         lines = [
             f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
@@ -242,11 +260,3 @@ def _counted(number: int, noun: str) -> str:
 
 def _said(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _readable(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

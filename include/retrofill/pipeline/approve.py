@@ -20,7 +20,7 @@ def asks(config: RunConfig, ref: SetRef) -> bool:
 
 
 def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
-    """Return the plan that a person is to be asked about; None: it calls nothing.
+    """Return the plan that a person is to be asked about; None: nothing is left to be called.
 
     :raises RunIncomplete: the run was stopped, or the plan turned down; then it is withdrawn
     :raises ConfigError: there is no plan
@@ -28,15 +28,18 @@ def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
     if run.approval is not None and run.approval.is_negative:
         conclude_approval(conn, run.run_id)
         raise RunIncomplete(_what_now(run.approval))
+    if run.state == "complete":
+        log.info("the run is complete, so nobody is asked")
+        return None
     if run.stop_reason:
         raise RunIncomplete(f"run {run.run_id} was stopped: {run.stop_reason}")
     if run.plan is None:
         raise ConfigError("approve: this run has no plan; clear plan_batches with all downstream")
-    plan = RunPlan.from_json(run.plan)
-    if plan.counts.calls_nothing:
-        log.info("the plan calls nothing, so nobody is asked")
+    report = runs.get_report(conn, run.run_id)
+    if not (report.items_left or report.partitions_left or report.with_others):
+        log.info("nothing is left to be called, so nobody is asked")
         return None
-    return plan
+    return RunPlan.from_json(run.plan)
 
 
 def was_approved(run: Run, mark: str) -> bool:

@@ -105,11 +105,11 @@ def _close(conn: Connection, ref: SetRef) -> Report:
 
 
 def _what_now(report: Report) -> str:
+    go_on = "clear the failed tasks, or start another run of the job, to go on"
+    if report.is_turned_down:
+        go_on = "start another run of the job, to have another plan"
     stopped = f" It was stopped: {report.stop_reason}." if report.stop_reason else ""
-    return (
-        f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: clear the"
-        " failed tasks, or start another run of the job, to go on"
-    )
+    return f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: {go_on}"
 
 
 def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[others.Other]:

@@ -537,7 +537,10 @@ SELECT
     hints.hints,
     coalesce(parts.late, 0) AS late,
     coalesce(sets.withdrawn, 0) AS withdrawn,
-    run.plan -> 'counts' AS planned,
+    CASE WHEN run.plan IS NOT NULL THEN run.plan -> 'counts' || jsonb_build_object(
+        'dollars', run.plan -> 'forecast' -> 'dollars',
+        'seconds', run.plan -> 'forecast' -> 'seconds'
+    ) END AS planned,
     run.approval,
     charged.cost,
     charged.cost_from_above,
