@@ -127,7 +127,7 @@ def retrofill_dag(
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
         notify = NotifyOperator(task_id="notify", source=source)
         enqueue >> batches >> canary >> approve >> invoke
-        # What open_run has skipped is over at once, and keeps nothing waiting for what is before it.
+        # What open_run has skipped is over at once: what is behind it must wait for all before it.
         batches >> approve
         canary >> invoke
         # A teardown runs whatever became of the rest, and this one alone makes the DAG run's state.
