@@ -127,6 +127,9 @@ def retrofill_dag(
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
         notify = NotifyOperator(task_id="notify", source=source)
         enqueue >> batches >> canary >> approve >> invoke
+        # What open_run has skipped is over at once: what is behind it must wait for all before it.
+        batches >> approve
+        canary >> invoke
         # A teardown runs whatever became of the rest, and this one alone makes the DAG run's state.
         invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=True)
     return dag

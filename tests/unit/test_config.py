@@ -509,5 +509,5 @@ def test_a_time_without_a_zone_is_told_as_it_was_typed():
     ],
 )
 def test_a_canary_is_of_a_run_that_lists_and_calls(params: dict[str, Any], problem: str):
-    asked = {"bucket": "b", "prefix": "p/", "function": "f", **params}
+    asked = {"bucket": "photos", "prefix": "p/", "function": "f", **params}
     assert list(map(str, params_for("s3").problems(asked))) == [problem]

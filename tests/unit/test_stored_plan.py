@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from retrofill.engine.histogram import Histograms
 from retrofill.functions.kind import Capacity
-from retrofill.model.amounts import in_bytes, in_dollars, in_range
+from retrofill.model.amounts import in_bytes, in_range
 from retrofill.model.approval import Answer, Approval
+from retrofill.model.cost import dollars
 from retrofill.model.items import Measure
 from retrofill.model.limits import Limits
 from retrofill.model.plan import Check, Counts, FirstPayload, RunPlan
@@ -45,12 +46,12 @@ def test_bytes_are_told_in_decimal_units(count: int, words: str) -> None:
     [
         (None, "unknown"),
         ((2, 2, 2), "$2.00"),
-        ((0, None, 0.5), "$0.00 to $0.5"),
+        ((0, None, 0.5), "$0.00 to $0.50"),
         ((1, 1.5, 2_000), "$1.50 ($1.00 to $2,000.00)"),
     ],
 )
 def test_a_range_tells_what_is_known_of_it(amount: tuple[float, ...] | None, words: str) -> None:
-    assert in_range(amount, in_dollars) == words
+    assert in_range(amount, dollars) == words
 
 
 def test_a_plan_reads_as_it_was_stored() -> None:

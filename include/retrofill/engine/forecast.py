@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from retrofill.engine.concurrency import RAMP_S, START
 from retrofill.engine.durations import Durations, Measured, Work, foretell
-from retrofill.engine.fit import CONFIDENCE, Range
+from retrofill.engine.fit import CONFIDENCE, Range, percentile
 from retrofill.model.cost import Price
 from retrofill.model.limits import Limits
 
@@ -153,6 +153,7 @@ def forecast(
     :param spent: dollars that the run has cost already
     """
     calls, billed, held, words = _calls(work, timeout_s, measured)
+    longest_s = _longest_s(measured, min(work.calls, limits.most_in_flight))
     starts = _starts(work, limits, measured)
     terms = list(_terms(price, work, calls, billed, starts))
     if listing is not None:
@@ -165,7 +166,7 @@ def forecast(
         work=work,
         calls=calls,
         terms=tuple(terms),
-        seconds=_seconds(calls, held, limits, overhead),
+        seconds=_seconds(calls, held, limits, overhead, longest_s),
         duration_words=words,
         price_words=price.words,
     )
@@ -253,14 +254,24 @@ def _compute_words(seconds: Range, starts: Range, price: Price) -> str:
     return words
 
 
-def _seconds(calls: Range, held: Range, limits: Limits, overhead: Overhead) -> Range:
+def _longest_s(measured: Measured | None, calls: int) -> float:
+    """Return how long the longest of some calls is likely to hold its place."""
+    if measured is None or not measured.samples or not calls:
+        return 0.0
+    held = [sample.held_ms for sample in measured.samples]
+    return percentile(held, 100 * (1 - 1 / (calls + 1))) / _MS
+
+
+def _seconds(
+    calls: Range, held: Range, limits: Limits, overhead: Overhead, longest_s: float
+) -> Range:
     """Return the seconds to the end: start-up, calls as the limits let them, and what follows."""
     waves = ceil(overhead.tasks / max(1, overhead.at_once))
     # Whoever waits for a place in Airflow begins while others call: at best that costs nothing.
     later = Range(0.0, 0.0, overhead.start_s.high * max(0, waves - 1))
     pairs = zip(calls, held, strict=True)
     low, likely, high = (
-        None if count is None or ms is None else calling_s(count, ms / _MS, limits)
+        None if count is None or ms is None else calling_s(count, ms / _MS, limits, longest_s)
         for count, ms in pairs
     )
     # Between rounds and seconds, the way to full width has a step; a range has none.
@@ -272,13 +283,14 @@ def _seconds(calls: Range, held: Range, limits: Limits, overhead: Overhead) -> R
     return overhead.start_s.plus(later).plus(calling).plus(overhead.end_s)
 
 
-def calling_s(calls: float, held_s: float, limits: Limits) -> float:
+def calling_s(calls: float, held_s: float, limits: Limits, longest_s: float = 0.0) -> float:
     """Return the seconds that calls take which hold their places so long in all.
 
     As many as there are places go in waves; before that their number doubles each round, or each
     second, as :mod:`retrofill.engine.concurrency` has it.
 
     :param held_s: seconds, summed over all calls
+    :param longest_s: how long the longest of the last calls takes, for which the end waits
     """
     if not calls:
         return 0.0
@@ -295,7 +307,7 @@ def calling_s(calls: float, held_s: float, limits: Limits) -> float:
     last_start_s = (waves - 1) * mean_s + late_s
     if limits.max_calls_per_second:
         last_start_s = max(last_start_s, (calls - 1) / limits.max_calls_per_second)
-    return last_start_s + mean_s
+    return last_start_s + max(mean_s, longest_s)
 
 
 def _stretched(amount: Range, by: Range) -> Range:

@@ -16,11 +16,6 @@ def in_bytes(count: int) -> str:
     return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
 
 
-def in_dollars(amount: float) -> str:
-    """Return dollars for people: cents, and of less than a dollar what counts of it."""
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.2g}"
-
-
 def in_time(seconds: float) -> str:
     """Return a time span for people."""
     minutes, rest = divmod(round(seconds), 60)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from retrofill.model.amounts import in_dollars, in_range, in_time
+from retrofill.model.amounts import in_range, in_time
 from retrofill.model.approval import Approval
 from retrofill.model.cost import dollars
 from retrofill.model.plan import Counts
@@ -140,7 +140,7 @@ class Report:
     def _plan_lines(self) -> Iterator[str]:
         """Yield what was planned and who approved it."""
         if self.planned:
-            dollars, seconds = self.planned.get("dollars"), self.planned.get("seconds")
+            cost, seconds = self.planned.get("dollars"), self.planned.get("seconds")
             counts = {
                 name: value
                 for name, value in self.planned.items()
@@ -148,8 +148,8 @@ class Report:
             }
             yield f"planned     {Counts(**counts).said}"
             if seconds is not None:
-                cost, time = in_range(dollars, in_dollars), in_range(seconds, in_time)
-                yield f"foretold    cost {cost}, time {time}"
+                said = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
+                yield f"foretold    {said}"
         approval = Approval.from_json(self.approval)
         if approval is not None:
             changes = f"; {approval.changes_said}" if approval.changes_said else ""
