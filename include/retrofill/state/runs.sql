@@ -123,5 +123,5 @@ SELECT
     retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,
     timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
     unknown, misconfigured, too_large, lost, with_others, others, source_seen, lost_tasks,
-    answer_lost, hints, late
+    answer_lost, hints, late, refused
 FROM retrofill.v_run WHERE run_id = %(run_id)s
