@@ -240,6 +240,49 @@ def test_a_run_that_fails_too_much_is_stopped(
     )
 
 
+def ended(calls: list[Call], *outcomes: str) -> list[EndedCall]:
+    """Return how calls of an item each ended, one outcome a call."""
+    return [
+        EndedCall(call.number, outcome.split("/")[0], cause=outcome.partition("/")[2], items=1)
+        for call, outcome in zip(calls, outcomes, strict=True)
+    ]
+
+
+def test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    """Else a run that takes over nothing but bad items would never be stopped."""
+    four_batches(conn)
+    take(leases, state_dsn, 1)
+
+    def fail(lease: BatchLease, blamed: int) -> None:
+        calls = calls_of(lease)
+        lease.settle(Settlement(), calls)
+        entries = [call.entries[0] for call in calls]
+        for entry in entries:
+            entry.failures += 1
+            entry.blamed = True
+        told = ended(calls, *["failed/handled"] * len(calls))
+        settlement = Settlement(told, retried=[(one, 0.0) for one in entries], blamed=blamed)
+        lease.settle(settlement, [])
+
+    fail(leases[0], 10)
+    take(leases, state_dsn, 1)
+    assert [call.entries[0].blamed for call in calls_of(leases[1])] == [True] * 10, "by this run"
+    batches.release_set(conn, SetRef(1, 1))
+    close(conn, 1, complete=False)
+    later = open_run(conn, "r2", max_failure_percent=20, min_items_judged=10)
+    enqueue(conn, later, [])
+    plan(conn, later)
+    take(leases, state_dsn, 5)
+    entries = [call.entries[0] for call in calls_of(leases[2])]
+    assert {(entry.failures, entry.blamed) for entry in entries} == {(1, False)}
+    fail(leases[2], 10)
+    assert leases[2].allot(9, 0).stop_reason == (
+        "max_failure_percent: 10 of 10 items failed, more than 20 %"
+    )
+
+
 def test_a_run_that_is_late_is_stopped(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:

@@ -324,7 +324,8 @@ CASES = [
     Case("settling", "settle_succeeded", MANY,
          {"firsts": MANY_SEQS, "lasts": MANY_SEQS, "call_nos": MANY_NOS}),
     Case("settling", "settle_quarantined", 50, POISON),
-    Case("settling", "settle_retried", 50, POISON | {"call_caps": NONE, "delays_s": [0.0] * 50}),
+    Case("settling", "settle_retried", 50,
+         POISON | {"call_caps": NONE, "blamed_bys": NONE, "delays_s": [0.0] * 50}),
     Case("locks", "lock_owners", 0, {"firsts": SEQS, "lasts": SEQS}, 3 * FEW),
     # Only after a take-over: the calls of the owner that have not ended, and all of quarantine.
     Case("settling", "settle_late", BATCH_ITEMS + 150 + ROWS,

@@ -427,4 +427,11 @@ MUTANTS = (
         test="tests/unit/test_dispatch.py"
         "::test_no_calls_are_added_while_more_wait_than_were_ever_added",
     ),
+    Mutant(
+        name="what an earlier run blamed taken for blamed in this one",
+        file="state/portions.sql",
+        old="coalesce(blamed_by = %(run_id)s, false)",
+        new="blamed_by IS NOT NULL",
+        test=LIMITS + "test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once",
+    ),
 )

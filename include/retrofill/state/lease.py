@@ -148,7 +148,7 @@ class BatchLease:
 
         def load() -> None:
             with transaction(self._conn) as cur:
-                loaded.append(load_portion(cur, self._batch.job_id, portion))
+                loaded.append(load_portion(cur, self._batch, portion))
 
         self._patiently(load)
         reach(Point.PORTION_LOADED)

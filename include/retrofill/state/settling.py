@@ -134,6 +134,7 @@ class Settler:
                     "failures": [entry.failures for entry in entries],
                     "call_caps": [entry.call_cap for entry in entries],
                     "unsures": [entry.unsure for entry in entries],
+                    "blamed_bys": [self._run_id if entry.blamed else None for entry in entries],
                     "delays_s": [delay_s for _, delay_s in retried],
                 },
             )

@@ -143,10 +143,11 @@ FROM poison
 -- name: settle_retried
 -- Records attempts, failures and waiting times of items that are to be retried.
 UPDATE retrofill.in_process SET
-    (attempts, failures, call_cap, unsure, not_before) = (
+    (attempts, failures, call_cap, unsure, blamed_by, not_before) = (
         SELECT
             (%(attempts)s::integer[])[at], (%(failures)s::integer[])[at],
             (%(call_caps)s::integer[])[at], (%(unsures)s::boolean[])[at],
+            (%(blamed_bys)s::bigint[])[at],
             clock_timestamp() + make_interval(secs => (%(delays_s)s::float[])[at])
         FROM width_bucket(seq, %(seqs)s::bigint[]) AS at
     )
