@@ -203,6 +203,7 @@ def test_max_calls_is_set_aside_before_it_is_used(
             assert allotment.calls is not None
             calls = calls_of(lease)[made[at] : made[at] + allotment.calls]
             lease.settle(Settlement(), calls)
+            lease.settle(Settlement(ended=ended(calls, *["failed"] * len(calls))), [])
             made[at] += len(calls)
     assert sum(made) == 7
     assert reason == "max_calls: 7 of 7 calls were made"
@@ -246,6 +247,82 @@ def ended(calls: list[Call], *outcomes: str) -> list[EndedCall]:
         EndedCall(call.number, outcome.split("/")[0], cause=outcome.partition("/")[2], items=1)
         for call, outcome in zip(calls, outcomes, strict=True)
     ]
+
+
+def test_calls_that_were_refused_are_given_back(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=100, max_calls=7)
+    take(leases, state_dsn, 1)
+    assert leases[0].allot(10, 0).calls == 7
+    take(leases, state_dsn, 2)
+    first, second = leases
+    calls = calls_of(first)[:7]
+    first.settle(Settlement(), calls)
+    waits = second.allot(10, 0)
+    assert (waits.calls, waits.stop_reason) == (0, None), "what is under way may be refused"
+    told = ended(calls[:5], "throttled", "starting", "too_large", "misconfigured", "unknown")
+    first.settle(Settlement(ended=told), [])
+    assert second.allot(10, 0).calls == 2, "the half of four"
+    assert first.allot(10, 0).calls == 1
+    report = runs.get_report(conn, 1)
+    assert (report.calls, report.refused) == (7, 4)
+    assert "calls       7, of these 0 retries, 4 refused" in report.as_text({})
+    more = calls_of(second)[:2]
+    second.settle(Settlement(), more)
+    first.settle(Settlement(ended=ended(calls[5:], "succeeded", "succeeded")), [])
+    second.settle(Settlement(ended=ended(more, "succeeded", "failed")), [])
+    first.release(done=False)
+    assert second.allot(10, 0).calls == 2
+    more = calls_of(second)[2:4]
+    second.settle(Settlement(), more)
+    assert second.allot(10, 2).stop_reason is None
+    second.settle(Settlement(ended=ended(more, "failed", "succeeded")), [])
+    reason = "max_calls: 7 of 7 calls were made, beside 4 that were refused"
+    assert second.allot(10, 0).stop_reason == reason
+
+
+def test_a_taken_over_holder_gives_back_what_it_hears_was_refused(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=100, max_calls=5)
+    take(leases, state_dsn, 1)
+    zombie = leases[0]
+    zombie.allot(5, 0)
+    calls = calls_of(zombie)[:5]
+    zombie.settle(Settlement(), calls)
+    take(leases, state_dsn, 1)
+    told = Settlement(ended=ended(calls[:3], "throttled", "succeeded", "throttled"))
+    for _ in range(2):
+        with pytest.raises(LeaseLost):
+            zombie.settle(told, [])
+    assert runs.get_report(conn, 1).refused == 2, "told twice, counted once"
+    assert leases[1].allot(9, 0).calls == 2
+    leases[1].settle(Settlement(), calls_of(leases[1])[:2])
+    take(leases, state_dsn, 1)
+    stopped = leases[2].allot(9, 0).stop_reason
+    assert stopped == "max_calls: 5 of 5 calls were made, beside 2 that were refused"
+
+
+def test_calls_are_given_back_once_though_the_answer_of_their_settling_is_lost(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_calls=5)
+    take(leases, state_dsn, 1)
+    leases[0].allot(5, 0)
+    calls = calls_of(leases[0])[:5]
+    leases[0].settle(Settlement(), calls)
+    broken = []
+
+    def break_once(point: Point) -> None:
+        if point is Point.SETTLE_COMMITTED and not broken:
+            broken.append(point)
+            raise StateUnavailable
+
+    with injected(break_once):
+        leases[0].settle(Settlement(ended=ended(calls[:2], "throttled", "throttled")), [])
+    assert broken
+    assert leases[0].allot(10, 3).calls == 2
 
 
 def test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once(

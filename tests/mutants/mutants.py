@@ -428,6 +428,20 @@ MUTANTS = (
         "::test_no_calls_are_added_while_more_wait_than_were_ever_added",
     ),
     Mutant(
+        name="a run that stops by max_calls though a call under way may be refused",
+        file="engine/shares.py",
+        old="share.unsettled or (share.calls_left and not share.own)",
+        new="share.calls_left and not share.own",
+        test=LIMITS + "test_calls_that_were_refused_are_given_back",
+    ),
+    Mutant(
+        name="refused calls that are not given back",
+        file="state/lease.sql",
+        old="coalesce(sum(calls - refused), 0) AS calls",
+        new="coalesce(sum(calls), 0) AS calls",
+        test=LIMITS + "test_calls_that_were_refused_are_given_back",
+    ),
+    Mutant(
         name="what an earlier run blamed taken for blamed in this one",
         file="state/portions.sql",
         old="coalesce(blamed_by = %(run_id)s, false)",

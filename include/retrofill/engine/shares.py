@@ -59,11 +59,16 @@ class Share(NamedTuple):
     calls_per_second: float = 0.0
     """What it was given of the run's rate."""
 
+    unsettled: int = 0
+    """Calls that its holder has sent and not settled: they may be refused yet."""
+
 
 class Totals(NamedTuple):
     """What the run has done, over all its batches."""
 
     calls: int
+    """Calls that were not refused."""
+
     judged: int
     """Items that succeeded or were blamed."""
 
@@ -76,6 +81,9 @@ class Totals(NamedTuple):
 
     answered_s: float | None = None
     """Seconds since a task told that a call was let through; None: never."""
+
+    refused: int = 0
+    """Calls beside those in ``calls``, by which the function did not run."""
 
 
 def allot(
@@ -111,16 +119,20 @@ def allot(
         pause_reason = f"{alike}; no call is sent until those under way have ended"
     if stop_reason is None and wanted > in_flight:
         stop_reason = (
-            _stop_reason(standing, at_work, totals, calls)
+            _stop_reason(standing, shares, totals, calls)
             or (None if under_way else alike)
             or _refusal(totals, refused)
         )
+    # A place without a call, or a call without a place, would be kept from who has the other.
+    most = wanted if calls is None else min(wanted, in_flight + calls)
+    cap = 0 if pause_reason else limits.most_in_flight
+    concurrency = _concurrency(cap, shares, at_work, most)
     run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
-        _concurrency(0 if pause_reason else limits.most_in_flight, shares, at_work, wanted),
+        concurrency,
         _rate(limits.max_calls_per_second, at_work),
         stop_reason,
-        calls,
+        calls if calls is None or concurrency else 0,
         tasks,
         run_width,
         own_width,
@@ -208,15 +220,21 @@ def _refusal(totals: Totals, refused: Refused | None) -> str | None:
 
 
 def _stop_reason(
-    standing: Standing, at_work: Sequence[Share], totals: Totals, calls: int | None
+    standing: Standing, shares: Sequence[Share], totals: Totals, calls: int | None
 ) -> str | None:
     """Say which limit of the whole run is reached; None: none is."""
     limits = standing.limits
     if standing.is_late:
         return out_of_time(limits.max_minutes)
-    # While another task has calls set aside that it need not make, there may be some to come.
-    if calls == 0 and not any(share.calls_left for share in at_work):
-        return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made"
+    # Another task may not make all that it has set aside, and what is under way may be refused.
+    to_come = any(
+        share.unsettled or (share.calls_left and not share.own)
+        for share in shares
+        if share.own or share.at_work
+    )
+    if calls == 0 and not to_come:
+        beside = f", beside {totals.refused:,} that were refused" if totals.refused else ""
+        return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made{beside}"
     percent = limits.max_failure_percent
     if (
         percent is not None

@@ -60,6 +60,7 @@ class LimitParams(Params):
         LIMITS,
         "Calls in all",
         "The most calls of the whole run; then it stops, and what is left stays for another run."
+        " Calls that were refused, so that the function did not run, do not count."
         " Empty: no limit.",
         default=None,
         ge=1,

@@ -230,6 +230,7 @@ class BatchLease:
                 "settle_no": self._settle_no + 1,
                 "lease_s": LEASE_S,
                 "new_calls": len(calls),
+                "settled": len(settlement.ended),
                 "retries": sum(call.attempt > 1 for call in calls),
                 "duplicates": sum(call.duplicates for call in calls),
                 "blamed": settlement.blamed,

@@ -19,7 +19,7 @@ UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 -- Gives a batch to a new holder: raises its epoch and begins its lease.
 UPDATE retrofill.batch SET
     epoch = epoch + 1, lost_tasks = lost_tasks + (holder IS NOT NULL)::integer,
-    holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
+    holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls, calls_settled = calls,
     calls_per_second = 0,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s
@@ -32,6 +32,7 @@ UPDATE retrofill.batch SET
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
     next_call = next_call + %(new_calls)s,
     calls = calls + %(new_calls)s,
+    calls_settled = calls_settled + %(settled)s,
     retries = retries + %(retries)s,
     duplicates = duplicates + %(duplicates)s,
     blamed = blamed + %(blamed)s,
@@ -64,7 +65,7 @@ SELECT
     END AS allotted,
     CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END AS orphans,
     CASE WHEN done_at IS NULL THEN greatest(call_limit - calls, 0) ELSE 0 END AS calls_left,
-    width, in_flight, batch_id, calls_per_second
+    width, in_flight, batch_id, calls_per_second, calls - calls_settled AS unsettled
 FROM retrofill.batch
 WHERE run_id = %(run_id)s AND (
     done_at IS NULL AND leased_until IS NOT NULL OR orphans_until > clock_timestamp()
@@ -73,7 +74,8 @@ WHERE run_id = %(run_id)s AND (
 -- name: get_totals
 -- The totals of a run over all its batches.
 SELECT
-    coalesce(sum(calls), 0) AS calls,
+    coalesce(sum(calls - refused), 0) AS calls,
+    coalesce(sum(refused), 0) AS refused,
     coalesce(sum(succeeded + blamed - cured), 0) AS judged,
     coalesce(sum(blamed), 0) AS blamed,
     coalesce(sum(succeeded), 0) AS succeeded,

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from retrofill.engine.outcomes import Outcome
+from retrofill.engine.outcomes import REFUSED, Outcome
 from retrofill.model.calls import Call, EndedCall, Settlement
 from retrofill.state.arrays import multirange, numbers, texts
 from retrofill.state.connection import Cursor, values
@@ -92,12 +92,14 @@ class Settler:
             calls[call.outcome, call.cause] += 1
             items[call.outcome, call.cause] += call.items
         good = (Outcome.SUCCEEDED, "")
-        if moved or calls[good]:
+        refused = sum(calls[key] for key in calls if key[0] in REFUSED)
+        if moved or calls[good] or refused:
             cur.execute(
-                _SQL["count_succeeded"],
+                _SQL["count_ended"],
                 {
                     "batch_id": self._batch_id,
                     "count": moved,
+                    "refused": refused,
                     "calls": calls.pop(good, 0),
                     "items": items.pop(good, 0),
                 },

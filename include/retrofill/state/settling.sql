@@ -14,11 +14,11 @@ WHERE batch_id = %(batch_id)s
     AND (outcome IS NULL OR outcome = 'lost')
 RETURNING call_no
 
--- name: count_succeeded
--- Adds items and calls that succeeded to a batch's counts.
+-- name: count_ended
+-- Adds items and calls that succeeded, and calls that were refused, to a batch's counts.
 UPDATE retrofill.batch SET
     succeeded = succeeded + %(count)s, calls_succeeded = calls_succeeded + %(calls)s,
-    items_answered = items_answered + %(items)s
+    items_answered = items_answered + %(items)s, refused = refused + %(refused)s
 WHERE batch_id = %(batch_id)s
 
 -- name: count_troubles

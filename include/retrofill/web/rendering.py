@@ -25,6 +25,8 @@ COUNTS = {
     " looked.",
     "items_left": "New, resumed and redriven items that are neither processed nor quarantined yet.",
     "calls": "HTTP requests to the function, each written down before it was sent.",
+    "refused": "Calls that were refused, so that the function did not run: they do not use up"
+    " max_calls.",
     "retries": "Calls with items that an earlier call carried.",
     "duplicates": "Items that were called again after a call that ended without an answer: their"
     " work may have been done twice.",
