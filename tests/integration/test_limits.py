@@ -33,7 +33,7 @@ def execute(conn: connection, statement: str) -> list[tuple[object, ...]]:
         return cur.fetchall() if cur.description else []
 
 
-def four_batches(conn: connection, **opening: int) -> None:
+def four_batches(conn: connection, **opening: Any) -> None:
     ref = open_run(conn, **opening)
     enqueue(conn, ref, [item(f"{number:02}") for number in range(40)])
     assert plan(conn, ref) == [10, 10, 10, 10]
@@ -360,6 +360,28 @@ def test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once(
     )
 
 
+def test_a_cause_that_comes_up_too_often_in_all_tasks_together_stops_the_run(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_percent_by_cause={"timed_out": 20}, min_items_judged=9)
+    take(leases, state_dsn, 1, 2)
+    for lease, last in zip(leases, ("failed/timed_out", "throttled"), strict=True):
+        calls = calls_of(lease)[:5]
+        lease.settle(Settlement(), calls)
+        lease.settle(Settlement(ended=ended(calls, *["succeeded"] * 4, last)), [])
+    assert leases[1].allot(9, 0).stop_reason is None
+    calls = calls_of(leases[1])[5:6]
+    leases[1].settle(Settlement(), calls)
+    leases[1].settle(Settlement(ended=ended(calls, "failed/timed_out")), [])
+    assert leases[0].allot(9, 0).stop_reason is None, "two of ten is no more than a fifth"
+    calls = calls_of(leases[0])[5:6]
+    leases[0].settle(Settlement(), calls)
+    leases[0].settle(Settlement(ended=ended(calls, "failed/timed_out")), [])
+    assert leases[1].allot(9, 0).stop_reason == (
+        "max_percent_by_cause: timed_out: 3 of 11 items in calls that ended, 27.3 %, more than 20 %"
+    )
+
+
 def test_a_run_that_is_late_is_stopped(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
@@ -430,6 +452,9 @@ def test_what_was_found_of_the_endpoint_is_divided(
         {"max_calls": -1},
         {"max_minutes": -1},
         {"max_failure_percent": 101},
+        {"max_percent_by_cause": None},
+        {"max_percent_by_cause": {"timed_out": 101}},
+        {"max_percent_by_cause": {"timed_out": "5"}},
         {"min_items_judged": None},
         {"concurrency_ceiling": 0},
         {"paused": None},

@@ -491,3 +491,21 @@ def test_a_time_without_a_zone_is_told_as_it_was_typed():
     assert problem.startswith(
         "modified_after: '2025-01-01 00:00'; it has no zone; allowed is a date"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"timedout": 5}, "there is no cause 'timedout'; did you mean timed_out?"),
+        ({"bored": 5}, "there is no cause 'bored'; allowed is a JSON object from causes to"),
+        ({"unknown": 101}, "unknown: 101 is no percentage"),
+        ({"unknown": -1}, "unknown: -1 is no percentage"),
+        ({"unknown": "5"}, "unknown: '5' is no number"),
+        ({"unknown": True}, "unknown: True is no number"),
+        ([], "allowed is a JSON object from causes to percents from 0 to 100, in which causes are"),
+    ],
+)
+def test_a_percent_of_no_cause_or_that_is_none_is_refused(given: Any, says: str):
+    [problem] = _problems(max_percent_by_cause=given)
+    assert problem.startswith("max_percent_by_cause: ")
+    assert says in problem

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from retrofill.engine.causes import Came
 from retrofill.engine.shares import Share, Standing, Totals, allot
 from retrofill.model.calls import Allotment
 from retrofill.model.limits import Limits
@@ -387,3 +388,12 @@ def test_the_parts_add_up_to_the_width() -> None:
         for one in tasks
     ]  # fmt: skip
     assert sorted(part or 0 for part in parts) == [7, 7, 8, 8]
+
+
+def test_a_cause_that_comes_up_too_often_stops_the_run_if_more_is_to_be_sent() -> None:
+    ended = [Came("succeeded", "", 9, 9), Came("unknown", "", 1, 1)]
+    strict = standing(max_percent_by_cause={"unknown": 5}, min_items_judged=10)
+    found = allot(strict, [OWN], NOTHING, wanted=3, in_flight=0, ended=ended)
+    assert (found.stop_reason or "").startswith("max_percent_by_cause: unknown: 1 of 10 items")
+    done = allot(strict, [OWN], NOTHING, wanted=3, in_flight=3, ended=ended)
+    assert done.stop_reason is None, "nothing is left to be sent"

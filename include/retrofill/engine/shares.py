@@ -4,9 +4,10 @@ Each task asks every second, one after the other: under the lock on the run's ro
 only capacity that no other task holds, and keeps it until its calls end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from retrofill.engine.causes import Came, exceeded
 from retrofill.model.calls import Allotment, Refused
 from retrofill.model.limits import Limits
 
@@ -95,6 +96,7 @@ def allot(
     in_flight: int,
     width: int | None = None,
     refused: Refused | None = None,
+    ended: Collection[Came] = (),
 ) -> Allotment:
     """Return what the task that asks may do until it asks again.
 
@@ -103,6 +105,7 @@ def allot(
     :param in_flight: calls it has sent that may be running still
     :param width: the width the endpoint accepts; None: it has not throttled this task
     :param refused: what this task hears while none of its calls is let through; None: one was
+    :param ended: how calls of the run ended, if causes have limits of their own
     """
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
@@ -120,6 +123,7 @@ def allot(
     if stop_reason is None and wanted > in_flight:
         stop_reason = (
             _stop_reason(standing, shares, totals, calls)
+            or exceeded(limits.max_percent_by_cause, ended, limits.min_items_judged)
             or (None if under_way else alike)
             or _refusal(totals, refused)
         )

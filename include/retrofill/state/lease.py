@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from retrofill.engine.causes import Came
 from retrofill.engine.portions import Portion, is_one
 from retrofill.engine.shares import Share, Totals, allot
 from retrofill.faults import Point, reach
@@ -316,6 +317,10 @@ class BatchLease:
             shares = rows(cur, Share)
             cur.execute(_SQL["get_totals"], key)
             totals = one(cur, Totals)
+            causes: list[Came] = []
+            if standing.limits.max_percent_by_cause:
+                cur.execute(_SQL["list_causes"], key)
+                causes = rows(cur, Came)
             allotment = allot(
                 standing,
                 shares,
@@ -324,6 +329,7 @@ class BatchLease:
                 in_flight=in_flight,
                 width=width,
                 refused=refused,
+                ended=causes,
             )
             cur.execute(
                 _SQL["allot"],

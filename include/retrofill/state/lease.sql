@@ -93,6 +93,11 @@ UPDATE retrofill.batch SET
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 
+-- name: list_causes
+-- How many calls of a run ended in each way.
+SELECT outcome::text AS outcome, cause, calls, items
+FROM retrofill.v_outcome WHERE run_id = %(run_id)s
+
 -- name: widen_run
 -- Sets how wide the windows of a run's tasks are together.
 UPDATE retrofill.run SET width = %(width)s WHERE run_id = %(run_id)s
