@@ -336,6 +336,16 @@ def test_max_calls_is_met_in_the_midst_of_refusals_and_not_passed(
     assert_requests_are_calls(conn, endpoint)
 
 
+def test_a_run_on_a_ramp_begins_with_few_calls_in_flight_and_says_so(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    planned(conn, keys(60), max_concurrency=50, ramp_minutes=10_000)
+    assert invoke(state_dsn, endpoint)["succeeded"] == 60
+    assert endpoint.stats().max_in_flight == 2
+    assert "ramp: at most 2 of 50 calls in flight" in caplog.text
+
+
 @pytest.mark.parametrize("wire", [Wire.HANG, Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL, Wire.DRIP])
 def test_a_call_without_an_answer_is_unknown_and_comes_again(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, wire: Wire

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from psycopg2.extensions import connection
 from retrofill.engine.outcomes import NO_ANSWER
+from retrofill.engine.ramp import Tally
 from retrofill.faults import Point, injected
 from retrofill.model.calls import Call, EndedCall, Refused, Settlement
 from retrofill.model.errors import LeaseLost, StateError, StateUnavailable
@@ -382,6 +383,62 @@ def test_a_cause_that_comes_up_too_often_in_all_tasks_together_stops_the_run(
     )
 
 
+def told_of(calls: int, took_s: float) -> Tally:
+    tally = Tally()
+    for _ in range(calls):
+        tally.ended("succeeded", took_s)
+    return tally
+
+
+def test_a_run_comes_up_its_ramp_by_what_all_its_tasks_tell(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=100, ramp_minutes=10)
+    change_limits(conn, 1, max_calls_per_second=100)
+    take(leases, state_dsn, 1, 2)
+    first, second = leases
+
+    def pass_time(minutes: float) -> None:
+        with conn, conn.cursor() as cur:
+            ago = timedelta(minutes=minutes)
+            cur.execute("UPDATE retrofill.run SET opened_at = opened_at - %s", (ago,))
+
+    foot = first.allot(99, 0)
+    assert (foot.concurrency, foot.calls_per_second) == (2, 1.0), "the other has not asked yet"
+    assert foot.ramp == "ramp: at most 2 of 100 calls in flight"
+    assert pages.get_page(conn, 1).controls.ramp is not None
+    for _ in range(4):
+        pass_time(0.6)
+        first.allot(99, 1, ended=told_of(10, 0.1))
+        assert second.allot(99, 1, ended=told_of(10, 0.1)).ramp is not None
+    level = execute(conn, "SELECT (ramp->>'level')::float FROM retrofill.run")
+    pass_time(0.6)
+    slow = first.allot(99, 1, ended=told_of(30, 0.9))
+    assert "held back because p95 rose from 97 to 869 ms" in (slow.ramp or "")
+    ramp = pages.get_page(conn, 1).controls.ramp
+    assert ramp is not None
+    assert ramp.line(100) == slow.ramp
+    first.settle(Settlement(), calls_of(first)[:1])
+    take(leases, state_dsn, 1)
+    assert leases[2].allot(99, 0).ramp == slow.ramp, "whoever takes over goes on from there"
+    assert execute(conn, "SELECT (ramp->>'level')::float FROM retrofill.run") == level
+    pass_time(0.6)
+    fallen = second.allot(99, 1, ended=told_of(30, 0.9))
+    assert fallen.ramp != slow.ramp
+    change_limits(conn, 1, paused=True)
+    assert second.allot(99, 1).concurrency == 0
+
+
+def test_a_run_without_a_ramp_stores_none(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn)
+    take(leases, state_dsn, 1)
+    assert leases[0].allot(99, 0, ended=told_of(100, 1.0)).ramp is None
+    assert execute(conn, "SELECT ramp FROM retrofill.run") == [(None,)]
+    assert pages.get_page(conn, 1).controls.ramp is None
+
+
 def test_a_run_that_is_late_is_stopped(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
@@ -455,6 +512,7 @@ def test_what_was_found_of_the_endpoint_is_divided(
         {"max_percent_by_cause": None},
         {"max_percent_by_cause": {"timed_out": 101}},
         {"max_percent_by_cause": {"timed_out": "5"}},
+        {"ramp_minutes": 0},
         {"min_items_judged": None},
         {"concurrency_ceiling": 0},
         {"paused": None},

@@ -376,7 +376,7 @@ READS_NO_LARGE_TABLE = {
     },
     "lease": {
         "is_overlapped", "reopen", "take_lease", "fence", "get_settle_no", "list_shares",
-        "get_totals", "list_causes", "allot", "widen_run", "release",
+        "get_totals", "list_causes", "allot", "set_pace", "release",
     },
     "settling": {"count_ended", "count_quarantined", "note_errors"},
     "batches": {

@@ -448,4 +448,11 @@ MUTANTS = (
         new="blamed_by IS NOT NULL",
         test=LIMITS + "test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once",
     ),
+    Mutant(
+        name="a ramp that rises whatever its looks see",
+        file="engine/ramp.py",
+        old='why = first.worse(seen) if self.looks >= FIRST_LOOKS else ""',
+        new='why = ""',
+        test="tests/unit/test_ramp.py::test_it_settles_below_the_width_at_which_calls_get_slow",
+    ),
 )

@@ -166,6 +166,7 @@ class _Simulation:
             }
         )
         self._max_calls = chance.choice((None, 25, 60))
+        self._ramp_minutes = chance.choice((None, 1))
         self._processes: dict[Task, _Process] = {}
         self._ended: set[str] = set()
         self._live: set[str] = set()
@@ -286,6 +287,7 @@ class _Simulation:
             max_concurrency=self._config.limits.max_concurrency,
             max_items_per_set=self._max_items,
             max_calls=self._max_calls,
+            ramp_minutes=self._ramp_minutes,
             dag_id="simulated",
         )
         return runs.open_run(conn, new, replace(FUNCTION, timeout_s=1))

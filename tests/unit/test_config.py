@@ -509,3 +509,12 @@ def test_a_percent_of_no_cause_or_that_is_none_is_refused(given: Any, says: str)
     [problem] = _problems(max_percent_by_cause=given)
     assert problem.startswith("max_percent_by_cause: ")
     assert says in problem
+
+
+def test_limits_by_cause_and_a_ramp_are_limits_of_the_run():
+    config = _config(max_percent_by_cause={"timed_out": 5, "unknown": 0.5}, ramp_minutes=10)
+    limits = RunConfig.from_stored(json.loads(json.dumps(config.as_json()))).limits.of_run(None)
+    assert limits.max_percent_by_cause == {"timed_out": 5, "unknown": 0.5}
+    assert limits.ramp_minutes == 10
+    usual = _config().limits.of_run(None)
+    assert (usual.max_percent_by_cause, usual.ramp_minutes) == ({}, None)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from retrofill.engine.causes import Came
+from retrofill.engine.ramp import Ramp, Tally
 from retrofill.engine.shares import Share, Standing, Totals, allot
 from retrofill.model.calls import Allotment
 from retrofill.model.limits import Limits
@@ -397,3 +398,27 @@ def test_a_cause_that_comes_up_too_often_stops_the_run_if_more_is_to_be_sent() -
     assert (found.stop_reason or "").startswith("max_percent_by_cause: unknown: 1 of 10 items")
     done = allot(strict, [OWN], NOTHING, wanted=3, in_flight=3, ended=ended)
     assert done.stop_reason is None, "nothing is left to be sent"
+
+
+def test_on_a_ramp_tasks_share_what_it_allows_and_the_same_part_of_the_rate() -> None:
+    steep = standing(max_concurrency=100, max_calls_per_second=50.0, ramp_minutes=10)
+    foot = steep.climbed(Tally())
+    first = allot(foot, [OWN], NOTHING, wanted=100, in_flight=0)
+    assert (first.concurrency, first.calls_per_second) == (2, 1.0)
+    assert first.ramp == "ramp: at most 2 of 100 calls in flight"
+    other = share(allotted=1, calls_per_second=0.5)
+    second = allot(foot, [OWN, other], NOTHING, wanted=100, in_flight=0)
+    assert (second.concurrency, second.calls_per_second) == (1, 0.5)
+    orphaned = allot(foot, [OWN._replace(orphans=2)], NOTHING, wanted=100, in_flight=0)
+    assert orphaned.concurrency == 0, "what a killed task sent counts on a ramp, too"
+
+
+def test_a_run_without_a_ramp_and_one_that_is_up_are_left_as_they_are() -> None:
+    told = Tally(100, 0, {1: 100})
+    for stands in (standing(), standing(ramp=Ramp.begun(0.0, 10), ramp_minutes=None)):
+        assert stands.climbed(told) is stands
+    up = Ramp(level=10, rose_from=10, since_s=0, looked_s=0, over=True)
+    stands = standing(ramp=up, ramp_minutes=5, max_concurrency=10, max_calls_per_second=7.0)
+    assert stands.climbed(told) is stands
+    found = allot(stands, [OWN], NOTHING, wanted=100, in_flight=0)
+    assert (found.concurrency, found.calls_per_second, found.ramp) == (10, 7.0, None)

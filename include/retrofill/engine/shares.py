@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from retrofill.engine.causes import Came, exceeded
+from retrofill.engine.ramp import Ramp, Tally
 from retrofill.model.calls import Allotment, Refused
 from retrofill.model.limits import Limits
 
@@ -29,6 +30,40 @@ class Standing(NamedTuple):
 
     width: int | None = None
     """How wide the windows of all tasks are together; None: the endpoint holds none back."""
+
+    ramp: Ramp | None = None
+    """How far the run has come up its ramp; None: it has none."""
+
+    age_s: float = 0.0
+    """Seconds since it was opened."""
+
+    def climbed(self, told: Tally) -> "Standing":
+        """Return how the run stands now that more of its calls have ended.
+
+        :param told: those that the task which asks has seen end
+        """
+        limits, full = self.limits, self.limits.most_in_flight
+        if limits.ramp_minutes is None or (self.ramp and self.ramp.over):
+            return self
+        ramp = self.ramp or Ramp.begun(self.age_s, full)
+        minutes, paused = limits.ramp_minutes, limits.paused
+        return self._replace(
+            ramp=ramp.at(self.age_s, told, full=full, minutes=minutes, paused=paused)
+        )
+
+    @property
+    def most_in_flight(self) -> int:
+        """Calls in flight at once, over all tasks."""
+        full = self.limits.most_in_flight
+        return self.ramp.most(full) if self.ramp else full
+
+    @property
+    def calls_per_second(self) -> float | None:
+        """Calls to start in a second, over all tasks: on a ramp, as large a part as in flight."""
+        limit = self.limits.max_calls_per_second
+        if limit is None or self.ramp is None:
+            return limit
+        return limit * self.ramp.part(self.limits.most_in_flight)
 
 
 class Share(NamedTuple):
@@ -129,18 +164,19 @@ def allot(
         )
     # A place without a call, or a call without a place, would be kept from who has the other.
     most = wanted if calls is None else min(wanted, in_flight + calls)
-    cap = 0 if pause_reason else limits.most_in_flight
+    cap = 0 if pause_reason else standing.most_in_flight
     concurrency = _concurrency(cap, shares, at_work, most)
     run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
         concurrency,
-        _rate(limits.max_calls_per_second, at_work),
+        _rate(standing.calls_per_second, at_work),
         stop_reason,
         calls if calls is None or concurrency else 0,
         tasks,
         run_width,
         own_width,
         pause_reason,
+        standing.ramp.line(limits.most_in_flight) if standing.ramp else None,
     )
 
 

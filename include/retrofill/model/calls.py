@@ -271,3 +271,6 @@ class Allotment:
 
     pause_reason: str | None = None
     """Why no call may be sent for the time being, though the run goes on; None: it may."""
+
+    ramp: str | None = None
+    """How far the run has come up its ramp, for people; None: it is on none."""

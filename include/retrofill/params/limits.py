@@ -52,6 +52,17 @@ class LimitParams(Params):
         le=100_000,
         examples=[100],
     )
+    ramp_minutes: int | None = field(
+        LIMITS,
+        "Minutes to full speed",
+        "Begin with 2 calls in flight, and rise to the full concurrency and rate in so many"
+        " minutes, only while calls fail no more and take no longer than at first. Empty: begin"
+        " at once.",
+        default=None,
+        ge=1,
+        le=10_000,
+        examples=[10],
+    )
     max_attempts: int = field(
         LIMITS,
         "Attempts",
@@ -168,4 +179,5 @@ class LimitParams(Params):
             max_percent_by_cause=self.max_percent_by_cause or {},
             min_items_judged=self.min_items_judged,
             concurrency_ceiling=concurrency_ceiling,
+            ramp_minutes=self.ramp_minutes,
         )

@@ -1,11 +1,13 @@
 """The lease: one task holds a batch, and its epoch fences what the task reads and writes."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from retrofill.engine.causes import Came
 from retrofill.engine.portions import Portion, is_one
+from retrofill.engine.ramp import Tally
 from retrofill.engine.shares import Share, Totals, allot
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Refused, Settlement
@@ -37,6 +39,8 @@ PATIENCE_S = 300.0
 
 AGAIN_S = 1.0
 """How long it rests between two tries."""
+
+_NOTHING = Tally()
 
 
 class Busy(StateError):
@@ -280,6 +284,7 @@ class BatchLease:
         *,
         answered: bool = False,
         refused: Refused | None = None,
+        ended: Tally = _NOTHING,
     ) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
@@ -291,12 +296,17 @@ class BatchLease:
         :param width: how wide the endpoint lets its window be; None: it is not in the way
         :param answered: whether a call was let through since it asked last
         :param refused: what it hears while none is; None: no refusal since
+        :param ended: the calls that ended since it asked last, if the run is on a ramp
         :raises LeaseLost: the batch has another holder
         """
         allotted: list[Allotment] = []
 
         def allot() -> None:
-            allotted.append(self._allot(wanted, in_flight, width, answered, refused))
+            allotted.append(
+                self._allot(
+                    wanted, in_flight, width, answered=answered, refused=refused, ended=ended
+                )
+            )
 
         self.renewed_at = self._patiently(allot)
         return allotted[-1]
@@ -306,12 +316,15 @@ class BatchLease:
         wanted: int,
         in_flight: int,
         width: int | None,
-        answered: bool,  # noqa: FBT001  as it was given
+        *,
+        answered: bool,
         refused: Refused | None,
+        ended: Tally,
     ) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
-            standing = lock_standing(cur, self.run_id)
+            found = lock_standing(cur, self.run_id)
+            standing = found.climbed(ended)
             # In this order: a call that another makes in between counts twice, and is never missed.
             cur.execute(_SQL["list_shares"], key)
             shares = rows(cur, Share)
@@ -351,8 +364,9 @@ class BatchLease:
             if cur.rowcount != 1:
                 message = f"batch {self.batch_id} has been taken over by another task"
                 raise LeaseLost(message)
-            if allotment.run_width != standing.width:
-                cur.execute(_SQL["widen_run"], {**key, "width": allotment.run_width})
+            if (allotment.run_width, standing.ramp) != (found.width, found.ramp):
+                ramp = standing.ramp and json.dumps(standing.ramp.as_json())
+                cur.execute(_SQL["set_pace"], {**key, "width": allotment.run_width, "ramp": ramp})
             if allotment.stop_reason and not standing.stop_reason:
                 stop_within(cur, self.run_id, allotment.stop_reason)
         return allotment

@@ -98,9 +98,9 @@ WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 SELECT outcome::text AS outcome, cause, calls, items
 FROM retrofill.v_outcome WHERE run_id = %(run_id)s
 
--- name: widen_run
--- Sets how wide the windows of a run's tasks are together.
-UPDATE retrofill.run SET width = %(width)s WHERE run_id = %(run_id)s
+-- name: set_pace
+-- Sets how wide the windows of a run's tasks are together, and how far it has come up its ramp.
+UPDATE retrofill.run SET width = %(width)s, ramp = %(ramp)s WHERE run_id = %(run_id)s
 
 -- name: release
 -- Gives a batch back, as done or for another task.

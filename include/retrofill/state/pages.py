@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from psycopg2.errors import QueryCanceled
 
+from retrofill.engine.ramp import Ramp
 from retrofill.model.limits import Limits
 from retrofill.model.report import Report
 from retrofill.state.connection import Connection, Cursor, Record, one, rows, transaction
@@ -38,6 +39,9 @@ class Controls(NamedTuple):
 
     refusal: str | None = None
     """The last refusal."""
+
+    ramp: Ramp | None = None
+    """How far it has come up its ramp; None: it has none, or no task has asked yet."""
 
 
 class OutcomeLine(NamedTuple):
@@ -164,7 +168,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
     with transaction(conn) as cur:
         cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
         cur.execute(_SQL["get_controls"], limits)
-        controls = one(cur, Controls, limits=Limits.from_json)
+        controls = one(cur, Controls, limits=Limits.from_json, ramp=Ramp.from_json)
         report = read_report(cur, run_id)
         return RunPage(
             report=report,

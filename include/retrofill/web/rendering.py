@@ -118,6 +118,7 @@ def render_run(
     """
     report = page.report
     total = report.new + report.resumed + report.redriven
+    full = page.controls.limits.most_in_flight
     look_s = min(max(LOOK_S, math.ceil(read_s * _LOOK_SHARE)), _LONGEST_LOOK_S)
     return _ENVIRONMENT.get_template("run.html").render(
         page=page,
@@ -130,7 +131,8 @@ def render_run(
         partitions_in_all=page.partitions[0].of if page.partitions else 0,
         left_s=_left_s(page, lives=lives and not dag_paused),
         in_flight=sum(ended.calls for ended in page.calls.ended if ended.outcome is None),
-        most_in_flight=page.controls.limits.most_in_flight,
+        most_in_flight=full,
+        ramp=page.controls.ramp and page.controls.ramp.line(full),
         dag_run_id=dag_run_id,
         may_change=may_change,
         problem=problem,
