@@ -53,6 +53,9 @@ _CALLS = """
 SELECT
     run_id, count(*) AS calls, sum(item_count)::bigint AS items,
     sum(duplicates)::bigint AS duplicates, count(*) FILTER (WHERE attempt > 1) AS retries,
+    count(*) FILTER (
+        WHERE outcome IN ('throttled', 'starting', 'misconfigured', 'too_large')
+    ) AS refused,
     coalesce(sum(item_count) FILTER (WHERE outcome = 'failed'), 0)::bigint AS items_failed,
     count(*) FILTER (WHERE outcome IS NULL) AS unsettled
 FROM retrofill.v_call WHERE job = %(job)s GROUP BY run_id
@@ -322,12 +325,12 @@ def _check_counts(state: _State, redriven: int) -> list[str]:
     found = []
     for run in state.runs:
         row = state.calls.get(run.run_id)
-        counted = (run.calls, run.retries, run.duplicates)
-        shown = (row.calls, row.retries, row.duplicates) if row else (0, 0, 0)
+        counted = (run.calls, run.retries, run.refused, run.duplicates)
+        shown = (row.calls, row.retries, row.refused, row.duplicates) if row else (0, 0, 0, 0)
         if counted != shown:
             found.append(
-                f"I7: run {run.run_id} counts {counted} calls, retries and duplicates; v_call"
-                f" shows {shown}"
+                f"I7: calls, retries, refused, duplicates of run {run.run_id}: {counted},"
+                f" v_call {shown}"
             )
     for place, column, left in (
         ("results", "succeeded", 0),

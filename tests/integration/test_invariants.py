@@ -145,7 +145,7 @@ def test_what_never_holds_is_found_by_the_sampler(
         ),
         (
             "UPDATE retrofill.batch SET calls = 1",
-            "I7: run 1 counts (1, 0, 0) calls, retries and duplicates; v_call shows (2, 0, 0)",
+            "I7: calls, retries, refused, duplicates of run 1: (1, 0, 0, 0), v_call (2, 0, 0, 0)",
         ),
         (
             "UPDATE retrofill.invocation SET duplicates = 1 WHERE call_no = 1",

@@ -295,6 +295,60 @@ def test_throttled_calls_come_again_and_cost_no_attempt(
     assert_requests_are_calls(conn, endpoint)
 
 
+@pytest.mark.parametrize("error", ["TooManyRequestsException", "ENILimitReachedException"])
+def test_calls_that_were_refused_do_not_use_up_max_calls(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, error: str
+) -> None:
+    rules(endpoint, Rule(calls=Span(last=15), reply=Reply(error=error)))
+    ref = planned(conn, keys(10), max_calls=10)
+    assert invoke(state_dsn, endpoint)["succeeded"] == 10
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.calls, report.refused, report.stop_reason) == (25, 15, None)
+    assert_requests_are_calls(conn, endpoint)
+
+
+def test_max_calls_is_met_in_the_midst_of_refusals_and_not_passed(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    """Two tasks, one of which is killed with calls in flight."""
+    throttle = Reply(error="TooManyRequestsException")
+    rules(endpoint, Rule(probability=0.6, reply=throttle), latency=0.05)
+    ref = planned(conn, keys(200), batch=100, max_calls=30, max_concurrency=12)
+    killed = []
+
+    def kill(point: Point) -> None:
+        if point is Point.CALLS_SENT and endpoint.stats().invocations > 15 and not killed:
+            killed.append(point)
+            raise KeyboardInterrupt
+
+    with injected(kill), pytest.raises(KeyboardInterrupt):
+        invoke(state_dsn, endpoint)
+    reasons = []
+    with ThreadPoolExecutor(2) as tasks:
+        for task in [tasks.submit(invoke, state_dsn, endpoint, batch_id=no) for no in (1, 2)]:
+            with pytest.raises(RunIncomplete) as stopped:
+                task.result()
+            reasons.append(str(stopped.value))
+    report = runs.get_report(conn, ref.run_id)
+    assert report.calls - report.refused == 30
+    assert report.refused == report.throttled > 0
+    reason = f"max_calls: 30 of 30 calls were made, beside {report.refused} that were refused"
+    assert report.stop_reason == reason
+    assert all(reason in one for one in reasons)
+    assert sum(endpoint.items().values()) <= 30
+    assert_requests_are_calls(conn, endpoint)
+
+
+def test_a_run_on_a_ramp_begins_with_few_calls_in_flight_and_says_so(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    planned(conn, keys(60), max_concurrency=50, ramp_minutes=10_000)
+    assert invoke(state_dsn, endpoint)["succeeded"] == 60
+    assert endpoint.stats().max_in_flight == 2
+    assert "ramp: at most 2 of 50 calls in flight" in caplog.text
+
+
 @pytest.mark.parametrize("wire", [Wire.HANG, Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL, Wire.DRIP])
 def test_a_call_without_an_answer_is_unknown_and_comes_again(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, wire: Wire

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from psycopg2.extensions import connection
 from retrofill.engine.outcomes import NO_ANSWER
+from retrofill.engine.ramp import Tally
 from retrofill.faults import Point, injected
 from retrofill.model.calls import Call, EndedCall, Refused, Settlement
 from retrofill.model.errors import LeaseLost, StateError, StateUnavailable
@@ -33,7 +34,7 @@ def execute(conn: connection, statement: str) -> list[tuple[object, ...]]:
         return cur.fetchall() if cur.description else []
 
 
-def four_batches(conn: connection, **opening: int) -> None:
+def four_batches(conn: connection, **opening: Any) -> None:
     ref = open_run(conn, **opening)
     enqueue(conn, ref, [item(f"{number:02}") for number in range(40)])
     assert plan(conn, ref) == [10, 10, 10, 10]
@@ -203,6 +204,7 @@ def test_max_calls_is_set_aside_before_it_is_used(
             assert allotment.calls is not None
             calls = calls_of(lease)[made[at] : made[at] + allotment.calls]
             lease.settle(Settlement(), calls)
+            lease.settle(Settlement(ended=ended(calls, *["failed"] * len(calls))), [])
             made[at] += len(calls)
     assert sum(made) == 7
     assert reason == "max_calls: 7 of 7 calls were made"
@@ -238,6 +240,203 @@ def test_a_run_that_fails_too_much_is_stopped(
     assert leases[0].allot(9, 0).stop_reason == (
         "max_failure_percent: 3 of 5 items failed, more than 50 %"
     )
+
+
+def ended(calls: list[Call], *outcomes: str) -> list[EndedCall]:
+    """Return how calls of an item each ended, one outcome a call."""
+    return [
+        EndedCall(call.number, outcome.split("/")[0], cause=outcome.partition("/")[2], items=1)
+        for call, outcome in zip(calls, outcomes, strict=True)
+    ]
+
+
+def test_calls_that_were_refused_are_given_back(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=100, max_calls=7)
+    take(leases, state_dsn, 1)
+    assert leases[0].allot(10, 0).calls == 7
+    take(leases, state_dsn, 2)
+    first, second = leases
+    calls = calls_of(first)[:7]
+    first.settle(Settlement(), calls)
+    waits = second.allot(10, 0)
+    assert (waits.calls, waits.stop_reason) == (0, None), "what is under way may be refused"
+    told = ended(calls[:5], "throttled", "starting", "too_large", "misconfigured", "unknown")
+    first.settle(Settlement(ended=told), [])
+    assert second.allot(10, 0).calls == 2, "the half of four"
+    assert first.allot(10, 0).calls == 1
+    report = runs.get_report(conn, 1)
+    assert (report.calls, report.refused) == (7, 4)
+    assert "calls       7, of these 0 retries, 4 refused" in report.as_text({})
+    more = calls_of(second)[:2]
+    second.settle(Settlement(), more)
+    first.settle(Settlement(ended=ended(calls[5:], "succeeded", "succeeded")), [])
+    second.settle(Settlement(ended=ended(more, "succeeded", "failed")), [])
+    first.release(done=False)
+    assert second.allot(10, 0).calls == 2
+    more = calls_of(second)[2:4]
+    second.settle(Settlement(), more)
+    assert second.allot(10, 2).stop_reason is None
+    second.settle(Settlement(ended=ended(more, "failed", "succeeded")), [])
+    reason = "max_calls: 7 of 7 calls were made, beside 4 that were refused"
+    assert second.allot(10, 0).stop_reason == reason
+
+
+def test_a_taken_over_holder_gives_back_what_it_hears_was_refused(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=100, max_calls=5)
+    take(leases, state_dsn, 1)
+    zombie = leases[0]
+    zombie.allot(5, 0)
+    calls = calls_of(zombie)[:5]
+    zombie.settle(Settlement(), calls)
+    take(leases, state_dsn, 1)
+    told = Settlement(ended=ended(calls[:3], "throttled", "succeeded", "throttled"))
+    for _ in range(2):
+        with pytest.raises(LeaseLost):
+            zombie.settle(told, [])
+    assert runs.get_report(conn, 1).refused == 2, "told twice, counted once"
+    assert leases[1].allot(9, 0).calls == 2
+    leases[1].settle(Settlement(), calls_of(leases[1])[:2])
+    take(leases, state_dsn, 1)
+    stopped = leases[2].allot(9, 0).stop_reason
+    assert stopped == "max_calls: 5 of 5 calls were made, beside 2 that were refused"
+
+
+def test_calls_are_given_back_once_though_the_answer_of_their_settling_is_lost(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_calls=5)
+    take(leases, state_dsn, 1)
+    leases[0].allot(5, 0)
+    calls = calls_of(leases[0])[:5]
+    leases[0].settle(Settlement(), calls)
+    broken = []
+
+    def break_once(point: Point) -> None:
+        if point is Point.SETTLE_COMMITTED and not broken:
+            broken.append(point)
+            raise StateUnavailable
+
+    with injected(break_once):
+        leases[0].settle(Settlement(ended=ended(calls[:2], "throttled", "throttled")), [])
+    assert broken
+    assert leases[0].allot(10, 3).calls == 2
+
+
+def test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    """Else a run that takes over nothing but bad items would never be stopped."""
+    four_batches(conn)
+    take(leases, state_dsn, 1)
+
+    def fail(lease: BatchLease, blamed: int) -> None:
+        calls = calls_of(lease)
+        lease.settle(Settlement(), calls)
+        entries = [call.entries[0] for call in calls]
+        for entry in entries:
+            entry.failures += 1
+            entry.blamed = True
+        told = ended(calls, *["failed/handled"] * len(calls))
+        settlement = Settlement(told, retried=[(one, 0.0) for one in entries], blamed=blamed)
+        lease.settle(settlement, [])
+
+    fail(leases[0], 10)
+    take(leases, state_dsn, 1)
+    assert [call.entries[0].blamed for call in calls_of(leases[1])] == [True] * 10, "by this run"
+    batches.release_set(conn, SetRef(1, 1))
+    close(conn, 1, complete=False)
+    later = open_run(conn, "r2", max_failure_percent=20, min_items_judged=10)
+    enqueue(conn, later, [])
+    plan(conn, later)
+    take(leases, state_dsn, 5)
+    entries = [call.entries[0] for call in calls_of(leases[2])]
+    assert {(entry.failures, entry.blamed) for entry in entries} == {(1, False)}
+    fail(leases[2], 10)
+    assert leases[2].allot(9, 0).stop_reason == (
+        "max_failure_percent: 10 of 10 items failed, more than 20 %"
+    )
+
+
+def test_a_cause_that_comes_up_too_often_in_all_tasks_together_stops_the_run(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_percent_by_cause={"timed_out": 20}, min_items_judged=9)
+    take(leases, state_dsn, 1, 2)
+    for lease, last in zip(leases, ("failed/timed_out", "throttled"), strict=True):
+        calls = calls_of(lease)[:5]
+        lease.settle(Settlement(), calls)
+        lease.settle(Settlement(ended=ended(calls, *["succeeded"] * 4, last)), [])
+    assert leases[1].allot(9, 0).stop_reason is None
+    calls = calls_of(leases[1])[5:6]
+    leases[1].settle(Settlement(), calls)
+    leases[1].settle(Settlement(ended=ended(calls, "failed/timed_out")), [])
+    assert leases[0].allot(9, 0).stop_reason is None, "two of ten is no more than a fifth"
+    calls = calls_of(leases[0])[5:6]
+    leases[0].settle(Settlement(), calls)
+    leases[0].settle(Settlement(ended=ended(calls, "failed/timed_out")), [])
+    assert leases[1].allot(9, 0).stop_reason == (
+        "max_percent_by_cause: timed_out: 3 of 11 items in calls that ended, 27.3 %, more than 20 %"
+    )
+
+
+def told_of(calls: int, took_s: float) -> Tally:
+    tally = Tally()
+    for _ in range(calls):
+        tally.ended("succeeded", took_s)
+    return tally
+
+
+def test_a_run_comes_up_its_ramp_by_what_all_its_tasks_tell(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=100, ramp_minutes=10)
+    change_limits(conn, 1, max_calls_per_second=100)
+    take(leases, state_dsn, 1, 2)
+    first, second = leases
+
+    def pass_time(minutes: float) -> None:
+        with conn, conn.cursor() as cur:
+            ago = timedelta(minutes=minutes)
+            cur.execute("UPDATE retrofill.run SET opened_at = opened_at - %s", (ago,))
+
+    foot = first.allot(99, 0)
+    assert (foot.concurrency, foot.calls_per_second) == (2, 1.0), "the other has not asked yet"
+    assert foot.ramp == "ramp: at most 2 of 100 calls in flight"
+    assert pages.get_page(conn, 1).controls.ramp is not None
+    for _ in range(4):
+        pass_time(0.6)
+        first.allot(99, 1, ended=told_of(10, 0.1))
+        assert second.allot(99, 1, ended=told_of(10, 0.1)).ramp is not None
+    level = execute(conn, "SELECT (ramp->>'level')::float FROM retrofill.run")
+    pass_time(0.6)
+    slow = first.allot(99, 1, ended=told_of(30, 0.9))
+    assert "held back because p95 rose from 97 to 869 ms" in (slow.ramp or "")
+    ramp = pages.get_page(conn, 1).controls.ramp
+    assert ramp is not None
+    assert ramp.line(100) == slow.ramp
+    first.settle(Settlement(), calls_of(first)[:1])
+    take(leases, state_dsn, 1)
+    assert leases[2].allot(99, 0).ramp == slow.ramp, "whoever takes over goes on from there"
+    assert execute(conn, "SELECT (ramp->>'level')::float FROM retrofill.run") == level
+    pass_time(0.6)
+    fallen = second.allot(99, 1, ended=told_of(30, 0.9))
+    assert fallen.ramp != slow.ramp
+    change_limits(conn, 1, paused=True)
+    assert second.allot(99, 1).concurrency == 0
+
+
+def test_a_run_without_a_ramp_stores_none(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn)
+    take(leases, state_dsn, 1)
+    assert leases[0].allot(99, 0, ended=told_of(100, 1.0)).ramp is None
+    assert execute(conn, "SELECT ramp FROM retrofill.run") == [(None,)]
+    assert pages.get_page(conn, 1).controls.ramp is None
 
 
 def test_a_run_that_is_late_is_stopped(
@@ -310,6 +509,10 @@ def test_what_was_found_of_the_endpoint_is_divided(
         {"max_calls": -1},
         {"max_minutes": -1},
         {"max_failure_percent": 101},
+        {"max_percent_by_cause": None},
+        {"max_percent_by_cause": {"timed_out": 101}},
+        {"max_percent_by_cause": {"timed_out": "5"}},
+        {"ramp_minutes": 0},
         {"min_items_judged": None},
         {"concurrency_ceiling": 0},
         {"paused": None},

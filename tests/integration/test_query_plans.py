@@ -202,7 +202,8 @@ VALUES: dict[str, Any] = {
     "batch_id": BATCH, "epoch": 1, "job_id": 1, "run_id": 1, "set_no": 1, "part_no": 0,
     "first_seq": FIRST, "last_seq": FIRST + BATCH_ITEMS - 1, "batch_ids": [BATCH],
     "lease_s": 60, "no_answer": "no answer",
-    "settle_no": 1, "new_calls": 1, "retries": 0, "duplicates": 0, "blamed": 0, "cured": 0,
+    "settle_no": 1, "new_calls": 1, "settled": 1, "refused": 0, "ramp": "{}",
+    "retries": 0, "duplicates": 0, "blamed": 0, "cured": 0,
     "holder": "h", "wanted": 1, "allotted": 1, "width": 1, "in_flight": 1, "calls_per_second": 1.0,
     "answered": True, "refused_s": None, "refusal": None, "failing_as": "E", "hints": [],
     "reason": "r", "done": True, "count": 1, "chunk_no": 7, "cursor": "k", "listed": 0, "new": 0,
@@ -340,7 +341,8 @@ CASES = [
     Case("settling", "settle_succeeded", MANY,
          {"firsts": MANY_SEQS, "lasts": MANY_SEQS, "call_nos": MANY_NOS}),
     Case("settling", "settle_quarantined", 50, POISON),
-    Case("settling", "settle_retried", 50, POISON | {"call_caps": NONE, "delays_s": [0.0] * 50}),
+    Case("settling", "settle_retried", 50,
+         POISON | {"call_caps": NONE, "blamed_bys": NONE, "delays_s": [0.0] * 50}),
     Case("locks", "lock_owners", 0, {"firsts": SEQS, "lasts": SEQS}, 3 * FEW),
     # Only after a take-over: the calls of the owner that have not ended, and all of quarantine.
     Case("settling", "settle_late", BATCH_ITEMS + 150 + ROWS,
@@ -408,9 +410,9 @@ READS_NO_LARGE_TABLE = {
     },
     "lease": {
         "is_overlapped", "reopen", "take_lease", "fence", "get_settle_no", "list_shares",
-        "get_totals", "allot", "widen_run", "release",
+        "get_totals", "list_causes", "allot", "set_pace", "release",
     },
-    "settling": {"count_succeeded", "count_quarantined", "note_errors"},
+    "settling": {"count_ended", "count_quarantined", "note_errors"},
     "batches": {
         "list_open_runs", "break_extents", "mark_planned",
         "list_batches", "release_batches", "is_held", "is_open",

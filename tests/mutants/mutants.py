@@ -508,4 +508,32 @@ MUTANTS = (
         new="    if not batch.items:\n",
         test="tests/integration/test_survey.py::test_calls_are_foretold_exactly",
     ),
+    Mutant(
+        name="a run that stops by max_calls though a call under way may be refused",
+        file="engine/shares.py",
+        old="share.unsettled or (share.calls_left and not share.own)",
+        new="share.calls_left and not share.own",
+        test=LIMITS + "test_calls_that_were_refused_are_given_back",
+    ),
+    Mutant(
+        name="refused calls that are not given back",
+        file="state/lease.sql",
+        old="coalesce(sum(calls - refused), 0) AS calls",
+        new="coalesce(sum(calls), 0) AS calls",
+        test=LIMITS + "test_calls_that_were_refused_are_given_back",
+    ),
+    Mutant(
+        name="what an earlier run blamed taken for blamed in this one",
+        file="state/portions.sql",
+        old="coalesce(blamed_by = %(run_id)s, false)",
+        new="blamed_by IS NOT NULL",
+        test=LIMITS + "test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once",
+    ),
+    Mutant(
+        name="a ramp that rises whatever its looks see",
+        file="engine/ramp.py",
+        old='why = first.worse(seen) if self.looks >= FIRST_LOOKS else ""',
+        new='why = ""',
+        test="tests/unit/test_ramp.py::test_it_settles_below_the_width_at_which_calls_get_slow",
+    ),
 )

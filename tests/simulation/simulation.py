@@ -70,6 +70,14 @@ DO $$ BEGIN
 END $$
 """
 
+_OVERSPENT = """
+SELECT run_id, count(*) FROM retrofill.v_call JOIN retrofill.run USING (run_id)
+WHERE job = %s AND coalesce(
+    outcome NOT IN ('throttled', 'starting', 'misconfigured', 'too_large'), true
+)
+GROUP BY run_id, limits HAVING count(*) > (limits ->> 'max_calls')::bigint
+"""
+
 _SIZES: dict[ModuleType, dict[str, int | float]] = {
     enqueue: {"CHUNK_ITEMS": 8},
     plan_batches: {"BATCH_ITEMS": 14, "SMALLEST_BATCH": 4},
@@ -157,6 +165,8 @@ class _Simulation:
                 "max_attempts": 3,
             }
         )
+        self._max_calls = chance.choice((None, 25, 60))
+        self._ramp_minutes = chance.choice((None, 1))
         self._processes: dict[Task, _Process] = {}
         self._ended: set[str] = set()
         self._live: set[str] = set()
@@ -177,7 +187,7 @@ class _Simulation:
             self._reraise(begun)
             # Whatever is left after all that: a run in which nothing goes wrong completes the job.
             self._harm = self._function.trouble = self._source_trouble = 0.0
-            self._max_items = 1_000
+            self._max_items, self._max_calls = 1_000, None
             # It takes over what a run holds that nobody could close, once its last lease is over.
             wait_s = lease.LEASE_S + 1 if self._is_one_open() else 0.0
             last = self._scheduler.start("last", lambda: self._dag_run("last", wait_s))
@@ -221,6 +231,10 @@ class _Simulation:
 
     def _watch(self) -> None:
         found = look(self._watcher, self._job, self._function.seen)
+        with self._watcher, self._watcher.cursor() as cur:
+            cur.execute(_OVERSPENT, (self._job,))
+            found += [f"max_calls: run {run_id} made {calls} calls that may have run the function"
+                      for run_id, calls in cur]  # fmt: skip
         self._tale.violations += [one for one in found if one not in self._tale.violations]
 
     @contextmanager
@@ -272,6 +286,8 @@ class _Simulation:
             delivery=replace(DELIVERY, items_per_call=self._config.calls.items_per_call or 1),
             max_concurrency=self._config.limits.max_concurrency,
             max_items_per_set=self._max_items,
+            max_calls=self._max_calls,
+            ramp_minutes=self._ramp_minutes,
             dag_id="simulated",
         )
         return runs.open_run(conn, new, replace(FUNCTION, timeout_s=1))

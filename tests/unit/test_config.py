@@ -511,3 +511,30 @@ def test_a_time_without_a_zone_is_told_as_it_was_typed():
 def test_a_canary_is_of_a_run_that_lists_and_calls(params: dict[str, Any], problem: str):
     asked = {"bucket": "photos", "prefix": "p/", "function": "f", **params}
     assert list(map(str, params_for("s3").problems(asked))) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"timedout": 5}, "there is no cause 'timedout'; did you mean timed_out?"),
+        ({"bored": 5}, "there is no cause 'bored'; allowed is a JSON object from causes to"),
+        ({"unknown": 101}, "unknown: 101 is no percentage"),
+        ({"unknown": -1}, "unknown: -1 is no percentage"),
+        ({"unknown": "5"}, "unknown: '5' is no number"),
+        ({"unknown": True}, "unknown: True is no number"),
+        ([], "allowed is a JSON object from causes to percents from 0 to 100, in which causes are"),
+    ],
+)
+def test_a_percent_of_no_cause_or_that_is_none_is_refused(given: Any, says: str):
+    [problem] = _problems(max_percent_by_cause=given)
+    assert problem.startswith("max_percent_by_cause: ")
+    assert says in problem
+
+
+def test_limits_by_cause_and_a_ramp_are_limits_of_the_run():
+    config = _config(max_percent_by_cause={"timed_out": 5, "unknown": 0.5}, ramp_minutes=10)
+    limits = RunConfig.from_stored(json.loads(json.dumps(config.as_json()))).limits.of_run(None)
+    assert limits.max_percent_by_cause == {"timed_out": 5, "unknown": 0.5}
+    assert limits.ramp_minutes == 10
+    usual = _config().limits.of_run(None)
+    assert (usual.max_percent_by_cause, usual.ramp_minutes) == ({}, None)

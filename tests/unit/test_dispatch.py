@@ -202,6 +202,16 @@ def test_items_are_counted_when_first_blamed_and_when_cured() -> None:
     assert (cured.blamed, cured.cured) == (0, 1)
 
 
+def test_an_item_that_failed_in_an_earlier_run_is_judged_in_this_one() -> None:
+    failed, cured, again = (Entry(seq, ITEM, attempts=2, failures=2) for seq in range(3))
+    again.blamed = True
+    driver = Driver(dispatch_of(*(Call([one], 3) for one in (failed, cured, again))))
+    settlement = driver.end(driver.send(), FAILURE)
+    assert (settlement.blamed, len(settlement.quarantined)) == (1, 1), "for good, and in this run"
+    assert driver.end(driver.send(), SUCCESS).cured == 0, "this run has not blamed it"
+    assert driver.end(driver.send(), SUCCESS).cured == 1
+
+
 def test_the_errors_by_which_items_are_blamed_are_recorded_and_the_hints() -> None:
     driver = Driver(dispatch_of(*(Call([one]) for one in entries(2))))
     said = Ended(Outcome.FAILED, "KeyError", "no good (hint: mend it)", hint="mend it")

@@ -94,8 +94,10 @@ def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: CompiledSha
 
 
 def test_what_was_tried_before_keeps_its_history_and_holds_up_nobody(shape: CompiledShape) -> None:
-    failed = History(attempts=2, failures=1, call_cap=1, unsure=True, delay_s=0.0)
-    waiting = History(attempts=1, failures=0, call_cap=None, unsure=False, delay_s=9.0)
+    failed = History(attempts=2, failures=1, call_cap=1, unsure=True, blamed=True, delay_s=0.0)
+    waiting = History(
+        attempts=1, failures=0, call_cap=None, unsure=False, blamed=False, delay_s=9.0
+    )
     histories = {11: failed, 13: waiting}
     calls = first_calls(loaded(5, histories), shape, 10)
     assert [(seqs(call), call.attempt, delay_s) for call, delay_s in calls] == [
@@ -135,7 +137,9 @@ def test_calls_are_filled_to_the_limit_of_the_encoded_payload_and_not_beyond(nam
     assert sum(len(call.entries) for call in calls) == 6_000
 
 
-@pytest.mark.parametrize("histories", [{}, {12: History(1, 0, None, unsure=False, delay_s=0.0)}])
+@pytest.mark.parametrize(
+    "histories", [{}, {12: History(1, 0, None, unsure=False, blamed=False, delay_s=0.0)}]
+)
 @pytest.mark.parametrize("as_loaded", [list, ItemColumns.of])
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_shape_is_packed_and_written(

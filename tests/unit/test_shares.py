@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from retrofill.engine.causes import Came
+from retrofill.engine.ramp import Ramp, Tally
 from retrofill.engine.shares import Share, Standing, Totals, allot
 from retrofill.model.calls import Allotment
 from retrofill.model.limits import Limits
@@ -74,6 +76,8 @@ class Task:
     allotted: int = 0
     orphans: int = 0
     calls: int = 0
+    refused: int = 0
+    unsettled: int = 0
     calls_left: int = 0
     at_work: bool = False
 
@@ -92,7 +96,7 @@ class World:
         return [
             Share(
                 one is own, one.at_work, one.wanted, one.allotted, one.orphans, one.calls_left,
-                batch_id=one.number,
+                batch_id=one.number, unsettled=one.unsettled,
             )
             for one in self.tasks
             if one.at_work or one.allotted or one.orphans
@@ -100,7 +104,8 @@ class World:
 
     def ask(self, task: Task) -> None:
         task.at_work = True
-        totals = Totals(sum(one.calls for one in self.tasks), 0, 0)
+        refused = sum(one.refused for one in self.tasks)
+        totals = Totals(sum(one.calls for one in self.tasks) - refused, 0, 0, refused=refused)
         allotment = allot(
             standing(max_concurrency=self.cap, max_calls=self.max_calls),
             self.shares(task),
@@ -109,6 +114,11 @@ class World:
             in_flight=task.in_flight,
         )
         assert allotment.calls is not None
+        if allotment.stop_reason:
+            at_work = [one for one in self.tasks if one.at_work]
+            silent = sum(one.calls_left for one in self.tasks if not one.at_work)
+            assert totals.calls + silent == self.max_calls, "what is left may be called"
+            assert not sum(one.unsettled for one in at_work), "it may be refused yet"
         task.share, task.calls_left = allotment.concurrency, allotment.calls
         task.allotted = max(task.share, task.in_flight)
 
@@ -119,7 +129,9 @@ class World:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["want", "ask", "send", "end", "cap", "die", "wake", "orphan_ends"]),
+        st.sampled_from(
+            ["want", "ask", "send", "end", "refuse", "cap", "die", "wake", "orphan_ends", "late"]
+        ),
         st.integers(0, 3),
         st.integers(0, 60),
     ),
@@ -145,22 +157,28 @@ def test_the_cap_and_the_calls_in_all_are_never_exceeded(
                 most = max(0, min(amount, task.share - task.in_flight, task.calls_left))
                 task.in_flight += most
                 task.calls += most
+                task.unsettled += most
                 task.calls_left -= most
-            case "end":
-                task.in_flight = max(0, task.in_flight - amount)
+            case "end" | "refuse":
+                ended = min(amount, task.in_flight)
+                task.in_flight = task.unsettled = task.in_flight - ended
+                task.refused += ended * (what == "refuse")
             case "cap":
                 world.cap = max(1, amount)
                 highest = max(world.cap, world.in_flight, sum(o.allotted for o in world.tasks))
             case "die":  # another holder takes over: what was sent is orphaned
                 task.orphans += task.in_flight
                 task.in_flight = task.share = task.allotted = task.calls_left = 0
+                task.unsettled = 0
                 task.at_work = False
             case "wake":  # silent, and back before anybody took over
                 task.at_work = not task.at_work
-            case "orphan_ends":
-                task.orphans = max(0, task.orphans - amount)
+            case "orphan_ends" | "late":  # whoever was taken over tells that it was refused
+                ended = min(amount, task.orphans)
+                task.orphans -= ended
+                task.refused += ended * (what == "late")
         assert world.in_flight <= highest
-        assert sum(one.calls + one.calls_left for one in world.tasks) <= 200
+        assert sum(one.calls - one.refused + one.calls_left for one in world.tasks) <= 200
 
 
 def test_a_lowered_cap_is_kept_as_soon_as_calls_have_ended() -> None:
@@ -174,6 +192,28 @@ def test_a_lowered_cap_is_kept_as_soon_as_calls_have_ended() -> None:
                 task.in_flight = task.share
         assert world.in_flight == cap
         assert max(one.in_flight for one in world.tasks) <= -(-cap // 4)
+
+
+def test_a_small_cap_and_a_budget_do_not_wait_for_each_other() -> None:
+    """Else one task would hold the last place, and another the last call."""
+    world = World([Task(number, wanted=7) for number in range(4)], cap=2, max_calls=11)
+    for turn in range(40):
+        for task in (*world.tasks[turn % 4 :], *world.tasks[: turn % 4]):
+            world.ask(task)
+            sent = max(0, min(task.share - task.in_flight, task.calls_left))
+            task.calls += sent
+            task.calls_left -= sent
+            task.in_flight = task.unsettled = 0
+    assert sum(task.calls for task in world.tasks) == 11
+    with_a_place = allot(
+        standing(max_calls=5), [OWN, share(calls_left=1)], Totals(4, 0, 0), wanted=7, in_flight=0
+    )
+    assert (with_a_place.calls, with_a_place.concurrency) == (0, 0)
+    with_a_call = allot(
+        standing(max_calls=5), [OWN, share(allotted=10)], Totals(4, 0, 0), wanted=7, in_flight=0
+    )
+    assert (with_a_call.calls, with_a_call.concurrency) == (0, 0)
+    assert with_a_call.stop_reason is None
 
 
 @pytest.mark.parametrize(
@@ -190,6 +230,11 @@ def test_a_lowered_cap_is_kept_as_soon_as_calls_have_ended() -> None:
             {"max_failure_percent": 50, "min_items_judged": 10},
             Totals(0, 10, 6),
             "max_failure_percent: 6 of 10 items failed, more than 50 %",
+        ),
+        (
+            {"max_calls": 7},
+            Totals(7, 0, 0, refused=9),
+            "max_calls: 7 of 7 calls were made, beside 9 that were refused",
         ),
         ({"max_failure_percent": 0}, Totals(0, 10, 1), "1 of 10 items failed"),
         (
@@ -256,7 +301,13 @@ def test_calls_that_another_may_give_back_are_waited_for() -> None:
     shares = [OWN, share(calls_left=3)]
     waits = allot(standing(max_calls=7), shares, made, wanted=5, in_flight=0)
     assert (waits.calls, waits.stop_reason) == (0, None)
-    silent = [OWN, share(calls_left=3, at_work=False)]
+    under_way = [OWN, share(unsettled=1)]
+    waits = allot(standing(max_calls=4), under_way, made, wanted=5, in_flight=0)
+    assert (waits.calls, waits.stop_reason) == (0, None), "it may be refused"
+    own = [OWN._replace(unsettled=1)]
+    waits = allot(standing(max_calls=4), own, made, wanted=5, in_flight=1)
+    assert (waits.calls, waits.stop_reason) == (0, None)
+    silent = [OWN, share(calls_left=3, unsettled=3, at_work=False)]
     stops = allot(standing(max_calls=7), silent, made, wanted=5, in_flight=0)
     assert stops.stop_reason == "max_calls: 4 of 7 calls were made"
 
@@ -391,3 +442,36 @@ def test_what_is_spent_and_set_aside_is_never_more_than_there_is(
             spent[number] += cost
             overrun += max(0.0, cost - given_)
             left[number] = max(0.0, given_ - cost)
+
+
+def test_a_cause_that_comes_up_too_often_stops_the_run_if_more_is_to_be_sent() -> None:
+    ended = [Came("succeeded", "", 9, 9), Came("unknown", "", 1, 1)]
+    strict = standing(max_percent_by_cause={"unknown": 5}, min_items_judged=10)
+    found = allot(strict, [OWN], NOTHING, wanted=3, in_flight=0, ended=ended)
+    assert (found.stop_reason or "").startswith("max_percent_by_cause: unknown: 1 of 10 items")
+    done = allot(strict, [OWN], NOTHING, wanted=3, in_flight=3, ended=ended)
+    assert done.stop_reason is None, "nothing is left to be sent"
+
+
+def test_on_a_ramp_tasks_share_what_it_allows_and_the_same_part_of_the_rate() -> None:
+    steep = standing(max_concurrency=100, max_calls_per_second=50.0, ramp_minutes=10)
+    foot = steep.climbed(Tally())
+    first = allot(foot, [OWN], NOTHING, wanted=100, in_flight=0)
+    assert (first.concurrency, first.calls_per_second) == (2, 1.0)
+    assert first.ramp == "ramp: at most 2 of 100 calls in flight"
+    other = share(allotted=1, calls_per_second=0.5)
+    second = allot(foot, [OWN, other], NOTHING, wanted=100, in_flight=0)
+    assert (second.concurrency, second.calls_per_second) == (1, 0.5)
+    orphaned = allot(foot, [OWN._replace(orphans=2)], NOTHING, wanted=100, in_flight=0)
+    assert orphaned.concurrency == 0, "what a killed task sent counts on a ramp, too"
+
+
+def test_a_run_without_a_ramp_and_one_that_is_up_are_left_as_they_are() -> None:
+    told = Tally(100, 0, {1: 100})
+    for stands in (standing(), standing(ramp=Ramp.begun(0.0, 10), ramp_minutes=None)):
+        assert stands.climbed(told) is stands
+    up = Ramp(level=10, rose_from=10, since_s=0, looked_s=0, over=True)
+    stands = standing(ramp=up, ramp_minutes=5, max_concurrency=10, max_calls_per_second=7.0)
+    assert stands.climbed(told) is stands
+    found = allot(stands, [OWN], NOTHING, wanted=100, in_flight=0)
+    assert (found.concurrency, found.calls_per_second, found.ramp) == (10, 7.0, None)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from retrofill.engine.ramp import Ramp
 from retrofill.model.errors import ConfigError
 from retrofill.model.limits import Limits
 from retrofill.model.plan import FirstPayload
@@ -145,6 +146,18 @@ def test_what_calls_cost_is_shown_beside_what_they_may_cost() -> None:
         "Cost: $1.25 ($0.25 for calls, $1.00 for their time, unknown for items), of which $0.50"
         " counted from above; at most $30.00 is to be spent."
     ) in html_of(page(report=spent, controls=limited))
+
+
+def test_a_run_on_a_ramp_says_how_far_it_is_and_what_holds_it_back() -> None:
+    ramp = Ramp(level=12, rose_from=2, since_s=0, looked_s=30, why="p95 rose from 80 to 310 ms")
+    controls = page().controls._replace(ramp=ramp)
+    html = html_of(page(controls=controls, sets=[set_line()]))
+    assert (
+        "The ramp: at most 12 of 50 calls in flight; held back because p95 rose from 80 to 310 ms."
+        in html
+    )
+    over = controls._replace(ramp=replace(ramp, over=True))
+    assert "ramp" not in html_of(page(controls=over, sets=[set_line()]))
 
 
 def test_every_count_of_the_report_is_there_with_its_meaning() -> None:

@@ -216,9 +216,7 @@ class Dispatch:
         self.settlement.succeeded.extend((span, record.number) for span in spans)
         if call.attempt > 1:
             self.settlement.cured += sum(
-                entry.failures > 0
-                for position, entry in enumerate(call.entries)
-                if position not in left
+                entry.blamed for position, entry in enumerate(call.entries) if position not in left
             )
         retried = []
         for position, error in sorted(said.failed.items()):
@@ -236,7 +234,7 @@ class Dispatch:
 
     def _failed(self, call: Call, record: EndedCall, error: str, now: float) -> None:
         if record.cause == Cause.ANSWER_LOST:
-            self._blame_first(sum(not entry.failures for entry in call.entries), record, error)
+            self._blame_first(call.entries, record, error)
             self._hold(call, record, error)
             return
         if len(call.entries) > 1:
@@ -291,16 +289,19 @@ class Dispatch:
     def _blame(self, entry: Entry, record: EndedCall, error: str, *, final: bool) -> bool:
         """Count a failure against an item; return whether that quarantines it."""
         entry.failures += 1
-        self._blame_first(int(entry.failures == 1), record, error)
+        self._blame_first([entry], record, error)
         if final or entry.failures >= self._max_attempts:
             self.settlement.quarantined.append(Quarantined(entry, record, error))
             return True
         return False
 
-    def _blame_first(self, items: int, record: EndedCall, error: str) -> None:
-        if items:
-            self.settlement.blamed += items
-            self.settlement.failing_as.add(record.error_type or error)
+    def _blame_first(self, entries: Iterable[Entry], record: EndedCall, error: str) -> None:
+        """Count those that the run has not counted as failed yet."""
+        for entry in entries:
+            if not entry.blamed:
+                entry.blamed = True
+                self.settlement.blamed += 1
+                self.settlement.failing_as.add(record.error_type or error)
 
     def _bisect(self, call: Call, now: float) -> None:
         cap = cap_after(len(call.entries))

@@ -44,6 +44,11 @@ class Gate:
         return self._allotment.pause_reason
 
     @property
+    def ramp(self) -> str | None:
+        """How far the run has come up its ramp, for people; None: it is on none."""
+        return self._allotment.ramp
+
+    @property
     def width(self) -> int | None:
         """The width the endpoint accepts; None until it has throttled a call."""
         return self._window.width

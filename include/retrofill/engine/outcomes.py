@@ -51,6 +51,10 @@ class Outcome(StrEnum):
     quarantined at once."""
 
 
+REFUSED = frozenset({Outcome.THROTTLED, Outcome.STARTING, Outcome.MISCONFIGURED, Outcome.TOO_LARGE})
+"""The outcomes of calls that did not run the function."""
+
+
 class Cause(StrEnum):
     """Why a call failed."""
 

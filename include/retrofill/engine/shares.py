@@ -4,9 +4,11 @@ Each task asks every second, one after the other: under the lock on the run's ro
 only capacity that no other task holds, and keeps it until its calls end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from retrofill.engine.causes import Came, exceeded
+from retrofill.engine.ramp import Ramp, Tally
 from retrofill.model.calls import Allotment, Refused
 from retrofill.model.cost import dollars
 from retrofill.model.limits import Limits
@@ -29,6 +31,40 @@ class Standing(NamedTuple):
 
     width: int | None = None
     """How wide the windows of all tasks are together; None: the endpoint holds none back."""
+
+    ramp: Ramp | None = None
+    """How far the run has come up its ramp; None: it has none."""
+
+    age_s: float = 0.0
+    """Seconds since it was opened."""
+
+    def climbed(self, told: Tally) -> "Standing":
+        """Return how the run stands now that more of its calls have ended.
+
+        :param told: those that the task which asks has seen end
+        """
+        limits, full = self.limits, self.limits.most_in_flight
+        if limits.ramp_minutes is None or (self.ramp and self.ramp.over):
+            return self
+        ramp = self.ramp or Ramp.begun(self.age_s, full)
+        minutes, paused = limits.ramp_minutes, limits.paused
+        return self._replace(
+            ramp=ramp.at(self.age_s, told, full=full, minutes=minutes, paused=paused)
+        )
+
+    @property
+    def most_in_flight(self) -> int:
+        """Calls in flight at once, over all tasks."""
+        full = self.limits.most_in_flight
+        return self.ramp.most(full) if self.ramp else full
+
+    @property
+    def calls_per_second(self) -> float | None:
+        """Calls to start in a second, over all tasks: on a ramp, as large a part as in flight."""
+        limit = self.limits.max_calls_per_second
+        if limit is None or self.ramp is None:
+            return limit
+        return limit * self.ramp.part(self.limits.most_in_flight)
 
 
 class Share(NamedTuple):
@@ -63,11 +99,16 @@ class Share(NamedTuple):
     cost_left: float | None = None
     """Dollars that its calls may still cost, if cost is limited."""
 
+    unsettled: int = 0
+    """Calls that its holder has sent and not settled: they may be refused yet."""
+
 
 class Totals(NamedTuple):
     """What the run has done, over all its batches."""
 
     calls: int
+    """Calls that were not refused."""
+
     judged: int
     """Items that succeeded or were blamed."""
 
@@ -84,6 +125,9 @@ class Totals(NamedTuple):
     cost: float = 0.0
     """Dollars that the ended calls cost."""
 
+    refused: int = 0
+    """Calls beside those in ``calls``, by which the function did not run."""
+
 
 def allot(
     standing: Standing,
@@ -94,6 +138,7 @@ def allot(
     in_flight: int,
     width: int | None = None,
     refused: Refused | None = None,
+    ended: Collection[Came] = (),
 ) -> Allotment:
     """Return what the task that asks may do until it asks again.
 
@@ -102,6 +147,7 @@ def allot(
     :param in_flight: calls it has sent that may be running still
     :param width: the width the endpoint accepts; None: it has not throttled this task
     :param refused: what this task hears while none of its calls is let through; None: one was
+    :param ended: how calls of the run ended, if causes have limits of their own
     """
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
@@ -119,22 +165,30 @@ def allot(
         pause_reason = f"{alike}; no call is sent until those under way have ended"
     if stop_reason is None and wanted > in_flight:
         stop_reason = (
-            _stop_reason(standing, at_work, totals, calls, cost)
+            _stop_reason(standing, shares, totals, calls, cost)
+            or exceeded(limits.max_percent_by_cause, ended, limits.min_items_judged)
             or (None if under_way else alike)
             or _refusal(totals, refused)
         )
+    # A place without a call or its money, or these without a place, would be kept from others.
+    most = wanted if calls is None else min(wanted, in_flight + calls)
+    if cost == 0:
+        most = min(most, in_flight)
+    cap = 0 if pause_reason else standing.most_in_flight
+    concurrency = _concurrency(cap, shares, at_work, most)
     run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
-        _concurrency(0 if pause_reason else limits.most_in_flight, shares, at_work, wanted),
-        _rate(limits.max_calls_per_second, at_work),
+        concurrency,
+        _rate(standing.calls_per_second, at_work),
         stop_reason,
-        calls,
-        cost,
+        calls if calls is None or concurrency else 0,
+        cost if cost is None or concurrency else 0.0,
         _call_cost(totals),
         tasks,
         run_width,
         own_width,
         pause_reason,
+        standing.ramp.line(limits.most_in_flight) if standing.ramp else None,
     )
 
 
@@ -235,7 +289,7 @@ def _refusal(totals: Totals, refused: Refused | None) -> str | None:
 
 def _stop_reason(
     standing: Standing,
-    at_work: Sequence[Share],
+    shares: Sequence[Share],
     totals: Totals,
     calls: int | None,
     cost: float | None,
@@ -244,10 +298,17 @@ def _stop_reason(
     limits = standing.limits
     if standing.is_late:
         return out_of_time(limits.max_minutes)
-    # While another task has calls set aside that it need not make, there may be some to come.
-    if calls == 0 and not any(share.calls_left for share in at_work):
-        return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made"
-    if limits.max_cost is not None and not cost and not any(share.cost_left for share in at_work):
+    # Another task may not make all that it has set aside, and what is under way may be refused.
+    to_come = any(
+        share.unsettled or (share.calls_left and not share.own)
+        for share in shares
+        if share.own or share.at_work
+    )
+    if calls == 0 and not to_come:
+        beside = f", beside {totals.refused:,} that were refused" if totals.refused else ""
+        return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made{beside}"
+    unspent = any(share.cost_left for share in shares if share.at_work and not share.own)
+    if limits.max_cost is not None and not cost and not unspent:
         return f"max_cost: {dollars(totals.cost)} of {dollars(limits.max_cost)} were spent"
     percent = limits.max_failure_percent
     if (

@@ -30,6 +30,9 @@ class Entry:
     unsure: bool = False
     """Whether an earlier attempt ended without an answer."""
 
+    blamed: bool = False
+    """Whether it is counted among the items that failed in this run."""
+
 
 class History(NamedTuple):
     """What earlier calls left an item with; see :class:`Entry`."""
@@ -38,6 +41,7 @@ class History(NamedTuple):
     failures: int
     call_cap: int | None
     unsure: bool
+    blamed: bool
     delay_s: float
     """Seconds that the item must still wait."""
 
@@ -223,7 +227,7 @@ class Settlement:
     """Items that will be called again, and in how many seconds at the earliest."""
 
     blamed: int = 0
-    """Items that failed alone, or of which the answer was lost, for the first time."""
+    """Items that failed alone, or of which the answer was lost, for the first time in the run."""
 
     failing_as: set[str] = field(default_factory=set)
     """The errors by which those failed."""
@@ -232,7 +236,7 @@ class Settlement:
     """What errors of its calls mean, where no item is the cause."""
 
     cured: int = 0
-    """Items among those that succeeded which had failed alone before."""
+    """Items among those that succeeded which were blamed in the run before."""
 
     @property
     def cost(self) -> float:
@@ -294,3 +298,6 @@ class Allotment:
 
     pause_reason: str | None = None
     """Why no call may be sent for the time being, though the run goes on; None: it may."""
+
+    ramp: str | None = None
+    """How far the run has come up its ramp, for people; None: it is on none."""

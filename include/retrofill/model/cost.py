@@ -32,6 +32,11 @@ class Usage(NamedTuple):
     """Milliseconds, of those billed, that started an environment for it; None: none were told."""
 
     @property
+    def took_s(self) -> float:
+        """Seconds that it took."""
+        return self.took_ms / MS_OF_A_S
+
+    @property
     def counted_s(self) -> float:
         """Seconds by which it is counted: those billed, else those it took."""
         return (self.took_ms if self.billed_ms is None else self.billed_ms) / MS_OF_A_S

@@ -1,7 +1,7 @@
 """What a run may do as a whole: one value, stored with the run and changed while it is open."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -17,6 +17,7 @@ class Limits:
 
     max_calls_per_second: float | None = None
     max_calls: int | None = None
+    """Calls that may have run the function: those that were refused are not among them."""
 
     max_cost: float | None = None
     """Dollars."""
@@ -24,11 +25,17 @@ class Limits:
     max_minutes: int | None = None
     max_failure_percent: int | None = None
 
+    max_percent_by_cause: Mapping[str, float] = field(default_factory=dict)
+    """What may become of so many percent of what was called, by cause."""
+
     min_items_judged: int = 1
-    """Items that must have succeeded or failed before ``max_failure_percent`` counts."""
+    """Items that must have succeeded or failed before failures may stop the run."""
 
     concurrency_ceiling: int | None = None
     """What a reserve for live traffic leaves: a higher ``max_concurrency`` has no effect."""
+
+    ramp_minutes: int | None = None
+    """Minutes in which the run rises to its full concurrency and rate."""
 
     paused: bool = False
     """Whether no call may be sent for the time being."""

@@ -9,18 +9,7 @@ from retrofill.model.amounts import in_range, in_time
 from retrofill.model.approval import Approval
 from retrofill.model.cost import dollars
 from retrofill.model.plan import Counts
-
-_TROUBLES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
-_CAUSES = (
-    "timed_out",
-    "out_of_memory",
-    "crashed",
-    "handled",
-    "unhandled",
-    "malformed_answer",
-    "answer_lost",
-)
-
+from retrofill.model.troubles import CAUSES, OUTCOMES
 
 _TERMS = {"calls": "calls", "time": "their time", "items": "items"}
 
@@ -83,6 +72,9 @@ class Report:
 
     lost_tasks: int = 0
     """Tasks that ended without giving their batch back."""
+
+    refused: int = 0
+    """Calls that were refused, so that the function did not run."""
 
     late: int = 0
     """New items that are older than the run's interval."""
@@ -199,10 +191,13 @@ class Report:
             taken = f"redriven    {self.redriven:,} from quarantine"
         counts = asdict(self)
         troubles = troubles_text(
-            {name: counts[name] for name in _TROUBLES}, {name: counts[name] for name in _CAUSES}
+            {name: counts[name] for name in OUTCOMES}, {name: counts[name] for name in CAUSES}
         )
         duration = "" if self.duration_s is None else f" in {in_time(self.duration_s)}"
         version = f" (version {self.function_version})" if self.function_version else ""
+        of_these = [f"{self.retries:,} retries"]
+        if self.refused:
+            of_these.append(f"{self.refused:,} refused")
         lines = [
             f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
             f"source      {self.source}",
@@ -211,7 +206,7 @@ class Report:
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
             *self._plan_lines(),
-            f"calls       {self.calls:,}, of these {self.retries:,} retries",
+            f"calls       {self.calls:,}, of these {', '.join(of_these)}",
             f"cost        {self.cost_text}",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",

@@ -1,11 +1,34 @@
 """The limits of a run: how fast it calls, when it stops, and how it is divided."""
 
-from typing import Literal
+import difflib
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from retrofill.model.limits import Limits
-from retrofill.params.base import Params, field
+from retrofill.model.quoting import quoted
+from retrofill.model.troubles import LIMITED
+from retrofill.params.base import Params, field, refuse
 
 LIMITS = "Limits"
+
+_ALL = 100
+
+
+def _percents(by_cause: object) -> object:
+    """Return percents by cause, if that is what they are."""
+    if not isinstance(by_cause, dict):
+        return by_cause
+    for cause, percent in by_cause.items():
+        if cause not in LIMITED:
+            close = difflib.get_close_matches(cause, LIMITED, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            refuse(f"there is no cause {quoted(cause)}{hint}")
+        if isinstance(percent, bool) or not isinstance(percent, int | float):
+            refuse(f"{cause}: {quoted(percent)} is no number")
+        if not 0 <= percent <= _ALL:
+            refuse(f"{cause}: {percent} is no percentage")
+    return by_cause
 
 
 class LimitParams(Params):
@@ -28,6 +51,17 @@ class LimitParams(Params):
         ge=1,
         le=100_000,
         examples=[100],
+    )
+    ramp_minutes: int | None = field(
+        LIMITS,
+        "Minutes to full speed",
+        "Begin with 2 calls in flight, and rise to the full concurrency and rate in so many"
+        " minutes, only while calls fail no more and take no longer than at first. Empty: begin"
+        " at once.",
+        default=None,
+        ge=1,
+        le=10_000,
+        examples=[10],
     )
     max_attempts: int = field(
         LIMITS,
@@ -60,6 +94,7 @@ class LimitParams(Params):
         LIMITS,
         "Calls in all",
         "The most calls of the whole run; then it stops, and what is left stays for another run."
+        " Calls that were refused, so that the function did not run, do not count."
         " Empty: no limit.",
         default=None,
         ge=1,
@@ -98,11 +133,24 @@ class LimitParams(Params):
         le=100,
         examples=[50],
     )
+    max_percent_by_cause: Annotated[dict[str, float], BeforeValidator(_percents)] | None = field(
+        LIMITS,
+        "Failures that stop the run, by cause",
+        "A JSON object from causes to percents. The run stops when more than so many percent of"
+        " the items in calls that ended ended so, each time they were called, beside what was"
+        " refused; of **throttled**, **starting** and **too_large**, percent of all calls."
+        " Empty: no such limit.",
+        allowed="a JSON object from causes to percents from 0 to 100, in which causes are"
+        f" {', '.join(LIMITED)}",
+        default=None,
+        examples=[{"timed_out": 5, "unknown": 1}],
+    )
     min_items_judged: int = field(
         LIMITS,
         "Minimum sample",
-        "Items that must have succeeded or failed before the run may stop for its failures. If"
-        " the first 10 all fail with one error, it stops whatever this says.",
+        "Items that must have succeeded or failed before the run may stop for its failures, and"
+        " that calls must have carried before a cause may stop it. If the first 10 all fail with"
+        " one error, it stops whatever this says.",
         default=1_000,
         ge=1,
         le=1_000_000_000,
@@ -140,6 +188,8 @@ class LimitParams(Params):
             max_cost=self.max_cost,
             max_minutes=self.max_minutes,
             max_failure_percent=self.max_failure_percent,
+            max_percent_by_cause=self.max_percent_by_cause or {},
             min_items_judged=self.min_items_judged,
             concurrency_ceiling=concurrency_ceiling,
+            ramp_minutes=self.ramp_minutes,
         )

@@ -28,6 +28,7 @@ from retrofill.engine.hints import hint_for
 from retrofill.engine.meter import Meter
 from retrofill.engine.outcomes import Ended, Outcome, explained
 from retrofill.engine.progress import Invoked, Progress
+from retrofill.engine.ramp import Tally
 from retrofill.engine.refusals import Refusals
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
@@ -107,6 +108,7 @@ class Invoker:
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
         self._refusals = Refusals(run.function.timeout_s)
+        self._tally = Tally()
         self._logged_at = now
         self._troubles = 0
 
@@ -207,7 +209,9 @@ class Invoker:
             self._gate.width,
             answered=self._refusals.take_answered(),
             refused=self._refusals.standing(now),
+            ended=self._tally,
         )
+        self._tally = Tally()
         if not allotment.concurrency:
             self._refusals.forget()
         valid_until = self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S
@@ -255,6 +259,8 @@ class Invoker:
             usage=usage if self._keeps_usage else None,
             charge=charge,
         )
+        if self._gate.ramp:
+            self._tally.ended(record.outcome, usage.took_s if usage else now - call.sent_at)
         if record.error_type and record.outcome in {
             Outcome.SUCCEEDED,
             Outcome.FAILED,
@@ -318,8 +324,8 @@ class Invoker:
 
     def _log_progress(self, now: float) -> None:
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
-        if self._gate.pause_reason:
-            log.info("%s", self._gate.pause_reason)
+        for reason in filter(None, (self._gate.pause_reason, self._gate.ramp)):
+            log.info("%s", reason)
         refused = self._refusals.standing(now)
         if refused and refused.for_s >= LOG_EVERY_S:
             log.warning(

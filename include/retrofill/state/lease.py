@@ -1,10 +1,13 @@
 """The lease: one task holds a batch, and its epoch fences what the task reads and writes."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from retrofill.engine.causes import Came
 from retrofill.engine.portions import Portion, is_one
+from retrofill.engine.ramp import Tally
 from retrofill.engine.shares import Share, Totals, allot
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Refused, Settlement
@@ -36,6 +39,8 @@ PATIENCE_S = 300.0
 
 AGAIN_S = 1.0
 """How long it rests between two tries."""
+
+_NOTHING = Tally()
 
 
 class Busy(StateError):
@@ -148,7 +153,7 @@ class BatchLease:
 
         def load() -> None:
             with transaction(self._conn) as cur:
-                loaded.append(load_portion(cur, self._batch.job_id, portion))
+                loaded.append(load_portion(cur, self._batch.job_id, self.run_id, portion))
 
         self._patiently(load)
         reach(Point.PORTION_LOADED)
@@ -230,6 +235,7 @@ class BatchLease:
                 "settle_no": self._settle_no + 1,
                 "lease_s": LEASE_S,
                 "new_calls": len(calls),
+                "settled": len(settlement.ended),
                 "retries": sum(call.attempt > 1 for call in calls),
                 "duplicates": sum(call.duplicates for call in calls),
                 "blamed": settlement.blamed,
@@ -280,6 +286,7 @@ class BatchLease:
         *,
         answered: bool = False,
         refused: Refused | None = None,
+        ended: Tally = _NOTHING,
     ) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
@@ -291,12 +298,17 @@ class BatchLease:
         :param width: how wide the endpoint lets its window be; None: it is not in the way
         :param answered: whether a call was let through since it asked last
         :param refused: what it hears while none is; None: no refusal since
+        :param ended: the calls that ended since it asked last, if the run is on a ramp
         :raises LeaseLost: the batch has another holder
         """
         allotted: list[Allotment] = []
 
         def allot() -> None:
-            allotted.append(self._allot(wanted, in_flight, width, answered, refused))
+            allotted.append(
+                self._allot(
+                    wanted, in_flight, width, answered=answered, refused=refused, ended=ended
+                )
+            )
 
         self.renewed_at = self._patiently(allot)
         return allotted[-1]
@@ -306,17 +318,24 @@ class BatchLease:
         wanted: int,
         in_flight: int,
         width: int | None,
-        answered: bool,  # noqa: FBT001  as it was given
+        *,
+        answered: bool,
         refused: Refused | None,
+        ended: Tally,
     ) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
-            standing = lock_standing(cur, self.run_id)
+            found = lock_standing(cur, self.run_id)
+            standing = found.climbed(ended)
             # In this order: a call that another makes in between counts twice, and is never missed.
             cur.execute(_SQL["list_shares"], key)
             shares = rows(cur, Share)
             cur.execute(_SQL["get_totals"], key)
             totals = one(cur, Totals)
+            causes: list[Came] = []
+            if standing.limits.max_percent_by_cause:
+                cur.execute(_SQL["list_causes"], key)
+                causes = rows(cur, Came)
             allotment = allot(
                 standing,
                 shares,
@@ -325,6 +344,7 @@ class BatchLease:
                 in_flight=in_flight,
                 width=width,
                 refused=refused,
+                ended=causes,
             )
             cur.execute(
                 _SQL["allot"],
@@ -347,8 +367,9 @@ class BatchLease:
             if cur.rowcount != 1:
                 message = f"batch {self.batch_id} has been taken over by another task"
                 raise LeaseLost(message)
-            if allotment.run_width != standing.width:
-                cur.execute(_SQL["widen_run"], {**key, "width": allotment.run_width})
+            if (allotment.run_width, standing.ramp) != (found.width, found.ramp):
+                ramp = standing.ramp and json.dumps(standing.ramp.as_json())
+                cur.execute(_SQL["set_pace"], {**key, "width": allotment.run_width, "ramp": ramp})
             if allotment.stop_reason and not standing.stop_reason:
                 stop_within(cur, self.run_id, allotment.stop_reason)
         return allotment

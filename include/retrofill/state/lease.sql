@@ -19,7 +19,7 @@ UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 -- Gives a batch to a new holder: raises its epoch and begins its lease.
 UPDATE retrofill.batch SET
     epoch = epoch + 1, lost_tasks = lost_tasks + (holder IS NOT NULL)::integer,
-    holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls,
+    holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls, calls_settled = calls,
     cost_limit = cost, calls_per_second = 0,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s
@@ -32,6 +32,7 @@ UPDATE retrofill.batch SET
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
     next_call = next_call + %(new_calls)s,
     calls = calls + %(new_calls)s,
+    calls_settled = calls_settled + %(settled)s,
     retries = retries + %(retries)s,
     duplicates = duplicates + %(duplicates)s,
     blamed = blamed + %(blamed)s,
@@ -69,7 +70,8 @@ SELECT
     width, in_flight, batch_id, calls_per_second,
     -- A holder that has gone silent spends nothing more, but for what it sent.
     CASE WHEN done_at IS NULL AND leased_until > clock_timestamp()
-        THEN greatest(cost_limit - cost, 0) ELSE 0 END AS cost_left
+        THEN greatest(cost_limit - cost, 0) ELSE 0 END AS cost_left,
+    calls - calls_settled AS unsettled
 FROM retrofill.batch
 WHERE run_id = %(run_id)s AND (
     done_at IS NULL AND leased_until IS NOT NULL OR orphans_until > clock_timestamp()
@@ -78,7 +80,8 @@ WHERE run_id = %(run_id)s AND (
 -- name: get_totals
 -- The totals of a run over all its batches.
 SELECT
-    coalesce(sum(calls), 0) AS calls,
+    coalesce(sum(calls - refused), 0) AS calls,
+    coalesce(sum(refused), 0) AS refused,
     coalesce(sum(succeeded + blamed - cured), 0) AS judged,
     coalesce(sum(blamed), 0) AS blamed,
     coalesce(sum(succeeded), 0) AS succeeded,
@@ -98,9 +101,14 @@ UPDATE retrofill.batch SET
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 
--- name: widen_run
--- Sets how wide the windows of a run's tasks are together.
-UPDATE retrofill.run SET width = %(width)s WHERE run_id = %(run_id)s
+-- name: list_causes
+-- How many calls of a run ended in each way.
+SELECT outcome::text AS outcome, cause, calls, items
+FROM retrofill.v_outcome WHERE run_id = %(run_id)s
+
+-- name: set_pace
+-- Sets how wide the windows of a run's tasks are together, and how far it has come up its ramp.
+UPDATE retrofill.run SET width = %(width)s, ramp = %(ramp)s WHERE run_id = %(run_id)s
 
 -- name: release
 -- Gives a batch back, as done or for another task.

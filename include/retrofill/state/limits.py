@@ -2,6 +2,7 @@
 
 import json
 
+from retrofill.engine.ramp import Ramp
 from retrofill.engine.shares import Standing, out_of_time
 from retrofill.model.limits import Limits
 from retrofill.state.connection import Connection, Cursor, one, transaction
@@ -47,7 +48,7 @@ def stop_if_late(conn: Connection, run_id: int) -> str | None:
     """Return why a run is stopped, as it is now if its minutes have passed; None: it is not."""
     with transaction(conn) as cur:
         cur.execute(_SQL["get_standing"], {"run_id": run_id})
-        standing = one(cur, Standing, limits=Limits.from_json)
+        standing = one(cur, Standing, limits=Limits.from_json, ramp=Ramp.from_json)
     reason = standing.stop_reason
     if reason is None and standing.is_late:
         reason = out_of_time(standing.limits.max_minutes)

@@ -20,6 +20,7 @@ the locked one do not wait.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from retrofill.engine.ramp import Ramp
 from retrofill.engine.shares import Standing
 from retrofill.model.limits import Limits
 from retrofill.model.runs import SetRef
@@ -106,7 +107,7 @@ def lock_standing(cur: Cursor, run_id: int) -> Standing:
     :raises StateError: there is no such run
     """
     lock_run(cur, run_id)
-    return one(cur, Standing, limits=Limits.from_json)
+    return one(cur, Standing, limits=Limits.from_json, ramp=Ramp.from_json)
 
 
 def lock_set(cur: Cursor, ref: SetRef, part_no: int) -> Room:

@@ -14,7 +14,8 @@ SELECT job_id FROM retrofill.job WHERE job_id = %(job_id)s FOR UPDATE
 -- name: lock_run
 -- Locks a run, and returns its limits and whether one of them has stopped it or should.
 SELECT
-    limits, stop_reason, width,
+    limits, stop_reason, width, ramp,
+    extract(epoch FROM clock_timestamp() - opened_at)::float AS age_s,
     coalesce(
         clock_timestamp() >= opened_at + waited + make_interval(mins => (limits->>'max_minutes')::integer),
         false

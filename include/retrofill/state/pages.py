@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from psycopg2.errors import QueryCanceled
 
+from retrofill.engine.ramp import Ramp
 from retrofill.model.limits import Limits
 from retrofill.model.plan import RunPlan
 from retrofill.model.report import Report
@@ -42,6 +43,9 @@ class Controls(NamedTuple):
 
     plan: RunPlan | None = None
     """What the first set would do; None: nobody asked for a plan, or it is not made yet."""
+
+    ramp: Ramp | None = None
+    """How far it has come up its ramp; None: it has none, or no task has asked yet."""
 
 
 class OutcomeLine(NamedTuple):
@@ -168,7 +172,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
     with transaction(conn) as cur:
         cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
         cur.execute(_SQL["get_controls"], limits)
-        controls = one(cur, Controls, limits=Limits.from_json, plan=_plan)
+        controls = one(cur, Controls, limits=Limits.from_json, plan=_plan, ramp=Ramp.from_json)
         report = read_report(cur, run_id)
         return RunPage(
             report=report,

@@ -8,7 +8,7 @@ SELECT set_config('statement_timeout', %(timeout)s, true)
 SELECT
     limits, plan, config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
     state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
-    refused.since AS refused_since, refused.reason AS refusal
+    ramp, refused.since AS refused_since, refused.reason AS refusal
 FROM retrofill.run
 LEFT JOIN LATERAL (
     SELECT refused_since AS since, refusal AS reason FROM retrofill.batch

@@ -38,10 +38,12 @@ def loaded_batches(
         cur.execute(_SQL["list_batches"], ref._asdict())
         batches = rows(cur, _Batch)
     for batch in batches:
-        yield _portions(conn, job_id, batch, of)
+        yield _portions(conn, job_id, ref.run_id, batch, of)
 
 
-def _portions(conn: Connection, job_id: int, batch: _Batch, of: int) -> Iterator[Loaded]:
+def _portions(
+    conn: Connection, job_id: int, run_id: int, batch: _Batch, of: int
+) -> Iterator[Loaded]:
     span = {"job_id": job_id, "first_seq": batch.first_seq, "last_seq": batch.last_seq}
     portions = [Portion(batch.first_seq, batch.last_seq, batch.items)]
     if not is_one(batch.bytes):
@@ -49,7 +51,7 @@ def _portions(conn: Connection, job_id: int, batch: _Batch, of: int) -> Iterator
             portions = divide_batch(cur, span, of=of)
     for portion in portions:
         with transaction(conn) as cur:
-            loaded = load_portion(cur, job_id, portion)
+            loaded = load_portion(cur, job_id, run_id, portion)
         yield loaded
 
 

@@ -40,11 +40,19 @@ class _Items(NamedTuple):
     failures: list[int] | None
     call_caps: list[int | None] | None
     unsures: list[bool] | None
+    blamed: list[bool] | None
     delays_s: list[float] | None
 
     def histories(self) -> dict[int, History]:
         """Return what earlier calls left items with, by their numbers."""
-        columns = (self.attempts, self.failures, self.call_caps, self.unsures, self.delays_s)
+        columns = (
+            self.attempts,
+            self.failures,
+            self.call_caps,
+            self.unsures,
+            self.blamed,
+            self.delays_s,
+        )
         fields = zip(*(column or () for column in columns), strict=True)
         return dict(zip(self.carried or (), starmap(History, fields), strict=True))
 
@@ -59,11 +67,14 @@ def divide_batch(cur: Cursor, span: dict[str, int], *, of: int) -> list[Portion]
     return divide(left.seqs, left.sizes, of=of)
 
 
-def load_portion(cur: Cursor, job_id: int, portion: Portion) -> Loaded:
-    """Return the items of a portion that are still in the in-process cache."""
+def load_portion(cur: Cursor, job_id: int, run_id: int, portion: Portion) -> Loaded:
+    """Return the items of a portion that are still in the in-process cache.
+
+    :param run_id: the run whose batch they are in
+    """
     # One row of columns: many rows would take longer to read than to write for the function.
     span = {"first_seq": portion.first_seq, "last_seq": portion.last_seq}
-    cur.execute(_SQL["load_items"], {"job_id": job_id, **span})
+    cur.execute(_SQL["load_items"], {"job_id": job_id, "run_id": run_id, **span})
     left = one(cur, _Items)
     if left.first is None:
         return Loaded(range(0), [], {})

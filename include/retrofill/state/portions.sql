@@ -19,6 +19,7 @@ SELECT
     json_agg(failures) FILTER (WHERE is_carried) AS failures,
     json_agg(call_cap) FILTER (WHERE is_carried) AS call_caps,
     json_agg(unsure) FILTER (WHERE is_carried) AS unsures,
+    json_agg(coalesce(blamed_by = %(run_id)s, false)) FILTER (WHERE is_carried) AS blamed,
     json_agg(
         coalesce(greatest(extract(epoch FROM not_before - clock_timestamp()), 0), 0)::float
     ) FILTER (WHERE is_carried) AS delays_s

@@ -4,7 +4,7 @@ import json
 from collections import Counter, defaultdict
 from typing import Any
 
-from retrofill.engine.outcomes import Outcome
+from retrofill.engine.outcomes import REFUSED, Outcome
 from retrofill.model.calls import Call, EndedCall, Settlement
 from retrofill.state.arrays import multirange, numbers, texts
 from retrofill.state.connection import Cursor, values
@@ -96,12 +96,14 @@ class Settler:
             items[call.outcome, call.cause] += call.items
             costs[call.outcome, call.cause] += call.cost
         good = (Outcome.SUCCEEDED, "")
-        if moved or calls[good]:
+        refused = sum(calls[key] for key in calls if key[0] in REFUSED)
+        if moved or calls[good] or refused:
             cur.execute(
-                _SQL["count_succeeded"],
+                _SQL["count_ended"],
                 {
                     "batch_id": self._batch_id,
                     "count": moved,
+                    "refused": refused,
                     "calls": calls.pop(good, 0),
                     "items": items.pop(good, 0),
                 },
@@ -142,6 +144,7 @@ class Settler:
                     "failures": [entry.failures for entry in entries],
                     "call_caps": [entry.call_cap for entry in entries],
                     "unsures": [entry.unsure for entry in entries],
+                    "blamed_bys": [self._run_id if entry.blamed else None for entry in entries],
                     "delays_s": [delay_s for _, delay_s in retried],
                 },
             )

@@ -20,11 +20,11 @@ WHERE batch_id = %(batch_id)s
     AND (outcome IS NULL OR outcome = 'lost')
 RETURNING call_no
 
--- name: count_succeeded
--- Adds items and calls that succeeded to a batch's counts.
+-- name: count_ended
+-- Adds items and calls that succeeded, and calls that were refused, to a batch's counts.
 UPDATE retrofill.batch SET
     succeeded = succeeded + %(count)s, calls_succeeded = calls_succeeded + %(calls)s,
-    items_answered = items_answered + %(items)s
+    items_answered = items_answered + %(items)s, refused = refused + %(refused)s
 WHERE batch_id = %(batch_id)s
 
 -- name: count_troubles
@@ -151,10 +151,11 @@ FROM poison
 -- name: settle_retried
 -- Records attempts, failures and waiting times of items that are to be retried.
 UPDATE retrofill.in_process SET
-    (attempts, failures, call_cap, unsure, not_before) = (
+    (attempts, failures, call_cap, unsure, blamed_by, not_before) = (
         SELECT
             (%(attempts)s::integer[])[at], (%(failures)s::integer[])[at],
             (%(call_caps)s::integer[])[at], (%(unsures)s::boolean[])[at],
+            (%(blamed_bys)s::bigint[])[at],
             clock_timestamp() + make_interval(secs => (%(delays_s)s::float[])[at])
         FROM width_bucket(seq, %(seqs)s::bigint[]) AS at
     )

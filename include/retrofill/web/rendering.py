@@ -32,6 +32,8 @@ COUNTS = {
     " plan, or its function seems to feed its own source.",
     "items_left": "New, resumed and redriven items that are neither processed nor quarantined yet.",
     "calls": "HTTP requests to the function, each written down before it was sent.",
+    "refused": "Calls that were refused, so that the function did not run: they do not use up"
+    " max_calls.",
     "retries": "Calls with items that an earlier call carried.",
     "duplicates": "Items that were called again after a call that ended without an answer: their"
     " work may have been done twice.",
@@ -125,6 +127,7 @@ def render_run(
     """
     report = page.report
     total = report.new + report.resumed + report.redriven - report.withdrawn
+    full = page.controls.limits.most_in_flight
     look_s = min(max(LOOK_S, math.ceil(read_s * _LOOK_SHARE)), _LONGEST_LOOK_S)
     return _ENVIRONMENT.get_template("run.html").render(
         page=page,
@@ -137,7 +140,8 @@ def render_run(
         partitions_in_all=page.partitions[0].of if page.partitions else 0,
         left_s=_left_s(page, lives=lives and not dag_paused),
         in_flight=sum(ended.calls for ended in page.calls.ended if ended.outcome is None),
-        most_in_flight=page.controls.limits.most_in_flight,
+        most_in_flight=full,
+        ramp=page.controls.ramp and page.controls.ramp.line(full),
         dag_run_id=dag_run_id,
         may_change=may_change,
         problem=problem,

@@ -62,6 +62,7 @@ CREATE TABLE retrofill.run (
     limits jsonb NOT NULL,
     price jsonb NOT NULL DEFAULT '{}',
     width integer,
+    ramp jsonb,
     modified_after timestamptz,
     modified_before timestamptz,
     interval_start timestamptz,
@@ -88,18 +89,19 @@ CREATE TABLE retrofill.run (
     CONSTRAINT run_limits_are_those_there_are CHECK (
         limits ?& ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
-            'max_cost', 'max_minutes', 'max_failure_percent', 'min_items_judged',
-            'concurrency_ceiling', 'paused'
+            'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
         ]
         AND limits - ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
-            'max_cost', 'max_minutes', 'max_failure_percent', 'min_items_judged',
-            'concurrency_ceiling', 'paused'
+            'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
         ] = '{}'
     ),
     CONSTRAINT run_limits_are_numbers CHECK (
         NOT jsonb_path_exists(
-            limits - 'paused', '$.* ? (@.type() != "number" && @.type() != "null")'
+            limits - 'paused' - 'max_percent_by_cause',
+            '$.* ? (@.type() != "number" && @.type() != "null")'
         )
     ),
     CONSTRAINT run_paused_is_true_or_false CHECK (jsonb_typeof(limits->'paused') = 'boolean'),
@@ -118,6 +120,12 @@ CREATE TABLE retrofill.run (
     CONSTRAINT run_max_failure_percent_is_a_percentage CHECK (
         (limits->>'max_failure_percent')::integer BETWEEN 0 AND 100
     ),
+    CONSTRAINT run_max_percent_by_cause_has_percentages CHECK (
+        jsonb_typeof(limits->'max_percent_by_cause') = 'object' AND NOT jsonb_path_exists(
+            limits->'max_percent_by_cause', '$.* ? (@.type() != "number" || @ < 0 || @ > 100)'
+        )
+    ),
+    CONSTRAINT run_ramp_minutes_is_positive CHECK ((limits->>'ramp_minutes')::integer >= 1),
     CONSTRAINT run_min_items_judged_is_a_number CHECK (
         coalesce((limits->>'min_items_judged')::bigint, -1) >= 0
     ),
@@ -133,6 +141,7 @@ COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when t
 COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
 COMMENT ON COLUMN retrofill.run.price IS 'What its calls cost, by term, in dollars. most_per_call: what a call without items costs at most; null: what calls cost is unknown.';
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
+COMMENT ON COLUMN retrofill.run.ramp IS 'How far its start-up ramp has come; null: it has none, or no task has asked yet.';
 COMMENT ON COLUMN retrofill.run.interval_start IS 'When the interval begins that the run is for; null: it is for none.';
 COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object when the run was opened, filters aside.';
 COMMENT ON COLUMN retrofill.run.plan IS 'What the first set would do, and what it may cost; null: nobody asked for a plan.';
@@ -231,6 +240,7 @@ CREATE TABLE retrofill.in_process (
     not_before timestamptz,
     unsure boolean NOT NULL DEFAULT false,
     unordered boolean NOT NULL DEFAULT false,
+    blamed_by bigint,
     PRIMARY KEY (job_id, seq)
 ) WITH (
     autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_threshold = -1,
@@ -244,6 +254,7 @@ COMMENT ON COLUMN retrofill.in_process.attempts IS 'Calls that carried the item 
 COMMENT ON COLUMN retrofill.in_process.failures IS 'Attempts that failed with this item alone to blame.';
 COMMENT ON COLUMN retrofill.in_process.call_cap IS 'The most items a call with this one may carry: it was in a failed call of twice as many.';
 COMMENT ON COLUMN retrofill.in_process.unsure IS 'An earlier attempt ended without an answer: another may do its work twice.';
+COMMENT ON COLUMN retrofill.in_process.blamed_by IS 'The run that has counted it among its items that failed; null: none of those that carried it last.';
 COMMENT ON COLUMN retrofill.in_process.unordered IS 'As its job has it.';
 
 -- Extents say which numbers entered together, for which run, and whether all of them are still
@@ -407,9 +418,11 @@ CREATE TABLE retrofill.batch (
     hints text[] NOT NULL DEFAULT '{}',
     -- Counts.
     calls integer NOT NULL DEFAULT 0,
+    calls_settled integer NOT NULL DEFAULT 0,
     cost double precision NOT NULL DEFAULT 0,
     cost_from_above double precision NOT NULL DEFAULT 0,
     calls_succeeded integer NOT NULL DEFAULT 0,
+    refused integer NOT NULL DEFAULT 0,
     retries integer NOT NULL DEFAULT 0,
     duplicates integer NOT NULL DEFAULT 0,
     items_answered bigint NOT NULL DEFAULT 0,
@@ -444,8 +457,10 @@ COMMENT ON COLUMN retrofill.batch.failing_as IS 'The error by which its items we
 COMMENT ON COLUMN retrofill.batch.hints IS 'What errors of its calls mean, where no item is the cause.';
 COMMENT ON COLUMN retrofill.batch.cost IS 'Dollars that its ended calls cost, by its run''s price; 0 where that is unknown.';
 COMMENT ON COLUMN retrofill.batch.cost_from_above IS 'Of these, what was counted from above, since nobody knows what is billed.';
+COMMENT ON COLUMN retrofill.batch.calls_settled IS 'Calls that its holder has settled, and all that it made before it had this holder: the rest may be running.';
+COMMENT ON COLUMN retrofill.batch.refused IS 'Calls that were refused, so that the function did not run: they do not use up max_calls.';
 COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
-COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time, or whose answer was lost.';
+COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time in the run, or whose answer was lost.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
 COMMENT ON COLUMN retrofill.batch.lost_tasks IS 'Holders that ended without giving the batch back.';
 
@@ -562,7 +577,8 @@ SELECT
         )::numeric, 12) END,
         'items', charged.cost_of_items
     ) AS cost_by_term,
-    coalesce(run.price ->> 'words', '') AS price
+    coalesce(run.price ->> 'words', '') AS price,
+    coalesce(calls.refused, 0) AS refused
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -592,8 +608,8 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT
         sum(succeeded) AS succeeded, sum(quarantined) AS quarantined, sum(calls) AS calls,
-        sum(retries) AS retries, sum(duplicates) AS duplicates, sum(lost_tasks) AS lost_tasks,
-        sum(cost) AS cost, sum(cost_from_above) AS cost_from_above,
+        sum(refused) AS refused, sum(retries) AS retries, sum(duplicates) AS duplicates,
+        sum(lost_tasks) AS lost_tasks, sum(cost) AS cost, sum(cost_from_above) AS cost_from_above,
         sum(calls_succeeded) AS calls_succeeded, sum(items_answered) AS items_answered
     FROM retrofill.batch WHERE batch.run_id = run.run_id
 ) AS calls ON true

@@ -1,0 +1,49 @@
+"""Which causes of failure stop a run: how often each came up, and how often it may."""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from retrofill.engine.outcomes import REFUSED
+
+
+class Came(NamedTuple):
+    """How many calls of a run ended in one way."""
+
+    outcome: str
+    cause: str
+    """Why they failed; empty for every other outcome."""
+
+    calls: int
+    items: int
+    """Items that they carried."""
+
+
+def exceeded(most: Mapping[str, float], ended: Collection[Came], sample: int) -> str | None:
+    """Say which cause came up more often than it may; None: none did.
+
+    What was refused is a share of all calls; all else is a share of the items in calls that were
+    not refused: how often a function is asked in vain says nothing about how often it fails.
+
+    :param most: percents by cause
+    :param ended: how calls of the run ended
+    :param sample: items that calls must have carried to be judged
+    """
+    ran = sum(came.items for came in ended if came.outcome not in REFUSED)
+    for cause, percent in sorted(most.items()):
+        those = [came for came in ended if cause in {came.cause, came.outcome}]
+        if cause in REFUSED:
+            found, of, what = _calls(those), _calls(ended), "calls that ended"
+            carried = sum(came.items for came in ended)
+        else:
+            found, of, what = sum(came.items for came in those), ran, "items in calls that ended"
+            carried = ran
+        if carried >= sample and found * 100 > of * percent:
+            return (
+                f"max_percent_by_cause: {cause}: {found:,} of {of:,} {what},"
+                f" {found * 100 / of:.3g} %, more than {percent:g} %"
+            )
+    return None
+
+
+def _calls(ended: Collection[Came]) -> int:
+    return sum(came.calls for came in ended)

@@ -1,0 +1,218 @@
+"""A run that starts slowly: how many of its calls may be in flight, and what holds it back.
+
+A ramp rises from :data:`FIRST_CALLS` to all that the run may have in flight, by the same factor
+each time, and the run's rate with it. On the way the run is looked at :data:`STEPS` times. Later
+looks are compared with what the first ones saw: the shorter p95, since calls of a function that was
+cold are slow, and the larger share of failures. A look that sees worse holds the ramp, and another
+one after it halves it: each rise may find the function cold, which passes by itself. What is no
+better with as few calls as at first is not due to their number: with that, later looks are compared
+from then on, so that large items, or many bad ones, hold no run back for good.
+
+No look is taken before enough calls have ended to be judged by, so the ramp of a slow function may
+take longer than it was given; it then catches up, by doubling at most.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from retrofill.engine.outcomes import REFUSED, Outcome
+
+FIRST_CALLS = 2
+"""Calls in flight to begin with."""
+
+STEPS = 20
+"""Looks in the minutes that a ramp is given."""
+
+FIRST_LOOKS = 2
+"""Looks that are compared with nothing, and later ones with them."""
+
+MIN_CALLS = 20
+"""Calls that must have ended for a look: the fewest of which a twentieth is one."""
+
+SLOWER = 2.0
+"""How many times the first p95 a later one may be."""
+
+SLOWER_MS = 100.0
+"""How much more than the first p95 a later one may be in any case: short calls vary most."""
+
+FAILING_POINTS = 10.0
+"""By how many percentage points more calls may fail than at first."""
+
+_RATIO = 1.1
+"""By how much a duration exceeds the next shorter one that is told apart."""
+
+_P95 = 0.95
+
+
+@dataclass(slots=True)
+class Tally:
+    """Calls that ended since somebody last took the tally."""
+
+    calls: int = 0
+    failed: int = 0
+    """Calls among them that did not succeed, refused ones too."""
+
+    took: dict[int, int] = field(default_factory=dict)
+    """Calls among them that were not refused, by how long they took: in powers of _RATIO ms."""
+
+    def ended(self, outcome: str, took_s: float) -> None:
+        """Count a call."""
+        self.calls += 1
+        self.failed += outcome != Outcome.SUCCEEDED
+        if outcome not in REFUSED:
+            power = round(math.log(max(1.0, took_s * 1000), _RATIO))
+            self.took[power] = self.took.get(power, 0) + 1
+
+    def __add__(self, other: "Tally") -> "Tally":
+        took = dict(Counter(self.took) + Counter(other.took))
+        return Tally(self.calls + other.calls, self.failed + other.failed, took)
+
+    def look(self) -> "Look":
+        """Return how the calls ended, of which there must be one."""
+        return Look(100 * self.failed / self.calls, self._p95_ms())
+
+    def _p95_ms(self) -> float:
+        rank = math.ceil(_P95 * sum(self.took.values()))
+        for power in sorted(self.took):
+            rank -= self.took[power]
+            if rank <= 0:
+                return float(_RATIO**power)
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the calls of a run ended for a while."""
+
+    failed_percent: float
+    """The share of calls that did not succeed."""
+
+    p95_ms: float
+    """Milliseconds in which 95 of 100 calls ended; 0: all were refused."""
+
+    def widened(self, other: "Look") -> "Look":
+        """Return what later looks are compared with, if this and another look come first."""
+        known = [p95_ms for p95_ms in (self.p95_ms, other.p95_ms) if p95_ms]
+        return Look(max(self.failed_percent, other.failed_percent), min(known, default=0.0))
+
+    def worse(self, seen: "Look") -> str:
+        """Say in what a later look has seen worse than this; empty: in nothing."""
+        if self.p95_ms and seen.p95_ms > max(SLOWER * self.p95_ms, self.p95_ms + SLOWER_MS):
+            return f"p95 rose from {self.p95_ms:,.0f} to {seen.p95_ms:,.0f} ms"
+        if seen.failed_percent > self.failed_percent + FAILING_POINTS:
+            return (
+                f"calls that did not succeed rose from {self.failed_percent:.0f}"
+                f" to {seen.failed_percent:.0f} %"
+            )
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ramp:
+    """How far the ramp of a run has come. Times are seconds since the run was opened."""
+
+    level: float
+    """Calls that may be in flight."""
+
+    rose_from: float
+    since_s: float
+    """When it began to rise from there: at first, or when it was last held back."""
+
+    looked_s: float
+    looks: int = 0
+    tally: Tally = field(default_factory=Tally)
+    """Calls that ended since it was looked at."""
+
+    first: Look | None = None
+    """What looks are compared with; None: there was none yet."""
+
+    held: int = 0
+    """Looks in a row that have seen worse."""
+
+    why: str = ""
+    """What the last of them saw; empty: it rises."""
+
+    over: bool = False
+    """Whether the run was at its full concurrency for a whole look, and all was well."""
+
+    @classmethod
+    def begun(cls, now_s: float, full: int) -> "Ramp":
+        """Return a ramp at its foot."""
+        level = _lowest(full)
+        return cls(level=level, rose_from=level, since_s=now_s, looked_s=now_s)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any] | None) -> "Ramp | None":
+        """Return the ramp that :meth:`as_json` made such an object of, if there is one."""
+        if stored is None:
+            return None
+        tally, first = stored["tally"], stored["first"]
+        took = {int(power): calls for power, calls in tally["took"].items()}
+        read = {"tally": Tally(**{**tally, "took": took}), "first": first and Look(**first)}
+        return cls(**{**stored, **read})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the ramp as a JSON object."""
+        return asdict(self)
+
+    def at(self, now_s: float, told: Tally, *, full: int, minutes: int, paused: bool) -> "Ramp":
+        """Return the ramp as it is now.
+
+        :param told: calls that ended since it was asked last
+        :param full: calls that may be in flight when it is over
+        :param minutes: in which it should rise to that
+        :param paused: whether nothing may be sent: it begins anew from where it is
+        """
+        ramp = replace(self, tally=self.tally + told) if told.calls else self
+        if paused:
+            return ramp.anew(now_s)
+        due_s = self.looked_s + minutes * 60 / STEPS
+        if now_s < due_s or ramp.tally.calls < MIN_CALLS:
+            return ramp
+        seen, first = ramp.tally.look(), self.first or ramp.tally.look()
+        if self.looks < FIRST_LOOKS or not first.p95_ms:
+            first = first.widened(seen)
+        ramp = replace(ramp, looked_s=now_s, looks=self.looks + 1, tally=Tally(), first=first)
+        why = first.worse(seen) if self.looks >= FIRST_LOOKS else ""
+        if why:
+            return ramp.held_back(now_s, seen, why, full)
+        share = (now_s - self.since_s) / (minutes * 60)
+        risen = self.rose_from * (full / _lowest(full)) ** share
+        level = min(risen, 2 * self.level, full)
+        return replace(ramp, level=level, held=0, why="", over=self.level >= full)
+
+    def most(self, full: int) -> int:
+        """Return how many calls may be in flight."""
+        return full if self.over else min(full, round(self.level))
+
+    def part(self, full: int) -> float:
+        """Return the part of all that may be done."""
+        return 1.0 if self.over else min(1.0, self.level / full)
+
+    def line(self, full: int) -> str | None:
+        """Return how far the ramp has come, for people; None: it is over."""
+        if self.over:
+            return None
+        held = f"; held back because {self.why}" if self.why else ""
+        return f"ramp: at most {self.most(full):,} of {full:,} calls in flight{held}"
+
+    def held_back(self, now_s: float, seen: Look, why: str, full: int) -> "Ramp":
+        """Return the ramp after a look that has seen worse."""
+        ramp = replace(self.anew(now_s), held=self.held + 1, why=why)
+        if not self.held:
+            return ramp
+        if self.level <= _lowest(full):
+            return replace(ramp, first=seen, held=0, why="")
+        level = max(_lowest(full), self.level / 2)
+        return replace(ramp, level=level, rose_from=level)
+
+    def anew(self, now_s: float) -> "Ramp":
+        """Return the ramp as it rises from where it is."""
+        return replace(self, rose_from=self.level, since_s=now_s)
+
+
+def _lowest(full: int) -> float:
+    return float(min(FIRST_CALLS, full))
