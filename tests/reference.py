@@ -17,6 +17,7 @@ from retrofill.params.feedback import FeedbackParams
 from retrofill.params.job import JobParams
 from retrofill.params.limits import LimitParams
 from retrofill.params.notification import PERMISSIONS, NotificationParams
+from retrofill.params.prices import PriceParams
 from retrofill.params.redrive import RedriveParams
 from retrofill.sources import SOURCES
 
@@ -26,6 +27,7 @@ _MADE = "<!-- made by `make reference`; a test compares -->"
 _COMMON: tuple[tuple[str, type[Params]], ...] = (
     ("Calls", CallParams),
     ("Limits", LimitParams),
+    ("Prices", PriceParams),
     ("Feedback", FeedbackParams),
     ("Canary", CanaryParams),
     ("Approval", ApprovalParams),

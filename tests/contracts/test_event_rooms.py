@@ -26,6 +26,8 @@ ALLOWED = {
     ("include/retrofill/model/calls.py", "items"): "an attribute",
     ("include/retrofill/pipeline/plan.py", "items"): "a word of the plan",
     ("include/retrofill/model/report.py", "items"): "a field of the state's JSON",
+    ("include/retrofill/model/canary.py", "items"): "a word of what the canary found",
+    ("include/retrofill/engine/forecast.py", "items"): "a term of the cost",
     ("include/retrofill/state/", "items"): "a column, a param of statements, a field of JSON",
 }
 """What is the name of a shape, or begins one, and why it may stand there, by module or folder."""
