@@ -71,6 +71,9 @@ class Passed(NamedTuple):
     seconds: float
     """From then to the closed run."""
 
+    cost: float
+    """Dollars, as the run itself has counted them."""
+
 
 def pass_through(params: dict[str, Any]) -> Passed:
     """Make a run over a bucket, to its end.
@@ -107,8 +110,9 @@ def pass_through(params: dict[str, Any]) -> Passed:
         close_run(conn, ref, airflow)
         seconds = time.monotonic() - began
         stored = runs.get_run(conn, ref.run_id).plan
+        cost = runs.get_report(conn, ref.run_id).cost or 0.0
     completed = RunPlan.from_json(stored or {})
-    return Passed(plan.counts.calls, Forecast.from_json(completed.forecast), seconds)
+    return Passed(plan.counts.calls, Forecast.from_json(completed.forecast), seconds, cost)
 
 
 def _call_all(run_id: int, batch_ids: list[int], *, counts: bool) -> None:
