@@ -112,7 +112,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ramp:
-    """How far the ramp of a run has come. Times are seconds since the run was opened."""
+    """How far the ramp of a run has come. Times are the run's age in seconds."""
 
     level: float
     """Calls that may be in flight."""

@@ -36,7 +36,7 @@ class Standing(NamedTuple):
     """How far the run has come up its ramp; None: it has none."""
 
     age_s: float = 0.0
-    """Seconds since it was opened."""
+    """Seconds since it was opened, but for those in which it waited for a person."""
 
     def climbed(self, told: Tally) -> "Standing":
         """Return how the run stands now that more of its calls have ended.
