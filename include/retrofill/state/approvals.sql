@@ -53,12 +53,14 @@ WHERE job_id = %(job_id)s AND first_seq = ANY(%(firsts)s::bigint[]) AND whole
 
 -- name: list_kept
 -- The numbers that may not leave, as one multirange: what others wait for, or have in a batch.
+-- A closed run waits, too: when a person clears it, it must not be complete without these items.
 SELECT coalesce(range_agg(items), '{}')::text FROM (
     SELECT elsewhere.items
     FROM retrofill.elsewhere
     WHERE elsewhere.run_id = ANY(ARRAY(
         SELECT run_id FROM retrofill.run
-        WHERE job_id = %(job_id)s AND state = 'open' AND run_id <> %(run_id)s
+        WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state <> 'complete'
+            AND coalesce(approval ->> 'state', 'approved') IN ('waiting', 'approved')
     ))
     UNION ALL
     SELECT int8multirange(int8range(first_seq, last_seq, '[]')) FROM retrofill.batch
