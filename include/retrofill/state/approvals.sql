@@ -146,9 +146,10 @@ WHERE run_id = %(run_id)s AND set_no = 1
 -- name: give_back
 -- Counts what a run had taken over and leaves to the next one as no longer taken over.
 UPDATE retrofill.run_set SET resumed = resumed - least(resumed, (
-    SELECT count(*)
+    -- What was planned again, since a person has cleared that, is in two batches.
+    SELECT count(DISTINCT left_behind.seq)
     FROM retrofill.batch CROSS JOIN LATERAL (
-        SELECT FROM retrofill.in_process
+        SELECT seq FROM retrofill.in_process
         WHERE in_process.job_id = batch.job_id
             AND seq BETWEEN batch.first_seq AND batch.last_seq AND run_id <> %(run_id)s
         OFFSET 0
