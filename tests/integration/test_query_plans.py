@@ -419,7 +419,7 @@ READS_NO_LARGE_TABLE = {
     },
     "canary": {
         "get_canary", "has_batches", "get_awaited", "break_extents_of", "insert_canary",
-        "count_resumed", "get_found",
+        "count_resumed", "get_found", "list_ended",
     },
     "others": {"forget_awaited", "note_awaited"},
     "feedback": {

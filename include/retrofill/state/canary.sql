@@ -101,3 +101,10 @@ FROM retrofill.invocation CROSS JOIN LATERAL (
 ) AS carried
 WHERE batch_id = %(batch_id)s
 ORDER BY call_no
+
+-- name: list_ended
+-- How many calls of a batch ended in each way.
+SELECT 'succeeded' AS outcome, '' AS cause, calls_succeeded AS calls, items_answered AS items
+FROM retrofill.batch WHERE batch_id = %(batch_id)s
+UNION ALL
+SELECT outcome::text, cause, calls, items FROM retrofill.call_count WHERE batch_id = %(batch_id)s
