@@ -481,7 +481,7 @@ def test_the_reserve_holds_whatever_max_concurrency_is_set_to(
 def test_the_rate_of_all_tasks_is_not_exceeded_when_another_comes(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
-    four_batches(conn)
+    four_batches(conn, max_concurrency=50)
     change_limits(conn, 1, max_calls_per_second=10)
     take(leases, state_dsn, 1, 2)
     first, second = leases

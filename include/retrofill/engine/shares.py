@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from retrofill.engine.causes import Came, exceeded
-from retrofill.engine.ramp import Ramp, Tally
+from retrofill.engine.ramp import FIRST_CALLS, Ramp, Tally
 from retrofill.model.calls import Allotment, Refused
 from retrofill.model.cost import dollars
 from retrofill.model.limits import Limits
@@ -60,11 +60,14 @@ class Standing(NamedTuple):
 
     @property
     def calls_per_second(self) -> float | None:
-        """Calls to start in a second, over all tasks: on a ramp, as large a part as in flight."""
+        """Calls to start in a second, over all tasks: on a ramp, as large a part as in flight.
+
+        Of a rate that is low, such a part would be no call for minutes, and none to be judged by.
+        """
         limit = self.limits.max_calls_per_second
         if limit is None or self.ramp is None:
             return limit
-        return limit * self.ramp.part(self.limits.most_in_flight)
+        return min(limit, max(FIRST_CALLS, limit * self.ramp.part(self.limits.most_in_flight)))
 
 
 class Share(NamedTuple):
@@ -179,7 +182,7 @@ def allot(
     run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
         concurrency,
-        _rate(standing.calls_per_second, at_work),
+        _rate(standing.calls_per_second, at_work, concurrency),
         stop_reason,
         calls if calls is None or concurrency else 0,
         cost if cost is None or concurrency else 0.0,
@@ -207,12 +210,18 @@ def _concurrency(cap: int, shares: Sequence[Share], at_work: Sequence[Share], wa
     return max(0, min(wanted, max(fair, leftover), free))
 
 
-def _rate(limit: float | None, at_work: Sequence[Share]) -> float | None:
-    """Return the calls to start in a second: a fair part, of what no other has."""
+def _rate(limit: float | None, at_work: Sequence[Share], concurrency: int) -> float | None:
+    """Return the calls to start in a second: a fair part, of what no other has.
+
+    Who has asked and has no place needs none, nor do others count as sharing it.
+    """
     if limit is None:
         return None
+    if not concurrency:
+        return 0.0
+    sharing = sum(bool(share.allotted or not share.wanted) for share in at_work) + 1
     free = limit - sum(share.calls_per_second for share in at_work)
-    return max(0.0, min(limit / (len(at_work) + 1), free))
+    return max(0.0, min(limit / sharing, free))
 
 
 def _widths(
