@@ -507,7 +507,12 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def rows_handled(node: dict[str, Any]) -> float:
-    """Return the rows that a node gave or threw away, in all its loops; a loop counts as one."""
+    """Return the rows that a node gave or threw away, in all its loops; a loop counts as one.
+
+    What a bitmap finds counts where it is read: it has what earlier cases have left dead, too.
+    """
+    if node["Node Type"] == "Bitmap Index Scan":
+        return 0.0
     each: float = node["Actual Rows"] + sum(
         node.get(f"Rows Removed by {name}", 0)
         for name in ("Filter", "Index Recheck", "Join Filter")
