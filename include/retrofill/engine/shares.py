@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from retrofill.engine.causes import Came, exceeded
-from retrofill.engine.ramp import FIRST_CALLS, Ramp, Tally
+from retrofill.engine.ramp import Ramp, Tally
 from retrofill.model.calls import Allotment, Refused
 from retrofill.model.cost import dollars
 from retrofill.model.limits import Limits
@@ -60,14 +60,11 @@ class Standing(NamedTuple):
 
     @property
     def calls_per_second(self) -> float | None:
-        """Calls to start in a second, over all tasks: on a ramp, as large a part as in flight.
-
-        Of a rate that is low, such a part would be no call for minutes, and none to be judged by.
-        """
+        """Calls to start in a second, over all tasks."""
         limit = self.limits.max_calls_per_second
         if limit is None or self.ramp is None:
             return limit
-        return min(limit, max(FIRST_CALLS, limit * self.ramp.part(self.limits.most_in_flight)))
+        return self.ramp.rate(limit, self.limits.most_in_flight)
 
 
 class Share(NamedTuple):
