@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -17,7 +18,7 @@ from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 
 from stack.endpoint import Function, Reply, Rule, Script, ScriptedEndpoint, Span, scripted_endpoint
-from tests.integration.opened import FUNCTION, MOMENT, enqueue, item, open_run
+from tests.integration.opened import FUNCTION, MOMENT, change_limits, enqueue, item, open_run
 from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
 from tests.integration.test_flow import TASKS, Figures, at_work, wait_until
 from tests.integration.test_invoke import invoke, invoker, keys, planned
@@ -284,6 +285,21 @@ def _work(dsn: str, endpoint: ScriptedEndpoint, batch_id: int) -> None:
             task.run()
     except RunIncomplete:
         raise SystemExit(3) from None
+
+
+def test_what_calls_cost_at_least_is_set_aside_before_the_first_one_ends(
+    state_dsn: str, conn: connection
+) -> None:
+    """Else a budget of three calls would be met by a hundred, all sent at once."""
+    planned(conn, keys(200), batch=100, price=Price(per_item=1.0), max_cost=3.0)
+    change_limits(conn, 1, max_concurrency=100)
+    with scripted_endpoint(Script(functions=(Function(name="f"),), latency=0.3)) as endpoint:
+        with ThreadPoolExecutor(2) as tasks:
+            for task in [tasks.submit(invoke, state_dsn, endpoint, batch_id=no) for no in (1, 2)]:
+                with pytest.raises(RunIncomplete, match="max_cost"):
+                    task.result()
+        assert endpoint.stats().invocations <= 4, "each task makes one call while money is left"
+    assert costs(conn)[0] in {3.0, 4.0}
 
 
 def test_a_budget_is_overrun_at_most_by_what_is_in_flight(

@@ -30,6 +30,10 @@ class Meter:
         self._rates = price.rates
         self._timeout_s = timeout_s
 
+    def least(self, items: int) -> float:
+        """Return what a call costs at least: all but its time is known before; 0: nothing is."""
+        return 0.0 if self._rates is None else self._rates.of(0.0, items)
+
     def charge(self, outcome: Outcome, usage: Usage | None, items: int) -> Charge:
         """Return what a call costs; nothing where no price is known.
 

@@ -139,6 +139,7 @@ def allot(
     width: int | None = None,
     refused: Refused | None = None,
     ended: Collection[Came] = (),
+    least_cost: float = 0.0,
 ) -> Allotment:
     """Return what the task that asks may do until it asks again.
 
@@ -148,13 +149,15 @@ def allot(
     :param width: the width the endpoint accepts; None: it has not throttled this task
     :param refused: what this task hears while none of its calls is let through; None: one was
     :param ended: how calls of the run ended, if causes have limits of their own
+    :param least_cost: dollars that one of its calls costs at least; 0: nobody knows
     """
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
     tasks = len(at_work) + 1
     limits, stop_reason = standing.limits, standing.stop_reason
     calls = _calls(limits, others, totals, wanted, tasks)
-    cost = _cost(limits, others, totals, tasks)
+    call_cost = max(least_cost, totals.cost / max(totals.calls, 1))
+    cost = _cost(limits, others, totals, tasks, call_cost)
     alike = _failing_alike(limits, totals)
     under_way = in_flight or any(share.in_flight for share in at_work)
     pause_reason = None
@@ -183,7 +186,7 @@ def allot(
         stop_reason,
         calls if calls is None or concurrency else 0,
         cost if cost is None or concurrency else 0.0,
-        _call_cost(totals),
+        call_cost,
         tasks,
         run_width,
         own_width,
@@ -259,20 +262,19 @@ def _calls(
     return max(0, min(wanted, -(-left // tasks)))
 
 
-def _cost(limits: Limits, others: Sequence[Share], totals: Totals, tasks: int) -> float | None:
+def _cost(
+    limits: Limits, others: Sequence[Share], totals: Totals, tasks: int, call_cost: float
+) -> float | None:
     """Return the dollars that may be spent, of those that nobody has spent or set aside.
 
     A part that pays for no call would be of no use.
+
+    :param call_cost: about what a call costs; 0: nobody knows
     """
     if limits.max_cost is None:
         return None
     left = limits.max_cost - totals.cost - sum(share.cost_left or 0.0 for share in others)
-    return max(0.0, min(left, max(left / tasks, _call_cost(totals))))
-
-
-def _call_cost(totals: Totals) -> float:
-    """Return about what a call costs; 0: nobody knows."""
-    return totals.cost / max(totals.calls, 1)
+    return max(0.0, min(left, max(left / tasks, call_cost)))
 
 
 def _failing_alike(limits: Limits, totals: Totals) -> str | None:

@@ -91,6 +91,7 @@ class Invoker:
         self._usage = config.function_kind.usage
         self._keeps_usage = keeps_usage
         self._meter = Meter(run.price, run.function.timeout_s)
+        self._least_cost = self._meter.least(run.delivery.items_per_call)
         self._hints = {**shape.hints, **config.function_kind.hints}
         self._hinted: set[str] = set()
         self._most_items = run.delivery.items_per_call
@@ -213,6 +214,7 @@ class Invoker:
             answered=self._refusals.take_answered(),
             refused=self._refusals.standing(now),
             ended=self._tally,
+            least_cost=self._least_cost,
         )
         self._tally = Tally()
         if not allotment.concurrency:

@@ -287,6 +287,7 @@ class BatchLease:
         answered: bool = False,
         refused: Refused | None = None,
         ended: Tally = _NOTHING,
+        least_cost: float = 0.0,
     ) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
@@ -299,6 +300,7 @@ class BatchLease:
         :param answered: whether a call was let through since it asked last
         :param refused: what it hears while none is; None: no refusal since
         :param ended: the calls that ended since it asked last, if the run is on a ramp
+        :param least_cost: dollars that a call costs at least; 0: nobody knows
         :raises LeaseLost: the batch has another holder
         """
         allotted: list[Allotment] = []
@@ -306,7 +308,13 @@ class BatchLease:
         def allot() -> None:
             allotted.append(
                 self._allot(
-                    wanted, in_flight, width, answered=answered, refused=refused, ended=ended
+                    wanted,
+                    in_flight,
+                    width,
+                    answered=answered,
+                    refused=refused,
+                    ended=ended,
+                    least_cost=least_cost,
                 )
             )
 
@@ -322,6 +330,7 @@ class BatchLease:
         answered: bool,
         refused: Refused | None,
         ended: Tally,
+        least_cost: float,
     ) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
@@ -345,6 +354,7 @@ class BatchLease:
                 width=width,
                 refused=refused,
                 ended=causes,
+                least_cost=least_cost,
             )
             cur.execute(
                 _SQL["allot"],
