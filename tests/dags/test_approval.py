@@ -38,9 +38,11 @@ def test_what_is_approved_is_called_and_the_report_says_by_whom(world: World) ->
     assert world.outputs() == KEYS
     (body,) = asked
     assert "- listed: 3 (3 new, 0 known)" in body
-    assert "- calls: 3 in 1 batches, exact" in body
+    assert "- calls: 3 in 1 batch, exact" in body
     assert '"Records"' in body
-    assert body in states["log"], "the log of plan_batches shows another plan"
+    deadline, plan = body.split("\n", 1)
+    assert deadline.startswith("- answer until: 2")
+    assert plan in states["log"], "the log of plan_batches shows another plan"
     report = world.report()
     assert (report["state"], report["calls"], report["planned"]["calls"]) == ("complete", 3, 3)
     assert (report["approval"]["state"], report["approval"]["by"]) == ("approved", "Ada")

@@ -51,11 +51,11 @@ def test_what_is_approved_by_rest_is_called(world: World) -> None:
     asked(world, name)
     assert world.endpoint.stats().invocations == 0
     question = world.airflow.question(DAG, name)
-    assert "- calls: 20 in 1 batches, exact" in question["body"]
+    assert "- calls: 20 in 1 batch, exact" in question["body"]
     assert (question["defaults"], question["options"]) == (["Reject"], ["Approve", "Reject"])
     page = world.page(name)
-    assert "Waiting for approval: this run waits for a person until" in page
-    assert "Approve or reject the plan in Airflow" in page
+    assert "Waiting for approval: nothing is called until a person approves the plan." in page
+    assert "Approve or reject it in Airflow" in page
 
     assert decide(world, name, "Approve") == "success"
     report = world.report(name)

@@ -383,7 +383,9 @@ def test_who_is_asked_again_sees_what_was_called_meanwhile(
         lease.settle(success(*calls), [])
         lease.release(done=False)
     text = approve.ask(conn, run, config_of(run), PLAN, "3")
-    assert text.startswith("- called so far: 2 items in 2 calls")
+    deadline, called, *_ = text.splitlines()
+    assert deadline.startswith("- answer until: 2")
+    assert called == "- called so far: 2 items in 2 calls"
 
 
 def test_nobody_is_asked_about_a_run_that_was_stopped(conn: connection) -> None:

@@ -132,7 +132,7 @@ def test_what_comes_after_the_first_set_is_unknown_and_never_nothing(conn: conne
     made = planned(conn, ref)
     assert (made.counts.items, made.counts.is_all, made.counts.items_after) == (2, False, None)
     text = made.markdown({})
-    assert "- after this set: 1 partitions are not listed to their ends" in text
+    assert "- after this set: 1 partition is not listed to the end" in text
     assert "how many items and calls that makes is unknown" in text
 
 
@@ -180,7 +180,7 @@ def test_a_plan_says_what_does_not_fit(conn: connection) -> None:
     plan(conn, ref, fewest=10)
     checks = {check.name: check for check in planned(conn, ref).checks}
     assert checks["max_calls"].passed is False
-    assert "3 calls, without retries; 2" in checks["max_calls"].says
+    assert "3 calls, without retries; at most 2" in checks["max_calls"].says
     assert checks["concurrency"].passed is None
     assert "unknown" in checks["concurrency"].says
     assert checks["disk of the state"].passed is None
@@ -202,4 +202,4 @@ def test_the_report_tells_the_plan_beside_what_happened(conn: connection) -> Non
     planned(conn, ref)
     batches.release_run(conn, ref.run_id)
     report: Report = runs.get_report(conn, ref.run_id)
-    assert "planned     3 calls of 3 items in 1 batches" in report.as_text({})
+    assert "planned     3 calls of 3 items in 1 batch" in report.as_text({})

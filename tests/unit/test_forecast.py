@@ -135,7 +135,7 @@ def test_durations_that_follow_no_line_are_foretold_by_the_mean() -> None:
     chance = random.Random(3)  # noqa: S311
     calls = [sample(100 + chance.random(), 10, chance.randint(1, 10**6)) for _ in range(20)]
     told = foretell(calls, Work(1_000, 100, 10**8), lambda one: one.warm_ms, TIMEOUT_S)
-    assert told.words == "the mean of the calls by their items"
+    assert told.words == "in proportion to items"
     assert told.ms.likely == pytest.approx(100 * 101, rel=0.02)
 
 
@@ -213,12 +213,12 @@ def test_a_forecast_reads_well() -> None:
         "calls from now on": "20,000",
         "cost": "$20.02",
         "cost of requests": "$0.004; 20,000 calls",
-        "cost of compute": "$0.017 ($0.016 to $0.018); 995 (937 to 1,053) GB-seconds at 512 MB",
-        "cost of items": "$20.00; 20,000 items as you priced them",
+        "cost of compute": "$0.01658 ($0.01562 to $0.01755); 995 (937 to 1,053) GB-seconds"
+        " at 512 MB",
+        "cost of items": "$20.00; 20,000 items, by price_per_item",
         "cost of listing": "$0.0001; 20 requests, $0.005 per 1,000",
         "time to the end": "54 s (47 s to 1 min)",
-        "durations": "the mean of the calls by their items, as billed, of 100 calls; the range"
-        " holds with 95% confidence",
+        "durations": "in proportion to items, as billed, from 100 calls; ranges at 95 % confidence",
         "prices": "Lambda in us-east-1, x86",
     }
 

@@ -65,7 +65,7 @@ def test_a_plan_reads_as_it_was_stored() -> None:
     assert "- source: s3://bucket/a\\_b\\*c" in text
     assert "- listed: 10 (8 new, 2 known)" in text
     assert "- left out by filters: 3" in text
-    assert "- calls: 4 in 1 batches, exact" in text
+    assert "- calls: 4 in 1 batch, exact" in text
     assert "| concurrency | **unknown** | 50 calls in flight |" in text
     assert '```\n{"a":1}\n```' in text
 
@@ -79,6 +79,35 @@ def test_what_is_unknown_is_said_to_be() -> None:
     guessed = replace(more, items_after=90, calls_after=45, batches_after=12)
     text = replace(PLAN, counts=guessed).markdown({})
     assert "estimated: up to about 90 items in about 45 calls and 12 batches" in text
+
+
+def test_all_limits_that_are_approved_are_said() -> None:
+    limits = replace(
+        LIMITS, ramp_minutes=10, max_calls_per_second=100, max_calls=1, max_cost=25,
+        max_minutes=480, max_failure_percent=50, max_percent_by_cause={"timed_out": 2.5},
+    )  # fmt: skip
+    assert replace(PLAN, limits=limits.as_json()).words_of_limits == (
+        "50 calls in flight, after a rise of 10 min, 100 calls a second, 1 call in all,"
+        " $25.00 in all, 480 min in all, at most 50 % failures, at most 2.5 % timed out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dollars", "result"),
+    [
+        (None, "**unknown** | unknown is foretold; the run stops at $25.00 |"),
+        ((1, None, 30), "**unknown** | $1.00 to $30.00 is foretold; the run stops at $25.00 |"),
+        ((1, 2, 25), "**fits** | $2.00 ($1.00 to $25.00) is foretold; the run stops at $25.00 |"),
+        ((26, 27, 28), "**too much** | $27.00 ($26.00 to $28.00) is foretold; the run stops at"),
+    ],
+)
+def test_the_cost_is_held_against_what_may_be_spent(
+    dollars: tuple[float, ...] | None, result: str
+) -> None:
+    limited = replace(PLAN, limits=replace(LIMITS, max_cost=25).as_json())
+    text = replace(limited, forecast={"dollars": dollars}).markdown({})
+    assert f"| max_cost | {result}" in text
+    assert "max_cost" not in PLAN.markdown({})
 
 
 def test_no_payload_ends_its_own_block() -> None:

@@ -113,8 +113,8 @@ def test_a_run_whose_dag_is_paused_waits() -> None:
 def test_a_run_that_waits_for_approval_says_so_leads_there_and_changes_no_limits() -> None:
     waits = {"state": "waiting", "until": "2026-03-05T12:00:00+00:00"}
     html = html_of(page(report=report(approval=waits)))
-    assert ">unapproved</span>" in html
-    assert "this run waits for a person until 2026-03-05 12:00 UTC" in html
+    assert ">awaiting approval</span>" in html
+    assert "If nobody answers until 2026-03-05 12:00 UTC, it is rejected" in html
     assert '<a href="/dags/d/runs/r/tasks/approve/required_actions" target="_top">' in html
     assert 'name="action"' not in html
     assert ">abandoned</span>" in html_of(page(report=report(approval=waits)), lives=False)
@@ -136,6 +136,43 @@ def test_the_plan_stands_beside_what_happened() -> None:
     assert "Plan<small>" not in html_of(page())
 
 
+def test_what_was_foretold_stands_beside_what_was_spent() -> None:
+    forecast = {
+        "dollars": [1, 2, 3], "seconds": [60, 90, 120], "words": [],
+        "terms": [["requests", [1, 2, 3], ""], ["compute", None, ""]],
+    }  # fmt: skip
+    shown = page(
+        controls=Controls(LIMITS, "s3", NOW, live=True, plan=replace(PLAN, forecast=forecast)),
+        report=report(cost=2.5, approval={"state": "waiting", "until": NOW.isoformat()}),
+    )
+    html = html_of(shown)
+    assert (
+        '<tr><td>cost</td><td class="n range">$2.00 ($1.00 to $3.00)</td><td class="n">$2.50</td>'
+        '<td class="soft">unknown for compute</td></tr>'
+    ) in html
+    assert '<td class="n range">1 min 30 s (1 min 0 s to 2 min 0 s)</td>' in html
+    assert "<details open>" in html
+    more = replace(PLAN, forecast=forecast, counts=replace(PLAN.counts, partitions_left=1))
+    html = html_of(page(controls=Controls(LIMITS, "s3", NOW, live=True, plan=more)))
+    assert "estimated for all sets; unknown for compute" in html
+    assert "<details open>" not in html
+    unsaid = Controls(LIMITS, "s3", NOW, live=True, plan=PLAN)
+    assert "<td>cost</td>" not in html_of(page(controls=unsaid))
+
+
+def test_what_was_withdrawn_is_told_and_not_asked_to_be_run_again() -> None:
+    turned_down = report(
+        state="incomplete", closed_at=NOW, new=5, withdrawn=5, stop_reason="rejected by Ada"
+    )
+    html = html_of(page(report=turned_down))
+    assert "<strong>Nothing called</strong>" in html
+    assert "5 items withdrawn" in html
+    assert "what was withdrawn is new to the next run" in html
+    assert "start another run" not in html
+    after_a_canary = replace(turned_down, new=6, succeeded=1)
+    assert "1 of 1 items settled, 5 withdrawn" in html_of(page(report=after_a_canary))
+
+
 def test_what_calls_cost_is_shown_beside_what_they_may_cost() -> None:
     assert "Cost: unknown." in html_of(page())
     spent = report(
@@ -146,6 +183,8 @@ def test_what_calls_cost_is_shown_beside_what_they_may_cost() -> None:
         "Cost: $1.25 ($0.25 for calls, $1.00 for their time, unknown for items), of which $0.50"
         " counted from above; at most $30.00 is to be spent."
     ) in html_of(page(report=spent, controls=limited))
+    at_most = replace(spent, cost_from_above=1.25)
+    assert "unknown for items), all of it counted from above." in html_of(page(report=at_most))
 
 
 def test_a_run_on_a_ramp_says_how_far_it_is_and_what_holds_it_back() -> None:

@@ -89,7 +89,7 @@ class Model(NamedTuple):
 
 
 MODELS = (
-    Model("the mean of the calls by their items", lambda _, items, __: (items,)),
+    Model("in proportion to items", lambda _, items, __: (items,)),
     Model("by call and item", lambda calls, items, _: (calls, items)),
     Model("by byte", lambda _, __, size: (size,), needs_bytes=True),
     Model("by call and byte", lambda calls, _, size: (calls, size), needs_bytes=True),

@@ -9,7 +9,8 @@ from retrofill.engine.concurrency import RAMP_S, START
 from retrofill.engine.durations import Durations, Measured, Work, foretell
 from retrofill.engine.fit import CONFIDENCE, Range, percentile
 from retrofill.engine.ramp import rising_s
-from retrofill.model.cost import Price
+from retrofill.model.amounts import counted
+from retrofill.model.cost import Price, dollars
 from retrofill.model.limits import Limits
 
 _MB_OF_A_GB = 1_024
@@ -91,12 +92,12 @@ class Forecast:
         """Yield the forecast for people, name by name."""
         about = "" if self.work.is_exact else "about "
         yield "calls from now on", about + _spread(self.calls, _whole)
-        total = "unknown" if self.dollars is None else about + _spread(self.dollars, money)
+        total = "unknown" if self.dollars is None else about + _spread(self.dollars, dollars)
         missing = self.unknown if self.dollars is not None else []
         beside = f", and what is unknown: {', '.join(missing)}" if missing else ""
         yield "cost", total + beside
         for term in self.terms:
-            cost = "unknown" if term.dollars is None else _spread(term.dollars, money)
+            cost = "unknown" if term.dollars is None else _spread(term.dollars, dollars)
             yield f"cost of {term.name}", f"{cost}; {term.words}"
         yield "time to the end", about + _spread(self.seconds, readable)
         yield "durations", self.duration_words
@@ -160,7 +161,8 @@ def forecast(
     if listing is not None:
         each = listing.per_request
         cost = None if each is None else Range.exactly(listing.requests * each)
-        terms.append(Term("listing", cost, f"{listing.requests:,} requests, {listing.words}"))
+        requests = counted(listing.requests, "request")
+        terms.append(Term("listing", cost, f"{requests}, {listing.words}"))
     if spent:
         terms.append(Term("the canary", Range.exactly(spent), "spent already"))
     return Forecast(
@@ -175,7 +177,7 @@ def forecast(
 
 def _terms(price: Price, work: Work, calls: Range, billed: Range, starts: Range) -> Iterator[Term]:
     """Yield what the calls cost, term by term."""
-    requests = f"{_spread(calls, _whole)} calls"
+    requests = _spread(calls, _whole) + (" call" if calls.high == 1 else " calls")
     seconds = billed.plus(starts).scaled(1 / _MS)
     compute = _compute_words(seconds, starts, price)
     if not price.is_known:
@@ -189,9 +191,8 @@ def _terms(price: Price, work: Work, calls: Range, billed: Range, starts: Range)
             yield Term("compute", seconds.scaled(price.per_second), compute)
     if price.per_item is not None:
         items = Range.exactly(work.items)
-        yield Term(
-            "items", items.scaled(price.per_item), f"{work.items:,} items as you priced them"
-        )
+        words = f"{counted(work.items, 'item')}, by price_per_item"
+        yield Term("items", items.scaled(price.per_item), words)
 
 
 def _calls(
@@ -224,10 +225,10 @@ def _calls(
 
 
 def _duration_words(measured: Measured, billed: Durations) -> str:
-    source = "as billed" if measured.is_billed else "from above: what is billed is not told"
+    source = "as billed" if measured.is_billed else "as measured here, since none is told as billed"
     return (
-        f"{billed.words}, {source}, of {len(measured.samples):,} calls;"
-        f" the range holds with {CONFIDENCE:.0%} confidence"
+        f"{billed.words}, {source}, from {counted(len(measured.samples), 'call')};"
+        f" ranges at {100 * CONFIDENCE:.0f} % confidence"
     )
 
 
@@ -331,11 +332,6 @@ def _spread(amount: Range, said: Callable[[float], str]) -> str:
 
 def _whole(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:,.2g}"  # noqa: PLR2004
-
-
-def money(dollars: float) -> str:
-    """Return dollars for people: cents, and of less than a dollar what counts of it."""
-    return f"${dollars:,.2f}" if dollars >= 1 or not dollars else f"${dollars:.2g}"
 
 
 def readable(seconds: float) -> str:

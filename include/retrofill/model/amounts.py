@@ -6,6 +6,14 @@ _STEP = 1_000
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with what is counted, such as ``1 call`` and ``2 batches``.
+
+    :param plural: of the noun; empty: with an s
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def in_bytes(count: int) -> str:
     """Return a number of bytes for people, such as ``1.2 MB``: in decimal units."""
     amount, unit = float(count), "bytes"

@@ -67,13 +67,18 @@ class Approval:
     def said(self) -> str:
         """What became of the plan, for people."""
         return {
-            Answer.WAITING: f"waits for a person until {_moment(self.until)}",
+            Answer.WAITING: f"waits for a person until {self.until_said}",
             Answer.APPROVED: f"approved by {self.by} at {_moment(self.at)}",
             Answer.REJECTED: f"rejected by {self.by} at {_moment(self.at)}",
             Answer.EXPIRED: f"expired at {_moment(self.at)}: nobody answered",
             Answer.ENDED: f"not answered: the run ended at {_moment(self.at)}",
             Answer.VOID: f"approved by {self.by} at {_moment(self.at)}, and void since then",
         }[self.state]
+
+    @property
+    def until_said(self) -> str:
+        """When it expires, for people."""
+        return _moment(self.until)
 
     @property
     def changes_said(self) -> str:

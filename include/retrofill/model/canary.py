@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from retrofill.model.amounts import counted
+from retrofill.model.cost import dollars
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryFindings:
@@ -59,7 +62,7 @@ class CanaryFindings:
             "items",
             ", ".join(
                 [
-                    f"{self.items:,} called in {self.calls:,} calls",
+                    f"{self.items:,} called in {counted(self.calls, 'call')}",
                     f"{self.succeeded:,} succeeded",
                     f"{self.failed:,} failed ({self.failed_percent:.1f} %)",
                     f"{self.quarantined:,} in quarantine",
@@ -78,7 +81,7 @@ class CanaryFindings:
         yield "memory", "unknown" if self.memory_mb is None else f"up to {self.memory_mb:,} MB used"
         if self.starts:
             yield "environments started", f"{self.starts:,}, {self.start_ms:,} ms in the mean"
-        yield "cost", "unknown" if self.cost is None else f"${self.cost:.4g}"
+        yield "cost", "unknown" if self.cost is None else dollars(self.cost)
         for hint in self.hints:
             yield "hint", hint
 

@@ -24,6 +24,14 @@ class Pinned:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else the kind found, in its own words."""
 
+    @property
+    def words_of_facts(self) -> list[str]:
+        """What else the kind found, fact by fact, for people."""
+        return [
+            f"{name.removesuffix('_mb').replace('_', ' ')} {value}{' MB' * name.endswith('_mb')}"
+            for name, value in self.facts.items()
+        ]
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Pinned":
         """Return the function that a run's row holds."""

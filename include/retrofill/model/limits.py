@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from retrofill.model.amounts import counted
+from retrofill.model.cost import dollars
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -46,6 +49,28 @@ class Limits:
         if self.concurrency_ceiling is None:
             return self.max_concurrency
         return min(self.max_concurrency, self.concurrency_ceiling)
+
+    @property
+    def words(self) -> str:
+        """The limits for people."""
+        said = [f"{counted(self.most_in_flight, 'call')} in flight"]
+        if self.ramp_minutes is not None:
+            said[0] += f", after a rise of {self.ramp_minutes:,} min"
+        if self.max_calls_per_second is not None:
+            said.append(f"{self.max_calls_per_second:,.10g} calls a second")
+        if self.max_calls is not None:
+            said.append(f"{counted(self.max_calls, 'call')} in all")
+        if self.max_cost is not None:
+            said.append(f"{dollars(self.max_cost)} in all")
+        if self.max_minutes is not None:
+            said.append(f"{self.max_minutes:,} min in all")
+        if self.max_failure_percent is not None:
+            said.append(f"at most {self.max_failure_percent} % failures")
+        said += [
+            f"at most {percent:g} % {cause.replace('_', ' ')}"
+            for cause, percent in self.max_percent_by_cause.items()
+        ]
+        return ", ".join(said)
 
     def as_json(self) -> dict[str, Any]:
         """Return the limits as a JSON object, each under its name."""

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Self
 
-from retrofill.model.amounts import in_bytes
+from retrofill.model.amounts import counted, in_bytes, in_range
 from retrofill.model.canary import CanaryFindings
+from retrofill.model.cost import dollars
 from retrofill.model.limits import Limits
 
 _SHOWN_CHARS = 2_000
@@ -91,7 +92,8 @@ class Counts:
     def said(self) -> str:
         """What would be called, in a few words."""
         first = "" if self.is_all else ", in the first set"
-        return f"{self.calls:,} calls of {self.items:,} items in {self.batches:,} batches{first}"
+        calls, items = counted(self.calls, "call"), counted(self.items, "item")
+        return f"{calls} of {items} in {counted(self.batches, 'batch', 'batches')}{first}"
 
     @property
     def is_all(self) -> bool:
@@ -170,9 +172,9 @@ class RunPlan:
             yield from ("", f"**{title}**", "", *lines) if lines else ()
         yield from _table("size", self.sizes)
         yield from _table("last modified", self.ages)
-        if self.checks:
-            yield from ("", "| check | | |", "| --- | --- | --- |")
-            for check in self.checks:
+        if checks := self.all_checks:
+            yield from ("", "| check | result | why |", "| --- | --- | --- |")
+            for check in checks:
                 yield f"| {check.name} | **{verdict(check)}** | {_plain(check.says)} |"
         if self.payload:
             yield from self._payload_lines(self.payload)
@@ -180,15 +182,20 @@ class RunPlan:
     @property
     def words_of_limits(self) -> str:
         """The limits that are approved, for people."""
-        limits = Limits.from_json(self.limits)
-        said = {
-            "calls a second": limits.max_calls_per_second,
-            "calls in all": limits.max_calls,
-            "minutes": limits.max_minutes,
-            "% of failures": limits.max_failure_percent,
-        }
-        more = [f"{value:,.10g} {name}" for name, value in said.items() if value is not None]
-        return ", ".join([f"{limits.most_in_flight:,} calls in flight", *more])
+        return Limits.from_json(self.limits).words
+
+    @property
+    def all_checks(self) -> list[Check]:
+        """What speaks for and against the plan; the cost by its latest forecast."""
+        most = Limits.from_json(self.limits).max_cost
+        if most is None:
+            return list(self.checks)
+        cost = self.forecast.get("dollars")
+        passed = None
+        if cost is not None and (cost[0] > most or cost[2] <= most):
+            passed = cost[2] <= most
+        says = f"{in_range(cost, dollars)} is foretold; the run stops at {dollars(most)}"
+        return [*self.checks, Check("max_cost", says, passed)]
 
     def words_of_items(self, reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Yield what was found, name by name."""
@@ -211,7 +218,8 @@ class RunPlan:
         size = "unknown" if counts.item_bytes is None else in_bytes(counts.item_bytes)
         whole = "" if counts.is_all else ", in this first set"
         yield "items to call", f"{counts.items:,}{whole}; their size is {size}"
-        yield "calls", f"{counts.calls:,} in {counts.batches:,} batches{whole}, exact"
+        batches = counted(counts.batches, "batch", "batches")
+        yield "calls", f"{counts.calls:,} in {batches}{whole}, exact"
         if counts.canary:
             yield "canary", f"{counts.canary:,} of the items, before all others"
         yield "payloads", f"{in_bytes(counts.payload_bytes)} in all"
@@ -230,7 +238,8 @@ class RunPlan:
 
     def _after(self) -> str:
         counts = self.counts
-        parts = f"{counts.partitions_left:,} partitions are not listed to their ends"
+        are = "is" if counts.partitions_left == 1 else "are"
+        parts = f"{counted(counts.partitions_left, 'partition')} {are} not listed to the end"
         if counts.items_after is None:
             return f"{parts}; how many items and calls that makes is unknown"
         return (
@@ -241,9 +250,10 @@ class RunPlan:
     @staticmethod
     def _payload_lines(payload: FirstPayload) -> Iterator[str]:
         cut = ", shortened here" if payload.is_cut else ""
+        carries = f"{counted(payload.items, 'item')} in {payload.length:,} bytes"
         yield from (
             "",
-            f"**The first call** carries {payload.items:,} items in {payload.length:,} bytes{cut}:",
+            f"**The first call** carries {carries}{cut}:",
             "",
         )
         # A fence must be longer than any in the text.

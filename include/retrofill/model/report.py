@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from retrofill.model.amounts import in_range, in_time
+from retrofill.model.amounts import counted, in_range, in_time
 from retrofill.model.approval import Approval
 from retrofill.model.cost import dollars
 from retrofill.model.plan import Counts
@@ -107,13 +107,13 @@ class Report:
         if not self.partitions:
             found.append("its source was never divided into partitions; see list_partitions")
         if self.partitions_left:
-            found.append(f"{_counted(self.partitions_left, 'partition')} not listed to the end")
+            found.append(f"{counted(self.partitions_left, 'partition')} not listed to the end")
         if self.items_left:
-            found.append(f"{_counted(self.items_left, 'item')} left")
+            found.append(f"{counted(self.items_left, 'item')} left")
         if self.is_turned_down:
             found.append("its plan is not approved")
         elif self.withdrawn:
-            found.append(f"{_counted(self.withdrawn, 'item')} withdrawn")
+            found.append(f"{counted(self.withdrawn, 'item')} withdrawn")
         found += [f"{_held(other)} in process" for other in self.others]
         if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")
@@ -157,10 +157,11 @@ class Report:
             for term, words in _TERMS.items()
             for cost in [self.cost_by_term.get(term)]
         )
-        above = self.cost_from_above
-        return f"{dollars(self.cost)} ({terms})" + (
-            f", of which {dollars(above)} counted from above" if above else ""
-        )
+        above, beside = self.cost_from_above, ""
+        if above:
+            of_it = "all of it" if above == self.cost else f"of which {dollars(above)}"
+            beside = f", {of_it} counted from above"
+        return f"{dollars(self.cost)} ({terms}){beside}"
 
     @property
     def is_notified(self) -> bool:
@@ -247,12 +248,8 @@ def troubles_text(outcomes: Mapping[str, int], causes: Mapping[str, int]) -> str
 
 def _held(other: Mapping[str, Any]) -> str:
     """Return who holds how many items, such as ``run 7 (open) has 2,790 items``."""
-    items = _counted(other["items"], "item")
+    items = counted(other["items"], "item")
     return f"run {other['run_id']} ({other['state'] or 'forgotten'}) has {items}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _said(name: str) -> str:

@@ -10,8 +10,8 @@ class FeedbackParams(Params):
     allow_feedback: bool = field(
         LIMITS,
         "Allow feedback",
-        "A run stops before its first call when its new items look like outputs that the function"
-        " has written into the source: each run would call it with those of the run before. On: it"
-        " does not look.",
+        "A run stops when its new items look like outputs that the function has written into the"
+        " source, so that each run would call it with those of the run before. On: it does not"
+        " look.",
         default=False,
     )

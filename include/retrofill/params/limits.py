@@ -136,10 +136,10 @@ class LimitParams(Params):
     max_percent_by_cause: Annotated[dict[str, float], BeforeValidator(_percents)] | None = field(
         LIMITS,
         "Failures that stop the run, by cause",
-        "A JSON object from causes to percents. The run stops when more than so many percent of"
-        " the items in calls that ended ended so, each time they were called, beside what was"
-        " refused; of **throttled**, **starting** and **too_large**, percent of all calls."
-        " Empty: no such limit.",
+        "A JSON object from causes to percents. The run stops when more than that percent of the"
+        " items called came to that end; each of their calls counts, those refused do not. For"
+        " **throttled**, **starting** and **too_large** it is the percent of all calls. Empty: no"
+        " such limit.",
         allowed="a JSON object from causes to percents from 0 to 100, in which causes are"
         f" {', '.join(LIMITED)}",
         default=None,

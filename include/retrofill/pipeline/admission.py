@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from retrofill.functions.kind import Capacity
-from retrofill.model.amounts import in_bytes
+from retrofill.model.amounts import counted, in_bytes
 from retrofill.model.limits import Limits
 from retrofill.model.plan import Check, Counts
 
@@ -56,7 +56,7 @@ def admission(
 
 
 def _concurrency(limits: Limits, capacity: Capacity | None) -> Check:
-    asked = f"{limits.most_in_flight:,} calls in flight"
+    asked = f"{counted(limits.most_in_flight, 'call')} in flight"
     if capacity is None:
         return Check("concurrency", f"{asked}; what the function takes is unknown", None)
     passed = limits.most_in_flight <= capacity.calls
@@ -69,9 +69,8 @@ def _calls(counts: Counts, limits: Limits) -> Iterator[Check]:
     passed = None if counts.calls <= limits.max_calls and not counts.is_all else True
     if counts.calls > limits.max_calls:
         passed = False
-    yield Check(
-        "max_calls", f"{counts.calls:,} calls, without retries; {limits.max_calls:,}", passed
-    )
+    says = f"{counted(counts.calls, 'call')}, without retries; at most {limits.max_calls:,}"
+    yield Check("max_calls", says, passed)
 
 
 def _time(counts: Counts, limits: Limits, timeout_s: int) -> Check:
@@ -79,16 +78,17 @@ def _time(counts: Counts, limits: Limits, timeout_s: int) -> Check:
     minutes = counts.calls * timeout_s / in_flight / 60
     says = f"if each call took its timeout, {timeout_s:,} s, this set would take {minutes:,.0f} min"
     if limits.max_minutes is None:
-        return Check("time", f"{says}; there is no limit", True)  # noqa: FBT003  it is a field
+        return Check("time", f"{says}; max_minutes is not set", True)  # noqa: FBT003  it is a field
     passed = True if minutes <= limits.max_minutes and counts.is_all else None
     return Check("time", f"{says}; max_minutes is {limits.max_minutes:,}", passed)
 
 
 def _slots(counts: Counts, slots: Slots) -> Check:
     waits = "" if counts.batches <= slots.at_once else "; the others wait for their turn"
+    batches = counted(counts.batches, "batch", "batches")
     return Check(
         "places in Airflow",
-        f"{counts.batches:,} batches; up to {slots.at_once:,} at once, by parallelism"
+        f"{batches}; up to {slots.at_once:,} at once, by parallelism"
         f" {slots.parallelism:,} and max_active_tasks {slots.max_active_tasks:,}; how many places"
         f" the pool {slots.pool} has is unknown{waits}",
         None if slots.at_once else False,

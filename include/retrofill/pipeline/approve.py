@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from retrofill.config import RunConfig
+from retrofill.model.amounts import counted
 from retrofill.model.approval import Answer, Approval
 from retrofill.model.errors import ConfigError, RunIncomplete
 from retrofill.model.plan import RunPlan
@@ -57,7 +58,8 @@ def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str)
     :raises RunIncomplete: the run was closed meanwhile
     """
     hours = config.approval.approve_within_hours
-    if approvals.ask(conn, run.run_id, mark, hours=hours) is None:
+    approval = approvals.ask(conn, run.run_id, mark, hours=hours)
+    if approval is None:
         raise RunIncomplete(f"run {run.run_id} is closed, so nobody is asked about its plan")
     plan = replace(plan, limits=plans.read_limits(conn, run.run_id).as_json())
     plans.store_plan(conn, run.run_id, plan)
@@ -65,8 +67,9 @@ def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str)
     report = runs.get_report(conn, run.run_id)
     if report.calls:
         settled = report.succeeded + report.quarantined
-        text = f"- called so far: {settled:,} items in {report.calls:,} calls\n{text}"
-    return text
+        settled_in = f"{counted(settled, 'item')} in {counted(report.calls, 'call')}"
+        text = f"- called so far: {settled_in}\n{text}"
+    return f"- answer until: {approval.until_said}; without an answer it is rejected\n{text}"
 
 
 def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:

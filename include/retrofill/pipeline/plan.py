@@ -9,6 +9,7 @@ from retrofill.config import RunConfig
 from retrofill.engine.identity import fingerprint
 from retrofill.events import CompiledShape
 from retrofill.functions.kind import Asked
+from retrofill.model.amounts import counted
 from retrofill.model.connections import Connections
 from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
@@ -60,10 +61,11 @@ class Plan:
             "source": f"{self.config.source.label()}, {self.config.source_kind.title}",
             "items": about,
             "function": ", ".join(_words_of(self.function)),
-            "calls": f"event {self.delivery.event}, up to {self.delivery.items_per_call:,} items"
-            f" each, answers read as {self.delivery.answer}",
-            "limits": f"{self.limits.most_in_flight:,} calls in flight,"
-            f" {self.config.limits.max_attempts:,} attempts",
+            "calls": f"event {self.delivery.event}, up to"
+            f" {counted(self.delivery.items_per_call, 'item')} each,"
+            f" answers read as {self.delivery.answer}",
+            "limits": f"{self.limits.words}; {counted(self.config.limits.max_attempts, 'attempt')}"
+            " of an item",
             "price": self.price.words or "unknown",
         }
         return [f"{name}: {words}" for name, words in parts.items()]
@@ -72,8 +74,7 @@ class Plan:
 def _words_of(function: Pinned) -> Iterator[str]:
     yield f"{function.name} version {function.version}" if function.version else function.name
     yield f"timeout {function.timeout_s:,} s"
-    for name, value in function.facts.items():
-        yield f"{name.replace('_', ' ')} {value}"
+    yield from function.words_of_facts
 
 
 def plan(

@@ -7,6 +7,7 @@ from retrofill.config import RunConfig
 from retrofill.engine.first_calls import first_calls
 from retrofill.engine.histogram import Histograms
 from retrofill.events import CompiledShape
+from retrofill.model.amounts import counted
 from retrofill.model.calls import Loaded, items_of
 from retrofill.model.plan import Counts, FirstPayload, RunPlan
 from retrofill.model.report import Report
@@ -118,13 +119,12 @@ def _counts(found: Survey, report: Report, with_others: int, source: Source, can
 def _target(config: RunConfig, run: Run) -> list[tuple[str, str]]:
     function, limits = run.function, config.limits
     version = f" version {function.version}" if function.version else ""
-    facts = [f"{name.replace('_', ' ')} {value}" for name, value in function.facts.items()]
-    called = [f"{function.name}{version}", f"timeout {function.timeout_s:,} s", *facts]
-    per_call = f"up to {run.delivery.items_per_call:,} items a call"
+    facts = [f"timeout {function.timeout_s:,} s", *function.words_of_facts]
+    per_call = f"up to {counted(run.delivery.items_per_call, 'item')} a call"
     return [
         ("job", run.job),
         ("source", f"{config.source.label()}, {config.source_kind.title}"),
-        ("function", ", ".join(called)),
+        ("function", ", ".join([f"{function.name}{version}", *facts])),
         ("event", f"{run.delivery.event}, {per_call}, answers read as {run.delivery.answer}"),
         ("attempts", f"up to {limits.max_attempts:,} of an item before it is quarantined"),
     ]

@@ -2,12 +2,13 @@
 
 import math
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from retrofill.aws.arn import Arn
-from retrofill.model.amounts import in_bytes
+from retrofill.model.amounts import counted, in_bytes, in_range, in_time
 from retrofill.model.approval import Answer, Approval
 from retrofill.model.cost import dollars
 from retrofill.model.plan import verdict
@@ -288,7 +289,10 @@ def _environment() -> Environment:
         "in_bytes": in_bytes,
         "verdict": verdict,
         "count": lambda number: f"{number:,}",
+        "counted": counted,
         "dollars": dollars,
+        "in_dollars": partial(in_range, said=dollars),
+        "in_times": partial(in_range, said=in_time),
     }
     return environment
 
