@@ -389,7 +389,7 @@ def test_the_items_of_a_canary_begin_afresh(state_dsn: str, conn: connection) ->
     assert CONFIG["canary"] is None
 
 
-def test_what_a_closed_run_waits_for_is_left_where_that_finds_it_when_it_is_cleared(
+def test_what_a_closed_run_waits_for_is_left_where_that_finds_it(
     conn: connection,
 ) -> None:
     first, second = open_run(conn, "first"), open_run(conn, "second")

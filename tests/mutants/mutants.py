@@ -5,6 +5,7 @@ from dataclasses import dataclass
 APPROVALS = "tests/integration/test_approvals.py::"
 PORTIONS = "tests/integration/test_portions.py::"
 BATCHES = "tests/integration/test_batches.py::"
+CANARY = "tests/integration/test_canary.py::"
 COUNTS = "tests/integration/test_counts.py::"
 FEEDBACK = "tests/integration/test_feedback.py::"
 OTHERS = "tests/integration/test_others.py::"
@@ -535,5 +536,47 @@ MUTANTS = (
         old='why = first.worse(seen) if self.looks >= FIRST_LOOKS else ""',
         new='why = ""',
         test="tests/unit/test_ramp.py::test_it_settles_below_the_width_at_which_calls_get_slow",
+    ),
+    Mutant(
+        name="a canary of the first items",
+        file="engine/sampling.py",
+        old="    return [(begin + at * of) // take for at in range(take)]\n",
+        new="    return list(range(take))\n",
+        test="tests/unit/test_sampling.py::test_every_item_has_the_same_chance_whatever_its_size",
+    ),
+    Mutant(
+        name="what a closed run waits for as a canary",
+        file="state/canary.sql",
+        old="state <> 'complete'",
+        new="state = 'open'",
+        test=CANARY + "test_what_a_closed_run_waits_for_is_left_where_that_finds_it",
+    ),
+    Mutant(
+        name="what a closed run waits for withdrawn",
+        file="state/approvals.sql",
+        old="state <> 'complete'",
+        new="state = 'open'",
+        test=APPROVALS + "test_what_a_closed_run_waits_for_is_left_for_when_it_is_cleared",
+    ),
+    Mutant(
+        name="what a closed run waits for withdrawn as feedback",
+        file="state/feedback.sql",
+        old="state <> 'complete'",
+        new="state = 'open'",
+        test=FEEDBACK + "test_what_a_closed_run_waits_for_is_not_withdrawn",
+    ),
+    Mutant(
+        name="a ramp that rises while its run waits for a person",
+        file="state/locks.sql",
+        old="clock_timestamp() - opened_at - waited)",
+        new="clock_timestamp() - opened_at)",
+        test=LIMITS + "test_a_ramp_does_not_rise_while_its_run_waits_for_a_person",
+    ),
+    Mutant(
+        name="a budget that sets nothing aside before the first call ends",
+        file="engine/shares.py",
+        old="max(least_cost, totals.cost / max(totals.calls, 1))",
+        new="totals.cost / max(totals.calls, 1)",
+        test=COSTS + "test_what_calls_cost_at_least_is_set_aside_before_the_first_one_ends",
     ),
 )
