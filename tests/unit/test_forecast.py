@@ -217,7 +217,7 @@ def test_a_forecast_reads_well() -> None:
         " at 512 MB",
         "cost of items": "$20.00; 20,000 items, by price_per_item",
         "cost of listing": "$0.0001; 20 requests, $0.005 per 1,000",
-        "time to the end": "54 s (47 s to 1 min)",
+        "time to the end": "54 s (47 s to 1 min 6 s)",
         "durations": "in proportion to items, as billed, from 100 calls; ranges at 95 % confidence",
         "prices": "Lambda in us-east-1, x86",
     }

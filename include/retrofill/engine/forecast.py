@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from retrofill.engine.concurrency import RAMP_S, START
 from retrofill.engine.durations import Durations, Measured, Work, foretell
 from retrofill.engine.fit import CONFIDENCE, Range, percentile
-from retrofill.model.amounts import counted
+from retrofill.model.amounts import counted, in_time
 from retrofill.model.cost import Price, dollars
 from retrofill.model.limits import Limits
 
@@ -98,7 +98,7 @@ class Forecast:
         for term in self.terms:
             cost = "unknown" if term.dollars is None else _spread(term.dollars, dollars)
             yield f"cost of {term.name}", f"{cost}; {term.words}"
-        yield "time to the end", about + _spread(self.seconds, readable)
+        yield "time to the end", about + _spread(self.seconds, in_time)
         yield "durations", self.duration_words
         if self.price_words:
             yield "prices", self.price_words
@@ -247,7 +247,7 @@ def _starts(work: Work, limits: Limits, measured: Measured | None) -> Range:
 
 def _compute_words(seconds: Range, starts: Range, price: Price) -> str:
     if price.memory_mb is None:
-        return f"{_spread(seconds, readable)} of calls"
+        return f"{_spread(seconds, in_time)} of calls"
     gb = price.memory_mb / _MB_OF_A_GB
     words = f"{_spread(seconds.scaled(gb), _whole)} GB-seconds at {price.memory_mb:,} MB"
     if starts.high:
@@ -327,15 +327,3 @@ def _spread(amount: Range, said: Callable[[float], str]) -> str:
 
 def _whole(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:,.2g}"  # noqa: PLR2004
-
-
-def readable(seconds: float) -> str:
-    """Return a time for people."""
-    if seconds < 60:  # noqa: PLR2004  seconds of a minute
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
