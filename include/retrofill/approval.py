@@ -12,6 +12,7 @@ from retrofill.connections import open_state, wiring
 from retrofill.model.approval import Answer
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Run
+from retrofill.notifier import notify_briefly
 from retrofill.operators import RetrofillOperator, run_at_work, stored_run
 from retrofill.pipeline.approve import (
     answered,
@@ -22,6 +23,7 @@ from retrofill.pipeline.approve import (
     was_approved,
 )
 from retrofill.pipeline.changes import note_changes
+from retrofill.state import runs
 from retrofill.state.connection import Connection
 
 
@@ -64,6 +66,8 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
                 self._go_on(conn, config, run)
                 return
             self.body = ask(conn, run, config, plan, mark)
+            run = runs.get_run(conn, run.run_id)
+        self._tell(context, config, run)
         self.subject = f"Run {run.run_id} of {run.job}: approve its plan"
         self.response_timeout = timedelta(hours=config.approval.approve_within_hours)
         super().execute(context)
@@ -88,6 +92,19 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
             if answered(conn, run, answer, by):
                 self._go_on(conn, config, run)
         return super().execute_complete(context, event)
+
+    def _tell(self, context: Context, config: RunConfig, run: Run) -> None:
+        """Tell people that a plan waits; where that fails, it waits all the same."""
+        dag_run = context["dag_run"]
+        why = (
+            f"Run {run.run_id}: the plan {run.approval.said if run.approval else 'waits'}. Approve"
+            " or reject it in Airflow, under Required Actions; until then nothing more is called,"
+            " and what nobody approves in time is rejected."
+        )
+        try:
+            notify_briefly(config, "waits for your approval", why, dag_run.dag_id, dag_run.run_id)
+        except Exception:
+            self.log.exception("nobody could be told that the plan waits")
 
     def _go_on(self, conn: Connection, config: RunConfig, run: Run) -> None:
         """Make sure that what was approved is what runs, and count what it does not call.

@@ -2,16 +2,19 @@
 
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
 from tests.dags.answering import EXPIRE
 from tests.dags.run_dag import REJECT
+from tests.dags.test_retrofill import messages, subscribed
 from tests.dags.world import HANDLER, TASKS, World, zipped
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
 
 APPROVE = "Approve"
 KEYS = ["in/a", "in/b", "in/c"]
@@ -45,6 +48,26 @@ def test_what_is_approved_is_called_and_the_report_says_by_whom(world: World) ->
     assert (report["approval"]["state"], report["approval"]["by"]) == ("approved", "Ada")
     assert report["approval"]["changed"] == 0
     assert "approval    approved by Ada at 2" in states["log"]
+
+
+def test_people_are_told_that_a_plan_waits_and_then_what_became_of_it(
+    world: World, sns_client: "SNSClient", sqs_client: "SQSClient"
+) -> None:
+    world.put(*KEYS)
+    topic, queue = subscribed(world, sns_client, sqs_client)
+    told: list[dict[str, Any]] = []
+
+    def person(_: str) -> str:
+        told.extend(messages(sqs_client, queue))
+        return REJECT
+
+    world.run(person, approve=True, notify_sns_topic_arn=topic)
+    (waits,) = told
+    assert waits["state"] == "waits for your approval"
+    assert "the plan waits for a person until 20" in waits["error"]
+    assert "/runs/" in waits["link"]
+    (report,) = messages(sqs_client, queue)
+    assert (report["state"], report["withdrawn"]) == ("incomplete", 3)
 
 
 def test_what_is_rejected_calls_nothing_and_is_new_again(world: World) -> None:

@@ -61,7 +61,7 @@ def test_what_is_approved_by_rest_is_called(world: World) -> None:
     report = world.report(name)
     assert (report["state"], report["calls"], report["planned"]["calls"]) == ("complete", 20, 20)
     assert report["approval"]["by"] == world.settings.user
-    (notice,) = [one for one in world.notices.received if f": {name} " in one["title"]]
+    (notice,) = [one for one in world.notices.received if f": {name} is " in one["title"]]
     assert f"approval    approved by {world.settings.user} at 2" in notice["message"]
     assert f"approved by {world.settings.user} at 2" in world.page(name)
 
@@ -88,7 +88,7 @@ def test_what_nobody_approves_leaves_nothing_behind(world: World, how: str) -> N
     }[how]
     assert report["stop_reason"].startswith(why)
     assert why in world.page(how)
-    (notice,) = [one for one in world.notices.received if f": {how} " in one["title"]]
+    (notice,) = [one for one in world.notices.received if f": {how} is " in one["title"]]
     assert f"stopped: {why}" in notice["message"]
     assert world.endpoint.stats().invocations == 0
 

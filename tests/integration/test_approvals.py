@@ -427,3 +427,43 @@ def test_a_person_is_asked_as_long_as_anything_may_come_to_be_called(
             (ref.run_id,),
         )
     assert is_asked(), "another run has in process what this one has listed"
+
+
+def test_what_a_closed_run_waits_for_is_left_for_when_it_is_cleared(
+    state_dsn: str, conn: connection
+) -> None:
+    """Else that would find nothing waiting any more, and be complete without these items."""
+    ref = waiting(conn)
+    other = open_run(conn, "other")
+    assert enqueue(conn, other, [item(key) for key in ("c", "d")]).new == 0
+    plan_batches(conn, other, ALL_LIVE)
+    assert closed(conn, other).with_others == 2
+    reject(conn, ref)
+    closed(conn, ref)
+    runs.reopen(conn, other.run_id)
+    assert close_run(conn, other, ALL_LIVE), "the next set takes over what the first run left"
+    assert keys_in(conn, "in_process") == ["c", "d"]
+    assert check_now(state_dsn, "job") == []
+
+
+def test_what_was_planned_twice_is_given_back_once(state_dsn: str, conn: connection) -> None:
+    first = open_run(conn, "first")
+    enqueue(conn, first, [item(key) for key in "abcd"])
+    close(conn, first.run_id, complete=False)
+    ref = waiting(conn)
+    run = runs.get_run(conn, ref.run_id)
+    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    with closing(taken(state_dsn)) as lease:
+        calls = calls_of(lease)[:2]
+        lease.settle(Settlement(), calls)
+        lease.settle(success(*calls), [])
+        lease.release(done=False)
+    assert closed(conn, ref).items_left == 6
+    # Somebody clears plan_batches and what is behind it.
+    runs.reopen(conn, ref.run_id)
+    plan_batches(conn, ref, ALL_LIVE)
+    assert approve.ask(conn, run, config_of(run), PLAN, "3")
+    reject(conn, ref)
+    report = closed(conn, ref)
+    assert (report.resumed, report.succeeded, report.withdrawn, report.items_left) == (2, 2, 4, 0)
+    assert check_now(state_dsn, "job") == []

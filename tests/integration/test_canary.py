@@ -387,3 +387,21 @@ def test_the_items_of_a_canary_begin_afresh(state_dsn: str, conn: connection) ->
     with closing(taken(state_dsn, batch_id=chosen.batch_id)) as lease:
         assert history(entries_of(lease)) == [0] * 4
     assert CONFIG["canary"] is None
+
+
+def test_what_a_closed_run_waits_for_is_left_where_that_finds_it_when_it_is_cleared(
+    conn: connection,
+) -> None:
+    first, second = open_run(conn, "first"), open_run(conn, "second")
+    enqueue(conn, first, items(20))
+    enqueue(conn, second, items(10))
+    for ref in (first, second):
+        close(conn, ref.run_id, complete=False)
+    third = open_run(conn, "third")
+    chosen = choose(conn, third, 20)
+    assert chosen is not None
+    plan(conn, third)
+    runs.reopen(conn, second.run_id)
+    assert [(other.run_id, other.items) for other in others.look(conn, second.run_id)] == [
+        (third.run_id, 10)
+    ]

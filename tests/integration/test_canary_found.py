@@ -137,6 +137,23 @@ def test_a_canary_may_fail_as_much_as_the_run_may(
         assert judge(conn, batch_id).failed_percent == pytest.approx(33.3, abs=0.1)
 
 
+@pytest.mark.parametrize(("percent", "stops"), [(5, False), (4.9, True)])
+def test_a_canary_may_fail_in_one_way_as_often_as_the_run_may(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, percent: float, *, stops: bool
+) -> None:
+    slow = Reply(function_error="Sandbox.Timedout")
+    script(endpoint, Rule(keys=frozenset(keys(40)[:2]), reply=slow))
+    limits = {"max_percent_by_cause": {"timed_out": percent}, "min_items_judged": 1_000}
+    batch_id = canaried(conn, 40, 40, max_failure_percent=100, **limits)
+    invoke(state_dsn, endpoint, batch_id=batch_id, max_attempts=1, tells_usage=True)
+    if stops:
+        with pytest.raises(RunIncomplete, match="canary: max_percent_by_cause: timed_out: 2 of 40"):
+            judge(conn, batch_id)
+        assert runs.get_report(conn, 1).stop_reason is not None
+    else:
+        assert judge(conn, batch_id).failed == 2
+
+
 def test_what_fails_is_told_by_its_cause_and_counted_in_the_calls(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:

@@ -14,7 +14,7 @@ from retrofill.model.items import Item
 from retrofill.model.runs import Job, SetRef
 from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.plan_batches import plan_batches
-from retrofill.state import batches, runs
+from retrofill.state import batches, others, runs
 from retrofill.state.connection import connect
 from retrofill.state.feedback import note_later
 
@@ -417,4 +417,21 @@ def test_what_another_open_run_waits_for_is_left_to_it_and_its_own_look(
     report = runs.get_report(conn, beside.run_id)
     assert (report.known, report.resumed, report.withdrawn, report.items_left) == (20, 20, 20, 0)
     assert keys_in(conn, "in_process") == []
+    assert invariants.check_now(state_dsn, "job") == []
+
+
+def test_what_a_closed_run_waits_for_is_not_withdrawn(conn: connection, state_dsn: str) -> None:
+    """When somebody clears it, it must not be complete without these items."""
+    called(conn, state_dsn, PHOTOS)
+    made = [written(f"{photo}.json", while_called(at)) for at, photo in enumerate(PHOTOS)]
+    ref = second(conn, made)
+    third = open_run(conn, "third")
+    enqueue(conn, third, made)
+    close(conn, third.run_id, complete=False)
+    with pytest.raises(RunIncomplete, match="feed"):
+        plan_batches(conn, ref, ALL_LIVE)
+    with pytest.raises(RunIncomplete):
+        close_run(conn, ref, ALL_LIVE)
+    runs.reopen(conn, third.run_id)
+    assert [(one.items, one.free) for one in others.look(conn, third.run_id)] == [(20, True)]
     assert invariants.check_now(state_dsn, "job") == []

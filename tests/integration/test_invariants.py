@@ -96,7 +96,7 @@ IN_PROCESS = (
         ),
         (
             "DELETE FROM retrofill.results WHERE item_key = 'a'",
-            "I5: the runs found 4 new items, in the three places are 3",
+            "I5: the runs found 4 new items that nobody withdrew, in the three places are 3",
         ),
         (
             "UPDATE retrofill.batch SET succeeded = 2",

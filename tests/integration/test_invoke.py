@@ -349,6 +349,17 @@ def test_a_run_on_a_ramp_begins_with_few_calls_in_flight_and_says_so(
     assert "ramp: at most 2 of 50 calls in flight" in caplog.text
 
 
+def test_a_ramp_is_told_of_every_call_however_short_a_task_is(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
+) -> None:
+    planned(conn, keys(12), batch=4, max_concurrency=50, ramp_minutes=10_000)
+    for batch_id in (1, 2, 3):
+        invoke(state_dsn, endpoint, batch_id=batch_id)
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT (ramp -> 'tally' -> 'calls')::integer FROM retrofill.run")
+        assert cur.fetchall() == [(12,)]
+
+
 @pytest.mark.parametrize("wire", [Wire.HANG, Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL, Wire.DRIP])
 def test_a_call_without_an_answer_is_unknown_and_comes_again(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, wire: Wire

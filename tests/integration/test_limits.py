@@ -429,6 +429,23 @@ def test_a_run_comes_up_its_ramp_by_what_all_its_tasks_tell(
     assert second.allot(99, 1).concurrency == 0
 
 
+def test_a_ramp_does_not_rise_while_its_run_waits_for_a_person(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=200, ramp_minutes=20)
+    take(leases, state_dsn, 1)
+    # As a canary does, which is called before the plan is shown.
+    leases[0].allot(99, 0)
+    leases[0].allot(99, 0, ended=told_of(30, 0.1))
+    execute(
+        conn,
+        "UPDATE retrofill.run SET opened_at = opened_at - interval '1 day',"
+        " waited = interval '1 day'",
+    )
+    assert leases[0].allot(99, 0, ended=told_of(30, 0.1)).concurrency == 2
+    assert execute(conn, "SELECT (ramp->>'level')::float FROM retrofill.run") == [(2.0,)]
+
+
 def test_a_run_without_a_ramp_stores_none(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
@@ -464,7 +481,7 @@ def test_the_reserve_holds_whatever_max_concurrency_is_set_to(
 def test_the_rate_of_all_tasks_is_not_exceeded_when_another_comes(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
-    four_batches(conn)
+    four_batches(conn, max_concurrency=50)
     change_limits(conn, 1, max_calls_per_second=10)
     take(leases, state_dsn, 1, 2)
     first, second = leases

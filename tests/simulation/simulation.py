@@ -152,12 +152,15 @@ class _Simulation:
         self._max_items = chance.choice((1_000, 1_000, 20))
         self._tries = chance.choice(TRIES)
         self._second_after_s = chance.choice((0.0, 2.0, 70.0))
-        self._config = params_for("s3").config(
+        source = (
+            {"files": "s3://bucket/k.csv", "event": "items"}
+            if rows
+            else {"bucket": "bucket", "prefix": "k", "event": "s3"}
+        )
+        self._config = params_for("rows" if rows else "s3").config(
             {
-                "bucket": "bucket",
-                "prefix": "k",
+                **source,
                 "function": "f",
-                "event": "s3",
                 "job": self._job,
                 "items_per_call": chance.choice((1, 3, 8)),
                 "max_concurrency": chance.choice((3, 12)),
@@ -288,6 +291,7 @@ class _Simulation:
             max_items_per_set=self._max_items,
             max_calls=self._max_calls,
             ramp_minutes=self._ramp_minutes,
+            config=self._config.as_json(),
             dag_id="simulated",
         )
         return runs.open_run(conn, new, replace(FUNCTION, timeout_s=1))

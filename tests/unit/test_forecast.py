@@ -221,3 +221,25 @@ def test_a_forecast_reads_well() -> None:
         "durations": "in proportion to items, as billed, from 100 calls; ranges at 95 % confidence",
         "prices": "Lambda in us-east-1, x86",
     }
+
+
+@pytest.mark.parametrize(
+    ("calls", "mean_s", "more", "seconds"),
+    [
+        # 2 in flight for the first 30 s, which is all that these take.
+        (100, 0.5, {}, 25),
+        # Its last minutes let the most through; behind them there are 200 in flight.
+        (20_000, 0.5, {}, 490),
+        (120_000, 0.5, {}, 840),
+        # A look needs 20 calls, for which the first ones take minutes.
+        (20, 60.0, {}, 600),
+        # The rate comes up like the places; a low one is there at once.
+        (1_000, 0.001, {"max_calls_per_second": 100.0}, 290),
+        (100, 0.5, {"max_calls_per_second": 0.5}, 200),
+    ],
+)
+def test_a_ramp_takes_its_time(
+    calls: int, mean_s: float, more: dict[str, float], seconds: float
+) -> None:
+    slow = Limits(max_concurrency=200, max_items_per_set=1, ramp_minutes=10, **more)
+    assert calling_s(calls, calls * mean_s, slow) == pytest.approx(seconds, rel=0.1)

@@ -53,7 +53,11 @@ def test_where_all_is_well_it_is_at_the_top_when_its_minutes_are_over(full: int)
     assert levels == sorted(levels)
     half_way = math.sqrt(FIRST_CALLS * full)
     assert levels[STEPS // 2 - 1] <= round(half_way), "by the same factor each time"
-    assert (top.most(full), top.part(full), before[-2].over) == (full, 1.0, full <= FIRST_CALLS)
+    assert (top.most(full), top.rate(7.0, full), before[-2].over) == (
+        full,
+        7.0,
+        full <= FIRST_CALLS,
+    )
     (over,) = climb(top, since_s=MINUTES * 60, looks=1, full=full)
     assert over.over
     assert over.line(full) is None

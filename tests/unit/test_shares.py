@@ -313,8 +313,25 @@ def test_calls_that_another_may_give_back_are_waited_for() -> None:
 
 
 def test_the_rate_is_divided() -> None:
-    assert asked(share(), max_calls_per_second=10.0).calls_per_second == 5.0
+    assert asked(share(allotted=5), max_calls_per_second=10.0).calls_per_second == 5.0
+    not_asked_yet = share(wanted=0)
+    assert asked(not_asked_yet, max_calls_per_second=10.0).calls_per_second == 5.0
     assert asked(share()).calls_per_second is None
+
+
+def test_the_rate_is_that_of_the_tasks_that_have_a_place() -> None:
+    """Else 2 tasks of 16 would call at an eighth of the rate."""
+    waits = share(2)
+    assert asked(waits, max_concurrency=1, max_calls_per_second=10.0).calls_per_second == 10.0
+    has_all = share(2, allotted=1, calls_per_second=4.0)
+    assert asked(has_all, max_concurrency=1, max_calls_per_second=10.0).calls_per_second == 0.0
+
+
+@pytest.mark.parametrize(("limit", "at_the_foot"), [(0.5, 0.5), (3.0, 2.0), (1_000.0, 10.0)])
+def test_a_ramp_leaves_a_low_rate_alone(limit: float, at_the_foot: float) -> None:
+    """A hundredth of a call in a second would be no start, and the ramp would never rise."""
+    limits = {"max_concurrency": 200, "ramp_minutes": 1, "max_calls_per_second": limit}
+    assert standing(**limits).climbed(Tally()).calls_per_second == at_the_foot
 
 
 @settings(deadline=None)
@@ -454,14 +471,14 @@ def test_a_cause_that_comes_up_too_often_stops_the_run_if_more_is_to_be_sent() -
 
 
 def test_on_a_ramp_tasks_share_what_it_allows_and_the_same_part_of_the_rate() -> None:
-    steep = standing(max_concurrency=100, max_calls_per_second=50.0, ramp_minutes=10)
+    steep = standing(max_concurrency=100, max_calls_per_second=500.0, ramp_minutes=10)
     foot = steep.climbed(Tally())
     first = allot(foot, [OWN], NOTHING, wanted=100, in_flight=0)
-    assert (first.concurrency, first.calls_per_second) == (2, 1.0)
+    assert (first.concurrency, first.calls_per_second) == (2, 10.0)
     assert first.ramp == "ramp: at most 2 of 100 calls in flight"
-    other = share(allotted=1, calls_per_second=0.5)
+    other = share(allotted=1, calls_per_second=5.0)
     second = allot(foot, [OWN, other], NOTHING, wanted=100, in_flight=0)
-    assert (second.concurrency, second.calls_per_second) == (1, 0.5)
+    assert (second.concurrency, second.calls_per_second) == (1, 5.0)
     orphaned = allot(foot, [OWN._replace(orphans=2)], NOTHING, wanted=100, in_flight=0)
     assert orphaned.concurrency == 0, "what a killed task sent counts on a ramp, too"
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from retrofill.engine.concurrency import RAMP_S, START
 from retrofill.engine.durations import Durations, Measured, Work, foretell
 from retrofill.engine.fit import CONFIDENCE, Range, percentile
+from retrofill.engine.ramp import rising_s
 from retrofill.model.amounts import counted, in_time
 from retrofill.model.cost import Price, dollars
 from retrofill.model.limits import Limits
@@ -306,8 +307,12 @@ def calling_s(calls: float, held_s: float, limits: Limits, longest_s: float = 0.
         late_s = RAMP_S * max(0, ceil(log2(min(calls, places) / width)))
     waves += ceil(left / places)
     last_start_s = (waves - 1) * mean_s + late_s
-    if limits.max_calls_per_second:
-        last_start_s = max(last_start_s, (calls - 1) / limits.max_calls_per_second)
+    rate = limits.max_calls_per_second
+    if rate:
+        last_start_s = max(last_start_s, (calls - 1) / rate)
+    if limits.ramp_minutes:
+        ramp_s = rising_s(calls, mean_s, full=places, minutes=limits.ramp_minutes, rate=rate)
+        last_start_s = max(last_start_s, ramp_s - mean_s)
     return last_start_s + max(mean_s, longest_s)
 
 

@@ -112,7 +112,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ramp:
-    """How far the ramp of a run has come. Times are seconds since the run was opened."""
+    """How far the ramp of a run has come. Times are the run's age in seconds."""
 
     level: float
     """Calls that may be in flight."""
@@ -188,9 +188,9 @@ class Ramp:
         """Return how many calls may be in flight."""
         return full if self.over else min(full, round(self.level))
 
-    def part(self, full: int) -> float:
-        """Return the part of all that may be done."""
-        return 1.0 if self.over else min(1.0, self.level / full)
+    def rate(self, limit: float, full: int) -> float:
+        """Return the calls that may be started in a second."""
+        return limit if self.over else rate_at(self.level, limit, full)
 
     def line(self, full: int) -> str | None:
         """Return how far the ramp has come, for people; None: it is over."""
@@ -212,6 +212,34 @@ class Ramp:
     def anew(self, now_s: float) -> "Ramp":
         """Return the ramp as it rises from where it is."""
         return replace(self, rose_from=self.level, since_s=now_s)
+
+
+def rising_s(calls: float, each_s: float, *, full: int, minutes: int, rate: float | None) -> float:
+    """Return the seconds in which a ramp that goes well has so many calls behind it.
+
+    :param each_s: how long a call holds its place
+    :param rate: calls that the run may start in a second when it is up; None: any
+    """
+    lowest, given_s, now_s = _lowest(full), minutes * 60, 0.0
+    level = lowest
+    while True:
+        by_places = level / each_s if each_s else math.inf
+        by_rate = math.inf if rate is None else rate_at(level, rate, full)
+        per_second = min(by_places, by_rate)
+        step_s = max(given_s / STEPS, MIN_CALLS / per_second)
+        if level >= full or calls <= per_second * step_s:
+            return now_s + calls / per_second
+        calls -= per_second * step_s
+        now_s += step_s
+        level = min(lowest * (full / lowest) ** (now_s / given_s), 2 * level, full)
+
+
+def rate_at(level: float, limit: float, full: int) -> float:
+    """Return the calls to start in a second on a ramp: as large a part as may be in flight.
+
+    Of a rate that is low, such a part would be no call for minutes, and none to be judged by.
+    """
+    return min(limit, max(float(FIRST_CALLS), limit * level / full))
 
 
 def _lowest(full: int) -> float:

@@ -36,7 +36,7 @@ class Standing(NamedTuple):
     """How far the run has come up its ramp; None: it has none."""
 
     age_s: float = 0.0
-    """Seconds since it was opened."""
+    """Seconds since it was opened, but for those in which it waited for a person."""
 
     def climbed(self, told: Tally) -> "Standing":
         """Return how the run stands now that more of its calls have ended.
@@ -60,11 +60,11 @@ class Standing(NamedTuple):
 
     @property
     def calls_per_second(self) -> float | None:
-        """Calls to start in a second, over all tasks: on a ramp, as large a part as in flight."""
+        """Calls to start in a second, over all tasks."""
         limit = self.limits.max_calls_per_second
         if limit is None or self.ramp is None:
             return limit
-        return limit * self.ramp.part(self.limits.most_in_flight)
+        return self.ramp.rate(limit, self.limits.most_in_flight)
 
 
 class Share(NamedTuple):
@@ -179,7 +179,7 @@ def allot(
     run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
         concurrency,
-        _rate(standing.calls_per_second, at_work),
+        _rate(standing.calls_per_second, at_work, concurrency),
         stop_reason,
         calls if calls is None or concurrency else 0,
         cost if cost is None or concurrency else 0.0,
@@ -207,12 +207,18 @@ def _concurrency(cap: int, shares: Sequence[Share], at_work: Sequence[Share], wa
     return max(0, min(wanted, max(fair, leftover), free))
 
 
-def _rate(limit: float | None, at_work: Sequence[Share]) -> float | None:
-    """Return the calls to start in a second: a fair part, of what no other has."""
+def _rate(limit: float | None, at_work: Sequence[Share], concurrency: int) -> float | None:
+    """Return the calls to start in a second: a fair part, of what no other has.
+
+    Who has asked and has no place needs none, nor do others count as sharing it.
+    """
     if limit is None:
         return None
+    if not concurrency:
+        return 0.0
+    sharing = sum(bool(share.allotted or not share.wanted) for share in at_work) + 1
     free = limit - sum(share.calls_per_second for share in at_work)
-    return max(0.0, min(limit / (len(at_work) + 1), free))
+    return max(0.0, min(limit / sharing, free))
 
 
 def _widths(

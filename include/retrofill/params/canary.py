@@ -13,7 +13,7 @@ class CanaryParams(Params):
         "Canary",
         "Call so many items first, chosen across keys, sizes and ages: they count like all others."
         " What they took tells what the rest will cost, and when it will be done. If more of them"
-        " fail than the limit on failures allows, nothing else is called. Empty: no canary.",
+        " fail than the limits on failures allow, nothing else is called. Empty: no canary.",
         default=None,
         ge=1,
         le=10_000,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import SystemRandom
 
 from retrofill.config import RunConfig
+from retrofill.engine.causes import exceeded
 from retrofill.engine.durations import Measured, Sample, Work, bytes_of
 from retrofill.engine.fit import Range
 from retrofill.model.canary import CanaryFindings
@@ -61,18 +62,28 @@ def judge(
     :raises RunIncomplete: too much of the canary has failed; the run is stopped
     """
     found = note(conn, run, config, batch_id, at_once=at_once, task_s=task_s)
-    percent = limits.get_limits(conn, run.run_id).max_failure_percent
-    if percent is None or percent == _ALL or found.failed * 100 <= found.items * percent:
-        return found
-    reason = (
-        f"canary: {found.failed:,} of {found.items:,} items failed, more than {percent} %"
-        " (max_failure_percent)"
+    allowed = limits.get_limits(conn, run.run_id)
+    # However few items there are: a canary is as many as somebody has chosen to judge by.
+    reason = _too_many(found, allowed.max_failure_percent) or exceeded(
+        allowed.max_percent_by_cause, state.list_ended(conn, batch_id), 1
     )
+    if reason is None:
+        return found
+    reason = f"canary: {reason}"
     if found.troubles:
         reason += f"; calls that did not succeed: {found.trouble_words}"
     limits.stop(conn, run.run_id, reason)
     hints = [f"hint: {hint}" for hint in found.hints]
     raise RunIncomplete("\n".join([f"{reason}. Nothing else was called", *hints]))
+
+
+def _too_many(found: CanaryFindings, percent: int | None) -> str | None:
+    if percent is None or percent == _ALL or found.failed * 100 <= found.items * percent:
+        return None
+    return (
+        f"{found.failed:,} of {found.items:,} items failed, more than {percent} %"
+        " (max_failure_percent)"
+    )
 
 
 def note(

@@ -124,6 +124,9 @@ class Invoker:
             while self._dispatch.left and not self._must_stop():
                 self._turn()
             self._drain()
+            if self._tally.calls:
+                # Else a run of many short tasks would tell its ramp of no call.
+                self._ask(time.monotonic())
         except LeaseLost:
             self._record_facts()
             raise

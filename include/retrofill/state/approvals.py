@@ -68,9 +68,9 @@ def note_changes(conn: Connection, run_id: int, changed: int, *, more: bool) -> 
 def withdraw(conn: Connection, run: Run) -> int:
     """Take back what a run has enqueued and no call has carried; return how many items.
 
-    What was new is unknown again, and what came from quarantine is back there. What another open
-    run waits for stays, for that to take over, and so does what earlier runs left behind. Broken
-    off, it goes on when it is asked for again.
+    What was new is unknown again, and what came from quarantine is back there. What another run
+    waits for stays, for that to take over, and so does what earlier runs left behind. Broken off,
+    it goes on when it is asked for again.
     """
     release_run(conn, run.run_id)
     key = {"run_id": run.run_id, "job_id": run.job_id}

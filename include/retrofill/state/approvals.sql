@@ -53,12 +53,14 @@ WHERE job_id = %(job_id)s AND first_seq = ANY(%(firsts)s::bigint[]) AND whole
 
 -- name: list_kept
 -- The numbers that may not leave, as one multirange: what others wait for, or have in a batch.
+-- A closed run waits, too: when a person clears it, it must not be complete without these items.
 SELECT coalesce(range_agg(items), '{}')::text FROM (
     SELECT elsewhere.items
     FROM retrofill.elsewhere
     WHERE elsewhere.run_id = ANY(ARRAY(
         SELECT run_id FROM retrofill.run
-        WHERE job_id = %(job_id)s AND state = 'open' AND run_id <> %(run_id)s
+        WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state <> 'complete'
+            AND coalesce(approval ->> 'state', 'approved') IN ('waiting', 'approved')
     ))
     UNION ALL
     SELECT int8multirange(int8range(first_seq, last_seq, '[]')) FROM retrofill.batch
@@ -144,9 +146,10 @@ WHERE run_id = %(run_id)s AND set_no = 1
 -- name: give_back
 -- Counts what a run had taken over and leaves to the next one as no longer taken over.
 UPDATE retrofill.run_set SET resumed = resumed - least(resumed, (
-    SELECT count(*)
+    -- What was planned again, since a person has cleared that, is in two batches.
+    SELECT count(DISTINCT left_behind.seq)
     FROM retrofill.batch CROSS JOIN LATERAL (
-        SELECT FROM retrofill.in_process
+        SELECT seq FROM retrofill.in_process
         WHERE in_process.job_id = batch.job_id
             AND seq BETWEEN batch.first_seq AND batch.last_seq AND run_id <> %(run_id)s
         OFFSET 0

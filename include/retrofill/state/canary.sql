@@ -7,10 +7,12 @@ SELECT batch_id, items FROM retrofill.batch WHERE run_id = %(run_id)s AND canary
 SELECT EXISTS (SELECT FROM retrofill.batch WHERE run_id = %(run_id)s)
 
 -- name: get_awaited
--- The numbers of items that other open runs of the job have listed and wait for.
+-- The numbers of items that other runs of the job have listed and wait for.
+-- One that was closed may be cleared, and must find them then.
 SELECT coalesce(range_agg(items), '{}')::text
 FROM retrofill.elsewhere JOIN retrofill.run USING (run_id)
-WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state = 'open'
+WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state <> 'complete'
+    AND coalesce(approval ->> 'state', 'approved') IN ('waiting', 'approved')
 
 -- name: list_seqs
 -- The numbers of the items between two numbers.
@@ -99,3 +101,10 @@ FROM retrofill.invocation CROSS JOIN LATERAL (
 ) AS carried
 WHERE batch_id = %(batch_id)s
 ORDER BY call_no
+
+-- name: list_ended
+-- How many calls of a batch ended in each way.
+SELECT 'succeeded' AS outcome, '' AS cause, calls_succeeded AS calls, items_answered AS items
+FROM retrofill.batch WHERE batch_id = %(batch_id)s
+UNION ALL
+SELECT outcome::text, cause, calls, items FROM retrofill.call_count WHERE batch_id = %(batch_id)s

@@ -33,7 +33,7 @@ class Stretch(NamedTuple):
     """Whether the run that asks has listed them."""
 
     awaited: bool
-    """Whether another open run has listed some of them, too."""
+    """Whether another run has listed some of them, too, and waits for them."""
 
     @property
     def items(self) -> int:
@@ -198,7 +198,7 @@ def stop_and_withdraw(conn: Connection, ref: SetRef, run: Run, reason: str) -> i
     """Stop a run, and take out of process what it would call and nobody has planned before.
 
     The next run lists it anew. What earlier runs have left behind counts as taken over. What
-    another open run waits for stays: it takes that over, and looks itself.
+    another run waits for stays: who takes that over looks itself.
 
     :returns: how many items were withdrawn
     """

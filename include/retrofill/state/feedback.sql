@@ -27,7 +27,8 @@ SELECT run_id FROM retrofill.run
 WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state = 'open'
 
 -- name: list_untouched
--- The stretches of items that nobody has planned yet, and whether another open run waits for some.
+-- The stretches of items that nobody has planned yet, and whether another run waits for some.
+-- One that was closed waits, too: when it is cleared, it must not be complete without them.
 -- What was redriven is not new; what a batch holds was planned, by whatever numbers it entered.
 WITH planned AS MATERIALIZED (
     SELECT coalesce(range_agg(int8range(first_seq, last_seq, '[]')), '{}') AS numbers
@@ -40,7 +41,11 @@ SELECT
     extent.first_seq, extent.last_seq, extent.run_id = %(run_id)s AS own,
     int8range(first_seq, last_seq, '[]') && (
         SELECT coalesce(range_agg(items), '{}') FROM retrofill.elsewhere
-        WHERE elsewhere.run_id = ANY(%(others)s::bigint[])
+        WHERE elsewhere.run_id = ANY(ARRAY(
+            SELECT run_id FROM retrofill.run
+            WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state <> 'complete'
+                AND coalesce(approval ->> 'state', 'approved') IN ('waiting', 'approved')
+        ))
     ) AS awaited
 FROM retrofill.extent
 WHERE extent.job_id = %(job_id)s AND extent.whole

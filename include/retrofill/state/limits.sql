@@ -2,7 +2,7 @@
 -- The limits of a run, and whether one of them has stopped it or should.
 SELECT
     limits, stop_reason, width, ramp,
-    extract(epoch FROM clock_timestamp() - opened_at)::float AS age_s,
+    extract(epoch FROM clock_timestamp() - opened_at - waited)::float AS age_s,
     coalesce(
         clock_timestamp() >= opened_at + waited + make_interval(mins => (limits->>'max_minutes')::integer),
         false

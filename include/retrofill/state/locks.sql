@@ -15,7 +15,7 @@ SELECT job_id FROM retrofill.job WHERE job_id = %(job_id)s FOR UPDATE
 -- Locks a run, and returns its limits and whether one of them has stopped it or should.
 SELECT
     limits, stop_reason, width, ramp,
-    extract(epoch FROM clock_timestamp() - opened_at)::float AS age_s,
+    extract(epoch FROM clock_timestamp() - opened_at - waited)::float AS age_s,
     coalesce(
         clock_timestamp() >= opened_at + waited + make_interval(mins => (limits->>'max_minutes')::integer),
         false
