@@ -157,7 +157,9 @@ def forecast(
     calls, billed, held, words = _calls(work, timeout_s, measured)
     longest_s = _longest_s(measured, min(work.calls, limits.most_in_flight))
     starts = _starts(work, limits, measured)
-    terms = list(_terms(price, work, calls, billed, starts))
+    carried = measured.carried if measured else 1.0
+    items = _stretched(Range.exactly(work.items), Range(1.0, carried, carried))
+    terms = list(_terms(price, items, calls, billed, starts))
     if listing is not None:
         each = listing.per_request
         cost = None if each is None else Range.exactly(listing.requests * each)
@@ -175,7 +177,9 @@ def forecast(
     )
 
 
-def _terms(price: Price, work: Work, calls: Range, billed: Range, starts: Range) -> Iterator[Term]:
+def _terms(
+    price: Price, items: Range, calls: Range, billed: Range, starts: Range
+) -> Iterator[Term]:
     """Yield what the calls cost, term by term."""
     requests = _spread(calls, _whole) + (" call" if calls.high == 1 else " calls")
     seconds = billed.plus(starts).scaled(1 / _MS)
@@ -190,8 +194,7 @@ def _terms(price: Price, work: Work, calls: Range, billed: Range, starts: Range)
         if price.per_second is not None:
             yield Term("compute", seconds.scaled(price.per_second), compute)
     if price.per_item is not None:
-        items = Range.exactly(work.items)
-        words = f"{counted(work.items, 'item')}, by price_per_item"
+        words = f"{_spread(items, _whole)} items in calls, by price_per_item"
         yield Term("items", items.scaled(price.per_item), words)
 
 
