@@ -199,6 +199,16 @@ def test_tasks_that_wait_for_a_place_in_airflow_begin_later() -> None:
     assert (told.seconds.low, told.seconds.high) == pytest.approx((2, 4 + 2 * 4 + 3 + 1))
 
 
+def test_items_that_failures_call_again_are_paid_again() -> None:
+    # Four items in a call that failed, then in two halves.
+    found = Measured([sample(5, 4), sample(5, 2), sample(5, 2)], 3, Work(4, 1))
+    assert found.carried == 2
+    told = forecast(
+        Work(100, 25), Price(per_item=0.01), LIMITS, NOTHING, timeout_s=3, measured=found
+    )
+    assert told.dollars == pytest.approx((1, 2, 2))
+
+
 def test_a_forecast_reads_well() -> None:
     told = forecast(
         Work(20_000, 20_000),
@@ -215,9 +225,9 @@ def test_a_forecast_reads_well() -> None:
         "cost of requests": "$0.004; 20,000 calls",
         "cost of compute": "$0.01658 ($0.01562 to $0.01755); 995 (937 to 1,053) GB-seconds"
         " at 512 MB",
-        "cost of items": "$20.00; 20,000 items, by price_per_item",
+        "cost of items": "$20.00; 20,000 items in calls, by price_per_item",
         "cost of listing": "$0.0001; 20 requests, $0.005 per 1,000",
-        "time to the end": "54 s (47 s to 1 min)",
+        "time to the end": "54 s (47 s to 1 min 6 s)",
         "durations": "in proportion to items, as billed, from 100 calls; ranges at 95 % confidence",
         "prices": "Lambda in us-east-1, x86",
     }

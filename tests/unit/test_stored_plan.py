@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from retrofill.engine.histogram import Histograms
 from retrofill.functions.kind import Capacity
-from retrofill.model.amounts import in_bytes, in_range
+from retrofill.model.amounts import in_bytes, in_range, in_time
 from retrofill.model.approval import Answer, Approval
 from retrofill.model.cost import dollars
 from retrofill.model.items import Measure
@@ -39,6 +39,17 @@ SLOTS = Slots(parallelism=32, max_active_tasks=16, pool="default_pool")
 )
 def test_bytes_are_told_in_decimal_units(count: int, words: str) -> None:
     assert in_bytes(count) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"), (9.94, "9.9 s"), (27.5, "28 s"), (59.7, "1 min 0 s"), (146, "2 min 26 s"),
+        (3_660, "1 h 1 min"), (90_000, "1 d 1 h"),
+    ],
+)  # fmt: skip
+def test_times_are_told_in_two_units_at_most(seconds: float, words: str) -> None:
+    assert in_time(seconds) == words
 
 
 @pytest.mark.parametrize(

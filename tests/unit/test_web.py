@@ -116,6 +116,8 @@ def test_a_run_that_waits_for_approval_says_so_leads_there_and_changes_no_limits
     assert ">awaiting approval</span>" in html
     assert "If nobody answers until 2026-03-05 12:00 UTC, it is rejected" in html
     assert '<a href="/dags/d/runs/r/tasks/approve/required_actions" target="_top">' in html
+    # The script leads such links away from Airflow's sandbox around the page.
+    assert "a[target='_top']" in html
     assert 'name="action"' not in html
     assert ">abandoned</span>" in html_of(page(report=report(approval=waits)), lives=False)
 

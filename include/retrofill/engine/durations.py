@@ -73,6 +73,12 @@ class Measured(NamedTuple):
         """How many calls it took for each that is needed if none fails."""
         return self.calls / self.called.calls if self.called.calls else 1.0
 
+    @property
+    def carried(self) -> float:
+        """How many items its calls carried for each that was called; failures call some again."""
+        carried = sum(sample.items for sample in self.samples)
+        return max(1.0, carried / self.called.items) if self.called.items else 1.0
+
     def percentile_ms(self, percent: float) -> float:
         """Return the milliseconds that so many percent of the calls took at most."""
         return percentile([sample.usage.took_ms for sample in self.samples], percent)

@@ -9,7 +9,7 @@ from retrofill.engine.concurrency import RAMP_S, START
 from retrofill.engine.durations import Durations, Measured, Work, foretell
 from retrofill.engine.fit import CONFIDENCE, Range, percentile
 from retrofill.engine.ramp import rising_s
-from retrofill.model.amounts import counted
+from retrofill.model.amounts import counted, in_time
 from retrofill.model.cost import Price, dollars
 from retrofill.model.limits import Limits
 
@@ -99,7 +99,7 @@ class Forecast:
         for term in self.terms:
             cost = "unknown" if term.dollars is None else _spread(term.dollars, dollars)
             yield f"cost of {term.name}", f"{cost}; {term.words}"
-        yield "time to the end", about + _spread(self.seconds, readable)
+        yield "time to the end", about + _spread(self.seconds, in_time)
         yield "durations", self.duration_words
         if self.price_words:
             yield "prices", self.price_words
@@ -157,7 +157,9 @@ def forecast(
     calls, billed, held, words = _calls(work, timeout_s, measured)
     longest_s = _longest_s(measured, min(work.calls, limits.most_in_flight))
     starts = _starts(work, limits, measured)
-    terms = list(_terms(price, work, calls, billed, starts))
+    carried = measured.carried if measured else 1.0
+    items = _stretched(Range.exactly(work.items), Range(1.0, carried, carried))
+    terms = list(_terms(price, items, calls, billed, starts))
     if listing is not None:
         each = listing.per_request
         cost = None if each is None else Range.exactly(listing.requests * each)
@@ -175,7 +177,9 @@ def forecast(
     )
 
 
-def _terms(price: Price, work: Work, calls: Range, billed: Range, starts: Range) -> Iterator[Term]:
+def _terms(
+    price: Price, items: Range, calls: Range, billed: Range, starts: Range
+) -> Iterator[Term]:
     """Yield what the calls cost, term by term."""
     requests = _spread(calls, _whole) + (" call" if calls.high == 1 else " calls")
     seconds = billed.plus(starts).scaled(1 / _MS)
@@ -190,8 +194,7 @@ def _terms(price: Price, work: Work, calls: Range, billed: Range, starts: Range)
         if price.per_second is not None:
             yield Term("compute", seconds.scaled(price.per_second), compute)
     if price.per_item is not None:
-        items = Range.exactly(work.items)
-        words = f"{counted(work.items, 'item')}, by price_per_item"
+        words = f"{_spread(items, _whole)} items in calls, by price_per_item"
         yield Term("items", items.scaled(price.per_item), words)
 
 
@@ -248,7 +251,7 @@ def _starts(work: Work, limits: Limits, measured: Measured | None) -> Range:
 
 def _compute_words(seconds: Range, starts: Range, price: Price) -> str:
     if price.memory_mb is None:
-        return f"{_spread(seconds, readable)} of calls"
+        return f"{_spread(seconds, in_time)} of calls"
     gb = price.memory_mb / _MB_OF_A_GB
     words = f"{_spread(seconds.scaled(gb), _whole)} GB-seconds at {price.memory_mb:,} MB"
     if starts.high:
@@ -332,15 +335,3 @@ def _spread(amount: Range, said: Callable[[float], str]) -> str:
 
 def _whole(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:,.2g}"  # noqa: PLR2004
-
-
-def readable(seconds: float) -> str:
-    """Return a time for people."""
-    if seconds < 60:  # noqa: PLR2004  seconds of a minute
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

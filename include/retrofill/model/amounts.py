@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 
 _STEP = 1_000
+_MINUTE_S = 60
+_TENTHS_UNTIL_S = 10
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
@@ -25,12 +27,15 @@ def in_bytes(count: int) -> str:
 
 
 def in_time(seconds: float) -> str:
-    """Return a time span for people."""
-    minutes, rest = divmod(round(seconds), 60)
+    """Return a time span for people, with two units at most."""
+    if round(seconds) < _MINUTE_S:
+        return f"{seconds:.1f} s" if seconds < _TENTHS_UNTIL_S else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE_S)
     hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days:,} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def in_range(amount: Sequence[float | None] | None, said: Callable[[float], str]) -> str:

@@ -5,6 +5,7 @@ import logging
 from retrofill.engine.first_calls import Fits
 from retrofill.engine.packing import pack
 from retrofill.events import CompiledShape
+from retrofill.model.amounts import counted
 from retrofill.model.items import Item
 from retrofill.sources import Source
 from retrofill.state import screening
@@ -39,8 +40,8 @@ def preview(
     place, *_ = pack(sizes, overhead=shape.overhead, max_items=most, max_bytes=max_bytes).calls
     body = shape.body(items[place.start : place.stop])
     log.info(
-        "preview: the first call carries %d items in %s bytes, and is not made:\n%s",
-        len(place),
+        "preview: the first call carries %s in %s bytes, and is not made:\n%s",
+        counted(len(place), "item"),
         f"{len(body):,}",
         body.decode(),
     )

@@ -49,6 +49,18 @@
     become(document.querySelector("main"), fresh);
   };
 
+  // Airflow has this page in a sandbox that lets no link of its own lead away; one of the page
+  // around it may.
+  const leave = (event) => {
+    const link = event.target.closest("a[target='_top']");
+    if (link === null || parent === window) return;
+    const outer = parent.document.createElement("a");
+    outer.href = link.href;
+    event.preventDefault();
+    outer.click();
+  };
+  addEventListener("click", leave);
+
   let timer = 0;
   const wait = () => {
     const seconds = Number(document.querySelector("main").dataset.lookS);
