@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from retrofill.engine.feedback import (
     AFTER,
@@ -90,6 +90,7 @@ def test_any_name_with_a_word_before_or_behind_it_leads_there(
 
 
 @given(st.text(min_size=1, max_size=300))
+@example("/")
 def test_every_key_has_a_bounded_number_of_names_and_none_is_empty(key: str) -> None:
     stems = stems_of(key, FOLDERS)
     assert len(stems) <= MOST_STEMS

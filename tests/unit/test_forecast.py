@@ -160,7 +160,8 @@ def test_cold_starts_are_counted_apart() -> None:
 def test_what_failed_in_the_canary_is_called_again_in_the_run() -> None:
     calls = Measured([sample(10)] * 110, calls=120, called=Work(100, 100))
     told = forecast(Work(1_000, 1_000), PRICE, LIMITS, NOTHING, timeout_s=3, measured=calls)
-    assert told.calls == pytest.approx((1_000, 1_200, 1_200))
+    # Of 20 events, 30.9 are the most at 95 %.
+    assert told.calls == pytest.approx((1_000, 1_200, 1_308.9), rel=1e-3)
 
 
 def test_what_the_canary_has_cost_is_a_term() -> None:

@@ -89,7 +89,8 @@ def stems_of(key: str, folders: Mapping[str, Sequence[str]]) -> list[str]:
 
     :param folders: neighbours by the folder that they are in, without slashes
     """
-    return list(islice(dict.fromkeys(_stems(_without_extension(key), folders)), MOST_STEMS))
+    stems = filter(None, _stems(_without_extension(key), folders))
+    return list(islice(dict.fromkeys(stems), MOST_STEMS))
 
 
 def _without_extension(key: str) -> str:

@@ -14,6 +14,9 @@ _QUANTILES = (
 )  # fmt: skip
 """Student's t for CONFIDENCE, both sides, by degrees of freedom from 1."""
 
+_NORMAL = 1.96
+"""The same of a normal distribution."""
+
 _SINGULAR = 1e-9
 """A pivot, or what a measurement leaves to the others, that is as good as none."""
 
@@ -123,6 +126,15 @@ def least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> F
         freedom,
         sum(weights),
     )
+
+
+def most_events(seen: int) -> float:
+    """Return the most events that are to be expected where so many were seen, at CONFIDENCE.
+
+    Byar's approximation of the upper bound of a Poisson distribution.
+    """
+    one_more = seen + 1
+    return one_more * (1 - 1 / (9 * one_more) + _NORMAL / (3 * sqrt(one_more))) ** 3
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

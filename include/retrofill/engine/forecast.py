@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from retrofill.engine.concurrency import RAMP_S, START
 from retrofill.engine.durations import Durations, Measured, Work, foretell
-from retrofill.engine.fit import CONFIDENCE, Range, percentile
+from retrofill.engine.fit import CONFIDENCE, Range, most_events, percentile
 from retrofill.engine.ramp import rising_s
 from retrofill.model.amounts import counted, in_time
 from retrofill.model.cost import Price, dollars
@@ -218,13 +218,21 @@ def _calls(
         )
     billed = foretell(measured.samples, work, lambda one: one.warm_ms, timeout_s)
     held = foretell(measured.samples, work, lambda one: one.held_ms, timeout_s)
-    repeated = Range(1.0, measured.repeats, measured.repeats)
+    repeated = _repeated(measured)
     return (
         _stretched(exact, repeated),
         _stretched(billed.ms, repeated),
         _stretched(held.ms, repeated),
         _duration_words(measured, billed),
     )
+
+
+def _repeated(measured: Measured) -> Range:
+    """Return how many calls it takes for each that is needed if none fails."""
+    needed, again = measured.called.calls, measured.calls - measured.called.calls
+    if not needed or again <= 0:
+        return Range.exactly(measured.repeats)
+    return Range(1.0, measured.repeats, 1 + most_events(again) / needed)
 
 
 def _duration_words(measured: Measured, billed: Durations) -> str:
