@@ -405,6 +405,7 @@ def test_a_broken_connection_is_replaced_and_the_settling_repeated(
             cur.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
             )
         lease.settle(success(call), [])
     assert runs.get_report(conn, 1).succeeded == 4

@@ -193,7 +193,7 @@ def test_what_calls_used_is_recorded_and_counted_as_the_server_counts_it(
         Rule(calls=Span(first=2, last=3), reply=Reply(error="TooManyRequestsException")),
         Rule(calls=Span(first=4, last=5), reply=Reply(function_error="E", delay=0.02)),
     )
-    script = Script(functions=(function,), latency=0.0042, rules=rules)
+    script = Script(functions=(function,), latency=0.005, rules=rules)
     with scripted_endpoint(script) as endpoint:
         invoke(state_dsn, endpoint, tells_usage=True)
         stats = endpoint.stats()

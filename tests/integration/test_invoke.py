@@ -694,6 +694,7 @@ def test_a_lost_database_is_waited_for(
             cur.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
             )
 
     for delay_s in (0.3, 0.6, 0.9):

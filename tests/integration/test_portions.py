@@ -253,6 +253,7 @@ def test_a_server_that_goes_away_is_waited_for(state_dsn: str, conn: connection)
             cur.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
             )
 
     with closing(BatchLease(state_dsn, 1, "h")) as lease:
