@@ -337,8 +337,6 @@ class BatchLease:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
             found = lock_standing(cur, self.run_id)
             standing = found.climbed(ended)
-            shares_cap = standing.limits.function_concurrency is not None
-            claims = lock_claims(cur, self.run_id) if shares_cap else None
             # In this order: a call that another makes in between counts twice, and is never missed.
             cur.execute(_SQL["list_shares"], key)
             shares = rows(cur, Share)
@@ -358,7 +356,7 @@ class BatchLease:
                 refused=refused,
                 ended=causes,
                 least_cost=least_cost,
-                claims=claims,
+                claims=lock_claims(cur, self.run_id, standing.limits),
             )
             cur.execute(
                 _SQL["allot"],

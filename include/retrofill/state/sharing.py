@@ -9,11 +9,15 @@ from retrofill.state.statements import load
 _SQL = load("sharing.sql")
 
 
-def lock_claims(cur: Cursor, run_id: int) -> list[Claim]:
+def lock_claims(cur: Cursor, run_id: int, limits: Limits) -> list[Claim] | None:
     """Lock the cap of a run's function, and return what its other runs have of it.
+
+    A run without such a cap asks for nothing, and gets None.
 
     Whoever asks holds the lock on its own run, and takes no other run's behind this one.
     """
+    if limits.function_concurrency is None:
+        return None
     cur.execute(_SQL["lock_function"], {"run_id": run_id})
     return [claim for claim in _claims(cur, run_id) if claim.run_id != run_id]
 
