@@ -35,6 +35,8 @@ class Controls(NamedTuple):
     live: bool
     """Whether the run may still change."""
 
+    job_id: int
+
     refused_since: datetime | None = None
     """Since when every call of the run has been refused; None: one was let through just now."""
 
