@@ -446,8 +446,9 @@ READS_NO_LARGE_TABLE = {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
         "insert_partition", "list_partitions_left", "close_set",
-        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
+        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "list_reports",
     },
+    "listing": {"list_runs"},
     "limits": {"get_standing", "change_limits", "stop_run"},
     "lost_calls": {"recount_cost"},
     "locks": {
@@ -472,6 +473,8 @@ NOT_PLANNED = {
 
 OWN_VALUES: dict[str, dict[str, Any]] = {
     "insert_partition": {"part_no": 99},
+    "list_reports": {"run_ids": [1, 3]},
+    "list_runs": {"before": 99, "job": "one", "dag_ids": ["d"], "most": 50},
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},
     "note_later": {"keys": ["a"], "contents": ["c"]},

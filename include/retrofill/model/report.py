@@ -101,6 +101,16 @@ class Report:
     """Where the terms of the price are from."""
 
     @property
+    def total(self) -> int:
+        """Items that the run has found to call, as far as it knows now."""
+        return self.new + self.resumed + self.redriven - self.withdrawn
+
+    @property
+    def settled(self) -> int:
+        """Of these, items of which it is known what became of them."""
+        return self.succeeded + self.quarantined
+
+    @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
         found = []

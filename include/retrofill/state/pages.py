@@ -162,7 +162,7 @@ class RunPage:
 def get_page(conn: Connection, run_id: int) -> RunPage:
     """Return what the page of a run shows, read in one snapshot so that its numbers agree.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     limits = {
         "run_id": run_id,
@@ -173,9 +173,9 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
     }
     with transaction(conn) as cur:
         cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
+        report = read_report(cur, run_id)
         cur.execute(_SQL["get_controls"], limits)
         controls = one(cur, Controls, limits=Limits.from_json, plan=_plan, ramp=Ramp.from_json)
-        report = read_report(cur, run_id)
         return RunPage(
             report=report,
             controls=controls,

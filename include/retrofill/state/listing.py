@@ -1,0 +1,38 @@
+"""Runs, page by page: the newest first."""
+
+from collections.abc import Sequence
+
+from retrofill.model.report import Report
+from retrofill.state.connection import Connection, transaction, values
+from retrofill.state.runs import read_reports
+from retrofill.state.statements import load
+
+_SQL = load("listing.sql")
+
+_NEWEST = 2**63 - 1
+
+
+def list_runs(
+    conn: Connection,
+    *,
+    job: str | None = None,
+    dag_ids: Sequence[str] | None = None,
+    before: int | None = None,
+    most: int = 50,
+) -> list[Report]:
+    """Return runs, the newest first.
+
+    :param job: of the job of this name; None: of all jobs
+    :param dag_ids: of these DAGs; None: of all
+    :param before: runs that are older than the one of this number; None: the newest of all
+    """
+    asked = {
+        "job": job,
+        "dag_ids": None if dag_ids is None else list(dag_ids),
+        "before": _NEWEST if before is None else before,
+        "most": most,
+    }
+    with transaction(conn) as cur:
+        cur.execute(_SQL["list_runs"], asked)
+        run_ids = values(cur)
+        return read_reports(cur, run_ids)

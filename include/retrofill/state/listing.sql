@@ -1,0 +1,16 @@
+-- name: list_runs
+-- The numbers of the newest runs that are older than one: of a job, or of all.
+SELECT run.run_id FROM retrofill.run
+WHERE run.run_id < %(before)s
+    AND (
+        %(job)s::text IS NULL
+        OR run.job_id = (SELECT job_id FROM retrofill.job WHERE name = %(job)s)
+    )
+    AND (
+        %(dag_ids)s::text[] IS NULL
+        OR (
+            SELECT run_set.dag_id FROM retrofill.run_set
+            WHERE run_set.run_id = run.run_id AND run_set.set_no = 1
+        ) = ANY(%(dag_ids)s)
+    )
+ORDER BY run.run_id DESC LIMIT %(most)s
