@@ -7,10 +7,7 @@ WHERE run.run_id < %(before)s
         OR run.job_id = (SELECT job_id FROM retrofill.job WHERE name = %(job)s)
     )
     AND (
-        %(dag_ids)s::text[] IS NULL
-        OR (
-            SELECT run_set.dag_id FROM retrofill.run_set
-            WHERE run_set.run_id = run.run_id AND run_set.set_no = 1
-        ) = ANY(%(dag_ids)s)
-    )
+        SELECT run_set.dag_id FROM retrofill.run_set
+        WHERE run_set.run_id = run.run_id AND run_set.set_no = 1
+    ) <> ALL(%(hidden)s)
 ORDER BY run.run_id DESC LIMIT %(most)s

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from retrofill.model.approval import Answer, Approval
 from retrofill.model.report import Report
+from retrofill.model.standing import Standing, standing_of
 from retrofill.sources import reasons_of
 from retrofill.state.pages import RunPage, SetLine
 from retrofill.web.controls import CONCURRENCY, RATE
@@ -92,19 +93,16 @@ def render_run(
     )
 
 
-def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> str:
+def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> Standing:
     """Return in one word how a run is."""
-    if page.report.state != "open":
-        return page.report.state
-    if not lives and not any(line.held for line in page.sets):
-        return "abandoned"
-    if _waits(page.report):
-        return "unapproved"
-    if dag_paused:
-        return "waiting"
-    if page.report.stop_reason:
-        return "stopping"
-    return "paused" if page.controls.limits.paused else "open"
+    return standing_of(
+        page.report.state,
+        unapproved=_waits(page.report),
+        stopping=bool(page.report.stop_reason),
+        paused=page.controls.limits.paused,
+        at_work=lives or any(line.held for line in page.sets),
+        dag_paused=dag_paused,
+    )
 
 
 def _waits(report: Report) -> bool:
