@@ -34,7 +34,7 @@ def test_runs_are_listed_the_newest_first(conn: Connection, cli: Command) -> Non
     first = open_run(conn)
     enqueue(conn, first, [item("a"), item("\x1b[31mb")])
     close(conn, first.run_id, complete=False)
-    second = open_run(conn)
+    second = open_run(conn, "second")
     told = json.loads(cli("runs", "--json").out)
     assert [run["run_id"] for run in told] == [second.run_id, first.run_id]
     assert told[1] == as_json(runs.get_report(conn, first.run_id))

@@ -19,7 +19,7 @@ from retrofill.model.runs import REFUSED, Run, SetRef
 from retrofill.state import pages, runs
 from retrofill.state.connection import Connection
 
-Dag = Annotated[str, typer.Argument(metavar="DAG", help="The id of a DAG, such as retrofill_s3.")]
+Dag = Annotated[str, typer.Argument(metavar="DAG", help="The id of a DAG, such as retrofill_rows.")]
 Values = Annotated[
     list[str] | None,
     typer.Argument(metavar="NAME=VALUE", help="Params of the run, as the trigger form has them."),

@@ -6,8 +6,7 @@ WHERE run.run_id < %(before)s
         %(job)s::text IS NULL
         OR run.job_id = (SELECT job_id FROM retrofill.job WHERE name = %(job)s)
     )
-    AND (
-        SELECT run_set.dag_id FROM retrofill.run_set
-        WHERE run_set.run_id = run.run_id AND run_set.set_no = 1
-    ) <> ALL(%(hidden)s)
+    AND run.run_id NOT IN (
+        SELECT run_set.run_id FROM retrofill.run_set WHERE run_set.dag_id = ANY(%(hidden)s)
+    )
 ORDER BY run.run_id DESC LIMIT %(most)s
