@@ -26,9 +26,9 @@ from retrofill.connections import open_state
 from retrofill.model.connections import STATE_CONN_ID
 from retrofill.model.errors import ConfigError, SchemaMismatch, StateError
 from retrofill.model.runs import REFUSED
+from retrofill.pipeline.controls import change
 from retrofill.state import pages, runs
 from retrofill.state.connection import Connection
-from retrofill.web.controls import change
 from retrofill.web.origin import is_own
 from retrofill.web.rendering import RARE_LOOK_S, render_message, render_run
 
@@ -91,7 +91,7 @@ def change_run(
         if ref is None:
             return _say(_NO_RUN, "Nothing was changed.", code=status.HTTP_404_NOT_FOUND)
         try:
-            done = change(conn, ref.run_id, action, text)
+            done = change(conn, ref.run_id, action, text, asker.name)
         except ConfigError as error:
             return _show(conn, asker, f"Nothing was changed. {error}", code=422)
         if not done:

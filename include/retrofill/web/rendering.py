@@ -13,9 +13,9 @@ from retrofill.model.approval import Answer, Approval
 from retrofill.model.cost import dollars
 from retrofill.model.plan import verdict
 from retrofill.model.report import Report
+from retrofill.pipeline.controls import LIMITS
 from retrofill.sources import reasons_of
 from retrofill.state.pages import ERROR_CHARS, RunPage, SetLine
-from retrofill.web.controls import CONCURRENCY, RATE
 
 COUNTS = {
     "listed": "Items that were found and pass the filters: new and known together.",
@@ -155,7 +155,7 @@ def render_run(
         reasons=reasons_of(page.controls.source_kind),
         outcomes=OUTCOMES,
         causes=CAUSES,
-        limits=(CONCURRENCY, RATE),
+        limits=(LIMITS["max_concurrency"], LIMITS["max_calls_per_second"]),
     )
 
 
