@@ -12,39 +12,37 @@ NOT_MAPPED = -1
 """The map index of a task that is not mapped, as Airflow has it."""
 
 
-def job_list() -> str:
-    """Return the address of the page of all jobs."""
-    return _ours("jobs")
+def job(root: str, job_id: int) -> str:
+    """Return the address of the page of a job.
+
+    :param root: the path at which Airflow serves our pages
+    """
+    return f"{root}/jobs/{job_id}"
 
 
-def job(name: str) -> str:
-    """Return the address of the page of a job."""
-    return _ours(f"jobs/{_part(name)}")
-
-
-def quarantine(name: str) -> str:
+def quarantine(root: str, job_id: int) -> str:
     """Return the address of the page of a job's quarantine."""
-    return _ours(f"jobs/{_part(name)}/quarantine")
+    return f"{job(root, job_id)}/quarantine"
 
 
-def items(name: str, key: str) -> str:
+def items(root: str, job_id: int, key: str) -> str:
     """Return the address of what a job knows of a key."""
-    return _ours(f"jobs/{_part(name)}/items?{urlencode({'key': key})}")
+    return f"{job(root, job_id)}/items?{urlencode({'key': key})}"
 
 
-def item(name: str, identifier: str) -> str:
+def item(root: str, job_id: int, identifier: str) -> str:
     """Return the address of the page of an item."""
-    return _ours(f"jobs/{_part(name)}/items/{_part(identifier)}")
+    return f"{job(root, job_id)}/items/{_part(identifier)}"
 
 
-def run_of(dag_id: str, dag_run_id: str) -> str:
+def run(root: str, run_id: int) -> str:
+    """Return the address that leads to the page of a run, whatever DAG runs it has."""
+    return f"{root}/runs/{run_id}"
+
+
+def run_of(root: str, dag_id: str, dag_run_id: str) -> str:
     """Return the address of the page of the run of a DAG run."""
-    return _ours(f"dags/{_part(dag_id)}/runs/{_part(dag_run_id)}")
-
-
-def run(run_id: int) -> str:
-    """Return the address of the page of a run, whatever DAG runs it has."""
-    return _ours(f"runs/{run_id}")
+    return f"{root}/dags/{_part(dag_id)}/runs/{_part(dag_run_id)}"
 
 
 def dag(dag_id: str) -> str:
@@ -72,10 +70,6 @@ def function_log(function: Pinned, call: Called) -> str | None:
     """Return the address of the function's log of a call; None: nobody can tell."""
     kind = FUNCTIONS.get(function.kind)
     return kind.log_link(function, call) if kind is not None and kind.log_link else None
-
-
-def _ours(path: str) -> str:
-    return _airflow(f"retrofill/{path}")
 
 
 def _airflow(path: str) -> str:
