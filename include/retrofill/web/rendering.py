@@ -13,6 +13,7 @@ from retrofill.model.cost import dollars
 from retrofill.model.plan import verdict
 from retrofill.model.quoting import visible
 from retrofill.state.pages import ERROR_CHARS
+from retrofill.web import links
 from retrofill.web.words import CAUSES, OUTCOMES
 
 LOOK_S = 3
@@ -120,7 +121,7 @@ def _environment() -> Environment:
         "in_dollars": partial(in_range, said=dollars),
         "in_times": partial(in_range, said=in_time),
     }
-    environment.globals |= {"outcomes": OUTCOMES, "causes": CAUSES}
+    environment.globals |= {"outcomes": OUTCOMES, "causes": CAUSES, "links": links}
     return environment
 
 
