@@ -453,6 +453,7 @@ READS_NO_LARGE_TABLE = {
     "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
     "events": {"record", "list_events"},
     "lost_calls": {"recount_cost"},
+    "sharing": {"lock_function", "list_claims"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
         "lock_batches",

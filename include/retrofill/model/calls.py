@@ -301,3 +301,6 @@ class Allotment:
 
     ramp: str | None = None
     """How far the run has come up its ramp, for people; None: it is on none."""
+
+    part: str | None = None
+    """The run's part of what runs of the function share, for people; None: it shares nothing."""

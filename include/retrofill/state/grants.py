@@ -9,6 +9,7 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.job": _READ_WRITE,
     "retrofill.run": _READ_WRITE,
     "retrofill.run_set": _READ_WRITE,
+    "retrofill.waiting": f"{_READ_WRITE}, DELETE",
     "retrofill.partition": _READ_WRITE,
     "retrofill.batch": _READ_WRITE,
     "retrofill.invocation": f"{_READ_WRITE}, DELETE",

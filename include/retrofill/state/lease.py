@@ -27,6 +27,7 @@ from retrofill.state.locks import lock_batch, lock_job, lock_standing
 from retrofill.state.lost_calls import count_orphans, lose_calls
 from retrofill.state.portions import divide_batch, load_portion
 from retrofill.state.settling import Settler
+from retrofill.state.sharing import lock_claims
 from retrofill.state.statements import load
 
 _SQL = load("lease.sql")
@@ -336,6 +337,8 @@ class BatchLease:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
             found = lock_standing(cur, self.run_id)
             standing = found.climbed(ended)
+            shares_cap = standing.limits.function_concurrency is not None
+            claims = lock_claims(cur, self.run_id) if shares_cap else None
             # In this order: a call that another makes in between counts twice, and is never missed.
             cur.execute(_SQL["list_shares"], key)
             shares = rows(cur, Share)
@@ -355,6 +358,7 @@ class BatchLease:
                 refused=refused,
                 ended=causes,
                 least_cost=least_cost,
+                claims=claims,
             )
             cur.execute(
                 _SQL["allot"],

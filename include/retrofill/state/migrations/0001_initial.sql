@@ -90,12 +90,14 @@ CREATE TABLE retrofill.run (
         limits ?& ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
             'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
-            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'function_concurrency',
+            'priority', 'paused'
         ]
         AND limits - ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
             'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
-            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'function_concurrency',
+            'priority', 'paused'
         ] = '{}'
     ),
     CONSTRAINT run_limits_are_numbers CHECK (
@@ -126,6 +128,10 @@ CREATE TABLE retrofill.run (
         )
     ),
     CONSTRAINT run_ramp_minutes_is_positive CHECK ((limits->>'ramp_minutes')::integer >= 1),
+    CONSTRAINT run_function_concurrency_is_positive CHECK (
+        (limits->>'function_concurrency')::integer >= 1
+    ),
+    CONSTRAINT run_priority_is_positive CHECK (coalesce((limits->>'priority')::integer, 0) >= 1),
     CONSTRAINT run_min_items_judged_is_a_number CHECK (
         coalesce((limits->>'min_items_judged')::bigint, -1) >= 0
     ),
@@ -135,11 +141,15 @@ CREATE TABLE retrofill.run (
 );
 CREATE INDEX run_of_job ON retrofill.run (job_id, run_id);
 CREATE INDEX open_run ON retrofill.run (job_id, run_id) WHERE state = 'open';
+-- Who shares the cap of a function: its open runs, and those closed just now.
+CREATE INDEX run_of_function ON retrofill.run (
+    (function ->> 'kind'), (function ->> 'name'), coalesce(closed_at, 'infinity')
+);
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
 COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its part of what the job is of.';
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
 COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
-COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
+COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect. function_concurrency is shared with all runs of the function that have it, by their priority.';
 COMMENT ON COLUMN retrofill.run.price IS 'What its calls cost, by term, in dollars. most_per_call: what a call without items costs at most; null: what calls cost is unknown.';
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 COMMENT ON COLUMN retrofill.run.ramp IS 'How far its start-up ramp has come; null: it has none, or no task has asked yet.';
@@ -169,6 +179,20 @@ CREATE TABLE retrofill.run_set (
 );
 COMMENT ON TABLE retrofill.run_set IS 'What one DAG run of a run takes.';
 COMMENT ON COLUMN retrofill.run_set.withdrawn IS 'Items that it had enqueued and that are new again: nobody approved the plan, or the function seems to feed its own source.';
+
+CREATE TABLE retrofill.waiting (
+    dag_id text NOT NULL,
+    dag_run_id text NOT NULL,
+    job_id integer NOT NULL REFERENCES retrofill.job ON DELETE CASCADE,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    runs bigint[] NOT NULL,
+    behind text[] NOT NULL,
+    PRIMARY KEY (dag_id, dag_run_id)
+);
+CREATE INDEX waiting_for_job ON retrofill.waiting (job_id);
+COMMENT ON TABLE retrofill.waiting IS 'DAG runs that open no run until the earlier ones of their job are closed.';
+COMMENT ON COLUMN retrofill.waiting.runs IS 'The open runs that it waits for.';
+COMMENT ON COLUMN retrofill.waiting.behind IS 'The DAG runs whose turn comes before, by their ids.';
 
 -- What a run lists.
 
