@@ -21,6 +21,7 @@ RetrofillError
 ├── NoProgress             a task was tried too often in a row in vain; never tried again
 ├── Interrupted            a task was told to end before its work was done; another try goes on
 ├── NotNotified            the notification was not taken; another try may be
+├── NotWritten             report files could not be written; another try may succeed
 ├── InjectedError          a fault point was told to raise it; only tests do that
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
 """
@@ -99,6 +100,10 @@ class NoProgress(RetrofillError):
 
 class NotNotified(RetrofillError):
     """The notification of a run was not taken where it should go; another try may be."""
+
+
+class NotWritten(RetrofillError):
+    """Report files could not be written where they should go; another try may succeed."""
 
 
 class RunIncomplete(RetrofillError):
