@@ -24,6 +24,7 @@ RetrofillError
 ├── NotNotified            the notification was not taken; another try may be
 ├── AirflowUnreachable     Airflow's REST API does not answer; of the command line
 ├── AirflowRefused         Airflow's REST API refuses whoever asks; of the command line
+├── NotWritten             report files could not be written; another try may succeed
 ├── InjectedError          a fault point was told to raise it; only tests do that
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
 """
@@ -109,6 +110,10 @@ class NoProgress(RetrofillError):
 
 class NotNotified(RetrofillError):
     """The notification of a run was not taken where it should go; another try may be."""
+
+
+class NotWritten(RetrofillError):
+    """Report files could not be written where they should go; another try may succeed."""
 
 
 class RunIncomplete(RetrofillError):

@@ -100,6 +100,12 @@ class Report:
     price: str = ""
     """Where the terms of the price are from."""
 
+    report_to: str | None = None
+    """Where the report files of its items go; None: nobody asked for any."""
+
+    report_files: Mapping[str, Any] | None = None
+    """Those that were written, as :class:`retrofill.model.report_files.Written` has it."""
+
     @property
     def total(self) -> int:
         """Items that the run has found to call, as far as it knows now."""

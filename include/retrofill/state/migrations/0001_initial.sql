@@ -70,6 +70,7 @@ CREATE TABLE retrofill.run (
     plan jsonb,
     approval jsonb NOT NULL DEFAULT '{}',
     waited interval NOT NULL DEFAULT '0',
+    report_files jsonb,
     stop_reason text,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
@@ -158,6 +159,7 @@ COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object
 COMMENT ON COLUMN retrofill.run.plan IS 'What the first set would do, and what it may cost; null: nobody asked for a plan.';
 COMMENT ON COLUMN retrofill.run.approval IS 'What became of the plan: its state, since when it waits, who answered and when; {}: nobody is asked, or not yet.';
 COMMENT ON COLUMN retrofill.run.waited IS 'How long it has waited for people: max_minutes leaves that out.';
+COMMENT ON COLUMN retrofill.run.report_files IS 'The report files of its items that its task has written: where their manifest is, its digest, counts; null: none.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
 
 CREATE TABLE retrofill.run_set (
@@ -645,7 +647,9 @@ SELECT
         'items', charged.cost_of_items
     ) AS cost_by_term,
     coalesce(run.price ->> 'words', '') AS price,
-    coalesce(calls.refused, 0) AS refused
+    coalesce(calls.refused, 0) AS refused,
+    run.config ->> 'report_to' AS report_to,
+    run.report_files
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
