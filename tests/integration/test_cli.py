@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import pytest
 from retrofill.cli.exits import Exit
+from retrofill.config import params_for
 from retrofill.model.records import as_json
 from retrofill.state import limits, pages, runs
 from retrofill.state.connection import Connection, connect
@@ -146,3 +148,59 @@ def test_a_job_is_forgotten_only_on_purpose(conn: Connection, cli: Command) -> N
     assert (done.code, json.loads(done.out)["in_process"]) == (0, 1)
     assert json.loads(cli("runs", "--json").out) == []
     assert cli("forget", "no such job", "--yes").code == Exit.BAD_INPUT
+
+
+def test_a_run_is_steered(conn: Connection, cli: Command) -> None:
+    ref = open_run(conn)
+    assert cli("pause", ref.run_id).code == Exit.DONE
+    assert limits.get_limits(conn, ref.run_id).paused
+    assert cli("resume", ref.run_id).code == Exit.DONE
+    done = cli("set", ref.run_id, "max_concurrency=7", "max_cost=2.5", "max_calls=")
+    assert done.code == Exit.DONE
+    assert "max_concurrency is now 7" in done.err
+    assert "max_calls is now without limit" in done.err
+    now = limits.get_limits(conn, ref.run_id)
+    assert (now.paused, now.max_concurrency, now.max_cost, now.max_calls) == (False, 7, 2.5, None)
+    wrong = cli("set", ref.run_id, "max_concurrency=0")
+    assert (wrong.code, wrong.err) == (
+        Exit.BAD_INPUT, "max_concurrency: '0'; allowed is a whole number from 1 to 10,000\n",
+    )  # fmt: skip
+    both = cli("set", ref.run_id, "max_calls=9", "speed=1")
+    assert both.code == Exit.BAD_INPUT
+    assert both.err.startswith("speed: there is no such limit; allowed are max_concurrency, ")
+    assert limits.get_limits(conn, ref.run_id).max_calls is None
+    assert cli("pause", 99).code == Exit.BAD_INPUT
+    assert cli("stop", ref.run_id, "--reason", "for the night").code == Exit.DONE
+    assert runs.get_report(conn, ref.run_id).stop_reason == "for the night"
+    close(conn, ref.run_id, complete=False)
+    closed = cli("pause", ref.run_id)
+    assert closed.code == Exit.BAD_INPUT
+    assert "it is closed" in closed.err
+
+
+def test_jobs_are_listed_with_what_was_done(conn: Connection, cli: Command) -> None:
+    ref = open_run(conn)
+    enqueue(conn, ref, [item("a"), item("b")])
+    (job,) = json.loads(cli("jobs", "--json").out)
+    assert (job["job"], job["run_id"], job["state"]) == ("job", ref.run_id, "open")
+    assert (job["total"], job["succeeded"], job["in_quarantine"]) == (2, 0, 0)
+    assert "0 of 2" in cli("jobs").out
+    assert json.loads(cli("jobs", "no such job", "--json").out) == []
+
+
+def test_report_files_are_written_to_a_folder(
+    conn: Connection, cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = params_for("memory").config({"http_conn_id": "h", "function_kind": "http"})
+    ref = open_run(conn, config=config.as_json())
+    enqueue(conn, ref, [item("a"), item("b")])
+    monkeypatch.chdir(tmp_path)
+    done = cli("export", "reports", "--run", ref.run_id, "--json")
+    told = json.loads(done.out)
+    assert told["counts"] == {"failed": 0, "pending": 2, "succeeded": 0}
+    assert json.loads(Path(told["manifest"]).read_text())["Run"] == ref.run_id
+    assert Path(told["manifest"]).is_relative_to(tmp_path / "reports")
+    done = cli("export", tmp_path / "reports", "--job", "job", "--items", "failures")
+    assert done.out.splitlines()[1:] == ["0 failed"]
+    assert cli("export", "reports").code == Exit.BAD_INPUT
+    assert cli("export", "nowhere://x", "--run", ref.run_id).code == Exit.BAD_INPUT

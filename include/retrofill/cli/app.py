@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from retrofill.cli import keeping, looking, starting
+from retrofill.cli import exporting, keeping, looking, starting, steering
 from retrofill.cli.exits import exit_of
 from retrofill.cli.output import say
 from retrofill.model.errors import RetrofillError
@@ -19,7 +19,7 @@ Commands that start or answer something ask Airflow at `RETROFILL_AIRFLOW_URL`, 
 `RETROFILL_AIRFLOW_TOKEN`, or by `RETROFILL_AIRFLOW_USERNAME` and `RETROFILL_AIRFLOW_PASSWORD`.
 """
 
-_LOOK, _START, _KEEP = "Look", "Start and answer", "Keep"
+_LOOK, _START, _STEER, _KEEP = "Look", "Start and answer", "Steer", "Keep"
 
 app = typer.Typer(
     name="retrofill",
@@ -30,12 +30,18 @@ app = typer.Typer(
 )
 
 for _panel, _name, _command in (
+    (_LOOK, "jobs", looking.jobs),
     (_LOOK, "runs", looking.runs),
     (_LOOK, "status", looking.status),
+    (_LOOK, "export", exporting.export),
     (_START, "plan", starting.plan),
     (_START, "run", starting.run),
     (_START, "approve", starting.approve),
     (_START, "reject", starting.reject),
+    (_STEER, "pause", steering.pause),
+    (_STEER, "resume", steering.resume),
+    (_STEER, "stop", steering.stop),
+    (_STEER, "set", steering.set_limits),
     (_KEEP, "check-jobs", keeping.check_jobs),
     (_KEEP, "forget", keeping.forget),
 ):

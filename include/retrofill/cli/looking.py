@@ -8,15 +8,50 @@ from retrofill.cli.exits import Exit
 from retrofill.cli.output import Json, print_json, print_table, print_text
 from retrofill.cli.state import open_state
 from retrofill.cli.watching import standing, watch
+from retrofill.model.cost import dollars
 from retrofill.model.records import all_as_json
 from retrofill.model.records import as_json as told
 from retrofill.model.report import Report
 from retrofill.state import pages
+from retrofill.state.jobs import JobCounts, count_jobs, list_jobs
 from retrofill.state.listing import list_runs
 
 RunNumber = Annotated[int, typer.Argument(metavar="RUN", help="The number of a run.")]
 
 _RUNS = 20
+
+
+def jobs(
+    search: Annotated[
+        str, typer.Argument(help="What name, source or function contains. Left out: all.")
+    ] = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """List jobs, each with the run that tells how it is: its open one, or else its newest."""
+    with open_state() as conn:
+        found = list_jobs(conn, search=search)
+        counts = count_jobs(conn, found)
+    if as_json:
+        print_json([{**told(job), **told(counts[job.job_id])} for job in found])
+        return
+    columns = ("job", "source", "function", "run", "state", "settled", "quarantine", "cost")
+    print_table(
+        columns,
+        (
+            (
+                job.job,
+                job.source,
+                job.function_name,
+                job.run_id,
+                job.state or "never run",
+                progress(counts[job.job_id]),
+                counts[job.job_id].in_quarantine,
+                _dollars(counts[job.job_id].cost_in_all),
+            )
+            for job in found
+        ),
+    )
 
 
 def runs(
@@ -79,6 +114,15 @@ def status(
             else:
                 print_text(report_text(report, page.controls.source_kind))
     end(report)
+
+
+def progress(counts: JobCounts) -> str:
+    """Return how much of its items a run has settled."""
+    return f"{counts.succeeded + counts.quarantined:,} of {counts.total:,}"
+
+
+def _dollars(cost: float | None) -> str:
+    return "unknown" if cost is None else dollars(cost)
 
 
 def report_text(report: Report, source_kind: str) -> str:

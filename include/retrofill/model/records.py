@@ -9,7 +9,7 @@ import inspect
 import textwrap
 from collections.abc import Iterable
 from dataclasses import is_dataclass
-from functools import cache, reduce
+from functools import reduce
 from itertools import pairwise
 from operator import or_
 from types import UnionType
@@ -17,10 +17,17 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+_MODELS: dict[type[object], type[BaseModel]] = {}
 
-@cache
+
 def model_of(record: type[object]) -> type[BaseModel]:
     """Return the model of a record, which also reads it: by its attributes."""
+    if record not in _MODELS:
+        _MODELS[record] = _made_of(record)
+    return _MODELS[record]
+
+
+def _made_of(record: type[object]) -> type[BaseModel]:
     notes = notes_of(record)
     fields: dict[str, Any] = {
         name: (_told(hint), Field(description=notes.get(name)))
