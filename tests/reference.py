@@ -1,14 +1,19 @@
 """The reference pages, made from the records of the kinds: ``make reference``."""
 
+import inspect
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
+from retrofill.cli.app import app
+from retrofill.cli.exits import Exit
 from retrofill.config import params_for
 from retrofill.events import SHAPES, EventShape
 from retrofill.functions import FUNCTIONS
 from retrofill.model.permission import Permission
+from retrofill.model.records import notes_of
 from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, form_field
 from retrofill.params.calls import CallParams
@@ -43,6 +48,7 @@ def pages() -> dict[str, str]:
         "params.md": "\n".join(_params()),
         "events.md": "\n".join(_events()),
         "permissions.md": "\n".join(_permissions()),
+        "cli.md": "\n".join(_commands()),
     }
 
 
@@ -174,6 +180,51 @@ def _statements(permissions: Iterable[Permission]) -> Iterator[dict[str, Any]]:
 
 def _sentence(title: str) -> str:
     return f"{title[0].upper()}{title[1:]}."
+
+
+def _commands() -> Iterator[str]:
+    whole = typer.main.get_command(app)
+    yield from ("# Command line", "", _MADE, "", _help(whole), "")
+    yield "`retrofill --install-completion` completes commands and options in your shell."
+    yield from ("", "## Exit codes", "", "| code | meaning |", "| ---: | --- |")
+    yield from (f"| {code.value} | {notes_of(Exit)[code.name]} |" for code in Exit)
+    yield ""
+    for path, command in _leaves("retrofill", whole):
+        usage = command.make_context(path, [], resilient_parsing=True).get_usage()
+        yield from (f"## `{path}`", "", f"`{' '.join(usage.split()[1:])}`", "", _help(command), "")
+        shown = [one for one in command.params if one.name != "help"]
+        if shown:
+            yield from ("| | meaning | default |", "| --- | --- | --- |")
+            yield from (f"| `{_name(one)}` | {one.help} | {_default(one)} |" for one in shown)
+            yield ""
+
+
+def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each command that is no group of others, with all of its words."""
+    commands = getattr(command, "commands", None)
+    if commands is None:
+        yield path, command
+        return
+    for name, one in commands.items():
+        yield from _leaves(f"{path} {name}", one)
+
+
+def _help(command: Any) -> str:
+    paragraphs = inspect.cleandoc(command.help).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _name(one: Any) -> str:
+    if one.param_type_name == "argument":
+        return str(one.metavar or one.name.upper())
+    takes = "" if one.is_flag else f" {one.metavar or one.name.upper()}"
+    return f"{', '.join(one.opts)}{takes}"
+
+
+def _default(one: Any) -> str:
+    if one.required:
+        return "required"
+    return "" if one.default in (None, "", False) else f"`{one.default}`"
 
 
 def main() -> None:

@@ -1,11 +1,10 @@
-"""Job files: recurring backfills, one YAML file each; ``python -m retrofill.jobs``.
+"""Job files: recurring backfills, one YAML file each; ``retrofill check-jobs`` checks them.
 
 The folder may hold files of others: a job file is told by its name, which is its DAG's id.
 """
 
 import re
 import reprlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
@@ -106,18 +105,9 @@ def load_job(path: Path) -> JobFile:
     )
 
 
-def main() -> int:
-    """Check the job files of this project, or of the folder named."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    jobs = load_jobs(folder)
-    problems = [problem for job in jobs for problem in job.problems]
-    for problem in problems:
-        sys.stderr.write(f"{problem}\n")
-    sys.stdout.write(f"{len(jobs)} job files, {len(problems)} problems\n")
-    if others := [path.name for path in _yaml_files(folder) if not path.name.startswith(_OURS)]:
-        names = ", ".join(map(repr, others))
-        sys.stdout.write(f"not job files, whose names begin with {_OURS}: {names}\n")
-    return 1 if problems else 0
+def others(folder: Path = FOLDER) -> list[str]:
+    """Return the names of the YAML files of a folder that are no job files."""
+    return [path.name for path in _yaml_files(folder) if not path.name.startswith(_OURS)]
 
 
 def _yaml_files(folder: Path) -> list[Path]:
@@ -235,7 +225,3 @@ def _sentence(details: ErrorDetails, lines: _Lines) -> str:
         return lines.say(name, "it is missing")
     message = details["msg"].removeprefix("Value error, ").replace("Input should be", "allowed is")
     return lines.say(name, f"{reprlib.repr(details['input'])}; {message}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -218,6 +218,8 @@ VALUES: dict[str, Any] = {
     "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
     "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
+    "who": "Ada", "what": "paused", "was": "", "events": 50,
+    "details": False, "written": "{}",
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
     "identifier": "00000000-0000-0000-0000-000000000000",
     "after_identifier": "00000000-0000-0000-0000-000000000000",
@@ -279,6 +281,7 @@ POISON = {
 RELEASED = "UPDATE retrofill.batch SET done_at = now(), leased_until = NULL WHERE job_id = 1;"
 BROKEN = RELEASED + "UPDATE retrofill.extent SET whole = false WHERE job_id = 1"
 IN_ORDER = load("upkeep.sql")["read_in_order"]
+EXPORTED = load("exports.sql")["read_in_order"]
 ELSEWHERE = f"""
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
 SELECT 3, 0, n, int8multirange(int8range({CHUNK} * n + 1, {CHUNK} * (n + 1) + 1))
@@ -389,6 +392,13 @@ CASES = [
     Case("redrive", "move", 2 * len(MOVED),
          {"keys": MOVED, "next_seq": ROWS + 1,
           "identifiers": [identifier_of(n) for n in range(50_001, 55_001)]}),
+    # Whoever wants details gets those of each item's call, too.
+    Case("exports", "list_failed", ROWS, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_failed", 2 * ROWS, {"details": True}, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_succeeded", ROWS, {"run_id": 3}, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_succeeded", 2 * ROWS, {"run_id": None, "details": True},
+         end_to_end=True, before=EXPORTED),
+    Case("exports", "list_pending", ROWS, end_to_end=True, before=EXPORTED),
     Case("pages", "list_quarantined", ROWS, end_to_end=True),
     Case("pages", "list_failed_calls", ROWS),
     Case("pages", "list_slowest_calls", ROWS),
@@ -446,9 +456,12 @@ READS_NO_LARGE_TABLE = {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
         "insert_partition", "list_partitions_left", "close_set",
-        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
+        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "list_reports",
     },
-    "limits": {"get_standing", "change_limits", "stop_run"},
+    "listing": {"list_runs"},
+    "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
+    "events": {"record", "list_events"},
+    "exports": {"get_last_run", "list_versions", "note_files"},
     "lost_calls": {"recount_cost"},
     "sharing": {"lock_function", "list_claims"},
     "locks": {
@@ -461,6 +474,7 @@ READS_NO_LARGE_TABLE = {
 
 NOT_PLANNED = {
     "connection": {"look", "set_session", "list_missing_grants"},
+    "exports": {"begin_snapshot", "read_in_order", "get_moment"},
     "pages": {"begin_snapshot", "guard_calls", "give_up_calls"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
@@ -473,6 +487,8 @@ NOT_PLANNED = {
 
 OWN_VALUES: dict[str, dict[str, Any]] = {
     "insert_partition": {"part_no": 99},
+    "list_reports": {"run_ids": [1, 3]},
+    "list_runs": {"before": 99, "job": "one", "hidden": ["x"], "most": 50},
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},
     "note_later": {"keys": ["a"], "contents": ["c"]},

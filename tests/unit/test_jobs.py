@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from retrofill.config import params_for
-from retrofill.jobs import FOLDER, load_job, load_jobs, main
+from retrofill.jobs import FOLDER, load_job, load_jobs, others
 
 GOOD = """\
 source: s3
@@ -45,21 +45,11 @@ def test_the_example_is_no_job_until_it_is_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["kind: Job\n", "{{ a template }}", "", GOOD])
-def test_a_yaml_file_of_others_is_no_job(
-    tmp_path: Path,
-    text: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_yaml_file_of_others_is_no_job(tmp_path: Path, text: str) -> None:
     write(tmp_path, GOOD)
     (tmp_path / "theirs.yaml").write_text(text)
     assert [job.name for job in load_jobs(tmp_path)] == ["retrofill_photos"]
-    monkeypatch.setattr("sys.argv", ["jobs", str(tmp_path)])
-    assert main() == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "1 job files, 0 problems",
-        "not job files, whose names begin with retrofill_: 'theirs.yaml'",
-    ]
+    assert others(tmp_path) == ["theirs.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,22 @@ class Report:
     price: str = ""
     """Where the terms of the price are from."""
 
+    report_to: str | None = None
+    """Where the report files of its items go; None: nobody asked for any."""
+
+    report_files: Mapping[str, Any] | None = None
+    """Those that were written, as :class:`retrofill.model.report_files.Written` has it."""
+
+    @property
+    def total(self) -> int:
+        """Items that the run has found to call, as far as it knows now."""
+        return self.new + self.resumed + self.redriven - self.withdrawn
+
+    @property
+    def settled(self) -> int:
+        """Of these, items of which it is known what became of them."""
+        return self.succeeded + self.quarantined
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""

@@ -1,4 +1,4 @@
-"""What a role needs to run, and to forget; docs/operations.md has the GRANTs."""
+"""What a role needs to run, to read and to forget, and the GRANTs for it."""
 
 from collections.abc import Mapping
 
@@ -22,12 +22,16 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.results": "SELECT, INSERT",
     "retrofill.quarantine": "SELECT, INSERT, DELETE",
     "retrofill.redriven": "SELECT, INSERT, DELETE",
+    "retrofill.event": "SELECT, INSERT",
+    "retrofill.pulse": _READ_WRITE,
     "retrofill.v_run": "SELECT",
     "retrofill.v_item": "SELECT",
     "retrofill.v_call": "SELECT",
     "retrofill.v_quarantine": "SELECT",
     "retrofill.v_outcome": "SELECT",
     "retrofill.v_redriven": "SELECT",
+    "retrofill.v_event": "SELECT",
+    "retrofill.v_pulse": "SELECT",
 }
 """What every task and the page of a run need; of what was processed they can forget nothing."""
 
@@ -41,3 +45,23 @@ JOBS: Mapping[str, str] = {
     "retrofill.job": "DELETE",
 }
 """What it takes besides to forget a job."""
+
+READER: Mapping[str, str] = {
+    name: privileges for name, privileges in RUNTIME.items() if name.startswith("retrofill.v_")
+}
+"""What it takes to read the public views."""
+
+
+def statements(role: str, needed: Mapping[str, str]) -> list[str]:
+    """Return the GRANTs that give a role what it needs, for the owner to run."""
+    quoted = '"{}"'.format(role.replace('"', '""'))
+    by_privileges: dict[str, list[str]] = {}
+    for name, privileges in needed.items():
+        by_privileges.setdefault(privileges, []).append(name)
+    return [
+        f"GRANT USAGE ON SCHEMA retrofill TO {quoted};",
+        *(
+            f"GRANT {privileges} ON {', '.join(names)} TO {quoted};"
+            for privileges, names in by_privileges.items()
+        ),
+    ]
