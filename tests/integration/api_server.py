@@ -14,9 +14,12 @@ from airflow.models import Log, import_all_models
 from airflow.models.base import Base
 from airflow.utils.session import create_session
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from retrofill.web import page
+from retrofill.web.app import app
 from sqlalchemy import select
+from starlette.routing import Mount
 
 
 @contextmanager
@@ -27,9 +30,9 @@ def serving() -> Iterator[TestClient]:
     Base.metadata.create_all(settings.engine)
     purge_cached_app()
     init_auth_manager()
-    app = FastAPI()
-    app.mount("/retrofill", page)
-    with TestClient(app, follow_redirects=False) as client:
+    served = FastAPI()
+    served.mount("/retrofill", page)
+    with TestClient(served, follow_redirects=False) as client:
         yield client
     purge_cached_app()
 
@@ -60,3 +63,16 @@ def audit_log(dag_id: str) -> list[tuple[str, str, str]]:
     with create_session() as session:
         entries = session.scalars(select(Log).where(Log.dag_id == dag_id).order_by(Log.id))
         return [(entry.event, entry.owner, json.loads(entry.extra)["value"]) for entry in entries]
+
+
+def routes() -> set[tuple[str, str]]:
+    """Return method and path of each route of the pages, and of what is mounted below them."""
+    return set(_routes(app(), ""))
+
+
+def _routes(served: FastAPI, above: str) -> Iterator[tuple[str, str]]:
+    for route in served.routes:
+        if isinstance(route, Mount) and isinstance(route.app, FastAPI):
+            yield from _routes(route.app, above + route.path)
+        elif isinstance(route, APIRoute):
+            yield from ((method, above + route.path) for method in route.methods)

@@ -43,7 +43,8 @@ def test_runs_are_listed_the_newest_first(conn: Connection, cli: Command) -> Non
     assert [run["run_id"] for run in json.loads(cli("runs", "--json", "--most", 1).out)] == [2]
     older = json.loads(cli("runs", "--json", "--before", second.run_id).out)
     assert [run["run_id"] for run in older] == [first.run_id]
-    assert json.loads(cli("runs", "no such job", "--json").out) == []
+    assert len(json.loads(cli("runs", "job", "--json").out)) == 2
+    assert cli("runs", "no such job").code == Exit.BAD_INPUT
     text = cli("runs").out
     assert "incomplete" in text
     assert [line.split()[0] for line in text.splitlines()[1:]] == ["2", "1"]
@@ -182,8 +183,9 @@ def test_jobs_are_listed_with_what_was_done(conn: Connection, cli: Command) -> N
     ref = open_run(conn)
     enqueue(conn, ref, [item("a"), item("b")])
     (job,) = json.loads(cli("jobs", "--json").out)
-    assert (job["job"], job["run_id"], job["state"]) == ("job", ref.run_id, "open")
-    assert (job["total"], job["succeeded"], job["in_quarantine"]) == (2, 0, 0)
+    line, counts = job["job"], job["counts"]
+    assert (line["job"], line["run_id"], line["state"]) == ("job", ref.run_id, "open")
+    assert (counts["total"], counts["succeeded"], counts["in_quarantine"]) == (2, 0, 0)
     assert "0 of 2" in cli("jobs").out
     assert json.loads(cli("jobs", "no such job", "--json").out) == []
 

@@ -488,7 +488,7 @@ NOT_PLANNED = {
 OWN_VALUES: dict[str, dict[str, Any]] = {
     "insert_partition": {"part_no": 99},
     "list_reports": {"run_ids": [1, 3]},
-    "list_runs": {"before": 99, "job": "one", "hidden": ["x"], "most": 50},
+    "list_runs": {"before": 99, "hidden": ["x"], "most": 50},
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},
     "note_later": {"keys": ["a"], "contents": ["c"]},

@@ -70,6 +70,13 @@ class JobCounts(NamedTuple):
     """Dollars of all its runs of which the price is known; None: it is of none."""
 
 
+class CountedJob(NamedTuple):
+    """A job, and its counts."""
+
+    job: JobLine
+    counts: JobCounts
+
+
 class RunLine(NamedTuple):
     """A run of a job, and what it has done."""
 
@@ -169,6 +176,12 @@ def count_jobs(conn: Connection, lines: Sequence[JobLine]) -> dict[int, JobCount
     with snapshot(conn) as cur:
         cur.execute(_SQL["count_jobs"], asked)
         return {counts.job_id: counts for counts in rows(cur, JobCounts)}
+
+
+def counted(conn: Connection, lines: Sequence[JobLine]) -> list[CountedJob]:
+    """Return some jobs with their counts."""
+    counts = count_jobs(conn, lines)
+    return [CountedJob(line, counts[line.job_id]) for line in lines]
 
 
 def list_runs(
