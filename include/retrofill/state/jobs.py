@@ -63,9 +63,6 @@ class JobCounts(NamedTuple):
     cost: float | None
     """Dollars; None: that is unknown."""
 
-    in_quarantine: int
-    """Items of the job that wait in quarantine now, up to one more than MOST_COUNTED."""
-
     cost_in_all: float | None
     """Dollars of all its runs of which the price is known; None: it is of none."""
 
@@ -113,9 +110,6 @@ class JobTotals(NamedTuple):
     of_unknown_cost: int
     """Runs that called and whose price is unknown."""
 
-    in_quarantine: int
-    """As in JobCounts."""
-
     @property
     def in_process(self) -> int:
         """Items that wait in process, or are being called."""
@@ -154,7 +148,7 @@ def list_jobs(
     :param search: what name, source or function must contain, whatever the case
     :param hidden_dags: no job is returned for which a DAG run of one of these DAGs worked
     """
-    with snapshot(conn) as cur:
+    with snapshot(conn, in_order=True) as cur:
         cur.execute(_SQL["list_jobs"], {"search": search, "hidden": list(hidden_dags)})
         return rows(cur, JobLine)
 
@@ -164,11 +158,17 @@ def count_jobs(conn: Connection, lines: Sequence[JobLine]) -> dict[int, JobCount
     asked = {
         "job_ids": [line.job_id for line in lines],
         "run_ids": [line.run_id for line in lines],
-        "most": MOST_COUNTED + 1,
     }
     with snapshot(conn) as cur:
         cur.execute(_SQL["count_jobs"], asked)
         return {counts.job_id: counts for counts in rows(cur, JobCounts)}
+
+
+def count_quarantined(conn: Connection, job_ids: Sequence[int]) -> dict[int, int]:
+    """Return how many items of some jobs wait in quarantine, up to one more than MOST_COUNTED."""
+    with snapshot(conn, in_order=True) as cur:
+        cur.execute(_SQL["count_quarantined"], {"job_ids": list(job_ids), "most": MOST_COUNTED + 1})
+        return dict(cur.fetchall())
 
 
 def list_runs(
@@ -187,5 +187,5 @@ def list_runs(
 def get_totals(conn: Connection, job_id: int) -> JobTotals:
     """Return what all runs of a job have done together."""
     with snapshot(conn) as cur:
-        cur.execute(_SQL["get_totals"], {"job_id": job_id, "most": MOST_COUNTED + 1})
+        cur.execute(_SQL["get_totals"], {"job_id": job_id})
         return one(cur, JobTotals)
