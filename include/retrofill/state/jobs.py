@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrofill.model.runs import Job, KnownJob
-from retrofill.state.connection import Connection, find, one, rows, transaction, values
-from retrofill.state.reading import snapshot
+from retrofill.state.connection import Connection, Cursor, find, one, rows, transaction, values
+from retrofill.state.reading import read_in_order, snapshot
 from retrofill.state.statements import load
 
 _SQL = load("jobs.sql")
@@ -51,6 +51,17 @@ class JobLine(NamedTuple):
     read_at: datetime
 
 
+class _Sums(NamedTuple):
+    """What the run that tells how a job is has done, and what all runs of the job cost."""
+
+    job_id: int
+    total: int
+    succeeded: int
+    quarantined: int
+    cost: float | None
+    cost_in_all: float | None
+
+
 class JobCounts(NamedTuple):
     """What the run that tells how a job is has done, and what the job has in all."""
 
@@ -65,6 +76,9 @@ class JobCounts(NamedTuple):
 
     cost_in_all: float | None
     """Dollars of all its runs of which the price is known; None: it is of none."""
+
+    in_quarantine: int
+    """Items of the job that wait in quarantine now, up to one more than MOST_COUNTED."""
 
 
 class RunLine(NamedTuple):
@@ -161,14 +175,21 @@ def count_jobs(conn: Connection, lines: Sequence[JobLine]) -> dict[int, JobCount
     }
     with snapshot(conn) as cur:
         cur.execute(_SQL["count_jobs"], asked)
-        return {counts.job_id: counts for counts in rows(cur, JobCounts)}
+        sums = rows(cur, _Sums)
+        waiting = _count_quarantined(cur, asked["job_ids"])
+    return {each.job_id: JobCounts(*each, waiting[each.job_id]) for each in sums}
 
 
-def count_quarantined(conn: Connection, job_ids: Sequence[int]) -> dict[int, int]:
-    """Return how many items of some jobs wait in quarantine, up to one more than MOST_COUNTED."""
-    with snapshot(conn, in_order=True) as cur:
-        cur.execute(_SQL["count_quarantined"], {"job_ids": list(job_ids), "most": MOST_COUNTED + 1})
-        return dict(cur.fetchall())
+def count_quarantined(conn: Connection, job_id: int) -> int:
+    """Return how many items of a job wait in quarantine, up to one more than MOST_COUNTED."""
+    with snapshot(conn) as cur:
+        return _count_quarantined(cur, [job_id])[job_id]
+
+
+def _count_quarantined(cur: Cursor, job_ids: Sequence[int | None]) -> dict[int, int]:
+    read_in_order(cur)
+    cur.execute(_SQL["count_quarantined"], {"job_ids": job_ids, "most": MOST_COUNTED + 1})
+    return dict(cur.fetchall())
 
 
 def list_runs(

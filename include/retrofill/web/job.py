@@ -70,7 +70,7 @@ def show_job(
         before=lines[RUNS_SHOWN - 1].run_id if len(lines) > RUNS_SHOWN else None,
         is_first=before is None,
         totals=totals,
-        in_quarantine=jobs.count_quarantined(conn, [asker.job.job_id])[asker.job.job_id],
+        in_quarantine=jobs.count_quarantined(conn, asker.job.job_id),
         waits=list(waits(shown, totals, is_first=before is None)),
         dags={dag_id: dags.get(dag_id, NO_DAG) for dag_id in asker.dag_ids},
         most_counted=jobs.MOST_COUNTED,

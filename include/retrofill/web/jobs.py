@@ -128,7 +128,6 @@ def _answer(
         look_s=RARE_LOOK_S,
         shown=shown,
         counts=jobs.count_jobs(conn, [one.line for one in shown]),
-        in_quarantine=jobs.count_quarantined(conn, [one.line.job_id for one in shown]),
         filters=FILTERS,
         most_counted=jobs.MOST_COUNTED,
         now=shown[0].line.read_at if shown else None,
