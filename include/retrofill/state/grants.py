@@ -21,6 +21,7 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.results": "SELECT, INSERT",
     "retrofill.quarantine": "SELECT, INSERT, DELETE",
     "retrofill.redriven": "SELECT, INSERT, DELETE",
+    "retrofill.redrive": "SELECT, INSERT",
     "retrofill.v_run": "SELECT",
     "retrofill.v_item": "SELECT",
     "retrofill.v_call": "SELECT",
@@ -31,7 +32,7 @@ RUNTIME: Mapping[str, str] = {
 """What every task and the page of a run need; of what was processed they can forget nothing."""
 
 RESULTS: Mapping[str, str] = {"retrofill.results": "DELETE"}
-"""What the upkeep needs besides to forget results by age."""
+"""What it takes besides to forget results by age, and to redrive what has succeeded."""
 
 JOBS: Mapping[str, str] = {
     "retrofill.results": "DELETE",
