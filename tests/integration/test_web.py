@@ -17,7 +17,7 @@ from retrofill.pipeline.admission import Slots
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.show_plan import show_plan
 from retrofill.sources.memory import MemorySource
-from retrofill.state import approvals, batches, limits, pages, runs
+from retrofill.state import approvals, batches, limits, pages, reading, runs
 from retrofill.state.connection import Connection, connect
 from retrofill.state.lease import BatchLease
 from retrofill.state.statements import load
@@ -209,7 +209,7 @@ def test_calls_that_take_too_long_to_count_do_not_take_the_page_with_them(
     ref = run_in_the_middle(conn, state_dsn)
     slow = {**load("pages.sql"), "list_failed_calls": "SELECT pg_sleep(60)"}
     monkeypatch.setattr("retrofill.state.pages._SQL", slow)
-    monkeypatch.setattr(pages, "STATEMENT_S", 0.05)
+    monkeypatch.setattr(reading, "STATEMENT_S", 0.05)
     shown = pages.get_page(conn, ref.run_id)
     assert shown.calls.failed is None
     assert sum(ended.calls for ended in shown.calls.ended) == 5

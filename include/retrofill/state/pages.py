@@ -11,14 +11,12 @@ from retrofill.engine.ramp import Ramp
 from retrofill.model.limits import Limits
 from retrofill.model.plan import RunPlan
 from retrofill.model.report import Report
-from retrofill.state.connection import Connection, Cursor, Record, one, rows, transaction
+from retrofill.state.connection import Connection, Cursor, Record, one, rows
+from retrofill.state.reading import snapshot
 from retrofill.state.runs import read_report
 from retrofill.state.statements import load
 
 _SQL = load("pages.sql")
-
-STATEMENT_S = 5
-"""Seconds that one statement of the page may take: people look again and again."""
 
 CALLS_SHOWN = 10
 ITEMS_SHOWN = 50
@@ -34,6 +32,8 @@ class Controls(NamedTuple):
     read_at: datetime
     live: bool
     """Whether the run may still change."""
+
+    job_id: int
 
     refused_since: datetime | None = None
     """Since when every call of the run has been refused; None: one was let through just now."""
@@ -169,8 +169,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
         "partitions": PARTITIONS_SHOWN,
         "error_chars": ERROR_CHARS,
     }
-    with transaction(conn) as cur:
-        cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
+    with snapshot(conn) as cur:
         cur.execute(_SQL["get_controls"], limits)
         controls = one(cur, Controls, limits=Limits.from_json, plan=_plan, ramp=Ramp.from_json)
         report = read_report(cur, run_id)

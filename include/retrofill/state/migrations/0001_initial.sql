@@ -133,7 +133,8 @@ CREATE TABLE retrofill.run (
         (limits->>'concurrency_ceiling')::integer >= 1
     )
 );
-CREATE INDEX run_of_job ON retrofill.run (job_id);
+CREATE INDEX run_of_job ON retrofill.run (job_id, run_id);
+CREATE INDEX open_run ON retrofill.run (job_id, run_id) WHERE state = 'open';
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
 COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its part of what the job is of.';
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
