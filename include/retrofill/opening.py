@@ -19,6 +19,7 @@ from retrofill.pipeline.canary import has_canary
 from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
+from retrofill.wiring import needed_by
 
 _LONGEST_REASON = 2_000
 
@@ -75,10 +76,11 @@ class OpenRunOperator(BaseOperator):
         config = params_for(self.source).config(params_of(context))
         check_targets(config)
         interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
-        with wire.open_state() as conn:
+        with wire.open_state(needed_by(config)) as conn:
             plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
             require_time(self.dag.get_task("invoke").execution_timeout, plan.function.timeout_s)
-            opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id))
+            asked_by = dag_run.triggering_user_name or ""
+            opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id, asked_by))
         if opened is None:
             rest = sorted(self.get_flat_relative_ids())
             raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]

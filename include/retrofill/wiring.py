@@ -21,6 +21,7 @@ from retrofill.functions.kind import Asked, Capacity
 from retrofill.model.connections import STATE_CONN_ID, Connections
 from retrofill.model.errors import ConfigError, StateNotConfigured
 from retrofill.model.runs import Run, Window
+from retrofill.model.selection import Place
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.plan import Plan, open_source, plan
 from retrofill.sources import Source
@@ -33,6 +34,16 @@ from retrofill.state.migrate import require_current
 _NO_INTERVAL = Interval(None, None)
 _POSTGRES = ("postgres", "postgresql", "")
 _PORT = 5432
+
+
+def needed_by(config: RunConfig) -> Mapping[str, str]:
+    """Return what the role of the state must be allowed for a run, as state/grants has it."""
+    takes_back = config.redrive.place is Place.SUCCESSES
+    return (
+        {**RUNTIME, "retrofill.results": f"{RUNTIME['retrofill.results']}, DELETE"}
+        if takes_back
+        else RUNTIME
+    )
 
 
 class Wiring:
@@ -109,7 +120,8 @@ class Wiring:
 
     def changes_of(self, config: RunConfig, run: Run) -> Source | None:
         """Open the source of a run for what was modified since; None: it cannot tell."""
-        if config.redrive.redrive or not config.source_kind.lists_changes:
+        lists = config.redrive.place is not Place.QUARANTINE
+        if not (lists and config.source_kind.lists_changes):
             return None
         window = Window(after=run.opened_at, before=run.modified_before)
         shape = shape_of(config, run)

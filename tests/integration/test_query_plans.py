@@ -274,6 +274,13 @@ def found(key: str, name: str) -> dict[str, Any]:
     return {"keys": [key.format(n) for n in numbers], "identifiers": hashed}
 
 
+ALL = {
+    "keys": [], "error": None, "version": None, "after": None, "before": None, "unsure": None,
+    "first": "", "behind": None,
+}  # fmt: skip
+"""A selection of all that is in a place."""
+
+GROUPS = {"errors": 100, "examples": 3, "names": ["t", "u"]}
 POISON = {
     "seqs": SEQS, "call_nos": NOS, "attempts": NOS, "failures": NOS, "unsures": [True] * 50,
     "request_ids": ["r"] * 50, "error_types": ["e"] * 50, "errors": ["e"] * 50,
@@ -396,10 +403,24 @@ CASES = [
     Case("approvals", "give_back", ROWS),
     Case("approvals", "list_kept", 0, before=ELSEWHERE),
     Case("approvals", "break_extents", 0, {"firsts": [1]}),
-    Case("redrive", "list_quarantined", PAGE, before=IN_ORDER),
-    Case("redrive", "list_quarantined", PAGE, {"after_key": "data/c/000050000"}, before=IN_ORDER),
+    Case("redrive", "list_quarantined", PAGE, ALL, before=IN_ORDER),
+    Case("redrive", "list_quarantined", PAGE, ALL | {"after_key": "data/c/000050000"},
+         before=IN_ORDER),
+    # The call of each item, too.
+    Case("redrive", "list_quarantined", 2 * PAGE, ALL | {"version": "1"}, before=IN_ORDER),
+    Case("triage", "list_groups", PAGE + 2, ALL | GROUPS, 12 * PAGE, before=IN_ORDER),
+    Case("triage", "list_groups", 2 * PAGE + 2, ALL | GROUPS | {"version": "1"},
+         before=IN_ORDER),
+    Case("triage", "list_examples", 2 * PAGE, ALL | GROUPS, before=IN_ORDER),
+    Case("triage", "count_quarantined", ROWS, ALL, end_to_end=True),
+    Case("triage", "count_quarantined", 2 * ROWS, ALL | {"version": "1"}, end_to_end=True),
+    Case("triage", "count_quarantined", 10_000,
+         ALL | {"first": "data/c/00001", "behind": "data/c/00002"}),
+    Case("triage", "count_succeeded", ROWS, ALL, end_to_end=True),
+    Case("triage", "count_succeeded", 10_000,
+         ALL | {"first": "data/a/00001", "behind": "data/a/00002"}),
     Case("redrive", "move", 2 * len(MOVED),
-         {"keys": MOVED, "next_seq": ROWS + 1,
+         {"chosen": MOVED, "next_seq": ROWS + 1,
           "identifiers": [identifier_of(n) for n in range(50_001, 55_001)]}),
     # Whoever wants details gets those of each item's call, too.
     Case("exports", "list_failed", ROWS, end_to_end=True, before=EXPORTED),
@@ -506,6 +527,7 @@ READS_NO_LARGE_TABLE = {
     "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
     "events": {"record", "list_events"},
     "exports": {"get_last_run", "list_versions", "note_files"},
+    "redrives": {"insert_redrive", "list_redrives", "list_costs", "get_listing"},
     "lost_calls": {"recount_cost"},
     "sharing": {"lock_function", "list_claims"},
     "locks": {
@@ -525,6 +547,7 @@ NOT_PLANNED = {
     "batches": {"read_in_order"},
     "feedback": {"read_in_order"},
     "redrive": {"read_in_order"},
+    "triage": {"limit_time", "read_in_order"},
     # Each goes by a primary key, and the foreign keys of what refers to it by theirs.
     "upkeep": {"delete_batches", "delete_run", "delete_job", "read_in_order"},
 }
@@ -539,6 +562,15 @@ OWN_VALUES: dict[str, dict[str, Any]] = {
     "note_later": {"keys": ["a"], "contents": ["c"]},
     "list_kin": {"jobs": 5},
     "forget_extent": {"first_seq": 1},
+    "insert_redrive": {
+        "selection": '{"place": "quarantine"}',
+        "note": "",
+        "asked_by": "",
+        "counted": 1,
+        "foretold": None,
+    },
+    "list_redrives": {"redrives": 20},
+    "list_costs": {"runs": 10},
     "is_to_come": {"moment": "2026-01-01T00:00:00Z"},
     "note_awaited": {"holders": [2], "counts": [9]},
     "answer": {"state": "approved"},

@@ -9,6 +9,7 @@ from retrofill.model.amounts import counted, in_range, in_time
 from retrofill.model.approval import Approval
 from retrofill.model.cost import dollars
 from retrofill.model.plan import Counts
+from retrofill.model.selection import Place
 from retrofill.model.troubles import CAUSES, OUTCOMES
 
 _TERMS = {"calls": "calls", "time": "their time", "items": "items"}
@@ -44,7 +45,9 @@ class Report:
     closed_at: datetime | None
     notified_at: datetime | None
     stop_reason: str | None
-    redrive: bool = False
+    redrive: str | None = None
+    """What the run redrives, ``quarantine`` or ``successes``; None: nothing."""
+
     redriven: int = 0
     failed: int = 0
     timed_out: int = 0
@@ -131,9 +134,14 @@ class Report:
         elif self.withdrawn:
             found.append(f"{counted(self.withdrawn, 'item')} withdrawn")
         found += [f"{_held(other)} in process" for other in self.others]
-        if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
+        if self.source_seen and self.lists and not (self.partitions_left or self._listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")
         return ", ".join(found)
+
+    @property
+    def lists(self) -> bool:
+        """Whether the run lists its source; what is in quarantine is redriven without."""
+        return self.redrive != Place.QUARANTINE
 
     @property
     def _listed_any(self) -> bool:
@@ -203,9 +211,11 @@ class Report:
 
         :param reasons: words for the reasons for which the source leaves something out
         """
-        taken = f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"
-        if self.redrive:
-            taken = f"redriven    {self.redriven:,} from quarantine"
+        taken = [f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"]
+        if not self.lists:
+            taken = [f"redriven    {self.redriven:,} from quarantine"]
+        elif self.redrive:
+            taken.append(f"redriven    {self.redriven:,} that had succeeded, of those known")
         counts = asdict(self)
         troubles = troubles_text(
             {name: counts[name] for name in OUTCOMES}, {name: counts[name] for name in CAUSES}
@@ -219,7 +229,7 @@ class Report:
             f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
             f"source      {self.source}",
             f"function    {self.function_name}{version}",
-            taken,
+            *taken,
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
             *self._plan_lines(),

@@ -15,6 +15,7 @@ from retrofill.model.function import Pinned
 from retrofill.model.listing import Partition
 from retrofill.model.report import Report
 from retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
+from retrofill.state import redrives
 from retrofill.state.connection import (
     Connection,
     Cursor,
@@ -26,6 +27,7 @@ from retrofill.state.connection import (
 )
 from retrofill.state.locks import keep_job, lock_run
 from retrofill.state.others import note_others
+from retrofill.state.redrives import NewRedrive
 from retrofill.state.statements import load
 
 _SQL = load("runs.sql")
@@ -99,9 +101,12 @@ def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
         return find(cur, SetRef)
 
 
-def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
+def open_run(
+    conn: Connection, new: NewRun, function: Pinned, redrive: NewRedrive | None = None
+) -> SetRef:
     """Open a run and its first set.
 
+    :param redrive: what it redrives; None: nothing
     :raises ConfigError: the job is being forgotten
     """
     with transaction(conn) as cur:
@@ -136,6 +141,8 @@ def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
         )
         ref = SetRef(value(cur), 1)
         _open_set(cur, ref, new.dag_id, new.dag_run_id)
+        if redrive is not None:
+            redrives.write(cur, ref.run_id, redrive)
     reach(Point.RUN_OPENED)
     return ref
 

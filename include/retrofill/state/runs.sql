@@ -98,7 +98,7 @@ UPDATE retrofill.run SET
                 WHEN partitions > 0 AND partitions_left = 0 AND items_left = 0 AND with_others = 0
                     AND withdrawn = 0
                     AND coalesce(approval ->> 'state', 'approved') = 'approved'
-                    AND (redrive OR NOT source_seen OR listed > 0 OR left_out <> '{}')
+                    AND (redrive = 'quarantine' OR NOT source_seen OR listed > 0 OR left_out <> '{}')
                 THEN 'complete' ELSE 'incomplete'
             END::retrofill.run_state
         FROM retrofill.v_run WHERE v_run.run_id = run.run_id
