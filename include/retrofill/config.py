@@ -22,6 +22,7 @@ from retrofill.params.limits import LimitParams
 from retrofill.params.notification import NotificationParams
 from retrofill.params.prices import PriceParams
 from retrofill.params.redrive import RedriveParams
+from retrofill.params.report import ReportParams
 from retrofill.sources import SOURCES
 from retrofill.sources.kind import SourceKind, SourceParams
 
@@ -47,6 +48,7 @@ class RunConfig:
     canary: CanaryParams
     approval: ApprovalParams
     redrive: RedriveParams
+    report: ReportParams
     notification: NotificationParams
     job: JobParams
 
@@ -73,6 +75,7 @@ class RunConfig:
             self.canary,
             self.approval,
             self.redrive,
+            self.report,
             self.notification,
             self.job,
         )
@@ -104,6 +107,7 @@ class RunParams:
             "canary": CanaryParams,
             "approval": ApprovalParams,
             "redrive": RedriveParams,
+            "report": ReportParams,
             "notification": NotificationParams,
             "job": JobParams,
         }
