@@ -55,7 +55,8 @@ PLUGINS = """
 import json
 from airflow import plugins_manager
 plugins, errors = plugins_manager._get_plugins()
-print(json.dumps([sorted(plugin.name for plugin in plugins), errors]))
+files = [plugin.name for plugin in plugins if not plugin.__module__.startswith("airflow.")]
+print(json.dumps([sorted(files), errors]))
 """
 DAGS = """
 import json
@@ -111,7 +112,8 @@ for name in {names}:
     sys.modules[name] = None  # as if it were not installed
 from airflow import plugins_manager
 plugins, errors = plugins_manager._get_plugins()
-print(json.dumps([sorted(plugin.name for plugin in plugins), errors]))
+files = [plugin.name for plugin in plugins if not plugin.__module__.startswith("airflow.")]
+print(json.dumps([sorted(files), errors]))
 """
 
 
