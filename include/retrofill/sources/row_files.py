@@ -13,7 +13,6 @@ from retrofill.model.listing import Partition
 from retrofill.sources.files import File, Files
 from retrofill.sources.scanners.compression import GZIP_MAGIC, CorruptFile, skip
 from retrofill.sources.scanners.csv_rows import CsvScanner
-from retrofill.sources.scanners.parquet_rows import MAGIC, ParquetScanner
 from retrofill.sources.scanners.recognise import Asked, decompressed, recognise
 from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row, Scanner
 
@@ -21,6 +20,9 @@ log = logging.getLogger(__name__)
 
 MOST_UNUSABLE = 1_000
 """Rows of a file, or groups of them, of which one must be usable."""
+
+_PARQUET = b"PAR1"
+"""What a file of Parquet begins and ends with."""
 
 _FILES = "files"
 _LABEL_CHARS = 60
@@ -62,6 +64,9 @@ class OpenedFile:
 
     from_beginning: bool
     """Whether it is read from its beginning, and not from a cursor."""
+
+    count: int | None = None
+    """How many rows it has; None: it does not say."""
 
     def cursor_behind(self, row: Row | Malformed) -> str:
         """Return the cursor at which reading goes on behind a row."""
@@ -175,8 +180,8 @@ class RowFiles:
             return 0
         opened = self._open(found[0], 0, None)
         total = sum(file.size for file in found)
-        if isinstance(opened.scanner, ParquetScanner):
-            return round(total * opened.scanner.count / found[0].size)
+        if opened.count is not None:
+            return round(total * opened.count / found[0].size)
         gzip = sample.startswith(GZIP_MAGIC)
         content = skip(_as_far_as_whole(decompressed([sample], gzip=gzip)), opened.head.first.byte)
         rows = sum(1 for _ in opened.scanner.rows(content, opened.head, opened.head.first))
@@ -188,7 +193,7 @@ class RowFiles:
 
     def _open(self, file: File, number: int, start: Place | None) -> OpenedFile:
         beginning = _Beginning(self._files.read(file))
-        if self._parquet and next(beginning.again(), b"").startswith(MAGIC):
+        if self._parquet and next(beginning.again(), b"").startswith(_PARQUET):
             return _opened_whole(file, number, start, beginning.rest())
         try:
             recognised = recognise(file.path, beginning.again(), self._asked)
@@ -227,6 +232,9 @@ def _opened_whole(
     file: File, number: int, start: Place | None, chunks: Iterator[bytes]
 ) -> OpenedFile:
     """Open a file of Parquet, of which the end must be known before a row is read."""
+    # Else every task would load pyarrow, most of them for nothing.
+    from retrofill.sources.scanners.parquet_rows import ParquetScanner  # noqa: PLC0415
+
     try:
         scanner = ParquetScanner.of(chunks)
     except ValueError as error:
@@ -241,6 +249,7 @@ def _opened_whole(
         number=number,
         recognised=False,
         from_beginning=start is None,
+        count=scanner.count,
     )
 
 

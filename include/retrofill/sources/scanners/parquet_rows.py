@@ -12,9 +12,6 @@ from pyarrow import parquet
 
 from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row
 
-MAGIC = b"PAR1"
-"""What a file begins and ends with."""
-
 _BATCH_ROWS = 10_000
 
 
