@@ -23,6 +23,7 @@ from retrofill.params.limits import LimitParams
 from retrofill.params.notification import NotificationParams
 from retrofill.params.prices import PriceParams
 from retrofill.params.redrive import RedriveParams
+from retrofill.params.report import ReportParams
 from retrofill.sources import SOURCES
 from retrofill.sources.kind import SourceKind, SourceParams
 
@@ -48,6 +49,7 @@ class RunConfig:
     canary: CanaryParams
     approval: ApprovalParams
     redrive: RedriveParams
+    report: ReportParams
     notification: NotificationParams
     job: JobParams
 
@@ -74,6 +76,7 @@ class RunConfig:
             self.canary,
             self.approval,
             self.redrive,
+            self.report,
             self.notification,
             self.job,
         )
@@ -105,6 +108,7 @@ class RunParams:
             "canary": CanaryParams,
             "approval": ApprovalParams,
             "redrive": RedriveParams,
+            "report": ReportParams,
             "notification": NotificationParams,
             "job": JobParams,
         }

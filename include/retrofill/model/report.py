@@ -188,6 +188,18 @@ class Report:
         return f"{dollars(self.cost)} ({terms}){beside}"
 
     @property
+    def lacks_files(self) -> bool:
+        """Whether somebody asked for report files, and there are none."""
+        return bool(self.report_to) and not self.report_files
+
+    @property
+    def files_text(self) -> str:
+        """Where the report files are, and the digest by which their manifest is known."""
+        if not self.report_files:
+            return f"none written to {self.report_to} so far"
+        return f"{self.report_files['manifest']} (SHA-256 {self.report_files['sha256']})"
+
+    @property
     def is_notified(self) -> bool:
         """Whether the notification of how the run was last closed was handed over."""
         closed, notified = self.closed_at, self.notified_at
@@ -237,6 +249,7 @@ class Report:
             f"cost        {self.cost_text}",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",
+            *([f"files       {self.files_text}"] if self.report_to else []),
         ]
         beside = {
             "older than the interval, and new": self.late,

@@ -107,7 +107,7 @@ WHERE run_id = %(run_id)s
 
 -- name: reopen_run
 -- Opens a run again that is incomplete.
-UPDATE retrofill.run SET state = 'open', closed_at = NULL
+UPDATE retrofill.run SET state = 'open', closed_at = NULL, report_files = NULL
 WHERE run_id = %(run_id)s AND state = 'incomplete'
 
 -- name: mark_notified
