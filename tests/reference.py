@@ -13,6 +13,7 @@ from retrofill.cli.exits import Exit
 from retrofill.config import params_for
 from retrofill.events import SHAPES, EventShape
 from retrofill.functions import FUNCTIONS
+from retrofill.jobs.schema import job_schema
 from retrofill.model.permission import Permission
 from retrofill.model.records import notes_of
 from retrofill.params.approval import ApprovalParams
@@ -51,6 +52,7 @@ def pages() -> dict[str, str]:
         "params.md": "\n".join(_params()),
         "events.md": "\n".join(_events()),
         "permissions.md": "\n".join(_permissions()),
+        "job.schema.json": json.dumps(job_schema(), indent=1) + "\n",
         "cli.md": "\n".join(_commands()),
     }
 

@@ -1,7 +1,7 @@
 """The configuration of a run: the params of its kinds and of all runs, checked together."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -118,6 +118,11 @@ class RunParams:
                 if name in self._owner:
                     raise TypeError(f"{part} and {self._owner[name]} both have a param {name}")
                 self._owner[name] = part
+
+    @property
+    def parts(self) -> Collection[type[Params]]:
+        """The params of each owner."""
+        return self._parts.values()
 
     def config(self, params: Mapping[str, Any]) -> RunConfig:
         """Return the configuration that a DAG run's params ask for.

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.sdk import (
     DAG,
+    Asset,
     CronDataIntervalTimetable,
     ExceptionRetryPolicy,
     Param,
@@ -191,10 +192,16 @@ def job_dag(job: JobFile) -> DAG:
             doc_md="\n".join(job.problems),
             tags=["broken"],
         )
+    schedule: Any = None
+    if job.schedule:
+        schedule = CronDataIntervalTimetable(job.schedule, timezone="UTC")
+    elif job.assets:
+        # By reference: one of our own of the same URI would take the place of another's.
+        schedule = [Asset.ref(uri=uri) for uri in job.assets]
     return retrofill_dag(
         job.name,
         source=job.source,
-        schedule=CronDataIntervalTimetable(job.schedule, timezone="UTC"),
+        schedule=schedule,
         start_date=job.start_date,
         catchup=job.catchup,
         defaults=dict(job.params),

@@ -63,6 +63,27 @@ def test_a_yaml_file_of_others_is_no_job(tmp_path: Path, text: str) -> None:
         ("@daily", "0 0 3 * * *", "photos.yaml:2: schedule: '0 0 3 * * *'; allowed is a cron"),
         ("@daily", "R 3 * * *", "photos.yaml:2: schedule: 'R 3 * * *'; allowed is a cron"),
         ("@daily", "", "photos.yaml:2: schedule: ''; allowed is a cron"),
+        ('"@daily"', "", "photos.yaml:2: schedule: None; allowed is a cron expression of 5 fields"),
+        (
+            '"@daily"',
+            "{assets: x}",
+            "photos.yaml:2: schedule: {'assets': 'x'}; allowed in assets: is",
+        ),
+        (
+            '"@daily"',
+            "{assets: [x]}",
+            "schedule: {'assets': ['x']}; 'x' is no URI in ASCII, such as",
+        ),
+        (
+            '"@daily"',
+            "none\ncatchup: true",
+            "photos.yaml:3: catchup: True; allowed only with a sche",
+        ),
+        (
+            "start_date: 2026-01-01\n",
+            "",
+            "photos.yaml:1: start_date: it is missing; a schedule of t",
+        ),
         ("2026-01-01\n", "soon\n", "photos.yaml:3: start_date: 'soon'; allowed is a date"),
         ("2026-01-01\n", "2026-02-30\n", "photos.yaml:3: start_date: '2026-02-30'; day is"),
         ("2026-01-01\n", "20260101\n", "photos.yaml:3: start_date: 20260101; allowed is a date"),
@@ -129,6 +150,21 @@ def test_a_name_that_no_dag_can_have(tmp_path: Path, file: str, name: str) -> No
 def test_schedules(tmp_path: Path, schedule: str) -> None:
     job = load_job(write(tmp_path, GOOD.replace("@daily", schedule)))
     assert (job.schedule, job.problems) == (schedule, ())
+
+
+def test_a_job_without_a_schedule_or_with_that_of_assets(tmp_path: Path) -> None:
+    text = GOOD.replace("start_date: 2026-01-01\n", "")
+    none = load_job(write(tmp_path, text.replace('"@daily"', "none")))
+    assert (none.schedule, none.assets, none.start_date, none.problems) == ("", (), None, ())
+    uris = ("s3://photos/done", "retrofill://jobs/a%20b")
+    listed = "".join(f"\n  - {uri}" for uri in uris)
+    by_assets = write(tmp_path, text.replace('"@daily"', f"\n  assets:{listed}"))
+    assert (load_job(by_assets).assets, load_job(by_assets).problems) == (uris, ())
+    by_assets.write_text(by_assets.read_text() + "  use_data_interval: true\n")
+    (problem,) = load_job(by_assets).problems
+    assert problem.startswith(
+        "retrofill_photos.yaml:11: use_data_interval: this DAG run has no data interval; trigger it"
+    )
 
 
 def test_a_name_that_another_dag_of_ours_has(tmp_path: Path) -> None:

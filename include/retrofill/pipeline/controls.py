@@ -72,6 +72,8 @@ LIMITS: Mapping[str, Limit] = {
     name: _limit(name)
     for name in (
         "max_concurrency",
+        "function_concurrency",
+        "priority",
         "max_calls_per_second",
         "max_calls",
         "max_cost",
