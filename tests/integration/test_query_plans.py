@@ -218,6 +218,7 @@ VALUES: dict[str, Any] = {
     "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
     "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
+    "who": "Ada", "what": "paused", "was": "", "events": 50,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
     "identifier": "00000000-0000-0000-0000-000000000000",
     "after_identifier": "00000000-0000-0000-0000-000000000000",
@@ -492,7 +493,8 @@ READS_NO_LARGE_TABLE = {
         "insert_partition", "list_partitions_left", "close_set",
         "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
     },
-    "limits": {"get_standing", "change_limits", "stop_run"},
+    "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
+    "events": {"record", "list_events"},
     "lost_calls": {"recount_cost"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",

@@ -13,6 +13,7 @@ from retrofill.model.amounts import counted, in_bytes, in_range, in_time
 from retrofill.model.cost import dollars
 from retrofill.model.plan import verdict
 from retrofill.state.pages import ERROR_CHARS
+from retrofill.web import links
 from retrofill.web.words import CAUSES, OUTCOMES
 
 LOOK_S = 3
@@ -149,7 +150,7 @@ def _environment() -> Environment:
         "in_dollars": partial(in_range, said=dollars),
         "in_times": partial(in_range, said=in_time),
     }
-    environment.globals |= {"outcomes": OUTCOMES, "causes": CAUSES}
+    environment.globals |= {"outcomes": OUTCOMES, "causes": CAUSES, "links": links}
     return environment
 
 

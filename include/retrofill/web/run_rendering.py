@@ -7,9 +7,9 @@ from typing import NamedTuple
 from retrofill.model.approval import Answer, Approval
 from retrofill.model.report import Report
 from retrofill.model.standing import Standing, standing_of
+from retrofill.pipeline.controls import LIMITS
 from retrofill.sources import reasons_of
 from retrofill.state.pages import RunPage, SetLine
-from retrofill.web.controls import CONCURRENCY, RATE
 from retrofill.web.rendering import LOOK_S, Shell, percent, render
 from retrofill.web.words import COUNTS
 
@@ -86,7 +86,7 @@ def render_run(
         look_s=look_s if page.controls.live else 0,
         counts=COUNTS,
         reasons=reasons_of(page.controls.source_kind),
-        limits=(CONCURRENCY, RATE),
+        limits=(LIMITS["max_concurrency"], LIMITS["max_calls_per_second"]),
     )
 
 
