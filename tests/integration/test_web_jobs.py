@@ -240,6 +240,8 @@ def test_an_item_tells_when_by_which_version_and_with_which_request_it_was_proce
     assert "<dt>version</dt><dd>1</dd>" in text
     assert "<dt>request id</dt><dd><code>request-1</code></dd>" in text
     assert text.count("request-2") == 0
+    assert "/dags/d/runs/r/tasks/invoke/mapped/0" in text
+    assert "https://us-east-1.console.aws.amazon.com/cloudwatch/" in text
     assert text.index("Called:") < text.index("Processed: in the results of")
 
 

@@ -122,9 +122,10 @@ class ItemCall(NamedTuple):
     is_sure: bool
     """Whether it carried this item; if not, it carried some of those of a call that did."""
 
-    set_no: int
     dag_id: str
     dag_run_id: str
+    map_index: int
+    """Which instance of the task had its batch; -1: that of the canary, which is not mapped."""
 
 
 class ItemHistory(NamedTuple):

@@ -176,14 +176,12 @@ def list_jobs(
 
 def count_jobs(conn: Connection, lines: Sequence[JobLine]) -> dict[int, JobCounts]:
     """Return the counts of some jobs by their numbers, from the sums that their parts keep."""
-    asked = {
-        "job_ids": [line.job_id for line in lines],
-        "run_ids": [line.run_id for line in lines],
-    }
+    job_ids = [line.job_id for line in lines]
     with snapshot(conn) as cur:
+        asked = {"job_ids": job_ids, "run_ids": [line.run_id for line in lines]}
         cur.execute(_SQL["count_jobs"], asked)
         sums = rows(cur, _Sums)
-        waiting = _count_quarantined(cur, asked["job_ids"])
+        waiting = _count_quarantined(cur, job_ids)
     return {each.job_id: JobCounts(*each, waiting[each.job_id]) for each in sums}
 
 
@@ -193,9 +191,9 @@ def count_quarantined(conn: Connection, job_id: int) -> int:
         return _count_quarantined(cur, [job_id])[job_id]
 
 
-def _count_quarantined(cur: Cursor, job_ids: Sequence[int | None]) -> dict[int, int]:
+def _count_quarantined(cur: Cursor, job_ids: Sequence[int]) -> dict[int, int]:
     read_in_order(cur)
-    cur.execute(_SQL["count_quarantined"], {"job_ids": job_ids, "most": MOST_COUNTED + 1})
+    cur.execute(_SQL["count_quarantined"], {"job_ids": list(job_ids), "most": MOST_COUNTED + 1})
     return dict(cur.fetchall())
 
 

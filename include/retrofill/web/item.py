@@ -1,5 +1,6 @@
 """The pages of items: looking for one by its key, and its whole history."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 from uuid import UUID
@@ -7,8 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
-from retrofill.state import items
+from retrofill.functions.kind import Called
+from retrofill.model.function import Pinned
+from retrofill.state import items, runs
 from retrofill.state.items import ItemCall, ItemHistory, Placed, Redriven
+from retrofill.web import links
 from retrofill.web.access import JobAsker, State, who_asks_for_job
 from retrofill.web.answers import answer, shell_of
 from retrofill.web.rendering import render
@@ -74,11 +78,24 @@ def show_item(
         history=history,
         said=_said(history),
         last_call=history.placed and _call_of(history, history.placed),
-        events=events_of(history),
+        events=events_of(
+            history,
+            {run_id: runs.get_run(conn, run_id).function for run_id in _runs_of(history)},
+        ),
         places=PLACES,
         now=datetime.now(UTC),
     )
     return answer(html, shell)
+
+
+class Logs(NamedTuple):
+    """Where the log of a call is."""
+
+    task: str = ""
+    """That of its batch in Airflow."""
+
+    function: str | None = None
+    """That of the function; None: nobody can tell."""
 
 
 class Event(NamedTuple):
@@ -89,13 +106,20 @@ class Event(NamedTuple):
     """called, quarantined, redriven or processed."""
 
     call: ItemCall | None = None
+    logs: Logs = Logs()
     life: Placed | Redriven | None = None
     """What quarantine or results say of it."""
 
 
-def events_of(history: ItemHistory) -> list[Event]:
-    """Return what happened to an item, the first first."""
-    events = [Event(call.sent_at, "called", call) for call in history.calls]
+def events_of(history: ItemHistory, functions: Mapping[int, Pinned]) -> list[Event]:
+    """Return what happened to an item, the first first.
+
+    :param functions: by the numbers of the runs that called it
+    """
+    events = [
+        Event(call.sent_at, "called", call, _logs_of(call, functions[call.run_id]))
+        for call in history.calls
+    ]
     for life in history.redriven:
         events += [
             Event(life.quarantined_at, "quarantined", life=life),
@@ -104,8 +128,17 @@ def events_of(history: ItemHistory) -> list[Event]:
     placed = history.placed
     if placed is not None and placed.at is not None:
         what = "processed" if placed.place == "results" else "quarantined"
-        events.append(Event(placed.at, what, _call_of(history, placed), placed))
+        events.append(Event(placed.at, what, life=placed))
     return sorted(events, key=lambda event: event.at)
+
+
+def _logs_of(call: ItemCall, function: Pinned) -> Logs:
+    task_id = "canary" if call.map_index == links.NOT_MAPPED else "invoke"
+    called = Called(call.request_id, call.sent_at, call.ended_at)
+    return Logs(
+        links.task_log(call.dag_id, call.dag_run_id, task_id, call.map_index),
+        links.function_log(function, called),
+    )
 
 
 def _call_of(history: ItemHistory, placed: Placed) -> ItemCall | None:
@@ -113,6 +146,10 @@ def _call_of(history: ItemHistory, placed: Placed) -> ItemCall | None:
     wanted = (placed.batch_id, placed.call_no)
     calls = (call for call in history.calls if (call.batch_id, call.call_no) == wanted)
     return next(calls, None)
+
+
+def _runs_of(history: ItemHistory) -> set[int]:
+    return {call.run_id for call in history.calls}
 
 
 def _said(history: ItemHistory) -> str:
