@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 import pytest
 from openapi_spec_validator import validate
@@ -11,6 +12,7 @@ from retrofill.state import limits, pages, runs
 from retrofill.state.connection import Connection, connect
 
 from tests.integration.opened import close, enqueue, item, open_run
+from tests.integration.test_redrive import KEYS, quarantined
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -28,7 +30,13 @@ FOREIGN = (
     {"Origin": "https://evil.example"},
     {},
 )
-VALUES = {"dag_id": "d", "dag_run_id": "r", "run_id": "1", "job_id": "1"}
+VALUES = {
+    "dag_id": "d",
+    "dag_run_id": "r",
+    "run_id": "1",
+    "job_id": "1",
+    "identifier": str(UUID(int=1)),
+}
 
 
 class Asked(NamedTuple):
@@ -41,6 +49,10 @@ class Asked(NamedTuple):
 
 
 ROUTES: dict[tuple[str, str], Asked] = {
+    ("GET", "/jobs"): Asked(),
+    ("GET", "/jobs/{job_id}"): Asked(),
+    ("GET", "/jobs/{job_id}/items"): Asked(query="?key=a"),
+    ("GET", "/jobs/{job_id}/items/{identifier}"): Asked(query="?key=a"),
     ("GET", "/runs/{run_id}"): Asked(303),
     ("GET", "/dags/{dag_id}/runs/{dag_run_id:path}"): Asked(),
     ("POST", "/dags/{dag_id}/runs/{dag_run_id:path}"): Asked(
@@ -50,6 +62,13 @@ ROUTES: dict[tuple[str, str], Asked] = {
     ("GET", "/api/v1/docs"): Asked(),
     ("GET", "/api/v1/jobs"): Asked(),
     ("GET", "/api/v1/jobs/{job_id}"): Asked(),
+    ("GET", "/api/v1/jobs/{job_id}/quarantine"): Asked(query="?error=Odd*&unsure=any"),
+    ("GET", "/api/v1/jobs/{job_id}/items"): Asked(query="?key=a"),
+    ("GET", "/api/v1/jobs/{job_id}/items/{identifier}"): Asked(query="?key=a"),
+    ("GET", "/api/v1/jobs/{job_id}/redrives"): Asked(),
+    ("GET", "/api/v1/jobs/{job_id}/redrives/count"): Asked(query="?place=quarantine"),
+    # Whoever may is told that there is nothing to redrive.
+    ("POST", "/api/v1/jobs/{job_id}/redrives"): Asked(422, content={"json": {"note": "why"}}),
     ("GET", "/api/v1/runs"): Asked(),
     ("GET", "/api/v1/runs/{run_id}"): Asked(),
     ("POST", "/api/v1/runs/{run_id}/pause"): Asked(),
@@ -238,3 +257,52 @@ def test_the_description_is_sound_and_complete(web: Web) -> None:
     for method, path in described:
         assert f"{method} {ROOT}{path}" in page
     assert "max_concurrency" in page
+
+
+def test_what_failed_is_looked_up_and_counted(web: Web, conn: Connection) -> None:
+    quarantined(web.dsn, conn, "failing")
+    headers = web.as_bearer("user")
+
+    def get(path: str) -> Any:
+        answer = web.client.get(f"{REST}/jobs/1{path}", headers=headers)
+        return answer.raise_for_status().json()
+
+    assert [(g["error_type"], g["items"]) for g in get("/quarantine")["groups"]] == [
+        ("Even.Error", 5), ("Odd.Error", 5),
+    ]  # fmt: skip
+    (group,) = get("/quarantine?error=Odd*&key=in/00")["groups"]
+    (example,) = group["examples"]
+    (found,) = get("/items?key=in/00&exact=true")["items"]
+    assert (found["place"], found["identifier"]) == ("quarantine", example["identifier"])
+    history = get(f"/items/{example['identifier']}?key=in/00")
+    assert history["placed"]["error_type"] == "Odd.Error"
+    first = get("/items?key=in/&limit=4")
+    assert (len(first["items"]), first["more"]) == (4, True)
+    last = first["items"][-1]
+    behind = f"&after={last['key']}&after_identifier={last['identifier']}"
+    assert [one["key"] for one in get(f"/items?key=in/{behind}")["items"]] == KEYS[4:]
+    counted = get("/redrives/count?error=Odd*")
+    assert (counted["items"], counted["dag_id"]) == (5, "d")
+    assert counted["params"]["redrive_error"] == "Odd*"
+    assert get("/redrives")["redrives"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "detail"),
+    [
+        ({"after": "yesterday"}, "after", "'yesterday'; allowed is a date and time with its zone"),
+        ({"place": "elsewhere"}, "place", "'elsewhere'; allowed is 'quarantine' or 'successes'"),
+        ({"error": "e" * 201}, "error", "'eee"),
+        ({"eror": "x"}, "eror", "'x'; there is no such field"),
+        ({"place": "successes"}, "redrive", "'successes'; it needs redrive_key"),
+        ({"error": "Other"}, "selection", "it means nothing, so no run is started"),
+    ],
+)
+def test_what_cannot_be_redriven_is_told_by_field(
+    web: Web, body: dict[str, str], field: str, detail: str
+) -> None:
+    answer = web.client.post(f"{REST}/jobs/1/redrives", headers=web.as_bearer("user"), json=body)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field
+    assert error["detail"].startswith(detail)
