@@ -155,7 +155,14 @@ def test_a_pattern_means_the_same_in_postgres(
 def test_a_redrive_is_counted_and_foretold_by_earlier_runs_and_asked_for_as_the_last_one(
     state_dsn: str, conn: connection
 ) -> None:
-    config = {"prefix": "in/", "key_glob": "*", "min_size": 3, "canary": 5, "max_attempts": 7}
+    config = {
+        "prefix": "in/",
+        "key_glob": "*",
+        "min_size": 3,
+        "canary": 5,
+        "max_attempts": 7,
+        "approve": True,
+    }
     ref = opened_run(conn, config=config)
     enqueue(conn, ref, [item(key) for key in KEYS])
     give_up(state_dsn, conn, ref)
@@ -175,6 +182,7 @@ def test_a_redrive_is_counted_and_foretold_by_earlier_runs_and_asked_for_as_the_
     }  # fmt: skip
     given_up = {name: asked.params[name] for name in ("prefix", "key_glob", "min_size", "canary")}
     assert given_up == {"prefix": "", "key_glob": None, "min_size": None, "canary": None}
+    assert asked.params["approve"] is False, "whoever redrives has been asked"
     listing = ask(conn, "job", Selection(place=Place.SUCCESSES, version="1")).params
     assert (listing["prefix"], listing["min_size"], listing["canary"]) == ("in/", 3, None)
 

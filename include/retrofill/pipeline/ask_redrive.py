@@ -58,10 +58,11 @@ def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict
     config = RunConfig.from_stored(listing.config)
     fields = {
         name: field
-        for part in (config.source, config.calls, config.canary)
+        for part in (config.source, config.calls, config.canary, config.approval)
         for name, field in type(part).model_fields.items()
     }
-    given_up = ["preview", "canary"]
+    # Whoever redrives has been asked, with count and cost.
+    given_up = ["preview", "canary", "approve", "approve_within_hours"]
     if "use_data_interval" in fields:
         # A DAG run that a person triggers has no interval.
         given_up.append("use_data_interval")
