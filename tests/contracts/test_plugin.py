@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from retrofill.engine.outcomes import Cause, Outcome
 from retrofill.model.report import Report
-from retrofill.web.controls import ACTIONS, CONCURRENCY, RATE
 from retrofill.web.words import CAUSES, COUNTS, OUTCOMES
 
 ROOT = Path(__file__).parents[2]
@@ -113,13 +112,3 @@ def test_the_page_knows_every_outcome_and_every_count() -> None:
     numbers = {field.name for field in fields(Report) if field.type is int}
     by_outcome = set(Cause) | set(OUTCOMES) - {"succeeded"}
     assert set(COUNTS) == numbers - {"run_id", "sets", "partitions", "partitions_left"} - by_outcome
-
-
-def test_the_limits_are_those_of_the_trigger_form() -> None:
-    assert (CONCURRENCY.minimum, CONCURRENCY.maximum, CONCURRENCY.may_be_empty) == (
-        1,
-        10_000,
-        False,
-    )
-    assert (RATE.minimum, RATE.may_be_empty) == (1, True)
-    assert {CONCURRENCY.name, RATE.name} < set(ACTIONS)

@@ -38,6 +38,7 @@ PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 ROLES = ("retrofill_owner", "retrofill_runtime", "retrofill_reader")
 VIEWS = {
     "v_run": 1, "v_item": 3, "v_call": 4, "v_outcome": 3, "v_quarantine": 1, "v_redriven": 0,
+    "v_event": 1, "v_pulse": 0,
 }  # fmt: skip
 """The public views, each with the rows that one run leaves in it."""
 
@@ -102,6 +103,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
     with closing(BatchLease(dsn, batch.batch_id, "holder")) as lease:
         assert lease.take(holder_is_dead=lambda _: False)
         assert lease.allot(3, 0).concurrency == 3
+        assert limits.change_limits(conn, ref.run_id, who="Ada", max_concurrency=9)
         first, second, third = (Call([entry]) for entry in entries_of(lease))
         lease.settle(Settlement(), [first, second, third])
         answered = Settlement(

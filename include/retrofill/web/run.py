@@ -3,10 +3,8 @@
 import json
 import time
 from typing import Annotated
-from urllib.parse import quote
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.configuration import conf
 from airflow.models import DagModel, DagRun, Log
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
@@ -17,11 +15,12 @@ from sqlalchemy import select
 
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import REFUSED, SetRef
+from retrofill.pipeline.controls import change
 from retrofill.state import pages, runs
 from retrofill.state.connection import Connection
+from retrofill.web import links
 from retrofill.web.access import EDIT, READ, RunAsker, State, may, require_own_page, who_asks
 from retrofill.web.answers import answer, say, shell_of
-from retrofill.web.controls import change
 from retrofill.web.rendering import RARE_LOOK_S
 from retrofill.web.run_rendering import render_run
 
@@ -46,8 +45,8 @@ def find_run(request: Request, user: GetUserDep, conn: State, run_id: int) -> Re
         raise HTTPException(status.HTTP_403_FORBIDDEN, "you may not see the runs of its DAG")
     if last is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no run {run_id}")
-    page = f"dags/{quote(last.dag_id, safe='')}/runs/{quote(last.dag_run_id, safe='')}"
-    return RedirectResponse(f"{shell_of(request).root}/{page}", status.HTTP_303_SEE_OTHER)
+    page = links.run_of(shell_of(request).root, last.dag_id, last.dag_run_id)
+    return RedirectResponse(page, status.HTTP_303_SEE_OTHER)
 
 
 @router.get(_PATH, dependencies=[Depends(READ)])
@@ -69,7 +68,7 @@ def change_run(
     if ref is None:
         return say(request, _NO_RUN, "Nothing was changed.", code=status.HTTP_404_NOT_FOUND)
     try:
-        done = change(conn, ref.run_id, action, text)
+        done = change(conn, ref.run_id, action, text, asker.name)
     except ConfigError as error:
         return _show(request, conn, asker, f"Nothing was changed. {error}", code=422)
     if not done:
@@ -103,18 +102,11 @@ def _show(
         dag_paused=_is_paused(asker.dag_id),
         may_change=asker.may_change,
         problem=problem,
-        approval_link=_approval_link(asker),
+        approval_link=links.approval(asker.dag_id, asker.dag_run_id),
         read_s=time.monotonic() - began,
         shell=shell,
     )
     return answer(html, shell, code)
-
-
-def _approval_link(asker: RunAsker) -> str:
-    """Return the address at which Airflow has the plan of a run approved."""
-    base = conf.get("api", "base_url", fallback="").rstrip("/")
-    run = f"dags/{quote(asker.dag_id, safe='')}/runs/{quote(asker.dag_run_id, safe='')}"
-    return f"{base}/{run}/tasks/approve/required_actions"
 
 
 def _lives(dag_id: str, dag_run_ids: list[str]) -> bool:

@@ -542,6 +542,48 @@ COMMENT ON COLUMN retrofill.invocation.memory_mb IS 'The most memory the functio
 COMMENT ON COLUMN retrofill.invocation.init_ms IS 'Milliseconds, of those billed, that started an environment for it; null: none were told.';
 COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
 
+-- Who changed a run, and what it did by itself.
+CREATE TABLE retrofill.event (
+    run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
+    event_no bigint GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    who text NOT NULL,
+    what text NOT NULL,
+    value text NOT NULL DEFAULT '',
+    was text NOT NULL DEFAULT '',
+    PRIMARY KEY (run_id, event_no)
+);
+COMMENT ON TABLE retrofill.event IS 'What happened to a run: what people changed, and why it stopped.';
+COMMENT ON COLUMN retrofill.event.who IS 'Who did it; empty: Retrofill itself.';
+COMMENT ON COLUMN retrofill.event.what IS 'paused, resumed, stopped, the name of a limit that was changed, or what became of the plan.';
+COMMENT ON COLUMN retrofill.event.value IS 'The new value of a limit, empty where it has none any more; or the reason.';
+COMMENT ON COLUMN retrofill.event.was IS 'The value before.';
+
+-- What calls of a run did in each slice of its time: all tasks add to one row.
+CREATE TABLE retrofill.pulse (
+    run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
+    second integer NOT NULL,
+    seconds integer NOT NULL,
+    at timestamptz NOT NULL,
+    calls bigint NOT NULL,
+    succeeded bigint NOT NULL,
+    quarantined bigint NOT NULL,
+    troubles jsonb NOT NULL,
+    call_seconds double precision NOT NULL,
+    most_in_flight integer NOT NULL,
+    latency bigint[] NOT NULL,
+    PRIMARY KEY (run_id, second)
+) WITH (fillfactor = 50);
+COMMENT ON COLUMN retrofill.pulse.second IS 'Where the slice begins, in seconds since the run was opened, but for those in which it waited for people.';
+COMMENT ON COLUMN retrofill.pulse.seconds IS 'How long the slice is.';
+COMMENT ON COLUMN retrofill.pulse.at IS 'When the slice began.';
+COMMENT ON COLUMN retrofill.pulse.calls IS 'Calls that ended.';
+COMMENT ON COLUMN retrofill.pulse.succeeded IS 'Items that succeeded.';
+COMMENT ON COLUMN retrofill.pulse.troubles IS 'Calls that did not succeed, by cause or, where the outcome has none, by outcome.';
+COMMENT ON COLUMN retrofill.pulse.call_seconds IS 'Seconds that calls were in flight, all together: by the length of the slice, how many were.';
+COMMENT ON COLUMN retrofill.pulse.most_in_flight IS 'How many calls might be in flight at its end.';
+COMMENT ON COLUMN retrofill.pulse.latency IS 'How many calls took how long, refused ones left out: each number counts those up to 2^(1/4) times as long as the one before, beginning with those below 1 ms.';
+
 -- The public contract: what dashboards and checks may rely on.
 
 CREATE VIEW retrofill.v_run AS
@@ -766,3 +808,29 @@ SELECT
     attempts, failures, unsure, request_id, error_type, error, settled_by, settled_at
 FROM retrofill.redriven JOIN retrofill.job USING (job_id);
 COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine or results said of it.';
+
+CREATE VIEW retrofill.v_event AS
+SELECT job.name AS job, run_id, at, who, what, value, was
+FROM retrofill.event JOIN retrofill.run USING (run_id) JOIN retrofill.job USING (job_id);
+COMMENT ON VIEW retrofill.v_event IS 'One row per thing that happened to a run: who did it; empty: Retrofill itself.';
+
+CREATE VIEW retrofill.v_pulse AS
+SELECT
+    job.name AS job, run_id, at, seconds, calls, succeeded, quarantined, troubles,
+    call_seconds / seconds AS in_flight, most_in_flight, median_ms, p95_ms
+FROM retrofill.pulse
+JOIN retrofill.run USING (run_id)
+JOIN retrofill.job USING (job_id)
+CROSS JOIN LATERAL (
+    -- The middle of the first rung that the share of calls reaches.
+    SELECT
+        power(2, (min(rung) FILTER (WHERE upto >= total * 0.5) - 1.5) / 4) AS median_ms,
+        power(2, (min(rung) FILTER (WHERE upto >= total * 0.95) - 1.5) / 4) AS p95_ms
+    FROM (
+        SELECT
+            rung, sum(calls) OVER (ORDER BY rung) AS upto, sum(calls) OVER () AS total
+        FROM unnest(latency) WITH ORDINALITY AS counted (calls, rung)
+    ) AS summed
+    WHERE total > 0
+) AS took;
+COMMENT ON VIEW retrofill.v_pulse IS 'One row per run and slice of its time in which it called: what its calls did in it.';
