@@ -1,7 +1,7 @@
 """The configuration of a run: the params of its kinds and of all runs, checked together."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -23,6 +23,7 @@ from retrofill.params.limits import LimitParams
 from retrofill.params.notification import NotificationParams
 from retrofill.params.prices import PriceParams
 from retrofill.params.redrive import RedriveParams
+from retrofill.params.report import ReportParams
 from retrofill.sources import SOURCES
 from retrofill.sources.kind import SourceKind, SourceParams
 
@@ -48,6 +49,7 @@ class RunConfig:
     canary: CanaryParams
     approval: ApprovalParams
     redrive: RedriveParams
+    report: ReportParams
     notification: NotificationParams
     job: JobParams
 
@@ -74,6 +76,7 @@ class RunConfig:
             self.canary,
             self.approval,
             self.redrive,
+            self.report,
             self.notification,
             self.job,
         )
@@ -105,6 +108,7 @@ class RunParams:
             "canary": CanaryParams,
             "approval": ApprovalParams,
             "redrive": RedriveParams,
+            "report": ReportParams,
             "notification": NotificationParams,
             "job": JobParams,
         }
@@ -114,6 +118,11 @@ class RunParams:
                 if name in self._owner:
                     raise TypeError(f"{part} and {self._owner[name]} both have a param {name}")
                 self._owner[name] = part
+
+    @property
+    def parts(self) -> Collection[type[Params]]:
+        """The params of each owner."""
+        return self._parts.values()
 
     def config(self, params: Mapping[str, Any]) -> RunConfig:
         """Return the configuration that a DAG run's params ask for.

@@ -16,6 +16,7 @@ from retrofill.aws.login import database_token
 from retrofill.config import RunConfig
 from retrofill.engine.first_calls import Fits, fit
 from retrofill.events import CompiledShape
+from retrofill.export import Destination, Store, open_store
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, Capacity
 from retrofill.model.connections import STATE_CONN_ID, Connections
@@ -134,6 +135,16 @@ class Wiring:
     def fits(self, config: RunConfig, run: Run) -> Fits | None:
         """Return what tells why an item cannot be sent to a run's function; None: all can be."""
         return fit(shape_of(config, run), config.function_kind.max_request_bytes)
+
+    def store_of(self, config: RunConfig) -> tuple[Destination, Store] | None:
+        """Open the place where the report files of a run go; None: nobody asked for any.
+
+        :raises ConfigError: this machine can write nothing there
+        """
+        if config.report.report_to is None:
+            return None
+        folder = Destination.parse(config.report.report_to)
+        return folder, open_store(folder, self._connections, config.job.aws_conn_id)
 
     def client_of(self, config: RunConfig, run: Run, *, tells_usage: bool = False) -> Client:
         """Open the data plane to a run's function.

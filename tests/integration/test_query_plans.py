@@ -23,6 +23,7 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill import state
 from retrofill.model.limits import Limits
+from retrofill.model.pulse import Slice
 from retrofill.state.statements import load
 
 from stack.services import Postgres
@@ -35,7 +36,7 @@ BATCH_ITEMS = ROWS // BATCHES
 OLD_RUNS = 50
 TABLES = (
     "job", "run", "run_set", "partition", "batch", "in_process", "results", "quarantine",
-    "redriven", "invocation", "call_count"
+    "redriven", "invocation", "call_count", "pulse"
 )  # fmt: skip
 LARGE = frozenset({"in_process", "results", "quarantine", "redriven", "invocation"})
 
@@ -113,6 +114,13 @@ SELECT batch_id, n, 1, int8multirange(int8range(first_seq + n - 1, first_seq + n
     CASE WHEN n <= {each} - 50 THEN now() END,
     CASE WHEN n <= {each} - 50 THEN 'succeeded'::retrofill.outcome END
 FROM retrofill.batch, generate_series(1, CASE WHEN run_id <= 2 THEN {each} ELSE 1 END) AS n;
+
+INSERT INTO retrofill.pulse (
+    run_id, second, seconds, at, calls, succeeded, quarantined, troubles, call_seconds,
+    most_in_flight, latency
+)
+SELECT run_id, 5 * n, 5, now(), 1, 1, 0, '{{"lost": 1}}', 1, 1, '{{1}}'
+FROM retrofill.run, generate_series(0, {min(rows, 200) - 1}) AS n;
 
 INSERT INTO retrofill.call_count (batch_id, outcome, cause, calls, items)
 SELECT batch_id, outcome, '', 1, 1 FROM retrofill.batch, unnest(
@@ -198,6 +206,9 @@ SMALL = 200
 FEW = BATCHES * (OLD_RUNS + 1)
 """The batches of a job."""
 
+SLICES = json.dumps([Slice(0, 5, 9, 9, 0, {"lost": 1}, 4.5, 10, [0, 9])._asdict()])
+"""What is added to a slice that is there."""
+
 VALUES: dict[str, Any] = {
     "batch_id": BATCH, "epoch": 1, "job_id": 1, "run_id": 1, "set_no": 1, "part_no": 0,
     "first_seq": FIRST, "last_seq": FIRST + BATCH_ITEMS - 1, "batch_ids": [BATCH],
@@ -218,7 +229,8 @@ VALUES: dict[str, Any] = {
     "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
     "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
-    "who": "Ada", "what": "paused", "was": "", "events": 50,
+    "details": False, "written": "{}",
+    "pulse_no": 1, "slices": SLICES, "who": "Ada", "what": "paused", "was": "", "events": 50,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
     "identifier": "00000000-0000-0000-0000-000000000000",
     "after_identifier": "00000000-0000-0000-0000-000000000000",
@@ -294,6 +306,7 @@ POISON = {
 RELEASED = "UPDATE retrofill.batch SET done_at = now(), leased_until = NULL WHERE job_id = 1;"
 BROKEN = RELEASED + "UPDATE retrofill.extent SET whole = false WHERE job_id = 1"
 IN_ORDER = load("upkeep.sql")["read_in_order"]
+EXPORTED = load("exports.sql")["read_in_order"]
 ELSEWHERE = f"""
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
 SELECT 3, 0, n, int8multirange(int8range({CHUNK} * n + 1, {CHUNK} * (n + 1) + 1))
@@ -443,6 +456,13 @@ CASES = [
     Case("successes", "break_extents", 0, {"next_seq": ROWS + 1}),
     Case("successes", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
          before=TAKEN_BACK),
+    # Whoever wants details gets those of each item's call, too.
+    Case("exports", "list_failed", ROWS, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_failed", 2 * ROWS, {"details": True}, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_succeeded", ROWS, {"run_id": 3}, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_succeeded", 2 * ROWS, {"run_id": None, "details": True},
+         end_to_end=True, before=EXPORTED),
+    Case("exports", "list_pending", ROWS, end_to_end=True, before=EXPORTED),
     Case("pages", "list_quarantined", ROWS, end_to_end=True),
     Case("pages", "list_failed_calls", ROWS),
     Case("pages", "list_slowest_calls", ROWS),
@@ -534,13 +554,17 @@ READS_NO_LARGE_TABLE = {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
         "insert_partition", "list_partitions_left", "close_set",
-        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
+        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "list_reports",
     },
+    "listing": {"list_runs"},
     "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
     "events": {"record", "list_events"},
-    "successes": {"count_redriven"},
+    "exports": {"get_last_run", "list_versions", "note_files"},
     "redrives": {"insert_redrive", "list_redrives", "list_costs", "get_listing"},
+    "pulse": {"list_slices", "add_slices"},
+    "successes": {"count_redriven"},
     "lost_calls": {"recount_cost"},
+    "sharing": {"lock_function", "list_claims"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
         "lock_batches",
@@ -551,6 +575,7 @@ READS_NO_LARGE_TABLE = {
 
 NOT_PLANNED = {
     "connection": {"look", "set_session", "list_missing_grants"},
+    "exports": {"begin_snapshot", "read_in_order", "get_moment"},
     "pages": {"guard_calls", "give_up_calls"},
     "reading": {"begin_snapshot", "read_in_order"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
@@ -565,6 +590,8 @@ NOT_PLANNED = {
 
 OWN_VALUES: dict[str, dict[str, Any]] = {
     "insert_partition": {"part_no": 99},
+    "list_reports": {"run_ids": [1, 3]},
+    "list_runs": {"before": 99, "hidden": ["x"], "most": 50},
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},
     "note_later": {"keys": ["a"], "contents": ["c"]},

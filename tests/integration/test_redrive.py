@@ -58,8 +58,8 @@ def poison(call: Call) -> Quarantined:
     return Quarantined(entry, EndedCall(call.number, "failed", "r", "1", error, "no"), "no")
 
 
-def quarantined(dsn: str, conn: connection) -> None:
-    ref = open_run(conn)
+def quarantined(dsn: str, conn: connection, dag_run_id: str = "r") -> None:
+    ref = open_run(conn, dag_run_id)
     enqueue(conn, ref, [item(key) for key in KEYS])
     give_up(dsn, conn, ref)
     close(conn, ref.run_id, complete=True)

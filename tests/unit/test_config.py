@@ -276,7 +276,7 @@ def test_every_field_has_all_that_the_form_shows():
         assert field["description_md"].endswith("."), name
         assert field["section"] in {
             "Data source", "Function", "Function: Lambda", "Function: HTTP", "Limits", "Redrive",
-            "Notification", "Job and connections", "Prices", "Canary", "Approval",
+            "Notification", "Report files", "Job and connections", "Prices", "Canary", "Approval",
         }  # fmt: skip
         assert "default" in field, name
         assert field.get("examples") or "enum" in field or field["type"] == "boolean", name

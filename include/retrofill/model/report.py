@@ -103,6 +103,22 @@ class Report:
     price: str = ""
     """Where the terms of the price are from."""
 
+    report_to: str | None = None
+    """Where the report files of its items go; None: nobody asked for any."""
+
+    report_files: Mapping[str, Any] | None = None
+    """Those that were written, as :class:`retrofill.model.report_files.Written` has it."""
+
+    @property
+    def total(self) -> int:
+        """Items that the run has found to call, as far as it knows now."""
+        return self.new + self.resumed + self.redriven - self.withdrawn
+
+    @property
+    def settled(self) -> int:
+        """Of these, items of which it is known what became of them."""
+        return self.succeeded + self.quarantined
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -172,6 +188,18 @@ class Report:
         return f"{dollars(self.cost)} ({terms}){beside}"
 
     @property
+    def lacks_files(self) -> bool:
+        """Whether somebody asked for report files, and there are none."""
+        return bool(self.report_to) and not self.report_files
+
+    @property
+    def files_text(self) -> str:
+        """Where the report files are, and the digest by which their manifest is known."""
+        if not self.report_files:
+            return f"none written to {self.report_to} so far"
+        return f"{self.report_files['manifest']} (SHA-256 {self.report_files['sha256']})"
+
+    @property
     def is_notified(self) -> bool:
         """Whether the notification of how the run was last closed was handed over."""
         closed, notified = self.closed_at, self.notified_at
@@ -221,6 +249,7 @@ class Report:
             f"cost        {self.cost_text}",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",
+            *([f"files       {self.files_text}"] if self.report_to else []),
         ]
         beside = {
             "older than the interval, and new": self.late,

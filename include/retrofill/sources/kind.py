@@ -11,6 +11,7 @@ from retrofill.model.cost import ListingPrice
 from retrofill.model.items import Item, Measure
 from retrofill.model.permission import Permission
 from retrofill.model.quoting import quoted
+from retrofill.model.report_files import ReportForm
 from retrofill.model.runs import Window
 from retrofill.params import Params, Problem, Sound
 from retrofill.sources.source import Source
@@ -142,6 +143,9 @@ class SourceKind:
 
     listing: ListingPrice | None = None
     """What it costs to list it; None: nothing, or not by requests."""
+
+    report: ReportForm = field(default_factory=ReportForm)
+    """The form of its report files."""
 
     lists_changes: bool = False
     """Whether it lists, asked for a window, what was modified in that and nothing else."""

@@ -10,7 +10,7 @@ from retrofill.faults import Point, reach
 from retrofill.model.approval import Approval
 from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
-from retrofill.model.errors import ConfigError, StateError
+from retrofill.model.errors import ConfigError, NoSuchRun
 from retrofill.model.function import Pinned
 from retrofill.model.listing import Partition
 from retrofill.model.report import Report
@@ -192,7 +192,7 @@ def next_run_id(conn: Connection) -> int:
 def get_run(conn: Connection, run_id: int) -> Run:
     """Return a run.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_run"], {"run_id": run_id})
@@ -205,8 +205,7 @@ def get_run(conn: Connection, run_id: int) -> Run:
             approval=Approval.from_json,
         )
     if run is None:
-        message = f"run {run_id} is not in the state"
-        raise StateError(message)
+        raise NoSuchRun(run_id)
     return run
 
 
@@ -297,7 +296,7 @@ def mark_told_waiting(conn: Connection, run_id: int) -> None:
 def get_report(conn: Connection, run_id: int) -> Report:
     """Return the true counts of a run, as ``retrofill.v_run`` shows them.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     with transaction(conn) as cur:
         return read_report(cur, run_id)
@@ -306,11 +305,15 @@ def get_report(conn: Connection, run_id: int) -> Report:
 def read_report(cur: Cursor, run_id: int) -> Report:
     """Return the true counts of a run, within a transaction.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
-    cur.execute(_SQL["get_report"], {"run_id": run_id})
-    report = find(cur, Report)
-    if report is None:
-        message = f"run {run_id} is not in the state"
-        raise StateError(message)
-    return report
+    reports = read_reports(cur, [run_id])
+    if not reports:
+        raise NoSuchRun(run_id)
+    return reports[0]
+
+
+def read_reports(cur: Cursor, run_ids: Sequence[int]) -> list[Report]:
+    """Return the true counts of those runs that there are, the newest first."""
+    cur.execute(_SQL["list_reports"], {"run_ids": list(run_ids)})
+    return rows(cur, Report)

@@ -70,6 +70,7 @@ CREATE TABLE retrofill.run (
     plan jsonb,
     approval jsonb NOT NULL DEFAULT '{}',
     waited interval NOT NULL DEFAULT '0',
+    report_files jsonb,
     stop_reason text,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
@@ -90,12 +91,14 @@ CREATE TABLE retrofill.run (
         limits ?& ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
             'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
-            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'function_concurrency',
+            'priority', 'paused'
         ]
         AND limits - ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
             'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
-            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'function_concurrency',
+            'priority', 'paused'
         ] = '{}'
     ),
     CONSTRAINT run_limits_are_numbers CHECK (
@@ -126,6 +129,10 @@ CREATE TABLE retrofill.run (
         )
     ),
     CONSTRAINT run_ramp_minutes_is_positive CHECK ((limits->>'ramp_minutes')::integer >= 1),
+    CONSTRAINT run_function_concurrency_is_positive CHECK (
+        (limits->>'function_concurrency')::integer >= 1
+    ),
+    CONSTRAINT run_priority_is_positive CHECK (coalesce((limits->>'priority')::integer, 0) >= 1),
     CONSTRAINT run_min_items_judged_is_a_number CHECK (
         coalesce((limits->>'min_items_judged')::bigint, -1) >= 0
     ),
@@ -135,11 +142,15 @@ CREATE TABLE retrofill.run (
 );
 CREATE INDEX run_of_job ON retrofill.run (job_id, run_id);
 CREATE INDEX open_run ON retrofill.run (job_id, run_id) WHERE state = 'open';
+-- Who shares the cap of a function: its open runs, and those closed just now.
+CREATE INDEX run_of_function ON retrofill.run (
+    (function ->> 'kind'), (function ->> 'name'), coalesce(closed_at, 'infinity')
+);
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
 COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its part of what the job is of.';
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
 COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
-COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
+COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect. function_concurrency is shared with all runs of the function that have it, by their priority.';
 COMMENT ON COLUMN retrofill.run.price IS 'What its calls cost, by term, in dollars. most_per_call: what a call without items costs at most; null: what calls cost is unknown.';
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 COMMENT ON COLUMN retrofill.run.ramp IS 'How far its start-up ramp has come; null: it has none, or no task has asked yet.';
@@ -148,6 +159,7 @@ COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object
 COMMENT ON COLUMN retrofill.run.plan IS 'What the first set would do, and what it may cost; null: nobody asked for a plan.';
 COMMENT ON COLUMN retrofill.run.approval IS 'What became of the plan: its state, since when it waits, who answered and when; {}: nobody is asked, or not yet.';
 COMMENT ON COLUMN retrofill.run.waited IS 'How long it has waited for people: max_minutes leaves that out.';
+COMMENT ON COLUMN retrofill.run.report_files IS 'The report files of its items that its task has written: where their manifest is, its digest, counts; null: none.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
 
 CREATE TABLE retrofill.run_set (
@@ -169,6 +181,20 @@ CREATE TABLE retrofill.run_set (
 );
 COMMENT ON TABLE retrofill.run_set IS 'What one DAG run of a run takes.';
 COMMENT ON COLUMN retrofill.run_set.withdrawn IS 'Items that it had enqueued and that are new again: nobody approved the plan, or the function seems to feed its own source.';
+
+CREATE TABLE retrofill.waiting (
+    dag_id text NOT NULL,
+    dag_run_id text NOT NULL,
+    job_id integer NOT NULL REFERENCES retrofill.job ON DELETE CASCADE,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    runs bigint[] NOT NULL,
+    behind text[] NOT NULL,
+    PRIMARY KEY (dag_id, dag_run_id)
+);
+CREATE INDEX waiting_for_job ON retrofill.waiting (job_id);
+COMMENT ON TABLE retrofill.waiting IS 'DAG runs that open no run until the earlier ones of their job are closed.';
+COMMENT ON COLUMN retrofill.waiting.runs IS 'The open runs that it waits for.';
+COMMENT ON COLUMN retrofill.waiting.behind IS 'The DAG runs whose turn comes before, by their ids.';
 
 -- What a run lists.
 
@@ -432,6 +458,7 @@ CREATE TABLE retrofill.batch (
     holder text,
     leased_until timestamptz,
     settle_no bigint NOT NULL DEFAULT 0,
+    pulse_no integer NOT NULL DEFAULT 0,
     next_call integer NOT NULL DEFAULT 1,
     -- Its share of what the run may do.
     wanted integer NOT NULL DEFAULT 0,
@@ -476,6 +503,7 @@ COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all oth
 COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its items, by their numbers; null within: its source does not tell.';
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
+COMMENT ON COLUMN retrofill.batch.pulse_no IS 'How often its holder has added to the pulse of the run, likewise.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
 COMMENT ON COLUMN retrofill.batch.cost_limit IS 'Dollars that the calls of this batch may ever cost, out of its run''s max_cost; null: no limit.';
@@ -652,7 +680,9 @@ SELECT
         'items', charged.cost_of_items
     ) AS cost_by_term,
     coalesce(run.price ->> 'words', '') AS price,
-    coalesce(calls.refused, 0) AS refused
+    coalesce(calls.refused, 0) AS refused,
+    run.config ->> 'report_to' AS report_to,
+    run.report_files
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
