@@ -150,7 +150,13 @@ class EnqueueOperator(PatientOperator):
                 )
             source, fits = wiring().source_of(config, run), wiring().fits(config, run)
             return enqueue(
-                conn, self.ref, self.partition["part_no"], source, fits, progressed=progressed
+                conn,
+                self.ref,
+                self.partition["part_no"],
+                source,
+                fits,
+                redriven=config.redrive.selection,
+                progressed=progressed,
             )
 
 

@@ -285,6 +285,13 @@ def found(key: str, name: str) -> dict[str, Any]:
     return {"keys": [key.format(n) for n in numbers], "identifiers": hashed}
 
 
+LISTED = dict(
+    zip(("listed", "identifiers"), found("data/a/{:09}", "1 old {}").values(), strict=True)
+)
+"""Items of job 1 that have succeeded, from all over the table."""
+
+CONTENTS = json.dumps({str(UUID(one)): "1" for one in LISTED["identifiers"]})
+
 ALL = {
     "keys": [], "error": None, "version": None, "after": None, "before": None, "unsure": None,
     "first": "", "behind": None,
@@ -317,6 +324,14 @@ REDRIVEN = f"""
 INSERT INTO retrofill.redriven (
     job_id, item_key, identifier, run_id, quarantined_by, batch_id, call_no, attempts, failures,
     unsure, request_id, error_type, error, quarantined_at
+)
+SELECT job_id, item_key, identifier, 1, 3, 1, 1, 0, 3, false, 'r', 't', 'e', now()
+FROM retrofill.in_process WHERE job_id = 1 AND seq < {EXTENT}
+"""
+TAKEN_BACK = f"""
+INSERT INTO retrofill.redriven (
+    job_id, item_key, identifier, run_id, settled_by, batch_id, call_no, attempts, failures,
+    unsure, request_id, error_type, error, settled_at
 )
 SELECT job_id, item_key, identifier, 1, 3, 1, 1, 0, 3, false, 'r', 't', 'e', now()
 FROM retrofill.in_process WHERE job_id = 1 AND seq < {EXTENT}
@@ -433,6 +448,14 @@ CASES = [
     Case("redrive", "move", 2 * len(MOVED),
          {"chosen": MOVED, "next_seq": ROWS + 1,
           "identifiers": [identifier_of(n) for n in range(50_001, 55_001)]}),
+    Case("successes", "find_selected", CHUNK, ALL | LISTED),
+    Case("successes", "find_selected", 2 * CHUNK, ALL | LISTED | {"version": "1"}),
+    Case("successes", "take_back", 2 * CHUNK,
+         {"chosen": LISTED["listed"], "identifiers": LISTED["identifiers"],
+          "next_seq": ROWS + 1, "contents": CONTENTS}),
+    Case("successes", "break_extents", 0, {"next_seq": ROWS + 1}),
+    Case("successes", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
+         before=TAKEN_BACK),
     # Whoever wants details gets those of each item's call, too.
     Case("exports", "list_failed", ROWS, end_to_end=True, before=EXPORTED),
     Case("exports", "list_failed", 2 * ROWS, {"details": True}, end_to_end=True, before=EXPORTED),
@@ -523,7 +546,6 @@ READS_NO_LARGE_TABLE = {
         "list_batches", "count_canary", "store_plan", "list_limits", "get_moment",
         "get_database_size",
     },
-    "redrive": {"count_redriven"},
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets",
     },
@@ -540,6 +562,7 @@ READS_NO_LARGE_TABLE = {
     "exports": {"get_last_run", "list_versions", "note_files"},
     "redrives": {"insert_redrive", "list_redrives", "list_costs", "get_listing"},
     "pulse": {"list_slices", "add_slices"},
+    "successes": {"count_redriven"},
     "lost_calls": {"recount_cost"},
     "sharing": {"lock_function", "list_claims"},
     "locks": {

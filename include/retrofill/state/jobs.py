@@ -100,7 +100,9 @@ class RunLine(NamedTuple):
     function_version: str
     approval: str | None
     paused: bool
-    redrive: bool
+    redrive: str | None
+    """What it redrives, ``quarantine`` or ``successes``; None: nothing."""
+
     dag_id: str
     dag_run_id: str
     listed: int

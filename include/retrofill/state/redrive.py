@@ -12,6 +12,7 @@ from retrofill.state.connection import Connection, rows, transaction
 from retrofill.state.locks import lock_set, take_turn
 from retrofill.state.screening import PartitionState
 from retrofill.state.statements import load
+from retrofill.state.successes import count_redriven
 from retrofill.state.triage import ALL_KEYS, Keys, conditions
 
 _SQL = load("redrive.sql")
@@ -126,7 +127,7 @@ def redrive(
             count = {**key, "count": cur.rowcount}
             cur.execute(_SCREENING["advance_seq"], count)
             cur.execute(_SCREENING["fill_set"], count)
-            cur.execute(_SQL["count_redriven"], count)
+            count_redriven(cur, ref, count["count"])
         reach(Point.CHUNK_COPIED)
         cur.execute(
             _SCREENING["advance_partition"],

@@ -72,8 +72,3 @@ SELECT
         )
     END
 FROM back
-
--- name: count_redriven
--- Adds to the number of items that a set has redriven.
-UPDATE retrofill.run_set SET redriven = redriven + %(count)s
-WHERE run_id = %(run_id)s AND set_no = %(set_no)s
