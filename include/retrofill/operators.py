@@ -18,6 +18,7 @@ from retrofill.airflow_runs import TaskAirflow
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
+from retrofill.lineage import lineage_of
 from retrofill.metrics import teller
 from retrofill.model.errors import (
     FINAL,
@@ -260,6 +261,10 @@ class InvokeOperator(CallOperator):
 
 class CloseRunOperator(BaseOperator):
     """Close the set that this DAG run has opened, and the run with its last set."""
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what the run has read, and what came of it; also of a task that failed."""
+        return lineage_of(task_instance.dag_id, task_instance.run_id)
 
     def execute(self, context: Context) -> bool:
         """Return whether the run needs another set.
