@@ -18,6 +18,8 @@ from retrofill.airflow_runs import TaskAirflow
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
+from retrofill.lineage import lineage_of
+from retrofill.metrics import teller
 from retrofill.model.errors import (
     FINAL,
     ConfigError,
@@ -197,10 +199,12 @@ class CallOperator(PatientOperator):
         progressed: Callable[[], None],
         *,
         counts: bool = False,
+        map_index: int | None = None,
     ) -> Invoked | None:
         """Return the counts of what was done; None: there was nothing left to do.
 
         :param counts: whether to record what each call has used
+        :param map_index: that of the task, for metrics; None: it is not mapped
         """
         die_with_parent()
         ask_to_end(self.on_kill)
@@ -228,6 +232,7 @@ class CallOperator(PatientOperator):
                     keeps_usage=counts,
                     stop_asked=lambda: self._stop_asked,
                     progressed=progressed,
+                    tell=teller(config, run, map_index),
                 )
                 try:
                     return invoker.run()
@@ -256,11 +261,17 @@ class InvokeOperator(CallOperator):
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
         require_approved(config, run)
-        return self.call(config, run, self.batch["batch_id"], progressed)
+        return self.call(
+            config, run, self.batch["batch_id"], progressed, map_index=context["ti"].map_index
+        )
 
 
 class CloseRunOperator(BaseOperator):
     """Close the set that this DAG run has opened, and the run with its last set."""
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what the run has read, and what came of it; also of a task that failed."""
+        return lineage_of(task_instance.dag_id, task_instance.run_id)
 
     def execute(self, context: Context) -> bool:
         """Return whether the run needs another set.

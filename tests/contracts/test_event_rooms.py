@@ -24,6 +24,7 @@ ALLOWED = {
     ("include/retrofill/sources/", "s3"): "the kind of source, and the service",
     ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
     ("include/retrofill/model/delivery.py", "s3-batch"): "an answer contract",
+    ("include/retrofill/metrics.py", "items"): "a part of the names of metrics",
     ("include/retrofill/model/calls.py", "items"): "an attribute",
     ("include/retrofill/pipeline/plan.py", "items"): "a word of the plan",
     ("include/retrofill/model/report.py", "items"): "a field of the state's JSON",

@@ -31,6 +31,7 @@ from retrofill.engine.progress import Invoked, Progress
 from retrofill.engine.pulse import Pulse
 from retrofill.engine.ramp import Tally
 from retrofill.engine.refusals import Refusals
+from retrofill.engine.telemetry import Telemetry, Tell
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
@@ -68,6 +69,7 @@ class Invoker:
     :param keeps_usage: whether to record what each call used
     :param stop_asked: whether the task was asked to end
     :param progressed: called whenever items were settled
+    :param tell: takes every few seconds, and at the end, what was done
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Invoker:
         keeps_usage: bool = False,
         stop_asked: Callable[[], bool],
         progressed: Callable[[], None] = lambda: None,
+        tell: Tell = lambda _: None,
     ) -> None:
         self._lease = lease
         self._client = client
@@ -88,6 +91,7 @@ class Invoker:
         self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
         self._progressed = progressed
+        self._tell = tell
         self._classify = config.function_kind.classify
         self._usage = config.function_kind.usage
         self._keeps_usage = keeps_usage
@@ -109,6 +113,7 @@ class Invoker:
         now = time.monotonic()
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
+        self._telemetry = Telemetry(items)
         self._refusals = Refusals(run.function.timeout_s)
         self._tally = Tally()
         self._pulse = Pulse(lambda: self._progress.seen, now=now)
@@ -192,6 +197,7 @@ class Invoker:
         reach(Point.CALLS_SENT)
 
     def _settled(self, settlement: Settlement) -> None:
+        self._telemetry.settled(settlement)
         self._progress.settled(settlement)
         if settlement.succeeded or settlement.quarantined:
             self._progressed()
@@ -249,6 +255,7 @@ class Invoker:
         call = self._dispatch.in_flight[reply.tag]
         ended = self._with_hint(self._classify(reply))
         self._refusals.ended(ended, now=now)
+        self._telemetry.took(now - call.sent_at)
         answer = None
         if ended.done and self._contract is Contract.RETURN:
             # Whatever it answered would be thrown away: what is known of it stays as a note.
@@ -340,6 +347,7 @@ class Invoker:
             self._lease.settle(self._dispatch.take_settlement(), [])
 
     def _log_progress(self, now: float) -> None:
+        self._tell(self._telemetry.take(len(self._dispatch.in_flight)))
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
         for reason in filter(None, (self._gate.pause_reason, self._gate.ramp, self._gate.part)):
             log.info("%s", reason)

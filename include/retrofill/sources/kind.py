@@ -57,6 +57,13 @@ class SourceParams(Params):
         """Return what a job is of: another origin has other items, under other identifiers."""
         raise NotImplementedError
 
+    def datasets(self) -> list[tuple[str, str]]:
+        """Return what is read, for lineage: namespace and name of each data set.
+
+        Source: https://openlineage.io/docs/spec/naming.
+        """
+        return [(self.origin(), self.label())]
+
     def place(self) -> Mapping[str, str]:
         """Return what all items share and events may tell, such as where they are kept."""
         return {}

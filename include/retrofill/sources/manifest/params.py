@@ -100,6 +100,10 @@ class ManifestParams(SourceParams):
         """Return the bucket, as a listing of it does: its items are the same."""
         return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
 
+    def datasets(self) -> list[tuple[str, str]]:
+        """Return the bucket, and the manifest."""
+        return [(f"s3://{self.bucket}", "/"), parse_location(self.manifest, PARAM).dataset]
+
     def place(self) -> Mapping[str, str]:
         """Return the bucket."""
         return {"bucket": self.bucket, "prefix": ""}

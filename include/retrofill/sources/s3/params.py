@@ -209,6 +209,10 @@ class S3Params(SourceParams):
         # The version is part of an item's identifier: with it every item is another one.
         return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
 
+    def datasets(self) -> list[tuple[str, str]]:
+        """Return the bucket, and where in it is read."""
+        return [(f"s3://{self.bucket}", self.prefix or "/")]
+
     def place(self) -> Mapping[str, str]:
         """Return the bucket, and what is known of the keys."""
         known = {"bucket": self.bucket, "prefix": self.prefix, "key_glob": self.key_glob}
