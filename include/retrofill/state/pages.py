@@ -11,14 +11,13 @@ from retrofill.engine.ramp import Ramp
 from retrofill.model.limits import Limits
 from retrofill.model.plan import RunPlan
 from retrofill.model.report import Report
-from retrofill.state.connection import Connection, Cursor, Record, one, rows, transaction
+from retrofill.state.connection import Connection, Cursor, Record, one, rows
+from retrofill.state.reading import snapshot
 from retrofill.state.runs import read_report
+from retrofill.state.sharing import say_part
 from retrofill.state.statements import load
 
 _SQL = load("pages.sql")
-
-STATEMENT_S = 5
-"""Seconds that one statement of the page may take: people look again and again."""
 
 CALLS_SHOWN = 10
 ITEMS_SHOWN = 50
@@ -34,6 +33,8 @@ class Controls(NamedTuple):
     read_at: datetime
     live: bool
     """Whether the run may still change."""
+
+    job_id: int
 
     refused_since: datetime | None = None
     """Since when every call of the run has been refused; None: one was let through just now."""
@@ -156,11 +157,14 @@ class RunPage:
 
     sets: list[SetLine]
 
+    part: str | None = None
+    """Its part of what runs of the function share; None: it shares nothing."""
+
 
 def get_page(conn: Connection, run_id: int) -> RunPage:
     """Return what the page of a run shows, read in one snapshot so that its numbers agree.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     limits = {
         "run_id": run_id,
@@ -169,11 +173,10 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
         "partitions": PARTITIONS_SHOWN,
         "error_chars": ERROR_CHARS,
     }
-    with transaction(conn) as cur:
-        cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
+    with snapshot(conn) as cur:
+        report = read_report(cur, run_id)
         cur.execute(_SQL["get_controls"], limits)
         controls = one(cur, Controls, limits=Limits.from_json, plan=_plan, ramp=Ramp.from_json)
-        report = read_report(cur, run_id)
         return RunPage(
             report=report,
             controls=controls,
@@ -181,6 +184,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             quarantined=_lines(cur, "list_quarantined", limits, QuarantinedLine),
             partitions=_lines(cur, "list_partitions", limits, PartitionLine),
             sets=_lines(cur, "list_sets", limits, SetLine),
+            part=say_part(cur, run_id) if controls.limits.function_concurrency else None,
         )
 
 

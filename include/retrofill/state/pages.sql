@@ -1,12 +1,7 @@
--- name: begin_snapshot
--- Makes the transaction one read-only snapshot, with a time limit for each statement.
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
-SELECT set_config('statement_timeout', %(timeout)s, true)
-
 -- name: get_controls
 -- The limits of a run, and whether the run may still change.
 SELECT
-    limits, plan, config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
+    job_id, limits, plan, config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
     state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
     ramp, refused.since AS refused_since, refused.reason AS refusal
 FROM retrofill.run
