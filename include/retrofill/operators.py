@@ -296,6 +296,8 @@ class NextSetOperator(TriggerDagRunOperator):
             raise AirflowSkipException(message)
         dag_run = context["dag_run"]
         self.trigger_dag_id = dag_run.dag_id
+        # So it stands before DAG runs that were asked for later, as if it were this one.
+        self.run_after = dag_run.run_after
         self.trigger_run_id = SetRef(*self.opened).next_dag_run_id(dag_run.run_id)
         self.conf = dict(context["params"])
         super().execute(context)
