@@ -10,6 +10,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from retrofill.airflow_runs import TaskAirflow, params_of, require_time
+from retrofill.announcing import named, note
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import wiring
 from retrofill.model.errors import ConfigError, FunctionChanged, RetrofillError
@@ -94,6 +95,8 @@ class OpenRunOperator(BaseOperator):
             except NotAlone:
                 self.log.info("another run of the job was opened meanwhile")
                 self._look_again(SOONEST_S)
+            if opened is not None:
+                note(context, named(runs.get_run(conn, opened.run_id), config.source.label()))
         if opened is None:
             rest = sorted(self.get_flat_relative_ids())
             raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
