@@ -321,6 +321,15 @@ ORIGINS = {
     "stems": [f"data/{place}/{n:09}" for n in range(1, 101) for place in "ac"],
 }  # fmt: skip
 
+SOUGHT = {
+    "after": "data/", "end": "data0", "most": SMALL, "extents": 101,
+    "content_chars": 300,
+}  # fmt: skip
+NEW_7, OLD_7 = (
+    str(UUID(md5(f"1 {what} 7".encode()).hexdigest()))  # noqa: S324  as the filling does
+    for what in ("new", "old")
+)
+
 CASES = [
     Case("screening", "list_known", CHUNK,
          {"first": "data/a/000050001", "last": "data/a/000055000"}),
@@ -404,6 +413,40 @@ CASES = [
     Case("pages", "list_quarantined", ROWS, end_to_end=True),
     Case("pages", "list_failed_calls", ROWS),
     Case("pages", "list_slowest_calls", ROWS),
+    # A row of each job; then as many of quarantine as are counted.
+    Case("jobs", "list_jobs", 2, {"search": "", "hidden": ["x"]}, 12 * FEW,
+         before=IN_ORDER),
+    Case("jobs", "list_runs", 0, {"before": 1_000, "most": 26}, 12 * FEW),
+    Case("jobs", "count_quarantined", PAGE, {"job_ids": [1]}, before=IN_ORDER),
+    Case("jobs", "count_jobs", 0, {"job_ids": [1], "run_ids": [1]}, 12 * FEW),
+    Case("jobs", "get_totals", 0, all_nodes=12 * FEW),
+    Case("jobs", "dags_of", 0, all_nodes=12 * FEW),
+    # A page of each place; in process, what lies in the extents that may hold such keys.
+    Case("items", "find_placed", 2 * SMALL + 2, SOUGHT, before=IN_ORDER),
+    Case("items", "find_placed", 2 * SMALL + 2,
+         SOUGHT | {"after": "data/a/000050000"}, before=IN_ORDER),
+    Case("items", "find_placed", 2 * SMALL + 2,
+         SOUGHT | {"after": "data/c/00005", "end": "data/c/00006"},
+         before=IN_ORDER),
+    Case("items", "list_extents", 0, SOUGHT, 500, before=IN_ORDER),
+    Case("items", "find_in_process", 2 * EXTENT, SOUGHT | {
+        "after": "data/b/00001", "end": "data/b/00002", "firsts": [1, EXTENT],
+        "lasts": [EXTENT - 1, 2 * EXTENT - 1],
+    }, before=IN_ORDER),
+    Case("items", "get_in_process", EXTENT, SOUGHT | {
+        "key": "data/b/000000007", "identifier": NEW_7, "firsts": [1], "lasts": [EXTENT - 1],
+    }, before=IN_ORDER),
+    Case("items", "get_result", 1, SOUGHT | {"key": "data/a/000000007", "identifier": OLD_7},
+         before=IN_ORDER),
+    Case("items", "get_quarantined", 1,
+         SOUGHT | {"key": "data/c/000000007", "identifier": identifier_of(7)}, before=IN_ORDER),
+    Case("items", "list_redriven", 1,
+         SOUGHT | {"key": "data/c/000000007", "identifier": identifier_of(7)}, before=IN_ORDER),
+    Case("items", "list_versions", 2, SOUGHT | {"key": "data/c/000000007"}, before=IN_ORDER),
+    Case("items", "get_numbers", 1, {"call_no": 7}, before=IN_ORDER),
+    # All calls of the batches that hold the number, of which each run has one.
+    Case("items", "list_calls", 2 * BATCH_ITEMS, {"numbers": f"{{[{FIRST},{FIRST}]}}", "most": 200},
+         before=IN_ORDER),
     Case("upkeep", "delete_calls", 2 * BATCH_ITEMS),
     Case("upkeep", "delete_results", 2 * PAGE, before=IN_ORDER),
     Case("upkeep", "delete_results", 2 * PAGE, {"item_key": "data/a/000050000"}, before=IN_ORDER),
@@ -454,6 +497,7 @@ READS_NO_LARGE_TABLE = {
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets",
     },
+    "jobs": {"get_job", "list_dags"},
     "runs": {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
@@ -474,7 +518,8 @@ READS_NO_LARGE_TABLE = {
 
 NOT_PLANNED = {
     "connection": {"look", "set_session", "list_missing_grants"},
-    "pages": {"begin_snapshot", "guard_calls", "give_up_calls"},
+    "pages": {"guard_calls", "give_up_calls"},
+    "reading": {"begin_snapshot", "read_in_order"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
     "feedback": {"read_in_order"},

@@ -496,8 +496,8 @@ def test_guesses_read_as_guesses() -> None:
 
 
 def test_an_old_time_has_its_date() -> None:
-    assert moment(NOW - timedelta(hours=1), NOW) == "11:00:00"
-    assert moment(NOW - timedelta(days=1), NOW) == "2026-03-03 12:00"
+    assert moment(NOW - timedelta(hours=1), NOW) == "11:00:00 UTC"
+    assert moment(NOW - timedelta(days=1), NOW) == "2026-03-03 12:00 UTC"
 
 
 BASE = "https://airflow.example.com/team"
