@@ -23,6 +23,7 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill import state
 from retrofill.model.limits import Limits
+from retrofill.model.pulse import Slice
 from retrofill.state.statements import load
 
 from stack.services import Postgres
@@ -35,7 +36,7 @@ BATCH_ITEMS = ROWS // BATCHES
 OLD_RUNS = 50
 TABLES = (
     "job", "run", "run_set", "partition", "batch", "in_process", "results", "quarantine",
-    "redriven", "invocation", "call_count"
+    "redriven", "invocation", "call_count", "pulse"
 )  # fmt: skip
 LARGE = frozenset({"in_process", "results", "quarantine", "redriven", "invocation"})
 
@@ -113,6 +114,13 @@ SELECT batch_id, n, 1, int8multirange(int8range(first_seq + n - 1, first_seq + n
     CASE WHEN n <= {each} - 50 THEN now() END,
     CASE WHEN n <= {each} - 50 THEN 'succeeded'::retrofill.outcome END
 FROM retrofill.batch, generate_series(1, CASE WHEN run_id <= 2 THEN {each} ELSE 1 END) AS n;
+
+INSERT INTO retrofill.pulse (
+    run_id, second, seconds, at, calls, succeeded, quarantined, troubles, call_seconds,
+    most_in_flight, latency
+)
+SELECT run_id, 5 * n, 5, now(), 1, 1, 0, '{{"lost": 1}}', 1, 1, '{{1}}'
+FROM retrofill.run, generate_series(0, {min(rows, 200) - 1}) AS n;
 
 INSERT INTO retrofill.call_count (batch_id, outcome, cause, calls, items)
 SELECT batch_id, outcome, '', 1, 1 FROM retrofill.batch, unnest(
@@ -198,6 +206,9 @@ SMALL = 200
 FEW = BATCHES * (OLD_RUNS + 1)
 """The batches of a job."""
 
+SLICES = json.dumps([Slice(0, 5, 9, 9, 0, {"lost": 1}, 4.5, 10, [0, 9])._asdict()])
+"""What is added to a slice that is there."""
+
 VALUES: dict[str, Any] = {
     "batch_id": BATCH, "epoch": 1, "job_id": 1, "run_id": 1, "set_no": 1, "part_no": 0,
     "first_seq": FIRST, "last_seq": FIRST + BATCH_ITEMS - 1, "batch_ids": [BATCH],
@@ -218,7 +229,7 @@ VALUES: dict[str, Any] = {
     "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
     "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
-    "who": "Ada", "what": "paused", "was": "", "events": 50,
+    "pulse_no": 1, "slices": SLICES, "who": "Ada", "what": "paused", "was": "", "events": 50,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
     "identifier": "00000000-0000-0000-0000-000000000000",
     "after_identifier": "00000000-0000-0000-0000-000000000000",
@@ -495,6 +506,7 @@ READS_NO_LARGE_TABLE = {
     },
     "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
     "events": {"record", "list_events"},
+    "pulse": {"list_slices", "add_slices"},
     "lost_calls": {"recount_cost"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
