@@ -114,7 +114,7 @@ def prepare(settings: Settings) -> None:
     passwords.touch(mode=0o600)
     passwords.write_text(json.dumps({settings.user: settings.password}))
     surroundings = {**child_environment(), **variables(settings)}
-    _run(["retrofill.migrate"], surroundings)
+    _run(["retrofill", "db", "migrate"], surroundings)
     # Airflow takes seconds to see that it has nothing to do, so the database says so itself.
     wanted = f"migrated by Airflow {version('apache-airflow')}"
     with autocommitting(settings.metadata_dsn) as cursor:
