@@ -130,9 +130,7 @@ def open_alone(
     return ref
 
 
-def _insert_run(
-    cur: Cursor, new: NewRun, function: Pinned, redrive: NewRedrive | None
-) -> SetRef:
+def _insert_run(cur: Cursor, new: NewRun, function: Pinned, redrive: NewRedrive | None) -> SetRef:
     if not keep_job(cur, new.job_id):
         raise ConfigError(
             "job: it is being forgotten; let the DAG retrofill_forget end with it, or choose"
