@@ -27,7 +27,9 @@ from psycopg2.extras import NamedTupleCursor
 SHOWN = 5
 """Items that one violation names."""
 
-VIEWS = ("v_run", "v_item", "v_call", "v_outcome", "v_quarantine", "v_redriven")
+VIEWS = (
+    "v_run", "v_item", "v_call", "v_outcome", "v_quarantine", "v_redriven", "v_event", "v_pulse",
+)  # fmt: skip
 """The public views."""
 
 _TWICE = """

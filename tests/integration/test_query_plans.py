@@ -23,6 +23,7 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill import state
 from retrofill.model.limits import Limits
+from retrofill.model.pulse import Slice
 from retrofill.state.statements import load
 
 from stack.services import Postgres
@@ -35,7 +36,7 @@ BATCH_ITEMS = ROWS // BATCHES
 OLD_RUNS = 50
 TABLES = (
     "job", "run", "run_set", "partition", "batch", "in_process", "results", "quarantine",
-    "redriven", "invocation", "call_count"
+    "redriven", "invocation", "call_count", "pulse"
 )  # fmt: skip
 LARGE = frozenset({"in_process", "results", "quarantine", "redriven", "invocation"})
 
@@ -113,6 +114,13 @@ SELECT batch_id, n, 1, int8multirange(int8range(first_seq + n - 1, first_seq + n
     CASE WHEN n <= {each} - 50 THEN now() END,
     CASE WHEN n <= {each} - 50 THEN 'succeeded'::retrofill.outcome END
 FROM retrofill.batch, generate_series(1, CASE WHEN run_id <= 2 THEN {each} ELSE 1 END) AS n;
+
+INSERT INTO retrofill.pulse (
+    run_id, second, seconds, at, calls, succeeded, quarantined, troubles, call_seconds,
+    most_in_flight, latency
+)
+SELECT run_id, 5 * n, 5, now(), 1, 1, 0, '{{"lost": 1}}', 1, 1, '{{1}}'
+FROM retrofill.run, generate_series(0, {min(rows, 200) - 1}) AS n;
 
 INSERT INTO retrofill.call_count (batch_id, outcome, cause, calls, items)
 SELECT batch_id, outcome, '', 1, 1 FROM retrofill.batch, unnest(
@@ -198,6 +206,9 @@ SMALL = 200
 FEW = BATCHES * (OLD_RUNS + 1)
 """The batches of a job."""
 
+SLICES = json.dumps([Slice(0, 5, 9, 9, 0, {"lost": 1}, 4.5, 10, [0, 9])._asdict()])
+"""What is added to a slice that is there."""
+
 VALUES: dict[str, Any] = {
     "batch_id": BATCH, "epoch": 1, "job_id": 1, "run_id": 1, "set_no": 1, "part_no": 0,
     "first_seq": FIRST, "last_seq": FIRST + BATCH_ITEMS - 1, "batch_ids": [BATCH],
@@ -219,6 +230,7 @@ VALUES: dict[str, Any] = {
     "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
     "details": False, "written": "{}",
+    "pulse_no": 1, "slices": SLICES, "who": "Ada", "what": "paused", "was": "", "events": 50,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
     "identifier": "00000000-0000-0000-0000-000000000000",
     "after_identifier": "00000000-0000-0000-0000-000000000000",
@@ -311,6 +323,15 @@ ORIGINS = {
     "stems": [f"data/{place}/{n:09}" for n in range(1, 101) for place in "ac"],
 }  # fmt: skip
 
+SOUGHT = {
+    "after": "data/", "end": "data0", "most": SMALL, "extents": 101,
+    "content_chars": 300,
+}  # fmt: skip
+NEW_7, OLD_7 = (
+    str(UUID(md5(f"1 {what} 7".encode()).hexdigest()))  # noqa: S324  as the filling does
+    for what in ("new", "old")
+)
+
 CASES = [
     Case("screening", "list_known", CHUNK,
          {"first": "data/a/000050001", "last": "data/a/000055000"}),
@@ -402,6 +423,40 @@ CASES = [
     Case("worst", "list_worst", ROWS, end_to_end=True),
     Case("pages", "list_failed_calls", ROWS),
     Case("pages", "list_slowest_calls", ROWS),
+    # A row of each job; then as many of quarantine as are counted.
+    Case("jobs", "list_jobs", 2, {"search": "", "hidden": ["x"]}, 12 * FEW,
+         before=IN_ORDER),
+    Case("jobs", "list_runs", 0, {"before": 1_000, "most": 26}, 12 * FEW),
+    Case("jobs", "count_quarantined", PAGE, {"job_ids": [1]}, before=IN_ORDER),
+    Case("jobs", "count_jobs", 0, {"job_ids": [1], "run_ids": [1]}, 12 * FEW),
+    Case("jobs", "get_totals", 0, all_nodes=12 * FEW),
+    Case("jobs", "dags_of", 0, all_nodes=12 * FEW),
+    # A page of each place; in process, what lies in the extents that may hold such keys.
+    Case("items", "find_placed", 2 * SMALL + 2, SOUGHT, before=IN_ORDER),
+    Case("items", "find_placed", 2 * SMALL + 2,
+         SOUGHT | {"after": "data/a/000050000"}, before=IN_ORDER),
+    Case("items", "find_placed", 2 * SMALL + 2,
+         SOUGHT | {"after": "data/c/00005", "end": "data/c/00006"},
+         before=IN_ORDER),
+    Case("items", "list_extents", 0, SOUGHT, 500, before=IN_ORDER),
+    Case("items", "find_in_process", 2 * EXTENT, SOUGHT | {
+        "after": "data/b/00001", "end": "data/b/00002", "firsts": [1, EXTENT],
+        "lasts": [EXTENT - 1, 2 * EXTENT - 1],
+    }, before=IN_ORDER),
+    Case("items", "get_in_process", EXTENT, SOUGHT | {
+        "key": "data/b/000000007", "identifier": NEW_7, "firsts": [1], "lasts": [EXTENT - 1],
+    }, before=IN_ORDER),
+    Case("items", "get_result", 1, SOUGHT | {"key": "data/a/000000007", "identifier": OLD_7},
+         before=IN_ORDER),
+    Case("items", "get_quarantined", 1,
+         SOUGHT | {"key": "data/c/000000007", "identifier": identifier_of(7)}, before=IN_ORDER),
+    Case("items", "list_redriven", 1,
+         SOUGHT | {"key": "data/c/000000007", "identifier": identifier_of(7)}, before=IN_ORDER),
+    Case("items", "list_versions", 2, SOUGHT | {"key": "data/c/000000007"}, before=IN_ORDER),
+    Case("items", "get_numbers", 1, {"call_no": 7}, before=IN_ORDER),
+    # All calls of the batches that hold the number, of which each run has one.
+    Case("items", "list_calls", 2 * BATCH_ITEMS, {"numbers": f"{{[{FIRST},{FIRST}]}}", "most": 200},
+         before=IN_ORDER),
     Case("upkeep", "delete_calls", 2 * BATCH_ITEMS),
     Case("upkeep", "delete_results", 2 * PAGE, before=IN_ORDER),
     Case("upkeep", "delete_results", 2 * PAGE, {"item_key": "data/a/000050000"}, before=IN_ORDER),
@@ -452,6 +507,7 @@ READS_NO_LARGE_TABLE = {
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets",
     },
+    "jobs": {"get_job", "list_dags"},
     "runs": {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
@@ -459,7 +515,9 @@ READS_NO_LARGE_TABLE = {
         "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
     },
     "exports": {"get_last_run", "list_versions", "note_files"},
-    "limits": {"get_standing", "change_limits", "stop_run"},
+    "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
+    "events": {"record", "list_events"},
+    "pulse": {"list_slices", "add_slices"},
     "lost_calls": {"recount_cost"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
@@ -472,7 +530,8 @@ READS_NO_LARGE_TABLE = {
 NOT_PLANNED = {
     "connection": {"look", "set_session", "list_missing_grants"},
     "exports": {"begin_snapshot", "read_in_order", "get_moment"},
-    "pages": {"begin_snapshot", "guard_calls", "give_up_calls"},
+    "pages": {"guard_calls", "give_up_calls"},
+    "reading": {"begin_snapshot", "read_in_order"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
     "feedback": {"read_in_order"},

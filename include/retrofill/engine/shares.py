@@ -192,6 +192,8 @@ def allot(
         own_width,
         pause_reason,
         standing.ramp.line(limits.most_in_flight) if standing.ramp else None,
+        standing.age_s,
+        cap,
     )
 
 

@@ -26,10 +26,12 @@ from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
 from retrofill.engine.hints import hint_for
 from retrofill.engine.meter import Meter
-from retrofill.engine.outcomes import Ended, Outcome, explained
+from retrofill.engine.outcomes import REFUSED, Ended, Outcome, explained
 from retrofill.engine.progress import Invoked, Progress
+from retrofill.engine.pulse import Pulse
 from retrofill.engine.ramp import Tally
 from retrofill.engine.refusals import Refusals
+from retrofill.engine.slowest import Slowest
 from retrofill.engine.telemetry import Telemetry, Tell
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
@@ -115,6 +117,8 @@ class Invoker:
         self._telemetry = Telemetry(items)
         self._refusals = Refusals(run.function.timeout_s)
         self._tally = Tally()
+        self._slowest = Slowest(lease.slowest)
+        self._pulse = Pulse(lambda: self._progress.seen, now=now)
         self._logged_at = now
         self._troubles = 0
 
@@ -137,7 +141,12 @@ class Invoker:
             self._record_facts()
             raise
         done = not self._dispatch.left
-        self._lease.release(done=done)
+        now, in_flight = time.monotonic(), self._dispatch.in_flight
+        self._lease.release(
+            done=done,
+            pulse=self._pulse.take_all(now, len(in_flight)),
+            slowest=self._slowest.now(in_flight.values(), now),
+        )
         self._log_progress(time.monotonic())
         if self._dispatch.halt_reason:
             raise FunctionUnusable(f"function: {self._dispatch.halt_reason}")
@@ -165,6 +174,7 @@ class Invoker:
     def _turn(self) -> None:
         """Gather, settle and write ahead, send: once."""
         now = time.monotonic()
+        self._pulse.tick(now, len(self._dispatch.in_flight))
         if self._gate.must_ask(now):
             self._ask(now)
         if now - self._logged_at >= LOG_EVERY_S:
@@ -221,8 +231,11 @@ class Invoker:
             refused=self._refusals.standing(now),
             ended=self._tally,
             least_cost=self._least_cost,
+            pulse=self._pulse.take(),
+            slowest=self._slowest.now(self._dispatch.in_flight.values(), now),
         )
         self._tally = Tally()
+        self._pulse.tell(allotment.age_s, allotment.most_in_flight, asked_at=now)
         if not allotment.concurrency:
             self._refusals.forget()
         valid_until = self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S
@@ -247,7 +260,6 @@ class Invoker:
         call = self._dispatch.in_flight[reply.tag]
         ended = self._with_hint(self._classify(reply))
         self._refusals.ended(ended, now=now)
-        self._telemetry.took(now - call.sent_at)
         answer = None
         if ended.done and self._contract is Contract.RETURN:
             # Whatever it answered would be thrown away: what is known of it stays as a note.
@@ -271,8 +283,13 @@ class Invoker:
             usage=usage if self._keeps_usage else None,
             charge=charge,
         )
+        took_s = usage.took_s if usage else now - call.sent_at
         if self._gate.ramp:
-            self._tally.ended(record.outcome, usage.took_s if usage else now - call.sent_at)
+            self._tally.ended(record.outcome, took_s)
+        if record.outcome not in REFUSED:
+            self._pulse.took(took_s)
+            self._telemetry.took(took_s)
+        self._slowest.ended(record.number, took_s)
         if record.error_type and record.outcome in {
             Outcome.SUCCEEDED,
             Outcome.FAILED,
@@ -314,6 +331,7 @@ class Invoker:
         """Wait for the calls that are in flight and settle them; send nothing more."""
         give_up_at = inf
         while self._dispatch.in_flight and (now := time.monotonic()) < give_up_at:
+            self._pulse.tick(now, len(self._dispatch.in_flight))
             if self._stop_asked():
                 give_up_at = min(give_up_at, now + LAST_WORDS_S)
             self._gather(min(ASK_EVERY_S, give_up_at - now))

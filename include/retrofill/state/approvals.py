@@ -8,6 +8,7 @@ from retrofill.model.runs import Run
 from retrofill.state.arrays import numbers
 from retrofill.state.batches import release_run
 from retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
+from retrofill.state.events import ITSELF, record
 from retrofill.state.limits import stop_within
 from retrofill.state.locks import lock_job, lock_run
 from retrofill.state.statements import load
@@ -34,6 +35,8 @@ def ask(conn: Connection, run_id: int, mark: str, *, hours: int) -> Approval | N
     with transaction(conn) as cur:
         cur.execute(_SQL["ask"], {"run_id": run_id, "mark": mark, "hours": hours})
         asked = values(cur)
+        if asked:
+            record(cur, run_id, ITSELF, Answer.WAITING)
     reach(Point.APPROVAL_ASKED)
     return Approval.from_json(asked[0]) if asked else None
 
@@ -46,6 +49,8 @@ def answer(conn: Connection, run_id: int, state: Answer, by: str = "") -> Approv
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["answer"], {"run_id": run_id, "state": state, "by": by})
+        if cur.rowcount:
+            record(cur, run_id, by, state)
         approval = _stop_unless_approved(cur, run_id)
     reach(Point.APPROVAL_ANSWERED)
     return approval
@@ -55,6 +60,8 @@ def avoid(conn: Connection, run_id: int, why: str) -> None:
     """Take an approval back, since what was approved would not be what runs; the run stops."""
     with transaction(conn) as cur:
         cur.execute(_SQL["avoid"], {"run_id": run_id})
+        if cur.rowcount:
+            record(cur, run_id, ITSELF, Answer.VOID)
         stop_within(cur, run_id, why)
     reach(Point.APPROVAL_ANSWERED)
 

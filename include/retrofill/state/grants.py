@@ -21,12 +21,16 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.results": "SELECT, INSERT",
     "retrofill.quarantine": "SELECT, INSERT, DELETE",
     "retrofill.redriven": "SELECT, INSERT, DELETE",
+    "retrofill.event": "SELECT, INSERT",
+    "retrofill.pulse": _READ_WRITE,
     "retrofill.v_run": "SELECT",
     "retrofill.v_item": "SELECT",
     "retrofill.v_call": "SELECT",
     "retrofill.v_quarantine": "SELECT",
     "retrofill.v_outcome": "SELECT",
     "retrofill.v_redriven": "SELECT",
+    "retrofill.v_event": "SELECT",
+    "retrofill.v_pulse": "SELECT",
 }
 """What every task and the page of a run need; of what was processed they can forget nothing."""
 

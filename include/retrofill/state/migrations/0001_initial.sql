@@ -134,7 +134,8 @@ CREATE TABLE retrofill.run (
         (limits->>'concurrency_ceiling')::integer >= 1
     )
 );
-CREATE INDEX run_of_job ON retrofill.run (job_id);
+CREATE INDEX run_of_job ON retrofill.run (job_id, run_id);
+CREATE INDEX open_run ON retrofill.run (job_id, run_id) WHERE state = 'open';
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
 COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its part of what the job is of.';
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
@@ -359,6 +360,7 @@ CREATE TABLE retrofill.quarantine (
     quarantined_at timestamptz NOT NULL,
     PRIMARY KEY (job_id, item_key, identifier)
 );
+CREATE INDEX quarantine_of_run ON retrofill.quarantine (run_id, item_key, identifier);
 COMMENT ON COLUMN retrofill.quarantine.seq IS 'Its number while it was in process: by that, a late success finds it.';
 COMMENT ON COLUMN retrofill.quarantine.content IS 'What only the item''s source and event shape understand.';
 
@@ -400,8 +402,11 @@ CREATE TABLE retrofill.batch (
     -- The lease, and how far its holder has come.
     epoch integer NOT NULL DEFAULT 0,
     holder text,
+    task_id text NOT NULL DEFAULT '',
+    map_index integer NOT NULL DEFAULT -1,
     leased_until timestamptz,
     settle_no bigint NOT NULL DEFAULT 0,
+    pulse_no integer NOT NULL DEFAULT 0,
     next_call integer NOT NULL DEFAULT 1,
     -- Its share of what the run may do.
     wanted integer NOT NULL DEFAULT 0,
@@ -433,6 +438,8 @@ CREATE TABLE retrofill.batch (
     blamed integer NOT NULL DEFAULT 0,
     cured integer NOT NULL DEFAULT 0,
     lost_tasks integer NOT NULL DEFAULT 0,
+    slowest integer[] NOT NULL DEFAULT '{}',
+    slowest_ms integer[] NOT NULL DEFAULT '{}',
     CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq),
     CONSTRAINT batch_of_canary_has_sizes CHECK (
         canary = (sizes IS NOT NULL) AND cardinality(sizes) = items
@@ -445,7 +452,10 @@ COMMENT ON COLUMN retrofill.batch.bytes IS 'About what the contents of its items
 COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all others of its run, to see what these will take.';
 COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its items, by their numbers; null within: its source does not tell.';
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
+COMMENT ON COLUMN retrofill.batch.task_id IS 'The task that held it last, within the DAG run of its set; empty: none has.';
+COMMENT ON COLUMN retrofill.batch.map_index IS 'Which of the mapped tasks that is; -1: it is not mapped.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
+COMMENT ON COLUMN retrofill.batch.pulse_no IS 'How often its holder has added to the pulse of the run, likewise.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
 COMMENT ON COLUMN retrofill.batch.cost_limit IS 'Dollars that the calls of this batch may ever cost, out of its run''s max_cost; null: no limit.';
@@ -465,6 +475,8 @@ COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which 
 COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time in the run, or whose answer was lost.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
 COMMENT ON COLUMN retrofill.batch.lost_tasks IS 'Holders that ended without giving the batch back.';
+COMMENT ON COLUMN retrofill.batch.slowest IS 'The calls that took longest when its holder last told, those in flight included, the slowest first.';
+COMMENT ON COLUMN retrofill.batch.slowest_ms IS 'How long each of them had taken, in milliseconds.';
 
 CREATE TABLE retrofill.call_count (
     batch_id bigint NOT NULL REFERENCES retrofill.batch ON DELETE CASCADE,
@@ -473,9 +485,13 @@ CREATE TABLE retrofill.call_count (
     calls bigint NOT NULL,
     items bigint NOT NULL,
     cost double precision NOT NULL DEFAULT 0,
+    last_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_calls integer[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (batch_id, outcome, cause)
 );
 COMMENT ON TABLE retrofill.call_count IS 'How the calls of a batch ended that did not succeed; those that did are counted in the batch itself.';
+COMMENT ON COLUMN retrofill.call_count.last_at IS 'When the last of them ended.';
+COMMENT ON COLUMN retrofill.call_count.last_calls IS 'The numbers of the last of them, the newest last.';
 COMMENT ON COLUMN retrofill.call_count.cost IS 'Of the batch''s cost, what these calls cost.';
 
 -- A row grows by two thirds when its call ends. Where the page has room for that, the index over
@@ -499,6 +515,7 @@ CREATE TABLE retrofill.invocation (
     billed_ms integer,
     memory_mb integer,
     init_ms integer,
+    keys jsonb,
     PRIMARY KEY (batch_id, call_no),
     CONSTRAINT invocation_has_outcome_and_ended_at_together CHECK (
         (outcome IS NULL) = (ended_at IS NULL)
@@ -510,7 +527,50 @@ COMMENT ON COLUMN retrofill.invocation.took_ms IS 'Milliseconds to its whole ans
 COMMENT ON COLUMN retrofill.invocation.billed_ms IS 'Milliseconds that are billed for it, as the service of the function says; null: it says nothing.';
 COMMENT ON COLUMN retrofill.invocation.memory_mb IS 'The most memory the function used in it, likewise.';
 COMMENT ON COLUMN retrofill.invocation.init_ms IS 'Milliseconds, of those billed, that started an environment for it; null: none were told.';
+COMMENT ON COLUMN retrofill.invocation.keys IS 'Of a call that did not succeed: the keys of the first items that it carried; null: nobody has told.';
 COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
+
+-- Who changed a run, and what it did by itself.
+CREATE TABLE retrofill.event (
+    run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
+    event_no bigint GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    who text NOT NULL,
+    what text NOT NULL,
+    value text NOT NULL DEFAULT '',
+    was text NOT NULL DEFAULT '',
+    PRIMARY KEY (run_id, event_no)
+);
+COMMENT ON TABLE retrofill.event IS 'What happened to a run: what people changed, and why it stopped.';
+COMMENT ON COLUMN retrofill.event.who IS 'Who did it; empty: Retrofill itself.';
+COMMENT ON COLUMN retrofill.event.what IS 'paused, resumed, stopped, the name of a limit that was changed, or what became of the plan.';
+COMMENT ON COLUMN retrofill.event.value IS 'The new value of a limit, empty where it has none any more; or the reason.';
+COMMENT ON COLUMN retrofill.event.was IS 'The value before.';
+
+-- What calls of a run did in each slice of its time: all tasks add to one row.
+CREATE TABLE retrofill.pulse (
+    run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
+    second integer NOT NULL,
+    seconds integer NOT NULL,
+    at timestamptz NOT NULL,
+    calls bigint NOT NULL,
+    succeeded bigint NOT NULL,
+    quarantined bigint NOT NULL,
+    troubles jsonb NOT NULL,
+    call_seconds double precision NOT NULL,
+    most_in_flight integer NOT NULL,
+    latency bigint[] NOT NULL,
+    PRIMARY KEY (run_id, second)
+) WITH (fillfactor = 50);
+COMMENT ON COLUMN retrofill.pulse.second IS 'Where the slice begins, in seconds since the run was opened, but for those in which it waited for people.';
+COMMENT ON COLUMN retrofill.pulse.seconds IS 'How long the slice is.';
+COMMENT ON COLUMN retrofill.pulse.at IS 'When the slice began.';
+COMMENT ON COLUMN retrofill.pulse.calls IS 'Calls that ended.';
+COMMENT ON COLUMN retrofill.pulse.succeeded IS 'Items that succeeded.';
+COMMENT ON COLUMN retrofill.pulse.troubles IS 'Calls that did not succeed, by cause or, where the outcome has none, by outcome.';
+COMMENT ON COLUMN retrofill.pulse.call_seconds IS 'Seconds that calls were in flight, all together: by the length of the slice, how many were.';
+COMMENT ON COLUMN retrofill.pulse.most_in_flight IS 'How many calls might be in flight at its end.';
+COMMENT ON COLUMN retrofill.pulse.latency IS 'How many calls took how long, refused ones left out: each number counts those up to 2^(1/4) times as long as the one before, beginning with those below 1 ms.';
 
 -- The public contract: what dashboards and checks may rely on.
 
@@ -691,7 +751,7 @@ CREATE VIEW retrofill.v_call AS
 SELECT
     job.name AS job, batch.run_id, batch.set_no, batch_id, call_no, invocation.item_count,
     attempt, invocation.duplicates, sent_at, ended_at, outcome, request_id, executed_version,
-    error_type, error, took_ms, billed_ms, memory_mb
+    error_type, error, took_ms, billed_ms, memory_mb, invocation.keys
 FROM retrofill.invocation
 JOIN retrofill.batch USING (batch_id)
 JOIN retrofill.job USING (job_id);
@@ -738,3 +798,29 @@ SELECT
     attempts, failures, unsure, request_id, error_type, error
 FROM retrofill.redriven JOIN retrofill.job USING (job_id);
 COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine said of it.';
+
+CREATE VIEW retrofill.v_event AS
+SELECT job.name AS job, run_id, at, who, what, value, was
+FROM retrofill.event JOIN retrofill.run USING (run_id) JOIN retrofill.job USING (job_id);
+COMMENT ON VIEW retrofill.v_event IS 'One row per thing that happened to a run: who did it; empty: Retrofill itself.';
+
+CREATE VIEW retrofill.v_pulse AS
+SELECT
+    job.name AS job, run_id, at, seconds, calls, succeeded, quarantined, troubles,
+    call_seconds / seconds AS in_flight, most_in_flight, median_ms, p95_ms
+FROM retrofill.pulse
+JOIN retrofill.run USING (run_id)
+JOIN retrofill.job USING (job_id)
+CROSS JOIN LATERAL (
+    -- The middle of the first rung that the share of calls reaches.
+    SELECT
+        power(2, (min(rung) FILTER (WHERE upto >= total * 0.5) - 1.5) / 4) AS median_ms,
+        power(2, (min(rung) FILTER (WHERE upto >= total * 0.95) - 1.5) / 4) AS p95_ms
+    FROM (
+        SELECT
+            rung, sum(calls) OVER (ORDER BY rung) AS upto, sum(calls) OVER () AS total
+        FROM unnest(latency) WITH ORDINALITY AS counted (calls, rung)
+    ) AS summed
+    WHERE total > 0
+) AS took;
+COMMENT ON VIEW retrofill.v_pulse IS 'One row per run and slice of its time in which it called: what its calls did in it.';
