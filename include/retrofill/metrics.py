@@ -15,14 +15,14 @@ _PER_DOLLAR = 1_000_000
 """Counters take whole numbers."""
 
 
-def teller(config: RunConfig, run: Run, map_index: int | None) -> Tell:
+def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
     """Return what sends what a task tells; whatever goes wrong with that, the task goes on.
 
-    :param map_index: tells the tasks of a DAG run apart; None: the task is alone
+    :param map_index: tells the tasks of a DAG run apart
     """
     counted = {"job": _tag(run.job), "function": _tag(config.function.label())}
     # What each task has of its own must not take the place of what another has.
-    gauged = {**counted, "map_index": str(-1 if map_index is None else map_index)}
+    gauged = {**counted, "map_index": str(map_index)}
     sends = True
 
     def tell(told: Told) -> None:

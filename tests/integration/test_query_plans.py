@@ -464,6 +464,7 @@ CASES = [
          end_to_end=True, before=EXPORTED),
     Case("exports", "list_pending", ROWS, end_to_end=True, before=EXPORTED),
     Case("pages", "list_quarantined", ROWS, end_to_end=True),
+    Case("worst", "list_worst", ROWS, end_to_end=True),
     Case("pages", "list_failed_calls", ROWS),
     Case("pages", "list_slowest_calls", ROWS),
     # A row of each job; then as many of quarantine as are counted.
@@ -563,6 +564,10 @@ READS_NO_LARGE_TABLE = {
     "redrives": {"insert_redrive", "list_redrives", "list_costs", "get_listing"},
     "pulse": {"list_slices", "add_slices"},
     "successes": {"count_redriven"},
+    "exports": {"get_last_run", "list_versions", "note_files"},
+    "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
+    "events": {"record", "list_events"},
+    "pulse": {"list_slices", "add_slices"},
     "lost_calls": {"recount_cost"},
     "waiting": {
         "wait", "list_open_runs", "list_before", "list_waiting", "note_ahead", "wait_no_more",

@@ -261,7 +261,6 @@ class Invoker:
         call = self._dispatch.in_flight[reply.tag]
         ended = self._with_hint(self._classify(reply))
         self._refusals.ended(ended, now=now)
-        self._telemetry.took(now - call.sent_at)
         answer = None
         if ended.done and self._contract is Contract.RETURN:
             # Whatever it answered would be thrown away: what is known of it stays as a note.
@@ -290,6 +289,7 @@ class Invoker:
             self._tally.ended(record.outcome, took_s)
         if record.outcome not in REFUSED:
             self._pulse.took(took_s)
+            self._telemetry.took(took_s)
         self._slowest.ended(record.number, took_s)
         if record.error_type and record.outcome in {
             Outcome.SUCCEEDED,
