@@ -56,17 +56,20 @@ def _chromium() -> Iterator["Browser"]:
 def world(_chromium: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The stack, with a bucket and a function of the scripted endpoint."""
     users = ",".join(f"{name}:{role}" for name, role in _USERS.items())
-    environment = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users}
-    with (
-        noticing() as notices,
-        scripted_stack(Script(), dags=tmp_path_factory.mktemp("dags"), environment=environment) as (
-            settings,
-            endpoint,
-        ),
-        ObservedAirflow(settings) as airflow,
-    ):
-        airflow.unpause("retrofill_s3", within_s=120)
-        yield World(settings, endpoint, airflow, notices)
+    dags = tmp_path_factory.mktemp("dags")
+    with noticing() as notices:
+        config = {"path": notices.apprise_url, "tag": "all"}
+        connection = {"conn_type": "apprise", "extra": {"config": config}}
+        environment = {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users,
+            "AIRFLOW_CONN_NOTICES": json.dumps(connection),
+        }
+        with (
+            scripted_stack(Script(), dags=dags, environment=environment) as (settings, endpoint),
+            ObservedAirflow(settings) as airflow,
+        ):
+            airflow.unpause("retrofill_s3", within_s=120)
+            yield World(settings, endpoint, airflow, notices)
 
 
 @pytest.fixture(scope="session")

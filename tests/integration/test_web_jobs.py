@@ -259,6 +259,32 @@ def test_an_item_in_quarantine_tells_why_and_one_in_process_what_was_tried(
     assert "no call has carried it" in item_page(web, "f")
 
 
+def test_what_became_of_an_item_before_it_was_redriven_is_in_its_history(
+    web: Web, state_dsn: str, conn: Connection
+) -> None:
+    run_in_the_middle(conn, state_dsn)
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            """
+            INSERT INTO retrofill.redriven (
+                job_id, item_key, identifier, run_id, quarantined_by, batch_id, call_no, attempts,
+                request_id, error_type, error, quarantined_at, settled_by, settled_at
+            )
+            SELECT job_id, item_key, identifier, 8, 7, 99, 1, 3, 'before', 'KeyError', 'x',
+                now() - interval '1 day', NULL, NULL
+            FROM retrofill.results WHERE item_key = 'a'
+            UNION ALL
+            SELECT job_id, item_key, identifier, 9, NULL, 99, 2, 1, '', '', '', NULL, 8,
+                now() - interval '1 hour'
+            FROM retrofill.results WHERE item_key = 'a'
+            """
+        )
+    text = item_page(web, "a")
+    told = ["run 7</a> after 3 attempts", "<b>KeyError</b>", "Redriven by", "results of"]
+    assert [text.count(one) for one in told] == [1, 1, 2, 2]
+    assert 'results of <a href="/retrofill/runs/8">run 8</a>' in text
+
+
 def test_an_item_whose_calls_are_forgotten_says_so(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from retrofill.functions.kind import Called
 from retrofill.model.function import Pinned
+from retrofill.model.runs import NOT_MAPPED
 from retrofill.state import items, runs
 from retrofill.state.items import ItemCall, ItemHistory, Placed, Redriven
 from retrofill.web import links
@@ -121,10 +122,10 @@ def events_of(history: ItemHistory, functions: Mapping[int, Pinned]) -> list[Eve
         for call in history.calls
     ]
     for life in history.redriven:
+        if life.quarantined_at is not None:
+            events.append(Event(life.quarantined_at, "quarantined", life=life))
         if life.settled_at is not None:
             events.append(Event(life.settled_at, "processed", life=life))
-        elif life.quarantined_at is not None:
-            events.append(Event(life.quarantined_at, "quarantined", life=life))
         events.append(Event(life.redriven_at, "redriven", life=life))
     placed = history.placed
     if placed is not None and placed.at is not None:
@@ -134,7 +135,7 @@ def events_of(history: ItemHistory, functions: Mapping[int, Pinned]) -> list[Eve
 
 
 def _logs_of(call: ItemCall, function: Pinned) -> Logs:
-    task_id = "canary" if call.map_index == links.NOT_MAPPED else "invoke"
+    task_id = "canary" if call.map_index == NOT_MAPPED else "invoke"
     called = Called(call.request_id, call.sent_at, call.ended_at)
     return Logs(
         links.task_log(call.dag_id, call.dag_run_id, task_id, call.map_index),
