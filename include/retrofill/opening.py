@@ -19,6 +19,7 @@ from retrofill.pipeline.canary import has_canary
 from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
+from retrofill.wiring import needed_by
 
 _LONGEST_REASON = 2_000
 
@@ -39,7 +40,7 @@ class OpenRunOperator(BaseOperator):
         """Return the set that was opened: number of the run, number of the set.
 
         :raises DownstreamTasksSkipped: a preview was asked for, and shown; or the set has no
-            canary, or is one that nobody is asked about
+            canary, is one that nobody is asked about, or nobody wants report files
         """
         try:
             ref, config = self._open(context)
@@ -48,7 +49,11 @@ class OpenRunOperator(BaseOperator):
             self.log.error("%s", error)  # noqa: TRY400  the traceback is Airflow's to write
             context["ti"].xcom_push(REFUSED, str(error)[:_LONGEST_REASON])
             raise
-        needed = {"canary": has_canary(config, ref), "approve": asks(config, ref)}
+        needed = {
+            "canary": has_canary(config, ref),
+            "approve": asks(config, ref),
+            "write_report": config.report.report_to is not None,
+        }
         if all(needed.values()):
             return list(ref)
         # Skipped here, they cost no process.
@@ -74,11 +79,15 @@ class OpenRunOperator(BaseOperator):
             raise ConfigError(*self.problems)
         config = params_for(self.source).config(params_of(context))
         check_targets(config)
+        if store := wire.store_of(config):
+            folder, place = store
+            place.require_writable(folder)
         interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
-        with wire.open_state() as conn:
+        with wire.open_state(needed_by(config)) as conn:
             plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
             require_time(self.dag.get_task("invoke").execution_timeout, plan.function.timeout_s)
-            opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id))
+            asked_by = dag_run.triggering_user_name or ""
+            opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id, asked_by))
         if opened is None:
             rest = sorted(self.get_flat_relative_ids())
             raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]

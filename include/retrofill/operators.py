@@ -26,6 +26,7 @@ from retrofill.model.errors import (
     StateError,
 )
 from retrofill.model.runs import NOT_MAPPED, REFUSED, Run, SetRef, TaskName
+from retrofill.model.selection import Place
 from retrofill.notifier import notify, notify_briefly
 from retrofill.pipeline.approve import asks, require_approved
 from retrofill.pipeline.canary import has_canary
@@ -143,13 +144,19 @@ class EnqueueOperator(PatientOperator):
         """Return the counts of what was listed, or redriven."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
-            if config.redrive.redrive:
+            if config.redrive.place is Place.QUARANTINE:
                 return redrive_quarantine(
                     conn, self.ref, self.partition["part_no"], config, progressed=progressed
                 )
             source, fits = wiring().source_of(config, run), wiring().fits(config, run)
             return enqueue(
-                conn, self.ref, self.partition["part_no"], source, fits, progressed=progressed
+                conn,
+                self.ref,
+                self.partition["part_no"],
+                source,
+                fits,
+                redriven=config.redrive.selection,
+                progressed=progressed,
             )
 
 

@@ -17,6 +17,7 @@ IN_A_TEXT = re.compile(
 
 ALLOWED = {
     ("include/retrofill/aws/arn.py", "s3"): "a service in an ARN",
+    ("include/retrofill/aws/store.py", "s3"): "the service, and the scheme of its addresses",
     ("include/retrofill/triggers/find.py", "s3"): "the service that is asked, as boto3 names it",
     ("include/retrofill/triggers/follow.py", "sqs"): "a service in an ARN, a protocol of SNS",
     ("dags/retrofill_s3.py", "s3"): "the kind of source",

@@ -20,9 +20,12 @@ from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from retrofill.web import page
+from retrofill.web.app import app
 from sqlalchemy import delete, select
+from starlette.routing import Mount
 
 
 @contextmanager
@@ -36,9 +39,9 @@ def serving() -> Iterator[TestClient]:
             session.execute(delete(known))
     purge_cached_app()
     init_auth_manager()
-    app = FastAPI()
-    app.mount("/retrofill", page)
-    with TestClient(app, follow_redirects=False) as client:
+    served = FastAPI()
+    served.mount("/retrofill", page)
+    with TestClient(served, follow_redirects=False) as client:
         yield client
     purge_cached_app()
 
@@ -109,3 +112,16 @@ def audit_log(dag_id: str) -> list[tuple[str, str, str]]:
     with create_session() as session:
         entries = session.scalars(select(Log).where(Log.dag_id == dag_id).order_by(Log.id))
         return [(entry.event, entry.owner, json.loads(entry.extra)["value"]) for entry in entries]
+
+
+def routes() -> set[tuple[str, str]]:
+    """Return method and path of each route of the pages, and of what is mounted below them."""
+    return set(_routes(app(), ""))
+
+
+def _routes(served: FastAPI, above: str) -> Iterator[tuple[str, str]]:
+    for route in served.routes:
+        if isinstance(route, Mount) and isinstance(route.app, FastAPI):
+            yield from _routes(route.app, above + route.path)
+        elif isinstance(route, APIRoute):
+            yield from ((method, above + route.path) for method in route.methods)

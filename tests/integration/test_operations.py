@@ -237,7 +237,7 @@ def test_what_is_redriven_is_in_process_again(dsns: dict[str, str], runtime: con
     ref = run_to_its_end(dsns["retrofill_runtime"], runtime)
     second = open_run(runtime, "second")
     config = params_for("s3").config(
-        {"bucket": "bucket", "function": "f", "event": "s3", "job": "job", "redrive": True}
+        {"bucket": "bucket", "function": "f", "event": "s3", "job": "job", "redrive": "quarantine"}
     )
     assert redrive_quarantine(runtime, second, 0, config) == {"redriven": 1}
     assert keys_in_as_owner(dsns, "quarantine") == []

@@ -229,6 +229,7 @@ VALUES: dict[str, Any] = {
     "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
     "kept": "{}", "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
+    "details": False, "written": "{}",
     "pulse_no": 1, "slices": SLICES, "calls_kept": 10, "slowest": [1], "slowest_ms": [1],
     "task_id": "invoke", "map_index": 1, "who": "Ada", "what": "paused", "was": "", "events": 50,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
@@ -285,6 +286,20 @@ def found(key: str, name: str) -> dict[str, Any]:
     return {"keys": [key.format(n) for n in numbers], "identifiers": hashed}
 
 
+LISTED = dict(
+    zip(("listed", "identifiers"), found("data/a/{:09}", "1 old {}").values(), strict=True)
+)
+"""Items of job 1 that have succeeded, from all over the table."""
+
+CONTENTS = json.dumps({str(UUID(one)): "1" for one in LISTED["identifiers"]})
+
+ALL = {
+    "keys": [], "error": None, "version": None, "after": None, "before": None, "unsure": None,
+    "first": "", "behind": None,
+}  # fmt: skip
+"""A selection of all that is in a place."""
+
+GROUPS = {"errors": 100, "examples": 3, "names": ["t", "u"]}
 POISON = {
     "seqs": SEQS, "call_nos": NOS, "attempts": NOS, "failures": NOS, "unsures": [True] * 50,
     "request_ids": ["r"] * 50, "error_types": ["e"] * 50, "errors": ["e"] * 50,
@@ -292,6 +307,7 @@ POISON = {
 RELEASED = "UPDATE retrofill.batch SET done_at = now(), leased_until = NULL WHERE job_id = 1;"
 BROKEN = RELEASED + "UPDATE retrofill.extent SET whole = false WHERE job_id = 1"
 IN_ORDER = load("upkeep.sql")["read_in_order"]
+EXPORTED = load("exports.sql")["read_in_order"]
 ELSEWHERE = f"""
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
 SELECT 3, 0, n, int8multirange(int8range({CHUNK} * n + 1, {CHUNK} * (n + 1) + 1))
@@ -309,6 +325,14 @@ REDRIVEN = f"""
 INSERT INTO retrofill.redriven (
     job_id, item_key, identifier, run_id, quarantined_by, batch_id, call_no, attempts, failures,
     unsure, request_id, error_type, error, quarantined_at
+)
+SELECT job_id, item_key, identifier, 1, 3, 1, 1, 0, 3, false, 'r', 't', 'e', now()
+FROM retrofill.in_process WHERE job_id = 1 AND seq < {EXTENT}
+"""
+TAKEN_BACK = f"""
+INSERT INTO retrofill.redriven (
+    job_id, item_key, identifier, run_id, settled_by, batch_id, call_no, attempts, failures,
+    unsure, request_id, error_type, error, settled_at
 )
 SELECT job_id, item_key, identifier, 1, 3, 1, 1, 0, 3, false, 'r', 't', 'e', now()
 FROM retrofill.in_process WHERE job_id = 1 AND seq < {EXTENT}
@@ -412,16 +436,45 @@ CASES = [
     Case("approvals", "give_back", ROWS),
     Case("approvals", "list_kept", 0, before=ELSEWHERE),
     Case("approvals", "break_extents", 0, {"firsts": [1]}),
-    Case("redrive", "list_quarantined", PAGE, before=IN_ORDER),
-    Case("redrive", "list_quarantined", PAGE, {"after_key": "data/c/000050000"}, before=IN_ORDER),
+    Case("redrive", "list_quarantined", PAGE, ALL, before=IN_ORDER),
+    Case("redrive", "list_quarantined", PAGE, ALL | {"after_key": "data/c/000050000"},
+         before=IN_ORDER),
+    # The call of each item, too.
+    Case("redrive", "list_quarantined", 2 * PAGE, ALL | {"version": "1"}, before=IN_ORDER),
+    Case("triage", "list_groups", PAGE + 2, ALL | GROUPS, 12 * PAGE, before=IN_ORDER),
+    Case("triage", "list_groups", 2 * PAGE + 2, ALL | GROUPS | {"version": "1"},
+         before=IN_ORDER),
+    Case("triage", "list_examples", 2 * PAGE, ALL | GROUPS, before=IN_ORDER),
+    Case("triage", "count_quarantined", ROWS, ALL, end_to_end=True),
+    Case("triage", "count_quarantined", 2 * ROWS, ALL | {"version": "1"}, end_to_end=True),
+    Case("triage", "count_quarantined", 10_000,
+         ALL | {"first": "data/c/00001", "behind": "data/c/00002"}),
+    Case("triage", "count_succeeded", ROWS, ALL, end_to_end=True),
+    Case("triage", "count_succeeded", 10_000,
+         ALL | {"first": "data/a/00001", "behind": "data/a/00002"}),
     Case("redrive", "move", 2 * len(MOVED),
-         {"keys": MOVED, "next_seq": ROWS + 1,
+         {"chosen": MOVED, "next_seq": ROWS + 1,
           "identifiers": [identifier_of(n) for n in range(50_001, 55_001)]}),
     # So many as are shown, and so many as are counted.
     Case("pages", "list_quarantined", 50 + 10_001, before=load("pages.sql")["read_in_order"]),
     # Of each of the ways to end that were met last, so many calls; and what those carried.
     Case("pages", "list_failed_calls", 10 * 10 + 10 * 5, before=NOTABLE),
     Case("pages", "list_slowest_calls", 10 * 10, before=NOTABLE),
+    Case("successes", "find_selected", CHUNK, ALL | LISTED),
+    Case("successes", "find_selected", 2 * CHUNK, ALL | LISTED | {"version": "1"}),
+    Case("successes", "take_back", 2 * CHUNK,
+         {"chosen": LISTED["listed"], "identifiers": LISTED["identifiers"],
+          "next_seq": ROWS + 1, "contents": CONTENTS}),
+    Case("successes", "break_extents", 0, {"next_seq": ROWS + 1}),
+    Case("successes", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
+         before=TAKEN_BACK),
+    # Whoever wants details gets those of each item's call, too.
+    Case("exports", "list_failed", ROWS, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_failed", 2 * ROWS, {"details": True}, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_succeeded", ROWS, {"run_id": 3}, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_succeeded", 2 * ROWS, {"run_id": None, "details": True},
+         end_to_end=True, before=EXPORTED),
+    Case("exports", "list_pending", ROWS, end_to_end=True, before=EXPORTED),
     # A row of each job; then as many of quarantine as are counted.
     Case("jobs", "list_jobs", 2, {"search": "", "hidden": ["x"]}, 12 * FEW,
          before=IN_ORDER),
@@ -502,7 +555,6 @@ READS_NO_LARGE_TABLE = {
         "list_batches", "count_canary", "store_plan", "list_limits", "get_moment",
         "get_database_size",
     },
-    "redrive": {"count_redriven"},
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets", "list_batches",
     },
@@ -511,12 +563,17 @@ READS_NO_LARGE_TABLE = {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
         "insert_partition", "list_partitions_left", "close_set",
-        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
+        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "list_reports",
     },
+    "listing": {"list_runs"},
     "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
     "events": {"record", "list_events"},
+    "exports": {"get_last_run", "list_versions", "note_files"},
+    "redrives": {"insert_redrive", "list_redrives", "list_costs", "get_listing"},
     "pulse": {"list_slices", "add_slices"},
+    "successes": {"count_redriven"},
     "lost_calls": {"recount_cost"},
+    "sharing": {"lock_function", "list_claims"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
         "lock_batches",
@@ -527,12 +584,14 @@ READS_NO_LARGE_TABLE = {
 
 NOT_PLANNED = {
     "connection": {"look", "set_session", "list_missing_grants"},
+    "exports": {"begin_snapshot", "read_in_order", "get_moment"},
     "reading": {"begin_snapshot", "read_in_order"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
     "pages": {"read_in_order"},
     "feedback": {"read_in_order"},
     "redrive": {"read_in_order"},
+    "triage": {"limit_time", "read_in_order"},
     # Each goes by a primary key, and the foreign keys of what refers to it by theirs.
     "upkeep": {"delete_batches", "delete_run", "delete_job", "read_in_order"},
 }
@@ -540,11 +599,22 @@ NOT_PLANNED = {
 
 OWN_VALUES: dict[str, dict[str, Any]] = {
     "insert_partition": {"part_no": 99},
+    "list_reports": {"run_ids": [1, 3]},
+    "list_runs": {"before": 99, "hidden": ["x"], "most": 50},
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},
     "note_later": {"keys": ["a"], "contents": ["c"]},
     "list_kin": {"jobs": 5},
     "forget_extent": {"first_seq": 1},
+    "insert_redrive": {
+        "selection": '{"place": "quarantine"}',
+        "note": "",
+        "asked_by": "",
+        "counted": 1,
+        "foretold": None,
+    },
+    "list_redrives": {"redrives": 20},
+    "list_costs": {"runs": 10},
     "is_to_come": {"moment": "2026-01-01T00:00:00Z"},
     "note_awaited": {"holders": [2], "counts": [9]},
     "answer": {"state": "approved"},

@@ -308,7 +308,7 @@ def test_a_schema_that_does_not_fit_is_said_with_what_to_do(web: Web, conn: Conn
         cur.execute("DROP SCHEMA retrofill CASCADE")
     answer = web.get(PATH, "VIEWER")
     assert answer.status_code == 503
-    assert "python -m retrofill.migrate" in answer.text
+    assert "python -m retrofill db migrate" in answer.text
     assert "Traceback" not in answer.text
 
 

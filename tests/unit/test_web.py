@@ -280,7 +280,7 @@ def test_a_run_with_nothing_new_says_so() -> None:
     [
         ({}, "the source has nothing of what was asked for"),
         ({"left_out": {"filtered": 7}}, "all that was seen was left out"),
-        ({"redrive": True}, "no item in quarantine is what was asked for"),
+        ({"redrive": "quarantine"}, "no item in quarantine is what was asked for"),
     ],
 )
 def test_of_a_run_that_listed_nothing_no_item_is_said_to_be_known(

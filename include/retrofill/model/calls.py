@@ -310,6 +310,9 @@ class Allotment:
     ramp: str | None = None
     """How far the run has come up its ramp, for people; None: it is on none."""
 
+    part: str | None = None
+    """The run's part of what runs of the function share, for people; None: it shares nothing."""
+
     age_s: float = 0.0
     """Seconds since the run was opened, but for those in which it waited for a person."""
 

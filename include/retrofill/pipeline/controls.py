@@ -72,6 +72,8 @@ LIMITS: Mapping[str, Limit] = {
     name: _limit(name)
     for name in (
         "max_concurrency",
+        "function_concurrency",
+        "priority",
         "max_calls_per_second",
         "max_calls",
         "max_cost",
@@ -85,6 +87,8 @@ LIMITS: Mapping[str, Limit] = {
 BY_CAUSE = "max_percent_by_cause"
 """The limit that is a JSON object."""
 
+_NAMES = ", ".join((*LIMITS, BY_CAUSE))
+
 ACTIONS = ("pause", "resume", "stop", *LIMITS, BY_CAUSE)
 """All that a person may do; a limit's own name sets it."""
 
@@ -93,7 +97,7 @@ def change(conn: Connection, run_id: int, action: str, text: str, who: str) -> b
     """Do what a person asks for; return False if the run is closed.
 
     :param action: one of ACTIONS
-    :param text: what was typed for a limit
+    :param text: what was typed for a limit; why the run is to stop
     :param who: who asks
     :raises ConfigError: there is no such action, or the text is not allowed; nothing was changed
     """
@@ -101,17 +105,35 @@ def change(conn: Connection, run_id: int, action: str, text: str, who: str) -> b
         case "pause" | "resume":
             return limits.change_limits(conn, run_id, who=who, paused=action == "pause")
         case "stop":
-            return limits.stop(conn, run_id, STOP_REASON, who)
+            return limits.stop(conn, run_id, text.strip() or STOP_REASON, who)
         case _ if action not in ACTIONS:
             raise ConfigError(f"action: {quoted(action)}; allowed are {', '.join(ACTIONS)}")
-        case _ if _waits(conn, run_id):
-            raise ConfigError(
-                f"{action}: {quoted(text)}; not while the plan waits for approval, which is of the"
-                " limits that it shows; change it when the plan is approved"
-            )
         case _:
-            value = _percents(text) if action == BY_CAUSE else LIMITS[action].parse(text)
-            return limits.change_limits(conn, run_id, who=who, **{action: value})
+            return set_limits(conn, run_id, {action: text}, who)
+
+
+def set_limits(conn: Connection, run_id: int, typed: Mapping[str, str], who: str) -> bool:
+    """Set limits of an open run, all or none; return False if it is closed.
+
+    :param typed: what was typed for each, by name
+    :raises ConfigError: there is no such limit, or a text is not allowed; nothing was changed
+    """
+    values = {name: _value(name, text) for name, text in typed.items()}
+    if _waits(conn, run_id):
+        said = ", ".join(f"{name}: {quoted(text)}" for name, text in typed.items())
+        raise ConfigError(
+            f"{said}; not while the plan waits for approval, which is of the limits that it shows;"
+            " change them when the plan is approved"
+        )
+    return limits.change_limits(conn, run_id, who=who, **values)
+
+
+def _value(name: str, text: str) -> Any:
+    if name == BY_CAUSE:
+        return _percents(text)
+    if name not in LIMITS:
+        raise ConfigError(f"{quoted(name)[1:-1]}: there is no such limit; allowed are {_NAMES}")
+    return LIMITS[name].parse(text)
 
 
 def _percents(text: str) -> Any:

@@ -217,9 +217,10 @@ class Invoker:
 
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
+        running = self._dispatch.running(now)
         allotment = self._lease.allot(
-            self._dispatch.wanted(now),
-            self._dispatch.running(now),
+            self._gate.wants(self._dispatch.wanted(now), running),
+            running,
             self._gate.width,
             answered=self._refusals.take_answered(),
             refused=self._refusals.standing(now),
@@ -347,7 +348,7 @@ class Invoker:
 
     def _log_progress(self, now: float) -> None:
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
-        for reason in filter(None, (self._gate.pause_reason, self._gate.ramp)):
+        for reason in filter(None, (self._gate.pause_reason, self._gate.ramp, self._gate.part)):
             log.info("%s", reason)
         refused = self._refusals.standing(now)
         if refused and refused.for_s >= LOG_EVERY_S:

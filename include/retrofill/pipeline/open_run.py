@@ -6,6 +6,8 @@ from typing import NamedTuple
 from retrofill.engine.first_calls import fit
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import NewRun, SetRef, Window
+from retrofill.model.selection import Place
+from retrofill.pipeline.ask_redrive import count_asked
 from retrofill.pipeline.plan import Plan
 from retrofill.pipeline.preview import preview
 from retrofill.state import runs
@@ -19,13 +21,15 @@ class DagRun(NamedTuple):
 
     dag_id: str
     dag_run_id: str
+    asked_by: str = ""
+    """Who triggered it; empty: nobody is known."""
 
 
 def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
     """Open a planned run and its first set; of a preview, show the plan and return None.
 
-    :raises ConfigError: the interval is not over, or the job's name is that of a job of another
-        source, function or event
+    :raises ConfigError: the interval is not over; the job's name is that of a job of another
+        source, function or event; or there is nothing that is to be redriven
     :raises SourceError: the source could not be read for a preview
     """
     for line in plan.lines():
@@ -35,8 +39,13 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
         return None
     _require_over(conn, plan.window)
     config = plan.config
-    remember = _job_to_redrive if config.redrive.redrive else _remember
-    job_id = remember(conn, plan)
+    redrive = None
+    if config.redrive.place is None:
+        job_id = runs.remember_job(conn, plan.job)
+    else:
+        job_id = _job_to_redrive(conn, plan)
+        redrive = count_asked(conn, job_id, config, dag_run.asked_by)
+        log.info("redrive: %s", redrive.said)
     ref = runs.open_run(
         conn,
         NewRun(
@@ -54,6 +63,7 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
             price=plan.price,
         ),
         plan.function,
+        redrive,
     )
     log.info("opened run %d of job %s", ref.run_id, plan.job.name)
     return ref
@@ -87,12 +97,8 @@ def _preview(conn: Connection, plan: Plan) -> None:
     )
 
 
-def _remember(conn: Connection, plan: Plan) -> int:
-    return runs.remember_job(conn, plan.job)
-
-
 def _job_to_redrive(conn: Connection, plan: Plan) -> int:
-    """Return the number of the job whose quarantine is to be redriven.
+    """Return the number of the job of which something is to be redriven.
 
     :raises ConfigError: there is no such job, or it is one of another source, function or event
     """
@@ -100,10 +106,14 @@ def _job_to_redrive(conn: Connection, plan: Plan) -> int:
     found = runs.find_job(conn, asked.name)
     if found is None:
         raise ConfigError(
-            f"redrive: there is no job {asked.name!r}, so nothing of it is in quarantine; give"
+            f"redrive: there is no job {asked.name!r}, so nothing of it can be redriven; give"
             " source and function as the job has them, or its name in job"
         )
     job_id, job = found
+    if plan.config.redrive.place is not Place.QUARANTINE:
+        # It lists the source: its items must be the same ones.
+        runs.require_same(job, asked)
+        return job_id
     if not plan.config.source.redrives(job.source):
         raise ConfigError(
             f"redrive: job {job.name!r} is of the source {job.source}, and is now asked for"

@@ -75,7 +75,7 @@ _WRITABLE = (
     "connect to the primary, and see that neither default_transaction_read_only nor a full disk"
     " closes it to writes"
 )
-_MIGRATE = "apply the migrations: python -m retrofill.migrate"
+_MIGRATE = "apply the migrations: python -m retrofill db migrate"
 _MENDS = {
     errorcodes.UNDEFINED_TABLE: _MIGRATE,
     errorcodes.INVALID_SCHEMA_NAME: _MIGRATE,

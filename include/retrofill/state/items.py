@@ -76,10 +76,10 @@ class Placed(NamedTuple):
 
 
 class Redriven(NamedTuple):
-    """What quarantine said of an item when it was redriven."""
+    """What quarantine or results said of an item when it was redriven."""
 
     run_id: int
-    quarantined_by: int
+    quarantined_by: int | None
     batch_id: int
     call_no: int
     attempts: int
@@ -88,8 +88,12 @@ class Redriven(NamedTuple):
     request_id: str
     error_type: str
     error: str
-    quarantined_at: datetime
+    quarantined_at: datetime | None
     redriven_at: datetime
+    settled_by: int | None
+    """The run in which it succeeded; None: it came from quarantine."""
+
+    settled_at: datetime | None
 
 
 class Version(NamedTuple):

@@ -72,10 +72,10 @@ WHERE item_key = %(key)s AND identifier = %(identifier)s::uuid
 LIMIT 1
 
 -- name: list_redriven
--- What quarantine said of an item each time it was redriven, the first time first.
+-- What its place said of an item each time it was redriven, the first time first.
 SELECT
     run_id, quarantined_by, batch_id, call_no, attempts, failures, unsure, request_id, error_type,
-    error, quarantined_at, redriven_at
+    error, quarantined_at, redriven_at, settled_by, settled_at
 FROM retrofill.redriven
 WHERE job_id = %(job_id)s AND item_key = %(key)s AND identifier = %(identifier)s::uuid
 ORDER BY redriven_at

@@ -81,6 +81,13 @@ class JobCounts(NamedTuple):
     """Items of the job that wait in quarantine now, up to one more than MOST_COUNTED."""
 
 
+class CountedJob(NamedTuple):
+    """A job, and its counts."""
+
+    job: JobLine
+    counts: JobCounts
+
+
 class RunLine(NamedTuple):
     """A run of a job, and what it has done."""
 
@@ -93,7 +100,9 @@ class RunLine(NamedTuple):
     function_version: str
     approval: str | None
     paused: bool
-    redrive: bool
+    redrive: str | None
+    """What it redrives, ``quarantine`` or ``successes``; None: nothing."""
+
     dag_id: str
     dag_run_id: str
     listed: int
@@ -188,6 +197,12 @@ def _count_quarantined(cur: Cursor, job_ids: Sequence[int]) -> dict[int, int]:
     read_in_order(cur)
     cur.execute(_SQL["count_quarantined"], {"job_ids": list(job_ids), "most": MOST_COUNTED + 1})
     return dict(cur.fetchall())
+
+
+def counted(conn: Connection, lines: Sequence[JobLine]) -> list[CountedJob]:
+    """Return some jobs with their counts."""
+    counts = count_jobs(conn, lines)
+    return [CountedJob(line, counts[line.job_id]) for line in lines]
 
 
 def list_runs(

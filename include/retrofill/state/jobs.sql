@@ -121,7 +121,7 @@ SELECT
     run_id, state::text AS state, opened_at, closed_at, stop_reason, source,
     function ->> 'version' AS function_version, approval ->> 'state' AS approval,
     (limits -> 'paused')::boolean AS paused,
-    coalesce((config ->> 'redrive')::boolean, false) AS redrive,
+    nullif(config ->> 'redrive', 'none') AS redrive,
     last_set.dag_id, last_set.dag_run_id,
     coalesce(parts.listed, 0) AS listed, coalesce(parts.partitions_left, 0) AS partitions_left,
     coalesce(parts.new, 0) + coalesce(sets.added, 0) AS total,

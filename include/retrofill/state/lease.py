@@ -31,6 +31,7 @@ from retrofill.state.lost_calls import count_orphans, lose_calls
 from retrofill.state.portions import divide_batch, load_portion
 from retrofill.state.pulse import add_slices
 from retrofill.state.settling import Settler
+from retrofill.state.sharing import lock_claims
 from retrofill.state.statements import load
 
 _SQL = load("lease.sql")
@@ -376,6 +377,7 @@ class BatchLease:
                 refused=refused,
                 ended=causes,
                 least_cost=least_cost,
+                claims=lock_claims(cur, self.run_id, standing.limits),
             )
             cur.execute(
                 _SQL["allot"],

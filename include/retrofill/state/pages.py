@@ -16,6 +16,7 @@ from retrofill.state.events import Event, list_events
 from retrofill.state.pulse import list_slices
 from retrofill.state.reading import snapshot
 from retrofill.state.runs import read_report
+from retrofill.state.sharing import say_part
 from retrofill.state.statements import load
 
 _SQL = load("pages.sql")
@@ -206,11 +207,14 @@ class RunPage:
     slices: list[Slice]
     """What its calls did over time."""
 
+    part: str | None = None
+    """Its part of what runs of the function share; None: it shares nothing."""
+
 
 def get_page(conn: Connection, run_id: int) -> RunPage:
     """Return what the page of a run shows, read in one snapshot so that its numbers agree.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     limits = {
         "run_id": run_id,
@@ -222,6 +226,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
         "error_chars": ERROR_CHARS,
     }
     with snapshot(conn) as cur:
+        report = read_report(cur, run_id)
         cur.execute(_SQL["get_controls"], limits)
         controls = one(
             cur,
@@ -231,7 +236,6 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             plan=_plan,
             ramp=Ramp.from_json,
         )
-        report = read_report(cur, run_id)
         calls = _calls(cur, limits, report)
         cur.execute(_SQL["read_in_order"])
         return RunPage(
@@ -244,6 +248,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             batches=_lines(cur, "list_batches", limits, BatchLine),
             events=list_events(cur, run_id, EVENTS_SHOWN),
             slices=list_slices(cur, run_id),
+            part=say_part(cur, run_id) if controls.limits.function_concurrency else None,
         )
 
 

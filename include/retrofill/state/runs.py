@@ -10,11 +10,12 @@ from retrofill.faults import Point, reach
 from retrofill.model.approval import Approval
 from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
-from retrofill.model.errors import ConfigError, StateError
+from retrofill.model.errors import ConfigError, NoSuchRun
 from retrofill.model.function import Pinned
 from retrofill.model.listing import Partition
 from retrofill.model.report import Report
 from retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
+from retrofill.state import redrives
 from retrofill.state.connection import (
     Connection,
     Cursor,
@@ -26,6 +27,7 @@ from retrofill.state.connection import (
 )
 from retrofill.state.locks import keep_job, lock_run
 from retrofill.state.others import note_others
+from retrofill.state.redrives import NewRedrive
 from retrofill.state.statements import load
 
 _SQL = load("runs.sql")
@@ -99,9 +101,12 @@ def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
         return find(cur, SetRef)
 
 
-def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
+def open_run(
+    conn: Connection, new: NewRun, function: Pinned, redrive: NewRedrive | None = None
+) -> SetRef:
     """Open a run and its first set.
 
+    :param redrive: what it redrives; None: nothing
     :raises ConfigError: the job is being forgotten
     """
     with transaction(conn) as cur:
@@ -136,6 +141,8 @@ def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
         )
         ref = SetRef(value(cur), 1)
         _open_set(cur, ref, new.dag_id, new.dag_run_id)
+        if redrive is not None:
+            redrives.write(cur, ref.run_id, redrive)
     reach(Point.RUN_OPENED)
     return ref
 
@@ -185,7 +192,7 @@ def next_run_id(conn: Connection) -> int:
 def get_run(conn: Connection, run_id: int) -> Run:
     """Return a run.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_run"], {"run_id": run_id})
@@ -198,8 +205,7 @@ def get_run(conn: Connection, run_id: int) -> Run:
             approval=Approval.from_json,
         )
     if run is None:
-        message = f"run {run_id} is not in the state"
-        raise StateError(message)
+        raise NoSuchRun(run_id)
     return run
 
 
@@ -290,7 +296,7 @@ def mark_told_waiting(conn: Connection, run_id: int) -> None:
 def get_report(conn: Connection, run_id: int) -> Report:
     """Return the true counts of a run, as ``retrofill.v_run`` shows them.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     with transaction(conn) as cur:
         return read_report(cur, run_id)
@@ -299,11 +305,15 @@ def get_report(conn: Connection, run_id: int) -> Report:
 def read_report(cur: Cursor, run_id: int) -> Report:
     """Return the true counts of a run, within a transaction.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
-    cur.execute(_SQL["get_report"], {"run_id": run_id})
-    report = find(cur, Report)
-    if report is None:
-        message = f"run {run_id} is not in the state"
-        raise StateError(message)
-    return report
+    reports = read_reports(cur, [run_id])
+    if not reports:
+        raise NoSuchRun(run_id)
+    return reports[0]
+
+
+def read_reports(cur: Cursor, run_ids: Sequence[int]) -> list[Report]:
+    """Return the true counts of those runs that there are, the newest first."""
+    cur.execute(_SQL["list_reports"], {"run_ids": list(run_ids)})
+    return rows(cur, Report)

@@ -9,6 +9,7 @@ from retrofill.model.connections import STATE_CONN_ID
 from retrofill.model.errors import SchemaMismatch, StateError
 from retrofill.web import item, job, jobs, run
 from retrofill.web.answers import say
+from retrofill.web.api.app import PREFIX, api
 from retrofill.web.rendering import RARE_LOOK_S
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ def app() -> FastAPI:
     made = FastAPI(title="Retrofill", openapi_url=None)
     for page in (jobs, job, item, run):
         made.include_router(page.router)
+    made.mount(PREFIX, api())
     made.exception_handler(HTTPException)(_refused)
     made.exception_handler(StateError)(_state_unusable)
     return made

@@ -122,10 +122,11 @@ def events_of(history: ItemHistory, functions: Mapping[int, Pinned]) -> list[Eve
         for call in history.calls
     ]
     for life in history.redriven:
-        events += [
-            Event(life.quarantined_at, "quarantined", life=life),
-            Event(life.redriven_at, "redriven", life=life),
-        ]
+        if life.settled_at is not None:
+            events.append(Event(life.settled_at, "processed", life=life))
+        elif life.quarantined_at is not None:
+            events.append(Event(life.quarantined_at, "quarantined", life=life))
+        events.append(Event(life.redriven_at, "redriven", life=life))
     placed = history.placed
     if placed is not None and placed.at is not None:
         what = "processed" if placed.place == "results" else "quarantined"

@@ -12,6 +12,7 @@ from retrofill.aws.arn import Arn
 from retrofill.model.amounts import counted, in_bytes, in_range, in_time
 from retrofill.model.cost import dollars
 from retrofill.model.plan import verdict
+from retrofill.model.quoting import visible
 from retrofill.state.pages import ERROR_CHARS
 from retrofill.web import links
 from retrofill.web.charts import number
@@ -52,19 +53,6 @@ def render(template: str, shell: Shell, *, look_s: int = 0, **values: Any) -> st
 def render_message(title: str, text: str, *, shell: Shell, look_s: int = 0) -> str:
     """Return a page that says one thing."""
     return render("message.html", shell, look_s=look_s, title=title, text=text)
-
-
-def visible(text: str, *, but: str = "") -> str:
-    """Return a text in which nothing hides: what does not print is written as an escape.
-
-    :param but: characters that stay as they are
-    """
-    return "".join(
-        character
-        if (character.isprintable() and character != "\\") or character in but
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def facts(content: str) -> str:

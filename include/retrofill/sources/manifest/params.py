@@ -50,8 +50,8 @@ class ManifestParams(SourceParams):
         SOURCE,
         "Manifest",
         "The file that names the objects: a manifest of S3 Batch Operations, the **manifest.json**"
-        " of an S3 Inventory in CSV or of a completion report, or any CSV or JSON Lines with a"
-        " column or member **key**. With a slash at the end or a pattern, several files.",
+        " of an S3 Inventory in CSV or of a completion report, or any CSV, JSON Lines or Parquet"
+        " with a column or member **key**. With a slash at the end or a pattern, several files.",
         allowed="s3://bucket/key or an absolute path, with or without a pattern",
         form={"maxLength": 1_024},
         examples=["s3://my-lists/photos.csv"],

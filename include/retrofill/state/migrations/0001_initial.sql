@@ -70,6 +70,7 @@ CREATE TABLE retrofill.run (
     plan jsonb,
     approval jsonb NOT NULL DEFAULT '{}',
     waited interval NOT NULL DEFAULT '0',
+    report_files jsonb,
     stop_reason text,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
@@ -90,12 +91,14 @@ CREATE TABLE retrofill.run (
         limits ?& ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
             'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
-            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'function_concurrency',
+            'priority', 'paused'
         ]
         AND limits - ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
             'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
-            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'function_concurrency',
+            'priority', 'paused'
         ] = '{}'
     ),
     CONSTRAINT run_limits_are_numbers CHECK (
@@ -126,6 +129,10 @@ CREATE TABLE retrofill.run (
         )
     ),
     CONSTRAINT run_ramp_minutes_is_positive CHECK ((limits->>'ramp_minutes')::integer >= 1),
+    CONSTRAINT run_function_concurrency_is_positive CHECK (
+        (limits->>'function_concurrency')::integer >= 1
+    ),
+    CONSTRAINT run_priority_is_positive CHECK (coalesce((limits->>'priority')::integer, 0) >= 1),
     CONSTRAINT run_min_items_judged_is_a_number CHECK (
         coalesce((limits->>'min_items_judged')::bigint, -1) >= 0
     ),
@@ -135,11 +142,15 @@ CREATE TABLE retrofill.run (
 );
 CREATE INDEX run_of_job ON retrofill.run (job_id, run_id);
 CREATE INDEX open_run ON retrofill.run (job_id, run_id) WHERE state = 'open';
+-- Who shares the cap of a function: its open runs, and those closed just now.
+CREATE INDEX run_of_function ON retrofill.run (
+    (function ->> 'kind'), (function ->> 'name'), coalesce(closed_at, 'infinity')
+);
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
 COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its part of what the job is of.';
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
 COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
-COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
+COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect. function_concurrency is shared with all runs of the function that have it, by their priority.';
 COMMENT ON COLUMN retrofill.run.price IS 'What its calls cost, by term, in dollars. most_per_call: what a call without items costs at most; null: what calls cost is unknown.';
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 COMMENT ON COLUMN retrofill.run.ramp IS 'How far its start-up ramp has come; null: it has none, or no task has asked yet.';
@@ -148,6 +159,7 @@ COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object
 COMMENT ON COLUMN retrofill.run.plan IS 'What the first set would do, and what it may cost; null: nobody asked for a plan.';
 COMMENT ON COLUMN retrofill.run.approval IS 'What became of the plan: its state, since when it waits, who answered and when; {}: nobody is asked, or not yet.';
 COMMENT ON COLUMN retrofill.run.waited IS 'How long it has waited for people: max_minutes leaves that out.';
+COMMENT ON COLUMN retrofill.run.report_files IS 'The report files of its items that its task has written: where their manifest is, its digest, counts; null: none.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
 
 CREATE TABLE retrofill.run_set (
@@ -169,6 +181,20 @@ CREATE TABLE retrofill.run_set (
 );
 COMMENT ON TABLE retrofill.run_set IS 'What one DAG run of a run takes.';
 COMMENT ON COLUMN retrofill.run_set.withdrawn IS 'Items that it had enqueued and that are new again: nobody approved the plan, or the function seems to feed its own source.';
+
+CREATE TABLE retrofill.waiting (
+    dag_id text NOT NULL,
+    dag_run_id text NOT NULL,
+    job_id integer NOT NULL REFERENCES retrofill.job ON DELETE CASCADE,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    runs bigint[] NOT NULL,
+    behind text[] NOT NULL,
+    PRIMARY KEY (dag_id, dag_run_id)
+);
+CREATE INDEX waiting_for_job ON retrofill.waiting (job_id);
+COMMENT ON TABLE retrofill.waiting IS 'DAG runs that open no run until the earlier ones of their job are closed.';
+COMMENT ON COLUMN retrofill.waiting.runs IS 'The open runs that it waits for.';
+COMMENT ON COLUMN retrofill.waiting.behind IS 'The DAG runs whose turn comes before, by their ids.';
 
 -- What a run lists.
 
@@ -361,26 +387,57 @@ CREATE TABLE retrofill.quarantine (
 CREATE INDEX quarantine_of_run ON retrofill.quarantine (run_id, item_key, identifier);
 COMMENT ON COLUMN retrofill.quarantine.seq IS 'Its number while it was in process: by that, a late success finds it.';
 COMMENT ON COLUMN retrofill.quarantine.content IS 'What only the item''s source and event shape understand.';
+-- For the groups that a person looks at: which errors there are is read without reading all items.
+-- The beginning only: an entry of an index has an end, an error of a function's need not. Of
+-- expressions, since the planner, where nothing is known of the table, would else take it in place of
+-- the primary key, which begins with job_id too, and read the whole job for each item.
+CREATE INDEX quarantine_by_error ON retrofill.quarantine (
+    (job_id + 0), (left(error_type, 200) COLLATE "C"), (quarantined_at AT TIME ZONE 'UTC')
+);
 
 CREATE TABLE retrofill.redriven (
     job_id integer NOT NULL,
     item_key text COLLATE "C" NOT NULL,
     identifier uuid NOT NULL,
     run_id bigint NOT NULL,
-    quarantined_by bigint NOT NULL,
+    quarantined_by bigint,
     batch_id bigint NOT NULL,
     call_no integer NOT NULL,
     attempts integer NOT NULL,
-    failures integer NOT NULL,
-    unsure boolean NOT NULL,
-    request_id text NOT NULL,
-    error_type text NOT NULL,
-    error text NOT NULL,
-    quarantined_at timestamptz NOT NULL,
+    failures integer NOT NULL DEFAULT 0,
+    unsure boolean NOT NULL DEFAULT false,
+    request_id text NOT NULL DEFAULT '',
+    error_type text NOT NULL DEFAULT '',
+    error text NOT NULL DEFAULT '',
+    quarantined_at timestamptz,
+    settled_by bigint,
+    settled_at timestamptz,
     redriven_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (job_id, item_key, identifier, run_id)
+    PRIMARY KEY (job_id, item_key, identifier, run_id),
+    CONSTRAINT redriven_was_in_one_place CHECK (
+        (quarantined_by IS NULL) <> (settled_by IS NULL)
+        AND (quarantined_by IS NULL) = (quarantined_at IS NULL)
+        AND (settled_by IS NULL) = (settled_at IS NULL)
+    )
 );
-COMMENT ON TABLE retrofill.redriven IS 'What quarantine said of each item that was redriven, one row for each time.';
+COMMENT ON TABLE retrofill.redriven IS 'What quarantine or results said of each item that was redriven, one row for each time.';
+COMMENT ON COLUMN retrofill.redriven.settled_by IS 'The run in which it succeeded; null: it came from quarantine.';
+
+CREATE TABLE retrofill.redrive (
+    run_id bigint PRIMARY KEY REFERENCES retrofill.run ON DELETE CASCADE,
+    selection jsonb NOT NULL,
+    note text NOT NULL,
+    asked_by text NOT NULL,
+    counted bigint,
+    foretold jsonb,
+    CONSTRAINT redrive_is_of_quarantine_or_successes CHECK (
+        selection ->> 'place' IN ('quarantine', 'successes')
+    )
+);
+COMMENT ON TABLE retrofill.redrive IS 'What a person asked of a run that redrives; what became of it is in the run.';
+COMMENT ON COLUMN retrofill.redrive.asked_by IS 'Who triggered the DAG run; empty: nobody is known.';
+COMMENT ON COLUMN retrofill.redrive.counted IS 'Items that the selection had when the run was opened; null: there were too many to count.';
+COMMENT ON COLUMN retrofill.redrive.foretold IS 'Dollars that these were to cost: least, likely, most; null: that was unknown.';
 
 -- Batches and calls.
 
@@ -600,7 +657,7 @@ SELECT
     run.closed_at,
     run.notified_at,
     run.stop_reason,
-    coalesce((run.config ->> 'redrive')::boolean, false) AS redrive,
+    nullif(run.config ->> 'redrive', 'none') AS redrive,
     coalesce(sets.redriven, 0) AS redriven,
     troubles.failed,
     troubles.timed_out,
@@ -638,7 +695,9 @@ SELECT
         'items', charged.cost_of_items
     ) AS cost_by_term,
     coalesce(run.price ->> 'words', '') AS price,
-    coalesce(calls.refused, 0) AS refused
+    coalesce(calls.refused, 0) AS refused,
+    run.config ->> 'report_to' AS report_to,
+    run.report_files
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -791,9 +850,9 @@ COMMENT ON VIEW retrofill.v_quarantine IS 'One row per item that waits for a per
 CREATE VIEW retrofill.v_redriven AS
 SELECT
     job.name AS job, item_key, identifier, run_id, redriven_at, quarantined_by, quarantined_at,
-    attempts, failures, unsure, request_id, error_type, error
+    attempts, failures, unsure, request_id, error_type, error, settled_by, settled_at
 FROM retrofill.redriven JOIN retrofill.job USING (job_id);
-COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine said of it.';
+COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine or results said of it.';
 
 CREATE VIEW retrofill.v_event AS
 SELECT job.name AS job, run_id, at, who, what, value, was
