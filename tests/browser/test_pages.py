@@ -41,7 +41,7 @@ class Seen:
             "items": f"{job}/items?key=data/",
             "item": f"{job}/items/{identifier}?key={quote(ITEM)}",
             "run": f"/dags/{DAG}/runs/first",
-            # Part triage: "quarantine": f"{job}/quarantine", and its preview of a redrive.
+            "quarantine": f"{job}/quarantine",
         }
 
 
