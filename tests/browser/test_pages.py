@@ -41,7 +41,7 @@ class Seen:
             "items": f"{job}/items?key=data/",
             "item": f"{job}/items/{identifier}?key={quote(ITEM)}",
             "run": f"/dags/{DAG}/runs/first",
-            # Part triage: "quarantine": f"{job}/quarantine", and its preview of a redrive.
+            "quarantine": f"{job}/quarantine",
         }
 
 
@@ -144,7 +144,7 @@ def test_a_button_and_a_refresh_keep_focus_and_scroll(seen: Seen, open_pages: Op
     assert pages.page.evaluate("scrollY") == 120
 
     # What is not allowed is said beside what was typed.
-    field = pages.page.get_by_label("Concurrent calls")
+    field = pages.page.get_by_role("spinbutton", name="Concurrent calls", exact=True)
     field.evaluate("field => field.removeAttribute('max')")
     field.fill("1000000")
     field.press("Enter")

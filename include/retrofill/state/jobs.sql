@@ -89,12 +89,16 @@ CROSS JOIN LATERAL (
 
 -- name: count_jobs
 -- What jobs and one run of each have done, by the sums that sets, partitions and batches keep.
+-- OFFSET 0: the batches of each run are looked up, whatever the planner believes of the table.
 SELECT
     asked.job_id,
     coalesce(parts.new, 0) + coalesce(sets.added, 0) AS total,
     coalesce(work.succeeded, 0) AS succeeded, coalesce(work.quarantined, 0) AS quarantined,
     known.zero + work.cost AS cost, (
-        SELECT sum(batch.cost) FROM retrofill.run JOIN retrofill.batch USING (run_id)
+        SELECT sum(each_run.cost) FROM retrofill.run CROSS JOIN LATERAL (
+            SELECT sum(cost) AS cost FROM retrofill.batch WHERE batch.run_id = run.run_id
+            OFFSET 0
+        ) AS each_run
         WHERE run.job_id = asked.job_id AND run.price ->> 'most_per_call' IS NOT NULL
     ) AS cost_in_all
 FROM unnest(%(job_ids)s::integer[], %(run_ids)s::bigint[]) AS asked (job_id, run_id)

@@ -60,9 +60,11 @@
     if (form.method !== "post" || said(document) === null) return;
     event.preventDefault();
     const body = new URLSearchParams(new FormData(form, submitter));
+    // Not form.action: that is the button of this name.
+    const address = form.getAttribute("action") ?? location.href;
     let found;
     try {
-      found = await read(await fetch(form.action, { method: "POST", body }));
+      found = await read(await fetch(address, { method: "POST", body }));
     } catch {
       document.querySelector("#stale").hidden = false;
       return;
