@@ -16,6 +16,10 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.models import DagModel, DagRun, Log, import_all_models
 from airflow.models.base import Base
 from airflow.models.dagbundle import DagBundleModel
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
+from airflow.utils.db import synchronize_log_template
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
@@ -82,6 +86,20 @@ def add_dag(dag_id: str, **facts: Any) -> None:
         session.flush()
         usual = {"bundle_name": "b", "is_stale": False, "is_paused": False}
         session.add(DagModel(dag_id=dag_id, **usual | facts))
+
+
+def write_dag(dag: DAG) -> None:
+    """Have Airflow know a DAG as if it had parsed it: it can be triggered."""
+    synchronize_log_template()
+    add_dag(dag.dag_id)
+    SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="b")
+
+
+def confs_of(dag_id: str) -> list[tuple[str, str | None, dict[str, Any]]]:
+    """Return id, who triggered it, and what it was triggered with, of each DAG run of a DAG."""
+    with create_session() as session:
+        runs = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id))
+        return [(run.run_id, run.triggering_user_name, run.conf) for run in runs]
 
 
 def add_dag_run(dag_id: str, dag_run_id: str, state: DagRunState) -> None:

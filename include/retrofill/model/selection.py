@@ -1,7 +1,7 @@
 """A selection: which items a person means, of those in quarantine or of those that succeeded."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -16,6 +16,9 @@ class Place(StrEnum):
     SUCCESSES = "successes"
     """In the results cache."""
 
+
+LONGEST_ERROR_TYPE = 200
+"""Characters of the name of an error by which items are told apart, and of patterns for it."""
 
 _TIMES = ("after", "before")
 
@@ -64,8 +67,12 @@ class Selection:
         return cls(**{**stored, **times, "place": Place(stored["place"])})
 
     def with_error(self, error_type: str) -> Self:
-        """Return what of this selection has one error."""
-        return type(self).from_json({**self.as_json(), "error": only(error_type)})
+        """Return what of this selection has one error, or begins as it does, if that is long."""
+        pattern, told = only(error_type), len(error_type)
+        while len(pattern) >= LONGEST_ERROR_TYPE:
+            told -= 1
+            pattern = f"{only(error_type[:told])}*"
+        return replace(self, error=pattern)
 
     @property
     def said(self) -> str:

@@ -7,13 +7,12 @@ from pydantic import AfterValidator
 
 from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.model.quoting import quoted
-from retrofill.model.selection import Place, Selection
+from retrofill.model.selection import LONGEST_ERROR_TYPE, Place, Selection
 from retrofill.params.base import Params, Problem, Sound, field, refuse
 from retrofill.params.texts import BLANK, KeyPattern, Text, Time, patterns
 
 REDRIVE = "Redrive"
 
-_LONGEST_ERROR_TYPE = 200
 _LONGEST_VERSION = 200
 _NARROWING = ("redrive_error", "redrive_key", "redrive_version", "redrive_after", "redrive_before")
 _OF_QUARANTINE = ("redrive_error", "redrive_unsure")
@@ -21,8 +20,8 @@ _UNSURE = {"any": None, "only": True, "without": False}
 
 
 def _error_type(text: str) -> str:
-    if len(text) > _LONGEST_ERROR_TYPE:
-        refuse(f"it has more than {_LONGEST_ERROR_TYPE} characters")
+    if len(text) > LONGEST_ERROR_TYPE:
+        refuse(f"it has more than {LONGEST_ERROR_TYPE} characters")
     return text
 
 
@@ -46,7 +45,7 @@ class RedriveParams(Params):
         "Only what is in quarantine with this error type; * is anything, ? one character,"
         " [ab] one of these, | stands between two patterns.",
         allowed="a shell pattern, or some with | between them, of up to 200 characters",
-        form={"maxLength": _LONGEST_ERROR_TYPE},
+        form={"maxLength": LONGEST_ERROR_TYPE},
         default=None,
         examples=["Sandbox.Timedout", "Call.*"],
     )

@@ -25,6 +25,11 @@ def quarantine(root: str, job_id: int) -> str:
     return f"{job(root, job_id)}/quarantine"
 
 
+def redrive(root: str, job_id: int) -> str:
+    """Return the address of the page that asks for a redrive of a job."""
+    return f"{job(root, job_id)}/redrive"
+
+
 def items(root: str, job_id: int, key: str) -> str:
     """Return the address of what a job knows of a key."""
     return f"{job(root, job_id)}/items?{urlencode({'key': key})}"
