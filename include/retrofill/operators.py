@@ -27,7 +27,7 @@ from retrofill.model.errors import (
     Interrupted,
     StateError,
 )
-from retrofill.model.runs import REFUSED, Run, SetRef
+from retrofill.model.runs import NOT_MAPPED, REFUSED, Run, SetRef, TaskName
 from retrofill.model.selection import Place
 from retrofill.notifier import notify, notify_briefly
 from retrofill.pipeline.approve import asks, require_approved
@@ -193,22 +193,23 @@ class CallOperator(PatientOperator):
 
     def call(
         self,
+        context: Context,
         config: RunConfig,
         run: Run,
         batch_id: int,
         progressed: Callable[[], None],
         *,
         counts: bool = False,
-        map_index: int | None = None,
     ) -> Invoked | None:
         """Return the counts of what was done; None: there was nothing left to do.
 
         :param counts: whether to record what each call has used
-        :param map_index: that of the task, for metrics; None: it is not mapped
         """
         die_with_parent()
         ask_to_end(self.on_kill)
-        with closing(BatchLease(wiring().state_dsn, batch_id, own_name())) as lease:
+        map_index = context["ti"].map_index
+        task = TaskName(self.task_id, NOT_MAPPED if map_index is None else map_index)
+        with closing(BatchLease(wiring().state_dsn, batch_id, own_name(), task)) as lease:
             if not take(lease, holder_is_dead=is_dead):
                 self.log.info("every item of this batch is settled")
                 return None
@@ -232,7 +233,9 @@ class CallOperator(PatientOperator):
                     keeps_usage=counts,
                     stop_asked=lambda: self._stop_asked,
                     progressed=progressed,
-                    tell=teller(config, run, map_index),
+                    tell=teller(
+                        config, run, None if task.map_index == NOT_MAPPED else task.map_index
+                    ),
                 )
                 try:
                     return invoker.run()
@@ -261,9 +264,7 @@ class InvokeOperator(CallOperator):
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
         require_approved(config, run)
-        return self.call(
-            config, run, self.batch["batch_id"], progressed, map_index=context["ti"].map_index
-        )
+        return self.call(context, config, run, self.batch["batch_id"], progressed)
 
 
 class CloseRunOperator(BaseOperator):

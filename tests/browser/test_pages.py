@@ -28,7 +28,8 @@ class Seen:
         self.params = world.serve(JOB, [S3Object(key=key) for key in KEYS])
         world.break_with(Rule(keys=frozenset({POISON}), reply=Reply(function_error="ValueError")))
         world.trigger("first", self.params)
-        assert world.airflow.await_end(DAG, "first") == "success"
+        ended = world.airflow.await_end(DAG, "first")
+        assert ended == "success", "\n".join(world.airflow.failures(DAG, "first"))
         ((self.job_id,),) = world.rows("SELECT job_id FROM retrofill.job WHERE name = %s", JOB)
         ((identifier,),) = world.rows(
             "SELECT identifier::text FROM retrofill.results WHERE item_key = %s", ITEM

@@ -35,7 +35,7 @@ def start_by_form(pages: Pages, world: World) -> str:
             form.locator(f"input[name=element_{name}]").fill(value)
         if section == "Function":
             form.locator("#element_event").click()
-            page.get_by_role("option", name=re.compile("^S3 ")).first.click()
+            page.get_by_role("option", name="s3", exact=True).click()
     form.get_by_role("button", name="Approval", exact=True).click()
     form.locator("label:has(input[name=element_approve])").click()
     pages.picture("form")

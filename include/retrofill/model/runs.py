@@ -33,6 +33,22 @@ class SetRef(NamedTuple):
         return f"retrofill__run_{self.run_id}__set_{self.set_no + 1}__{mark}"
 
 
+class TaskName(NamedTuple):
+    """A task within the DAG run of a set, by which people find its log."""
+
+    task_id: str
+    """Empty: it has no name."""
+
+    map_index: int
+    """Which of the mapped ones it is; -1: it is not mapped."""
+
+
+NOT_MAPPED = -1
+"""The map index of a task that is not mapped, as Airflow has it."""
+
+UNNAMED = TaskName("", NOT_MAPPED)
+
+
 class Job(NamedTuple):
     """What a job is of, as the state remembers it."""
 

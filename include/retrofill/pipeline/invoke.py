@@ -31,6 +31,7 @@ from retrofill.engine.progress import Invoked, Progress
 from retrofill.engine.pulse import Pulse
 from retrofill.engine.ramp import Tally
 from retrofill.engine.refusals import Refusals
+from retrofill.engine.slowest import Slowest
 from retrofill.engine.telemetry import Telemetry, Tell
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
@@ -116,6 +117,7 @@ class Invoker:
         self._telemetry = Telemetry(items)
         self._refusals = Refusals(run.function.timeout_s)
         self._tally = Tally()
+        self._slowest = Slowest(lease.slowest)
         self._pulse = Pulse(lambda: self._progress.seen, now=now)
         self._logged_at = now
         self._troubles = 0
@@ -139,8 +141,11 @@ class Invoker:
             self._record_facts()
             raise
         done = not self._dispatch.left
+        now, in_flight = time.monotonic(), self._dispatch.in_flight
         self._lease.release(
-            done=done, pulse=self._pulse.take_all(time.monotonic(), len(self._dispatch.in_flight))
+            done=done,
+            pulse=self._pulse.take_all(now, len(in_flight)),
+            slowest=self._slowest.now(in_flight.values(), now),
         )
         self._log_progress(time.monotonic())
         if self._dispatch.halt_reason:
@@ -228,6 +233,7 @@ class Invoker:
             ended=self._tally,
             least_cost=self._least_cost,
             pulse=self._pulse.take(),
+            slowest=self._slowest.now(self._dispatch.in_flight.values(), now),
         )
         self._tally = Tally()
         self._pulse.tell(allotment.age_s, allotment.most_in_flight, asked_at=now)
@@ -284,6 +290,7 @@ class Invoker:
             self._tally.ended(record.outcome, took_s)
         if record.outcome not in REFUSED:
             self._pulse.took(took_s)
+        self._slowest.ended(record.number, took_s)
         if record.error_type and record.outcome in {
             Outcome.SUCCEEDED,
             Outcome.FAILED,

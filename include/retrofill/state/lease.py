@@ -9,10 +9,12 @@ from retrofill.engine.causes import Came
 from retrofill.engine.portions import Portion, is_one
 from retrofill.engine.ramp import Tally
 from retrofill.engine.shares import Share, Totals, allot
+from retrofill.engine.slowest import Slow
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Refused, Settlement
 from retrofill.model.errors import LeaseLost, StateError, StateNotConfigured, StateUnavailable
 from retrofill.model.pulse import Slice
+from retrofill.model.runs import UNNAMED, TaskName
 from retrofill.state.address import Dsn
 from retrofill.state.connection import (
     Cursor,
@@ -65,6 +67,8 @@ class _Taken(NamedTuple):
     epoch: int
     next_call: int
     settle_no: int
+    slowest: list[int]
+    slowest_ms: list[int]
 
 
 class BatchLease:
@@ -73,17 +77,21 @@ class BatchLease:
     :param dsn: where the state is; what tells it is asked anew for each connection
     :param batch_id: which batch
     :param holder: who we are, for people and for :attr:`Busy.holder`
+    :param task: the task that we are, by which people find its log
     """
 
-    def __init__(self, dsn: Dsn, batch_id: int, holder: str) -> None:
+    def __init__(self, dsn: Dsn, batch_id: int, holder: str, task: TaskName = UNNAMED) -> None:
         self._dsn = dsn
         self._conn = connect(dsn)
         self._holder = holder
+        self._task = task
         self._epoch = 0
         self._settle_no = self._pulse_no = 0
         self.batch_id = batch_id
         self.next_call = 1
         self.run_id = 0
+        self.slowest: list[Slow] = []
+        """The calls that took longest, as an earlier holder has told."""
         self.renewed_at = 0.0
         """When the lease was last renewed, in monotonic seconds."""
 
@@ -119,10 +127,12 @@ class BatchLease:
             elif batch.leased_s > 0 and not holder_is_dead(batch.holder):
                 raise Busy(batch.holder, batch.leased_s)
             lose_calls(cur, [self.batch_id])
-            cur.execute(_SQL["take_lease"], {**key, "holder": self._holder, "lease_s": LEASE_S})
+            named = {"holder": self._holder, **self._task._asdict()}
+            cur.execute(_SQL["take_lease"], {**key, **named, "lease_s": LEASE_S})
             taken = one(cur, _Taken)
         self._epoch, self._settle_no = taken.epoch, taken.settle_no
         self.next_call = taken.next_call
+        self.slowest = list(map(Slow, taken.slowest_ms, taken.slowest))
         self._batch, self.run_id, self._span = batch, batch.run_id, span
         self._settler = Settler(job_id=batch.job_id, run_id=batch.run_id, batch_id=self.batch_id)
         self.renewed_at = began
@@ -292,6 +302,7 @@ class BatchLease:
         ended: Tally = _NOTHING,
         least_cost: float = 0.0,
         pulse: Sequence[Slice] = (),
+        slowest: Sequence[Slow] = (),
     ) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
@@ -306,6 +317,7 @@ class BatchLease:
         :param ended: the calls that ended since it asked last, if the run is on a ramp
         :param least_cost: dollars that a call costs at least; 0: nobody knows
         :param pulse: what its calls did in slices that are over
+        :param slowest: the calls of the batch that took longest
         :raises LeaseLost: the batch has another holder
         """
         allotted: list[Allotment] = []
@@ -321,6 +333,7 @@ class BatchLease:
                     ended=ended,
                     least_cost=least_cost,
                     pulse=pulse,
+                    slowest=slowest,
                 )
             )
 
@@ -339,6 +352,7 @@ class BatchLease:
         ended: Tally,
         least_cost: float,
         pulse: Sequence[Slice],
+        slowest: Sequence[Slow],
     ) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
@@ -381,6 +395,7 @@ class BatchLease:
                     "answered": answered,
                     "refused_s": refused and refused.for_s,
                     "refusal": refused and refused.reason,
+                    **_columns(slowest),
                 },
             )
             if cur.rowcount != 1:
@@ -398,18 +413,20 @@ class BatchLease:
         if pulse:
             add_slices(cur, self.batch_id, self._epoch, self._pulse_no + 1, pulse)
 
-    def release(self, *, done: bool, pulse: Sequence[Slice] = ()) -> None:
+    def release(
+        self, *, done: bool, pulse: Sequence[Slice] = (), slowest: Sequence[Slow] = ()
+    ) -> None:
         """Give the batch back.
 
         :param done: whether nothing is left in it
         :param pulse: what its calls did that was not told yet
+        :param slowest: the calls of the batch that took longest
         """
 
         def release() -> None:
             with transaction(self._conn) as cur:
-                cur.execute(
-                    _SQL["release"], {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
-                )
+                key = {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
+                cur.execute(_SQL["release"], {**key, **_columns(slowest)})
                 # After a take-over the calls under way are those of the new holder.
                 if cur.rowcount and not done:
                     lose_calls(cur, [self.batch_id])
@@ -423,3 +440,10 @@ class BatchLease:
     def close(self) -> None:
         """Close the connection; the lease itself ends by :meth:`release` or by time."""
         self._conn.close()
+
+
+def _columns(slowest: Sequence[Slow]) -> dict[str, list[int]]:
+    return {
+        "slowest": [slow.number for slow in slowest],
+        "slowest_ms": [slow.ms for slow in slowest],
+    }

@@ -7,9 +7,7 @@ from airflow.configuration import conf
 from retrofill.functions import FUNCTIONS
 from retrofill.functions.kind import Called
 from retrofill.model.function import Pinned
-
-NOT_MAPPED = -1
-"""The map index of a task that is not mapped, as Airflow has it."""
+from retrofill.model.runs import NOT_MAPPED
 
 
 def job(root: str, job_id: int) -> str:

@@ -384,6 +384,7 @@ CREATE TABLE retrofill.quarantine (
     quarantined_at timestamptz NOT NULL,
     PRIMARY KEY (job_id, item_key, identifier)
 );
+CREATE INDEX quarantine_of_run ON retrofill.quarantine (run_id, item_key, identifier);
 COMMENT ON COLUMN retrofill.quarantine.seq IS 'Its number while it was in process: by that, a late success finds it.';
 COMMENT ON COLUMN retrofill.quarantine.content IS 'What only the item''s source and event shape understand.';
 -- For the groups that a person looks at: which errors there are is read without reading all items.
@@ -456,6 +457,8 @@ CREATE TABLE retrofill.batch (
     -- The lease, and how far its holder has come.
     epoch integer NOT NULL DEFAULT 0,
     holder text,
+    task_id text NOT NULL DEFAULT '',
+    map_index integer NOT NULL DEFAULT -1,
     leased_until timestamptz,
     settle_no bigint NOT NULL DEFAULT 0,
     pulse_no integer NOT NULL DEFAULT 0,
@@ -490,6 +493,8 @@ CREATE TABLE retrofill.batch (
     blamed integer NOT NULL DEFAULT 0,
     cured integer NOT NULL DEFAULT 0,
     lost_tasks integer NOT NULL DEFAULT 0,
+    slowest integer[] NOT NULL DEFAULT '{}',
+    slowest_ms integer[] NOT NULL DEFAULT '{}',
     CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq),
     CONSTRAINT batch_of_canary_has_sizes CHECK (
         canary = (sizes IS NOT NULL) AND cardinality(sizes) = items
@@ -502,6 +507,8 @@ COMMENT ON COLUMN retrofill.batch.bytes IS 'About what the contents of its items
 COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all others of its run, to see what these will take.';
 COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its items, by their numbers; null within: its source does not tell.';
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
+COMMENT ON COLUMN retrofill.batch.task_id IS 'The task that held it last, within the DAG run of its set; empty: none has.';
+COMMENT ON COLUMN retrofill.batch.map_index IS 'Which of the mapped tasks that is; -1: it is not mapped.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
 COMMENT ON COLUMN retrofill.batch.pulse_no IS 'How often its holder has added to the pulse of the run, likewise.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
@@ -523,6 +530,8 @@ COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which 
 COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time in the run, or whose answer was lost.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
 COMMENT ON COLUMN retrofill.batch.lost_tasks IS 'Holders that ended without giving the batch back.';
+COMMENT ON COLUMN retrofill.batch.slowest IS 'The calls that took longest when its holder last told, those in flight included, the slowest first.';
+COMMENT ON COLUMN retrofill.batch.slowest_ms IS 'How long each of them had taken, in milliseconds.';
 
 CREATE TABLE retrofill.call_count (
     batch_id bigint NOT NULL REFERENCES retrofill.batch ON DELETE CASCADE,
@@ -531,9 +540,13 @@ CREATE TABLE retrofill.call_count (
     calls bigint NOT NULL,
     items bigint NOT NULL,
     cost double precision NOT NULL DEFAULT 0,
+    last_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_calls integer[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (batch_id, outcome, cause)
 );
 COMMENT ON TABLE retrofill.call_count IS 'How the calls of a batch ended that did not succeed; those that did are counted in the batch itself.';
+COMMENT ON COLUMN retrofill.call_count.last_at IS 'When the last of them ended.';
+COMMENT ON COLUMN retrofill.call_count.last_calls IS 'The numbers of the last of them, the newest last.';
 COMMENT ON COLUMN retrofill.call_count.cost IS 'Of the batch''s cost, what these calls cost.';
 
 -- A row grows by two thirds when its call ends. Where the page has room for that, the index over
@@ -557,6 +570,7 @@ CREATE TABLE retrofill.invocation (
     billed_ms integer,
     memory_mb integer,
     init_ms integer,
+    keys jsonb,
     PRIMARY KEY (batch_id, call_no),
     CONSTRAINT invocation_has_outcome_and_ended_at_together CHECK (
         (outcome IS NULL) = (ended_at IS NULL)
@@ -568,6 +582,7 @@ COMMENT ON COLUMN retrofill.invocation.took_ms IS 'Milliseconds to its whole ans
 COMMENT ON COLUMN retrofill.invocation.billed_ms IS 'Milliseconds that are billed for it, as the service of the function says; null: it says nothing.';
 COMMENT ON COLUMN retrofill.invocation.memory_mb IS 'The most memory the function used in it, likewise.';
 COMMENT ON COLUMN retrofill.invocation.init_ms IS 'Milliseconds, of those billed, that started an environment for it; null: none were told.';
+COMMENT ON COLUMN retrofill.invocation.keys IS 'Of a call that did not succeed: the keys of the first items that it carried; null: nobody has told.';
 COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
 
 -- Who changed a run, and what it did by itself.
@@ -791,7 +806,7 @@ CREATE VIEW retrofill.v_call AS
 SELECT
     job.name AS job, batch.run_id, batch.set_no, batch_id, call_no, invocation.item_count,
     attempt, invocation.duplicates, sent_at, ended_at, outcome, request_id, executed_version,
-    error_type, error, took_ms, billed_ms, memory_mb
+    error_type, error, took_ms, billed_ms, memory_mb, invocation.keys
 FROM retrofill.invocation
 JOIN retrofill.batch USING (batch_id)
 JOIN retrofill.job USING (job_id);
