@@ -16,6 +16,7 @@ from retrofill.pipeline.admission import Slots
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.upkeep import OpenRun
+from retrofill.state.worst import worst_of
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,8 @@ class TaskAirflow:
         config = RunConfig.from_stored(runs.get_run(conn, run.run_id).config)
         report = runs.get_report(conn, run.run_id)
         try:
-            notify(config, report, run.dag_id, run.dag_run_ids[-1])
+            worst = worst_of(conn, run.job_id, run.run_id)
+            notify(config, report, run.dag_id, run.dag_run_ids[-1], worst=worst)
         except Exception:
             log.exception("the notification of run %d could not be sent", run.run_id)
         else:

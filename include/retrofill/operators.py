@@ -4,7 +4,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -27,6 +26,7 @@ from retrofill.model.errors import (
     Interrupted,
     StateError,
 )
+from retrofill.model.report import Report
 from retrofill.model.runs import NOT_MAPPED, REFUSED, Run, SetRef, TaskName
 from retrofill.model.selection import Place
 from retrofill.notifier import notify, notify_briefly
@@ -44,6 +44,7 @@ from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
 from retrofill.state.upkeep import OpenRun
+from retrofill.state.worst import worst_of
 from retrofill.tries import Tries
 
 _NOT_OPENED = "this DAG run has opened no run; see the log of open_run"
@@ -233,9 +234,7 @@ class CallOperator(PatientOperator):
                     keeps_usage=counts,
                     stop_asked=lambda: self._stop_asked,
                     progressed=progressed,
-                    tell=teller(
-                        config, run, None if task.map_index == NOT_MAPPED else task.map_index
-                    ),
+                    tell=teller(config, run, task.map_index),
                 )
                 try:
                     return invoker.run()
@@ -347,7 +346,11 @@ class NotifyOperator(BaseOperator):
                 if ref is not None:
                     config, run = stored_run(conn, ref)
                     airflow = TaskAirflow(context)
-                    tell = partial(notify, config, dag_id=dag_run.dag_id, dag_run_id=dag_run.run_id)
+
+                    def tell(report: Report) -> None:
+                        worst = worst_of(conn, run.job_id, run.run_id)
+                        notify(config, report, dag_run.dag_id, dag_run.run_id, worst=worst)
+
                     if conclude(conn, ref, airflow, tell) is None:
                         airflow.tell_if_paused(
                             conn,

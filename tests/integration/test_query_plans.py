@@ -464,6 +464,7 @@ CASES = [
          end_to_end=True, before=EXPORTED),
     Case("exports", "list_pending", ROWS, end_to_end=True, before=EXPORTED),
     Case("pages", "list_quarantined", ROWS, end_to_end=True),
+    Case("worst", "list_worst", ROWS, end_to_end=True),
     Case("pages", "list_failed_calls", ROWS),
     Case("pages", "list_slowest_calls", ROWS),
     # A row of each job; then as many of quarantine as are counted.

@@ -188,6 +188,21 @@ class Report:
         return f"{dollars(self.cost)} ({terms}){beside}"
 
     @property
+    def to_do(self) -> str:
+        """What a person should do first; empty: nothing."""
+        if self.state == "incomplete":
+            if self.is_turned_down:
+                return "start another run of the job, to have another plan"
+            mend = "take away what stopped it, then " if self.stop_reason else ""
+            return f"{mend}clear the failed tasks, or start another run of the job, to go on"
+        if self.lacks_files:
+            return "see the log of write_report, and clear it, with those downstream"
+        if self.quarantined:
+            waits = counted(self.quarantined, "item")
+            return f"{waits} in quarantine: look at their errors, mend the cause, then redrive"
+        return ""
+
+    @property
     def lacks_files(self) -> bool:
         """Whether somebody asked for report files, and there are none."""
         return bool(self.report_to) and not self.report_files
