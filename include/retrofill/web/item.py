@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from retrofill.functions.kind import Called
 from retrofill.model.function import Pinned
+from retrofill.model.runs import NOT_MAPPED
 from retrofill.state import items, runs
 from retrofill.state.items import ItemCall, ItemHistory, Placed, Redriven
 from retrofill.web import links
@@ -134,7 +135,7 @@ def events_of(history: ItemHistory, functions: Mapping[int, Pinned]) -> list[Eve
 
 
 def _logs_of(call: ItemCall, function: Pinned) -> Logs:
-    task_id = "canary" if call.map_index == links.NOT_MAPPED else "invoke"
+    task_id = "canary" if call.map_index == NOT_MAPPED else "invoke"
     called = Called(call.request_id, call.sent_at, call.ended_at)
     return Logs(
         links.task_log(call.dag_id, call.dag_run_id, task_id, call.map_index),
