@@ -238,13 +238,18 @@ def test_what_failed_is_looked_up_and_counted(
     assert (counted["items"], counted["dag_id"], counted["selection"]["error"]) == (5, "d", "Odd*")
     said = cli("redrive", "job", "--error", "Odd*", "--count").out
     assert said.startswith("5 items of quarantine: error Odd*; cost ")
-    nothing = cli("redrive", "job", "--error", "Other", "--yes")
+    why = ("--note", "mended")
+    nothing = cli("redrive", "job", "--error", "Other", "--yes", *why)
     assert nothing.code == Exit.INCOMPLETE
+    silent = cli("redrive", "job", "--error", "Odd*", "--yes")
+    assert (silent.code, silent.err.partition(":")[0]) == (Exit.BAD_INPUT, "note")
     wrong = cli("redrive", "job", "--after", "yesterday")
     assert wrong.code == Exit.BAD_INPUT
     assert wrong.err.startswith("after: 'yesterday'; allowed is a date and time with its zone")
-    assert cli("redrive", "job", "--error", "Odd*").code == Exit.INCOMPLETE, "nobody has said yes"
-    where = cli("redrive", "job", "--error", "Odd*", "--yes")
+    assert cli("redrive", "job", "--error", "Odd*", *why).code == Exit.INCOMPLETE, (
+        "nobody has said yes"
+    )
+    where = cli("redrive", "job", "--error", "Odd*", "--yes", *why)
     assert (where.code, "RETROFILL_AIRFLOW_URL" in where.err) == (Exit.BAD_INPUT, True)
 
 

@@ -52,6 +52,10 @@ class Asked(NamedTuple):
 ROUTES: dict[tuple[str, str], Asked] = {
     ("GET", "/jobs"): Asked(),
     ("GET", "/jobs/{job_id}"): Asked(),
+    ("GET", "/jobs/{job_id}/quarantine"): Asked(),
+    ("GET", "/jobs/{job_id}/redrive"): Asked(),
+    # Whoever may is told that there is nothing to redrive.
+    ("POST", "/jobs/{job_id}/redrive"): Asked(422, content={"data": {"note": "why"}}),
     ("GET", "/jobs/{job_id}/items"): Asked(query="?key=a"),
     ("GET", "/jobs/{job_id}/items/{identifier}"): Asked(query="?key=a"),
     ("GET", "/runs/{run_id}"): Asked(303),
@@ -68,7 +72,6 @@ ROUTES: dict[tuple[str, str], Asked] = {
     ("GET", "/api/v1/jobs/{job_id}/items/{identifier}"): Asked(query="?key=a"),
     ("GET", "/api/v1/jobs/{job_id}/redrives"): Asked(),
     ("GET", "/api/v1/jobs/{job_id}/redrives/count"): Asked(query="?place=quarantine"),
-    # Whoever may is told that there is nothing to redrive.
     ("POST", "/api/v1/jobs/{job_id}/redrives"): Asked(422, content={"json": {"note": "why"}}),
     ("GET", "/api/v1/runs"): Asked(),
     ("GET", "/api/v1/runs/{run_id}"): Asked(),
@@ -291,13 +294,16 @@ def test_what_failed_is_looked_up_and_counted(rest: Rest, conn: Connection) -> N
         ({"error": "e" * 201}, "error", "'eee"),
         ({"eror": "x"}, "eror", "'x'; there is no such field"),
         ({"place": "successes"}, "redrive", "'successes'; it needs redrive_key"),
-        ({"error": "Other"}, "selection", "it means nothing, so no run is started"),
+        ({"error": "Other"}, "", "nothing is there any more (quarantine: error Other)"),
+        ({"note": " "}, "note", "it is empty; say in a line why this is called again"),
     ],
 )
 def test_what_cannot_be_redriven_is_told_by_field(
     rest: Rest, body: dict[str, str], field: str, detail: str
 ) -> None:
-    answer = rest.client.post(f"{REST}/jobs/1/redrives", headers=rest.as_bearer("user"), json=body)
+    answer = rest.client.post(
+        f"{REST}/jobs/1/redrives", headers=rest.as_bearer("user"), json={"note": "why", **body}
+    )
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert error["field"] == field
