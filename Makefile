@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test conformance published faults simulate bench-run bench-calling bench-screening bench-planning plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test browser conformance published faults simulate bench-run bench-calling bench-screening bench-planning plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -33,6 +33,9 @@ test: check  ## check, then run all tests
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile
+
+browser: $(INSTALLED)  ## use the pages in headless Chromium, on a stack of its own; takes minutes
+	$(BIN)/python -m pytest -m browser
 
 conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
 	@$(BIN)/python -m pytest -q -m 'faults or not faults' tests/conformance

@@ -38,6 +38,7 @@ def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> di
     metadata = settings.metadata_dsn.replace("postgresql://", "postgresql+psycopg2://")
     unless_set = {
         **_TUNING,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.user}:admin",
         "AIRFLOW_CONN_RETROFILL_STATE": settings.state_dsn,
         "AIRFLOW_CONN_RETROFILL_AIRFLOW": json.dumps(
             {"conn_type": "http", "login": settings.user, "password": settings.password}
@@ -52,7 +53,6 @@ def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> di
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__FERNET_KEY": settings.secrets.fernet_key,
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.user}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
         "AIRFLOW__API__HOST": "127.0.0.1",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from retrofill.aws.store import PERMISSIONS as STORE_PERMISSIONS
 from retrofill.cli.app import app
 from retrofill.cli.exits import Exit
 from retrofill.config import params_for
@@ -25,6 +26,7 @@ from retrofill.params.limits import LimitParams
 from retrofill.params.notification import PERMISSIONS, NotificationParams
 from retrofill.params.prices import PriceParams
 from retrofill.params.redrive import RedriveParams
+from retrofill.params.report import ReportParams
 from retrofill.sources import SOURCES
 
 FOLDER = Path(__file__).parents[1] / "docs/reference"
@@ -38,6 +40,7 @@ _COMMON: tuple[tuple[str, type[Params]], ...] = (
     ("Canary", CanaryParams),
     ("Approval", ApprovalParams),
     ("Redrive", RedriveParams),
+    ("Report files", ReportParams),
     ("Notification", NotificationParams),
     ("Job and connections", JobParams),
 )
@@ -156,6 +159,7 @@ def _permissions() -> Iterator[str]:
         *((f"Source `{kind.name}`", kind.permissions) for kind in SOURCES.values()),
         *((f"Function kind `{kind.name}`", kind.permissions) for kind in FUNCTIONS.values()),
         ("Notification", PERMISSIONS),
+        ("Report files", STORE_PERMISSIONS),
     ]
     for title, permissions in owners:
         if not permissions:

@@ -24,6 +24,7 @@ from retrofill.pipeline.overlap import SOONEST_S, await_turn
 from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
+from retrofill.wiring import needed_by
 
 _LONGEST_REASON = 2_000
 
@@ -44,7 +45,7 @@ class OpenRunOperator(BaseOperator):
         """Return the set that was opened: number of the run, number of the set.
 
         :raises DownstreamTasksSkipped: a preview was asked for, and shown; or the set has no
-            canary, or is one that nobody is asked about
+            canary, is one that nobody is asked about, or nobody wants report files
         """
         try:
             ref, config = self._open(context)
@@ -53,7 +54,11 @@ class OpenRunOperator(BaseOperator):
             self.log.error("%s", error)  # noqa: TRY400  the traceback is Airflow's to write
             context["ti"].xcom_push(REFUSED, str(error)[:_LONGEST_REASON])
             raise
-        needed = {"canary": has_canary(config, ref), "approve": asks(config, ref)}
+        needed = {
+            "canary": has_canary(config, ref),
+            "approve": asks(config, ref),
+            "write_report": config.report.report_to is not None,
+        }
         if all(needed.values()):
             return list(ref)
         # Skipped here, they cost no process.
@@ -84,14 +89,18 @@ class OpenRunOperator(BaseOperator):
             raise ConfigError(*self.problems)
         config = params_for(self.source).config(params_of(context))
         check_targets(config)
+        if store := wire.store_of(config):
+            folder, place = store
+            place.require_writable(folder)
         interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
         asking = DagRun(dag_run.dag_id, dag_run.run_id)
-        with wire.open_state() as conn:
+        asked_by = dag_run.triggering_user_name or ""
+        with wire.open_state(needed_by(config)) as conn:
             alone_but = self._await_turn(context, conn, config, asking)
             plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
             require_time(self.dag.get_task("invoke").execution_timeout, plan.function.timeout_s)
             try:
-                opened = open_run(conn, plan, asking, alone_but=alone_but)
+                opened = open_run(conn, plan, asking, asked_by=asked_by, alone_but=alone_but)
             except NotAlone:
                 self.log.info("another run of the job was opened meanwhile")
                 self._look_again(SOONEST_S)

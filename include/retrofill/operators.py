@@ -19,6 +19,8 @@ from retrofill.announcing import announce, note, note_end, of_set
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
+from retrofill.lineage import lineage_of
+from retrofill.metrics import teller
 from retrofill.model.errors import (
     FINAL,
     ConfigError,
@@ -27,6 +29,7 @@ from retrofill.model.errors import (
     StateError,
 )
 from retrofill.model.runs import REFUSED, Run, SetRef
+from retrofill.model.selection import Place
 from retrofill.notifier import notify, notify_briefly
 from retrofill.pipeline.approve import asks, require_approved
 from retrofill.pipeline.canary import has_canary
@@ -144,13 +147,19 @@ class EnqueueOperator(PatientOperator):
         """Return the counts of what was listed, or redriven."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
-            if config.redrive.redrive:
+            if config.redrive.place is Place.QUARANTINE:
                 return redrive_quarantine(
                     conn, self.ref, self.partition["part_no"], config, progressed=progressed
                 )
             source, fits = wiring().source_of(config, run), wiring().fits(config, run)
             return enqueue(
-                conn, self.ref, self.partition["part_no"], source, fits, progressed=progressed
+                conn,
+                self.ref,
+                self.partition["part_no"],
+                source,
+                fits,
+                redriven=config.redrive.selection,
+                progressed=progressed,
             )
 
 
@@ -191,10 +200,12 @@ class CallOperator(PatientOperator):
         progressed: Callable[[], None],
         *,
         counts: bool = False,
+        map_index: int | None = None,
     ) -> Invoked | None:
         """Return the counts of what was done; None: there was nothing left to do.
 
         :param counts: whether to record what each call has used
+        :param map_index: that of the task, for metrics; None: it is not mapped
         """
         die_with_parent()
         ask_to_end(self.on_kill)
@@ -222,6 +233,7 @@ class CallOperator(PatientOperator):
                     keeps_usage=counts,
                     stop_asked=lambda: self._stop_asked,
                     progressed=progressed,
+                    tell=teller(config, run, map_index),
                 )
                 try:
                     return invoker.run()
@@ -250,11 +262,17 @@ class InvokeOperator(CallOperator):
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
         require_approved(config, run)
-        return self.call(config, run, self.batch["batch_id"], progressed)
+        return self.call(
+            config, run, self.batch["batch_id"], progressed, map_index=context["ti"].map_index
+        )
 
 
 class CloseRunOperator(BaseOperator):
     """Close the set that this DAG run has opened, and the run with its last set."""
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what the run has read, and what came of it; also of a task that failed."""
+        return lineage_of(task_instance.dag_id, task_instance.run_id)
 
     def execute(self, context: Context) -> bool:
         """Return whether the run needs another set.

@@ -32,6 +32,7 @@ from retrofill.operators import (
     PlanBatchesOperator,
 )
 from retrofill.params.upkeep import ForgetParams, UpkeepParams
+from retrofill.reporting import WriteReportOperator
 from retrofill.tries import RETRIES, RETRIES_IN_ALL, WhileProgress
 from retrofill.upkeep import (
     ForgetCallsOperator,
@@ -127,13 +128,14 @@ def retrofill_dag(
         ).expand(batch=batches.output)
         close = CloseRunOperator(task_id="close_run", trigger_rule="all_done")
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
+        files = WriteReportOperator(task_id="write_report", trigger_rule="all_done")
         notify = NotifyOperator(task_id="notify", source=source, alias=alias_of(dag_id))
         enqueue >> batches >> canary >> approve >> invoke
         # What open_run has skipped is over at once: what is behind it must wait for all before it.
         batches >> approve
         canary >> invoke
         # A teardown runs whatever became of the rest, and this one alone makes the DAG run's state.
-        invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=True)
+        invoke >> close >> [following, files] >> notify.as_teardown(on_failure_fail_dagrun=True)
     return dag
 
 

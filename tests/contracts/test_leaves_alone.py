@@ -55,7 +55,8 @@ PLUGINS = """
 import json
 from airflow import plugins_manager
 plugins, errors = plugins_manager._get_plugins()
-print(json.dumps([sorted(plugin.name for plugin in plugins), errors]))
+files = [plugin.name for plugin in plugins if not plugin.__module__.startswith("airflow.")]
+print(json.dumps([sorted(files), errors]))
 """
 DAGS = """
 import json
@@ -67,7 +68,8 @@ print(json.dumps([sorted(bag.dags), bag.import_errors]))
 IMPORT = """
 import json, gc, locale, logging, os, signal, socket, sys, threading, warnings
 import airflow.dag_processing.dagbag, airflow.api_fastapi.app, fastapi.testclient
-import apprise, awscrt, boto3, psycopg2, airflow.providers.amazon.aws.hooks.lambda_function
+import apprise, awscrt, boto3, psycopg2, pyarrow.parquet, smart_open
+import airflow.providers.amazon.aws.hooks.lambda_function
 from airflow.providers.apprise.hooks.apprise import AppriseHook
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
@@ -111,7 +113,8 @@ for name in {names}:
     sys.modules[name] = None  # as if it were not installed
 from airflow import plugins_manager
 plugins, errors = plugins_manager._get_plugins()
-print(json.dumps([sorted(plugin.name for plugin in plugins), errors]))
+files = [plugin.name for plugin in plugins if not plugin.__module__.startswith("airflow.")]
+print(json.dumps([sorted(files), errors]))
 """
 
 

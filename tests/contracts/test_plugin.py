@@ -40,9 +40,10 @@ import airflow.sdk.execution_time.task_runner
 before = set(sys.modules)
 from airflow.sdk.plugins_manager import _get_plugins
 plugins, errors = _get_plugins()
+names = [plugin.name for plugin in plugins if not plugin.__module__.startswith("airflow.")]
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 web = sorted(name for name in sys.modules if name.partition(".")[0] == "retrofill")
-print(json.dumps([errors, [plugin.name for plugin in plugins], sorted(new), web]))
+print(json.dumps([errors, names, sorted(new), web]))
 """
 
 

@@ -6,17 +6,26 @@ Import it within a test: a library of Airflow's warns when it is imported.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from airflow import settings
 from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_cached_app
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.models import Log, import_all_models
+from airflow.models import DagModel, DagRun, Log, import_all_models
 from airflow.models.base import Base
+from airflow.models.dagbundle import DagBundleModel
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunType
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from retrofill.web import page
-from sqlalchemy import select
+from retrofill.web.app import app
+from sqlalchemy import delete, select
+from starlette.routing import Mount
 
 
 @contextmanager
@@ -25,19 +34,62 @@ def serving() -> Iterator[TestClient]:
     settings.initialize()
     import_all_models()
     Base.metadata.create_all(settings.engine)
+    with create_session() as session:
+        for known in (DagRun, DagModel):
+            session.execute(delete(known))
     purge_cached_app()
     init_auth_manager()
-    app = FastAPI()
-    app.mount("/retrofill", page)
-    with TestClient(app, follow_redirects=False) as client:
+    served = FastAPI()
+    served.mount("/retrofill", page)
+    with TestClient(served, follow_redirects=False) as client:
         yield client
     purge_cached_app()
 
 
+class PerDagAuthManager(SimpleAuthManager):
+    """Airflow's simple auth manager, with users who may see some DAGs only, named behind an @."""
+
+    def is_authorized_dag(
+        self,
+        *,
+        method: Any,
+        user: SimpleAuthManagerUser,
+        access_entity: DagAccessEntity | None = None,
+        details: DagDetails | None = None,
+    ) -> bool:
+        _, limited, dag_ids = user.username.partition("@")
+        asked = details.id if details else None
+        if limited and asked is not None and asked not in dag_ids.split(","):
+            return False
+        return super().is_authorized_dag(
+            method=method, user=user, access_entity=access_entity, details=details
+        )
+
+
 def as_role(role: str) -> dict[str, str]:
-    """Return the cookie of somebody who has signed in with that role."""
-    user = SimpleAuthManagerUser(username=f"the-{role}", role=role)
+    """Return the cookie of somebody who has signed in with that role.
+
+    :param role: such as ``VIEWER``, or ``VIEWER@d,e`` of one who may see these DAGs only
+    """
+    user = SimpleAuthManagerUser(username=f"the-{role}", role=role.partition("@")[0])
     return {"Cookie": f"_token={get_auth_manager().generate_jwt(user)}"}
+
+
+def add_dag(dag_id: str, **facts: Any) -> None:
+    """Have Airflow know a DAG."""
+    with create_session() as session:
+        session.merge(DagBundleModel(name="b"))
+        session.flush()
+        usual = {"bundle_name": "b", "is_stale": False, "is_paused": False}
+        session.add(DagModel(dag_id=dag_id, **usual | facts))
+
+
+def add_dag_run(dag_id: str, dag_run_id: str, state: DagRunState) -> None:
+    """Have Airflow have a DAG run in some state."""
+    with create_session() as session:
+        session.add(
+            DagRun(dag_id=dag_id, run_id=dag_run_id, state=state, run_type=DagRunType.MANUAL)
+        )
 
 
 def leave_xcom(dag_id: str, dag_run_id: str, task_id: str, key: str, value: str) -> None:
@@ -60,3 +112,16 @@ def audit_log(dag_id: str) -> list[tuple[str, str, str]]:
     with create_session() as session:
         entries = session.scalars(select(Log).where(Log.dag_id == dag_id).order_by(Log.id))
         return [(entry.event, entry.owner, json.loads(entry.extra)["value"]) for entry in entries]
+
+
+def routes() -> set[tuple[str, str]]:
+    """Return method and path of each route of the pages, and of what is mounted below them."""
+    return set(_routes(app(), ""))
+
+
+def _routes(served: FastAPI, above: str) -> Iterator[tuple[str, str]]:
+    for route in served.routes:
+        if isinstance(route, Mount) and isinstance(route.app, FastAPI):
+            yield from _routes(route.app, above + route.path)
+        elif isinstance(route, APIRoute):
+            yield from ((method, above + route.path) for method in route.methods)

@@ -16,6 +16,7 @@ from retrofill.state.connection import Connection, connect
 from stack.services import Postgres
 from tests.cli import Command, command
 from tests.integration.opened import close, enqueue, item, open_run
+from tests.integration.test_redrive import quarantined
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def test_runs_are_listed_the_newest_first(conn: Connection, cli: Command) -> Non
     assert [run["run_id"] for run in json.loads(cli("runs", "--json", "--most", 1).out)] == [2]
     older = json.loads(cli("runs", "--json", "--before", second.run_id).out)
     assert [run["run_id"] for run in older] == [first.run_id]
-    assert json.loads(cli("runs", "no such job", "--json").out) == []
+    assert len(json.loads(cli("runs", "job", "--json").out)) == 2
+    assert cli("runs", "no such job").code == Exit.BAD_INPUT
     text = cli("runs").out
     assert "incomplete" in text
     assert [line.split()[0] for line in text.splitlines()[1:]] == ["2", "1"]
@@ -182,8 +184,9 @@ def test_jobs_are_listed_with_what_was_done(conn: Connection, cli: Command) -> N
     ref = open_run(conn)
     enqueue(conn, ref, [item("a"), item("b")])
     (job,) = json.loads(cli("jobs", "--json").out)
-    assert (job["job"], job["run_id"], job["state"]) == ("job", ref.run_id, "open")
-    assert (job["total"], job["succeeded"], job["in_quarantine"]) == (2, 0, 0)
+    line, counts = job["job"], job["counts"]
+    assert (line["job"], line["run_id"], line["state"]) == ("job", ref.run_id, "open")
+    assert (counts["total"], counts["succeeded"], counts["in_quarantine"]) == (2, 0, 0)
     assert "0 of 2" in cli("jobs").out
     assert json.loads(cli("jobs", "no such job", "--json").out) == []
 
@@ -204,3 +207,36 @@ def test_report_files_are_written_to_a_folder(
     assert done.out.splitlines()[1:] == ["0 failed"]
     assert cli("export", "reports").code == Exit.BAD_INPUT
     assert cli("export", "nowhere://x", "--run", ref.run_id).code == Exit.BAD_INPUT
+
+
+def test_what_failed_is_looked_up_and_counted(
+    conn: Connection, cli: Command, state_dsn: str
+) -> None:
+    quarantined(state_dsn, conn)
+    told = json.loads(cli("quarantine", "job", "--json").out)
+    assert [(group["error_type"], group["items"]) for group in told] == [
+        ("Even.Error", 5), ("Odd.Error", 5),
+    ]  # fmt: skip
+    text = cli("quarantine", "job", "--error", "Odd*").out
+    assert "in/" in text
+    assert "Even.Error" not in text
+    (history,) = json.loads(cli("item", "job", "in/00", "--json").out)
+    assert (history["placed"]["place"], history["placed"]["error_type"]) == (
+        "quarantine", "Odd.Error",
+    )  # fmt: skip
+    assert "quarantine, run 1" in cli("item", "job", "in/00").out
+    assert len(json.loads(cli("item", "job", "in/", "--prefix", "--json").out)["items"]) == 10
+    unknown = cli("item", "job", "in/99")
+    assert (unknown.code, unknown.err) == (Exit.INCOMPLETE, "job job knows no item in/99\n")
+    counted = json.loads(cli("redrive", "job", "--error", "Odd*", "--count", "--json").out)
+    assert (counted["items"], counted["dag_id"], counted["selection"]["error"]) == (5, "d", "Odd*")
+    said = cli("redrive", "job", "--error", "Odd*", "--count").out
+    assert said.startswith("5 items of quarantine: error Odd*; cost ")
+    nothing = cli("redrive", "job", "--error", "Other", "--yes")
+    assert nothing.code == Exit.INCOMPLETE
+    wrong = cli("redrive", "job", "--after", "yesterday")
+    assert wrong.code == Exit.BAD_INPUT
+    assert wrong.err.startswith("after: 'yesterday'; allowed is a date and time with its zone")
+    assert cli("redrive", "job", "--error", "Odd*").code == Exit.INCOMPLETE, "nobody has said yes"
+    where = cli("redrive", "job", "--error", "Odd*", "--yes")
+    assert (where.code, "RETROFILL_AIRFLOW_URL" in where.err) == (Exit.BAD_INPUT, True)

@@ -3,27 +3,43 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
 from psycopg2.extensions import connection
 from pyarrow import parquet
+from retrofill.config import params_for
 from retrofill.environment import EnvironmentConnections
-from retrofill.export import Asked, Destination, export_job, export_run, open_store, report
+from retrofill.export import (
+    ROOT,
+    Asked,
+    Destination,
+    export_job,
+    export_run,
+    open_store,
+    report,
+)
 from retrofill.faults import InjectedError, Point, armed, injected
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.errors import ConfigError
-from retrofill.model.runs import SetRef
+from retrofill.model.items import Item
+from retrofill.model.runs import SetRef, Window
+from retrofill.sources import SOURCES, Opening
+from retrofill.sources.s3.source import Filter, S3Source
 from retrofill.state import batches, exports, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
 
 from tests.integration.opened import enqueue, entries_of, item, open_run
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 KEYS = ["a b", 'a"b', "a+b", "a,b", "a\nb", "a%20b", "z/ü", "z/写真"]
 COLUMNS = [
@@ -41,10 +57,17 @@ def conn(state_dsn: str) -> Iterator[connection]:
         yield opened
 
 
-def half_done(dsn: str, conn: connection, keys: list[str] = KEYS, dag_run_id: str = "r") -> SetRef:
+def half_done(
+    dsn: str,
+    conn: connection,
+    keys: Sequence[str] = KEYS,
+    dag_run_id: str = "r",
+    items: Sequence[Item] = (),
+    **changed: Any,
+) -> SetRef:
     """Do a run by half: of each three items one succeeds, one fails, and one is left."""
-    ref = open_run(conn, dag_run_id)
-    enqueue(conn, ref, [item(key, f"{dag_run_id}{key}") for key in keys])
+    ref = open_run(conn, dag_run_id, **changed)
+    enqueue(conn, ref, items or [item(key, f"{dag_run_id}{key}") for key in keys])
     job_id = runs.get_run(conn, ref.run_id).job_id
     (batch,) = batches.plan(conn, ref, job_id, most_items=99, fewest_items=99)
     with closing(BatchLease(dsn, batch.batch_id, "holder")) as lease:
@@ -210,3 +233,105 @@ def test_what_is_broken_off_has_no_manifest_and_is_written_again(
     written = export_run(conn, ref.run_id, Asked(), *to(str(tmp_path)))
     assert len(rows_of(manifest_of(written.manifest))) == len(KEYS)
     assert len(list(tmp_path.rglob("manifest.json"))) == 1
+
+
+@pytest.fixture
+def connections(aws: str) -> EnvironmentConnections:
+    """Connections of which one is to the emulator of AWS."""
+    said = {
+        "conn_type": "aws",
+        "login": "test",
+        "password": "test",
+        "extra": {"region_name": "us-east-1", "endpoint_url": aws},
+    }
+    return EnvironmentConnections({"AIRFLOW_CONN_AWS": json.dumps(said)})
+
+
+def read(connections: EnvironmentConnections, **params: str) -> list[Item]:
+    """Return the items of a manifest."""
+    kind = SOURCES["manifest"]
+    source = kind.open(
+        kind.params.from_params(params),
+        Opening(connections, "aws", Window(after=None, before=None), None),
+    )
+    assert source.check()
+    assert source.estimate()
+    pages = [page for part in source.partitions(3) for page in source.pages(part)]
+    return sorted(item for page in pages for item in page.items)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked(items="failures", format=format_, details=details)
+        for format_ in ("csv", "parquet")
+        for details in (False, True)
+    ],  # type: ignore[arg-type]
+    ids=str,
+)
+def test_what_failed_is_read_again_as_a_manifest(
+    state_dsn: str,
+    conn: connection,
+    s3_client: "S3Client",
+    connections: EnvironmentConnections,
+    asked: Asked,
+) -> None:
+    name = f"export-{asked.format}-{asked.details}".lower()
+    s3_client.create_bucket(Bucket=name)
+    s3_client.create_bucket(Bucket=f"{name}-lists")
+    for key in KEYS:
+        s3_client.put_object(Bucket=name, Key=key, Body=key.encode())
+    everything = Filter(window=Window(after=None, before=None))
+    listing = S3Source(s3_client, bucket=name, prefix="", wanted=everything, versions=False)
+    [whole] = listing.partitions(1)
+    found = (one for page in listing.pages(whole) for one in page.items)
+    items = sorted(found, key=attrgetter("key"))
+    ref = half_done(state_dsn, conn, items=items, config={"bucket": name})
+    destination = Destination.parse(f"s3://{name}-lists/reports")
+    store = open_store(destination, connections, "aws")
+    store.require_writable(destination)
+    assert "Contents" not in s3_client.list_objects_v2(Bucket=f"{name}-lists")
+    written = export_run(conn, ref.run_id, asked, destination, store)
+    failed = sorted(items[1::3])
+    assert len(failed) == 3
+    for manifest in (written.manifest, f"s3://{name}-lists/reports/**/*.{asked.format}"):
+        again = read(connections, bucket=name, manifest=manifest)
+        assert [one[:2] for one in again] == [one[:2] for one in failed]
+
+
+def test_where_nothing_can_be_written_is_said_before_anything_is_done(
+    connections: EnvironmentConnections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusal(folder: str) -> str:
+        destination = Destination.parse(folder)
+        with pytest.raises(ConfigError) as refused:
+            open_store(destination, connections, "aws").require_writable(destination)
+        return str(refused.value)
+
+    monkeypatch.setenv(ROOT, "")
+    assert "unless RETROFILL_REPORTS in its environment" in refusal(str(tmp_path))
+    monkeypatch.setenv(ROOT, str(tmp_path / "reports"))
+    assert f"report_to: {tmp_path} is not in" in refusal(str(tmp_path))
+    (tmp_path / "reports").write_text("")
+    assert "reports is no directory that may be written to" in refusal(f"{tmp_path}/reports/x")
+    assert "nothing can be written to s3://there-is-none (" in refusal("s3://there-is-none/x")
+    assert "smart_open knows no store none:// here" in refusal("none://a/b")
+    assert "smart_open knows no store http:// here" in refusal("http://a/b")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("reports", "it begins neither"),
+        ("/a/../b", "it goes up with"),
+        ("sftp://me:secret@host/x", "it holds a login"),
+        ("s3://", "it is no address of a folder"),
+        ("s3://b/x?versionId=1", "it is no address of a folder"),
+    ],
+)
+def test_what_is_no_folder_is_refused_by_its_param(text: str, why: str) -> None:
+    asked = {"bucket": "bucket", "prefix": "k", "function": "f", "report_to": text}
+    [problem] = params_for("s3").problems(asked)
+    assert problem.name == "report_to"
+    assert why in problem.says
+    assert "secret" not in problem.says

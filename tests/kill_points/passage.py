@@ -112,9 +112,13 @@ def make(passage: Passage) -> None:
         )
         for part in task("list", lambda: list_partitions(conn, ref, config, source)):
             number = part["part_no"]
-            task(f"enqueue {number}", lambda no=number: enqueue(conn, ref, no, source))
+            task(
+                f"enqueue {number}",
+                lambda no=number: enqueue(conn, ref, no, source, redriven=config.redrive.selection),
+            )
         batches = task("plan", lambda: plan_batches(conn, ref, ALL_LIVE))
-        task("canary", lambda: _canary(passage, config, session, api, conn, ref))
+        if config.canary.canary:
+            task("canary", lambda: _canary(passage, config, session, api, conn, ref))
         for batch in batches:
             number = batch["batch_id"]
             task(f"invoke {number}", lambda no=number: _invoke(passage, config, session, api, no))

@@ -262,7 +262,7 @@ def test_a_run_with_nothing_new_says_so() -> None:
     [
         ({}, "the source has nothing of what was asked for"),
         ({"left_out": {"filtered": 7}}, "all that was seen was left out"),
-        ({"redrive": True}, "no item in quarantine is what was asked for"),
+        ({"redrive": "quarantine"}, "no item in quarantine is what was asked for"),
     ],
 )
 def test_of_a_run_that_listed_nothing_no_item_is_said_to_be_known(
@@ -496,8 +496,8 @@ def test_guesses_read_as_guesses() -> None:
 
 
 def test_an_old_time_has_its_date() -> None:
-    assert moment(NOW - timedelta(hours=1), NOW) == "11:00:00"
-    assert moment(NOW - timedelta(days=1), NOW) == "2026-03-03 12:00"
+    assert moment(NOW - timedelta(hours=1), NOW) == "11:00:00 UTC"
+    assert moment(NOW - timedelta(days=1), NOW) == "2026-03-03 12:00 UTC"
 
 
 BASE = "https://airflow.example.com/team"

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO
 
-import smart_open
 from botocore.exceptions import ClientError, ParamValidationError
 
 from retrofill.aws.refusals import Refusal, explained
@@ -52,6 +51,8 @@ class ObjectStore:
     @contextmanager
     def writing(self, file: Destination) -> Iterator[IO[bytes]]:
         """Write in parts, which become a file at the end."""
+        import smart_open  # noqa: PLC0415  it takes a tenth of a second that few tasks need
+
         transport = {"client": self._client, "min_part_size": _PART_BYTES}
         with (
             self._explained(),

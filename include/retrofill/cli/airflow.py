@@ -83,6 +83,17 @@ class Airflow:
         fields = {name: param.get("schema") or {} for name, param in told["params"].items()}
         return Dag(fields, told["is_paused"])
 
+    def require_on(self, dag_id: str) -> None:
+        """Check that a DAG is switched on.
+
+        :raises ConfigError: it is paused, or there is none
+        """
+        if self.dag(dag_id).is_paused:
+            raise ConfigError(
+                f"dag: {dag_id!r} is paused, so that Airflow begins no task of it; switch it on in"
+                " Airflow, or by retrofill run or plan with --unpause"
+            )
+
     def unpause(self, dag_id: str) -> None:
         """Switch a DAG on."""
         path = f"/api/v2/dags/{quote(dag_id, safe='')}"

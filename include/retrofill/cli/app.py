@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from retrofill.cli import exporting, keeping, looking, starting, steering
+from retrofill.cli import exporting, keeping, looking, starting, steering, triaging
 from retrofill.cli.exits import exit_of
 from retrofill.cli.output import say
 from retrofill.model.errors import RetrofillError
@@ -33,11 +33,14 @@ for _panel, _name, _command in (
     (_LOOK, "jobs", looking.jobs),
     (_LOOK, "runs", looking.runs),
     (_LOOK, "status", looking.status),
+    (_LOOK, "item", triaging.item),
+    (_LOOK, "quarantine", triaging.quarantine),
     (_LOOK, "export", exporting.export),
     (_START, "plan", starting.plan),
     (_START, "run", starting.run),
     (_START, "approve", starting.approve),
     (_START, "reject", starting.reject),
+    (_START, "redrive", triaging.redrive),
     (_STEER, "pause", steering.pause),
     (_STEER, "resume", steering.resume),
     (_STEER, "stop", steering.stop),

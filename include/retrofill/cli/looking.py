@@ -6,14 +6,14 @@ import typer
 
 from retrofill.cli.exits import Exit
 from retrofill.cli.output import Json, print_json, print_table, print_text
-from retrofill.cli.state import open_state
+from retrofill.cli.state import find_job, open_state
 from retrofill.cli.watching import standing, watch
 from retrofill.model.cost import dollars
 from retrofill.model.records import all_as_json
 from retrofill.model.records import as_json as told
 from retrofill.model.report import Report
 from retrofill.state import pages
-from retrofill.state.jobs import JobCounts, count_jobs, list_jobs
+from retrofill.state.jobs import counted, list_jobs
 from retrofill.state.listing import list_runs
 
 RunNumber = Annotated[int, typer.Argument(metavar="RUN", help="The number of a run.")]
@@ -30,10 +30,9 @@ def jobs(
 ) -> None:
     """List jobs, each with the run that tells how it is: its open one, or else its newest."""
     with open_state() as conn:
-        found = list_jobs(conn, search=search)
-        counts = count_jobs(conn, found)
+        found = counted(conn, list_jobs(conn, search=search))
     if as_json:
-        print_json([{**told(job), **told(counts[job.job_id])} for job in found])
+        print_json(all_as_json(found))
         return
     columns = ("job", "source", "function", "run", "state", "settled", "quarantine", "cost")
     print_table(
@@ -45,11 +44,11 @@ def jobs(
                 job.function_name,
                 job.run_id,
                 job.state or "never run",
-                progress(counts[job.job_id]),
-                counts[job.job_id].in_quarantine,
-                _dollars(counts[job.job_id].cost_in_all),
+                f"{counts.succeeded + counts.quarantined:,} of {counts.total:,}",
+                counts.in_quarantine,
+                "unknown" if counts.cost_in_all is None else dollars(counts.cost_in_all),
             )
-            for job in found
+            for job, counts in found
         ),
     )
 
@@ -65,11 +64,12 @@ def runs(
 ) -> None:
     """List runs, the newest first."""
     with open_state() as conn:
-        found = list_runs(conn, job=job, before=before, most=most)
+        job_id = None if job is None else find_job(conn, job)
+        found = list_runs(conn, job_id=job_id, before=before, most=most)
     if as_json:
         print_json(all_as_json(found))
         return
-    columns = ("run", "job", "state", "items", "settled", "quarantined", "calls", "opened")
+    columns = ("run", "job", "state", "found", "settled", "quarantined", "calls", "opened")
     print_table(
         columns,
         (
@@ -114,15 +114,6 @@ def status(
             else:
                 print_text(report_text(report, page.controls.source_kind))
     end(report)
-
-
-def progress(counts: JobCounts) -> str:
-    """Return how much of its items a run has settled."""
-    return f"{counts.succeeded + counts.quarantined:,} of {counts.total:,}"
-
-
-def _dollars(cost: float | None) -> str:
-    return "unknown" if cost is None else dollars(cost)
 
 
 def report_text(report: Report, source_kind: str) -> str:

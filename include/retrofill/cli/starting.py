@@ -124,15 +124,11 @@ def start(
     :param asked: more params, which win
     :raises ConfigError: they are not allowed; nothing was started
     """
-    dag = airflow.dag(dag_id)
-    conf = {**values.read(pairs, dag.fields), **asked}
-    if dag.is_paused:
-        if not unpause:
-            raise ConfigError(
-                f"dag: {dag_id!r} is paused, so that Airflow begins no task of it; switch it on in"
-                " Airflow, or by --unpause"
-            )
+    conf = {**values.read(pairs, airflow.dag(dag_id).fields), **asked}
+    if unpause:
         airflow.unpause(dag_id)
+    else:
+        airflow.require_on(dag_id)
     return airflow.trigger(dag_id, conf, dag_run_id)
 
 

@@ -7,6 +7,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from retrofill.model.connections import STATE_CONN_ID, Connections
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
+from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.grants import RUNTIME
 
@@ -41,3 +44,14 @@ def open_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
     """Open the state; see :meth:`retrofill.wiring.Wiring.open_state`."""
     with wiring().open_state(needed) as conn:
         yield conn
+
+
+def find_job(conn: Connection, name: str) -> int:
+    """Return the number of the job of that name.
+
+    :raises ConfigError: there is none
+    """
+    known = runs.find_job(conn, name)
+    if known is None:
+        raise ConfigError(f"job: {quoted(name)}; there is no such job; retrofill jobs lists all")
+    return known.job_id

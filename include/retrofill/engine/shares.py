@@ -200,6 +200,8 @@ def allot(
         pause_reason,
         standing.ramp.line(limits.most_in_flight) if standing.ramp else None,
         part.words if part else None,
+        standing.age_s,
+        cap,
     )
 
 

@@ -7,18 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any, NamedTuple, Protocol
 
-import pyarrow as pa
-from pyarrow import parquet
-
 from retrofill.model.report_files import DETAILS, Reported, ReportForm
-
-_TYPES = {
-    "Attempts": pa.int32(),
-    "Unsure": pa.bool_(),
-    "RunId": pa.int64(),
-    "SettledAt": pa.timestamp("us", tz="UTC"),
-}
-"""The types of the columns that are no text."""
 
 
 class Digested(io.RawIOBase):
@@ -101,7 +90,7 @@ class CsvPart:
         rows = [row(item._replace(key=write_key(item.key))) for item in items]
         if self._details:
             rows = [
-                (*cells, *map(_as_text, _details_of(item)))
+                (*cells, *map(_as_text, details_of(item)))
                 for cells, item in zip(rows, items, strict=True)
             ]
         self._put(rows)
@@ -115,32 +104,8 @@ class CsvPart:
         """Write nothing more."""
 
 
-class ParquetPart:
-    """A part that is Parquet, with a group of rows for each chunk of items."""
-
-    def __init__(self, file: Digested, table: Table) -> None:
-        self._row = table.form.row(table.place)
-        self._details = table.details
-        self._schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in table.columns])
-        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
-
-    def write(self, items: Sequence[Reported]) -> None:
-        """Write items."""
-        rows: list[Sequence[Any]] = list(map(self._row, items))
-        if self._details:
-            rows = [(*cells, *_details_of(item)) for cells, item in zip(rows, items, strict=True)]
-        columns = [
-            pa.array(column, type=field.type)
-            for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
-        ]
-        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-
-    def end(self) -> None:
-        """Write what tells where columns and groups are."""
-        self._writer.close()
-
-
-def _details_of(item: Reported) -> tuple[Any, ...]:
+def details_of(item: Reported) -> tuple[Any, ...]:
+    """Return what stands in the columns of :data:`DETAILS`."""
     return (
         item.attempts,
         item.unsure,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from retrofill.config import RunConfig
-from retrofill.export.parts import CsvPart, Digested, ParquetPart, Part, Table
+from retrofill.export.parts import CsvPart, Digested, Part, Table
 from retrofill.export.stores import Store
 from retrofill.faults import Point, reach
 from retrofill.model.destination import Destination
@@ -161,8 +161,7 @@ def _write_part(
     rows = 0
     with store.writing(file) as opened:
         digested = Digested(opened)
-        begin = CsvPart if file.path.endswith(".csv") else ParquetPart
-        part: Part = begin(digested, table)
+        part = _begin(file, digested, table)
         for chunk in chunks:
             part.write(chunk)
             rows += len(chunk)
@@ -170,6 +169,15 @@ def _write_part(
                 break
         part.end()
     return _WrittenPart(file, rows, digested.bytes, digested.sha256, digested.md5)
+
+
+def _begin(file: Destination, digested: Digested, table: Table) -> Part:
+    if file.path.endswith(".csv"):
+        return CsvPart(digested, table)
+    # Else every task would load pyarrow, most of them for nothing.
+    from retrofill.export.parquet_part import ParquetPart  # noqa: PLC0415
+
+    return ParquetPart(digested, table)
 
 
 def _moment(moment: datetime) -> str:

@@ -6,9 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-import smart_open
-from smart_open.transport import SUPPORTED_SCHEMES
-
 from retrofill.aws.store import SCHEMES, ObjectStore
 from retrofill.model.connections import Connections
 from retrofill.model.destination import Destination
@@ -85,6 +82,8 @@ class Remote:
     @contextmanager
     def writing(self, file: Destination) -> Iterator[IO[bytes]]:
         """Write a file."""
+        import smart_open  # noqa: PLC0415  it takes a tenth of a second that few tasks need
+
         try:
             # By its name alone it would compress what ends in .gz.
             with smart_open.open(str(file), "wb", compression="disable") as opened:
@@ -106,6 +105,8 @@ def open_store(
         return Disk(None if anywhere else _root(folder))
     if folder.scheme == SCHEMES[0]:
         return ObjectStore(connections.aws(aws_conn_id), folder, PARAM)
+    from smart_open.transport import SUPPORTED_SCHEMES  # noqa: PLC0415  see above
+
     known = sorted(set(SUPPORTED_SCHEMES) - _NO_STORES - set(SCHEMES[1:]))
     if folder.scheme not in known:
         raise ConfigError(

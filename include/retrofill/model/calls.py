@@ -304,3 +304,9 @@ class Allotment:
 
     part: str | None = None
     """The run's part of what runs of the function share, for people; None: it shares nothing."""
+
+    age_s: float = 0.0
+    """Seconds since the run was opened, but for those in which it waited for a person."""
+
+    most_in_flight: int = 0
+    """How many calls of the whole run may be in flight."""

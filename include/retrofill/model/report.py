@@ -9,6 +9,7 @@ from retrofill.model.amounts import counted, in_range, in_time
 from retrofill.model.approval import Approval
 from retrofill.model.cost import dollars
 from retrofill.model.plan import Counts
+from retrofill.model.selection import Place
 from retrofill.model.troubles import CAUSES, OUTCOMES
 
 _TERMS = {"calls": "calls", "time": "their time", "items": "items"}
@@ -44,7 +45,9 @@ class Report:
     closed_at: datetime | None
     notified_at: datetime | None
     stop_reason: str | None
-    redrive: bool = False
+    redrive: str | None = None
+    """What the run redrives, ``quarantine`` or ``successes``; None: nothing."""
+
     redriven: int = 0
     failed: int = 0
     timed_out: int = 0
@@ -131,9 +134,14 @@ class Report:
         elif self.withdrawn:
             found.append(f"{counted(self.withdrawn, 'item')} withdrawn")
         found += [f"{_held(other)} in process" for other in self.others]
-        if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
+        if self.source_seen and self.lists and not (self.partitions_left or self._listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")
         return ", ".join(found)
+
+    @property
+    def lists(self) -> bool:
+        """Whether the run lists its source; what is in quarantine is redriven without."""
+        return self.redrive != Place.QUARANTINE
 
     @property
     def _listed_any(self) -> bool:
@@ -180,6 +188,18 @@ class Report:
         return f"{dollars(self.cost)} ({terms}){beside}"
 
     @property
+    def lacks_files(self) -> bool:
+        """Whether somebody asked for report files, and there are none."""
+        return bool(self.report_to) and not self.report_files
+
+    @property
+    def files_text(self) -> str:
+        """Where the report files are, and the digest by which their manifest is known."""
+        if not self.report_files:
+            return f"none written to {self.report_to} so far"
+        return f"{self.report_files['manifest']} (SHA-256 {self.report_files['sha256']})"
+
+    @property
     def is_notified(self) -> bool:
         """Whether the notification of how the run was last closed was handed over."""
         closed, notified = self.closed_at, self.notified_at
@@ -203,9 +223,11 @@ class Report:
 
         :param reasons: words for the reasons for which the source leaves something out
         """
-        taken = f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"
-        if self.redrive:
-            taken = f"redriven    {self.redriven:,} from quarantine"
+        taken = [f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"]
+        if not self.lists:
+            taken = [f"redriven    {self.redriven:,} from quarantine"]
+        elif self.redrive:
+            taken.append(f"redriven    {self.redriven:,} that had succeeded, of those known")
         counts = asdict(self)
         troubles = troubles_text(
             {name: counts[name] for name in OUTCOMES}, {name: counts[name] for name in CAUSES}
@@ -219,7 +241,7 @@ class Report:
             f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
             f"source      {self.source}",
             f"function    {self.function_name}{version}",
-            taken,
+            *taken,
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
             *self._plan_lines(),
@@ -227,6 +249,7 @@ class Report:
             f"cost        {self.cost_text}",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",
+            *([f"files       {self.files_text}"] if self.report_to else []),
         ]
         beside = {
             "older than the interval, and new": self.late,

@@ -26,10 +26,12 @@ from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
 from retrofill.engine.hints import hint_for
 from retrofill.engine.meter import Meter
-from retrofill.engine.outcomes import Ended, Outcome, explained
+from retrofill.engine.outcomes import REFUSED, Ended, Outcome, explained
 from retrofill.engine.progress import Invoked, Progress
+from retrofill.engine.pulse import Pulse
 from retrofill.engine.ramp import Tally
 from retrofill.engine.refusals import Refusals
+from retrofill.engine.telemetry import Telemetry, Tell
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
@@ -67,6 +69,7 @@ class Invoker:
     :param keeps_usage: whether to record what each call used
     :param stop_asked: whether the task was asked to end
     :param progressed: called whenever items were settled
+    :param tell: takes every few seconds, and at the end, what was done
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Invoker:
         keeps_usage: bool = False,
         stop_asked: Callable[[], bool],
         progressed: Callable[[], None] = lambda: None,
+        tell: Tell = lambda _: None,
     ) -> None:
         self._lease = lease
         self._client = client
@@ -87,6 +91,7 @@ class Invoker:
         self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
         self._progressed = progressed
+        self._tell = tell
         self._classify = config.function_kind.classify
         self._usage = config.function_kind.usage
         self._keeps_usage = keeps_usage
@@ -108,8 +113,10 @@ class Invoker:
         now = time.monotonic()
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
+        self._telemetry = Telemetry(items)
         self._refusals = Refusals(run.function.timeout_s)
         self._tally = Tally()
+        self._pulse = Pulse(lambda: self._progress.seen, now=now)
         self._logged_at = now
         self._troubles = 0
 
@@ -132,7 +139,9 @@ class Invoker:
             self._record_facts()
             raise
         done = not self._dispatch.left
-        self._lease.release(done=done)
+        self._lease.release(
+            done=done, pulse=self._pulse.take_all(time.monotonic(), len(self._dispatch.in_flight))
+        )
         self._log_progress(time.monotonic())
         if self._dispatch.halt_reason:
             raise FunctionUnusable(f"function: {self._dispatch.halt_reason}")
@@ -160,6 +169,7 @@ class Invoker:
     def _turn(self) -> None:
         """Gather, settle and write ahead, send: once."""
         now = time.monotonic()
+        self._pulse.tick(now, len(self._dispatch.in_flight))
         if self._gate.must_ask(now):
             self._ask(now)
         if now - self._logged_at >= LOG_EVERY_S:
@@ -187,6 +197,7 @@ class Invoker:
         reach(Point.CALLS_SENT)
 
     def _settled(self, settlement: Settlement) -> None:
+        self._telemetry.settled(settlement)
         self._progress.settled(settlement)
         if settlement.succeeded or settlement.quarantined:
             self._progressed()
@@ -216,8 +227,10 @@ class Invoker:
             refused=self._refusals.standing(now),
             ended=self._tally,
             least_cost=self._least_cost,
+            pulse=self._pulse.take(),
         )
         self._tally = Tally()
+        self._pulse.tell(allotment.age_s, allotment.most_in_flight, asked_at=now)
         if not allotment.concurrency:
             self._refusals.forget()
         valid_until = self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S
@@ -242,6 +255,7 @@ class Invoker:
         call = self._dispatch.in_flight[reply.tag]
         ended = self._with_hint(self._classify(reply))
         self._refusals.ended(ended, now=now)
+        self._telemetry.took(now - call.sent_at)
         answer = None
         if ended.done and self._contract is Contract.RETURN:
             # Whatever it answered would be thrown away: what is known of it stays as a note.
@@ -265,8 +279,11 @@ class Invoker:
             usage=usage if self._keeps_usage else None,
             charge=charge,
         )
+        took_s = usage.took_s if usage else now - call.sent_at
         if self._gate.ramp:
-            self._tally.ended(record.outcome, usage.took_s if usage else now - call.sent_at)
+            self._tally.ended(record.outcome, took_s)
+        if record.outcome not in REFUSED:
+            self._pulse.took(took_s)
         if record.error_type and record.outcome in {
             Outcome.SUCCEEDED,
             Outcome.FAILED,
@@ -308,6 +325,7 @@ class Invoker:
         """Wait for the calls that are in flight and settle them; send nothing more."""
         give_up_at = inf
         while self._dispatch.in_flight and (now := time.monotonic()) < give_up_at:
+            self._pulse.tick(now, len(self._dispatch.in_flight))
             if self._stop_asked():
                 give_up_at = min(give_up_at, now + LAST_WORDS_S)
             self._gather(min(ASK_EVERY_S, give_up_at - now))
@@ -329,6 +347,7 @@ class Invoker:
             self._lease.settle(self._dispatch.take_settlement(), [])
 
     def _log_progress(self, now: float) -> None:
+        self._tell(self._telemetry.take(len(self._dispatch.in_flight)))
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
         for reason in filter(None, (self._gate.pause_reason, self._gate.ramp, self._gate.part)):
             log.info("%s", reason)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from retrofill.faults import Point, reach
 from retrofill.model.approval import Answer, Approval
 from retrofill.model.runs import Run
+from retrofill.state import successes
 from retrofill.state.arrays import numbers
 from retrofill.state.batches import release_run
 from retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
@@ -75,7 +76,7 @@ def note_changes(conn: Connection, run_id: int, changed: int, *, more: bool) -> 
 def withdraw(conn: Connection, run: Run) -> int:
     """Take back what a run has enqueued and no call has carried; return how many items.
 
-    What was new is unknown again, and what came from quarantine is back there. What another run
+    What was new is unknown again, and what was redriven is back where it was. What another run
     waits for stays, for that to take over, and so does what earlier runs left behind. Broken off,
     it goes on when it is asked for again.
     """
@@ -112,6 +113,7 @@ def _take_back(cur: Cursor, key: dict[str, int], extents: list[_Extent]) -> int:
     cur.execute(_SQL["break_extents"], {**key, **spans})
     cur.execute(_SQL["put_back"], {**key, **spans})
     count = cur.rowcount
+    successes.put_back(cur, {**key, **spans})
     cur.execute(_SQL["withdraw"], {**key, **spans})
     count += cur.rowcount
     cur.execute(_SQL["count_withdrawn"], {**key, "count": count})

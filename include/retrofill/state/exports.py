@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from retrofill.model.report_files import Asked, Reported, Written
+from retrofill.model.report_files import FAILED, PENDING, SUCCEEDED, Asked, Reported, Written
 from retrofill.state.connection import Connection, transaction, value
 from retrofill.state.statements import load
 
 _SQL = load("exports.sql")
+
+_LISTS = {SUCCEEDED: "list_succeeded", FAILED: "list_failed", PENDING: "list_pending"}
 
 CHUNK_ITEMS = 10_000
 """Items that are in memory at the same time."""
@@ -35,7 +37,7 @@ class Snapshot:
         """Read the items of a status, in chunks; the keys of what is settled rise."""
         with self._conn.cursor(name=f"retrofill_{status}") as cur:
             cur.itersize = CHUNK_ITEMS
-            cur.execute(_SQL[f"list_{status}"], {**self._scope, "details": asked.details})
+            cur.execute(_SQL[_LISTS[status]], {**self._scope, "details": asked.details})
             while found := cur.fetchmany(CHUNK_ITEMS):
                 yield list(map(Reported._make, found))
 

@@ -24,6 +24,7 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.redriven": "SELECT, INSERT, DELETE",
     "retrofill.event": "SELECT, INSERT",
     "retrofill.pulse": _READ_WRITE,
+    "retrofill.redrive": "SELECT, INSERT",
     "retrofill.v_run": "SELECT",
     "retrofill.v_item": "SELECT",
     "retrofill.v_call": "SELECT",
@@ -36,7 +37,7 @@ RUNTIME: Mapping[str, str] = {
 """What every task and the page of a run need; of what was processed they can forget nothing."""
 
 RESULTS: Mapping[str, str] = {"retrofill.results": "DELETE"}
-"""What the upkeep needs besides to forget results by age."""
+"""What it takes besides to forget results by age, and to redrive what has succeeded."""
 
 JOBS: Mapping[str, str] = {
     "retrofill.results": "DELETE",

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrofill.model.runs import Job, KnownJob
-from retrofill.state.connection import Connection, find, one, rows, transaction, values
-from retrofill.state.reading import snapshot
+from retrofill.state.connection import Connection, Cursor, find, one, rows, transaction, values
+from retrofill.state.reading import read_in_order, snapshot
 from retrofill.state.statements import load
 
 _SQL = load("jobs.sql")
@@ -51,6 +51,17 @@ class JobLine(NamedTuple):
     read_at: datetime
 
 
+class _Sums(NamedTuple):
+    """What the run that tells how a job is has done, and what all runs of the job cost."""
+
+    job_id: int
+    total: int
+    succeeded: int
+    quarantined: int
+    cost: float | None
+    cost_in_all: float | None
+
+
 class JobCounts(NamedTuple):
     """What the run that tells how a job is has done, and what the job has in all."""
 
@@ -63,11 +74,18 @@ class JobCounts(NamedTuple):
     cost: float | None
     """Dollars; None: that is unknown."""
 
+    cost_in_all: float | None
+    """Dollars of all its runs of which the price is known; None: it is of none."""
+
     in_quarantine: int
     """Items of the job that wait in quarantine now, up to one more than MOST_COUNTED."""
 
-    cost_in_all: float | None
-    """Dollars of all its runs of which the price is known; None: it is of none."""
+
+class CountedJob(NamedTuple):
+    """A job, and its counts."""
+
+    job: JobLine
+    counts: JobCounts
 
 
 class RunLine(NamedTuple):
@@ -82,7 +100,9 @@ class RunLine(NamedTuple):
     function_version: str
     approval: str | None
     paused: bool
-    redrive: bool
+    redrive: str | None
+    """What it redrives, ``quarantine`` or ``successes``; None: nothing."""
+
     dag_id: str
     dag_run_id: str
     listed: int
@@ -112,9 +132,6 @@ class JobTotals(NamedTuple):
     cost: float | None
     of_unknown_cost: int
     """Runs that called and whose price is unknown."""
-
-    in_quarantine: int
-    """As in JobCounts."""
 
     @property
     def in_process(self) -> int:
@@ -154,21 +171,38 @@ def list_jobs(
     :param search: what name, source or function must contain, whatever the case
     :param hidden_dags: no job is returned for which a DAG run of one of these DAGs worked
     """
-    with snapshot(conn) as cur:
+    with snapshot(conn, in_order=True) as cur:
         cur.execute(_SQL["list_jobs"], {"search": search, "hidden": list(hidden_dags)})
         return rows(cur, JobLine)
 
 
 def count_jobs(conn: Connection, lines: Sequence[JobLine]) -> dict[int, JobCounts]:
     """Return the counts of some jobs by their numbers, from the sums that their parts keep."""
-    asked = {
-        "job_ids": [line.job_id for line in lines],
-        "run_ids": [line.run_id for line in lines],
-        "most": MOST_COUNTED + 1,
-    }
+    job_ids = [line.job_id for line in lines]
     with snapshot(conn) as cur:
+        asked = {"job_ids": job_ids, "run_ids": [line.run_id for line in lines]}
         cur.execute(_SQL["count_jobs"], asked)
-        return {counts.job_id: counts for counts in rows(cur, JobCounts)}
+        sums = rows(cur, _Sums)
+        waiting = _count_quarantined(cur, job_ids)
+    return {each.job_id: JobCounts(*each, waiting[each.job_id]) for each in sums}
+
+
+def count_quarantined(conn: Connection, job_id: int) -> int:
+    """Return how many items of a job wait in quarantine, up to one more than MOST_COUNTED."""
+    with snapshot(conn) as cur:
+        return _count_quarantined(cur, [job_id])[job_id]
+
+
+def _count_quarantined(cur: Cursor, job_ids: Sequence[int]) -> dict[int, int]:
+    read_in_order(cur)
+    cur.execute(_SQL["count_quarantined"], {"job_ids": list(job_ids), "most": MOST_COUNTED + 1})
+    return dict(cur.fetchall())
+
+
+def counted(conn: Connection, lines: Sequence[JobLine]) -> list[CountedJob]:
+    """Return some jobs with their counts."""
+    counts = count_jobs(conn, lines)
+    return [CountedJob(line, counts[line.job_id]) for line in lines]
 
 
 def list_runs(
@@ -187,5 +221,5 @@ def list_runs(
 def get_totals(conn: Connection, job_id: int) -> JobTotals:
     """Return what all runs of a job have done together."""
     with snapshot(conn) as cur:
-        cur.execute(_SQL["get_totals"], {"job_id": job_id, "most": MOST_COUNTED + 1})
+        cur.execute(_SQL["get_totals"], {"job_id": job_id})
         return one(cur, JobTotals)

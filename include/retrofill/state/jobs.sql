@@ -10,8 +10,12 @@ FROM retrofill.job WHERE job_id = %(job_id)s
 
 -- name: dags_of
 -- The DAGs whose DAG runs worked for a job, the one that did so last first.
+-- OFFSET 0: the sets of each run are looked up, whatever the planner believes of the table.
 SELECT dag_id
-FROM retrofill.run JOIN retrofill.run_set USING (run_id)
+FROM retrofill.run CROSS JOIN LATERAL (
+    SELECT dag_id FROM retrofill.run_set WHERE run_set.run_id = run.run_id
+    OFFSET 0
+) AS its_set
 WHERE run.job_id = %(job_id)s
 GROUP BY dag_id ORDER BY max(run_id) DESC, dag_id
 
@@ -30,11 +34,15 @@ SELECT dag_id FROM dag WHERE dag_id IS NOT NULL
 
 -- name: list_jobs
 -- The jobs, each with the run that tells how it is: its newest open one, or else its newest.
--- None is listed for which a DAG run of a hidden DAG worked.
+-- None is listed for which a DAG run of a hidden DAG worked. ORDER BY: so one item of quarantine is
+-- looked up, whatever the planner believes of the table.
 SELECT
     job.job_id, job.name AS job, job.source, job.function_name, job.event,
     job.forgotten_at IS NOT NULL AS being_forgotten,
-    EXISTS (SELECT FROM retrofill.quarantine WHERE quarantine.job_id = job.job_id) AS quarantines,
+    (
+        SELECT attempts FROM retrofill.quarantine WHERE quarantine.job_id = job.job_id
+        ORDER BY item_key, identifier LIMIT 1
+    ) IS NOT NULL AS quarantines,
     run.run_id, run.state::text AS state, run.opened_at, run.closed_at, run.stop_reason,
     run.function ->> 'version' AS function_version,
     run.approval ->> 'state' AS approval, (run.limits -> 'paused')::boolean AS paused,
@@ -60,24 +68,32 @@ LEFT JOIN LATERAL (
 WHERE (%(search)s = '' OR strpos(
     lower(concat_ws(' ', job.name, job.source, job.function_name)), lower(%(search)s)
 ) > 0) AND (%(hidden)s::text[] = '{}' OR NOT EXISTS (
-    SELECT FROM retrofill.run AS any_run JOIN retrofill.run_set USING (run_id)
-    WHERE any_run.job_id = job.job_id AND run_set.dag_id = ANY(%(hidden)s::text[])
+    SELECT FROM retrofill.run AS any_run CROSS JOIN LATERAL (
+        SELECT dag_id FROM retrofill.run_set WHERE run_set.run_id = any_run.run_id
+        OFFSET 0
+    ) AS its_set
+    WHERE any_run.job_id = job.job_id AND its_set.dag_id = ANY(%(hidden)s::text[])
 ))
 ORDER BY coalesce(run.closed_at, run.opened_at, job.created_at) DESC, job.job_id
 
+-- name: count_quarantined
+-- How many items of each of some jobs wait in quarantine, up to so many.
+SELECT job_id, waiting.items
+FROM unnest(%(job_ids)s::integer[]) AS asked (job_id)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS items FROM (
+        SELECT FROM retrofill.quarantine WHERE quarantine.job_id = asked.job_id
+        ORDER BY item_key, identifier LIMIT (SELECT %(most)s)
+    ) AS each_item
+) AS waiting
+
 -- name: count_jobs
 -- What jobs and one run of each have done, by the sums that sets, partitions and batches keep.
--- Of quarantine no more than so many are counted.
 SELECT
     asked.job_id,
     coalesce(parts.new, 0) + coalesce(sets.added, 0) AS total,
     coalesce(work.succeeded, 0) AS succeeded, coalesce(work.quarantined, 0) AS quarantined,
     known.zero + work.cost AS cost, (
-        SELECT count(*) FROM (
-            SELECT FROM retrofill.quarantine WHERE quarantine.job_id = asked.job_id
-            LIMIT (SELECT %(most)s)
-        ) AS waiting
-    ) AS in_quarantine, (
         SELECT sum(batch.cost) FROM retrofill.run JOIN retrofill.batch USING (run_id)
         WHERE run.job_id = asked.job_id AND run.price ->> 'most_per_call' IS NOT NULL
     ) AS cost_in_all
@@ -105,7 +121,7 @@ SELECT
     run_id, state::text AS state, opened_at, closed_at, stop_reason, source,
     function ->> 'version' AS function_version, approval ->> 'state' AS approval,
     (limits -> 'paused')::boolean AS paused,
-    coalesce((config ->> 'redrive')::boolean, false) AS redrive,
+    nullif(config ->> 'redrive', 'none') AS redrive,
     last_set.dag_id, last_set.dag_run_id,
     coalesce(parts.listed, 0) AS listed, coalesce(parts.partitions_left, 0) AS partitions_left,
     coalesce(parts.new, 0) + coalesce(sets.added, 0) AS total,
@@ -159,13 +175,7 @@ SELECT
     coalesce(sum(work.quarantined), 0)::bigint AS quarantined,
     coalesce(sum(work.calls), 0)::bigint AS calls,
     sum(0 * (price ->> 'most_per_call')::float + coalesce(work.cost, 0)) AS cost,
-    count(*) FILTER (WHERE price ->> 'most_per_call' IS NULL AND work.calls > 0) AS of_unknown_cost,
-    (
-        SELECT count(*) FROM (
-            SELECT FROM retrofill.quarantine WHERE quarantine.job_id = %(job_id)s
-            LIMIT (SELECT %(most)s)
-        ) AS waiting
-    ) AS in_quarantine
+    count(*) FILTER (WHERE price ->> 'most_per_call' IS NULL AND work.calls > 0) AS of_unknown_cost
 FROM retrofill.run
 LEFT JOIN LATERAL (
     SELECT sum(new) AS new, sum(listed) AS listed

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from retrofill.engine.causes import Came
@@ -12,6 +12,7 @@ from retrofill.engine.shares import Share, Totals, allot
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Refused, Settlement
 from retrofill.model.errors import LeaseLost, StateError, StateNotConfigured, StateUnavailable
+from retrofill.model.pulse import Slice
 from retrofill.state.address import Dsn
 from retrofill.state.connection import (
     Cursor,
@@ -26,6 +27,7 @@ from retrofill.state.limits import stop_within
 from retrofill.state.locks import lock_batch, lock_job, lock_standing
 from retrofill.state.lost_calls import count_orphans, lose_calls
 from retrofill.state.portions import divide_batch, load_portion
+from retrofill.state.pulse import add_slices
 from retrofill.state.settling import Settler
 from retrofill.state.sharing import lock_claims
 from retrofill.state.statements import load
@@ -78,7 +80,7 @@ class BatchLease:
         self._conn = connect(dsn)
         self._holder = holder
         self._epoch = 0
-        self._settle_no = 0
+        self._settle_no = self._pulse_no = 0
         self.batch_id = batch_id
         self.next_call = 1
         self.run_id = 0
@@ -289,6 +291,7 @@ class BatchLease:
         refused: Refused | None = None,
         ended: Tally = _NOTHING,
         least_cost: float = 0.0,
+        pulse: Sequence[Slice] = (),
     ) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
@@ -302,6 +305,7 @@ class BatchLease:
         :param refused: what it hears while none is; None: no refusal since
         :param ended: the calls that ended since it asked last, if the run is on a ramp
         :param least_cost: dollars that a call costs at least; 0: nobody knows
+        :param pulse: what its calls did in slices that are over
         :raises LeaseLost: the batch has another holder
         """
         allotted: list[Allotment] = []
@@ -316,10 +320,12 @@ class BatchLease:
                     refused=refused,
                     ended=ended,
                     least_cost=least_cost,
+                    pulse=pulse,
                 )
             )
 
         self.renewed_at = self._patiently(allot)
+        self._pulse_no += bool(pulse)
         return allotted[-1]
 
     def _allot(
@@ -332,6 +338,7 @@ class BatchLease:
         refused: Refused | None,
         ended: Tally,
         least_cost: float,
+        pulse: Sequence[Slice],
     ) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
@@ -384,10 +391,19 @@ class BatchLease:
                 cur.execute(_SQL["set_pace"], {**key, "width": allotment.run_width, "ramp": ramp})
             if allotment.stop_reason and not standing.stop_reason:
                 stop_within(cur, self.run_id, allotment.stop_reason)
+            self._add_slices(cur, pulse)
         return allotment
 
-    def release(self, *, done: bool) -> None:
-        """Give the batch back; ``done`` says that nothing is left in it."""
+    def _add_slices(self, cur: Cursor, pulse: Sequence[Slice]) -> None:
+        if pulse:
+            add_slices(cur, self.batch_id, self._epoch, self._pulse_no + 1, pulse)
+
+    def release(self, *, done: bool, pulse: Sequence[Slice] = ()) -> None:
+        """Give the batch back.
+
+        :param done: whether nothing is left in it
+        :param pulse: what its calls did that was not told yet
+        """
 
         def release() -> None:
             with transaction(self._conn) as cur:
@@ -399,6 +415,7 @@ class BatchLease:
                     lose_calls(cur, [self.batch_id])
                 elif cur.rowcount:
                     count_orphans(cur, [self.batch_id])
+                self._add_slices(cur, pulse)
 
         self._patiently(release)
         reach(Point.BATCH_RELEASED)

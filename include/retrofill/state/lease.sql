@@ -20,7 +20,7 @@ UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 UPDATE retrofill.batch SET
     epoch = epoch + 1, lost_tasks = lost_tasks + (holder IS NOT NULL)::integer,
     holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls, calls_settled = calls,
-    cost_limit = cost, calls_per_second = 0,
+    cost_limit = cost, calls_per_second = 0, pulse_no = 0,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s
 RETURNING epoch, next_call, settle_no

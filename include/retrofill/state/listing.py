@@ -16,19 +16,19 @@ _NEWEST = 2**63 - 1
 def list_runs(
     conn: Connection,
     *,
-    job: str | None = None,
+    job_id: int | None = None,
     hidden_dags: Collection[str] = (),
     before: int | None = None,
     most: int = 50,
 ) -> list[Report]:
     """Return runs, the newest first.
 
-    :param job: of the job of this name; None: of all jobs
+    :param job_id: of this job; None: of all
     :param hidden_dags: no run of one of these DAGs is returned
     :param before: runs that are older than the one of this number; None: the newest of all
     """
     asked = {
-        "job": job,
+        "job_id": job_id,
         "hidden": list(hidden_dags),
         "before": _NEWEST if before is None else before,
         "most": most,

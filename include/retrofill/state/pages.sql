@@ -1,8 +1,3 @@
--- name: begin_snapshot
--- Makes the transaction one read-only snapshot, with a time limit for each statement.
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
-SELECT set_config('statement_timeout', %(timeout)s, true)
-
 -- name: get_controls
 -- The limits of a run, and whether the run may still change.
 SELECT

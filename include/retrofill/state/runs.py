@@ -15,6 +15,7 @@ from retrofill.model.function import Pinned
 from retrofill.model.listing import Partition
 from retrofill.model.report import Report
 from retrofill.model.runs import DagRun, Job, KnownJob, NewRun, Run, SetRef
+from retrofill.state import redrives
 from retrofill.state.connection import (
     Connection,
     Cursor,
@@ -26,6 +27,7 @@ from retrofill.state.connection import (
 )
 from retrofill.state.locks import keep_job, lock_run
 from retrofill.state.others import note_others
+from retrofill.state.redrives import NewRedrive
 from retrofill.state.statements import load
 from retrofill.state.waiting import take_turn
 
@@ -93,34 +95,42 @@ def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
         return find(cur, SetRef)
 
 
-def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
+def open_run(
+    conn: Connection, new: NewRun, function: Pinned, redrive: NewRedrive | None = None
+) -> SetRef:
     """Open a run and its first set, whatever other runs of the job are open.
 
+    :param redrive: what it redrives; None: nothing
     :raises ConfigError: the job is being forgotten
     """
     with transaction(conn) as cur:
-        ref = _insert_run(cur, new, function)
+        ref = _insert_run(cur, new, function, redrive)
     reach(Point.RUN_OPENED)
     return ref
 
 
 def open_alone(
-    conn: Connection, new: NewRun, function: Pinned, but: Collection[int]
+    conn: Connection,
+    new: NewRun,
+    function: Pinned,
+    but: Collection[int],
+    redrive: NewRedrive | None = None,
 ) -> SetRef | None:
     """Open a run and its first set; return None if another run of the job is open.
 
     :param but: open runs that do not matter
+    :param redrive: what it redrives; None: nothing
     :raises ConfigError: the job is being forgotten
     """
     with transaction(conn) as cur:
         if not take_turn(cur, new.job_id, DagRun(new.dag_id, new.dag_run_id), but):
             return None
-        ref = _insert_run(cur, new, function)
+        ref = _insert_run(cur, new, function, redrive)
     reach(Point.RUN_OPENED)
     return ref
 
 
-def _insert_run(cur: Cursor, new: NewRun, function: Pinned) -> SetRef:
+def _insert_run(cur: Cursor, new: NewRun, function: Pinned, redrive: NewRedrive | None) -> SetRef:
     if not keep_job(cur, new.job_id):
         raise ConfigError(
             "job: it is being forgotten; let the DAG retrofill_forget end with it, or choose"
@@ -152,6 +162,8 @@ def _insert_run(cur: Cursor, new: NewRun, function: Pinned) -> SetRef:
     )
     ref = SetRef(value(cur), 1)
     _open_set(cur, ref, new.dag_id, new.dag_run_id)
+    if redrive is not None:
+        redrives.write(cur, ref.run_id, redrive)
     return ref
 
 

@@ -98,7 +98,7 @@ UPDATE retrofill.run SET
                 WHEN partitions > 0 AND partitions_left = 0 AND items_left = 0 AND with_others = 0
                     AND withdrawn = 0
                     AND coalesce(approval ->> 'state', 'approved') = 'approved'
-                    AND (redrive OR NOT source_seen OR listed > 0 OR left_out <> '{}')
+                    AND (redrive = 'quarantine' OR NOT source_seen OR listed > 0 OR left_out <> '{}')
                 THEN 'complete' ELSE 'incomplete'
             END::retrofill.run_state
         FROM retrofill.v_run WHERE v_run.run_id = run.run_id
@@ -107,7 +107,7 @@ WHERE run_id = %(run_id)s
 
 -- name: reopen_run
 -- Opens a run again that is incomplete.
-UPDATE retrofill.run SET state = 'open', closed_at = NULL
+UPDATE retrofill.run SET state = 'open', closed_at = NULL, report_files = NULL
 WHERE run_id = %(run_id)s AND state = 'incomplete'
 
 -- name: mark_notified

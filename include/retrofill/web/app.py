@@ -7,8 +7,9 @@ from fastapi.responses import HTMLResponse
 
 from retrofill.model.connections import STATE_CONN_ID
 from retrofill.model.errors import SchemaMismatch, StateError
-from retrofill.web import run
+from retrofill.web import item, job, jobs, run
 from retrofill.web.answers import say
+from retrofill.web.api.app import PREFIX, api
 from retrofill.web.rendering import RARE_LOOK_S
 
 log = logging.getLogger(__name__)
@@ -17,8 +18,9 @@ log = logging.getLogger(__name__)
 def app() -> FastAPI:
     """Return the app; Airflow's auth manager must be there when it is asked something."""
     made = FastAPI(title="Retrofill", openapi_url=None)
-    for page in (run,):
+    for page in (jobs, job, item, run):
         made.include_router(page.router)
+    made.mount(PREFIX, api())
     made.exception_handler(HTTPException)(_refused)
     made.exception_handler(StateError)(_state_unusable)
     return made

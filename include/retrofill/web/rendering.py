@@ -1,9 +1,10 @@
 """What all pages share: the filters by which templates say things, and the page around them."""
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -33,6 +34,11 @@ class Shell(NamedTuple):
 
     nonce: str
     """By which the page's own style and script are known."""
+
+    @property
+    def airflow(self) -> str:
+        """The path at which Airflow's own pages begin."""
+        return self.root.removesuffix("/retrofill")
 
 
 def render(template: str, shell: Shell, *, look_s: int = 0, **values: Any) -> str:
@@ -74,6 +80,14 @@ def duration(seconds: float) -> str:
     return " ".join(f"{amount} {unit}" for amount, unit in units[largest : largest + 2] if amount)
 
 
+def percent(part: int, total: int) -> str:
+    """Return a share, never rounded up to a whole that it is not."""
+    if not total:
+        return "0 %"
+    tenths = math.floor(1000 * part / total)
+    return f"{tenths // 10}.{tenths % 10} %" if tenths % 10 else f"{tenths // 10} %"
+
+
 def roughly(seconds: float) -> str:
     """Return a time span that is a guess."""
     if seconds < 60:  # noqa: PLR2004  a minute
@@ -82,9 +96,10 @@ def roughly(seconds: float) -> str:
 
 
 def moment(when: datetime, now: datetime) -> str:
-    """Return a time, with its date if it was long ago."""
-    recent = now - when < timedelta(hours=12)
-    return f"{when:%H:%M:%S}" if recent else f"{when:%Y-%m-%d %H:%M}"
+    """Return a time and its zone, with its date if that is another half day."""
+    when = when.astimezone(UTC)
+    near = abs(now - when) < timedelta(hours=12)
+    return f"{when:%H:%M:%S} UTC" if near else f"{when:%Y-%m-%d %H:%M} UTC"
 
 
 def function_name(name: str) -> str:
@@ -113,11 +128,13 @@ def _environment() -> Environment:
         "roughly": roughly,
         "moment": moment,
         "function_name": function_name,
+        "part": partial(quote, safe=""),
         "in_bytes": in_bytes,
         "verdict": verdict,
         "count": lambda number: f"{number:,}",
         "counted": counted,
         "dollars": dollars,
+        "percent": percent,
         "in_dollars": partial(in_range, said=dollars),
         "in_times": partial(in_range, said=in_time),
     }

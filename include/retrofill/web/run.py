@@ -1,11 +1,10 @@
 """The page of a run, at the address of each of its DAG runs."""
 
-import json
 import time
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.models import DagModel, DagRun, Log
+from airflow.models import DagModel, DagRun
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
@@ -18,7 +17,7 @@ from retrofill.model.runs import REFUSED, SetRef
 from retrofill.pipeline.controls import change
 from retrofill.state import pages, runs
 from retrofill.state.connection import Connection
-from retrofill.web import links
+from retrofill.web import audit, links
 from retrofill.web.access import EDIT, READ, RunAsker, State, may, require_own_page, who_asks
 from retrofill.web.answers import answer, say, shell_of
 from retrofill.web.rendering import RARE_LOOK_S
@@ -74,7 +73,7 @@ def change_run(
     if not done:
         problem = f"Nothing was changed: run {ref.run_id} is closed."
         return _show(request, conn, asker, problem, code=status.HTTP_409_CONFLICT)
-    _record(asker, action, text.strip())
+    audit.note(asker.name, asker.dag_id, asker.dag_run_id, action, text.strip())
     # Relative, since a proxy may serve Airflow under another path: the same page again.
     return RedirectResponse("?", status.HTTP_303_SEE_OTHER)
 
@@ -136,17 +135,3 @@ def _is_paused(dag_id: str) -> bool:
     """Return whether the DAG is switched off: Airflow begins no task of it then."""
     with create_session() as session:
         return bool(session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id)))
-
-
-def _record(asker: RunAsker, action: str, value: str) -> None:
-    """Write into Airflow's audit log who changed what."""
-    with create_session() as session:
-        entry = Log(
-            event=f"retrofill_{action}",
-            owner=asker.name,
-            owner_display_name=asker.name,
-            dag_id=asker.dag_id,
-            run_id=asker.dag_run_id,
-            extra=json.dumps({"value": value}),
-        )
-        session.add(entry)

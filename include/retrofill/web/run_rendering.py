@@ -10,7 +10,7 @@ from retrofill.model.standing import Standing, standing_of
 from retrofill.pipeline.controls import LIMITS
 from retrofill.sources import reasons_of
 from retrofill.state.pages import RunPage, SetLine
-from retrofill.web.rendering import LOOK_S, Shell, render
+from retrofill.web.rendering import LOOK_S, Shell, percent, render
 from retrofill.web.words import COUNTS
 
 _CALLED_AGAIN = ("failed", "unknown", "lost")
@@ -33,10 +33,7 @@ class Progress(NamedTuple):
     @property
     def percent(self) -> str:
         """The share that is settled, never rounded up to a whole that it is not."""
-        if not self.total:
-            return "0 %"
-        tenths = math.floor(1000 * (self.succeeded + self.quarantined) / self.total)
-        return f"{tenths // 10}.{tenths % 10} %" if tenths % 10 else f"{tenths // 10} %"
+        return percent(self.succeeded + self.quarantined, self.total)
 
 
 def render_run(

@@ -7,7 +7,7 @@ COUNTS = {
     "known": "Listed items that were processed, quarantined or in process before. They are not"
     " called again.",
     "resumed": "Items that an earlier run left behind and this one took over.",
-    "redriven": "Items that this run brought back from quarantine.",
+    "redriven": "Items that this run brought back from quarantine or from the results.",
     "succeeded": "Items that the function processed: they are in the results cache.",
     "quarantined": "Items that this run gave up on, to wait for a person.",
     "with_others": "Listed items that another run of the job had in process when this one last"

@@ -91,7 +91,7 @@ class ManifestSource:
                 if said.columns:
                     asked = asked._replace(format="csv", delimiter=",", columns=said.columns)
                 self._writing = self._writing or said.writing
-            self._known = RowFiles(self._files, asked, names=names_without_header)
+            self._known = RowFiles(self._files, asked, names=names_without_header, parquet=True)
         return self._known
 
     def check(self) -> bool:

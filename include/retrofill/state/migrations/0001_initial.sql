@@ -386,26 +386,57 @@ CREATE TABLE retrofill.quarantine (
 );
 COMMENT ON COLUMN retrofill.quarantine.seq IS 'Its number while it was in process: by that, a late success finds it.';
 COMMENT ON COLUMN retrofill.quarantine.content IS 'What only the item''s source and event shape understand.';
+-- For the groups that a person looks at: which errors there are is read without reading all items.
+-- The beginning only: an entry of an index has an end, an error of a function's need not. Of
+-- expressions, since the planner, where nothing is known of the table, would else take it in place of
+-- the primary key, which begins with job_id too, and read the whole job for each item.
+CREATE INDEX quarantine_by_error ON retrofill.quarantine (
+    (job_id + 0), (left(error_type, 200) COLLATE "C"), (quarantined_at AT TIME ZONE 'UTC')
+);
 
 CREATE TABLE retrofill.redriven (
     job_id integer NOT NULL,
     item_key text COLLATE "C" NOT NULL,
     identifier uuid NOT NULL,
     run_id bigint NOT NULL,
-    quarantined_by bigint NOT NULL,
+    quarantined_by bigint,
     batch_id bigint NOT NULL,
     call_no integer NOT NULL,
     attempts integer NOT NULL,
-    failures integer NOT NULL,
-    unsure boolean NOT NULL,
-    request_id text NOT NULL,
-    error_type text NOT NULL,
-    error text NOT NULL,
-    quarantined_at timestamptz NOT NULL,
+    failures integer NOT NULL DEFAULT 0,
+    unsure boolean NOT NULL DEFAULT false,
+    request_id text NOT NULL DEFAULT '',
+    error_type text NOT NULL DEFAULT '',
+    error text NOT NULL DEFAULT '',
+    quarantined_at timestamptz,
+    settled_by bigint,
+    settled_at timestamptz,
     redriven_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (job_id, item_key, identifier, run_id)
+    PRIMARY KEY (job_id, item_key, identifier, run_id),
+    CONSTRAINT redriven_was_in_one_place CHECK (
+        (quarantined_by IS NULL) <> (settled_by IS NULL)
+        AND (quarantined_by IS NULL) = (quarantined_at IS NULL)
+        AND (settled_by IS NULL) = (settled_at IS NULL)
+    )
 );
-COMMENT ON TABLE retrofill.redriven IS 'What quarantine said of each item that was redriven, one row for each time.';
+COMMENT ON TABLE retrofill.redriven IS 'What quarantine or results said of each item that was redriven, one row for each time.';
+COMMENT ON COLUMN retrofill.redriven.settled_by IS 'The run in which it succeeded; null: it came from quarantine.';
+
+CREATE TABLE retrofill.redrive (
+    run_id bigint PRIMARY KEY REFERENCES retrofill.run ON DELETE CASCADE,
+    selection jsonb NOT NULL,
+    note text NOT NULL,
+    asked_by text NOT NULL,
+    counted bigint,
+    foretold jsonb,
+    CONSTRAINT redrive_is_of_quarantine_or_successes CHECK (
+        selection ->> 'place' IN ('quarantine', 'successes')
+    )
+);
+COMMENT ON TABLE retrofill.redrive IS 'What a person asked of a run that redrives; what became of it is in the run.';
+COMMENT ON COLUMN retrofill.redrive.asked_by IS 'Who triggered the DAG run; empty: nobody is known.';
+COMMENT ON COLUMN retrofill.redrive.counted IS 'Items that the selection had when the run was opened; null: there were too many to count.';
+COMMENT ON COLUMN retrofill.redrive.foretold IS 'Dollars that these were to cost: least, likely, most; null: that was unknown.';
 
 -- Batches and calls.
 
@@ -427,6 +458,7 @@ CREATE TABLE retrofill.batch (
     holder text,
     leased_until timestamptz,
     settle_no bigint NOT NULL DEFAULT 0,
+    pulse_no integer NOT NULL DEFAULT 0,
     next_call integer NOT NULL DEFAULT 1,
     -- Its share of what the run may do.
     wanted integer NOT NULL DEFAULT 0,
@@ -471,6 +503,7 @@ COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all oth
 COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its items, by their numbers; null within: its source does not tell.';
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
+COMMENT ON COLUMN retrofill.batch.pulse_no IS 'How often its holder has added to the pulse of the run, likewise.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
 COMMENT ON COLUMN retrofill.batch.cost_limit IS 'Dollars that the calls of this batch may ever cost, out of its run''s max_cost; null: no limit.';
@@ -609,7 +642,7 @@ SELECT
     run.closed_at,
     run.notified_at,
     run.stop_reason,
-    coalesce((run.config ->> 'redrive')::boolean, false) AS redrive,
+    nullif(run.config ->> 'redrive', 'none') AS redrive,
     coalesce(sets.redriven, 0) AS redriven,
     troubles.failed,
     troubles.timed_out,
@@ -802,9 +835,9 @@ COMMENT ON VIEW retrofill.v_quarantine IS 'One row per item that waits for a per
 CREATE VIEW retrofill.v_redriven AS
 SELECT
     job.name AS job, item_key, identifier, run_id, redriven_at, quarantined_by, quarantined_at,
-    attempts, failures, unsure, request_id, error_type, error
+    attempts, failures, unsure, request_id, error_type, error, settled_by, settled_at
 FROM retrofill.redriven JOIN retrofill.job USING (job_id);
-COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine said of it.';
+COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine or results said of it.';
 
 CREATE VIEW retrofill.v_event AS
 SELECT job.name AS job, run_id, at, who, what, value, was
