@@ -40,6 +40,9 @@ def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> di
         **_TUNING,
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.user}:admin",
         "AIRFLOW_CONN_RETROFILL_STATE": settings.state_dsn,
+        "AIRFLOW_CONN_RETROFILL_AIRFLOW": json.dumps(
+            {"conn_type": "http", "login": settings.user, "password": settings.password}
+        ),
         "AIRFLOW_CONN_AWS_DEFAULT": _aws_connection(settings, environ),
     }
     return {

@@ -89,6 +89,18 @@ class TaskAirflow:
         """Return whether one of these DAG runs of a DAG is queued or running."""
         return self._count(dag_id=dag_id, run_ids=list(dag_run_ids), states=_NOT_OVER) > 0
 
+    def is_kept_out(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+        """Return whether the next of these waits for a place that this DAG run has.
+
+        Those of a Backfill have places of their own.
+        """
+        own, dag = self._context["dag_run"], self._context["dag"]
+        if dag_id != own.dag_id or own.run_type == "backfill":
+            return False
+        if self._count(dag_id=dag_id, run_ids=list(dag_run_ids), states=["running"]):
+            return False
+        return self._count(dag_id=dag_id, states=["running"]) >= dag.max_active_runs
+
     def tell_abandoned(self, conn: Connection, run: OpenRun) -> None:
         """Send the report of a run that was closed by another.
 

@@ -7,13 +7,14 @@ from contextlib import closing
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import AssetAlias, BaseOperator, Context
 from airflow.sdk.exceptions import (
     AirflowSkipException,
     AirflowTaskTerminated,
 )
 
 from retrofill.airflow_runs import TaskAirflow
+from retrofill.announcing import announce, note, note_end, of_set
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
@@ -313,8 +314,14 @@ class NextSetOperator(TriggerDagRunOperator):
             message = "the source is exhausted"
             raise AirflowSkipException(message)
         dag_run = context["dag_run"]
+        ref = SetRef(*self.opened)
+        with open_state() as conn:
+            config, run = stored_run(conn, ref)
+        self.note = of_set(run, config.source.label(), ref.set_no + 1)
         self.trigger_dag_id = dag_run.dag_id
-        self.trigger_run_id = SetRef(*self.opened).next_dag_run_id(dag_run.run_id)
+        # So it stands before DAG runs that were asked for later, as if it were this one.
+        self.run_after = dag_run.run_after
+        self.trigger_run_id = ref.next_dag_run_id(dag_run.run_id)
         self.conf = dict(context["params"])
         super().execute(context)
 
@@ -326,10 +333,12 @@ class NotifyOperator(BaseOperator):
     as failed; and its state is the DAG run's. So nothing is green while work is missing.
 
     :param source: the name of the source's kind
+    :param alias: what stands for the assets of the jobs, of which one is updated
     """
 
-    def __init__(self, *, source: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, source: str, alias: AssetAlias, **kwargs: Any) -> None:
+        # As an inlet, too: so it sees whether an earlier try has sent the event.
+        super().__init__(outlets=[alias], inlets=[alias], **kwargs)
         self.source = source
 
     def execute(self, context: Context) -> None:
@@ -351,7 +360,11 @@ class NotifyOperator(BaseOperator):
                         worst = worst_of(conn, run.job_id, run.run_id)
                         notify(config, report, dag_run.dag_id, dag_run.run_id, worst=worst)
 
-                    if conclude(conn, ref, airflow, tell) is None:
+                    try:
+                        ended = conclude(conn, ref, airflow, tell)
+                    finally:
+                        note_end(context, conn, run)
+                    if ended is None:
                         airflow.tell_if_paused(
                             conn,
                             OpenRun(
@@ -360,6 +373,7 @@ class NotifyOperator(BaseOperator):
                         )
                         message = "the run goes on with another set; it is notified at its end"
                         raise AirflowSkipException(message)
+                    announce(context, run, ended)
                     return
         except StateError as error:
             if not _is_last_try(context, error):
@@ -369,6 +383,7 @@ class NotifyOperator(BaseOperator):
             raise
         why = _why_refused(context)
         self._tell(context, "did not start", why)
+        note(context, f"no run was opened: {why}")
         raise ConfigError(_NOT_OPENED, *filter(None, [why]))
 
     def _tell(self, context: Context, what: str, why: str) -> None:

@@ -15,6 +15,7 @@ from airflow.sdk import (
     RetryRule,
 )
 
+from retrofill.announcing import alias_of
 from retrofill.approval import ApproveOperator
 from retrofill.canary import CanaryOperator
 from retrofill.config import params_for
@@ -128,7 +129,7 @@ def retrofill_dag(
         close = CloseRunOperator(task_id="close_run", trigger_rule="all_done")
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
         files = WriteReportOperator(task_id="write_report", trigger_rule="all_done")
-        notify = NotifyOperator(task_id="notify", source=source)
+        notify = NotifyOperator(task_id="notify", source=source, alias=alias_of(dag_id))
         enqueue >> batches >> canary >> approve >> invoke
         # What open_run has skipped is over at once: what is behind it must wait for all before it.
         batches >> approve

@@ -56,6 +56,7 @@ def test_every_object_is_called_once_and_the_second_run_calls_nothing(
     (sent,) = messages(sqs_client, queue)
     assert (sent["succeeded"], sent["calls"], sent["state"]) == (4, 4, "complete")
     assert report["notified_at"] is not None
+    assert "no note is written: there is no connection retrofill_airflow" in states["log"]
 
     again = world.run()
     assert again["dag_run"] == "success"

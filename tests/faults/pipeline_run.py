@@ -22,13 +22,13 @@ from retrofill.functions.transport.client import HttpClient
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import FINAL, FunctionUnusable, RetrofillError
 from retrofill.model.report import Report
-from retrofill.model.runs import Run, SetRef
+from retrofill.model.runs import DagRun, Run, SetRef
 from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.enqueue import enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
-from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.pipeline.open_run import open_run
 from retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from retrofill.sources import Source
 from retrofill.state import limits, runs

@@ -12,8 +12,8 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
-from retrofill.model.runs import SetRef, Window
-from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.model.runs import DagRun, SetRef, Window
+from retrofill.pipeline.open_run import open_run
 from retrofill.sources import Interval
 from retrofill.state import runs
 from retrofill.state.connection import connect

@@ -13,11 +13,11 @@ from retrofill.config import params_for
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.errors import StateUnfit
 from retrofill.model.pulse import Slice
-from retrofill.model.runs import SetRef
+from retrofill.model.runs import DagRun, SetRef
 from retrofill.pipeline.redrive import redrive_quarantine
 from retrofill.pipeline.rescue import rescue
 from retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
-from retrofill.state import batches, limits, pages, runs
+from retrofill.state import batches, limits, pages, runs, waiting
 from retrofill.state.connection import connect, require_granted
 from retrofill.state.grants import JOBS, RESULTS, RUNTIME
 from retrofill.state.lease import BatchLease
@@ -228,6 +228,7 @@ def test_each_example_of_steering_changes_something(
     with closing(BatchLease(dsns["retrofill_runtime"], 1, "me")) as lease:
         lease.take(holder_is_dead=lambda _: False)
         with closing(psycopg2.connect(dsns["retrofill_runtime"])) as conn, conn.cursor() as cur:
+            waiting.wait(runtime, 1, DagRun("d", "waits"))
             for statement in statements("runtime"):
                 cur.execute(statement)
                 assert cur.rowcount == 1, statement

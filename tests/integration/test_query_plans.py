@@ -227,7 +227,7 @@ VALUES: dict[str, Any] = {
     "function_timeout_s": 3, "limits": LIMITS,
     "changes": "{}", "price": "{}", "cost": 0.1, "from_above": 0.0,
     "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
-    "kept": "{}", "plan": "{}",
+    "kept": "{}", "runs": [1], "behind": ["2"], "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
     "details": False, "written": "{}",
     "pulse_no": 1, "slices": SLICES, "who": "Ada", "what": "paused", "was": "", "events": 50,
@@ -565,6 +565,9 @@ READS_NO_LARGE_TABLE = {
     "pulse": {"list_slices", "add_slices"},
     "successes": {"count_redriven"},
     "lost_calls": {"recount_cost"},
+    "waiting": {
+        "wait", "list_open_runs", "list_before", "list_waiting", "note_ahead", "wait_no_more",
+    },
     "sharing": {"lock_function", "list_claims"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",

@@ -15,6 +15,13 @@ REFUSED = "refused"
 """The name under which ``open_run`` leaves why it opened no run, for whoever tells people."""
 
 
+class DagRun(NamedTuple):
+    """A DAG run, as far as a run needs to know it."""
+
+    dag_id: str
+    dag_run_id: str
+
+
 class SetRef(NamedTuple):
     """The name of a set: which run, and which set of it."""
 

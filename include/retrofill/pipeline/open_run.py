@@ -1,11 +1,11 @@
 """Open a run: write down what was planned, or show it."""
 
 import logging
-from typing import NamedTuple
+from collections.abc import Collection
 
 from retrofill.engine.first_calls import fit
 from retrofill.model.errors import ConfigError
-from retrofill.model.runs import NewRun, SetRef, Window
+from retrofill.model.runs import DagRun, NewRun, SetRef, Window
 from retrofill.model.selection import Place
 from retrofill.pipeline.ask_redrive import count_asked
 from retrofill.pipeline.plan import Plan
@@ -16,18 +16,23 @@ from retrofill.state.connection import Connection
 log = logging.getLogger(__name__)
 
 
-class DagRun(NamedTuple):
-    """The DAG run that asks, as far as a run needs to know it."""
-
-    dag_id: str
-    dag_run_id: str
-    asked_by: str = ""
-    """Who triggered it; empty: nobody is known."""
+class NotAlone(Exception):
+    """Another run of the job is open, and this one was to wait for it."""
 
 
-def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
+def open_run(
+    conn: Connection,
+    plan: Plan,
+    dag_run: DagRun,
+    *,
+    asked_by: str = "",
+    alone_but: Collection[int] | None = None,
+) -> SetRef | None:
     """Open a planned run and its first set; of a preview, show the plan and return None.
 
+    :param asked_by: who triggered it; empty: nobody is known
+    :param alone_but: the open runs of the job beside which it may be opened; None: beside all
+    :raises NotAlone: another one is open
     :raises ConfigError: the interval is not over; the job's name is that of a job of another
         source, function or event; or there is nothing that is to be redriven
     :raises SourceError: the source could not be read for a preview
@@ -44,27 +49,29 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
         job_id = runs.remember_job(conn, plan.job)
     else:
         job_id = _job_to_redrive(conn, plan)
-        redrive = count_asked(conn, job_id, config, dag_run.asked_by)
+        redrive = count_asked(conn, job_id, config, asked_by)
         log.info("redrive: %s", redrive.said)
-    ref = runs.open_run(
-        conn,
-        NewRun(
-            job_id=job_id,
-            source=config.source.label(),
-            config=config.as_json(),
-            delivery=plan.delivery,
-            modified_after=plan.window.after,
-            modified_before=plan.window.before,
-            dag_id=dag_run.dag_id,
-            dag_run_id=dag_run.dag_run_id,
-            limits=plan.limits,
-            source_seen=plan.source_seen,
-            interval_start=plan.window.start,
-            price=plan.price,
-        ),
-        plan.function,
-        redrive,
+    new = NewRun(
+        job_id=job_id,
+        source=config.source.label(),
+        config=config.as_json(),
+        delivery=plan.delivery,
+        modified_after=plan.window.after,
+        modified_before=plan.window.before,
+        dag_id=dag_run.dag_id,
+        dag_run_id=dag_run.dag_run_id,
+        limits=plan.limits,
+        source_seen=plan.source_seen,
+        interval_start=plan.window.start,
+        price=plan.price,
     )
+    if alone_but is None:
+        ref = runs.open_run(conn, new, plan.function, redrive)
+    else:
+        found = runs.open_alone(conn, new, plan.function, alone_but, redrive)
+        if found is None:
+            raise NotAlone
+        ref = found
     log.info("opened run %d of job %s", ref.run_id, plan.job.name)
     return ref
 
