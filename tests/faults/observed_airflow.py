@@ -51,8 +51,9 @@ class ObservedAirflow(AirflowApi):
         return f"{run_path(dag_id, run_id)}/taskInstances/approve/-1/hitlDetails"
 
     def log(self, dag_id: str, run_id: str, task_id: str) -> str:
-        """Return the log of the first try of a task."""
-        path = f"{run_path(dag_id, run_id)}/taskInstances/{task_id}/logs/1"
+        """Return the log of the last try of a task."""
+        tries = self._asked("GET", f"{run_path(dag_id, run_id)}/taskInstances/{task_id}")
+        path = f"{run_path(dag_id, run_id)}/taskInstances/{task_id}/logs/{tries['try_number']}"
         content = self._asked("GET", path, params={"full_content": True})["content"]
         return "\n".join(line for entry in content for line in log_lines(entry))
 

@@ -18,7 +18,6 @@ import pytest
 
 from stack.endpoint import Reply, Rule
 from stack.scripted import impersonal_environment
-from stack.settings import Settings
 from tests.faults.world import World
 
 DAG = "retrofill_s3"
@@ -173,16 +172,13 @@ class Rest:
 
 @pytest.fixture
 def rest(world: World) -> Iterator[Rest]:
-    with signed_in(world.settings) as http:
-        yield Rest(http)
-
-
-def signed_in(settings: Settings) -> httpx.Client:
-    http = httpx.Client(base_url=settings.airflow_url, timeout=60)
-    who = {"username": settings.user, "password": settings.password}
-    token = http.post("/auth/token", json=who).raise_for_status().json()["access_token"]
-    http.headers["Authorization"] = f"Bearer {token}"
-    return http
+    settings = world.settings
+    with httpx.Client(base_url=settings.airflow_url, timeout=60) as http:
+        signed_in = Rest(http)
+        who = {"username": settings.user, "password": settings.password}
+        token = signed_in("POST", "/auth/token", json=who)["access_token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        yield signed_in
 
 
 def awaited(look: Callable[[], Any]) -> Any:

@@ -1,6 +1,10 @@
 """The command line on a real Postgres, without Airflow."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -188,6 +192,8 @@ def test_jobs_are_listed_with_what_was_done(conn: Connection, cli: Command) -> N
     assert (line["job"], line["run_id"], line["state"]) == ("job", ref.run_id, "open")
     assert (counts["total"], counts["succeeded"], counts["in_quarantine"]) == (2, 0, 0)
     assert "0 of 2" in cli("jobs").out
+    assert cli("pause", ref.run_id).code == Exit.DONE
+    assert cli("jobs").out.rstrip().endswith("it is paused")
     assert json.loads(cli("jobs", "no such job", "--json").out) == []
 
 
@@ -232,11 +238,50 @@ def test_what_failed_is_looked_up_and_counted(
     assert (counted["items"], counted["dag_id"], counted["selection"]["error"]) == (5, "d", "Odd*")
     said = cli("redrive", "job", "--error", "Odd*", "--count").out
     assert said.startswith("5 items of quarantine: error Odd*; cost ")
-    nothing = cli("redrive", "job", "--error", "Other", "--yes")
+    why = ("--note", "mended")
+    nothing = cli("redrive", "job", "--error", "Other", "--yes", *why)
     assert nothing.code == Exit.INCOMPLETE
+    silent = cli("redrive", "job", "--error", "Odd*", "--yes")
+    assert (silent.code, silent.err.partition(":")[0]) == (Exit.BAD_INPUT, "note")
     wrong = cli("redrive", "job", "--after", "yesterday")
     assert wrong.code == Exit.BAD_INPUT
     assert wrong.err.startswith("after: 'yesterday'; allowed is a date and time with its zone")
-    assert cli("redrive", "job", "--error", "Odd*").code == Exit.INCOMPLETE, "nobody has said yes"
-    where = cli("redrive", "job", "--error", "Odd*", "--yes")
+    assert cli("redrive", "job", "--error", "Odd*", *why).code == Exit.INCOMPLETE, (
+        "nobody has said yes"
+    )
+    where = cli("redrive", "job", "--error", "Odd*", "--yes", *why)
     assert (where.code, "RETROFILL_AIRFLOW_URL" in where.err) == (Exit.BAD_INPUT, True)
+
+
+def test_what_reads_and_steers_needs_no_airflow(conn: Connection, state_dsn: str) -> None:
+    ref = open_run(conn)
+    code = f"""
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == "airflow":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotInstalled())
+from retrofill.cli import main
+
+for words in (
+    "jobs", "runs", "status {ref.run_id} --json", "quarantine job", "item job a --prefix",
+    "redrive job --count", "pause {ref.run_id}", "set {ref.run_id} max_calls=9", "db check",
+    "check-jobs",
+):
+    sys.argv = ["retrofill", *words.split()]
+    try:
+        main()
+    except SystemExit as ended:
+        print(words, "ends with", ended.code, file=sys.stderr)
+"""
+    environ = {**os.environ, "AIRFLOW_CONN_RETROFILL_STATE": state_dsn}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)  # noqa: S603
+    ends = dict(re.findall(r"^(\S+).* ends with (\d+|None)$", done.stderr, re.MULTILINE))
+    assert {words for words, code in ends.items() if code not in {"0", "None"}} == {
+        "status", "item",
+    }, done.stderr  # fmt: skip
+    assert limits.get_limits(conn, ref.run_id).max_calls == 9

@@ -13,6 +13,7 @@ from retrofill.state.connection import Connection, connect
 
 from tests.integration.opened import close, enqueue, item, open_run
 from tests.integration.test_redrive import KEYS, quarantined
+from tests.integration.web import Web
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -51,6 +52,10 @@ class Asked(NamedTuple):
 ROUTES: dict[tuple[str, str], Asked] = {
     ("GET", "/jobs"): Asked(),
     ("GET", "/jobs/{job_id}"): Asked(),
+    ("GET", "/jobs/{job_id}/quarantine"): Asked(),
+    ("GET", "/jobs/{job_id}/redrive"): Asked(),
+    # Whoever may is told that there is nothing to redrive.
+    ("POST", "/jobs/{job_id}/redrive"): Asked(422, content={"data": {"note": "why"}}),
     ("GET", "/jobs/{job_id}/items"): Asked(query="?key=a"),
     ("GET", "/jobs/{job_id}/items/{identifier}"): Asked(query="?key=a"),
     ("GET", "/runs/{run_id}"): Asked(303),
@@ -67,7 +72,6 @@ ROUTES: dict[tuple[str, str], Asked] = {
     ("GET", "/api/v1/jobs/{job_id}/items/{identifier}"): Asked(query="?key=a"),
     ("GET", "/api/v1/jobs/{job_id}/redrives"): Asked(),
     ("GET", "/api/v1/jobs/{job_id}/redrives/count"): Asked(query="?place=quarantine"),
-    # Whoever may is told that there is nothing to redrive.
     ("POST", "/api/v1/jobs/{job_id}/redrives"): Asked(422, content={"json": {"note": "why"}}),
     ("GET", "/api/v1/runs"): Asked(),
     ("GET", "/api/v1/runs/{run_id}"): Asked(),
@@ -79,8 +83,8 @@ ROUTES: dict[tuple[str, str], Asked] = {
 """All routes there are: a new one belongs here."""
 
 
-class Web(NamedTuple):
-    """The app behind Airflow's permissions, over a state with one open run."""
+class Rest(NamedTuple):
+    """Pages and REST behind Airflow's permissions, over a state with one open run."""
 
     client: "TestClient"
     as_role: Callable[[str], dict[str, str]]
@@ -95,50 +99,45 @@ class Web(NamedTuple):
 
 
 @pytest.fixture
-def web(state_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "one secret, made up for these tests " * 2)
-    monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", state_dsn)
-    from tests.integration import api_server  # noqa: PLC0415  it warns, see there
-
-    with closing(connect(state_dsn)) as conn, api_server.serving() as client:
-        ref = open_run(conn)
-        enqueue(conn, ref, [item("a"), item("b")])
-        yield Web(client, api_server.as_role, state_dsn)
+def rest(web: Web, state_dsn: str) -> Rest:
+    with closing(connect(state_dsn)) as conn:
+        enqueue(conn, open_run(conn), [item("a"), item("b")])
+    return Rest(web.client, web.as_role, state_dsn)
 
 
 @pytest.fixture
-def conn(web: Web) -> Iterator[Connection]:
-    with closing(connect(web.dsn)) as opened:
+def conn(rest: Rest) -> Iterator[Connection]:
+    with closing(connect(rest.dsn)) as opened:
         yield opened
 
 
-def test_every_route_asks_who_is_there(web: Web) -> None:
+def test_every_route_asks_who_is_there(rest: Rest) -> None:
     from tests.integration import api_server  # noqa: PLC0415  it warns, see there
 
     assert api_server.routes() == ROUTES.keys()
     for (method, path), asked in ROUTES.items():
         acts, said = method != "GET", f"{method} {path}"
         address = f"{path}{asked.query}"
-        anonymous = web.ask(method, address, OWN, **asked.content)
+        anonymous = rest.ask(method, address, OWN, **asked.content)
         assert anonymous.status_code == 401, said
-        nobody = web.ask(method, address, {"Authorization": "Bearer none"}, **asked.content)
+        nobody = rest.ask(method, address, {"Authorization": "Bearer none"}, **asked.content)
         assert nobody.status_code in {401, 403}, said
-        viewer = web.ask(method, address, web.as_role("viewer") | OWN, **asked.content)
+        viewer = rest.ask(method, address, rest.as_role("viewer") | OWN, **asked.content)
         assert viewer.status_code == (403 if acts else asked.code), f"{said}: {viewer.text}"
-        editor = web.ask(method, address, web.as_role("user") | OWN, **asked.content)
+        editor = rest.ask(method, address, rest.as_role("user") | OWN, **asked.content)
         assert editor.status_code == asked.code, f"{said}: {editor.text}"
-        script = web.ask(method, address, web.as_bearer("user"), **asked.content)
+        script = rest.ask(method, address, rest.as_bearer("user"), **asked.content)
         assert script.status_code == asked.code, f"{said}: {script.text}"
         for origin in FOREIGN if acts else ():
-            foreign = web.ask(method, address, web.as_role("user") | origin, **asked.content)
+            foreign = rest.ask(method, address, rest.as_role("user") | origin, **asked.content)
             assert foreign.status_code == 403, f"{said}: {origin}"
 
 
-def test_problems_are_told_as_such(web: Web, conn: Connection) -> None:
-    headers = web.as_bearer("user")
+def test_problems_are_told_as_such(rest: Rest, conn: Connection) -> None:
+    headers = rest.as_bearer("user")
 
     def told(method: str, path: str, code: int, **content: Any) -> dict[str, Any]:
-        answer = web.client.request(method, REST + path, headers=headers, **content)
+        answer = rest.client.request(method, REST + path, headers=headers, **content)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["cache-control"] == "no-store"
         problem: dict[str, Any] = answer.json()
@@ -169,19 +168,19 @@ def test_problems_are_told_as_such(web: Web, conn: Connection) -> None:
 
 
 def test_a_state_that_cannot_be_used_is_told_without_its_servers(
-    web: Web, monkeypatch: pytest.MonkeyPatch
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", "postgresql://nobody@127.0.0.1:1/none")
-    answer = web.client.get(f"{REST}/runs", headers=web.as_bearer("viewer"))
+    answer = rest.client.get(f"{REST}/runs", headers=rest.as_bearer("viewer"))
     assert answer.status_code == 503
     assert "127.0.0.1" not in answer.text
 
 
-def test_what_is_told_is_what_the_command_line_tells(web: Web, conn: Connection) -> None:
-    headers = web.as_bearer("viewer")
+def test_what_is_told_is_what_the_command_line_tells(rest: Rest, conn: Connection) -> None:
+    headers = rest.as_bearer("viewer")
 
     def get(path: str) -> Any:
-        return web.client.get(REST + path, headers=headers).raise_for_status().json()
+        return rest.client.get(REST + path, headers=headers).raise_for_status().json()
 
     assert get("/runs") == {
         "runs": [as_json(runs.get_report(conn, 1))], "next_before": None
@@ -195,28 +194,28 @@ def test_what_is_told_is_what_the_command_line_tells(web: Web, conn: Connection)
     assert get("/jobs/1")["dag_ids"] == ["d"]
 
 
-def test_lists_are_read_page_by_page(web: Web, conn: Connection) -> None:
+def test_lists_are_read_page_by_page(rest: Rest, conn: Connection) -> None:
     for number in (2, 3):
         open_run(conn, str(number))
-    headers, found, before = web.as_bearer("viewer"), [], ""
+    headers, found, before = rest.as_bearer("viewer"), [], ""
     while True:
-        page = web.client.get(f"{REST}/runs?limit=2{before}", headers=headers).json()
+        page = rest.client.get(f"{REST}/runs?limit=2{before}", headers=headers).json()
         found += [run["run_id"] for run in page["runs"]]
         if page["next_before"] is None:
             break
         before = f"&before={page['next_before']}"
     assert found == [3, 2, 1]
-    page = web.client.get(f"{REST}/jobs?limit=1&offset=1", headers=headers).json()
+    page = rest.client.get(f"{REST}/jobs?limit=1&offset=1", headers=headers).json()
     assert page == {"jobs": [], "total_entries": 1}
 
 
-def test_acts_change_the_run_and_stand_in_airflows_audit_log(web: Web) -> None:
+def test_acts_change_the_run_and_stand_in_airflows_audit_log(rest: Rest) -> None:
     from tests.integration import api_server  # noqa: PLC0415  it warns, see there
 
-    headers = web.as_bearer("user")
+    headers = rest.as_bearer("user")
 
     def act(method: str, path: str, **content: Any) -> Any:
-        answer = web.client.request(method, f"{REST}/runs/1{path}", headers=headers, **content)
+        answer = rest.client.request(method, f"{REST}/runs/1{path}", headers=headers, **content)
         return answer.raise_for_status().json()
 
     before = len(api_server.audit_log("d"))
@@ -239,9 +238,9 @@ def test_acts_change_the_run_and_stand_in_airflows_audit_log(web: Web) -> None:
     ]
 
 
-def test_the_description_is_sound_and_complete(web: Web) -> None:
-    headers = web.as_bearer("viewer")
-    told = web.client.get(f"{REST}/openapi.json", headers=headers).json()
+def test_the_description_is_sound_and_complete(rest: Rest) -> None:
+    headers = rest.as_bearer("viewer")
+    told = rest.client.get(f"{REST}/openapi.json", headers=headers).json()
     validate(told)
     described = {
         (method.upper(), f"/api/v1{path}")
@@ -253,18 +252,18 @@ def test_the_description_is_sound_and_complete(web: Web) -> None:
     assert told["servers"] == [{"url": REST}]
     report = told["components"]["schemas"]["Report"]["properties"]
     assert report["late"]["description"] == "New items that are older than the run's interval."
-    page = web.client.get(f"{REST}/docs", headers=headers).text
+    page = rest.client.get(f"{REST}/docs", headers=headers).text
     for method, path in described:
         assert f"{method} {ROOT}{path}" in page
     assert "max_concurrency" in page
 
 
-def test_what_failed_is_looked_up_and_counted(web: Web, conn: Connection) -> None:
-    quarantined(web.dsn, conn, "failing")
-    headers = web.as_bearer("user")
+def test_what_failed_is_looked_up_and_counted(rest: Rest, conn: Connection) -> None:
+    quarantined(rest.dsn, conn, "failing")
+    headers = rest.as_bearer("user")
 
     def get(path: str) -> Any:
-        answer = web.client.get(f"{REST}/jobs/1{path}", headers=headers)
+        answer = rest.client.get(f"{REST}/jobs/1{path}", headers=headers)
         return answer.raise_for_status().json()
 
     assert [(g["error_type"], g["items"]) for g in get("/quarantine")["groups"]] == [
@@ -295,14 +294,40 @@ def test_what_failed_is_looked_up_and_counted(web: Web, conn: Connection) -> Non
         ({"error": "e" * 201}, "error", "'eee"),
         ({"eror": "x"}, "eror", "'x'; there is no such field"),
         ({"place": "successes"}, "redrive", "'successes'; it needs redrive_key"),
-        ({"error": "Other"}, "selection", "it means nothing, so no run is started"),
+        ({"error": "Other"}, "", "nothing is there any more (quarantine: error Other)"),
+        ({"note": " "}, "note", "it is empty; say in a line why this is called again"),
     ],
 )
 def test_what_cannot_be_redriven_is_told_by_field(
-    web: Web, body: dict[str, str], field: str, detail: str
+    rest: Rest, body: dict[str, str], field: str, detail: str
 ) -> None:
-    answer = web.client.post(f"{REST}/jobs/1/redrives", headers=web.as_bearer("user"), json=body)
+    answer = rest.client.post(
+        f"{REST}/jobs/1/redrives", headers=rest.as_bearer("user"), json={"note": "why", **body}
+    )
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert error["field"] == field
     assert error["detail"].startswith(detail)
+
+
+def test_nobody_sees_or_changes_what_a_dag_did_that_they_may_not_see(
+    rest: Rest, conn: Connection
+) -> None:
+    open_run(conn, "hidden", dag_id="other")
+    headers = rest.as_bearer("user@d")
+
+    def ask(method: str, path: str) -> "Response":
+        return rest.client.request(method, REST + path, headers=headers)
+
+    assert [run["run_id"] for run in ask("GET", "/runs").json()["runs"]] == [1]
+    assert ask("GET", "/runs/1").status_code == 200
+    assert ask("GET", "/jobs").json()["jobs"] == [], "of this job, a hidden DAG did a part"
+    refused = [
+        ("GET", "/runs/2"),
+        ("POST", "/runs/2/stop"),
+        ("GET", "/jobs/1"),
+        ("GET", "/jobs/1/quarantine"),
+        ("GET", "/jobs/1/items?key=a"),
+        ("GET", "/jobs/1/redrives/count"),
+    ]
+    assert {ask(*one).status_code for one in refused} == {403}

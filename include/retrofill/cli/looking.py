@@ -8,12 +8,15 @@ from retrofill.cli.exits import Exit
 from retrofill.cli.output import Json, print_json, print_table, print_text
 from retrofill.cli.state import find_job, open_state
 from retrofill.cli.watching import standing, watch
+from retrofill.model.approval import Answer
 from retrofill.model.cost import dollars
+from retrofill.model.needs import needs_of, urgency
 from retrofill.model.records import all_as_json
 from retrofill.model.records import as_json as told
 from retrofill.model.report import Report
+from retrofill.model.standing import standing_of
 from retrofill.state import pages
-from retrofill.state.jobs import counted, list_jobs
+from retrofill.state.jobs import JobLine, counted, list_jobs
 from retrofill.state.listing import list_runs
 
 RunNumber = Annotated[int, typer.Argument(metavar="RUN", help="The number of a run.")]
@@ -28,25 +31,29 @@ def jobs(
     *,
     as_json: Json = False,
 ) -> None:
-    """List jobs, each with the run that tells how it is: its open one, or else its newest."""
+    """List jobs, those first that need a person.
+
+    Each is shown with the run that tells how it is: its open one, or else its newest.
+    """
     with open_state() as conn:
-        found = counted(conn, list_jobs(conn, search=search))
+        lines = sorted(list_jobs(conn, search=search), key=lambda line: urgency(_needs(line)))
+        found = counted(conn, lines)
     if as_json:
         print_json(all_as_json(found))
         return
-    columns = ("job", "source", "function", "run", "state", "settled", "quarantine", "cost")
+    columns = ("job", "source", "run", "state", "settled", "quarantine", "cost", "needs you")
     print_table(
         columns,
         (
             (
                 job.job,
                 job.source,
-                job.function_name,
                 job.run_id,
                 job.state or "never run",
                 f"{counts.succeeded + counts.quarantined:,} of {counts.total:,}",
                 counts.in_quarantine,
                 "unknown" if counts.cost_in_all is None else dollars(counts.cost_in_all),
+                "; ".join(_needs(job)),
             )
             for job, counts in found
         ),
@@ -114,6 +121,20 @@ def status(
             else:
                 print_text(report_text(report, page.controls.source_kind))
     end(report)
+
+
+def _needs(job: JobLine) -> tuple[str, ...]:
+    """Return what a job needs a person for, as far as the state tells without Airflow."""
+    standing = None
+    if job.state is not None:
+        standing = standing_of(
+            job.state,
+            unapproved=job.approval == Answer.WAITING,
+            stopping=job.stop_reason is not None,
+            paused=bool(job.paused),
+            at_work=True,
+        )
+    return needs_of(standing, quarantines=job.quarantines, is_off=False)
 
 
 def report_text(report: Report, source_kind: str) -> str:

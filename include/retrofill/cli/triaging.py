@@ -135,7 +135,9 @@ def redrive(
     after: _After = None,
     before: _Before = None,
     unsure: _Unsure = InDoubt.ANY,
-    note: Annotated[str, typer.Option(help="Why: it is kept with the run.")] = "",
+    note: Annotated[
+        str, typer.Option(help="Why: it is kept with the run. Needed to start it.")
+    ] = "",
     count: Annotated[
         bool, typer.Option("--count", help="Only count it and foretell its cost.")
     ] = False,
@@ -155,16 +157,17 @@ def redrive(
         error=error, key=key, version=version, after=after, before=before, unsure=unsure.value,
     )  # fmt: skip
     # It imports all kinds of sources and functions, for their params.
-    from retrofill.pipeline.ask_redrive import ask  # noqa: PLC0415
+    from retrofill.pipeline.ask_redrive import ask, require_note  # noqa: PLC0415
 
     with open_state() as conn:
-        asked = ask(conn, job, selection, note)
+        asked = ask(conn, job, selection, note.strip())
         if count:
             if as_json:
                 print_json({**told(asked), "selection": selection.as_json()})
             else:
                 print_text(_said(asked, selection))
             return
+        require_note(note.strip())
         say(_said(asked, selection))
         if asked.items == 0:
             raise typer.Exit(Exit.INCOMPLETE)

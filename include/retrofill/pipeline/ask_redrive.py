@@ -53,6 +53,15 @@ def ask(conn: Connection, job: str, selection: Selection, note: str = "") -> Ask
     return Asked(items=items, cost=cost, dag_id=listing.dag_id, params=params)
 
 
+def require_note(note: str) -> None:
+    """Check that a redrive says why.
+
+    :raises ConfigError: it does not
+    """
+    if not note:
+        raise ConfigError("note: it is empty; say in a line why this is called again")
+
+
 def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict[str, Any]:
     """Return the params of the last run, and the selection alone in place of other choices."""
     config = RunConfig.from_stored(listing.config)

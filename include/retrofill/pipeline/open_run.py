@@ -5,7 +5,6 @@ from collections.abc import Collection
 
 from retrofill.engine.first_calls import fit
 from retrofill.model.errors import ConfigError
-from retrofill.model.function import Pinned
 from retrofill.model.runs import DagRun, NewRun, SetRef, Window
 from retrofill.model.selection import Place
 from retrofill.pipeline.ask_redrive import count_asked
@@ -32,7 +31,7 @@ def open_run(
 ) -> SetRef | None:
     """Open a planned run and its first set; of a preview, show the plan and return None.
 
-    :param asked_by: who triggered the DAG run; empty: nobody is known
+    :param asked_by: who triggered it; empty: nobody is known
     :param alone_but: the open runs of the job beside which it may be opened; None: beside all
     :raises NotAlone: another one is open
     :raises ConfigError: the interval is not over; the job's name is that of a job of another
@@ -70,21 +69,11 @@ def open_run(
     if alone_but is None:
         ref = runs.open_run(conn, new, plan.function, redrive)
     else:
-        ref = _open_alone(conn, new, plan.function, redrive, alone_but)
+        found = runs.open_alone(conn, new, plan.function, alone_but, redrive)
+        if found is None:
+            raise NotAlone
+        ref = found
     log.info("opened run %d of job %s", ref.run_id, plan.job.name)
-    return ref
-
-
-def _open_alone(
-    conn: Connection,
-    new: NewRun,
-    function: Pinned,
-    redrive: NewRedrive | None,
-    but: Collection[int],
-) -> SetRef:
-    ref = runs.open_alone(conn, new, function, redrive, but)
-    if ref is None:
-        raise NotAlone
     return ref
 
 

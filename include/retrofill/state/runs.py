@@ -113,13 +113,13 @@ def open_alone(
     conn: Connection,
     new: NewRun,
     function: Pinned,
-    redrive: NewRedrive | None,
     but: Collection[int],
+    redrive: NewRedrive | None = None,
 ) -> SetRef | None:
     """Open a run and its first set; return None if another run of the job is open.
 
-    :param redrive: what it redrives; None: nothing
     :param but: open runs that do not matter
+    :param redrive: what it redrives; None: nothing
     :raises ConfigError: the job is being forgotten
     """
     with transaction(conn) as cur:

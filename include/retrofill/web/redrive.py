@@ -12,7 +12,7 @@ from sqlalchemy import select as select_rows
 
 from retrofill.model.errors import ConfigError
 from retrofill.model.selection import Place, Selection
-from retrofill.pipeline.ask_redrive import Asked, ask
+from retrofill.pipeline.ask_redrive import Asked, ask, require_note
 from retrofill.pipeline.select import select
 from retrofill.state.connection import Connection
 from retrofill.web import audit, links
@@ -86,7 +86,7 @@ def start_redrive(
     typed = {"error": error, "key": key, "version": version, "after": after, "before": before}
     typed["unsure"] = unsure
     try:
-        asked, dag_run_id = _start(asker, user, conn, select(place, **typed), note.strip())
+        asked, dag_run_id = start(asker, user, conn, select(place, **typed), note.strip())
     except ConfigError as mistake:
         problem = f"Nothing was started. {mistake}"
         return _show(request, asker, place, typed, problem=problem, note=note, code=422)
@@ -94,11 +94,15 @@ def start_redrive(
     return RedirectResponse(page, status.HTTP_303_SEE_OTHER)
 
 
-def _start(
+def start(
     asker: JobAsker, user: GetUserDep, conn: Connection, selection: Selection, note: str
 ) -> tuple[Asked, str]:
-    if not note:
-        raise ConfigError("note: it is empty; say in a line why this is called again")
+    """Start the DAG run that redrives a selection; return what it takes, and its id.
+
+    :raises ConfigError: it cannot be asked for, or means nothing
+    :raises HTTPException: 403, somebody may not start it
+    """
+    require_note(note)
     asked = ask(conn, asker.job.job.name, selection, note)
     if asked.items == 0:
         raise ConfigError(f"nothing is there any more ({selection.said})")

@@ -3,11 +3,11 @@
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from retrofill.engine.fit import Range
-from retrofill.model.errors import ConfigError
 from retrofill.model.records import model_of
 from retrofill.model.selection import Place, Selection
 from retrofill.pipeline.ask_redrive import Asked, ask
@@ -16,11 +16,10 @@ from retrofill.state import triage
 from retrofill.state.items import FoundItems, ItemHistory, find_items, get_history
 from retrofill.state.redrives import Redrive, list_redrives
 from retrofill.state.triage import Group
-from retrofill.web import audit
 from retrofill.web.access import JobAsker, State, require_own_page, who_asks_for_job
 from retrofill.web.api.asking import LIMIT, Limit
 from retrofill.web.api.jobs import SeenJob
-from retrofill.web.trigger import trigger
+from retrofill.web.redrive import start
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["Triage"])
 
@@ -63,7 +62,7 @@ class Selected(Narrowed):
 class NewRedrive(Selected):
     """A redrive to start."""
 
-    note: str = Field(default="", description="Why: it is kept with the run.")
+    note: str = Field(description="Why: it is kept with the run.")
 
 
 class Groups(NamedTuple):
@@ -161,12 +160,11 @@ def job_to_redrive(
     status_code=status.HTTP_201_CREATED,
 )
 def start_redrive(
-    conn: State, asker: Annotated[JobAsker, Depends(job_to_redrive)], body: NewRedrive
+    conn: State,
+    user: GetUserDep,
+    asker: Annotated[JobAsker, Depends(job_to_redrive)],
+    body: NewRedrive,
 ) -> Any:
     """Call again what is selected, in a run of the job's DAG."""
-    asked = ask(conn, asker.job.job.name, body.selection(), body.note)
-    if asked.items == 0:
-        raise ConfigError("selection: it means nothing, so no run is started")
-    dag_run_id = trigger(asked.dag_id, asked.params, asker.name)
-    audit.note(asker.name, asked.dag_id, dag_run_id, "redrive", body.note)
+    asked, dag_run_id = start(asker, user, conn, body.selection(), body.note.strip())
     return Begun(asked.dag_id, dag_run_id, asked.items, asked.cost)
