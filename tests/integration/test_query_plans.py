@@ -505,7 +505,7 @@ READS_NO_LARGE_TABLE = {
     },
     "redrive": {"count_redriven"},
     "pages": {
-        "get_controls", "count_calls", "list_partitions", "list_sets",
+        "get_controls", "count_calls", "list_partitions", "list_sets", "list_batches",
     },
     "jobs": {"get_job", "list_dags"},
     "runs": {
@@ -530,7 +530,6 @@ READS_NO_LARGE_TABLE = {
 NOT_PLANNED = {
     "connection": {"look", "set_session", "list_missing_grants"},
     "exports": {"begin_snapshot", "read_in_order", "get_moment"},
-    "pages": {"guard_calls", "give_up_calls"},
     "reading": {"begin_snapshot", "read_in_order"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
