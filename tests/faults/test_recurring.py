@@ -179,7 +179,7 @@ def test_a_job_runs_after_another_is_complete_and_only_then(
     world: World, jobs: Path, figures: Callable[[str, Any], None]
 ) -> None:
     name, dag_id = "before", "retrofill_before"
-    add_job(jobs, name, "none", "max_items_per_set: 30", "max_failure_percent: 10")
+    add_job(jobs, name, "none", "max_items_per_set: 20", "max_failure_percent: 10")
     after = add_job(jobs, "after", "{assets: [retrofill://jobs/before]}", bucket=name)
     world.serve(name, 50)
     for each in (dag_id, after):
@@ -191,7 +191,7 @@ def test_a_job_runs_after_another_is_complete_and_only_then(
     assert world.airflow.asset_events(dag_id) == []
     note = world.airflow.note(dag_id, "stopped")
     figures("note of a run that was stopped", note)
-    assert "incomplete: 0 succeeded, 30 left" in note
+    assert "incomplete: 0 succeeded, 20 left" in note
     assert re.search(r"stopped: the first \d+ items all failed alike: ValueError", note)
 
     world.break_with()
