@@ -575,7 +575,8 @@ READS_NO_LARGE_TABLE = {
     "successes": {"count_redriven"},
     "lost_calls": {"recount_cost"},
     "waiting": {
-        "wait", "list_open_runs", "list_before", "list_waiting", "note_ahead", "wait_no_more",
+        "wait", "list_open_runs", "list_before", "list_waiting", "list_of_job", "note_ahead",
+        "wait_no_more",
     },
     "sharing": {"lock_function", "list_claims"},
     "locks": {

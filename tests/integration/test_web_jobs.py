@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from airflow.utils.state import DagRunState
-from retrofill.state import limits, runs
+from retrofill.model.runs import DagRun
+from retrofill.state import limits, runs, waiting
 from retrofill.state.connection import Connection, connect
 
 from tests.integration.opened import FUNCTION, close, new_run, open_job, open_run
@@ -194,6 +195,20 @@ def test_a_run_that_waits_for_another_says_for_which(web: Web, conn: Connection)
     text = web.get(JOB, "VIEWER").text
     assert "waits for 7 of its listed items, which are in process with" in text
     assert "Nothing waits" not in text
+
+
+def test_a_dag_run_that_opens_no_run_yet_says_what_it_waits_for(web: Web, conn: Connection) -> None:
+    open_run(conn)
+    for name in ("r2", "r3", "gone"):
+        waiting.wait(conn, 1, DagRun("d", name))
+    waiting.note_ahead(conn, DagRun("d", "r2"), [1], [])
+    waiting.note_ahead(conn, DagRun("d", "r3"), [], [DagRun("d", "r2")])
+    for name in ("r", "r2", "r3"):
+        web.airflow.add_dag_run("d", name, DagRunState.RUNNING)
+    text = web.get(JOB, "VIEWER").text
+    assert "The DAG run r2 opens its run, as overlap asks, after" in text
+    assert "The DAG run r3 opens its run, as overlap asks, after that of r2." in text
+    assert "gone" not in text
 
 
 def test_runs_of_a_job_come_in_pages(web: Web, conn: Connection) -> None:

@@ -12,7 +12,6 @@ from retrofill.pipeline.plan import Plan
 from retrofill.pipeline.preview import preview
 from retrofill.state import runs
 from retrofill.state.connection import Connection
-from retrofill.state.redrives import NewRedrive
 
 log = logging.getLogger(__name__)
 

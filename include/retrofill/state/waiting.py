@@ -1,6 +1,8 @@
 """DAG runs that open no run until the earlier ones of their job are closed."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from retrofill.model.runs import DagRun
 from retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
@@ -8,6 +10,26 @@ from retrofill.state.locks import lock_job
 from retrofill.state.statements import load
 
 _SQL = load("waiting.sql")
+
+
+class Waiter(NamedTuple):
+    """A DAG run that waits to open a run."""
+
+    dag_id: str
+    dag_run_id: str
+    since: datetime
+    runs: list[int]
+    """The open runs that it waits for."""
+
+    behind: list[str]
+    """The DAG runs whose turn comes before."""
+
+
+def list_of_job(conn: Connection, job_id: int) -> list[Waiter]:
+    """Return who waits to open a run of a job."""
+    with transaction(conn) as cur:
+        cur.execute(_SQL["list_of_job"], {"job_id": job_id})
+        return rows(cur, Waiter)
 
 
 def wait(conn: Connection, job_id: int, dag_run: DagRun) -> tuple[list[int], list[DagRun]]:

@@ -16,6 +16,11 @@ WHERE own.dag_id = %(dag_id)s AND own.dag_run_id = %(dag_run_id)s
     AND (other.since, other.dag_id, other.dag_run_id) < (own.since, own.dag_id, own.dag_run_id)
 ORDER BY other.since, other.dag_id, other.dag_run_id
 
+-- name: list_of_job
+-- The DAG runs that wait to open a run of a job, and what for.
+SELECT dag_id, dag_run_id, since, runs, behind
+FROM retrofill.waiting WHERE job_id = %(job_id)s ORDER BY since, dag_id, dag_run_id
+
 -- name: list_waiting
 -- All DAG runs that wait.
 SELECT dag_id, dag_run_id FROM retrofill.waiting ORDER BY since

@@ -1,6 +1,6 @@
 """The page of a job: its runs, what they have done together, and what waits for what."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from retrofill.model.standing import Standing, standing_of
-from retrofill.state import jobs
+from retrofill.state import jobs, waiting
 from retrofill.state.jobs import JobTotals, RunLine
 from retrofill.web.access import JobAsker, State, who_asks_for_job
 from retrofill.web.airflow_facts import NO_DAG, DagFacts, facts_of, living
@@ -71,7 +71,10 @@ def show_job(
         is_first=before is None,
         totals=totals,
         in_quarantine=jobs.count_quarantined(conn, asker.job.job_id),
-        waits=list(waits(shown, totals, is_first=before is None)),
+        waits=[
+            *waits(shown, totals, is_first=before is None),
+            *in_line(waiting.list_of_job(conn, asker.job.job_id), alive),
+        ],
         dags={dag_id: dags.get(dag_id, NO_DAG) for dag_id in asker.dag_ids},
         most_counted=jobs.MOST_COUNTED,
         now=datetime.now(UTC),
@@ -131,3 +134,15 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
     if newest.dag.is_off and newest.standing is not Standing.WAITING:
         what = f"The next run waits for the DAG {newest.line.dag_id}, which is paused in Airflow."
         yield Wait(what, None)
+
+
+def in_line(waiters: Iterable[waiting.Waiter], alive: frozenset[tuple[str, str]]) -> Iterator[Wait]:
+    """Yield the DAG runs that open no run until others of the job are closed."""
+    for waiter in waiters:
+        if (waiter.dag_id, waiter.dag_run_id) not in alive:
+            continue
+        what = f"The DAG run {waiter.dag_run_id} opens its run, as overlap asks, after"
+        for run_id in waiter.runs:
+            yield Wait(what, None, run_id)
+        if not waiter.runs:
+            yield Wait(f"{what} that of {', '.join(waiter.behind) or 'its next look'}.", None)
