@@ -47,6 +47,9 @@ class OpenRunOperator(BaseOperator):
         :raises DownstreamTasksSkipped: a preview was asked for, and shown; or the set has no
             canary, is one that nobody is asked about, or nobody wants report files
         """
+        return self._opened(context)
+
+    def _opened(self, context: Context) -> list[int]:
         try:
             ref, config = self._open(context)
         except RetrofillError as error:
@@ -69,7 +72,7 @@ class OpenRunOperator(BaseOperator):
     def execute_again(self, context: Context, event: Any) -> list[int]:
         """Go on after a rest."""
         del event
-        return self.execute(context)
+        return self._opened(context)
 
     def _open(self, context: Context) -> tuple[SetRef, RunConfig]:
         dag_run, wire = context["dag_run"], wiring()

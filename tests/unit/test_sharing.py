@@ -222,6 +222,7 @@ def turn(world: World, times: int = 12) -> list[int]:
     ]
 
 
+@settings(deadline=None)
 @given(
     cap=st.integers(6, 300),
     priorities=st.lists(st.integers(1, 100), min_size=3, max_size=3),

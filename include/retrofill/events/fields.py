@@ -123,7 +123,8 @@ def to_second(moment: str) -> str:
 
 def epoch_milliseconds(moment: str) -> str:
     """Return a moment in milliseconds since 1970."""
-    return f"{moment.partition('.')[0]}{_fraction(moment, 3)}"
+    # As a number: within the first second of 1970 it would begin with zeros.
+    return str(int(f"{moment.partition('.')[0]}{_fraction(moment, 3)}"))
 
 
 def _fraction(moment: str, digits: int) -> str:
