@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 AIOBOTOCORE := .venv-aiobotocore
+CELERY := .venv-celery
 LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate
 DEPLOYED = $(shell sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements.lock)
@@ -89,11 +90,13 @@ format: $(INSTALLED)  ## format the code, and mend what ruff can mend
 lock: $(INSTALLED)  ## pin anew what pyproject.toml asks for
 	$(LOCK_WITH) --upgrade --output-file requirements.lock
 	$(LOCK_WITH) --upgrade --group dev --output-file requirements-dev.lock
+	$(LOCK_WITH) --group celery --constraints requirements-dev.lock \
+		--output-file requirements-celery.lock
 	$(LOCK_WITH:pyproject.toml=benchmarks/contenders/aiobotocore.in) --upgrade \
 		--output-file benchmarks/contenders/aiobotocore.lock
 
 clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
-	rm -rf $(VENV) $(AIOBOTOCORE) .stack .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(AIOBOTOCORE) $(CELERY) .stack .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -105,6 +108,12 @@ $(INSTALLED): requirements-dev.lock | $(BIN)/uv
 $(AIOBOTOCORE)/.installed: benchmarks/contenders/aiobotocore.lock | $(INSTALLED)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AIOBOTOCORE)
 	$(BIN)/uv pip sync --quiet --python $(AIOBOTOCORE)/bin/python --require-hashes $<
+	@touch $@
+
+# Airflow with Celery, for a stack whose tasks run in workers.
+$(CELERY)/.installed: requirements-celery.lock | $(INSTALLED)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CELERY)
+	$(BIN)/uv pip sync --quiet --python $(CELERY)/bin/python --require-hashes --compile-bytecode $<
 	@touch $@
 
 # uv itself comes by pip, of the version and with the hashes that the lock has for it.
