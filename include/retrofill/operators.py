@@ -14,9 +14,10 @@ from airflow.sdk.exceptions import (
     AirflowTaskTerminated,
 )
 
-from retrofill.airflow_runs import TaskAirflow
+from retrofill.airflow_runs import TaskAirflow, grace_s
 from retrofill.config import RunConfig, params_for
-from retrofill.connections import open_state, wiring
+from retrofill.connections import task_state as open_state
+from retrofill.connections import wiring
 from retrofill.engine.progress import Invoked
 from retrofill.model.errors import (
     FINAL,
@@ -195,6 +196,7 @@ class CallOperator(PatientOperator):
 
         :param counts: whether to record what each call has used
         """
+        grace = grace_s()
         die_with_parent()
         ask_to_end(self.on_kill)
         with closing(BatchLease(wiring().state_dsn, batch_id, own_name())) as lease:
@@ -220,6 +222,7 @@ class CallOperator(PatientOperator):
                     config=config,
                     keeps_usage=counts,
                     stop_asked=lambda: self._stop_asked,
+                    grace_s=grace,
                     progressed=progressed,
                 )
                 try:

@@ -50,8 +50,11 @@ LOG_EVERY_S = 5.0
 GATHER_S = 0.005
 """Seconds to go on gathering ended calls, so that one transaction settles many."""
 
-LAST_WORDS_S = 3.0
-"""Seconds that a task which was asked to end waits for its calls: Airflow kills it after 5."""
+GRACE_S = 5.0
+"""Seconds after which Airflow itself kills a task that it has asked to end."""
+
+LET_GO_S = 2.0
+"""Of these, seconds that are left to settle what ended and to give the batch back."""
 
 LEASE_MARGIN_S = 10.0
 """Seconds before the end of the lease at which a holder that could not renew it stops sending."""
@@ -66,6 +69,7 @@ class Invoker:
     :param run: the run it belongs to
     :param keeps_usage: whether to record what each call used
     :param stop_asked: whether the task was asked to end
+    :param grace_s: seconds it then has before it is killed
     :param progressed: called whenever items were settled
     """
 
@@ -79,6 +83,7 @@ class Invoker:
         config: RunConfig,
         keeps_usage: bool = False,
         stop_asked: Callable[[], bool],
+        grace_s: float = GRACE_S,
         progressed: Callable[[], None] = lambda: None,
     ) -> None:
         self._lease = lease
@@ -86,6 +91,7 @@ class Invoker:
         self._shape = shape
         self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
+        self._last_words_s = max(0.0, grace_s - LET_GO_S)
         self._progressed = progressed
         self._classify = config.function_kind.classify
         self._usage = config.function_kind.usage
@@ -308,7 +314,7 @@ class Invoker:
         give_up_at = inf
         while self._dispatch.in_flight and (now := time.monotonic()) < give_up_at:
             if self._stop_asked():
-                give_up_at = min(give_up_at, now + LAST_WORDS_S)
+                give_up_at = min(give_up_at, now + self._last_words_s)
             self._gather(min(ASK_EVERY_S, give_up_at - now))
             settlement = self._dispatch.take_settlement()
             if settlement:
