@@ -19,6 +19,7 @@ from retrofill.pipeline.canary import has_canary
 from retrofill.pipeline.open_run import DagRun, open_run
 from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
+from retrofill.state.connection import PATIENCE_S
 
 _LONGEST_REASON = 2_000
 
@@ -58,7 +59,7 @@ class OpenRunOperator(BaseOperator):
 
     def _open(self, context: Context) -> tuple[SetRef, RunConfig]:
         dag_run, wire = context["dag_run"], wiring()
-        with wire.open_state() as conn:
+        with wire.open_state(patience_s=PATIENCE_S) as conn:
             ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
             if ref is not None:
                 # All that the run does was fixed when it was opened; can it still be done?
@@ -75,7 +76,7 @@ class OpenRunOperator(BaseOperator):
         config = params_for(self.source).config(params_of(context))
         check_targets(config)
         interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
-        with wire.open_state() as conn:
+        with wire.open_state(patience_s=PATIENCE_S) as conn:
             plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
             require_time(self.dag.get_task("invoke").execution_timeout, plan.function.timeout_s)
             opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id))

@@ -166,8 +166,7 @@ class Invoker:
     def _turn(self) -> None:
         """Gather, settle and write ahead, send: once."""
         now = time.monotonic()
-        if self._gate.must_ask(now):
-            self._ask(now)
+        self._ask_or_look(now)
         if now - self._logged_at >= LOG_EVERY_S:
             self._log_progress(now)
         self._gather(
@@ -210,6 +209,13 @@ class Invoker:
             if not self._dispatch.is_low(room, now):
                 return self._dispatch.take(room, now)
             self._load()
+
+    def _ask_or_look(self, now: float) -> None:
+        """Ask if it is time to, or if somebody has changed what the run allows."""
+        if self._gate.must_ask(now) or (self._gate.must_look(now) and self._lease.is_changed()):
+            self._ask(now)
+        elif self._gate.must_look(now):
+            self._gate.looked(now)
 
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
@@ -320,9 +326,7 @@ class Invoker:
             if settlement:
                 self._lease.settle(settlement, [])
                 self._settled(settlement)
-            now = time.monotonic()
-            if self._gate.must_ask(now):
-                self._ask(now)
+            self._ask_or_look(time.monotonic())
 
     def _record_facts(self) -> None:
         """After another task took over: record what still succeeds of what was sent."""

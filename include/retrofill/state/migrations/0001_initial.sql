@@ -399,6 +399,8 @@ CREATE TABLE retrofill.batch (
     epoch integer NOT NULL DEFAULT 0,
     holder text,
     leased_until timestamptz,
+    counted_for timestamptz,
+    may_run_until timestamptz[],
     settle_no bigint NOT NULL DEFAULT 0,
     next_call integer NOT NULL DEFAULT 1,
     -- Its share of what the run may do.
@@ -443,6 +445,8 @@ COMMENT ON COLUMN retrofill.batch.bytes IS 'About what the contents of its items
 COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all others of its run, to see what these will take.';
 COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its items, by their numbers; null within: its source does not tell.';
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
+COMMENT ON COLUMN retrofill.batch.may_run_until IS 'Of a holder that went silent: when each call must have ended that it had in flight, as far as they were counted.';
+COMMENT ON COLUMN retrofill.batch.counted_for IS 'The leased_until for which they were counted: with another, they are not.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
