@@ -157,7 +157,7 @@ UPDATE retrofill.batch SET
         CROSS JOIN LATERAL (
             SELECT sent_at FROM retrofill.invocation
             WHERE invocation.batch_id = batch.batch_id AND invocation.epoch = batch.epoch
-                AND (outcome IS NULL OR outcome = 'unknown' AND error_type = %(no_answer)s)
+                AND (outcome IS NULL OR error_type = %(no_answer)s AND outcome = 'unknown')
                 AND sent_at > clock_timestamp() - timeout
             OFFSET 0
         ) AS silent
