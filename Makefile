@@ -17,14 +17,16 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test conformance published faults simulate bench-run bench-calling bench-screening bench-planning plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test celery conformance published faults simulate bench-run bench-calling bench-screening bench-asks bench-planning plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
 		| while IFS='|' read -r target text; do printf '%-15s %s\n' "$$target" "$$text"; done
 
-up: $(INSTALLED)  ## start Postgres, MiniStack and Airflow here; Ctrl-C stops them
-	@$(BIN)/python -m stack.up
+WITH_CELERY := $(filter celery,$(EXECUTOR))
+up: $(if $(WITH_CELERY),$(CELERY)/.installed,$(INSTALLED))  ## start Postgres, MiniStack and Airflow here; EXECUTOR=celery: with Redis and two workers
+	@$(if $(EXECUTOR),RETROFILL_EXECUTOR=$(EXECUTOR)) \
+		$(if $(WITH_CELERY),$(CELERY)/bin,$(BIN))/python -m stack.up
 
 demo: $(INSTALLED)  ## see a function process what was in a bucket before it
 	@$(BIN)/python -m demo
@@ -34,6 +36,9 @@ test: check  ## check, then run all tests
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile
+
+celery: $(CELERY)/.installed  ## kill a Celery worker, the broker and the scheduler in mid-run; takes a quarter of an hour
+	@$(CELERY)/bin/python -m pytest -m celery tests/celery
 
 conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
 	@$(BIN)/python -m pytest -q -m 'faults or not faults' tests/conformance
@@ -61,6 +66,9 @@ bench-calling: $(INSTALLED) $(AIOBOTOCORE)/.installed  ## measure calls beside b
 
 bench-screening: $(INSTALLED)  ## measure screening and settling beside a raw COPY; SIZES="…"
 	@$(BIN)/python -m benchmarks.screening $(if $(SIZES),--sizes $(SIZES))
+
+bench-asks: $(INSTALLED)  ## measure what 10, 50 and 200 tasks at once ask of Postgres; SIZES="…"
+	@$(BIN)/python -m benchmarks.asks $(if $(SIZES),--sizes $(SIZES))
 
 bench-planning: $(INSTALLED)  ## measure planning beside stale statistics; SIZES="…"
 	@$(BIN)/python -m benchmarks.planning $(if $(SIZES),--sizes $(SIZES))

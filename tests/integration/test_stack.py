@@ -263,6 +263,10 @@ def test_what_supervisord_would_garble_is_refused(tmp_path: Path, value: str) ->
         ({"RETROFILL_AWS_PORT": "http"}, "RETROFILL_AWS_PORT is 'http': a port is a number"),
         ({"RETROFILL_AWS_PORT": "65536"}, "RETROFILL_AWS_PORT is '65536': a port is a number"),
         (
+            {"RETROFILL_EXECUTOR": "kubernetes"},
+            "RETROFILL_EXECUTOR is 'kubernetes': allowed are local and celery",
+        ),
+        (
             {"RETROFILL_AWS_PORT": "8080"},
             "RETROFILL_AIRFLOW_PORT and RETROFILL_AWS_PORT are both 8080",
         ),
@@ -339,6 +343,38 @@ def test_connections_that_are_set_win(tmp_path: Path) -> None:
     aws = json.loads(variables["AIRFLOW_CONN_AWS_DEFAULT"])
     assert aws["extra"]["endpoint_url"] == settings.aws_endpoint_url
     assert aws["extra"]["service_config"] == {"lambda": {"endpoint_url": "http://127.0.0.1:9"}}
+
+
+def test_celery_has_a_broker_and_workers_that_know_where_the_api_server_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path, RETROFILL_EXECUTOR="celery")
+    variables = airflow.variables(settings, {})
+    assert variables["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    told = variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+    assert told == f"{settings.airflow_url}/execution/"
+    monkeypatch.setattr("stack.celery.has_provider", lambda: True)
+    monkeypatch.setattr("stack.celery.redis_server", lambda: "redis-server")
+    groups = airflow.groups(settings)
+    assert list(groups) == ["broker", "airflow-api", "airflow", "workers"]
+    assert [worker.name for worker in groups["workers"]] == ["worker-1", "worker-2"]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "message"),
+    [
+        ("has_provider", "has no Celery: start the stack with make up EXECUTOR=celery"),
+        ("redis_server", "there is no redis-server for this machine"),
+    ],
+)
+def test_what_celery_lacks_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str, message: str
+) -> None:
+    monkeypatch.setattr("stack.celery.has_provider", lambda: lacking != "has_provider")
+    monkeypatch.setattr("stack.celery.redis_server", lambda: "")
+    with pytest.raises(StackError, match=message):
+        airflow.groups(settings_of(tmp_path, RETROFILL_EXECUTOR="celery"))
+    assert not (tmp_path / "redis").exists()
 
 
 def up(directory: Path, **environ: str) -> "subprocess.Popen[str]":
