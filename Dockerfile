@@ -13,7 +13,9 @@ COPY --chown=50000:0 dags /opt/airflow/dags
 # dags/ imports retrofill from here; each task is a process that imports it anew.
 ENV PYTHONPATH=/opt/airflow/include \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
-RUN python -m compileall -q /opt/airflow/include
+RUN python -m compileall -q /opt/airflow/include \
+    && printf '#!/bin/sh\nexec python -m retrofill "$@"\n' > /home/airflow/.local/bin/retrofill \
+    && chmod +x /home/airflow/.local/bin/retrofill
 
 # The image's own user airflow, by number, so that a cluster can see that it is not root.
 USER 50000:0

@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test celery conformance published faults simulate bench-run bench-calling bench-screening bench-asks bench-planning plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test browser celery conformance published faults simulate bench-run bench-calling bench-screening bench-asks bench-planning plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -39,6 +39,9 @@ faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes m
 
 celery: $(CELERY)/.installed  ## kill a Celery worker, the broker and the scheduler in mid-run; takes a quarter of an hour
 	@$(CELERY)/bin/python -m pytest -m celery tests/celery
+
+browser: $(INSTALLED)  ## use the pages in headless Chromium, on a stack of its own; takes minutes
+	$(BIN)/python -m pytest -m browser
 
 conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
 	@$(BIN)/python -m pytest -q -m 'faults or not faults' tests/conformance

@@ -13,13 +13,14 @@ from retrofill.engine.fit import Range
 from retrofill.engine.forecast import Forecast
 from retrofill.environment import EnvironmentConnections
 from retrofill.model.plan import RunPlan
+from retrofill.model.runs import DagRun
 from retrofill.pipeline.admission import Slots
 from retrofill.pipeline.canary import judge
 from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.enqueue import enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import list_partitions
-from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.pipeline.open_run import open_run
 from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.pipeline.show_plan import show_plan
 from retrofill.state import runs

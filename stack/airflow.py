@@ -39,7 +39,11 @@ def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> di
     metadata = settings.metadata_dsn.replace("postgresql://", "postgresql+psycopg2://")
     unless_set = {
         **_TUNING,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.user}:admin",
         "AIRFLOW_CONN_RETROFILL_STATE": settings.state_dsn,
+        "AIRFLOW_CONN_RETROFILL_AIRFLOW": json.dumps(
+            {"conn_type": "http", "login": settings.user, "password": settings.password}
+        ),
         "AIRFLOW_CONN_AWS_DEFAULT": _aws_connection(settings, environ),
     }
     return {
@@ -51,7 +55,6 @@ def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> di
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         **(celery.variables(settings) if settings.executor == "celery" else {}),
         "AIRFLOW__CORE__FERNET_KEY": settings.secrets.fernet_key,
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.user}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
         "AIRFLOW__API__HOST": "127.0.0.1",
@@ -122,7 +125,7 @@ def prepare(settings: Settings) -> None:
     passwords.touch(mode=0o600)
     passwords.write_text(json.dumps({settings.user: settings.password}))
     surroundings = {**child_environment(), **variables(settings)}
-    _run(["retrofill.migrate"], surroundings)
+    _run(["retrofill", "db", "migrate"], surroundings)
     # Airflow takes seconds to see that it has nothing to do, so the database says so itself.
     wanted = f"migrated by Airflow {version('apache-airflow')}"
     with autocommitting(settings.metadata_dsn) as cursor:

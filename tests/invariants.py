@@ -27,7 +27,9 @@ from psycopg2.extras import NamedTupleCursor
 SHOWN = 5
 """Items that one violation names."""
 
-VIEWS = ("v_run", "v_item", "v_call", "v_outcome", "v_quarantine", "v_redriven")
+VIEWS = (
+    "v_run", "v_item", "v_call", "v_outcome", "v_quarantine", "v_redriven", "v_event", "v_pulse",
+)  # fmt: skip
 """The public views."""
 
 _TWICE = """
@@ -59,6 +61,10 @@ SELECT
     coalesce(sum(item_count) FILTER (WHERE outcome = 'failed'), 0)::bigint AS items_failed,
     count(*) FILTER (WHERE outcome IS NULL) AS unsettled
 FROM retrofill.v_call WHERE job = %(job)s GROUP BY run_id
+"""
+_TAKEN_BACK = """
+SELECT item_key, count(*) AS times FROM retrofill.v_redriven
+WHERE job = %(job)s AND settled_by IS NOT NULL GROUP BY item_key
 """
 _SETTLED = """
 SELECT place, count(*) AS items FROM retrofill.v_item
@@ -232,6 +238,8 @@ class _State:
         self.in_process = sum(row.items for row in rows(_IN_PROCESS))
         self.quarantined = {row.item_key for row in rows(_QUARANTINED)}
         self.settled = {row.place: row.items for row in rows(_SETTLED)}
+        self.taken_back = {row.item_key: row.times for row in rows(_TAKEN_BACK)}
+        """How often an item that had succeeded was redriven: it succeeds once more for each."""
         self.duplicates = sum(row.duplicates for row in self.calls.values())
 
 
@@ -276,8 +284,8 @@ def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
             found.append(
                 f"I8: run {run.run_id} is complete with {waiting[run.run_id]} items in process"
             )
-    # What a redrive withdraws is back in quarantine.
-    new = sum(run.new - (0 if run.redrive else run.withdrawn) for run in runs)
+    # What a redrive of quarantine withdraws is back there.
+    new = sum(run.new - (0 if run.redrive == "quarantine" else run.withdrawn) for run in runs)
     if new != items:
         found.append(
             f"I5: the runs found {new} new items that nobody withdrew, in the three places are"
@@ -304,7 +312,8 @@ def _check_attempts(state: _State, executed: Mapping[str, int], named_as_failed:
             found.append(f"I3: {key!r} has {attempts} attempts, the function ran {count} times")
     # A further execution either carried an item in doubt, which its call counts, or came after
     # calls that all failed.
-    further = sum(executed.values()) - len(executed)
+    again = sum(state.taken_back.get(key, 0) for key in executed)
+    further = sum(executed.values()) - len(executed) - again
     failed = sum(row.items_failed for row in state.calls.values())
     if further > state.duplicates + failed + named_as_failed:
         found.append(
@@ -315,7 +324,8 @@ def _check_attempts(state: _State, executed: Mapping[str, int], named_as_failed:
 
 
 def _check_duplicates(state: _State, succeeded: Mapping[str, int]) -> list[str]:
-    twice = sum(succeeded.values()) - len(succeeded)
+    again = sum(state.taken_back.get(key, 0) for key in succeeded)
+    twice = sum(succeeded.values()) - len(succeeded) - again
     if twice > state.duplicates:
         return [f"I4: work was done twice {twice} times, counted are {state.duplicates} duplicates"]
     return []
@@ -333,7 +343,7 @@ def _check_counts(state: _State, redriven: int) -> list[str]:
                 f" v_call {shown}"
             )
     for place, column, left in (
-        ("results", "succeeded", 0),
+        ("results", "succeeded", sum(state.taken_back.values())),
         ("quarantine", "quarantined", redriven),
     ):
         counted = sum(getattr(run, column) for run in state.runs)

@@ -1,14 +1,21 @@
 """The reference pages, made from the records of the kinds: ``make reference``."""
 
+import inspect
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
+from retrofill.aws.store import PERMISSIONS as STORE_PERMISSIONS
+from retrofill.cli.app import app
+from retrofill.cli.exits import Exit
 from retrofill.config import params_for
 from retrofill.events import SHAPES, EventShape
 from retrofill.functions import FUNCTIONS
+from retrofill.jobs.schema import job_schema
 from retrofill.model.permission import Permission
+from retrofill.model.records import notes_of
 from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, form_field
 from retrofill.params.calls import CallParams
@@ -19,6 +26,7 @@ from retrofill.params.limits import LimitParams
 from retrofill.params.notification import PERMISSIONS, NotificationParams
 from retrofill.params.prices import PriceParams
 from retrofill.params.redrive import RedriveParams
+from retrofill.params.report import ReportParams
 from retrofill.sources import SOURCES
 
 FOLDER = Path(__file__).parents[1] / "docs/reference"
@@ -32,6 +40,7 @@ _COMMON: tuple[tuple[str, type[Params]], ...] = (
     ("Canary", CanaryParams),
     ("Approval", ApprovalParams),
     ("Redrive", RedriveParams),
+    ("Report files", ReportParams),
     ("Notification", NotificationParams),
     ("Job and connections", JobParams),
 )
@@ -43,6 +52,8 @@ def pages() -> dict[str, str]:
         "params.md": "\n".join(_params()),
         "events.md": "\n".join(_events()),
         "permissions.md": "\n".join(_permissions()),
+        "job.schema.json": json.dumps(job_schema(), indent=1) + "\n",
+        "cli.md": "\n".join(_commands()),
     }
 
 
@@ -148,6 +159,7 @@ def _permissions() -> Iterator[str]:
         *((f"Source `{kind.name}`", kind.permissions) for kind in SOURCES.values()),
         *((f"Function kind `{kind.name}`", kind.permissions) for kind in FUNCTIONS.values()),
         ("Notification", PERMISSIONS),
+        ("Report files", STORE_PERMISSIONS),
     ]
     for title, permissions in owners:
         if not permissions:
@@ -174,6 +186,51 @@ def _statements(permissions: Iterable[Permission]) -> Iterator[dict[str, Any]]:
 
 def _sentence(title: str) -> str:
     return f"{title[0].upper()}{title[1:]}."
+
+
+def _commands() -> Iterator[str]:
+    whole = typer.main.get_command(app)
+    yield from ("# Command line", "", _MADE, "", _help(whole), "")
+    yield "`retrofill --install-completion` completes commands and options in your shell."
+    yield from ("", "## Exit codes", "", "| code | meaning |", "| ---: | --- |")
+    yield from (f"| {code.value} | {notes_of(Exit)[code.name]} |" for code in Exit)
+    yield ""
+    for path, command in _leaves("retrofill", whole):
+        usage = command.make_context(path, [], resilient_parsing=True).get_usage()
+        yield from (f"## `{path}`", "", f"`{' '.join(usage.split()[1:])}`", "", _help(command), "")
+        shown = [one for one in command.params if one.name != "help"]
+        if shown:
+            yield from ("| | meaning | default |", "| --- | --- | --- |")
+            yield from (f"| `{_name(one)}` | {one.help} | {_default(one)} |" for one in shown)
+            yield ""
+
+
+def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each command that is no group of others, with all of its words."""
+    commands = getattr(command, "commands", None)
+    if commands is None:
+        yield path, command
+        return
+    for name, one in commands.items():
+        yield from _leaves(f"{path} {name}", one)
+
+
+def _help(command: Any) -> str:
+    paragraphs = inspect.cleandoc(command.help).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _name(one: Any) -> str:
+    if one.param_type_name == "argument":
+        return str(one.metavar or one.name.upper())
+    takes = "" if one.is_flag else f" {one.metavar or one.name.upper()}"
+    return f"{', '.join(one.opts)}{takes}"
+
+
+def _default(one: Any) -> str:
+    if one.required:
+        return "required"
+    return "" if one.default in (None, "", False) else f"`{one.default}`"
 
 
 def main() -> None:

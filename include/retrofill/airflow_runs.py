@@ -18,6 +18,7 @@ from retrofill.pipeline.invoke import GRACE_S
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.upkeep import OpenRun
+from retrofill.state.worst import worst_of
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,18 @@ class TaskAirflow:
         """Return whether one of these DAG runs of a DAG is queued or running."""
         return self._count(dag_id=dag_id, run_ids=list(dag_run_ids), states=_NOT_OVER) > 0
 
+    def is_kept_out(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
+        """Return whether the next of these waits for a place that this DAG run has.
+
+        Those of a Backfill have places of their own.
+        """
+        own, dag = self._context["dag_run"], self._context["dag"]
+        if dag_id != own.dag_id or own.run_type == "backfill":
+            return False
+        if self._count(dag_id=dag_id, run_ids=list(dag_run_ids), states=["running"]):
+            return False
+        return self._count(dag_id=dag_id, states=["running"]) >= dag.max_active_runs
+
     def tell_abandoned(self, conn: Connection, run: OpenRun) -> None:
         """Send the report of a run that was closed by another.
 
@@ -116,7 +129,8 @@ class TaskAirflow:
         config = RunConfig.from_stored(runs.get_run(conn, run.run_id).config)
         report = runs.get_report(conn, run.run_id)
         try:
-            notify(config, report, run.dag_id, run.dag_run_ids[-1])
+            worst = worst_of(conn, run.job_id, run.run_id)
+            notify(config, report, run.dag_id, run.dag_run_ids[-1], worst=worst)
         except Exception:
             log.exception("the notification of run %d could not be sent", run.run_id)
         else:

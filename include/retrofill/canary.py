@@ -34,7 +34,7 @@ class CanaryOperator(CallOperator):
             return None
         at_once = TaskAirflow(context).slots.at_once
         try:
-            self.call(config, run, canary.batch_id, progressed, counts=True)
+            self.call(context, config, run, canary.batch_id, progressed, counts=True)
         except RunIncomplete:
             # A limit of the run was met meanwhile; what was found until then is worth a look.
             with open_state() as conn:

@@ -1,7 +1,7 @@
 """The configuration of a run: the params of its kinds and of all runs, checked together."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -12,6 +12,7 @@ from retrofill.functions import FUNCTIONS
 from retrofill.functions.kind import FunctionKind, FunctionParams
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
+from retrofill.model.selection import Place
 from retrofill.params.approval import ApprovalParams
 from retrofill.params.base import Params, Problem, Sound, form_field, unknown
 from retrofill.params.calls import CallParams, call_params
@@ -22,6 +23,7 @@ from retrofill.params.limits import LimitParams
 from retrofill.params.notification import NotificationParams
 from retrofill.params.prices import PriceParams
 from retrofill.params.redrive import RedriveParams
+from retrofill.params.report import ReportParams
 from retrofill.sources import SOURCES
 from retrofill.sources.kind import SourceKind, SourceParams
 
@@ -47,6 +49,7 @@ class RunConfig:
     canary: CanaryParams
     approval: ApprovalParams
     redrive: RedriveParams
+    report: ReportParams
     notification: NotificationParams
     job: JobParams
 
@@ -73,6 +76,7 @@ class RunConfig:
             self.canary,
             self.approval,
             self.redrive,
+            self.report,
             self.notification,
             self.job,
         )
@@ -104,6 +108,7 @@ class RunParams:
             "canary": CanaryParams,
             "approval": ApprovalParams,
             "redrive": RedriveParams,
+            "report": ReportParams,
             "notification": NotificationParams,
             "job": JobParams,
         }
@@ -113,6 +118,11 @@ class RunParams:
                 if name in self._owner:
                     raise TypeError(f"{part} and {self._owner[name]} both have a param {name}")
                 self._owner[name] = part
+
+    @property
+    def parts(self) -> Collection[type[Params]]:
+        """The params of each owner."""
+        return self._parts.values()
 
     def config(self, params: Mapping[str, Any]) -> RunConfig:
         """Return the configuration that a DAG run's params ask for.
@@ -238,26 +248,30 @@ def _contradictions(config: RunConfig, unsound: set[str]) -> Iterator[Problem]:
         yield from part.contradictions(sound)
     yield from _uncarried(config, sound)
     yield from _uncalled(config, sound)
-    redrives = config.redrive.redrive
+    redrives = config.redrive.place
+    lists = redrives is not Place.QUARANTINE
     # To redrive what a job has in quarantine, its name is enough.
-    if sound("redrive") and not (redrives and config.job.job is not None):
+    if sound("redrive") and (lists or config.job.job is None):
         yield from config.source.problems_of_extent(sound)
-    if not sound("redrive") or not redrives:
+    if not sound("redrive") or redrives is None:
         return
-    yield from config.source.problems_with_redrive(sound)
+    if not lists:
+        yield from config.source.problems_with_redrive(sound)
     if config.calls.preview and sound("preview"):
-        yield Problem(
-            "preview", "True; not allowed with redrive, which selects by keys and redrive_error"
-        )
+        yield Problem("preview", "True; not allowed with redrive, which calls what it selects")
 
 
 def _uncalled(config: RunConfig, sound: Sound) -> Iterator[Problem]:
-    """Find a canary of a run that lists nothing, or calls nothing."""
+    """Find a canary of a run that redrives, or calls nothing."""
     canary = config.canary.canary
     if canary is None or not sound("canary"):
         return
-    if config.redrive.redrive and sound("redrive"):
-        yield Problem("canary", f"{canary:,}; not allowed with redrive, which lists no items")
+    if config.redrive.place and sound("redrive"):
+        yield Problem(
+            "canary",
+            f"{canary:,}; not allowed with redrive: a canary is chosen from what no call has"
+            " carried",
+        )
     if config.calls.preview and sound("preview"):
         yield Problem("canary", f"{canary:,}; not allowed with preview, which calls nothing")
 

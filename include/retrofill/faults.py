@@ -87,6 +87,9 @@ class Point(StrEnum):
     RUN_CLOSED = "run.closed"
     """The run is closed; nobody was notified."""
 
+    PART_WRITTEN = "part.written"
+    """A part of the report files is written; their manifest is not."""
+
     NOTIFIED = "run.notified"
     """The notification was handed over; nobody has written that down."""
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from airflow.providers.apprise.hooks.apprise import AppriseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from apprise import Apprise, NotifyFormat
 
+from retrofill import named_notifier
 from retrofill.aws.refusals import NO_CREDENTIALS
 from retrofill.config import RunConfig
 from retrofill.model.errors import ConfigError, NotNotified
@@ -38,19 +39,24 @@ def check_targets(config: RunConfig) -> None:
         raise ConfigError(*problems.values())
 
 
-def notify(config: RunConfig, report: Report, dag_id: str, dag_run_id: str) -> None:
+def notify(
+    config: RunConfig,
+    report: Report,
+    dag_id: str,
+    dag_run_id: str,
+    *,
+    worst: Sequence[object] = (),
+) -> None:
     """Send a run's report to every target its configuration names.
 
+    :param worst: the errors by which most of its items failed, each as a line for people
     :raises NotNotified: a target did not take it; another try may reach it
     """
     title = f"Retrofill: {report.job} is {report.state}"
-    _post(
-        config,
-        title,
-        report.as_text(config.source_kind.reasons),
-        report.as_json(),
-        run_link(dag_id, dag_run_id),
-    )
+    lines = [report.as_text(config.source_kind.reasons), *(f"failed: {one}" for one in worst)]
+    if report.to_do:
+        lines.append(f"to do: {report.to_do}")
+    _post(config, title, "\n".join(lines), {**report.as_json(), **_addresses(dag_id, dag_run_id)})
 
 
 def notify_briefly(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:
@@ -67,12 +73,18 @@ def notify_briefly(config: RunConfig, what: str, why: str, dag_id: str, dag_run_
     title = f"Retrofill: {job} {what}"
     text = f"{title}.\n{why or 'See the logs of its tasks.'}"
     fields = {"job": job, "state": what, "error": why}
-    _post(config, title, text, fields, run_link(dag_id, dag_run_id))
+    _post(config, title, text, {**fields, **_addresses(dag_id, dag_run_id)})
 
 
-def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any], link: str) -> None:
-    text = f"{text}\nrun {link}"
-    fields = {**fields, "link": link}
+def _addresses(dag_id: str, dag_run_id: str) -> dict[str, str]:
+    """Return the addresses of a DAG run in Airflow's UI, and of the page with its charts."""
+    run = f"dags/{quote(dag_id, safe='')}/runs/{quote(dag_run_id, safe='')}"
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    return {"link": f"{base}/{run}", "page": f"{base}/retrofill/{run}"}
+
+
+def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any]) -> None:
+    text = f"{text}\nrun {fields['link']}\ncharts {fields['page']}"
     log.info("%s", text)
     errors: list[Exception] = []
     if config.notification.notify_sns_topic_arn:
@@ -80,7 +92,7 @@ def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any], link
             _publish(config, title, text, json.dumps(fields))
     if config.notification.notify_conn_id:
         with _kept(errors):
-            _send(config.notification.notify_conn_id, title, text)
+            _send(config.notification.notify_conn_id, title, text, fields)
             log.info("notified through connection %s", config.notification.notify_conn_id)
     if errors:
         raise NotNotified("; ".join(map(str, errors))) from errors[0]
@@ -93,12 +105,6 @@ def _kept(errors: list[Exception]) -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001  it is raised when all targets had their turn
         errors.append(error)
-
-
-def run_link(dag_id: str, dag_run_id: str) -> str:
-    """Return the address of a DAG run in Airflow's UI."""
-    base = conf.get("api", "base_url", fallback="").rstrip("/")
-    return f"{base}/dags/{quote(dag_id)}/runs/{quote(dag_run_id)}"
 
 
 def _problems(config: RunConfig) -> dict[str, str]:
@@ -122,10 +128,14 @@ def _problem_of_connection(conn_id: str | None) -> str | None:
             f"notify_conn_id: Airflow has no connection {conn_id!r}; define it, or name one of"
             " type apprise that there is"
         )
+    if named_notifier.is_named(connection.extra_dejson):
+        why = named_notifier.problem_of(connection.extra_dejson)
+        return why and f"notify_conn_id: the connection {conn_id!r} cannot notify: {why}"
     if connection.conn_type != AppriseHook.conn_type:
         return (
             f"notify_conn_id: the connection {conn_id!r} is of type {connection.conn_type!r};"
-            f" allowed is one of type {AppriseHook.conn_type!r}"
+            f" allowed is one of type {AppriseHook.conn_type!r}, or one whose extra names a"
+            " notifier"
         )
     try:
         services = _services(conn_id)
@@ -167,11 +177,18 @@ def _services(conn_id: str) -> Apprise:
     return services
 
 
-def _send(conn_id: str, title: str, text: str) -> None:
-    """Send by way of Apprise, whose hook in Airflow does not tell whether anybody was reached.
+def _send(conn_id: str, title: str, text: str, fields: dict[str, Any]) -> None:
+    """Send by the notifier that a connection names, or by way of Apprise.
+
+    Apprise's hook in Airflow does not tell whether anybody was reached.
 
     :raises NotNotified: one of the connection's services did not take it
     """
+    extra = AppriseHook.get_connection(conn_id).extra_dejson
+    if named_notifier.is_named(extra):
+        said = {"title": title, "text": text, "report": fields}
+        named_notifier.send(extra, {**said, "link": fields["link"], "page": fields["page"]})
+        return
     if not _services(conn_id).notify(
         title=title, body=text, body_format=NotifyFormat.TEXT, tag="all"
     ):

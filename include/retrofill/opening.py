@@ -1,25 +1,30 @@
 """The task that opens a run and its set, or says why it opens none."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, NoReturn
 
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
-from retrofill.airflow_runs import params_of, require_time
+from retrofill.airflow_runs import TaskAirflow, params_of, require_time
+from retrofill.announcing import named, note
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import wiring
 from retrofill.model.errors import ConfigError, FunctionChanged, RetrofillError
-from retrofill.model.runs import REFUSED, SetRef
+from retrofill.model.runs import REFUSED, DagRun, SetRef
 from retrofill.notifier import check_targets
 from retrofill.operators import stored_run
 from retrofill.pipeline.approve import asks
 from retrofill.pipeline.canary import has_canary
-from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.pipeline.open_run import NotAlone, open_run
+from retrofill.pipeline.overlap import SOONEST_S, await_turn
 from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
-from retrofill.state.connection import PATIENCE_S
+from retrofill.state.connection import PATIENCE_S, Connection
+from retrofill.wiring import needed_by
 
 _LONGEST_REASON = 2_000
 
@@ -40,7 +45,7 @@ class OpenRunOperator(BaseOperator):
         """Return the set that was opened: number of the run, number of the set.
 
         :raises DownstreamTasksSkipped: a preview was asked for, and shown; or the set has no
-            canary, or is one that nobody is asked about
+            canary, is one that nobody is asked about, or nobody wants report files
         """
         try:
             ref, config = self._open(context)
@@ -49,13 +54,22 @@ class OpenRunOperator(BaseOperator):
             self.log.error("%s", error)  # noqa: TRY400  the traceback is Airflow's to write
             context["ti"].xcom_push(REFUSED, str(error)[:_LONGEST_REASON])
             raise
-        needed = {"canary": has_canary(config, ref), "approve": asks(config, ref)}
+        needed = {
+            "canary": has_canary(config, ref),
+            "approve": asks(config, ref),
+            "write_report": config.report.report_to is not None,
+        }
         if all(needed.values()):
             return list(ref)
         # Skipped here, they cost no process.
         context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, list(ref))
         rest = [task for task, is_needed in needed.items() if not is_needed]
         raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
+
+    def execute_again(self, context: Context, event: Any) -> list[int]:
+        """Go on after a rest."""
+        del event
+        return self.execute(context)
 
     def _open(self, context: Context) -> tuple[SetRef, RunConfig]:
         dag_run, wire = context["dag_run"], wiring()
@@ -75,12 +89,50 @@ class OpenRunOperator(BaseOperator):
             raise ConfigError(*self.problems)
         config = params_for(self.source).config(params_of(context))
         check_targets(config)
+        if store := wire.store_of(config):
+            folder, place = store
+            place.require_writable(folder)
         interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
-        with wire.open_state(patience_s=PATIENCE_S) as conn:
+        asking = DagRun(dag_run.dag_id, dag_run.run_id)
+        asked_by = dag_run.triggering_user_name or ""
+        with wire.open_state(needed_by(config), patience_s=PATIENCE_S) as conn:
+            alone_but = self._await_turn(context, conn, config, asking)
             plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
             require_time(self.dag.get_task("invoke").execution_timeout, plan.function.timeout_s)
-            opened = open_run(conn, plan, DagRun(dag_run.dag_id, dag_run.run_id))
+            try:
+                opened = open_run(conn, plan, asking, asked_by=asked_by, alone_but=alone_but)
+            except NotAlone:
+                self.log.info("another run of the job was opened meanwhile")
+                self._look_again(SOONEST_S)
+            if opened is not None:
+                note(context, named(runs.get_run(conn, opened.run_id), config.source.label()))
         if opened is None:
             rest = sorted(self.get_flat_relative_ids())
             raise DownstreamTasksSkipped(tasks=rest)  # type: ignore[no-untyped-call]
         return opened, config
+
+    def _await_turn(
+        self, context: Context, conn: Connection, config: RunConfig, asking: DagRun
+    ) -> Sequence[int] | None:
+        """Return the open runs beside which a run that waits may open; None: it waits for none.
+
+        :raises TaskDeferred: it is not its turn yet
+        """
+        if config.job.overlap != "wait" or config.calls.preview:
+            return None
+        known = runs.find_job(conn, config.job_name)
+        if known is None:
+            return ()
+        turn = await_turn(conn, known.job_id, asking, TaskAirflow(context))
+        if turn.look_again_s is not None:
+            self._look_again(turn.look_again_s)
+        return turn.but
+
+    def _look_again(self, after_s: float) -> NoReturn:
+        """Give the place of a worker back, and begin again later.
+
+        :raises TaskDeferred: always
+        """
+        trigger = TimeDeltaTrigger(timedelta(seconds=after_s))
+        self.defer(trigger=trigger, method_name="execute_again")
+        raise AssertionError("defer has not raised")

@@ -4,21 +4,23 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import AssetAlias, BaseOperator, Context
 from airflow.sdk.exceptions import (
     AirflowSkipException,
     AirflowTaskTerminated,
 )
 
 from retrofill.airflow_runs import TaskAirflow, grace_s
+from retrofill.announcing import announce, note, note_end, of_set
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import task_state as open_state
 from retrofill.connections import wiring
 from retrofill.engine.progress import Invoked
+from retrofill.lineage import lineage_of
+from retrofill.metrics import teller
 from retrofill.model.errors import (
     FINAL,
     ConfigError,
@@ -26,7 +28,9 @@ from retrofill.model.errors import (
     Interrupted,
     StateError,
 )
-from retrofill.model.runs import REFUSED, Run, SetRef
+from retrofill.model.report import Report
+from retrofill.model.runs import NOT_MAPPED, REFUSED, Run, SetRef, TaskName
+from retrofill.model.selection import Place
 from retrofill.notifier import notify, notify_briefly
 from retrofill.pipeline.approve import asks, require_approved
 from retrofill.pipeline.canary import has_canary
@@ -42,6 +46,7 @@ from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
 from retrofill.state.upkeep import OpenRun
+from retrofill.state.worst import worst_of
 from retrofill.tries import Tries
 
 _NOT_OPENED = "this DAG run has opened no run; see the log of open_run"
@@ -144,13 +149,19 @@ class EnqueueOperator(PatientOperator):
         """Return the counts of what was listed, or redriven."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
-            if config.redrive.redrive:
+            if config.redrive.place is Place.QUARANTINE:
                 return redrive_quarantine(
                     conn, self.ref, self.partition["part_no"], config, progressed=progressed
                 )
             source, fits = wiring().source_of(config, run), wiring().fits(config, run)
             return enqueue(
-                conn, self.ref, self.partition["part_no"], source, fits, progressed=progressed
+                conn,
+                self.ref,
+                self.partition["part_no"],
+                source,
+                fits,
+                redriven=config.redrive.selection,
+                progressed=progressed,
             )
 
 
@@ -185,6 +196,7 @@ class CallOperator(PatientOperator):
 
     def call(
         self,
+        context: Context,
         config: RunConfig,
         run: Run,
         batch_id: int,
@@ -199,7 +211,9 @@ class CallOperator(PatientOperator):
         grace = grace_s()
         die_with_parent()
         ask_to_end(self.on_kill)
-        with closing(BatchLease(wiring().state_dsn, batch_id, own_name())) as lease:
+        map_index = context["ti"].map_index
+        task = TaskName(self.task_id, NOT_MAPPED if map_index is None else map_index)
+        with closing(BatchLease(wiring().state_dsn, batch_id, own_name(), task)) as lease:
             if not take(lease, holder_is_dead=is_dead):
                 self.log.info("every item of this batch is settled")
                 return None
@@ -224,6 +238,7 @@ class CallOperator(PatientOperator):
                     stop_asked=lambda: self._stop_asked,
                     grace_s=grace,
                     progressed=progressed,
+                    tell=teller(config, run, task.map_index),
                 )
                 try:
                     return invoker.run()
@@ -252,11 +267,15 @@ class InvokeOperator(CallOperator):
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
         require_approved(config, run)
-        return self.call(config, run, self.batch["batch_id"], progressed)
+        return self.call(context, config, run, self.batch["batch_id"], progressed)
 
 
 class CloseRunOperator(BaseOperator):
     """Close the set that this DAG run has opened, and the run with its last set."""
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what the run has read, and what came of it; also of a task that failed."""
+        return lineage_of(task_instance.dag_id, task_instance.run_id)
 
     def execute(self, context: Context) -> bool:
         """Return whether the run needs another set.
@@ -298,8 +317,14 @@ class NextSetOperator(TriggerDagRunOperator):
             message = "the source is exhausted"
             raise AirflowSkipException(message)
         dag_run = context["dag_run"]
+        ref = SetRef(*self.opened)
+        with open_state() as conn:
+            config, run = stored_run(conn, ref)
+        self.note = of_set(run, config.source.label(), ref.set_no + 1)
         self.trigger_dag_id = dag_run.dag_id
-        self.trigger_run_id = SetRef(*self.opened).next_dag_run_id(dag_run.run_id)
+        # So it stands before DAG runs that were asked for later, as if it were this one.
+        self.run_after = dag_run.run_after
+        self.trigger_run_id = ref.next_dag_run_id(dag_run.run_id)
         self.conf = dict(context["params"])
         super().execute(context)
 
@@ -311,10 +336,12 @@ class NotifyOperator(BaseOperator):
     as failed; and its state is the DAG run's. So nothing is green while work is missing.
 
     :param source: the name of the source's kind
+    :param alias: what stands for the assets of the jobs, of which one is updated
     """
 
-    def __init__(self, *, source: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, source: str, alias: AssetAlias, **kwargs: Any) -> None:
+        # As an inlet, too: so it sees whether an earlier try has sent the event.
+        super().__init__(outlets=[alias], inlets=[alias], **kwargs)
         self.source = source
 
     def execute(self, context: Context) -> None:
@@ -331,8 +358,16 @@ class NotifyOperator(BaseOperator):
                 if ref is not None:
                     config, run = stored_run(conn, ref)
                     airflow = TaskAirflow(context)
-                    tell = partial(notify, config, dag_id=dag_run.dag_id, dag_run_id=dag_run.run_id)
-                    if conclude(conn, ref, airflow, tell) is None:
+
+                    def tell(report: Report) -> None:
+                        worst = worst_of(conn, run.job_id, run.run_id)
+                        notify(config, report, dag_run.dag_id, dag_run.run_id, worst=worst)
+
+                    try:
+                        ended = conclude(conn, ref, airflow, tell)
+                    finally:
+                        note_end(context, conn, run)
+                    if ended is None:
                         airflow.tell_if_paused(
                             conn,
                             OpenRun(
@@ -341,6 +376,7 @@ class NotifyOperator(BaseOperator):
                         )
                         message = "the run goes on with another set; it is notified at its end"
                         raise AirflowSkipException(message)
+                    announce(context, run, ended)
                     return
         except StateError as error:
             if not _is_last_try(context, error):
@@ -350,6 +386,7 @@ class NotifyOperator(BaseOperator):
             raise
         why = _why_refused(context)
         self._tell(context, "did not start", why)
+        note(context, f"no run was opened: {why}")
         raise ConfigError(_NOT_OPENED, *filter(None, [why]))
 
     def _tell(self, context: Context, what: str, why: str) -> None:

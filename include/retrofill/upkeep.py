@@ -6,6 +6,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from retrofill.airflow_runs import TaskAirflow, params_of
 from retrofill.connections import task_state as open_state
 from retrofill.params.upkeep import ForgetParams, UpkeepParams
+from retrofill.pipeline.overlap import forget_gone
 from retrofill.pipeline.rescue import rescue
 from retrofill.pipeline.upkeep import (
     Forgotten,
@@ -22,8 +23,11 @@ class RescueOperator(BaseOperator):
     def execute(self, context: Context) -> list[int]:
         """Return the numbers of the runs that were closed."""
         UpkeepParams.from_params(params_of(context))
+        airflow = TaskAirflow(context)
         with open_state() as conn:
-            return [run.run_id for run in rescue(conn, TaskAirflow(context))]
+            closed = rescue(conn, airflow)
+            forget_gone(conn, airflow)
+        return [run.run_id for run in closed]
 
 
 class ForgetCallsOperator(BaseOperator):

@@ -16,11 +16,13 @@ from retrofill.aws.login import database_token
 from retrofill.config import RunConfig
 from retrofill.engine.first_calls import Fits, fit
 from retrofill.events import CompiledShape
+from retrofill.export import Destination, Store, open_store
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, Capacity
 from retrofill.model.connections import STATE_CONN_ID, Connections
 from retrofill.model.errors import ConfigError, StateNotConfigured
 from retrofill.model.runs import Run, Window
+from retrofill.model.selection import Place
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.plan import Plan, open_source, plan
 from retrofill.sources import Source
@@ -33,6 +35,16 @@ from retrofill.state.migrate import require_current
 _NO_INTERVAL = Interval(None, None)
 _POSTGRES = ("postgres", "postgresql", "")
 _PORT = 5432
+
+
+def needed_by(config: RunConfig) -> Mapping[str, str]:
+    """Return what the role of the state must be allowed for a run, as state/grants has it."""
+    takes_back = config.redrive.place is Place.SUCCESSES
+    return (
+        {**RUNTIME, "retrofill.results": f"{RUNTIME['retrofill.results']}, DELETE"}
+        if takes_back
+        else RUNTIME
+    )
 
 
 class Wiring:
@@ -112,7 +124,8 @@ class Wiring:
 
     def changes_of(self, config: RunConfig, run: Run) -> Source | None:
         """Open the source of a run for what was modified since; None: it cannot tell."""
-        if config.redrive.redrive or not config.source_kind.lists_changes:
+        lists = config.redrive.place is not Place.QUARANTINE
+        if not (lists and config.source_kind.lists_changes):
             return None
         window = Window(after=run.opened_at, before=run.modified_before)
         shape = shape_of(config, run)
@@ -125,6 +138,16 @@ class Wiring:
     def fits(self, config: RunConfig, run: Run) -> Fits | None:
         """Return what tells why an item cannot be sent to a run's function; None: all can be."""
         return fit(shape_of(config, run), config.function_kind.max_request_bytes)
+
+    def store_of(self, config: RunConfig) -> tuple[Destination, Store] | None:
+        """Open the place where the report files of a run go; None: nobody asked for any.
+
+        :raises ConfigError: this machine can write nothing there
+        """
+        if config.report.report_to is None:
+            return None
+        folder = Destination.parse(config.report.report_to)
+        return folder, open_store(folder, self._connections, config.job.aws_conn_id)
 
     def client_of(self, config: RunConfig, run: Run, *, tells_usage: bool = False) -> Client:
         """Open the data plane to a run's function.

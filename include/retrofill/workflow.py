@@ -7,6 +7,7 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.sdk import (
     DAG,
+    Asset,
     CronDataIntervalTimetable,
     ExceptionRetryPolicy,
     Param,
@@ -14,6 +15,7 @@ from airflow.sdk import (
     RetryRule,
 )
 
+from retrofill.announcing import alias_of
 from retrofill.approval import ApproveOperator
 from retrofill.canary import CanaryOperator
 from retrofill.config import params_for
@@ -30,6 +32,7 @@ from retrofill.operators import (
     PlanBatchesOperator,
 )
 from retrofill.params.upkeep import ForgetParams, UpkeepParams
+from retrofill.reporting import WriteReportOperator
 from retrofill.tries import RETRIES, RETRIES_IN_ALL, WhileProgress
 from retrofill.upkeep import (
     ForgetCallsOperator,
@@ -125,13 +128,14 @@ def retrofill_dag(
         ).expand(batch=batches.output)
         close = CloseRunOperator(task_id="close_run", trigger_rule="all_done")
         following = NextSetOperator(task_id="next_set", opened=opened.output, more=close.output)
-        notify = NotifyOperator(task_id="notify", source=source)
+        files = WriteReportOperator(task_id="write_report", trigger_rule="all_done")
+        notify = NotifyOperator(task_id="notify", source=source, alias=alias_of(dag_id))
         enqueue >> batches >> canary >> approve >> invoke
         # What open_run has skipped is over at once: what is behind it must wait for all before it.
         batches >> approve
         canary >> invoke
         # A teardown runs whatever became of the rest, and this one alone makes the DAG run's state.
-        invoke >> close >> following >> notify.as_teardown(on_failure_fail_dagrun=True)
+        invoke >> close >> [following, files] >> notify.as_teardown(on_failure_fail_dagrun=True)
     return dag
 
 
@@ -189,10 +193,16 @@ def job_dag(job: JobFile) -> DAG:
             doc_md="\n".join(job.problems),
             tags=["broken"],
         )
+    schedule: Any = None
+    if job.schedule:
+        schedule = CronDataIntervalTimetable(job.schedule, timezone="UTC")
+    elif job.assets:
+        # By reference: one of our own of the same URI would take the place of another's.
+        schedule = [Asset.ref(uri=uri) for uri in job.assets]
     return retrofill_dag(
         job.name,
         source=job.source,
-        schedule=CronDataIntervalTimetable(job.schedule, timezone="UTC"),
+        schedule=schedule,
         start_date=job.start_date,
         catchup=job.catchup,
         defaults=dict(job.params),

@@ -17,12 +17,14 @@ IN_A_TEXT = re.compile(
 
 ALLOWED = {
     ("include/retrofill/aws/arn.py", "s3"): "a service in an ARN",
+    ("include/retrofill/aws/store.py", "s3"): "the service, and the scheme of its addresses",
     ("include/retrofill/triggers/find.py", "s3"): "the service that is asked, as boto3 names it",
     ("include/retrofill/triggers/follow.py", "sqs"): "a service in an ARN, a protocol of SNS",
     ("dags/retrofill_s3.py", "s3"): "the kind of source",
     ("include/retrofill/sources/", "s3"): "the kind of source, and the service",
     ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
     ("include/retrofill/model/delivery.py", "s3-batch"): "an answer contract",
+    ("include/retrofill/metrics.py", "items"): "a part of the names of metrics",
     ("include/retrofill/model/calls.py", "items"): "an attribute",
     ("include/retrofill/pipeline/plan.py", "items"): "a word of the plan",
     ("include/retrofill/model/report.py", "items"): "a field of the state's JSON",

@@ -35,6 +35,7 @@ _WORD = re.compile(rf"{_BEGINS}(?i:{'|'.join(WORDS)})s?(?![a-z])")
 
 ALLOWED = {
     "engine/answers.py": "the formats of answers are those of AWS, and bear its names",
+    "export/report.py": "the members of manifest.json are those of a completion report",
     "events/shapes.py": "the registry of event shapes",
     "functions/__init__.py": "the registry of functions",
     "model/delivery.py": "the names of those formats of answers",
@@ -42,6 +43,7 @@ ALLOWED = {
     "notifier.py": "SNS is one of the ways to send a report",
     "params/calls.py": "the names of those formats of answers",
     "params/notification.py": "SNS is one of the ways to send a report",
+    "params/report.py": "S3 is one of the places of report files",
     "sources/__init__.py": "the registry of sources",
     "sources/files.py": "S3 is one of the places of files",
     "sources/rows/": "S3 is one of the places of files",

@@ -68,7 +68,8 @@ print(json.dumps([sorted(bag.dags), bag.import_errors]))
 IMPORT = """
 import json, gc, locale, logging, os, signal, socket, sys, threading, warnings
 import airflow.dag_processing.dagbag, airflow.api_fastapi.app, fastapi.testclient
-import apprise, awscrt, boto3, psycopg2, airflow.providers.amazon.aws.hooks.lambda_function
+import apprise, awscrt, boto3, psycopg2, pyarrow.parquet, smart_open
+import airflow.providers.amazon.aws.hooks.lambda_function
 from airflow.providers.apprise.hooks.apprise import AppriseHook
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 

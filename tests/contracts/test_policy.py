@@ -25,6 +25,8 @@ NO_RESOURCES = {
 # .../list_awslambda.html: these permissions are not called like their operations.
 PERMISSIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
+    # Whoever may put an object may begin to.
+    "s3:CreateMultipartUpload": "s3:PutObject",
     "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
     "s3:HeadObject": "s3:GetObject",
     "s3:ListObjectsV2": "s3:ListBucket",
@@ -84,10 +86,11 @@ def test_the_policy_allows_what_the_code_calls() -> None:
     assert needed == set().union(*map(actions, statements()))
 
 
-def test_nothing_in_aws_is_changed_but_by_calls_and_notifications() -> None:
+def test_nothing_in_aws_is_changed_but_by_calls_notifications_and_report_files() -> None:
     allowed = set().union(*map(actions, statements()))
     changing = {one for one in allowed if not one.split(":")[1].startswith(READS)}
-    assert changing == {"lambda:InvokeFunction", "sns:Publish"}
+    written = {"s3:PutObject", "s3:AbortMultipartUpload"}
+    assert changing == {"lambda:InvokeFunction", "sns:Publish"} | written
 
 
 def test_the_policy_is_one_that_aws_takes() -> None:

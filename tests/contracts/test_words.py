@@ -71,12 +71,19 @@ def test_the_readme_shows_the_notification_as_it_is() -> None:
         re.DOTALL,
     )
     shown = json.loads(sent)
-    made = {name: shown[name] for name in shown if name not in {"link", "duration_s"}}
+    made = {name: shown[name] for name in shown if name not in {"link", "page", "duration_s"}}
     moments = ("opened_at", "closed_at", "notified_at")
     made |= {name: datetime.fromisoformat(made[name]) for name in moments if made[name]}
     report = Report(**made)
-    assert report.as_json() | {"link": shown["link"]} == shown
-    assert f"{report.as_text(SOURCES['s3'].reasons)}\nrun {shown['link']}" == text
+    assert report.as_json() | {"link": shown["link"], "page": shown["page"]} == shown
+    lines = [
+        report.as_text(SOURCES["s3"].reasons),
+        "failed: 3 items by 'ValueError', such as 'incoming/2025/04/11/IMG_0040.jpg'",
+        f"to do: {report.to_do}",
+        f"run {shown['link']}",
+        f"charts {shown['page']}",
+    ]
+    assert "\n".join(lines) == text
 
 
 def test_every_event_that_can_be_asked_for_has_a_shape() -> None:

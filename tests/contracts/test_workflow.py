@@ -32,6 +32,8 @@ def test_the_last_task_runs_whatever_happens_and_makes_the_dag_runs_state() -> N
     assert last.is_teardown
     assert last.on_failure_fail_dagrun
     assert dag.get_task("close_run").trigger_rule == "all_done"
+    assert dag.get_task("write_report").trigger_rule == "all_done"
+    assert last.upstream_task_ids >= {"next_set", "write_report"}
 
 
 def test_what_calls_waits_for_all_that_may_be_asked_for_before_it() -> None:

@@ -39,6 +39,7 @@ def test_without_a_canary_its_task_costs_no_process(world: World) -> None:
     world.put(*KEYS[:2])
     states = world.run()
     assert (states["canary"], states["approve"]) == ("skipped", "skipped")
+    assert states["write_report"] == "skipped"
     assert states["dag_run"] == "success"
 
 

@@ -56,6 +56,7 @@ def test_every_object_is_called_once_and_the_second_run_calls_nothing(
     (sent,) = messages(sqs_client, queue)
     assert (sent["succeeded"], sent["calls"], sent["state"]) == (4, 4, "complete")
     assert report["notified_at"] is not None
+    assert "no note is written: there is no connection retrofill_airflow" in states["log"]
 
     again = world.run()
     assert again["dag_run"] == "success"
@@ -174,18 +175,16 @@ def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
         cur.execute("SELECT DISTINCT error_type FROM retrofill.v_quarantine")
         ((error_type,),) = cur.fetchall()
 
-    nothing = world.run(redrive=True, redrive_error="Other*", event="s3")
-    assert {name: nothing[name] for name in ("enqueue", "invoke", "notify", "dag_run")} == {
-        "enqueue": "success", "invoke": "skipped", "notify": "success", "dag_run": "success",
-    }  # fmt: skip
-    assert "nothing was redriven" in nothing["log"]
+    nothing = world.run(redrive="quarantine", redrive_error="Other*", event="s3")
+    assert (nothing["open_run"], nothing["dag_run"]) == ("failed", "failed")
+    assert "is what was asked for (quarantine: error Other*), so no run is opened" in nothing["log"]
 
     lambda_client.update_function_code(
         FunctionName=world.function, ZipFile=zipped(HANDLER.replace('"poison" in', '"3" in'))
     )
     lambda_client.get_waiter("function_updated_v2").wait(FunctionName=world.function)
     params = {
-        "redrive": True, "redrive_error": error_type, "key_glob": "*[13]", "event": "s3",
+        "redrive": "quarantine", "redrive_error": error_type, "key_glob": "*[13]", "event": "s3",
         "max_attempts": 1, "max_items_per_set": 1,
     }  # fmt: skip
     first = world.run(**params)
@@ -201,7 +200,7 @@ def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
 
 def test_what_cannot_be_redriven_is_said_before_anything_is_done(world: World) -> None:
     world.put("in/a")
-    states = world.run(redrive=True)
+    states = world.run(redrive="quarantine")
     assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
     assert "redrive: there is no job 's3://" in states["log"]
     assert world.outputs() == []

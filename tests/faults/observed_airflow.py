@@ -66,15 +66,47 @@ class ObservedAirflow(AirflowApi):
         asked = {"connection_id": conn_id, "conn_type": conn_type, **fields}
         self._asked("POST", "/api/v2/connections", json=asked)
 
-    def backfill(self, dag_id: str, first: datetime, last: datetime) -> None:
+    def trigger_as_of(
+        self, dag_id: str, run_id: str, moment: datetime, params: dict[str, Any] | None = None
+    ) -> None:
+        """Start a run of a DAG for a moment in the past."""
+        asked = {
+            "dag_run_id": run_id,
+            "logical_date": None if params else moment.isoformat(),
+            "run_after": moment.isoformat(),
+            "conf": params or {},
+        }
+        self._asked("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=asked)
+
+    def note(self, dag_id: str, run_id: str) -> str:
+        """Return the note of a DAG run."""
+        return str(self._asked("GET", run_path(dag_id, run_id))["note"])
+
+    def asset_events(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the asset events that runs of a DAG have sent."""
+        asked = {"source_dag_id": dag_id}
+        events: list[dict[str, Any]] = self._asked("GET", "/api/v2/assets/events", params=asked)[
+            "asset_events"
+        ]
+        return events
+
+    def backfill(
+        self,
+        dag_id: str,
+        first: datetime,
+        last: datetime,
+        *,
+        backwards: bool = False,
+        at_once: int = 3,
+    ) -> None:
         """Ask Airflow for a run for each interval that begins between two moments."""
         asked = {
             "dag_id": dag_id,
             "from_date": first.isoformat(),
             "to_date": last.isoformat(),
-            "max_active_runs": 3,
+            "max_active_runs": at_once,
             "reprocess_behavior": "none",
             "dag_run_conf": {},
-            "run_backwards": False,
+            "run_backwards": backwards,
         }
         self._asked("POST", "/api/v2/backfills", json=asked)

@@ -16,18 +16,19 @@ from botocore.credentials import Credentials
 from retrofill.aws.session import CONTROL_PLANE
 from retrofill.config import RunConfig, params_for
 from retrofill.engine.progress import Invoked
+from retrofill.engine.telemetry import Tell
 from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.transport.client import HttpClient
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import FINAL, FunctionUnusable, RetrofillError
 from retrofill.model.report import Report
-from retrofill.model.runs import SetRef
+from retrofill.model.runs import DagRun, Run, SetRef
 from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.enqueue import enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
-from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.pipeline.open_run import open_run
 from retrofill.pipeline.plan_batches import BatchTask, plan_batches
 from retrofill.sources import Source
 from retrofill.state import limits, runs
@@ -90,6 +91,8 @@ class Backfill:
     """After how long a call is given up."""
     control_plane: Config = CONTROL_PLANE
     tries: int = TRIES
+    teller: Callable[[RunConfig, Run, int], Tell] = lambda *_: lambda _: None
+    """Makes what takes what a task tells metrics."""
     keys: list[str] = field(default_factory=list)
     """The keys of the source, once it is served."""
 
@@ -225,6 +228,7 @@ class Backfill:
             run=run,
             config=self.config,
             stop_asked=stop.is_set,
+            tell=self.teller(self.config, run, 0),
         )
         if self.contract is not None:
             invoker._contract = self.contract  # noqa: SLF001  no param asks for one

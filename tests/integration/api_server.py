@@ -6,17 +6,30 @@ Import it within a test: a library of Airflow's warns when it is imported.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from airflow import settings
 from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_cached_app
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.models import Log, import_all_models
+from airflow.models import DagModel, DagRun, Log, import_all_models
 from airflow.models.base import Base
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
+from airflow.utils.db import synchronize_log_template
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunType
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from retrofill.web import page
-from sqlalchemy import select
+from retrofill.web.app import app
+from sqlalchemy import delete, select
+from starlette.routing import Mount
 
 
 @contextmanager
@@ -25,19 +38,76 @@ def serving() -> Iterator[TestClient]:
     settings.initialize()
     import_all_models()
     Base.metadata.create_all(settings.engine)
+    with create_session() as session:
+        for known in (DagRun, DagModel):
+            session.execute(delete(known))
     purge_cached_app()
     init_auth_manager()
-    app = FastAPI()
-    app.mount("/retrofill", page)
-    with TestClient(app, follow_redirects=False) as client:
+    served = FastAPI()
+    served.mount("/retrofill", page)
+    with TestClient(served, follow_redirects=False) as client:
         yield client
     purge_cached_app()
 
 
+class PerDagAuthManager(SimpleAuthManager):
+    """Airflow's simple auth manager, with users who may see some DAGs only, named behind an @."""
+
+    def is_authorized_dag(
+        self,
+        *,
+        method: Any,
+        user: SimpleAuthManagerUser,
+        access_entity: DagAccessEntity | None = None,
+        details: DagDetails | None = None,
+    ) -> bool:
+        _, limited, dag_ids = user.username.partition("@")
+        asked = details.id if details else None
+        if limited and asked is not None and asked not in dag_ids.split(","):
+            return False
+        return super().is_authorized_dag(
+            method=method, user=user, access_entity=access_entity, details=details
+        )
+
+
 def as_role(role: str) -> dict[str, str]:
-    """Return the cookie of somebody who has signed in with that role."""
-    user = SimpleAuthManagerUser(username=f"the-{role}", role=role)
+    """Return the cookie of somebody who has signed in with that role.
+
+    :param role: such as ``VIEWER``, or ``VIEWER@d,e`` of one who may see these DAGs only
+    """
+    user = SimpleAuthManagerUser(username=f"the-{role}", role=role.partition("@")[0])
     return {"Cookie": f"_token={get_auth_manager().generate_jwt(user)}"}
+
+
+def add_dag(dag_id: str, **facts: Any) -> None:
+    """Have Airflow know a DAG."""
+    with create_session() as session:
+        session.merge(DagBundleModel(name="b"))
+        session.flush()
+        usual = {"bundle_name": "b", "is_stale": False, "is_paused": False}
+        session.add(DagModel(dag_id=dag_id, **usual | facts))
+
+
+def write_dag(dag: DAG) -> None:
+    """Have Airflow know a DAG as if it had parsed it: it can be triggered."""
+    synchronize_log_template()
+    add_dag(dag.dag_id)
+    SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="b")
+
+
+def confs_of(dag_id: str) -> list[tuple[str, str | None, dict[str, Any]]]:
+    """Return id, who triggered it, and what it was triggered with, of each DAG run of a DAG."""
+    with create_session() as session:
+        runs = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id))
+        return [(run.run_id, run.triggering_user_name, run.conf) for run in runs]
+
+
+def add_dag_run(dag_id: str, dag_run_id: str, state: DagRunState) -> None:
+    """Have Airflow have a DAG run in some state."""
+    with create_session() as session:
+        session.add(
+            DagRun(dag_id=dag_id, run_id=dag_run_id, state=state, run_type=DagRunType.MANUAL)
+        )
 
 
 def leave_xcom(dag_id: str, dag_run_id: str, task_id: str, key: str, value: str) -> None:
@@ -60,3 +130,16 @@ def audit_log(dag_id: str) -> list[tuple[str, str, str]]:
     with create_session() as session:
         entries = session.scalars(select(Log).where(Log.dag_id == dag_id).order_by(Log.id))
         return [(entry.event, entry.owner, json.loads(entry.extra)["value"]) for entry in entries]
+
+
+def routes() -> set[tuple[str, str]]:
+    """Return method and path of each route of the pages, and of what is mounted below them."""
+    return set(_routes(app(), ""))
+
+
+def _routes(served: FastAPI, above: str) -> Iterator[tuple[str, str]]:
+    for route in served.routes:
+        if isinstance(route, Mount) and isinstance(route.app, FastAPI):
+            yield from _routes(route.app, above + route.path)
+        elif isinstance(route, APIRoute):
+            yield from ((method, above + route.path) for method in route.methods)

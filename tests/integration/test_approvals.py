@@ -191,7 +191,7 @@ def test_what_was_redriven_is_back_in_quarantine_as_it_was(
     with conn, conn.cursor() as cur:
         cur.execute("SELECT * FROM retrofill.quarantine ORDER BY item_key")
         before = [row[:6] + row[7:] for row in cur.fetchall()]
-    ref = open_run(conn, "again", config=ASKED | {"redrive": True})
+    ref = open_run(conn, "again", config=ASKED | {"redrive": "quarantine"})
     assert redrive_quarantine(conn, ref, 0, redriving()) == {"redriven": 10}
     plan_batches(conn, ref, ALL_LIVE)
     run = runs.get_run(conn, ref.run_id)

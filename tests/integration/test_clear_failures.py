@@ -124,7 +124,7 @@ def test_a_missing_schema_is_told(
     say(administrator, "CREATE DATABASE bare TEMPLATE template0")
     try:
         named(postgres.dsn("bare"))
-        refused(SchemaMismatch, "at version 0", "python -m retrofill.migrate")
+        refused(SchemaMismatch, "at version 0", "python -m retrofill db migrate")
     finally:
         say(administrator, "DROP DATABASE bare WITH (FORCE)")
 
@@ -133,7 +133,7 @@ def test_an_older_schema_is_told(named: Callable[[str], None], state_dsn: str) -
     last = migrations()[-1].number
     say(state_dsn, f"DELETE FROM retrofill.migration WHERE number = {last}")  # noqa: S608
     named(state_dsn)
-    refused(SchemaMismatch, f"this code needs {last}", "python -m retrofill.migrate")
+    refused(SchemaMismatch, f"this code needs {last}", "python -m retrofill db migrate")
 
 
 def test_a_newer_schema_is_told_unless_it_suits_this_code(

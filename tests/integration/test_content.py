@@ -115,7 +115,9 @@ def test_content_is_the_same_wherever_it_goes(
         assert called(state_dsn, batch.batch_id, failing) == set(map(record_of, items))
         assert kept(conn, 1, "quarantine") == as_kept
         close(conn, ref.run_id, complete=True)
-        again = open_run(conn, f"again {number}", max_concurrency=4, config={"redrive": True})
+        again = open_run(
+            conn, f"again {number}", max_concurrency=4, config={"redrive": "quarantine"}
+        )
         assert redrive_quarantine(conn, again, 0, asked()) == {"redriven": len(items)}
         assert kept(conn, 1, "in_process") == as_kept
         (batch,) = batches.plan(conn, again, 1, most_items=10**6, fewest_items=10**6)

@@ -1,14 +1,19 @@
 """Notifications by way of Apprise, over HTTP: taken, or the task fails; and who can take none."""
 
 import json
+from contextlib import closing
 from typing import Any
 
 import pytest
 from retrofill.config import RunConfig, params_for
 from retrofill.model.errors import ConfigError, NotNotified
-from retrofill.notifier import check_targets, notify_briefly, subject_of
+from retrofill.notifier import check_targets, notify, notify_briefly, subject_of
+from retrofill.state import runs
+from retrofill.state.connection import connect
+from retrofill.state.worst import worst_of
 
 from tests.faults.notices import noticing
+from tests.integration.test_export import half_done
 
 # Of Apprise's own imports.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -65,6 +70,90 @@ def test_a_connection_that_names_a_service_passes_and_gets_nothing(
         monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
         check_targets(config)
         assert notices.received == []
+
+
+def named(monkeypatch: pytest.MonkeyPatch, **extra: Any) -> None:
+    """Define the connection as one that names a notifier."""
+    connection = {"conn_type": "generic", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
+
+
+def test_any_notifier_of_airflows_is_sent_by_as_its_connection_says(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with noticing() as notices:
+        monkeypatch.setenv("AIRFLOW_CONN_HOOK", notices.apprise_url.replace("json://", "http://"))
+        said = {
+            "title": "{{ title }}",
+            "message": "{{ text }}",
+            "type": "{{ report.state }} at {{ link }}, charts at {{ page }}",
+        }
+        named(
+            monkeypatch,
+            notifier="airflow.providers.http.notifications.http.HttpNotifier",
+            kwargs={"http_conn_id": "hook", "json": said},
+        )
+        check_targets(config)
+        assert notices.received == []
+        # What a function or a person has said is no template.
+        notify_briefly(config, "did not start", "no {{ title }} {% x", "retrofill", "run 1")
+        [received] = notices.received
+        notices.refusals = [500]
+        with pytest.raises(NotNotified, match="500"):
+            notify_briefly(config, "did not start", "", "retrofill", "run 1")
+    assert received == {
+        "title": "Retrofill: retrofill did not start",
+        "message": "Retrofill: retrofill did not start.\nno {{ title }} {% x\n"
+        "run /dags/retrofill/runs/run%201\ncharts /retrofill/dags/retrofill/runs/run%201",
+        "type": "did not start at /dags/retrofill/runs/run%201, charts at"
+        " /retrofill/dags/retrofill/runs/run%201",
+    }
+
+
+@pytest.mark.parametrize(
+    ("extra", "why"),
+    [
+        ({"notifier": "Class"}, "its extra must be"),
+        ({"notifier": 1}, "its extra must be"),
+        ({"notifier": "no.such.Class"}, "No module named 'no'"),
+        ({"notifier": "os.path.join"}, "no subclass of airflow.sdk.BaseNotifier"),
+        ({"notifier": "builtins.dict"}, "no subclass of airflow.sdk.BaseNotifier"),
+        (
+            {"notifier": "airflow.providers.http.notifications.http.HttpNotifier",
+             "kwargs": {"nobody": "knows"}},
+            "unexpected keyword argument 'nobody'",
+        ),
+    ],
+)  # fmt: skip
+def test_a_connection_that_names_no_notifier_is_refused(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any], why: str
+) -> None:
+    named(monkeypatch, **extra)
+    with pytest.raises(ConfigError, match="'notices' cannot notify: ") as refused:
+        check_targets(config)
+    assert why in str(refused.value)
+
+
+def test_a_report_says_what_failed_and_what_to_do_first(
+    config: RunConfig, state_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(connect(state_dsn)) as conn, noticing() as notices:
+        ref = half_done(state_dsn, conn)
+        run = runs.get_run(conn, ref.run_id)
+        report = runs.close_run(conn, ref.run_id)
+        to = {"config": {"path": notices.apprise_url, "tag": "all"}}
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_NOTICES", json.dumps({"conn_type": "apprise", "extra": to})
+        )
+        notify(config, report, "d", "r", worst=worst_of(conn, run.job_id, run.run_id))
+    [received] = notices.received
+    lines = received["message"].splitlines()
+    assert lines[-4:] == [
+        "failed: 3 items by 'Runtime.HandlerError', such as 'a\\nb'",
+        "to do: clear the failed tasks, or start another run of the job, to go on",
+        "run /dags/d/runs/r",
+        "charts /retrofill/dags/d/runs/r",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
-from retrofill.model.runs import SetRef, Window
-from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.model.runs import DagRun, SetRef, Window
+from retrofill.pipeline.open_run import open_run
 from retrofill.sources import Interval
 from retrofill.state import runs
 from retrofill.state.connection import connect
@@ -85,7 +85,7 @@ def test_what_cannot_be_redriven_opens_no_run(
 ) -> None:
     opened(job="mine")
     with pytest.raises(ConfigError, match=says):
-        opened(redrive=True, **params)
+        opened(redrive="quarantine", **params)
     with conn, conn.cursor() as cur:
         cur.execute("SELECT (SELECT count(*) FROM retrofill.run), count(*) FROM retrofill.job")
         assert cur.fetchall() == [(1, 1)]
@@ -173,10 +173,17 @@ def test_a_run_for_an_interval_that_is_not_over_is_refused(opened: Opened) -> No
 
 @pytest.mark.parametrize("params", [{}, {"prefix": "in/2025/"}, {"prefix": ""}])
 def test_a_longer_prefix_or_none_redrives_a_job_that_is_named(
-    opened: Opened, params: dict[str, object]
+    conn: connection, opened: Opened, params: dict[str, object]
 ) -> None:
     first = opened(job="mine")
-    assert opened(job="mine", redrive=True, **params).run_id == first.run_id + 1
+    with pytest.raises(ConfigError, match=r"^redrive: nothing in quarantine of job 'mine' is"):
+        opened(job="mine", redrive="quarantine", **params)
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "INSERT INTO retrofill.quarantine SELECT 1, 'in/2025/a', md5('a')::uuid, 1, 1, 1, 1,"
+            " '', 3, 3, false, 'r', 'E', 'no', now()"
+        )
+    assert opened(job="mine", redrive="quarantine", **params).run_id == first.run_id + 1
 
 
 def test_a_function_that_is_switched_off_is_refused(

@@ -12,11 +12,12 @@ from psycopg2.extensions import connection
 from retrofill.config import params_for
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.errors import StateUnfit
-from retrofill.model.runs import SetRef
+from retrofill.model.pulse import Slice
+from retrofill.model.runs import DagRun, SetRef
 from retrofill.pipeline.redrive import redrive_quarantine
 from retrofill.pipeline.rescue import rescue
 from retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
-from retrofill.state import batches, limits, pages, runs
+from retrofill.state import batches, limits, pages, runs, waiting
 from retrofill.state.connection import connect, require_granted
 from retrofill.state.grants import JOBS, RESULTS, RUNTIME
 from retrofill.state.lease import BatchLease
@@ -38,6 +39,7 @@ PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 ROLES = ("retrofill_owner", "retrofill_runtime", "retrofill_reader")
 VIEWS = {
     "v_run": 1, "v_item": 3, "v_call": 4, "v_outcome": 3, "v_quarantine": 1, "v_redriven": 0,
+    "v_event": 1, "v_pulse": 1,
 }  # fmt: skip
 """The public views, each with the rows that one run leaves in it."""
 
@@ -102,6 +104,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
     with closing(BatchLease(dsn, batch.batch_id, "holder")) as lease:
         assert lease.take(holder_is_dead=lambda _: False)
         assert lease.allot(3, 0).concurrency == 3
+        assert limits.change_limits(conn, ref.run_id, who="Ada", max_concurrency=9)
         first, second, third = (Call([entry]) for entry in entries_of(lease))
         lease.settle(Settlement(), [first, second, third])
         answered = Settlement(
@@ -114,7 +117,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
         lease.settle(answered, [again])
         done = [(span, again.number) for span in again.spans]
         lease.settle(Settlement(ended=[EndedCall(4, "succeeded")], succeeded=done), [])
-        lease.release(done=True)
+        lease.release(done=True, pulse=[Slice(0, 5, 4, 2, 1, {"unknown": 1}, 0.5, 9, [4])])
     batches.release_set(conn, ref)
     assert not runs.close_set(conn, ref).full
     close(conn, ref.run_id, complete=True)
@@ -225,6 +228,7 @@ def test_each_example_of_steering_changes_something(
     with closing(BatchLease(dsns["retrofill_runtime"], 1, "me")) as lease:
         lease.take(holder_is_dead=lambda _: False)
         with closing(psycopg2.connect(dsns["retrofill_runtime"])) as conn, conn.cursor() as cur:
+            waiting.wait(runtime, 1, DagRun("d", "waits"))
             for statement in statements("runtime"):
                 cur.execute(statement)
                 assert cur.rowcount == 1, statement
@@ -234,7 +238,7 @@ def test_what_is_redriven_is_in_process_again(dsns: dict[str, str], runtime: con
     ref = run_to_its_end(dsns["retrofill_runtime"], runtime)
     second = open_run(runtime, "second")
     config = params_for("s3").config(
-        {"bucket": "bucket", "function": "f", "event": "s3", "job": "job", "redrive": True}
+        {"bucket": "bucket", "function": "f", "event": "s3", "job": "job", "redrive": "quarantine"}
     )
     assert redrive_quarantine(runtime, second, 0, config) == {"redriven": 1}
     assert keys_in_as_owner(dsns, "quarantine") == []

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from retrofill.config import params_for
 from retrofill.environment import EnvironmentConnections
-from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.model.runs import DagRun
+from retrofill.pipeline.open_run import open_run
 from retrofill.sources.files import ROOT
 from retrofill.state.connection import connect
 from retrofill.wiring import Wiring

@@ -23,6 +23,7 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill import state
 from retrofill.model.limits import Limits
+from retrofill.model.pulse import Slice
 from retrofill.state.statements import load
 
 from stack.services import Postgres
@@ -35,7 +36,7 @@ BATCH_ITEMS = ROWS // BATCHES
 OLD_RUNS = 50
 TABLES = (
     "job", "run", "run_set", "partition", "batch", "in_process", "results", "quarantine",
-    "redriven", "invocation", "call_count"
+    "redriven", "invocation", "call_count", "pulse"
 )  # fmt: skip
 LARGE = frozenset({"in_process", "results", "quarantine", "redriven", "invocation"})
 
@@ -113,6 +114,13 @@ SELECT batch_id, n, 1, int8multirange(int8range(first_seq + n - 1, first_seq + n
     CASE WHEN n <= {each} - 50 THEN now() END,
     CASE WHEN n <= {each} - 50 THEN 'succeeded'::retrofill.outcome END
 FROM retrofill.batch, generate_series(1, CASE WHEN run_id <= 2 THEN {each} ELSE 1 END) AS n;
+
+INSERT INTO retrofill.pulse (
+    run_id, second, seconds, at, calls, succeeded, quarantined, troubles, call_seconds,
+    most_in_flight, latency
+)
+SELECT run_id, 5 * n, 5, now(), 1, 1, 0, '{{"lost": 1}}', 1, 1, '{{1}}'
+FROM retrofill.run, generate_series(0, {min(rows, 200) - 1}) AS n;
 
 INSERT INTO retrofill.call_count (batch_id, outcome, cause, calls, items)
 SELECT batch_id, outcome, '', 1, 1 FROM retrofill.batch, unnest(
@@ -198,6 +206,9 @@ SMALL = 200
 FEW = BATCHES * (OLD_RUNS + 1)
 """The batches of a job."""
 
+SLICES = json.dumps([Slice(0, 5, 9, 9, 0, {"lost": 1}, 4.5, 10, [0, 9])._asdict()])
+"""What is added to a slice that is there."""
+
 VALUES: dict[str, Any] = {
     "batch_id": BATCH, "epoch": 1, "job_id": 1, "run_id": 1, "set_no": 1, "part_no": 0,
     "first_seq": FIRST, "last_seq": FIRST + BATCH_ITEMS - 1, "batch_ids": [BATCH],
@@ -216,8 +227,10 @@ VALUES: dict[str, Any] = {
     "function_timeout_s": 3, "limits": LIMITS,
     "changes": "{}", "price": "{}", "cost": 0.1, "from_above": 0.0,
     "mark": "1", "hours": 24, "by": "Ada", "changed": 1, "more": False, "extents": 5,
-    "kept": "{}", "plan": "{}",
+    "kept": "{}", "runs": [1], "behind": ["2"], "plan": "{}",
     "label": "l", "description": "{}", "items": 50, "partitions": 200, "calls": 10,
+    "details": False, "written": "{}",
+    "pulse_no": 1, "slices": SLICES, "who": "Ada", "what": "paused", "was": "", "events": 50,
     "error_type": "t", "error": "e", "item_key": "", "most": PAGE, "after_key": "",
     "identifier": "00000000-0000-0000-0000-000000000000",
     "after_identifier": "00000000-0000-0000-0000-000000000000",
@@ -272,6 +285,20 @@ def found(key: str, name: str) -> dict[str, Any]:
     return {"keys": [key.format(n) for n in numbers], "identifiers": hashed}
 
 
+LISTED = dict(
+    zip(("listed", "identifiers"), found("data/a/{:09}", "1 old {}").values(), strict=True)
+)
+"""Items of job 1 that have succeeded, from all over the table."""
+
+CONTENTS = json.dumps({str(UUID(one)): "1" for one in LISTED["identifiers"]})
+
+ALL = {
+    "keys": [], "error": None, "version": None, "after": None, "before": None, "unsure": None,
+    "first": "", "behind": None,
+}  # fmt: skip
+"""A selection of all that is in a place."""
+
+GROUPS = {"errors": 100, "examples": 3, "names": ["t", "u"]}
 POISON = {
     "seqs": SEQS, "call_nos": NOS, "attempts": NOS, "failures": NOS, "unsures": [True] * 50,
     "request_ids": ["r"] * 50, "error_types": ["e"] * 50, "errors": ["e"] * 50,
@@ -279,6 +306,7 @@ POISON = {
 RELEASED = "UPDATE retrofill.batch SET done_at = now(), leased_until = NULL WHERE job_id = 1;"
 BROKEN = RELEASED + "UPDATE retrofill.extent SET whole = false WHERE job_id = 1"
 IN_ORDER = load("upkeep.sql")["read_in_order"]
+EXPORTED = load("exports.sql")["read_in_order"]
 ELSEWHERE = f"""
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
 SELECT 3, 0, n, int8multirange(int8range({CHUNK} * n + 1, {CHUNK} * (n + 1) + 1))
@@ -300,6 +328,14 @@ INSERT INTO retrofill.redriven (
 SELECT job_id, item_key, identifier, 1, 3, 1, 1, 0, 3, false, 'r', 't', 'e', now()
 FROM retrofill.in_process WHERE job_id = 1 AND seq < {EXTENT}
 """
+TAKEN_BACK = f"""
+INSERT INTO retrofill.redriven (
+    job_id, item_key, identifier, run_id, settled_by, batch_id, call_no, attempts, failures,
+    unsure, request_id, error_type, error, settled_at
+)
+SELECT job_id, item_key, identifier, 1, 3, 1, 1, 0, 3, false, 'r', 't', 'e', now()
+FROM retrofill.in_process WHERE job_id = 1 AND seq < {EXTENT}
+"""
 UNORDERED = "UPDATE retrofill.in_process SET unordered = true WHERE job_id = 1"
 MOVED = [f"data/c/{number:09}" for number in range(50_001, 55_001)]
 
@@ -308,6 +344,15 @@ ORIGINS = {
     "after_s": 10.0, "moments": ["2026-01-02T00:00:00Z"] * 200,
     "stems": [f"data/{place}/{n:09}" for n in range(1, 101) for place in "ac"],
 }  # fmt: skip
+
+SOUGHT = {
+    "after": "data/", "end": "data0", "most": SMALL, "extents": 101,
+    "content_chars": 300,
+}  # fmt: skip
+NEW_7, OLD_7 = (
+    str(UUID(md5(f"1 {what} 7".encode()).hexdigest()))  # noqa: S324  as the filling does
+    for what in ("new", "old")
+)
 
 CASES = [
     Case("screening", "list_known", CHUNK,
@@ -388,14 +433,78 @@ CASES = [
     Case("approvals", "give_back", ROWS),
     Case("approvals", "list_kept", 0, before=ELSEWHERE),
     Case("approvals", "break_extents", 0, {"firsts": [1]}),
-    Case("redrive", "list_quarantined", PAGE, before=IN_ORDER),
-    Case("redrive", "list_quarantined", PAGE, {"after_key": "data/c/000050000"}, before=IN_ORDER),
+    Case("redrive", "list_quarantined", PAGE, ALL, before=IN_ORDER),
+    Case("redrive", "list_quarantined", PAGE, ALL | {"after_key": "data/c/000050000"},
+         before=IN_ORDER),
+    # The call of each item, too.
+    Case("redrive", "list_quarantined", 2 * PAGE, ALL | {"version": "1"}, before=IN_ORDER),
+    Case("triage", "list_groups", PAGE + 2, ALL | GROUPS, 12 * PAGE, before=IN_ORDER),
+    Case("triage", "list_groups", 2 * PAGE + 2, ALL | GROUPS | {"version": "1"},
+         before=IN_ORDER),
+    Case("triage", "list_examples", 2 * PAGE, ALL | GROUPS, before=IN_ORDER),
+    Case("triage", "count_quarantined", ROWS, ALL, end_to_end=True),
+    Case("triage", "count_quarantined", 2 * ROWS, ALL | {"version": "1"}, end_to_end=True),
+    Case("triage", "count_quarantined", 10_000,
+         ALL | {"first": "data/c/00001", "behind": "data/c/00002"}),
+    Case("triage", "count_succeeded", ROWS, ALL, end_to_end=True),
+    Case("triage", "count_succeeded", 10_000,
+         ALL | {"first": "data/a/00001", "behind": "data/a/00002"}),
     Case("redrive", "move", 2 * len(MOVED),
-         {"keys": MOVED, "next_seq": ROWS + 1,
+         {"chosen": MOVED, "next_seq": ROWS + 1,
           "identifiers": [identifier_of(n) for n in range(50_001, 55_001)]}),
+    Case("successes", "find_selected", CHUNK, ALL | LISTED),
+    Case("successes", "find_selected", 2 * CHUNK, ALL | LISTED | {"version": "1"}),
+    Case("successes", "take_back", 2 * CHUNK,
+         {"chosen": LISTED["listed"], "identifiers": LISTED["identifiers"],
+          "next_seq": ROWS + 1, "contents": CONTENTS}),
+    Case("successes", "break_extents", 0, {"next_seq": ROWS + 1}),
+    Case("successes", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
+         before=TAKEN_BACK),
+    # Whoever wants details gets those of each item's call, too.
+    Case("exports", "list_failed", ROWS, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_failed", 2 * ROWS, {"details": True}, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_succeeded", ROWS, {"run_id": 3}, end_to_end=True, before=EXPORTED),
+    Case("exports", "list_succeeded", 2 * ROWS, {"run_id": None, "details": True},
+         end_to_end=True, before=EXPORTED),
+    Case("exports", "list_pending", ROWS, end_to_end=True, before=EXPORTED),
     Case("pages", "list_quarantined", ROWS, end_to_end=True),
+    Case("worst", "list_worst", ROWS, end_to_end=True),
     Case("pages", "list_failed_calls", ROWS),
     Case("pages", "list_slowest_calls", ROWS),
+    # A row of each job; then as many of quarantine as are counted.
+    Case("jobs", "list_jobs", 2, {"search": "", "hidden": ["x"]}, 12 * FEW,
+         before=IN_ORDER),
+    Case("jobs", "list_runs", 0, {"before": 1_000, "most": 26}, 12 * FEW),
+    Case("jobs", "count_quarantined", PAGE, {"job_ids": [1]}, before=IN_ORDER),
+    Case("jobs", "count_jobs", 0, {"job_ids": [1], "run_ids": [1]}, 12 * FEW),
+    Case("jobs", "get_totals", 0, all_nodes=12 * FEW),
+    Case("jobs", "dags_of", 0, all_nodes=12 * FEW),
+    # A page of each place; in process, what lies in the extents that may hold such keys.
+    Case("items", "find_placed", 2 * SMALL + 2, SOUGHT, before=IN_ORDER),
+    Case("items", "find_placed", 2 * SMALL + 2,
+         SOUGHT | {"after": "data/a/000050000"}, before=IN_ORDER),
+    Case("items", "find_placed", 2 * SMALL + 2,
+         SOUGHT | {"after": "data/c/00005", "end": "data/c/00006"},
+         before=IN_ORDER),
+    Case("items", "list_extents", 0, SOUGHT, 500, before=IN_ORDER),
+    Case("items", "find_in_process", 2 * EXTENT, SOUGHT | {
+        "after": "data/b/00001", "end": "data/b/00002", "firsts": [1, EXTENT],
+        "lasts": [EXTENT - 1, 2 * EXTENT - 1],
+    }, before=IN_ORDER),
+    Case("items", "get_in_process", EXTENT, SOUGHT | {
+        "key": "data/b/000000007", "identifier": NEW_7, "firsts": [1], "lasts": [EXTENT - 1],
+    }, before=IN_ORDER),
+    Case("items", "get_result", 1, SOUGHT | {"key": "data/a/000000007", "identifier": OLD_7},
+         before=IN_ORDER),
+    Case("items", "get_quarantined", 1,
+         SOUGHT | {"key": "data/c/000000007", "identifier": identifier_of(7)}, before=IN_ORDER),
+    Case("items", "list_redriven", 1,
+         SOUGHT | {"key": "data/c/000000007", "identifier": identifier_of(7)}, before=IN_ORDER),
+    Case("items", "list_versions", 2, SOUGHT | {"key": "data/c/000000007"}, before=IN_ORDER),
+    Case("items", "get_numbers", 1, {"call_no": 7}, before=IN_ORDER),
+    # All calls of the batches that hold the number, of which each run has one.
+    Case("items", "list_calls", 2 * BATCH_ITEMS, {"numbers": f"{{[{FIRST},{FIRST}]}}", "most": 200},
+         before=IN_ORDER),
     Case("upkeep", "delete_calls", 2 * BATCH_ITEMS),
     Case("upkeep", "delete_results", 2 * PAGE, before=IN_ORDER),
     Case("upkeep", "delete_results", 2 * PAGE, {"item_key": "data/a/000050000"}, before=IN_ORDER),
@@ -442,18 +551,28 @@ READS_NO_LARGE_TABLE = {
         "list_batches", "count_canary", "store_plan", "list_limits", "get_moment",
         "get_database_size",
     },
-    "redrive": {"count_redriven"},
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets",
     },
+    "jobs": {"get_job", "list_dags"},
     "runs": {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
         "insert_partition", "list_partitions_left", "close_set",
-        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "get_report",
+        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "list_reports",
     },
-    "limits": {"get_standing", "change_limits", "stop_run"},
+    "listing": {"list_runs"},
+    "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
+    "events": {"record", "list_events"},
+    "exports": {"get_last_run", "list_versions", "note_files"},
+    "redrives": {"insert_redrive", "list_redrives", "list_costs", "get_listing"},
+    "pulse": {"list_slices", "add_slices"},
+    "successes": {"count_redriven"},
     "lost_calls": {"recount_cost"},
+    "waiting": {
+        "wait", "list_open_runs", "list_before", "list_waiting", "note_ahead", "wait_no_more",
+    },
+    "sharing": {"lock_function", "list_claims"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
         "lock_batches",
@@ -464,11 +583,14 @@ READS_NO_LARGE_TABLE = {
 
 NOT_PLANNED = {
     "connection": {"look", "set_session", "list_missing_grants"},
-    "pages": {"begin_snapshot", "guard_calls", "give_up_calls"},
+    "exports": {"begin_snapshot", "read_in_order", "get_moment"},
+    "pages": {"guard_calls", "give_up_calls"},
+    "reading": {"begin_snapshot", "read_in_order"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "batches": {"read_in_order"},
     "feedback": {"read_in_order"},
     "redrive": {"read_in_order"},
+    "triage": {"limit_time", "read_in_order"},
     # Each goes by a primary key, and the foreign keys of what refers to it by theirs.
     "upkeep": {"delete_batches", "delete_run", "delete_job", "read_in_order"},
 }
@@ -476,11 +598,22 @@ NOT_PLANNED = {
 
 OWN_VALUES: dict[str, dict[str, Any]] = {
     "insert_partition": {"part_no": 99},
+    "list_reports": {"run_ids": [1, 3]},
+    "list_runs": {"before": 99, "hidden": ["x"], "most": 50},
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},
     "note_later": {"keys": ["a"], "contents": ["c"]},
     "list_kin": {"jobs": 5},
     "forget_extent": {"first_seq": 1},
+    "insert_redrive": {
+        "selection": '{"place": "quarantine"}',
+        "note": "",
+        "asked_by": "",
+        "counted": 1,
+        "foretold": None,
+    },
+    "list_redrives": {"redrives": 20},
+    "list_costs": {"runs": 10},
     "is_to_come": {"moment": "2026-01-01T00:00:00Z"},
     "note_awaited": {"holders": [2], "counts": [9]},
     "answer": {"state": "approved"},

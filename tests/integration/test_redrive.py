@@ -33,8 +33,8 @@ def asked(**params: object) -> RunConfig:
     """Return the configuration of a run that redrives."""
     return params_for("s3").config(
         {
-            "bucket": "bucket", "prefix": "in/", "function": "f", "event": "s3", "redrive": True,
-            **params,
+            "bucket": "bucket", "prefix": "in/", "function": "f", "event": "s3",
+            "redrive": "quarantine", **params,
         }
     )  # fmt: skip
 
@@ -58,8 +58,8 @@ def poison(call: Call) -> Quarantined:
     return Quarantined(entry, EndedCall(call.number, "failed", "r", "1", error, "no"), "no")
 
 
-def quarantined(dsn: str, conn: connection) -> None:
-    ref = open_run(conn)
+def quarantined(dsn: str, conn: connection, dag_run_id: str = "r") -> None:
+    ref = open_run(conn, dag_run_id)
     enqueue(conn, ref, [item(key) for key in KEYS])
     give_up(dsn, conn, ref)
     close(conn, ref.run_id, complete=True)
@@ -73,7 +73,7 @@ def left(conn: connection, run_id: int) -> tuple[int, int, int]:
 
 def test_all_of_it_comes_back_with_its_history(state_dsn: str, conn: connection) -> None:
     quarantined(state_dsn, conn)
-    ref = open_run(conn, "again", config={"redrive": True})
+    ref = open_run(conn, "again", config={"redrive": "quarantine"})
     assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 10}
     assert (keys_in(conn, "in_process"), keys_in(conn, "quarantine")) == (KEYS, [])
     assert left(conn, ref.run_id) == (10, 0, 10)
@@ -109,6 +109,12 @@ def test_all_of_it_comes_back_with_its_history(state_dsn: str, conn: connection)
         ({"redrive_error": "Odd.*"}, KEYS[0::2]),
         ({"redrive_error": "Odd.*|Even.Error", "key_glob": "*/0[12]"}, KEYS[1:3]),
         ({"redrive_error": "odd.*"}, []),
+        ({"redrive_key": "in/*[3-5]", "redrive_version": "1"}, KEYS[3:6]),
+        ({"redrive_key": "in/*[3-5]", "key_glob": "*4"}, KEYS[4:5]),
+        ({"redrive_version": "2"}, []),
+        ({"redrive_unsure": "only"}, []),
+        ({"redrive_unsure": "without", "redrive_after": "2026-01-01T00:00:00Z"}, KEYS),
+        ({"redrive_before": "2026-01-01T00:00:00Z"}, []),
     ],
 )
 def test_keys_and_errors_select(
@@ -122,7 +128,7 @@ def test_keys_and_errors_select(
 
 
 def test_that_nothing_was_found_is_said(conn: connection, caplog: pytest.LogCaptureFixture) -> None:
-    ref = open_run(conn, config={"redrive": True})
+    ref = open_run(conn, config={"redrive": "quarantine"})
     with caplog.at_level("INFO"):
         assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 0}
     assert "nothing was redriven" in caplog.text
@@ -227,7 +233,7 @@ def test_a_chunk_ends_where_its_content_is_large(
     enqueue(conn, ref, wanted)
     give_up(state_dsn, conn, ref)
     close(conn, ref.run_id, complete=True)
-    ref = open_run(conn, "again", config={"redrive": True})
+    ref = open_run(conn, "again", config={"redrive": "quarantine"})
     assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 5}
     assert get_partition(conn, ref.run_id, 0).chunk_no == 3
     (batch,) = batches.plan(conn, ref, 1, most_items=100, fewest_items=100)

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 from psycopg2.extensions import connection
+from retrofill.environment import EnvironmentConnections
+from retrofill.export import Asked, Destination, export_run, open_store
 from retrofill.model.calls import Settlement
 from retrofill.model.errors import RetrofillError, RunIncomplete, SourceError
 from retrofill.model.report import Report
@@ -15,7 +18,7 @@ from retrofill.pipeline.enqueue import enqueue as enqueue_partition
 from retrofill.pipeline.list_partitions import list_partitions
 from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.sources.s3.rows import read_rows
-from retrofill.state import runs
+from retrofill.state import exports, runs
 from retrofill.state.connection import connect
 
 from stack.endpoint import (
@@ -63,6 +66,32 @@ def backfill(state_dsn: str, endpoint: ScriptedEndpoint) -> Backfill:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing_run, "WAIT_S", 0.0)
+
+
+def test_a_complete_run_without_the_report_files_that_were_asked_for_is_told_and_is_red(
+    conn: connection, tmp_path: Path
+) -> None:
+    ref = open_run(conn, config={"report_to": str(tmp_path)})
+    enqueue(conn, ref, [])
+    plan_batches(conn, ref, ALL_LIVE)
+    close_run(conn, ref, ALL_LIVE)
+    told: list[str] = []
+
+    def tell(report: Report) -> None:
+        told.append(report.as_text({}))
+
+    for _ in range(2):
+        with pytest.raises(RunIncomplete, match="complete, but its report files are not written"):
+            conclude(conn, ref, ALL_LIVE, tell)
+    [text] = told
+    assert f"files       none written to {tmp_path} so far" in text
+    destination = Destination.parse(str(tmp_path))
+    store = open_store(destination, EnvironmentConnections(), "", anywhere=True)
+    written = export_run(conn, ref.run_id, Asked(), destination, store)
+    exports.note_files(conn, ref.run_id, written)
+    report = conclude(conn, ref, ALL_LIVE, tell)
+    assert report is not None
+    assert report.files_text == f"{written.manifest} (SHA-256 {written.sha256})"
 
 
 def opened(conn: connection, dag_run_id: str) -> SetRef:

@@ -263,10 +263,6 @@ def test_what_supervisord_would_garble_is_refused(tmp_path: Path, value: str) ->
         ({"RETROFILL_AWS_PORT": "http"}, "RETROFILL_AWS_PORT is 'http': a port is a number"),
         ({"RETROFILL_AWS_PORT": "65536"}, "RETROFILL_AWS_PORT is '65536': a port is a number"),
         (
-            {"RETROFILL_EXECUTOR": "kubernetes"},
-            "RETROFILL_EXECUTOR is 'kubernetes': allowed are local and celery",
-        ),
-        (
             {"RETROFILL_AWS_PORT": "8080"},
             "RETROFILL_AIRFLOW_PORT and RETROFILL_AWS_PORT are both 8080",
         ),
@@ -343,6 +339,11 @@ def test_connections_that_are_set_win(tmp_path: Path) -> None:
     aws = json.loads(variables["AIRFLOW_CONN_AWS_DEFAULT"])
     assert aws["extra"]["endpoint_url"] == settings.aws_endpoint_url
     assert aws["extra"]["service_config"] == {"lambda": {"endpoint_url": "http://127.0.0.1:9"}}
+
+
+def test_an_executor_that_the_stack_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="RETROFILL_EXECUTOR is 'kubernetes': allowed are local"):
+        settings_of(tmp_path, RETROFILL_EXECUTOR="kubernetes")
 
 
 def test_celery_has_a_broker_and_workers_that_know_where_the_api_server_is(

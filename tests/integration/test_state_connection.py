@@ -341,7 +341,10 @@ def test_migrate_reads_the_connection_as_tasks_do(
         "AIRFLOW__SECRETS__BACKEND_KWARGS", json.dumps({"connections_file_path": str(kept)})
     )
     done = subprocess.run(
-        [sys.executable, "-m", "retrofill.migrate"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "retrofill", "db", "migrate"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("the schema is up to date\n")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from psycopg2.extensions import connection
 from retrofill.model.calls import Settlement
 from retrofill.model.items import Item
+from retrofill.model.selection import Selection
 from retrofill.pipeline.enqueue import enqueue as read
 from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.state import others, redrive, runs
@@ -93,7 +94,7 @@ def test_what_was_redriven_is_known(state_dsn: str, conn: connection) -> None:
     back = open_run(conn, "back")
     partition = get_partition(conn, back.run_id, 0)
     moved = redrive.redrive(
-        conn, back, 0, partition, after=redrive.Place.of(None), chosen=lambda _key, _error: True
+        conn, back, 0, partition, after=redrive.Position.of(None), selection=Selection()
     )
     assert moved.moved == 2
     assert list_again(conn, "third", "cab", ordered=False) == 1

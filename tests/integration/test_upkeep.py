@@ -348,7 +348,8 @@ def test_a_forgotten_job_leaves_nothing(state_dsn: str, conn: connection) -> Non
     }  # fmt: skip
 
     assert tables_with(conn, "job_id") == {
-        "job", "run", "in_process", "extent", "results", "quarantine", "redriven", "batch"
+        "job", "run", "in_process", "extent", "results", "quarantine", "redriven", "batch",
+        "waiting",
     }, "forget_job must know every table that holds what belongs to a job"  # fmt: skip
     for table in tables_with(conn, "job_id"):
         ids = say(conn, f"SELECT DISTINCT job_id FROM retrofill.{table}")  # noqa: S608

@@ -1,14 +1,13 @@
 """The page of a run on a real Postgres, behind Airflow's real permissions."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import pytest
 from retrofill.config import RunConfig
 from retrofill.model.approval import Answer
-from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.errors import StateError
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
@@ -17,87 +16,23 @@ from retrofill.pipeline.admission import Slots
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.show_plan import show_plan
 from retrofill.sources.memory import MemorySource
-from retrofill.state import approvals, batches, limits, pages, runs
+from retrofill.state import approvals, batches, limits, pages, reading, runs
 from retrofill.state.connection import Connection, connect
-from retrofill.state.lease import BatchLease
 from retrofill.state.statements import load
 
-from tests.integration.opened import close, enqueue, entries_of, item, open_next_set, open_run
-
-if TYPE_CHECKING:
-    from httpx import Response
-    from starlette.testclient import TestClient
+from tests.integration.opened import close, enqueue, item, open_next_set, open_run
+from tests.integration.web import OWN, POISON, Web, run_in_the_middle
 
 # Airflow imports a test client by way of another library; that client wants a newer httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
 
 PATH = "/retrofill/dags/d/runs/r"
-OWN = {"Sec-Fetch-Site": "same-origin"}
-POISON = "b/<b>\n\u202e"
 
 
 @pytest.fixture
 def conn(state_dsn: str) -> Iterator[Connection]:
     with closing(connect(state_dsn)) as opened:
         yield opened
-
-
-class Web(NamedTuple):
-    """The page behind Airflow's permissions, and what tests need to know of Airflow."""
-
-    client: "TestClient"
-    as_role: Callable[[str], dict[str, str]]
-    audit_log: Callable[[str], list[tuple[str, str, str]]]
-    leave_xcom: Callable[..., None]
-
-    def get(self, path: str, role: str) -> "Response":
-        return self.client.get(path, headers=self.as_role(role))
-
-    def post(self, path: str, role: str, *, action: str, text: str = "") -> "Response":
-        form = {"action": action, "text": text}
-        return self.client.post(path, data=form, headers={**self.as_role(role), **OWN})
-
-
-@pytest.fixture
-def web(state_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "one secret, made up for these tests " * 2)
-    monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", state_dsn)
-    from tests.integration import api_server  # noqa: PLC0415  it warns, see there
-
-    with api_server.serving() as client:
-        yield Web(client, api_server.as_role, api_server.audit_log, api_server.leave_xcom)
-
-
-def run_in_the_middle(conn: Connection, dsn: str) -> SetRef:
-    """Open a run: 2 of 6 items are processed, 1 quarantined, 1 in flight, 1 refused, 1 left."""
-    ref = open_run(conn, partitions=2)
-    enqueue(conn, ref, [item(key) for key in ("a", POISON, "c", "d", "e", "f")])
-    batches.plan(conn, ref, 1, most_items=6, fewest_items=6)
-    with closing(BatchLease(dsn, 1, "h")) as lease:
-        assert lease.take(holder_is_dead=lambda _: True)
-        calls = [Call([entry]) for entry in entries_of(lease)]
-        lease.settle(Settlement(), calls[:5])
-        good, poison, fine, failed, _ = calls[:5]
-        bad = EndedCall(
-            poison.number, "failed", "request-2", "1", "ValueError", "x" * 999, "unhandled", 1
-        )
-        lease.settle(
-            Settlement(
-                ended=[
-                    EndedCall(good.number, "succeeded", "request-1", "1", items=1),
-                    bad,
-                    EndedCall(fine.number, "succeeded", "request-3", "1", items=1),
-                    EndedCall(
-                        failed.number, "throttled", "request-4", "", "TooMany", "slow down", items=1
-                    ),
-                ],
-                succeeded=[(span, done.number) for done in (good, fine) for span in done.spans],
-                quarantined=[Quarantined(poison.entries[0], bad, "x" * 999)],
-                retried=[(failed.entries[0], 5.0)],
-            ),
-            [],
-        )
-    return ref
 
 
 def controls_of(conn: Connection) -> tuple[Any, ...]:
@@ -209,7 +144,7 @@ def test_calls_that_take_too_long_to_count_do_not_take_the_page_with_them(
     ref = run_in_the_middle(conn, state_dsn)
     slow = {**load("pages.sql"), "list_failed_calls": "SELECT pg_sleep(60)"}
     monkeypatch.setattr("retrofill.state.pages._SQL", slow)
-    monkeypatch.setattr(pages, "STATEMENT_S", 0.05)
+    monkeypatch.setattr(reading, "STATEMENT_S", 0.05)
     shown = pages.get_page(conn, ref.run_id)
     assert shown.calls.failed is None
     assert sum(ended.calls for ended in shown.calls.ended) == 5
@@ -386,7 +321,7 @@ def test_a_schema_that_does_not_fit_is_said_with_what_to_do(web: Web, conn: Conn
         cur.execute("DROP SCHEMA retrofill CASCADE")
     answer = web.get(PATH, "VIEWER")
     assert answer.status_code == 503
-    assert "python -m retrofill.migrate" in answer.text
+    assert "python -m retrofill db migrate" in answer.text
     assert "Traceback" not in answer.text
 
 
@@ -402,7 +337,9 @@ def test_looking_can_change_nothing(
 
 
 def test_the_tab_of_a_dag_run_that_was_refused_says_why(web: Web) -> None:
-    web.leave_xcom("d", "refused", "open_run", "refused", "bucket: <b> is missing\nprefix: no")
+    web.airflow.leave_xcom(
+        "d", "refused", "open_run", "refused", "bucket: <b> is missing\nprefix: no"
+    )
     answer = web.get("/retrofill/dags/d/runs/refused", "USER")
     assert "This DAG run was refused" in answer.text
     assert "bucket: &lt;b&gt; is missing\nprefix: no" in answer.text

@@ -22,7 +22,7 @@ from retrofill.config import RunConfig, params_for
 from retrofill.faults import Point, armed, injected
 from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.model.report import Report
-from retrofill.model.runs import SetRef
+from retrofill.model.runs import DagRun, SetRef
 from retrofill.pipeline import enqueue as enqueueing
 from retrofill.pipeline import plan_batches as planning
 from retrofill.pipeline.canary import judge
@@ -31,7 +31,7 @@ from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.enqueue import enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import list_partitions
-from retrofill.pipeline.open_run import DagRun, open_run
+from retrofill.pipeline.open_run import open_run
 from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.sources import SOURCES
 from retrofill.sources.s3 import source as s3
@@ -112,9 +112,13 @@ def make(passage: Passage) -> None:
         )
         for part in task("list", lambda: list_partitions(conn, ref, config, source)):
             number = part["part_no"]
-            task(f"enqueue {number}", lambda no=number: enqueue(conn, ref, no, source))
+            task(
+                f"enqueue {number}",
+                lambda no=number: enqueue(conn, ref, no, source, redriven=config.redrive.selection),
+            )
         batches = task("plan", lambda: plan_batches(conn, ref, ALL_LIVE))
-        task("canary", lambda: _canary(passage, config, session, api, conn, ref))
+        if config.canary.canary:
+            task("canary", lambda: _canary(passage, config, session, api, conn, ref))
         for batch in batches:
             number = batch["batch_id"]
             task(f"invoke {number}", lambda no=number: _invoke(passage, config, session, api, no))

@@ -5,7 +5,9 @@ A few kill points are in every test run; ``make faults`` has all of them.
 
 import json
 from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_plus
 
 import psycopg2
@@ -28,6 +30,7 @@ MOST_OURS = MOST_TWICE + 4 + 2 + 1
 """The same as we count it: also in the further calls of the poison's, if that was in flight."""
 
 POISON = "data/000000123.json"
+AGAIN = "*[02468].json"
 KEYS = [f"data/{number:09}.json" for number in range(OBJECTS)]
 SCRIPT = Script(
     buckets=(Bucket(name="bucket", generated=OBJECTS),),
@@ -68,6 +71,24 @@ OF_APPROVAL = {
 }
 """Reached by runs that ask a person; tests/integration/test_approvals.py breaks off at each."""
 
+OF_REDRIVE = [
+    (point, nth)
+    for point, times in {
+        Point.RUN_OPENED: 1,
+        Point.CHUNK_COPIED: 12,
+        Point.CHUNK_COMMITTED: 12,
+        Point.BATCHES_PLANNED: 1,
+        Point.SETTLE_COMMITTED: 6,
+        Point.CALL_ANSWERED: 20,
+        Point.RUN_CLOSED: 1,
+    }.items()
+    for nth in sorted({1, times // 2 + 1, times})
+]
+"""Where a run that redrives what has succeeded is killed."""
+
+OF_REPORTS = {Point.PART_WRITTEN}
+"""Reached by runs that write report files; tests/integration/test_export.py breaks off there."""
+
 MOST_OF_A_POINT = 16
 ALL = [
     (point, nth)
@@ -100,13 +121,24 @@ class Runs:
         """Make a run of a job, in as many processes as it takes; return their exit codes."""
         self._endpoint.script(SCRIPT)
         self._endpoint.reset()
+        return self._make(job, fault, "run", {"canary": CANARY})
+
+    def redrive(self, job: str, fault: str = "") -> tuple[list[int], Sampler]:
+        """Make another run of the job, which calls some of what has succeeded again."""
+        return self._make(job, fault, "again", {"redrive": "successes", "redrive_key": AGAIN})
+
+    def _make(
+        self, job: str, fault: str, name: str, params: dict[str, Any]
+    ) -> tuple[list[int], Sampler]:
         codes: list[int] = []
         with Sampler(self._dsn, job, self._seen, every_s=0.2) as sampler:
             while codes in ([], [-9]):
-                codes.append(self._nursery.make(self._passage(job, "" if codes else fault)))
+                codes.append(
+                    self._nursery.make(self._passage(job, "" if codes else fault, name, params))
+                )
         return codes, sampler
 
-    def _passage(self, job: str, fault: str) -> Passage:
+    def _passage(self, job: str, fault: str, name: str, params: dict[str, Any]) -> Passage:
         return Passage(
             dsn=self._dsn,
             endpoint_url=self._endpoint.url,
@@ -119,10 +151,10 @@ class Runs:
                 "items_per_call": ITEMS_PER_CALL,
                 "max_concurrency": MAX_CONCURRENCY,
                 "max_attempts": 2,
-                "canary": CANARY,
+                **params,
             },
-            dag_run_id=job,
-            journal=str(self._directory / "journal"),
+            dag_run_id=f"{job} {name}",
+            journal=str(self._directory / f"journal {name}"),
             notices=str(self._directory / "notices"),
             fault=fault,
             reached=str(self.reached),
@@ -140,16 +172,25 @@ class Runs:
             job,
             listed=KEYS,
             executed=executed,
-            succeeded=self._succeeded(),
+            succeeded=self.succeeded(),
             poison={POISON},
             most_duplicates=MOST_OURS,
             notices=[json.loads(notice) for notice in notices],
         )
 
-    def _succeeded(self) -> Counter[str]:
+    def succeeded(self) -> Counter[str]:
+        """Return how often the function succeeded with each item, as the endpoint counts it."""
         calls = [call for call in self._endpoint.calls() if call.executed]
         keys = [[unquote_plus(key) for key in call.keys] for call in calls]
         return Counter(key for call in keys if POISON not in call for key in call)
+
+    def redriven(self, job: str) -> int:
+        """Return how many items the runs of a job have redriven."""
+        with psycopg2.connect(self._dsn) as conn, conn.cursor() as cur:
+            cur.execute("SELECT sum(redriven)::int FROM retrofill.v_run WHERE job = %s", (job,))
+            ((count,),) = cur.fetchall()
+        conn.close()
+        return int(count)
 
     def figures(self, job: str) -> dict[str, int]:
         """Return what became of a job, for the table."""
@@ -160,7 +201,7 @@ class Runs:
             ((retries, ours),) = cur.fetchall()
         conn.close()
         # Without those of the poison and its neighbours: it made their calls fail.
-        succeeded = self._succeeded()
+        succeeded = self.succeeded()
         theirs = sum(succeeded.values()) - len(succeeded)
         row = (
             1, len(places), OBJECTS - len(places), sum(count > 1 for count in places.values()),
@@ -180,7 +221,7 @@ def test_a_run_that_is_not_killed_reaches_every_point(made: Runs) -> None:
     assert sampler.violations + made.violations("whole") == []
     reached = Counter(made.reached.read_text().split())
     assert {point: reached[point] for point in TIMES if reached[point] < TIMES[point]} == {}
-    assert TIMES.keys() | OF_APPROVAL == set(Point)
+    assert TIMES.keys() | OF_APPROVAL | OF_REPORTS == set(Point)
 
 
 def kill(made: Runs, config: pytest.Config, point: Point, nth: int) -> None:
@@ -209,3 +250,31 @@ def test_a_run_that_is_killed_anywhere_goes_on(
     made: Runs, pytestconfig: pytest.Config, point: Point, nth: int
 ) -> None:
     kill(made, pytestconfig, point, nth)
+
+
+def kill_redrive(made: Runs, point: Point, nth: int) -> None:
+    job = f"again {point} {nth}"
+    assert made.make(job)[0] == [0]
+    codes, sampler = made.redrive(job, f"{point}:{nth}:kill")
+    assert codes == [-9, 0]
+    assert sampler.violations + made.violations(job) == []
+    # An independent count: each was processed twice, but for what was in flight when it was killed.
+    succeeded = made.succeeded()
+    again = {key for key in KEYS if fnmatch(key, AGAIN)}
+    once = {key: 2 if key in again else 1 for key in KEYS if key != POISON}
+    assert succeeded.keys() == once.keys()
+    assert all(succeeded[key] >= times for key, times in once.items())
+    assert sum(succeeded.values()) - sum(once.values()) <= MOST_TWICE
+    assert made.redriven(job) == len(again)
+
+
+def test_a_redrive_of_successes_that_is_killed_redrives_none_twice(made: Runs) -> None:
+    kill_redrive(made, Point.CHUNK_COMMITTED, 3)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("point", "nth"), OF_REDRIVE)
+def test_a_redrive_of_successes_that_is_killed_anywhere_goes_on(
+    made: Runs, point: Point, nth: int
+) -> None:
+    kill_redrive(made, point, nth)

@@ -15,6 +15,7 @@ COSTS = "tests/integration/test_cost.py::"
 LIMITS = "tests/integration/test_limits.py::"
 RACES = "tests/integration/test_races.py::"
 READINGS = "tests/integration/test_two_readings.py::"
+SUCCESSES = "tests/integration/test_successes.py::"
 UNORDERED = "tests/integration/test_unordered.py::"
 WORKFLOW = "tests/contracts/test_workflow.py::"
 
@@ -105,6 +106,27 @@ MUTANTS = (
         old="(SELECT unordered FROM retrofill.job WHERE job_id = %(job_id)s)",
         new="false",
         test=UNORDERED + "test_what_was_redriven_is_known",
+    ),
+    Mutant(
+        name="what a run has settled itself taken back again",
+        file="state/successes.sql",
+        old=" AND results.run_id <> %(run_id)s",
+        new="",
+        test=SUCCESSES + "test_what_this_run_has_settled_or_anyone_since_is_not_taken_again",
+    ),
+    Mutant(
+        name="what was settled after the opening taken back",
+        file="state/successes.sql",
+        old="AND settled_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)",
+        new="",
+        test=SUCCESSES + "test_what_this_run_has_settled_or_anyone_since_is_not_taken_again",
+    ),
+    Mutant(
+        name="what is taken back counted as new",
+        file="state/screening.py",
+        old="again = [taken.new.pop(one) for one in selected & taken.new.keys()]",
+        new="again = [taken.new[one] for one in selected & taken.new.keys()]",
+        test=SUCCESSES + "test_what_is_selected_is_taken_back_with_its_history_and_nothing_else",
     ),
     Mutant(
         name="an item without order looked for in quarantine alone",

@@ -276,7 +276,7 @@ def test_every_field_has_all_that_the_form_shows():
         assert field["description_md"].endswith("."), name
         assert field["section"] in {
             "Data source", "Function", "Function: Lambda", "Function: HTTP", "Limits", "Redrive",
-            "Notification", "Job and connections", "Prices", "Canary", "Approval",
+            "Notification", "Report files", "Job and connections", "Prices", "Canary", "Approval",
         }  # fmt: skip
         assert "default" in field, name
         assert field.get("examples") or "enum" in field or field["type"] == "boolean", name
@@ -344,9 +344,13 @@ def test_a_place_of_files_is_no_longer_than_a_key(source: str, name: str):
 
 def test_a_redrive_of_a_manifest_takes_no_status():
     given = {"bucket": "my-photos", "manifest": "s3://lists/m.csv", "function": "f"}
-    asked = {**given, "redrive": True, "task_status": "failed"}
+    asked = {**given, "redrive": "quarantine", "task_status": "failed"}
     [problem] = params_for("manifest").problems(asked)
     assert str(problem).startswith("task_status: 'failed'; not allowed with redrive")
+
+
+def _redrives(name: str) -> str:
+    return "quarantine" if name.startswith("redrive_") else "none"
 
 
 @pytest.mark.parametrize("name", params_for("s3").form_fields({}))
@@ -358,11 +362,8 @@ def test_defaults_and_examples_are_good(name: str):
     # A function behind HTTP has params of its own.
     kind = {"function_kind": "http", "http_conn_id": "f"} if name.startswith("http_") else {}
     for value in values:
-        config = (
-            _config(redrive=name == "redrive_error")
-            if value is None
-            else _of_kind(kind, **{"redrive": name == "redrive_error", name: value})
-        )
+        asked = {} if value is None else {name: value}
+        config = _of_kind(kind if asked else {}, **{"redrive": _redrives(name), **asked})
         if value is not None and not name.startswith("modified"):
             assert config.as_json()[name] == value
         schema = {key: field[key] for key in field.keys() - {"default", "examples", "section"}}
@@ -373,13 +374,36 @@ def test_defaults_and_examples_are_good(name: str):
     ("params", "says"),
     [
         ({"redrive_error": "X*"}, ["redrive_error: 'X*'; allowed only with redrive"]),
-        ({"redrive": True, "redrive_error": "X||Y"}, ["redrive_error: 'X||Y'; one of its"]),
+        ({"redrive": "quarantine", "redrive_error": "X||Y"}, ["redrive_error: 'X||Y'; one of its"]),
         (
-            {"redrive": True, "min_size": 0, "use_data_interval": True},
+            {"redrive": "quarantine", "min_size": 0, "use_data_interval": True},
             ["min_size: 0; not allowed with redrive", "use_data_interval: True; not allowed"],
         ),
-        ({"redrive": True, "prefix": ""}, ["prefix: it is empty"]),
-        ({"redrive": True, "prefix": "", "job": "mine"}, []),
+        ({"redrive": "quarantine", "prefix": ""}, ["prefix: it is empty"]),
+        ({"redrive": "quarantine", "prefix": "", "job": "mine"}, []),
+        ({"redrive": True}, ["redrive: True; allowed is one of 'none', 'quarantine', 'successes'"]),
+        (
+            {"redrive_unsure": "only", "redrive_note": "why"},
+            ["redrive_unsure: 'only'; allowed only with", "redrive_note: 'why'; allowed only with"],
+        ),
+        ({"redrive": "successes"}, ["redrive: 'successes'; it needs redrive_key, redrive_version"]),
+        ({"redrive": "successes", "redrive_key": "*", "min_size": 1}, []),
+        (
+            {"redrive": "successes", "redrive_version": "7", "redrive_error": "X"},
+            ["redrive_error: 'X'; allowed only with redrive 'quarantine'"],
+        ),
+        (
+            {"redrive": "successes", "redrive_key": "*", "prefix": "", "job": "mine"},
+            ["prefix: it is empty"],
+        ),
+        (
+            {
+                "redrive": "quarantine",
+                "redrive_after": "2026-01-02T00:00:00Z",
+                "redrive_before": "2026-01-01T00:00:00Z",
+            },
+            ["redrive_after: 2026-01-02 00:00:00+00:00 is not before redrive_before"],
+        ),
         (
             {"reserve_percent": 100},
             ["reserve_percent: 100; allowed is a whole number from 0 to 99"],
@@ -503,8 +527,8 @@ def test_a_time_without_a_zone_is_told_as_it_was_typed():
             "canary: 2,000; not allowed with preview, which calls nothing",
         ),
         (
-            {"canary": 5, "redrive": True},
-            "canary: 5; not allowed with redrive, which lists no items",
+            {"canary": 5, "redrive": "quarantine"},
+            "canary: 5; not allowed with redrive: a canary is chosen from what no call has carried",
         ),
     ],
 )

@@ -48,6 +48,17 @@ def test_calls_are_counted_down_until_more_are_given() -> None:
     assert gate.room(4, 1.0) == 2
 
 
+def test_where_runs_share_a_task_asks_for_what_it_uses_and_for_all_once_it_does() -> None:
+    alone, gate = opened(), opened(part="up to 100 of 100")
+    assert (alone.wants(500, 3), gate.wants(500, 3)) == (500, 7)
+    gate.grant(Allotment(7, None, None, part="p"), asked_at=1.0, valid_until=VALID_S)
+    gate.room(5, 1.0)
+    assert gate.wants(500, 0) == 500, "since it asked last, 5 of 7 were in use"
+    assert gate.wants(500, 3) == 7
+    none_yet = opened(concurrency=0, part="p")
+    assert none_yet.wants(500, 0) == 500
+
+
 def ended(gate: Gate, cost: float) -> None:
     gate.ended(throttled=False, sent_at=0.0, now=0.0, cost=cost)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from retrofill.config import params_for
-from retrofill.jobs import FOLDER, load_job, load_jobs, main
+from retrofill.jobs import FOLDER, load_job, load_jobs, others
 
 GOOD = """\
 source: s3
@@ -45,21 +45,11 @@ def test_the_example_is_no_job_until_it_is_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["kind: Job\n", "{{ a template }}", "", GOOD])
-def test_a_yaml_file_of_others_is_no_job(
-    tmp_path: Path,
-    text: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_yaml_file_of_others_is_no_job(tmp_path: Path, text: str) -> None:
     write(tmp_path, GOOD)
     (tmp_path / "theirs.yaml").write_text(text)
     assert [job.name for job in load_jobs(tmp_path)] == ["retrofill_photos"]
-    monkeypatch.setattr("sys.argv", ["jobs", str(tmp_path)])
-    assert main() == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "1 job files, 0 problems",
-        "not job files, whose names begin with retrofill_: 'theirs.yaml'",
-    ]
+    assert others(tmp_path) == ["theirs.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +63,27 @@ def test_a_yaml_file_of_others_is_no_job(
         ("@daily", "0 0 3 * * *", "photos.yaml:2: schedule: '0 0 3 * * *'; allowed is a cron"),
         ("@daily", "R 3 * * *", "photos.yaml:2: schedule: 'R 3 * * *'; allowed is a cron"),
         ("@daily", "", "photos.yaml:2: schedule: ''; allowed is a cron"),
+        ('"@daily"', "", "photos.yaml:2: schedule: None; allowed is a cron expression of 5 fields"),
+        (
+            '"@daily"',
+            "{assets: x}",
+            "photos.yaml:2: schedule: {'assets': 'x'}; allowed in assets: is",
+        ),
+        (
+            '"@daily"',
+            "{assets: [x]}",
+            "schedule: {'assets': ['x']}; 'x' is no URI in ASCII, such as",
+        ),
+        (
+            '"@daily"',
+            "none\ncatchup: true",
+            "photos.yaml:3: catchup: True; allowed only with a sche",
+        ),
+        (
+            "start_date: 2026-01-01\n",
+            "",
+            "photos.yaml:1: start_date: it is missing; a schedule of t",
+        ),
         ("2026-01-01\n", "soon\n", "photos.yaml:3: start_date: 'soon'; allowed is a date"),
         ("2026-01-01\n", "2026-02-30\n", "photos.yaml:3: start_date: '2026-02-30'; day is"),
         ("2026-01-01\n", "20260101\n", "photos.yaml:3: start_date: 20260101; allowed is a date"),
@@ -139,6 +150,21 @@ def test_a_name_that_no_dag_can_have(tmp_path: Path, file: str, name: str) -> No
 def test_schedules(tmp_path: Path, schedule: str) -> None:
     job = load_job(write(tmp_path, GOOD.replace("@daily", schedule)))
     assert (job.schedule, job.problems) == (schedule, ())
+
+
+def test_a_job_without_a_schedule_or_with_that_of_assets(tmp_path: Path) -> None:
+    text = GOOD.replace("start_date: 2026-01-01\n", "")
+    none = load_job(write(tmp_path, text.replace('"@daily"', "none")))
+    assert (none.schedule, none.assets, none.start_date, none.problems) == ("", (), None, ())
+    uris = ("s3://photos/done", "retrofill://jobs/a%20b")
+    listed = "".join(f"\n  - {uri}" for uri in uris)
+    by_assets = write(tmp_path, text.replace('"@daily"', f"\n  assets:{listed}"))
+    assert (load_job(by_assets).assets, load_job(by_assets).problems) == (uris, ())
+    by_assets.write_text(by_assets.read_text() + "  use_data_interval: true\n")
+    (problem,) = load_job(by_assets).problems
+    assert problem.startswith(
+        "retrofill_photos.yaml:11: use_data_interval: this DAG run has no data interval; trigger it"
+    )
 
 
 def test_a_name_that_another_dag_of_ours_has(tmp_path: Path) -> None:

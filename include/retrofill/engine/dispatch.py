@@ -16,9 +16,13 @@ from retrofill.model.calls import (
     Entry,
     Quarantined,
     Settlement,
+    keys_of,
     spans_of,
 )
 from retrofill.model.cost import Usage
+
+KEYS_KEPT = 5
+"""Items of a call that did not succeed whose keys are kept with it."""
 
 MAX_REFUSALS = 20
 """Start-up refusals of one call in a row, after which the function counts as broken."""
@@ -167,6 +171,7 @@ class Dispatch:
             len(call.entries),
             usage,
             *charge,
+            keys=() if outcome is Outcome.SUCCEEDED else keys_of(call.entries[:KEYS_KEPT]),
         )
         self.settlement.ended.append(record)
         self._compare(record)

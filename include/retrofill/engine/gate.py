@@ -45,6 +45,7 @@ class Gate:
         self._asks_at = now
         self._looks_at = now
         self._valid_until = now
+        self._peak = 0
 
     @property
     def stop_reason(self) -> str | None:
@@ -62,6 +63,11 @@ class Gate:
         return self._allotment.ramp
 
     @property
+    def part(self) -> str | None:
+        """The run's part of what runs of the function share, for people; None: nothing."""
+        return self._allotment.part
+
+    @property
     def width(self) -> int | None:
         """The width the endpoint accepts; None until it has throttled a call."""
         return self._window.width
@@ -77,6 +83,19 @@ class Gate:
     def looked(self, now: float) -> None:
         """Note that nobody has changed it."""
         self._looks_at = now + ASK_EVERY_S
+
+    def wants(self, wanted: int, running: int) -> int:
+        """Return how many calls to ask for, out of those that could be made.
+
+        Where runs share a cap, what a task cannot make use of, such as for its rate, is for others:
+        it asks for all again when it uses half of what it has.
+
+        :param running: as for :meth:`room`
+        """
+        peak, self._peak = max(self._peak, running), 0
+        if self.part is None or 2 * peak >= self._allotment.concurrency:
+            return wanted
+        return min(wanted, 2 * peak + 1)
 
     def ask_soon(self) -> None:
         """Have another allotment be asked for in the next turn."""
@@ -131,6 +150,7 @@ class Gate:
 
     def _places(self, running: int, now: float) -> int:
         """Return how many calls may be sent now, but for the limit on their rate."""
+        self._peak = max(self._peak, running)
         if now > self._valid_until:
             return 0
         free = self._allotment.concurrency - running

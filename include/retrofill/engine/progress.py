@@ -1,7 +1,7 @@
 """How far a batch is: the counts that its log and its task's result show."""
 
 from collections import Counter
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from retrofill.model.calls import Call, Settlement
 from retrofill.model.cost import dollars
@@ -17,6 +17,16 @@ class Invoked(TypedDict):
     quarantined: int
     retries: int
     duplicates: int
+
+
+class Seen(NamedTuple):
+    """All that a task has seen so far of what it settled."""
+
+    calls: int
+    succeeded: int
+    quarantined: int
+    troubles: Counter[str]
+    """Calls that did not succeed, by cause or, where their outcome has none, by outcome."""
 
 
 class Progress:
@@ -39,6 +49,14 @@ class Progress:
     def succeeded(self) -> int:
         """How many items the task has seen succeed."""
         return self._succeeded
+
+    @property
+    def seen(self) -> Seen:
+        """All that was settled so far."""
+        troubles = self._outcomes + self._causes
+        troubles["failed"] -= self._causes.total()
+        del troubles["succeeded"]
+        return Seen(self._outcomes.total(), self._succeeded, self._quarantined, +troubles)
 
     def wrote_ahead(self, calls: list[Call]) -> None:
         """Count calls that are to be sent."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from retrofill.engine.causes import Came, exceeded
 from retrofill.engine.ramp import Ramp, Tally
+from retrofill.engine.sharing import Claim, Part, part_of
 from retrofill.model.calls import Allotment, Refused
 from retrofill.model.cost import dollars
 from retrofill.model.limits import Limits
@@ -149,6 +150,7 @@ def allot(
     refused: Refused | None = None,
     ended: Collection[Came] = (),
     least_cost: float = 0.0,
+    claims: Sequence[Claim] | None = None,
 ) -> Allotment:
     """Return what the task that asks may do until it asks again.
 
@@ -159,6 +161,7 @@ def allot(
     :param refused: what this task hears while none of its calls is let through; None: one was
     :param ended: how calls of the run ended, if causes have limits of their own
     :param least_cost: dollars that one of its calls costs at least; 0: nobody knows
+    :param claims: of other runs on the cap of the function; None: the run has no part in it
     """
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
@@ -187,7 +190,11 @@ def allot(
     if cost == 0:
         most = min(most, in_flight)
     cap = 0 if pause_reason else standing.most_in_flight
-    concurrency = _concurrency(cap, shares, at_work, most)
+    part = None if claims is None else _part(standing, shares, at_work, most, claims)
+    concurrency = _concurrency(min(cap, part.calls) if part else cap, shares, at_work, most)
+    if part:
+        held = sum(share.orphans + (0 if share.own else share.allotted) for share in shares)
+        concurrency = max(0, min(concurrency, part.free - held))
     run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
         concurrency,
@@ -201,12 +208,35 @@ def allot(
         own_width,
         pause_reason,
         standing.ramp.line(limits.most_in_flight) if standing.ramp else None,
+        part.words if part else None,
+        standing.age_s,
+        cap,
     )
 
 
 def out_of_time(max_minutes: int | None) -> str:
     """Say that the run's minutes have passed."""
     return f"max_minutes: {max_minutes:,} minutes have passed since the run was opened"
+
+
+def _part(
+    standing: Standing,
+    shares: Sequence[Share],
+    at_work: Sequence[Share],
+    wanted: int,
+    claims: Sequence[Claim],
+) -> Part:
+    """Return the run's part of the cap that it shares with other runs of the function."""
+    silent = [share for share in shares if not share.own and not share.at_work]
+    own = Claim(
+        standing.limits,
+        wanted=wanted + sum(share.wanted for share in at_work),
+        held=sum(share.allotted for share in at_work),
+        gone=sum(share.orphans for share in shares) + sum(share.allotted for share in silent),
+        ramp=standing.ramp,
+        is_stopped=standing.stop_reason is not None,
+    )
+    return part_of(own, claims)
 
 
 def _concurrency(cap: int, shares: Sequence[Share], at_work: Sequence[Share], wanted: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from retrofill.engine.outcomes import Ended, Outcome
 from retrofill.functions import aws_lambda, http
 from retrofill.functions.client import Client, NoReply, Payload, Reply
-from retrofill.functions.kind import Asked, FunctionKind, FunctionParams
+from retrofill.functions.kind import Asked, Called, FunctionKind, FunctionParams
 from retrofill.functions.readings import unanswered
 from retrofill.model.errors import ConfigError
 from retrofill.model.function import Pinned
@@ -16,6 +16,7 @@ from retrofill.params import Params, Problem, Sound, field
 __all__ = [
     "FUNCTIONS",
     "Asked",
+    "Called",
     "Client",
     "ConfigError",
     "Ended",

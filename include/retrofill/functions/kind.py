@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrofill.engine.outcomes import Ended
@@ -44,6 +45,17 @@ class Asked(NamedTuple):
 
 def _as_measured(reply: Reply) -> Usage:
     return Usage(reply.took_ms)
+
+
+class Called(NamedTuple):
+    """A call, as its line in a log is looked for."""
+
+    request_id: str
+    """What the function's service knows it by; empty: it has told nothing."""
+
+    sent_at: datetime
+    ended_at: datetime | None
+    """None: it is not settled yet."""
 
 
 class Capacity(NamedTuple):
@@ -92,6 +104,9 @@ class FunctionKind:
 
     capacity: Callable[[Pinned, Asked], Capacity | None] | None = None
     """Looks up how many calls it takes at once; None: it cannot be told, or not be looked up."""
+
+    log_link: Callable[[Pinned, Called], str | None] | None = None
+    """Returns where the function's log of a call is; None: nobody can tell."""
 
     find_delivery: Callable[[Any, CallParams, Mapping[str, str], Asked], Delivery] | None = None
     """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""

@@ -178,6 +178,11 @@ def items_of(entries: Sequence[Entry]) -> Sequence[Item]:
     return entries.items if isinstance(entries, Fresh) else [entry.item for entry in entries]
 
 
+def keys_of(entries: Sequence[Entry]) -> list[str]:
+    """Return the keys of entries."""
+    return [item.key for item in items_of(entries)]
+
+
 @dataclass(frozen=True, slots=True)
 class EndedCall:
     """How one call ended, as the state records it."""
@@ -203,6 +208,9 @@ class EndedCall:
 
     from_above: bool = False
     """Whether that is the most it can be, since nobody knows what is billed."""
+
+    keys: Sequence[str] = ()
+    """The keys of the first items it carried, if it did not succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,3 +309,12 @@ class Allotment:
 
     ramp: str | None = None
     """How far the run has come up its ramp, for people; None: it is on none."""
+
+    part: str | None = None
+    """The run's part of what runs of the function share, for people; None: it shares nothing."""
+
+    age_s: float = 0.0
+    """Seconds since the run was opened, but for those in which it waited for a person."""
+
+    most_in_flight: int = 0
+    """How many calls of the whole run may be in flight."""

@@ -16,12 +16,16 @@ RetrofillError
 │   ├── StateNotConfigured Airflow has no connection to it that can be used; never retried
 │   ├── StateUnfit         server, database or role cannot do what is needed; never retried
 │   ├── SchemaMismatch     the schema is missing or of another version; never retried
+│   ├── NoSuchRun          the state knows no run of that number
 │   ├── Busy               another holder has the batch, and is not silent
 │   └── LeaseLost          another holder has taken over what this one held
 ├── FunctionUnusable       the function refuses every call; the run stops, and is never retried
 ├── NoProgress             a task was tried too often in a row in vain; never tried again
 ├── Interrupted            a task was told to end before its work was done; another try goes on
 ├── NotNotified            the notification was not taken; another try may be
+├── AirflowUnreachable     Airflow's REST API does not answer; of the command line
+├── AirflowRefused         Airflow's REST API refuses whoever asks; of the command line
+├── NotWritten             report files could not be written; another try may succeed
 ├── InjectedError          a fault point was told to raise it; only tests do that
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
 """
@@ -86,6 +90,13 @@ class SchemaMismatch(StateError):
     """The state's schema is missing or of another version than this code."""
 
 
+class NoSuchRun(StateError):
+    """The state knows no run of that number."""
+
+    def __init__(self, run_id: int) -> None:
+        super().__init__(f"run {run_id} is not in the state")
+
+
 class LeaseLost(StateError):
     """Another holder has taken over what this one held; it must stop calling."""
 
@@ -104,6 +115,10 @@ class NoProgress(RetrofillError):
 
 class NotNotified(RetrofillError):
     """The notification of a run was not taken where it should go; another try may be."""
+
+
+class NotWritten(RetrofillError):
+    """Report files could not be written where they should go; another try may succeed."""
 
 
 class RunIncomplete(RetrofillError):

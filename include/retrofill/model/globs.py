@@ -5,6 +5,11 @@ from collections.abc import Callable
 from fnmatch import translate
 from functools import lru_cache
 
+_SPECIAL = re.compile(r"[*?\[]")
+_NEVER = r"(?!x)x"
+_LAST_CHARACTER = 0x10FFFF
+_SURROGATES = (0xD800, 0xDFFF)
+
 
 @lru_cache(maxsize=64)
 def matches(patterns: str | None) -> Callable[[str], bool]:
@@ -32,3 +37,93 @@ def ends(patterns: str | None) -> list[tuple[str, str]]:
         (re.split(r"[*?[]", one, maxsplit=1)[0], re.split(r"[*?\]]", one)[-1])
         for one in each.split("|")
     ]
+
+
+def as_regex(patterns: str) -> str:
+    """Return the same as :func:`matches` as a regular expression of Postgres, for whole texts.
+
+    Its manual calls them advanced regular expressions: a point matches every character there, a
+    class is read as here, and a backslash before any other sign than a letter or digit makes it
+    literal.
+    """
+    return f"^(?:{'|'.join(map(_regex, patterns.split('|')))})$"
+
+
+def _regex(pattern: str) -> str:
+    parts, at = [], 0
+    while at < len(pattern):
+        sign = pattern[at]
+        end = _class_end(pattern, at) if sign == "[" else -1
+        if end > 0:
+            parts.append(_class(pattern[at + 1 : end]))
+            at = end
+        elif sign in "*?":
+            parts.append(".*" if sign == "*" else ".")
+        else:
+            parts.append(re.escape(sign))
+        at += 1
+    return "".join(parts)
+
+
+def _class_end(pattern: str, at: int) -> int:
+    """Return where a class ends; -1: it does not, and its bracket is one like any sign."""
+    begin = at + 1
+    begin += pattern[begin : begin + 1] == "!"
+    begin += pattern[begin : begin + 1] == "]"
+    return pattern.find("]", begin)
+
+
+def _class(inside: str) -> str:
+    negated = inside.startswith("!")
+    signs = inside[negated:]
+    spans, at = [], 0
+    while at < len(signs):
+        is_range = signs[at + 1 : at + 2] == "-" and at + 2 < len(signs)
+        first, last = signs[at], signs[at + 2 if is_range else at]
+        if first <= last:
+            spans.append(re.sub(r"(\W)", r"\\\1", first) if first.isascii() else first)
+            if is_range:
+                spans.append("-" + (re.sub(r"(\W)", r"\\\1", last) if last.isascii() else last))
+        at += 3 if is_range else 1
+    if not spans:
+        return "." if negated else _NEVER
+    return f"[{'^' if negated else ''}{''.join(spans)}]"
+
+
+def only(text: str) -> str:
+    """Return a pattern that matches a text; in place of a bar, any other sign too.
+
+    >>> only("Sandbox.Timedout[1]")
+    'Sandbox.Timedout[[]1]'
+    """
+    return _SPECIAL.sub(r"[\g<0>]", text).replace("|", "?")
+
+
+def beginning(patterns: str | None) -> str:
+    """Return what every text begins with that matches one of some patterns.
+
+    >>> beginning("in/2025/*|in/2024/*")
+    'in/202'
+    """
+    heads = [head for head, _ in ends(patterns)]
+    shared = 0
+    for signs in zip(*heads, strict=False):
+        if len(set(signs)) > 1:
+            break
+        shared += 1
+    return heads[0][:shared]
+
+
+def behind(beginning: str) -> str | None:
+    """Return the first text behind all that begin so, by code points; None: there is none.
+
+    >>> behind("in/")
+    'in0'
+    """
+    for at in range(len(beginning) - 1, -1, -1):
+        code = ord(beginning[at]) + 1
+        if code == _SURROGATES[0]:
+            code = _SURROGATES[1] + 1
+        if code <= _LAST_CHARACTER:
+            return beginning[:at] + chr(code)
+    return None

@@ -40,15 +40,23 @@ class Limits:
     ramp_minutes: int | None = None
     """Minutes in which the run rises to its full concurrency and rate."""
 
+    function_concurrency: int | None = None
+    """Calls in flight at once, over all runs of the function together."""
+
+    priority: int = 10
+    """How much of that is this run's, beside the priorities of the others."""
+
     paused: bool = False
     """Whether no call may be sent for the time being."""
 
     @property
     def most_in_flight(self) -> int:
         """Calls in flight at once, unless the run is paused."""
-        if self.concurrency_ceiling is None:
-            return self.max_concurrency
-        return min(self.max_concurrency, self.concurrency_ceiling)
+        return min(
+            self.max_concurrency,
+            self.concurrency_ceiling or self.max_concurrency,
+            self.function_concurrency or self.max_concurrency,
+        )
 
     @property
     def words(self) -> str:
@@ -56,6 +64,11 @@ class Limits:
         said = [f"{counted(self.most_in_flight, 'call')} in flight"]
         if self.ramp_minutes is not None:
             said[0] += f", after a rise of {self.ramp_minutes:,} min"
+        if self.function_concurrency is not None:
+            said.append(
+                f"{self.function_concurrency:,} in flight of all runs of the function, at priority"
+                f" {self.priority:,}"
+            )
         if self.max_calls_per_second is not None:
             said.append(f"{self.max_calls_per_second:,.10g} calls a second")
         if self.max_calls is not None:

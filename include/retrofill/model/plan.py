@@ -200,10 +200,10 @@ class RunPlan:
     def words_of_items(self, reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Yield what was found, name by name."""
         counts = self.counts
-        if counts.redriven:
-            yield "from quarantine", f"{counts.redriven:,}"
-        else:
+        if counts.listed or not counts.redriven:
             yield "listed", f"{counts.listed:,} ({counts.new:,} new, {counts.known:,} known)"
+        if counts.redriven:
+            yield "redriven", f"{counts.redriven:,}"
         beside = {
             "new, and older than the interval": counts.late,
             "left behind by earlier runs": counts.resumed,

@@ -1,4 +1,4 @@
-"""How a value that a person has given is shown to people: short, and without what may be secret."""
+"""How a value is shown to people: short, without what may be secret, and with nothing hidden."""
 
 import re
 import reprlib
@@ -27,3 +27,16 @@ def quoted(value: Any) -> str:
     else:
         text = _URL.sub(r"\1…", reprlib.repr(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def visible(text: str, *, but: str = "") -> str:
+    """Return a text in which nothing hides: what does not print is written as an escape.
+
+    :param but: characters that stay as they are
+    """
+    return "".join(
+        character
+        if (character.isprintable() and character != "\\") or character in but
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -9,6 +9,7 @@ from retrofill.model.amounts import counted, in_range, in_time
 from retrofill.model.approval import Approval
 from retrofill.model.cost import dollars
 from retrofill.model.plan import Counts
+from retrofill.model.selection import Place
 from retrofill.model.troubles import CAUSES, OUTCOMES
 
 _TERMS = {"calls": "calls", "time": "their time", "items": "items"}
@@ -44,7 +45,9 @@ class Report:
     closed_at: datetime | None
     notified_at: datetime | None
     stop_reason: str | None
-    redrive: bool = False
+    redrive: str | None = None
+    """What the run redrives, ``quarantine`` or ``successes``; None: nothing."""
+
     redriven: int = 0
     failed: int = 0
     timed_out: int = 0
@@ -100,6 +103,22 @@ class Report:
     price: str = ""
     """Where the terms of the price are from."""
 
+    report_to: str | None = None
+    """Where the report files of its items go; None: nobody asked for any."""
+
+    report_files: Mapping[str, Any] | None = None
+    """Those that were written, as :class:`retrofill.model.report_files.Written` has it."""
+
+    @property
+    def total(self) -> int:
+        """Items that the run has found to call, as far as it knows now."""
+        return self.new + self.resumed + self.redriven - self.withdrawn
+
+    @property
+    def settled(self) -> int:
+        """Of these, items of which it is known what became of them."""
+        return self.succeeded + self.quarantined
+
     @property
     def missing(self) -> str:
         """What keeps the run from being complete, as a clause; empty: nothing."""
@@ -115,9 +134,14 @@ class Report:
         elif self.withdrawn:
             found.append(f"{counted(self.withdrawn, 'item')} withdrawn")
         found += [f"{_held(other)} in process" for other in self.others]
-        if self.source_seen and not (self.redrive or self.partitions_left or self._listed_any):
+        if self.source_seen and self.lists and not (self.partitions_left or self._listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")
         return ", ".join(found)
+
+    @property
+    def lists(self) -> bool:
+        """Whether the run lists its source; what is in quarantine is redriven without."""
+        return self.redrive != Place.QUARANTINE
 
     @property
     def _listed_any(self) -> bool:
@@ -164,6 +188,33 @@ class Report:
         return f"{dollars(self.cost)} ({terms}){beside}"
 
     @property
+    def to_do(self) -> str:
+        """What a person should do first; empty: nothing."""
+        if self.state == "incomplete":
+            if self.is_turned_down:
+                return "start another run of the job, to have another plan"
+            mend = "take away what stopped it, then " if self.stop_reason else ""
+            return f"{mend}clear the failed tasks, or start another run of the job, to go on"
+        if self.lacks_files:
+            return "see the log of write_report, and clear it, with those downstream"
+        if self.quarantined:
+            waits = counted(self.quarantined, "item")
+            return f"{waits} in quarantine: look at their errors, mend the cause, then redrive"
+        return ""
+
+    @property
+    def lacks_files(self) -> bool:
+        """Whether somebody asked for report files, and there are none."""
+        return bool(self.report_to) and not self.report_files
+
+    @property
+    def files_text(self) -> str:
+        """Where the report files are, and the digest by which their manifest is known."""
+        if not self.report_files:
+            return f"none written to {self.report_to} so far"
+        return f"{self.report_files['manifest']} (SHA-256 {self.report_files['sha256']})"
+
+    @property
     def is_notified(self) -> bool:
         """Whether the notification of how the run was last closed was handed over."""
         closed, notified = self.closed_at, self.notified_at
@@ -187,9 +238,11 @@ class Report:
 
         :param reasons: words for the reasons for which the source leaves something out
         """
-        taken = f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"
-        if self.redrive:
-            taken = f"redriven    {self.redriven:,} from quarantine"
+        taken = [f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"]
+        if not self.lists:
+            taken = [f"redriven    {self.redriven:,} from quarantine"]
+        elif self.redrive:
+            taken.append(f"redriven    {self.redriven:,} that had succeeded, of those known")
         counts = asdict(self)
         troubles = troubles_text(
             {name: counts[name] for name in OUTCOMES}, {name: counts[name] for name in CAUSES}
@@ -203,7 +256,7 @@ class Report:
             f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
             f"source      {self.source}",
             f"function    {self.function_name}{version}",
-            taken,
+            *taken,
             f"succeeded   {self.succeeded:,}",
             f"quarantined {self.quarantined:,}",
             *self._plan_lines(),
@@ -211,6 +264,7 @@ class Report:
             f"cost        {self.cost_text}",
             *([f"troubles    {troubles}"] if troubles else []),
             f"duplicates  {self.duplicates:,}",
+            *([f"files       {self.files_text}"] if self.report_to else []),
         ]
         beside = {
             "older than the interval, and new": self.late,

@@ -15,6 +15,13 @@ REFUSED = "refused"
 """The name under which ``open_run`` leaves why it opened no run, for whoever tells people."""
 
 
+class DagRun(NamedTuple):
+    """A DAG run, as far as a run needs to know it."""
+
+    dag_id: str
+    dag_run_id: str
+
+
 class SetRef(NamedTuple):
     """The name of a set: which run, and which set of it."""
 
@@ -31,6 +38,22 @@ class SetRef(NamedTuple):
         """
         mark = hashlib.blake2b(dag_run_id.encode(), digest_size=4).hexdigest()
         return f"retrofill__run_{self.run_id}__set_{self.set_no + 1}__{mark}"
+
+
+class TaskName(NamedTuple):
+    """A task within the DAG run of a set, by which people find its log."""
+
+    task_id: str
+    """Empty: it has no name."""
+
+    map_index: int
+    """Which of the mapped ones it is; -1: it is not mapped."""
+
+
+NOT_MAPPED = -1
+"""The map index of a task that is not mapped, as Airflow has it."""
+
+UNNAMED = TaskName("", NOT_MAPPED)
 
 
 class Job(NamedTuple):

@@ -1,7 +1,7 @@
 """The params of the job: the name under which it is remembered what was processed."""
 
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
@@ -29,6 +29,13 @@ class JobParams(Params):
         default=None,
         max_length=200,
         examples=["thumbnails"],
+    )
+    overlap: Literal["join", "wait"] = field(
+        JOB,
+        "While another run of the job is open",
+        "**join** begins at once, and leaves to the other what that has in process; **wait** begins"
+        " when all earlier runs of the job are closed, and takes no place of a worker meanwhile.",
+        default="join",
     )
     aws_conn_id: ConnectionId = field(
         JOB,

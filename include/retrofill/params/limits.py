@@ -43,6 +43,28 @@ class LimitParams(Params):
         le=10_000,
         examples=[50],
     )
+    function_concurrency: int | None = field(
+        LIMITS,
+        "Concurrent calls of the function",
+        "The most calls in flight at once, over all runs of this function that have this limit. It"
+        " is divided among those that want calls, by their priority; the lowest that an open run"
+        " names counts for all. Calls of runs without it count, though they do not keep to it."
+        " Empty: no such limit.",
+        default=None,
+        ge=1,
+        le=10_000,
+        examples=[200],
+    )
+    priority: int = field(
+        LIMITS,
+        "Priority",
+        "This run's part of the concurrent calls of the function, beside the priorities of other"
+        " runs: one of 20 gets twice as many as one of 10.",
+        default=10,
+        ge=1,
+        le=1_000,
+        examples=[10],
+    )
     max_calls_per_second: int | None = field(
         LIMITS,
         "Calls per second",
@@ -192,4 +214,6 @@ class LimitParams(Params):
             min_items_judged=self.min_items_judged,
             concurrency_ceiling=concurrency_ceiling,
             ramp_minutes=self.ramp_minutes,
+            function_concurrency=self.function_concurrency,
+            priority=self.priority,
         )

@@ -33,8 +33,9 @@ class NotificationParams(Params):
     )
     notify_conn_id: Annotated[ConnectionId | None, BLANK] = field(
         NOTIFICATION,
-        "Apprise connection",
-        "An Airflow connection of type Apprise: mail, chat, webhook and many more.",
+        "Connection",
+        "An Airflow connection of type Apprise (mail, chat, webhook and many more), or one whose"
+        " extra names any notifier of Airflow's.",
         allowed="the id of an Airflow connection",
         form={"maxLength": 200},
         default=None,

@@ -1,22 +1,27 @@
-"""The params of a redrive: call again what is in quarantine."""
+"""The params of a redrive: call again what is in quarantine, or what has succeeded."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
+from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.model.quoting import quoted
+from retrofill.model.selection import LONGEST_ERROR_TYPE, Place, Selection
 from retrofill.params.base import Params, Problem, Sound, field, refuse
-from retrofill.params.texts import BLANK, Text, patterns
+from retrofill.params.texts import BLANK, KeyPattern, Text, Time, patterns
 
 REDRIVE = "Redrive"
 
-_LONGEST_ERROR_TYPE = 200
+_LONGEST_VERSION = 200
+_NARROWING = ("redrive_error", "redrive_key", "redrive_version", "redrive_after", "redrive_before")
+_OF_QUARANTINE = ("redrive_error", "redrive_unsure")
+_UNSURE = {"any": None, "only": True, "without": False}
 
 
 def _error_type(text: str) -> str:
-    if len(text) > _LONGEST_ERROR_TYPE:
-        refuse(f"it has more than {_LONGEST_ERROR_TYPE} characters")
+    if len(text) > LONGEST_ERROR_TYPE:
+        refuse(f"it has more than {LONGEST_ERROR_TYPE} characters")
     return text
 
 
@@ -26,13 +31,13 @@ ErrorPattern = Annotated[Text, AfterValidator(patterns), AfterValidator(_error_t
 class RedriveParams(Params):
     """Whether a run redrives, and what."""
 
-    redrive: bool = field(
+    redrive: Literal["none", "quarantine", "successes"] = field(
         REDRIVE,
         "Redrive",
-        "Call again what is in quarantine, instead of listing the source: of the job that the"
-        " other fields name, all of it, or what the source's fields for keys and the error type"
-        " select.",
-        default=False,
+        "Call again what the job that the other fields name has **in quarantine**, instead of"
+        " listing the source; or, while the source is listed as ever, what has **succeeded**, for"
+        " a bug that told nobody. The next fields select; what they select must not be nothing.",
+        default="none",
     )
     redrive_error: Annotated[ErrorPattern | None, BLANK] = field(
         REDRIVE,
@@ -40,17 +45,134 @@ class RedriveParams(Params):
         "Only what is in quarantine with this error type; * is anything, ? one character,"
         " [ab] one of these, | stands between two patterns.",
         allowed="a shell pattern, or some with | between them, of up to 200 characters",
-        form={"maxLength": _LONGEST_ERROR_TYPE},
+        form={"maxLength": LONGEST_ERROR_TYPE},
         default=None,
         examples=["Sandbox.Timedout", "Call.*"],
     )
+    redrive_key: Annotated[KeyPattern | None, BLANK] = field(
+        REDRIVE,
+        "Keys",
+        "Only items whose whole key matches such a pattern.",
+        allowed="a shell pattern, or some with | between them, of up to 1,024 bytes",
+        form={"maxLength": LONGEST_KEY_BYTES},
+        default=None,
+        examples=["incoming/2025/*", "*.jpg|*.png"],
+    )
+    redrive_version: Annotated[Text | None, BLANK] = field(
+        REDRIVE,
+        "Function version",
+        "Only items whose last call this version of the function executed; where that was not"
+        " told, the version that their run called.",
+        allowed="the number of a version, or whatever the function's kind calls one",
+        form={"maxLength": _LONGEST_VERSION},
+        default=None,
+        examples=["7", "$LATEST"],
+    )
+    redrive_after: Annotated[Time | None, BLANK] = field(
+        REDRIVE,
+        "Settled from",
+        "Only items that succeeded, or came to quarantine, at this time or later.",
+        default=None,
+        examples=["2026-01-01T00:00:00Z"],
+    )
+    redrive_before: Annotated[Time | None, BLANK] = field(
+        REDRIVE,
+        "Settled before",
+        "Only items that succeeded, or came to quarantine, before this time.",
+        default=None,
+        examples=["2026-01-02T00:00:00Z"],
+    )
+    redrive_unsure: Literal["any", "only", "without"] = field(
+        REDRIVE,
+        "In doubt",
+        "Of what is in quarantine: **only** those items of which nobody knows whether a call has"
+        " done their work, all **without** those, or **any**.",
+        default="any",
+    )
+    redrive_note: Annotated[Text | None, BLANK] = field(
+        REDRIVE,
+        "Note",
+        "Why this is called again: kept with the run, and shown in the list of redrives.",
+        allowed="a line of up to 1,024 characters",
+        form={"maxLength": 1_024},
+        default=None,
+        examples=["Version 8 mends the timeouts of 2026-01-01"],
+    )
+
+    @property
+    def place(self) -> Place | None:
+        """Where the run redrives from; None: it does not."""
+        return None if self.redrive == "none" else Place(self.redrive)
+
+    @property
+    def selection(self) -> Selection | None:
+        """What the run redrives; None: nothing."""
+        if self.place is None:
+            return None
+        return Selection(
+            place=self.place,
+            error=self.redrive_error,
+            key=self.redrive_key,
+            version=self.redrive_version,
+            after=self.redrive_after,
+            before=self.redrive_before,
+            unsure=_UNSURE[self.redrive_unsure],
+        )
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
-        """Find a selection of what to redrive without a redrive."""
-        if self.redrive or not sound("redrive"):
+        """Find a selection without a redrive, and a redrive that cannot be meant."""
+        if not sound("redrive"):
             return
-        if self.redrive_error is not None and sound("redrive_error"):
+        if self.place is None:
+            yield from self._without()
+            return
+        if self.place is Place.SUCCESSES:
+            yield from self._of_successes(sound)
+        after, before = self.redrive_after, self.redrive_before
+        if sound("redrive_after", "redrive_before") and after and before and after >= before:
+            yield Problem("redrive_after", f"{after} is not before redrive_before, {before}")
+
+    def _without(self) -> Iterator[Problem]:
+        """Find what is asked for in vain."""
+        for name in self._given((*_NARROWING, "redrive_unsure", "redrive_note")):
             yield Problem(
-                "redrive_error",
-                f"{quoted(self.redrive_error)}; allowed only with redrive, which is false",
+                name,
+                f"{_shown(getattr(self, name))}; allowed only with redrive, which is 'none'",
             )
+
+    def _of_successes(self, sound: Sound) -> Iterator[Problem]:
+        for name in self._given(_OF_QUARANTINE):
+            yield Problem(
+                name,
+                f"{_shown(getattr(self, name))}; allowed only with redrive 'quarantine': what"
+                " succeeded has no error",
+            )
+        if sound(*_NARROWING) and not self._given(_NARROWING):
+            yield Problem(
+                "redrive",
+                "'successes'; it needs redrive_key, redrive_version, redrive_after or"
+                " redrive_before; if all that ever succeeded is meant, give redrive_key: '*'",
+            )
+
+    def _given(self, names: tuple[str, ...]) -> list[str]:
+        fields = type(self).model_fields
+        return [name for name in names if getattr(self, name) != fields[name].default]
+
+
+def _shown(value: object) -> str:
+    return quoted(value if isinstance(value, str) else str(value))
+
+
+def params_of(selection: Selection, note: str) -> dict[str, Any]:
+    """Return the params that ask for a redrive of a selection, as JSON values."""
+    unsure = {value: name for name, value in _UNSURE.items()}[selection.unsure]
+    return {
+        "redrive": selection.place.value,
+        "redrive_error": selection.error,
+        "redrive_key": selection.key,
+        "redrive_version": selection.version,
+        "redrive_after": selection.after and selection.after.isoformat(),
+        "redrive_before": selection.before and selection.before.isoformat(),
+        "redrive_unsure": unsure,
+        "redrive_note": note or None,
+    }

@@ -66,8 +66,7 @@ def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str)
     text = plan.markdown(config.source_kind.reasons)
     report = runs.get_report(conn, run.run_id)
     if report.calls:
-        settled = report.succeeded + report.quarantined
-        settled_in = f"{counted(settled, 'item')} in {counted(report.calls, 'call')}"
+        settled_in = f"{counted(report.settled, 'item')} in {counted(report.calls, 'call')}"
         text = f"- called so far: {settled_in}\n{text}"
     return f"- answer until: {approval.until_said}; without an answer it is rejected\n{text}"
 

@@ -65,7 +65,8 @@ def conclude(
 
     :param tell: sends the run's notification
     :returns: the report of the run; None: the run goes on with another set
-    :raises RunIncomplete: the run is incomplete, or close_run has not closed it; it was told
+    :raises RunIncomplete: the run is incomplete, close_run has not closed it, or it lacks report
+        files; it was told
     :raises NotNotified: the notification was not taken
     """
     report = runs.get_report(conn, ref.run_id)
@@ -93,6 +94,11 @@ def conclude(
         raise RunIncomplete(_what_now(report))
     if abandoned:
         raise RunIncomplete(f"run {ref.run_id} is complete, but close_run did not end; see its log")
+    if report.lacks_files:
+        raise RunIncomplete(
+            f"run {ref.run_id} is complete, but its report files are not written; see the log of"
+            " write_report, and clear it, with those downstream, to have them"
+        )
     return report
 
 

@@ -16,6 +16,7 @@ from retrofill.engine.first_calls import Fits
 from retrofill.model.errors import RunIncomplete, SourceError
 from retrofill.model.items import LONGEST_KEY_BYTES, Item
 from retrofill.model.runs import SetRef
+from retrofill.model.selection import Selection
 from retrofill.sources import Page, Partition, Source
 from retrofill.state.connection import Connection
 from retrofill.state.feedback import note_later
@@ -58,11 +59,13 @@ def enqueue(
     source: Source,
     fits: Fits | None = None,
     *,
+    redriven: Selection | None = None,
     progressed: Callable[[], None] = lambda: None,
 ) -> Enqueued:
     """Read a partition from its cursor until its end or until the set is full.
 
     :param fits: asked of each item: what no call can carry is left out; None: all fit
+    :param redriven: which of the items that have succeeded are called again; None: none
     :param progressed: called whenever a chunk was screened
     :raises RunIncomplete: the run was stopped, or its minutes have passed; the cursor stays
     :raises SourceError: the source could not be read, listed nothing where its survey saw keys,
@@ -95,6 +98,7 @@ def enqueue(
                 chunk,
                 ordered=source.ordered,
                 acknowledge=source.acknowledge if source.acknowledges else None,
+                redriven=redriven,
             )
             _note_later(conn, ref, part_no, chunk)
             total["new"] += screened.new

@@ -20,6 +20,7 @@ from retrofill.engine.feedback import (
 from retrofill.model.errors import RunIncomplete
 from retrofill.model.items import Item, Measure
 from retrofill.model.runs import Run, SetRef
+from retrofill.model.selection import Place
 from retrofill.state import feedback
 from retrofill.state.connection import Connection
 from retrofill.state.feedback import Origin, Sample
@@ -57,7 +58,8 @@ def require_no_feedback(conn: Connection, ref: SetRef, run: Run, config: RunConf
     :raises RunIncomplete: it looks so; nothing was called
     """
     measure = config.source_kind.measure
-    if measure is None or config.feedback.allow_feedback or config.redrive.redrive:
+    redrives = config.redrive.place is Place.QUARANTINE
+    if measure is None or config.feedback.allow_feedback or redrives:
         return
     jobs = feedback.list_kin(conn, run.job_id)
     new = _dated(feedback.sample_untouched(conn, run, SAMPLE), measure)

@@ -73,7 +73,7 @@ def _left(counts: Counts, called: Work) -> Work:
 def _listing(kind: SourceKind, counts: Counts) -> Listing | None:
     """Return the requests that list the source; None: they are no term of the cost."""
     price = kind.listing
-    if price is None or counts.redriven:
+    if price is None or (counts.redriven and not counts.listed):
         return None
     seen = counts.listed + sum(counts.left_out.values()) + (counts.items_after or 0)
     return Listing(-(-seen // price.items), price.per_request, price.words)

@@ -26,10 +26,13 @@ from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
 from retrofill.engine.hints import hint_for
 from retrofill.engine.meter import Meter
-from retrofill.engine.outcomes import Ended, Outcome, explained
+from retrofill.engine.outcomes import REFUSED, Ended, Outcome, explained
 from retrofill.engine.progress import Invoked, Progress
+from retrofill.engine.pulse import Pulse
 from retrofill.engine.ramp import Tally
 from retrofill.engine.refusals import Refusals
+from retrofill.engine.slowest import Slowest
+from retrofill.engine.telemetry import Telemetry, Tell
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
@@ -71,6 +74,7 @@ class Invoker:
     :param stop_asked: whether the task was asked to end
     :param grace_s: seconds it then has before it is killed
     :param progressed: called whenever items were settled
+    :param tell: takes every few seconds, and at the end, what was done
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Invoker:
         stop_asked: Callable[[], bool],
         grace_s: float = GRACE_S,
         progressed: Callable[[], None] = lambda: None,
+        tell: Tell = lambda _: None,
     ) -> None:
         self._lease = lease
         self._client = client
@@ -93,6 +98,7 @@ class Invoker:
         self._stop_asked = stop_asked
         self._last_words_s = max(0.0, grace_s - LET_GO_S)
         self._progressed = progressed
+        self._tell = tell
         self._classify = config.function_kind.classify
         self._usage = config.function_kind.usage
         self._keeps_usage = keeps_usage
@@ -114,8 +120,11 @@ class Invoker:
         now = time.monotonic()
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
+        self._telemetry = Telemetry(items)
         self._refusals = Refusals(run.function.timeout_s)
         self._tally = Tally()
+        self._slowest = Slowest(lease.slowest)
+        self._pulse = Pulse(lambda: self._progress.seen, now=now)
         self._logged_at = now
         self._troubles = 0
 
@@ -138,7 +147,12 @@ class Invoker:
             self._record_facts()
             raise
         done = not self._dispatch.left
-        self._lease.release(done=done)
+        now, in_flight = time.monotonic(), self._dispatch.in_flight
+        self._lease.release(
+            done=done,
+            pulse=self._pulse.take_all(now, len(in_flight)),
+            slowest=self._slowest.now(in_flight.values(), now),
+        )
         self._log_progress(time.monotonic())
         if self._dispatch.halt_reason:
             raise FunctionUnusable(f"function: {self._dispatch.halt_reason}")
@@ -166,6 +180,7 @@ class Invoker:
     def _turn(self) -> None:
         """Gather, settle and write ahead, send: once."""
         now = time.monotonic()
+        self._pulse.tick(now, len(self._dispatch.in_flight))
         self._ask_or_look(now)
         if now - self._logged_at >= LOG_EVERY_S:
             self._log_progress(now)
@@ -192,6 +207,7 @@ class Invoker:
         reach(Point.CALLS_SENT)
 
     def _settled(self, settlement: Settlement) -> None:
+        self._telemetry.settled(settlement)
         self._progress.settled(settlement)
         if settlement.succeeded or settlement.quarantined:
             self._progressed()
@@ -219,16 +235,20 @@ class Invoker:
 
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
+        running = self._dispatch.running(now)
         allotment = self._lease.allot(
-            self._dispatch.wanted(now),
-            self._dispatch.running(now),
+            self._gate.wants(self._dispatch.wanted(now), running),
+            running,
             self._gate.width,
             answered=self._refusals.take_answered(),
             refused=self._refusals.standing(now),
             ended=self._tally,
             least_cost=self._least_cost,
+            pulse=self._pulse.take(),
+            slowest=self._slowest.now(self._dispatch.in_flight.values(), now),
         )
         self._tally = Tally()
+        self._pulse.tell(allotment.age_s, allotment.most_in_flight, asked_at=now)
         if not allotment.concurrency:
             self._refusals.forget()
         valid_until = self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S
@@ -276,8 +296,13 @@ class Invoker:
             usage=usage if self._keeps_usage else None,
             charge=charge,
         )
+        took_s = usage.took_s if usage else now - call.sent_at
         if self._gate.ramp:
-            self._tally.ended(record.outcome, usage.took_s if usage else now - call.sent_at)
+            self._tally.ended(record.outcome, took_s)
+        if record.outcome not in REFUSED:
+            self._pulse.took(took_s)
+            self._telemetry.took(took_s)
+        self._slowest.ended(record.number, took_s)
         if record.error_type and record.outcome in {
             Outcome.SUCCEEDED,
             Outcome.FAILED,
@@ -319,6 +344,7 @@ class Invoker:
         """Wait for the calls that are in flight and settle them; send nothing more."""
         give_up_at = inf
         while self._dispatch.in_flight and (now := time.monotonic()) < give_up_at:
+            self._pulse.tick(now, len(self._dispatch.in_flight))
             if self._stop_asked():
                 give_up_at = min(give_up_at, now + self._last_words_s)
             self._gather(min(ASK_EVERY_S, give_up_at - now))
@@ -338,8 +364,9 @@ class Invoker:
             self._lease.settle(self._dispatch.take_settlement(), [])
 
     def _log_progress(self, now: float) -> None:
+        self._tell(self._telemetry.take(len(self._dispatch.in_flight)))
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
-        for reason in filter(None, (self._gate.pause_reason, self._gate.ramp)):
+        for reason in filter(None, (self._gate.pause_reason, self._gate.ramp, self._gate.part)):
             log.info("%s", reason)
         refused = self._refusals.standing(now)
         if refused and refused.for_s >= LOG_EVERY_S:

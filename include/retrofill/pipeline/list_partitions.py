@@ -8,6 +8,7 @@ from retrofill.config import RunConfig
 from retrofill.faults import Point, reach
 from retrofill.model.errors import SourceError
 from retrofill.model.runs import SetRef
+from retrofill.model.selection import Place
 from retrofill.pipeline.redrive import LABEL
 from retrofill.sources import Partition, Source
 from retrofill.state import runs
@@ -32,7 +33,7 @@ def list_partitions(
     :raises SourceError: the source could not be read, or its survey shows nothing although it had
         an object when the run was opened
     """
-    if config.redrive.redrive:
+    if config.redrive.place is Place.QUARANTINE:
         runs.add_partitions(conn, ref.run_id, [(0, LABEL, {})])
     elif not runs.has_partitions(conn, ref.run_id):
         found = source.partitions(min(config.limits.max_partitions, most_mapped))

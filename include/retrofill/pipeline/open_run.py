@@ -1,31 +1,42 @@
 """Open a run: write down what was planned, or show it."""
 
 import logging
-from typing import NamedTuple
+from collections.abc import Collection
 
 from retrofill.engine.first_calls import fit
 from retrofill.model.errors import ConfigError
-from retrofill.model.runs import NewRun, SetRef, Window
+from retrofill.model.function import Pinned
+from retrofill.model.runs import DagRun, NewRun, SetRef, Window
+from retrofill.model.selection import Place
+from retrofill.pipeline.ask_redrive import count_asked
 from retrofill.pipeline.plan import Plan
 from retrofill.pipeline.preview import preview
 from retrofill.state import runs
 from retrofill.state.connection import Connection
+from retrofill.state.redrives import NewRedrive
 
 log = logging.getLogger(__name__)
 
 
-class DagRun(NamedTuple):
-    """The DAG run that asks, as far as a run needs to know it."""
-
-    dag_id: str
-    dag_run_id: str
+class NotAlone(Exception):
+    """Another run of the job is open, and this one was to wait for it."""
 
 
-def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
+def open_run(
+    conn: Connection,
+    plan: Plan,
+    dag_run: DagRun,
+    *,
+    asked_by: str = "",
+    alone_but: Collection[int] | None = None,
+) -> SetRef | None:
     """Open a planned run and its first set; of a preview, show the plan and return None.
 
-    :raises ConfigError: the interval is not over, or the job's name is that of a job of another
-        source, function or event
+    :param asked_by: who triggered the DAG run; empty: nobody is known
+    :param alone_but: the open runs of the job beside which it may be opened; None: beside all
+    :raises NotAlone: another one is open
+    :raises ConfigError: the interval is not over; the job's name is that of a job of another
+        source, function or event; or there is nothing that is to be redriven
     :raises SourceError: the source could not be read for a preview
     """
     for line in plan.lines():
@@ -35,27 +46,45 @@ def open_run(conn: Connection, plan: Plan, dag_run: DagRun) -> SetRef | None:
         return None
     _require_over(conn, plan.window)
     config = plan.config
-    remember = _job_to_redrive if config.redrive.redrive else _remember
-    job_id = remember(conn, plan)
-    ref = runs.open_run(
-        conn,
-        NewRun(
-            job_id=job_id,
-            source=config.source.label(),
-            config=config.as_json(),
-            delivery=plan.delivery,
-            modified_after=plan.window.after,
-            modified_before=plan.window.before,
-            dag_id=dag_run.dag_id,
-            dag_run_id=dag_run.dag_run_id,
-            limits=plan.limits,
-            source_seen=plan.source_seen,
-            interval_start=plan.window.start,
-            price=plan.price,
-        ),
-        plan.function,
+    redrive = None
+    if config.redrive.place is None:
+        job_id = runs.remember_job(conn, plan.job)
+    else:
+        job_id = _job_to_redrive(conn, plan)
+        redrive = count_asked(conn, job_id, config, asked_by)
+        log.info("redrive: %s", redrive.said)
+    new = NewRun(
+        job_id=job_id,
+        source=config.source.label(),
+        config=config.as_json(),
+        delivery=plan.delivery,
+        modified_after=plan.window.after,
+        modified_before=plan.window.before,
+        dag_id=dag_run.dag_id,
+        dag_run_id=dag_run.dag_run_id,
+        limits=plan.limits,
+        source_seen=plan.source_seen,
+        interval_start=plan.window.start,
+        price=plan.price,
     )
+    if alone_but is None:
+        ref = runs.open_run(conn, new, plan.function, redrive)
+    else:
+        ref = _open_alone(conn, new, plan.function, redrive, alone_but)
     log.info("opened run %d of job %s", ref.run_id, plan.job.name)
+    return ref
+
+
+def _open_alone(
+    conn: Connection,
+    new: NewRun,
+    function: Pinned,
+    redrive: NewRedrive | None,
+    but: Collection[int],
+) -> SetRef:
+    ref = runs.open_alone(conn, new, function, redrive, but)
+    if ref is None:
+        raise NotAlone
     return ref
 
 
@@ -87,12 +116,8 @@ def _preview(conn: Connection, plan: Plan) -> None:
     )
 
 
-def _remember(conn: Connection, plan: Plan) -> int:
-    return runs.remember_job(conn, plan.job)
-
-
 def _job_to_redrive(conn: Connection, plan: Plan) -> int:
-    """Return the number of the job whose quarantine is to be redriven.
+    """Return the number of the job of which something is to be redriven.
 
     :raises ConfigError: there is no such job, or it is one of another source, function or event
     """
@@ -100,10 +125,14 @@ def _job_to_redrive(conn: Connection, plan: Plan) -> int:
     found = runs.find_job(conn, asked.name)
     if found is None:
         raise ConfigError(
-            f"redrive: there is no job {asked.name!r}, so nothing of it is in quarantine; give"
+            f"redrive: there is no job {asked.name!r}, so nothing of it can be redriven; give"
             " source and function as the job has them, or its name in job"
         )
     job_id, job = found
+    if plan.config.redrive.place is not Place.QUARANTINE:
+        # It lists the source: its items must be the same ones.
+        runs.require_same(job, asked)
+        return job_id
     if not plan.config.source.redrives(job.source):
         raise ConfigError(
             f"redrive: job {job.name!r} is of the source {job.source}, and is now asked for"

@@ -1,20 +1,21 @@
-"""Redrive what a job has in quarantine: all of it, or what keys and errors select."""
+"""Redrive what a job has in quarantine: what the run selects."""
 
 import logging
 from collections.abc import Callable
 from typing import TypedDict
 
 from retrofill.config import RunConfig
-from retrofill.model.globs import matches
 from retrofill.model.runs import SetRef
+from retrofill.model.selection import Selection
 from retrofill.state.connection import Connection
-from retrofill.state.redrive import Place, redrive
+from retrofill.state.redrive import Position, redrive
 from retrofill.state.screening import get_partition
+from retrofill.state.triage import Keys
 
 log = logging.getLogger(__name__)
 
 LABEL = "quarantine"
-"""The one partition of a run that redrives."""
+"""The one partition of a run that redrives from quarantine."""
 
 
 class Requeued(TypedDict):
@@ -41,10 +42,11 @@ def redrive_quarantine(
     if progress.done:
         log.info("quarantine had been read to its end by an earlier try")
         return total
-    chosen = _selection(config)
-    after = Place.of(progress.cursor)
+    selection = config.redrive.selection or Selection()
+    only = Keys(*config.source.redriven_keys())
+    after = Position.of(progress.cursor)
     while True:
-        chunk = redrive(conn, ref, part_no, progress, after=after, chosen=chosen)
+        chunk = redrive(conn, ref, part_no, progress, after=after, selection=selection, only=only)
         total["redriven"] += chunk.moved
         progressed()
         if chunk.set_is_full:
@@ -56,14 +58,5 @@ def redrive_quarantine(
     if total["redriven"]:
         log.info("redrove %(redriven)d items from quarantine", total)
     else:
-        log.info("nothing in quarantine is what this run asks for: nothing was redriven")
+        log.info("nothing more in quarantine is what this run asks for: nothing was redriven")
     return total
-
-
-def _selection(config: RunConfig) -> Callable[[str, str], bool]:
-    errors = matches(config.redrive.redrive_error)
-
-    def chosen(key: str, error_type: str) -> bool:
-        return config.source.selects(key) and errors(error_type)
-
-    return chosen

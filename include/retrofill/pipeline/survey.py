@@ -89,7 +89,7 @@ def survey(
 def _counts(found: Survey, report: Report, with_others: int, source: Source, canary: int) -> Counts:
     seen = report.listed + sum(report.left_out.values())
     after = calls_after = batches_after = None
-    estimate = source.estimate() if report.partitions_left and not report.redrive else None
+    estimate = source.estimate() if report.partitions_left and report.lists else None
     if estimate is not None:
         after = max(0, estimate - seen)
         calls_after = ceil(after * found.calls / found.items) if found.items else after

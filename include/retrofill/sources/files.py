@@ -70,6 +70,11 @@ class Location(NamedTuple):
         """What is above the files: the bucket's address, or the file system's root."""
         return f"{_SCHEME}{self.bucket}" if self.bucket else ""
 
+    @property
+    def dataset(self) -> tuple[str, str]:
+        """Namespace and name for lineage."""
+        return self.home or "file", self.pattern or self.prefix
+
 
 class Files(Protocol):
     """Where the files of a run are."""

@@ -11,6 +11,7 @@ from retrofill.model.cost import ListingPrice
 from retrofill.model.items import Item, Measure
 from retrofill.model.permission import Permission
 from retrofill.model.quoting import quoted
+from retrofill.model.report_files import ReportForm
 from retrofill.model.runs import Window
 from retrofill.params import Params, Problem, Sound
 from retrofill.sources.source import Source
@@ -43,7 +44,10 @@ class SourceParams(Params):
     """The params of a source."""
 
     filters: ClassVar[tuple[str, ...]] = ()
-    """Params that choose among what is listed: with a redrive they mean nothing."""
+    """Params that choose among what is listed: of what is in quarantine they choose nothing."""
+
+    key_filters: ClassVar[tuple[str, ...]] = ()
+    """Params that choose by keys, also of what is in quarantine; see :meth:`redriven_keys`."""
 
     def label(self) -> str:
         """Return the source's name for people, such as ``memory://items``."""
@@ -52,6 +56,13 @@ class SourceParams(Params):
     def origin(self) -> str:
         """Return what a job is of: another origin has other items, under other identifiers."""
         raise NotImplementedError
+
+    def datasets(self) -> list[tuple[str, str]]:
+        """Return what is read, for lineage: namespace and name of each data set.
+
+        Source: https://openlineage.io/docs/spec/naming.
+        """
+        return [(self.origin(), self.label())]
 
     def place(self) -> Mapping[str, str]:
         """Return what all items share and events may tell, such as where they are kept."""
@@ -66,10 +77,12 @@ class SourceParams(Params):
         del interval
         return Window(after=None, before=None)
 
-    def selects(self, key: str) -> bool:
-        """Return whether a redrive of these params takes what is in quarantine under a key."""
-        del key
-        return True
+    def redriven_keys(self) -> tuple[str, str | None]:
+        """Return which keys a redrive of quarantine takes: how they begin, and what they match.
+
+        :returns: with shell patterns, a bar between two; None: any key
+        """
+        return "", None
 
     def redrives(self, origin: str) -> bool:
         """Return whether a redrive of these params may take a job of some origin."""
@@ -81,15 +94,15 @@ class SourceParams(Params):
         yield from ()
 
     def problems_with_redrive(self, sound: Sound) -> Iterator[Problem]:
-        """Find filters that are asked for with a redrive."""
+        """Find filters that are asked for with a redrive of quarantine."""
         defaults = type(self).model_fields
         for name in self.filters:
             value = getattr(self, name)
             if sound(name) and value != defaults[name].default:
                 yield Problem(
                     name,
-                    f"{quoted(value)}; not allowed with redrive, which selects by keys and"
-                    " redrive_error",
+                    f"{quoted(value)}; not allowed with redrive 'quarantine', which lists nothing"
+                    " and selects by the other fields of redrive",
                 )
 
 
@@ -137,6 +150,9 @@ class SourceKind:
 
     listing: ListingPrice | None = None
     """What it costs to list it; None: nothing, or not by requests."""
+
+    report: ReportForm = field(default_factory=ReportForm)
+    """The form of its report files."""
 
     lists_changes: bool = False
     """Whether it lists, asked for a window, what was modified in that and nothing else."""

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 MOST_UNUSABLE = 1_000
 """Rows of a file, or groups of them, of which one must be usable."""
 
+_PARQUET = b"PAR1"
+"""What a file of Parquet begins and ends with."""
+
 _FILES = "files"
 _LABEL_CHARS = 60
 
@@ -61,6 +64,9 @@ class OpenedFile:
 
     from_beginning: bool
     """Whether it is read from its beginning, and not from a cursor."""
+
+    count: int | None = None
+    """How many rows it has; None: it does not say."""
 
     def cursor_behind(self, row: Row | Malformed) -> str:
         """Return the cursor at which reading goes on behind a row."""
@@ -120,6 +126,7 @@ class RowFiles:
     :param order: by which the files of a partition are sorted, from their path
     :param names: takes the first row of a CSV file; returns the names of its columns if that row
         does not name them itself
+    :param parquet: whether they may be Parquet, where rows are told apart by their numbers alone
     """
 
     def __init__(
@@ -129,11 +136,13 @@ class RowFiles:
         *,
         order: Callable[[str], str] = str,
         names: Callable[[Sequence[str]], tuple[str, ...] | None] = lambda _: None,
+        parquet: bool = False,
     ) -> None:
         self._files = files
         self._asked = asked
         self._order = order
         self._names = names
+        self._parquet = parquet
 
     def first(self) -> OpenedFile | None:
         """Find the files, and open the first; None: there are none.
@@ -170,10 +179,13 @@ class RowFiles:
         if not sample:
             return 0
         opened = self._open(found[0], 0, None)
+        total = sum(file.size for file in found)
+        if opened.count is not None:
+            return round(total * opened.count / found[0].size)
         gzip = sample.startswith(GZIP_MAGIC)
         content = skip(_as_far_as_whole(decompressed([sample], gzip=gzip)), opened.head.first.byte)
         rows = sum(1 for _ in opened.scanner.rows(content, opened.head, opened.head.first))
-        return round(sum(file.size for file in found) * rows / len(sample))
+        return round(total * rows / len(sample))
 
     @cached_property
     def _found(self) -> list[File]:
@@ -181,6 +193,8 @@ class RowFiles:
 
     def _open(self, file: File, number: int, start: Place | None) -> OpenedFile:
         beginning = _Beginning(self._files.read(file))
+        if self._parquet and next(beginning.again(), b"").startswith(_PARQUET):
+            return _opened_whole(file, number, start, beginning.rest())
         try:
             recognised = recognise(file.path, beginning.again(), self._asked)
         except ValueError as error:
@@ -212,6 +226,31 @@ class RowFiles:
             recognised=bool(names),
             from_beginning=start is None,
         )
+
+
+def _opened_whole(
+    file: File, number: int, start: Place | None, chunks: Iterator[bytes]
+) -> OpenedFile:
+    """Open a file of Parquet, of which the end must be known before a row is read."""
+    # Else every task would load pyarrow, most of them for nothing.
+    from retrofill.sources.scanners.parquet_rows import ParquetScanner  # noqa: PLC0415
+
+    try:
+        scanner = ParquetScanner.of(chunks)
+    except ValueError as error:
+        raise UnfitSource(f"file {file.path}: {error}") from error
+    head = scanner.head(())
+    log.info("file %s is Parquet, columns %s", file.path, ", ".join(head.columns))
+    return OpenedFile(
+        file=file,
+        scanner=scanner,
+        head=head,
+        rows=scanner.rows((), head, start or head.first),
+        number=number,
+        recognised=False,
+        from_beginning=start is None,
+        count=scanner.count,
+    )
 
 
 class _Beginning:

@@ -5,9 +5,11 @@ from typing import NamedTuple
 from retrofill.faults import Point, reach
 from retrofill.model.approval import Answer, Approval
 from retrofill.model.runs import Run
+from retrofill.state import successes
 from retrofill.state.arrays import numbers
 from retrofill.state.batches import release_run
 from retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
+from retrofill.state.events import ITSELF, record
 from retrofill.state.limits import stop_within
 from retrofill.state.locks import lock_job, lock_run
 from retrofill.state.statements import load
@@ -34,6 +36,8 @@ def ask(conn: Connection, run_id: int, mark: str, *, hours: int) -> Approval | N
     with transaction(conn) as cur:
         cur.execute(_SQL["ask"], {"run_id": run_id, "mark": mark, "hours": hours})
         asked = values(cur)
+        if asked:
+            record(cur, run_id, ITSELF, Answer.WAITING)
     reach(Point.APPROVAL_ASKED)
     return Approval.from_json(asked[0]) if asked else None
 
@@ -46,6 +50,8 @@ def answer(conn: Connection, run_id: int, state: Answer, by: str = "") -> Approv
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["answer"], {"run_id": run_id, "state": state, "by": by})
+        if cur.rowcount:
+            record(cur, run_id, by, state)
         approval = _stop_unless_approved(cur, run_id)
     reach(Point.APPROVAL_ANSWERED)
     return approval
@@ -55,6 +61,8 @@ def avoid(conn: Connection, run_id: int, why: str) -> None:
     """Take an approval back, since what was approved would not be what runs; the run stops."""
     with transaction(conn) as cur:
         cur.execute(_SQL["avoid"], {"run_id": run_id})
+        if cur.rowcount:
+            record(cur, run_id, ITSELF, Answer.VOID)
         stop_within(cur, run_id, why)
     reach(Point.APPROVAL_ANSWERED)
 
@@ -68,7 +76,7 @@ def note_changes(conn: Connection, run_id: int, changed: int, *, more: bool) -> 
 def withdraw(conn: Connection, run: Run) -> int:
     """Take back what a run has enqueued and no call has carried; return how many items.
 
-    What was new is unknown again, and what came from quarantine is back there. What another run
+    What was new is unknown again, and what was redriven is back where it was. What another run
     waits for stays, for that to take over, and so does what earlier runs left behind. Broken off,
     it goes on when it is asked for again.
     """
@@ -105,6 +113,7 @@ def _take_back(cur: Cursor, key: dict[str, int], extents: list[_Extent]) -> int:
     cur.execute(_SQL["break_extents"], {**key, **spans})
     cur.execute(_SQL["put_back"], {**key, **spans})
     count = cur.rowcount
+    successes.put_back(cur, {**key, **spans})
     cur.execute(_SQL["withdraw"], {**key, **spans})
     count += cur.rowcount
     cur.execute(_SQL["count_withdrawn"], {**key, "count": count})

@@ -101,6 +101,7 @@ WITH back AS (
             SELECT attempts, unsure FROM retrofill.redriven
             WHERE redriven.job_id = %(job_id)s AND redriven.item_key = item.item_key
                 AND redriven.identifier = item.identifier AND redriven.run_id = %(run_id)s
+                AND quarantined_by IS NOT NULL
             OFFSET 0
         ) AS before
         WHERE (item.attempts, item.unsure) = (before.attempts, before.unsure)

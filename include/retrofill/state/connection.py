@@ -1,7 +1,6 @@
 """Connections to the state, set up so that every statement sees what others committed before it."""
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,8 +43,8 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 300.0
 """How long a task waits for a connection where there is none left."""
 
-_AGAIN_S = (0.5, 1.5)
-"""The least and the most seconds between two tries to get one."""
+_AGAIN_S = 1.0
+"""How long it rests between two tries to get one."""
 
 Record = TypeVar("Record")
 
@@ -86,7 +85,7 @@ _WRITABLE = (
     "connect to the primary, and see that neither default_transaction_read_only nor a full disk"
     " closes it to writes"
 )
-_MIGRATE = "apply the migrations: python -m retrofill.migrate"
+_MIGRATE = "apply the migrations: python -m retrofill db migrate"
 _MENDS = {
     errorcodes.UNDEFINED_TABLE: _MIGRATE,
     errorcodes.INVALID_SCHEMA_NAME: _MIGRATE,
@@ -126,8 +125,7 @@ def connect(dsn: Dsn, *, patience_s: float = 0.0) -> Connection:
             if not told_waiting:
                 log.warning("%s\nWaiting for one, for up to %.0f s", error, patience_s)
             told_waiting = True
-        # Not all at the same moment: many may wait.
-        time.sleep(random.uniform(*_AGAIN_S))  # noqa: S311  nothing secret
+        time.sleep(_AGAIN_S)
 
 
 def _connect(dsn: Dsn) -> Connection:

@@ -52,7 +52,7 @@ WHERE extent.job_id = %(job_id)s AND extent.whole
     AND extent.run_id <> ALL(%(others)s::bigint[])
     AND extent.run_id <> ALL(ARRAY(
         SELECT run_id FROM retrofill.run
-        WHERE job_id = %(job_id)s AND (config ->> 'redrive')::boolean
+        WHERE job_id = %(job_id)s AND config ->> 'redrive' = 'quarantine'
     ))
     AND NOT int8range(first_seq, last_seq, '[]') && (SELECT numbers FROM planned)
 ORDER BY extent.first_seq

@@ -1,4 +1,4 @@
-"""What a role needs to run, and to forget; docs/operations.md has the GRANTs."""
+"""What a role needs to run, to read and to forget, and the GRANTs for it."""
 
 from collections.abc import Mapping
 
@@ -9,6 +9,7 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.job": _READ_WRITE,
     "retrofill.run": _READ_WRITE,
     "retrofill.run_set": _READ_WRITE,
+    "retrofill.waiting": f"{_READ_WRITE}, DELETE",
     "retrofill.partition": _READ_WRITE,
     "retrofill.batch": _READ_WRITE,
     "retrofill.invocation": f"{_READ_WRITE}, DELETE",
@@ -21,17 +22,22 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.results": "SELECT, INSERT",
     "retrofill.quarantine": "SELECT, INSERT, DELETE",
     "retrofill.redriven": "SELECT, INSERT, DELETE",
+    "retrofill.event": "SELECT, INSERT",
+    "retrofill.pulse": _READ_WRITE,
+    "retrofill.redrive": "SELECT, INSERT",
     "retrofill.v_run": "SELECT",
     "retrofill.v_item": "SELECT",
     "retrofill.v_call": "SELECT",
     "retrofill.v_quarantine": "SELECT",
     "retrofill.v_outcome": "SELECT",
     "retrofill.v_redriven": "SELECT",
+    "retrofill.v_event": "SELECT",
+    "retrofill.v_pulse": "SELECT",
 }
 """What every task and the page of a run need; of what was processed they can forget nothing."""
 
 RESULTS: Mapping[str, str] = {"retrofill.results": "DELETE"}
-"""What the upkeep needs besides to forget results by age."""
+"""What it takes besides to forget results by age, and to redrive what has succeeded."""
 
 JOBS: Mapping[str, str] = {
     "retrofill.results": "DELETE",
@@ -40,3 +46,23 @@ JOBS: Mapping[str, str] = {
     "retrofill.job": "DELETE",
 }
 """What it takes besides to forget a job."""
+
+READER: Mapping[str, str] = {
+    name: privileges for name, privileges in RUNTIME.items() if name.startswith("retrofill.v_")
+}
+"""What it takes to read the public views."""
+
+
+def statements(role: str, needed: Mapping[str, str]) -> list[str]:
+    """Return the GRANTs that give a role what it needs, for the owner to run."""
+    quoted = '"{}"'.format(role.replace('"', '""'))
+    by_privileges: dict[str, list[str]] = {}
+    for name, privileges in needed.items():
+        by_privileges.setdefault(privileges, []).append(name)
+    return [
+        f"GRANT USAGE ON SCHEMA retrofill TO {quoted};",
+        *(
+            f"GRANT {privileges} ON {', '.join(names)} TO {quoted};"
+            for privileges, names in by_privileges.items()
+        ),
+    ]

@@ -2,16 +2,19 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from retrofill.engine.causes import Came
 from retrofill.engine.portions import Portion, is_one
 from retrofill.engine.ramp import Tally
 from retrofill.engine.shares import Share, Standing, Totals, allot
+from retrofill.engine.slowest import Slow
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Refused, Settlement
 from retrofill.model.errors import LeaseLost, StateError, StateNotConfigured, StateUnavailable
+from retrofill.model.pulse import Slice
+from retrofill.model.runs import UNNAMED, TaskName
 from retrofill.state.address import Dsn
 from retrofill.state.connection import (
     Cursor,
@@ -26,7 +29,9 @@ from retrofill.state.limits import find_standing, stop_within
 from retrofill.state.locks import lock_batch, lock_job, lock_standing
 from retrofill.state.lost_calls import count_orphans, count_silent, lose_calls
 from retrofill.state.portions import divide_batch, load_portion
+from retrofill.state.pulse import add_slices
 from retrofill.state.settling import Settler
+from retrofill.state.sharing import lock_claims
 from retrofill.state.statements import load
 
 _SQL = load("lease.sql")
@@ -62,6 +67,8 @@ class _Taken(NamedTuple):
     epoch: int
     next_call: int
     settle_no: int
+    slowest: list[int]
+    slowest_ms: list[int]
 
 
 class BatchLease:
@@ -70,19 +77,23 @@ class BatchLease:
     :param dsn: where the state is; what tells it is asked anew for each connection
     :param batch_id: which batch
     :param holder: who we are, for people and for :attr:`Busy.holder`
+    :param task: the task that we are, by which people find its log
     """
 
-    def __init__(self, dsn: Dsn, batch_id: int, holder: str) -> None:
+    def __init__(self, dsn: Dsn, batch_id: int, holder: str, task: TaskName = UNNAMED) -> None:
         self._dsn = dsn
         self._conn = connect(dsn, patience_s=PATIENCE_S)
         self._holder = holder
+        self._task = task
         self._epoch = 0
-        self._settle_no = 0
+        self._settle_no = self._pulse_no = 0
         self._finds_uncounted = False
         self._found: Standing | None = None
         self.batch_id = batch_id
         self.next_call = 1
         self.run_id = 0
+        self.slowest: list[Slow] = []
+        """The calls that took longest, as an earlier holder has told."""
         self.renewed_at = 0.0
         """When the lease was last renewed, in monotonic seconds."""
 
@@ -118,10 +129,12 @@ class BatchLease:
             elif batch.leased_s > 0 and not holder_is_dead(batch.holder):
                 raise Busy(batch.holder, batch.leased_s)
             lose_calls(cur, [self.batch_id])
-            cur.execute(_SQL["take_lease"], {**key, "holder": self._holder, "lease_s": LEASE_S})
+            named = {"holder": self._holder, **self._task._asdict()}
+            cur.execute(_SQL["take_lease"], {**key, **named, "lease_s": LEASE_S})
             taken = one(cur, _Taken)
         self._epoch, self._settle_no = taken.epoch, taken.settle_no
         self.next_call = taken.next_call
+        self.slowest = list(map(Slow, taken.slowest_ms, taken.slowest))
         self._batch, self.run_id, self._span = batch, batch.run_id, span
         self._settler = Settler(job_id=batch.job_id, run_id=batch.run_id, batch_id=self.batch_id)
         self.renewed_at = began
@@ -290,6 +303,8 @@ class BatchLease:
         refused: Refused | None = None,
         ended: Tally = _NOTHING,
         least_cost: float = 0.0,
+        pulse: Sequence[Slice] = (),
+        slowest: Sequence[Slow] = (),
     ) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
@@ -303,6 +318,8 @@ class BatchLease:
         :param refused: what it hears while none is; None: no refusal since
         :param ended: the calls that ended since it asked last, if the run is on a ramp
         :param least_cost: dollars that a call costs at least; 0: nobody knows
+        :param pulse: what its calls did in slices that are over
+        :param slowest: the calls of the batch that took longest
         :raises LeaseLost: the batch has another holder
         """
         allotted: list[Allotment] = []
@@ -317,10 +334,13 @@ class BatchLease:
                     refused=refused,
                     ended=ended,
                     least_cost=least_cost,
+                    pulse=pulse,
+                    slowest=slowest,
                 )
             )
 
         self.renewed_at = self._patiently(allot)
+        self._pulse_no += bool(pulse)
         if self._finds_uncounted:
             # By itself, so that it waits for nobody: what comes of it is for whoever asks next.
             self._patiently(self._count_silent)
@@ -351,6 +371,8 @@ class BatchLease:
         refused: Refused | None,
         ended: Tally,
         least_cost: float,
+        pulse: Sequence[Slice],
+        slowest: Sequence[Slow],
     ) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
@@ -376,6 +398,7 @@ class BatchLease:
                 refused=refused,
                 ended=causes,
                 least_cost=least_cost,
+                claims=lock_claims(cur, self.run_id, standing.limits),
             )
             cur.execute(
                 _SQL["allot"],
@@ -393,6 +416,7 @@ class BatchLease:
                     "answered": answered,
                     "refused_s": refused and refused.for_s,
                     "refusal": refused and refused.reason,
+                    **_columns(slowest),
                 },
             )
             if cur.rowcount != 1:
@@ -403,21 +427,33 @@ class BatchLease:
                 cur.execute(_SQL["set_pace"], {**key, "width": allotment.run_width, "ramp": ramp})
             if allotment.stop_reason and not standing.stop_reason:
                 stop_within(cur, self.run_id, allotment.stop_reason)
+            self._add_slices(cur, pulse)
         return allotment
 
-    def release(self, *, done: bool) -> None:
-        """Give the batch back; ``done`` says that nothing is left in it."""
+    def _add_slices(self, cur: Cursor, pulse: Sequence[Slice]) -> None:
+        if pulse:
+            add_slices(cur, self.batch_id, self._epoch, self._pulse_no + 1, pulse)
+
+    def release(
+        self, *, done: bool, pulse: Sequence[Slice] = (), slowest: Sequence[Slow] = ()
+    ) -> None:
+        """Give the batch back.
+
+        :param done: whether nothing is left in it
+        :param pulse: what its calls did that was not told yet
+        :param slowest: the calls of the batch that took longest
+        """
 
         def release() -> None:
             with transaction(self._conn) as cur:
-                cur.execute(
-                    _SQL["release"], {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
-                )
+                key = {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
+                cur.execute(_SQL["release"], {**key, **_columns(slowest)})
                 # After a take-over the calls under way are those of the new holder.
                 if cur.rowcount and not done:
                     lose_calls(cur, [self.batch_id])
                 elif cur.rowcount:
                     count_orphans(cur, [self.batch_id])
+                self._add_slices(cur, pulse)
 
         self._patiently(release)
         reach(Point.BATCH_RELEASED)
@@ -425,3 +461,10 @@ class BatchLease:
     def close(self) -> None:
         """Close the connection; the lease itself ends by :meth:`release` or by time."""
         self._conn.close()
+
+
+def _columns(slowest: Sequence[Slow]) -> dict[str, list[int]]:
+    return {
+        "slowest": [slow.number for slow in slowest],
+        "slowest_ms": [slow.ms for slow in slowest],
+    }

@@ -19,11 +19,12 @@ UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 -- Gives a batch to a new holder: raises its epoch and begins its lease.
 UPDATE retrofill.batch SET
     epoch = epoch + 1, lost_tasks = lost_tasks + (holder IS NOT NULL)::integer,
-    holder = %(holder)s, allotted = 0, wanted = 0, call_limit = calls, calls_settled = calls,
-    cost_limit = cost, calls_per_second = 0, counted_for = NULL, may_run_until = NULL,
+    holder = %(holder)s, task_id = %(task_id)s, map_index = %(map_index)s, allotted = 0, wanted = 0,
+    call_limit = calls, calls_settled = calls, cost_limit = cost, calls_per_second = 0, pulse_no = 0,
+    counted_for = NULL, may_run_until = NULL,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s
-RETURNING epoch, next_call, settle_no
+RETURNING epoch, next_call, settle_no, slowest, slowest_ms
 
 -- name: fence
 -- Renews the lease and counts new calls, if the caller still holds the batch.
@@ -108,6 +109,7 @@ UPDATE retrofill.batch SET
     width = %(width)s, in_flight = %(in_flight)s, calls_per_second = %(calls_per_second)s,
     answered_at = CASE WHEN %(answered)s THEN clock_timestamp() ELSE answered_at END,
     refused_since = clock_timestamp() - make_interval(secs => %(refused_s)s), refusal = %(refusal)s,
+    slowest = %(slowest)s, slowest_ms = %(slowest_ms)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
 
@@ -124,6 +126,6 @@ UPDATE retrofill.run SET width = %(width)s, ramp = %(ramp)s WHERE run_id = %(run
 -- Gives a batch back, as done or for another task.
 UPDATE retrofill.batch SET
     leased_until = NULL, holder = NULL, wanted = 0, allotted = 0, call_limit = calls,
-    cost_limit = cost,
+    cost_limit = cost, slowest = %(slowest)s, slowest_ms = %(slowest_ms)s,
     done_at = CASE WHEN %(done)s THEN clock_timestamp() END
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL

@@ -10,11 +10,17 @@ SELECT
 FROM retrofill.run WHERE run_id = %(run_id)s
 
 -- name: change_limits
--- Changes some limits of an open run.
-UPDATE retrofill.run SET limits = limits || %(changes)s::jsonb
+-- Changes some limits of an open run; with other minutes, its ramp begins anew.
+UPDATE retrofill.run SET
+    limits = limits || %(changes)s::jsonb,
+    ramp = CASE WHEN %(changes)s::jsonb ? 'ramp_minutes' THEN NULL ELSE ramp END
 WHERE run_id = %(run_id)s AND state = 'open'
 
 -- name: stop_run
--- Stops an open run; the first reason stays.
-UPDATE retrofill.run SET stop_reason = coalesce(stop_reason, %(reason)s)
-WHERE run_id = %(run_id)s AND state = 'open'
+-- Stops an open run that nobody has stopped before.
+UPDATE retrofill.run SET stop_reason = %(reason)s
+WHERE run_id = %(run_id)s AND state = 'open' AND stop_reason IS NULL
+
+-- name: is_open
+-- Whether a run is open.
+SELECT state = 'open' FROM retrofill.run WHERE run_id = %(run_id)s

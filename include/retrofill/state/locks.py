@@ -3,9 +3,10 @@
 1. The job. Whoever holds it is alone in bringing items into the job from outside, and in planning
    them (docs/adr/0001-screening-under-the-jobs-lock.md).
 2. The run: its limits, and whether it is open.
-3. The set, and how many items it may still take.
-4. Batches, by their numbers: who holds them, and what is left of them.
-5. Whatever statements change beyond that: partitions, extents, items and calls.
+3. The cap of its function, where runs share one: no row, but a lock by the function's name.
+4. The set, and how many items it may still take.
+5. Batches, by their numbers: who holds them, and what is left of them.
+6. Whatever statements change beyond that: partitions, extents, items and calls.
 
 Whoever takes several takes them in this order, so that no two transactions wait for each other.
 There are two exceptions, both rare: taking over a finished batch that a person has cleared, and

@@ -7,9 +7,12 @@ WITH lost AS (
 ),
 summed AS MATERIALIZED (
     -- Nobody knows what is billed for a lost call: it may have run for as long as it may.
-    SELECT batch_id, calls, items, coalesce(priced.most, 0) AS cost
+    SELECT batch_id, calls, items, last_calls, coalesce(priced.most, 0) AS cost
     FROM (
-        SELECT batch_id, count(*) AS calls, sum(item_count) AS items FROM lost GROUP BY batch_id
+        SELECT
+            batch_id, count(*) AS calls, sum(item_count) AS items,
+            (array_agg(call_no ORDER BY call_no DESC))[:%(kept)s] AS last_calls
+        FROM lost GROUP BY batch_id
     ) AS each
     CROSS JOIN LATERAL (
         SELECT run_id FROM retrofill.batch WHERE batch.batch_id = each.batch_id OFFSET 0
@@ -23,11 +26,14 @@ summed AS MATERIALIZED (
     ) AS priced
 ),
 counted AS (
-    INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items, cost)
-    SELECT batch_id, 'lost', '', calls, items, cost FROM summed
+    INSERT INTO retrofill.call_count AS count (
+        batch_id, outcome, cause, calls, items, cost, last_calls
+    )
+    SELECT batch_id, 'lost', '', calls, items, cost, last_calls FROM summed
     ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
         calls = count.calls + excluded.calls, items = count.items + excluded.items,
-        cost = count.cost + excluded.cost
+        cost = count.cost + excluded.cost, last_at = excluded.last_at,
+        last_calls = excluded.last_calls
 ),
 doubted AS (
     -- OFFSET 0: each row is looked up by itself, whatever the planner believes of the tables.

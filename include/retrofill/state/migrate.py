@@ -117,6 +117,12 @@ def _lock_tables(cur: Cursor) -> None:
     cur.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
 
 
+def version(conn: Connection) -> int:
+    """Return the number of the last migration that the schema has; 0: there is no schema."""
+    with transaction(conn) as cur:
+        return _version(cur)
+
+
 def require_current(conn: Connection) -> None:
     """Check that this code runs with the schema: of its own version, or a newer one that suits it.
 
@@ -129,7 +135,7 @@ def require_current(conn: Connection) -> None:
     said = f"the state's schema is at version {found}"
     if found < wanted:
         raise SchemaMismatch(
-            f"{said}, this code needs {wanted}; run, as its owner: python -m retrofill.migrate"
+            f"{said}, this code needs {wanted}; run, as its owner: python -m retrofill db migrate"
         )
     if oldest_code > wanted:
         raise SchemaMismatch(

@@ -5,24 +5,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from psycopg2.errors import QueryCanceled
-
 from retrofill.engine.ramp import Ramp
+from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 from retrofill.model.plan import RunPlan
+from retrofill.model.pulse import Slice
 from retrofill.model.report import Report
-from retrofill.state.connection import Connection, Cursor, Record, one, rows, transaction
+from retrofill.state.connection import Connection, Cursor, Record, one, rows
+from retrofill.state.events import Event, list_events
+from retrofill.state.pulse import list_slices
+from retrofill.state.reading import snapshot
 from retrofill.state.runs import read_report
+from retrofill.state.sharing import say_part
 from retrofill.state.statements import load
 
 _SQL = load("pages.sql")
 
-STATEMENT_S = 5
-"""Seconds that one statement of the page may take: people look again and again."""
-
+BATCHES_SHOWN = 20
 CALLS_SHOWN = 10
+EVENTS_SHOWN = 50
 ITEMS_SHOWN = 50
 PARTITIONS_SHOWN = 200
+MOST_COUNTED = 10_000
 ERROR_CHARS = 300
 
 
@@ -34,6 +38,11 @@ class Controls(NamedTuple):
     read_at: datetime
     live: bool
     """Whether the run may still change."""
+
+    job_id: int
+    function: Pinned
+    age_s: float
+    """Seconds since it was opened, until it was closed, but for those in which it waited."""
 
     refused_since: datetime | None = None
     """Since when every call of the run has been refused; None: one was let through just now."""
@@ -70,23 +79,56 @@ class CallLine(NamedTuple):
     attempt: int
     outcome: str | None
     sent_at: datetime
+    ended_at: datetime | None
     took_s: float
     """Seconds from sending to settling; until now if it is not settled yet."""
 
     request_id: str
     error_type: str | None
     error: str | None
+    set_no: int
+    task_id: str
+    """The task that made it, or took its batch over; empty: it has no name."""
+
+    map_index: int
+    keys: list[str] | None
+    """Of the first items that it carried, if it did not succeed; None: nobody has told."""
+
+
+class BatchLine(NamedTuple):
+    """A batch, the task that has or had it, and how far it is."""
+
+    batch_id: int
+    set_no: int
+    canary: bool
+    task_id: str
+    map_index: int
+    items: int
+    succeeded: int
+    quarantined: int
+    calls: int
+    calls_succeeded: int
+    done: bool
+    held: bool
+    """Whether a task holds it now."""
+
+    in_flight: int
+    """Calls in flight when its holder last told."""
+
+    lost_tasks: int
+    of: int
+    """How many batches the run has in all."""
 
 
 class Calls(NamedTuple):
     """The calls of a run."""
 
     ended: list[OutcomeLine]
-    failed: list[CallLine] | None
-    """The last CALLS_SHOWN that did not succeed, the newest first; None: it takes too long."""
+    failed: list[CallLine]
+    """The last CALLS_SHOWN that did not succeed, the newest first."""
 
-    slowest: list[CallLine] | None
-    """The CALLS_SHOWN that took longest, the slowest first; None: it takes too long."""
+    slowest: list[CallLine]
+    """The CALLS_SHOWN that took longest, the slowest first."""
 
 
 class QuarantinedLine(NamedTuple):
@@ -101,7 +143,7 @@ class QuarantinedLine(NamedTuple):
     error: str
     quarantined_at: datetime
     of: int
-    """How many items of the run wait in all."""
+    """How many items of the run wait in all; no more than MOST_COUNTED + 1 are counted."""
 
 
 class PartitionLine(NamedTuple):
@@ -121,6 +163,7 @@ class SetLine(NamedTuple):
     """A set, and what its batches did."""
 
     set_no: int
+    dag_id: str
     dag_run_id: str
     items_taken: int
     max_items: int
@@ -155,25 +198,44 @@ class RunPage:
     """The first PARTITIONS_SHOWN, those that are not done before those that are."""
 
     sets: list[SetLine]
+    batches: list[BatchLine]
+    """The first BATCHES_SHOWN: those at work, those that are left, those that are done."""
+
+    events: list[Event]
+    """The last EVENTS_SHOWN, the newest first."""
+
+    slices: list[Slice]
+    """What its calls did over time."""
+
+    part: str | None = None
+    """Its part of what runs of the function share; None: it shares nothing."""
 
 
 def get_page(conn: Connection, run_id: int) -> RunPage:
     """Return what the page of a run shows, read in one snapshot so that its numbers agree.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     limits = {
         "run_id": run_id,
+        "batches": BATCHES_SHOWN,
         "calls": CALLS_SHOWN,
         "items": ITEMS_SHOWN,
+        "most": MOST_COUNTED + 1,
         "partitions": PARTITIONS_SHOWN,
         "error_chars": ERROR_CHARS,
     }
-    with transaction(conn) as cur:
-        cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
-        cur.execute(_SQL["get_controls"], limits)
-        controls = one(cur, Controls, limits=Limits.from_json, plan=_plan, ramp=Ramp.from_json)
+    with snapshot(conn) as cur:
         report = read_report(cur, run_id)
+        cur.execute(_SQL["get_controls"], limits)
+        controls = one(
+            cur,
+            Controls,
+            limits=Limits.from_json,
+            function=Pinned.from_json,
+            plan=_plan,
+            ramp=Ramp.from_json,
+        )
         return RunPage(
             report=report,
             controls=controls,
@@ -181,6 +243,10 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             quarantined=_lines(cur, "list_quarantined", limits, QuarantinedLine),
             partitions=_lines(cur, "list_partitions", limits, PartitionLine),
             sets=_lines(cur, "list_sets", limits, SetLine),
+            batches=_lines(cur, "list_batches", limits, BatchLine),
+            events=list_events(cur, run_id, EVENTS_SHOWN),
+            slices=list_slices(cur, run_id),
+            part=say_part(cur, run_id) if controls.limits.function_concurrency else None,
         )
 
 
@@ -193,16 +259,8 @@ def _calls(cur: Cursor, limits: Mapping[str, int], report: Report) -> Calls:
     in_flight = report.calls - sum(line.calls for line in ended)
     if in_flight > 0 and report.state == "open":
         ended.append(OutcomeLine(None, in_flight, None))
-    # Only these statements read as many rows as there are calls: the rest of the page must not
-    # fail with them.
-    cur.execute(_SQL["guard_calls"])
-    try:
-        failed = _lines(cur, "list_failed_calls", limits, CallLine)
-        slowest = _lines(cur, "list_slowest_calls", limits, CallLine)
-    except QueryCanceled:
-        cur.execute(_SQL["give_up_calls"])
-        return Calls(ended, None, None)
-    return Calls(ended, failed, slowest)
+    failed = _lines(cur, "list_failed_calls", limits, CallLine)
+    return Calls(ended, failed, _lines(cur, "list_slowest_calls", limits, CallLine))
 
 
 def _lines(

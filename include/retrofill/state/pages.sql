@@ -1,12 +1,8 @@
--- name: begin_snapshot
--- Makes the transaction one read-only snapshot, with a time limit for each statement.
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
-SELECT set_config('statement_timeout', %(timeout)s, true)
-
 -- name: get_controls
 -- The limits of a run, and whether the run may still change.
 SELECT
-    limits, plan, config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
+    job_id, limits, plan, function || jsonb_build_object('timeout_s', function_timeout_s) AS function,
+    extract(epoch FROM coalesce(closed_at, clock_timestamp()) - opened_at - waited)::float AS age_s, config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
     state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
     ramp, refused.since AS refused_since, refused.reason AS refusal
 FROM retrofill.run
@@ -22,14 +18,6 @@ LEFT JOIN LATERAL (
 ) AS refused ON true
 WHERE run_id = %(run_id)s
 
--- name: guard_calls
--- Sets a savepoint, so that a slow list of calls does not end the transaction.
-SAVEPOINT calls
-
--- name: give_up_calls
--- Goes back to the savepoint after a list of calls has taken too long.
-ROLLBACK TO SAVEPOINT calls
-
 -- name: count_calls
 -- How many calls of a run ended in each way, the most frequent first.
 SELECT outcome::text AS outcome, calls, items, cause
@@ -38,49 +26,100 @@ ORDER BY calls DESC, outcome, cause
 
 -- name: list_failed_calls
 -- The last calls of a run that did not succeed, the newest first.
+-- They are among the last ones of the ways of ending that were met last, as these are kept.
 SELECT
-    batch_id, call_no, item_count AS items, attempt, outcome::text AS outcome, sent_at,
-    extract(epoch FROM ended_at - sent_at)::float AS took_s,
-    coalesce(request_id, '') AS request_id,
-    left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error
-FROM retrofill.batch CROSS JOIN LATERAL (
-    SELECT
-        call_no, invocation.item_count, attempt, outcome, sent_at, ended_at, request_id, error_type,
-        error
-    FROM retrofill.invocation
-    WHERE invocation.batch_id = batch.batch_id AND outcome <> 'succeeded'
-    OFFSET 0
+    call.batch_id, call.call_no, call.item_count AS items, call.attempt,
+    call.outcome::text AS outcome, call.sent_at, call.ended_at,
+    extract(epoch FROM call.ended_at - call.sent_at)::float AS took_s,
+    coalesce(call.request_id, '') AS request_id,
+    left(call.error_type, %(error_chars)s) AS error_type, left(call.error, %(error_chars)s) AS error,
+    call.set_no, call.task_id, call.map_index, coalesce(call.keys, waiting.keys) AS keys
+FROM (
+    SELECT kept.*, item_count, items, attempt, outcome, sent_at, ended_at, request_id, error_type,
+        error, keys
+    FROM (
+        SELECT DISTINCT batch_id, job_id, set_no, task_id, map_index, call_no
+        FROM (
+            SELECT batch.*, count.last_calls
+            FROM retrofill.batch CROSS JOIN LATERAL (
+                SELECT last_at, last_calls FROM retrofill.call_count
+                WHERE call_count.batch_id = batch.batch_id
+                OFFSET 0
+            ) AS count
+            WHERE batch.run_id = %(run_id)s AND count.last_calls <> '{}'
+            ORDER BY count.last_at DESC LIMIT (SELECT %(calls)s)
+        ) AS newest, unnest(last_calls) AS call_no
+    ) AS kept
+    CROSS JOIN LATERAL (
+        SELECT
+            item_count, items, attempt, outcome, sent_at, ended_at, request_id, error_type, error,
+            keys
+        FROM retrofill.invocation
+        WHERE invocation.batch_id = kept.batch_id AND invocation.call_no = kept.call_no
+            AND outcome <> 'succeeded'
+        OFFSET 0
+    ) AS found
+    ORDER BY ended_at DESC, batch_id, call_no DESC LIMIT (SELECT %(calls)s)
 ) AS call
-WHERE batch.run_id = %(run_id)s
-ORDER BY ended_at DESC, batch_id, call_no DESC LIMIT %(calls)s
+CROSS JOIN LATERAL (
+    -- Who lost a call has not told what it carried; that may be in process still.
+    SELECT jsonb_agg(item_key ORDER BY seq) AS keys FROM (
+        SELECT seq, item_key FROM retrofill.in_process
+        WHERE call.keys IS NULL AND in_process.job_id = call.job_id AND seq <@ call.items
+            AND seq BETWEEN lower(call.items) AND lower(call.items) + 4
+        OFFSET 0
+    ) AS item
+) AS waiting
+ORDER BY call.ended_at DESC, call.batch_id, call.call_no DESC
 
 -- name: list_slowest_calls
 -- The calls of a run that took longest, the slowest first.
+-- They are among those that were kept by the batches whose slowest ones took longest.
 SELECT
-    batch_id, call_no, item_count AS items, attempt, outcome::text AS outcome, sent_at,
+    slow.batch_id, kept.call_no, call.item_count AS items, attempt, outcome::text AS outcome,
+    sent_at, ended_at,
     extract(epoch FROM coalesce(ended_at, clock_timestamp()) - sent_at)::float AS took_s,
     coalesce(request_id, '') AS request_id,
-    left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error
-FROM retrofill.batch CROSS JOIN LATERAL (
+    left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error,
+    set_no, task_id, map_index, keys
+FROM (
+    SELECT * FROM retrofill.batch
+    WHERE run_id = %(run_id)s AND slowest <> '{}'
+    ORDER BY slowest_ms[1] DESC LIMIT (SELECT %(calls)s)
+) AS slow
+CROSS JOIN unnest(slowest) AS kept (call_no)
+CROSS JOIN LATERAL (
     SELECT
-        call_no, invocation.item_count, attempt, outcome, sent_at, ended_at, request_id, error_type,
-        error
-    FROM retrofill.invocation WHERE invocation.batch_id = batch.batch_id
+        invocation.item_count, attempt, outcome, sent_at, ended_at, request_id, error_type, error,
+        keys
+    FROM retrofill.invocation
+    WHERE invocation.batch_id = slow.batch_id AND invocation.call_no = kept.call_no
     OFFSET 0
 ) AS call
-WHERE batch.run_id = %(run_id)s
-ORDER BY coalesce(ended_at, now()) - sent_at DESC, batch_id, call_no LIMIT %(calls)s
+ORDER BY coalesce(ended_at, now()) - sent_at DESC, slow.batch_id, kept.call_no LIMIT %(calls)s
+
+-- name: list_batches
+-- Batches of a run: those at work, then those that are left, then those that are done.
+SELECT
+    batch_id, set_no, canary, task_id, map_index, items, succeeded, quarantined, calls,
+    calls_succeeded, done_at IS NOT NULL AS done,
+    done_at IS NULL AND coalesce(leased_until > clock_timestamp(), false) AS held,
+    in_flight, lost_tasks, count(*) OVER () AS of
+FROM retrofill.batch WHERE run_id = %(run_id)s
+ORDER BY done, held DESC, batch_id DESC LIMIT %(batches)s
 
 -- name: list_quarantined
 -- The items that a run has put in quarantine, in the order of their keys.
 SELECT
     item_key AS key, left(content, %(error_chars)s) AS content, attempts, failures, request_id,
     left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error,
-    quarantined_at, count(*) OVER () AS of
-FROM retrofill.quarantine
-WHERE job_id = (SELECT job_id FROM retrofill.run WHERE run_id = %(run_id)s)
-    AND run_id = %(run_id)s
-ORDER BY item_key, identifier LIMIT %(items)s
+    quarantined_at, (
+        SELECT count(*) FROM (
+            SELECT FROM retrofill.quarantine WHERE run_id = %(run_id)s LIMIT (SELECT %(most)s)
+        ) AS waiting
+    ) AS of
+FROM retrofill.quarantine WHERE run_id = %(run_id)s
+ORDER BY item_key, identifier LIMIT (SELECT %(items)s)
 
 -- name: list_partitions
 -- The partitions of a run and their counts, unfinished ones first.
@@ -92,7 +131,7 @@ ORDER BY done, part_no LIMIT %(partitions)s
 -- name: list_sets
 -- The sets of a run, and what their batches did.
 SELECT
-    set_no, dag_run_id, items_taken, max_items, resumed,
+    set_no, dag_id, dag_run_id, items_taken, max_items, resumed,
     coalesce(work.batches, 0) AS batches, coalesce(work.batches_done, 0) AS batches_done,
     coalesce(work.items, 0) AS items, coalesce(work.succeeded, 0) AS succeeded,
     coalesce(work.quarantined, 0) AS quarantined, coalesce(work.held, 0) AS held,

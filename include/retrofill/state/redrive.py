@@ -1,17 +1,19 @@
 """Redrive: the way of items from quarantine back into the in-process cache."""
 
 import json
-from collections.abc import Callable
 from typing import NamedTuple, Self
 from uuid import UUID
 
 from retrofill.faults import Point, reach
 from retrofill.model.errors import LeaseLost
 from retrofill.model.runs import SetRef
+from retrofill.model.selection import Selection
 from retrofill.state.connection import Connection, rows, transaction
 from retrofill.state.locks import lock_set, take_turn
 from retrofill.state.screening import PartitionState
 from retrofill.state.statements import load
+from retrofill.state.successes import count_redriven
+from retrofill.state.triage import ALL_KEYS, Keys, conditions
 
 _SQL = load("redrive.sql")
 _SCREENING = load("screening.sql")
@@ -23,7 +25,7 @@ CHUNK_BYTES = 16 * 2**20
 """What the contents of the items take that are moved in one transaction, but for the last."""
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """An item's place in the order of quarantine."""
 
     key: str
@@ -41,20 +43,22 @@ class Place(NamedTuple):
 
 
 class _Quarantined(NamedTuple):
-    """An item in quarantine, and why it is there."""
+    """An item in quarantine."""
 
     item_key: str
     identifier: str
-    error_type: str
     bytes: int
     """What its content takes."""
+
+    is_chosen: bool
+    """Whether the run selects it."""
 
 
 class Redriven(NamedTuple):
     """What became of a chunk of quarantine."""
 
     moved: int
-    last: Place | None
+    last: Position | None
     """The last item that was looked at; None: none was left."""
 
     set_is_full: bool
@@ -67,8 +71,9 @@ def redrive(
     part_no: int,
     partition: PartitionState,
     *,
-    after: Place,
-    chosen: Callable[[str, str], bool],
+    after: Position,
+    selection: Selection,
+    only: Keys = ALL_KEYS,
 ) -> Redriven:
     """Move the items of a chunk that are chosen, and the partition's cursor, in one transaction.
 
@@ -78,7 +83,8 @@ def redrive(
 
     :param partition: where the reading of quarantine stood, as of the last chunk
     :param after: where this chunk begins: behind that item
-    :param chosen: tells by key and error type whether an item is to be redriven
+    :param selection: which of them are redriven
+    :param only: which of these, besides, by their keys
     :raises LeaseLost: another task has read on meanwhile
     """
     key = {**ref._asdict(), "part_no": part_no, "job_id": partition.job_id}
@@ -90,6 +96,7 @@ def redrive(
             _SQL["list_quarantined"],
             {
                 **key,
+                **conditions(selection, only),
                 "after_key": after.key,
                 "after_identifier": after.identifier,
                 "most": CHUNK_ITEMS,
@@ -97,29 +104,30 @@ def redrive(
         )
         found = rows(cur, _Quarantined)
         done = len(found) < CHUNK_ITEMS
-        places: list[Place] = []
+        chosen: list[Position] = []
         last, full, content = None, False, 0
-        for item_key, identifier, error_type, size in found:
+        for item_key, identifier, size, is_chosen in found:
             if content >= CHUNK_BYTES:
                 done = False
                 break
-            if chosen(item_key, error_type):
-                if len(places) == room:
+            place = Position(item_key, identifier)
+            if is_chosen:
+                if len(chosen) == room:
                     full = True
                     break
-                places.append(Place(item_key, identifier))
+                chosen.append(place)
                 content += size
-            last = Place(item_key, identifier)
-        if places:
-            keys, identifiers = zip(*places, strict=True)
+            last = place
+        if chosen:
+            keys, identifiers = zip(*chosen, strict=True)
             cur.execute(
                 _SQL["move"],
-                {**key, "next_seq": next_seq, "keys": [*keys], "identifiers": [*identifiers]},
+                {**key, "next_seq": next_seq, "chosen": [*keys], "identifiers": [*identifiers]},
             )
             count = {**key, "count": cur.rowcount}
             cur.execute(_SCREENING["advance_seq"], count)
             cur.execute(_SCREENING["fill_set"], count)
-            cur.execute(_SQL["count_redriven"], count)
+            count_redriven(cur, ref, count["count"])
         reach(Point.CHUNK_COPIED)
         cur.execute(
             _SCREENING["advance_partition"],
@@ -138,4 +146,4 @@ def redrive(
             message = f"quarantine is redriven for run {ref.run_id} by another task"
             raise LeaseLost(message)
     reach(Point.CHUNK_COMMITTED)
-    return Redriven(len(places), last, full, done)
+    return Redriven(len(chosen), last, full, done)

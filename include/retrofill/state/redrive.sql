@@ -5,14 +5,29 @@
 SET LOCAL enable_bitmapscan = off
 
 -- name: list_quarantined
--- The next items in quarantine behind a place, as they were when the run was opened.
+-- The next items in quarantine behind a place, as they were when the run was opened; which it selects.
 SELECT
-    item_key, identifier::text AS identifier, error_type, octet_length(content) AS bytes
-FROM retrofill.quarantine
+    item_key, identifier::text AS identifier, octet_length(content) AS bytes,
+    item_key ~ ALL (%(keys)s::text[])
+        AND quarantined_at >= coalesce(%(after)s::timestamptz, '-infinity')
+        AND quarantined_at < coalesce(%(before)s::timestamptz, 'infinity')
+        AND (%(error)s::text IS NULL OR error_type ~ %(error)s::text)
+        AND (%(unsure)s::boolean IS NULL OR unsure = %(unsure)s::boolean)
+        AND (%(version)s::text IS NULL OR %(version)s::text = coalesce(
+            (
+                SELECT nullif(executed_version, '') FROM retrofill.invocation AS call
+                WHERE call.batch_id = item.batch_id AND call.call_no = item.call_no
+            ),
+            (
+                SELECT jsonb_object_agg(run_id, function ->> 'version') FROM retrofill.run
+                WHERE job_id = %(job_id)s
+            ) ->> item.run_id::text
+        )) IS TRUE AS is_chosen
+FROM retrofill.quarantine AS item
 WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(after_key)s, %(after_identifier)s::uuid)
     AND quarantined_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)
 -- The planner cannot know how many these are: so it does not sort all there is, but reads in order.
-ORDER BY item_key, identifier LIMIT (SELECT %(most)s)
+ORDER BY item.item_key, item.identifier LIMIT (SELECT %(most)s)
 
 -- name: move
 -- Moves items from quarantine into process, and keeps what quarantine said of them.
@@ -22,7 +37,7 @@ WITH back AS (
     DELETE FROM retrofill.quarantine
     WHERE ctid = ANY(ARRAY(
         SELECT found.place
-        FROM unnest(%(keys)s::text[], %(identifiers)s::uuid[]) AS chosen (item_key, identifier)
+        FROM unnest(%(chosen)s::text[], %(identifiers)s::uuid[]) AS chosen (item_key, identifier)
         CROSS JOIN LATERAL (
             SELECT ctid AS place FROM retrofill.quarantine AS item
             WHERE item.job_id = %(job_id)s AND item.item_key = chosen.item_key
@@ -57,8 +72,3 @@ SELECT
         )
     END
 FROM back
-
--- name: count_redriven
--- Adds to the number of items that a set has redriven.
-UPDATE retrofill.run_set SET redriven = redriven + %(count)s
-WHERE run_id = %(run_id)s AND set_no = %(set_no)s

@@ -1,7 +1,7 @@
 """Jobs, runs, sets and partitions: opening, closing, and the report of a run."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import starmap
 from typing import Any, NamedTuple
@@ -10,11 +10,12 @@ from retrofill.faults import Point, reach
 from retrofill.model.approval import Approval
 from retrofill.model.cost import Price
 from retrofill.model.delivery import Delivery
-from retrofill.model.errors import ConfigError, StateError
+from retrofill.model.errors import ConfigError, NoSuchRun
 from retrofill.model.function import Pinned
 from retrofill.model.listing import Partition
 from retrofill.model.report import Report
-from retrofill.model.runs import Job, KnownJob, NewRun, Run, SetRef
+from retrofill.model.runs import DagRun, Job, KnownJob, NewRun, Run, SetRef
+from retrofill.state import redrives
 from retrofill.state.connection import (
     Connection,
     Cursor,
@@ -26,7 +27,9 @@ from retrofill.state.connection import (
 )
 from retrofill.state.locks import keep_job, lock_run
 from retrofill.state.others import note_others
+from retrofill.state.redrives import NewRedrive
 from retrofill.state.statements import load
+from retrofill.state.waiting import take_turn
 
 _SQL = load("runs.sql")
 
@@ -39,13 +42,6 @@ class ClosedSet(NamedTuple):
 
     planned: bool
     """Whether its batches were planned."""
-
-
-class SetDagRun(NamedTuple):
-    """The DAG run that a set belongs to."""
-
-    dag_id: str
-    dag_run_id: str
 
 
 class PartitionLeft(NamedTuple):
@@ -99,44 +95,75 @@ def find_set(conn: Connection, dag_id: str, dag_run_id: str) -> SetRef | None:
         return find(cur, SetRef)
 
 
-def open_run(conn: Connection, new: NewRun, function: Pinned) -> SetRef:
-    """Open a run and its first set.
+def open_run(
+    conn: Connection, new: NewRun, function: Pinned, redrive: NewRedrive | None = None
+) -> SetRef:
+    """Open a run and its first set, whatever other runs of the job are open.
 
+    :param redrive: what it redrives; None: nothing
     :raises ConfigError: the job is being forgotten
     """
     with transaction(conn) as cur:
-        if not keep_job(cur, new.job_id):
-            raise ConfigError(
-                "job: it is being forgotten; let the DAG retrofill_forget end with it, or choose"
-                " another name"
-            )
-        cur.execute(
-            _SQL["insert_run"],
-            {
-                "job_id": new.job_id,
-                "source": new.source,
-                "config": json.dumps(new.config),
-                "delivery": json.dumps(new.delivery.as_json()),
-                "modified_after": new.modified_after,
-                "modified_before": new.modified_before,
-                "function": json.dumps(
-                    {
-                        "kind": function.kind,
-                        "name": function.name,
-                        "version": function.version,
-                        "facts": dict(function.facts),
-                    }
-                ),
-                "function_timeout_s": function.timeout_s,
-                "limits": json.dumps(new.limits.as_json()),
-                "source_seen": new.source_seen,
-                "interval_start": new.interval_start,
-                "price": json.dumps(new.price.as_json(function.timeout_s)),
-            },
-        )
-        ref = SetRef(value(cur), 1)
-        _open_set(cur, ref, new.dag_id, new.dag_run_id)
+        ref = _insert_run(cur, new, function, redrive)
     reach(Point.RUN_OPENED)
+    return ref
+
+
+def open_alone(
+    conn: Connection,
+    new: NewRun,
+    function: Pinned,
+    redrive: NewRedrive | None,
+    but: Collection[int],
+) -> SetRef | None:
+    """Open a run and its first set; return None if another run of the job is open.
+
+    :param redrive: what it redrives; None: nothing
+    :param but: open runs that do not matter
+    :raises ConfigError: the job is being forgotten
+    """
+    with transaction(conn) as cur:
+        if not take_turn(cur, new.job_id, DagRun(new.dag_id, new.dag_run_id), but):
+            return None
+        ref = _insert_run(cur, new, function, redrive)
+    reach(Point.RUN_OPENED)
+    return ref
+
+
+def _insert_run(cur: Cursor, new: NewRun, function: Pinned, redrive: NewRedrive | None) -> SetRef:
+    if not keep_job(cur, new.job_id):
+        raise ConfigError(
+            "job: it is being forgotten; let the DAG retrofill_forget end with it, or choose"
+            " another name"
+        )
+    cur.execute(
+        _SQL["insert_run"],
+        {
+            "job_id": new.job_id,
+            "source": new.source,
+            "config": json.dumps(new.config),
+            "delivery": json.dumps(new.delivery.as_json()),
+            "modified_after": new.modified_after,
+            "modified_before": new.modified_before,
+            "function": json.dumps(
+                {
+                    "kind": function.kind,
+                    "name": function.name,
+                    "version": function.version,
+                    "facts": dict(function.facts),
+                }
+            ),
+            "function_timeout_s": function.timeout_s,
+            "limits": json.dumps(new.limits.as_json()),
+            "source_seen": new.source_seen,
+            "interval_start": new.interval_start,
+            "price": json.dumps(new.price.as_json(function.timeout_s)),
+        },
+    )
+    ref = SetRef(value(cur), 1)
+    _open_set(cur, ref, new.dag_id, new.dag_run_id)
+    if redrive is not None:
+        redrives.write(cur, ref.run_id, redrive)
     return ref
 
 
@@ -147,7 +174,7 @@ def open_next_set(conn: Connection, ref: SetRef) -> SetRef:
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_set_of"], ref._asdict())
-        this = one(cur, SetDagRun)
+        this = one(cur, DagRun)
         following = SetRef(ref.run_id, ref.set_no + 1)
         _open_set(cur, following, this.dag_id, ref.next_dag_run_id(this.dag_run_id))
     reach(Point.RUN_OPENED)
@@ -161,11 +188,11 @@ def _open_set(cur: Cursor, ref: SetRef, dag_id: str, dag_run_id: str) -> None:
     )
 
 
-def later_sets(conn: Connection, ref: SetRef) -> list[SetDagRun]:
+def later_sets(conn: Connection, ref: SetRef) -> list[DagRun]:
     """Return the sets after this one."""
     with transaction(conn) as cur:
         cur.execute(_SQL["list_later_sets"], ref._asdict())
-        return rows(cur, SetDagRun)
+        return rows(cur, DagRun)
 
 
 def is_to_come(conn: Connection, moment: datetime) -> bool:
@@ -185,7 +212,7 @@ def next_run_id(conn: Connection) -> int:
 def get_run(conn: Connection, run_id: int) -> Run:
     """Return a run.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["get_run"], {"run_id": run_id})
@@ -198,8 +225,7 @@ def get_run(conn: Connection, run_id: int) -> Run:
             approval=Approval.from_json,
         )
     if run is None:
-        message = f"run {run_id} is not in the state"
-        raise StateError(message)
+        raise NoSuchRun(run_id)
     return run
 
 
@@ -290,7 +316,7 @@ def mark_told_waiting(conn: Connection, run_id: int) -> None:
 def get_report(conn: Connection, run_id: int) -> Report:
     """Return the true counts of a run, as ``retrofill.v_run`` shows them.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
     with transaction(conn) as cur:
         return read_report(cur, run_id)
@@ -299,11 +325,15 @@ def get_report(conn: Connection, run_id: int) -> Report:
 def read_report(cur: Cursor, run_id: int) -> Report:
     """Return the true counts of a run, within a transaction.
 
-    :raises StateError: there is no such run
+    :raises NoSuchRun: there is no such run
     """
-    cur.execute(_SQL["get_report"], {"run_id": run_id})
-    report = find(cur, Report)
-    if report is None:
-        message = f"run {run_id} is not in the state"
-        raise StateError(message)
-    return report
+    reports = read_reports(cur, [run_id])
+    if not reports:
+        raise NoSuchRun(run_id)
+    return reports[0]
+
+
+def read_reports(cur: Cursor, run_ids: Sequence[int]) -> list[Report]:
+    """Return the true counts of those runs that there are, the newest first."""
+    cur.execute(_SQL["list_reports"], {"run_ids": list(run_ids)})
+    return rows(cur, Report)

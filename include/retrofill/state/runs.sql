@@ -98,7 +98,7 @@ UPDATE retrofill.run SET
                 WHEN partitions > 0 AND partitions_left = 0 AND items_left = 0 AND with_others = 0
                     AND withdrawn = 0
                     AND coalesce(approval ->> 'state', 'approved') = 'approved'
-                    AND (redrive OR NOT source_seen OR listed > 0 OR left_out <> '{}')
+                    AND (redrive = 'quarantine' OR NOT source_seen OR listed > 0 OR left_out <> '{}')
                 THEN 'complete' ELSE 'incomplete'
             END::retrofill.run_state
         FROM retrofill.v_run WHERE v_run.run_id = run.run_id
@@ -107,7 +107,7 @@ WHERE run_id = %(run_id)s
 
 -- name: reopen_run
 -- Opens a run again that is incomplete.
-UPDATE retrofill.run SET state = 'open', closed_at = NULL
+UPDATE retrofill.run SET state = 'open', closed_at = NULL, report_files = NULL
 WHERE run_id = %(run_id)s AND state = 'incomplete'
 
 -- name: mark_notified
@@ -120,8 +120,8 @@ WHERE run_id = %(run_id)s
 UPDATE retrofill.run SET told_waiting_at = clock_timestamp()
 WHERE run_id = %(run_id)s
 
--- name: get_report
--- The counts of a run, for its report.
+-- name: list_reports
+-- The counts of runs, for their reports, the newest first.
 SELECT
     job, run_id, state, source, function_name, function_version, sets, partitions, partitions_left,
     listed,
@@ -130,5 +130,5 @@ SELECT
     timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
     unknown, misconfigured, too_large, lost, with_others, others, source_seen, lost_tasks,
     answer_lost, hints, late, withdrawn, planned, approval, cost, cost_from_above, cost_by_term,
-    price, refused
-FROM retrofill.v_run WHERE run_id = %(run_id)s
+    price, refused, report_to, report_files
+FROM retrofill.v_run WHERE run_id = ANY(%(run_ids)s) ORDER BY run_id DESC

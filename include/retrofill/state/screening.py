@@ -23,6 +23,7 @@ from retrofill.model.errors import LeaseLost, StateError
 from retrofill.model.items import IDENTIFIER_BYTES, Item
 from retrofill.model.listing import Page
 from retrofill.model.runs import SetRef
+from retrofill.model.selection import Selection
 from retrofill.state.arrays import multirange
 from retrofill.state.connection import (
     Connection,
@@ -34,6 +35,7 @@ from retrofill.state.connection import (
 )
 from retrofill.state.locks import lock_set, take_turn
 from retrofill.state.statements import load
+from retrofill.state.successes import find_selected, take_back
 
 _SQL = load("screening.sql")
 
@@ -129,6 +131,7 @@ def screen(
     *,
     ordered: bool = True,
     acknowledge: Callable[[Page], None] | None = None,
+    redriven: Selection | None = None,
 ) -> Screened:
     """Enqueue the new items of a chunk and move the partition's cursor, in one transaction.
 
@@ -142,6 +145,8 @@ def screen(
     :param ordered: whether the source lists in the order of its keys
     :param acknowledge: told of each page that was taken to its end, once that is on the disk; None:
         nobody need be told, and the commit may be lost at a crash of the server
+    :param redriven: which of the known items that have succeeded are taken into process again;
+        None: none of them
     :raises LeaseLost: another task has read on in this partition meanwhile
     :raises StateUnfit: the transaction does not run at READ COMMITTED
     """
@@ -156,7 +161,13 @@ def screen(
         unordered = turn.unordered or not ordered
         look_up = _found if unordered else _known
         known_items, elsewhere = look_up(cur, partition.job_id, ref.run_id, items)
+        selected = frozenset[bytes]()
+        if redriven is not None:
+            listed = [item for item in items if item.identifier in known_items]
+            selected = find_selected(cur, partition.job_id, ref.run_id, redriven, listed)
+            known_items -= selected
         taken = take(chunk.pages, bytes(room.recent), known_items, room.items)
+        again = [taken.new.pop(one) for one in selected & taken.new.keys()]
         new, known = len(taken.new), taken.listed - len(taken.new)
         done = chunk.done and not taken.is_cut
         if new:
@@ -169,6 +180,8 @@ def screen(
             cur.copy_expert(_SQL["copy_new_unordered" if unordered else "copy_new"], pieces)
             cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": new})
             cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": new})
+        if again:
+            take_back(cur, ref, partition.job_id, turn.next_seq + new, again)
         place = {"run_id": ref.run_id, "part_no": part_no, "chunk_no": partition.chunk_no}
         if elsewhere:
             cur.execute(_SQL["note_elsewhere"], {**place, "items": multirange(elsewhere)})

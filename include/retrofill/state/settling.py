@@ -14,6 +14,11 @@ from retrofill.state.statements import load
 
 _SQL = load("settling.sql")
 
+CALLS_KEPT = 10
+"""Calls that are kept by their numbers of those that ended in one way: the last ones."""
+
+_NO_USAGE = (None, None, None, None)
+
 
 class Settler:
     """Writes of the calls of one batch, each time within a transaction of its lease."""
@@ -48,7 +53,7 @@ class Settler:
             cur.execute(_SQL["settle_late"], key)
         if late:
             self._count(cur, late, 0)
-            no_longer = [("lost", "", -len(late), -sum(call.items for call in late), 0.0)]
+            no_longer = [("lost", "", -len(late), -sum(call.items for call in late), 0.0, "{}")]
             self._count_troubles(cur, no_longer)
             recount_cost(cur, self._batch_id, Settlement(late))
             count_orphans(cur, [self._batch_id])
@@ -73,7 +78,8 @@ class Settler:
                     call.executed_version,
                     call.error_type,
                     call.error,
-                    *(call.usage or ()),
+                    *(call.usage or (_NO_USAGE if call.keys else ())),
+                    *([call.keys] if call.keys else ()),
                 )
                 for call in ended
             }
@@ -91,10 +97,13 @@ class Settler:
         calls: Counter[tuple[str, str]] = Counter()
         items: Counter[tuple[str, str]] = Counter()
         costs: defaultdict[tuple[str, str], float] = defaultdict(float)
+        numbers_of: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for call in ended:
             calls[call.outcome, call.cause] += 1
             items[call.outcome, call.cause] += call.items
             costs[call.outcome, call.cause] += call.cost
+            if call.outcome != Outcome.SUCCEEDED:
+                numbers_of[call.outcome, call.cause].append(call.number)
         good = (Outcome.SUCCEEDED, "")
         refused = sum(calls[key] for key in calls if key[0] in REFUSED)
         if moved or calls[good] or refused:
@@ -108,14 +117,17 @@ class Settler:
                     "items": items.pop(good, 0),
                 },
             )
-        troubles = [(*key, calls[key], items[key], costs[key]) for key in sorted(calls)]
+        troubles = [
+            (*key, calls[key], items[key], costs[key], numbers(numbers_of[key][-CALLS_KEPT:]))
+            for key in sorted(calls)
+        ]
         self._count_troubles(cur, troubles)
 
     def _count_troubles(
-        self, cur: Cursor, troubles: list[tuple[str, str, int, int, float]]
+        self, cur: Cursor, troubles: list[tuple[str, str, int, int, float, str]]
     ) -> None:
         if troubles:
-            outcomes, causes, calls, items, costs = (
+            outcomes, causes, calls, items, costs, last_calls = (
                 list(column) for column in zip(*troubles, strict=True)
             )
             cur.execute(
@@ -127,6 +139,8 @@ class Settler:
                     "calls": calls,
                     "items": items,
                     "costs": costs,
+                    "last_calls": last_calls,
+                    "kept": CALLS_KEPT,
                 },
             )
 

@@ -7,12 +7,12 @@ UPDATE retrofill.invocation SET
     ended_at = clock_timestamp(),
     (
         outcome, request_id, executed_version, error_type, error, took_ms, billed_ms, memory_mb,
-        init_ms
+        init_ms, keys
     ) = (
         SELECT
             (how ->> 0)::retrofill.outcome, how ->> 1, how ->> 2, how ->> 3, how ->> 4,
             (how ->> 5)::integer, (how ->> 6)::integer, (how ->> 7)::integer,
-            (how ->> 8)::integer
+            (how ->> 8)::integer, how -> 9
         FROM (SELECT %(ended)s::jsonb -> call_no::text AS how OFFSET 0) AS ended
     )
 WHERE batch_id = %(batch_id)s
@@ -29,15 +29,22 @@ WHERE batch_id = %(batch_id)s
 
 -- name: count_troubles
 -- Adds calls that did not succeed to the counts of how a batch's calls ended.
-INSERT INTO retrofill.call_count AS count (batch_id, outcome, cause, calls, items, cost)
-SELECT %(batch_id)s, outcome::retrofill.outcome, cause, calls, items, cost
+INSERT INTO retrofill.call_count AS count (
+    batch_id, outcome, cause, calls, items, cost, last_calls
+)
+SELECT
+    %(batch_id)s, outcome::retrofill.outcome, cause, calls, items, cost, last_calls::integer[]
 FROM unnest(
     %(outcomes)s::text[], %(causes)s::text[], %(calls)s::bigint[], %(items)s::bigint[],
-    %(costs)s::float[]
-) AS ended (outcome, cause, calls, items, cost)
+    %(costs)s::float[], %(last_calls)s::text[]
+) AS ended (outcome, cause, calls, items, cost, last_calls)
 ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
     calls = count.calls + excluded.calls, items = count.items + excluded.items,
-    cost = count.cost + excluded.cost
+    cost = count.cost + excluded.cost,
+    last_at = CASE WHEN excluded.last_calls = '{}' THEN count.last_at ELSE excluded.last_at END,
+    last_calls = (count.last_calls || excluded.last_calls)[
+        cardinality(count.last_calls) + cardinality(excluded.last_calls) - %(kept)s + 1:
+    ]
 
 -- name: count_quarantined
 -- Adds to the number of items that a batch has put in quarantine.

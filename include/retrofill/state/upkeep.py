@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from retrofill.model.errors import ConfigError
 from retrofill.state.connection import Connection, find, rows, transaction, values
 from retrofill.state.locks import lock_job_wholly
-from retrofill.state.redrive import Place
+from retrofill.state.redrive import Position
 from retrofill.state.statements import load
 
 _SQL = load("upkeep.sql")
@@ -131,7 +131,7 @@ def delete_job(conn: Connection, job_id: int) -> None:
 
 def _delete_items(conn: Connection, statement: str, key: dict[str, Any]) -> int:
     """Go over items in the order of their keys, and delete those that the statement means."""
-    deleted, after = 0, Place.of(None)
+    deleted, after = 0, Position.of(None)
     while True:
         with transaction(conn) as cur:
             cur.execute(_SQL["read_in_order"])
@@ -141,7 +141,7 @@ def _delete_items(conn: Connection, statement: str, key: dict[str, Any]) -> int:
         if page is None:
             return deleted
         deleted += page.deleted
-        after = Place(page.item_key, page.identifier)
+        after = Position(page.item_key, page.identifier)
 
 
 def _batches(conn: Connection, job_id: int, days: int | None) -> Iterator[list[int]]:

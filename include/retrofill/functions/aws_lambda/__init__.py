@@ -7,6 +7,7 @@ from retrofill.aws.names import LAMBDA, LATEST
 from retrofill.events.s3.form import OBJECTS
 from retrofill.functions.aws_lambda.connect import open_client
 from retrofill.functions.aws_lambda.durable import DurableCalls
+from retrofill.functions.aws_lambda.logs import log_link
 from retrofill.functions.aws_lambda.outcomes import HINTS, classify
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.aws_lambda.preflight import (
@@ -117,6 +118,7 @@ KIND = FunctionKind(
     usage=usage,
     price=price,
     capacity=_capacity,
+    log_link=log_link,
     find_delivery=_find_delivery,
     has_triggers_for=OBJECTS,
     permissions=(

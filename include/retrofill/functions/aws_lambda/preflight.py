@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from retrofill.aws.arn import Arn
 from retrofill.aws.names import LAMBDA, LATEST
 from retrofill.aws.refusals import Refusal, code_of, explained
+from retrofill.functions.aws_lambda.logs import own_log_group
 from retrofill.functions.aws_lambda.outcomes import starts_up
 from retrofill.functions.aws_lambda.properties import (
     ARCHITECTURE,
@@ -86,6 +87,7 @@ def preflight(
             "memory_mb": found["MemorySize"],
             ARCHITECTURE: found.get("Architectures", [X86])[0],
             **({CAPACITY: True} if found.get("CapacityProviderConfig") else {}),
+            **own_log_group(found),
             "code_sha256": found["CodeSha256"],
         },
     )

@@ -3,6 +3,7 @@
 from retrofill.functions.client import Client
 from retrofill.functions.http.access import Access, access
 from retrofill.functions.http.client import HttpFunction
+from retrofill.functions.http.logs import LOG_URL, log_link
 from retrofill.functions.http.outcomes import classify
 from retrofill.functions.http.params import HttpParams
 from retrofill.functions.kind import Asked, FunctionKind
@@ -37,7 +38,10 @@ def _resolve(params: HttpParams, asked: Asked) -> Pinned:
         name=found.url,
         version="",
         timeout_s=params.http_timeout_s,
-        facts={"method": params.http_method},
+        facts={
+            "method": params.http_method,
+            **({LOG_URL: found.log_url} if found.log_url else {}),
+        },
     )
 
 
@@ -58,4 +62,5 @@ KIND = FunctionKind(
     open=_open,
     classify=classify,
     max_request_bytes=MAX_REQUEST_BYTES,
+    log_link=log_link,
 )

@@ -10,6 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from awscrt.http import HttpRequest
 
+from retrofill.functions.http.logs import template
 from retrofill.functions.http.params import NAME, HttpParams, is_ours
 from retrofill.functions.transport.client import Sign
 from retrofill.functions.transport.endpoint import Endpoint
@@ -21,7 +22,16 @@ AUTH = ("none", "basic", "bearer", "header", "google")
 _NOT_HEADERS = frozenset(
     {
         *("allow_redirects", "audience", "auth", "bearer", "cert", "check_response", "header"),
-        *("max_redirects", "proxies", "proxy", "stream", "timeout", "trust_env", "verify"),
+        *(
+            "log_url",
+            "max_redirects",
+            "proxies",
+            "proxy",
+            "stream",
+            "timeout",
+            "trust_env",
+            "verify",
+        ),
     }
 )
 """What the extra of an Airflow HTTP connection may hold beside headers."""
@@ -58,6 +68,8 @@ class Access(NamedTuple):
     sign: Sign | None
     verify: bool | str
     proxy_url: str | None
+    log_url: str = ""
+    """Where the log of a call is, with places for what is known of it; empty: nobody says."""
 
 
 def access(connection: ConnectionFields, params: HttpParams) -> Access:
@@ -92,6 +104,7 @@ def access(connection: ConnectionFields, params: HttpParams) -> Access:
         sign,
         _verify(where, extra),
         _proxy(where, extra, endpoint),
+        template(where, extra.get("log_url", "")),
     )
 
 

@@ -1,5 +1,6 @@
 """Manifests of objects: of S3 Batch Operations and Inventory, and any list of keys."""
 
+from retrofill.aws.completion_report import REPORT
 from retrofill.aws.objects import LEFT_OUT, measure
 from retrofill.aws.payer import paying
 from retrofill.events.s3.form import OBJECT
@@ -52,6 +53,7 @@ KIND = SourceKind(
     open=_open,
     form=OBJECT,
     measure=measure,
+    report=REPORT,
     permissions=(
         Permission("s3:GetObject", f"{_LISTS}/*", "for manifests on S3"),
         Permission("s3:ListBucket", _LISTS, "for manifests of several files"),

@@ -6,6 +6,9 @@ from enum import Enum
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
+from retrofill.aws.completion_report import COLUMNS
+from retrofill.model.report_files import DETAILS, STATUSES
+
 ROLES = {
     "bucket": "bucket",
     "bucketname": "bucket",
@@ -29,16 +32,9 @@ ROLES = {
 }
 """What a column says of an object, by its name in small letters and digits."""
 
-STATUSES = ("succeeded", "failed")
-"""What a completion report says of each task.
-
-Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
-"""
-
 _NOT_PLAIN = re.compile(r"[^a-z0-9]")
-_REPORT = ("Bucket", "Key", "VersionId", "TaskStatus", "ErrorCode", "HTTPStatusCode",
-           "ResultMessage")  # fmt: skip
-_STATUS_PLACE = 3
+_DETAILED = (*COLUMNS, *DETAILS)
+_STATUS_PLACE = COLUMNS.index("TaskStatus")
 
 
 class Writing(Enum):
@@ -100,8 +96,8 @@ def names_without_header(first: Sequence[str]) -> tuple[str, ...] | None:
     """
     if any(role_of(name) == "key" for name in first):
         return None
-    if len(first) == len(_REPORT) and first[_STATUS_PLACE] in STATUSES:
-        return _REPORT
+    if len(first) in {len(COLUMNS), len(_DETAILED)} and first[_STATUS_PLACE] in STATUSES:
+        return _DETAILED[: len(first)]
     if len(first) in {2, 3}:
-        return _REPORT[: len(first)]
+        return COLUMNS[: len(first)]
     return None

@@ -50,8 +50,8 @@ class ManifestParams(SourceParams):
         SOURCE,
         "Manifest",
         "The file that names the objects: a manifest of S3 Batch Operations, the **manifest.json**"
-        " of an S3 Inventory in CSV or of a completion report, or any CSV or JSON Lines with a"
-        " column or member **key**. With a slash at the end or a pattern, several files.",
+        " of an S3 Inventory in CSV or of a completion report, or any CSV, JSON Lines or Parquet"
+        " with a column or member **key**. With a slash at the end or a pattern, several files.",
         allowed="s3://bucket/key or an absolute path, with or without a pattern",
         form={"maxLength": 1_024},
         examples=["s3://my-lists/photos.csv"],
@@ -99,6 +99,10 @@ class ManifestParams(SourceParams):
     def origin(self) -> str:
         """Return the bucket, as a listing of it does: its items are the same."""
         return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
+
+    def datasets(self) -> list[tuple[str, str]]:
+        """Return the bucket, and the manifest."""
+        return [(f"s3://{self.bucket}", "/"), parse_location(self.manifest, PARAM).dataset]
 
     def place(self) -> Mapping[str, str]:
         """Return the bucket."""

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from retrofill.aws.completion_report import CSV_FORMAT
 from retrofill.aws.refusals import Refusal, refusal_of
 from retrofill.model.errors import ConfigError, SourceError
+from retrofill.model.report_files import PARQUET_FORMAT, STATUSES
 from retrofill.sources.files import File, Location, S3Files
-from retrofill.sources.manifest.layout import STATUSES, Writing
+from retrofill.sources.manifest.layout import Writing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -20,7 +22,8 @@ LARGEST = 64 * 1024 * 1024
 """Bytes of the largest manifest.json that is read."""
 
 _NEEDED = {"Bucket", "Key"}
-_REPORT_FORMAT = "Report_CSV_20180820"
+_FORMATS = {CSV_FORMAT: Writing.PERCENT, PARQUET_FORMAT: Writing.PLAIN}
+"""Of reports: how each writes keys."""
 
 
 class Listed(NamedTuple):
@@ -38,7 +41,9 @@ class Description(NamedTuple):
     """The bucket of the files."""
 
     files: list[Listed]
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] | None
+    """Of its files, which are CSV without a header; None: they are Parquet, and name them."""
+
     writing: Writing
 
 
@@ -79,8 +84,9 @@ def _inventory(said: Mapping[str, Any]) -> Description:
 
 
 def _report(said: Mapping[str, Any], bucket: str) -> Description:
-    if said["Format"] != _REPORT_FORMAT:
-        raise ValueError(f"its format is {said['Format']!r}; read is {_REPORT_FORMAT}")
+    writing = _FORMATS.get(said["Format"])
+    if writing is None:
+        raise ValueError(f"its format is {said['Format']!r}; read are {', '.join(_FORMATS)}")
     results = said["Results"]
     for one in results:
         if one["TaskExecutionStatus"] not in STATUSES:
@@ -89,7 +95,8 @@ def _report(said: Mapping[str, Any], bucket: str) -> Description:
     if len(where) > 1:
         raise ValueError(f"its files are in the buckets {', '.join(sorted(where))}; read is one")
     files = [Listed(one["Key"], one["MD5Checksum"]) for one in results]
-    return Description(where.pop(), files, _split(said["ReportSchema"]), Writing.PERCENT)
+    columns = _split(said["ReportSchema"]) if writing is Writing.PERCENT else None
+    return Description(where.pop(), files, columns, writing)
 
 
 def _split(schema: str) -> tuple[str, ...]:

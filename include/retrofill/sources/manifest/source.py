@@ -88,9 +88,10 @@ class ManifestSource:
             asked = self._asked
             if isinstance(self._files, ListedFiles):
                 said = self._files.describe()
-                asked = asked._replace(format="csv", delimiter=",", columns=said.columns)
+                if said.columns:
+                    asked = asked._replace(format="csv", delimiter=",", columns=said.columns)
                 self._writing = self._writing or said.writing
-            self._known = RowFiles(self._files, asked, names=names_without_header)
+            self._known = RowFiles(self._files, asked, names=names_without_header, parquet=True)
         return self._known
 
     def check(self) -> bool:

@@ -134,6 +134,10 @@ class RowParams(SourceParams):
         many = f" in groups of {self.rows_per_item}" if self.rows_per_item > 1 else ""
         return f"rows of {home}{keys}{many}"
 
+    def datasets(self) -> list[tuple[str, str]]:
+        """Return where the files are."""
+        return [parse_location(self.files).dataset]
+
     def place(self) -> Mapping[str, str]:
         """Return where the files are."""
         return {"files": self.files}

@@ -1,5 +1,6 @@
 """S3 as a source: the objects of a bucket, by a listing."""
 
+from retrofill.aws.completion_report import REPORT
 from retrofill.aws.objects import LEFT_OUT, measure
 from retrofill.aws.payer import paying
 from retrofill.events.s3.form import OBJECT
@@ -37,6 +38,7 @@ KIND = SourceKind(
     open=_open,
     form=OBJECT,
     measure=measure,
+    report=REPORT,
     listing=ListingPrice(1_000, 5e-6, "LIST at $0.005 per 1,000, as in us-east-1 in October 2025"),
     lists_changes=True,
     permissions=(

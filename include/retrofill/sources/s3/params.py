@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from retrofill.model.errors import ConfigError
-from retrofill.model.globs import matches
 from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.model.quoting import quoted
 from retrofill.model.runs import Window
@@ -91,6 +90,7 @@ class S3Params(SourceParams):
         "use_data_interval",
         "reach_back_hours",
     )
+    key_filters: ClassVar[tuple[str, ...]] = ("prefix", "key_glob")
 
     bucket: Bucket = field(
         SOURCE,
@@ -209,6 +209,10 @@ class S3Params(SourceParams):
         # The version is part of an item's identifier: with it every item is another one.
         return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
 
+    def datasets(self) -> list[tuple[str, str]]:
+        """Return the bucket, and where in it is read."""
+        return [(f"s3://{self.bucket}", self.prefix or "/")]
+
     def place(self) -> Mapping[str, str]:
         """Return the bucket, and what is known of the keys."""
         known = {"bucket": self.bucket, "prefix": self.prefix, "key_glob": self.key_glob}
@@ -230,9 +234,9 @@ class S3Params(SourceParams):
             return Window(after=after, before=before, start=start)
         return Window(after=after, before=before)
 
-    def selects(self, key: str) -> bool:
-        """Return whether a key begins with the prefix and matches the pattern."""
-        return key.startswith(self.prefix) and matches(self.key_glob)(key)
+    def redriven_keys(self) -> tuple[str, str | None]:
+        """Return the prefix and the pattern."""
+        return self.prefix, self.key_glob
 
     def redrives(self, origin: str) -> bool:
         """Return whether a job is of the bucket; how it lists does not matter."""

@@ -70,6 +70,7 @@ CREATE TABLE retrofill.run (
     plan jsonb,
     approval jsonb NOT NULL DEFAULT '{}',
     waited interval NOT NULL DEFAULT '0',
+    report_files jsonb,
     stop_reason text,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
@@ -90,12 +91,14 @@ CREATE TABLE retrofill.run (
         limits ?& ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
             'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
-            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'function_concurrency',
+            'priority', 'paused'
         ]
         AND limits - ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
             'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
-            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'paused'
+            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'function_concurrency',
+            'priority', 'paused'
         ] = '{}'
     ),
     CONSTRAINT run_limits_are_numbers CHECK (
@@ -126,6 +129,10 @@ CREATE TABLE retrofill.run (
         )
     ),
     CONSTRAINT run_ramp_minutes_is_positive CHECK ((limits->>'ramp_minutes')::integer >= 1),
+    CONSTRAINT run_function_concurrency_is_positive CHECK (
+        (limits->>'function_concurrency')::integer >= 1
+    ),
+    CONSTRAINT run_priority_is_positive CHECK (coalesce((limits->>'priority')::integer, 0) >= 1),
     CONSTRAINT run_min_items_judged_is_a_number CHECK (
         coalesce((limits->>'min_items_judged')::bigint, -1) >= 0
     ),
@@ -133,12 +140,17 @@ CREATE TABLE retrofill.run (
         (limits->>'concurrency_ceiling')::integer >= 1
     )
 );
-CREATE INDEX run_of_job ON retrofill.run (job_id);
+CREATE INDEX run_of_job ON retrofill.run (job_id, run_id);
+CREATE INDEX open_run ON retrofill.run (job_id, run_id) WHERE state = 'open';
+-- Who shares the cap of a function: its open runs, and those closed just now.
+CREATE INDEX run_of_function ON retrofill.run (
+    (function ->> 'kind'), (function ->> 'name'), coalesce(closed_at, 'infinity')
+);
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
 COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its part of what the job is of.';
 COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
 COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
-COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect.';
+COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect. function_concurrency is shared with all runs of the function that have it, by their priority.';
 COMMENT ON COLUMN retrofill.run.price IS 'What its calls cost, by term, in dollars. most_per_call: what a call without items costs at most; null: what calls cost is unknown.';
 COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
 COMMENT ON COLUMN retrofill.run.ramp IS 'How far its start-up ramp has come; null: it has none, or no task has asked yet.';
@@ -147,6 +159,7 @@ COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object
 COMMENT ON COLUMN retrofill.run.plan IS 'What the first set would do, and what it may cost; null: nobody asked for a plan.';
 COMMENT ON COLUMN retrofill.run.approval IS 'What became of the plan: its state, since when it waits, who answered and when; {}: nobody is asked, or not yet.';
 COMMENT ON COLUMN retrofill.run.waited IS 'How long it has waited for people: max_minutes leaves that out.';
+COMMENT ON COLUMN retrofill.run.report_files IS 'The report files of its items that its task has written: where their manifest is, its digest, counts; null: none.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
 
 CREATE TABLE retrofill.run_set (
@@ -168,6 +181,20 @@ CREATE TABLE retrofill.run_set (
 );
 COMMENT ON TABLE retrofill.run_set IS 'What one DAG run of a run takes.';
 COMMENT ON COLUMN retrofill.run_set.withdrawn IS 'Items that it had enqueued and that are new again: nobody approved the plan, or the function seems to feed its own source.';
+
+CREATE TABLE retrofill.waiting (
+    dag_id text NOT NULL,
+    dag_run_id text NOT NULL,
+    job_id integer NOT NULL REFERENCES retrofill.job ON DELETE CASCADE,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    runs bigint[] NOT NULL,
+    behind text[] NOT NULL,
+    PRIMARY KEY (dag_id, dag_run_id)
+);
+CREATE INDEX waiting_for_job ON retrofill.waiting (job_id);
+COMMENT ON TABLE retrofill.waiting IS 'DAG runs that open no run until the earlier ones of their job are closed.';
+COMMENT ON COLUMN retrofill.waiting.runs IS 'The open runs that it waits for.';
+COMMENT ON COLUMN retrofill.waiting.behind IS 'The DAG runs whose turn comes before, by their ids.';
 
 -- What a run lists.
 
@@ -357,28 +384,60 @@ CREATE TABLE retrofill.quarantine (
     quarantined_at timestamptz NOT NULL,
     PRIMARY KEY (job_id, item_key, identifier)
 );
+CREATE INDEX quarantine_of_run ON retrofill.quarantine (run_id, item_key, identifier);
 COMMENT ON COLUMN retrofill.quarantine.seq IS 'Its number while it was in process: by that, a late success finds it.';
 COMMENT ON COLUMN retrofill.quarantine.content IS 'What only the item''s source and event shape understand.';
+-- For the groups that a person looks at: which errors there are is read without reading all items.
+-- The beginning only: an entry of an index has an end, an error of a function's need not. Of
+-- expressions, since the planner, where nothing is known of the table, would else take it in place of
+-- the primary key, which begins with job_id too, and read the whole job for each item.
+CREATE INDEX quarantine_by_error ON retrofill.quarantine (
+    (job_id + 0), (left(error_type, 200) COLLATE "C"), (quarantined_at AT TIME ZONE 'UTC')
+);
 
 CREATE TABLE retrofill.redriven (
     job_id integer NOT NULL,
     item_key text COLLATE "C" NOT NULL,
     identifier uuid NOT NULL,
     run_id bigint NOT NULL,
-    quarantined_by bigint NOT NULL,
+    quarantined_by bigint,
     batch_id bigint NOT NULL,
     call_no integer NOT NULL,
     attempts integer NOT NULL,
-    failures integer NOT NULL,
-    unsure boolean NOT NULL,
-    request_id text NOT NULL,
-    error_type text NOT NULL,
-    error text NOT NULL,
-    quarantined_at timestamptz NOT NULL,
+    failures integer NOT NULL DEFAULT 0,
+    unsure boolean NOT NULL DEFAULT false,
+    request_id text NOT NULL DEFAULT '',
+    error_type text NOT NULL DEFAULT '',
+    error text NOT NULL DEFAULT '',
+    quarantined_at timestamptz,
+    settled_by bigint,
+    settled_at timestamptz,
     redriven_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (job_id, item_key, identifier, run_id)
+    PRIMARY KEY (job_id, item_key, identifier, run_id),
+    CONSTRAINT redriven_was_in_one_place CHECK (
+        (quarantined_by IS NULL) <> (settled_by IS NULL)
+        AND (quarantined_by IS NULL) = (quarantined_at IS NULL)
+        AND (settled_by IS NULL) = (settled_at IS NULL)
+    )
 );
-COMMENT ON TABLE retrofill.redriven IS 'What quarantine said of each item that was redriven, one row for each time.';
+COMMENT ON TABLE retrofill.redriven IS 'What quarantine or results said of each item that was redriven, one row for each time.';
+COMMENT ON COLUMN retrofill.redriven.settled_by IS 'The run in which it succeeded; null: it came from quarantine.';
+
+CREATE TABLE retrofill.redrive (
+    run_id bigint PRIMARY KEY REFERENCES retrofill.run ON DELETE CASCADE,
+    selection jsonb NOT NULL,
+    note text NOT NULL,
+    asked_by text NOT NULL,
+    counted bigint,
+    foretold jsonb,
+    CONSTRAINT redrive_is_of_quarantine_or_successes CHECK (
+        selection ->> 'place' IN ('quarantine', 'successes')
+    )
+);
+COMMENT ON TABLE retrofill.redrive IS 'What a person asked of a run that redrives; what became of it is in the run.';
+COMMENT ON COLUMN retrofill.redrive.asked_by IS 'Who triggered the DAG run; empty: nobody is known.';
+COMMENT ON COLUMN retrofill.redrive.counted IS 'Items that the selection had when the run was opened; null: there were too many to count.';
+COMMENT ON COLUMN retrofill.redrive.foretold IS 'Dollars that these were to cost: least, likely, most; null: that was unknown.';
 
 -- Batches and calls.
 
@@ -398,10 +457,13 @@ CREATE TABLE retrofill.batch (
     -- The lease, and how far its holder has come.
     epoch integer NOT NULL DEFAULT 0,
     holder text,
+    task_id text NOT NULL DEFAULT '',
+    map_index integer NOT NULL DEFAULT -1,
     leased_until timestamptz,
     counted_for timestamptz,
     may_run_until timestamptz[],
     settle_no bigint NOT NULL DEFAULT 0,
+    pulse_no integer NOT NULL DEFAULT 0,
     next_call integer NOT NULL DEFAULT 1,
     -- Its share of what the run may do.
     wanted integer NOT NULL DEFAULT 0,
@@ -433,6 +495,8 @@ CREATE TABLE retrofill.batch (
     blamed integer NOT NULL DEFAULT 0,
     cured integer NOT NULL DEFAULT 0,
     lost_tasks integer NOT NULL DEFAULT 0,
+    slowest integer[] NOT NULL DEFAULT '{}',
+    slowest_ms integer[] NOT NULL DEFAULT '{}',
     CONSTRAINT batch_is_not_empty CHECK (first_seq <= last_seq),
     CONSTRAINT batch_of_canary_has_sizes CHECK (
         canary = (sizes IS NOT NULL) AND cardinality(sizes) = items
@@ -447,7 +511,10 @@ COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its it
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
 COMMENT ON COLUMN retrofill.batch.may_run_until IS 'Of a holder that went silent: when each call must have ended that it had in flight, as far as they were counted.';
 COMMENT ON COLUMN retrofill.batch.counted_for IS 'The leased_until for which they were counted: with another, they are not.';
+COMMENT ON COLUMN retrofill.batch.task_id IS 'The task that held it last, within the DAG run of its set; empty: none has.';
+COMMENT ON COLUMN retrofill.batch.map_index IS 'Which of the mapped tasks that is; -1: it is not mapped.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
+COMMENT ON COLUMN retrofill.batch.pulse_no IS 'How often its holder has added to the pulse of the run, likewise.';
 COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
 COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
 COMMENT ON COLUMN retrofill.batch.cost_limit IS 'Dollars that the calls of this batch may ever cost, out of its run''s max_cost; null: no limit.';
@@ -467,6 +534,8 @@ COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which 
 COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time in the run, or whose answer was lost.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
 COMMENT ON COLUMN retrofill.batch.lost_tasks IS 'Holders that ended without giving the batch back.';
+COMMENT ON COLUMN retrofill.batch.slowest IS 'The calls that took longest when its holder last told, those in flight included, the slowest first.';
+COMMENT ON COLUMN retrofill.batch.slowest_ms IS 'How long each of them had taken, in milliseconds.';
 
 CREATE TABLE retrofill.call_count (
     batch_id bigint NOT NULL REFERENCES retrofill.batch ON DELETE CASCADE,
@@ -475,9 +544,13 @@ CREATE TABLE retrofill.call_count (
     calls bigint NOT NULL,
     items bigint NOT NULL,
     cost double precision NOT NULL DEFAULT 0,
+    last_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_calls integer[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (batch_id, outcome, cause)
 );
 COMMENT ON TABLE retrofill.call_count IS 'How the calls of a batch ended that did not succeed; those that did are counted in the batch itself.';
+COMMENT ON COLUMN retrofill.call_count.last_at IS 'When the last of them ended.';
+COMMENT ON COLUMN retrofill.call_count.last_calls IS 'The numbers of the last of them, the newest last.';
 COMMENT ON COLUMN retrofill.call_count.cost IS 'Of the batch''s cost, what these calls cost.';
 
 -- A row grows by two thirds when its call ends. Where the page has room for that, the index over
@@ -501,6 +574,7 @@ CREATE TABLE retrofill.invocation (
     billed_ms integer,
     memory_mb integer,
     init_ms integer,
+    keys jsonb,
     PRIMARY KEY (batch_id, call_no),
     CONSTRAINT invocation_has_outcome_and_ended_at_together CHECK (
         (outcome IS NULL) = (ended_at IS NULL)
@@ -512,7 +586,50 @@ COMMENT ON COLUMN retrofill.invocation.took_ms IS 'Milliseconds to its whole ans
 COMMENT ON COLUMN retrofill.invocation.billed_ms IS 'Milliseconds that are billed for it, as the service of the function says; null: it says nothing.';
 COMMENT ON COLUMN retrofill.invocation.memory_mb IS 'The most memory the function used in it, likewise.';
 COMMENT ON COLUMN retrofill.invocation.init_ms IS 'Milliseconds, of those billed, that started an environment for it; null: none were told.';
+COMMENT ON COLUMN retrofill.invocation.keys IS 'Of a call that did not succeed: the keys of the first items that it carried; null: nobody has told.';
 COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
+
+-- Who changed a run, and what it did by itself.
+CREATE TABLE retrofill.event (
+    run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
+    event_no bigint GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    who text NOT NULL,
+    what text NOT NULL,
+    value text NOT NULL DEFAULT '',
+    was text NOT NULL DEFAULT '',
+    PRIMARY KEY (run_id, event_no)
+);
+COMMENT ON TABLE retrofill.event IS 'What happened to a run: what people changed, and why it stopped.';
+COMMENT ON COLUMN retrofill.event.who IS 'Who did it; empty: Retrofill itself.';
+COMMENT ON COLUMN retrofill.event.what IS 'paused, resumed, stopped, the name of a limit that was changed, or what became of the plan.';
+COMMENT ON COLUMN retrofill.event.value IS 'The new value of a limit, empty where it has none any more; or the reason.';
+COMMENT ON COLUMN retrofill.event.was IS 'The value before.';
+
+-- What calls of a run did in each slice of its time: all tasks add to one row.
+CREATE TABLE retrofill.pulse (
+    run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
+    second integer NOT NULL,
+    seconds integer NOT NULL,
+    at timestamptz NOT NULL,
+    calls bigint NOT NULL,
+    succeeded bigint NOT NULL,
+    quarantined bigint NOT NULL,
+    troubles jsonb NOT NULL,
+    call_seconds double precision NOT NULL,
+    most_in_flight integer NOT NULL,
+    latency bigint[] NOT NULL,
+    PRIMARY KEY (run_id, second)
+) WITH (fillfactor = 50);
+COMMENT ON COLUMN retrofill.pulse.second IS 'Where the slice begins, in seconds since the run was opened, but for those in which it waited for people.';
+COMMENT ON COLUMN retrofill.pulse.seconds IS 'How long the slice is.';
+COMMENT ON COLUMN retrofill.pulse.at IS 'When the slice began.';
+COMMENT ON COLUMN retrofill.pulse.calls IS 'Calls that ended.';
+COMMENT ON COLUMN retrofill.pulse.succeeded IS 'Items that succeeded.';
+COMMENT ON COLUMN retrofill.pulse.troubles IS 'Calls that did not succeed, by cause or, where the outcome has none, by outcome.';
+COMMENT ON COLUMN retrofill.pulse.call_seconds IS 'Seconds that calls were in flight, all together: by the length of the slice, how many were.';
+COMMENT ON COLUMN retrofill.pulse.most_in_flight IS 'How many calls might be in flight at its end.';
+COMMENT ON COLUMN retrofill.pulse.latency IS 'How many calls took how long, refused ones left out: each number counts those up to 2^(1/4) times as long as the one before, beginning with those below 1 ms.';
 
 -- The public contract: what dashboards and checks may rely on.
 
@@ -544,7 +661,7 @@ SELECT
     run.closed_at,
     run.notified_at,
     run.stop_reason,
-    coalesce((run.config ->> 'redrive')::boolean, false) AS redrive,
+    nullif(run.config ->> 'redrive', 'none') AS redrive,
     coalesce(sets.redriven, 0) AS redriven,
     troubles.failed,
     troubles.timed_out,
@@ -582,7 +699,9 @@ SELECT
         'items', charged.cost_of_items
     ) AS cost_by_term,
     coalesce(run.price ->> 'words', '') AS price,
-    coalesce(calls.refused, 0) AS refused
+    coalesce(calls.refused, 0) AS refused,
+    run.config ->> 'report_to' AS report_to,
+    run.report_files
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 LEFT JOIN LATERAL (
@@ -691,7 +810,7 @@ CREATE VIEW retrofill.v_call AS
 SELECT
     job.name AS job, batch.run_id, batch.set_no, batch_id, call_no, invocation.item_count,
     attempt, invocation.duplicates, sent_at, ended_at, outcome, request_id, executed_version,
-    error_type, error, took_ms, billed_ms, memory_mb
+    error_type, error, took_ms, billed_ms, memory_mb, invocation.keys
 FROM retrofill.invocation
 JOIN retrofill.batch USING (batch_id)
 JOIN retrofill.job USING (job_id);
@@ -735,6 +854,32 @@ COMMENT ON VIEW retrofill.v_quarantine IS 'One row per item that waits for a per
 CREATE VIEW retrofill.v_redriven AS
 SELECT
     job.name AS job, item_key, identifier, run_id, redriven_at, quarantined_by, quarantined_at,
-    attempts, failures, unsure, request_id, error_type, error
+    attempts, failures, unsure, request_id, error_type, error, settled_by, settled_at
 FROM retrofill.redriven JOIN retrofill.job USING (job_id);
-COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine said of it.';
+COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine or results said of it.';
+
+CREATE VIEW retrofill.v_event AS
+SELECT job.name AS job, run_id, at, who, what, value, was
+FROM retrofill.event JOIN retrofill.run USING (run_id) JOIN retrofill.job USING (job_id);
+COMMENT ON VIEW retrofill.v_event IS 'One row per thing that happened to a run: who did it; empty: Retrofill itself.';
+
+CREATE VIEW retrofill.v_pulse AS
+SELECT
+    job.name AS job, run_id, at, seconds, calls, succeeded, quarantined, troubles,
+    call_seconds / seconds AS in_flight, most_in_flight, median_ms, p95_ms
+FROM retrofill.pulse
+JOIN retrofill.run USING (run_id)
+JOIN retrofill.job USING (job_id)
+CROSS JOIN LATERAL (
+    -- The middle of the first rung that the share of calls reaches.
+    SELECT
+        power(2, (min(rung) FILTER (WHERE upto >= total * 0.5) - 1.5) / 4) AS median_ms,
+        power(2, (min(rung) FILTER (WHERE upto >= total * 0.95) - 1.5) / 4) AS p95_ms
+    FROM (
+        SELECT
+            rung, sum(calls) OVER (ORDER BY rung) AS upto, sum(calls) OVER () AS total
+        FROM unnest(latency) WITH ORDINALITY AS counted (calls, rung)
+    ) AS summed
+    WHERE total > 0
+) AS took;
+COMMENT ON VIEW retrofill.v_pulse IS 'One row per run and slice of its time in which it called: what its calls did in it.';

@@ -39,15 +39,45 @@
     old.append(...children.slice(kept.length));
   };
 
-  const look = async () => {
-    const answer = await fetch(location.href, { cache: "no-store" });
+  const read = async (answer) => {
     if (!answer.headers.get("content-type")?.startsWith("text/html")) throw new Error("no page");
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("main");
     if (fresh === null) throw new Error("no page");
+    return [page, fresh];
+  };
+  const show = ([page, fresh]) => {
     document.title = page.title;
     become(document.querySelector("main"), fresh);
   };
+  const look = async () => show(await read(await fetch(location.href, { cache: "no-store" })));
+
+  // A form that changes something is sent behind the page, so that focus and scroll stay. What is
+  // said of it stays, too, until the next one.
+  const said = (within) => within.querySelector("[data-said]");
+  const send = async (event) => {
+    const { target: form, submitter } = event;
+    if (form.method !== "post" || said(document) === null) return;
+    event.preventDefault();
+    const body = new URLSearchParams(new FormData(form, submitter));
+    let found;
+    try {
+      found = await read(await fetch(form.action, { method: "POST", body }));
+    } catch {
+      document.querySelector("#stale").hidden = false;
+      return;
+    }
+    // A page that says one thing, such as who may not do this, has no such place.
+    const fresh = said(found[1]);
+    if (fresh === null) said(document).replaceChildren(...found[1].querySelector("section").children);
+    else {
+      said(document).replaceChildren(...fresh.childNodes);
+      show(found);
+    }
+    if (submitter !== null && !submitter.isConnected) said(document).focus();
+    wait();
+  };
+  addEventListener("submit", send);
 
   // Airflow has this page in a sandbox that lets no link of its own lead away; one of the page
   // around it may.

@@ -1,0 +1,127 @@
+"""What Airflow itself is told of a run: an asset event when it is complete, and its DAG run's note.
+
+A job's asset is ``retrofill://jobs/<its name>``. Which job a DAG run is of is known when it runs,
+so a DAG has an alias, by its own id, that stands for the assets of its jobs.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from airflow.configuration import conf
+from airflow.sdk import Asset, AssetAlias, Context
+
+from retrofill.connections import AirflowConnections
+from retrofill.model.connections import ConnectionFields
+from retrofill.model.cost import dollars
+from retrofill.model.errors import ConfigError, StateError
+from retrofill.model.report import Report
+from retrofill.model.runs import Run
+from retrofill.state import runs
+from retrofill.state.connection import Connection
+
+log = logging.getLogger(__name__)
+
+AIRFLOW_CONN_ID = "retrofill_airflow"
+"""The connection by which notes are written: Airflow's own REST, as a user who may."""
+
+MOST_CHARACTERS = 1_000
+"""What a note may have, by Airflow."""
+
+_MARK = "Retrofill: "
+_TIMEOUT_S = 10
+
+
+def asset_of(job: str) -> Asset:
+    """Return the asset of a job."""
+    return Asset(f"retrofill://jobs/{quote(job, safe='')}")
+
+
+def alias_of(dag_id: str) -> AssetAlias:
+    """Return what stands for the assets of the jobs that a DAG runs."""
+    return AssetAlias(dag_id)
+
+
+def announce(context: Context, run: Run, report: Report) -> None:
+    """Send the asset event of a complete run, when this task succeeds; once for each run."""
+    dag_run = context["dag_run"]
+    alias = alias_of(dag_run.dag_id)
+    sent = context["inlet_events"][alias].after(run.opened_at.isoformat())
+    if any((event.extra or {}).get("run_id") == report.run_id for event in sent):
+        log.info("the asset event of run %d was sent by an earlier try", report.run_id)
+        return
+    told = ("job", "run_id", "listed", "known", "new", "succeeded", "quarantined", "calls", "cost")
+    extra: dict[str, Any] = {name: getattr(report, name) for name in told}
+    extra["dag_run_id"] = dag_run.run_id
+    context["outlet_events"][alias].add(asset_of(report.job), extra)
+
+
+def named(run: Run, source: str) -> str:
+    """Say what a run is: its job, its source and its function."""
+    version = f" version {run.function.version}" if run.function.version else ""
+    return f"run {run.run_id} of {run.job}: {source} → {run.function.name}{version}"
+
+
+def of_set(run: Run, source: str, set_no: int) -> str:
+    """Return the note of the DAG run of a further set, to be asked for with it."""
+    return f"{_MARK}{named(run, source)}\nset {set_no}"
+
+
+def note_end(context: Context, conn: Connection, run: Run) -> None:
+    """Write how a run stands into the note of the DAG run that ends with it."""
+    with suppress(StateError):
+        report = runs.get_report(conn, run.run_id)
+        note(context, named(run, report.source), ", ".join(_counts(report)))
+
+
+def _counts(report: Report) -> Iterator[str]:
+    yield f"{report.state}: {report.succeeded:,} succeeded"
+    if report.quarantined:
+        yield f"{report.quarantined:,} quarantined"
+    if report.items_left:
+        yield f"{report.items_left:,} left"
+    yield f"{report.known:,} known"
+    yield f"{report.calls:,} calls"
+    if report.cost is not None:
+        yield dollars(report.cost)
+    if report.stop_reason:
+        yield f"stopped: {report.stop_reason}"
+
+
+def note(context: Context, *lines: str) -> None:
+    """Write the note of a DAG run behind what people have written there.
+
+    Tasks may not write to Airflow's database, and the API that they have knows no notes: so it
+    takes a connection to Airflow's REST API. Where there is none, or that user may write no notes,
+    it is logged only.
+    """
+    dag_run = context["dag_run"]
+    by_people = (getattr(dag_run, "note", None) or "").partition(_MARK)[0].rstrip()
+    text = "\n\n".join(filter(None, (by_people, _MARK + "\n".join(lines))))[:MOST_CHARACTERS]
+    try:
+        fields = AirflowConnections().get(AIRFLOW_CONN_ID)
+    except ConfigError:
+        log.info("no note is written: there is no connection %s", AIRFLOW_CONN_ID)
+        return
+    try:
+        _write(fields, dag_run.dag_id, dag_run.run_id, text)
+    except (httpx.HTTPError, httpx.InvalidURL, LookupError, ValueError) as error:
+        log.warning("the note of the DAG run could not be written: %s", error)
+
+
+def _write(fields: ConnectionFields, dag_id: str, dag_run_id: str, text: str) -> None:
+    host = fields.host if "://" in fields.host else f"{fields.schema or 'http'}://{fields.host}"
+    port = f":{fields.port}" if fields.port else ""
+    url = f"{host}{port}" if fields.host else conf.get("api", "base_url")
+    with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as http:
+        token = fields.password
+        if fields.login:
+            who = {"username": fields.login, "password": fields.password}
+            token = http.post("/auth/token", json=who).raise_for_status().json()["access_token"]
+        path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(dag_run_id, safe='')}"
+        http.patch(
+            path, json={"note": text}, headers={"Authorization": f"Bearer {token}"}
+        ).raise_for_status()

@@ -1,0 +1,57 @@
+"""Where the command line finds the state, with or without Airflow."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from retrofill.model.connections import STATE_CONN_ID, Connections
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
+from retrofill.state import runs
+from retrofill.state.connection import Connection
+from retrofill.state.grants import RUNTIME
+
+if TYPE_CHECKING:
+    from retrofill.wiring import Wiring
+
+
+def connections() -> Connections:
+    """Return the connections: those of the environment, if that names the state, else Airflow's."""
+    # What takes half a second to import, or some.
+    from retrofill.environment import EnvironmentConnections  # noqa: PLC0415
+
+    ours = EnvironmentConnections()
+    if ours.has(STATE_CONN_ID) or find_spec("airflow") is None:
+        return ours
+    # As Airflow's own commands do: connections are looked for in its database, too.
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    from retrofill.connections import AirflowConnections  # noqa: PLC0415
+
+    return AirflowConnections()
+
+
+def wiring() -> "Wiring":
+    """Return the composition root."""
+    from retrofill.wiring import Wiring  # noqa: PLC0415
+
+    return Wiring(connections())
+
+
+@contextmanager
+def open_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
+    """Open the state; see :meth:`retrofill.wiring.Wiring.open_state`."""
+    with wiring().open_state(needed) as conn:
+        yield conn
+
+
+def find_job(conn: Connection, name: str) -> int:
+    """Return the number of the job of that name.
+
+    :raises ConfigError: there is none
+    """
+    known = runs.find_job(conn, name)
+    if known is None:
+        raise ConfigError(f"job: {quoted(name)}; there is no such job; retrofill jobs lists all")
+    return known.job_id

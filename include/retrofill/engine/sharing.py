@@ -1,0 +1,115 @@
+"""How the runs of one function divide the calls that it may have in flight at once.
+
+The runs that have ``function_concurrency`` share it, by their priorities; what one does not want is
+for the others. Each of their tasks asks every second, one after the other: under the lock on the
+function. As within a run, it may take only what nobody holds, and keeps it until its calls end.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import NamedTuple
+
+from retrofill.engine.ramp import Ramp
+from retrofill.model.limits import Limits
+
+_HALVINGS = 40
+
+
+class Claim(NamedTuple):
+    """What one run of the function has, and could use."""
+
+    limits: Limits
+    wanted: int
+    """Calls that its tasks could have in flight."""
+
+    held: int
+    """Calls that they may have in flight."""
+
+    gone: int
+    """Calls whose task is silent or gone, and that may still be running."""
+
+    ramp: Ramp | None = None
+    is_open: bool = True
+    is_stopped: bool = False
+    run_id: int = 0
+
+    @property
+    def shares(self) -> bool:
+        """Whether it keeps to the cap: what others hold counts, and they get no part of it."""
+        return self.is_open and self.limits.function_concurrency is not None
+
+    @property
+    def most(self) -> int:
+        """What it could make use of."""
+        if self.limits.paused or self.is_stopped:
+            return self.gone
+        full = self.limits.most_in_flight
+        return min(self.wanted + self.gone, self.ramp.most(full) if self.ramp else full)
+
+
+class Part(NamedTuple):
+    """One run's part of the cap."""
+
+    calls: int
+    """Calls that it may have in flight by right, with those whose task is gone."""
+
+    free: int
+    """Calls of the cap that no other run holds."""
+
+    words: str
+
+
+def part_of(own: Claim, others: Sequence[Claim]) -> Part:
+    """Return what a run may have in flight of the cap that it shares.
+
+    :param others: of all other runs of the function that are open or may have calls running
+    """
+    sharing = [own, *(claim for claim in others if claim.shares)]
+    lowest = min(sharing, key=lambda claim: claim.limits.function_concurrency or 0)
+    cap = lowest.limits.function_concurrency or 0
+    outside = sum(claim.held + claim.gone for claim in others if not claim.shares)
+    weights = [(claim.most, claim.limits.priority) for claim in sharing]
+    calls, *_ = divide(max(0, cap - outside), weights)
+    free = cap - sum(claim.held + claim.gone for claim in others)
+    return Part(calls, free, "; ".join(_words(cap, calls, lowest, sharing, outside)))
+
+
+def _words(
+    cap: int, calls: int, lowest: Claim, sharing: Sequence[Claim], outside: int
+) -> list[str]:
+    own, *others = sharing
+    said = [f"function_concurrency: up to {calls:,} of {cap:,} calls in flight"]
+    if others:
+        runs = f"run{'s' * (len(others) > 1)} {', '.join(f'{other.run_id}' for other in others)}"
+        said[0] += f" at priority {own.limits.priority:,}, shared with {runs}"
+    if cap != own.limits.function_concurrency:
+        said.append(f"{cap:,} is the lowest, which run {lowest.run_id} names")
+    if outside:
+        said.append(f"{outside:,} are held by runs without this limit, or that are closed")
+    return said
+
+
+def divide(places: int, claims: Sequence[tuple[int, int]]) -> list[int]:
+    """Return how many places each claim gets.
+
+    As if place after place went to whoever has least for its weight and wants more: each gets one
+    before another gets much, and what one does not want is for the others.
+
+    :param claims: for each, how many it wants, and its weight
+    """
+    if sum(wanted for wanted, _ in claims) <= places:
+        return [wanted for wanted, _ in claims]
+
+    def at(level: float) -> list[int]:
+        return [min(wanted, ceil(level * weight)) for wanted, weight in claims]
+
+    low, high = 0.0, max(wanted / weight for wanted, weight in claims)
+    for _ in range(_HALVINGS):
+        level = (low + high) / 2
+        low, high = (level, high) if sum(at(level)) <= places else (low, level)
+    given = at(low)
+    for _ in range(places - sum(given)):
+        unmet = [no for no, (wanted, _) in enumerate(claims) if given[no] < wanted]
+        least = min(unmet, key=lambda no: (given[no] / claims[no][1], -claims[no][1]))
+        given[least] += 1
+    return given

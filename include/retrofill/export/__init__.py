@@ -1,0 +1,18 @@
+"""Report files: what became of each item, in files that scripts and auditors read."""
+
+from retrofill.export.report import export_job, export_run
+from retrofill.export.stores import PARAM, ROOT, Store, open_store
+from retrofill.model.destination import Destination
+from retrofill.model.report_files import Asked, Written
+
+__all__ = [
+    "PARAM",
+    "ROOT",
+    "Asked",
+    "Destination",
+    "Store",
+    "Written",
+    "export_job",
+    "export_run",
+    "open_store",
+]

@@ -1,0 +1,125 @@
+"""Parts: the files of a report, each of a bounded size, written row by row."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import IO, Any, NamedTuple, Protocol
+
+from retrofill.model.report_files import DETAILS, Reported, ReportForm
+
+
+class Digested(io.RawIOBase):
+    """A file that counts what is written to it, and takes its digests."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self.bytes = 0
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def writable(self) -> bool:
+        """Return that it may be written to."""
+        return True
+
+    def tell(self) -> int:
+        """Return how much was written."""
+        return self.bytes
+
+    def write(self, data: Any) -> int:
+        """Write on."""
+        chunk = bytes(data)
+        self._file.write(chunk)
+        self._sha256.update(chunk)
+        self._md5.update(chunk)
+        self.bytes += len(chunk)
+        return len(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was written, in hex."""
+        return self._sha256.hexdigest()
+
+    @property
+    def md5(self) -> str:
+        """The MD5 of what was written, in hex: what a manifest of a completion report tells."""
+        return self._md5.hexdigest()
+
+
+class Part(Protocol):
+    """A part that is being written."""
+
+    def write(self, items: Sequence[Reported]) -> None:
+        """Write items."""
+
+    def end(self) -> None:
+        """Write what stands at the end."""
+
+
+class Table(NamedTuple):
+    """The columns of a report, and what stands in them."""
+
+    form: ReportForm
+    place: Mapping[str, str]
+    """The source's."""
+
+    details: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return (*self.form.columns, *(DETAILS if self.details else ()))
+
+
+class CsvPart:
+    """A part that is CSV."""
+
+    def __init__(self, file: Digested, table: Table) -> None:
+        self._file = file
+        self._row = table.form.row(table.place)
+        self._write_key = table.form.write_key
+        self._details = table.details
+        if table.form.header:
+            self._put([table.columns])
+
+    def write(self, items: Sequence[Reported]) -> None:
+        """Write items, one a line unless their errors have several."""
+        row, write_key = self._row, self._write_key
+        rows = [row(item._replace(key=write_key(item.key))) for item in items]
+        if self._details:
+            rows = [
+                (*cells, *map(_as_text, details_of(item)))
+                for cells, item in zip(rows, items, strict=True)
+            ]
+        self._put(rows)
+
+    def _put(self, rows: Iterable[Sequence[str]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._file.write(text.getvalue().encode())
+
+    def end(self) -> None:
+        """Write nothing more."""
+
+
+def details_of(item: Reported) -> tuple[Any, ...]:
+    """Return what stands in the columns of :data:`DETAILS`."""
+    return (
+        item.attempts,
+        item.unsure,
+        item.run_id,
+        item.request_id or "",
+        item.function_version or "",
+        item.settled_at,
+        item.identifier,
+    )
+
+
+def _as_text(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, datetime):
+        return cell.isoformat().replace("+00:00", "Z")
+    return "" if cell is None else str(cell)

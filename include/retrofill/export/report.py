@@ -1,0 +1,184 @@
+"""Write report files: the items of a run or of a job in parts, and last of all their manifest."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from retrofill.config import RunConfig
+from retrofill.export.parts import CsvPart, Digested, Part, Table
+from retrofill.export.stores import Store
+from retrofill.faults import Point, reach
+from retrofill.model.destination import Destination
+from retrofill.model.errors import ConfigError
+from retrofill.model.report_files import (
+    PARQUET_FORMAT,
+    Asked,
+    Reported,
+    Written,
+)
+from retrofill.model.runs import Run
+from retrofill.state import exports, runs
+from retrofill.state.connection import Connection
+
+log = logging.getLogger(__name__)
+
+PART_ITEMS = 500_000
+"""Items of a part, but for those of the chunk that fills it."""
+
+PART_BYTES = 128 * 2**20
+"""Bytes of a part, likewise."""
+
+
+class _WrittenPart(NamedTuple):
+    """A part that was written."""
+
+    file: Destination
+    rows: int
+    bytes: int
+    sha256: str
+    md5: str
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        """Return what the manifest says of it, with the members that a completion report has."""
+        return {
+            "TaskExecutionStatus": status,
+            "Bucket": self.file.host,
+            "MD5Checksum": self.md5,
+            "Key": self.file.path,
+            "Sha256": self.sha256,
+            "Rows": self.rows,
+            "Bytes": self.bytes,
+        }
+
+
+def export_run(
+    conn: Connection, run_id: int, asked: Asked, folder: Destination, store: Store
+) -> Written:
+    """Write report files of what a run settled, or listed and left.
+
+    Each time they get a folder of their own below ``folder``, named by the time: what is there is
+    never overwritten. One that was broken off has no manifest.json.
+
+    :raises ConfigError: they cannot be written there
+    :raises NotWritten: they could not be written; another try may do it
+    """
+    run = runs.get_run(conn, run_id)
+    return _export(conn, run, asked, folder / f"run-{run_id}", store, whole_job=False)
+
+
+def export_job(
+    conn: Connection, job: str, asked: Asked, folder: Destination, store: Store
+) -> Written:
+    """Write report files of all that is known of a job, as :func:`export_run` does of a run.
+
+    :raises ConfigError: there is no such job, or no run of it
+    """
+    known = runs.find_job(conn, job)
+    run_id = None if known is None else exports.last_run(conn, known.job_id)
+    if known is None or run_id is None:
+        raise ConfigError(f"job: there is no job {job!r} of which a run is known")
+    run = runs.get_run(conn, run_id)
+    return _export(conn, run, asked, folder / f"job-{known.job_id}", store, whole_job=True)
+
+
+def _export(
+    conn: Connection,
+    run: Run,
+    asked: Asked,
+    above: Destination,
+    store: Store,
+    *,
+    whole_job: bool,
+) -> Written:
+    config = RunConfig.from_stored(run.config)
+    table = Table(config.source_kind.report, config.source.place(), details=asked.details)
+    version_of = exports.versions(conn, run.job_id) if asked.details else {}
+    counts = dict.fromkeys(asked.statuses, 0)
+    results: list[dict[str, Any]] = []
+    with exports.snapshot(conn, run.job_id, None if whole_job else run.run_id) as snapshot:
+        folder = above / snapshot.taken_at.strftime("%Y-%m-%dT%H-%M-%S-%fZ")
+        for status in asked.statuses:
+            chunks = snapshot.items(status, asked)
+            for number, first in enumerate(chunks, 1):
+                file = folder / f"results/{status}-{number:05}.{asked.format}"
+                part = _write_part(store, file, _known(first, chunks, version_of), table)
+                log.info("wrote %s: %d items, %d bytes", part.file, part.rows, part.bytes)
+                results.append(part.as_json(status))
+                counts[status] += part.rows
+                reach(Point.PART_WRITTEN)
+    said = {
+        "Format": table.form.format if asked.format == "csv" else PARQUET_FORMAT,
+        "ReportCreationDate": _moment(datetime.now(UTC)),
+        "Results": results,
+        "ReportSchema": ", ".join(table.columns),
+        "SnapshotAt": _moment(snapshot.taken_at),
+        "Items": asked.items,
+        "Counts": counts,
+        "Job": run.job,
+        "Run": None if whole_job else run.run_id,
+        "Source": config.source.origin() if whole_job else config.source.label(),
+        "Function": run.function.name,
+        "FunctionVersion": run.function.version,
+    }
+    manifest = folder / "manifest.json"
+    with store.writing(manifest) as opened:
+        digested = Digested(opened)
+        digested.write(json.dumps(said, indent=2, ensure_ascii=False).encode())
+    log.info("wrote %s: %s", manifest, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
+    return Written(
+        manifest=str(manifest),
+        sha256=digested.sha256,
+        counts=counts,
+        parts=len(results),
+        bytes=sum(result["Bytes"] for result in results),
+        snapshot_at=snapshot.taken_at,
+    )
+
+
+def _known(
+    first: list[Reported], more: Iterator[list[Reported]], version_of: Mapping[int, str]
+) -> Iterator[list[Reported]]:
+    """Yield chunks of items; where nobody has told their version, it is the one of their run."""
+    chunk: list[Reported] | None = first
+    while chunk is not None:
+        if version_of:
+            chunk = [
+                item
+                if item.function_version
+                else item._replace(function_version=version_of[item.run_id])
+                for item in chunk
+            ]
+        yield chunk
+        chunk = next(more, None)
+
+
+def _write_part(
+    store: Store, file: Destination, chunks: Iterator[list[Reported]], table: Table
+) -> _WrittenPart:
+    """Write items until the part is full, or there are no more."""
+    rows = 0
+    with store.writing(file) as opened:
+        digested = Digested(opened)
+        part = _begin(file, digested, table)
+        for chunk in chunks:
+            part.write(chunk)
+            rows += len(chunk)
+            if rows >= PART_ITEMS or digested.bytes >= PART_BYTES:
+                break
+        part.end()
+    return _WrittenPart(file, rows, digested.bytes, digested.sha256, digested.md5)
+
+
+def _begin(file: Destination, digested: Digested, table: Table) -> Part:
+    if file.path.endswith(".csv"):
+        return CsvPart(digested, table)
+    # Else every task would load pyarrow, most of them for nothing.
+    from retrofill.export.parquet_part import ParquetPart  # noqa: PLC0415
+
+    return ParquetPart(digested, table)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,126 @@
+"""Stores: where report files are written, by smart_open."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from retrofill.aws.store import SCHEMES, ObjectStore
+from retrofill.model.connections import Connections
+from retrofill.model.destination import Destination
+from retrofill.model.errors import ConfigError, NotWritten
+
+PARAM = "report_to"
+
+ROOT = "RETROFILL_REPORTS"
+"""The variable that names the directory below which tasks may write files of their machine."""
+
+_PROBE = "retrofill-may-write"
+_NO_STORES = frozenset({"", "file", "http", "https"})
+
+
+class Store(Protocol):
+    """A place where files can be written."""
+
+    def require_writable(self, folder: Destination) -> None:
+        """Check that files can be written to a folder.
+
+        :raises ConfigError: they cannot
+        :raises NotWritten: there was no answer; another try may get one
+        """
+
+    def writing(self, file: Destination) -> AbstractContextManager[IO[bytes]]:
+        """Open a new file; one that is whole is there once the context ends.
+
+        :raises ConfigError: it cannot be written
+        :raises NotWritten: it could not be written; another try may do it
+        """
+
+
+class Disk:
+    """The disk of this machine.
+
+    :param root: the directory below which files may be written; None: anywhere
+    """
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = None if root is None else root.resolve()
+
+    def require_writable(self, folder: Destination) -> None:
+        """Look whether the folder, or what there is above it, may be written to."""
+        path = Path(str(folder))
+        if self._root is not None and not path.resolve().is_relative_to(self._root):
+            raise ConfigError(f"{PARAM}: {path} is not in {self._root}, where files may be written")
+        there = next(one for one in (path, *path.parents) if one.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError(f"{PARAM}: {there} is no directory that may be written to")
+
+    @contextmanager
+    def writing(self, file: Destination) -> Iterator[IO[bytes]]:
+        """Write beside the file's place, and move it there once it is whole."""
+        path = Path(str(file))
+        self.require_writable(Destination("", "", str(path.parent)))
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as opened:
+                yield opened
+            unfinished.replace(path)
+        except OSError as error:
+            raise NotWritten(f"{PARAM}: {path} could not be written: {error}") from error
+
+
+class Remote:
+    """Any other store that smart_open knows here, with what that finds of logins by itself."""
+
+    def require_writable(self, folder: Destination) -> None:
+        """Write a file of no bytes, which stays."""
+        with self.writing(folder / _PROBE):
+            pass
+
+    @contextmanager
+    def writing(self, file: Destination) -> Iterator[IO[bytes]]:
+        """Write a file."""
+        import smart_open  # noqa: PLC0415  it takes a tenth of a second that few tasks need
+
+        try:
+            # By its name alone it would compress what ends in .gz.
+            with smart_open.open(str(file), "wb", compression="disable") as opened:
+                yield opened
+        except Exception as error:
+            # Each store raises errors of its own library.
+            raise NotWritten(f"{PARAM}: {file} could not be written: {error}") from error
+
+
+def open_store(
+    folder: Destination, connections: Connections, aws_conn_id: str, *, anywhere: bool = False
+) -> Store:
+    """Return the store that a folder is in; nothing is written yet.
+
+    :param anywhere: whether files of this machine may be written wherever its user may
+    :raises ConfigError: no store is known by this scheme, or this machine opens no directory
+    """
+    if not folder.scheme:
+        return Disk(None if anywhere else _root(folder))
+    if folder.scheme == SCHEMES[0]:
+        return ObjectStore(connections.aws(aws_conn_id), folder, PARAM)
+    from smart_open.transport import SUPPORTED_SCHEMES  # noqa: PLC0415  see above
+
+    known = sorted(set(SUPPORTED_SCHEMES) - _NO_STORES - set(SCHEMES[1:]))
+    if folder.scheme not in known:
+        raise ConfigError(
+            f"{PARAM}: smart_open knows no store {folder.scheme}:// here; allowed is a path, or one"
+            f" of {', '.join(f'{scheme}://' for scheme in known)}"
+        )
+    return Remote()
+
+
+def _root(folder: Destination) -> Path:
+    root = Path(os.environ.get(ROOT, ""))
+    if not root.is_absolute():
+        raise ConfigError(
+            f"{PARAM}: {folder} is on the worker's own disk, where nothing may be written unless"
+            f" {ROOT} in its environment names a directory, as an absolute path"
+        )
+    return root

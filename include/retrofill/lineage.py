@@ -1,0 +1,49 @@
+"""Lineage: what a run has read and what came of it, for Airflow's provider of OpenLineage.
+
+Only that calls it, so only where it is installed.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from retrofill.config import RunConfig
+from retrofill.connections import open_state
+from retrofill.model.report import Report
+from retrofill.state import runs
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+JOBS = "retrofill://jobs"
+"""The namespace of jobs: what a run has processed is part of the data set of its job."""
+
+
+def lineage_of(dag_id: str, dag_run_id: str) -> "OperatorLineage[Any, Any] | None":
+    """Return the lineage of the run that a DAG run works for; None: it has opened none."""
+    with open_state() as conn:
+        ref = runs.find_set(conn, dag_id, dag_run_id)
+        if ref is None:
+            return None
+        report = runs.get_report(conn, ref.run_id)
+        config = RunConfig.from_stored(runs.get_run(conn, ref.run_id).config)
+    return _lineage(config, report)
+
+
+def _lineage(config: RunConfig, report: Report) -> "OperatorLineage[Any, Any]":
+    from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
+    from openlineage.client.event_v2 import InputDataset, OutputDataset  # noqa: PLC0415
+    from openlineage.client.facet_v2 import (  # noqa: PLC0415
+        input_statistics_input_dataset,
+        output_statistics_output_dataset,
+    )
+
+    read = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(rowCount=report.listed)
+    done = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+        rowCount=report.succeeded
+    )
+    return OperatorLineage(
+        inputs=[
+            InputDataset(namespace, name, inputFacets={"inputStatistics": read})
+            for namespace, name in config.source.datasets()
+        ],
+        outputs=[OutputDataset(JOBS, report.job, outputFacets={"outputStatistics": done})],
+    )

@@ -1,0 +1,92 @@
+"""A selection: which items a person means, of those in quarantine or of those that succeeded."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from retrofill.model.globs import only
+
+
+class Place(StrEnum):
+    """Where the items of a selection are."""
+
+    QUARANTINE = "quarantine"
+    SUCCESSES = "successes"
+    """In the results cache."""
+
+
+LONGEST_ERROR_TYPE = 200
+"""Characters of the name of an error by which items are told apart, and of patterns for it."""
+
+_TIMES = ("after", "before")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Items of one job and place; each field that is given narrows it, None does not."""
+
+    place: Place = Place.QUARANTINE
+
+    error: str | None = None
+    """Shell patterns for the name of the error, with a bar between two."""
+
+    key: str | None = None
+    """Shell patterns for the key, likewise."""
+
+    version: str | None = None
+    """The version of the function that executed the last call, or that its run has pinned."""
+
+    after: datetime | None = None
+    """Settled then or later."""
+
+    before: datetime | None = None
+    """Settled before."""
+
+    unsure: bool | None = None
+    """Whether a call may have done the work of which nobody knows."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the selection as plain JSON values, without what is not given."""
+        fields: dict[str, Any] = {
+            "place": self.place.value,
+            "error": self.error,
+            "key": self.key,
+            "version": self.version,
+            "after": self.after and self.after.isoformat(),
+            "before": self.before and self.before.isoformat(),
+            "unsure": self.unsure,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the selection that :meth:`as_json` made such an object of."""
+        times = {name: datetime.fromisoformat(stored[name]) for name in _TIMES if stored.get(name)}
+        return cls(**{**stored, **times, "place": Place(stored["place"])})
+
+    def with_error(self, error_type: str) -> Self:
+        """Return what of this selection has one error, or begins as it does, if that is long."""
+        pattern, told = only(error_type), len(error_type)
+        while len(pattern) >= LONGEST_ERROR_TYPE:
+            told -= 1
+            pattern = f"{only(error_type[:told])}*"
+        return replace(self, error=pattern)
+
+    @property
+    def said(self) -> str:
+        """The selection for people, such as ``quarantine: error Timeout*, version 7``."""
+        narrowed = ", ".join(self._narrowed())
+        return f"{self.place}: {narrowed}" if narrowed else f"{self.place}: all of it"
+
+    def _narrowed(self) -> Iterator[str]:
+        for name in ("error", "key", "version"):
+            if getattr(self, name) is not None:
+                yield f"{name} {getattr(self, name)}"
+        if self.after is not None:
+            yield f"from {self.after:%Y-%m-%d %H:%M:%S} UTC"
+        if self.before is not None:
+            yield f"before {self.before:%Y-%m-%d %H:%M:%S} UTC"
+        if self.unsure is not None:
+            yield "in doubt" if self.unsure else "not in doubt"

@@ -1,0 +1,109 @@
+"""What a redrive would take: how many items a selection means, and what they will cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from retrofill.config import RunConfig, params_for
+from retrofill.engine.fit import Range
+from retrofill.engine.precedent import cost_of
+from retrofill.model.errors import ConfigError
+from retrofill.model.selection import Place, Selection
+from retrofill.params.redrive import params_of
+from retrofill.state.connection import Connection
+from retrofill.state.redrives import Listing, NewRedrive, find_listing, list_costs
+from retrofill.state.runs import find_job
+from retrofill.state.triage import ALL_KEYS, Keys, count
+
+_SOURCE_KIND = "source_kind"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A redrive that a person may ask for: what it would take, and the DAG run that does it."""
+
+    items: int | None
+    """How many there are now; None: too many to count."""
+
+    cost: Range | None
+    """Dollars; None: unknown."""
+
+    dag_id: str
+    params: Mapping[str, Any]
+    """Those of the DAG run, all of them: as the job's last run had them, with the selection."""
+
+
+def ask(conn: Connection, job: str, selection: Selection, note: str = "") -> Asked:
+    """Return what a redrive of a job would take, and what to trigger for it.
+
+    :raises ConfigError: there is no such job, no run of it has listed its source, or the
+        selection is not allowed
+    """
+    known = find_job(conn, job)
+    if known is None:
+        raise ConfigError(f"job: there is no job {job!r}")
+    listing = find_listing(conn, known.job_id)
+    if listing is None:
+        raise ConfigError(f"job: no run of {job!r} has listed its source, so it has no items")
+    params = _params(listing, job, selection, note)
+    source = str(listing.config[_SOURCE_KIND])
+    params_for(source).config(params)
+    items = count(conn, known.job_id, selection)
+    cost = None if items is None else cost_of(items, list_costs(conn, known.job_id))
+    return Asked(items=items, cost=cost, dag_id=listing.dag_id, params=params)
+
+
+def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict[str, Any]:
+    """Return the params of the last run, and the selection alone in place of other choices."""
+    config = RunConfig.from_stored(listing.config)
+    fields = {
+        name: field
+        for part in (config.source, config.calls, config.canary, config.approval)
+        for name, field in type(part).model_fields.items()
+    }
+    # Whoever redrives has been asked, with count and cost.
+    given_up = ["preview", "canary", "approve", "approve_within_hours"]
+    if "use_data_interval" in fields:
+        # A DAG run that a person triggers has no interval.
+        given_up.append("use_data_interval")
+    if selection.place is Place.QUARANTINE:
+        given_up += [*config.source.filters, *config.source.key_filters]
+    params = {name: value for name, value in listing.config.items() if name != _SOURCE_KIND}
+    return {
+        **params,
+        **{name: fields[name].default for name in given_up},
+        **params_of(selection, note),
+        "job": job,
+    }
+
+
+def count_asked(conn: Connection, job_id: int, config: RunConfig, asked_by: str) -> NewRedrive:
+    """Return what a run redrives, counted and foretold when it is opened.
+
+    :raises ConfigError: there is nothing that it selects
+    """
+    selection = config.redrive.selection
+    if selection is None:
+        raise ValueError("the run redrives nothing")
+    lists = selection.place is not Place.QUARANTINE
+    only = ALL_KEYS if lists else Keys(*config.source.redriven_keys())
+    items = count(conn, job_id, selection, only)
+    if items == 0:
+        raise ConfigError(_nothing(config, selection, only))
+    cost = None if items is None else cost_of(items, list_costs(conn, job_id))
+    return NewRedrive(selection, config.redrive.redrive_note or "", asked_by, items, cost)
+
+
+def _nothing(config: RunConfig, selection: Selection, only: Keys) -> str:
+    where = "in quarantine" if selection.place is Place.QUARANTINE else "among what has succeeded"
+    narrowed = [
+        f"{name} {getattr(config.source, name)!r}"
+        for name in config.source.key_filters
+        if only != ALL_KEYS and getattr(config.source, name)
+    ]
+    besides = f", with {' and '.join(narrowed)}" if narrowed else ""
+    return (
+        f"redrive: nothing {where} of job {config.job_name!r} is what was asked for"
+        f" ({selection.said}{besides}), so no run is opened; see what there is on the job's page"
+        " Quarantine"
+    )

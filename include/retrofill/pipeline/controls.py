@@ -1,0 +1,150 @@
+"""What a person may change of an open run, and what is wrong with what was typed."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from retrofill.model.approval import Answer
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
+from retrofill.params.base import form_field
+from retrofill.params.limits import LimitParams
+from retrofill.state import limits, runs
+from retrofill.state.connection import Connection
+
+STOP_REASON = "stopped by a person"
+
+_DECIMALS = 10
+
+
+class Limit(NamedTuple):
+    """A limit that a person may set, with the title and the bounds that the trigger form has."""
+
+    name: str
+    title: str
+    words: str
+    """What it is, in Markdown."""
+
+    minimum: float
+    maximum: float
+    may_be_empty: bool
+    """Whether no number means no limit."""
+
+    is_whole: bool
+    """Whether it is a whole number."""
+
+    def parse(self, text: str) -> float | None:
+        """Return the number that was typed; None: no limit.
+
+        :raises ConfigError: it is none, or out of bounds
+        """
+        text = text.strip()
+        if self.may_be_empty and not text:
+            return None
+        # More digits than the maximum has cannot be right, and may take long to read.
+        fraction = "" if self.is_whole else rf"(\.[0-9]{{1,{_DECIMALS}}})?"
+        if re.fullmatch(rf"[0-9]{{1,{len(str(self.maximum))}}}{fraction}", text):
+            number = int(text) if self.is_whole else float(text)
+            if self.minimum <= number <= self.maximum:
+                return number
+        what = "a whole number" if self.is_whole else "a number"
+        allowed = f"allowed is {what} from {self.minimum:,} to {self.maximum:,}"
+        empty = ", or nothing for no limit" if self.may_be_empty else ""
+        raise ConfigError(f"{self.name}: {quoted(text)}; {allowed}{empty}")
+
+
+def _limit(name: str) -> Limit:
+    form = form_field(LimitParams, name)
+    types = form["type"]
+    return Limit(
+        name=name,
+        title=form["title"],
+        words=form["description_md"],
+        minimum=form["minimum"],
+        maximum=form["maximum"],
+        may_be_empty="null" in types,
+        is_whole="integer" in types,
+    )
+
+
+LIMITS: Mapping[str, Limit] = {
+    name: _limit(name)
+    for name in (
+        "max_concurrency",
+        "function_concurrency",
+        "priority",
+        "max_calls_per_second",
+        "max_calls",
+        "max_cost",
+        "max_minutes",
+        "max_failure_percent",
+        "ramp_minutes",
+    )
+}
+"""The limits that a person may set by typing a number, by name."""
+
+BY_CAUSE = "max_percent_by_cause"
+"""The limit that is a JSON object."""
+
+_NAMES = ", ".join((*LIMITS, BY_CAUSE))
+
+ACTIONS = ("pause", "resume", "stop", *LIMITS, BY_CAUSE)
+"""All that a person may do; a limit's own name sets it."""
+
+
+def change(conn: Connection, run_id: int, action: str, text: str, who: str) -> bool:
+    """Do what a person asks for; return False if the run is closed.
+
+    :param action: one of ACTIONS
+    :param text: what was typed for a limit; why the run is to stop
+    :param who: who asks
+    :raises ConfigError: there is no such action, or the text is not allowed; nothing was changed
+    """
+    match action:
+        case "pause" | "resume":
+            return limits.change_limits(conn, run_id, who=who, paused=action == "pause")
+        case "stop":
+            return limits.stop(conn, run_id, text.strip() or STOP_REASON, who)
+        case _ if action not in ACTIONS:
+            raise ConfigError(f"action: {quoted(action)}; allowed are {', '.join(ACTIONS)}")
+        case _:
+            return set_limits(conn, run_id, {action: text}, who)
+
+
+def set_limits(conn: Connection, run_id: int, typed: Mapping[str, str], who: str) -> bool:
+    """Set limits of an open run, all or none; return False if it is closed.
+
+    :param typed: what was typed for each, by name
+    :raises ConfigError: there is no such limit, or a text is not allowed; nothing was changed
+    """
+    values = {name: _value(name, text) for name, text in typed.items()}
+    if _waits(conn, run_id):
+        said = ", ".join(f"{name}: {quoted(text)}" for name, text in typed.items())
+        raise ConfigError(
+            f"{said}; not while the plan waits for approval, which is of the limits that it shows;"
+            " change them when the plan is approved"
+        )
+    return limits.change_limits(conn, run_id, who=who, **values)
+
+
+def _value(name: str, text: str) -> Any:
+    if name == BY_CAUSE:
+        return _percents(text)
+    if name not in LIMITS:
+        raise ConfigError(f"{quoted(name)[1:-1]}: there is no such limit; allowed are {_NAMES}")
+    return LIMITS[name].parse(text)
+
+
+def _percents(text: str) -> Any:
+    """Return the percents by cause that were typed; none: no such limit."""
+    try:
+        typed = json.loads(text) if text.strip() else {}
+    except ValueError:
+        typed = text
+    return LimitParams.from_params({BY_CAUSE: typed}).max_percent_by_cause or {}
+
+
+def _waits(conn: Connection, run_id: int) -> bool:
+    approval = runs.get_run(conn, run_id).approval
+    return approval is not None and approval.state is Answer.WAITING

@@ -1,0 +1,36 @@
+"""The task that writes the report files of a run, for whoever asked for them."""
+
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from retrofill.connections import open_state, wiring
+from retrofill.export import export_run
+from retrofill.operators import stored_run
+from retrofill.state import exports, runs
+
+
+class WriteReportOperator(BaseOperator):
+    """Write what became of each item, however the run ended, once it needs no further set."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return what was written.
+
+        :raises AirflowSkipException: there is no run, nobody asked for files, or the run goes on
+        :raises NotWritten: another try may do it
+        """
+        dag_run = context["dag_run"]
+        with open_state() as conn:
+            ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
+            if ref is None:
+                raise AirflowSkipException("this DAG run has opened no run")
+            config, _ = stored_run(conn, ref)
+            store = wiring().store_of(config)
+            if store is None:
+                raise AirflowSkipException("nobody asked for report files")
+            if runs.later_sets(conn, ref):
+                raise AirflowSkipException("the run goes on with another set")
+            written = export_run(conn, ref.run_id, config.report.asked, *store)
+            exports.note_files(conn, ref.run_id, written)
+        return written.as_json()

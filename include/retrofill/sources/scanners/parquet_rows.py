@@ -1,0 +1,102 @@
+"""Parquet: rows of columns, of which a file tells at its end; it is kept on the disk meanwhile."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import accumulate
+from tempfile import NamedTemporaryFile
+from typing import Any, Self
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row
+
+_BATCH_ROWS = 10_000
+
+
+class ParquetScanner:
+    """Reads the rows of one file, which it holds itself; no row of it is malformed.
+
+    Places are told by the numbers of rows alone.
+
+    :param file: the file, open
+    """
+
+    def __init__(self, file: parquet.ParquetFile) -> None:
+        self._file = file
+
+    @classmethod
+    def of(cls, chunks: Iterable[bytes]) -> Self:
+        """Return the scanner of a file that comes in chunks.
+
+        :raises ValueError: it is no Parquet, or damaged
+        """
+        with NamedTemporaryFile(prefix="retrofill-") as kept:
+            for chunk in chunks:
+                kept.write(chunk)
+            kept.flush()
+            try:
+                # Without its name, it is there for as long as it is open.
+                return cls(parquet.ParquetFile(pa.OSFile(kept.name)))
+            except (pa.ArrowException, OSError) as error:
+                raise ValueError(f"it is damaged Parquet ({error})") from error
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        count: int = self._file.metadata.num_rows
+        return count
+
+    def head(self, chunks: Iterable[bytes]) -> Head:
+        """Return the names of the columns."""
+        del chunks
+        return Head(tuple(self._file.schema_arrow.names), Place(0, 1))
+
+    def rows(self, chunks: Iterable[bytes], head: Head, start: Place) -> Iterator[Row | Malformed]:
+        """Read rows from the number of one on; groups of rows before it are not read."""
+        del chunks
+        metadata = self._file.metadata
+        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        ends = list(accumulate(sizes))
+        groups = [group for group, end in enumerate(ends) if end >= start.row]
+        if not groups:
+            return
+        number = ends[groups[0]] - sizes[groups[0]] + 1
+        for batch in self._file.iter_batches(_BATCH_ROWS, row_groups=groups):
+            columns = [list(map(_as_text, column.to_pylist())) for column in batch.columns]
+            for value in zip(*columns, strict=True) if head.columns else ():
+                if number >= start.row:
+                    yield Row(Place(0, number), 0, value)
+                number += 1
+
+    def content(self, head: Head, row: Row) -> str:
+        """Return a row as an object of texts."""
+        return json.dumps(dict(zip(head.columns, row.value, strict=True)), ensure_ascii=False)
+
+    def names(self, head: Head, row: Row) -> tuple[str, ...]:
+        """Return the names of the columns."""
+        del row
+        return head.columns
+
+    def picker(self, head: Head, names: Sequence[str]) -> Callable[[Row], Sequence[str | None]]:
+        """Return the function that picks columns of a row.
+
+        :raises KeyError: the file has no such column
+        """
+        places = {name: place for place, name in reversed(list(enumerate(head.columns)))}
+        wanted = [places[name] for name in names]
+        return lambda row: [row.value[place] or None for place in wanted]
+
+
+def _as_text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.isoformat()
+        case bytes():
+            return value.decode("utf-8", "surrogateescape")
+    return str(value)

@@ -1,0 +1,30 @@
+"""Reading for people: one snapshot, in which no statement may take long."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from retrofill.state.connection import Connection, Cursor, transaction
+from retrofill.state.statements import load
+
+_SQL = load("reading.sql")
+
+STATEMENT_S = 5
+"""Seconds that one statement of a page may take: people look again and again."""
+
+
+@contextmanager
+def snapshot(conn: Connection, *, in_order: bool = False) -> Iterator[Cursor]:
+    """Open one read-only snapshot, so that all numbers that are read in it agree.
+
+    :param in_order: see :func:`read_in_order`
+    """
+    with transaction(conn) as cur:
+        cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
+        if in_order:
+            read_in_order(cur)
+        yield cur
+
+
+def read_in_order(cur: Cursor) -> None:
+    """Say that from now on only pages of large tables are read, in the order of their indexes."""
+    cur.execute(_SQL["read_in_order"])

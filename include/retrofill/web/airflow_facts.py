@@ -1,0 +1,66 @@
+"""What pages ask Airflow's own database: which DAG runs live, and which DAGs run next and when."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+
+from airflow.models import DagModel, DagRun
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from sqlalchemy import select
+from sqlalchemy.orm import load_only
+
+_NOT_OVER = (DagRunState.QUEUED, DagRunState.RUNNING)
+
+
+class DagFacts(NamedTuple):
+    """What Airflow knows of a DAG."""
+
+    is_paused: bool
+    """Whether it is switched off: Airflow begins no task of it then."""
+
+    is_gone: bool
+    """Whether no file has it any more."""
+
+    schedule: str
+    """For people; empty: it has none."""
+
+    next_run: datetime | None
+    """When Airflow makes its next DAG run by itself; None: nobody knows."""
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it has a schedule that has no effect."""
+        return self.is_paused and bool(self.schedule)
+
+
+NO_DAG = DagFacts(is_paused=False, is_gone=True, schedule="", next_run=None)
+
+
+def facts_of(dag_ids: Collection[str]) -> dict[str, DagFacts]:
+    """Return what Airflow knows of some DAGs; of one that it does not know, nothing."""
+    found = select(DagModel).where(DagModel.dag_id.in_(dag_ids))
+    with create_session() as session:
+        return {dag.dag_id: _facts(dag) for dag in session.scalars(found)}
+
+
+def _facts(dag: DagModel) -> DagFacts:
+    # Airflow says "None" where a DAG runs only when it is triggered.
+    schedule = dag.timetable_summary if dag.timetable_summary != "None" else ""
+    return DagFacts(
+        is_paused=bool(dag.is_paused),
+        is_gone=bool(dag.is_stale),
+        schedule=schedule or "",
+        next_run=None if dag.is_stale else dag.next_dagrun_create_after,
+    )
+
+
+def living(dag_ids: Collection[str]) -> frozenset[tuple[str, str]]:
+    """Return the DAG runs of some DAGs that are queued or running, by DAG and name."""
+    found = (
+        select(DagRun)
+        .options(load_only(DagRun.dag_id, DagRun.run_id))
+        .where(DagRun.dag_id.in_(dag_ids), DagRun.state.in_(_NOT_OVER))
+    )
+    with create_session() as session:
+        return frozenset((run.dag_id, run.run_id) for run in session.scalars(found))

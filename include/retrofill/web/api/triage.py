@@ -1,0 +1,172 @@
+"""Quarantine, items and redrives of a job by REST."""
+
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
+from pydantic import BaseModel, ConfigDict, Field
+
+from retrofill.engine.fit import Range
+from retrofill.model.errors import ConfigError
+from retrofill.model.records import model_of
+from retrofill.model.selection import Place, Selection
+from retrofill.pipeline.ask_redrive import Asked, ask
+from retrofill.pipeline.select import Unsure, select
+from retrofill.state import triage
+from retrofill.state.items import FoundItems, ItemHistory, find_items, get_history
+from retrofill.state.redrives import Redrive, list_redrives
+from retrofill.state.triage import Group
+from retrofill.web import audit
+from retrofill.web.access import JobAsker, State, require_own_page, who_asks_for_job
+from retrofill.web.api.asking import LIMIT, Limit
+from retrofill.web.api.jobs import SeenJob
+from retrofill.web.trigger import trigger
+
+router = APIRouter(prefix="/jobs/{job_id}", tags=["Triage"])
+
+_ERROR = "Only items with such an error: a shell pattern."
+_KEY = "Only such keys: a shell pattern."
+_VERSION = "Only items whose last call this version of the function executed."
+_AFTER = "Only what was settled at this time or later, with its zone."
+_BEFORE = "Only what was settled before this time."
+_UNSURE = "Items of which nobody knows whether their work is done: any, only these, or without."
+
+
+class Narrowed(BaseModel):
+    """What of a place is meant; what is left out does not narrow it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error: str | None = Field(default=None, description=_ERROR)
+    key: str | None = Field(default=None, description=_KEY)
+    version: str | None = Field(default=None, description=_VERSION)
+    after: str | None = Field(default=None, description=_AFTER)
+    before: str | None = Field(default=None, description=_BEFORE)
+    unsure: Unsure = Field(default="any", description=_UNSURE)
+
+
+class Selected(Narrowed):
+    """What is to be called again."""
+
+    place: Place = Field(
+        default=Place.QUARANTINE, description="quarantine, or successes: what has succeeded."
+    )
+
+    def selection(self) -> Selection:
+        """Return the selection.
+
+        :raises ConfigError: one of the fields is not as it may be
+        """
+        return select(self.place, **self.model_dump(include=set(Narrowed.model_fields)))
+
+
+class NewRedrive(Selected):
+    """A redrive to start."""
+
+    note: str = Field(default="", description="Why: it is kept with the run.")
+
+
+class Groups(NamedTuple):
+    """What is in quarantine, by error, the largest group first."""
+
+    groups: list[Group]
+
+
+class Redrives(NamedTuple):
+    """Runs that redrive, the newest first."""
+
+    redrives: list[Redrive]
+
+
+class Begun(NamedTuple):
+    """A redrive that was started."""
+
+    dag_id: str
+    dag_run_id: str
+    items: int | None
+    """How many items it is about; null: too many to count."""
+
+    cost: Range | None
+    """Dollars that they are likely to cost; null: unknown."""
+
+
+@router.get("/quarantine", summary="Quarantine, by error", response_model=model_of(Groups))
+def get_quarantine(conn: State, asker: SeenJob, narrowed: Annotated[Narrowed, Query()]) -> Any:
+    """Return what waits for a person, by error, with examples."""
+    selection = select(Place.QUARANTINE, **narrowed.model_dump())
+    found = triage.groups(conn, asker.job.job_id, selection)
+    if found is None:
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "that takes too long; select less")
+    return Groups(found)
+
+
+@router.get("/items", summary="Look for items", response_model=model_of(FoundItems))
+def get_items(
+    conn: State,
+    asker: SeenJob,
+    key: Annotated[str, Query(description="Their key, or what it begins with.")],
+    *,
+    exact: Annotated[bool, Query(description="Whether the key must be this one.")] = False,
+    limit: Limit = LIMIT,
+    after: Annotated[str | None, Query(description="The key of the last one before.")] = None,
+    after_identifier: Annotated[
+        UUID | None, Query(description="The identifier of the last one before.")
+    ] = None,
+) -> Any:
+    """Return the next items, in the order of their keys."""
+    last = (after, str(after_identifier)) if after is not None and after_identifier else None
+    return find_items(conn, asker.job.job_id, key, exact=exact, most=limit, after=last)
+
+
+@router.get("/items/{identifier}", summary="An item", response_model=model_of(ItemHistory))
+def get_item(
+    conn: State,
+    asker: SeenJob,
+    identifier: UUID,
+    key: Annotated[str, Query(description="Its key.")],
+) -> Any:
+    """Return all that is known of an item: was it processed, when, by which version and call."""
+    return get_history(conn, asker.job.job_id, key, str(identifier))
+
+
+@router.get("/redrives", summary="List redrives", response_model=model_of(Redrives))
+def get_redrives(conn: State, asker: SeenJob, limit: Limit = LIMIT) -> Any:
+    """Return what was called again: what was selected, why, and what became of it."""
+    return Redrives(list_redrives(conn, asker.job.job_id, limit))
+
+
+@router.get("/redrives/count", summary="Count a redrive", response_model=model_of(Asked))
+def count_redrive(conn: State, asker: SeenJob, selected: Annotated[Selected, Query()]) -> Any:
+    """Return how many items a redrive would call, what they may cost, and what would start it."""
+    return ask(conn, asker.job.job.name, selected.selection())
+
+
+def job_to_redrive(
+    request: Request, asker: Annotated[JobAsker, Depends(who_asks_for_job)]
+) -> JobAsker:
+    """Return a job of which somebody may start a redrive.
+
+    :raises HTTPException: 403, they may not, or another site asks
+    """
+    if not asker.may_trigger:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "you may not start runs of its DAG")
+    require_own_page(request)
+    return asker
+
+
+@router.post(
+    "/redrives",
+    summary="Start a redrive",
+    response_model=model_of(Begun),
+    status_code=status.HTTP_201_CREATED,
+)
+def start_redrive(
+    conn: State, asker: Annotated[JobAsker, Depends(job_to_redrive)], body: NewRedrive
+) -> Any:
+    """Call again what is selected, in a run of the job's DAG."""
+    asked = ask(conn, asker.job.job.name, body.selection(), body.note)
+    if asked.items == 0:
+        raise ConfigError("selection: it means nothing, so no run is started")
+    dag_run_id = trigger(asked.dag_id, asked.params, asker.name)
+    audit.note(asker.name, asked.dag_id, dag_run_id, "redrive", body.note)
+    return Begun(asked.dag_id, dag_run_id, asked.items, asked.cost)

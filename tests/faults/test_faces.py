@@ -1,0 +1,293 @@
+"""Plan, approve, watch, look what failed and redrive: by the command line alone, and by REST alone.
+
+What is told is compared with what the function's server counted by itself.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from stack.endpoint import Reply, Rule
+from stack.scripted import impersonal_environment
+from stack.settings import Settings
+from tests.faults.world import World
+
+DAG = "retrofill_s3"
+OBJECTS = 200
+PER_CALL = 10
+KEYS = [f"data/{number:09}.json" for number in range(OBJECTS)]
+POISON = frozenset(KEYS[number] for number in (7, 70, 71, 150, 199))
+ERROR = "Runtime.BadImage"
+WITHIN_S = 240
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> Any:
+        """What it printed as JSON: one value, or the last of several lines."""
+        try:
+            return json.loads(self.out)
+        except ValueError:
+            return json.loads(self.out.splitlines()[-1])
+
+
+@dataclass
+class Shell:
+    """A shell in which the command is set up as the docs say."""
+
+    environ: Mapping[str, str]
+
+    def __call__(self, *words: object, **environ: str) -> Ended:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "retrofill", *map(str, words)],
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def shell(world: World) -> Shell:
+    settings = world.settings
+    return Shell(
+        {
+            **impersonal_environment(),
+            "PYTHONPATH": os.environ["PYTHONPATH"],
+            "AIRFLOW_CONN_RETROFILL_STATE": settings.state_dsn,
+            "RETROFILL_AIRFLOW_URL": settings.airflow_url,
+            "RETROFILL_AIRFLOW_USERNAME": settings.user,
+            "RETROFILL_AIRFLOW_PASSWORD": settings.password,
+        }
+    )
+
+
+def serve(world: World, name: str) -> dict[str, Any]:
+    """Have a function fail for some objects; return the params of a run over all."""
+    params = world.serve(name, OBJECTS)
+    world.break_with(Rule(keys=POISON, reply=Reply(function_error=ERROR)))
+    return {**params, "items_per_call": PER_CALL, "max_attempts": 1}
+
+
+def mend(world: World) -> None:
+    """Have the function fail no more, and count anew."""
+    world.break_with()
+    world.endpoint.reset()
+
+
+def test_by_the_command_line_alone(world: World, shell: Shell, tmp_path: Path) -> None:
+    name = "by-command"
+    pairs = [f"{param}={value}" for param, value in serve(world, name).items()]
+
+    wrong = shell("plan", DAG, *pairs, "items_per_cal=3")
+    assert (wrong.code, wrong.err) == (
+        2, "items_per_cal: there is no such param; did you mean items_per_call?\n",
+    )  # fmt: skip
+    stranger = shell("plan", DAG, *pairs, RETROFILL_AIRFLOW_PASSWORD="a guess")  # noqa: S106
+    assert stranger.code == 4, stranger.err
+    missing = shell("run", DAG, *pairs, "function=no-such-function", "job=none", "--json")
+    assert missing.code == 1, missing.err
+    assert "no-such-function" in missing.err
+
+    planned = shell("plan", DAG, *pairs, "--json")
+    assert planned.code == 0, planned.err
+    run_id, counts = planned.told["run_id"], planned.told["plan"]["counts"]
+    assert (counts["listed"], counts["calls"]) == (OBJECTS, OBJECTS // PER_CALL)
+    assert world.endpoint.stats().invocations == 0, "it was called before it was approved"
+    assert shell("status", run_id).code == 1, "it is open"
+
+    assert shell("approve", run_id).code == 0
+    watched = shell("status", run_id, "--watch", "--json")
+    assert watched.code == 0, watched.err
+    report = watched.told
+    assert (report["state"], report["succeeded"], report["quarantined"]) == (
+        "complete", OBJECTS - len(POISON), len(POISON),
+    )  # fmt: skip
+    assert report["calls"] == world.endpoint.stats().invocations
+    assert set(world.endpoint.items()) == set(KEYS)
+    again = shell("approve", run_id)
+    assert again.code == 2
+    assert "approved by" in again.err
+
+    (group,) = shell("quarantine", name, "--json").told
+    assert (group["error_type"], group["items"]) == (ERROR, len(POISON))
+    mend(world)
+    counted = shell("redrive", name, "--error", ERROR, "--count", "--json").told
+    assert counted["items"] == len(POISON)
+    assert world.endpoint.stats().invocations == 0, "it was called when it was to be counted"
+    redriven = shell(
+        "redrive", name, "--error", ERROR, "--note", "version 2", "--yes", "--watch", "--json"
+    )
+    assert redriven.code == 0, redriven.err
+    assert (redriven.told["redriven"], redriven.told["succeeded"]) == (len(POISON),) * 2
+    assert world.endpoint.items() == dict.fromkeys(POISON, 1)
+
+    (item,) = shell("item", name, min(POISON), "--json").told
+    assert item["placed"]["place"] == "results"
+    assert [call["outcome"] for call in item["calls"]][-1] == "succeeded"
+    assert ERROR in {life["error_type"] for life in item["redriven"]}
+    written = shell("export", tmp_path, "--job", name, "--json").told
+    assert written["counts"] == {"failed": 0, "pending": 0, "succeeded": OBJECTS}
+
+    mend(world)
+    nothing_new = shell("run", DAG, *pairs, "--watch", "--json")
+    assert nothing_new.code == 0, nothing_new.err
+    assert (nothing_new.told["known"], nothing_new.told["calls"]) == (OBJECTS, 0)
+    assert world.endpoint.stats().invocations == 0
+    (job,) = [one for one in shell("jobs", name, "--json").told if one["job"]["job"] == name]
+    assert (job["job"]["state"], job["counts"]["in_quarantine"]) == ("complete", 0)
+    assert [run["run_id"] for run in shell("runs", name, "--json").told][-1] == run_id
+
+
+@dataclass
+class Rest:
+    """A client of Airflow's REST, and of ours below it."""
+
+    http: httpx.Client
+
+    def __call__(self, method: str, path: str, **content: Any) -> Any:
+        answer = self.http.request(method, path, **content)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    def ours(self, method: str, path: str, **content: Any) -> Any:
+        return self(method, f"/retrofill/api/v1{path}", **content)
+
+
+@pytest.fixture
+def rest(world: World) -> Iterator[Rest]:
+    with signed_in(world.settings) as http:
+        yield Rest(http)
+
+
+def signed_in(settings: Settings) -> httpx.Client:
+    http = httpx.Client(base_url=settings.airflow_url, timeout=60)
+    who = {"username": settings.user, "password": settings.password}
+    token = http.post("/auth/token", json=who).raise_for_status().json()["access_token"]
+    http.headers["Authorization"] = f"Bearer {token}"
+    return http
+
+
+def awaited(look: Callable[[], Any]) -> Any:
+    """Look every second until there is what is looked for."""
+    limit = time.monotonic() + WITHIN_S
+    while not (found := look()):
+        assert time.monotonic() < limit
+        time.sleep(1)
+    return found
+
+
+@dataclass
+class Job:
+    """A job, as REST tells of it."""
+
+    rest: Rest
+    job_id: int
+
+    def newest(self) -> dict[str, Any]:
+        """Return the report of its newest run; nothing, if there is none."""
+        asked = {"job_id": self.job_id, "limit": 1}
+        runs: list[dict[str, Any]] = self.rest.ours("GET", "/runs", params=asked)["runs"]
+        return runs[0] if runs else {}
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.rest.ours("GET", f"/jobs/{self.job_id}{path}", params=params)
+
+    def ended(self, behind: int = 0) -> dict[str, Any]:
+        """Return the report of the first run behind one, once it was reported."""
+
+        def reported() -> Any:
+            run_id = self.newest().get("run_id", 0)
+            report = self.rest.ours("GET", f"/runs/{run_id}")["report"] if run_id > behind else {}
+            return report if report.get("notified_at") else None
+
+        found: dict[str, Any] = awaited(reported)
+        return found
+
+    def answer(self, dag_run_id: str, option: str) -> None:
+        """Answer the question of a DAG run, until its run has taken the answer."""
+        task = f"/api/v2/dags/{DAG}/dagRuns/{dag_run_id}/taskInstances/approve"
+        chosen = {"chosen_options": [option], "params_input": {}}
+
+        def taken() -> bool:
+            if self.rest("GET", task)["state"] == "awaiting_input":
+                self.rest("PATCH", f"{task}/-1/hitlDetails", json=chosen)
+            return bool(self.newest()["approval"]["state"] != "waiting")
+
+        awaited(taken)
+
+
+def planned(rest: Rest, params: dict[str, Any]) -> Job:
+    """Start a run that asks for approval; return its job, once the plan is there."""
+    name = params["job"]
+    asked = {"dag_run_id": name, "logical_date": None, "conf": {**params, "approve": True}}
+    rest("POST", f"/api/v2/dags/{DAG}/dagRuns", json=asked)
+
+    def found() -> Any:
+        jobs = rest.ours("GET", "/jobs", params={"search": name})["jobs"]
+        return next((one["job"]["job_id"] for one in jobs if one["job"]["job"] == name), None)
+
+    job = Job(rest, awaited(found))
+    awaited(lambda: job.newest().get("approval", {}).get("state") == "waiting")
+    return job
+
+
+def test_by_rest_alone(world: World, rest: Rest) -> None:
+    name = "by-rest"
+    job = planned(rest, serve(world, name))
+    run_id = job.newest()["run_id"]
+    run = rest.ours("GET", f"/runs/{run_id}")
+    assert run["controls"]["plan"]["counts"]["calls"] == OBJECTS // PER_CALL
+    assert world.endpoint.stats().invocations == 0, "it was called before it was approved"
+
+    job.answer(name, "Approve")
+    paused = rest.ours("POST", f"/runs/{run_id}/pause")["paused"]
+    limits = rest.ours("PATCH", f"/runs/{run_id}/limits", json={"max_concurrency": 5})
+    assert (paused, limits["max_concurrency"]) == (True, 5)
+    assert not rest.ours("POST", f"/runs/{run_id}/resume")["paused"]
+    report = job.ended()
+    assert (report["state"], report["succeeded"], report["quarantined"]) == (
+        "complete", OBJECTS - len(POISON), len(POISON),
+    )  # fmt: skip
+    assert report["calls"] == world.endpoint.stats().invocations
+    assert set(world.endpoint.items()) == set(KEYS)
+
+    (group,) = job.get("/quarantine")["groups"]
+    assert (group["error_type"], group["items"]) == (ERROR, len(POISON))
+    mend(world)
+    assert job.get("/redrives/count", error=ERROR)["items"] == len(POISON)
+    body = {"error": ERROR, "note": "version 2"}
+    begun = rest.ours("POST", f"/jobs/{job.job_id}/redrives", json=body)
+    assert (begun["dag_id"], begun["items"]) == (DAG, len(POISON))
+    report = job.ended(behind=run_id)
+    assert (report["state"], report["redriven"], report["succeeded"]) == (
+        "complete", len(POISON), len(POISON),
+    )  # fmt: skip
+    assert world.endpoint.items() == dict.fromkeys(POISON, 1)
+    (redrive,) = job.get("/redrives")["redrives"]
+    assert (redrive["note"], redrive["succeeded"]) == ("version 2", len(POISON))
+    assert redrive["asked_by"] == world.settings.user
+
+    key = min(POISON)
+    (found,) = job.get("/items", key=key, exact=True)["items"]
+    history = job.get(f"/items/{found['identifier']}", key=key)
+    assert history["placed"]["place"] == "results"
+    assert [call["outcome"] for call in history["calls"]][-1] == "succeeded"
+    assert job.get("")["totals"]["succeeded"] == OBJECTS

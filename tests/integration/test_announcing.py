@@ -1,0 +1,93 @@
+"""The note of a DAG run, written by Airflow's REST API as its connection says."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from retrofill.announcing import MOST_CHARACTERS, asset_of, note
+
+from tests.integration.raw_server import RawServer, Request, http_answer
+
+
+def airflow(status: str = "200 OK") -> RawServer:
+    """Return what gives a token to whoever asks, and answers all else in one way."""
+
+    def answer(request: Request) -> bytes:
+        if "/auth/token" in request.line:
+            return http_answer(b'{"access_token": "of-ada"}')
+        return http_answer(b"{}", status=status)
+
+    return RawServer(answer)
+
+
+def written(
+    monkeypatch: pytest.MonkeyPatch, server: RawServer, before: str | None, *lines: str, **more: str
+) -> None:
+    connection = {"conn_type": "http", "host": server.url, "login": "ada", "password": "secret"}
+    monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_AIRFLOW", json.dumps(connection | more))
+    dag_run = SimpleNamespace(
+        dag_id="d", run_id="scheduled__2026-01-01T00:00:00+00:00", note=before
+    )
+    context: Any = {"dag_run": dag_run}
+    note(context, *lines)
+
+
+def test_it_is_written_as_the_user_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    with airflow() as server:
+        written(monkeypatch, server, None, "run 1 of j", "complete: 5 succeeded")
+        asked, put = server.requests
+    assert json.loads(asked.body) == {"username": "ada", "password": "secret"}
+    assert put.line == (
+        "PATCH /api/v2/dags/d/dagRuns/scheduled__2026-01-01T00%3A00%3A00%2B00%3A00 HTTP/1.1"
+    )
+    assert put.headers["authorization"] == "Bearer of-ada"
+    assert json.loads(put.body) == {"note": "Retrofill: run 1 of j\ncomplete: 5 succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("for the audit", "for the audit\n\nRetrofill: r"),
+        ("for the audit\n\nRetrofill: an older one", "for the audit\n\nRetrofill: r"),
+        ("Retrofill: an older one", "Retrofill: r"),
+    ],
+)
+def test_what_people_have_written_before_it_stays(
+    monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    with airflow() as server:
+        written(monkeypatch, server, before, "r", login="", password="token")  # noqa: S106
+        (put,) = server.requests
+    assert put.headers["authorization"] == "Bearer token"
+    assert json.loads(put.body) == {"note": after}
+
+
+def test_it_is_no_longer_than_airflow_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with airflow() as server:
+        written(monkeypatch, server, None, "r" * 2_000, login="")
+        (put,) = server.requests
+    assert len(json.loads(put.body)["note"]) == MOST_CHARACTERS
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "500 Oh"])
+def test_a_note_that_nobody_may_write_is_logged_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: str
+) -> None:
+    with airflow(status) as server:
+        written(monkeypatch, server, None, "r")
+    assert "the note of the DAG run could not be written" in caplog.text
+    assert status[:3] in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_without_a_connection_none_is_written(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    context: Any = {"dag_run": SimpleNamespace(dag_id="d", run_id="r", note=None)}
+    note(context, "r")
+    assert "no note is written: there is no connection retrofill_airflow" in caplog.text
+
+
+def test_the_asset_of_a_job_is_a_uri_whatever_the_jobs_name() -> None:
+    assert asset_of("thumbnails").uri == "retrofill://jobs/thumbnails"
+    assert asset_of("s3://b/ → f").uri == "retrofill://jobs/s3%3A%2F%2Fb%2F%20%E2%86%92%20f"

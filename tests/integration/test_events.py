@@ -1,0 +1,122 @@
+"""What happened to a run is kept: who did it, and when."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from retrofill.engine.ramp import Ramp
+from retrofill.model.approval import Answer
+from retrofill.model.errors import ConfigError
+from retrofill.pipeline.controls import STOP_REASON, change
+from retrofill.state import approvals, events, limits
+from retrofill.state.connection import Connection, connect, transaction
+
+from tests.integration.opened import close, enqueue, item, open_run
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[Connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+RAMP = Ramp(level=5, rose_from=2, since_s=0, looked_s=30)
+
+
+def told(conn: Connection, run_id: int) -> list[tuple[str, ...]]:
+    """Return what happened to a run, the oldest first, without its times."""
+    with transaction(conn) as cur:
+        return [tuple(one[1:]) for one in reversed(events.list_events(cur, run_id, 100))]
+
+
+def limits_of(conn: Connection, run_id: int) -> dict[str, Any]:
+    return limits.get_limits(conn, run_id).as_json()
+
+
+def test_every_change_is_kept_with_who_made_it(conn: Connection) -> None:
+    run_id = open_run(conn).run_id
+    for action, text in (
+        ("pause", ""), ("resume", ""), ("max_concurrency", "77"), ("max_cost", "2.5"),
+        ("max_calls", "9"), ("max_calls", ""), ("max_percent_by_cause", '{"timed_out": 5}'),
+        ("stop", ""),
+    ):  # fmt: skip
+        assert change(conn, run_id, action, text, "Ada")
+    assert told(conn, run_id) == [
+        ("Ada", "paused", "", ""),
+        ("Ada", "resumed", "", ""),
+        ("Ada", "max_concurrency", "77", "10"),
+        ("Ada", "max_cost", "2.5", ""),
+        ("Ada", "max_calls", "9", ""),
+        ("Ada", "max_calls", "", "9"),
+        ("Ada", "max_percent_by_cause", '{"timed_out": 5.0}', ""),
+        ("Ada", "stopped", STOP_REASON, ""),
+    ]
+    now = limits_of(conn, run_id)
+    assert (now["max_concurrency"], now["max_cost"], now["max_calls"]) == (77, 2.5, None)
+    assert now["max_percent_by_cause"] == {"timed_out": 5}
+
+
+def test_what_changes_nothing_is_not_kept(conn: Connection) -> None:
+    run_id = open_run(conn).run_id
+    assert change(conn, run_id, "resume", "", "Ada")
+    assert change(conn, run_id, "max_concurrency", "10", "Ada")
+    with pytest.raises(ConfigError, match=r"max_percent_by_cause: .*there is no cause"):
+        change(conn, run_id, "max_percent_by_cause", '{"slow": 5}', "Ada")
+    limits.stop(conn, run_id, "max_calls: 5 of 5 calls were made")
+    assert change(conn, run_id, "stop", "", "Ada")
+    assert told(conn, run_id) == [("", "stopped", "max_calls: 5 of 5 calls were made", "")]
+    close(conn, run_id, complete=False)
+    for action, text in (("pause", ""), ("stop", ""), ("max_minutes", "5")):
+        assert not change(conn, run_id, action, text, "Ada")
+    assert len(told(conn, run_id)) == 1
+
+
+def test_other_minutes_begin_the_ramp_anew(conn: Connection) -> None:
+    run_id = open_run(conn, ramp_minutes=10).run_id
+    with conn, conn.cursor() as cur:
+        cur.execute("UPDATE retrofill.run SET ramp = %s", [json.dumps(RAMP.as_json())])
+    assert change(conn, run_id, "max_concurrency", "5", "Ada")
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT ramp FROM retrofill.run")
+        assert cur.fetchall() != [(None,)]
+    assert change(conn, run_id, "ramp_minutes", "", "Ada")
+    assert limits_of(conn, run_id)["ramp_minutes"] is None
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT ramp FROM retrofill.run")
+        assert cur.fetchall() == [(None,)]
+
+
+def test_what_becomes_of_a_plan_is_kept(conn: Connection) -> None:
+    first, second = open_run(conn), open_run(conn, "second")
+    enqueue(conn, first, [item("a")])
+    for ref in (first, second):
+        assert approvals.ask(conn, ref.run_id, "1", hours=1)
+        with pytest.raises(ConfigError, match="not while the plan waits for approval"):
+            change(conn, ref.run_id, "max_concurrency", "5", "Ada")
+    approvals.answer(conn, first.run_id, Answer.REJECTED, "Ada")
+    approvals.answer(conn, first.run_id, Answer.APPROVED, "Bob")
+    *asked, (who, what, why, _) = told(conn, first.run_id)
+    assert asked == [("", "waiting", "", ""), ("Ada", "rejected", "", "")]
+    assert (who, what) == ("", "stopped")
+    assert why.startswith("the plan was rejected by Ada at ")
+    approvals.answer(conn, second.run_id, Answer.APPROVED, "Bob")
+    approvals.avoid(conn, second.run_id, "the function has changed")
+    assert told(conn, second.run_id) == [
+        ("", "waiting", "", ""),
+        ("Bob", "approved", "", ""),
+        ("", "void", "", ""),
+        ("", "stopped", "the function has changed", ""),
+    ]
+
+
+def test_events_go_with_their_run(conn: Connection) -> None:
+    run_id = open_run(conn).run_id
+    change(conn, run_id, "pause", "", "Ada")
+    with conn, conn.cursor() as cur:
+        cur.execute("SELECT job, run_id, who, what FROM retrofill.v_event")
+        assert cur.fetchall() == [("job", run_id, "Ada", "paused")]
+        cur.execute("DELETE FROM retrofill.run")
+        cur.execute("SELECT count(*) FROM retrofill.event")
+        assert cur.fetchall() == [(0,)]

@@ -1,0 +1,213 @@
+"""Metrics: received by a real listener, by StatsD or OpenTelemetry as Airflow is set."""
+
+import atexit
+import logging
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from airflow.sdk._shared.observability.metrics import otel_logger
+from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from retrofill import metrics
+from retrofill.engine.telemetry import Telemetry, Told
+from retrofill.metrics import teller
+from retrofill.model.calls import EndedCall, Settlement
+
+from stack.endpoint import Reply, Rule, Script, scripted_endpoint
+from tests.faults.pipeline_run import Backfill
+
+KEYS = [f"data/{number:02}" for number in range(20)]
+POISON = frozenset(KEYS[:2])
+
+
+@pytest.fixture
+def backfill(state_dsn: str) -> Iterator[Backfill]:
+    with scripted_endpoint(Script()) as endpoint:
+        asked = {
+            "max_attempts": 1,
+            "price_per_call": 0.001,
+            "price_per_gb_second": 0.0,
+            "max_failure_percent": 100,
+        }
+        backfill = Backfill(dsn=state_dsn, endpoint=endpoint, params=asked, teller=teller)
+        backfill.serve(KEYS, Rule(keys=POISON, reply=Reply(function_error="ValueError")))
+        yield backfill
+
+
+@contextmanager
+def airflow_with(monkeypatch: pytest.MonkeyPatch, **settings: object) -> Iterator[None]:
+    """Have Airflow's own metrics begin anew, as they do in each task, with these settings."""
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AIRFLOW__METRICS__{name.upper()}", str(value))
+    metrics.stats.initialize(factory=get_stats_factory(), export_legacy_names=False)
+    try:
+        yield
+    finally:
+        if statsd := getattr(task_runner.stats._get_backend(), "statsd", None):  # noqa: SLF001
+            statsd.close()
+        metrics.stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
+
+
+def test_airflow_begins_what_we_send_by_in_each_task() -> None:
+    assert task_runner.stats.incr is metrics.stats.incr
+
+
+def test_a_statsd_server_hears_all_that_a_run_did(
+    backfill: Backfill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(0.3)
+        told = {
+            "statsd_on": True,
+            "statsd_host": "127.0.0.1",
+            "statsd_port": listener.getsockname()[1],
+            "statsd_influxdb_enabled": True,
+        }
+        with airflow_with(monkeypatch, **told):
+            backfill.run()
+        heard = Counter[str]()
+        gauges: dict[str, float] = {}
+        while True:
+            try:
+                name, _, value = listener.recv(65_536).decode().partition(":")
+            except TimeoutError:
+                break
+            number, _, kind = value.partition("|")
+            if kind == "c":
+                heard[name] += int(number)
+            else:
+                gauges[name] = float(number)
+    tags = "job=job,function=f"
+    assert heard == {
+        f"airflow.retrofill.items.succeeded,{tags}": 18,
+        f"airflow.retrofill.items.quarantined,{tags}": 2,
+        f"airflow.retrofill.calls.succeeded,{tags}": 18,
+        f"airflow.retrofill.calls.failed,{tags}": 2,
+        f"airflow.retrofill.failures.unhandled,{tags}": 2,
+        f"airflow.retrofill.cost_microdollars,{tags}": 20_000,
+    }
+    gauged = {name.partition(",")[0]: value for name, value in gauges.items()}
+    assert gauged.pop("airflow.retrofill.call_ms.median") > 0
+    assert gauged.pop("airflow.retrofill.call_ms.p95") > 0
+    assert gauged == {"airflow.retrofill.in_flight": 0, "airflow.retrofill.backlog": 0}
+    assert all(name.endswith(f",{tags},map_index=0") for name in gauges)
+
+
+def test_airflows_allow_list_holds(backfill: Backfill, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(0.3)
+        port = listener.getsockname()[1]
+        allowed = {"metrics_allow_list": "retrofill.items"}
+        with airflow_with(
+            monkeypatch, statsd_on=True, statsd_host="127.0.0.1", statsd_port=port, **allowed
+        ):
+            backfill.run()
+        heard = {listener.recv(65_536).decode() for _ in range(2)}
+        assert heard == {
+            "airflow.retrofill.items.succeeded:18|c",
+            "airflow.retrofill.items.quarantined:2|c",
+        }
+        with pytest.raises(TimeoutError):
+            listener.recv(65_536)
+
+
+@contextmanager
+def otlp_receiver() -> Iterator[tuple[str, list[Any]]]:
+    """Receive metrics as a collector of OpenTelemetry does, by HTTP."""
+    received: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append(ExportMetricsServiceRequest.FromString(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", received
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_collector_of_opentelemetry_hears_them(
+    backfill: Backfill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with otlp_receiver() as (url, received):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+        with airflow_with(monkeypatch, otel_on=True):
+            backfill.run()
+            provider = task_runner.stats._get_backend().otel  # noqa: SLF001
+            provider.shutdown()
+            atexit.unregister(otel_logger.flush_otel_metrics)
+    told = {
+        metric.name: (
+            {attribute.key: attribute.value.string_value for attribute in point.attributes},
+            point.as_int or point.as_double,
+        )
+        for request in received
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in [*metric.sum.data_points, *metric.gauge.data_points]
+    }
+    tags = {"job": "job", "function": "f"}
+    assert told["airflow.retrofill.items.succeeded"] == (tags, 18)
+    assert told["airflow.retrofill.failures.unhandled"] == (tags, 2)
+    assert told["airflow.retrofill.cost_microdollars"] == (tags, 20_000)
+    assert told["airflow.retrofill.backlog"] == ({**tags, "map_index": "0"}, 0)
+    assert told["airflow.retrofill.call_ms.p95"][1] > 0
+
+
+def test_a_task_whose_metrics_cannot_be_sent_goes_on(
+    backfill: Backfill, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(NoStatsLogger):
+        def incr(self, *_: object, **__: object) -> None:
+            raise ValueError("no")
+
+    metrics.stats.initialize(factory=Broken, export_legacy_names=False)
+    try:
+        with caplog.at_level(logging.ERROR):
+            ended = backfill.run()
+    finally:
+        metrics.stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
+    assert (ended.report.state, ended.report.succeeded) == ("complete", 18)
+    assert "metrics could not be sent; this task sends no more" in caplog.text
+
+
+def test_what_is_told_is_told_once() -> None:
+    telemetry = Telemetry(9)
+    telemetry.took(0.3)
+    telemetry.took(0.1)
+    ended = [EndedCall(1, "failed", cause="timed_out", cost=0.5), EndedCall(2, "throttled")]
+    telemetry.settled(Settlement(ended=ended))
+    first = telemetry.take(3)
+    assert (first.calls, first.failures) == (
+        {"failed": 1, "throttled": 1},
+        {"timed_out": 1, "throttled": 1},
+    )
+    assert (first.items, first.cost, first.in_flight, first.left) == ({}, 0.5, 3, 9)
+    assert (first.quantile_s(0.5), first.quantile_s(0.95)) == (0.3, 0.3)
+    nothing = Told(items={}, calls={}, failures={}, cost=0.0, took_s=[], in_flight=0, left=9)
+    assert telemetry.take(0) == nothing
+    assert nothing.quantile_s(0.5) is None

@@ -1,0 +1,308 @@
+"""Every route of pages and REST: who may use it; and what REST tells."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+import pytest
+from openapi_spec_validator import validate
+from retrofill.model.records import as_json
+from retrofill.state import limits, pages, runs
+from retrofill.state.connection import Connection, connect
+
+from tests.integration.opened import close, enqueue, item, open_run
+from tests.integration.test_redrive import KEYS, quarantined
+
+if TYPE_CHECKING:
+    from httpx import Response
+    from starlette.testclient import TestClient
+
+# Airflow imports a test client by way of another library; that client wants a newer httpx.
+pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
+
+ROOT = "/retrofill"
+REST = f"{ROOT}/api/v1"
+OWN = {"Sec-Fetch-Site": "same-origin"}
+FOREIGN = (
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Origin": "https://evil.example"},
+    {},
+)
+VALUES = {
+    "dag_id": "d",
+    "dag_run_id": "r",
+    "run_id": "1",
+    "job_id": "1",
+    "identifier": str(UUID(int=1)),
+}
+
+
+class Asked(NamedTuple):
+    """How a route is asked, and how it answers whoever may."""
+
+    code: int = 200
+    query: str = ""
+    content: dict[str, Any] = {}  # noqa: RUF012  nobody changes it
+    """What of a request httpx takes besides: json or data."""
+
+
+ROUTES: dict[tuple[str, str], Asked] = {
+    ("GET", "/jobs"): Asked(),
+    ("GET", "/jobs/{job_id}"): Asked(),
+    ("GET", "/jobs/{job_id}/items"): Asked(query="?key=a"),
+    ("GET", "/jobs/{job_id}/items/{identifier}"): Asked(query="?key=a"),
+    ("GET", "/runs/{run_id}"): Asked(303),
+    ("GET", "/dags/{dag_id}/runs/{dag_run_id:path}"): Asked(),
+    ("POST", "/dags/{dag_id}/runs/{dag_run_id:path}"): Asked(
+        303, content={"data": {"action": "pause"}}
+    ),
+    ("GET", "/api/v1/openapi.json"): Asked(),
+    ("GET", "/api/v1/docs"): Asked(),
+    ("GET", "/api/v1/jobs"): Asked(),
+    ("GET", "/api/v1/jobs/{job_id}"): Asked(),
+    ("GET", "/api/v1/jobs/{job_id}/quarantine"): Asked(query="?error=Odd*&unsure=any"),
+    ("GET", "/api/v1/jobs/{job_id}/items"): Asked(query="?key=a"),
+    ("GET", "/api/v1/jobs/{job_id}/items/{identifier}"): Asked(query="?key=a"),
+    ("GET", "/api/v1/jobs/{job_id}/redrives"): Asked(),
+    ("GET", "/api/v1/jobs/{job_id}/redrives/count"): Asked(query="?place=quarantine"),
+    # Whoever may is told that there is nothing to redrive.
+    ("POST", "/api/v1/jobs/{job_id}/redrives"): Asked(422, content={"json": {"note": "why"}}),
+    ("GET", "/api/v1/runs"): Asked(),
+    ("GET", "/api/v1/runs/{run_id}"): Asked(),
+    ("POST", "/api/v1/runs/{run_id}/pause"): Asked(),
+    ("POST", "/api/v1/runs/{run_id}/resume"): Asked(),
+    ("POST", "/api/v1/runs/{run_id}/stop"): Asked(content={"json": {"reason": "for a test"}}),
+    ("PATCH", "/api/v1/runs/{run_id}/limits"): Asked(content={"json": {"max_concurrency": 7}}),
+}
+"""All routes there are: a new one belongs here."""
+
+
+class Web(NamedTuple):
+    """The app behind Airflow's permissions, over a state with one open run."""
+
+    client: "TestClient"
+    as_role: Callable[[str], dict[str, str]]
+    dsn: str
+
+    def ask(self, method: str, path: str, headers: dict[str, str], **content: Any) -> "Response":
+        address = ROOT + path.replace(":path", "").format(**VALUES)
+        return self.client.request(method, address, headers=headers, **content)
+
+    def as_bearer(self, role: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.as_role(role)['Cookie'].partition('=')[2]}"}
+
+
+@pytest.fixture
+def web(state_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "one secret, made up for these tests " * 2)
+    monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", state_dsn)
+    from tests.integration import api_server  # noqa: PLC0415  it warns, see there
+
+    with closing(connect(state_dsn)) as conn, api_server.serving() as client:
+        ref = open_run(conn)
+        enqueue(conn, ref, [item("a"), item("b")])
+        yield Web(client, api_server.as_role, state_dsn)
+
+
+@pytest.fixture
+def conn(web: Web) -> Iterator[Connection]:
+    with closing(connect(web.dsn)) as opened:
+        yield opened
+
+
+def test_every_route_asks_who_is_there(web: Web) -> None:
+    from tests.integration import api_server  # noqa: PLC0415  it warns, see there
+
+    assert api_server.routes() == ROUTES.keys()
+    for (method, path), asked in ROUTES.items():
+        acts, said = method != "GET", f"{method} {path}"
+        address = f"{path}{asked.query}"
+        anonymous = web.ask(method, address, OWN, **asked.content)
+        assert anonymous.status_code == 401, said
+        nobody = web.ask(method, address, {"Authorization": "Bearer none"}, **asked.content)
+        assert nobody.status_code in {401, 403}, said
+        viewer = web.ask(method, address, web.as_role("viewer") | OWN, **asked.content)
+        assert viewer.status_code == (403 if acts else asked.code), f"{said}: {viewer.text}"
+        editor = web.ask(method, address, web.as_role("user") | OWN, **asked.content)
+        assert editor.status_code == asked.code, f"{said}: {editor.text}"
+        script = web.ask(method, address, web.as_bearer("user"), **asked.content)
+        assert script.status_code == asked.code, f"{said}: {script.text}"
+        for origin in FOREIGN if acts else ():
+            foreign = web.ask(method, address, web.as_role("user") | origin, **asked.content)
+            assert foreign.status_code == 403, f"{said}: {origin}"
+
+
+def test_problems_are_told_as_such(web: Web, conn: Connection) -> None:
+    headers = web.as_bearer("user")
+
+    def told(method: str, path: str, code: int, **content: Any) -> dict[str, Any]:
+        answer = web.client.request(method, REST + path, headers=headers, **content)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["cache-control"] == "no-store"
+        problem: dict[str, Any] = answer.json()
+        assert answer.status_code == problem["status"] == code, problem
+        return problem
+
+    assert told("GET", "/nothing", 404)["title"] == "Not Found"
+    assert told("DELETE", "/runs/1", 405)["title"] == "Method Not Allowed"
+    assert told("GET", "/runs/9", 404)["detail"] == "there is no run 9"
+    assert told("GET", "/jobs/9", 404)["detail"] == "there is no job 9"
+    assert told("GET", "/runs?limit=0", 422)["errors"] == [
+        {"field": "limit", "detail": "'0'; allowed is greater than or equal to 1"}
+    ]
+    assert told("GET", "/runs/first", 422)["errors"][0]["field"] == "run_id"
+    wrong = {"max_concurrency": 0, "speed": 1}
+    problem = told("PATCH", "/runs/1/limits", 422, json=wrong)
+    assert [error["field"] for error in problem["errors"]] == ["max_concurrency", "speed"]
+    assert problem["detail"].splitlines() == [
+        "max_concurrency: 0; allowed is greater than or equal to 1",
+        "speed: 1; there is no such field",
+    ]
+    causes = {"max_calls": 9, "max_percent_by_cause": {"tired": 5}}
+    problem = told("PATCH", "/runs/1/limits", 422, json=causes)
+    assert problem["errors"][0]["field"] == "max_percent_by_cause"
+    assert limits.get_limits(conn, 1).max_calls is None, "all or none"
+    close(conn, 1, complete=False)
+    assert told("POST", "/runs/1/pause", 409)["detail"] == "run 1 is closed, so nothing was changed"
+
+
+def test_a_state_that_cannot_be_used_is_told_without_its_servers(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", "postgresql://nobody@127.0.0.1:1/none")
+    answer = web.client.get(f"{REST}/runs", headers=web.as_bearer("viewer"))
+    assert answer.status_code == 503
+    assert "127.0.0.1" not in answer.text
+
+
+def test_what_is_told_is_what_the_command_line_tells(web: Web, conn: Connection) -> None:
+    headers = web.as_bearer("viewer")
+
+    def get(path: str) -> Any:
+        return web.client.get(REST + path, headers=headers).raise_for_status().json()
+
+    assert get("/runs") == {
+        "runs": [as_json(runs.get_report(conn, 1))], "next_before": None
+    }  # fmt: skip
+    assert get("/runs/1")["report"] == as_json(pages.get_page(conn, 1).report)
+    assert get("/jobs")["total_entries"] == 1
+    (job,) = get("/jobs")["jobs"]
+    assert (job["job"]["job"], job["counts"]["total"]) == ("job", 2)
+    assert get("/jobs?search=nothing") == {"jobs": [], "total_entries": 0}
+    assert get("/jobs/1")["totals"]["runs"] == 1
+    assert get("/jobs/1")["dag_ids"] == ["d"]
+
+
+def test_lists_are_read_page_by_page(web: Web, conn: Connection) -> None:
+    for number in (2, 3):
+        open_run(conn, str(number))
+    headers, found, before = web.as_bearer("viewer"), [], ""
+    while True:
+        page = web.client.get(f"{REST}/runs?limit=2{before}", headers=headers).json()
+        found += [run["run_id"] for run in page["runs"]]
+        if page["next_before"] is None:
+            break
+        before = f"&before={page['next_before']}"
+    assert found == [3, 2, 1]
+    page = web.client.get(f"{REST}/jobs?limit=1&offset=1", headers=headers).json()
+    assert page == {"jobs": [], "total_entries": 1}
+
+
+def test_acts_change_the_run_and_stand_in_airflows_audit_log(web: Web) -> None:
+    from tests.integration import api_server  # noqa: PLC0415  it warns, see there
+
+    headers = web.as_bearer("user")
+
+    def act(method: str, path: str, **content: Any) -> Any:
+        answer = web.client.request(method, f"{REST}/runs/1{path}", headers=headers, **content)
+        return answer.raise_for_status().json()
+
+    before = len(api_server.audit_log("d"))
+    assert act("POST", "/pause")["paused"]
+    assert not act("POST", "/resume")["paused"]
+    changed = act("PATCH", "/limits", json={"max_calls": 9, "max_cost": 2.5})
+    assert (changed["max_calls"], changed["max_cost"]) == (9, 2.5)
+    assert act("PATCH", "/limits", json={"max_calls": None})["max_calls"] is None
+    assert act("PATCH", "/limits", json={})["max_cost"] == 2.5
+    assert act("POST", "/stop", json={"reason": "for the night"})["stop_reason"] == "for the night"
+    assert act("POST", "/stop")["stop_reason"] == "for the night", "the first reason stays"
+    assert api_server.audit_log("d")[before:] == [
+        ("retrofill_pause", "the-user", ""),
+        ("retrofill_resume", "the-user", ""),
+        ("retrofill_max_calls", "the-user", "9"),
+        ("retrofill_max_cost", "the-user", "2.5"),
+        ("retrofill_max_calls", "the-user", ""),
+        ("retrofill_stop", "the-user", "for the night"),
+        ("retrofill_stop", "the-user", ""),
+    ]
+
+
+def test_the_description_is_sound_and_complete(web: Web) -> None:
+    headers = web.as_bearer("viewer")
+    told = web.client.get(f"{REST}/openapi.json", headers=headers).json()
+    validate(told)
+    described = {
+        (method.upper(), f"/api/v1{path}")
+        for path, methods in told["paths"].items()
+        for method in methods
+    }
+    undescribed = {("GET", "/api/v1/openapi.json"), ("GET", "/api/v1/docs")}
+    assert described == {route for route in ROUTES if route[1].startswith("/api/")} - undescribed
+    assert told["servers"] == [{"url": REST}]
+    report = told["components"]["schemas"]["Report"]["properties"]
+    assert report["late"]["description"] == "New items that are older than the run's interval."
+    page = web.client.get(f"{REST}/docs", headers=headers).text
+    for method, path in described:
+        assert f"{method} {ROOT}{path}" in page
+    assert "max_concurrency" in page
+
+
+def test_what_failed_is_looked_up_and_counted(web: Web, conn: Connection) -> None:
+    quarantined(web.dsn, conn, "failing")
+    headers = web.as_bearer("user")
+
+    def get(path: str) -> Any:
+        answer = web.client.get(f"{REST}/jobs/1{path}", headers=headers)
+        return answer.raise_for_status().json()
+
+    assert [(g["error_type"], g["items"]) for g in get("/quarantine")["groups"]] == [
+        ("Even.Error", 5), ("Odd.Error", 5),
+    ]  # fmt: skip
+    (group,) = get("/quarantine?error=Odd*&key=in/00")["groups"]
+    (example,) = group["examples"]
+    (found,) = get("/items?key=in/00&exact=true")["items"]
+    assert (found["place"], found["identifier"]) == ("quarantine", example["identifier"])
+    history = get(f"/items/{example['identifier']}?key=in/00")
+    assert history["placed"]["error_type"] == "Odd.Error"
+    first = get("/items?key=in/&limit=4")
+    assert (len(first["items"]), first["more"]) == (4, True)
+    last = first["items"][-1]
+    behind = f"&after={last['key']}&after_identifier={last['identifier']}"
+    assert [one["key"] for one in get(f"/items?key=in/{behind}")["items"]] == KEYS[4:]
+    counted = get("/redrives/count?error=Odd*")
+    assert (counted["items"], counted["dag_id"]) == (5, "d")
+    assert counted["params"]["redrive_error"] == "Odd*"
+    assert get("/redrives")["redrives"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "detail"),
+    [
+        ({"after": "yesterday"}, "after", "'yesterday'; allowed is a date and time with its zone"),
+        ({"place": "elsewhere"}, "place", "'elsewhere'; allowed is 'quarantine' or 'successes'"),
+        ({"error": "e" * 201}, "error", "'eee"),
+        ({"eror": "x"}, "eror", "'x'; there is no such field"),
+        ({"place": "successes"}, "redrive", "'successes'; it needs redrive_key"),
+        ({"error": "Other"}, "selection", "it means nothing, so no run is started"),
+    ],
+)
+def test_what_cannot_be_redriven_is_told_by_field(
+    web: Web, body: dict[str, str], field: str, detail: str
+) -> None:
+    answer = web.client.post(f"{REST}/jobs/1/redrives", headers=web.as_bearer("user"), json=body)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field
+    assert error["detail"].startswith(detail)

@@ -1,0 +1,215 @@
+"""Triage on a real Postgres: groups by error, counts, and what a redrive would take."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from psycopg2.extensions import connection
+from retrofill.engine.fit import Range
+from retrofill.model.errors import ConfigError
+from retrofill.model.globs import as_regex, matches
+from retrofill.model.selection import Place, Selection
+from retrofill.pipeline.ask_redrive import ask
+from retrofill.state import triage
+from retrofill.state.connection import connect
+from retrofill.state.redrives import NewRedrive, list_redrives
+from retrofill.state.runs import open_run
+from retrofill.state.statements import load
+from retrofill.state.triage import Keys, count, groups
+
+from tests.integration.opened import FUNCTION, close, enqueue, item, new_run
+from tests.integration.opened import open_run as opened_run
+from tests.integration.test_redrive import KEYS, give_up, quarantined
+
+NOW = datetime.now(UTC)
+SIGNS = "ab-!^[]*?\\.$ \n|é"
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+def results(conn: connection, keys: list[str], run_id: int = 1) -> None:
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "INSERT INTO retrofill.results SELECT 1, key, md5(key)::uuid, %s, 1, 1, 1, now()"
+            " FROM unnest(%s) AS key",
+            (run_id, keys),
+        )
+
+
+def test_quarantine_is_grouped_by_error_with_its_last_items(
+    state_dsn: str, conn: connection
+) -> None:
+    quarantined(state_dsn, conn)
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "UPDATE retrofill.quarantine SET error_type = 'Rare', unsure = true,"
+            " quarantined_at = now() WHERE item_key = 'in/00'"
+        )
+    found = groups(conn, 1, Selection())
+    assert found is not None
+    assert [(one.error_type, one.items, one.unsure, one.is_cut) for one in found] == [
+        ("Even.Error", 5, 0, False), ("Odd.Error", 4, 0, False), ("Rare", 1, 1, False),
+    ]  # fmt: skip
+    (rare,) = found[2].examples
+    assert (rare.key, rare.error, rare.request_id, rare.version) == ("in/00", "no", "r", "1")
+    assert len(found[0].examples) == triage.EXAMPLES
+    assert found[0].first_at <= found[0].last_at
+
+
+@pytest.mark.parametrize(
+    ("selection", "items"),
+    [
+        (Selection(error="Odd*"), {"Odd.Error": 5}),
+        (Selection(error="Odd*|Even.Error", key="in/0[01]"), {"Odd.Error": 1, "Even.Error": 1}),
+        (Selection(version="1"), {"Odd.Error": 5, "Even.Error": 5}),
+        (Selection(version="2"), {}),
+        (Selection(unsure=True), {}),
+        (Selection(after=NOW - timedelta(days=1)), {"Odd.Error": 5, "Even.Error": 5}),
+        (Selection(before=NOW - timedelta(days=1)), {}),
+    ],
+)
+def test_a_selection_narrows_groups_and_count_alike(
+    state_dsn: str, conn: connection, selection: Selection, items: dict[str, int]
+) -> None:
+    quarantined(state_dsn, conn)
+    found = groups(conn, 1, selection)
+    assert {one.error_type: one.items for one in found or ()} == items
+    assert count(conn, 1, selection) == sum(items.values())
+    assert groups(conn, 2, selection) == []
+
+
+def test_the_version_is_that_which_executed_the_call(state_dsn: str, conn: connection) -> None:
+    quarantined(state_dsn, conn)
+    with conn, conn.cursor() as cur:
+        cur.execute("UPDATE retrofill.invocation SET executed_version = '7' WHERE call_no = 1")
+        cur.execute("UPDATE retrofill.invocation SET executed_version = '' WHERE call_no = 2")
+        cur.execute("UPDATE retrofill.quarantine SET call_no = 99 WHERE call_no = 3")
+    assert count(conn, 1, Selection(version="7")) == 1
+    assert count(conn, 1, Selection(version="1")) == 9, "that of the run, where no call tells"
+    assert count(conn, 1, Selection(version="7"), Keys("in/01")) == 0
+
+
+def test_only_so_many_items_of_an_error_are_looked_at(
+    state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantined(state_dsn, conn)
+    monkeypatch.setattr(triage, "LOOKED_AT", 3)
+    found = groups(conn, 1, Selection())
+    assert [(one.items, one.is_cut) for one in found or ()] == [(3, True), (3, True)]
+    monkeypatch.setattr(triage, "ERRORS", 1)
+    assert [one.error_type for one in groups(conn, 1, Selection()) or ()] == ["Even.Error"]
+
+
+def test_what_takes_too_long_is_given_up(conn: connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = {
+        "limit_time": load("triage.sql")["limit_time"],
+        "count_quarantined": "SELECT pg_sleep(9)",
+    }
+    monkeypatch.setattr(triage, "_SQL", slow)
+    monkeypatch.setattr(triage, "COUNT_S", 1)
+    assert count(conn, 1, Selection()) is None
+    monkeypatch.undo()
+    assert count(conn, 1, Selection()) == 0, "the connection is of use still"
+
+
+def test_successes_are_counted_by_key_time_and_version(conn: connection) -> None:
+    opened_run(conn)
+    results(conn, ["in/1", "in/2", "out/1"])
+    asked = Selection(place=Place.SUCCESSES, key="in/*")
+    assert count(conn, 1, asked) == 2
+    assert count(conn, 1, Selection(place=Place.SUCCESSES, version="1")) == 3
+    assert count(conn, 1, Selection(place=Place.SUCCESSES, version="2")) == 0
+    assert count(conn, 1, Selection(place=Place.SUCCESSES, before=NOW - timedelta(days=1))) == 0
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.tuples(st.text(SIGNS, min_size=1, max_size=8), st.text(SIGNS, max_size=5)),
+        min_size=20,
+        max_size=40,
+    )
+)
+@example([("[a-c-e]", "d"), ("[]-a]", "-"), ("[--b]", "a"), ("[!]a]*", "b"), ("a|", "")])
+def test_a_pattern_means_the_same_in_postgres(
+    conn: connection, pairs: list[tuple[str, str]]
+) -> None:
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "SELECT text ~ regex FROM unnest(%s, %s) AS asked (text, regex)",
+            ([text for _, text in pairs], [as_regex(pattern) for pattern, _ in pairs]),
+        )
+        said = [row[0] for row in cur.fetchall()]
+    assert said == [matches(pattern)(text) for pattern, text in pairs]
+
+
+def test_a_redrive_is_counted_and_foretold_by_earlier_runs_and_asked_for_as_the_last_one(
+    state_dsn: str, conn: connection
+) -> None:
+    config = {
+        "prefix": "in/",
+        "key_glob": "*",
+        "min_size": 3,
+        "canary": 5,
+        "max_attempts": 7,
+        "approve": True,
+    }
+    ref = opened_run(conn, config=config)
+    enqueue(conn, ref, [item(key) for key in KEYS])
+    give_up(state_dsn, conn, ref)
+    close(conn, ref.run_id, complete=True)
+    with conn, conn.cursor() as cur:
+        cur.execute("UPDATE retrofill.batch SET cost = 0.5")
+    selection = Selection(error="Odd.Error")
+    assert ask(conn, "job", selection).cost is None, "its price is unknown"
+    with conn, conn.cursor() as cur:
+        cur.execute("""UPDATE retrofill.run SET price = '{"most_per_call": 0.1}'""")
+    asked = ask(conn, "job", selection, "mended")
+    assert (asked.items, asked.cost, asked.dag_id) == (5, Range(0.25, 0.25, 0.25), "d")
+    told = {"redrive", "redrive_error", "redrive_note", "job", "max_attempts"}
+    assert {name: asked.params[name] for name in told} == {
+        "redrive": "quarantine", "redrive_error": "Odd.Error", "redrive_note": "mended",
+        "job": "job", "max_attempts": 7,
+    }  # fmt: skip
+    given_up = {name: asked.params[name] for name in ("prefix", "key_glob", "min_size", "canary")}
+    assert given_up == {"prefix": "", "key_glob": None, "min_size": None, "canary": None}
+    assert asked.params["approve"] is False, "whoever redrives has been asked"
+    listing = ask(conn, "job", Selection(place=Place.SUCCESSES, version="1")).params
+    assert (listing["prefix"], listing["min_size"], listing["canary"]) == ("in/", 3, None)
+
+
+@pytest.mark.parametrize(
+    ("job", "selection", "says"),
+    [
+        ("other", Selection(), "job: there is no job 'other'"),
+        ("job", Selection(), "job: no run of 'job' has listed its source"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(
+    conn: connection, job: str, selection: Selection, says: str
+) -> None:
+    opened_run(conn, config={"redrive": "quarantine"})
+    with pytest.raises(ConfigError, match=says):
+        ask(conn, job, selection)
+
+
+def test_a_redrive_is_kept_beside_what_became_of_its_run(conn: connection) -> None:
+    opened_run(conn)
+    asked = NewRedrive(Selection(error="Odd*"), "mended", "ada", 7, Range(0.5, None, 1.0))
+    ref = open_run(conn, new_run(1, "again", config={"redrive": "quarantine"}), FUNCTION, asked)
+    (kept,) = list_redrives(conn, 1)
+    assert (kept.selection, kept.note, kept.asked_by, kept.counted, kept.foretold) == asked
+    assert (kept.run_id, kept.state, kept.moved, kept.dag_run_id) == (
+        ref.run_id, "open", 0, "again",
+    )  # fmt: skip
+    assert list_redrives(conn, 2) == []
+    assert asked.said == "7 items of quarantine: error Odd*; cost $0.50 to $1.00, asked by ada"

@@ -1,0 +1,209 @@
+"""The pages of quarantine and redrive, on a real Postgres behind Airflow's permissions."""
+
+import html
+import re
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from psycopg2.extensions import connection
+from retrofill.engine.fit import Range
+from retrofill.model.selection import Selection
+from retrofill.state import redrives, runs, triage
+from retrofill.state.connection import connect
+from retrofill.workflow import retrofill_dag
+
+from tests.integration.opened import FUNCTION, close, new_run
+from tests.integration.test_redrive import quarantined
+from tests.integration.web import OWN, Web, run_in_the_middle
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
+
+QUARANTINE = "/retrofill/jobs/1/quarantine"
+REDRIVE = "/retrofill/jobs/1/redrive"
+ASKED = {"place": "quarantine", "error": "Odd.Error", "note": "version 2 mends it"}
+
+
+@pytest.fixture
+def conn(state_dsn: str) -> Iterator[connection]:
+    with closing(connect(state_dsn)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def _quarantined(state_dsn: str, conn: connection) -> None:
+    quarantined(state_dsn, conn)
+
+
+def asks(web: Web, role: str, headers: dict[str, str] = OWN, **form: str) -> tuple[int, str]:
+    """Post the form of a redrive; return the code and the text, or where it leads."""
+    cookie = web.as_role(role) if role else {}
+    answer = web.client.post(REDRIVE, data=ASKED | form, headers={**cookie, **headers})
+    return answer.status_code, answer.headers.get("location", answer.text)
+
+
+def test_items_are_grouped_by_error_with_examples_and_lead_to_a_redrive(
+    web: Web, state_dsn: str, conn: connection
+) -> None:
+    quarantined(state_dsn, conn)
+    page = web.get(QUARANTINE, "USER").text
+    assert re.findall(r"<h3><code>(.*?)</code></h3>\s*<span><b>(.*?)</b>", page) == [
+        ("Even.Error", "5 items"), ("Odd.Error", "5 items"),
+    ]  # fmt: skip
+    assert page.count("Redrive these…") == 2
+    assert re.search(r'items/[0-9a-f-]{36}\?key=in%2F0\d"', page)
+    (link,) = re.findall(r'href="([^"]*)" aria-label="Redrive these: Odd.Error"', page)
+    counted = web.get(html.unescape(link), "USER").text
+    assert "<dt>items</dt><dd>5</dd>" in counted
+    assert "<dt>cost</dt><dd>unknown</dd>" in counted
+    assert 'name="error" value="Odd.Error"' in counted
+    assert ">Redrive 5 items</button>" in counted
+    all_of_it = html.unescape(re.findall(r'class="button" href="([^"]*)">Redrive all', page)[0])
+    assert "<dt>items</dt><dd>10</dd>" in web.get(all_of_it, "USER").text
+
+
+@pytest.mark.parametrize(
+    ("query", "shown", "hidden"),
+    [
+        ("error=Odd*", "Odd.Error", "Even.Error"),
+        ("key=in/00", "1 item</b>", "Even.Error"),
+        ("version=1&unsure=without", "5 items</b>", "Nothing in quarantine"),
+        ("version=2", "Nothing in quarantine is that.", "5 items</b>"),
+        ("unsure=only", "Nothing in quarantine is that.", "5 items</b>"),
+        ("before=2026-01-01T00:00:00Z", "Nothing in quarantine is that.", "5 items</b>"),
+    ],
+)
+@pytest.mark.usefixtures("_quarantined")
+def test_filters_narrow_the_groups(web: Web, query: str, shown: str, hidden: str) -> None:
+    page = web.get(f"{QUARANTINE}?{query}", "VIEWER").text
+    assert shown in page
+    assert hidden not in page
+
+
+@pytest.mark.parametrize("path", [QUARANTINE, REDRIVE])
+def test_what_is_typed_wrong_is_told(web: Web, state_dsn: str, conn: connection, path: str) -> None:
+    quarantined(state_dsn, conn)
+    answer = web.get(f"{path}?after=yesterday", "USER")
+    assert answer.status_code == 422
+    assert "after: &#39;yesterday&#39;; allowed is a date and time with its zone" in answer.text
+    assert 'name="after" value="yesterday"' in answer.text
+
+
+def test_who_may_not_start_dag_runs_sees_no_actions_and_starts_none(
+    web: Web, state_dsn: str, conn: connection
+) -> None:
+    quarantined(state_dsn, conn)
+    for path in (QUARANTINE, REDRIVE):
+        assert web.client.get(path).status_code == 401
+        assert web.get(path, "ADMIN@other").status_code == 403
+        page = web.get(path, "VIEWER").text
+        assert "Redrive these" not in page
+        assert 'method="post"' not in page
+    assert "you need the permission to start DAG runs of d" in web.get(REDRIVE, "VIEWER").text
+    assert asks(web, "")[0] == 401
+    assert asks(web, "VIEWER")[0] == 403
+    assert asks(web, "ADMIN@other")[0] == 403
+    assert web.airflow.confs_of("d") == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://testserver:81"}, {"Origin": "null"}],
+)
+def test_another_site_starts_nothing(
+    web: Web, state_dsn: str, conn: connection, headers: dict[str, str]
+) -> None:
+    quarantined(state_dsn, conn)
+    assert asks(web, "ADMIN", headers)[0] == 403
+
+
+def test_exactly_what_was_counted_is_started_in_the_jobs_dag_and_noted(
+    web: Web, state_dsn: str, conn: connection
+) -> None:
+    quarantined(state_dsn, conn)
+    web.airflow.write_dag(retrofill_dag("d", source="s3", schedule=None))
+    code, page = asks(web, "USER")
+    ((dag_run_id, who, conf),) = web.airflow.confs_of("d")
+    assert code == 303
+    assert page.startswith("/retrofill/dags/d/runs/manual")
+    wanted = {
+        "redrive": "quarantine", "redrive_error": "Odd.Error", "redrive_key": None,
+        "redrive_note": "version 2 mends it", "job": "job", "bucket": "bucket", "prefix": "",
+    }  # fmt: skip
+    assert {name: conf[name] for name in wanted} == wanted
+    assert (who, web.get(page, "USER").status_code) == ("the-USER", 200)
+    (entry,) = web.audit_log("d")
+    assert entry == (
+        "retrofill_redrive", "the-USER", "quarantine: error Odd.Error: version 2 mends it",
+    )  # fmt: skip
+    assert dag_run_id
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ({"note": " "}, "note: it is empty"),
+        ({"error": "Other"}, "nothing is there any more (quarantine: error Other)"),
+        ({"place": "successes"}, "allowed only with redrive"),
+        ({}, "dag: &#39;d&#39;; Dag id d not found"),
+    ],
+)
+def test_what_cannot_be_started_is_told_and_kept(
+    web: Web, state_dsn: str, conn: connection, form: dict[str, str], says: str
+) -> None:
+    quarantined(state_dsn, conn)
+    code, text = asks(web, "USER", **form)
+    assert (code, "Nothing was started." in text) == (422, True)
+    assert says in text
+
+
+def test_a_paused_dag_is_said_before(web: Web, state_dsn: str, conn: connection) -> None:
+    quarantined(state_dsn, conn)
+    web.airflow.add_dag("d", is_paused=True)
+    page = web.get(REDRIVE, "USER").text
+    assert "The DAG is paused in Airflow" in page
+    assert 'method="post"' not in page
+
+
+def test_successes_are_counted_once_it_is_said_which(
+    web: Web, state_dsn: str, conn: connection
+) -> None:
+    run_in_the_middle(conn, state_dsn)
+    page = web.get(f"{REDRIVE}?place=successes", "USER")
+    assert page.status_code == 200
+    assert "Say by key, version or time what is meant" in page.text
+    assert 'name="error"' not in page.text
+    page = web.get(f"{REDRIVE}?place=successes&version=1&key=*", "USER")
+    assert "<dt>items</dt><dd>2</dd>" in page.text
+    assert ">Redrive 2 items</button>" in page.text
+
+
+def test_earlier_redrives_are_listed_with_who_why_and_what_became_of_them(
+    web: Web, state_dsn: str, conn: connection
+) -> None:
+    quarantined(state_dsn, conn)
+    assert "Nothing of this job was redriven yet." in web.get(QUARANTINE, "VIEWER").text
+    asked = redrives.NewRedrive(
+        Selection(error="Odd*"), "mended <b>", "ada", None, Range(0.5, 0.75, 1.0)
+    )
+    new = new_run(1, "again", config={"redrive": "quarantine"})
+    ref = runs.open_run(conn, new, FUNCTION, asked)
+    page = web.get(QUARANTINE, "VIEWER").text
+    assert 'data-look-s="10"' in page
+    close(conn, ref.run_id, complete=True)
+    page = web.get(QUARANTINE, "VIEWER").text
+    assert 'data-look-s="0"' in page
+    for said in ("quarantine: error Odd*", "mended &lt;b&gt;", "by ada", "unknown", "complete",
+                 "$0.75 ($0.50 to $1.00)", "/retrofill/dags/d/runs/again"):  # fmt: skip
+        assert said in page
+
+
+def test_groups_that_take_too_long_are_left_out_and_the_rest_is_shown(
+    web: Web, state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantined(state_dsn, conn)
+    monkeypatch.setattr(triage, "groups", lambda *_: None)
+    page = web.get(QUARANTINE, "VIEWER")
+    assert page.status_code == 200
+    assert "The groups were not read within 5 seconds" in page.text
+    assert "Redrives" in page.text

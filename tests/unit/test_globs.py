@@ -1,0 +1,56 @@
+"""Shell patterns: what Postgres is told of them, how they begin, and one for a given text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from retrofill.model.globs import as_regex, beginning, behind, matches, only
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "regex"),
+    [
+        ("in/*.jpg|a?c", r"^(?:in/.*\.jpg|a.c)$"),
+        ("[ab][!c-e]", r"^(?:[ab][^c-e])$"),
+        ("[]]", r"^(?:[\]])$"),
+        ("[^]", r"^(?:[\^])$"),
+        ("[z-a]", r"^(?:(?!x)x)$"),
+        ("[!z-a]", r"^(?:.)$"),
+        ("[a", r"^(?:\[a)$"),
+    ],
+)
+def test_postgres_is_told_the_same(pattern: str, regex: str) -> None:
+    assert as_regex(pattern) == regex
+
+
+@given(TEXTS.filter(lambda text: "|" not in text))
+def test_a_pattern_for_one_text_matches_that_alone(text: str) -> None:
+    assert matches(only(text))(text)
+    assert not matches(only(text))(text + "x")
+
+
+def test_a_bar_cannot_be_named() -> None:
+    assert matches(only("a|b"))("a|b")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "begins"),
+    [(None, ""), ("in/*", "in/"), ("in/2025/*|in/2024/*", "in/202"), ("a*|b*", ""), ("a|ab", "a")],
+)
+def test_what_all_that_match_begin_with(patterns: str | None, begins: str) -> None:
+    assert beginning(patterns) == begins
+
+
+@given(TEXTS, TEXTS)
+def test_what_is_behind_a_beginning_is_behind_all_that_begin_so(begins: str, rest: str) -> None:
+    end = behind(begins)
+    assert end is None or (begins + rest < end and not end.startswith(begins))
+
+
+@pytest.mark.parametrize(
+    ("begins", "end"),
+    [("", None), ("\U0010ffff", None), ("a\U0010ffff", "b"), ("\ud7ff", "\ue000")],
+)
+def test_the_last_characters_have_something_behind_them_too(begins: str, end: str | None) -> None:
+    assert behind(begins) == end

@@ -1,0 +1,40 @@
+"""A selection, as it is stored, said and asked for by params."""
+
+from datetime import UTC, datetime
+
+import pytest
+from retrofill.config import params_for
+from retrofill.model.selection import Place, Selection
+from retrofill.params.redrive import params_of
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+SELECTIONS = [
+    Selection(),
+    Selection(place=Place.SUCCESSES, version="7", after=MOMENT),
+    Selection(error="T*|U", key="in/*", version="$LATEST", unsure=False),
+    Selection(unsure=True, before=MOMENT),
+]
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_it_is_stored_and_asked_for_as_it_is(selection: Selection) -> None:
+    assert Selection.from_json(selection.as_json()) == selection
+    asked = params_of(selection, "why")
+    config = params_for("s3").config({"bucket": "bucket", "prefix": "a", "function": "f", **asked})
+    assert config.redrive.selection == selection
+    assert config.redrive.redrive_note == "why"
+
+
+def test_it_is_said() -> None:
+    assert [one.said for one in SELECTIONS] == [
+        "quarantine: all of it",
+        "successes: version 7, from 2026-01-02 03:04:05 UTC",
+        "quarantine: error T*|U, key in/*, version $LATEST, not in doubt",
+        "quarantine: before 2026-01-02 03:04:05 UTC, in doubt",
+    ]
+
+
+def test_one_error_of_it_is_named_as_it_is() -> None:
+    narrowed = Selection(key="in/*").with_error("Odd[*]")
+    assert narrowed == Selection(key="in/*", error="Odd[[][*]]")
