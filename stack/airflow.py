@@ -110,7 +110,7 @@ def groups(settings: Settings) -> dict[str, list[Program]]:
     }
     if settings.executor != "celery":
         return components
-    workers = [program(name, celery.worker_command(settings, name)) for name in celery.WORKERS]
+    workers = [program(name, celery.worker_command(name)) for name in celery.WORKERS]
     return {"broker": [celery.broker(settings)], **components, "workers": workers}
 
 

@@ -46,12 +46,10 @@ def broker(settings: Settings) -> Program:
     return Program("redis", [redis_server(), *options])
 
 
-def worker_command(settings: Settings, name: str) -> list[str]:
+def worker_command(name: str) -> list[str]:
     """Return what starts a worker; its log server, which would listen everywhere, stays away."""
-    pid_file = settings.directory / "airflow" / f"{name}.pid"
     command = [sys.executable, "-m", "airflow", "celery", "worker", "--skip-serve-logs"]
-    command += ["--concurrency", str(TASKS_EACH), "--celery-hostname", f"{name}@%h"]
-    return [*command, "--pid", str(pid_file)]
+    return [*command, "--concurrency", str(TASKS_EACH), "--celery-hostname", f"{name}@%h"]
 
 
 def _socket(settings: Settings) -> Path:

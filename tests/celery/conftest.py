@@ -144,7 +144,7 @@ def _start(settings: Settings, name: str, hostname: str) -> Worker:
     with (settings.directory / "logs" / f"{name}.log").open("ab") as log:
         return Worker(
             psutil.Popen(
-                [*_APART, *_NAMED, hostname, *worker_command(settings, name)],
+                [*_APART, *_NAMED, hostname, *worker_command(name)],
                 env=surroundings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

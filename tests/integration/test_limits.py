@@ -127,6 +127,7 @@ def test_a_holder_that_is_writing_calls_down_is_not_counted_as_silent(
     with closing(connect(state_dsn)) as writing, writing.cursor() as cur:
         cur.execute("UPDATE retrofill.batch SET calls = calls WHERE batch_id = 1")
         assert [leases[1].allot(10, 0).concurrency for _ in range(3)] == [0, 0, 0]
+        writing.rollback()
     assert [leases[1].allot(10, 0).concurrency for _ in range(2)] == [0, 4]
 
 

@@ -52,7 +52,7 @@ def work_until_told(
     store: dict[str, int] = {}
     operator = InvokeOperator(task_id="invoke", opened=[1, 1], batch={"batch_id": 1, "label": ""})
     context: Any = {
-        "ti": SimpleNamespace(try_number=1, max_tries=1_000),
+        "ti": SimpleNamespace(try_number=1, max_tries=1_000, map_index=0),
         "task": SimpleNamespace(retries=1_000),
         "task_state_store": SimpleNamespace(get=store.get, set=store.__setitem__),
         "dag_run": SimpleNamespace(dag_id="d", run_id="r"),
