@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test browser celery conformance published faults simulate bench-run bench-calling bench-screening bench-asks bench-planning plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test browser celery conformance published faults simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -75,6 +75,9 @@ bench-asks: $(INSTALLED)  ## measure what 10, 50 and 200 tasks at once ask of Po
 
 bench-planning: $(INSTALLED)  ## measure planning beside stale statistics; SIZES="…"
 	@$(BIN)/python -m benchmarks.planning $(if $(SIZES),--sizes $(SIZES))
+
+bench-pages: $(INSTALLED)  ## measure what viewers of the pages cost beside a run; SIZES="…"
+	@$(BIN)/python -m benchmarks.pages $(if $(SIZES),--sizes $(SIZES))
 
 plan-accuracy: $(INSTALLED)  ## put what plans foretell beside what then happens; takes 10 minutes
 	@$(BIN)/python -m benchmarks.plan_accuracy

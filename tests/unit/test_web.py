@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 from retrofill.engine.ramp import Ramp
+from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 from retrofill.model.plan import FirstPayload
+from retrofill.model.pulse import Slice
 from retrofill.model.report import Report
+from retrofill.pipeline.controls import LIMITS as CHANGEABLE
+from retrofill.state.events import Event
 from retrofill.state.pages import (
     ERROR_CHARS,
+    BatchLine,
     CallLine,
     Calls,
     Controls,
@@ -60,17 +65,30 @@ def report(**fields: Any) -> Report:
     return Report(**{**usual, **fields})
 
 
+ASIDE: dict[str, Any] = {
+    "job_id": 4,
+    "function": Pinned(
+        kind="aws_lambda",
+        name="arn:aws:lambda:us-east-1:123456789012:function:resize",
+        version="3",
+        timeout_s=3,
+    ),
+    "age_s": 600.0,
+}
 LIMITS = Limits(max_concurrency=50, max_items_per_set=100)
 
 
 def page(*, paused: bool = False, live: bool = True, **parts: Any) -> RunPage:
     usual: dict[str, Any] = {
         "report": report(),
-        "controls": Controls(replace(LIMITS, paused=paused), "s3", NOW, live, job_id=4),
+        "controls": Controls(replace(LIMITS, paused=paused), "s3", NOW, live, **ASIDE),
         "calls": Calls([], [], []),
         "quarantined": [],
         "partitions": [],
         "sets": [],
+        "batches": [],
+        "events": [],
+        "slices": [],
     }
     return RunPage(**{**usual, **parts})
 
@@ -82,7 +100,7 @@ def partition(**fields: Any) -> PartitionLine:
 
 def set_line(**fields: Any) -> SetLine:
     planned = NOW - timedelta(minutes=2)
-    line = SetLine(1, "r", 100, 100, 0, 2, 1, 100, 20, 5, 1, planned, planned, None)
+    line = SetLine(1, "d", "r", 100, 100, 0, 2, 1, 100, 20, 5, 1, planned, planned, None)
     return line._replace(**fields)
 
 
@@ -121,7 +139,7 @@ def test_a_run_that_waits_for_approval_says_so_leads_there_and_changes_no_limits
 
 def test_the_plan_stands_beside_what_happened() -> None:
     plan = replace(PLAN, payload=FirstPayload.of(b"<b>", 1))
-    controls = Controls(LIMITS, "s3", NOW, live=True, job_id=4, plan=plan)
+    controls = Controls(LIMITS, "s3", NOW, live=True, **ASIDE, plan=plan)
     approved = {
         "state": "approved", "by": "<Ada>", "at": "2026-03-04T11:00:00+00:00", "changed": 12,
         "changed_more": False,
@@ -142,22 +160,22 @@ def test_what_was_foretold_stands_beside_what_was_spent() -> None:
     }  # fmt: skip
     shown = page(
         controls=Controls(
-            LIMITS, "s3", NOW, live=True, job_id=4, plan=replace(PLAN, forecast=forecast)
+            LIMITS, "s3", NOW, live=True, **ASIDE, plan=replace(PLAN, forecast=forecast)
         ),
         report=report(cost=2.5, approval={"state": "waiting", "until": NOW.isoformat()}),
     )
     html = html_of(shown)
     assert (
         '<tr><td>cost</td><td class="n range">$2.00 ($1.00 to $3.00)</td><td class="n">$2.50</td>'
-        '<td class="soft">unknown for compute</td></tr>'
+        '<td class="n">unknown</td><td class="soft">unknown for compute</td></tr>'
     ) in html
     assert '<td class="n range">1 min 30 s (1 min 0 s to 2 min 0 s)</td>' in html
     assert "<details open>" in html
     more = replace(PLAN, forecast=forecast, counts=replace(PLAN.counts, partitions_left=1))
-    html = html_of(page(controls=Controls(LIMITS, "s3", NOW, live=True, job_id=4, plan=more)))
+    html = html_of(page(controls=Controls(LIMITS, "s3", NOW, live=True, **ASIDE, plan=more)))
     assert "estimated for all sets; unknown for compute" in html
     assert "<details open>" not in html
-    unsaid = Controls(LIMITS, "s3", NOW, live=True, job_id=4, plan=PLAN)
+    unsaid = Controls(LIMITS, "s3", NOW, live=True, **ASIDE, plan=PLAN)
     assert "<td>cost</td>" not in html_of(page(controls=unsaid))
 
 
@@ -179,7 +197,7 @@ def test_what_calls_cost_is_shown_beside_what_they_may_cost() -> None:
     spent = report(
         cost=1.25, cost_from_above=0.5, cost_by_term={"calls": 0.25, "time": 1.0, "items": None}
     )
-    limited = Controls(replace(LIMITS, max_cost=30.0), "s3", NOW, live=True, job_id=4)
+    limited = Controls(replace(LIMITS, max_cost=30.0), "s3", NOW, live=True, **ASIDE)
     assert (
         "Cost: $1.25 ($0.25 for calls, $1.00 for their time, unknown for items), of which $0.50"
         " counted from above; at most $30.00 is to be spent."
@@ -197,7 +215,7 @@ def test_a_run_on_a_ramp_says_how_far_it_is_and_what_holds_it_back() -> None:
         in html
     )
     over = controls._replace(ramp=replace(ramp, over=True))
-    assert "ramp" not in html_of(page(controls=over, sets=[set_line()]))
+    assert "The ramp" not in html_of(page(controls=over, sets=[set_line()]))
 
 
 def test_every_count_of_the_report_is_there_with_its_meaning() -> None:
@@ -297,7 +315,7 @@ ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitio
             "3 of the listed items are in process with run 6, which is open.",
         ),
         (
-            page(controls=Controls(LIMITS, "s3", NOW, True, 4, NOW, "E: <why>")),  # noqa: FBT003
+            page(controls=Controls(LIMITS, "s3", NOW, True, *ASIDE.values(), NOW, "E: <why>")),  # noqa: FBT003
             ": E: &lt;why&gt;. The items wait.",
         ),
     ],
@@ -369,21 +387,16 @@ def test_calls_that_failed_are_told_by_cause() -> None:
 
 
 def test_the_reserve_for_live_traffic_is_told_beside_the_cap() -> None:
-    controls = Controls(replace(LIMITS, concurrency_ceiling=30), "s3", NOW, live=True, job_id=4)
+    controls = Controls(replace(LIMITS, concurrency_ceiling=30), "s3", NOW, live=True, **ASIDE)
     html = html_of(page(controls=controls, sets=[set_line()]))
     assert "0 of at most 30 calls are in flight: more are left to live traffic" in html
 
 
-def test_too_many_calls_to_look_through_leave_the_rest_of_the_page() -> None:
-    counted = Calls([OutcomeLine("succeeded", 98, 98)], None, None)
-    html = html_of(page(calls=counted, report=report(calls=98)))
-    assert "too many calls" in html
-    assert ">succeeded<" in html
-    assert "<dt>calls</dt><dd>98</dd>" in html
-
-
 def call(**fields: Any) -> CallLine:
-    line = CallLine(3, 14, 10, 2, "failed", NOW, 1.25, "request-1", "ValueError", "no good")
+    line = CallLine(
+        3, 14, 10, 2, "failed", NOW, NOW, 1.25, "request-1", "ValueError", "no good", set_no=1,
+        task_id="invoke", map_index=5, keys=["a/<1>", "b"],
+    )  # fmt: skip
     return line._replace(**fields)
 
 
@@ -391,6 +404,100 @@ def test_a_failed_call_has_all_that_is_needed_to_find_its_log() -> None:
     html = html_of(page(calls=Calls([OutcomeLine("failed", 1, 10)], [call()], [])))
     for part in ("3 / 14", "request-1", "<b>ValueError</b>: no good", "1.2 s"):
         assert part in html
+    assert "console.aws.amazon.com" not in html_of(page(calls=Calls([], [call(request_id="")], [])))
+
+
+def test_a_failed_call_leads_to_its_logs_and_to_the_items_that_it_carried() -> None:
+    shown = page(calls=Calls([OutcomeLine("failed", 1, 10)], [call()], []), sets=[set_line()])
+    html = html_of(shown)
+    assert 'href="/dags/d/runs/r/tasks/invoke/mapped/5" target="_top"' in html
+    assert (
+        'href="https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#' in html
+    )
+    assert '<a href="/retrofill/jobs/4/items?key=a%2F%3C1%3E"><code>a/&lt;1&gt;</code></a>' in html
+    assert "and 8 more" in html
+    assert "items?key" not in html_of(page(calls=Calls([], [call(keys=None)], [])))
+
+
+def batch(**fields: Any) -> BatchLine:
+    line = BatchLine(
+        3, 1, canary=False, task_id="invoke", map_index=5, items=100, succeeded=40, quarantined=2,
+        calls=50, calls_succeeded=48, done=False, held=True, in_flight=7, lost_tasks=1, of=99,
+    )  # fmt: skip
+    return line._replace(**fields)
+
+
+def test_a_batch_leads_to_the_log_of_its_task() -> None:
+    canary = batch(batch_id=1, canary=True, task_id="canary", map_index=-1, done=True, held=False)
+    unbegun = batch(batch_id=9, task_id="", calls=0, held=False)
+    html = html_of(page(batches=[batch(), unbegun, canary], sets=[set_line()]))
+    assert '<a href="/dags/d/runs/r/tasks/invoke/mapped/5" target="_top">invoke [5]</a>' in html
+    assert '<a href="/dags/d/runs/r/tasks/canary" target="_top">canary</a>' in html
+    assert "not begun" in html
+    assert "99 in all; 3 shown" in html
+    assert "1 task lost" in html
+
+
+def test_who_changed_the_run_is_told() -> None:
+    html = html_of(
+        page(
+            events=[
+                Event(NOW, "", "stopped", "max_calls: 5 of 5 <calls>", ""),
+                Event(NOW, "<Ada>", "max_calls", "5", ""),
+                Event(NOW, "Bob", "max_cost", "", "2.5"),
+                Event(NOW, "Bob", "paused", "", ""),
+            ]
+        )
+    )
+    assert "<td>Retrofill itself</td>\n<td>stopped the run: max_calls: 5 of 5 &lt;calls&gt;" in html
+    assert "<td>&lt;Ada&gt;</td>\n<td>set <code>max_calls</code> to 5, from no limit" in html
+    assert "set <code>max_cost</code> to no limit, from 2.5" in html
+    assert "<td>paused the run</td>" in html
+
+
+SLICES = [
+    Slice(20 + 5 * n, 5, 50, 500, 0, {"timed_out": 5} if n == 3 else {}, 100.0, 25, [0] * 20 + [50])
+    for n in range(12)
+]
+
+
+def test_charts_say_the_same_in_words_and_in_a_table() -> None:
+    html = html_of(page(slices=SLICES, controls=page().controls._replace(age_s=81.0)))
+    assert html.count('<svg viewBox="-2 -6 604 182" role="img"') == 5
+    assert "items from 100 to 100 a second, 100 at last" in html
+    assert "in flight from 20 to 20 at once, 20 at last; at most from 25 to 25" in html
+    assert "timed out from 0 to 1 a second, 0 at last" in html
+    assert '<tr><td>35 s</td><td class="n">1</td></tr>' in html
+    assert "Over time" not in html_of(page())
+    assert ' style="' not in html, "the page's own policy lets no style attribute through"
+
+
+def test_what_will_be_at_the_end_stands_beside_what_was_so_far() -> None:
+    shown = page(
+        report=report(new=100, succeeded=20, quarantined=5, calls=30, cost=1.0),
+        partitions=[partition(done=True)],
+        slices=SLICES,
+        controls=page().controls._replace(age_s=80.0),
+    )
+    html = html_of(shown)
+    for name, so_far, end in (
+        ("items", "25", "100"), ("calls", "30", "120"), ("cost", "$1.00", "$4.00"),
+        ("time", "1 min", "4 min"),
+    ):  # fmt: skip
+        assert f'<td>{name}</td><td class="n">{so_far}</td><td class="n">{end}</td>' in html
+    more = replace(shown, report=replace(shown.report, partitions_left=1))
+    assert '<td>cost</td><td class="n">$1.00</td><td class="n">unknown</td>' in html_of(more)
+    over = replace(shown, report=replace(shown.report, state="incomplete", closed_at=NOW))
+    assert '<td>cost</td><td class="n">$1.00</td><td class="soft">' in html_of(over)
+
+
+def test_every_limit_that_a_person_may_change_is_among_the_controls() -> None:
+    limits = replace(LIMITS, max_cost=2.5, max_calls=900)
+    html = html_of(page(controls=page().controls._replace(limits=limits)))
+    for name in CHANGEABLE:
+        assert f'name="action" value="{name}"' in html
+    assert 'step="any" value="2.5" placeholder="no limit"' in html
+    assert 'step="1" value="900" placeholder="no limit"' in html
 
 
 def test_a_cut_error_shows_that_it_was_cut() -> None:
@@ -415,12 +522,14 @@ def test_nothing_from_outside_becomes_html_or_hides() -> None:
             ),
             calls=Calls(
                 [OutcomeLine("failed", 1, 10)],
-                [call(request_id=HOSTILE, error_type=HOSTILE, error=HOSTILE)],
+                [call(request_id=HOSTILE, error_type=HOSTILE, error=HOSTILE, keys=[HOSTILE])],
                 [call(request_id=HOSTILE)],
             ),
             quarantined=[quarantined],
             partitions=[partition(label=HOSTILE)],
             sets=[set_line(dag_run_id=HOSTILE)],
+            events=[Event(NOW, HOSTILE, HOSTILE, HOSTILE, HOSTILE)],
+            slices=[Slice(0, 5, 1, 1, 0, {HOSTILE: 1}, 1.0, 1, [1])],
         ),
         problem=HOSTILE,
     )
@@ -428,7 +537,9 @@ def test_nothing_from_outside_becomes_html_or_hides() -> None:
     assert html.count("&lt;img") >= 14
     assert r"\n\u202e\x1b" in html
     for part in html.split("onerror")[1:]:
-        assert part.startswith("=alert(1)&gt;&#34;&#39;&amp;")
+        assert part.startswith(
+            ("=alert(1)&gt;&#34;&#39;&amp;", "%3Dalert%281%29%3E", "*3dalert*281*29")
+        )
 
 
 @pytest.mark.parametrize(

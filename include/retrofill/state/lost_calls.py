@@ -17,7 +17,7 @@ def lose_calls(cur: Cursor, batch_ids: list[int]) -> None:
         error = "the task that sent the call ended before it settled it; the function may have run"
         cur.execute(
             _SQL["lose_calls"],
-            {"batch_ids": batch_ids, "error_type": LOST, "error": error, "kept": LOST_KEPT},
+            {"batch_ids": batch_ids, "error_type": LOST, "error": error, "calls_kept": LOST_KEPT},
         )
         count_orphans(cur, batch_ids)
 

@@ -11,7 +11,7 @@ summed AS MATERIALIZED (
     FROM (
         SELECT
             batch_id, count(*) AS calls, sum(item_count) AS items,
-            (array_agg(call_no ORDER BY call_no DESC))[:%(kept)s] AS last_calls
+            (array_agg(call_no ORDER BY call_no DESC))[:%(calls_kept)s] AS last_calls
         FROM lost GROUP BY batch_id
     ) AS each
     CROSS JOIN LATERAL (

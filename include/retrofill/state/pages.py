@@ -236,10 +236,12 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             plan=_plan,
             ramp=Ramp.from_json,
         )
+        calls = _calls(cur, limits, report)
+        cur.execute(_SQL["read_in_order"])
         return RunPage(
             report=report,
             controls=controls,
-            calls=_calls(cur, limits, report),
+            calls=calls,
             quarantined=_lines(cur, "list_quarantined", limits, QuarantinedLine),
             partitions=_lines(cur, "list_partitions", limits, PartitionLine),
             sets=_lines(cur, "list_sets", limits, SetLine),

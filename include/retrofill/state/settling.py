@@ -140,7 +140,7 @@ class Settler:
                     "items": items,
                     "costs": costs,
                     "last_calls": last_calls,
-                    "kept": CALLS_KEPT,
+                    "calls_kept": CALLS_KEPT,
                 },
             )
 

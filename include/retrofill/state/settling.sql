@@ -43,7 +43,7 @@ ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
     cost = count.cost + excluded.cost,
     last_at = CASE WHEN excluded.last_calls = '{}' THEN count.last_at ELSE excluded.last_at END,
     last_calls = (count.last_calls || excluded.last_calls)[
-        cardinality(count.last_calls) + cardinality(excluded.last_calls) - %(kept)s + 1:
+        cardinality(count.last_calls) + cardinality(excluded.last_calls) - %(calls_kept)s + 1:
     ]
 
 -- name: count_quarantined

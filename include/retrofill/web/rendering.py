@@ -15,6 +15,7 @@ from retrofill.model.plan import verdict
 from retrofill.model.quoting import visible
 from retrofill.state.pages import ERROR_CHARS
 from retrofill.web import links
+from retrofill.web.charts import number
 from retrofill.web.words import CAUSES, OUTCOMES
 
 LOOK_S = 3
@@ -134,6 +135,7 @@ def _environment() -> Environment:
         "count": lambda number: f"{number:,}",
         "counted": counted,
         "dollars": dollars,
+        "number": number,
         "percent": percent,
         "in_dollars": partial(in_range, said=dollars),
         "in_times": partial(in_range, said=in_time),

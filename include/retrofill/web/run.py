@@ -22,6 +22,7 @@ from retrofill.web.access import EDIT, READ, RunAsker, State, may, require_own_p
 from retrofill.web.answers import answer, say, shell_of
 from retrofill.web.rendering import RARE_LOOK_S
 from retrofill.web.run_rendering import render_run
+from retrofill.web.shared import Shared
 
 router = APIRouter()
 
@@ -34,6 +35,8 @@ _NO_RUN_YET = (
 )
 
 Asker = Annotated[RunAsker, Depends(who_asks)]
+
+_PAGES: Shared[pages.RunPage] = Shared()
 
 
 @router.get("/runs/{run_id}")
@@ -73,6 +76,7 @@ def change_run(
     if not done:
         problem = f"Nothing was changed: run {ref.run_id} is closed."
         return _show(request, conn, asker, problem, code=status.HTTP_409_CONFLICT)
+    _PAGES.forget((conn.dsn, ref.run_id))
     audit.note(asker.name, asker.dag_id, asker.dag_run_id, action, text.strip())
     # Relative, since a proxy may serve Airflow under another path: the same page again.
     return RedirectResponse("?", status.HTTP_303_SEE_OTHER)
@@ -92,7 +96,7 @@ def _show(
         why = _why_refused(asker)
         title, text = (_REFUSED, why) if why else (_NO_RUN, _NO_RUN_YET)
         return say(request, title, text, look_s=RARE_LOOK_S)
-    page = pages.get_page(conn, ref.run_id)
+    page = _PAGES.get((conn.dsn, ref.run_id), lambda: pages.get_page(conn, ref.run_id))
     shell = shell_of(request)
     html = render_run(
         page,

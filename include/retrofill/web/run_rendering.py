@@ -1,17 +1,21 @@
 """What the page of a run says in HTML."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from retrofill.functions.kind import Called
 from retrofill.model.approval import Answer, Approval
 from retrofill.model.report import Report
 from retrofill.model.standing import Standing, standing_of
 from retrofill.pipeline.controls import LIMITS
 from retrofill.sources import reasons_of
-from retrofill.state.pages import RunPage, SetLine
+from retrofill.state.pages import MOST_COUNTED, BatchLine, CallLine, RunPage, SetLine
+from retrofill.web import links
+from retrofill.web.charts import charts
 from retrofill.web.rendering import LOOK_S, Shell, percent, render
-from retrofill.web.words import COUNTS
+from retrofill.web.words import COUNTS, EVENTS
 
 _CALLED_AGAIN = ("failed", "unknown", "lost")
 
@@ -21,6 +25,20 @@ _LOOK_SHARE = 5
 _LONGEST_LOOK_S = 30
 
 _PACE_AFTER_S = 5
+
+FIRST_LIMITS = ("max_concurrency", "max_calls_per_second")
+"""The limits that are changed most: the others are behind a fold."""
+
+
+class Outlook(NamedTuple):
+    """What a run will have done at its end, if it goes on as it did so far. None: unknown."""
+
+    calls: int | None
+    cost: float | None
+    seconds: float | None
+    """Seconds from the first slice of time in which it called."""
+
+    seconds_so_far: float | None
 
 
 class Progress(NamedTuple):
@@ -59,6 +77,7 @@ def render_run(
     :param shell: what the page around it needs
     """
     report = page.report
+    sets = {line.set_no: line for line in page.sets}
     total = report.new + report.resumed + report.redriven - report.withdrawn
     full = page.controls.limits.most_in_flight
     look_s = min(max(LOOK_S, math.ceil(read_s * _LOOK_SHARE)), _LONGEST_LOOK_S)
@@ -71,7 +90,15 @@ def render_run(
         now=page.controls.read_at,
         standing=_standing(page, lives=lives, dag_paused=dag_paused),
         is_held=any(line.held for line in page.sets),
-        progress=Progress(total, report.succeeded, report.quarantined),
+        progress=(progress := Progress(total, report.succeeded, report.quarantined)),
+        outlook=_outlook(page, progress),
+        charts=charts(page.slices, page.controls.age_s),
+        log_of=lambda line: _log_of(sets, line),
+        function_log=lambda call: links.function_log(
+            page.controls.function, Called(call.request_id, call.sent_at, call.ended_at)
+        ),
+        events=EVENTS,
+        most_counted=MOST_COUNTED,
         partitions_in_all=page.partitions[0].of if page.partitions else 0,
         left_s=_left_s(page, lives=lives and not dag_paused),
         in_flight=sum(ended.calls for ended in page.calls.ended if ended.outcome is None),
@@ -86,8 +113,39 @@ def render_run(
         look_s=look_s if page.controls.live else 0,
         counts=COUNTS,
         reasons=reasons_of(page.controls.source_kind),
-        limits=(LIMITS["max_concurrency"], LIMITS["max_calls_per_second"]),
+        limits=LIMITS,
+        first_limits=FIRST_LIMITS,
     )
+
+
+def _outlook(page: RunPage, progress: Progress) -> Outlook:
+    """Tell what will be at the end: more of the same, by the items that are left."""
+    report = page.report
+    done = report.succeeded + report.quarantined
+    so_far = None
+    if page.slices:
+        last = page.slices[-1]
+        until = page.controls.age_s if report.state == "open" else last.second + last.seconds
+        so_far = max(until - page.slices[0].second, 0.0)
+    if report.state != "open":
+        return Outlook(report.calls, report.cost, so_far, so_far)
+    if not done or report.partitions_left or not page.partitions:
+        return Outlook(None, None, None, so_far)
+    times = max(progress.total / done, 1.0)
+    return Outlook(
+        round(report.calls * times),
+        None if report.cost is None else report.cost * times,
+        None if so_far is None else so_far * times,
+        so_far,
+    )
+
+
+def _log_of(sets: Mapping[int, SetLine], line: BatchLine | CallLine) -> str:
+    """Return where Airflow has the log of the task of a batch; empty: nobody can tell."""
+    found = sets.get(line.set_no)
+    if found is None or not line.task_id:
+        return ""
+    return links.task_log(found.dag_id, found.dag_run_id, line.task_id, line.map_index)
 
 
 def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> Standing:

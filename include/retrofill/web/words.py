@@ -42,6 +42,19 @@ OUTCOMES = {
 }
 """How calls end, each with its meaning."""
 
+EVENTS = {
+    "paused": "paused the run",
+    "resumed": "resumed the run",
+    "stopped": "stopped the run",
+    "waiting": "asked a person to approve the plan",
+    "approved": "approved the plan",
+    "rejected": "rejected the plan",
+    "expired": "took the plan as rejected: nobody answered in time",
+    "ended": "took the plan as rejected: the run was closed before anybody answered",
+    "void": "took the approval back: what was approved would not be what runs",
+}
+"""What happens to a run beside changes of its limits, behind the name of who did it."""
+
 CAUSES = {
     "timed_out": "The function ran into its own timeout.",
     "out_of_memory": "The function was killed for its use of memory.",

@@ -40,9 +40,9 @@ def log_link(function: Pinned, call: Called) -> str | None:
 
     The console publishes no format; this is what its own links look like.
     """
-    arn = Arn.parse(function.name)
-    console = _CONSOLES.get(arn.partition)
-    if not call.request_id or console is None:
+    arn = Arn.find(function.name)
+    console = arn and _CONSOLES.get(arn.partition)
+    if arn is None or console is None or not call.request_id:
         return None
     ends_by = call.ended_at or call.sent_at + _LONGEST
     query = (

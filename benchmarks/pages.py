@@ -1,0 +1,357 @@
+"""What the pages cost beside a run: viewers look while calls are settled.
+
+Run ``make bench-pages``. A Postgres of its own comes up, set as that of the embedded stack is. A
+job is filled by SQL with so many items: most are processed, some are in quarantine, the last ones
+are in process and wait in batches. Then calls of these are settled, as tasks settle them, a
+thousand a second, first alone and then beside 20 viewers, each of whom looks at one page after
+another, every 3 seconds, through the app that Airflow mounts and behind Airflow's permissions.
+"""
+
+import logging
+import random
+import statistics
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, NamedTuple, Self
+
+import psutil
+from retrofill.model.calls import Call, EndedCall, Fresh, Loaded, Settlement, Span
+from retrofill.model.pulse import Slice
+from retrofill.state.connection import Connection, connect
+from retrofill.state.lease import BatchLease
+
+from benchmarks.command import FailedError, exit_code, say, sizes_asked
+from benchmarks.measure import cpu_s, server_of
+from benchmarks.server import Database
+from benchmarks.table import table
+from stack.services import temporary_postgres
+from tests.integration.opened import enqueue, item, open_run
+
+SIZES = [1_000_000, 10_000_000]
+VIEWERS = 20
+LOOK_EVERY_S = 3.0
+SECONDS = 20.0
+CALLS_PER_SECOND = 1_000
+SETTLED_AT_ONCE = 20
+TASKS = 4
+BATCHES = 1_000
+IN_QUARANTINE = 20_000
+"""Items at most: a hundredth of a smaller job."""
+
+HEADS = (
+    "items", "page", "looks", "median, ms", "p95, ms", "calls/s", "alone", "transactions/s",
+    "alone", "database CPU, %", "alone",
+)  # fmt: skip
+
+
+FILL = """
+INSERT INTO retrofill.batch (
+    job_id, run_id, set_no, first_seq, last_seq, items, epoch, next_call, done_at, calls,
+    calls_settled, calls_succeeded, items_answered, succeeded, quarantined, task_id, map_index,
+    slowest, slowest_ms, cost
+)
+SELECT
+    1, 1, 1, -%(items)s + n * %(each)s, -%(items)s + (n + 1) * %(each)s - 1, %(each)s, 1,
+    %(each)s + 1, now(), %(each)s, %(each)s, %(each)s - %(bad)s, %(each)s - %(bad)s,
+    %(each)s - %(bad)s, %(bad)s, 'invoke', n, '{1,2,3,4,5,6,7,8,9,10}',
+    ARRAY(SELECT 5000 - m FROM generate_series(1, 10) AS m), 0.01
+FROM generate_series(0, %(batches)s - 1) AS n;
+
+INSERT INTO retrofill.call_count (batch_id, outcome, cause, calls, items, last_calls)
+SELECT batch_id, outcome, cause, 12, 12, '{1,2,3,4,5,6,7,8,9,10}'
+FROM retrofill.batch, (
+    VALUES ('failed'::retrofill.outcome, 'unhandled'), ('failed', 'timed_out'), ('throttled', '')
+) AS way (outcome, cause)
+WHERE calls > 0;
+
+INSERT INTO retrofill.results (
+    job_id, item_key, identifier, run_id, batch_id, call_no, attempts, settled_at
+)
+SELECT 1, 'data/' || lpad(n::text, 9, '0'), md5(n::text)::uuid, 1, 1 + n / %(each)s,
+    1 + n %% %(each)s, 1, now()
+FROM generate_series(0, %(items)s - 1) AS n WHERE n %% %(every)s > 0;
+
+INSERT INTO retrofill.quarantine (
+    job_id, item_key, identifier, run_id, batch_id, call_no, content, attempts, failures, unsure,
+    request_id, error_type, error, quarantined_at
+)
+SELECT 1, 'data/' || lpad(n::text, 9, '0'), md5(n::text)::uuid, 1, 1 + n / %(each)s,
+    1 + n %% %(each)s, '1', 3, 3, false, 'r' || n, 'Error' || n %% 7, 'it failed', now()
+FROM generate_series(0, %(items)s - 1, %(every)s) AS n;
+
+INSERT INTO retrofill.invocation (
+    batch_id, call_no, epoch, items, item_count, attempt, duplicates, sent_at, ended_at, outcome,
+    request_id, error_type, error, keys
+)
+SELECT
+    batch_id, n, 1, int8multirange(int8range(first_seq + n - 1, first_seq + n)), 1, 1, 0,
+    now() - interval '1 s', now(),
+    CASE WHEN n <= 10 THEN 'failed' ELSE 'succeeded' END::retrofill.outcome, 'request-' || n,
+    CASE WHEN n <= 10 THEN 'Error' END, CASE WHEN n <= 10 THEN 'it failed' END,
+    CASE WHEN n <= 10 THEN '["data/000000000"]'::jsonb END
+FROM retrofill.batch, generate_series(1, %(each)s) AS n WHERE calls > 0;
+
+UPDATE retrofill.partition SET listed = listed + %(items)s, new = new + %(items)s
+WHERE run_id = 1 AND part_no = 0;
+UPDATE retrofill.run SET opened_at = now() - interval '6 h' WHERE run_id = 1;
+
+INSERT INTO retrofill.pulse (
+    run_id, second, seconds, at, calls, succeeded, quarantined, troubles, call_seconds,
+    most_in_flight, latency
+)
+SELECT 1, n, CASE WHEN n < 600 THEN 5 ELSE 60 END, now(), 5000, 50000, 5, '{"timed_out": 5}', 250,
+    100, array_fill(50, ARRAY[40])
+FROM (
+    SELECT generate_series(0, 595, 5) UNION ALL SELECT generate_series(600, 21000, 60)
+) AS slice (n);
+
+INSERT INTO retrofill.event (run_id, who, what, value)
+SELECT 1, 'Ada', 'max_concurrency', n::text FROM generate_series(1, 60) AS n;
+"""
+
+
+class Load(NamedTuple):
+    """What went on for a while."""
+
+    calls_per_s: float
+    transactions_per_s: float
+    cpu_percent: float
+    """Of one core."""
+
+
+class Settling:
+    """Tasks that settle calls at a pace, without an endpoint: what the database sees of a run."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self.calls = 0
+
+    def __enter__(self) -> Self:
+        self._threads = [
+            threading.Thread(target=self._work, args=(number,)) for number in range(1, TASKS + 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, batch_id: int) -> None:
+        with closing(BatchLease(self._dsn, batch_id, f"task {batch_id}")) as lease:
+            lease.take(holder_is_dead=lambda _: True)
+            loaded = lease.load(lease.portions(1)[0])
+            self._settle(lease, self._calls(loaded))
+
+    @staticmethod
+    def _calls(loaded: Loaded) -> Iterator[Call]:
+        for at in range(len(loaded.seqs)):
+            yield Call(Fresh(loaded.seqs[at : at + 1], loaded.items[at : at + 1]))
+
+    def _settle(self, lease: BatchLease, calls: Iterator[Call]) -> None:
+        under_way: list[Call] = []
+        told_at = next_at = time.monotonic()
+        while not self._over.is_set():
+            now = time.monotonic()
+            if now - told_at >= 1:
+                second = int(now) // 5 * 5
+                lease.allot(
+                    99, SETTLED_AT_ONCE,
+                    pulse=[Slice(30_000 + second % 600, 5, 250, 250, 0, {}, 50.0, 100, [0, 250])],
+                )  # fmt: skip
+                told_at = now
+            ended = Settlement(
+                ended=[EndedCall(call.number, "succeeded", "r", items=1) for call in under_way],
+                succeeded=[
+                    (Span(span.first, span.last), call.number)
+                    for call in under_way
+                    for span in call.spans
+                ],
+            )
+            under_way = [call for _, call in zip(range(SETTLED_AT_ONCE), calls, strict=False)]
+            if not under_way:
+                return
+            lease.settle(ended, under_way)
+            with self._lock:
+                self.calls += len(under_way)
+            next_at += SETTLED_AT_ONCE * TASKS / CALLS_PER_SECOND
+            self._over.wait(max(0.0, next_at - time.monotonic()))
+
+
+def measure(sizes: list[int]) -> Iterator[str]:
+    """Yield the lines of the table."""
+    yield from table(HEADS, [row for items in sizes for row in _measure(items)])
+
+
+def _measure(items: int) -> Iterator[list[str]]:
+    with temporary_postgres(lasting=True) as server:
+        database = Database(server)
+        database.fresh()
+        dsn = database.dsn
+        with closing(connect(dsn)) as conn:
+            say(f"{items:,} items: filling")
+            _fill(conn, items)
+            process = server_of(conn)
+            say(f"{items:,} items: settling alone")
+            alone, _ = _watched(conn, process, dsn, lambda: _wait(SECONDS))
+            say(f"{items:,} items: settling beside {VIEWERS} viewers")
+            with _pages(dsn) as look:
+                beside, looks = _watched(conn, process, dsn, lambda: _view(look))
+    for name, seconds in sorted(looks.items()):
+        ms = sorted(1_000 * took for took in seconds)
+        yield [
+            f"{items:,}",
+            name,
+            f"{len(ms):,}",
+            f"{statistics.median(ms):,.0f}",
+            f"{ms[int(0.95 * (len(ms) - 1))]:,.0f}",
+            f"{beside.calls_per_s:,.0f}",
+            f"{alone.calls_per_s:,.0f}",
+            f"{beside.transactions_per_s:,.0f}",
+            f"{alone.transactions_per_s:,.0f}",
+            f"{beside.cpu_percent:,.0f}",
+            f"{alone.cpu_percent:,.0f}",
+        ]
+
+
+def _wait(seconds: float) -> dict[str, list[float]]:
+    time.sleep(seconds)
+    return {}
+
+
+def _fill(conn: Connection, items: int) -> None:
+    """Fill a job: so many items that were called, and enough for all that is settled meanwhile."""
+    waiting = int(3 * SECONDS * CALLS_PER_SECOND) // TASKS
+    ref = open_run(conn, max_concurrency=1_000)
+    for number in range(TASKS):
+        keys = (f"new/{number}/{at:07}" for at in range(waiting))
+        enqueue(conn, ref, [item(key) for key in keys], done=number == TASKS - 1)
+    with conn, conn.cursor() as cur:
+        for number in range(TASKS):
+            cur.execute(
+                "INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items)"
+                " VALUES (1, 1, 1, %s, %s, %s)",
+                (1 + number * waiting, (number + 1) * waiting, waiting),
+            )
+        every = max(items // IN_QUARANTINE, 100)
+        each = items // BATCHES
+        sizes = {"items": items, "batches": BATCHES, "each": each, "every": every}
+        cur.execute("SET LOCAL statement_timeout = 0")
+        cur.execute(FILL, {**sizes, "bad": -(-each // every)})
+    conn.autocommit = True
+    with conn.cursor() as cur:
+        cur.execute("SET statement_timeout = 0")
+        cur.execute("VACUUM ANALYZE")
+
+
+def _watched(
+    conn: Connection,
+    process: psutil.Process,
+    dsn: str,
+    act: Callable[[], dict[str, list[float]]],
+) -> tuple[Load, dict[str, list[float]]]:
+    """Settle calls while something is done; return what that was like."""
+    with Settling(dsn) as settling:
+        time.sleep(1)
+        began, cpu = time.monotonic(), cpu_s(process)
+        calls, transactions = settling.calls, _transactions(conn)
+        done = act()
+        passed = time.monotonic() - began
+        return (
+            Load(
+                (settling.calls - calls) / passed,
+                (_transactions(conn) - transactions) / passed,
+                100 * (cpu_s(process) - cpu) / passed,
+            ),
+            done,
+        )
+
+
+def _transactions(conn: Connection) -> int:
+    """Return how many transactions the database has ended."""
+    with conn.cursor() as cur:
+        cur.execute(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database"
+            " WHERE datname = current_database()"
+        )
+        ((count,),) = cur.fetchall()
+        return int(count)
+
+
+def _view(look: Callable[[str], float]) -> dict[str, list[float]]:
+    """Have all viewers look for a while; return the seconds that each look took, by page."""
+    took: defaultdict[str, list[float]] = defaultdict(list)
+    pages = {"Jobs": "/jobs", "Job": "/jobs/1", "Run": "/dags/d/runs/r"}
+    pages |= {"Quarantine": "/jobs/1/quarantine", "Items": "/jobs/1/items?key=data/0000012"}
+    lock = threading.Lock()
+    until = time.monotonic() + SECONDS
+
+    def view(number: int) -> None:
+        names = list(pages)
+        time.sleep(LOOK_EVERY_S * random.random())  # noqa: S311  no secret
+        at = number
+        while time.monotonic() < until:
+            name = names[at % len(names)]
+            seconds = look(pages[name])
+            if seconds >= 0:
+                with lock:
+                    took[name].append(seconds)
+            at += 1
+            time.sleep(LOOK_EVERY_S)
+
+    with ThreadPoolExecutor(VIEWERS) as viewers:
+        for done in [viewers.submit(view, number) for number in range(VIEWERS)]:
+            done.result()
+    return took
+
+
+class _pages:  # noqa: N801  as a context manager reads
+    """The app as Airflow mounts it, behind its permissions."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    def __enter__(self) -> Callable[[str], float]:
+        import os  # noqa: PLC0415  Airflow reads its settings when it is imported
+
+        os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "one secret, made up here " * 4
+        os.environ["AIRFLOW_CONN_RETROFILL_STATE"] = self._dsn
+        from tests.integration import api_server  # noqa: PLC0415
+
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
+        self._serving = api_server.serving()
+        client: Any = self._serving.__enter__()
+        cookie = api_server.as_role("ADMIN")
+        missing: set[str] = set()
+
+        def look(path: str) -> float:
+            began = time.monotonic()
+            answer = client.get(f"/retrofill{path}", headers=cookie)
+            took = time.monotonic() - began
+            if answer.status_code == 404 and "Not Found" in answer.text:  # noqa: PLR2004
+                if path not in missing:
+                    missing.add(path)
+                    say(f"there is no page {path}")
+                return -1.0
+            if answer.status_code != 200:  # noqa: PLR2004
+                raise FailedError(f"{path} answered {answer.status_code}: {answer.text[-500:]}")
+            return took
+
+        return look
+
+    def __exit__(self, *_: object) -> None:
+        self._serving.__exit__(None, None, None)
+
+
+if __name__ == "__main__":
+    asked = sizes_asked("benchmarks.pages", __doc__, SIZES)
+    sys.exit(exit_code(measure(asked), FailedError))
