@@ -8,7 +8,7 @@ import pytest
 
 from tests.celery.conftest import Cluster, Worker
 
-ITEMS = int(__import__("os").environ.get("CELERY_ITEMS", 20_000))
+ITEMS = 20_000
 LATENCY_S = 0.3
 MOST_IN_FLIGHT = 40
 PARAMS = {"items_per_call": 1, "max_concurrency": MOST_IN_FLIGHT}
