@@ -45,7 +45,7 @@ LATENCY_S = 1.0
 MEASURED_S = 20.0
 SETTLED_S = 5.0
 """How long shares are left to settle before it counts."""
-ITEMS = 60_000
+ITEMS = 120_000
 """So many that no batch comes to its end."""
 BEGUN_WITHIN_S = 180
 LOOK_EVERY_S = 0.1
@@ -55,7 +55,7 @@ HEADS = (
     "tasks", "asks/s", "an ask, ms", "of 20 the slowest", "sessions that wait for a lock",
     "connections", "calls/s", "CPU of Postgres, %",
 )  # fmt: skip
-_BEGUN = "SELECT count(*) FROM retrofill.batch WHERE holder IS NOT NULL"
+_BEGUN = "SELECT count(*) FROM retrofill.batch WHERE epoch > 0"
 _SESSIONS = """
 SELECT count(*) FILTER (WHERE wait_event_type = 'Lock'), count(*) - 1
 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
