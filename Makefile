@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 AIOBOTOCORE := .venv-aiobotocore
+CELERY := .venv-celery
 LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate
 DEPLOYED = $(shell sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements.lock)
@@ -16,14 +17,16 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test browser conformance published faults simulate bench-run bench-calling bench-screening bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test browser celery conformance published faults simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
 		| while IFS='|' read -r target text; do printf '%-15s %s\n' "$$target" "$$text"; done
 
-up: $(INSTALLED)  ## start Postgres, MiniStack and Airflow here; Ctrl-C stops them
-	@$(BIN)/python -m stack.up
+WITH_CELERY := $(filter celery,$(EXECUTOR))
+up: $(if $(WITH_CELERY),$(CELERY)/.installed,$(INSTALLED))  ## start Postgres, MiniStack and Airflow here; EXECUTOR=celery: with Redis and two workers
+	@$(if $(EXECUTOR),RETROFILL_EXECUTOR=$(EXECUTOR)) \
+		$(if $(WITH_CELERY),$(CELERY)/bin,$(BIN))/python -m stack.up
 
 demo: $(INSTALLED)  ## see a function process what was in a bucket before it
 	@$(BIN)/python -m demo
@@ -33,6 +36,9 @@ test: check  ## check, then run all tests
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile
+
+celery: $(CELERY)/.installed  ## kill a Celery worker, the broker and the scheduler in mid-run; takes a quarter of an hour
+	@$(CELERY)/bin/python -m pytest -m celery tests/celery
 
 browser: $(INSTALLED)  ## use the pages in headless Chromium, on a stack of its own; takes minutes
 	$(BIN)/python -m pytest -m browser
@@ -63,6 +69,9 @@ bench-calling: $(INSTALLED) $(AIOBOTOCORE)/.installed  ## measure calls beside b
 
 bench-screening: $(INSTALLED)  ## measure screening and settling beside a raw COPY; SIZES="…"
 	@$(BIN)/python -m benchmarks.screening $(if $(SIZES),--sizes $(SIZES))
+
+bench-asks: $(INSTALLED)  ## measure what 10, 50 and 200 tasks at once ask of Postgres; SIZES="…"
+	@$(BIN)/python -m benchmarks.asks $(if $(SIZES),--sizes $(SIZES))
 
 bench-planning: $(INSTALLED)  ## measure planning beside stale statistics; SIZES="…"
 	@$(BIN)/python -m benchmarks.planning $(if $(SIZES),--sizes $(SIZES))
@@ -95,11 +104,13 @@ format: $(INSTALLED)  ## format the code, and mend what ruff can mend
 lock: $(INSTALLED)  ## pin anew what pyproject.toml asks for
 	$(LOCK_WITH) --upgrade --output-file requirements.lock
 	$(LOCK_WITH) --upgrade --group dev --output-file requirements-dev.lock
+	$(LOCK_WITH) --group celery --constraints requirements-dev.lock \
+		--output-file requirements-celery.lock
 	$(LOCK_WITH:pyproject.toml=benchmarks/contenders/aiobotocore.in) --upgrade \
 		--output-file benchmarks/contenders/aiobotocore.lock
 
 clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
-	rm -rf $(VENV) $(AIOBOTOCORE) .stack .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(AIOBOTOCORE) $(CELERY) .stack .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -111,6 +122,12 @@ $(INSTALLED): requirements-dev.lock | $(BIN)/uv
 $(AIOBOTOCORE)/.installed: benchmarks/contenders/aiobotocore.lock | $(INSTALLED)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AIOBOTOCORE)
 	$(BIN)/uv pip sync --quiet --python $(AIOBOTOCORE)/bin/python --require-hashes $<
+	@touch $@
+
+# Airflow with Celery, for a stack whose tasks run in workers.
+$(CELERY)/.installed: requirements-celery.lock | $(INSTALLED)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CELERY)
+	$(BIN)/uv pip sync --quiet --python $(CELERY)/bin/python --require-hashes --compile-bytecode $<
 	@touch $@
 
 # uv itself comes by pip, of the version and with the hashes that the lock has for it.

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import httpx
 
+from stack import celery
 from stack.services import autocommitting
 from stack.settings import REPOSITORY, Settings, StackError
 from stack.supervise import Program, child_environment
@@ -52,6 +53,7 @@ def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> di
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        **(celery.variables(settings) if settings.executor == "celery" else {}),
         "AIRFLOW__CORE__FERNET_KEY": settings.secrets.fernet_key,
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
@@ -92,11 +94,13 @@ def groups(settings: Settings) -> dict[str, list[Program]]:
     """
     surroundings = variables(settings)
 
-    def component(name: str, *options: str) -> Program:
-        command = [sys.executable, "-m", "airflow", name, *options]
+    def program(name: str, command: list[str]) -> Program:
         return Program(name, command, surroundings, stop_after_s=_TASKS_MAY_TAKE_S)
 
-    return {
+    def component(name: str, *options: str) -> Program:
+        return program(name, [sys.executable, "-m", "airflow", name, *options])
+
+    components = {
         "airflow-api": [component("api-server")],
         "airflow": [
             component("scheduler", "--skip-serve-logs"),
@@ -104,6 +108,10 @@ def groups(settings: Settings) -> dict[str, list[Program]]:
             component("triggerer", "--skip-serve-logs"),
         ],
     }
+    if settings.executor != "celery":
+        return components
+    workers = [program(name, celery.worker_command(name)) for name in celery.WORKERS]
+    return {"broker": [celery.broker(settings)], **components, "workers": workers}
 
 
 def prepare(settings: Settings) -> None:

@@ -57,6 +57,7 @@ class Postgres:
     password: str
     lasting: bool = True
     """Whether it keeps what it holds over a crash; False is for tests, and faster."""
+    most_connections: int = 200
 
     def dsn(self, database: str, role: str = "postgres") -> str:
         """Return the libpq URI of a database."""
@@ -107,7 +108,7 @@ class Postgres:
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "max_connections": "200",
+            "max_connections": str(self.most_connections),
             "log_timezone": "UTC",
             "timezone": "UTC",
             **(_BULK if self.lasting else _FORGETFUL),
@@ -204,11 +205,17 @@ def running(service: Postgres | MiniStack) -> Iterator[None]:
 
 
 @contextmanager
-def temporary_postgres(*, lasting: bool) -> Iterator[Postgres]:
+def temporary_postgres(*, lasting: bool, most_connections: int = 200) -> Iterator[Postgres]:
     """Run a new server, and remove all of it at the end; see :attr:`Postgres.lasting`."""
     # Not among pytest's directories: each session of pytest closes those to the server's user.
     with tempfile.TemporaryDirectory(prefix="retrofill-postgres-") as directory:
-        server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=lasting)  # noqa: S106
+        server = Postgres(
+            Path(directory) / "data",
+            free_port(),
+            password="test",  # noqa: S106
+            lasting=lasting,
+            most_connections=most_connections,
+        )
         with running(server):
             yield server
 

@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Unix sockets take paths of 107 bytes at most; the supervisor's stands in the stack's directory.
 _LONGEST_DIRECTORY = 107 - len("/supervisor.sock")
 _REMEMBERED = "settings.json"
+EXECUTORS = ("local", "celery")
 
 
 class StackError(Exception):
@@ -96,6 +97,8 @@ class Settings:
     """Whether that is the stack's own MiniStack."""
     state_elsewhere: str
     """Where the state is kept when not in the stack's own Postgres; empty when it is."""
+    executor: str = "local"
+    """What runs Airflow's tasks: processes of the scheduler, or Celery's workers."""
 
     user = "admin"
     password = "admin"  # noqa: S105  of a UI that only this machine can reach
@@ -111,6 +114,10 @@ class Settings:
             message = f"the stack's directory {directory} is longer than {_LONGEST_DIRECTORY} bytes"
             raise StackError(f"{message}: set RETROFILL_STACK_DIR to a shorter path")
         ports = Ports.from_environment(environ)
+        executor = environ.get("RETROFILL_EXECUTOR") or EXECUTORS[0]
+        if executor not in EXECUTORS:
+            allowed = " and ".join(EXECUTORS)
+            raise StackError(f"RETROFILL_EXECUTOR is {executor!r}: allowed are {allowed}")
         endpoint = environ.get("AWS_ENDPOINT_URL", "")
         embedded = not (endpoint or environ.get("AIRFLOW_CONN_AWS_DEFAULT"))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,6 +129,7 @@ class Settings:
             aws_endpoint_url=f"http://127.0.0.1:{ports.aws}" if embedded else endpoint,
             aws_embedded=embedded,
             state_elsewhere=environ.get("AIRFLOW_CONN_RETROFILL_STATE", ""),
+            executor=executor,
         )
 
     @property

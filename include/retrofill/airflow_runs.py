@@ -1,6 +1,7 @@
 """What a task may ask of Airflow: what its DAG run was asked for, and which DAG runs live."""
 
 import logging
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 from retrofill.notifier import notify, notify_briefly
 from retrofill.pipeline.admission import Slots
+from retrofill.pipeline.invoke import GRACE_S
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.upkeep import OpenRun
@@ -62,6 +64,24 @@ def require_time(timeout: timedelta | None, function_timeout_s: float) -> None:
             f" default_task_execution_timeout), and a call of the function may take"
             f" {function_timeout_s:,} s: give tasks more time than a call"
         )
+
+
+def grace_s() -> float:
+    """Return the seconds between a task's being told to end and its being killed.
+
+    :raises ConfigError: the setting is no such number
+    """
+    told = conf.get("retrofill", "grace_period", fallback=str(GRACE_S))
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ConfigError(
+            f"Airflow's setting [retrofill] grace_period is {quoted(told)}: allowed is a number of"
+            " seconds, 0 or more"
+        )
+    return seconds
 
 
 class TaskAirflow:

@@ -8,7 +8,8 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from retrofill.config import RunConfig
-from retrofill.connections import open_state, wiring
+from retrofill.connections import task_state as open_state
+from retrofill.connections import wiring
 from retrofill.model.approval import Answer
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Run

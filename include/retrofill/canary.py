@@ -7,7 +7,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from retrofill.airflow_runs import TaskAirflow
-from retrofill.connections import open_state
+from retrofill.connections import task_state as open_state
 from retrofill.model.errors import RunIncomplete
 from retrofill.operators import CallOperator, run_at_work
 from retrofill.pipeline.canary import has_canary, judge, note

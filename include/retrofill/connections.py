@@ -12,7 +12,7 @@ from retrofill.aws.session import control_plane
 from retrofill.environment import EnvironmentConnections
 from retrofill.model.connections import ConnectionFields
 from retrofill.model.errors import ConfigError
-from retrofill.state.connection import Connection
+from retrofill.state.connection import PATIENCE_S, Connection
 from retrofill.state.grants import RUNTIME
 from retrofill.wiring import Wiring
 
@@ -81,4 +81,11 @@ def wiring() -> Wiring:
 def open_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
     """Open the state; see :meth:`retrofill.wiring.Wiring.open_state`."""
     with wiring().open_state(needed) as conn:
+        yield conn
+
+
+@contextmanager
+def task_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
+    """Open the state for a task, which waits for a connection where there is none left."""
+    with wiring().open_state(needed, patience_s=PATIENCE_S) as conn:
         yield conn

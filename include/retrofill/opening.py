@@ -23,7 +23,7 @@ from retrofill.pipeline.open_run import NotAlone, open_run
 from retrofill.pipeline.overlap import SOONEST_S, await_turn
 from retrofill.sources.kind import Interval
 from retrofill.state import limits, runs
-from retrofill.state.connection import Connection
+from retrofill.state.connection import PATIENCE_S, Connection
 from retrofill.wiring import needed_by
 
 _LONGEST_REASON = 2_000
@@ -76,7 +76,7 @@ class OpenRunOperator(BaseOperator):
 
     def _open(self, context: Context) -> tuple[SetRef, RunConfig]:
         dag_run, wire = context["dag_run"], wiring()
-        with wire.open_state() as conn:
+        with wire.open_state(patience_s=PATIENCE_S) as conn:
             ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
             if ref is not None:
                 # All that the run does was fixed when it was opened; can it still be done?
@@ -98,7 +98,7 @@ class OpenRunOperator(BaseOperator):
         interval = Interval(dag_run.data_interval_start, dag_run.data_interval_end)
         asking = DagRun(dag_run.dag_id, dag_run.run_id)
         asked_by = dag_run.triggering_user_name or ""
-        with wire.open_state(needed_by(config)) as conn:
+        with wire.open_state(needed_by(config), patience_s=PATIENCE_S) as conn:
             alone_but = self._await_turn(context, conn, config, asking)
             plan = wire.plan(config, interval, run_id=runs.next_run_id(conn))
             require_time(self.dag.get_task("invoke").execution_timeout, plan.function.timeout_s)

@@ -13,10 +13,11 @@ from airflow.sdk.exceptions import (
     AirflowTaskTerminated,
 )
 
-from retrofill.airflow_runs import TaskAirflow
+from retrofill.airflow_runs import TaskAirflow, grace_s
 from retrofill.announcing import announce, note, note_end, of_set
 from retrofill.config import RunConfig, params_for
-from retrofill.connections import open_state, wiring
+from retrofill.connections import task_state as open_state
+from retrofill.connections import wiring
 from retrofill.engine.progress import Invoked
 from retrofill.lineage import lineage_of
 from retrofill.metrics import teller
@@ -207,6 +208,7 @@ class CallOperator(PatientOperator):
 
         :param counts: whether to record what each call has used
         """
+        grace = grace_s()
         die_with_parent()
         ask_to_end(self.on_kill)
         map_index = context["ti"].map_index
@@ -234,6 +236,7 @@ class CallOperator(PatientOperator):
                     config=config,
                     keeps_usage=counts,
                     stop_asked=lambda: self._stop_asked,
+                    grace_s=grace,
                     progressed=progressed,
                     tell=teller(config, run, task.map_index),
                 )

@@ -7,6 +7,9 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
+_PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -29,24 +32,52 @@ def ask_to_end(stop: Callable[[], None]) -> None:
 
 
 def own_name() -> str:
-    """Name this process so that another one on this machine can tell whether it lives."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started_at(os.getpid())}"
+    """Name this process so that another one can tell whether it lives: hostname, place, pid, start.
+
+    The hostname is for people. Machines and containers may share one, and then have pids of their
+    own.
+    """
+    return f"{socket.gethostname()} {_place()}:{os.getpid()}:{_started_at(os.getpid())}"
 
 
 def is_dead(holder: str) -> bool:
     """Return whether a process that has named itself is known to be gone."""
-    host, pid, started_at = holder.rsplit(":", 2)
-    return host == socket.gethostname() and _started_at(int(pid)) != started_at
+    named, pid, started_at = holder.rsplit(":", 2)
+    place = named.rpartition(" ")[2]
+    return place == _place() and _started_at(int(pid)) != started_at
+
+
+def _place() -> str:
+    """Return where pids are unique: this boot of this machine, and the namespace of its pids.
+
+    Formats: proc_sys_kernel(5), pid_namespaces(7). Elsewhere than on Linux there are no namespaces.
+    """
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{(_PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return f"{socket.gethostname()}/{psutil.boot_time():.0f}"
 
 
 def _started_at(pid: int) -> str:
-    """Return when a process of this machine began, in clock ticks; empty if it is gone.
+    """Return when a process of this place began; empty if it is gone.
 
-    Format: field 22 of /proc/PID/stat, proc(5).
+    Format: clock ticks, field 22 of /proc/PID/stat, proc(5); else seconds.
     """
+    if not (_PROC / "self/stat").exists():
+        return _started_at_s(pid)
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = (_PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
     zombie = fields[0] == "Z"
     return "" if zombie else fields[19]
+
+
+def _started_at_s(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        zombie = process.status() == psutil.STATUS_ZOMBIE
+        return "" if zombie else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return ""

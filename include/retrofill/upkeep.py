@@ -4,7 +4,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from retrofill.airflow_runs import TaskAirflow, params_of
-from retrofill.connections import open_state
+from retrofill.connections import task_state as open_state
 from retrofill.params.upkeep import ForgetParams, UpkeepParams
 from retrofill.pipeline.overlap import forget_gone
 from retrofill.pipeline.rescue import rescue

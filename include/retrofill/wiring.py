@@ -81,13 +81,16 @@ class Wiring:
         return dsn_of(fields)
 
     @contextmanager
-    def open_state(self, needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
+    def open_state(
+        self, needed: Mapping[str, str] = RUNTIME, *, patience_s: float = 0.0
+    ) -> Iterator[Connection]:
         """Open the state, which must be of a schema that suits this code.
 
         :param needed: what the connection's role must be allowed, as :mod:`.state.grants` has it
+        :param patience_s: how long to wait for a connection where there is none left
         :raises StateError: it cannot be reached or used; the message says what to do
         """
-        with closing(connect(self.state_dsn)) as conn:
+        with closing(connect(self.state_dsn, patience_s=patience_s)) as conn:
             require_current(conn)
             require_granted(conn, needed)
             yield conn

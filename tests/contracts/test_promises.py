@@ -53,8 +53,12 @@ def test_a_promise_has_tests_that_exist_and_are_run_as_told(
 ) -> None:
     assert tests
     assert [f"{path}::{name}" for path, name in tests if name not in needing_faults(path)] == []
-    needs_faults = {needing_faults(path)[name] for path, name in tests}
+    in_celery = {path.startswith("tests/celery/") for path, _ in tests}
+    needs_faults = {
+        needing_faults(path)[name] for path, name in tests if not path.startswith("tests/celery/")
+    }
     expected = {"make faults" if needed else "make test" for needed in needs_faults}
+    expected |= {"make celery"} if True in in_celery else set()
     if any(path.startswith("tests/simulation/") for path, _ in tests):
         expected.add("make simulate")
     assert targets == expected

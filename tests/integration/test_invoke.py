@@ -29,7 +29,7 @@ from retrofill.functions.kind import Asked
 from retrofill.model.delivery import Contract, Delivery
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import SetRef
-from retrofill.pipeline.invoke import LOGGED_TROUBLES, Invoker, take
+from retrofill.pipeline.invoke import GRACE_S, LOGGED_TROUBLES, Invoker, take
 from retrofill.state import batches, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
@@ -114,6 +114,7 @@ def invoker(
     timeout_s: int = 1,
     executions: str = "",
     tells_usage: bool = False,
+    grace_s: float = GRACE_S,
     **params: int | str,
 ) -> Iterator[Invoker]:
     config = params_for("s3").config(
@@ -152,6 +153,7 @@ def invoker(
                 config=config,
                 keeps_usage=tells_usage,
                 stop_asked=(stop or threading.Event()).is_set,
+                grace_s=grace_s,
             )
 
 
@@ -494,6 +496,26 @@ def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(
     assert 0 < done < 400
     assert invoke(state_dsn, endpoint)["items"] == 400 - done
     assert endpoint.items() == dict.fromkeys(keys(400), 1)
+
+
+@pytest.mark.parametrize("grace_s", [0.0, 5.0])
+def test_the_last_words_of_a_task_last_as_long_as_its_grace(
+    state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, grace_s: float
+) -> None:
+    slow = Rule(keys=frozenset({"k00000"}), reply=Reply(delay=1.2))
+    rules(endpoint, slow, latency=0.05)
+    planned(conn, keys(400), max_concurrency=10)
+    stop = threading.Event()
+    with (
+        invoker(state_dsn, endpoint, stop=stop, grace_s=grace_s) as task,
+        once_settled(state_dsn, stop.set),
+        pytest.raises(Interrupted),
+    ):
+        task.run()
+    ended = outcomes(conn)
+    assert ended["succeeded"] > 0
+    assert (ended.get("lost", 0) > 0) == (grace_s == 0), "nobody waited for the slow one"
+    assert not batches.is_held(conn, 1), "either way the batch is given back"
 
 
 def test_a_run_whose_first_items_all_fail_with_one_error_stops_early_with_a_hint(

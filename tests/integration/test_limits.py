@@ -59,20 +59,76 @@ def cut_off(*calls: Call) -> Settlement:
     )
 
 
-def test_a_silent_holder_keeps_its_share_until_its_calls_must_have_ended(
+def fall_silent(conn: connection, batch_id: int) -> None:
+    ended = "UPDATE retrofill.batch SET leased_until = now() - interval '1 s' WHERE batch_id = "
+    execute(conn, f"{ended}{batch_id}")
+
+
+def test_of_a_silent_holder_the_calls_count_that_it_had_in_flight_each_for_its_time(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=10)
+    execute(conn, "UPDATE retrofill.run SET function_timeout_s = 900")
     take(leases, state_dsn, 1, 2)
-    assert leases[0].allot(10, 0).concurrency == 10
+    silent, other = leases
+    assert silent.allot(10, 0).concurrency == 10
+    calls = calls_of(silent)[:7]
+    silent.settle(Settlement(), calls)
+    told = cut_off(calls[0])
+    told.ended += success(calls[1]).ended
+    silent.settle(told, [])
     execute(
-        conn, "UPDATE retrofill.batch SET leased_until = now() - interval '1 s' WHERE batch_id = 1"
+        conn,
+        "UPDATE retrofill.invocation SET sent_at = sent_at - interval '15 min' WHERE call_no = 3",
     )
-    assert leases[1].allot(10, 0).concurrency == 0, "its calls may take 3 s, the function's timeout"
+    fall_silent(conn, 1)
+    assert other.allot(10, 0).concurrency == 0, "nobody has counted yet: it keeps what it had"
+    assert other.allot(10, 0).concurrency == 5, "one had ended, and one is over its time"
     execute(
-        conn, "UPDATE retrofill.batch SET leased_until = now() - interval '4 s' WHERE batch_id = 1"
+        conn,
+        "UPDATE retrofill.batch SET may_run_until[1] = now(), may_run_until[2] = now()"
+        " WHERE batch_id = 1",
     )
-    assert leases[1].allot(10, 0).concurrency == 10
+    assert other.allot(10, 0).concurrency == 7
+    take(leases, state_dsn, 1)
+    assert other.allot(10, 0).concurrency == 5, "an heir has lost them, and they count as before"
+
+
+def test_a_holder_that_comes_back_counts_as_before_and_is_counted_anew(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=10)
+    execute(conn, "UPDATE retrofill.run SET function_timeout_s = 900")
+    take(leases, state_dsn, 1, 2)
+    silent, other = leases
+    silent.allot(4, 0)
+    first, second, *_ = calls_of(silent)
+    silent.settle(Settlement(), [first])
+    fall_silent(conn, 1)
+    assert [other.allot(10, 0).concurrency for _ in range(2)] == [6, 9]
+    other.allot(0, 0)
+    assert silent.allot(4, 1).concurrency == 4
+    silent.settle(success(first), [second])
+    assert other.allot(10, 0).concurrency == 6
+    fall_silent(conn, 1)
+    assert [other.allot(10, 0).concurrency for _ in range(2)] == [6, 9]
+
+
+def test_a_holder_that_is_writing_calls_down_is_not_counted_as_silent(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    """It passed the fence when its lease was not over yet, and commits when it seems to be."""
+    four_batches(conn, max_concurrency=10)
+    execute(conn, "UPDATE retrofill.run SET function_timeout_s = 900")
+    take(leases, state_dsn, 1, 2)
+    leases[0].allot(10, 0)
+    leases[0].settle(Settlement(), calls_of(leases[0])[:6])
+    fall_silent(conn, 1)
+    with closing(connect(state_dsn)) as writing, writing.cursor() as cur:
+        cur.execute("UPDATE retrofill.batch SET calls = calls WHERE batch_id = 1")
+        assert [leases[1].allot(10, 0).concurrency for _ in range(3)] == [0, 0, 0]
+        writing.rollback()
+    assert [leases[1].allot(10, 0).concurrency for _ in range(2)] == [0, 4]
 
 
 def test_calls_of_a_holder_that_was_taken_over_count_until_they_must_have_ended(
@@ -224,6 +280,29 @@ def test_what_a_dead_task_had_set_aside_is_with_its_next_holder(
     assert leases[2].allot(10, 0).calls == 3
     assert leases[1].allot(10, 0).calls == 1
     assert execute(conn, "SELECT sum(calls) FROM retrofill.batch") == [(3,)]
+
+
+def test_a_task_sees_what_others_change_without_a_lock(
+    state_dsn: str, conn: connection, leases: list[BatchLease]
+) -> None:
+    four_batches(conn, max_concurrency=10, max_minutes=60)
+    take(leases, state_dsn, 1, 2)
+    one, other = leases
+    assert one.is_changed(), "it has never asked"
+    one.allot(10, 0)
+    other.allot(10, 0)
+    with closing(connect(state_dsn)) as asking, asking.cursor() as cur:
+        cur.execute("SELECT FROM retrofill.run FOR UPDATE")
+        assert not one.is_changed(), "others have their shares, which is no change"
+    change_limits(conn, 1, paused=True)
+    assert one.is_changed()
+    assert one.allot(10, 0).pause_reason
+    assert not one.is_changed()
+    execute(conn, "UPDATE retrofill.run SET opened_at = opened_at - interval '1 hour'")
+    assert one.is_changed(), "its minutes have passed"
+    change_limits(conn, 1, paused=False)
+    assert "max_minutes" in str(one.allot(10, 0).stop_reason)
+    assert other.is_changed(), "it is stopped"
 
 
 def test_a_run_that_fails_too_much_is_stopped(

@@ -382,6 +382,10 @@ CASES = [
     Case("lost_calls", "lose_calls", BATCH_ITEMS + 250,
          before="""UPDATE retrofill.run SET config = '{"on_unknown": "hold"}' WHERE run_id = 1"""),
     Case("lost_calls", "count_orphans", BATCH_ITEMS),
+    # All calls of the batches whose holders are silent: here of one.
+    Case("lost_calls", "count_silent", BATCH_ITEMS,
+         before="UPDATE retrofill.batch SET leased_until = CASE WHEN batch_id = 7 THEN"
+         " now() - interval '1 s' END WHERE run_id = 1"),
     Case("settling", "end_calls", 50, ended(NOS)),
     Case("settling", "end_calls", MANY, ended(MANY_NOS),
          before="UPDATE retrofill.invocation SET outcome = 'lost'"

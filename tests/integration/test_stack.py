@@ -341,6 +341,43 @@ def test_connections_that_are_set_win(tmp_path: Path) -> None:
     assert aws["extra"]["service_config"] == {"lambda": {"endpoint_url": "http://127.0.0.1:9"}}
 
 
+def test_an_executor_that_the_stack_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="RETROFILL_EXECUTOR is 'kubernetes': allowed are local"):
+        settings_of(tmp_path, RETROFILL_EXECUTOR="kubernetes")
+
+
+def test_celery_has_a_broker_and_workers_that_know_where_the_api_server_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path, RETROFILL_EXECUTOR="celery")
+    variables = airflow.variables(settings, {})
+    assert variables["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    told = variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+    assert told == f"{settings.airflow_url}/execution/"
+    monkeypatch.setattr("stack.celery.has_provider", lambda: True)
+    monkeypatch.setattr("stack.celery.redis_server", lambda: "redis-server")
+    groups = airflow.groups(settings)
+    assert list(groups) == ["broker", "airflow-api", "airflow", "workers"]
+    assert [worker.name for worker in groups["workers"]] == ["worker-1", "worker-2"]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "message"),
+    [
+        ("has_provider", "has no Celery: start the stack with make up EXECUTOR=celery"),
+        ("redis_server", "there is no redis-server for this machine"),
+    ],
+)
+def test_what_celery_lacks_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str, message: str
+) -> None:
+    monkeypatch.setattr("stack.celery.has_provider", lambda: lacking != "has_provider")
+    monkeypatch.setattr("stack.celery.redis_server", lambda: "")
+    with pytest.raises(StackError, match=message):
+        airflow.groups(settings_of(tmp_path, RETROFILL_EXECUTOR="celery"))
+    assert not (tmp_path / "redis").exists()
+
+
 def up(directory: Path, **environ: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "stack.up"],

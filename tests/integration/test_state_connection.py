@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg2
 import pytest
 from psycopg2.extensions import connection, make_dsn, parse_dsn
-from retrofill.connections import open_state, wiring
+from retrofill.connections import open_state, task_state, wiring
 from retrofill.environment import EnvironmentConnections
 from retrofill.model.calls import Call, EndedCall, Settlement
-from retrofill.model.errors import StateNotConfigured, StateUnavailable
+from retrofill.model.errors import StateFull, StateNotConfigured, StateUnavailable
 from retrofill.state import batches
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
@@ -186,6 +188,52 @@ def test_a_password_that_is_rotated_in_mid_batch_is_asked_for_anew(
             spans = [(span, call.number) for span in call.spans]
             lease.settle(Settlement(ended=[EndedCall(1, "succeeded")], succeeded=spans), [])
         assert keys_in(conn, "results") == ["a"]
+
+
+@pytest.fixture
+def only_one(define: Define, postgres: Postgres, state_dsn: str) -> Iterator[None]:
+    """Have the connection log in as a role that may have one connection at a time."""
+    owner = parse_dsn(state_dsn)["user"]
+    with closing(psycopg2.connect(postgres.dsn("postgres"))) as conn, conn.cursor() as cur:
+        conn.autocommit = True
+        cur.execute(
+            f"CREATE ROLE lonely LOGIN PASSWORD 'one' CONNECTION LIMIT 1 IN ROLE \"{owner}\""
+        )
+        define(login="lonely", password="one", extra={})  # noqa: S106  it is no secret
+        yield
+        cur.execute("DROP ROLE lonely")
+
+
+@pytest.mark.usefixtures("only_one")
+def test_a_page_is_told_that_no_connection_is_left_and_a_task_waits_for_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def task() -> str:
+        with task_state() as conn:
+            return str(conn.info.user)
+
+    with open_state(), pytest.raises(StateFull) as told, open_state():
+        pass
+    said = str(told.value)
+    assert said.startswith(
+        "the state's Postgres has no connection left (connection retrofill_state"
+    )
+    assert "too many connections for role" in said
+    assert "What to do: let max_connections of the server, and limits of role" in said
+    with ThreadPoolExecutor(1) as beside:
+        with open_state():
+            waiting = beside.submit(task)
+            while "Waiting for one, for up to 300 s" not in caplog.text:
+                assert not waiting.done()
+                time.sleep(0.01)
+        assert waiting.result() == "lonely"
+
+
+@pytest.mark.usefixtures("only_one")
+def test_a_lease_waits_for_a_connection_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrofill.state.lease.PATIENCE_S", 0.2)
+    with open_state(), pytest.raises(StateFull):
+        BatchLease(wiring().state_dsn, 1, "holder")
 
 
 def test_iam_gives_a_token_for_each_connection(

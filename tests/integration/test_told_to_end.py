@@ -18,7 +18,7 @@ from retrofill.operators import InvokeOperator
 from retrofill.state import batches, runs
 from retrofill.state.connection import connect
 
-from stack.endpoint import Function, Script, scripted_endpoint
+from stack.endpoint import Function, Reply, Rule, Script, scripted_endpoint
 from tests.integration.opened import enqueue, item, open_run
 
 ITEMS = 2_000
@@ -52,7 +52,7 @@ def work_until_told(
     store: dict[str, int] = {}
     operator = InvokeOperator(task_id="invoke", opened=[1, 1], batch={"batch_id": 1, "label": ""})
     context: Any = {
-        "ti": SimpleNamespace(try_number=1, max_tries=1_000),
+        "ti": SimpleNamespace(try_number=1, max_tries=1_000, map_index=0),
         "task": SimpleNamespace(retries=1_000),
         "task_state_store": SimpleNamespace(get=store.get, set=store.__setitem__),
         "dag_run": SimpleNamespace(dag_id="d", run_id="r"),
@@ -63,17 +63,27 @@ def work_until_told(
         answer.put((type(error).__name__, store))
 
 
-@pytest.mark.parametrize("end", [by_airflow_s_handler, by_execution_timeout])
+@pytest.mark.parametrize(
+    ("end", "grace_s"),
+    [(by_airflow_s_handler, None), (by_execution_timeout, None), (by_execution_timeout, "0")],
+)
 def test_its_calls_are_settled_its_batch_is_given_back_and_it_is_tried_again(
-    state_dsn: str, end: Callable[[Callable[[], Any]], None]
+    state_dsn: str,
+    end: Callable[[Callable[[], Any]], None],
+    grace_s: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Without any grace its calls are given up at once, and the rest is the same."""
+    if grace_s is not None:
+        monkeypatch.setenv("AIRFLOW__RETROFILL__GRACE_PERIOD", grace_s)
     with closing(connect(state_dsn)) as conn:
         ref = open_run(conn)
         enqueue(conn, ref, [item(f"k{number:05}") for number in range(ITEMS)])
         batches.plan(conn, ref, 1, most_items=ITEMS, fewest_items=ITEMS)
     processes = get_context("spawn")
     answer = processes.Queue()
-    script = Script(functions=(Function(name="f"),), latency=0.2)
+    slow = Rule(keys=frozenset({"k00000"}), reply=Reply(delay=2.3))
+    script = Script(functions=(Function(name="f"),), latency=0.2, rules=(slow,))
     with scripted_endpoint(script) as endpoint:
         task = processes.Process(
             target=work_until_told, args=(state_dsn, endpoint.url, end, answer)
@@ -89,6 +99,6 @@ def test_its_calls_are_settled_its_batch_is_given_back_and_it_is_tried_again(
         assert set(endpoint.items().values()) == {1}
     with closing(connect(state_dsn)) as conn:
         report = runs.get_report(conn, ref.run_id)
-        assert (report.lost, report.unknown, report.lost_tasks) == (0, 0, 0)
-        assert 0 < report.succeeded == report.calls < ITEMS
+        assert (report.lost > 0, report.unknown, report.lost_tasks) == (grace_s == "0", 0, 0)
+        assert 0 < report.succeeded == report.calls - report.lost < ITEMS
         assert not batches.is_held(conn, ref.run_id)

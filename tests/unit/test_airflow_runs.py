@@ -4,8 +4,10 @@ import logging
 from datetime import timedelta
 
 import pytest
-from retrofill.airflow_runs import require_time
+from retrofill.airflow_runs import grace_s, require_time
 from retrofill.model.errors import ConfigError
+
+_GRACE = "AIRFLOW__RETROFILL__GRACE_PERIOD"
 
 
 def test_a_task_that_ends_before_a_call_is_refused() -> None:
@@ -21,3 +23,21 @@ def test_what_airflow_allows_is_said(
     require_time(timeout, 900)
     said = f"(max_map_length), {timeout or 'any time'} for each task (execution timeout)"
     assert said in caplog.text
+
+
+@pytest.mark.parametrize(("told", "seconds"), [(None, 5.0), ("30", 30.0), ("0", 0.0)])
+def test_the_grace_is_airflow_s_own_unless_the_installation_says_otherwise(
+    told: str | None, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if told is not None:
+        monkeypatch.setenv(_GRACE, told)
+    assert grace_s() == seconds
+
+
+@pytest.mark.parametrize("told", ["soon", "-1", "nan", "inf"])
+def test_a_grace_that_is_no_number_of_seconds_is_refused(
+    told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(_GRACE, told)
+    with pytest.raises(ConfigError, match=rf"\[retrofill\] grace_period is .{told}.: allowed is"):
+        grace_s()

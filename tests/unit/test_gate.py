@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from retrofill.engine.gate import ASK_EVERY_S, Gate
+from retrofill.engine.gate import ASK_EVERY_S, Gate, ask_every_s
 from retrofill.engine.rate import BURST_S
 from retrofill.model.calls import Allotment
 
@@ -105,6 +105,26 @@ def test_it_waits_for_the_rate_and_not_beyond_the_next_question() -> None:
     assert gate.wait_s(0, None, 0.75) == ASK_EVERY_S - 0.75
 
 
+def test_many_tasks_ask_less_often_and_look_as_often() -> None:
+    assert [ask_every_s(tasks) for tasks in (1, 10, 40, 1_000)] == [1.0, 1.0, 2.0, 10.0]
+    gate = opened(tasks=90)
+    assert gate.wait_s(0, None, 0.0) == ASK_EVERY_S
+    assert gate.must_look(1.0)
+    assert not gate.must_ask(2.9)
+    gate.looked(1.0)
+    assert (gate.must_look(1.9), gate.wait_s(0, None, 1.9)) == (False, pytest.approx(0.1))
+    assert gate.must_ask(3.0)
+    gate.looked(3.0)
+    gate.ask_soon()
+    assert gate.wait_s(0, None, 3.0) == 0
+
+
+def test_few_tasks_ask_whenever_they_look() -> None:
+    gate = opened(tasks=10)
+    assert (gate.must_look(0.9), gate.must_ask(0.9)) == (False, False)
+    assert gate.must_ask(1.0)
+
+
 class AnyOrder(RuleBasedStateMachine):
     """A task that sends all it may, in any order of grants, answers and pauses."""
 
@@ -128,7 +148,7 @@ class AnyOrder(RuleBasedStateMachine):
         calls=st.none() | st.integers(0, 30),
         calls_per_second=st.none() | st.floats(0, 500),
         width=st.none() | st.integers(1, 30),
-        tasks=st.integers(1, 5),
+        tasks=st.integers(1, 50),
         valid_s=st.floats(0, 3),
     )
     def grant(self, *, valid_s: float, width: int | None, **fields: Any) -> None:
@@ -192,7 +212,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.gate.room(self.running, self.now):
             assert wait_s == 0
         elif wait_s == 0:
-            assert self.gate.must_ask(self.now)
+            assert self.gate.must_ask(self.now) or self.gate.must_look(self.now)
 
 
 TestAnyOrder = AnyOrder.TestCase

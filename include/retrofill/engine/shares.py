@@ -1,7 +1,8 @@
 """What each task of a run may do, so that all of them together keep to the run's limits.
 
-Each task asks every second, one after the other: under the lock on the run's row. A task may take
-only capacity that no other task holds, and keeps it until its calls end.
+Each task asks every second, or less often if they are many, one after the other: under the lock on
+the run's row. A task may take only capacity that no other task holds, and keeps it until its calls
+end.
 """
 
 from collections.abc import Collection, Sequence
@@ -38,6 +39,11 @@ class Standing(NamedTuple):
 
     age_s: float = 0.0
     """Seconds since it was opened, but for those in which it waited for a person."""
+
+    @property
+    def said(self) -> tuple[Limits, str | None, bool]:
+        """What people and the clock say of the run, whatever its tasks do."""
+        return self.limits, self.stop_reason, self.is_late
 
     def climbed(self, told: Tally) -> "Standing":
         """Return how the run stands now that more of its calls have ended.
@@ -79,7 +85,7 @@ class Share(NamedTuple):
 
     wanted: int
     allotted: int
-    """Calls that its holder may have in flight, or had when it went silent."""
+    """Calls that its holder may have in flight; that may run still of one that went silent."""
 
     orphans: int
     """Calls of earlier holders that may still be running."""
@@ -102,6 +108,9 @@ class Share(NamedTuple):
 
     unsettled: int = 0
     """Calls that its holder has sent and not settled: they may be refused yet."""
+
+    uncounted: bool = False
+    """Whether its holder has gone silent, and what it may have in flight is not counted yet."""
 
 
 class Totals(NamedTuple):

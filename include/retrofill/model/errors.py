@@ -11,6 +11,7 @@ RetrofillError
 ├── FunctionUnavailable    function or live trigger could not be looked up; worth another try
 ├── StateError             the Postgres state cannot be used as it is
 │   ├── StateUnavailable   the server cannot be reached, or takes no writes now
+│   │   ├── StateFull      the server, or the pooler before it, has no connection left
 │   │   └── StateLocked    others hold a lock for longer than it is waited for
 │   ├── StateNotConfigured Airflow has no connection to it that can be used; never retried
 │   ├── StateUnfit         server, database or role cannot do what is needed; never retried
@@ -67,6 +68,10 @@ class StateError(RetrofillError):
 
 class StateUnavailable(StateError):
     """The Postgres server of the state cannot be reached, or cannot do now what it is asked."""
+
+
+class StateFull(StateUnavailable):
+    """The server, or the pooler before it, has no connection left."""
 
 
 class StateLocked(StateUnavailable):

@@ -53,8 +53,11 @@ LOG_EVERY_S = 5.0
 GATHER_S = 0.005
 """Seconds to go on gathering ended calls, so that one transaction settles many."""
 
-LAST_WORDS_S = 3.0
-"""Seconds that a task which was asked to end waits for its calls: Airflow kills it after 5."""
+GRACE_S = 5.0
+"""Seconds after which Airflow itself kills a task that it has asked to end."""
+
+LET_GO_S = 2.0
+"""Of these, seconds that are left to settle what ended and to give the batch back."""
 
 LEASE_MARGIN_S = 10.0
 """Seconds before the end of the lease at which a holder that could not renew it stops sending."""
@@ -69,6 +72,7 @@ class Invoker:
     :param run: the run it belongs to
     :param keeps_usage: whether to record what each call used
     :param stop_asked: whether the task was asked to end
+    :param grace_s: seconds it then has before it is killed
     :param progressed: called whenever items were settled
     :param tell: takes every few seconds, and at the end, what was done
     """
@@ -83,6 +87,7 @@ class Invoker:
         config: RunConfig,
         keeps_usage: bool = False,
         stop_asked: Callable[[], bool],
+        grace_s: float = GRACE_S,
         progressed: Callable[[], None] = lambda: None,
         tell: Tell = lambda _: None,
     ) -> None:
@@ -91,6 +96,7 @@ class Invoker:
         self._shape = shape
         self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
+        self._last_words_s = max(0.0, grace_s - LET_GO_S)
         self._progressed = progressed
         self._tell = tell
         self._classify = config.function_kind.classify
@@ -175,8 +181,7 @@ class Invoker:
         """Gather, settle and write ahead, send: once."""
         now = time.monotonic()
         self._pulse.tick(now, len(self._dispatch.in_flight))
-        if self._gate.must_ask(now):
-            self._ask(now)
+        self._ask_or_look(now)
         if now - self._logged_at >= LOG_EVERY_S:
             self._log_progress(now)
         self._gather(
@@ -220,6 +225,13 @@ class Invoker:
             if not self._dispatch.is_low(room, now):
                 return self._dispatch.take(room, now)
             self._load()
+
+    def _ask_or_look(self, now: float) -> None:
+        """Ask if it is time to, or if somebody has changed what the run allows."""
+        if self._gate.must_ask(now) or (self._gate.must_look(now) and self._lease.is_changed()):
+            self._ask(now)
+        elif self._gate.must_look(now):
+            self._gate.looked(now)
 
     def _ask(self, now: float) -> None:
         """Renew the lease and learn what the run allows from now on."""
@@ -334,15 +346,13 @@ class Invoker:
         while self._dispatch.in_flight and (now := time.monotonic()) < give_up_at:
             self._pulse.tick(now, len(self._dispatch.in_flight))
             if self._stop_asked():
-                give_up_at = min(give_up_at, now + LAST_WORDS_S)
+                give_up_at = min(give_up_at, now + self._last_words_s)
             self._gather(min(ASK_EVERY_S, give_up_at - now))
             settlement = self._dispatch.take_settlement()
             if settlement:
                 self._lease.settle(settlement, [])
                 self._settled(settlement)
-            now = time.monotonic()
-            if self._gate.must_ask(now):
-                self._ask(now)
+            self._ask_or_look(time.monotonic())
 
     def _record_facts(self) -> None:
         """After another task took over: record what still succeeds of what was sent."""

@@ -26,7 +26,21 @@ _NOT_FOR_LIBPQ = frozenset(
 
 _UNKNOWN_OPTION = re.compile(r'invalid (URI query parameter|connection option)\W+"\w+"')
 
+_FULL = re.compile(
+    r"too many clients|connection slots are reserved|too many connections for|query_wait_timeout"
+    r"|no more connections allowed|[Tt]imed.out waiting to acquire database connection"
+)
+"""What a server, PgBouncer and RDS Proxy say when they have no connection left.
+
+Before a connection stands, libpq tells no SQLSTATE: it would be 53300, too_many_connections.
+"""
+
 _WHAT_TO_DO = {
+    _FULL.pattern: (
+        "let max_connections of the server, and limits of role and database, leave one for each"
+        " task that runs at once and some for pages; or put a pooler before it, or have fewer tasks"
+        " at once; see docs/operations.md, Postgres in production"
+    ),
     r"authentication failed": "mend login and password of the connection",
     r"root certificate file .* does not exist|certificate verify failed": (
         "let the connection's extra sslrootcert name the file of the authority that signed the"
@@ -99,6 +113,14 @@ def _unreadable(error: Exception) -> StateNotConfigured:
         "\nWhat to do: let it hold host, port, database, login and password, and as extras only"
         " what libpq knows, such as sslmode"
     )
+
+
+def is_full(said: str) -> bool:
+    """Return whether a connection was not to be had because there is none left.
+
+    :param said: as for :func:`what_to_do`
+    """
+    return _FULL.search(said) is not None
 
 
 def what_to_do(said: str) -> str:

@@ -1,5 +1,7 @@
 """Connections to the state, set up so that every statement sees what others committed before it."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -13,11 +15,12 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812  it is a class
 from retrofill.model.errors import (
     SchemaMismatch,
     StateError,
+    StateFull,
     StateLocked,
     StateUnavailable,
     StateUnfit,
 )
-from retrofill.state.address import Dsn, parts_of, what_to_do
+from retrofill.state.address import Dsn, is_full, parts_of, what_to_do
 from retrofill.state.statements import load
 
 __all__ = [
@@ -35,6 +38,13 @@ __all__ = [
 ]
 
 _SQL = load("connection.sql")
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 300.0
+"""How long a task waits for a connection where there is none left."""
+
+_AGAIN_S = 1.0
+"""How long it rests between two tries to get one."""
 
 Record = TypeVar("Record")
 
@@ -94,22 +104,36 @@ _NOT_NOW = {
 }
 
 
-def connect(dsn: Dsn) -> Connection:
+def connect(dsn: Dsn, *, patience_s: float = 0.0) -> Connection:
     """Open a connection whose transactions run at READ COMMITTED, and see that they do.
 
+    :param patience_s: how long to wait for a connection where there is none left
     :raises StateNotConfigured: what is told is no connection string of libpq
+    :raises StateFull: there is none left
     :raises StateUnavailable: the server cannot be reached, refuses the connection or takes no
         writes
     :raises StateUnfit: server or database are not what the state needs
     """
+    give_up_at = time.monotonic() + patience_s
+    told_waiting = False
+    while True:
+        try:
+            return _connect(dsn)
+        except StateFull as error:
+            if time.monotonic() >= give_up_at:
+                raise
+            if not told_waiting:
+                log.warning("%s\nWaiting for one, for up to %.0f s", error, patience_s)
+            told_waiting = True
+        time.sleep(_AGAIN_S)
+
+
+def _connect(dsn: Dsn) -> Connection:
     told = _USUAL | parts_of(dsn) | _ENCODING
     try:
         opened: Connection = psycopg2.connect(**told)  # type: ignore[call-overload]
     except psycopg2.OperationalError as error:
-        message, said = "the state's Postgres cannot be reached", str(error).strip()
-        raise StateUnavailable(
-            f"{message} (connection retrofill_state): {said}\nWhat to do: {what_to_do(said)}"
-        ) from error
+        raise _unreachable(str(error).strip()) from error
     try:
         # Whatever the default of server, database or role is.
         opened.set_session(isolation_level=ISOLATION_LEVEL_READ_COMMITTED)
@@ -118,6 +142,14 @@ def connect(dsn: Dsn) -> Connection:
         opened.close()
         raise
     return opened
+
+
+def _unreachable(said: str) -> StateUnavailable:
+    """Say why a connection was not to be had, and what to do."""
+    kind, what = StateUnavailable, "the state's Postgres cannot be reached"
+    if is_full(said):
+        kind, what = StateFull, "the state's Postgres has no connection left"
+    return kind(f"{what} (connection retrofill_state): {said}\nWhat to do: {what_to_do(said)}")
 
 
 class _Server(NamedTuple):
@@ -221,6 +253,9 @@ def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:
             f"the state's Postgres cannot go on: {said}\nWhat to do: {_NOT_NOW[code]}. Nothing is"
             " lost: what was not written is tried again"
         )
+    if is_full(said):
+        # A pooler lets everybody in, and says so of the first statement.
+        return _unreachable(said)
     if broken or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return StateUnavailable(f"the state's Postgres went away: {said}")
     if code not in _MENDS:

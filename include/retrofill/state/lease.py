@@ -8,7 +8,7 @@ from typing import NamedTuple
 from retrofill.engine.causes import Came
 from retrofill.engine.portions import Portion, is_one
 from retrofill.engine.ramp import Tally
-from retrofill.engine.shares import Share, Totals, allot
+from retrofill.engine.shares import Share, Standing, Totals, allot
 from retrofill.engine.slowest import Slow
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Refused, Settlement
@@ -25,9 +25,9 @@ from retrofill.state.connection import (
     value,
     values,
 )
-from retrofill.state.limits import stop_within
+from retrofill.state.limits import find_standing, stop_within
 from retrofill.state.locks import lock_batch, lock_job, lock_standing
-from retrofill.state.lost_calls import count_orphans, lose_calls
+from retrofill.state.lost_calls import count_orphans, count_silent, lose_calls
 from retrofill.state.portions import divide_batch, load_portion
 from retrofill.state.pulse import add_slices
 from retrofill.state.settling import Settler
@@ -82,11 +82,13 @@ class BatchLease:
 
     def __init__(self, dsn: Dsn, batch_id: int, holder: str, task: TaskName = UNNAMED) -> None:
         self._dsn = dsn
-        self._conn = connect(dsn)
+        self._conn = connect(dsn, patience_s=PATIENCE_S)
         self._holder = holder
         self._task = task
         self._epoch = 0
         self._settle_no = self._pulse_no = 0
+        self._finds_uncounted = False
+        self._found: Standing | None = None
         self.batch_id = batch_id
         self.next_call = 1
         self.run_id = 0
@@ -339,7 +341,25 @@ class BatchLease:
 
         self.renewed_at = self._patiently(allot)
         self._pulse_no += bool(pulse)
+        if self._finds_uncounted:
+            # By itself, so that it waits for nobody: what comes of it is for whoever asks next.
+            self._patiently(self._count_silent)
         return allotted[-1]
+
+    def is_changed(self) -> bool:
+        """Return whether somebody has changed what the run allows since this task asked last."""
+        seen: list[Standing] = []
+
+        def look() -> None:
+            with transaction(self._conn) as cur:
+                seen.append(find_standing(cur, self.run_id))
+
+        self._patiently(look)
+        return self._found is None or seen[-1].said != self._found.said
+
+    def _count_silent(self) -> None:
+        with transaction(self._conn) as cur:
+            count_silent(cur, self.run_id)
 
     def _allot(
         self,
@@ -356,11 +376,12 @@ class BatchLease:
     ) -> Allotment:
         with transaction(self._conn) as cur:
             key = {"run_id": self.run_id, "batch_id": self.batch_id}
-            found = lock_standing(cur, self.run_id)
+            found = self._found = lock_standing(cur, self.run_id)
             standing = found.climbed(ended)
             # In this order: a call that another makes in between counts twice, and is never missed.
             cur.execute(_SQL["list_shares"], key)
             shares = rows(cur, Share)
+            self._finds_uncounted = any(share.uncounted for share in shares)
             cur.execute(_SQL["get_totals"], key)
             totals = one(cur, Totals)
             causes: list[Came] = []

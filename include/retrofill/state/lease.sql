@@ -19,8 +19,9 @@ UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 -- Gives a batch to a new holder: raises its epoch and begins its lease.
 UPDATE retrofill.batch SET
     epoch = epoch + 1, lost_tasks = lost_tasks + (holder IS NOT NULL)::integer,
-    holder = %(holder)s, task_id = %(task_id)s, map_index = %(map_index)s, allotted = 0, wanted = 0, call_limit = calls, calls_settled = calls,
-    cost_limit = cost, calls_per_second = 0, pulse_no = 0,
+    holder = %(holder)s, task_id = %(task_id)s, map_index = %(map_index)s, allotted = 0, wanted = 0,
+    call_limit = calls, calls_settled = calls, cost_limit = cost, calls_per_second = 0, pulse_no = 0,
+    counted_for = NULL, may_run_until = NULL,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE batch_id = %(batch_id)s
 RETURNING epoch, next_call, settle_no, slowest, slowest_ms
@@ -58,13 +59,23 @@ SELECT
     batch_id = %(batch_id)s AS own,
     coalesce(done_at IS NULL AND leased_until > clock_timestamp(), false) AS at_work,
     wanted,
-    -- A holder that has gone silent sends nothing, but what it sent may still be running.
+    -- A holder that has gone silent sends nothing, but what it sent may still be running: all that
+    -- it was given, until that is counted.
     CASE
+        WHEN leased_until > clock_timestamp() THEN allotted
+        WHEN counted_for = leased_until THEN (
+            SELECT count(*) FROM unnest(may_run_until) AS call (ends_by)
+            WHERE ends_by > clock_timestamp()
+        )
         WHEN leased_until + make_interval(
             secs => (SELECT function_timeout_s FROM retrofill.run WHERE run_id = %(run_id)s)
         ) > clock_timestamp()
         THEN allotted ELSE 0
     END AS allotted,
+    coalesce(
+        done_at IS NULL AND allotted > 0 AND batch_id <> %(batch_id)s
+        AND leased_until <= clock_timestamp() AND counted_for IS DISTINCT FROM leased_until, false
+    ) AS uncounted,
     CASE WHEN orphans_until > clock_timestamp() THEN orphans ELSE 0 END AS orphans,
     CASE WHEN done_at IS NULL THEN greatest(call_limit - calls, 0) ELSE 0 END AS calls_left,
     width, in_flight, batch_id, calls_per_second,

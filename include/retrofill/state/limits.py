@@ -16,8 +16,13 @@ _SQL = load("limits.sql")
 def get_limits(conn: Connection, run_id: int) -> Limits:
     """Return the limits of a run as they are now."""
     with transaction(conn) as cur:
-        cur.execute(_SQL["get_standing"], {"run_id": run_id})
-        return one(cur, Standing, limits=Limits.from_json).limits
+        return find_standing(cur, run_id).limits
+
+
+def find_standing(cur: Cursor, run_id: int) -> Standing:
+    """Return how a run stands, without its lock."""
+    cur.execute(_SQL["get_standing"], {"run_id": run_id})
+    return one(cur, Standing, limits=Limits.from_json, ramp=Ramp.from_json)
 
 
 def change_limits(
@@ -73,8 +78,7 @@ def stop_within(cur: Cursor, run_id: int, reason: str, who: str = ITSELF) -> boo
 def stop_if_late(conn: Connection, run_id: int) -> str | None:
     """Return why a run is stopped, as it is now if its minutes have passed; None: it is not."""
     with transaction(conn) as cur:
-        cur.execute(_SQL["get_standing"], {"run_id": run_id})
-        standing = one(cur, Standing, limits=Limits.from_json, ramp=Ramp.from_json)
+        standing = find_standing(cur, run_id)
     reason = standing.stop_reason
     if reason is None and standing.is_late:
         reason = out_of_time(standing.limits.max_minutes)

@@ -27,6 +27,14 @@ def count_orphans(cur: Cursor, batch_ids: list[int]) -> None:
     cur.execute(_SQL["count_orphans"], {"batch_ids": batch_ids, "no_answer": NO_ANSWER})
 
 
+def count_silent(cur: Cursor, run_id: int) -> None:
+    """Note until when the calls may run that holders of a run have in flight who went silent.
+
+    Waits for no lock: a holder that has one is about to show that it is not silent.
+    """
+    cur.execute(_SQL["count_silent"], {"run_id": run_id, "no_answer": NO_ANSWER})
+
+
 def recount_cost(cur: Cursor, batch_id: int, late: Settlement) -> None:
     """Count what calls cost that had been counted as lost, instead of the most they could."""
     cur.execute(

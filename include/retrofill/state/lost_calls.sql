@@ -148,3 +148,31 @@ UPDATE retrofill.batch SET (orphans, orphans_until) = (
     ) AS silent
 )
 WHERE batch_id = ANY(%(batch_ids)s)
+
+-- name: count_silent
+-- Notes until when each call may run that the silent holders of a run's batches had in flight.
+UPDATE retrofill.batch SET
+    counted_for = leased_until,
+    may_run_until = ARRAY(
+        SELECT sent_at + timeout
+        FROM (
+            SELECT make_interval(secs => function_timeout_s) AS timeout
+            FROM retrofill.run WHERE run.run_id = batch.run_id
+            OFFSET 0
+        ) AS run
+        CROSS JOIN LATERAL (
+            SELECT sent_at FROM retrofill.invocation
+            WHERE invocation.batch_id = batch.batch_id AND invocation.epoch = batch.epoch
+                AND (outcome IS NULL OR error_type = %(no_answer)s AND outcome = 'unknown')
+                AND sent_at > clock_timestamp() - timeout
+            OFFSET 0
+        ) AS silent
+    )
+WHERE batch_id = ANY(ARRAY(
+    -- Who is writing calls down right now has the lock, and renews the lease: it is not silent. Once
+    -- these are locked, none of them can write down another without renewing it, either.
+    SELECT batch_id FROM retrofill.batch
+    WHERE run_id = %(run_id)s AND done_at IS NULL AND leased_until <= clock_timestamp()
+        AND counted_for IS DISTINCT FROM leased_until
+    FOR NO KEY UPDATE SKIP LOCKED
+))

@@ -21,6 +21,11 @@ CROSS JOIN LATERAL (
             wanted, done_at IS NULL AND coalesce(leased_until > clock_timestamp(), false) AS at_work,
             -- A holder that has gone silent sends nothing, but what it sent may still be running.
             CASE
+                WHEN leased_until > clock_timestamp() THEN allotted
+                WHEN counted_for = leased_until THEN (
+                    SELECT count(*) FROM unnest(may_run_until) AS call (ends_by)
+                    WHERE ends_by > clock_timestamp()
+                )
                 WHEN leased_until + make_interval(secs => function_timeout_s) > clock_timestamp()
                 THEN allotted ELSE 0
             END AS allotted,

@@ -460,6 +460,8 @@ CREATE TABLE retrofill.batch (
     task_id text NOT NULL DEFAULT '',
     map_index integer NOT NULL DEFAULT -1,
     leased_until timestamptz,
+    counted_for timestamptz,
+    may_run_until timestamptz[],
     settle_no bigint NOT NULL DEFAULT 0,
     pulse_no integer NOT NULL DEFAULT 0,
     next_call integer NOT NULL DEFAULT 1,
@@ -507,6 +509,8 @@ COMMENT ON COLUMN retrofill.batch.bytes IS 'About what the contents of its items
 COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all others of its run, to see what these will take.';
 COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its items, by their numbers; null within: its source does not tell.';
 COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
+COMMENT ON COLUMN retrofill.batch.may_run_until IS 'Of a holder that went silent: when each call must have ended that it had in flight, as far as they were counted.';
+COMMENT ON COLUMN retrofill.batch.counted_for IS 'The leased_until for which they were counted: with another, they are not.';
 COMMENT ON COLUMN retrofill.batch.task_id IS 'The task that held it last, within the DAG run of its set; empty: none has.';
 COMMENT ON COLUMN retrofill.batch.map_index IS 'Which of the mapped tasks that is; -1: it is not mapped.';
 COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';

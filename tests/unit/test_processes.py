@@ -1,0 +1,94 @@
+"""The names of processes, by which another task can tell whether a holder lives."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from retrofill import processes
+from retrofill.processes import is_dead, own_name
+
+_UNSHARE = shutil.which("unshare") or ""
+_NAMESPACE = [_UNSHARE, "--pid", "--fork", "--kill-child", "--mount-proc"]
+_SAY_NAME = "from retrofill.processes import own_name; print(own_name(), flush=True); input()"
+_PATHS = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+_SAY_DEAD = "import sys; from retrofill.processes import is_dead; print(is_dead(sys.argv[1]))"
+
+
+@pytest.fixture(params=["by /proc", "by psutil"], autouse=True)
+def _portable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "by psutil":
+        monkeypatch.setattr(processes, "_PROC", Path("/nowhere"))
+
+
+@contextmanager
+def holding(*before: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Have another process live; yield how it names itself."""
+    with subprocess.Popen(  # noqa: S603  our own code
+        [*before, sys.executable, "-c", _SAY_NAME],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_PATHS,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), process
+        process.kill()
+
+
+def test_a_process_that_lives_is_not_dead() -> None:
+    assert not is_dead(own_name())
+    assert own_name().startswith(f"{socket.gethostname()} "), "people know it by this"
+
+
+def test_one_that_is_gone_is_dead_also_when_another_has_its_pid() -> None:
+    place, pid, started_at = own_name().rsplit(":", 2)
+    assert is_dead(f"{place}:{pid}:{float(started_at) - 1:g}")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert is_dead(f"{place}:{gone.pid}:{started_at}")
+
+
+def test_a_zombie_is_dead() -> None:
+    place, _, started_at = own_name().rsplit(":", 2)
+    zombie = os.fork()
+    if not zombie:
+        os._exit(0)
+    os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
+    try:
+        assert is_dead(f"{place}:{zombie}:{started_at}")
+    finally:
+        os.waitpid(zombie, 0)
+
+
+def test_of_another_boot_or_namespace_nothing_is_known() -> None:
+    named, pid, _ = own_name().rsplit(":", 2)
+    assert not is_dead(f"{named}1:{pid}:1")
+
+
+def test_in_another_namespace_of_one_hostname_a_live_holder_is_not_dead(
+    request: pytest.FixtureRequest,
+) -> None:
+    if request.node.callspec.params["_portable"] == "by psutil":
+        pytest.skip("there are no namespaces but on Linux")
+    if subprocess.run([*_NAMESPACE, "true"], check=False, capture_output=True).returncode:  # noqa: S603
+        pytest.skip("no namespace of pids may be made here")
+
+    def ask(holder: str, *before: str) -> str:
+        asked = [*before, sys.executable, "-c", _SAY_DEAD, holder]
+        done = subprocess.run(  # noqa: S603  our own code
+            asked, check=True, capture_output=True, text=True, env=_PATHS
+        )
+        return done.stdout.strip()
+
+    with holding(*_NAMESPACE) as (inside, _):
+        assert inside.startswith(f"{socket.gethostname()} ")
+        assert ask(inside, *_NAMESPACE) == "False"
+        assert ask(inside) == "False"
+    with holding() as (beside, process):
+        assert ask(beside) == "False"
+        process.kill()
+        process.wait()
+        assert ask(beside) == "True"
