@@ -250,9 +250,11 @@ def test_a_settling_waits_for_the_take_over_under_way(state_dsn: str, conn: conn
             cur.execute(statements["lock_batch"], {"batch_id": 1})
             settling = waiting(state_dsn, lambda: first.settle(failure, []))
             cur.execute(
-                statements["lose_calls"], {"batch_ids": [1], "error_type": "t", "error": "e"}
+                statements["lose_calls"],
+                {"batch_ids": [1], "error_type": "t", "error": "e", "calls_kept": 10},
             )
             taken = {"batch_id": 1, "holder": "new", "lease_s": 60}
+            taken |= {"task_id": "invoke", "map_index": 0}
             cur.execute(statements["take_lease"], taken)
             blocker.commit()
             with pytest.raises(LeaseLost):

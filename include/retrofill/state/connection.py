@@ -307,6 +307,22 @@ def values(cur: Cursor) -> list[Any]:
     return [only for (only,) in cur.fetchall()]
 
 
+def pairs(cur: Cursor) -> dict[Any, Any]:
+    """Return the two columns of the rows of the statement just run: by the first, the second."""
+    return dict(cur.fetchall())
+
+
+def chunks(cur: Cursor, record: type[Record], most: int) -> Iterator[list[Record]]:
+    """Read the rows of the statement just run as :func:`rows` does, some at a time.
+
+    :param most: rows in a chunk
+    :raises TypeError: the names of columns and fields differ
+    """
+    while found := cur.fetchmany(most):
+        make = _maker(cur, record, {})
+        yield [make(row) for row in found]
+
+
 def _maker(
     cur: Cursor, record: type[Record], converted: Mapping[str, Callable[[Any], object]]
 ) -> Callable[[tuple[Any, ...]], Record]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from retrofill.model.report_files import FAILED, PENDING, SUCCEEDED, Asked, Reported, Written
-from retrofill.state.connection import Connection, transaction, value
+from retrofill.state.connection import Connection, chunks, pairs, transaction, value
 from retrofill.state.statements import load
 
 _SQL = load("exports.sql")
@@ -38,8 +38,7 @@ class Snapshot:
         with self._conn.cursor(name=f"retrofill_{status}") as cur:
             cur.itersize = CHUNK_ITEMS
             cur.execute(_SQL[_LISTS[status]], {**self._scope, "details": asked.details})
-            while found := cur.fetchmany(CHUNK_ITEMS):
-                yield list(map(Reported._make, found))
+            yield from chunks(cur, Reported, CHUNK_ITEMS)
 
 
 @contextmanager
@@ -64,7 +63,7 @@ def versions(conn: Connection, job_id: int) -> dict[int, str]:
     """Return, by run, the version of the function that the runs of a job call."""
     with transaction(conn) as cur:
         cur.execute(_SQL["list_versions"], {"job_id": job_id})
-        return dict(cur.fetchall())
+        return pairs(cur)
 
 
 def note_files(conn: Connection, run_id: int, written: Written) -> None:

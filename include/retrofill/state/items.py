@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from retrofill.state.connection import Connection, Cursor, find, rows
+from retrofill.state.connection import Connection, Cursor, find, rows, values
 from retrofill.state.pages import ERROR_CHARS
 from retrofill.state.reading import snapshot
 from retrofill.state.statements import load
@@ -132,6 +132,13 @@ class ItemCall(NamedTuple):
     """Which instance of the task had its batch; -1: that of the canary, which is not mapped."""
 
 
+class _Stretch(NamedTuple):
+    """A stretch of what is in process."""
+
+    first_seq: int
+    last_seq: int
+
+
 class ItemHistory(NamedTuple):
     """All that is known of an item."""
 
@@ -235,11 +242,11 @@ def _placed(cur: Cursor, asked: Mapping[str, Any]) -> tuple[Placed | None, bool]
 def _extents(cur: Cursor, asked: Mapping[str, Any]) -> tuple[dict[str, list[int]], bool]:
     """Return the stretches in which to search what is in process, and whether they are all."""
     cur.execute(_SQL["list_extents"], {**asked, "extents": MOST_EXTENTS + 1})
-    found = cur.fetchall()
+    found = rows(cur, _Stretch)
     searched = found[:MOST_EXTENTS]
     stretches = {
-        "firsts": [first for first, _ in searched],
-        "lasts": [last for _, last in searched],
+        "firsts": [stretch.first_seq for stretch in searched],
+        "lasts": [stretch.last_seq for stretch in searched],
     }
     return stretches, len(found) <= MOST_EXTENTS
 
@@ -251,13 +258,13 @@ def _calls(cur: Cursor, job_id: int, lives: list[Placed | Redriven]) -> list[Ite
         numbers = _numbers(cur, life)
         if numbers is None:
             continue
-        values = {
+        asked = {
             "job_id": job_id,
             "numbers": numbers,
             "most": MOST_CALLS,
             "error_chars": ERROR_CHARS,
         }
-        cur.execute(_SQL["list_calls"], values)
+        cur.execute(_SQL["list_calls"], asked)
         calls |= {(call.batch_id, call.call_no): call for call in rows(cur, ItemCall)}
     return sorted(calls.values(), key=lambda call: (call.sent_at, call.batch_id, call.call_no))
 
@@ -267,5 +274,5 @@ def _numbers(cur: Cursor, life: Placed | Redriven) -> str | None:
     if isinstance(life, Placed) and life.seq is not None:
         return f"{{[{life.seq},{life.seq}]}}"
     cur.execute(_SQL["get_numbers"], {"batch_id": life.batch_id, "call_no": life.call_no})
-    found = cur.fetchone()
-    return None if found is None else str(found[0])
+    found = values(cur)
+    return str(found[0]) if found else None

@@ -5,7 +5,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrofill.model.runs import Job, KnownJob
-from retrofill.state.connection import Connection, Cursor, find, one, rows, transaction, values
+from retrofill.state.connection import (
+    Connection,
+    Cursor,
+    find,
+    one,
+    pairs,
+    rows,
+    transaction,
+    values,
+)
 from retrofill.state.reading import read_in_order, snapshot
 from retrofill.state.statements import load
 
@@ -196,7 +205,7 @@ def count_quarantined(conn: Connection, job_id: int) -> int:
 def _count_quarantined(cur: Cursor, job_ids: Sequence[int]) -> dict[int, int]:
     read_in_order(cur)
     cur.execute(_SQL["count_quarantined"], {"job_ids": list(job_ids), "most": MOST_COUNTED + 1})
-    return dict(cur.fetchall())
+    return pairs(cur)
 
 
 def counted(conn: Connection, lines: Sequence[JobLine]) -> list[CountedJob]:

@@ -119,11 +119,11 @@ SELECT
     left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error,
     quarantined_at, (
         SELECT count(*) FROM (
-            SELECT FROM retrofill.quarantine WHERE run_id = %(run_id)s LIMIT (SELECT %(most)s)
+            SELECT FROM retrofill.quarantine WHERE run_id + 0 = %(run_id)s LIMIT (SELECT %(most)s)
         ) AS waiting
     ) AS of
-FROM retrofill.quarantine WHERE run_id = %(run_id)s
-ORDER BY item_key, identifier LIMIT (SELECT %(items)s)
+FROM retrofill.quarantine WHERE run_id + 0 = %(run_id)s
+ORDER BY item_key || '' LIMIT (SELECT %(items)s)
 
 -- name: list_partitions
 -- The partitions of a run and their counts, unfinished ones first.

@@ -14,8 +14,9 @@ FROM retrofill.run
 CROSS JOIN LATERAL (
     SELECT
         coalesce(sum(wanted) FILTER (WHERE at_work), 0) AS wanted,
-        coalesce(sum(allotted) FILTER (WHERE at_work), 0) AS held,
-        coalesce(sum(orphans), 0) + coalesce(sum(allotted) FILTER (WHERE NOT at_work), 0) AS gone
+        coalesce(sum(allotted) FILTER (WHERE at_work), 0)::bigint AS held,
+        (coalesce(sum(orphans), 0) + coalesce(sum(allotted) FILTER (WHERE NOT at_work), 0))::bigint
+            AS gone
     FROM (
         SELECT
             wanted, done_at IS NULL AND coalesce(leased_until > clock_timestamp(), false) AS at_work,

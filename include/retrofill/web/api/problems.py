@@ -91,10 +91,14 @@ def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
 
 def _not_allowed(request: Request, error: ConfigError) -> JSONResponse:
     del request
-    parts = [problem.partition(": ") for problem in error.problems]
-    return _mistaken(
-        [Mistake(field=name if said else "", detail=said or name) for name, _, said in parts]
-    )
+    return _mistaken([_mistake_of(problem) for problem in error.problems])
+
+
+def _mistake_of(problem: str) -> Mistake:
+    name, _, said = problem.partition(": ")
+    if said and name.isidentifier():
+        return Mistake(field=name, detail=said)
+    return Mistake(field="", detail=problem)
 
 
 def _no_such_run(request: Request, error: NoSuchRun) -> JSONResponse:
