@@ -1,40 +1,35 @@
 """The operators: each builds its collaborators from connections and calls one use case."""
 
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import AssetAlias, BaseOperator, Context
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import (
     AirflowSkipException,
     AirflowTaskTerminated,
 )
 
 from retrofill.airflow_runs import TaskAirflow, grace_s
-from retrofill.announcing import announce, note, note_end, of_set
-from retrofill.config import RunConfig, params_for
+from retrofill.announcing import of_set
+from retrofill.config import RunConfig
 from retrofill.connections import task_state as open_state
 from retrofill.connections import wiring
 from retrofill.engine.progress import Invoked
 from retrofill.lineage import lineage_of
 from retrofill.metrics import teller
 from retrofill.model.errors import (
-    FINAL,
     ConfigError,
     FunctionUnusable,
     Interrupted,
-    StateError,
 )
-from retrofill.model.report import Report
-from retrofill.model.runs import NOT_MAPPED, REFUSED, Run, SetRef, TaskName
+from retrofill.model.runs import NOT_MAPPED, Run, SetRef, TaskName
 from retrofill.model.selection import Place
-from retrofill.notifier import notify, notify_briefly
 from retrofill.pipeline.approve import asks, require_approved
 from retrofill.pipeline.canary import has_canary
-from retrofill.pipeline.close_run import close_run, conclude
+from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.enqueue import Enqueued, enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
@@ -45,14 +40,9 @@ from retrofill.processes import ask_to_end, die_with_parent, is_dead, own_name
 from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
-from retrofill.state.upkeep import OpenRun
-from retrofill.state.worst import worst_of
 from retrofill.tries import Tries
 
-_NOT_OPENED = "this DAG run has opened no run; see the log of open_run"
-
-_KILLED_WITHIN_S = 12.0
-"""Seconds within which Airflow has killed a task that it was told to end: it looks every 5."""
+NOT_OPENED = "this DAG run has opened no run; see the log of open_run"
 
 
 def stored_run(conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
@@ -93,7 +83,7 @@ class RetrofillOperator(BaseOperator):
     def ref(self) -> SetRef:
         """The set this task belongs to."""
         if not self.opened:
-            raise ConfigError(_NOT_OPENED)
+            raise ConfigError(NOT_OPENED)
         return SetRef(*self.opened)
 
 
@@ -286,7 +276,7 @@ class CloseRunOperator(BaseOperator):
         with open_state() as conn:
             ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
             if ref is None:
-                raise ConfigError(_NOT_OPENED)
+                raise ConfigError(NOT_OPENED)
             run_at_work(context, conn, ref)
             return close_run(conn, ref, TaskAirflow(context))
 
@@ -327,95 +317,3 @@ class NextSetOperator(TriggerDagRunOperator):
         self.trigger_run_id = ref.next_dag_run_id(dag_run.run_id)
         self.conf = dict(context["params"])
         super().execute(context)
-
-
-class NotifyOperator(BaseOperator):
-    """End the DAG run: post the run's notification, once, and fail unless all is well.
-
-    Airflow runs this task whatever became of the others, also when someone has marked the DAG run
-    as failed; and its state is the DAG run's. So nothing is green while work is missing.
-
-    :param source: the name of the source's kind
-    :param alias: what stands for the assets of the jobs, of which one is updated
-    """
-
-    def __init__(self, *, source: str, alias: AssetAlias, **kwargs: Any) -> None:
-        # As an inlet, too: so it sees whether an earlier try has sent the event.
-        super().__init__(outlets=[alias], inlets=[alias], **kwargs)
-        self.source = source
-
-    def execute(self, context: Context) -> None:
-        """Send the report to the targets that the run names; close a run that was left open.
-
-        :raises AirflowSkipException: the run goes on with another set
-        :raises ConfigError: no run was opened
-        :raises RunIncomplete: something is left, or close_run did not end
-        """
-        dag_run = context["dag_run"]
-        try:
-            with open_state() as conn:
-                ref = self._set_of(context, conn)
-                if ref is not None:
-                    config, run = stored_run(conn, ref)
-                    airflow = TaskAirflow(context)
-
-                    def tell(report: Report) -> None:
-                        worst = worst_of(conn, run.job_id, run.run_id)
-                        notify(config, report, dag_run.dag_id, dag_run.run_id, worst=worst)
-
-                    try:
-                        ended = conclude(conn, ref, airflow, tell)
-                    finally:
-                        note_end(context, conn, run)
-                    if ended is None:
-                        airflow.tell_if_paused(
-                            conn,
-                            OpenRun(
-                                run.run_id, run.job_id, run.job, dag_run.dag_id, [dag_run.run_id]
-                            ),
-                        )
-                        message = "the run goes on with another set; it is notified at its end"
-                        raise AirflowSkipException(message)
-                    announce(context, run, ended)
-                    return
-        except StateError as error:
-            if not _is_last_try(context, error):
-                raise
-            what = "did not start" if _why_refused(context) else "could not be closed"
-            self._tell(context, what, str(error))
-            raise
-        why = _why_refused(context)
-        self._tell(context, "did not start", why)
-        note(context, f"no run was opened: {why}")
-        raise ConfigError(_NOT_OPENED, *filter(None, [why]))
-
-    def _tell(self, context: Context, what: str, why: str) -> None:
-        dag_run = context["dag_run"]
-        asked = {**context["params"], **(dag_run.conf or {})}
-        config, _ = params_for(self.source).salvage(asked)
-        notify_briefly(config, what, why, dag_run.dag_id, dag_run.run_id)
-
-    @staticmethod
-    def _set_of(context: Context, conn: Connection) -> SetRef | None:
-        """Return the set of this DAG run; None: it has opened none.
-
-        An ``open_run`` that does not say why it opened nothing may have been told to end a moment
-        ago, and still commit.
-        """
-        dag_run, give_up_at = context["dag_run"], time.monotonic() + _KILLED_WITHIN_S
-        while (ref := runs.find_set(conn, dag_run.dag_id, dag_run.run_id)) is None:
-            if _why_refused(context) or time.monotonic() > give_up_at:
-                break
-            time.sleep(1.0)
-        return ref
-
-
-def _why_refused(context: Context) -> str:
-    """Return why ``open_run`` opened nothing; empty: it has not said."""
-    return str(context["ti"].xcom_pull(task_ids="open_run", key=REFUSED) or "")
-
-
-def _is_last_try(context: Context, error: StateError) -> bool:
-    """Return whether a task that fails with this error is not tried again."""
-    ti = context["ti"]
-    return isinstance(error, FINAL) or ti.try_number > ti.max_tries

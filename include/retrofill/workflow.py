@@ -21,6 +21,7 @@ from retrofill.canary import CanaryOperator
 from retrofill.config import params_for
 from retrofill.jobs import JobFile
 from retrofill.model.errors import FINAL
+from retrofill.notifying import NotifyOperator
 from retrofill.opening import OpenRunOperator
 from retrofill.operators import (
     CloseRunOperator,
@@ -28,7 +29,6 @@ from retrofill.operators import (
     InvokeOperator,
     ListPartitionsOperator,
     NextSetOperator,
-    NotifyOperator,
     PlanBatchesOperator,
 )
 from retrofill.params.upkeep import ForgetParams, UpkeepParams

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from retrofill import approval, opening, operators
+from retrofill import approval, notifying, opening, operators
 from retrofill.airflow_runs import params_of
 from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
@@ -77,7 +77,10 @@ def test_what_a_run_does_is_what_it_was_opened_with(state_dsn: str) -> None:
 
 def test_no_further_task_reads_the_params_of_its_dag_run() -> None:
     """Whoever shows them to people may, and whoever tells of a run that was refused."""
-    trees = [ast.parse(Path(room.__file__).read_text()) for room in (opening, approval, operators)]
+    trees = [
+        ast.parse(Path(room.__file__).read_text())
+        for room in (opening, approval, operators, notifying)
+    ]
     defined = [
         node
         for tree in trees

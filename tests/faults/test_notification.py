@@ -10,9 +10,10 @@ from typing import Any
 import psycopg2
 import pytest
 from retrofill import faults
+from retrofill.announcing import alias_of
 from retrofill.faults import InjectedError, Point, armed
 from retrofill.model.errors import NotNotified
-from retrofill.operators import NotifyOperator
+from retrofill.notifying import NotifyOperator
 
 from stack.endpoint import ScriptedEndpoint
 from stack.services import free_port
@@ -37,12 +38,15 @@ class World:
         """Do what the task does, for a run that was opened with these params."""
         with closing(psycopg2.connect(self.backfill.dsn)) as conn, conn, conn.cursor() as cur:
             cur.execute("UPDATE retrofill.run SET config = config || %s", (json.dumps(params),))
+        alias = alias_of(self.backfill.job)
         context = {
             "params": {},
             "dag_run": SimpleNamespace(dag_id=self.backfill.job, run_id="run 1"),
             "ti": SimpleNamespace(get_dr_count=lambda **_: 0, get_dag=None),
+            "inlet_events": {alias: SimpleNamespace(after=lambda _: [])},
+            "outlet_events": {alias: SimpleNamespace(add=lambda *_: None)},
         }
-        NotifyOperator(task_id="notify", source="s3").execute(context)  # type: ignore[arg-type]
+        NotifyOperator(task_id="notify", source="s3", alias=alias).execute(context)  # type: ignore[arg-type]
 
     def is_notified(self) -> bool:
         ((notified_at, state),) = self.backfill.rows(
