@@ -1,5 +1,6 @@
 """The page of a run without Airflow or Postgres: what it says, and what it lets through."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from retrofill.state.pages import (
     RunPage,
     SetLine,
 )
+from retrofill.web.charts import charts
 from retrofill.web.origin import is_own
 from retrofill.web.rendering import (
     Shell,
@@ -470,6 +472,15 @@ def test_charts_say_the_same_in_words_and_in_a_table() -> None:
     assert '<tr><td>35 s</td><td class="n">1</td></tr>' in html
     assert "Over time" not in html_of(page())
     assert ' style="' not in html, "the page's own policy lets no style attribute through"
+
+
+def test_what_is_known_of_one_column_alone_is_drawn_across_it() -> None:
+    items, *_ = charts(SLICES[:1], 81.0)
+    assert items.lines[0].path == "M0.0 0.0H600.0"
+    nothing_ended = SLICES[1]._replace(latency=[])
+    latency = charts([SLICES[0], nothing_ended, *SLICES[2:5]], 81.0)[3]
+    steps = re.sub(r" [\d.]+", "", latency.lines[0].path)
+    assert steps == "M0.0H120.0 M300.0 L420.0 L540.0"
 
 
 def test_what_will_be_at_the_end_stands_beside_what_was_so_far() -> None:
