@@ -51,6 +51,7 @@ def test_from_the_form_to_the_history_of_an_item(
     world: World, open_pages: Callable[..., Pages]
 ) -> None:
     world.serve(JOB, OBJECTS)
+    before = world.endpoint.stats().invocations
     pages = open_pages("admin")
     page = pages.page
     name = start_by_form(pages, world)
@@ -60,7 +61,7 @@ def test_from_the_form_to_the_history_of_an_item(
     tab.get_by_text("nothing is called until a person approves the plan").wait_for(timeout=180_000)
     assert re.search(r"\nitems\s+40\s+0\s", tab.locator("main").inner_text())
     pages.picture("plan")
-    assert world.endpoint.stats().invocations == 0
+    assert world.endpoint.stats().invocations == before
     tab.get_by_role("link", name="Approve or reject it in Airflow").click()
     page.wait_for_url("**/tasks/approve/required_actions")
     page.get_by_role("button", name="Approve", exact=True).click()

@@ -1,5 +1,6 @@
 """The page of a run without Airflow or Postgres: what it says, and what it lets through."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from retrofill.model.limits import Limits
 from retrofill.model.plan import FirstPayload
 from retrofill.model.pulse import Slice
 from retrofill.model.report import Report
+from retrofill.model.report_files import Written
 from retrofill.pipeline.controls import LIMITS as CHANGEABLE
 from retrofill.state.events import Event
 from retrofill.state.pages import (
@@ -25,6 +27,7 @@ from retrofill.state.pages import (
     RunPage,
     SetLine,
 )
+from retrofill.web.charts import charts
 from retrofill.web.origin import is_own
 from retrofill.web.rendering import (
     Shell,
@@ -470,6 +473,32 @@ def test_charts_say_the_same_in_words_and_in_a_table() -> None:
     assert '<tr><td>35 s</td><td class="n">1</td></tr>' in html
     assert "Over time" not in html_of(page())
     assert ' style="' not in html, "the page's own policy lets no style attribute through"
+
+
+def test_report_files_are_told_where_there_are_any() -> None:
+    assert "Report files" not in html_of(page())
+    asked = report(report_to="s3://reports/x")
+    assert "None are written to <code>s3://reports/x</code> yet" in html_of(page(report=asked))
+    written = Written(
+        manifest="s3://reports/x/manifest.json",
+        sha256="0a1b",
+        counts={"failed": 1, "succeeded": 1200},
+        parts=2,
+        bytes=3_000_000,
+        snapshot_at=NOW,
+    )
+    html = html_of(page(report=replace(asked, report_files=written.as_json())))
+    for said in ("s3://reports/x/manifest.json", "0a1b", "1 failed, 1,200 succeeded", "2 parts, 3"):
+        assert said in html
+
+
+def test_what_is_known_of_one_column_alone_is_drawn_across_it() -> None:
+    items, *_ = charts(SLICES[:1], 81.0)
+    assert items.lines[0].path == "M0.0 0.0H600.0"
+    nothing_ended = SLICES[1]._replace(latency=[])
+    latency = charts([SLICES[0], nothing_ended, *SLICES[2:5]], 81.0)[3]
+    steps = re.sub(r" [\d.]+", "", latency.lines[0].path)
+    assert steps == "M0.0H120.0 M300.0 L420.0 L540.0"
 
 
 def test_what_will_be_at_the_end_stands_beside_what_was_so_far() -> None:

@@ -224,16 +224,20 @@ def _moves(
     values: Sequence[float | None],
     top: float,
 ) -> Iterator[str]:
-    draws = False
-    for one, value in zip(across, values, strict=True):
+    for at, (one, value) in enumerate(zip(across, values, strict=True)):
         if value is None:
-            draws = False
             continue
         x = WIDTH * (one.second + one.seconds / 2 - begin) / length
         y = HEIGHT * (1 - value / top)
-        # A line to where it is: so that a value between two gaps shows, as a dot.
-        yield f"{'L' if draws else 'M'}{x:.1f} {y:.1f}" + ("" if draws else "h0.1")
-        draws = True
+        before, after = (
+            0 <= beside < len(values) and values[beside] is not None for beside in (at - 1, at + 1)
+        )
+        if before or after:
+            yield f"{'L' if before else 'M'}{x:.1f} {y:.1f}"
+        else:
+            # No line goes through one point: where it stands alone, it is as wide as its column.
+            half = WIDTH * one.seconds / 2 / length
+            yield f"M{x - half:.1f} {y:.1f}H{x + half:.1f}"
 
 
 def _round_up(most: float) -> float:

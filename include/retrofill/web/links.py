@@ -33,9 +33,9 @@ def items(root: str, job_id: int, key: str) -> str:
     return f"{job(root, job_id)}/items?{urlencode({'key': key})}"
 
 
-def item(root: str, job_id: int, identifier: str) -> str:
-    """Return the address of the page of an item."""
-    return f"{job(root, job_id)}/items/{_part(identifier)}"
+def item(root: str, job_id: int, identifier: str, key: str) -> str:
+    """Return the address of the page of an item; it is looked up by its key."""
+    return f"{job(root, job_id)}/items/{_part(identifier)}?{urlencode({'key': key})}"
 
 
 def run(root: str, run_id: int) -> str:
