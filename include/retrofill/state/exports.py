@@ -41,6 +41,12 @@ class Snapshot:
             while found := cur.fetchmany(CHUNK_ITEMS):
                 yield list(map(Reported._make, found))
 
+    def versions(self) -> dict[int, str]:
+        """Return, by run, the version of the function that the runs of the job call."""
+        with self._conn.cursor() as cur:
+            cur.execute(_SQL["list_versions"], self._scope)
+            return dict(cur.fetchall())
+
 
 @contextmanager
 def snapshot(conn: Connection, job_id: int, run_id: int | None) -> Iterator[Snapshot]:
@@ -58,13 +64,6 @@ def last_run(conn: Connection, job_id: int) -> int | None:
         cur.execute(_SQL["get_last_run"], {"job_id": job_id})
         found: int | None = value(cur)
         return found
-
-
-def versions(conn: Connection, job_id: int) -> dict[int, str]:
-    """Return, by run, the version of the function that the runs of a job call."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_versions"], {"job_id": job_id})
-        return dict(cur.fetchall())
 
 
 def note_files(conn: Connection, run_id: int, written: Written) -> None:
