@@ -221,6 +221,22 @@ def test_it_is_one_snapshot(state_dsn: str, conn: connection, tmp_path: Path) ->
     assert sum(written.counts.values()) == len(KEYS)
 
 
+def test_a_run_that_is_opened_meanwhile_has_its_version(
+    state_dsn: str, conn: connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_done(state_dsn, conn)
+    snapshot = exports.snapshot
+
+    def later(own: connection, *of: Any) -> Any:
+        with closing(connect(state_dsn)) as other:
+            half_done(state_dsn, other, ["x", "y", "z"], dag_run_id="s")
+        return snapshot(own, *of)
+
+    monkeypatch.setattr(exports, "snapshot", later)
+    written = export_job(conn, "job", Asked(details=True), *to(str(tmp_path)))
+    assert sum(written.counts.values()) == len(KEYS) + 3
+
+
 def test_what_is_broken_off_has_no_manifest_and_is_written_again(
     state_dsn: str, conn: connection, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from retrofill.model.errors import ConfigError
 from retrofill.model.globs import as_regex, matches
 from retrofill.model.selection import Place, Selection
 from retrofill.pipeline.ask_redrive import ask
-from retrofill.state import triage
+from retrofill.state import runs, triage
 from retrofill.state.connection import connect
 from retrofill.state.redrives import NewRedrive, list_redrives
 from retrofill.state.runs import open_run
@@ -185,6 +185,48 @@ def test_a_redrive_is_counted_and_foretold_by_earlier_runs_and_asked_for_as_the_
     assert asked.params["approve"] is False, "whoever redrives has been asked"
     listing = ask(conn, "job", Selection(place=Place.SUCCESSES, version="1")).params
     assert (listing["prefix"], listing["min_size"], listing["canary"]) == ("in/", 3, None)
+
+
+def test_only_successes_are_counted_whose_keys_the_last_run_listed(conn: connection) -> None:
+    """Else a run that lists less than was meant would be green, with nothing redriven."""
+    opened_run(conn, config={"prefix": "in/"})
+    results(conn, ["in/a.jpg", "in/b.png", "out/c.jpg"])
+    everything = Selection(place=Place.SUCCESSES, key="*")
+    assert ask(conn, "job", everything).items == 2
+    opened_run(conn, "again", config={"prefix": "in/", "key_glob": "*.png"})
+    assert ask(conn, "job", everything).items == 1
+    assert ask(conn, "job", Selection(place=Place.SUCCESSES, key="out/*")).items == 0
+
+
+def test_what_lies_outside_of_all_intervals_is_not_listed_for_a_redrive(conn: connection) -> None:
+    for day in (3, 1, 2):
+        start = datetime(2026, 1, day, tzinfo=UTC)
+        opened_run(
+            conn,
+            f"day {day}",
+            config={"use_data_interval": True},
+            interval_start=start,
+            modified_after=start - timedelta(hours=24),
+            modified_before=start + timedelta(hours=24),
+        )
+    params = ask(conn, "job", Selection(place=Place.SUCCESSES, key="*")).params
+    window = [params[name] for name in ("modified_after", "modified_before", "use_data_interval")]
+    assert window == ["2025-12-31T00:00:00+00:00", "2026-01-04T00:00:00+00:00", False]
+    quarantine = ask(conn, "job", Selection()).params
+    assert (quarantine["modified_after"], quarantine["modified_before"]) == (None, None)
+
+
+def test_what_was_counted_and_is_not_redriven_is_told(conn: connection) -> None:
+    opened_run(conn)
+    asked = NewRedrive(Selection(place=Place.SUCCESSES, key="*"), "mended", "ada", 7, None)
+    ref = open_run(conn, new_run(1, "again", config={"redrive": "successes"}), FUNCTION, asked)
+    with conn, conn.cursor() as cur:
+        cur.execute("UPDATE retrofill.run_set SET redriven = 5 WHERE run_id = %s", (ref.run_id,))
+    close(conn, ref.run_id, complete=True)
+    report = runs.get_report(conn, ref.run_id)
+    assert (report.redriven, report.redrive_counted, report.not_redriven) == (5, 7, 2)
+    assert "redriven    5 that had succeeded, of those known, of 7 counted" in report.as_text({})
+    assert report.to_do.startswith("2 items of those to redrive not redriven: look whether")
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,12 @@ class Table(NamedTuple):
         return (*self.form.columns, *(DETAILS if self.details else ()))
 
 
+class _Lines(list[str]):
+    """A file that keeps the rows that are written to it."""
+
+    write = list.append
+
+
 class CsvPart:
     """A part that is CSV."""
 
@@ -96,9 +102,10 @@ class CsvPart:
         self._put(rows)
 
     def _put(self, rows: Iterable[Sequence[str]]) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._file.write(text.getvalue().encode())
+        lines = _Lines()
+        # A field with one of the characters that end a row is quoted: so with a lone CR, too.
+        csv.writer(lines, lineterminator="\r\n").writerows(rows)
+        self._file.write("".join(f"{line[:-2]}\n" for line in lines).encode())
 
     def end(self) -> None:
         """Write nothing more."""

@@ -94,10 +94,10 @@ def _export(
 ) -> Written:
     config = RunConfig.from_stored(run.config)
     table = Table(config.source_kind.report, config.source.place(), details=asked.details)
-    version_of = exports.versions(conn, run.job_id) if asked.details else {}
     counts = dict.fromkeys(asked.statuses, 0)
     results: list[dict[str, Any]] = []
     with exports.snapshot(conn, run.job_id, None if whole_job else run.run_id) as snapshot:
+        version_of = snapshot.versions() if asked.details else {}
         folder = above / snapshot.taken_at.strftime("%Y-%m-%dT%H-%M-%S-%fZ")
         for status in asked.statuses:
             chunks = snapshot.items(status, asked)

@@ -49,6 +49,9 @@ class Report:
     """What the run redrives, ``quarantine`` or ``successes``; None: nothing."""
 
     redriven: int = 0
+    redrive_counted: int | None = None
+    """Items that it was to redrive, as counted when it was opened; None: nobody has counted."""
+
     failed: int = 0
     timed_out: int = 0
     out_of_memory: int = 0
@@ -197,10 +200,23 @@ class Report:
             return f"{mend}clear the failed tasks, or start another run of the job, to go on"
         if self.lacks_files:
             return "see the log of write_report, and clear it, with those downstream"
+        found = []
+        if self.not_redriven:
+            found.append(
+                f"{counted(self.not_redriven, 'item')} of those to redrive not redriven: look"
+                " whether the source still lists them, as they were"
+            )
         if self.quarantined:
             waits = counted(self.quarantined, "item")
-            return f"{waits} in quarantine: look at their errors, mend the cause, then redrive"
-        return ""
+            found.append(
+                f"{waits} in quarantine: look at their errors, mend the cause, then redrive"
+            )
+        return "; ".join(found)
+
+    @property
+    def not_redriven(self) -> int:
+        """Items that it was to redrive and has not: as of now, if it goes on."""
+        return max(0, (self.redrive_counted or 0) - self.redriven)
 
     @property
     def lacks_files(self) -> bool:
@@ -239,10 +255,11 @@ class Report:
         :param reasons: words for the reasons for which the source leaves something out
         """
         taken = [f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"]
+        asked = f", of {self.redrive_counted:,} counted" if self.not_redriven else ""
         if not self.lists:
-            taken = [f"redriven    {self.redriven:,} from quarantine"]
+            taken = [f"redriven    {self.redriven:,} from quarantine{asked}"]
         elif self.redrive:
-            taken.append(f"redriven    {self.redriven:,} that had succeeded, of those known")
+            taken.append(f"redriven    {self.redriven:,} that had succeeded, of those known{asked}")
         counts = asdict(self)
         troubles = troubles_text(
             {name: counts[name] for name in OUTCOMES}, {name: counts[name] for name in CAUSES}

@@ -47,8 +47,8 @@ def ask(conn: Connection, job: str, selection: Selection, note: str = "") -> Ask
         raise ConfigError(f"job: no run of {job!r} has listed its source, so it has no items")
     params = _params(listing, job, selection, note)
     source = str(listing.config[_SOURCE_KIND])
-    params_for(source).config(params)
-    items = count(conn, known.job_id, selection)
+    config = params_for(source).config(params)
+    items = count(conn, known.job_id, selection, Keys(*config.source.redriven_keys()))
     cost = None if items is None else cost_of(items, list_costs(conn, known.job_id))
     return Asked(items=items, cost=cost, dag_id=listing.dag_id, params=params)
 
@@ -78,9 +78,16 @@ def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict
     if selection.place is Place.QUARANTINE:
         given_up += [*config.source.filters, *config.source.key_filters]
     params = {name: value for name, value in listing.config.items() if name != _SOURCE_KIND}
+    given = {name: fields[name].default for name in given_up}
+    if selection.place is Place.SUCCESSES and params.get("use_data_interval"):
+        # Else it would list, and call, what lies outside of all intervals.
+        given |= {
+            "modified_after": listing.since and listing.since.isoformat(),
+            "modified_before": listing.until and listing.until.isoformat(),
+        }
     return {
         **params,
-        **{name: fields[name].default for name in given_up},
+        **given,
         **params_of(selection, note),
         "job": job,
     }
@@ -94,8 +101,7 @@ def count_asked(conn: Connection, job_id: int, config: RunConfig, asked_by: str)
     selection = config.redrive.selection
     if selection is None:
         raise ValueError("the run redrives nothing")
-    lists = selection.place is not Place.QUARANTINE
-    only = ALL_KEYS if lists else Keys(*config.source.redriven_keys())
+    only = Keys(*config.source.redriven_keys())
     items = count(conn, job_id, selection, only)
     if items == 0:
         raise ConfigError(_nothing(config, selection, only))

@@ -47,7 +47,7 @@ class SourceParams(Params):
     """Params that choose among what is listed: of what is in quarantine they choose nothing."""
 
     key_filters: ClassVar[tuple[str, ...]] = ()
-    """Params that choose by keys, also of what is in quarantine; see :meth:`redriven_keys`."""
+    """Params that choose by keys, also what is redriven; see :meth:`redriven_keys`."""
 
     def label(self) -> str:
         """Return the source's name for people, such as ``memory://items``."""
@@ -78,7 +78,7 @@ class SourceParams(Params):
         return Window(after=None, before=None)
 
     def redriven_keys(self) -> tuple[str, str | None]:
-        """Return which keys a redrive of quarantine takes: how they begin, and what they match.
+        """Return which keys a redrive takes: how they begin, and what they match.
 
         :returns: with shell patterns, a bar between two; None: any key
         """

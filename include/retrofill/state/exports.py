@@ -40,6 +40,12 @@ class Snapshot:
             cur.execute(_SQL[_LISTS[status]], {**self._scope, "details": asked.details})
             yield from chunks(cur, Reported, CHUNK_ITEMS)
 
+    def versions(self) -> dict[int, str]:
+        """Return, by run, the version of the function that the runs of the job call."""
+        with self._conn.cursor() as cur:
+            cur.execute(_SQL["list_versions"], self._scope)
+            return pairs(cur)
+
 
 @contextmanager
 def snapshot(conn: Connection, job_id: int, run_id: int | None) -> Iterator[Snapshot]:
@@ -57,13 +63,6 @@ def last_run(conn: Connection, job_id: int) -> int | None:
         cur.execute(_SQL["get_last_run"], {"job_id": job_id})
         found: int | None = value(cur)
         return found
-
-
-def versions(conn: Connection, job_id: int) -> dict[int, str]:
-    """Return, by run, the version of the function that the runs of a job call."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_versions"], {"job_id": job_id})
-        return pairs(cur)
 
 
 def note_files(conn: Connection, run_id: int, written: Written) -> None:

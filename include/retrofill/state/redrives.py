@@ -72,6 +72,11 @@ class Listing(NamedTuple):
     run_id: int
     config: dict[str, Any]
     dag_id: str
+    since: datetime | None
+    """When the first interval begins that a run of the job listed; None: none did."""
+
+    until: datetime | None
+    """When the last of them ends."""
 
 
 def write(cur: Cursor, run_id: int, new: NewRedrive) -> None:

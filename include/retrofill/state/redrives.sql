@@ -39,8 +39,9 @@ CROSS JOIN LATERAL (
 WHERE called.items > 0
 
 -- name: get_listing
--- The last run of a job that listed its source: how it was asked for, and in which DAG.
-SELECT run.run_id, run.config, last_set.dag_id
+-- The last run of a job that listed its source: how it was asked for, in which DAG, and between
+-- which times the intervals lie that runs of the job listed.
+SELECT run.run_id, run.config, last_set.dag_id, intervals.since, intervals.until
 FROM (
     SELECT run_id, config FROM retrofill.run
     WHERE job_id = %(job_id)s AND config ->> 'redrive' IS DISTINCT FROM 'quarantine'
@@ -50,3 +51,7 @@ CROSS JOIN LATERAL (
     SELECT dag_id FROM retrofill.run_set
     WHERE run_set.run_id = run.run_id ORDER BY set_no DESC LIMIT 1
 ) AS last_set
+CROSS JOIN (
+    SELECT min(modified_after) AS since, max(modified_before) AS until FROM retrofill.run
+    WHERE job_id = %(job_id)s AND interval_start IS NOT NULL
+) AS intervals

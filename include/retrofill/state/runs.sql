@@ -130,5 +130,5 @@ SELECT
     timed_out, out_of_memory, crashed, handled, unhandled, malformed_answer, throttled, starting,
     unknown, misconfigured, too_large, lost, with_others, others, source_seen, lost_tasks,
     answer_lost, hints, late, withdrawn, planned, approval, cost, cost_from_above, cost_by_term,
-    price, refused, report_to, report_files
+    price, refused, report_to, report_files, redrive_counted
 FROM retrofill.v_run WHERE run_id = ANY(%(run_ids)s) ORDER BY run_id DESC

@@ -94,10 +94,11 @@ def names_without_header(first: Sequence[str]) -> tuple[str, ...] | None:
     The file is then a manifest of S3 Batch Operations or a completion report. Source:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/specify-batchjob-manifest.html
     """
-    if any(role_of(name) == "key" for name in first):
-        return None
+    # Asked first: an object may be called key.
     if len(first) in {len(COLUMNS), len(_DETAILED)} and first[_STATUS_PLACE] in STATUSES:
         return _DETAILED[: len(first)]
+    if any(role_of(name) == "key" for name in first):
+        return None
     if len(first) in {2, 3}:
         return COLUMNS[: len(first)]
     return None

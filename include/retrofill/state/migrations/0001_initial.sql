@@ -703,9 +703,11 @@ SELECT
     coalesce(run.price ->> 'words', '') AS price,
     coalesce(calls.refused, 0) AS refused,
     run.config ->> 'report_to' AS report_to,
-    run.report_files
+    run.report_files,
+    redrive.counted AS redrive_counted
 FROM retrofill.run
 JOIN retrofill.job USING (job_id)
+LEFT JOIN retrofill.redrive USING (run_id)
 LEFT JOIN LATERAL (
     SELECT
         count(*) AS sets, sum(resumed)::bigint AS resumed, sum(run_set.redriven)::bigint AS redriven,
