@@ -51,7 +51,10 @@ def serving() -> Iterator[TestClient]:
 
 
 class PerDagAuthManager(SimpleAuthManager):
-    """Airflow's simple auth manager, with users who may see some DAGs only, named behind an @."""
+    """Airflow's simple auth manager, with users who may only do something with some DAGs.
+
+    These are named behind an @: ``d`` for all that the role may do, ``d:GET`` to see it.
+    """
 
     def is_authorized_dag(
         self,
@@ -63,7 +66,7 @@ class PerDagAuthManager(SimpleAuthManager):
     ) -> bool:
         _, limited, dag_ids = user.username.partition("@")
         asked = details.id if details else None
-        if limited and asked is not None and asked not in dag_ids.split(","):
+        if limited and asked and not {asked, f"{asked}:{method}"} & {*dag_ids.split(",")}:
             return False
         return super().is_authorized_dag(
             method=method, user=user, access_entity=access_entity, details=details
@@ -73,7 +76,7 @@ class PerDagAuthManager(SimpleAuthManager):
 def as_role(role: str) -> dict[str, str]:
     """Return the cookie of somebody who has signed in with that role.
 
-    :param role: such as ``VIEWER``, or ``VIEWER@d,e`` of one who may see these DAGs only
+    :param role: such as ``VIEWER``, or ``USER@d,e:GET`` of one who has it for d, and may see e
     """
     user = SimpleAuthManagerUser(username=f"the-{role}", role=role.partition("@")[0])
     return {"Cookie": f"_token={get_auth_manager().generate_jwt(user)}"}

@@ -139,6 +139,32 @@ def test_exactly_what_was_counted_is_started_in_the_jobs_dag_and_noted(
     assert dag_run_id
 
 
+def test_who_may_redrive_is_who_may_start_the_dag_that_listed_the_source(
+    web: Web, state_dsn: str, conn: connection
+) -> None:
+    quarantined(state_dsn, conn)
+    asked = redrives.NewRedrive(Selection(error="Odd*"), "mended", "ada", None, None)
+    new = new_run(1, "again", dag_id="last", config={"redrive": "quarantine"})
+    close(conn, runs.open_run(conn, new, FUNCTION, asked).run_id, complete=True)
+    web.airflow.write_dag(retrofill_dag("d", source="s3", schedule=None))
+
+    def begun(role: str) -> int:
+        headers, path = {**web.as_role(role), **OWN}, "/retrofill/api/v1/jobs/1/redrives"
+        return web.client.post(path, headers=headers, json={"note": "again"}).status_code
+
+    of_the_last = "USER@last,d:GET"
+    assert "Redrive these" not in web.get(QUARANTINE, of_the_last).text
+    assert 'method="post"' not in web.get(REDRIVE, of_the_last).text
+    assert (asks(web, of_the_last)[0], begun(of_the_last)) == (403, 403)
+    assert web.airflow.confs_of("d") == []
+
+    of_the_listing = "USER@d,last:GET"
+    assert "Redrive these" in web.get(QUARANTINE, of_the_listing).text
+    assert 'method="post"' in web.get(REDRIVE, of_the_listing).text
+    assert (asks(web, of_the_listing)[0], begun(of_the_listing)) == (303, 201)
+    assert len(web.airflow.confs_of("d")) == 2
+
+
 @pytest.mark.parametrize(
     ("form", "says"),
     [

@@ -57,11 +57,6 @@ class JobAsker(NamedTuple):
     """The DAGs whose DAG runs worked for it, the one that did so last first."""
 
     name: str
-    may_change: bool
-    """Whether they may edit the DAG runs of all of these."""
-
-    may_trigger: bool
-    """Whether they may start a DAG run of the one that worked for it last."""
 
 
 def may(user: BaseUser, method: Method, dag_ids: Collection[str]) -> bool:
@@ -94,13 +89,7 @@ def who_asks_for_job(user: GetUserDep, conn: State, job_id: int) -> JobAsker:
         )
     if job is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no job {job_id}")
-    return JobAsker(
-        job,
-        dag_ids,
-        user.get_name(),
-        may_change=may(user, "PUT", dag_ids),
-        may_trigger=may(user, "POST", dag_ids[:1]),
-    )
+    return JobAsker(job, dag_ids, user.get_name())
 
 
 def require_own_page(request: Request) -> None:

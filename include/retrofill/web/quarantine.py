@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
@@ -14,7 +15,7 @@ from retrofill.state import redrives, triage
 from retrofill.state.redrives import Redrive
 from retrofill.state.triage import Group
 from retrofill.web import links
-from retrofill.web.access import JobAsker, State, who_asks_for_job
+from retrofill.web.access import JobAsker, State, may, who_asks_for_job
 from retrofill.web.answers import answer, shell_of
 from retrofill.web.rendering import RARE_LOOK_S, render
 
@@ -30,6 +31,7 @@ _PATH = "/jobs/{job_id}/quarantine"
 def show_quarantine(
     request: Request,
     asker: Asker,
+    user: GetUserDep,
     conn: State,
     *,
     error: Annotated[str, Query()] = "",
@@ -52,6 +54,7 @@ def show_quarantine(
     else:
         found = triage.groups(conn, job_id, selection)
     earlier = redrives.list_redrives(conn, job_id)
+    listing = redrives.find_listing(conn, job_id)
     shell = shell_of(request)
     redrive = links.redrive(shell.root, job_id)
     html = render(
@@ -60,7 +63,7 @@ def show_quarantine(
         look_s=RARE_LOOK_S if any(one.state == "open" for one in earlier) else 0,
         job=asker.job.job,
         job_id=job_id,
-        may_trigger=asker.may_trigger,
+        may_trigger=listing is not None and may(user, "POST", [listing.dag_id]),
         typed=typed,
         problem=problem,
         is_narrowed=selection != Selection(),

@@ -57,16 +57,7 @@ def count_redrive(
     return _show(request, asker, place, typed, asked=asked, may_trigger=may_trigger)
 
 
-def _require_trigger(asker: Asker) -> None:
-    """Refuse who may not start a DAG run of the job.
-
-    :raises HTTPException: 403
-    """
-    if not asker.may_trigger:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "you may not start DAG runs of this job")
-
-
-@router.post(_PATH, dependencies=[Depends(_require_trigger), Depends(require_own_page)])
+@router.post(_PATH, dependencies=[Depends(require_own_page)])
 def start_redrive(
     request: Request,
     asker: Asker,
@@ -104,12 +95,12 @@ def start(
     """
     require_note(note)
     asked = ask(conn, asker.job.job.name, selection, note)
-    if asked.items == 0:
-        raise ConfigError(f"nothing is there any more ({selection.said})")
-    # Another DAG than the one that worked for the job last may be the one that lists its source.
+    # The DAG that listed the source last, whichever worked for the job since.
     if not may(user, "POST", [asked.dag_id]):
         message = f"you may not start DAG runs of {asked.dag_id}"
         raise HTTPException(status.HTTP_403_FORBIDDEN, message)
+    if asked.items == 0:
+        raise ConfigError(f"nothing is there any more ({selection.said})")
     dag_run_id = trigger(asked.dag_id, asked.params, asker.name)
     audit.note(asker.name, asked.dag_id, dag_run_id, "redrive", f"{selection.said}: {note}")
     return asked, dag_run_id

@@ -91,14 +91,14 @@ def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
 
 def _not_allowed(request: Request, error: ConfigError) -> JSONResponse:
     del request
-    return _mistaken([_mistake_of(problem) for problem in error.problems])
+    return _mistaken([_mistake(problem) for problem in error.problems])
 
 
-def _mistake_of(problem: str) -> Mistake:
-    name, _, said = problem.partition(": ")
-    if said and name.isidentifier():
-        return Mistake(field=name, detail=said)
-    return Mistake(field="", detail=problem)
+def _mistake(problem: str) -> Mistake:
+    field, _, detail = problem.partition(": ")
+    # Else the colon is one of a sentence.
+    named = detail and " " not in field
+    return Mistake(field=field, detail=detail) if named else Mistake(field="", detail=problem)
 
 
 def _no_such_run(request: Request, error: NoSuchRun) -> JSONResponse:

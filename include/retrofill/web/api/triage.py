@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
+from fastapi import APIRouter, Depends, HTTPException, Query, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from retrofill.engine.fit import Range
@@ -16,7 +16,7 @@ from retrofill.state import triage
 from retrofill.state.items import FoundItems, ItemHistory, find_items, get_history
 from retrofill.state.redrives import Redrive, list_redrives
 from retrofill.state.triage import Group
-from retrofill.web.access import JobAsker, State, require_own_page, who_asks_for_job
+from retrofill.web.access import State, require_own_page
 from retrofill.web.api.asking import LIMIT, Limit
 from retrofill.web.api.jobs import SeenJob
 from retrofill.web.redrive import start
@@ -140,31 +140,14 @@ def count_redrive(conn: State, asker: SeenJob, selected: Annotated[Selected, Que
     return ask(conn, asker.job.job.name, selected.selection())
 
 
-def job_to_redrive(
-    request: Request, asker: Annotated[JobAsker, Depends(who_asks_for_job)]
-) -> JobAsker:
-    """Return a job of which somebody may start a redrive.
-
-    :raises HTTPException: 403, they may not, or another site asks
-    """
-    if not asker.may_trigger:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "you may not start runs of its DAG")
-    require_own_page(request)
-    return asker
-
-
 @router.post(
     "/redrives",
     summary="Start a redrive",
     response_model=model_of(Begun),
     status_code=status.HTTP_201_CREATED,
+    dependencies=[Depends(require_own_page)],
 )
-def start_redrive(
-    conn: State,
-    user: GetUserDep,
-    asker: Annotated[JobAsker, Depends(job_to_redrive)],
-    body: NewRedrive,
-) -> Any:
+def start_redrive(conn: State, user: GetUserDep, asker: SeenJob, body: NewRedrive) -> Any:
     """Call again what is selected, in a run of the job's DAG."""
     asked, dag_run_id = start(asker, user, conn, body.selection(), body.note.strip())
     return Begun(asked.dag_id, dag_run_id, asked.items, asked.cost)
