@@ -1,14 +1,12 @@
 """The lease: one task holds a batch, and its epoch fences what the task reads and writes."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from retrofill.engine.causes import Came
 from retrofill.engine.portions import Portion, is_one
 from retrofill.engine.ramp import Tally
-from retrofill.engine.shares import Share, Standing, Totals, allot
+from retrofill.engine.shares import Standing
 from retrofill.engine.slowest import Slow
 from retrofill.faults import Point, reach
 from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Refused, Settlement
@@ -16,22 +14,21 @@ from retrofill.model.errors import LeaseLost, StateError, StateNotConfigured, St
 from retrofill.model.pulse import Slice
 from retrofill.model.runs import UNNAMED, TaskName
 from retrofill.state.address import Dsn
+from retrofill.state.allotting import Ask, Given, Holder, columns, give
 from retrofill.state.connection import (
     Cursor,
     connect,
     one,
-    rows,
     transaction,
     value,
     values,
 )
-from retrofill.state.limits import find_standing, stop_within
-from retrofill.state.locks import lock_batch, lock_job, lock_standing
+from retrofill.state.limits import find_standing
+from retrofill.state.locks import lock_batch, lock_job
 from retrofill.state.lost_calls import count_orphans, count_silent, lose_calls
 from retrofill.state.portions import divide_batch, load_portion
 from retrofill.state.pulse import add_slices
 from retrofill.state.settling import Settler
-from retrofill.state.sharing import lock_claims
 from retrofill.state.statements import load
 
 _SQL = load("lease.sql")
@@ -87,7 +84,6 @@ class BatchLease:
         self._task = task
         self._epoch = 0
         self._settle_no = self._pulse_no = 0
-        self._finds_uncounted = False
         self._found: Standing | None = None
         self.batch_id = batch_id
         self.next_call = 1
@@ -322,29 +318,31 @@ class BatchLease:
         :param slowest: the calls of the batch that took longest
         :raises LeaseLost: the batch has another holder
         """
-        allotted: list[Allotment] = []
+        ask = Ask(
+            wanted=wanted,
+            in_flight=in_flight,
+            width=width,
+            answered=answered,
+            refused=refused,
+            ended=ended,
+            least_cost=least_cost,
+            slowest=slowest,
+        )
+        given: list[Given] = []
 
         def allot() -> None:
-            allotted.append(
-                self._allot(
-                    wanted,
-                    in_flight,
-                    width,
-                    answered=answered,
-                    refused=refused,
-                    ended=ended,
-                    least_cost=least_cost,
-                    pulse=pulse,
-                    slowest=slowest,
-                )
-            )
+            with transaction(self._conn) as cur:
+                holder = Holder(self.run_id, self.batch_id, self._epoch)
+                given.append(give(cur, holder, ask, lease_s=LEASE_S))
+                self._add_slices(cur, pulse)
 
         self.renewed_at = self._patiently(allot)
         self._pulse_no += bool(pulse)
-        if self._finds_uncounted:
+        self._found = given[-1].found
+        if given[-1].finds_uncounted:
             # By itself, so that it waits for nobody: what comes of it is for whoever asks next.
             self._patiently(self._count_silent)
-        return allotted[-1]
+        return given[-1].allotment
 
     def is_changed(self) -> bool:
         """Return whether somebody has changed what the run allows since this task asked last."""
@@ -360,75 +358,6 @@ class BatchLease:
     def _count_silent(self) -> None:
         with transaction(self._conn) as cur:
             count_silent(cur, self.run_id)
-
-    def _allot(
-        self,
-        wanted: int,
-        in_flight: int,
-        width: int | None,
-        *,
-        answered: bool,
-        refused: Refused | None,
-        ended: Tally,
-        least_cost: float,
-        pulse: Sequence[Slice],
-        slowest: Sequence[Slow],
-    ) -> Allotment:
-        with transaction(self._conn) as cur:
-            key = {"run_id": self.run_id, "batch_id": self.batch_id}
-            found = self._found = lock_standing(cur, self.run_id)
-            standing = found.climbed(ended)
-            # In this order: a call that another makes in between counts twice, and is never missed.
-            cur.execute(_SQL["list_shares"], key)
-            shares = rows(cur, Share)
-            self._finds_uncounted = any(share.uncounted for share in shares)
-            cur.execute(_SQL["get_totals"], key)
-            totals = one(cur, Totals)
-            causes: list[Came] = []
-            if standing.limits.max_percent_by_cause:
-                cur.execute(_SQL["list_causes"], key)
-                causes = rows(cur, Came)
-            allotment = allot(
-                standing,
-                shares,
-                totals,
-                wanted=wanted,
-                in_flight=in_flight,
-                width=width,
-                refused=refused,
-                ended=causes,
-                least_cost=least_cost,
-                claims=lock_claims(cur, self.run_id, standing.limits),
-            )
-            cur.execute(
-                _SQL["allot"],
-                {
-                    "batch_id": self.batch_id,
-                    "epoch": self._epoch,
-                    "lease_s": LEASE_S,
-                    "wanted": wanted,
-                    "allotted": max(allotment.concurrency, in_flight),
-                    "calls": allotment.calls,
-                    "cost": allotment.cost,
-                    "width": width if allotment.width is None else allotment.width,
-                    "in_flight": in_flight,
-                    "calls_per_second": allotment.calls_per_second or 0.0,
-                    "answered": answered,
-                    "refused_s": refused and refused.for_s,
-                    "refusal": refused and refused.reason,
-                    **_columns(slowest),
-                },
-            )
-            if cur.rowcount != 1:
-                message = f"batch {self.batch_id} has been taken over by another task"
-                raise LeaseLost(message)
-            if (allotment.run_width, standing.ramp) != (found.width, found.ramp):
-                ramp = standing.ramp and json.dumps(standing.ramp.as_json())
-                cur.execute(_SQL["set_pace"], {**key, "width": allotment.run_width, "ramp": ramp})
-            if allotment.stop_reason and not standing.stop_reason:
-                stop_within(cur, self.run_id, allotment.stop_reason)
-            self._add_slices(cur, pulse)
-        return allotment
 
     def _add_slices(self, cur: Cursor, pulse: Sequence[Slice]) -> None:
         if pulse:
@@ -447,7 +376,7 @@ class BatchLease:
         def release() -> None:
             with transaction(self._conn) as cur:
                 key = {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
-                cur.execute(_SQL["release"], {**key, **_columns(slowest)})
+                cur.execute(_SQL["release"], {**key, **columns(slowest)})
                 # After a take-over the calls under way are those of the new holder.
                 if cur.rowcount and not done:
                     lose_calls(cur, [self.batch_id])
@@ -461,10 +390,3 @@ class BatchLease:
     def close(self) -> None:
         """Close the connection; the lease itself ends by :meth:`release` or by time."""
         self._conn.close()
-
-
-def _columns(slowest: Sequence[Slow]) -> dict[str, list[int]]:
-    return {
-        "slowest": [slow.number for slow in slowest],
-        "slowest_ms": [slow.ms for slow in slowest],
-    }
