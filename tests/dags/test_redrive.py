@@ -60,16 +60,17 @@ def test_a_group_in_quarantine_is_called_again_and_the_other_one_stays(
     world: World, lambda_client: "LambdaClient"
 ) -> None:
     fails = '        if "poison" in key:\n            raise ValueError("poison: " + key)\n'
-    other = '        if "odd" in key:\n            raise KeyError(key)\n'
+    # MiniStack names what has timed out ExitError, and all else that is raised HandlerError.
+    other = '        if "odd" in key:\n            raise TimeoutError("timed out: " + key)\n'
     publish(world, lambda_client, HANDLER.replace(fails, fails + other))
     world.put("in/a", "in/odd/1", "in/poison/1", "in/poison/2")
     world.run(**JOB, max_attempts=1)
     publish(world, lambda_client, HANDLER.replace(fails, ""))
-    again = world.run(**JOB, redrive="quarantine", redrive_error="ValueError")
+    again = world.run(**JOB, redrive="quarantine", redrive_error="*.HandlerError")
     assert again["dag_run"] == "success"
     assert world.outputs() == ["in/a", "in/poison/1", "in/poison/2"]
     with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
         cur.execute("SELECT item_key, error_type FROM retrofill.v_quarantine")
-        assert cur.fetchall() == [("in/odd/1", "KeyError")]
+        assert cur.fetchall() == [("in/odd/1", "Runtime.ExitError")]
         cur.execute("SELECT counted FROM retrofill.redrive")
         assert cur.fetchall() == [(2,)]

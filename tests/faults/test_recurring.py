@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stack.endpoint import Reply, Rule
 from tests.faults.test_scheduled import EACH_DAY, days_of, midnight, objects
 from tests.faults.world import World
@@ -80,6 +82,7 @@ def one_after_another(runs: list[Any]) -> bool:
     return all(later.opened_at >= earlier.closed_at for earlier, later in pairwise(runs))
 
 
+@pytest.mark.timeout(900)  # six DAG runs, one after another
 def test_catch_up_takes_day_after_day_where_runs_wait(
     world: World, jobs: Path, figures: Callable[[str, Any], None]
 ) -> None:
@@ -90,7 +93,7 @@ def test_catch_up_takes_day_after_day_where_runs_wait(
         catchup="true",
     )  # fmt: skip
     world.airflow.unpause(dag_id, within_s=120)
-    told(world, name, 3)
+    told(world, name, 3, within_s=600)
     found, ended = runs_of(world, name), ends(world, dag_id)
     figures("DAG runs", ended)
     figures("runs", [(f"{run.interval_start:%F}", run.sets, run.state) for run in found])
@@ -214,7 +217,7 @@ def test_a_job_runs_after_another_is_complete_and_only_then(
     assert f"run {report['run_id']} of before: s3://before/data/ → " in first
     assert "complete: 50 succeeded" in second
 
-    told(world, "after", 1, within_s=240)
+    told(world, "after", 1)
     (following,) = world.airflow.dag_runs(after)
     assert following["run_type"] == "asset_triggered"
     assert world.airflow.await_end(after, following["dag_run_id"]) == "success"

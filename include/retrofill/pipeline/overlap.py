@@ -11,9 +11,13 @@ from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
 
-SOONEST_S = 5.0
+SOONEST_S = 20.0
 LATEST_S = 60.0
-"""The least and the most seconds until a DAG run that waits looks again."""
+"""The least and the most seconds until a DAG run that waits looks again.
+
+If it looks before the scheduler has heard from the executor that its last look is over, Airflow
+takes that for a look that was killed, and spends one of the task's tries on it.
+"""
 
 
 class Places(Airflow, Protocol):
