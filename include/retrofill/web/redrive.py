@@ -105,7 +105,7 @@ def start(
     require_note(note)
     asked = ask(conn, asker.job.job.name, selection, note)
     if asked.items == 0:
-        raise ConfigError(f"nothing is there any more ({selection.said})")
+        raise ConfigError(f"redrive: nothing is there any more ({selection.said})")
     # Another DAG than the one that worked for the job last may be the one that lists its source.
     if not may(user, "POST", [asked.dag_id]):
         message = f"you may not start DAG runs of {asked.dag_id}"
