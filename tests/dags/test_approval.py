@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
+import pytest
 
 from tests.dags.answering import EXPIRE
 from tests.dags.run_dag import REJECT
@@ -50,6 +51,7 @@ def test_what_is_approved_is_called_and_the_report_says_by_whom(world: World) ->
     assert "approval    approved by Ada at 2" in states["log"]
 
 
+@pytest.mark.faults  # a run more beside its likes
 def test_people_are_told_that_a_plan_waits_and_then_what_became_of_it(
     world: World, sns_client: "SNSClient", sqs_client: "SQSClient"
 ) -> None:
@@ -141,6 +143,7 @@ def test_a_function_that_has_changed_since_is_not_called(
     assert world.outputs() == []
 
 
+@pytest.mark.faults  # a run more beside its likes
 def test_nobody_is_asked_about_a_plan_that_calls_nothing(world: World) -> None:
     world.put(*KEYS)
     assert world.run()["dag_run"] == "success"

@@ -1,5 +1,7 @@
 """The canary in the DAG: it is called first, it counts, and nothing follows upon one that fails."""
 
+import pytest
+
 from tests.dags.world import TASKS, World
 
 KEYS = [f"in/{number:02}" for number in range(20)]
@@ -35,6 +37,7 @@ def test_nothing_is_called_upon_a_canary_that_fails(world: World) -> None:
     assert "unhandled" in report["stop_reason"]
 
 
+@pytest.mark.faults  # a run more beside its likes
 def test_without_a_canary_its_task_costs_no_process(world: World) -> None:
     world.put(*KEYS[:2])
     states = world.run()
@@ -43,6 +46,7 @@ def test_without_a_canary_its_task_costs_no_process(world: World) -> None:
     assert states["dag_run"] == "success"
 
 
+@pytest.mark.faults  # a run more beside its likes
 def test_where_there_is_nothing_to_call_there_is_no_canary(world: World) -> None:
     states = world.run(canary=5)
     assert (states["canary"], states["dag_run"]) == ("success", "success")

@@ -76,6 +76,7 @@ def run(site: Path, environment: dict[str, str], dsn: str, **conf: Any) -> str:
     return done.stdout.splitlines()[-1]
 
 
+@pytest.mark.faults  # two runs of each package
 def test_what_the_pages_show_is_installed_and_runs(
     site: Path, airflow_environment: dict[str, str], state_dsn: str
 ) -> None:

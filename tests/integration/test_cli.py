@@ -82,6 +82,15 @@ def test_a_run_that_is_not_there_is_bad_input(cli: Command) -> None:
     assert (done.code, done.err) == (Exit.BAD_INPUT, "run 7 is not in the state\n")
 
 
+def test_what_is_no_text_or_no_folder_is_bad_input(cli: Command) -> None:
+    for words in (("runs", "\udcff"), ("stop", "1", "--reason", "\udcff")):
+        assert cli(*words) == (Exit.BAD_INPUT, "", "'\\\\udcff'; allowed is text in UTF-8\n")
+    ended = cli("check-jobs", "/is/not/there")
+    assert ended == (
+        Exit.BAD_INPUT, "", "folder: '/is/not/there'; allowed is a directory that is there\n",
+    )  # fmt: skip
+
+
 def test_what_is_shown_does_nothing_to_the_terminal(conn: Connection, cli: Command) -> None:
     ref = open_run(conn)
     limits.stop(conn, ref.run_id, "\x1b[31mred")

@@ -146,6 +146,16 @@ def test_a_run_that_needs_this_ones_place_is_not_waited_for(conn: connection) ->
     assert await_turn(conn, 1, THIRD, airflow).look_again_s is not None, "the second has a place"
 
 
+def test_who_waited_and_was_cleared_without_a_place_is_not_waited_for(conn: connection) -> None:
+    first, airflow = open_run(conn, "first"), Airflow()
+    for dag_run in (SECOND, THIRD):
+        assert await_turn(conn, 1, dag_run, airflow).look_again_s is not None
+    close(conn, first.run_id, complete=True)
+    assert await_turn(conn, 1, THIRD, airflow).look_again_s is not None, "the second is before"
+    airflow.kept_out.add(SECOND.dag_run_id)
+    assert await_turn(conn, 1, THIRD, airflow).look_again_s is None
+
+
 def test_the_upkeep_forgets_who_waited_and_is_gone(conn: connection) -> None:
     open_run(conn, "first")
     airflow = Airflow()

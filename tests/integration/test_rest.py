@@ -167,6 +167,23 @@ def test_problems_are_told_as_such(rest: Rest, conn: Connection) -> None:
     assert told("POST", "/runs/1/pause", 409)["detail"] == "run 1 is closed, so nothing was changed"
 
 
+def test_what_postgres_cannot_hold_is_no_trouble_of_the_state(rest: Rest) -> None:
+    headers = rest.as_bearer("user")
+    for path in (
+        f"{REST}/jobs?search=%00",
+        f"{REST}/jobs/1/items/{UUID(int=1)}?key=%00",
+        f"{REST}/runs?job_id={2**31}",
+        f"{ROOT}/jobs/1/items/{UUID(int=1)}?key=%00",
+        f"{ROOT}/dags/d/runs/%00",
+    ):
+        assert rest.client.get(path, headers=headers).status_code == 422, path
+    stop = rest.client.post(f"{REST}/runs/1/stop", headers=headers, json={"reason": "a\0b"})
+    assert (stop.status_code, stop.json()["errors"][0]["field"]) == (422, "reason")
+    deep = {"action": "max_percent_by_cause", "text": "[" * 100_000}
+    page = rest.client.post(f"{ROOT}/dags/d/runs/r", headers=headers, data=deep)
+    assert page.status_code == 422
+
+
 def test_a_state_that_cannot_be_used_is_told_without_its_servers(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,7 +311,7 @@ def test_what_failed_is_looked_up_and_counted(rest: Rest, conn: Connection) -> N
         ({"error": "e" * 201}, "error", "'eee"),
         ({"eror": "x"}, "eror", "'x'; there is no such field"),
         ({"place": "successes"}, "redrive", "'successes'; it needs redrive_key"),
-        ({"error": "Other"}, "", "nothing is there any more (quarantine: error Other)"),
+        ({"error": "Other"}, "redrive", "nothing is there any more (quarantine: error Other)"),
         ({"note": " "}, "note", "it is empty; say in a line why this is called again"),
     ],
 )

@@ -185,6 +185,7 @@ def test_a_redrive_is_counted_and_foretold_by_earlier_runs_and_asked_for_as_the_
     assert asked.params["approve"] is False, "whoever redrives has been asked"
     listing = ask(conn, "job", Selection(place=Place.SUCCESSES, version="1")).params
     assert (listing["prefix"], listing["min_size"], listing["canary"]) == ("in/", 3, None)
+    assert listing["approve"] is True, "what is new is called, too, and nobody was asked of that"
 
 
 def test_only_successes_are_counted_whose_keys_the_last_run_listed(conn: connection) -> None:

@@ -132,7 +132,7 @@ def test_exactly_what_was_counted_is_started_in_the_jobs_dag_and_noted(
     }  # fmt: skip
     assert {name: conf[name] for name in wanted} == wanted
     assert (who, web.get(page, "USER").status_code) == ("the-USER", 200)
-    (entry,) = web.audit_log("d")
+    *_, entry = web.audit_log("d")
     assert entry == (
         "retrofill_redrive", "the-USER", "quarantine: error Odd.Error: version 2 mends it",
     )  # fmt: skip
@@ -195,6 +195,10 @@ def test_successes_are_counted_once_it_is_said_which(
     web: Web, state_dsn: str, conn: connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
+    with conn, conn.cursor() as cur:
+        cur.execute(
+            "UPDATE retrofill.run SET config = config - 'prefix' || '{\"whole_bucket\": true}'"
+        )
     page = web.get(f"{REDRIVE}?place=successes", "USER")
     assert page.status_code == 200
     assert "Say by key, version or time what is meant" in page.text

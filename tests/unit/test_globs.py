@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from retrofill.model.globs import as_regex, beginning, behind, matches, only
+from retrofill.model.selection import Place
+from retrofill.pipeline.select import select
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 
@@ -24,14 +26,16 @@ def test_postgres_is_told_the_same(pattern: str, regex: str) -> None:
     assert as_regex(pattern) == regex
 
 
-@given(TEXTS.filter(lambda text: "|" not in text))
+@given(TEXTS)
 def test_a_pattern_for_one_text_matches_that_alone(text: str) -> None:
     assert matches(only(text))(text)
     assert not matches(only(text))(text + "x")
 
 
-def test_a_bar_cannot_be_named() -> None:
-    assert matches(only("a|b"))("a|b")
+@given(TEXTS.filter(bool))
+def test_a_pattern_for_one_text_may_be_asked_for(text: str) -> None:
+    """A function may name its errors by lines of text."""
+    assert select(Place.QUARANTINE, error=only(text)).error == only(text)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 from retrofill.config import params_for
+from retrofill.model.errors import ConfigError
 from retrofill.model.selection import Place, Selection
 from retrofill.params.redrive import params_of
+from retrofill.pipeline.select import select
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -33,6 +35,13 @@ def test_it_is_said() -> None:
         "quarantine: error T*|U, key in/*, version $LATEST, not in doubt",
         "quarantine: before 2026-01-02 03:04:05 UTC, in doubt",
     ]
+
+
+def test_it_is_said_in_utc_whatever_zone_was_typed() -> None:
+    selection = select(Place.QUARANTINE, after="2026-01-02T13:04:05+10:00")
+    assert selection.said == "quarantine: from 2026-01-02 03:04:05 UTC"
+    with pytest.raises(ConfigError, match=r"^after: .*; it is out of range; allowed"):
+        select(Place.QUARANTINE, after="0001-01-01T00:00:00+14:00")
 
 
 def test_one_error_of_it_is_named_as_it_is() -> None:

@@ -1,13 +1,15 @@
 """The command line as a whole: its commands, and what becomes of errors."""
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from retrofill.cli import exporting, keeping, looking, starting, steering, triaging
 from retrofill.cli.exits import exit_of
 from retrofill.cli.output import say
-from retrofill.model.errors import RetrofillError
+from retrofill.model.errors import ConfigError, RetrofillError
+from retrofill.model.quoting import quoted
 
 _ABOUT = """Run a function over the data you already have.
 
@@ -52,9 +54,22 @@ for _panel, _name, _command in (
 app.add_typer(keeping.db, rich_help_panel=_KEEP)
 
 
+def _require_text(words: Sequence[str]) -> None:
+    """Check that all that was typed is text: Python lets through what is not UTF-8.
+
+    :raises ConfigError: a word is not
+    """
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"{quoted(word)}; allowed is text in UTF-8") from error
+
+
 def main() -> None:
     """Run the command that was asked for, and exit as :mod:`retrofill.cli.exits` has it."""
     try:
+        _require_text(sys.argv[1:])
         app(prog_name="retrofill")
     except RetrofillError as error:
         say(str(error))

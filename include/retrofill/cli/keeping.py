@@ -8,6 +8,8 @@ import typer
 from retrofill.cli.exits import Exit
 from retrofill.cli.output import Json, print_json, print_text, say
 from retrofill.cli.state import open_state, wiring
+from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
 from retrofill.pipeline.upkeep import forget_job
 from retrofill.state.grants import JOBS, READER, RUNTIME, statements
 from retrofill.state.migrate import migrate as migrate_schema
@@ -82,6 +84,8 @@ def check_jobs(
     from retrofill.jobs import FOLDER, load_jobs, others  # noqa: PLC0415
 
     place = folder or FOLDER
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"folder: {quoted(str(place))}; allowed is a directory that is there")
     jobs = load_jobs(place)
     problems = [problem for job in jobs for problem in job.problems]
     if as_json:

@@ -6,6 +6,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 _SPECIAL = re.compile(r"[*?\[]")
+_UNTOLD = re.compile(r"[|\x00-\x1f\x7f]|\A\s|\s\Z")
 _NEVER = r"(?!x)x"
 _LAST_CHARACTER = 0x10FFFF
 _SURROGATES = (0xD800, 0xDFFF)
@@ -91,12 +92,15 @@ def _class(inside: str) -> str:
 
 
 def only(text: str) -> str:
-    """Return a pattern that matches a text; in place of a bar, any other sign too.
+    """Return a pattern that matches a text.
+
+    In place of what no param can hold, a bar, control characters, and white space at either end, it
+    matches any other sign too.
 
     >>> only("Sandbox.Timedout[1]")
     'Sandbox.Timedout[[]1]'
     """
-    return _SPECIAL.sub(r"[\g<0>]", text).replace("|", "?")
+    return _UNTOLD.sub("?", _SPECIAL.sub(r"[\g<0>]", text))
 
 
 def beginning(patterns: str | None) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
@@ -81,9 +81,16 @@ def _time(value: object) -> object:
     return time
 
 
+def _utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        refuse("it is out of range")
+
+
 Text: TypeAlias = Annotated[str, AfterValidator(_clean)]
 KeyPattern: TypeAlias = Annotated[Text, AfterValidator(patterns), AfterValidator(at_most_key_bytes)]
 ConnectionId: TypeAlias = Annotated[Text, AfterValidator(_conn_id)]
-Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_time)]
+Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_utc)]
 
 __all__ = ["BLANK", "ConnectionId", "KeyPattern", "Text", "Time"]

@@ -70,12 +70,13 @@ def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict
         for part in (config.source, config.calls, config.canary, config.approval)
         for name, field in type(part).model_fields.items()
     }
-    # Whoever redrives has been asked, with count and cost.
-    given_up = ["preview", "canary", "approve", "approve_within_hours"]
+    given_up = ["preview", "canary"]
     if "use_data_interval" in fields:
         # A DAG run that a person triggers has no interval.
         given_up.append("use_data_interval")
     if selection.place is Place.QUARANTINE:
+        # Whoever redrives has been asked, with count and cost; not of what a listing finds new.
+        given_up += ["approve", "approve_within_hours"]
         given_up += [*config.source.filters, *config.source.key_filters]
     params = {name: value for name, value in listing.config.items() if name != _SOURCE_KIND}
     given = {name: fields[name].default for name in given_up}

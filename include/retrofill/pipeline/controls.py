@@ -105,6 +105,8 @@ def change(conn: Connection, run_id: int, action: str, text: str, who: str) -> b
         case "pause" | "resume":
             return limits.change_limits(conn, run_id, who=who, paused=action == "pause")
         case "stop":
+            if "\0" in text:
+                raise ConfigError(f"reason: {quoted(text)}; allowed is a text without the sign NUL")
             return limits.stop(conn, run_id, text.strip() or STOP_REASON, who)
         case _ if action not in ACTIONS:
             raise ConfigError(f"action: {quoted(action)}; allowed are {', '.join(ACTIONS)}")
@@ -140,7 +142,7 @@ def _percents(text: str) -> Any:
     """Return the percents by cause that were typed; none: no such limit."""
     try:
         typed = json.loads(text) if text.strip() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         typed = text
     return LimitParams.from_params({BY_CAUSE: typed}).max_percent_by_cause or {}
 

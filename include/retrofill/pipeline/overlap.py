@@ -41,8 +41,9 @@ def await_turn(conn: Connection, job_id: int, dag_run: DagRun, airflow: Places) 
     """Write down what a DAG run waits for, and return whether it is its turn.
 
     Who began to wait first comes first. Runs that Airflow has ended are closed here, and DAG runs
-    that it has ended wait no more: nothing that is gone is waited for. Nor is a run whose next DAG
-    run can only begin when this one has ended, since the DAG may have no more at once.
+    that it has ended wait no more: nothing that is gone is waited for. Nor is what can only go on
+    when this DAG run has ended, since the DAG may have no more at once: a run whose next DAG run
+    has no place, or a DAG run that was cleared while it waited.
     """
     rescue(conn, airflow, job_id=job_id)
     open_runs, before = waiting.wait(conn, job_id, dag_run)
@@ -52,7 +53,12 @@ def await_turn(conn: Connection, job_id: int, dag_run: DagRun, airflow: Places) 
         if run.run_id in open_runs and airflow.is_kept_out(run.dag_id, run.dag_run_ids)
     ]
     ahead = [run_id for run_id in open_runs if run_id not in kept_out]
-    behind = [other for other in before if _still_waits(conn, other, airflow)]
+    behind = [
+        other
+        for other in before
+        if _still_waits(conn, other, airflow)
+        and not airflow.is_kept_out(other.dag_id, [other.dag_run_id])
+    ]
     waited_s = waiting.note_ahead(conn, dag_run, ahead, behind)
     for run_id in kept_out:
         log.info("run %d needs the place of this DAG run to go on: it is not waited for", run_id)

@@ -6,6 +6,7 @@ dependencies that Airflow's own routes use. They are no public API: tests/contra
 
 from collections.abc import Collection, Iterator
 from typing import Annotated, Literal, NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -31,8 +32,15 @@ EDIT = requires_access_dag("PUT", DagAccessEntity.RUN)
 """Likewise, whether they may be changed."""
 
 
-def state() -> Iterator[Connection]:
-    """Open the state for as long as a request is answered."""
+def state(request: Request) -> Iterator[Connection]:
+    """Open the state for as long as a request is answered.
+
+    :raises HTTPException: 422, the address holds a sign that Postgres cannot
+    """
+    if "\0" in unquote(str(request.url)):
+        raise HTTPException(
+            status.HTTP_422_UNPROCESSABLE_CONTENT, "the address holds the sign NUL, %00"
+        )
     with open_state() as conn:
         yield conn
 

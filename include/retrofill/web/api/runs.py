@@ -21,6 +21,9 @@ router = APIRouter(prefix="/runs", tags=["Runs"])
 
 _LONGEST_REASON = 1_000
 
+LARGEST_JOB_ID = 2**31 - 1
+"""As the state has them."""
+
 
 class Runs(NamedTuple):
     """Some runs, the newest first."""
@@ -63,7 +66,9 @@ LimitChanges = _changes()
 def get_runs(
     conn: State,
     hidden: Hidden,
-    job_id: Annotated[int | None, Query(description="Only runs of this job.")] = None,
+    job_id: Annotated[
+        int | None, Query(le=LARGEST_JOB_ID, description="Only runs of this job.")
+    ] = None,
     before: Annotated[int | None, Query(description="Only runs older than this one.")] = None,
     limit: Limit = LIMIT,
 ) -> Any:
