@@ -74,7 +74,8 @@ def note_end(context: Context, conn: Connection, run: Run) -> None:
     """Write how a run stands into the note of the DAG run that ends with it."""
     with suppress(StateError):
         report = runs.get_report(conn, run.run_id)
-        note(context, named(run, report.source), ", ".join(_counts(report)))
+        # The counts first: Airflow's list of runs shows how a note begins.
+        note(context, ", ".join(_counts(report)), named(run, report.source))
 
 
 def _counts(report: Report) -> Iterator[str]:
