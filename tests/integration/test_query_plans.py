@@ -534,10 +534,8 @@ READS_NO_LARGE_TABLE = {
         "get_partition", "begin_unordered", "advance_seq", "fill_set", "advance_partition",
         "note_elsewhere",
     },
-    "lease": {
-        "is_overlapped", "reopen", "take_lease", "fence", "get_settle_no", "list_shares",
-        "get_totals", "list_causes", "allot", "set_pace", "release",
-    },
+    "lease": {"is_overlapped", "reopen", "take_lease", "fence", "get_settle_no", "release"},
+    "allotting": {"list_shares", "get_totals", "list_causes", "allot", "set_pace"},
     "settling": {"count_ended", "count_quarantined", "note_errors"},
     "batches": {
         "list_open_runs", "break_extents", "mark_planned",

@@ -201,7 +201,7 @@ def test_successes_are_counted_once_it_is_said_which(
         )
     page = web.get(f"{REDRIVE}?place=successes", "USER")
     assert page.status_code == 200
-    assert "Say by key, version or time what is meant" in page.text
+    assert "Narrow it down by key, version or time" in page.text
     assert 'name="error"' not in page.text
     page = web.get(f"{REDRIVE}?place=successes&version=1&key=*", "USER")
     assert "<dt>items</dt><dd>2</dd>" in page.text
@@ -212,7 +212,7 @@ def test_earlier_redrives_are_listed_with_who_why_and_what_became_of_them(
     web: Web, state_dsn: str, conn: connection
 ) -> None:
     quarantined(state_dsn, conn)
-    assert "Nothing of this job was redriven yet." in web.get(QUARANTINE, "VIEWER").text
+    assert "Nothing of this job has been redriven yet." in web.get(QUARANTINE, "VIEWER").text
     asked = redrives.NewRedrive(
         Selection(error="Odd*"), "mended <b>", "ada", None, Range(0.5, 0.75, 1.0)
     )

@@ -540,7 +540,7 @@ MUTANTS = (
     ),
     Mutant(
         name="refused calls that are not given back",
-        file="state/lease.sql",
+        file="state/allotting.sql",
         old="coalesce(sum(calls - refused), 0) AS calls",
         new="coalesce(sum(calls), 0) AS calls",
         test=LIMITS + "test_calls_that_were_refused_are_given_back",

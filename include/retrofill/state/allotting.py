@@ -17,7 +17,7 @@ from retrofill.state.locks import lock_standing
 from retrofill.state.sharing import lock_claims
 from retrofill.state.statements import load
 
-_SQL = load("lease.sql")
+_SQL = load("allotting.sql")
 
 
 class Holder(NamedTuple):

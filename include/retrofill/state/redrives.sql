@@ -39,8 +39,7 @@ CROSS JOIN LATERAL (
 WHERE called.items > 0
 
 -- name: get_listing
--- The last run of a job that listed its source: how it was asked for, in which DAG, and between
--- which times the intervals lie that runs of the job listed.
+-- The last run of a job that listed its source, and between which times its runs' intervals lie.
 SELECT run.run_id, run.config, last_set.dag_id, intervals.since, intervals.until
 FROM (
     SELECT run_id, config FROM retrofill.run
