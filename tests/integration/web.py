@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
-from retrofill.model.runs import SetRef
+from retrofill.model.runs import SetRef, TaskName
 from retrofill.state import batches
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
@@ -50,7 +50,7 @@ def run_in_the_middle(conn: Connection, dsn: str) -> SetRef:
     ref = open_run(conn, partitions=2)
     enqueue(conn, ref, [item(key) for key in ("a", POISON, "c", "d", "e", "f")])
     batches.plan(conn, ref, 1, most_items=6, fewest_items=6)
-    with closing(BatchLease(dsn, 1, "h")) as lease:
+    with closing(BatchLease(dsn, 1, "h", TaskName("invoke", 0))) as lease:
         assert lease.take(holder_is_dead=lambda _: True)
         calls = [Call([entry]) for entry in entries_of(lease)]
         lease.settle(Settlement(), calls[:5])

@@ -128,8 +128,11 @@ class ItemCall(NamedTuple):
 
     dag_id: str
     dag_run_id: str
+    task_id: str
+    """The task that held its batch last; empty: nobody knows."""
+
     map_index: int
-    """Which instance of the task had its batch; -1: that of the canary, which is not mapped."""
+    """Which of the mapped tasks that is; -1: it is not mapped."""
 
 
 class _Stretch(NamedTuple):

@@ -109,9 +109,9 @@ SELECT
     coalesce(request_id, '') AS request_id, coalesce(executed_version, '') AS version,
     left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error,
     call.items @> %(numbers)s::int8multirange AS is_sure, its_set.dag_id, its_set.dag_run_id,
-    CASE WHEN canary THEN -1 ELSE earlier.batches END AS map_index
+    batch.task_id, batch.map_index
 FROM retrofill.run CROSS JOIN LATERAL (
-    SELECT run_id, batch_id, set_no, canary, first_seq FROM retrofill.batch
+    SELECT run_id, batch_id, set_no, task_id, map_index FROM retrofill.batch
     WHERE batch.run_id = run.run_id
         AND int8range(first_seq, last_seq, '[]') && %(numbers)s::int8multirange
     OFFSET 0
@@ -121,12 +121,6 @@ CROSS JOIN LATERAL (
     WHERE run_set.run_id = batch.run_id AND run_set.set_no = batch.set_no
     OFFSET 0
 ) AS its_set
-CROSS JOIN LATERAL (
-    SELECT count(*)::integer AS batches FROM retrofill.batch AS other
-    WHERE other.run_id = batch.run_id AND other.set_no = batch.set_no AND NOT other.canary
-        AND other.first_seq < batch.first_seq
-    OFFSET 0
-) AS earlier
 CROSS JOIN LATERAL (
     SELECT * FROM retrofill.invocation
     WHERE invocation.batch_id = batch.batch_id AND invocation.items && %(numbers)s::int8multirange

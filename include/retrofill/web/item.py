@@ -10,7 +10,6 @@ from fastapi.responses import HTMLResponse
 
 from retrofill.functions.kind import Called
 from retrofill.model.function import Pinned
-from retrofill.model.runs import NOT_MAPPED
 from retrofill.state import items, runs
 from retrofill.state.items import ItemCall, ItemHistory, Placed, Redriven
 from retrofill.web import links
@@ -93,7 +92,7 @@ class Logs(NamedTuple):
     """Where the log of a call is."""
 
     task: str = ""
-    """That of its batch in Airflow."""
+    """That of its batch in Airflow; empty: nobody knows."""
 
     function: str | None = None
     """That of the function; None: nobody can tell."""
@@ -135,10 +134,9 @@ def events_of(history: ItemHistory, functions: Mapping[int, Pinned]) -> list[Eve
 
 
 def _logs_of(call: ItemCall, function: Pinned) -> Logs:
-    task_id = "canary" if call.map_index == NOT_MAPPED else "invoke"
     called = Called(call.request_id, call.sent_at, call.ended_at)
     return Logs(
-        links.task_log(call.dag_id, call.dag_run_id, task_id, call.map_index),
+        links.task_log(call.dag_id, call.dag_run_id, call.task_id, call.map_index),
         links.function_log(function, called),
     )
 

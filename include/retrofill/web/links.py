@@ -59,7 +59,9 @@ def dag_run(dag_id: str, dag_run_id: str) -> str:
 
 
 def task_log(dag_id: str, dag_run_id: str, task_id: str, map_index: int = NOT_MAPPED) -> str:
-    """Return the address of the log of a task instance in Airflow."""
+    """Return the address of the log of a task instance in Airflow; empty: the task has no name."""
+    if not task_id:
+        return ""
     task = f"{dag_run(dag_id, dag_run_id)}/tasks/{_part(task_id)}"
     return task if map_index == NOT_MAPPED else f"{task}/mapped/{map_index}"
 

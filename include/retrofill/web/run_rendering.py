@@ -143,7 +143,7 @@ def _outlook(page: RunPage, progress: Progress) -> Outlook:
 def _log_of(sets: Mapping[int, SetLine], line: BatchLine | CallLine) -> str:
     """Return where Airflow has the log of the task of a batch; empty: nobody can tell."""
     found = sets.get(line.set_no)
-    if found is None or not line.task_id:
+    if found is None:
         return ""
     return links.task_log(found.dag_id, found.dag_run_id, line.task_id, line.map_index)
 
