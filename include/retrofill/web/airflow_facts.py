@@ -64,3 +64,19 @@ def living(dag_ids: Collection[str]) -> frozenset[tuple[str, str]]:
     )
     with create_session() as session:
         return frozenset((run.dag_id, run.run_id) for run in session.scalars(found))
+
+
+def lives(dag_id: str, dag_run_ids: Collection[str]) -> bool:
+    """Return whether Airflow has one of these DAG runs queued or running."""
+    found = select(DagRun.id).where(
+        DagRun.dag_id == dag_id, DagRun.run_id.in_(dag_run_ids), DagRun.state.in_(_NOT_OVER)
+    )
+    with create_session() as session:
+        return session.scalar(found.limit(1)) is not None
+
+
+def is_paused(dag_id: str) -> bool:
+    """Return whether a DAG is switched off: Airflow begins no task of it then."""
+    found = select(DagModel.is_paused).where(DagModel.dag_id == dag_id)
+    with create_session() as session:
+        return bool(session.scalar(found))

@@ -4,11 +4,8 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.models import DagModel
-from airflow.utils.session import create_session
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse
-from sqlalchemy import select as select_rows
 
 from retrofill.model.errors import ConfigError
 from retrofill.model.selection import Place, Selection
@@ -17,6 +14,7 @@ from retrofill.pipeline.select import select
 from retrofill.state.connection import Connection
 from retrofill.web import audit, links
 from retrofill.web.access import JobAsker, State, may, require_own_page, who_asks_for_job
+from retrofill.web.airflow_facts import is_paused
 from retrofill.web.answers import answer, shell_of
 from retrofill.web.rendering import render
 from retrofill.web.trigger import trigger
@@ -127,17 +125,10 @@ def _show(
         place=place.value,
         typed=typed,
         asked=asked,
-        is_paused=asked is not None and _is_paused(asked.dag_id),
+        is_paused=asked is not None and is_paused(asked.dag_id),
         may_trigger=may_trigger,
         problem=problem,
         note=note,
         now=datetime.now(UTC),
     )
     return answer(html, shell, code)
-
-
-def _is_paused(dag_id: str) -> bool:
-    """Return whether the DAG is switched off: Airflow begins no task of it then."""
-    paused = select_rows(DagModel.is_paused).where(DagModel.dag_id == dag_id)
-    with create_session() as session:
-        return bool(session.scalar(paused))

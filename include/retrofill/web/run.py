@@ -4,10 +4,8 @@ import time
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.models import DagModel, DagRun
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from airflow.utils.state import DagRunState
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
@@ -19,6 +17,7 @@ from retrofill.state import pages, runs
 from retrofill.state.connection import Connection
 from retrofill.web import audit, links
 from retrofill.web.access import EDIT, READ, RunAsker, State, may, require_own_page, who_asks
+from retrofill.web.airflow_facts import is_paused, lives
 from retrofill.web.answers import answer, say, shell_of
 from retrofill.web.rendering import RARE_LOOK_S
 from retrofill.web.run_rendering import render_run
@@ -101,8 +100,8 @@ def _show(
     html = render_run(
         page,
         dag_run_id=asker.dag_run_id,
-        lives=_lives(asker.dag_id, [line.dag_run_id for line in page.sets]),
-        dag_paused=_is_paused(asker.dag_id),
+        lives=lives(asker.dag_id, [line.dag_run_id for line in page.sets]),
+        dag_paused=is_paused(asker.dag_id),
         may_change=asker.may_change,
         problem=problem,
         approval_link=links.approval(asker.dag_id, asker.dag_run_id),
@@ -110,17 +109,6 @@ def _show(
         shell=shell,
     )
     return answer(html, shell, code)
-
-
-def _lives(dag_id: str, dag_run_ids: list[str]) -> bool:
-    """Return whether Airflow has one of these DAG runs queued or running."""
-    found = select(DagRun.id).where(
-        DagRun.dag_id == dag_id,
-        DagRun.run_id.in_(dag_run_ids),
-        DagRun.state.in_([DagRunState.QUEUED, DagRunState.RUNNING]),
-    )
-    with create_session() as session:
-        return session.scalar(found.limit(1)) is not None
 
 
 def _why_refused(asker: RunAsker) -> str:
@@ -133,9 +121,3 @@ def _why_refused(asker: RunAsker) -> str:
     )
     with create_session() as session:
         return str(session.scalar(said.limit(1)) or "")
-
-
-def _is_paused(dag_id: str) -> bool:
-    """Return whether the DAG is switched off: Airflow begins no task of it then."""
-    with create_session() as session:
-        return bool(session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id)))
