@@ -1,11 +1,12 @@
 # Everything Retrofill needs is in .venv, made from the lock; `make` alone lists the targets.
 
-PYTHON := python3.11
+# The first of these that is one of ours makes the environment; PYTHON= names another.
+PYTHON := python3.14 python3.13 python3.12 python3.11 python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 AIOBOTOCORE := .venv-aiobotocore
-LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 \
+LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate
 DEPLOYED = $(shell sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements.lock)
 # What else is set for uv must not move the environment elsewhere.
@@ -109,13 +110,13 @@ $(AIOBOTOCORE)/.installed: benchmarks/contenders/aiobotocore.lock | $(INSTALLED)
 
 # uv itself comes by pip, of the version and with the hashes that the lock has for it.
 $(BIN)/uv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
-		echo 'error: $(PYTHON) is not a Python 3.11: install one, or name one with PYTHON=' >&2; \
-		exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		echo 'error: $(PYTHON) cannot make environments: install its package python3.11-venv' >&2; \
-		exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@for python in $(PYTHON); do \
+		$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+			2>/dev/null && exec $$python -m venv --clear $(VENV); \
+	done; \
+	echo 'error: no Python 3.11 to 3.14 that can make environments among: $(PYTHON).' >&2; \
+	echo 'Install one, with its package for venv if it has one, or name one with PYTHON=' >&2; \
+	exit 1
 	sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement $(VENV)/uv.lock

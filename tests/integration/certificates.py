@@ -10,6 +10,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=False,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""What an authority's key is for: Python 3.13 asks for it."""
+
 
 class Certificates(NamedTuple):
     authority: Path
@@ -44,6 +57,7 @@ def make_certificates(directory: Path) -> Certificates:
     root = (
         certificate("root", root_key, "root", root_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_SIGNS, critical=True)
         .sign(root_key, hashes.SHA256())
     )
     names = [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")]
