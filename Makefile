@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test conformance published faults simulate bench-run bench-calling bench-screening bench-planning plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test conformance published faults versions simulate bench-run bench-calling bench-screening bench-planning plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -34,6 +34,9 @@ test: check  ## check, then run all tests
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile
+
+versions: $(INSTALLED)  ## test each Airflow from 3.1 on the Pythons here; PAIRS="3.1.8/3.13 …" or --every
+	@$(BIN)/python -m tests.versions $(PAIRS)
 
 conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
 	@$(BIN)/python -m pytest -q -m 'faults or not faults' tests/conformance
@@ -94,7 +97,7 @@ lock: $(INSTALLED)  ## pin anew what pyproject.toml asks for
 		--output-file benchmarks/contenders/aiobotocore.lock
 
 clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
-	rm -rf $(VENV) $(AIOBOTOCORE) .stack .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(AIOBOTOCORE) .versions .stack .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import BaseOperator, Context
 from airflow.sdk.bases.xcom import BaseXCom
-from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from retrofill.airflow_runs import params_of, require_time
+from retrofill.compat import BaseOperator, Context, DownstreamTasksSkipped, shortcomings
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import wiring
 from retrofill.model.errors import ConfigError, FunctionChanged, RetrofillError
@@ -41,6 +40,8 @@ class OpenRunOperator(BaseOperator):
         :raises DownstreamTasksSkipped: a preview was asked for, and shown; or the set has no
             canary, or is one that nobody is asked about
         """
+        for sentence in shortcomings():
+            self.log.warning("%s", sentence)
         try:
             ref, config = self._open(context)
         except RetrofillError as error:

@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import (
-    AirflowSkipException,
-    AirflowTaskTerminated,
-)
 
 from retrofill.airflow_runs import TaskAirflow
+from retrofill.compat import (
+    AirflowSkipException,
+    AirflowTaskTerminated,
+    BaseOperator,
+    Context,
+)
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import open_state, wiring
 from retrofill.engine.progress import Invoked
