@@ -22,7 +22,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 MOMENTS = {
     "3.1.8": ("2026-03-20", "Google, Astro, Helm chart 1.20"),
     "3.2.2": ("2026-06-13", "Google, Astro, Helm chart 1.22"),
-    "3.3.0": ("2026-07-10", "Astro, Helm chart to come"),
+    "3.3.0": ("2026-07-10", "Astro"),
     "3.3.1": ("2026-08-20", "Amazon MWAA, Astro"),
 }
 """A day on which people installed an Airflow, and where it is what they have."""
