@@ -21,7 +21,7 @@ _SIGNS = x509.KeyUsage(
     encipher_only=False,
     decipher_only=False,
 )
-"""What an authority's key is for: Python 3.13 asks for it."""
+"""What an authority's key is for. From 3.13 on Python asks for this, and for each key's name."""
 
 
 class Certificates(NamedTuple):
@@ -47,6 +47,9 @@ def make_certificates(directory: Path) -> Certificates:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(days=1))
             .not_valid_after(now + timedelta(days=1))
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
                 critical=False,
