@@ -31,7 +31,7 @@ def imported_from_airflow(path: Path) -> Iterator[str]:
 def test_no_other_module_asks_which_airflow_it_runs_on() -> None:
     others = [path for path in PRODUCT if path.name != "compat.py"]
     assert [path for path in others if ASKS.search(path.read_text())] == []
-    differing = {*compat.__all__, "airflow.exceptions", "airflow.sdk.exceptions"}
+    differing = {*compat.__all__, "airflow.sdk.exceptions"}
     assert [path for path in others if differing & set(imported_from_airflow(path))] == []
 
 
