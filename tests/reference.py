@@ -70,7 +70,7 @@ live trigger.
     "permissions": """\
 What the role of a connection must be allowed, and no more. Write your own names in place of bucket,
 account, function and topic. The function itself runs with its own role, as for its live trigger.
-The grants in Postgres are in [operations](../operations.md#roles).
+The grants in Postgres are in [operations](../operations/roles.md).
 """,
 }
 

@@ -65,10 +65,8 @@ def test_a_promise_has_tests_that_exist_and_are_run_as_told(
 
 
 def test_every_promise_of_the_readme_and_every_invariant_is_on_the_page() -> None:
-    _, _, behind = (ROOT / "README.md").read_text().partition("\nPromised;")
-    promised = re.findall(
-        r"^- \*\*(.*?)\.?\*\*", behind.partition("\nNot promised")[0], re.MULTILINE
-    )
+    _, _, behind = (ROOT / "README.md").read_text().partition("\n## Promises\n")
+    promised = re.findall(r"^- \*\*(.*?)\.?\*\*", behind.partition("\n## ")[0], re.MULTILINE)
     assert promised, "the README has no list of promises any more"
     told = [promise for promise, _, _ in rows()]
     assert [promise.strip("*") for promise in told if promise.startswith("**")] == promised
@@ -76,10 +74,9 @@ def test_every_promise_of_the_readme_and_every_invariant_is_on_the_page() -> Non
 
 
 def messages() -> list[str]:
-    """Return what the table of docs/operations.md explains: each message, … for its values."""
-    text = (ROOT / "docs/operations.md").read_text()
-    table = text.partition("| what was said |")[2].partition("\n\n")[0]
-    said = [line.split(" | ")[0] for line in table.splitlines()[2:]]
+    """Return what docs/reference/errors.md explains: each message, … for its values."""
+    text = (ROOT / "docs/reference/errors.md").read_text()
+    said = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
     return [message for cell in said for message in re.findall(r"`([^`]+)`", cell)]
 
 
@@ -104,7 +101,7 @@ def texts() -> str:
 
 
 @pytest.mark.parametrize("message", messages())
-def test_what_operations_explains_is_what_the_code_says(message: str) -> None:
+def test_each_error_of_the_docs_is_one_of_the_code(message: str) -> None:
     parts = [part.strip(" :;,'") for part in message.split("…")]
     long = [part for part in parts if len(part) >= SHORTEST] or [max(parts, key=len)]
     assert [part for part in long if part not in texts()] == []

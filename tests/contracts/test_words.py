@@ -64,10 +64,10 @@ def test_a_reference_page_is_what_the_kinds_say(name: str, text: str) -> None:
     assert (ROOT / "docs/reference" / name).read_text() == text, "make reference"
 
 
-def test_the_readme_shows_the_notification_as_it_is() -> None:
+def test_the_docs_show_the_notification_as_it_is() -> None:
     text, sent = re.findall(
         r"```(?:text|json)\n((?:Retrofill: |\{\n  \"job\").*?)\n```",
-        (ROOT / "README.md").read_text(),
+        (ROOT / "docs/reference/notification.md").read_text(),
         re.DOTALL,
     )
     shown = json.loads(sent)

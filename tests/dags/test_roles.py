@@ -1,4 +1,4 @@
-"""A whole run of the DAG by the role that docs/operations.md gives it, which owns nothing."""
+"""A whole run of the DAG by the role that docs/operations/roles.md gives it, which owns nothing."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -155,7 +155,7 @@ def test_a_newer_schema_is_told_unless_it_suits_this_code(
 
 def test_a_role_without_any_right_is_told(named: Callable[[str], None], role: str) -> None:
     named(role)
-    refused(StateUnfit, "permission denied for schema retrofill", "docs/operations.md")
+    refused(StateUnfit, "permission denied for schema retrofill", "docs/operations/roles.md")
 
 
 def test_each_missing_privilege_is_told_with_its_grant(

@@ -1,4 +1,4 @@
-"""The SQL of docs/operations.md, run as it stands there by the roles that it makes."""
+"""The SQL of docs/operations/ and of the page of views, run by the roles that it makes."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,10 @@ from tests.integration.opened import (
     open_run,
 )
 
-PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = "\n".join(
+    page.read_text() for page in [*sorted(DOCS.glob("operations/*.md")), DOCS / "reference/views.md"]
+)
 ROLES = ("retrofill_owner", "retrofill_runtime", "retrofill_reader")
 VIEWS = {
     "v_run": 1, "v_item": 3, "v_call": 4, "v_outcome": 3, "v_quarantine": 1, "v_redriven": 0,
@@ -47,7 +50,7 @@ POISON = EndedCall(3, "failed", "request", "7", "Runtime.HandlerError", "no imag
 
 
 def blocks(kind: str) -> list[str]:
-    return re.findall(rf"<!-- sql: {kind} -->\n```sql\n(.*?)\n```", PAGE, re.DOTALL)
+    return re.findall(rf"<!-- sql: {kind} -->\n```sql\n(.*?)\n```", PAGES, re.DOTALL)
 
 
 def statements(kind: str) -> list[str]:
@@ -314,9 +317,9 @@ def test_every_table_and_view_is_granted_and_the_reader_has_the_views(
 
 def test_the_page_names_every_column_of_the_views(dsns: dict[str, str]) -> None:
     for view in VIEWS:
-        _, _, rest = PAGE.partition(f"`retrofill.{view}`: ")
-        table = rest.partition("\n\n")[2].partition("\n\n")[0]
-        named = [name for line in table.splitlines()[2:]
+        _, _, rest = PAGES.partition(f"\n## `{view}`: ")
+        table = rest.partition("\n| --- ")[2].partition("\n\n")[0]
+        named = [name for line in table.splitlines()[1:]
                  for name in re.findall(r"`(\w+)`", line.split("|")[1])]  # fmt: skip
         with closing(psycopg2.connect(dsns["retrofill_reader"])) as conn, conn.cursor() as cur:
             cur.execute(f"SELECT * FROM retrofill.{view} LIMIT 0")  # noqa: S608

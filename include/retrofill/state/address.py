@@ -39,7 +39,7 @@ _WHAT_TO_DO = {
     _FULL.pattern: (
         "let max_connections of the server, and limits of role and database, leave one for each"
         " task that runs at once and some for pages; or put a pooler before it, or have fewer tasks"
-        " at once; see docs/operations.md, Postgres in production"
+        " at once; see docs/operations/postgres.md"
     ),
     r"authentication failed": "mend login and password of the connection",
     r"root certificate file .* does not exist|certificate verify failed": (

@@ -78,7 +78,7 @@ ISOLATION = "read committed"
 """What screening is proved for: at a stricter level its snapshot would be older than its lock."""
 
 _GRANT = (
-    "grant the connection's role what docs/operations.md lists under Roles; to migrate, connect as"
+    "grant the connection's role what docs/operations/roles.md lists; to migrate, connect as"
     " the owner"
 )
 _WRITABLE = (
@@ -178,7 +178,7 @@ def _require_fit(conn: Connection) -> None:
     if server.encoding != "UTF8":
         raise StateUnfit(
             f"the state's database is encoded in {server.encoding}, which cannot hold every key:"
-            " make one with ENCODING 'UTF8' TEMPLATE template0, see docs/operations.md, Roles"
+            " make one with ENCODING 'UTF8' TEMPLATE template0, see docs/operations/roles.md"
         )
     require_isolation(server.isolation)
     if server.read_only or server.standby:
