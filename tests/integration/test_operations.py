@@ -37,7 +37,8 @@ from tests.integration.opened import (
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = "\n".join(
-    page.read_text() for page in [*sorted(DOCS.glob("operations/*.md")), DOCS / "reference/views.md"]
+    page.read_text()
+    for page in [*sorted(DOCS.glob("operations/*.md")), DOCS / "reference/views.md"]
 )
 ROLES = ("retrofill_owner", "retrofill_runtime", "retrofill_reader")
 VIEWS = {
