@@ -15,15 +15,15 @@ class ApprovalParams(Params):
     approve: bool = field(
         APPROVAL,
         "Approve",
-        "List, screen and plan, then wait until a person has approved the plan: under Required"
-        " Actions in Airflow, or by REST. What is rejected, or not approved in time, calls nothing"
-        " and leaves nothing behind.",
+        "List, screen and plan, then wait until someone approves the plan: under Required Actions"
+        " in Airflow, on the command line or by REST. A plan that is rejected, or not approved in"
+        " time, calls nothing and leaves nothing behind.",
         default=False,
     )
     approve_within_hours: int = field(
         APPROVAL,
         "Approve within hours",
-        "How long the plan waits for a person; then it counts as rejected.",
+        "How long the plan waits for approval. Then it counts as rejected.",
         default=_HOURS,
         ge=1,
         le=720,

@@ -44,8 +44,8 @@ class CallParams(Params):
     items_per_call: int | None = field(
         FUNCTION,
         "Items per call",
-        "How many items one call carries at most. Empty: as many as the live trigger sends,"
-        " which is 1 but for queues. Many functions read only the first record.",
+        "The most items in one call. Empty: as many as the live trigger sends, which is 1 except"
+        " for queues. Many functions read only the first record.",
         default=None,
         ge=1,
         le=MAX_ITEMS,
@@ -54,9 +54,9 @@ class CallParams(Params):
     answer: str = field(
         FUNCTION,
         "Answer",
-        "How the function's answer is read: **return** whatever it returns is success,"
-        " **batchItemFailures** it lists the items that failed, **s3-batch** it has a result for"
-        " each task. **auto**: as the live trigger reads it, or as belongs to the event.",
+        "How to read the function's response: **return** any response is success,"
+        " **batchItemFailures** it lists failed items, **s3-batch** it has a result for each task."
+        " **auto**: as the live trigger reads it, or as usual for the event.",
         default=AUTO,
     )
     arguments: dict[str, JsonValue] | None = field(
@@ -71,8 +71,8 @@ class CallParams(Params):
     preview: bool = field(
         FUNCTION,
         "Preview",
-        "Check everything, show the plan and the payload of the first call in the log of open_run,"
-        " and call nothing.",
+        "Check everything and show the plan and the first payload in the log of open_run. Nothing"
+        " is called.",
         default=False,
     )
 

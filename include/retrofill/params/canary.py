@@ -11,9 +11,9 @@ class CanaryParams(Params):
     canary: int | None = field(
         CANARY,
         "Canary",
-        "Call so many items first, chosen across keys, sizes and ages: they count like all others."
-        " What they took tells what the rest will cost, and when it will be done. If more of them"
-        " fail than the limits on failures allow, nothing else is called. Empty: no canary.",
+        "Call this many items first, sampled by key, size and age. They count like all others."
+        " Their calls forecast the cost and duration of the rest. If too many of them fail,"
+        " nothing else is called. Empty: no canary.",
         default=None,
         ge=1,
         le=10_000,

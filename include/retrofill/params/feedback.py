@@ -10,8 +10,7 @@ class FeedbackParams(Params):
     allow_feedback: bool = field(
         LIMITS,
         "Allow feedback",
-        "A run stops when its new items look like outputs that the function has written into the"
-        " source, so that each run would call it with those of the run before. On: it does not"
-        " look.",
+        "A run stops if its new items look like output that the function wrote into the source,"
+        " because each run would then process the output of the one before. On: do not check.",
         default=False,
     )

@@ -23,8 +23,8 @@ class JobParams(Params):
     job: Annotated[Annotated[Text, AfterValidator(_job)] | None, BLANK] = field(
         JOB,
         "Job",
-        "The name under which it is remembered what was processed. Empty: named from"
-        " the source and the function.",
+        "The name under which Retrofill remembers what it processed. Empty: made from the source"
+        " and the function.",
         allowed="up to 200 printable characters",
         default=None,
         max_length=200,
@@ -33,14 +33,15 @@ class JobParams(Params):
     overlap: Literal["join", "wait"] = field(
         JOB,
         "While another run of the job is open",
-        "**join** begins at once, and leaves to the other what that has in process; **wait** begins"
-        " when all earlier runs of the job are closed, and takes no place of a worker meanwhile.",
+        "**join** starts at once and leaves items that the other run has in process to it;"
+        " **wait** starts when all earlier runs of the job are closed, and takes no worker slot"
+        " until then.",
         default="join",
     )
     aws_conn_id: ConnectionId = field(
         JOB,
         "AWS connection",
-        "The Airflow connection for everything that is asked of AWS.",
+        "The Airflow connection for all requests to AWS.",
         allowed="the id of an Airflow connection",
         form={"maxLength": 200},
         default="aws_default",

@@ -46,10 +46,9 @@ class LimitParams(Params):
     function_concurrency: int | None = field(
         LIMITS,
         "Concurrent calls of the function",
-        "The most calls in flight at once, over all runs of this function that have this limit. It"
-        " is divided among those that want calls, by their priority; the lowest that an open run"
-        " names counts for all. Calls of runs without it count, though they do not keep to it."
-        " Empty: no such limit.",
+        "The most calls in flight at once over all runs of this function that have this limit,"
+        " divided by priority. If runs name different limits, the lowest applies. Runs without"
+        " this limit are counted but not limited. Empty: no such limit.",
         default=None,
         ge=1,
         le=10_000,
@@ -58,8 +57,8 @@ class LimitParams(Params):
     priority: int = field(
         LIMITS,
         "Priority",
-        "This run's part of the concurrent calls of the function, beside the priorities of other"
-        " runs: one of 20 gets twice as many as one of 10.",
+        "This run's weight among runs that share function_concurrency: a run with 20 gets twice as"
+        " many calls as one with 10.",
         default=10,
         ge=1,
         le=1_000,
@@ -68,7 +67,7 @@ class LimitParams(Params):
     max_calls_per_second: int | None = field(
         LIMITS,
         "Calls per second",
-        "The most calls to start in a second. Empty: no limit.",
+        "The most calls to start per second. Empty: no limit.",
         default=None,
         ge=1,
         le=100_000,
@@ -77,9 +76,9 @@ class LimitParams(Params):
     ramp_minutes: int | None = field(
         LIMITS,
         "Minutes to full speed",
-        "Begin with 2 calls in flight, and rise to the full concurrency and rate in so many"
-        " minutes, only while calls fail no more and take no longer than at first. Empty: begin"
-        " at once.",
+        "Start with 2 calls in flight and reach full concurrency and rate in this many minutes,"
+        " but only while calls fail no more often and take no longer than at first. Empty: full"
+        " speed at once.",
         default=None,
         ge=1,
         le=10_000,
@@ -97,16 +96,16 @@ class LimitParams(Params):
     on_unknown: Literal["retry", "hold"] = field(
         LIMITS,
         "Without an answer",
-        "What becomes of an item when nobody can tell whether its call ran: **retry** calls it"
-        " again after the function's timeout, **hold** puts it in quarantine for a person, so that"
-        " it is called at most once.",
+        "What to do if nobody can tell whether a call ran: **retry** calls the item again after"
+        " the function's timeout; **hold** quarantines it for you, so that it is called at most"
+        " once.",
         default="retry",
     )
     reserve_percent: int | None = field(
         LIMITS,
         "Reserve for live traffic",
-        "Keep this share of the function's concurrency free for live traffic, in percent. Empty: no"
-        " reserve, and nothing is looked up. Only for kinds of functions that tell their limit.",
+        "Keep this percentage of the function's concurrency free for live traffic. Empty: no"
+        " reserve. Only for function kinds that report their limit.",
         default=None,
         ge=0,
         le=99,
@@ -115,9 +114,8 @@ class LimitParams(Params):
     max_calls: int | None = field(
         LIMITS,
         "Calls in all",
-        "The most calls of the whole run; then it stops, and what is left stays for another run."
-        " Calls that were refused, so that the function did not run, do not count."
-        " Empty: no limit.",
+        "The most calls of the whole run. Then it stops and leaves the rest to another run."
+        " Refused calls, for which the function did not run, do not count. Empty: no limit.",
         default=None,
         ge=1,
         le=1_000_000_000,
@@ -126,9 +124,9 @@ class LimitParams(Params):
     max_cost: float | None = field(
         LIMITS,
         "Cost in all",
-        "Dollars that the calls of the whole run may cost; then it stops, and what is left stays"
-        " for another run. Calls in flight are waited for. What is billed counts, and what cannot"
-        " be known counts from above. Empty: no limit.",
+        "The most dollars that the calls of the whole run may cost. Then it stops and leaves the"
+        " rest to another run. Calls in flight are completed. Costs that are not known exactly"
+        " count as an upper bound. Empty: no limit.",
         default=None,
         ge=0.0001,
         le=10_000_000,
@@ -137,9 +135,8 @@ class LimitParams(Params):
     max_minutes: int | None = field(
         LIMITS,
         "Minutes in all",
-        "Minutes after its opening in which the run lists and calls: then it stops, and what is"
-        " left stays for another run. Calls in flight are waited for."
-        " Empty: no limit.",
+        "The most minutes that the run lists and calls, from its opening. Then it stops and leaves"
+        " the rest to another run. Calls in flight are completed. Empty: no limit.",
         default=None,
         ge=1,
         le=100_000,
@@ -148,8 +145,8 @@ class LimitParams(Params):
     max_failure_percent: int = field(
         LIMITS,
         "Failures that stop the run",
-        "The run stops when more than this percent of the items it has judged have failed alone."
-        " 100: it never does.",
+        "Stop the run if more than this percentage of the evaluated items failed alone. 100:"
+        " never.",
         default=50,
         ge=0,
         le=100,
@@ -158,10 +155,9 @@ class LimitParams(Params):
     max_percent_by_cause: Annotated[dict[str, float], BeforeValidator(_percents)] | None = field(
         LIMITS,
         "Failures that stop the run, by cause",
-        "A JSON object from causes to percents. The run stops when more than that percent of the"
-        " items called came to that end; each of their calls counts, those refused do not. For"
-        " **throttled**, **starting** and **too_large** it is the percent of all calls. Empty: no"
-        " such limit.",
+        "A JSON object of causes and percentages. Stop the run if more than this percentage of"
+        " called items ended this way; each call counts, refused ones do not. For **throttled**,"
+        " **starting** and **too_large**: the percentage of all calls. Empty: no such limit.",
         allowed="a JSON object from causes to percents from 0 to 100, in which causes are"
         f" {', '.join(LIMITED)}",
         default=None,
@@ -170,9 +166,8 @@ class LimitParams(Params):
     min_items_judged: int = field(
         LIMITS,
         "Minimum sample",
-        "Items that must have succeeded or failed before the run may stop for its failures, and"
-        " that calls must have carried before a cause may stop it. If the first 10 all fail with"
-        " one error, it stops whatever this says.",
+        "How many items must have succeeded or failed before failures can stop the run. If the"
+        " first 10 items all fail with one error, the run stops anyway.",
         default=1_000,
         ge=1,
         le=1_000_000_000,
@@ -181,7 +176,7 @@ class LimitParams(Params):
     max_items_per_set: int = field(
         LIMITS,
         "Items per DAG run",
-        "The most new items that one DAG run takes; a larger run goes on in further DAG runs.",
+        "The most new items that one DAG run takes. A larger run continues in further DAG runs.",
         default=1_000_000,
         ge=1,
         le=10_000_000,
@@ -190,7 +185,7 @@ class LimitParams(Params):
     max_partitions: int = field(
         LIMITS,
         "Partitions",
-        "The most parts that the source is divided into; each is listed by a task of its own.",
+        "The most parts to split the source into. Each is listed by its own task.",
         default=16,
         ge=1,
         le=200,

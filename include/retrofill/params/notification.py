@@ -25,7 +25,7 @@ class NotificationParams(Params):
     notify_sns_topic_arn: Annotated[Annotated[Text, AfterValidator(_topic)] | None, BLANK] = field(
         NOTIFICATION,
         "SNS topic",
-        "Gets the report at the end: text for people, JSON for queues, functions and HTTP.",
+        "Receives the report at the end: text for people, JSON for queues, functions and HTTP.",
         allowed="the ARN of a standard SNS topic",
         form={"maxLength": 400},
         default=None,
@@ -35,7 +35,7 @@ class NotificationParams(Params):
         NOTIFICATION,
         "Connection",
         "An Airflow connection of type Apprise (mail, chat, webhook and many more), or one whose"
-        " extra names any notifier of Airflow's.",
+        " extra names any Airflow notifier.",
         allowed="the id of an Airflow connection",
         form={"maxLength": 200},
         default=None,

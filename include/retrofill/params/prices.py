@@ -15,8 +15,8 @@ class PriceParams(Params):
     price_per_call: float | None = field(
         PRICES,
         "Price of a call",
-        "Dollars for a call, instead of the published price of a request. Empty: as published, if"
-        " the kind of function has one.",
+        "Dollars per call, instead of the published price of a request. Empty: the published"
+        " price, if there is one.",
         default=None,
         ge=0,
         le=_MOST,
@@ -25,8 +25,7 @@ class PriceParams(Params):
     price_per_item: float | None = field(
         PRICES,
         "Price of an item",
-        "Dollars for each item of a call: what is behind the function, such as the service that it"
-        " asks. Empty: unknown, and not counted.",
+        "Dollars per item: the cost of what your function uses. Empty: unknown, and not counted.",
         default=None,
         ge=0,
         le=_MOST,

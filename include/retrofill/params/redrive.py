@@ -34,16 +34,16 @@ class RedriveParams(Params):
     redrive: Literal["none", "quarantine", "successes"] = field(
         REDRIVE,
         "Redrive",
-        "Call again what the job that the other fields name has **in quarantine**, instead of"
-        " listing the source; or, while the source is listed as ever, what has **succeeded**, for"
-        " a bug that told nobody. The next fields select; what they select must not be nothing.",
+        "Call items of the job again that are **in quarantine**, instead of listing the source; or"
+        " items that **succeeded**, for a bug that returned no error, while the source is listed"
+        " as usual. The next fields select items; an empty selection is refused.",
         default="none",
     )
     redrive_error: Annotated[ErrorPattern | None, BLANK] = field(
         REDRIVE,
         "Error type",
-        "Only what is in quarantine with this error type; * is anything, ? one character,"
-        " [ab] one of these, | stands between two patterns.",
+        "Only items quarantined with this error type. * is any text, ? one character, [ab] one of"
+        " these. Separate patterns with |.",
         allowed="a shell pattern, or some with | between them, of up to 200 characters",
         form={"maxLength": LONGEST_ERROR_TYPE},
         default=None,
@@ -61,8 +61,8 @@ class RedriveParams(Params):
     redrive_version: Annotated[Text | None, BLANK] = field(
         REDRIVE,
         "Function version",
-        "Only items whose last call this version of the function executed; where that was not"
-        " told, the version that their run called.",
+        "Only items whose last call was executed by this version of the function. If that is not"
+        " known, the version that their run called.",
         allowed="the number of a version, or whatever the function's kind calls one",
         form={"maxLength": _LONGEST_VERSION},
         default=None,
@@ -71,28 +71,29 @@ class RedriveParams(Params):
     redrive_after: Annotated[Time | None, BLANK] = field(
         REDRIVE,
         "Settled from",
-        "Only items that succeeded, or came to quarantine, at this time or later.",
+        "Only items that succeeded, or were quarantined, at this time or later.",
         default=None,
         examples=["2026-01-01T00:00:00Z"],
     )
     redrive_before: Annotated[Time | None, BLANK] = field(
         REDRIVE,
         "Settled before",
-        "Only items that succeeded, or came to quarantine, before this time.",
+        "Only items that succeeded, or were quarantined, before this time.",
         default=None,
         examples=["2026-01-02T00:00:00Z"],
     )
     redrive_unsure: Literal["any", "only", "without"] = field(
         REDRIVE,
         "In doubt",
-        "Of what is in quarantine: **only** those items of which nobody knows whether a call has"
-        " done their work, all **without** those, or **any**.",
+        "Of quarantined items: **only** those whose work may be done already, all **without**"
+        " them, or **any**.",
         default="any",
     )
     redrive_note: Annotated[Text | None, BLANK] = field(
         REDRIVE,
         "Note",
-        "Why this is called again: kept with the run, and shown in the list of redrives.",
+        "Why these items are called again. It is kept with the run and shown in the list of"
+        " redrives.",
         allowed="a line of up to 1,024 characters",
         form={"maxLength": 1_024},
         default=None,

@@ -26,9 +26,9 @@ class ReportParams(Params):
     report_to: Annotated[Annotated[Text, AfterValidator(_destination)] | None, BLANK] = field(
         REPORT,
         "Folder",
-        "Where files are written at the end that tell what became of each item: an address such as"
-        " **s3://bucket/folder**, or a path. Each time they get a folder of their own in it, with a"
-        " **manifest.json** that is written last. Empty: no files.",
+        "Where to write the result of each item at the end: an address such as"
+        " **s3://bucket/folder**, or a path. Each report gets its own folder with a"
+        " **manifest.json**, which is written last. Empty: no files.",
         allowed="the address of a folder in a store, or an absolute path",
         form={"maxLength": 1_024},
         default=None,
@@ -37,21 +37,20 @@ class ReportParams(Params):
     report_items: Literal["all", "failures"] = field(
         REPORT,
         "Items",
-        "**all**, or only **failures**: what is in quarantine.",
+        "**all**, or only **failures**: quarantined items.",
         default="all",
     )
     report_format: Literal["csv", "parquet"] = field(
         REPORT,
         "Format",
-        "Of objects, **csv** has the columns of a completion report of S3 Batch Operations, in its"
-        " order, and either can be read again as a manifest.",
+        "For objects, **csv** has the columns of a completion report of S3 Batch Operations, in"
+        " its order. Both formats can be read again as a manifest.",
         default="csv",
     )
     report_details: bool = field(
         REPORT,
         "With details",
-        "Also tell, behind these columns, of attempts, doubts, run, request id, version of the"
-        " function, time and identifier.",
+        "Add columns: attempts, doubt, run, request id, function version, time and identifier.",
         default=False,
     )
 

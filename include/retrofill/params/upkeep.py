@@ -26,8 +26,8 @@ class UpkeepParams(Params):
     keep_calls_days: int | None = field(
         _UPKEEP,
         "Keep calls",
-        "Days for which the rows of calls are kept after their run was closed. The"
-        " counts of runs stay. Empty: for ever.",
+        "Days to keep call records after their run was closed. The counts of runs stay. Empty: for"
+        " ever.",
         default=90,
         ge=1,
         le=_LONGEST_DAYS,
@@ -36,9 +36,8 @@ class UpkeepParams(Params):
     keep_results_days: int | None = field(
         _UPKEEP,
         "Keep results",
-        "Days for which it is remembered that an item was processed. **What is"
-        " forgotten is new again: the next run that lists the item calls the function with it"
-        " once more.** Empty: for ever.",
+        "Days to remember that an item was processed. **Forgotten items are new again: the next"
+        " run that lists them calls the function with them.** Empty: for ever.",
         default=None,
         ge=1,
         le=_LONGEST_DAYS,
@@ -52,9 +51,9 @@ class ForgetParams(Params):
     job: str = field(
         _UPKEEP,
         "Job",
-        "The exact name of the job to forget, as the tab of its runs and"
-        " retrofill.v_run have it. **All its items are new again**; its runs, calls, results"
-        " and quarantine are deleted for good. Refused while a run of it is open.",
+        "The exact name of the job to forget, as shown in the tab of its runs and in"
+        " retrofill.v_run. **All its items are new again.** Its runs, calls, results and"
+        " quarantine are deleted for good. Refused while a run of it is open.",
         allowed=_NAME,
         form={"maxLength": _LONGEST_NAME},
         min_length=1,

@@ -96,7 +96,7 @@ class MemoryParams(SourceParams):
     content_bytes: int = field(
         SOURCE,
         "Bytes of content",
-        "How many bytes of text each item holds.",
+        "How many bytes of text each item has.",
         default=0,
         ge=0,
         le=1_000_000,
@@ -105,7 +105,7 @@ class MemoryParams(SourceParams):
     in_order: bool = field(
         SOURCE,
         "In order",
-        "Whether the keys of the items rise.",
+        "Whether the keys of the items ascend.",
         default=True,
     )
 

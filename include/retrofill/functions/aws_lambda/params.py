@@ -57,9 +57,9 @@ class LambdaParams(FunctionParams):
     qualifier: Annotated[Annotated[Text, AfterValidator(_qualifier)] | None, BLANK] = field(
         SECTION,
         "Version or alias",
-        "Called by this name; a run stops when an alias comes to mean another version. Empty: as"
-        " the live trigger that is imitated calls it, else **$LATEST**, whose code may change"
-        " while the run goes on.",
+        "The version or alias to call. If an alias changes to another version, the run stops."
+        " Empty: as the live trigger calls it, otherwise **$LATEST**, whose code may change during"
+        " the run.",
         allowed="a version's number, an alias or $LATEST",
         form={"maxLength": 128},
         default=None,
@@ -69,7 +69,7 @@ class LambdaParams(FunctionParams):
     tenant_id: Annotated[Annotated[Text, AfterValidator(_tenant)] | None, BLANK] = field(
         SECTION,
         "Tenant",
-        "The tenant whose data this is, for a function with tenant isolation: all calls name it.",
+        "The tenant whose data this is, for a function with tenant isolation. All calls name it.",
         allowed="a tenant's id: letters, digits, spaces and . _ : / = + - @",
         form={"maxLength": 256},
         default=None,
@@ -79,8 +79,8 @@ class LambdaParams(FunctionParams):
     price_per_gb_second: float | None = field(
         SECTION,
         "Price of a GB-second",
-        "Dollars for a second with a GB of memory, instead of the published price. Empty: as"
-        " published for the function's region and architecture.",
+        "Dollars per second and GB of memory, instead of the published price. Empty: as published"
+        " for the function's region and architecture.",
         default=None,
         ge=0,
         le=1,

@@ -92,7 +92,7 @@ class HttpParams(FunctionParams):
     http_conn_id: ConnectionId = field(
         SECTION,
         "HTTP connection",
-        "The Airflow connection of the function: its scheme, host and port, and who may call it.",
+        "The Airflow connection of the function: scheme, host, port and credentials.",
         allowed="the id of a connection",
         form={"maxLength": 200},
         examples=["http_default"],
@@ -100,7 +100,7 @@ class HttpParams(FunctionParams):
     http_path: Annotated[Annotated[Text, AfterValidator(_path)] | None, BLANK] = field(
         SECTION,
         "Path",
-        "The path of the function, behind that of the connection.",
+        "The path of the function, appended to that of the connection.",
         allowed="a path, such as /resize",
         default=None,
         examples=["/resize"],
@@ -118,7 +118,7 @@ class HttpParams(FunctionParams):
     ] = field(
         SECTION,
         "Headers",
-        "More headers of each call. Secrets belong into the connection.",
+        "Additional headers of each call. Put secrets into the connection instead.",
         allowed="a JSON object of texts",
         default=None,
         examples=[{"X-Tenant": "photos"}],
@@ -128,7 +128,7 @@ class HttpParams(FunctionParams):
     ] = field(
         SECTION,
         "Query",
-        "The query of each call.",
+        "The query parameters of each call.",
         allowed="a JSON object of texts",
         default=None,
         examples=[{"width": "200"}],
@@ -136,8 +136,7 @@ class HttpParams(FunctionParams):
     http_timeout_s: int = field(
         SECTION,
         "Timeout",
-        "Seconds that the function may take for a call. A call without an answer is made again no"
-        " sooner.",
+        "Seconds that a call may take. A call without a response is not repeated sooner.",
         default=60,
         examples=[60, 540],
         ge=1,

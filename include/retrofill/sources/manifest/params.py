@@ -40,8 +40,7 @@ class ManifestParams(SourceParams):
     bucket: Bucket = field(
         SOURCE,
         "Bucket",
-        "The S3 bucket whose objects are to be processed: its bare name. Rows of other buckets are"
-        " left out and counted.",
+        "The S3 bucket to process: its bare name. Rows for other buckets are skipped and counted.",
         allowed=BUCKETS,
         form={"maxLength": 1_024},
         examples=["my-photos"],
@@ -51,7 +50,7 @@ class ManifestParams(SourceParams):
         "Manifest",
         "The file that names the objects: a manifest of S3 Batch Operations, the **manifest.json**"
         " of an S3 Inventory in CSV or of a completion report, or any CSV, JSON Lines or Parquet"
-        " with a column or member **key**. With a slash at the end or a pattern, several files.",
+        " file with a column **key**. Several files: end with a slash, or use a pattern.",
         allowed="s3://bucket/key or an absolute path, with or without a pattern",
         form={"maxLength": 1_024},
         examples=["s3://my-lists/photos.csv"],
@@ -61,9 +60,9 @@ class ManifestParams(SourceParams):
     columns: Annotated[Names | None, BLANK] = field(
         SOURCE,
         "Columns",
-        "The names of the columns of CSV without a header, with commas between: key and, if there,"
-        " bucket, version_id, size, etag, last_modified; any other is ignored. Empty: the first"
-        " row has them, or they are those of S3 Batch Operations.",
+        "The column names of CSV files without a header, separated by commas: key and, if present,"
+        " bucket, version_id, size, etag, last_modified. Others are ignored. Empty: the first row"
+        " has them, or the columns are those of S3 Batch Operations.",
         allowed="different names with commas between, one of them key",
         form={"maxLength": 1_024},
         default=None,
@@ -73,21 +72,21 @@ class ManifestParams(SourceParams):
         SOURCE,
         "How keys are written",
         "**plain** as they are, **percent** URL-encoded, **plus** URL-encoded with + for a space."
-        " **auto**: percent in files of S3 Batch Operations, plus in an S3 Inventory, else plain.",
+        " **auto**: percent for S3 Batch Operations, plus for S3 Inventory, otherwise plain.",
         default="auto",
     )
     task_status: Literal["all", "succeeded", "failed"] = field(
         SOURCE,
         "Status of the task",
-        "Of a completion report, only objects whose task ended so.",
+        "For a completion report: only objects whose task ended this way.",
         default="all",
     )
     requester_pays: bool = REQUESTER_PAYS
     list_versions: bool = field(
         SOURCE,
         "With version ids",
-        "Process the version that the manifest names, not the current one of its key. Must be as in"
-        " a listing that is to know the same objects.",
+        "Process the version that the manifest names, not the current one of its key. Use the same"
+        " setting as for a listing of the same objects.",
         default=False,
     )
     on_malformed: Literal["stop", "leave out"] = ON_MALFORMED

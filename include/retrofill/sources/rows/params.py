@@ -48,14 +48,14 @@ Encoding = Annotated[Text, AfterValidator(_encoding)]
 FORMAT = field(
     SOURCE,
     "Format",
-    "**csv** or **jsonl** (JSON Lines), plain or gzip. **auto**: by the end of the file's name,"
-    " else by its first character.",
+    "**csv** or **jsonl** (JSON Lines), plain or gzip. **auto**: by the end of the file name,"
+    " otherwise by the first character.",
     default="auto",
 )
 ENCODED = field(
     SOURCE,
     "Encoding",
-    "How text is encoded. **auto**: UTF-8, or what a byte order mark says.",
+    "The text encoding. **auto**: UTF-8, or what a byte order mark says.",
     allowed=f"one of {', '.join((AUTO, *ENCODINGS))}",
     default=AUTO,
     examples=[AUTO, "cp1252"],
@@ -63,9 +63,8 @@ ENCODED = field(
 ON_MALFORMED = field(
     SOURCE,
     "Malformed rows",
-    "What becomes of a row that cannot be read: **stop** ends the run and names file, byte and"
-    " row; **leave out** counts it, writes it to the log and goes on, unless none of a file's first"
-    " 1,000 rows can be used.",
+    "What to do with an unreadable row: **stop** ends the run and names file, byte and row;"
+    " **leave out** counts and logs it, unless none of a file's first 1,000 rows can be used.",
     default="stop",
 )
 
@@ -76,8 +75,8 @@ class RowParams(SourceParams):
     files: Annotated[Text, AfterValidator(_location)] = field(
         SOURCE,
         "Files",
-        "Where the files are: **s3://bucket/key** or an absolute path. With a slash at the end, all"
-        " files below; with *, ? or [ab], all that match, * for anything, slashes too.",
+        "Where the files are: **s3://bucket/key** or an absolute path. Ends with a slash: all"
+        " files below. With *, ? or [ab]: all that match; * includes slashes.",
         allowed="s3://bucket/key or an absolute path, with or without a pattern",
         form={"maxLength": 1_024},
         examples=["s3://my-data/orders/*.csv.gz"],
@@ -87,14 +86,15 @@ class RowParams(SourceParams):
     delimiter: Literal["auto", "comma", "semicolon", "tab", "vertical bar"] = field(
         SOURCE,
         "Delimiter",
-        "What stands between two fields of CSV. **auto**: what divides the first row into most.",
+        "The separator between CSV fields. **auto**: the one that splits the first row into most"
+        " fields.",
         default="auto",
     )
     columns: Annotated[Names | None, BLANK] = field(
         SOURCE,
         "Columns",
-        "The names of the columns of CSV files without a header, with commas between. Empty: the"
-        " first row of each file has them.",
+        "The column names of CSV files without a header, separated by commas. Empty: the first row"
+        " of each file has them.",
         allowed="different names with commas between",
         form={"maxLength": 1_024},
         default=None,
@@ -112,9 +112,9 @@ class RowParams(SourceParams):
     key_columns: Annotated[Names | None, BLANK] = field(
         SOURCE,
         "Key columns",
-        "Columns whose values tell rows apart, with commas between: rows that have the same values"
-        " are one item, in any file and any run. Empty: each row is its own item as long as its"
-        " file does not change; a changed file is read as new.",
+        "Columns that identify a row, separated by commas. Rows with the same values are one item,"
+        " in any file and run. Empty: each row is its own item until its file changes; a changed"
+        " file is read as new.",
         allowed="different names with commas between",
         form={"maxLength": 1_024},
         default=None,

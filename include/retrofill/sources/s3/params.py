@@ -73,8 +73,8 @@ Prefix = Annotated[Text, AfterValidator(_prefix), BeforeValidator(_none_is_blank
 REQUESTER_PAYS = field(
     SOURCE,
     "Requester pays",
-    "Must be on for a bucket whose requesters pay: the account of the AWS connection is charged."
-    " The function has to say so, too, when it reads an object.",
+    "Must be on for a requester-pays bucket: the account of the AWS connection is charged. Your"
+    " function must request it too when it reads an object.",
     default=False,
 )
 
@@ -95,8 +95,8 @@ class S3Params(SourceParams):
     bucket: Bucket = field(
         SOURCE,
         "Bucket",
-        "The S3 bucket whose objects are to be processed: its bare name. Of an address,"
-        " s3://bucket/prefix, what is behind the name is taken for the prefix.",
+        "The S3 bucket to process: its bare name. From an address such as s3://bucket/prefix, the"
+        " prefix is taken too.",
         allowed=BUCKETS,
         form={"maxLength": 1_024},
         examples=["my-photos"],
@@ -104,7 +104,7 @@ class S3Params(SourceParams):
     prefix: Prefix = field(
         SOURCE,
         "Prefix",
-        "Only objects whose key starts with this. It is not a folder: **in** matches **in/a** and"
+        "Only keys that start with this. It is not a folder name: **in** matches **in/a** and"
         " **index**. Empty: the whole bucket, which also needs the next switch.",
         allowed="the beginning of keys, of up to 1,024 bytes",
         form={"type": ["null", "string"], "default": None, "maxLength": LONGEST_KEY_BYTES},
@@ -114,14 +114,14 @@ class S3Params(SourceParams):
     whole_bucket: bool = field(
         SOURCE,
         "The whole bucket",
-        "Must be on when the prefix is empty: every object of the bucket is asked for.",
+        "Must be on if the prefix is empty, to confirm that you mean every object in the bucket.",
         default=False,
     )
     key_glob: Annotated[KeyPattern | None, BLANK] = field(
         SOURCE,
         "Key pattern",
-        "Only keys that match: * is anything, slashes too, ? is one character, [ab] one of"
-        " these, | stands between two patterns. A pattern is for the whole key.",
+        "Only keys that match: * is any text including slashes, ? one character, [ab] one of"
+        " these. Separate patterns with |. A pattern covers the whole key.",
         allowed="a shell pattern, or some with | between them, of up to 1,024 bytes",
         form={"maxLength": LONGEST_KEY_BYTES},
         default=None,
@@ -155,24 +155,24 @@ class S3Params(SourceParams):
     modified_before: Annotated[Time | None, BLANK] = field(
         SOURCE,
         "Modified before",
-        "Only objects last modified before this time: such as the moment the live trigger was"
-        " attached.",
+        "Only objects last modified before this time, such as the time when you attached the live"
+        " trigger.",
         default=None,
         examples=["2026-01-01T00:00:00Z"],
     )
     use_data_interval: bool = field(
         SOURCE,
         "Use the data interval",
-        "Only objects last modified within the DAG run's data interval, and those of the hours"
-        " before it that are new to the job: for schedules and Airflow's Backfill.",
+        "Only objects last modified within the DAG run's data interval, and new ones from the"
+        " hours before it. For schedules and Airflow's Backfill.",
         default=False,
     )
     reach_back_hours: int = field(
         SOURCE,
         "Reach back",
-        "With the data interval: how many hours before it count, too. S3 dates an upload in parts"
-        " from its beginning, so one that ends after midnight belongs to the day before, whose run"
-        " may be over. What the job knows is not called again.",
+        "With the data interval: how many hours before it to include. S3 dates a multipart upload"
+        " from its start, so one that ends after midnight belongs to the day before, whose run may"
+        " be over. Known objects are not called again.",
         default=24,
         ge=0,
         le=8_760,
@@ -182,8 +182,8 @@ class S3Params(SourceParams):
     list_versions: bool = field(
         SOURCE,
         "With version ids",
-        "List the version id of each object, as the live event of a versioned bucket carries it."
-        " Reads noncurrent versions too, so it takes longer. Needs s3:ListBucketVersions.",
+        "List the version id of each object, as live events of a versioned bucket have it. Takes"
+        " longer, because noncurrent versions are read too. Needs s3:ListBucketVersions.",
         default=False,
     )
 
