@@ -297,7 +297,7 @@ def test_what_became_of_an_item_before_it_was_redriven_is_in_its_history(
     text = item_page(web, "a")
     told = ["run 7</a> after 3 attempts", "<b>KeyError</b>", "Redriven by", "Processed by"]
     assert [text.count(one) for one in told] == [1, 1, 2, 2]
-    assert 'results of <a href="/retrofill/runs/8">run 8</a>' in text
+    assert 'Processed by <a href="/retrofill/runs/8">run 8</a>' in text
 
 
 def test_an_item_whose_calls_are_forgotten_says_so(
@@ -309,7 +309,7 @@ def test_an_item_whose_calls_are_forgotten_says_so(
     text = item_page(web, "a")
     assert "processed</span>" in text
     assert "deleted: the upkeep deletes" in text
-    assert "Call 1 / 1 did it." in text
+    assert "It was call 1 / 1." in text
 
 
 def test_an_item_that_the_job_does_not_know_is_said_to_be_unknown(
