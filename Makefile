@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test browser celery conformance published faults versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test pytest browser celery conformance published faults versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -32,8 +32,13 @@ up: $(if $(WITH_CELERY),$(CELERY)/.installed,$(INSTALLED))  ## start Postgres, M
 demo: $(INSTALLED)  ## see a function process what was in a bucket before it
 	@$(BIN)/python -m demo
 
-test: check  ## check, then run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: $(INSTALLED)  ## check, and run all tests meanwhile
+	@$(MAKE) --no-print-directory --jobs 2 check pytest
+
+# Three processes keep two processors busy: each waits for a server a third of its time. What takes
+# longest comes first, see tests/conftest.py; xdist would begin with the files of most tests.
+pytest: $(INSTALLED)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 faults: $(INSTALLED)  ## kill, stop and misuse a whole stack of its own; takes minutes
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
@@ -51,7 +51,10 @@ def scripted_stack(
             ),
             **(environment or {}),
         }
-        with patch.dict(os.environ, surroundings, clear=True), running_stack(say) as settings:
+        with ExitStack() as stack:
+            # Its programs keep this environment; whoever waits for them must not.
+            with patch.dict(os.environ, surroundings, clear=True):
+                settings = stack.enter_context(running_stack(say))
             yield settings, endpoint
 
 

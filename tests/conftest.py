@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 RUNNING_POSTGRES = "RETROFILL_TEST_POSTGRES"
 """The variable that tells tests of a server that runs already; see `told_of`."""
 
+_LONGEST_FIRST = ("mutants", "conformance", "dags", "kill_points", "integration", "unit")
+"""Folders by how long their files take. Others come before the last of these."""
+
 _TEMPLATE = f"template_{os.getpid()}"
 _numbers = count()
 _airflow_home = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
@@ -53,6 +56,15 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(("AWS_", "AIRFLOW_CONN_")):
             del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, and leave to the end what does not.
+
+    Else one process is left with a long file when the others have done theirs.
+    """
+    places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.parent.name, len(places) - 1.5))
 
 
 def pytest_terminal_summary(terminalreporter: "TerminalReporter") -> None:

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def named_in(text: str) -> set[str]:
     return {text} if begins or text in SHAPES else set(IN_A_TEXT.findall(text))
 
 
+@cache
 def found() -> set[tuple[str, str]]:
     return {
         (str(path.relative_to(ROOT)), name)

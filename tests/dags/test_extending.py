@@ -70,7 +70,7 @@ def run(site: Path, environment: dict[str, str], dsn: str, **conf: Any) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr[-4_000:]
     return done.stdout.splitlines()[-1]

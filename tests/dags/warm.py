@@ -1,13 +1,33 @@
-"""What runs of a DAG import and build in any case, made once before they are forked."""
+"""What runs of a DAG import and build in any case, and their database: made before the forks."""
 
 import asyncio
+import json
 import warnings
+from typing import Any
 
 warnings.simplefilter("ignore")
 
+from jsonschema.validators import Draft202012Validator  # noqa: E402
+
+_check = Draft202012Validator.check_schema
+_checked: set[str] = set()
+
+
+def _check_once(schema: Any) -> None:
+    """Check a schema once: Airflow has each param's checked a hundred times in a run of a DAG."""
+    text = json.dumps(schema, sort_keys=True)
+    if text not in _checked:
+        _check(schema)
+        _checked.add(text)
+
+
+setattr(Draft202012Validator, "check_schema", staticmethod(_check_once))  # noqa: B010
+
 import airflow.api_fastapi.core_api.routes.public  # noqa: E402, F401
 import httpx  # noqa: E402
+from airflow import settings  # noqa: E402
 from airflow.sdk.execution_time.supervisor import in_process_api_server  # noqa: E402
+from airflow.utils.db import upgradedb  # noqa: E402
 
 import dags.retrofill_s3  # noqa: E402
 import dags.retrofill_upkeep  # noqa: E402, F401
@@ -20,4 +40,6 @@ async def _ask() -> None:
         (await client.get("/health")).raise_for_status()
 
 
+upgradedb()
 asyncio.run(_ask())
+settings.engine.dispose()  # no fork may use a connection of another

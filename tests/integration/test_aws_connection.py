@@ -34,7 +34,7 @@ RUN = Run(
 KEYS = Credentials("AKIDCONNECTION", "the connection's secret")
 OWN = {"login": KEYS.access_key, "password": KEYS.secret_key}
 NOWHERE = "http://127.0.0.1:1"
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 Connect = Callable[..., Client]
 

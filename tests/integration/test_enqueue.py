@@ -25,7 +25,7 @@ from retrofill.state.screening import get_partition
 from tests.integration.opened import ALL_LIVE, item, open_next_set, open_run
 from tests.plain_source import PlainSource
 
-SOON_S = 30
+SOON_S = 60
 """Long enough for whatever must happen, on the slowest machine."""
 
 

@@ -112,6 +112,7 @@ def invoker(
     batch_id: int = 1,
     stop: threading.Event | None = None,
     timeout_s: int = 1,
+    deadline_s: float = 60.0,
     executions: str = "",
     tells_usage: bool = False,
     grace_s: float = GRACE_S,
@@ -139,7 +140,7 @@ def invoker(
             credentials=Credentials("key", "secret"),
             function_arn=run.function.name,
             qualifier=run.function.version,
-            deadline_s=2.0,
+            deadline_s=deadline_s,
             max_in_flight=1_000,
             tells_usage=tells_usage,
         ) as client:
@@ -369,7 +370,7 @@ def test_a_call_without_an_answer_is_unknown_and_comes_again(
     lost = Reply(wire=wire, runs=True, body='"a body that is cut, stalls or drips"')
     rules(endpoint, Rule(keys=frozenset({"k00002"}), arrivals=Span(last=1), reply=lost))
     planned(conn, keys(5))
-    summary = invoke(state_dsn, endpoint)
+    summary = invoke(state_dsn, endpoint, deadline_s=5.0)
     assert outcomes(conn) == {"succeeded": 5, "unknown": 1}
     assert (summary["succeeded"], summary["retries"], summary["duplicates"]) == (5, 1, 1)
     assert endpoint.items(above=1) == {"k00002": 2}
@@ -452,12 +453,12 @@ def test_the_function_is_called_as_live_traffic_calls_it() -> None:
             asked, function = Asked(given, "aws_default"), replace(FUNCTION, facts=facts)
             with closing(KIND.open(LambdaParams(function="f"), function, asked)) as client:
                 client.send(1, Payload(b"{}"))
-                assert client.completions.get(timeout=30).status == 200
+                assert client.completions.get(timeout=60).status == 200
         targets = [one.line.split(" ")[1] for one in server.requests]
         asked = Asked(given, "aws_default", tells_usage=True)
         with closing(KIND.open(LambdaParams(function="f"), FUNCTION, asked)) as client:
             client.send(1, Payload(b"{}"))
-            assert client.completions.get(timeout=30).status == 200
+            assert client.completions.get(timeout=60).status == 200
         logs = [one.headers.get("x-amz-log-type") for one in server.requests]
     assert logs == [None, None, "Tail"], "the end of the log is sent to whoever asks"
     assert [target.rpartition("/")[2] for target in targets] == [

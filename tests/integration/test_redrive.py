@@ -183,7 +183,7 @@ def test_two_at_once_move_each_item_once_into_batches_of_their_own(
     monkeypatch.setattr(redrive, "CHUNK_ITEMS", 1)
     quarantined(state_dsn, conn)
     refs = [open_run(conn, name) for name in ("one", "two")]
-    turn = threading.Barrier(2, timeout=30)
+    turn = threading.Barrier(2, timeout=60)
 
     def work(ref: SetRef) -> None:
         with closing(connect(state_dsn)) as own:

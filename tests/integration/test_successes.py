@@ -224,7 +224,7 @@ def test_one_that_is_killed_in_the_middle_redrives_none_twice_and_loses_none(
 def test_two_at_once_take_each_item_once(state_dsn: str, conn: connection) -> None:
     processed(state_dsn, conn)
     refs = [again(conn, name) for name in ("one", "two")]
-    turn = threading.Barrier(2, timeout=30)
+    turn = threading.Barrier(2, timeout=60)
     taken = []
 
     def work(ref: SetRef) -> None:

@@ -271,7 +271,7 @@ MUTANTS = (
         file="state/batches.sql",
         old="AND seq BETWEEN placed.first_seq AND placed.last_seq",
         new="AND seq + 0 BETWEEN placed.first_seq AND placed.last_seq",
-        test=PLANS + "[emptied-batches-list_pieces1]",
+        test=PLANS + "[one row-batches-list_pieces1]",
     ),
     Mutant(
         name="a page of calls is listed again for each call",
@@ -286,7 +286,7 @@ MUTANTS = (
     WHERE batch_id = %(batch_id)s AND outcome IS NOT NULL
     ORDER BY call_no LIMIT %(rows)s
 )""",
-        test=PLANS + "[emptied-upkeep-delete_calls]",
+        test=PLANS + "[one row-upkeep-delete_calls]",
     ),
     Mutant(
         name="what was planned passes for whole",

@@ -1,12 +1,14 @@
 """Each mutant is killed by the test that it names, in a copy of the tree."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
 
@@ -16,7 +18,8 @@ from tests.mutants.mutants import MUTANTS, Mutant
 
 _ROOT = Path(__file__).resolve().parents[2]
 _COPIED = ("include", "stack", "tests")
-_AT_ONCE = 2
+_PLUGINS = ("pytest_timeout", "_hypothesis_pytestplugin")
+_OPTIONS = ["-q", "-p", "no:cacheprovider", "--tb=line", *(f"-p{name}" for name in _PLUGINS)]
 _FAILED = 1
 
 Outcome = tuple[int, str]
@@ -36,60 +39,67 @@ def mutate(text: str, mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def outcome(
-    directory: Path, server: Postgres, tests: list[str], mutant: Mutant | None = None
-) -> Outcome:
-    """Run tests in a copy of the tree; return pytest's exit code and what it said."""
-    # With the byte code: what changes is compiled anew, for its time is another.
-    for name in _COPIED:
-        shutil.copytree(_ROOT / name, directory / name)
-    shutil.copy(_ROOT / "pyproject.toml", directory)
-    if mutant is not None:
-        file = directory / "include" / "retrofill" / mutant.file
-        file.write_text(mutate(file.read_text(), mutant))
-    done = subprocess.run(  # noqa: S603  our own tests
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", *tests],
-        cwd=directory,
-        env=os.environ | told_of(server),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+class Nursery:
+    """Runs tests of a copy of the tree, in processes forked from one that has their libraries."""
+
+    def __init__(self, process: "subprocess.Popen[str]", directory: Path) -> None:
+        self._process = process
+        self._tree = directory / "tree"
+        self._output = directory / "output"
+        # With the byte code: what a mutant changes is compiled again, for its time is another.
+        for name in _COPIED:
+            shutil.copytree(_ROOT / name, self._tree / name)
+        shutil.copy(_ROOT / "pyproject.toml", self._tree)
+
+    def outcome(self, *tests: str) -> Outcome:
+        """Run tests; return pytest's exit code and what it said."""
+        asked = {
+            "directory": str(self._tree),
+            "output": str(self._output),
+            "arguments": [*_OPTIONS, *tests],
+        }
+        stdin, stdout = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
+        stdin.write(json.dumps(asked) + "\n")
+        stdin.flush()
+        return int(stdout.readline()), self._output.read_text()
+
+    @contextmanager
+    def mutated(self, mutant: Mutant) -> Iterator[None]:
+        """Have the copy be the mutant within the block."""
+        file = Path("include/retrofill", mutant.file)
+        (self._tree / file).write_text(mutate((_ROOT / file).read_text(), mutant))
+        try:
+            yield
+        finally:
+            shutil.copy2(_ROOT / file, self._tree / file)
 
 
 @pytest.fixture(scope="module")
-def outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
-) -> Iterator[dict[str, Future[Outcome]]]:
-    """The outcomes of the mutants that were asked for, some at once."""
-    asked = {
-        item.callspec.params["mutant"].name
-        for item in request.session.items
-        if hasattr(item, "callspec") and "mutant" in item.callspec.params
-    }
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield {
-            mutant.name: pool.submit(
-                outcome, tmp_path_factory.mktemp("mutant"), postgres, [mutant.test], mutant
-            )
-            for mutant in MUTANTS
-            if mutant.name in asked
-        }
+def nursery(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Nursery]:
+    with subprocess.Popen(  # noqa: S603  our own script
+        # -P: its folder is no place to import from.
+        [sys.executable, "-P", Path(__file__).with_name("nursery.py")],
+        env=os.environ | told_of(postgres) | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield Nursery(process, tmp_path_factory.mktemp("mutants"))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
-def test_a_mutant_is_killed(mutant: Mutant, outcomes: dict[str, Future[Outcome]]) -> None:
-    code, said = outcomes[mutant.name].result()
+def test_a_mutant_is_killed(mutant: Mutant, nursery: Nursery) -> None:
+    with nursery.mutated(mutant):
+        code, said = nursery.outcome(mutant.test)
     assert code == _FAILED, f"{mutant.test} does not notice\n{said}"
     summary = said.strip().splitlines()[-1]
     assert " failed" in summary, said
     assert "error" not in summary, said
 
 
-def test_the_tests_pass_in_a_copy_without_a_mutant(tmp_path: Path, postgres: Postgres) -> None:
+def test_the_tests_pass_in_a_copy_without_a_mutant(nursery: Nursery) -> None:
     """Otherwise a copy that does not work would kill every mutant."""
-    code, said = outcome(tmp_path, postgres, sorted({mutant.test for mutant in MUTANTS}))
+    code, said = nursery.outcome(*sorted({mutant.test for mutant in MUTANTS}))
     assert code == 0, said
 
 

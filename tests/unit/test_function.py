@@ -34,13 +34,18 @@ _FOUND = {
 }
 
 
-@pytest.fixture
-def stub() -> Iterator[Stubber]:
-    session = boto3.Session(
+@pytest.fixture(scope="module")
+def session() -> boto3.Session:
+    """Reads what it knows of Lambda but once."""
+    return boto3.Session(
         aws_access_key_id="a",
         aws_secret_access_key="s",  # noqa: S106
         region_name="eu-west-1",
     )
+
+
+@pytest.fixture
+def stub(session: boto3.Session) -> Iterator[Stubber]:
     with Stubber(session.client("lambda")) as stubber:
         yield stubber
 

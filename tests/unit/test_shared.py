@@ -44,15 +44,15 @@ def test_who_asks_while_another_reads_waits_for_what_that_one_finds(shared: Shar
 
     def read() -> int:
         began.set()
-        go_on.wait(10)
+        go_on.wait(60)
         reads.append(1)
         return len(reads)
 
     with ThreadPoolExecutor(8) as viewers:
         found = [viewers.submit(shared.get, "a", read) for _ in range(8)]
-        began.wait(10)
+        began.wait(60)
         go_on.set()
-        assert {one.result(10) for one in found} == {1}
+        assert {one.result(60) for one in found} == {1}
     assert reads == [1]
 
 

@@ -22,7 +22,7 @@ ONE_CALL = Config(
 )
 IMPATIENT = ONE_CALL.merge(Config(read_timeout=0.5))
 QUICK = 0.001
-GRACE_SECONDS = 20.0
+GRACE_SECONDS = 60.0
 
 ODD_KEYS = [
     "a b",
