@@ -14,7 +14,7 @@ import httpx
 from airflow.configuration import conf
 from airflow.sdk import Asset, AssetAlias
 
-from retrofill.compat import Context
+from retrofill.compat import Context, events_since
 from retrofill.connections import AirflowConnections
 from retrofill.model.connections import ConnectionFields
 from retrofill.model.cost import dollars
@@ -50,7 +50,7 @@ def announce(context: Context, run: Run, report: Report) -> None:
     """Send the asset event of a complete run, when this task succeeds; once for each run."""
     dag_run = context["dag_run"]
     alias = alias_of(dag_run.dag_id)
-    sent = context["inlet_events"][alias].after(run.opened_at.isoformat())
+    sent = events_since(context, alias, run.opened_at)
     if any((event.extra or {}).get("run_id") == report.run_id for event in sent):
         log.info("the asset event of run %d was sent by an earlier try", report.run_id)
         return
@@ -101,15 +101,13 @@ def note(context: Context, *lines: str) -> None:
     it is logged only.
     """
     dag_run = context["dag_run"]
-    by_people = (getattr(dag_run, "note", None) or "").partition(_MARK)[0].rstrip()
-    text = "\n\n".join(filter(None, (by_people, _MARK + "\n".join(lines))))[:MOST_CHARACTERS]
     try:
         fields = AirflowConnections().get(AIRFLOW_CONN_ID)
     except ConfigError:
         log.info("no note is written: there is no connection %s", AIRFLOW_CONN_ID)
         return
     try:
-        _write(fields, dag_run.dag_id, dag_run.run_id, text)
+        _write(fields, dag_run.dag_id, dag_run.run_id, _MARK + "\n".join(lines))
     except (httpx.HTTPError, httpx.InvalidURL, LookupError, ValueError) as error:
         log.warning("the note of the DAG run could not be written: %s", error)
 
@@ -123,7 +121,9 @@ def _write(fields: ConnectionFields, dag_id: str, dag_run_id: str, text: str) ->
         if fields.login:
             who = {"username": fields.login, "password": fields.password}
             token = http.post("/auth/token", json=who).raise_for_status().json()["access_token"]
+        http.headers["Authorization"] = f"Bearer {token}"
         path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(dag_run_id, safe='')}"
-        http.patch(
-            path, json={"note": text}, headers={"Authorization": f"Bearer {token}"}
-        ).raise_for_status()
+        before = http.get(path).raise_for_status().json()["note"] or ""
+        by_people = before.partition(_MARK)[0].rstrip()
+        note = "\n\n".join(filter(None, (by_people, text)))[:MOST_CHARACTERS]
+        http.patch(path, json={"note": note}).raise_for_status()

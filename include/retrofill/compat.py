@@ -4,8 +4,8 @@ No other module asks which Airflow it runs on. What one of them lacks is done he
 or is a sentence of :func:`shortcomings`.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,12 @@ if TYPE_CHECKING or SERIES >= (3, 3):
         RetryDecision,
         RetryRule,
     )
+    from airflow.sdk.observability import stats
 else:
+    if SERIES >= (3, 2):
+        from airflow.sdk.observability.stats import Stats as stats  # noqa: N813
+    else:
+        from airflow.stats import Stats as stats  # noqa: N813
     from dataclasses import dataclass
     from enum import Enum
 
@@ -127,7 +132,8 @@ else:
 
         def __init_subclass__(cls, **kwargs: Any) -> None:
             super().__init_subclass__(**kwargs)
-            for name in {"execute", "execute_complete"} & vars(cls).keys():
+            # Those with which a task goes on after it was deferred are called so, too.
+            for name in [name for name in vars(cls) if name.startswith("execute")]:
                 setattr(cls, name, _judged(vars(cls)[name]))
 
 
@@ -143,6 +149,7 @@ __all__ = [
     "RetryAction",
     "RetryDecision",
     "RetryRule",
+    "stats",
 ]
 
 BACKOFF: Any = 2.0 if SERIES >= (3, 2) else True
@@ -170,6 +177,24 @@ def is_paused(context: Context, dag_id: str) -> bool:
     return SERIES >= (3, 2) and bool(context["ti"].get_dag(dag_id).is_paused)
 
 
+def events_since(context: Context, alias: Any, since: datetime) -> Sequence[Any]:
+    """Return the events of an asset alias, which is an inlet of the task, from a moment on."""
+    events = context["inlet_events"][alias]
+    if SERIES >= (3, 2):
+        found: Sequence[Any] = events.after(since.isoformat())
+        return found
+    return [event for event in events if event.timestamp >= since]
+
+
+def teams_of(dag_ids: Collection[str]) -> dict[str, str | None]:
+    """Return the team of each of some DAGs, for those who may read Airflow's own database."""
+    from airflow.models import DagModel  # noqa: PLC0415  tasks import this module, and need no model
+
+    if SERIES >= (3, 2):
+        return DagModel.get_dag_id_to_team_name_mapping(list(dag_ids)) if dag_ids else {}
+    return {dag_id: DagModel.get_team_name(dag_id) for dag_id in dag_ids}
+
+
 def let_wait(operator: Any, time: timedelta) -> None:
     """Have a task that is about to ask a person wait for so long."""
     # Before 1.12.2 of the provider, what limits the process limits the wait, too.
@@ -183,8 +208,10 @@ _LACKING = {
     "leaves it to its triggerer to wait for an approval: one must run": (3, 3),
     "does not tell a task that its pod is about to end: calls under way then count as lost, and are"
     " made again": (3, 3),
+    "begins the DAG run of a further set after the DAG runs that were triggered meanwhile": (3, 3),
     "does not tell a task whether a DAG is switched off: nobody is notified that a run waits for"
     " its DAG": (3, 2),
+    "takes no note with the DAG run of a further set: it has none until it ends": (3, 2),
     "opens the wrong page for a DAG run with ?, # or % in its id": (3, 2),
 }
 """What an Airflow cannot do, with what follows, and the series since which it can."""

@@ -1,9 +1,9 @@
 """Metrics: what tasks that call tell Airflow's own, by StatsD or OpenTelemetry as that is set."""
 
 import logging
+import re
 
-from airflow.sdk.observability import stats
-
+from retrofill.compat import stats
 from retrofill.config import RunConfig
 from retrofill.engine.telemetry import Tell, Told
 from retrofill.model.runs import Run
@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 _QUANTILES = {"median": 0.5, "p95": 0.95}
 _PER_DOLLAR = 1_000_000
 """Counters take whole numbers."""
+
+_NOT_IN_A_TAG = re.compile(r"[^a-zA-Z0-9_.-]")
+"""What Airflow lets no name of a metric have."""
 
 
 def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
@@ -57,4 +60,4 @@ def _send(told: Told, counted: dict[str, str], gauged: dict[str, str]) -> None:
 
 
 def _tag(text: str) -> str:
-    return stats.normalize_name_for_stats(text, log_warning=False)
+    return _NOT_IN_A_TAG.sub("_", text)

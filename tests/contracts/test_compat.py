@@ -1,18 +1,22 @@
 """One module knows that there are several Airflows; locks have what the product asks for."""
 
 import ast
+import pkgutil
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import retrofill
 from packaging.requirements import Requirement
 from retrofill import compat
 
-from tests.versions.environments import locks
+from tests.versions.environments import SETS, locks, package_set, pins
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -21,18 +25,69 @@ AIRFLOW = "apache-airflow"
 ASKS = re.compile(r"__version__|version_info|AIRFLOW_V_|metadata.*\bversion\b|packaging|\bSERIES\b")
 
 
-def imported_from_airflow(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+NOT_PUBLISHED = {"awscrt"}
+"""What the product asks for and Airflow's constraints leave open."""
+
+
+OTHERS = {path: ast.parse(path.read_text()) for path in PRODUCT if path.name != "compat.py"}
+
+
+def imported_from_airflow(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Return module and name of each import from Airflow, a whole module as its own name."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "airflow":
-            yield str(node.module)
-            yield from (name.name for name in node.names)
+            yield from ((str(node.module), name.name) for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (
+                (name.name, "") for name in node.names if name.name.partition(".")[0] == "airflow"
+            )
 
 
 def test_no_other_module_asks_which_airflow_it_runs_on() -> None:
-    others = [path for path in PRODUCT if path.name != "compat.py"]
-    assert [path for path in others if ASKS.search(path.read_text())] == []
+    assert [path for path in OTHERS if ASKS.search(path.read_text())] == []
     differing = {*compat.__all__, "airflow.sdk.exceptions"}
-    assert [path for path in others if differing & set(imported_from_airflow(path))] == []
+    assert [
+        path
+        for path, tree in OTHERS.items()
+        for module, name in imported_from_airflow(tree)
+        if {module, name} & differing
+    ] == []
+
+
+def test_no_other_module_tries_what_its_airflow_has() -> None:
+    """No import that may fail, and no question whether something of Airflow's is there."""
+    tried = [
+        (path, node.lineno)
+        for path, tree in OTHERS.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Try) and list(imported_from_airflow(node))
+    ]
+    assert tried == []
+    asks = {"hasattr": 2, "getattr": 3, "signature": 1, "import_module": 1, "find_spec": 1}
+    asked = {
+        (path.stem, called.removeprefix("inspect."))
+        for path, tree in OTHERS.items()
+        if list(imported_from_airflow(tree)) or "retrofill.compat" in path.read_text()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and len(node.args) >= asks.get((called := ast.unparse(node.func)).rpartition(".")[2], 9)
+    }
+    # A notifier is named by whoever sets up a connection.
+    assert asked == {("named_notifier", "import_module")}
+
+
+def test_every_module_can_be_imported_and_all_that_is_used_of_airflow_is_there() -> None:
+    for module in pkgutil.walk_packages(retrofill.__path__, "retrofill."):
+        import_module(module.name)
+    missing = []
+    for path, tree in OTHERS.items():
+        for module_name, name in imported_from_airflow(tree):
+            if "openlineage" in module_name and find_spec("airflow.providers.openlineage") is None:
+                continue
+            found = import_module(module_name)
+            if name and not hasattr(found, name):
+                missing.append((path, module_name, name))
+    assert missing == []
 
 
 def test_an_airflow_that_is_too_old_is_refused_in_plain_words() -> None:
@@ -68,14 +123,32 @@ def test_a_dag_says_what_its_airflow_cannot_do() -> None:
     assert dag.doc_md == "\n\n".join(["What it is for.", *compat.shortcomings()])
 
 
+def outside(pinned: dict[str, str]) -> list[str]:
+    """Return what the product asks for that a lock or a set does not have."""
+    return [
+        f"{asked}: {pinned.get(asked.name)}"
+        for asked in map(Requirement, PROJECT["dependencies"])
+        if not asked.specifier.contains(pinned.get(asked.name, "0"))
+    ]
+
+
 @pytest.mark.parametrize("airflow", locks())
 def test_a_lock_has_what_the_product_asks_for(airflow: str) -> None:
     """So it can be installed beside that Airflow, with all else as it is there."""
-    text = locks()[airflow].read_text()
-    pinned = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", text, re.MULTILINE))
-    for asked in map(Requirement, PROJECT["dependencies"]):
-        assert asked.specifier.contains(pinned[asked.name]), f"{asked}: {pinned[asked.name]}"
-    assert "https://" not in text, "where a package is downloaded from is not the lock's to say"
+    lock = locks()[airflow]
+    assert outside(pins(lock)) == []
+    assert "https://" not in lock.read_text(), "where a package comes from is not its to say"
+
+
+@pytest.mark.parametrize("airflow", SETS)
+def test_what_people_have_is_what_the_product_asks_for(airflow: str) -> None:
+    pinned = pins(package_set(airflow))
+    assert pinned["apache-airflow"] == airflow
+    # For a new dependency: look up what Airflow's constraints say of it.
+    assert {one.partition(":")[0].partition(">")[0] for one in outside(pinned)} == NOT_PUBLISHED
+    if airflow in locks():
+        run_with = pins(locks()[airflow])
+        assert pinned.items() - run_with.items() == set()
 
 
 def test_every_airflow_of_the_range_has_a_lock() -> None:

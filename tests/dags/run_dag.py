@@ -52,9 +52,9 @@ def run_dag(
     :param run_after: a part of the id of the DAG run; None: now
     """
     when = {} if run_after is None else {"run_after": run_after}
-    # Of each process of tests: they run beside each other.
+    # Of each process of tests in each environment: they run beside each other.
     worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-    log = ROOT / ".pytest_cache" / f"last_dag_run_{worker}.log"
+    log = ROOT / ".pytest_cache" / f"last_dag_run_{Path(sys.prefix).name}_{worker}.log"
     log.parent.mkdir(exist_ok=True)
     log.touch(mode=0o600)
     log.chmod(0o600)

@@ -10,38 +10,33 @@ from retrofill.announcing import MOST_CHARACTERS, asset_of, note
 from tests.integration.raw_server import RawServer, Request, http_answer
 
 
-def airflow(status: str = "200 OK") -> RawServer:
-    """Return what gives a token to whoever asks, and answers all else in one way."""
+def airflow(status: str = "200 OK", before: str | None = None) -> RawServer:
+    """Return what gives a token to whoever asks, and has a DAG run with a note."""
 
     def answer(request: Request) -> bytes:
         if "/auth/token" in request.line:
             return http_answer(b'{"access_token": "of-ada"}')
-        return http_answer(b"{}", status=status)
+        return http_answer(json.dumps({"note": before}).encode(), status=status)
 
     return RawServer(answer)
 
 
-def written(
-    monkeypatch: pytest.MonkeyPatch, server: RawServer, before: str | None, *lines: str, **more: str
-) -> None:
+def written(monkeypatch: pytest.MonkeyPatch, server: RawServer, *lines: str, **more: str) -> None:
     connection = {"conn_type": "http", "host": server.url, "login": "ada", "password": "secret"}
     monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_AIRFLOW", json.dumps(connection | more))
-    dag_run = SimpleNamespace(
-        dag_id="d", run_id="scheduled__2026-01-01T00:00:00+00:00", note=before
-    )
+    dag_run = SimpleNamespace(dag_id="d", run_id="scheduled__2026-01-01T00:00:00+00:00")
     context: Any = {"dag_run": dag_run}
     note(context, *lines)
 
 
 def test_it_is_written_as_the_user_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     with airflow() as server:
-        written(monkeypatch, server, None, "run 1 of j", "complete: 5 succeeded")
-        asked, put = server.requests
+        written(monkeypatch, server, "run 1 of j", "complete: 5 succeeded")
+        asked, got, put = server.requests
     assert json.loads(asked.body) == {"username": "ada", "password": "secret"}
-    assert put.line == (
-        "PATCH /api/v2/dags/d/dagRuns/scheduled__2026-01-01T00%3A00%3A00%2B00%3A00 HTTP/1.1"
-    )
-    assert put.headers["authorization"] == "Bearer of-ada"
+    path = "/api/v2/dags/d/dagRuns/scheduled__2026-01-01T00%3A00%3A00%2B00%3A00"
+    assert (got.line, put.line) == (f"GET {path} HTTP/1.1", f"PATCH {path} HTTP/1.1")
+    assert got.headers["authorization"] == put.headers["authorization"] == "Bearer of-ada"
     assert json.loads(put.body) == {"note": "Retrofill: run 1 of j\ncomplete: 5 succeeded"}
 
 
@@ -56,17 +51,17 @@ def test_it_is_written_as_the_user_of_the_connection(monkeypatch: pytest.MonkeyP
 def test_what_people_have_written_before_it_stays(
     monkeypatch: pytest.MonkeyPatch, before: str, after: str
 ) -> None:
-    with airflow() as server:
-        written(monkeypatch, server, before, "r", login="", password="token")  # noqa: S106
-        (put,) = server.requests
+    with airflow(before=before) as server:
+        written(monkeypatch, server, "r", login="", password="token")  # noqa: S106
+        _, put = server.requests
     assert put.headers["authorization"] == "Bearer token"
     assert json.loads(put.body) == {"note": after}
 
 
 def test_it_is_no_longer_than_airflow_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     with airflow() as server:
-        written(monkeypatch, server, None, "r" * 2_000, login="")
-        (put,) = server.requests
+        written(monkeypatch, server, "r" * 2_000, login="")
+        _, put = server.requests
     assert len(json.loads(put.body)["note"]) == MOST_CHARACTERS
 
 
@@ -75,7 +70,7 @@ def test_a_note_that_nobody_may_write_is_logged_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: str
 ) -> None:
     with airflow(status) as server:
-        written(monkeypatch, server, None, "r")
+        written(monkeypatch, server, "r")
     assert "the note of the DAG run could not be written" in caplog.text
     assert status[:3] in caplog.text
     assert "secret" not in caplog.text
@@ -83,7 +78,7 @@ def test_a_note_that_nobody_may_write_is_logged_only(
 
 def test_without_a_connection_none_is_written(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    context: Any = {"dag_run": SimpleNamespace(dag_id="d", run_id="r", note=None)}
+    context: Any = {"dag_run": SimpleNamespace(dag_id="d", run_id="r")}
     note(context, "r")
     assert "no note is written: there is no connection retrofill_airflow" in caplog.text
 

@@ -11,20 +11,24 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from airflow.sdk._shared.observability.metrics import otel_logger
-from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
-from airflow.sdk.execution_time import task_runner
-from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from retrofill import metrics
+from retrofill.compat import SERIES
 from retrofill.engine.telemetry import Telemetry, Told
 from retrofill.metrics import teller
 from retrofill.model.calls import EndedCall, Settlement
 
 from stack.endpoint import Reply, Rule, Script, scripted_endpoint
 from tests.faults.pipeline_run import Backfill
+from tests.integration.airflow_metrics import (
+    NoStatsLogger,
+    backend,
+    begin,
+    begun_by_each_task,
+    otel_logger,
+)
 
 KEYS = [f"data/{number:02}" for number in range(20)]
 POISON = frozenset(KEYS[:2])
@@ -49,17 +53,17 @@ def airflow_with(monkeypatch: pytest.MonkeyPatch, **settings: object) -> Iterato
     """Have Airflow's own metrics begin anew, as they do in each task, with these settings."""
     for name, value in settings.items():
         monkeypatch.setenv(f"AIRFLOW__METRICS__{name.upper()}", str(value))
-    metrics.stats.initialize(factory=get_stats_factory(), export_legacy_names=False)
+    begin()
     try:
         yield
     finally:
-        if statsd := getattr(task_runner.stats._get_backend(), "statsd", None):  # noqa: SLF001
+        if statsd := getattr(backend(), "statsd", None):
             statsd.close()
-        metrics.stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
+        begin(NoStatsLogger)
 
 
 def test_airflow_begins_what_we_send_by_in_each_task() -> None:
-    assert task_runner.stats.incr is metrics.stats.incr
+    assert begun_by_each_task().incr == metrics.stats.incr
 
 
 def test_a_statsd_server_hears_all_that_a_run_did(
@@ -154,9 +158,10 @@ def test_a_collector_of_opentelemetry_hears_them(
     with otlp_receiver() as (url, received):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
-        with airflow_with(monkeypatch, otel_on=True):
+        own = {"otel_host": "127.0.0.1", "otel_port": url.rpartition(":")[2]}
+        with airflow_with(monkeypatch, otel_on=True, **own if SERIES < (3, 3) else {}):
             backfill.run()
-            provider = task_runner.stats._get_backend().otel  # noqa: SLF001
+            provider = backend().otel
             provider.shutdown()
             atexit.unregister(otel_logger.flush_otel_metrics)
     told = {
@@ -185,12 +190,12 @@ def test_a_task_whose_metrics_cannot_be_sent_goes_on(
         def incr(self, *_: object, **__: object) -> None:
             raise ValueError("no")
 
-    metrics.stats.initialize(factory=Broken, export_legacy_names=False)
+    begin(Broken)
     try:
         with caplog.at_level(logging.ERROR):
             ended = backfill.run()
     finally:
-        metrics.stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
+        begin(NoStatsLogger)
     assert (ended.report.state, ended.report.succeeded) == ("complete", 18)
     assert "metrics could not be sent; this task sends no more" in caplog.text
 

@@ -16,13 +16,12 @@ from xml.etree import ElementTree as ET
 
 from tests.versions.environments import (
     FOLDER,
-    MOMENTS,
     PYTHONS,
     ROOT,
     environment,
     interpreter,
     locks,
-    resolution_problem,
+    resolutions,
 )
 
 PREFERRED = {"3.1.8": "3.11", "3.2.1": "3.12", "3.3.1": "3.12"}
@@ -33,12 +32,22 @@ TOO_NEW = {("3.1.8", "3.14")}
 
 _RETROFILL = "tests/dags/test_retrofill.py::test_"
 _APPROVAL = "tests/dags/test_approval.py::test_"
+_REDRIVE = "tests/dags/test_redrive.py::test_"
+_REPORTS = "tests/dags/test_reports.py::test_"
 TESTS = [
+    "tests/unit/test_cli.py",
     "tests/unit/test_tries.py",
     "tests/contracts/test_compat.py",
     "tests/contracts/test_plugin.py",
     "tests/contracts/test_workflow.py",
+    "tests/integration/test_announcing.py",
+    "tests/integration/test_cli.py",
+    "tests/integration/test_metrics.py",
+    "tests/integration/test_notifier.py",
+    "tests/integration/test_rest.py",
     "tests/integration/test_web.py",
+    "tests/integration/test_web_jobs.py",
+    "tests/integration/test_web_triage.py",
     f"{_RETROFILL}every_object_is_called_once_and_the_second_run_calls_nothing",
     f"{_RETROFILL}a_preview_shows_the_first_call_and_makes_none",
     f"{_RETROFILL}a_run_larger_than_a_set_asks_for_the_next_one_and_keeps_its_trigger",
@@ -49,6 +58,10 @@ TESTS = [
     f"{_APPROVAL}what_is_approved_is_called_and_the_report_says_by_whom",
     f"{_APPROVAL}what_is_rejected_calls_nothing_and_is_new_again",
     f"{_APPROVAL}what_nobody_approves_in_time_is_rejected",
+    "tests/dags/test_canary.py::test_a_canary_is_called_first_and_the_rest_after_it",
+    "tests/dags/test_lineage.py",
+    f"{_REDRIVE}a_group_in_quarantine_is_called_again_and_the_other_one_stays",
+    f"{_REPORTS}what_failed_is_written_told_and_called_again_by_a_run_over_it",
     "tests/dags/test_upkeep.py::test_the_upkeep_closes_what_was_abandoned_and_forgets_what_is_old",
 ]
 
@@ -84,6 +97,8 @@ def run(airflow: str, python: str) -> Result:
         # Whether a library warns is for the newest to say, in `make test`.
         str(interpreter_there), "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider",
         "--timeout", "400", "--numprocesses", "2", "--dist", "loadfile", f"--junitxml={report}",
+        # Some of these take too long for `make test`.
+        "-m", "faults or not faults",
         *TESTS,
     ]  # fmt: skip
     with log.open("w") as output:
@@ -130,10 +145,9 @@ def main() -> int:
     parser.add_argument("--every", action="store_true", help="each Airflow on each Python here")
     asked = parser.parse_args()
     problems = False
-    for airflow, (day, where) in MOMENTS.items():
-        problem = resolution_problem(airflow, day)
+    for told, problem in resolutions():
         problems |= bool(problem)
-        print(f"requirements beside Airflow {airflow} of {day} ({where}): {problem or 'resolved'}")
+        print(f"requirements beside {told}: {problem or 'resolved'}", flush=True)
     FOLDER.mkdir(exist_ok=True)
     results: dict[tuple[str, str], Result] = {}
     for airflow, python in pairs(asked.pairs, every=asked.every):

@@ -2,10 +2,13 @@
 
 What is installed is what a lock says. Those beside this file were compiled once: 3.2.1 and 3.3.1
 under the constraints that Airflow has published for them and that Amazon MWAA installs by, 3.1.8
-with what was there on the day of MOMENTS:
+with what was there on the day of MOMENTS, tools of the tests aside:
 
     uv pip compile pyproject.toml tests/versions/tests.in --universal --python-version 3.11 \
-        --generate-hashes --no-emit-index-url --no-annotate --constraint CONSTRAINTS
+        --generate-hashes --no-emit-index-url --no-annotate --no-header --constraint CONSTRAINTS
+
+A file of sets/ has of the same constraints, for Python 3.12, what Retrofill needs. They agree with
+what Amazon says is in its images.
 """
 
 import os
@@ -13,28 +16,34 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".versions"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+SETS = {
+    "3.2.1": "Amazon MWAA",
+    "3.3.0": "Astro",
+    "3.3.1": "Amazon MWAA, Astro",
+}
+"""Where people have an Airflow with the packages that Airflow itself has published for it."""
+
 MOMENTS = {
     "3.1.8": ("2026-03-20", "Google, Astro, Helm chart 1.20"),
     "3.2.2": ("2026-06-13", "Google, Astro, Helm chart 1.22"),
-    "3.3.0": ("2026-07-10", "Astro"),
-    "3.3.1": ("2026-08-20", "Amazon MWAA, Astro"),
 }
 """A day on which people installed an Airflow, and where it is what they have."""
 
 _UV = str(Path(sys.executable).with_name("uv"))
-_PINNED = re.compile(r"^apache-airflow==(\S+)", re.MULTILINE)
+_PIN = re.compile(r"^([a-z0-9.-]+)==(\S+)", re.MULTILINE)
 
 
 def locks() -> dict[str, Path]:
     """Return the lock of each Airflow, the oldest first; the last one is our own."""
     found = [*sorted((ROOT / "tests/versions").glob("*.lock")), ROOT / "requirements-dev.lock"]
-    return {_PINNED.findall(path.read_text())[0]: path for path in found}
+    return {pins(path)["apache-airflow"]: path for path in found}
 
 
 @cache
@@ -63,14 +72,37 @@ def environment(airflow: str, python: str) -> Path:
     return made / "bin/python"
 
 
-def resolution_problem(airflow: str, day: str) -> str:
-    """Return why the product and an Airflow could not be installed on a day; empty: they could."""
-    command = [
-        _UV, "pip", "compile", "--quiet", "--universal", "--python-version", PYTHONS[0],
-        "--exclude-newer", day, "pyproject.toml", "-",
-    ]  # fmt: skip
+def package_set(airflow: str) -> Path:
+    """Return the pins that Airflow has published for one of SETS, of what Retrofill needs."""
+    return ROOT / f"tests/versions/sets/{airflow}.txt"
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Return the version of each package that a lock or a set pins."""
+    return dict(_PIN.findall(path.read_text()))
+
+
+def resolutions() -> Iterator[tuple[str, str]]:
+    """Resolve what the product asks for beside what people have; tell each, and why it fails.
+
+    An empty reason: it does not fail.
+    """
+    for airflow, where in SETS.items():
+        under = ["--constraint", str(package_set(airflow))]
+        for python in ("3.12", "3.13"):
+            told = f"Airflow {airflow} on Python {python} with its constraints ({where})"
+            # Who joins an Airflow has no compiler.
+            wheels = ["--python-version", python, "--only-binary", ":all:"]
+            yield told, _problem(airflow, *under, *wheels)
+    for airflow, (day, where) in MOMENTS.items():
+        told = f"Airflow {airflow} with the packages of {day} ({where})"
+        on_all = ["--universal", "--python-version", PYTHONS[0]]
+        yield told, _problem(airflow, *on_all, "--exclude-newer", day)
+
+
+def _problem(airflow: str, *options: str) -> str:
     done = subprocess.run(  # noqa: S603  our own tool
-        command,
+        [_UV, "pip", "compile", "--quiet", *options, "pyproject.toml", "-"],
         cwd=ROOT,
         input=f"apache-airflow=={airflow}\n",
         check=False,

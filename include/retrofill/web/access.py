@@ -14,9 +14,9 @@ from airflow.api_fastapi.auth.managers.models.batch_apis import IsAuthorizedDagR
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
-from airflow.models import DagModel
 from fastapi import Depends, HTTPException, Request, status
 
+from retrofill.compat import teams_of
 from retrofill.connections import open_state
 from retrofill.model.runs import KnownJob
 from retrofill.state import jobs
@@ -69,7 +69,7 @@ class JobAsker(NamedTuple):
 
 def may(user: BaseUser, method: Method, dag_ids: Collection[str]) -> bool:
     """Return whether somebody may do so with the DAG runs of all these DAGs; of none: of any."""
-    teams = DagModel.get_dag_id_to_team_name_mapping(list(dag_ids)) if dag_ids else {}
+    teams = teams_of(dag_ids)
     asked = [DagDetails(id=dag_id, team_name=teams.get(dag_id)) for dag_id in dag_ids]
     requests = [
         IsAuthorizedDagRequest(method=method, access_entity=DagAccessEntity.RUN, details=details)
