@@ -1,11 +1,8 @@
 """What runs of a DAG import and build in any case, and their database: made before the forks."""
 
 import asyncio
-<<<<<<< HEAD
-import json
-=======
 import functools
->>>>>>> resolve
+import json
 import warnings
 from typing import Any
 
@@ -29,14 +26,10 @@ setattr(Draft202012Validator, "check_schema", staticmethod(_check_once))  # noqa
 
 import airflow.api_fastapi.core_api.routes.public  # noqa: E402, F401
 import httpx  # noqa: E402
-<<<<<<< HEAD
 from airflow import settings  # noqa: E402
-from airflow.sdk.execution_time.supervisor import in_process_api_server  # noqa: E402
-from airflow.utils.db import upgradedb  # noqa: E402
-=======
 from airflow.sdk.execution_time import supervisor  # noqa: E402
+from airflow.utils.db import upgradedb  # noqa: E402
 from retrofill.compat import SERIES  # noqa: E402
->>>>>>> resolve
 
 import dags.retrofill_s3  # noqa: E402
 import dags.retrofill_upkeep  # noqa: E402, F401
