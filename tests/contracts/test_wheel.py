@@ -16,6 +16,8 @@ from retrofill import __version__
 from retrofill.pipeline.invoke import GRACE_S
 from retrofill.provider import OPTIONS
 
+from tests.wheel.forms import documented_dag_file
+
 ROOT = Path(__file__).parents[2]
 INFO = f"retrofill-{__version__}.dist-info"
 
@@ -52,16 +54,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     (built,) = WheelBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])
     return Path(built)
-
-
-def documented_dag_file() -> str:
-    """Return the DAG file that the docs show."""
-    (shown,) = re.findall(
-        r"```python\n# dags/retrofill\.py\n(.*?)```",
-        (ROOT / "docs/packages.md").read_text(),
-        re.DOTALL,
-    )
-    return str(shown)
 
 
 def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
