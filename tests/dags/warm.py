@@ -31,8 +31,7 @@ from airflow.sdk.execution_time import supervisor  # noqa: E402
 from airflow.utils.db import upgradedb  # noqa: E402
 from retrofill.compat import SERIES  # noqa: E402
 
-import dags.retrofill_s3  # noqa: E402
-import dags.retrofill_upkeep  # noqa: E402, F401
+import dags.retrofill_dags  # noqa: E402, F401
 
 if SERIES < (3, 3):
     # As newer ones do: else each task builds the API anew, which takes seconds.
