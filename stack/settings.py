@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -12,8 +13,9 @@ from typing import Self
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Unix sockets take paths of 107 bytes at most; the supervisor's stands in the stack's directory.
-_LONGEST_DIRECTORY = 107 - len("/supervisor.sock")
+# A Unix socket's path may have 107 bytes on Linux and 103 on macOS. The supervisor's is in the
+# stack's directory, and has a process id at its end while it is made.
+_LONGEST_DIRECTORY = (107 if sys.platform == "linux" else 103) - len("/supervisor.sock.0000000")
 _REMEMBERED = "settings.json"
 EXECUTORS = ("local", "celery")
 
