@@ -25,8 +25,11 @@ help:  ## list the targets
 		| while IFS='|' read -r target text; do printf '%-15s %s\n' "$$target" "$$text"; done
 
 WITH_CELERY := $(filter celery,$(EXECUTOR))
-up: $(if $(WITH_CELERY),$(CELERY)/.installed,$(INSTALLED))  ## start Postgres, MiniStack and Airflow here; EXECUTOR=celery: with Redis and two workers
-	@$(if $(EXECUTOR),RETROFILL_EXECUTOR=$(EXECUTOR)) \
+# A profile in the environment is there for other work, too: only one named to make is taken.
+NAMED = $(if $(filter command,$(origin $(1))),$(2))
+AWS_IS := $(or $(call NAMED,AWS,$(AWS)),$(call NAMED,AWS_PROFILE,own))
+up: $(if $(WITH_CELERY),$(CELERY)/.installed,$(INSTALLED))  ## start Postgres, MiniStack and Airflow here; AWS_PROFILE=… or AWS=own: your AWS; EXECUTOR=celery: with Redis and two workers
+	@$(if $(AWS_IS),RETROFILL_AWS=$(AWS_IS)) $(if $(EXECUTOR),RETROFILL_EXECUTOR=$(EXECUTOR)) \
 		$(if $(WITH_CELERY),$(CELERY)/bin,$(BIN))/python -m stack.up
 
 demo: $(INSTALLED)  ## see a function process what was in a bucket before it
