@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test browser celery conformance published faults versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test browser celery conformance published faults image platforms versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -46,6 +46,12 @@ celery: $(CELERY)/.installed  ## kill a Celery worker, the broker and the schedu
 
 browser: $(INSTALLED)  ## use the pages in headless Chromium, on a stack of its own; takes minutes
 	$(BIN)/python -m pytest -m browser
+image: $(INSTALLED)  ## execute the Dockerfile's steps without an engine, and list the DAGs; on Linux, as root
+	@$(BIN)/python -m tests.image
+
+platforms: $(INSTALLED)  ## look for wheels of all packages on each system and Python
+	@$(BIN)/python -m tests.platforms
+
 versions: $(INSTALLED)  ## test each Airflow from 3.1 on the Pythons here; PAIRS="3.1.8/3.13 …" or --every
 	@$(BIN)/python -m tests.versions $(PAIRS)
 
@@ -88,12 +94,14 @@ bench-pages: $(INSTALLED)  ## measure what viewers of the pages cost beside a ru
 plan-accuracy: $(INSTALLED)  ## put what plans foretell beside what then happens; takes 10 minutes
 	@$(BIN)/python -m benchmarks.plan_accuracy
 
-check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, licences
+check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, compose files, licences
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml compose.aws.yaml
+	$(BIN)/compose-lint --quiet --skip-suppressed --strict-config --fail-on medium compose.yaml
 	@$(BIN)/pip-licenses --packages $(DEPLOYED) > /dev/null
 	@echo 'licences are among those that pyproject.toml allows'
 
