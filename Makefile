@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test browser celery conformance published faults image platforms versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
+.PHONY: help up package wheel demo test browser celery conformance published faults image platforms versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -54,6 +54,13 @@ platforms: $(INSTALLED)  ## look for wheels of all packages on each system and P
 
 versions: $(INSTALLED)  ## test each Airflow from 3.1 on the Pythons here; PAIRS="3.1.8/3.13 …" or --every
 	@$(BIN)/python -m tests.versions $(PAIRS)
+
+package: $(INSTALLED)  ## build the wheel, in dist/
+	@rm -rf dist
+	@$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python --wheel
+
+wheel: package  ## build the wheel, and try each way to install it with a whole run; FORMS="wheel mwaa astro"
+	@$(BIN)/python -m tests.wheel $(FORMS)
 
 conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
 	@$(BIN)/python -m pytest -q -m 'faults or not faults' tests/conformance
@@ -124,7 +131,7 @@ lock: $(INSTALLED)  ## pin anew what pyproject.toml asks for
 		--output-file benchmarks/contenders/aiobotocore.lock
 
 clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
-	rm -rf $(VENV) $(AIOBOTOCORE) $(CELERY) .versions .stack .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf dist $(VENV) $(AIOBOTOCORE) $(CELERY) .versions .stack .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

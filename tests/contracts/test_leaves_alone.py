@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from contextlib import closing
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +53,29 @@ THEIRS = {
 }
 OWN_INIT = {"include/__init__.py": "from include.helpers import SCHEDULE\n"}
 
-PLUGINS = """
+LOAD_PLUGINS = """
 import json
 from airflow import plugins_manager
 plugins, errors = plugins_manager._get_plugins()
 files = [plugin.name for plugin in plugins if not plugin.__module__.startswith("airflow.")]
-print(json.dumps([sorted(files), errors]))
 """
-DAGS = """
+PLUGINS = f"{LOAD_PLUGINS}print(json.dumps([sorted(files), errors]))"
+LOAD_DAGS = """
 import json
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag()
-print(json.dumps([sorted(bag.dags), bag.import_errors]))
 """
+DAGS = f"{LOAD_DAGS}print(json.dumps([sorted(bag.dags), bag.import_errors]))"
+BOTH = f"""{LOAD_PLUGINS}{LOAD_DAGS}
+print(json.dumps([sorted(files), errors, sorted(bag.dags), bag.import_errors]))
+"""
+OURS = [
+    "retrofill_forget",
+    "retrofill_manifest",
+    "retrofill_rows",
+    "retrofill_s3",
+    "retrofill_upkeep",
+]
 # Libraries are imported first: what these change is theirs.
 IMPORT = """
 import json, gc, locale, logging, os, signal, socket, sys, threading, warnings
@@ -100,10 +112,9 @@ def everything():
     }
     return {name: repr(value) for name, value in state.items()}
 
+sys.path.append(os.getcwd() + "/include")  # which ours would do, as it is not there
 before = everything()
-import dags.retrofill_manifest, dags.retrofill_rows
-import dags.retrofill_s3, dags.retrofill_scheduled, dags.retrofill_upkeep
-import plugins.retrofill_plugin, retrofill.web.app
+import dags.retrofill_dags, plugins.retrofill_plugin, retrofill.web.app
 after = everything()
 print(json.dumps({name: after[name] for name in before if before[name] != after[name]}))
 """
@@ -124,7 +135,7 @@ def run(code: str, project: Path) -> Any:
         "AIRFLOW_HOME": str(project / "home"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(project / "plugins"),
-        "PYTHONPATH": f"{project / 'include'}:{project}",
+        "PYTHONPATH": str(project),  # for what they import of include/: ours needs none
     }
     done = subprocess.run(  # noqa: S603  our own interpreter
         [sys.executable, "-W", "ignore", "-c", code],
@@ -173,7 +184,7 @@ def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 def test_every_file_bears_our_name(tmp_path: Path) -> None:
     """So none can be in the way of a file of theirs, whatever they call it."""
     delivered = names(install(tmp_path))
-    assert {"dags/retrofill_s3.py", "plugins/retrofill_plugin.py"} < delivered
+    assert {"dags/retrofill_dags.py", "plugins/retrofill_plugin.py"} < delivered
     nameless = [
         name
         for name in delivered
@@ -199,17 +210,28 @@ def test_their_dags_are_loaded_and_ours_are_too(project: Path) -> None:
     theirs, errors = run(DAGS, project)
     assert (theirs, errors) == (["theirs", "theirs_too"], {})
     install(project)
-    ours = [
-        "retrofill_forget",
-        "retrofill_manifest",
-        "retrofill_rows",
-        "retrofill_s3",
-        "retrofill_upkeep",
-    ]
-    assert run(DAGS, project) == [sorted([*theirs, *ours]), {}]
+    assert run(DAGS, project) == [sorted([*theirs, *OURS]), {}]
     example = project / "include/jobs/retrofill_daily.yaml.example"
     shutil.copy(example, example.with_suffix(""))
-    assert run(DAGS, project) == [sorted([*theirs, *ours, "retrofill_daily"]), {}]
+    assert run(DAGS, project) == [sorted([*theirs, *OURS, "retrofill_daily"]), {}]
+
+
+def test_the_package_may_lie_among_the_plugins(tmp_path: Path) -> None:
+    """As on Amazon MWAA, where there are only the folders of DAG files and plugins."""
+    project = write(tmp_path / "project", {"plugins/other.py": PLUGIN.format(name="other")})
+    for folder, name in (("dags", ""), ("plugins", ""), ("include/retrofill", "plugins/retrofill")):
+        shutil.copytree(ROOT / folder, project / (name or folder), dirs_exist_ok=True)
+    assert run(BOTH, project) == [["other", "retrofill"], {}, OURS, {}]
+
+
+def test_the_package_is_hidden_among_plugins_and_dags_in_either_syntax() -> None:
+    package = ROOT / "include/retrofill"
+    lines = (package / ".airflowignore").read_text().splitlines()
+    (pattern,) = [line for line in lines if not line.startswith("#")]
+    for path in [*package.iterdir(), *package.rglob("*.py")]:
+        if not path.name.startswith("."):
+            assert fnmatch(path.name, pattern), path
+            assert re.search(pattern, str(path.relative_to(ROOT))), path
 
 
 def test_to_import_ours_changes_nothing_for_the_process(project: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_task_loads_the_plugin_and_nothing_that_takes_time(tmp_path: Path) -> 
     assert errors == {}
     assert "retrofill" in names
     assert not {"fastapi", "starlette", "psycopg2", "boto3"} & set(new)
-    assert web == ["retrofill", "retrofill.web"]
+    assert web == ["retrofill", "retrofill.plugin", "retrofill.web"]
 
 
 def test_the_plugin_only_registers() -> None:

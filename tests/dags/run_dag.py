@@ -39,7 +39,7 @@ def warm(environment: Mapping[str, str]) -> None:
 def run_dag(
     environment: Mapping[str, str],
     conf: dict[str, Any],
-    dag: str = "dags.retrofill_s3:dag",
+    dag: str = "retrofill_s3",
     run_after: datetime | None = None,
     person: Callable[[str], str] = lambda _: REJECT,
 ) -> dict[str, str]:
@@ -96,8 +96,7 @@ def _run(
         return str(asked.recv())
 
     answer_in_background(ask)
-    module, _, name = dag.partition(":")
-    run = getattr(import_module(module), name).test(**arguments)
+    run = getattr(import_module("dags.retrofill_dags"), dag).test(**arguments)
     states: dict[str, set[str]] = {}
     for instance in run.get_task_instances():
         states.setdefault(instance.task_id, set()).add(str(instance.state))

@@ -26,8 +26,8 @@ def handle(event):
 RUN = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
-from dags.retrofill_numbers import dag
-run = dag.test(run_conf=json.loads(sys.argv[1]))
+from retrofill.dags import retrofill_dags
+run = retrofill_dags()["retrofill_numbers"].test(run_conf=json.loads(sys.argv[1]))
 print(run.state)
 """
 
@@ -60,7 +60,6 @@ def run(site: Path, environment: dict[str, str], dsn: str, **conf: Any) -> str:
     environment = {
         **environment,
         "PYTHONPATH": f"{site}:{ROOT / 'include'}",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(site / "dags"),
         "AIRFLOW_CONN_RETROFILL_STATE": dsn,
     }
     done = subprocess.run(  # noqa: S603  our own interpreter

@@ -37,10 +37,10 @@ def test_ten_thousand_rows_reach_a_function_whose_counts_are_ours(
             "AIRFLOW_CONN_FUNCTION": json.dumps(connection),
             ROOT: str(tmp_path),
         }
-        states = run_dag(environment, params, "dags.retrofill_rows:dag")
+        states = run_dag(environment, params, "retrofill_rows")
         theirs = counts(url)
         assert states["dag_run"] == "success", states["log"][-3000:]
-        again = run_dag(environment, params, "dags.retrofill_rows:dag")
+        again = run_dag(environment, params, "retrofill_rows")
         assert again["dag_run"] == "success", again["log"][-3000:]
         assert counts(url) == theirs, "a second run calls nothing"
 

@@ -41,7 +41,7 @@ def test_what_failed_is_written_told_and_called_again_by_a_run_over_it(world: Wo
             "job": "again",
             **asked,
         },
-        "dags.retrofill_manifest:dag",
+        "retrofill_manifest",
     )
     assert (again["write_report"], again["dag_run"]) == ("skipped", "success")
     report = world.report()

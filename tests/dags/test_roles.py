@@ -40,7 +40,7 @@ def test_the_runtime_role_runs_everything_but_forgetting(runtime_world: World) -
     report = world.report()
     assert (report["succeeded"], report["quarantined"], report["state"]) == (2, 1, "complete")
 
-    upkeep = run_dag(world.environment, {"keep_results_days": 1}, "dags.retrofill_upkeep:upkeep")
+    upkeep = run_dag(world.environment, {"keep_results_days": 1}, "retrofill_upkeep")
     assert (upkeep["rescue"], upkeep["forget_calls"]) == ("success", "success")
     assert upkeep["forget_results"] == "failed"
     grant = "GRANT DELETE ON retrofill.results TO retrofill_runtime;"

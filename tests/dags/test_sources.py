@@ -47,12 +47,12 @@ def test_a_manifest_and_then_the_listing_are_one_job(world: World) -> None:
         "event": "s3",
         "job": "one",
     }
-    states = run_dag(world.environment, params, "dags.retrofill_manifest:dag")
+    states = run_dag(world.environment, params, "retrofill_manifest")
     assert states["dag_run"] == "success", states["log"][-3000:]
     assert world.outputs() == sorted(KEYS)
     assert counts(world) == [4, 4, 0, 4, 0, 0]
 
-    again = run_dag(world.environment, params, "dags.retrofill_manifest:dag")
+    again = run_dag(world.environment, params, "retrofill_manifest")
     assert again["dag_run"] == "success"
     assert counts(world) == [4, 0, 4, 0, 0, 0]
 
@@ -81,7 +81,7 @@ def test_rows_are_called_with_once_and_byte_for_byte(
         "files": f"{tmp_path}/", "function": world.function, "event": "items",
         "items_per_call": 10,
     }  # fmt: skip
-    states = run_dag(environment, params, "dags.retrofill_rows:dag")
+    states = run_dag(environment, params, "retrofill_rows")
     assert states["dag_run"] == "success", states["log"][-3000:]
     assert counts(world) == [82, 82, 0, 82, 0, 0]
     out = f"{world.bucket}-out"
@@ -92,7 +92,7 @@ def test_rows_are_called_with_once_and_byte_for_byte(
     expected = [*rows, *map(json.loads, numbers)]
     assert sorted(map(json.dumps, found)) == sorted(map(json.dumps, expected))
 
-    again = run_dag(environment, params, "dags.retrofill_rows:dag")
+    again = run_dag(environment, params, "retrofill_rows")
     assert again["dag_run"] == "success"
     assert counts(world) == [82, 0, 82, 0, 0, 0]
 
@@ -101,6 +101,6 @@ def test_a_malformed_row_stops_the_run_and_says_where(world: World, tmp_path: Pa
     (tmp_path / "a.csv").write_text("id\n" + "1\n" * 3 + "1,2\n")
     environment = world.environment | {ROOT: str(tmp_path)}
     params = {"files": f"{tmp_path}/a.csv", "function": world.function, "event": "items"}
-    states = run_dag(environment, params, "dags.retrofill_rows:dag")
+    states = run_dag(environment, params, "retrofill_rows")
     assert states["dag_run"] == "failed"
     assert "a.csv, row 4 at byte 9: it has 2 fields, and there are 1 columns" in states["log"]

@@ -38,7 +38,7 @@ def test_the_upkeep_closes_what_was_abandoned_and_forgets_what_is_old(world: Wor
         "INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items, opened_at)"
         " VALUES (2, 1, 'retrofill', 'gone', 1, now() - interval '1 day')",
     )
-    states = run_dag(world.environment, {}, "dags.retrofill_upkeep:upkeep")
+    states = run_dag(world.environment, {}, "retrofill_upkeep")
     assert [states[name] for name in UPKEEP] == ["success", "success", "skipped"]
     assert states["dag_run"] == "success"
     assert "was abandoned; it is closed as incomplete" in states["log"]
@@ -63,13 +63,13 @@ def test_a_run_is_left_alone_while_airflow_has_its_dag_run(world: World) -> None
         " planned_at = now() - interval '1 day'",
     )
     # next_set has asked for the DAG run of the second set: it is queued.
-    assert run_dag(world.environment, {}, "dags.retrofill_upkeep:upkeep")["rescue"] == "success"
+    assert run_dag(world.environment, {}, "retrofill_upkeep")["rescue"] == "success"
     assert world.report()["state"] == "open"
     home = Path(world.environment["AIRFLOW_HOME"])
     with closing(sqlite3.connect(home / "airflow.db")) as conn, conn:
         ended = conn.execute("UPDATE dag_run SET state = 'failed' WHERE state = 'queued'")
         assert ended.rowcount >= 1
-    assert run_dag(world.environment, {}, "dags.retrofill_upkeep:upkeep")["rescue"] == "success"
+    assert run_dag(world.environment, {}, "retrofill_upkeep")["rescue"] == "success"
     assert world.report()["state"] == "incomplete"
 
 
@@ -82,7 +82,7 @@ def test_a_run_that_waits_for_a_paused_dag_is_told_of_once(world: World) -> None
         with closing(sqlite3.connect(home / "airflow.db")) as conn, conn:
             switched = conn.execute("UPDATE dag SET is_paused = ?", (paused,))
             assert switched.rowcount >= 1
-        states = run_dag(world.environment, {}, "dags.retrofill_upkeep:upkeep")
+        states = run_dag(world.environment, {}, "retrofill_upkeep")
         assert states["rescue"] == "success"
         return "since the DAG retrofill_s3 is paused" in states["log"]
 
@@ -95,7 +95,7 @@ def test_a_run_that_waits_for_a_paused_dag_is_told_of_once(world: World) -> None
 def test_a_job_is_forgotten_and_its_objects_are_new(world: World) -> None:
     world.put("in/a")
     assert world.run(job="thumbnails")["dag_run"] == "success"
-    states = run_dag(world.environment, {"job": "thumbnails"}, "dags.retrofill_upkeep:forget")
+    states = run_dag(world.environment, {"job": "thumbnails"}, "retrofill_forget")
     assert states["dag_run"] == "success"
     said = "deleted in this try: in_process 0, results 1, quarantine 0, calls 1, runs 1"
     assert said in states["log"]

@@ -18,7 +18,7 @@ from tests.faults.notices import Notices, noticing
 from tests.faults.observed_airflow import ObservedAirflow
 from tests.faults.world import World
 
-# DAGs of the job files beside it, as dags/retrofill_scheduled.py has them of include/jobs/.
+# DAGs of the job files beside it, as dags/retrofill_dags.py has them of include/jobs/.
 _SCHEDULED = """
 from pathlib import Path
 from airflow.sdk import DAG

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from retrofill import __version__
 from retrofill.cli.airflow import Airflow
 from retrofill.cli.exits import AirflowRefused, AirflowUnreachable, Exit, exit_of
 from retrofill.cli.values import read
@@ -101,6 +102,10 @@ def test_an_error_decides_the_exit_code() -> None:
     assert Exit.DONE == 0
 
 
+def test_it_says_its_version(cli: Command) -> None:
+    assert cli("--version") == (Exit.DONE, f"retrofill {__version__}\n", "")
+
+
 def test_what_is_no_command_is_bad_input(cli: Command) -> None:
     assert cli("rnu").code == Exit.BAD_INPUT
     assert cli("status", "seven").code == Exit.BAD_INPUT
@@ -136,7 +141,7 @@ def test_job_files_are_checked(cli: Command, tmp_path: Path) -> None:
     assert (done.code, done.out.splitlines()) == (
         0,
         [
-            "0 job files, 0 problems",
+            f"0 job files, 0 problems, in {tmp_path}",
             "not job files, whose names begin with retrofill_: 'theirs.yaml'",
         ],
     )

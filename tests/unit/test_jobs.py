@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from retrofill.config import params_for
-from retrofill.jobs import FOLDER, load_job, load_jobs, others
+from retrofill.jobs import FOLDER, folder_of, load_job, load_jobs, others
+from retrofill.model.errors import ConfigError
 
 GOOD = """\
 source: s3
@@ -167,17 +168,27 @@ def test_a_job_without_a_schedule_or_with_that_of_assets(tmp_path: Path) -> None
     )
 
 
-def test_a_name_that_another_dag_of_ours_has(tmp_path: Path) -> None:
-    path = tmp_path / "retrofill_upkeep.yaml"
+@pytest.mark.parametrize("name", ["retrofill_upkeep", "retrofill_s3"])
+def test_a_name_that_another_dag_of_ours_has(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.yaml"
     path.write_text(GOOD)
     job = load_job(path)
-    assert job.name != "retrofill_upkeep"
-    assert job.problems == (
-        "retrofill_upkeep.yaml: retrofill_upkeep is the name of another DAG; choose another name",
-    )
+    assert job.name != name
+    assert job.problems == (f"{name}.yaml: {name} is the name of another DAG; choose another name",)
 
 
 def test_one_bad_file_does_not_hide_the_others(tmp_path: Path) -> None:
     (tmp_path / "retrofill_bad.yaml").write_text("schedule: [")
     write(tmp_path, GOOD)
     assert [bool(job.problems) for job in load_jobs(tmp_path)] == [True, False]
+
+
+def test_the_folder_of_job_files_is_a_setting(tmp_path: Path) -> None:
+    assert folder_of(str(tmp_path)) == tmp_path
+    assert folder_of("") == folder_of(None) == FOLDER
+
+
+@pytest.mark.parametrize("told", ["jobs", "/is/not/there", __file__])
+def test_a_setting_that_names_no_folder_says_what_is_allowed(told: str) -> None:
+    with pytest.raises(ConfigError, match=f"jobs_folder is '{told}': allowed is the absolute path"):
+        folder_of(told)

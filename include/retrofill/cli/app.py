@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+from retrofill import __version__
 from retrofill.cli import exporting, keeping, looking, starting, steering, triaging
 from retrofill.cli.exits import exit_of
-from retrofill.cli.output import say
+from retrofill.cli.output import print_text, say
 from retrofill.model.errors import ConfigError, RetrofillError
 from retrofill.model.quoting import quoted
 
@@ -52,6 +54,22 @@ for _panel, _name, _command in (
 ):
     app.command(_name, rich_help_panel=_panel)(_command)
 app.add_typer(keeping.db, rich_help_panel=_KEEP)
+
+
+def _say_version(*, asked: bool) -> None:
+    if asked:
+        print_text(f"retrofill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    del version
 
 
 def _require_text(words: Sequence[str]) -> None:

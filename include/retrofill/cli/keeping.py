@@ -1,5 +1,6 @@
 """Commands that keep the state and the job files: schema, grants, forgetting, checking."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -71,7 +72,10 @@ def grants(
 
 def check_jobs(
     folder: Annotated[
-        Path | None, typer.Argument(help="Left out: include/jobs/ of this project.")
+        Path | None,
+        typer.Argument(
+            help="Left out: that of AIRFLOW__RETROFILL__JOBS_FOLDER, else jobs/ beside the package."
+        ),
     ] = None,
     *,
     as_json: Json = False,
@@ -81,9 +85,9 @@ def check_jobs(
     Exit code 2: something is.
     """
     # It imports all kinds of sources and functions, for their params.
-    from retrofill.jobs import FOLDER, load_jobs, others  # noqa: PLC0415
+    from retrofill.jobs import folder_of, load_jobs, others  # noqa: PLC0415
 
-    place = folder or FOLDER
+    place = folder or folder_of(os.environ.get("AIRFLOW__RETROFILL__JOBS_FOLDER"))
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"folder: {quoted(str(place))}; allowed is a directory that is there")
     jobs = load_jobs(place)
@@ -93,7 +97,7 @@ def check_jobs(
     else:
         for problem in problems:
             say(problem)
-        print_text(f"{len(jobs)} job files, {len(problems)} problems")
+        print_text(f"{len(jobs)} job files, {len(problems)} problems, in {place}")
         if names := ", ".join(map(repr, others(place))):
             print_text(f"not job files, whose names begin with retrofill_: {names}")
     raise typer.Exit(Exit.BAD_INPUT if problems else Exit.DONE)

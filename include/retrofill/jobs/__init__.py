@@ -19,16 +19,21 @@ from retrofill.config import params_for
 from retrofill.jobs.fields import Fields
 from retrofill.jobs.lines import Lines
 from retrofill.model.errors import ConfigError
+from retrofill.model.quoting import quoted
 from retrofill.sources import SOURCES, Interval
 
 FOLDER = Path(__file__).parents[2] / "jobs"
+"""Where job files are unless a setting says otherwise: beside the package, as in ``include/``."""
+
+JOBS_FOLDER = "retrofill_jobs_folder"
+"""The DAG that says what is wrong with the setting."""
 
 _OURS = "retrofill_"
 """What the name of a job file, and so that of its DAG, begins with."""
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.\-]")
-_TAKEN = ("retrofill_upkeep", "retrofill_forget")
-"""The names of our other DAGs."""
+_TAKEN = {"retrofill_upkeep", "retrofill_forget", "retrofill_migrate", JOBS_FOLDER}
+"""The names of our other DAGs, but for those of the kinds of sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,23 @@ class JobFile:
     """Values of the DAG's params, as they stand in the file."""
 
 
+def folder_of(told: str | None) -> Path:
+    """Return the folder of the job files.
+
+    :param told: what Airflow's setting ``[retrofill] jobs_folder`` says; empty: nothing
+    :raises ConfigError: it is not the absolute path of a folder
+    """
+    if not told:
+        return FOLDER
+    folder = Path(told).expanduser()
+    if not (folder.is_absolute() and folder.is_dir()):
+        raise ConfigError(
+            f"Airflow's setting [retrofill] jobs_folder is {quoted(told)}: allowed is the absolute"
+            " path of a folder that is there, on each machine that reads DAG files or runs tasks"
+        )
+    return folder
+
+
 def load_jobs(folder: Path = FOLDER) -> list[JobFile]:
     """Read every job file of a folder; one that is wrong does not hide the others."""
     return [load_job(path) for path in _yaml_files(folder) if path.name.startswith(_OURS)]
@@ -68,7 +90,7 @@ def load_job(path: Path) -> JobFile:
     if name != path.stem:
         allowed = "allowed are letters, digits, _, - and . with .yaml behind them"
         return JobFile(name, (f"{path.name}: it is called {path.name!r}; {allowed}",))
-    if name in _TAKEN:
+    if name in _TAKEN | {f"{_OURS}{kind.name}" for kind in SOURCES.values() if kind.about}:
         taken = f"{path.name}: {name} is the name of another DAG; choose another name"
         return JobFile(f"{name}_job", (taken,))
     try:

@@ -131,6 +131,9 @@ class SourceKind:
     title: str
     """What it reads, for people: ``items made in memory``."""
 
+    about: str = ""
+    """What its DAG says of itself, in Markdown; empty: only job files make DAGs of it."""
+
     params: type[SourceParams]
 
     open: Callable[[Any, Opening], Source]

@@ -49,6 +49,11 @@ _LISTS = "arn:aws:s3:::my-lists"
 KIND = SourceKind(
     name="manifest",
     title="the objects that a manifest names",
+    about="""Run a function over the objects that a manifest names.
+
+A manifest is a file of keys: one of S3 Batch Operations or its completion report, an S3 Inventory,
+or any CSV or JSON Lines file. Its objects are the same items as those of a listing of their bucket,
+so a manifest and then a listing of what came since can be one job.""",
     params=ManifestParams,
     open=_open,
     form=OBJECT,

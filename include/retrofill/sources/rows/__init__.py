@@ -29,6 +29,10 @@ _FILES = "arn:aws:s3:::my-data"
 KIND = SourceKind(
     name="rows",
     title="rows in CSV or JSON Lines files",
+    about="""Run a function over the rows of files.
+
+Each row of CSV or JSON Lines files, plain or compressed, on S3 or on a disk, becomes an item; or
+each group of rows does. What was processed is remembered, by the rows' place or by columns.""",
     params=RowParams,
     open=_open,
     form=ROW,

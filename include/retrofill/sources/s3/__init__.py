@@ -34,6 +34,11 @@ _BUCKET = "arn:aws:s3:::my-photos"
 KIND = SourceKind(
     name="s3",
     title="the objects of an S3 bucket",
+    about="""Run a function over the objects that an S3 bucket already holds.
+
+Name a bucket and a function, and every object that is there already becomes one call of that
+function, with the event it knows from its live trigger. What was processed is remembered: the same
+run again makes no call.""",
     params=S3Params,
     open=_open,
     form=OBJECT,
