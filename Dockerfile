@@ -1,6 +1,6 @@
 # Airflow with Retrofill in it, for production. Run each component of Airflow from this image, as
 # https://airflow.apache.org/docs/docker-stack/ describes; the connections come by environment.
-FROM apache/airflow:slim-3.3.2-python3.11
+FROM apache/airflow:slim-3.3.2-python3.13
 
 # The lock, not the image, says which version of each package runs.
 COPY requirements.lock /

@@ -18,15 +18,18 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up package wheel demo test pytest browser celery conformance published faults versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
+.PHONY: help up package wheel demo test pytest browser celery conformance published faults image platforms versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
 		| while IFS='|' read -r target text; do printf '%-15s %s\n' "$$target" "$$text"; done
 
 WITH_CELERY := $(filter celery,$(EXECUTOR))
-up: $(if $(WITH_CELERY),$(CELERY)/.installed,$(INSTALLED))  ## start Postgres, MiniStack and Airflow here; EXECUTOR=celery: with Redis and two workers
-	@$(if $(EXECUTOR),RETROFILL_EXECUTOR=$(EXECUTOR)) \
+# A profile in the environment is there for other work, too: only one named to make is taken.
+NAMED = $(if $(filter command,$(origin $(1))),$(2))
+AWS_IS := $(or $(call NAMED,AWS,$(AWS)),$(call NAMED,AWS_PROFILE,own))
+up: $(if $(WITH_CELERY),$(CELERY)/.installed,$(INSTALLED))  ## start Postgres, MiniStack and Airflow here; AWS_PROFILE=… or AWS=own: your AWS; EXECUTOR=celery: with Redis and two workers
+	@$(if $(AWS_IS),RETROFILL_AWS=$(AWS_IS)) $(if $(EXECUTOR),RETROFILL_EXECUTOR=$(EXECUTOR)) \
 		$(if $(WITH_CELERY),$(CELERY)/bin,$(BIN))/python -m stack.up
 
 demo: $(INSTALLED)  ## see a function process what was in a bucket before it
@@ -48,6 +51,13 @@ celery: $(CELERY)/.installed  ## kill a Celery worker, the broker and the schedu
 
 browser: $(INSTALLED)  ## use the pages in headless Chromium, on a stack of its own; takes minutes
 	$(BIN)/python -m pytest -m browser
+
+image: $(INSTALLED)  ## execute the Dockerfile's steps without an engine, and list the DAGs; on Linux, as root
+	@$(BIN)/python -m tests.image
+
+platforms: $(INSTALLED)  ## look for wheels of all packages on each system and Python
+	@$(BIN)/python -m tests.platforms
+
 versions: $(INSTALLED)  ## test each Airflow from 3.1 on the Pythons here; PAIRS="3.1.8/3.13 …" or --every
 	@$(BIN)/python -m tests.versions $(PAIRS)
 
@@ -97,12 +107,14 @@ bench-pages: $(INSTALLED)  ## measure what viewers of the pages cost beside a ru
 plan-accuracy: $(INSTALLED)  ## put what plans foretell beside what then happens; takes 10 minutes
 	@$(BIN)/python -m benchmarks.plan_accuracy
 
-check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, licences
+check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, compose files, licences
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml compose.aws.yaml
+	$(BIN)/compose-lint --quiet --skip-suppressed --strict-config --fail-on medium compose.yaml
 	@$(BIN)/pip-licenses --packages $(DEPLOYED) > /dev/null
 	@echo 'licences are among those that pyproject.toml allows'
 

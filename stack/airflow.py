@@ -69,7 +69,7 @@ def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> di
 
 
 def _aws_connection(settings: Settings, environ: Mapping[str, str]) -> str:
-    extra: dict[str, object] = {"region_name": environ.get("AWS_DEFAULT_REGION") or "us-east-1"}
+    extra: dict[str, object] = {"region_name": settings.aws_region}
     if settings.aws_endpoint_url:
         extra["endpoint_url"] = settings.aws_endpoint_url
     # A connection's address hides boto3's own variables, so those per service go in it as well.

@@ -3,8 +3,10 @@
 import json
 import os
 import secrets
+import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -12,8 +14,9 @@ from typing import Self
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Unix sockets take paths of 107 bytes at most; the supervisor's stands in the stack's directory.
-_LONGEST_DIRECTORY = 107 - len("/supervisor.sock")
+# A Unix socket's path may have 107 bytes on Linux and 103 on macOS. The supervisor's is in the
+# stack's directory, and has a process id at its end while it is made.
+_LONGEST_DIRECTORY = (107 if sys.platform == "linux" else 103) - len("/supervisor.sock.0000000")
 _REMEMBERED = "settings.json"
 EXECUTORS = ("local", "celery")
 
@@ -99,17 +102,24 @@ class Settings:
     """Where the state is kept when not in the stack's own Postgres; empty when it is."""
     executor: str = "local"
     """What runs Airflow's tasks: processes of the scheduler, or Celery's workers."""
+    aws_region: str = "us-east-1"
+    aws_account: str = ""
+    """One's own account; empty for the emulator, and for the AWS that other variables name."""
 
     user = "admin"
     password = "admin"  # noqa: S105  of a UI that only this machine can reach
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+    def from_environment(
+        cls, environ: Mapping[str, str] = os.environ, *, account: str = "", region: str = ""
+    ) -> Self:
         """Read the settings, and make the directory and its secrets if they are missing.
 
+        :param account: one's own account of AWS to ask, in `region`, with a directory of its own
         :raises StackError: a variable's value is not allowed
         """
-        directory = Path(environ.get("RETROFILL_STACK_DIR") or REPOSITORY / ".stack").resolve()
+        usual = REPOSITORY / ".stack-aws" / account if account else REPOSITORY / ".stack"
+        directory = Path(environ.get("RETROFILL_STACK_DIR") or usual).resolve()
         if len(os.fsencode(directory)) > _LONGEST_DIRECTORY:
             message = f"the stack's directory {directory} is longer than {_LONGEST_DIRECTORY} bytes"
             raise StackError(f"{message}: set RETROFILL_STACK_DIR to a shorter path")
@@ -119,7 +129,7 @@ class Settings:
             allowed = " and ".join(EXECUTORS)
             raise StackError(f"RETROFILL_EXECUTOR is {executor!r}: allowed are {allowed}")
         endpoint = environ.get("AWS_ENDPOINT_URL", "")
-        embedded = not (endpoint or environ.get("AIRFLOW_CONN_AWS_DEFAULT"))
+        embedded = not (account or endpoint or environ.get("AIRFLOW_CONN_AWS_DEFAULT"))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_own(directory)
         return cls(
@@ -130,6 +140,8 @@ class Settings:
             aws_embedded=embedded,
             state_elsewhere=environ.get("AIRFLOW_CONN_RETROFILL_STATE", ""),
             executor=executor,
+            aws_region=region or environ.get("AWS_DEFAULT_REGION") or cls.aws_region,
+            aws_account=account,
         )
 
     @property
@@ -157,8 +169,25 @@ class Settings:
             "ports": asdict(self.ports),
             "aws_endpoint_url": self.aws_endpoint_url,
             "aws_embedded": self.aws_embedded,
+            "aws_account": self.aws_account,
         }
         (self.directory / _REMEMBERED).write_text(json.dumps(known))
+
+    def require_same_aws(self) -> None:
+        """Make sure that the state in this directory tells of runs on the AWS that is asked.
+
+        :raises StackError: it tells of runs on another
+        """
+        with suppress(FileNotFoundError):
+            before = self.remembered().aws_account
+            if before != self.aws_account:
+                names = [
+                    f"account {one}" if one else "an emulator" for one in (before, self.aws_account)
+                ]
+                message = (
+                    f"the state in {self.directory} is of runs on {names[0]}, not on {names[1]}"
+                )
+                raise StackError(f"{message}: set RETROFILL_STACK_DIR to another folder")
 
     def remembered(self) -> Self:
         """Return the settings with which the stack in this directory was started."""

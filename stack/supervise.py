@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from supervisor.states import ProcessStates
 from supervisor.xmlrpc import SupervisorTransport
 
 from stack.private import private_files
-from stack.settings import StackError
+from stack.settings import REPOSITORY, StackError
 
 _SOCKET = "supervisor.sock"
 _CONFIGURATION = "supervisord.conf"
@@ -167,13 +166,11 @@ def _supervisord(
     configuration = directory / _CONFIGURATION
     with configuration.open("w") as file:
         _configuration(directory, groups).write(file)
-    command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(configuration)]
-    # Not every system has it; with it supervisord stops all if this process is killed.
-    setpriv = shutil.which("setpriv")
-    dying_with_parent = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+    command = [sys.executable, "-m", "stack.supervisord", "-n", "-c", str(configuration)]
     with (directory / "logs" / "supervisord.out").open("wb") as output:
         return subprocess.Popen(  # noqa: S603
-            [*dying_with_parent, *command],
+            command,
+            cwd=REPOSITORY,
             env={**child_environment(), _MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -12,7 +12,7 @@ from functools import partial
 from types import FrameType
 from typing import NoReturn
 
-from stack import airflow
+from stack import airflow, own_aws
 from stack.private import close_to_others, private_files
 from stack.services import MiniStack, Postgres
 from stack.settings import Ports, Secrets, Settings, StackError
@@ -46,13 +46,22 @@ def running_stack(say: Callable[[str], None] = print) -> Iterator[Settings]:
 def main() -> int:
     """Keep the stack up until Ctrl-C, or until a part of it is lost."""
     try:
-        _keep_up(Settings.from_environment())
+        _keep_up(_settings())
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped")
     return 0
+
+
+def _settings() -> Settings:
+    """Return what is set, with one's own AWS only for those who ask for it."""
+    if not own_aws.wanted():
+        return Settings.from_environment()
+    own = own_aws.identified()
+    print(own.warning(), flush=True)
+    return Settings.from_environment(account=own.account, region=own.region)
 
 
 def _keep_up(settings: Settings) -> NoReturn:
@@ -94,6 +103,7 @@ def _joined(settings: Settings) -> Settings:
 @contextmanager
 def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervisor]:
     with _ended_by_interrupt():
+        settings.require_same_aws()
         _require_free(settings)
         close_to_others(settings.directory)
         with private_files():
@@ -176,20 +186,30 @@ def welcome(settings: Settings) -> str:
     """Return what a person needs to know of a stack that is up, and what to do next."""
     own_state = f"postgresql://retrofill@127.0.0.1:{settings.ports.postgres}/retrofill"
     own_state += f"  password: in {Secrets.file(settings.directory)}"
+    first = f"trigger {settings.airflow_url}/dags/retrofill_s3"
+    if settings.aws_account:
+        first += " with preview, then with approve and a narrow prefix"
+    else:
+        first = (
+            "make demo, in another terminal, makes a bucket and a function, and runs them here;"
+            f" or {first} with your own"
+        )
     lines = {
         "Airflow": f"{settings.airflow_url}  login: {settings.user} / {settings.password}",
         "AWS": _aws(settings),
         "state": "as AIRFLOW_CONN_RETROFILL_STATE says" if settings.state_elsewhere else own_state,
         "logs": str(settings.directory / "logs"),
-        "next": "make demo, in another terminal, makes a bucket and a function, and runs them here;"
-        f" or trigger {settings.airflow_url}/dags/retrofill_s3 with your own",
+        "next": first,
     }
     return "\n".join([*(f"{name:>9}  {text}" for name, text in lines.items()), "Ctrl-C stops it"])
 
 
 def _aws(settings: Settings) -> str:
     if settings.aws_embedded:
-        return f"{settings.aws_endpoint_url}  an emulator: calls of one function run in turn"
+        emulator = f"{settings.aws_endpoint_url}  an emulator: calls of one function run in turn"
+        return f"{emulator}; make up AWS_PROFILE=… takes your own AWS"
+    if settings.aws_account:
+        return f"your own, account {settings.aws_account}, region {settings.aws_region}"
     return settings.aws_endpoint_url or "as AIRFLOW_CONN_AWS_DEFAULT says"
 
 

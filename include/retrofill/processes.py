@@ -4,6 +4,9 @@ import ctypes
 import os
 import signal
 import socket
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,14 +14,30 @@ import psutil
 
 _PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
+_LOOK_EVERY_S = 1.0
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its supervisor dies.
+    """Have this process killed when its supervisor dies.
 
     Airflow would start another try beside it: it does not end a task whose supervisor was killed.
+    Linux does it by itself. On other systems a thread looks for the supervisor every second.
     """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        _watch_parent()
+
+
+def _watch_parent() -> None:
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_EVERY_S)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 def ask_to_end(stop: Callable[[], None]) -> None:

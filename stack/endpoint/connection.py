@@ -22,6 +22,8 @@ MAX_REQUEST_BYTES = 256 * 1024 * 1024
 
 _MOST_WAITING = 64
 _LINGER_OFF = struct.pack("ii", 1, 0)
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""Only Linux has it."""
 
 
 class Request(NamedTuple):
@@ -102,12 +104,12 @@ class Connection(asyncio.Protocol):
         if self._unfinished_bytes > MAX_REQUEST_BYTES:
             text = f"a request may have at most {MAX_REQUEST_BYTES:,} bytes"
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
-        elif self._unfinished_bytes:
+        elif self._unfinished_bytes and _QUICK_ACK is not None:
             # A client without TCP_NODELAY (as awscrt's) holds back its next small segment until the
             # last is acknowledged, which Linux puts off for 40 ms; over the loopback device, whose
             # segments hold 64 KB, that is every second piece of a long request. The setting lasts
             # for one time.
-            self._set_option(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            self._set_option(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         if len(self._waiting) > _MOST_WAITING:
             self._transport.pause_reading()
         self._serve()

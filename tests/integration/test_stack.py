@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -61,6 +62,13 @@ large = f"import time; held = bytearray(200_000_000); {stay}"
 subprocess.Popen([sys.executable, "-c", large, sys.argv[1]], start_new_session=True)
 exec(stay)
 """
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder with a path short enough for a socket in it; pytest's own are too long on macOS."""
+    with tempfile.TemporaryDirectory(prefix="stack-") as folder:
+        yield Path(folder).resolve()
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +216,32 @@ def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
         ]
         assert len(processes) == 3
     assert not any(map(lives, processes))
+
+
+ABANDONED = """
+import sys, time
+from pathlib import Path
+from stack.supervise import Program, supervised
+sleeper = Program("sleeper", [sys.executable, "-c", "import time; time.sleep(600)"])
+with supervised(Path(sys.argv[1]), {"group": [sleeper]}) as supervisor:
+    supervisor.start("group")
+    (program,) = supervisor._call("getAllProcessInfo")
+    print(program["pid"], flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_is_supervised_ends_with_a_stack_that_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(  # noqa: S603  our own code
+        [sys.executable, "-c", ABANDONED, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as stack:
+        assert stack.stdout is not None
+        program = psutil.Process(int(stack.stdout.readline()))
+        supervisor = program.parent()
+        assert supervisor is not None
+        stack.kill()
+        _, left = psutil.wait_procs([program, supervisor], timeout=60)
+        assert left == []
 
 
 def test_who_waits_hears_how_long_already(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from retrofill import processes
 from retrofill.processes import is_dead, own_name
@@ -56,11 +58,40 @@ def test_a_zombie_is_dead() -> None:
     zombie = os.fork()
     if not zombie:
         os._exit(0)
-    os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
     try:
+        while psutil.Process(zombie).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
         assert is_dead(f"{place}:{zombie}:{started_at}")
     finally:
         os.waitpid(zombie, 0)
+
+
+_BEGET = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", sys.argv[1], sys.argv[2]])
+"""
+_FOLLOW = """
+import os, sys, time
+from retrofill import processes
+getattr(processes, sys.argv[1])()
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("way", ["die_with_parent", "_watch_parent"])
+def test_a_task_dies_with_its_parent(way: str, request: pytest.FixtureRequest) -> None:
+    if request.node.callspec.params["_portable"] == "by psutil":
+        pytest.skip("it asks for no names")
+    with subprocess.Popen(  # noqa: S603  our own code
+        [sys.executable, "-c", _BEGET, _FOLLOW, way], stdout=subprocess.PIPE, text=True, env=_PATHS
+    ) as parent:
+        assert parent.stdout is not None
+        task = psutil.Process(int(parent.stdout.readline()))
+        assert task.is_running()
+        parent.kill()
+        _, left = psutil.wait_procs([task], timeout=60)
+        assert left == []
 
 
 def test_of_another_boot_or_namespace_nothing_is_known() -> None:

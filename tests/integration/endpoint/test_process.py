@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from botocore.exceptions import ConnectionClosedError
 from cryptography import x509
@@ -68,7 +69,7 @@ def test_the_endpoint_ends_with_its_block_even_with_calls_in_flight() -> None:
         sock.sendall(raw_request(b"{}"))
         assert eventually(lambda: endpoint.stats().in_flight == 1)
     sock.close()
-    assert not Path(f"/proc/{endpoint.process_id}").exists()
+    assert not psutil.pid_exists(endpoint.process_id)
     with pytest.raises(ConnectionRefusedError):
         raw_socket(endpoint)
 
@@ -92,7 +93,7 @@ def test_the_endpoint_ends_with_a_parent_that_is_killed() -> None:
     try:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert Path(f"/proc/{child}").exists()
+        assert psutil.pid_exists(child)
         parent.send_signal(signal.SIGKILL)
         parent.wait()
         parent.stdout.close()
@@ -107,11 +108,10 @@ def test_the_endpoint_ends_with_a_parent_that_is_killed() -> None:
 
 def _is_alive(process_id: int) -> bool:
     try:
-        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
+        # Whoever adopted it may not have collected it.
+        return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    # Whoever adopted it may not have collected it.
-    return state != "Z"
 
 
 def test_an_endpoint_that_does_not_start_says_why() -> None:
@@ -202,11 +202,9 @@ def test_all_of_it_over_tls(certificate: Path) -> None:
 
 def test_it_listens_on_the_loopback_address_only(endpoint: ScriptedEndpoint) -> None:
     port = urlsplit(endpoint.url).port
-    listening = []
-    for name in ("tcp", "tcp6"):
-        table = Path(f"/proc/{os.getpid()}/net/{name}").read_text().splitlines()[1:]
-        for line in table:
-            local, state = line.split()[1], line.split()[3]
-            if state == "0A" and int(local.rpartition(":")[2], 16) == port:
-                listening.append(local.rpartition(":")[0])
-    assert listening == ["0100007F"]
+    listening = [
+        connection.laddr.ip
+        for connection in psutil.Process(endpoint.process_id).net_connections()
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    ]
+    assert listening == ["127.0.0.1"]
