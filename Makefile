@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test browser celery conformance published faults versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test browser celery conformance published faults versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock release clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -111,6 +111,9 @@ lock: $(INSTALLED)  ## pin anew what pyproject.toml asks for
 		--output-file requirements-celery.lock
 	$(LOCK_WITH:pyproject.toml=benchmarks/contenders/aiobotocore.in) --upgrade \
 		--output-file benchmarks/contenders/aiobotocore.lock
+
+release: $(INSTALLED)  ## commit a release and build its files, and publish nothing; VERSION=1.2.0
+	@$(BIN)/python -m release $(VERSION)
 
 clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
 	rm -rf $(VENV) $(AIOBOTOCORE) $(CELERY) .versions .stack .mypy_cache .ruff_cache .pytest_cache \
