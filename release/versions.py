@@ -12,6 +12,7 @@ PLACE = Path("include/retrofill/__init__.py")
 """The one place, below the root of the repository."""
 
 _ASSIGNED = re.compile(r'^__version__ = "(.*)"$', re.MULTILINE)
+_IMAGE = re.compile(r"(?<=\bimage: retrofill:)\S+")
 _RELEASE = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -21,11 +22,24 @@ def read_version(root: Path) -> str:
     return str(found)
 
 
+def images(root: Path) -> dict[Path, list[str]]:
+    """Return the tags of the image that each compose file names."""
+    return {
+        path: _IMAGE.findall(path.read_text(encoding="utf-8"))
+        for path in root.glob("compose*.yaml")
+    }
+
+
 def write_version(root: Path, version: str) -> None:
-    """Put the version in its place."""
-    path = root / PLACE
+    """Put the version in its place, and into the compose files, which can read it from nowhere."""
+    _replace(root / PLACE, _ASSIGNED, f'__version__ = "{version}"')
+    for path in images(root):
+        _replace(path, _IMAGE, version)
+
+
+def _replace(path: Path, pattern: re.Pattern[str], new: str) -> None:
     text = path.read_text(encoding="utf-8")
-    path.write_text(_ASSIGNED.sub(f'__version__ = "{version}"', text), encoding="utf-8")
+    path.write_text(pattern.sub(new, text), encoding="utf-8")
 
 
 def to_release(asked: str | None, current: str, tags: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from packaging.version import Version
 from retrofill.state.connection import OLDEST_SERVER
 
 from release.changelog import KINDS, sections
-from release.versions import read_version, to_release
+from release.versions import images, read_version, to_release
 from tests.versions.environments import PYTHONS, locks
 
 ROOT = Path(__file__).parents[2]
@@ -45,14 +45,9 @@ def test_the_changelog_leads_to_the_version() -> None:
         assert set(section.kinds) <= set(KINDS)
 
 
-def test_nothing_names_another_image() -> None:
-    _, *released = sections(read("CHANGELOG.md"))
-    newest = released[0].name if released else None
-    for path in (
-        path for glob in ("*ompose*.y*ml", "*.md", "docs/*.md") for path in ROOT.glob(glob)
-    ):
-        tags = re.findall(r"(?:image: |--tag )\S*\bretrofill:(\d[\w.-]*)", path.read_text())
-        assert set(tags) <= {newest}, path
+def test_compose_files_name_the_image_of_the_version() -> None:
+    for path, tags in images(ROOT).items():
+        assert set(tags) == {retrofill.__version__}, path
 
 
 def supported(what: str) -> list[str]:

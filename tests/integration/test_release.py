@@ -23,6 +23,13 @@ DEPLOYED = ("protobuf", "pydantic", "pydantic-core")
 FILES = {
     ".gitignore": "dist/\n",
     "include/retrofill/__init__.py": '"""A package."""\n\n__version__ = "0.1.0.dev0"\n',
+    "compose.yaml": """\
+services:
+  one:
+    image: retrofill:0.1.0.dev0
+  two:
+    image: postgres:18
+""",
     "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n### Added\n\n- A thing.\n",
     "pyproject.toml": """\
 [project]
@@ -96,6 +103,8 @@ def test_a_release_is_one_commit_and_what_follows_another(root: Path, released: 
     assert subjects == ["Begin what comes after 0.1.0", "Release 0.1.0", "Change something"]
     assert released.commit == git(root, "rev-parse", "HEAD~1")
     assert released.before == git(root, "rev-parse", "HEAD~2")
+    composed = git(root, "show", f"{released.commit}:compose.yaml")
+    assert re.findall("image: (.*)", composed) == [released.image, "postgres:18"]
     place = "include/retrofill/__init__.py"
     assert '__version__ = "0.1.0"' in git(root, "show", f"{released.commit}:{place}")
     assert '__version__ = "0.1.1.dev0"' in (root / place).read_text()
