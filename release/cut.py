@@ -61,6 +61,7 @@ def cut(root: Path, asked: str | None, day: date) -> Release:
         repository.git(root, "merge", "--quiet", "--ff-only", last)
         kept = root / "dist" / version
         shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(exist_ok=True)
         shutil.move(made, kept)
     return Release(version, before, commit, kept)
 
