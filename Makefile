@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up package wheel demo test pytest browser celery conformance published faults image platforms versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
+.PHONY: help up package wheel demo test pytest browser celery conformance published faults image platforms versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock release docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -107,7 +107,12 @@ bench-pages: $(INSTALLED)  ## measure what viewers of the pages cost beside a ru
 plan-accuracy: $(INSTALLED)  ## put what plans foretell beside what then happens; takes 10 minutes
 	@$(BIN)/python -m benchmarks.plan_accuracy
 
-check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, compose files, licences
+# A link that leads nowhere fails it.
+SITE := $(BIN)/zensical build --strict
+docs: $(INSTALLED)  ## build the documentation as a site, in .site/
+	$(SITE)
+
+check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, compose files, words, docs, licences
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -115,6 +120,8 @@ check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, compose files, 
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml compose.aws.yaml
 	$(BIN)/compose-lint --quiet --skip-suppressed --strict-config --fail-on medium compose.yaml
+	@$(BIN)/python -m tests.prose
+	$(SITE) > /dev/null
 	@$(BIN)/pip-licenses --packages $(DEPLOYED) > /dev/null
 	@echo 'licences are among those that pyproject.toml allows'
 
@@ -135,6 +142,9 @@ lock: $(INSTALLED)  ## pin anew what pyproject.toml asks for
 		--output-file requirements-celery.lock
 	$(LOCK_WITH:pyproject.toml=benchmarks/contenders/aiobotocore.in) --upgrade \
 		--output-file benchmarks/contenders/aiobotocore.lock
+
+release: $(INSTALLED)  ## commit a release and build its files, and publish nothing; VERSION=1.2.0
+	@$(BIN)/python -m release $(VERSION)
 
 clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
 	rm -rf dist $(VENV) $(AIOBOTOCORE) $(CELERY) .versions .stack .mypy_cache .ruff_cache .pytest_cache \

@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PRODUCT = [path for room in ("dags", "include", "plugins") for path in (ROOT / room).rglob("*.py")]
 AIRFLOW = "apache-airflow"
-ASKS = re.compile(r"__version__|version_info|AIRFLOW_V_|metadata.*\bversion\b|packaging|\bSERIES\b")
+ASKS = re.compile(
+    r"[. ]__version__|version_info|AIRFLOW_V_|metadata.*\bversion\b|packaging|\bSERIES\b"
+)
 
 
 NOT_PUBLISHED = {"awscrt"}

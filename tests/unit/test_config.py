@@ -453,6 +453,15 @@ def test_it_cannot_be_changed_and_goes_through_json():
     assert RunConfig.from_stored(json.loads(json.dumps(config.as_json()))) == config
 
 
+def test_a_run_that_other_code_has_opened_can_be_read() -> None:
+    """A worker with older code leaves out what it does not know; newer code adds its defaults."""
+    config = _config(job="thumbs")
+    stored = config.as_json()
+    assert RunConfig.from_stored(stored | {"of_newer_code": 1}) == config
+    del stored["max_cost"]
+    assert RunConfig.from_stored(stored) == config
+
+
 def test_the_form_has_no_code_whose_box_would_cover_the_lines_beside_it() -> None:
     for fields in (
         params_for("s3").form_fields({}),

@@ -1,0 +1,57 @@
+"""Cut a release, and tell what a person then does: ``python -m release [VERSION]``."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from release.cut import Release, cut
+from release.errors import Unfit
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Cut the release, or say why there is none."""
+    parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
+    parser.add_argument("version", nargs="?", help="such as 1.2.0; else the one that is due")
+    args = parser.parse_args()
+    try:
+        release = cut(ROOT, args.version, datetime.now(UTC).date())
+    except Unfit as error:
+        sys.exit(f"error: {error}\nNothing was changed.")
+    print(said(release, ROOT))
+
+
+def said(release: Release, root: Path) -> str:
+    """Return what was done, and what a person does now."""
+    folder = release.folder.relative_to(root)
+    upload = (
+        f"uv publish {folder}/*.whl"
+        if (root / "LICENSE").exists()
+        else "# No licence has been chosen, so package indexes refuse the wheel."
+    )
+    sums = (release.folder / "SHA256SUMS").read_text(encoding="utf-8")
+    return f"""\
+Retrofill {release.version} is cut, and nothing is published. In {folder}:
+
+{sums}
+Look at the two new commits and at these files. Then (docs/releasing.md says more):
+
+  git tag --annotate --message 'Retrofill {release.version}' {release.tag} {release.commit}
+  git push origin HEAD {release.tag}
+  git archive {release.tag} | docker build --tag {release.image} \\
+    --label org.opencontainers.image.version={release.version} \\
+    --label org.opencontainers.image.revision={release.commit} -
+  {upload}
+
+To take it back, as long as nothing is pushed:
+
+  git tag --delete {release.tag}
+  git reset --hard {release.before}
+  rm -r {folder}
+"""
+
+
+if __name__ == "__main__":
+    main()
