@@ -147,7 +147,7 @@ release: $(INSTALLED)  ## commit a release and build its files, and publish noth
 	@$(BIN)/python -m release $(VERSION)
 
 clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
-	rm -rf dist $(VENV) $(AIOBOTOCORE) $(CELERY) .versions .stack .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf dist .site .cache $(VENV) $(AIOBOTOCORE) $(CELERY) .versions .stack .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
