@@ -7,6 +7,7 @@ from functools import partial
 from airflow.configuration import conf
 from airflow.sdk import DAG, get_parsing_context
 
+from retrofill.config import params_for
 from retrofill.jobs import JOBS_FOLDER, JobFile, folder_of, load_jobs
 from retrofill.model.errors import ConfigError
 from retrofill.sources import SOURCES
@@ -33,14 +34,21 @@ _KEEPING: Mapping[str, Callable[[], DAG]] = {
 """The DAGs that keep the state, by id."""
 
 
-def retrofill_dags() -> dict[str, DAG]:
+def retrofill_dags(*sources: str) -> dict[str, DAG]:
     """Return all DAGs by id: of each kind of source, of each job file, and those of the upkeep.
 
-    A task needs its own DAG alone, so there the others are not made.
+    A task needs only its own DAG, so the others are not created there. In a DAG file::
+
+        globals().update(retrofill_dags("s3", "rows"))
+
+    :param sources: the kinds of sources that have a DAG to trigger; none given: all
+    :raises ConfigError: there is no such kind
     """
+    for name in sources:
+        params_for(name)
     makers: dict[str, Callable[[], DAG]] = dict(_KEEPING)
     for kind in SOURCES.values():
-        if kind.about:
+        if kind.name in sources if sources else kind.about:
             name = f"retrofill_{kind.name}"
             makers[name] = partial(
                 retrofill_dag, name, source=kind.name, schedule=None, doc_md=kind.about

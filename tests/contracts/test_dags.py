@@ -2,6 +2,7 @@
 
 import pytest
 from retrofill.dags import retrofill_dags
+from retrofill.model.errors import ConfigError
 
 OURS = {
     "retrofill_forget",
@@ -34,3 +35,9 @@ def test_a_folder_that_is_not_there_takes_no_other_dag_with_it(
     said = dags["retrofill_jobs_folder"].doc_md
     assert said
     assert said.startswith("Airflow's setting [retrofill] jobs_folder is '/is/not/there': allowed")
+
+
+def test_kinds_of_sources_may_be_chosen() -> None:
+    assert retrofill_dags("rows").keys() & OURS == OURS - {"retrofill_manifest", "retrofill_s3"}
+    with pytest.raises(ConfigError, match="source: 'queue'; allowed is one of"):
+        retrofill_dags("queue")
