@@ -367,7 +367,7 @@ def test_a_ramp_is_told_of_every_call_however_short_a_task_is(
 def test_a_call_without_an_answer_is_unknown_and_comes_again(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, wire: Wire
 ) -> None:
-    lost = Reply(wire=wire, runs=True, body='"a body that is cut, stalls or drips"')
+    lost = Reply(wire=wire, runs=True, body="x" * 1_000)
     rules(endpoint, Rule(keys=frozenset({"k00002"}), arrivals=Span(last=1), reply=lost))
     planned(conn, keys(5))
     summary = invoke(state_dsn, endpoint, deadline_s=5.0)

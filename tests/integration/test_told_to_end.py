@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from multiprocessing import get_context
@@ -19,29 +20,42 @@ from retrofill.state import batches, runs
 from retrofill.state.connection import connect
 
 from stack.endpoint import Function, Reply, Rule, Script, scripted_endpoint
-from tests.integration.opened import enqueue, item, open_run
+from tests.integration.opened import LIMITS, enqueue, item, keys_in, open_run
 
 ITEMS = 2_000
 
 
-def by_airflow_s_handler(work: Callable[[], Any]) -> None:
+def by_airflow_s_handler(dsn: str, work: Callable[[], Any]) -> None:
     """End the task as an Airflow does whose handler throws an error into the midst of it."""
 
     def throw(_number: int, _frame: FrameType | None) -> None:
         raise AirflowTaskTerminated
 
     signal.signal(signal.SIGTERM, throw)
-    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    in_mid_run(dsn, signal.SIGTERM)
     work()
 
 
-def by_execution_timeout(work: Callable[[], Any]) -> None:
-    with timeout(2.0):
+def by_execution_timeout(dsn: str, work: Callable[[], Any]) -> None:
+    with timeout(600.0):
+        in_mid_run(dsn, signal.SIGALRM)  # as if they had passed
         work()
 
 
+def in_mid_run(dsn: str, number: signal.Signals) -> None:
+    """Send this process a signal when more calls have succeeded than are in flight at once."""
+
+    def watch() -> None:
+        with closing(connect(dsn)) as conn:
+            while len(keys_in(conn, "results")) <= LIMITS["max_concurrency"]:
+                time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def work_until_told(
-    dsn: str, url: str, end: Callable[[Callable[[], Any]], None], answer: Any
+    dsn: str, url: str, end: Callable[[str, Callable[[], Any]], None], answer: Any
 ) -> None:
     """Be the process of an invoke task, and tell how it ended."""
     extra = {"region_name": "us-east-1", "endpoint_url": url}
@@ -58,7 +72,7 @@ def work_until_told(
         "dag_run": SimpleNamespace(dag_id="d", run_id="r"),
     }
     try:
-        end(lambda: operator.execute(context))
+        end(dsn, lambda: operator.execute(context))
     except BaseException as error:  # noqa: BLE001  whatever Airflow would see
         answer.put((type(error).__name__, store))
 
@@ -69,7 +83,7 @@ def work_until_told(
 )
 def test_its_calls_are_settled_its_batch_is_given_back_and_it_is_tried_again(
     state_dsn: str,
-    end: Callable[[Callable[[], Any]], None],
+    end: Callable[[str, Callable[[], Any]], None],
     grace_s: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -82,7 +96,7 @@ def test_its_calls_are_settled_its_batch_is_given_back_and_it_is_tried_again(
         batches.plan(conn, ref, 1, most_items=ITEMS, fewest_items=ITEMS)
     processes = get_context("spawn")
     answer = processes.Queue()
-    slow = Rule(keys=frozenset({"k00000"}), reply=Reply(delay=2.3))
+    slow = Rule(keys=frozenset({"k00000"}), reply=Reply(delay=1.5))
     script = Script(functions=(Function(name="f"),), latency=0.2, rules=(slow,))
     with scripted_endpoint(script) as endpoint:
         task = processes.Process(
@@ -90,7 +104,7 @@ def test_its_calls_are_settled_its_batch_is_given_back_and_it_is_tried_again(
         )
         task.start()
         try:
-            error, noted = answer.get(timeout=60)
+            error, noted = answer.get(timeout=200)
         finally:
             task.kill()
             task.join()
