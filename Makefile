@@ -28,7 +28,7 @@ WITH_CELERY := $(filter celery,$(EXECUTOR))
 # A profile in the environment is there for other work, too: only one named to make is taken.
 NAMED = $(if $(filter command,$(origin $(1))),$(2))
 AWS_IS := $(or $(call NAMED,AWS,$(AWS)),$(call NAMED,AWS_PROFILE,own))
-up: $(if $(WITH_CELERY),$(CELERY)/.installed,$(INSTALLED))  ## start Postgres, MiniStack and Airflow here; AWS_PROFILE=… or AWS=own: your AWS; EXECUTOR=celery: with Redis and two workers
+up: $(if $(WITH_CELERY),$(CELERY)/.installed,$(INSTALLED))  ## start Postgres, MiniStack and Airflow here; AWS_PROFILE=…: on your own AWS; EXECUTOR=celery: with two workers
 	@$(if $(AWS_IS),RETROFILL_AWS=$(AWS_IS)) $(if $(EXECUTOR),RETROFILL_EXECUTOR=$(EXECUTOR)) \
 		$(if $(WITH_CELERY),$(CELERY)/bin,$(BIN))/python -m stack.up
 
