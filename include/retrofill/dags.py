@@ -11,7 +11,7 @@ from retrofill.config import params_for
 from retrofill.jobs import JOBS_FOLDER, JobFile, folder_of, load_jobs
 from retrofill.model.errors import ConfigError
 from retrofill.sources import SOURCES
-from retrofill.workflow import forget_dag, job_dag, retrofill_dag, upkeep_dag
+from retrofill.workflow import forget_dag, job_dag, migrate_dag, retrofill_dag, upkeep_dag
 
 _KEEPING: Mapping[str, Callable[[], DAG]] = {
     "retrofill_upkeep": partial(
@@ -29,6 +29,13 @@ _KEEPING: Mapping[str, Callable[[], DAG]] = {
         doc_md="""Forget a job: its runs, calls, results and quarantine are deleted for good, and
         all its objects are new again. Refused while a run of it is open; broken off, trigger it
         again.""",
+    ),
+    "retrofill_migrate": partial(
+        migrate_dag,
+        "retrofill_migrate",
+        doc_md="""Migrate the schema of Retrofill's state to the version of this code: once at the
+        start, and with each upgrade. The log has the GRANT statements that other roles need. You
+        can trigger it again at any time; migrations that are applied are skipped.""",
     ),
 }
 """The DAGs that keep the state, by id."""

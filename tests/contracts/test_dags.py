@@ -7,6 +7,7 @@ from retrofill.model.errors import ConfigError
 OURS = {
     "retrofill_forget",
     "retrofill_manifest",
+    "retrofill_migrate",
     "retrofill_rows",
     "retrofill_s3",
     "retrofill_upkeep",

@@ -72,6 +72,7 @@ print(json.dumps([sorted(files), errors, sorted(bag.dags), bag.import_errors]))
 OURS = [
     "retrofill_forget",
     "retrofill_manifest",
+    "retrofill_migrate",
     "retrofill_rows",
     "retrofill_s3",
     "retrofill_upkeep",
