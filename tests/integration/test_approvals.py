@@ -88,7 +88,7 @@ def extents(conn: connection) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(
     ("by", "why"),
-    [("Ada", "the plan was rejected by Ada at 2"), ("", "nobody approved the plan until 2")],
+    [("Ada", "the plan was rejected by Ada at 2"), ("", "nobody approved the plan by 2")],
 )
 def test_what_is_rejected_or_expires_leaves_nothing_behind_and_says_so(
     state_dsn: str, conn: connection, by: str, why: str

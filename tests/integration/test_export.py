@@ -340,9 +340,9 @@ def test_where_nothing_can_be_written_is_said_before_anything_is_done(
     [
         ("reports", "it begins neither"),
         ("/a/../b", "it goes up with"),
-        ("sftp://me:secret@host/x", "it holds a login"),
-        ("s3://", "it is no address of a folder"),
-        ("s3://b/x?versionId=1", "it is no address of a folder"),
+        ("sftp://me:secret@host/x", "it contains a login"),
+        ("s3://", "it is not the address of a folder"),
+        ("s3://b/x?versionId=1", "it is not the address of a folder"),
     ],
 )
 def test_what_is_no_folder_is_refused_by_its_param(text: str, why: str) -> None:

@@ -358,7 +358,7 @@ def test_the_limits_of_a_run_that_waits_for_approval_stay_as_they_are(
     monkeypatch.setattr(shared, "FRESH_S", 0.0)
     ref = waiting(conn)
     page = web.get(PATH, "viewer").text
-    assert "waits for a person until" in page
+    assert "waits for approval until" in page
     assert "3 in 1 batch, in this first set, exact" in page
     assert "<b>" not in page[page.index('class="payload"') :].split("</code>")[0]
     # What a person approves is the limits that they see.
