@@ -145,11 +145,11 @@ def measured(passed: Passed, calls: int, cost: float) -> Measured:
 
 def run_scripted(case: Case, database: Database, seed: int) -> Measured:
     """Make a run of a case against the scripted endpoint."""
-    chance = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311
     objects = tuple(
         S3Object(
             key=f"data/{number:06}",
-            size=int(_TENTH_OF_A_MB * chance.lognormvariate(0, case.scatter)),
+            size=int(_TENTH_OF_A_MB * rng.lognormvariate(0, case.scatter)),
         )
         for number in range(case.items)
     )

@@ -63,11 +63,11 @@ ODD = [
 
 def made_up(count: int) -> list[str]:
     """Return keys of random characters, the same each time; no halves of characters, no NUL."""
-    chance = random.Random(15)  # noqa: S311  for tests
+    rng = random.Random(15)  # noqa: S311  for tests
     keys = set()
     while len(keys) < count:
-        points = (chance.randint(1, chance.choice([0x7F, 0x7FF, 0xFFFF, sys.maxunicode]))
-                  for _ in range(chance.randint(1, 60)))  # fmt: skip
+        points = (rng.randint(1, rng.choice([0x7F, 0x7FF, 0xFFFF, sys.maxunicode]))
+                  for _ in range(rng.randint(1, 60)))  # fmt: skip
         keys.add("".join(chr(point) for point in points if not 0xD800 <= point < 0xE000) or "-")
     return sorted(keys)
 

@@ -179,12 +179,12 @@ def test_tasks_that_ask_at_once_never_pass_the_cap(state_dsn: str, conn: connect
     together = threading.Lock()
 
     def work(number: int) -> None:
-        chance = random.Random(number)  # noqa: S311  a test
+        rng = random.Random(number)  # noqa: S311  a test
         with closing(taken(state_dsn, f"holder {number}", number)) as lease:
             for _ in range(40):
                 with together:
-                    in_flight[number] = chance.randint(0, in_flight[number])
-                share = lease.allot(chance.randint(0, 20), in_flight[number]).concurrency
+                    in_flight[number] = rng.randint(0, in_flight[number])
+                share = lease.allot(rng.randint(0, 20), in_flight[number]).concurrency
                 with together:
                     in_flight[number] = max(in_flight[number], share)
                     assert in_flight.total() <= CAP
