@@ -61,7 +61,7 @@ ODD = [
 ]
 
 
-def made_up(count: int) -> list[str]:
+def synthetic(count: int) -> list[str]:
     """Return keys of random characters, the same each time; no halves of characters, no NUL."""
     rng = random.Random(15)  # noqa: S311  for tests
     keys = set()
@@ -82,7 +82,7 @@ def test_f15_every_key_arrives_and_is_remembered_as_it_is(
         "max_failure_percent": 100,
     }  # fmt: skip
     backfill = Backfill(dsn=shared_dsn, endpoint=endpoint, job=event, params=params)
-    keys = sorted({*ODD, *made_up(300)})
+    keys = sorted({*ODD, *synthetic(300)})
     storable = [key for key in keys if key != WITH_NUL]
     backfill.serve(keys)
     failed = storable if event.startswith("s3-batch") else []

@@ -142,12 +142,12 @@ def test_nobody_sees_anything_without_signing_in(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
-    client, made_up = web.client, {"Cookie": "_token=made-up"}
+    client, synthetic = web.client, {"Cookie": "_token=made-up"}
     for answer, code in (
         (client.get(PATH), 401),
-        (client.get(PATH, headers=made_up), 403),
+        (client.get(PATH, headers=synthetic), 403),
         (client.post(PATH, data={"action": "stop"}, headers=OWN), 401),
-        (client.post(PATH, data={"action": "stop"}, headers={**OWN, **made_up}), 403),
+        (client.post(PATH, data={"action": "stop"}, headers={**OWN, **synthetic}), 403),
     ):
         assert answer.status_code == code
         assert "s3://bucket" not in answer.text

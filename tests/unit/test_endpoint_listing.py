@@ -51,8 +51,8 @@ def test_made_up_objects_list_as_named_ones_do(
     count: int, prefix: bytes, after: bytes, max_keys: int
 ) -> None:
     named = listed(*(f"data/{number:09}.json" for number in range(count)))
-    made_up = MadeUpObjects(count)
-    assert all_keys(made_up, prefix, after, max_keys) == all_keys(named, prefix, after, max_keys)
+    synthetic = MadeUpObjects(count)
+    assert all_keys(synthetic, prefix, after, max_keys) == all_keys(named, prefix, after, max_keys)
 
 
 def fields(element: str) -> dict[str, str]:

@@ -45,7 +45,7 @@ class ObjectColumns(NamedTuple):
     sizes: Sequence[str]
     """In decimal digits."""
 
-    moments: Sequence[str]
+    timestamps: Sequence[str]
     """When each was written, in seconds since 1970: decimal digits, with a fraction if need be."""
 
     etags: Sequence[str]

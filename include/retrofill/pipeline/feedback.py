@@ -124,15 +124,15 @@ def _origins(
 
 def _by_pace(conn: Connection, jobs: Sequence[int], run: Run, dated: _Dated) -> str | None:
     """Return that items were written as many, and as fast, as an earlier run has made calls."""
-    moments = [one.modified for one in dated.fresh]
+    times = [one.modified for one in dated.fresh]
     for calling in _callings(conn, jobs, dated.fresh):
-        within = list(filter(calling.covers, moments))
-        number = len(within) * dated.of / len(moments)
+        within = list(filter(calling.covers, times))
+        number = len(within) * dated.of / len(times)
         slack = pace.SLACK if dated.is_whole else 2 * pace.SLACK
         if (
             calling.run_id != run.run_id
             and pace.is_multiple(number, calling, slack=slack)
-            and pace.stands_out(moments, calling, run.opened_at)
+            and pace.stands_out(times, calling, run.opened_at)
             and (made := feedback.get_pace(conn, calling.run_id))
             and pace.keeps_pace(within, made)
         ):

@@ -131,7 +131,7 @@ class S3Source:
         # A run for an interval ends with that. It may be the last to see an object: what the clocks
         # of S3 and of the state take for later would then be nobody's.
         opened = None if window.start else window.opened
-        self._moments = (opened or _LAST_MOMENT, window.start or _FIRST_MOMENT)
+        self._bounds = (opened or _LAST_MOMENT, window.start or _FIRST_MOMENT)
         self._identifier = identifier_of(self.name)
 
     @property
@@ -248,7 +248,7 @@ class S3Source:
             )
 
     def _page(self, rows: list[Row], rejected: int, last_key: str) -> Page:
-        selected, opened, start = self._wanted.select(rows), *self._moments
+        selected, opened, start = self._wanted.select(rows), *self._bounds
         wanted, later = _apart(selected, [row.modified_at > opened for row in selected])
         readable, cold = _apart(wanted, [bool(row.left_out) for row in wanted])
         storable, unstorable = _apart(readable, [not _storable(row.key) for row in readable])
