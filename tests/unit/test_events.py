@@ -416,8 +416,8 @@ def test_arguments_have_their_place() -> None:
     [
         ({"n": 5}, "arguments: 'n' is 5; allowed is a text of at most 1024 characters"),
         ({"n": "x" * 1_025}, "allowed is a text of at most 1024 characters"),
-        ({"": "x"}, "the name '' has 0 characters; 1 to 64 are allowed"),
-        ({"x" * 65: "x"}, "has 65 characters; 1 to 64 are allowed"),
+        ({"": "x"}, "the name '' with 0 characters is not allowed; give 1 to 64"),
+        ({"x" * 65: "x"}, "with 65 characters is not allowed; give 1 to 64"),
         ({str(n): "x" for n in range(11)}, "arguments: 11 of them; at most 10"),
     ],
 )
@@ -436,7 +436,7 @@ def test_arguments_are_refused_where_they_have_no_place(name: str) -> None:
 
 
 def test_an_unknown_shape_is_refused() -> None:
-    with pytest.raises(ConfigError, match="event: 's4' is not an event shape; allowed: s3, s3-sqs"):
+    with pytest.raises(ConfigError, match="event: 's4' is not allowed; give one of s3, s3-sqs"):
         compile_shape("s4", CONTEXT)
 
 
