@@ -139,7 +139,7 @@ def test_a_text_is_a_text(name: str, value: object):
         ("bucket", "s3://my-photos/out/", "an address whose prefix is not that of this run"),
         ("bucket", "s3://My!Photos/in/", "'My!Photos'; allowed is the bare name"),
         ("bucket", "arn:aws:s3:::my-photos", "more than the name"),
-        ("bucket", "my-photos/in", "what comes behind the bucket's name goes into prefix"),
+        ("bucket", "my-photos/in", "what follows the bucket's name goes into prefix"),
         ("bucket", "My Photos", "'My Photos'; allowed is the bare name"),
         ("bucket", "ab", "allowed is the bare name"),
         ("bucket", "m" * 256, "allowed is the bare name"),
@@ -258,7 +258,7 @@ def test_the_whole_bucket_takes_an_explicit_yes():
     [problem] = _problems(prefix="")
     assert problem.startswith("prefix: it is empty, which means every object")
     [problem] = _problems(whole_bucket=True)
-    assert problem.startswith("whole_bucket: it is true, and prefix is 'in/'")
+    assert problem.startswith("whole_bucket: it is true, but prefix is 'in/'")
     assert _config(prefix="", whole_bucket=True).source.prefix == ""
 
 
@@ -346,7 +346,7 @@ def test_a_redrive_of_a_manifest_takes_no_status():
     given = {"bucket": "my-photos", "manifest": "s3://lists/m.csv", "function": "f"}
     asked = {**given, "redrive": "quarantine", "task_status": "failed"}
     [problem] = params_for("manifest").problems(asked)
-    assert str(problem).startswith("task_status: 'failed'; not allowed with redrive")
+    assert str(problem).startswith("task_status: 'failed' is not allowed with redrive")
 
 
 def _redrives(name: str) -> str:
@@ -377,7 +377,7 @@ def test_defaults_and_examples_are_good(name: str):
         ({"redrive": "quarantine", "redrive_error": "X||Y"}, ["redrive_error: 'X||Y'; one of its"]),
         (
             {"redrive": "quarantine", "min_size": 0, "use_data_interval": True},
-            ["min_size: 0; not allowed with redrive", "use_data_interval: True; not allowed"],
+            ["min_size: 0 is not allowed with redrive", "use_data_interval: True is not allowed"],
         ),
         ({"redrive": "quarantine", "prefix": ""}, ["prefix: it is empty"]),
         ({"redrive": "quarantine", "prefix": "", "job": "mine"}, []),

@@ -414,11 +414,14 @@ def test_arguments_have_their_place() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"n": 5}, "arguments: 'n' is 5; allowed is a text of at most 1024 characters"),
-        ({"n": "x" * 1_025}, "allowed is a text of at most 1024 characters"),
+        (
+            {"n": 5},
+            "arguments: 'n' is 5, which is not allowed; give a text of at most 1024 characters",
+        ),
+        ({"n": "x" * 1_025}, "give a text of at most 1024 characters"),
         ({"": "x"}, "the name '' with 0 characters is not allowed; give 1 to 64"),
         ({"x" * 65: "x"}, "with 65 characters is not allowed; give 1 to 64"),
-        ({str(n): "x" for n in range(11)}, "arguments: 11 of them; at most 10"),
+        ({str(n): "x" for n in range(11)}, "arguments: there are 11; give at most 10"),
     ],
 )
 def test_arguments_beyond_the_limits_of_s3_batch_are_refused(

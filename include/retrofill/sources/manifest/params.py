@@ -1,4 +1,4 @@
-"""The params of a manifest: where it is, which bucket's objects it names, how it is read."""
+"""The params of a manifest: where it is, whose objects it names, how to read it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
@@ -108,11 +108,11 @@ class ManifestParams(SourceParams):
         return {"bucket": self.bucket, "prefix": ""}
 
     def redrives(self, origin: str) -> bool:
-        """Return whether a job is of the bucket; how it lists does not matter."""
+        """Return whether a job is for the bucket; how it lists does not matter."""
         return origin.removesuffix(WITH_VERSIONS) == self.origin().removesuffix(WITH_VERSIONS)
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
-        """Find columns of which none holds keys, or that nobody reads."""
+        """Find columns that lack a key, or that are not used."""
         if not (sound("columns", "format", "manifest") and self.columns):
             return
         if self.format == "jsonl" or self.manifest.endswith("manifest.json"):
