@@ -345,7 +345,7 @@ def test_a_directory_that_cannot_be_read_is_no_empty_one(tmp_path: Path):
         os.close(above)
         above = below
     os.close(above)
-    with pytest.raises(ConfigError, match=r"files: they cannot be read \(.*name too long"):
+    with pytest.raises(ConfigError, match=r"files: the files cannot be read \(.*name too long"):
         on_disk(tmp_path).check()
 
 

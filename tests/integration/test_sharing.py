@@ -109,7 +109,7 @@ def test_the_lowest_cap_counts_as_soon_as_it_is_set(
     change_limits(conn, 2, function_concurrency=CAP)
     lowered = leases[0].allot(50, 40)
     assert lowered.concurrency == CAP
-    assert "12 is the lowest, which run 2 names" in (lowered.part or "")
+    assert "12 is the lowest, set by run 2" in (lowered.part or "")
     assert leases[1].allot(50, 0).concurrency == 0
     assert leases[2].allot(50, 0).concurrency == 50, "it has no such limit"
     assert leases[2].allot(5, 5).part is None

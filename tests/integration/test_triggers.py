@@ -309,14 +309,14 @@ def test_a_filter_that_may_not_be_read_cannot_be_imitated(world: World) -> None:
         world.function,
     )
     assert [one.unlike for one in found.triggers] == [
-        "the filter of its mapping may not be read (KMSAccessDeniedException)"
+        "the filter of its mapping cannot be read (KMSAccessDeniedException)"
     ]
 
 
 def test_a_rule_that_changes_the_event_cannot_be_imitated(world: World) -> None:
     world.rule(world.of_bucket, InputPath="$.detail")
     world.notify(EventBridgeConfiguration={})
-    assert world.trigger().unlike == "its target has InputPath, which makes another event of it"
+    assert world.trigger().unlike == "its target has InputPath, which changes the event"
 
 
 def two_suffixes(target: dict[str, str]) -> list[dict[str, Any]]:

@@ -151,7 +151,7 @@ def test_a_text_is_a_text(name: str, value: object):
         ("function", "https://abc.lambda-url.us-east-1.on.aws/", "it is a URL"),
         ("function", "arn:aws:lambda:us-east-1:123456789012:layer:l:1", "but of lambda layer"),
         ("function", "arn:aws:iam::123456789012:role/r", "but of iam role/r"),
-        ("function", "arn:aws:lambda:us-east-1:1234:function:f", "it is no ARN of a function"),
+        ("function", "arn:aws:lambda:us-east-1:1234:function:f", "it is not the ARN of a function"),
         ("function", "re size", "allowed is a function's name or ARN"),
         ("function", "resize:a:b", "allowed is a function's name or ARN"),
         ("function", "f" * 65, "allowed is a function's name or ARN"),
@@ -231,7 +231,7 @@ def test_a_qualifier_of_its_own():
 
 def test_two_qualifiers_are_refused_even_if_they_are_the_same():
     [problem] = _problems(function="resize:prod", qualifier="prod")
-    assert problem.startswith("qualifier: 'prod' is given, and function names 'prod'")
+    assert problem.startswith("qualifier: 'prod' is given, but function names 'prod'")
 
 
 @pytest.mark.parametrize("event", ["eventbridge", "s3-batch-1.0", "s3-batch-2.0"])
@@ -300,7 +300,7 @@ def test_an_event_that_the_kind_of_function_cannot_receive_is_refused():
     ("params", "says"),
     [
         ({"http_headers": {"a b": "c"}}, "is not the name of a header"),
-        ({"http_headers": {"Content-Length": "3"}}, "Content-Length is written by Retrofill"),
+        ({"http_headers": {"Content-Length": "3"}}, "Retrofill sets Content-Length itself"),
         ({"http_headers": {"A": "b\r\nC: d"}}, "the value of A is not a text of ASCII in one"),
         ({"http_query": {"a": 1}}, "the value of 'a' is not a text"),
         ({"http_path": "https://h/p"}, "it names a host"),

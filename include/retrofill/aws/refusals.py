@@ -123,6 +123,6 @@ def explained(
     except ParamValidationError as error:
         raise refused(error, Refusal.OTHER) from error
     except NO_CREDENTIALS as error:
-        raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
+        raise ConfigError(f"aws_conn_id: it has no AWS credentials ({error})") from error
     except BotoCoreError as error:
         raise unanswered(error) from error

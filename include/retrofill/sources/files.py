@@ -252,7 +252,7 @@ class S3Files:
                 f" aws_conn_id need {needed}; {HINT}"
             ) from error
         except NO_CREDENTIALS as error:
-            raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
+            raise ConfigError(f"aws_conn_id: it has no AWS credentials ({error})") from error
         except ParamValidationError as error:
             raise ConfigError(f"{param}: {bucket!r} cannot be read ({error})") from error
         except BotoCoreError as error:
