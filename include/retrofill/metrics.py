@@ -1,4 +1,4 @@
-"""Metrics: what tasks that call tell Airflow's own, by StatsD or OpenTelemetry as that is set."""
+"""Metrics: what calling tasks report to Airflow's metrics, by StatsD or OpenTelemetry."""
 
 import logging
 
@@ -16,12 +16,12 @@ _PER_DOLLAR = 1_000_000
 
 
 def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
-    """Return what sends what a task tells; whatever goes wrong with that, the task goes on.
+    """Return a function that sends a task's metrics; if that fails, the task continues.
 
-    :param map_index: tells the tasks of a DAG run apart
+    :param map_index: distinguishes the tasks of a DAG run
     """
     counted = {"job": _tag(run.job), "function": _tag(config.function.label())}
-    # What each task has of its own must not take the place of what another has.
+    # The gauges of one task must not replace those of another.
     gauged = {**counted, "map_index": str(map_index)}
     sends = True
 

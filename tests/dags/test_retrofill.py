@@ -302,7 +302,7 @@ def test_who_is_to_be_notified_hears_of_a_state_that_cannot_be_used(
         ({"notify_conn_id": "nobody"}, "notify_conn_id: Airflow has no connection 'nobody'"),
         (
             {"notify_conn_id": "aws_default"},
-            "notify_conn_id: the connection 'aws_default' is of type 'aws'; allowed is one of type",
+            "notify_conn_id: the connection 'aws_default' is of type 'aws'; give one of type",
         ),
         (
             {"notify_sns_topic_arn": "arn:aws:sns:us-east-1:000000000000:nobody"},

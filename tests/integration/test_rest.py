@@ -306,11 +306,15 @@ def test_what_failed_is_looked_up_and_counted(rest: Rest, conn: Connection) -> N
 @pytest.mark.parametrize(
     ("body", "field", "detail"),
     [
-        ({"after": "yesterday"}, "after", "'yesterday'; allowed is a date and time with its zone"),
+        (
+            {"after": "yesterday"},
+            "after",
+            "'yesterday' is not allowed; give a date and time with its zone",
+        ),
         ({"place": "elsewhere"}, "place", "'elsewhere'; allowed is 'quarantine' or 'successes'"),
         ({"error": "e" * 201}, "error", "'eee"),
         ({"eror": "x"}, "eror", "'x'; there is no such field"),
-        ({"place": "successes"}, "redrive", "'successes'; it needs redrive_key"),
+        ({"place": "successes"}, "redrive", "'successes' needs redrive_key"),
         ({"error": "Other"}, "redrive", "nothing is there any more (quarantine: error Other)"),
         ({"note": " "}, "note", "it is empty; say in a line why this is called again"),
     ],

@@ -228,8 +228,11 @@ def test_a_pause_and_a_rate_can_be_taken_back_and_a_first_reason_stays(
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ({"action": "max_concurrency", "text": "0"}, "max_concurrency: &#39;0&#39;; allowed is"),
-        ({"action": "max_concurrency"}, "max_concurrency: &#39;&#39;; allowed is"),
+        (
+            {"action": "max_concurrency", "text": "0"},
+            "max_concurrency: &#39;0&#39; is not allowed; give",
+        ),
+        ({"action": "max_concurrency"}, "max_concurrency: &#39;&#39; is not allowed; give"),
         ({"action": "<b>"}, "action: &#39;&lt;b&gt;&#39;; allowed are pause,"),
         ({"action": ""}, "action: &#39;&#39;; allowed are pause,"),
     ],

@@ -28,7 +28,7 @@ class Destination:
         """
         if text.startswith("/"):
             if ".." in text.split("/"):
-                raise ValueError("it goes up with ..; give the path itself")
+                raise ValueError("it contains .., which is not followed")
             return cls("", "", text.rstrip("/"))
         if not _SCHEME.match(text):
             raise ValueError("it begins neither with a scheme and :// nor with a slash")

@@ -112,7 +112,7 @@ def parse_location(text: str, param: str = "files") -> Location:
     elif not text.startswith("/"):
         raise ValueError("it begins neither with s3:// nor with a slash")
     elif ".." in path.split("/"):
-        raise ValueError("it goes up with ..; give the path itself")
+        raise ValueError("it contains .., which is not followed")
     wild = _GLOB.search(path)
     if wild:
         return Location(bucket, path[: wild.start()], path, param)

@@ -63,7 +63,7 @@ class ManifestParams(SourceParams):
         "The column names of CSV files without a header, separated by commas: key and, if present,"
         " bucket, version_id, size, etag, last_modified. Others are ignored. Empty: the first row"
         " has them, or the columns are those of S3 Batch Operations.",
-        allowed="different names with commas between, one of them key",
+        allowed="different names, separated by commas, one of them key",
         form={"maxLength": 1_024},
         default=None,
         examples=["bucket,key,version_id"],

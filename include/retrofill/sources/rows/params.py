@@ -95,7 +95,7 @@ class RowParams(SourceParams):
         "Columns",
         "The column names of CSV files without a header, separated by commas. Empty: the first row"
         " of each file has them.",
-        allowed="different names with commas between",
+        allowed="different names, separated by commas",
         form={"maxLength": 1_024},
         default=None,
         examples=["id,name,city"],
@@ -115,7 +115,7 @@ class RowParams(SourceParams):
         "Columns that identify a row, separated by commas. Rows with the same values are one item,"
         " in any file and run. Empty: each row is its own item until its file changes; a changed"
         " file is read as new.",
-        allowed="different names with commas between",
+        allowed="different names, separated by commas",
         form={"maxLength": 1_024},
         default=None,
         examples=["order_id", "customer,day"],

@@ -122,7 +122,7 @@ class S3Params(SourceParams):
         "Key pattern",
         "Only keys that match: * is any text including slashes, ? one character, [ab] one of"
         " these. Separate patterns with |. A pattern covers the whole key.",
-        allowed="a shell pattern, or some with | between them, of up to 1,024 bytes",
+        allowed="a shell pattern, or several separated by |, of up to 1,024 bytes",
         form={"maxLength": LONGEST_KEY_BYTES},
         default=None,
         examples=["*.jpg", "*.jpg|*.png"],
