@@ -177,7 +177,7 @@ def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
 
     nothing = world.run(redrive="quarantine", redrive_error="Other*", event="s3")
     assert (nothing["open_run"], nothing["dag_run"]) == ("failed", "failed")
-    assert "is what was asked for (quarantine: error Other*" in nothing["log"]
+    assert "matches the selection (quarantine: error Other*" in nothing["log"]
     assert "so no run is opened" in nothing["log"]
 
     lambda_client.update_function_code(

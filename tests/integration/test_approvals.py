@@ -390,8 +390,8 @@ def test_who_is_asked_again_sees_what_was_called_meanwhile(
 
 def test_nobody_is_asked_about_a_run_that_was_stopped(conn: connection) -> None:
     ref = open_run(conn, config=ASKED)
-    limits.stop(conn, ref.run_id, "stopped by a person")
-    with pytest.raises(RunIncomplete, match="stopped by a person"):
+    limits.stop(conn, ref.run_id, "stopped by a user")
+    with pytest.raises(RunIncomplete, match="stopped by a user"):
         approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
 
 

@@ -183,7 +183,7 @@ def test_a_run_is_steered(conn: Connection, cli: Command) -> None:
     )
     both = cli("set", ref.run_id, "max_calls=9", "speed=1")
     assert both.code == Exit.BAD_INPUT
-    assert both.err.startswith("speed: there is no such limit; allowed are max_concurrency, ")
+    assert both.err.startswith("speed: there is no such limit; give one of max_concurrency, ")
     assert limits.get_limits(conn, ref.run_id).max_calls is None
     assert cli("pause", 99).code == Exit.BAD_INPUT
     assert cli("stop", ref.run_id, "--reason", "for the night").code == Exit.DONE

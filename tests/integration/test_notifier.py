@@ -150,7 +150,7 @@ def test_a_report_says_what_failed_and_what_to_do_first(
     lines = received["message"].splitlines()
     assert lines[-4:] == [
         "failed: 3 items by 'Runtime.HandlerError', such as 'a\\nb'",
-        "to do: clear the failed tasks, or start another run of the job, to go on",
+        "to do: clear the failed tasks, or start another run of the job, to continue",
         "run /dags/d/runs/r",
         "charts /retrofill/dags/d/runs/r",
     ]

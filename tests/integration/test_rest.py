@@ -316,7 +316,7 @@ def test_what_failed_is_looked_up_and_counted(rest: Rest, conn: Connection) -> N
         ({"eror": "x"}, "eror", "'x'; there is no such field"),
         ({"place": "successes"}, "redrive", "'successes' needs redrive_key"),
         ({"error": "Other"}, "redrive", "nothing is there any more (quarantine: error Other)"),
-        ({"note": " "}, "note", "it is empty; say in a line why this is called again"),
+        ({"note": " "}, "note", "it is empty; give the reason for the redrive in one line"),
     ],
 )
 def test_what_cannot_be_redriven_is_told_by_field(

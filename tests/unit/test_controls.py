@@ -54,5 +54,7 @@ def test_the_limits_are_those_of_the_trigger_form() -> None:
 
 
 def test_an_unknown_action_changes_nothing() -> None:
-    with pytest.raises(ConfigError, match="action: 'drop'; allowed are pause, resume, stop"):
+    with pytest.raises(
+        ConfigError, match="action: 'drop' is not allowed; give one of pause, resume, stop"
+    ):
         change(None, 1, "drop", "", "Ada")  # type: ignore[arg-type]
