@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.endpoint.buckets import S3Object
-from stack.endpoint.listing import ListedObjects, GeneratedObjects, Objects, page_of, spell
+from stack.endpoint.listing import GeneratedObjects, ListedObjects, Objects, page_of, spell
 
 KEYS = st.lists(st.text("ab/é\U0001f600", min_size=1, max_size=6), unique=True, max_size=30)
 PARTS = st.text("ab/é", max_size=2)
