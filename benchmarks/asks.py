@@ -84,12 +84,12 @@ class CountedLease(BatchLease):
         return allotment
 
 
-def work(batch_id: int, over: Any, told: Any) -> None:
+def work(batch_id: int, over: Any, reports: Any) -> None:
     """Be an invoke task until it is asked to end; report its requests, or its error."""
     try:
-        told.put((batch_id, _asks_of(batch_id, over), ""))
+        reports.put((batch_id, _asks_of(batch_id, over), ""))
     except BaseException as error:  # noqa: BLE001  the parent reports it
-        told.put((batch_id, [], f"{type(error).__name__}: {error}"))
+        reports.put((batch_id, [], f"{type(error).__name__}: {error}"))
 
 
 def _asks_of(batch_id: int, over: Any) -> list[Ask]:
@@ -127,12 +127,12 @@ def _asks_of(batch_id: int, over: Any) -> list[Ask]:
 def at_work(tasks: int) -> Iterator[tuple[Any, Any]]:
     """Make this many tasks work; yield what ends them, and where they report their requests."""
     processes = multiprocessing.get_context("fork")
-    over, told = processes.Event(), processes.Queue()
-    begun = [processes.Process(target=work, args=(n + 1, over, told)) for n in range(tasks)]
+    over, reports = processes.Event(), processes.Queue()
+    begun = [processes.Process(target=work, args=(n + 1, over, reports)) for n in range(tasks)]
     for process in begun:
         process.start()
     try:
-        yield over, told
+        yield over, reports
     finally:
         for process in begun:
             process.kill()
@@ -186,7 +186,7 @@ def _measure(database: Database, endpoint: ScriptedEndpoint, tasks: int) -> list
     say(f"{tasks} tasks")
     _planned(database, tasks)
     endpoint.reset()
-    with at_work(tasks) as (over, told):
+    with at_work(tasks) as (over, reports):
         with closing(database.connect()) as conn:
             server = server_of(conn)
             limit = time.monotonic() + BEGUN_WITHIN_S
@@ -201,7 +201,7 @@ def _measure(database: Database, endpoint: ScriptedEndpoint, tasks: int) -> list
             ended = time.monotonic()
             calls, cpu = endpoint.stats().invocations - calls, cpu_s(server) - cpu
         over.set()
-        answers = [told.get(timeout=BEGUN_WITHIN_S) for _ in range(tasks)]
+        answers = [reports.get(timeout=BEGUN_WITHIN_S) for _ in range(tasks)]
     if wrong := next((error for _, _, error in answers if error), ""):
         raise FailedError(f"a task failed: {wrong}")
     if (most := endpoint.stats().max_in_flight) > IN_FLIGHT:

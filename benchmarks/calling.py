@@ -121,7 +121,7 @@ def report(arguments: Namespace, results: Results, mapped: MappedFigures | None)
         )
     heads = (
         "", "items a call", "in flight", "CPU µs a call", "with Postgres", "calls/s",
-        "peak RSS, MB", "of it grown, MB", "CPU beside ours",
+        "peak RSS, MB", "growth, MB", "CPU ÷ ours",
     )  # fmt: skip
     yield from table(heads, rows)
     yield ""

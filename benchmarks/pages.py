@@ -203,9 +203,9 @@ def _measure(items: int) -> Iterator[list[str]]:
             process = server_of(conn)
             say(f"{items:,} items: settling alone")
             alone, _ = _watched(conn, process, dsn, lambda: _wait(SECONDS))
-            say(f"{items:,} items: settling beside {VIEWERS} viewers")
+            say(f"{items:,} items: settling with {VIEWERS} viewers")
             with _pages(dsn) as look:
-                beside, looks = _watched(conn, process, dsn, lambda: _view(look))
+                viewed, looks = _watched(conn, process, dsn, lambda: _view(look))
     for name, seconds in sorted(looks.items()):
         ms = sorted(1_000 * took for took in seconds)
         yield [
@@ -214,11 +214,11 @@ def _measure(items: int) -> Iterator[list[str]]:
             f"{len(ms):,}",
             f"{statistics.median(ms):,.0f}",
             f"{ms[int(0.95 * (len(ms) - 1))]:,.0f}",
-            f"{beside.calls_per_s:,.0f}",
+            f"{viewed.calls_per_s:,.0f}",
             f"{alone.calls_per_s:,.0f}",
-            f"{beside.transactions_per_s:,.0f}",
+            f"{viewed.transactions_per_s:,.0f}",
             f"{alone.transactions_per_s:,.0f}",
-            f"{beside.cpu_percent:,.0f}",
+            f"{viewed.cpu_percent:,.0f}",
             f"{alone.cpu_percent:,.0f}",
         ]
 

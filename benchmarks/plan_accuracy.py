@@ -117,7 +117,7 @@ class Figures(NamedTuple):
 class Measured(NamedTuple):
     """One run: its forecast with bounds, and what happened."""
 
-    told: Figures
+    predicted: Figures
     low: Figures
     high: Figures
     happened: Figures
@@ -125,8 +125,8 @@ class Measured(NamedTuple):
     @property
     def off(self) -> Figures:
         """How far off each forecast is, as a fraction of what happened."""
-        pairs = zip(self.told, self.happened, strict=True)
-        return Figures(*(told / real - 1 for told, real in pairs))
+        pairs = zip(self.predicted, self.happened, strict=True)
+        return Figures(*(predicted / real - 1 for predicted, real in pairs))
 
 
 def measured(passed: Passed, calls: int, cost: float) -> Measured:
@@ -236,7 +236,7 @@ def _listing(passed: Passed) -> float:
 @contextmanager
 def _environment(database: Database, aws: str) -> Iterator[None]:
     """Use the connections in an environment for a run."""
-    told = {
+    variables = {
         **impersonal_environment(),
         "AIRFLOW_CONN_RETROFILL_STATE": database.dsn,
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(
@@ -248,7 +248,7 @@ def _environment(database: Database, aws: str) -> Iterator[None]:
             }
         ),
     }
-    with patch.dict(os.environ, told, clear=True):
+    with patch.dict(os.environ, variables, clear=True):
         yield
 
 
@@ -277,7 +277,7 @@ def lines(arguments: Namespace) -> Iterator[str]:
     yield from table(
         (
             "run",
-            *(f"{name}: {what}" for name in Figures._fields for what in ("told", "was", "off")),
+            *(f"{name}: {what}" for name in Figures._fields for what in ("forecast", "was", "off")),
         ),
         rows,
     )
@@ -287,12 +287,11 @@ def lines(arguments: Namespace) -> Iterator[str]:
 
 def _row(name: str, made: Measured) -> list[str]:
     cells = [name]
-    for told, low, high, was, off, form in zip(
-        made.told, made.low, made.high, made.happened, made.off, ("{:,.0f}", "${:.5f}", "{:.1f} s"),
-        strict=True,
-    ):  # fmt: skip
+    columns = (made.predicted, made.low, made.high, made.happened, made.off)
+    forms = ("{:,.0f}", "${:.5f}", "{:.1f} s")
+    for predicted, low, high, was, off, form in zip(*columns, forms, strict=True):
         spread = "" if low == high else f" ({form.format(low)} to {form.format(high)})"
-        cells += [form.format(told) + spread, form.format(was), f"{off:+.1%}"]
+        cells += [form.format(predicted) + spread, form.format(was), f"{off:+.1%}"]
     return cells
 
 

@@ -147,7 +147,7 @@ def report(
     for name, run in {"first": first, "second": second}.items():
         yield f"\nThe tasks of the {name} run, times in s from its first task's start:\n"
         yield from table(
-            ["task", "instances", "begin", "end", "longest", "peak RSS, MB", "of it private, MB"],
+            ["task", "instances", "begin", "end", "longest", "peak RSS, MB", "private part, MB"],
             list(_task_rows(run)),
         )
 

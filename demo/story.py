@@ -106,14 +106,16 @@ class Story:
         keys = [stored.key for stored in (*self._before, *self._live)]
         folders = [output.folder for output in outputs]
         touched = len(set(outputs) ^ set(outputs_again))
-        told = [_counted(message) for message in received]
+        notified = [_counted(message) for message in received]
         live = {"filtered": len(self._live)}
         return [
             counts_are("what was there before was listed", first, state="complete", listed=number),
             counts_are("the function processed all of it", first, succeeded=number, quarantined=0),
             counts_are("what came live was left to the trigger", first, left_out=live),
             exactly_one_output("every object, from before or live, has one output", keys, folders),
-            Check("one notification came, with these counts", [_counted(first._asdict())], told),
+            Check(
+                "one notification came, with these counts", [_counted(first._asdict())], notified
+            ),
             counts_are("the second run knew it all", second, state="complete", known=number, new=0),
             counts_are("the second run called nothing", second, calls=0),
             Check("the second run changed no output", 0, touched),

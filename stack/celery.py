@@ -35,14 +35,14 @@ def broker(settings: Settings) -> Program:
     _require_installed()
     directory = settings.directory / "redis"
     directory.mkdir(exist_ok=True)
-    told = {
+    flags = {
         "port": "0",
         "unixsocket": str(_socket(settings)),
         "unixsocketperm": "700",
         "dir": str(directory),
         "appendonly": "yes",
     }
-    options = [word for name, value in told.items() for word in (f"--{name}", value)]
+    options = [word for name, value in flags.items() for word in (f"--{name}", value)]
     return Program("redis", [redis_server(), *options])
 
 

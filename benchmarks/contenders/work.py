@@ -76,10 +76,10 @@ def contend(opened: Callable[[Work], AbstractContextManager[Callable[[], None]]]
     print(json.dumps(asdict(measured)))
 
 
-def memory_kb(what: str, told: Path = _OWN_STATUS) -> int:
+def memory_kb(what: str, status: Path = _OWN_STATUS) -> int:
     """Return the sum of the lines with this prefix in a process's status, see proc(5).
 
     :raises OSError: the process has ended
     """
-    lines = told.read_text().splitlines()
+    lines = status.read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(what))

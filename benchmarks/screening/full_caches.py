@@ -104,7 +104,9 @@ class Caches:
 
     def _expect(self, what: str, items: int, wanted: int) -> None:
         if items != wanted:
-            raise FailedError(f"beside {self.items:,} items: {items:,} {what}, not {wanted:,}")
+            raise FailedError(
+                f"with {self.items:,} items in each cache: {items:,} {what}, not {wanted:,}"
+            )
 
 
 WORKS: dict[str, Callable[[Caches, Watch], None]] = {
@@ -140,8 +142,8 @@ def measure(server: Postgres, sizes: Sequence[int], source: type[Generated]) -> 
         caches.close()
     rows = []
     for (name, items), measured in watches.items():
-        beside = zip(watches[name, sizes[0]], measured, strict=True)
-        ratio = median(fewest.seconds / own.seconds for fewest, own in beside)
+        pairs = zip(watches[name, sizes[0]], measured, strict=True)
+        ratio = median(fewest.seconds / own.seconds for fewest, own in pairs)
         rows.append(
             [
                 name,

@@ -48,7 +48,7 @@ class Step:
     most_items: int | None = None
     """To how many it is done; None: to all."""
     after_vacuum: bool = False
-    anew: bool = False
+    in_new_database: bool = False
     """Whether it uses a new database that has screened the items, at the smallest size."""
 
 
@@ -74,7 +74,7 @@ ITEMS = Series(
         "known items, in process": Step(screen_known),
         "settling, 100 items a call": Step(settle, fills="results"),
         "known items, in results": Step(screen_known, after_vacuum=True),
-        "settling, 1 item a call": Step(partial(settle, items_per_call=1), anew=True),
+        "settling, 1 item a call": Step(partial(settle, items_per_call=1), in_new_database=True),
     },
     {100_000: 5, 1_000_000: 3},
 )
@@ -107,10 +107,10 @@ def measure(database: Database, sizes: Sequence[int], series: Series) -> Iterato
 
     :raises FailedError: something was screened, loaded or settled that should not, or was not
     """
-    beside = ["÷ raw COPY"] if RAW in series.steps else []
+    ratio_head = ["÷ raw COPY"] if RAW in series.steps else []
     heads = ("CPU µs/item", "peak RSS, MB", "WAL B/item", "disk B/row")
-    yield row(["items", "what", "items/s", *beside, *heads])
-    yield row(["--:", ":--", "--:", *["--:" for _ in (*beside, *heads)]])
+    yield row(["items", "what", "items/s", *ratio_head, *heads])
+    yield row(["--:", ":--", "--:", *["--:" for _ in (*ratio_head, *heads)]])
     for items in sizes:
         rounds = next((count for size, count in series.rounds.items() if items <= size), 1)
         measured = []
@@ -120,13 +120,13 @@ def measure(database: Database, sizes: Sequence[int], series: Series) -> Iterato
         for name in measured[0]:
             figures = Measured(*map(median, zip(*(one[name] for one in measured), strict=True)))
             # A round is compared with the raw COPY of the same round.
-            ratios = [one[RAW].seconds / one[name].seconds for one in measured if beside]
+            ratios = [one[RAW].seconds / one[name].seconds for one in measured if ratio_head]
             yield row(
                 [
                     f"{items:,}",
                     name,
                     f"{1 / figures.seconds:,.0f}",
-                    *([f"{median(ratios):.{3 if name == QUERIES else 2}f}"] if beside else []),
+                    *([f"{median(ratios):.{3 if name == QUERIES else 2}f}"] if ratio_head else []),
                     f"{figures.cpu_s * _MILLION:.1f}",
                     f"{figures.peak_mb:.0f}",
                     f"{figures.wal_bytes:.0f}",
@@ -141,9 +141,9 @@ def _measure_round(
     measured = {}
     database.fresh()
     for name, step in series.steps.items():
-        if step.anew and not smallest:
+        if step.in_new_database and not smallest:
             continue
-        if step.anew:
+        if step.in_new_database:
             database.fresh()
             _measure_step(database, items, "new items", Step(screen_new))
         if step.after_vacuum:

@@ -25,12 +25,12 @@ def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
     gauged = {**counted, "map_index": str(map_index)}
     sends = True
 
-    def tell(told: Told) -> None:
+    def tell(report: Told) -> None:
         nonlocal sends
         if not sends:
             return
         try:
-            _send(told, counted, gauged)
+            _send(report, counted, gauged)
         except Exception:
             log.exception("metrics could not be sent; this task sends no more")
             sends = False
@@ -38,22 +38,22 @@ def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
     return tell
 
 
-def _send(told: Told, counted: dict[str, str], gauged: dict[str, str]) -> None:
+def _send(report: Told, counted: dict[str, str], gauged: dict[str, str]) -> None:
     for name, counts in (
-        ("items", told.items),
-        ("calls", told.calls),
-        ("failures", told.failures),
+        ("items", report.items),
+        ("calls", report.calls),
+        ("failures", report.failures),
     ):
         for what, count in counts.items():
             stats.incr(f"retrofill.{name}.{what}", count, tags=counted)
-    if told.cost:
-        stats.incr("retrofill.cost_microdollars", round(told.cost * _PER_DOLLAR), tags=counted)
+    if report.cost:
+        stats.incr("retrofill.cost_microdollars", round(report.cost * _PER_DOLLAR), tags=counted)
     for name, share in _QUANTILES.items():
-        took_s = told.quantile_s(share)
+        took_s = report.quantile_s(share)
         if took_s is not None:
             stats.gauge(f"retrofill.call_ms.{name}", round(took_s * 1000, 1), tags=gauged)
-    stats.gauge("retrofill.in_flight", told.in_flight, tags=gauged)
-    stats.gauge("retrofill.backlog", told.left, tags=gauged)
+    stats.gauge("retrofill.in_flight", report.in_flight, tags=gauged)
+    stats.gauge("retrofill.backlog", report.left, tags=gauged)
 
 
 def _tag(text: str) -> str:

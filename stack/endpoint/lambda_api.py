@@ -190,9 +190,10 @@ class LambdaApi:
         """End an execution that no rule has touched: most of them, so it takes no detours."""
         self._counts.running -= 1
         self._counts.leave()
-        told = b"X-Amz-Log-Result: %b\r\n" % log if log else b""
+        log_header = b"X-Amz-Log-Result: %b\r\n" % log if log else b""
         connection.respond(
-            b"%b%b\r\n%b%b%b" % (target.lead, request_id.encode(), told, date_header(), self._tail)
+            b"%b%b\r\n%b%b%b"
+            % (target.lead, request_id.encode(), log_header, date_header(), self._tail)
         )
 
     def _end(self, connection: Connection, reply: Reply, answer: Answer) -> None:

@@ -30,7 +30,7 @@ def model_of(record: type[object]) -> type[BaseModel]:
 def _made_of(record: type[object]) -> type[BaseModel]:
     notes = notes_of(record)
     fields: dict[str, Any] = {
-        name: (_told(hint), Field(description=notes.get(name)))
+        name: (_converted(hint), Field(description=notes.get(name)))
         for name, hint in get_type_hints(record).items()
     }
     return create_model(
@@ -51,17 +51,17 @@ def all_as_json(records: Iterable[object]) -> list[dict[str, Any]]:
     return [as_json(record) for record in records]
 
 
-def _told(hint: Any) -> Any:
+def _converted(hint: Any) -> Any:
     """Return a type in which models replace records."""
     if isinstance(hint, type) and (is_dataclass(hint) or _is_named_tuple(hint)):
         return model_of(hint)
     origin, inner = get_origin(hint), get_args(hint)
     if origin is None or origin is Annotated:
         return hint
-    told = tuple(_told(one) for one in inner)
+    converted = tuple(_converted(one) for one in inner)
     if origin in {Union, UnionType}:
-        return reduce(or_, told)
-    return hint if told == inner else origin[told]
+        return reduce(or_, converted)
+    return hint if converted == inner else origin[converted]
 
 
 def _is_named_tuple(hint: type[Any]) -> bool:

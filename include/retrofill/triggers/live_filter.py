@@ -34,11 +34,11 @@ def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] |
     if sends_all and not tests:
         return None
 
-    told = [one.sends() for one in configurations]
+    checks = [one.sends() for one in configurations]
 
     def sends(item: Item) -> bool:
         etag = unpack(item.content).etag
-        if not (sends_all or any(one(item.key, etag) for one in told)):
+        if not (sends_all or any(one(item.key, etag) for one in checks)):
             return False
         if not tests:
             return True

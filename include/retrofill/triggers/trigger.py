@@ -47,12 +47,12 @@ class LiveTrigger:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return the live trigger from the output of :meth:`as_json`."""
-        told = {
+        plain = {
             "configurations": map(Configuration.from_json, values.get("configurations", ())),
             "rules": map(tuple, values.get("rules", ())),
             "patterns": values.get("patterns", ()),
         }
-        return cls(**{**values, **{name: tuple(each) for name, each in told.items()}})
+        return cls(**{**values, **{name: tuple(each) for name, each in plain.items()}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

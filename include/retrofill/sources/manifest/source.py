@@ -30,7 +30,7 @@ PAGE_ROWS = 1_000
 LATER_SHOWN = 20
 """Objects of a page modified after the opening that are listed one by one."""
 
-_Told: TypeAlias = tuple[Row | Malformed, Named | None]
+_NamedRow: TypeAlias = tuple[Row | Malformed, Named | None]
 """A row, and the object that it names; None: it is malformed, and left out."""
 
 
@@ -134,7 +134,7 @@ class ManifestSource:
             object cannot be looked up; what precedes it was yielded
         """
         for opened in self._rows.read(partition, cursor):
-            rows: list[_Told] = []
+            rows: list[_NamedRow] = []
             try:
                 for row in self._named(opened):
                     rows.append(row)
@@ -148,10 +148,10 @@ class ManifestSource:
             if rows:
                 yield self._page(opened, rows)
 
-    def _named(self, opened: OpenedFile) -> Iterator[_Told]:
-        return opened.held_back(self._each_named(opened), lambda told: told[1] is not None)
+    def _named(self, opened: OpenedFile) -> Iterator[_NamedRow]:
+        return opened.held_back(self._each_named(opened), lambda pair: pair[1] is not None)
 
-    def _each_named(self, opened: OpenedFile) -> Iterator[_Told]:
+    def _each_named(self, opened: OpenedFile) -> Iterator[_NamedRow]:
         read = None
         columns = opened.head.columns
         for row in opened.rows:
@@ -195,7 +195,7 @@ class ManifestSource:
         usual = Writing.PERCENT if opened.recognised else Writing.PLAIN
         return self._writing or usual
 
-    def _page(self, opened: OpenedFile, rows: list[_Told]) -> Page:
+    def _page(self, opened: OpenedFile, rows: list[_NamedRow]) -> Page:
         left_out = Counter[str]()
         wanted: list[Named] = []
         for _, named in rows:
