@@ -102,7 +102,7 @@ def test_from_jobs_to_the_history_of_an_item_without_a_mouse(
     pages.tab_to(JOB)
     pages.page.keyboard.press("Enter")
     pages.page.wait_for_url(f"**/jobs/{seen.job_id}")
-    pages.tab_to("Was this processed? The key of an item, or how it begins")
+    pages.tab_to("Was this processed? Enter the key of an item, or its start")
     pages.page.keyboard.type(ITEM)
     pages.page.keyboard.press("Enter")
     pages.page.wait_for_url("**/items?key=*")

@@ -79,7 +79,7 @@ def test_from_the_form_to_the_history_of_an_item(
     # From the tab to the job, its item, and the log of the batch in Airflow.
     tab.get_by_role("link", name=JOB, exact=True).first.click()
     tab.get_by_label("Was this processed?").fill(ITEM)
-    tab.get_by_role("button", name="Look").click()
+    tab.get_by_role("button", name="Search").click()
     tab.get_by_role("link", name=ITEM).click()
     tab.get_by_role("heading", name=ITEM).wait_for()
     history = tab.locator("main").inner_text()

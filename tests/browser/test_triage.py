@@ -76,7 +76,7 @@ def test_a_group_is_redriven_by_keyboard_and_its_items_say_so(
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Redrive from quarantine").wait_for()
     assert page.locator(".counted dd").first.inner_text() == "3"
-    pages.tab_to("Why? It is kept with the run")
+    pages.tab_to("Why? This is kept with the run")
     page.keyboard.type("mended by hand")
     pages.tab_to("Redrive 3 items")
     page.keyboard.press("Enter")
@@ -97,5 +97,5 @@ def test_a_group_is_redriven_by_keyboard_and_its_items_say_so(
     page.get_by_role("link", name=POISON[0]).click()
     page.get_by_role("heading", name=POISON[0]).wait_for()
     history = page.locator("main").inner_text()
-    places = [history.index(word) for word in ("quarantine by", "Redriven by", "Processed")]
+    places = [history.index(word) for word in ("Quarantined by", "Redriven by", "Processed")]
     assert places == sorted(places)

@@ -60,7 +60,7 @@ def test_what_is_approved_by_rest_is_called(world: World) -> None:
     assert "- calls: 20 in 1 batch, exact" in question["body"]
     assert (question["defaults"], question["options"]) == (["Reject"], ["Approve", "Reject"])
     page = world.page(name)
-    assert "Waiting for approval: nothing is called until a person approves the plan." in page
+    assert "Waiting for approval: nothing is called until someone approves the plan." in page
     assert "Approve or reject it in Airflow" in page
 
     assert decide(world, name, "Approve") == "success"

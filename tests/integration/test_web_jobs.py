@@ -153,7 +153,7 @@ def test_a_job_tells_when_its_dag_runs_next(web: Web, conn: Connection) -> None:
     assert text.count("2026-05-06T07:08:00+00:00") == 1
     assert "its DAG is paused</dd>" in text
     assert "2026-05-06T07:08:00+00:00" in web.get(JOB, "VIEWER").text
-    assert "schedule 0 3 * * *, and paused" in web.get("/retrofill/jobs/2", "VIEWER").text
+    assert "schedule 0 3 * * *, paused" in web.get("/retrofill/jobs/2", "VIEWER").text
 
 
 def test_a_job_has_its_counts_by_place_and_its_runs(
@@ -194,7 +194,7 @@ def test_a_run_that_waits_for_another_says_for_which(web: Web, conn: Connection)
         web.airflow.add_dag_run("d", name, DagRunState.RUNNING)
     text = web.get(JOB, "VIEWER").text
     assert "waits for 7 of its listed items, which are in process with" in text
-    assert "Nothing waits" not in text
+    assert "Nothing is waiting" not in text
 
 
 def test_a_dag_run_that_opens_no_run_yet_says_what_it_waits_for(web: Web, conn: Connection) -> None:
@@ -257,7 +257,7 @@ def test_an_item_tells_when_by_which_version_and_with_which_request_it_was_proce
     assert text.count("request-2") == 0
     assert "/dags/d/runs/r/tasks/invoke/mapped/0" in text
     assert "https://us-east-1.console.aws.amazon.com/cloudwatch/" in text
-    assert text.index("Called:") < text.index("Processed: in the results of")
+    assert text.index("Called:") < text.index("Processed by")
 
 
 def test_an_item_in_quarantine_tells_why_and_one_in_process_what_was_tried(
@@ -295,9 +295,9 @@ def test_what_became_of_an_item_before_it_was_redriven_is_in_its_history(
             """
         )
     text = item_page(web, "a")
-    told = ["run 7</a> after 3 attempts", "<b>KeyError</b>", "Redriven by", "results of"]
+    told = ["run 7</a> after 3 attempts", "<b>KeyError</b>", "Redriven by", "Processed by"]
     assert [text.count(one) for one in told] == [1, 1, 2, 2]
-    assert 'results of <a href="/retrofill/runs/8">run 8</a>' in text
+    assert 'Processed by <a href="/retrofill/runs/8">run 8</a>' in text
 
 
 def test_an_item_whose_calls_are_forgotten_says_so(
@@ -308,8 +308,8 @@ def test_an_item_whose_calls_are_forgotten_says_so(
         cur.execute("DELETE FROM retrofill.invocation")
     text = item_page(web, "a")
     assert "processed</span>" in text
-    assert "no longer kept" in text
-    assert "Call 1 / 1 did it." in text
+    assert "deleted: the upkeep deletes" in text
+    assert "It was call 1 / 1." in text
 
 
 def test_an_item_that_the_job_does_not_know_is_said_to_be_unknown(

@@ -132,7 +132,7 @@ def test_a_run_that_waits_for_approval_says_so_leads_there_and_changes_no_limits
     waits = {"state": "waiting", "until": "2026-03-05T12:00:00+00:00"}
     html = html_of(page(report=report(approval=waits)))
     assert ">awaiting approval</span>" in html
-    assert "If nobody answers until 2026-03-05 12:00 UTC, it is rejected" in html
+    assert "Without an answer by 2026-03-05 12:00 UTC, it is rejected" in html
     assert '<a href="/dags/d/runs/r/tasks/approve/required_actions" target="_top">' in html
     # The script leads such links away from Airflow's sandbox around the page.
     assert "a[target='_top']" in html
@@ -189,7 +189,7 @@ def test_what_was_withdrawn_is_told_and_not_asked_to_be_run_again() -> None:
     html = html_of(page(report=turned_down))
     assert "<strong>Nothing called</strong>" in html
     assert "5 items withdrawn" in html
-    assert "what was withdrawn is new to the next run" in html
+    assert "withdrawn items are new to the" in html
     assert "start another run" not in html
     after_a_canary = replace(turned_down, new=6, succeeded=1)
     assert "1 of 1 items settled, 5 withdrawn" in html_of(page(report=after_a_canary))
@@ -203,7 +203,7 @@ def test_what_calls_cost_is_shown_beside_what_they_may_cost() -> None:
     limited = Controls(replace(LIMITS, max_cost=30.0), "s3", NOW, live=True, **ASIDE)
     assert (
         "Cost: $1.25 ($0.25 for calls, $1.00 for their time, unknown for items), of which $0.50"
-        " counted from above; at most $30.00 is to be spent."
+        " counted from above; the limit is $30.00."
     ) in html_of(page(report=spent, controls=limited))
     at_most = replace(spent, cost_from_above=1.25)
     assert "unknown for items), all of it counted from above." in html_of(page(report=at_most))
@@ -266,7 +266,7 @@ def test_while_the_source_is_listed_the_total_is_not_final() -> None:
     assert "3 of 4 partitions are listed to their end, so more items may come." in html_of(listed)
     whole = page(partitions=[partition(done=True)])
     assert "The source is listed to its end." in html_of(whole)
-    assert "has not been looked at yet" in html_of(page())
+    assert "has not been listed yet" in html_of(page())
     closed = report(state="incomplete", closed_at=NOW, partitions=0)
     assert "The source was never listed." in html_of(page(report=closed))
 
@@ -281,9 +281,9 @@ def test_a_run_with_nothing_new_says_so() -> None:
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ({}, "the source has nothing of what was asked for"),
-        ({"left_out": {"filtered": 7}}, "all that was seen was left out"),
-        ({"redrive": "quarantine"}, "no item in quarantine is what was asked for"),
+        ({}, "the source has no matching items"),
+        ({"left_out": {"filtered": 7}}, "every item was skipped"),
+        ({"redrive": "quarantine"}, "no quarantined item matches the selection"),
     ],
 )
 def test_of_a_run_that_listed_nothing_no_item_is_said_to_be_known(
@@ -300,7 +300,7 @@ ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitio
 @pytest.mark.parametrize(
     ("shown", "said"),
     [
-        (page(paused=True), "Paused: no call is sent until somebody resumes the run."),
+        (page(paused=True), "Paused: no call is sent until someone resumes the run."),
         (
             page(paused=True, report=report(stop_reason="stopped by a user")),
             "Nothing more is listed or called: stopped by a user.",
@@ -372,11 +372,11 @@ def test_a_run_that_nobody_works_on_does_not_seem_to_be_at_work() -> None:
     calls = Calls([OutcomeLine(None, 19, None)], [], [])
     shown = page(calls=calls, report=report(calls=19), sets=[set_line(held=0)])
     waiting = html_of(shown)
-    assert "No task is calling now. 19 calls were sent and are not settled." in waiting
+    assert "No task is calling now. 19 calls were sent and are not settled yet." in waiting
     assert ">open</span>" in waiting
     ended = html_of(shown, lives=False)
     assert ">abandoned</span>" in ended
-    assert "Airflow has ended the DAG run, and no task works on this run any more." in ended
+    assert "Airflow ended the DAG run, and no task is active any more." in ended
     for html in (waiting, ended):
         assert "calls are in flight" not in html
         assert "left in this set" not in html
@@ -392,7 +392,7 @@ def test_calls_that_failed_are_told_by_cause() -> None:
 def test_the_reserve_for_live_traffic_is_told_beside_the_cap() -> None:
     controls = Controls(replace(LIMITS, concurrency_ceiling=30), "s3", NOW, live=True, **ASIDE)
     html = html_of(page(controls=controls, sets=[set_line()]))
-    assert "0 of at most 30 calls are in flight: more are left to live traffic" in html
+    assert "0 of at most 30 calls are in flight: reserve_percent keeps the rest" in html
 
 
 def call(**fields: Any) -> CallLine:
@@ -436,8 +436,8 @@ def test_a_batch_leads_to_the_log_of_its_task() -> None:
     html = html_of(page(batches=[batch(), unbegun, canary], sets=[set_line()]))
     assert '<a href="/dags/d/runs/r/tasks/invoke/mapped/5" target="_top">invoke [5]</a>' in html
     assert '<a href="/dags/d/runs/r/tasks/canary" target="_top">canary</a>' in html
-    assert "not begun" in html
-    assert "99 in all; 3 shown" in html
+    assert "not started" in html
+    assert "99 in total; 3 shown" in html
     assert "1 task lost" in html
 
 
@@ -452,7 +452,7 @@ def test_who_changed_the_run_is_told() -> None:
             ]
         )
     )
-    assert "<td>Retrofill itself</td>\n<td>stopped the run: max_calls: 5 of 5 &lt;calls&gt;" in html
+    assert "<td>Retrofill</td>\n<td>stopped the run: max_calls: 5 of 5 &lt;calls&gt;" in html
     assert "<td>&lt;Ada&gt;</td>\n<td>set <code>max_calls</code> to 5, from no limit" in html
     assert "set <code>max_cost</code> to no limit, from 2.5" in html
     assert "<td>paused the run</td>" in html
@@ -478,7 +478,7 @@ def test_charts_say_the_same_in_words_and_in_a_table() -> None:
 def test_report_files_are_told_where_there_are_any() -> None:
     assert "Report files" not in html_of(page())
     asked = report(report_to="s3://reports/x")
-    assert "None are written to <code>s3://reports/x</code> yet" in html_of(page(report=asked))
+    assert "No files were written to <code>s3://reports/x</code> yet" in html_of(page(report=asked))
     written = Written(
         manifest="s3://reports/x/manifest.json",
         sha256="0a1b",
