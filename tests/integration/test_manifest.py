@@ -396,7 +396,7 @@ def test_each_line_of_json_says_what_it_says(s3_client: "S3Client", bucket: str,
 def test_a_key_that_is_no_text_is_malformed(s3_client: "S3Client", bucket: str, lists: str):
     body = b'{"key":"\\ud800"}\n'
     source = open_manifest(s3_client, bucket, lists, body, "m.jsonl")
-    with pytest.raises(ConfigError, match="row 1 at byte 0: it holds characters that no key"):
+    with pytest.raises(ConfigError, match="row 1 at byte 0: it contains characters that no key"):
         source.check()
 
 

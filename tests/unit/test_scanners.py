@@ -174,8 +174,8 @@ def test_json_lines_are_kept_as_they_stand(
     [
         (b'{"a":1,"a":2}', "it has the member 'a' twice"),
         (b'{"x":[{"a":1,"a":2}]}', "it has the member 'a' twice"),
-        (b'{"a":NaN}', "it holds NaN"),
-        (b"-Infinity", "it holds -Infinity"),
+        (b'{"a":NaN}', "it contains NaN"),
+        (b"-Infinity", "it contains -Infinity"),
         (b'{"a":1', "it is not JSON"),
         (b'{"a":1} {}', "it is not JSON: Extra data"),
         (b'{"a":"\x01"}', "it is not JSON: Invalid control character"),
