@@ -18,6 +18,9 @@ def identifier_of(source: str) -> Callable[[str, str], bytes]:
     The function takes an item's key and version and returns 16 bytes: BLAKE2b (RFC 7693) of the
     three fields, each preceded by its length, so that different fields never make the same message.
 
+    >>> identifier_of("numbers://")("7", "v1").hex()
+    '9ba0c2711f6507572b2a26adf4ea1458'
+
     :param source: the common name of the source's items (``memory://items``)
     """
     name = source.encode()

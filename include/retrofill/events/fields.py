@@ -147,5 +147,9 @@ def uuid_texts(identifiers: bytes) -> list[str]:
 
 
 def uuid_of(item: Item) -> str:
-    """Return the identifier of an item in the form of a UUID."""
+    """Return the identifier of an item in the form of a UUID.
+
+    >>> uuid_of(Item(bytes(range(16)), "key"))
+    '00010203-0405-0607-0809-0a0b0c0d0e0f'
+    """
     return uuid_text(item.identifier)

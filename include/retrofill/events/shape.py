@@ -24,7 +24,13 @@ _CHARACTER_BYTES = 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """Writes the payloads of one run."""
+    """Writes the payloads of one run.
+
+    This one writes JSON lists of keys::
+
+        Encoder(parts=each(lambda item: json_string(item.key)), identifier_in_event=uuid_of,
+                head="[", tail="]")
+    """
 
     parts: Parts
     identifier_in_event: Callable[[Item], str]
@@ -220,5 +226,9 @@ def each(write: Callable[[Item], str]) -> Parts:
 
 
 def listed(write: Callable[[Sequence[Item]], list[str]]) -> Parts:
-    """Return parts from a function that writes many items."""
+    """Return parts from a function that writes many items.
+
+    >>> listed(lambda items: [f'"{item.key}"' for item in items])([Item(b"", "a")])
+    ['"a",']
+    """
     return lambda items: [f"{record}{SEPARATOR}" for record in write(items)]

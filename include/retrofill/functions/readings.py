@@ -8,7 +8,11 @@ from retrofill.functions.client import NoReply
 
 
 def unanswered(reply: NoReply) -> Ended:
-    """Return the outcome of a call without a complete response: not sent, or unknown."""
+    """Return the outcome of a call without a complete response: not sent, or unknown.
+
+    >>> unanswered(NoReply(1, sent=False, error="connection refused")).kind
+    <Outcome.STARTING: 'starting'>
+    """
     if reply.sent:
         return Ended(Outcome.UNKNOWN, NO_ANSWER, storable(reply.error))
     return Ended(Outcome.STARTING, NOT_SENT, storable(reply.error))

@@ -7,7 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinned:
-    """One version of a function, pinned for a run."""
+    """One version of a function, pinned for a run.
+
+    >>> Pinned(kind="python", name="json:dumps", version="", timeout_s=60).name
+    'json:dumps'
+    """
 
     kind: str
     """The name of the function's kind."""

@@ -12,7 +12,11 @@ LONGEST_KEY_BYTES = 1_024
 
 
 class Item(NamedTuple):
-    """One unit of work, as a source lists it."""
+    """One unit of work, as a source lists it.
+
+    >>> Item(bytes(16), "in/cat.jpg", '{"size": 7}').key
+    'in/cat.jpg'
+    """
 
     identifier: bytes
     """16 bytes for source, key and version; see :mod:`retrofill.engine.identity`."""

@@ -7,7 +7,11 @@ from retrofill.model.items import Item
 
 
 class Partition(NamedTuple):
-    """A part of a source that one task reads."""
+    """A part of a source that one task reads.
+
+    >>> Partition(0, "1 to 99", {"first": 1, "last": 99}).label
+    '1 to 99'
+    """
 
     number: int
     """Its index, from 0."""
@@ -29,6 +33,9 @@ class Page(NamedTuple):
 
     Left-out items are counted when all of the page's items are taken. If a set ends within the
     page, the next set lists the page again, from the cursor of the page before.
+
+    >>> Page([Item(bytes(16), "7")], cursor="7", left_out={"odd": 3}).seen
+    4
     """
 
     items: list[Item]

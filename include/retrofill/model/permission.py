@@ -4,7 +4,11 @@ from typing import NamedTuple
 
 
 class Permission(NamedTuple):
-    """A permission that a role needs."""
+    """A permission that a role needs.
+
+    >>> Permission("s3:GetObject", "arn:aws:s3:::my-photos/*", "for files on S3").action
+    's3:GetObject'
+    """
 
     action: str
     """The action, as the granting service names it."""

@@ -17,7 +17,11 @@ Sound: TypeAlias = Callable[..., bool]
 
 
 class Problem(NamedTuple):
-    """A problem with one param."""
+    """A problem with one param.
+
+    >>> str(Problem("first", "7 is more than last, 5"))
+    'first: 7 is more than last, 5'
+    """
 
     name: str
     """The param."""
@@ -39,6 +43,10 @@ def refuse(why: str) -> NoReturn:
 
 def field(section: str, title: str, description: str, **more: Any) -> Any:
     """Return a field with everything that the trigger form shows about it.
+
+    ::
+
+        pages: int = field("Source", "Pages", "How many pages to read.", default=1, ge=1, le=99)
 
     :param section: the section of the form
     :param description: Markdown without code: Airflow's form draws a box around code, which covers
