@@ -1,1 +1,1 @@
-"""What is claimed, measured beside what a user would pick instead."""
+"""Measure what we claim, against what a user would use instead."""

@@ -1,4 +1,4 @@
-"""Where contenders are measured one after another: one endpoint, one Postgres, one set of rules."""
+"""The arena: measure contenders in turns, with one endpoint, one Postgres and one set of rules."""
 
 import json
 import subprocess
@@ -38,14 +38,14 @@ _KB_PER_MB = 1024
 
 
 class Figures(NamedTuple):
-    """What was measured of a contender."""
+    """The measurements of a contender."""
 
     cpu_us: float
-    """Of CPU per call, in the client."""
+    """CPU per call, in the client."""
     server_cpu_us: float
-    """Of CPU per call, in Postgres; 0 for those who keep no state."""
+    """CPU per call, in Postgres; 0 for contenders without state."""
     endpoint_us: float
-    """Of CPU per call, in the endpoint, which is one thread."""
+    """CPU per call, in the endpoint, which is one thread."""
     calls_per_s: float
     peak_mb: float
     grown_mb: float
@@ -61,9 +61,9 @@ class Arena:
         self._home = home
 
     def measure(self, contender: str, work: Work) -> Figures:
-        """Have a contender make calls, and count them at the other end.
+        """Make a contender send calls, and count them at the other end.
 
-        :raises FailedError: what it did is not what it was asked for
+        :raises FailedError: it did not do what it was asked to do
         """
         self._endpoint.reset()
         if contender == OURS:
@@ -79,12 +79,12 @@ class Arena:
         if stats.max_in_flight > work.in_flight:
             raise FailedError(
                 f"{contender}: {stats.max_in_flight} calls were in flight at once, more than the"
-                f" {work.in_flight} asked for"
+                f" {work.in_flight} allowed"
             )
         return figures
 
     def _measure_ours(self, work: Work) -> Figures:
-        """Measure ours on a run whose items wait in one batch, just planned."""
+        """Measure our client on a run whose items wait in one batch, just planned."""
         count = work.calls * work.items_per_call
         aws = {"conn_type": "aws", "extra": {"endpoint_url": work.url, "region_name": REGION}}
         environment = {
@@ -92,7 +92,7 @@ class Arena:
             "AIRFLOW_CONN_RETROFILL_STATE": self._database.dsn,
             "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
         }
-        # Calls begin right after planning, so no statistics of the tables come in between.
+        # Calls begin right after planning, so nothing analyzes the tables in between.
         self._database.fresh(autovacuum=False)
         with closing(self._database.connect()) as conn:
             ref, _ = runs.screen(
@@ -153,7 +153,7 @@ def arena(contenders: Iterable[str], latency_s: float) -> Iterator[tuple[Arena, 
     if AIOBOTOCORE in contenders and not _AIOBOTOCORE_PYTHON.exists():
         raise FailedError(
             "--contenders: aiobotocore needs an environment of its own, which make bench-calling"
-            " makes; leave it out, or make that"
+            " creates; leave it out, or create that"
         )
     with (
         tempfile.TemporaryDirectory(prefix="retrofill-airflow-") as home,

@@ -1,9 +1,9 @@
-"""What many tasks of one run ask of Postgres: asks a second, waits for locks, connections, calls.
+"""What many tasks of one run cost Postgres: requests per second, lock waits, connections, calls.
 
-Run ``make bench-asks``. A Postgres of its own comes up, set as that of the embedded stack is, and
-the scripted endpoint. For each number of tasks, as many processes work at batches of one run, each
-with the whole invoke stage and a connection of its own, as on ten workers; what they do in the
-same seconds is counted. The run may have 400 calls in flight, which take a second each.
+Run ``make bench-asks``. It starts a separate Postgres with the settings of the embedded stack, and
+the scripted endpoint. For each number of tasks, as many processes work on batches of one run, each
+with the whole invoke stage and its own connection, as on ten workers. What they do in the same
+seconds is counted. The run may have 400 calls in flight, which take a second each.
 """
 
 import json
@@ -44,9 +44,9 @@ IN_FLIGHT = 400
 LATENCY_S = 1.0
 MEASURED_S = 20.0
 SETTLED_S = 5.0
-"""How long shares are left to settle before it counts."""
+"""Seconds for shares to settle before it counts."""
 ITEMS = 120_000
-"""So many that no batch comes to its end."""
+"""Enough that no batch comes to its end."""
 BEGUN_WITHIN_S = 180
 LOOK_EVERY_S = 0.1
 CONNECTIONS = 300
@@ -63,33 +63,33 @@ FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'cli
 
 
 class Ask(NamedTuple):
-    """One ask of a task; times in monotonic seconds, which all processes share."""
+    """One request of a task; times in monotonic seconds, which all processes share."""
 
     began: float
     took_s: float
 
 
 class CountedLease(BatchLease):
-    """A lease that keeps what its asks took."""
+    """A lease that records the duration of its requests."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.asks: list[Ask] = []
 
     def allot(self, *args: Any, **kwargs: Any) -> Allotment:
-        """Ask as ever."""
+        """Ask as usual."""
         began = time.monotonic()
         allotment = super().allot(*args, **kwargs)
         self.asks.append(Ask(began, time.monotonic() - began))
         return allotment
 
 
-def work(batch_id: int, over: Any, told: Any) -> None:
-    """Be an invoke task until it is told to end; tell what its asks took, or what went wrong."""
+def work(batch_id: int, over: Any, reports: Any) -> None:
+    """Be an invoke task until it is asked to end; report its requests, or its error."""
     try:
-        told.put((batch_id, _asks_of(batch_id, over), ""))
-    except BaseException as error:  # noqa: BLE001  the parent tells it
-        told.put((batch_id, [], f"{type(error).__name__}: {error}"))
+        reports.put((batch_id, _asks_of(batch_id, over), ""))
+    except BaseException as error:  # noqa: BLE001  the parent reports it
+        reports.put((batch_id, [], f"{type(error).__name__}: {error}"))
 
 
 def _asks_of(batch_id: int, over: Any) -> list[Ask]:
@@ -125,14 +125,14 @@ def _asks_of(batch_id: int, over: Any) -> list[Ask]:
 
 @contextmanager
 def at_work(tasks: int) -> Iterator[tuple[Any, Any]]:
-    """Have so many tasks work; yield what ends them, and where they tell of their asks."""
+    """Make this many tasks work; yield what ends them, and where they report their requests."""
     processes = multiprocessing.get_context("fork")
-    over, told = processes.Event(), processes.Queue()
-    begun = [processes.Process(target=work, args=(n + 1, over, told)) for n in range(tasks)]
+    over, reports = processes.Event(), processes.Queue()
+    begun = [processes.Process(target=work, args=(n + 1, over, reports)) for n in range(tasks)]
     for process in begun:
         process.start()
     try:
-        yield over, told
+        yield over, reports
     finally:
         for process in begun:
             process.kill()
@@ -140,7 +140,7 @@ def at_work(tasks: int) -> Iterator[tuple[Any, Any]]:
 
 
 class Sessions:
-    """Looks every now and then what the sessions of a database do."""
+    """Checks regularly what the sessions of a database do."""
 
     def __init__(self, dsn: str) -> None:
         self._conn = psycopg2.connect(dsn)
@@ -186,7 +186,7 @@ def _measure(database: Database, endpoint: ScriptedEndpoint, tasks: int) -> list
     say(f"{tasks} tasks")
     _planned(database, tasks)
     endpoint.reset()
-    with at_work(tasks) as (over, told):
+    with at_work(tasks) as (over, reports):
         with closing(database.connect()) as conn:
             server = server_of(conn)
             limit = time.monotonic() + BEGUN_WITHIN_S
@@ -201,7 +201,7 @@ def _measure(database: Database, endpoint: ScriptedEndpoint, tasks: int) -> list
             ended = time.monotonic()
             calls, cpu = endpoint.stats().invocations - calls, cpu_s(server) - cpu
         over.set()
-        answers = [told.get(timeout=BEGUN_WITHIN_S) for _ in range(tasks)]
+        answers = [reports.get(timeout=BEGUN_WITHIN_S) for _ in range(tasks)]
     if wrong := next((error for _, _, error in answers if error), ""):
         raise FailedError(f"a task failed: {wrong}")
     if (most := endpoint.stats().max_in_flight) > IN_FLIGHT:
@@ -223,7 +223,7 @@ def _measure(database: Database, endpoint: ScriptedEndpoint, tasks: int) -> list
 def measure(sizes: list[int]) -> Iterator[str]:
     """Yield the lines of the table.
 
-    :raises FailedError: a task fails, or they pass the limit of their run
+    :raises FailedError: a task fails, or they exceed the limit of their run
     """
     with (
         tempfile.TemporaryDirectory(prefix="retrofill-airflow-") as home,

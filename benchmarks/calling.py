@@ -1,11 +1,11 @@
-"""What a call costs: our whole invoke stage beside what a user would call a function with.
+"""The cost of a call: our whole invoke stage against what a user would call a function with.
 
-Run ``python -m benchmarks.calling`` (or ``make bench-calling``). All make the same calls, at the
-same scripted endpoint, in turns; each figure is the median of the rounds. Ours is the whole
+Run ``python -m benchmarks.calling`` (or ``make bench-calling``). All contenders make the same calls
+to the same scripted endpoint, in turns. Each figure is the median of the rounds. Ours is the whole
 stage: claim a planned batch in Postgres, encode, write ahead, sign, send, read, settle. The others
-keep no state, and send the same items in every call. Modules are loaded and clients opened before
-the clock starts, for all of them; connections are opened after. The mapped operator makes fewer
-calls, on a stack of its own. The exit code is 1 if a count is not what it must be.
+keep no state, and send the same items in every call. All load modules and open clients before the
+clock starts, and open connections after. The mapped operator makes fewer calls, on its own stack.
+The exit code is 1 if a count is wrong.
 """
 
 import sys
@@ -40,7 +40,7 @@ _US = 1_000_000
 
 
 class Cell(NamedTuple):
-    """What is asked of all contenders alike."""
+    """What all contenders are asked to do."""
 
     items_per_call: int
     in_flight: int
@@ -49,7 +49,7 @@ class Cell(NamedTuple):
 GOAL_CELL = Cell(100, 200)
 """Where the goals are set."""
 CPU_GOAL = 5
-"""boto3's CPU a call, divided by ours."""
+"""boto3's CPU per call, divided by ours."""
 RATE_GOAL = 200
 """Our calls per second, divided by those of the mapped operator."""
 
@@ -57,9 +57,9 @@ Results = dict[tuple[Cell, str], Figures]
 
 
 def measure(arguments: Namespace) -> Iterator[str]:
-    """Measure all, and yield the lines of the report.
+    """Measure everything, and yield the lines of the report.
 
-    :raises FailedError: a contender did not do what it was asked for
+    :raises FailedError: a contender did not do what it was asked to do
     """
     contenders = [name for name in arguments.contenders if name != MAPPED]
     results = _measure_cells(arguments, contenders) if contenders else {}
@@ -90,7 +90,7 @@ def _measure_cells(arguments: Namespace, contenders: list[str]) -> Results:
 
 
 def report(arguments: Namespace, results: Results, mapped: MappedFigures | None) -> Iterator[str]:
-    """Yield the lines of the table and of what stands under it."""
+    """Yield the lines of the table and of the text below it."""
     rows = [
         [
             CONTENDERS[contender],
@@ -121,13 +121,13 @@ def report(arguments: Namespace, results: Results, mapped: MappedFigures | None)
         )
     heads = (
         "", "items a call", "in flight", "CPU µs a call", "with Postgres", "calls/s",
-        "peak RSS, MB", "of it grown, MB", "CPU beside ours",
+        "peak RSS, MB", "growth, MB", "CPU ÷ ours",
     )  # fmt: skip
     yield from table(heads, rows)
     yield ""
     yield (
         f"Calls of {arguments.latency * _MS:.0f} ms; medians of {arguments.rounds} rounds in turns."
-        " CPU is that of the client's process; what memory it has grown by came after its modules."
+        " CPU is that of the client's process. Memory growth is what came after its modules."
     )
     yield events_line()
     if results:
@@ -146,7 +146,7 @@ def beside_ours(cpu_us: float, ours: Figures | None) -> str:
 
 
 def events_line() -> str:
-    """Say how large an event is, encoded in both ways."""
+    """Return a sentence on the size of an event, encoded in both ways."""
     call = Work(url="", calls=1, items_per_call=GOAL_CELL.items_per_call, in_flight=1)
     items = call.items_of_a_call()
     shape = compile_shape("s3", CONTEXT)
@@ -158,7 +158,7 @@ def events_line() -> str:
 
 
 def endpoint_line(results: Results) -> str:
-    """Say whether the endpoint is fast enough to measure clients with."""
+    """Return a sentence on whether the endpoint is fast enough to measure clients."""
     found = max(results.values(), key=lambda one: one.endpoint_us * one.calls_per_s)
     return (
         f"The endpoint took {found.endpoint_us:,.0f} µs of CPU a call from the client that kept it"

@@ -1,4 +1,4 @@
-"""What every benchmark is at a terminal: its options, what it says meanwhile, and how it ends."""
+"""The command line of benchmarks: options, progress, and exit codes."""
 
 import argparse
 import sys
@@ -24,9 +24,9 @@ def options(module: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def count(text: str) -> int:
-    """Read an option that is a number of things.
+    """Parse an option that is a positive number.
 
-    :raises argparse.ArgumentTypeError: it is none, or 0
+    :raises argparse.ArgumentTypeError: it is not a number, or less than 1
     """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
@@ -36,7 +36,7 @@ def count(text: str) -> int:
 def sizes_asked(
     module: str, doc: str | None, default: list[int], *, multiples_of: int = 1
 ) -> list[int]:
-    """Read the one option of a benchmark that measures the same at several sizes."""
+    """Parse the only option of a benchmark that measures the same thing at several sizes."""
     parser = options(module, doc)
     parser.add_argument("--sizes", type=count, nargs="+", default=default, metavar="ITEMS")
     chosen: list[int] = parser.parse_args().sizes
@@ -46,14 +46,15 @@ def sizes_asked(
 
 
 def say(text: str) -> None:
-    """Tell the person who waits what goes on."""
+    """Print progress for the user who waits."""
     print(text, file=sys.stderr, flush=True)
 
 
 def exit_code(lines: Iterable[str], *expected: type[Exception]) -> int:
     """Print lines as they are measured; return the exit code.
 
-    :param expected: what else than a failure of stack, state or measurement is told in one line
+    :param expected: further errors to report in one line, as failures of stack, state and
+        measurement
     """
     if sys.platform != "linux":
         print("error: benchmarks read memory from /proc: run them on Linux", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What processes take: seconds of CPU, and the most memory of each of Airflow's tasks."""
+"""Resources of processes: CPU seconds, and the most memory of each of Airflow's tasks."""
 
 import threading
 import time
@@ -19,10 +19,10 @@ _SUPERVISOR_TITLE = b"airflow worker -- LocalExecutor"
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """Return the seconds of CPU that a process has taken, with all that it started."""
+    """Return the CPU seconds of a process, with all that it started."""
     total = 0.0
     for one in [process, *process.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):  # what it took counts with its parent
+        with suppress(psutil.NoSuchProcess):  # its CPU counts with its parent's
             total += sum(one.cpu_times()[:4])
     return total
 
@@ -33,7 +33,7 @@ def server_of(conn: Connection) -> psutil.Process:
 
 
 class Stopwatch:
-    """Adds up what the blocks take that it is entered for, here and in the server."""
+    """Adds up the time and CPU of the blocks it is entered for, here and in the server."""
 
     def __init__(self, conn: Connection) -> None:
         self._server = server_of(conn)
@@ -41,8 +41,8 @@ class Stopwatch:
         self.cpu_s = 0.0
 
     def __enter__(self) -> None:
-        # In this order, and the reverse one at the end: to look at the server's processes takes a
-        # few milliseconds, which are nobody's.
+        # In this order, and the reverse at the end: examining the server's processes takes a few
+        # milliseconds, which should not count.
         self._began = cpu_s(self._server), time.process_time(), time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
@@ -54,7 +54,7 @@ class Stopwatch:
 
 
 Watch = AbstractContextManager[None]
-"""A stopwatch, or nothing where time does not matter."""
+"""A stopwatch, or nothing if time does not matter."""
 
 
 @dataclass
@@ -62,14 +62,14 @@ class Memory:
     """The most memory that one process of a task had, in kB."""
 
     resident: int = 0
-    """As the kernel's own high-water mark says."""
+    """The kernel's own high-water mark."""
 
     private: int = 0
-    """Of it not shared with the process it was forked from, as far as it was seen."""
+    """The part not shared with the process it was forked from, as far as it was seen."""
 
 
 class MemoryWatch:
-    """Looks at the processes of Airflow's tasks while a block runs, those of any stack.
+    """Examines the processes of Airflow's tasks while a block runs, on any stack.
 
     Formats: VmHWM of /proc/PID/status and Private_* of /proc/PID/smaps_rollup, proc(5).
     """

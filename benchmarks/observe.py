@@ -1,4 +1,4 @@
-"""Runs of DAGs on a stack of its own, and what was seen of each."""
+"""Run DAGs on a separate stack, and record what was seen of each run."""
 
 import tempfile
 import time
@@ -32,14 +32,14 @@ FROM retrofill.v_call WHERE run_id = %s
 
 
 class TaskFigures(NamedTuple):
-    """What was seen of the instances of a task that were executed; times in s since 1970."""
+    """What was seen of the executed instances of a task; times in s since 1970."""
 
     instances: int
     began: float
     ended: float
     longest_s: float
     resident_mb: float
-    """The most of one instance; 0 if all were over sooner than they were looked at."""
+    """The most of one instance; 0 if all ended before they were seen."""
     private_mb: float
 
 
@@ -49,9 +49,9 @@ class Observed:
 
     wall_s: float
     cpu_s: float
-    """Seconds of CPU that the stack took: Airflow, its tasks and Postgres, not the endpoint."""
+    """CPU seconds of the stack: Airflow, its tasks and Postgres, not the endpoint."""
     stats: Stats
-    """What the endpoint counted."""
+    """The endpoint's counts."""
     instances: dict[str, list[dict[str, Any]]]
     """By task."""
     memory: dict[str, Memory]
@@ -61,7 +61,7 @@ class Observed:
     counts: dict[str, Any] = field(default_factory=dict)
     """The run's row of v_run."""
     calls_s: float = 0.0
-    """Seconds from the first call's leaving to the last one's end."""
+    """Seconds from sending the first call to the end of the last one."""
 
     def task(self, task_id: str) -> TaskFigures | None:
         """Return what was seen of a task; None: it was skipped."""
@@ -93,7 +93,7 @@ class Observer:
     def observe(self, dag_id: str, dag_run_id: str, params: dict[str, Any]) -> Observed:
         """Run a DAG to its end.
 
-        :raises FailedError: it failed; the message tells why
+        :raises FailedError: it failed; the message says why
         """
         self._airflow.unpause(dag_id, within_s=_DAG_WITHIN_S)
         self._endpoint.reset()
@@ -115,7 +115,7 @@ class Observer:
         return Observed(wall_s, taken_s, self._endpoint.stats(), instances, watch.of_task)
 
     def retrofill(self, dag_run_id: str, params: dict[str, Any]) -> Observed:
-        """Run the DAG of objects on S3, and read what it and the endpoint counted."""
+        """Run the DAG for S3 objects, and read its counts and the endpoint's."""
         seen = self.observe(_DAG_ID, dag_run_id, params)
         seen.repeated = len(self._endpoint.items(above=1, of="received"))
         with (
@@ -132,7 +132,7 @@ class Observer:
 
 @contextmanager
 def observer(script: Script, dag_id: str, dag: str) -> Iterator[Observer]:
-    """Run a stack of its own on the scripted endpoint, with one more DAG.
+    """Run a separate stack on the scripted endpoint, with one more DAG.
 
     :param dag: the code of its file
     :raises StackError: it cannot start

@@ -1,10 +1,10 @@
-"""What the pages cost beside a run: viewers look while calls are settled.
+"""The cost of the pages to a run: viewers look while calls are settled.
 
-Run ``make bench-pages``. A Postgres of its own comes up, set as that of the embedded stack is. A
-job is filled by SQL with so many items: most are processed, some are in quarantine, the last ones
-are in process and wait in batches. Then calls of these are settled, as tasks settle them, a
-thousand a second, first alone and then beside 20 viewers, each of whom looks at one page after
-another, every 3 seconds, through the app that Airflow mounts and behind Airflow's permissions.
+Run ``make bench-pages``. It starts a separate Postgres with the settings of the embedded stack. SQL
+fills a job with items: most are processed, some are in quarantine, the last ones are in process and
+wait in batches. Then calls of these are settled as by tasks, a thousand per second, first alone and
+then with 20 viewers. Each viewer opens one page after another, every 3 seconds, through the app
+that Airflow mounts and with Airflow's permissions.
 """
 
 import logging
@@ -41,7 +41,7 @@ SETTLED_AT_ONCE = 20
 TASKS = 4
 BATCHES = 1_000
 IN_QUARANTINE = 20_000
-"""Items at most: a hundredth of a smaller job."""
+"""The most items in quarantine: a hundredth of a smaller job."""
 
 HEADS = (
     "items", "page", "looks", "median, ms", "p95, ms", "calls/s", "alone", "transactions/s",
@@ -116,7 +116,7 @@ SELECT 1, 'Ada', 'max_concurrency', n::text FROM generate_series(1, 60) AS n;
 
 
 class Load(NamedTuple):
-    """What went on for a while."""
+    """What happened in some period."""
 
     calls_per_s: float
     transactions_per_s: float
@@ -125,7 +125,7 @@ class Load(NamedTuple):
 
 
 class Settling:
-    """Tasks that settle calls at a pace, without an endpoint: what the database sees of a run."""
+    """Tasks that settle calls at a fixed rate, without an endpoint: as the database sees a run."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -203,9 +203,9 @@ def _measure(items: int) -> Iterator[list[str]]:
             process = server_of(conn)
             say(f"{items:,} items: settling alone")
             alone, _ = _watched(conn, process, dsn, lambda: _wait(SECONDS))
-            say(f"{items:,} items: settling beside {VIEWERS} viewers")
+            say(f"{items:,} items: settling with {VIEWERS} viewers")
             with _pages(dsn) as look:
-                beside, looks = _watched(conn, process, dsn, lambda: _view(look))
+                viewed, looks = _watched(conn, process, dsn, lambda: _view(look))
     for name, seconds in sorted(looks.items()):
         ms = sorted(1_000 * took for took in seconds)
         yield [
@@ -214,11 +214,11 @@ def _measure(items: int) -> Iterator[list[str]]:
             f"{len(ms):,}",
             f"{statistics.median(ms):,.0f}",
             f"{ms[int(0.95 * (len(ms) - 1))]:,.0f}",
-            f"{beside.calls_per_s:,.0f}",
+            f"{viewed.calls_per_s:,.0f}",
             f"{alone.calls_per_s:,.0f}",
-            f"{beside.transactions_per_s:,.0f}",
+            f"{viewed.transactions_per_s:,.0f}",
             f"{alone.transactions_per_s:,.0f}",
-            f"{beside.cpu_percent:,.0f}",
+            f"{viewed.cpu_percent:,.0f}",
             f"{alone.cpu_percent:,.0f}",
         ]
 
@@ -229,7 +229,7 @@ def _wait(seconds: float) -> dict[str, list[float]]:
 
 
 def _fill(conn: Connection, items: int) -> None:
-    """Fill a job: so many items that were called, and enough for all that is settled meanwhile."""
+    """Fill a job with this many called items, and enough others to settle meanwhile."""
     waiting = int(3 * SECONDS * CALLS_PER_SECOND) // TASKS
     ref = open_run(conn, max_concurrency=1_000)
     for number in range(TASKS):
@@ -259,7 +259,7 @@ def _watched(
     dsn: str,
     act: Callable[[], dict[str, list[float]]],
 ) -> tuple[Load, dict[str, list[float]]]:
-    """Settle calls while something is done; return what that was like."""
+    """Settle calls while something is done; return the load, and what that returned."""
     with Settling(dsn) as settling:
         time.sleep(1)
         began, cpu = time.monotonic(), cpu_s(process)
@@ -288,7 +288,7 @@ def _transactions(conn: Connection) -> int:
 
 
 def _view(look: Callable[[str], float]) -> dict[str, list[float]]:
-    """Have all viewers look for a while; return the seconds that each look took, by page."""
+    """Make all viewers look for a while; return the seconds that each look took, by page."""
     took: defaultdict[str, list[float]] = defaultdict(list)
     pages = {"Jobs": "/jobs", "Job": "/jobs/1", "Run": "/dags/d/runs/r"}
     pages |= {"Quarantine": "/jobs/1/quarantine", "Items": "/jobs/1/items?key=data/0000012"}
@@ -315,7 +315,7 @@ def _view(look: Callable[[str], float]) -> dict[str, list[float]]:
 
 
 class _pages:  # noqa: N801  as a context manager reads
-    """The app as Airflow mounts it, behind its permissions."""
+    """The app as Airflow mounts it, with its permissions."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -323,7 +323,7 @@ class _pages:  # noqa: N801  as a context manager reads
     def __enter__(self) -> Callable[[str], float]:
         import os  # noqa: PLC0415  Airflow reads its settings when it is imported
 
-        os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "one secret, made up here " * 4
+        os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "one secret, for this test " * 4
         os.environ["AIRFLOW_CONN_RETROFILL_STATE"] = self._dsn
         from tests.integration import api_server  # noqa: PLC0415
 

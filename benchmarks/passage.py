@@ -1,4 +1,4 @@
-"""A whole run with a canary, task by task as Airflow has them, and what it was foretold to take."""
+"""A whole run with a canary, task by task as in Airflow, and its forecast."""
 
 import multiprocessing
 import os
@@ -36,7 +36,7 @@ AT_ONCE = 4
 """Tasks that call at once, as on a small machine."""
 
 TASK_S = Range(0.0, 0.1, 1.0)
-"""Seconds in which a task here begins: it is forked, where Airflow starts a process."""
+"""Seconds in which a task starts: here it is forked, Airflow starts a process."""
 
 _MAY_TAKE_S = 600.0
 
@@ -64,16 +64,16 @@ class Passed(NamedTuple):
     """A run that is complete."""
 
     planned_calls: int
-    """By the survey of its plan, canary included."""
+    """By the survey of its plan, including the canary."""
 
     forecast: Forecast
-    """Made when the canary was judged, of the time from then on and of the whole cost."""
+    """Made when the canary was judged, for the time from then on and for the whole cost."""
 
     seconds: float
     """From then to the closed run."""
 
     cost: float
-    """Dollars, as the run itself has counted them."""
+    """Dollars, as counted by the run itself."""
 
 
 def pass_through(params: dict[str, Any]) -> Passed:
@@ -86,7 +86,7 @@ def pass_through(params: dict[str, Any]) -> Passed:
     with wiring.open_state() as conn:
         ref = open_run(conn, wiring.plan(config), DagRun("accuracy", f"at {time.time()}"))
         if ref is None:
-            raise FailedError("a preview is no run")
+            raise FailedError("a preview is not a run")
         run = runs.get_run(conn, ref.run_id)
         source = wiring.source_of(config, run)
         for part in list_partitions(conn, ref, config, source):
@@ -117,7 +117,7 @@ def pass_through(params: dict[str, Any]) -> Passed:
 
 
 def _call_all(run_id: int, batch_ids: list[int], *, counts: bool) -> None:
-    """Call the items of batches, each in a task of its own, and AT_ONCE of them at a time."""
+    """Call the items of batches, each in its own task, and AT_ONCE of them at a time."""
     context = multiprocessing.get_context("fork")
     with context.Pool(AT_ONCE, maxtasksperchild=1) as pool:
         jobs = [pool.apply_async(_call, (run_id, batch_id, counts)) for batch_id in batch_ids]

@@ -1,11 +1,11 @@
-"""How near a plan comes to what then happens: calls, cost and time, foretold after a canary.
+"""The accuracy of plans: calls, cost and time, forecast after a canary, against what happens.
 
 Run ``python -m benchmarks.plan_accuracy`` (or ``make plan-accuracy``). Each row is a whole run on
 the product's own path, from the params to the closed run, with a real Postgres and tasks that are
-processes. What happened is what the other end counts: a scripted S3 and Lambda, or, in the last
-row, the embedded emulator of AWS with a real function. That does not answer with what it bills: the
-cost is what the run itself has counted, from above. Prints a table in Markdown; the exit code is
-1 if a prediction is off by more than it may be.
+processes. What happens is counted by the other end: a scripted S3 and Lambda or, in the last row,
+the embedded emulator of AWS with a real function. The emulator does not report what it bills, so
+the cost is the run's own upper bound. Prints a table in Markdown; the exit code is 1 if a forecast
+is off by more than allowed.
 """
 
 import json
@@ -34,7 +34,7 @@ from stack.scripted import impersonal_environment
 from stack.services import MiniStack, free_port, running, temporary_postgres
 
 MOST_OFF = {"calls": 0.0, "cost": 0.05, "seconds": 0.25}
-"""How far off a prediction may be, as a part of what happened."""
+"""How far off a forecast may be, as a fraction of what happened."""
 
 _RUNS = 3
 _MEMORY_MB = 512
@@ -44,17 +44,17 @@ _TENTH_OF_A_MB = 100_000
 
 
 class Case(NamedTuple):
-    """What is run, and against what."""
+    """What to run, and against what."""
 
     name: str
     items: int
     canary: int
     params: dict[str, Any]
     function: dict[str, Any]
-    """What the function does, in the words of a script."""
+    """What the function does, in the terms of a script."""
 
     scatter: float = 0.0
-    """How much the logarithm of the objects' sizes scatters."""
+    """The standard deviation of the logarithm of the objects' sizes."""
 
 
 CASES = (
@@ -82,7 +82,7 @@ CASES = (
         scatter=1.0,
     ),
     Case(
-        "time scatters by chance",
+        "time scatters randomly",
         20_000,
         200,
         {"items_per_call": 1, "max_concurrency": 100},
@@ -115,22 +115,22 @@ class Figures(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One run: what was foretold, between what bounds, and what happened."""
+    """One run: its forecast with bounds, and what happened."""
 
-    told: Figures
+    predicted: Figures
     low: Figures
     high: Figures
     happened: Figures
 
     @property
     def off(self) -> Figures:
-        """How far off each prediction is, as a part of what happened."""
-        pairs = zip(self.told, self.happened, strict=True)
-        return Figures(*(told / real - 1 for told, real in pairs))
+        """How far off each forecast is, as a fraction of what happened."""
+        pairs = zip(self.predicted, self.happened, strict=True)
+        return Figures(*(predicted / real - 1 for predicted, real in pairs))
 
 
 def measured(passed: Passed, calls: int, cost: float) -> Measured:
-    """Put what was foretold beside what the other end has counted."""
+    """Compare the forecast with what the other end has counted."""
     dollars = passed.forecast.dollars or Range.exactly(0.0)
     seconds = passed.forecast.seconds
     if dollars.likely is None or seconds.likely is None:
@@ -145,11 +145,11 @@ def measured(passed: Passed, calls: int, cost: float) -> Measured:
 
 def run_scripted(case: Case, database: Database, seed: int) -> Measured:
     """Make a run of a case against the scripted endpoint."""
-    chance = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311
     objects = tuple(
         S3Object(
             key=f"data/{number:06}",
-            size=int(_TENTH_OF_A_MB * chance.lognormvariate(0, case.scatter)),
+            size=int(_TENTH_OF_A_MB * rng.lognormvariate(0, case.scatter)),
         )
         for number in range(case.items)
     )
@@ -202,7 +202,7 @@ def run_emulated(database: Database, directory: Path) -> Measured:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName="/aws/lambda/f")
         lines = [event["message"] for page in pages for event in page["events"]]
     calls = sum(line.startswith("REPORT ") for line in lines)
-    # An answer of the emulator does not tell what is billed: run and forecast count from above.
+    # The emulator's responses do not report what is billed: run and forecast use an upper bound.
     return measured(passed, calls, passed.cost + _listing(passed))
 
 
@@ -225,7 +225,7 @@ def _params(case: Case) -> dict[str, Any]:
 
 
 def _listing(passed: Passed) -> float:
-    """Return what the forecast has for the listing, which the other end does not count."""
+    """Return the forecast cost of the listing, which the other end does not count."""
     return sum(
         term.dollars.high
         for term in passed.forecast.terms
@@ -235,8 +235,8 @@ def _listing(passed: Passed) -> float:
 
 @contextmanager
 def _environment(database: Database, aws: str) -> Iterator[None]:
-    """Have the connections of a run be those of an environment."""
-    told = {
+    """Use the connections in an environment for a run."""
+    variables = {
         **impersonal_environment(),
         "AIRFLOW_CONN_RETROFILL_STATE": database.dsn,
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(
@@ -248,14 +248,14 @@ def _environment(database: Database, aws: str) -> Iterator[None]:
             }
         ),
     }
-    with patch.dict(os.environ, told, clear=True):
+    with patch.dict(os.environ, variables, clear=True):
         yield
 
 
 def lines(arguments: Namespace) -> Iterator[str]:
     """Make all runs, and yield the lines of the table.
 
-    :raises FailedError: a run failed, or a prediction is off by more than it may be
+    :raises FailedError: a run failed, or a forecast is off by more than allowed
     """
     rows: list[list[str]] = []
     wrong: list[str] = []
@@ -277,22 +277,21 @@ def lines(arguments: Namespace) -> Iterator[str]:
     yield from table(
         (
             "run",
-            *(f"{name}: {what}" for name in Figures._fields for what in ("told", "was", "off")),
+            *(f"{name}: {what}" for name in Figures._fields for what in ("forecast", "was", "off")),
         ),
         rows,
     )
     if wrong:
-        raise FailedError("\n".join(["predictions are too far off", *wrong]))
+        raise FailedError("\n".join(["forecasts are too far off", *wrong]))
 
 
 def _row(name: str, made: Measured) -> list[str]:
     cells = [name]
-    for told, low, high, was, off, form in zip(
-        made.told, made.low, made.high, made.happened, made.off, ("{:,.0f}", "${:.5f}", "{:.1f} s"),
-        strict=True,
-    ):  # fmt: skip
+    columns = (made.predicted, made.low, made.high, made.happened, made.off)
+    forms = ("{:,.0f}", "${:.5f}", "{:.1f} s")
+    for predicted, low, high, was, off, form in zip(*columns, forms, strict=True):
         spread = "" if low == high else f" ({form.format(low)} to {form.format(high)})"
-        cells += [form.format(told) + spread, form.format(was), f"{off:+.1%}"]
+        cells += [form.format(predicted) + spread, form.format(was), f"{off:+.1%}"]
     return cells
 
 

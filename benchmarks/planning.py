@@ -1,9 +1,9 @@
-"""What planning costs: new items beside stale statistics, and what an abandoned run left behind.
+"""The cost of planning: new items with stale statistics, and what an abandoned run left behind.
 
-Run ``make bench-planning``. A Postgres of its own comes up, set as that of the embedded stack is.
-For each size, a small run fills the in-process cache and empties it again, and ANALYZE looks at it
-then, as autovacuum does at the end of a run. A second run finds so many new items, plans them, and
-is abandoned when half of each batch is settled. A third run plans what is left.
+Run ``make bench-planning``. It starts a separate Postgres with the settings of the embedded stack.
+For each size, a small run fills the in-process cache and empties it again, and ANALYZE runs then,
+as autovacuum does at the end of a run. A second run finds this many new items, plans them, and is
+abandoned when half of each batch is settled. A third run plans what is left.
 """
 
 import sys
@@ -46,7 +46,7 @@ class _AirflowAfterwards:
         say(f"run {run.run_id} was abandoned")
 
     def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
-        """Say nothing: no DAG is paused."""
+        """Do nothing: no DAG is paused."""
 
 
 def measure(sizes: list[int]) -> Iterator[str]:

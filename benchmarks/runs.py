@@ -1,4 +1,4 @@
-"""Runs of the one job of a database, and what their tasks do to items while a watch is on them."""
+"""Runs of a database's one job, and what their tasks do to items while a watch is on them."""
 
 import time
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def screen(
 
 
 def plan(conn: Connection, ref: SetRef, *, most_items: int, fewest_items: int) -> list[int]:
-    """Cut what nobody owns into batches; return their ids."""
+    """Cut items without an owner into batches; return their ids."""
     planned = batches.plan(conn, ref, JOB_ID, most_items=most_items, fewest_items=fewest_items)
     return [batch.batch_id for batch in planned]
 

@@ -1,4 +1,4 @@
-"""What is measured in Postgres: databases on a server set as that of the embedded stack is."""
+"""Databases for measurements, on a server with the settings of the embedded stack."""
 
 from retrofill.state.connection import Connection, connect
 from retrofill.state.migrate import migrate
@@ -13,12 +13,12 @@ SELECT pg_size_bytes(current_setting('min_wal_size'))
 
 
 def fill_log(server: Postgres) -> None:
-    """Have the server make all files of its log that it keeps.
+    """Make the server create all files of its log that it keeps.
 
-    They are used again and again. What it costs to make one belongs to the first hour of a server.
+    They are reused. The cost of creating one belongs to the first hour of a server.
     """
     with autocommitting(server.dsn("postgres")) as cur:
-        # As long as it is there, no file is used again.
+        # As long as the slot exists, no file is reused.
         cur.execute("SELECT pg_create_physical_replication_slot('log', true, true)")
         cur.execute(_LOG_FILES)
         (files,) = cur.fetchone() or (0,)
@@ -27,7 +27,7 @@ def fill_log(server: Postgres) -> None:
 
 
 class Database:
-    """A database that is measured, owned by a role of its own."""
+    """A database for measurements, owned by its own role."""
 
     def __init__(self, server: Postgres, name: str = ROLE) -> None:
         self._server = server
@@ -35,10 +35,10 @@ class Database:
         self.dsn = server.dsn(name, role=ROLE)
 
     def fresh(self, *, autovacuum: bool = True) -> None:
-        """Have the state's schema, and nothing in it.
+        """Create the database again, with the state's empty schema.
 
-        :param autovacuum: False: items in process are left alone, since what it would do in
-            between differs from one measurement to the next
+        :param autovacuum: False: leave the in-process cache alone, because what autovacuum would do
+            in between differs from one measurement to the next
         """
         self._server.ensure_database(ROLE)
         self.drop()
@@ -50,15 +50,15 @@ class Database:
             )
 
     def drop(self) -> None:
-        """Have it no more, with what is in it."""
+        """Drop the database with everything in it."""
         self._do(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
 
     def connect(self) -> Connection:
-        """Return a connection as a task has one."""
+        """Return a connection like a task's."""
         return connect(self.dsn)
 
     def checkpoint(self) -> None:
-        """Write out what has been done: it must not slow down what is measured next."""
+        """Write out what has been done, so that it does not slow down the next measurement."""
         self._do("CHECKPOINT")
 
     def vacuum(self) -> None:
@@ -71,7 +71,7 @@ class Database:
 
 
 def number(conn: Connection, query: str) -> int:
-    """Return the one number of a query."""
+    """Return the single number of a query."""
     with conn, conn.cursor() as cur:
         cur.execute(query)
         (found,) = cur.fetchone() or (0,)

@@ -1,4 +1,4 @@
-"""Sources that cost nothing but the making of their items, which are named as S3 names them."""
+"""Sources that cost only the creation of their items, which are named as in S3."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,12 +12,12 @@ from benchmarks.encode import SOURCE
 
 PAGE_ITEMS = 1_000
 CONTENT_BYTES = 1_000
-"""What an item of :class:`Rows` holds."""
+"""The content of an item of :class:`Rows`."""
 
 _START = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
 _FAR = 6_364_136_223_846_793_005
 _PLACES = 1 << 63
-"""Odd and a power of two: each number gets a place of its own."""
+"""With an odd factor, a power of two gives each number its own position."""
 
 
 class Generated(Source):
@@ -38,7 +38,7 @@ class Generated(Source):
         return self._end > self._first
 
     def partitions(self, limit: int) -> list[Partition]:
-        """Return all of it as one partition."""
+        """Return everything as one partition."""
         return [Partition(0, "all", {})][:limit]
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
@@ -58,7 +58,7 @@ class Generated(Source):
         """Do nothing: it holds nothing."""
 
     def _content(self, first: int, etag: str) -> str:
-        """Return what each item of a page holds."""
+        """Return the content of each item of a page."""
         return pack(1_234_567, _START + timedelta(seconds=first), etag, "")
 
     def _keys(self, first: int, count: int) -> list[str]:
@@ -68,7 +68,7 @@ class Generated(Source):
 
 
 class Shuffled(Generated):
-    """The same in no order: keys of as many bytes, each far from the one before it."""
+    """The same without order: keys of the same length, each far from the one before it."""
 
     ordered = False
 
@@ -80,7 +80,7 @@ class Shuffled(Generated):
 
 
 class Rows(Generated):
-    """The same with a kilobyte of JSON in each item, as a row of a file has it."""
+    """The same with a kilobyte of JSON in each item, like a row of a file."""
 
     def _content(self, first: int, etag: str) -> str:
         text = f'{{"page":{first:09},"text":"{etag * 31}'[: CONTENT_BYTES - 2]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table; its first column stands left, the others right."""
+    """Yield the lines of a table; its first column is left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     rules = ["-" * (width - 1) + "-:"[i > 0] for i, width in enumerate(widths)]
     for first, *others in (heads, rules, *rows):

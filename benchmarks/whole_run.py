@@ -1,8 +1,8 @@
-"""What a whole run costs on the real stack: Airflow, Postgres, a scripted S3 and a scripted Lambda.
+"""The cost of a whole run on the real stack: Airflow, Postgres, scripted S3 and scripted Lambda.
 
-Run ``python -m benchmarks.whole_run`` (or ``make bench-run``). A stack of its own comes up, the DAG
-runs twice over the same objects, then a DAG of as many tasks that do nothing: what is left is
-Airflow's. Prints tables in Markdown; the exit code is 1 if a count is not what it must be.
+Run ``python -m benchmarks.whole_run`` (or ``make bench-run``). It starts a separate stack, runs the
+DAG twice over the same objects, then a DAG of as many tasks that do nothing, to show Airflow's
+share. Prints tables in Markdown; the exit code is 1 if a count is wrong.
 """
 
 import sys
@@ -48,7 +48,7 @@ _PERMILLE = 1000
 def measure(arguments: Namespace) -> Iterator[str]:
     """Run it all, and yield the lines of the tables.
 
-    :raises FailedError: a run failed, or a count is not what it must be
+    :raises FailedError: a run failed, or a count is wrong
     """
     script = Script(
         buckets=(Bucket(generated=arguments.objects),),
@@ -80,7 +80,7 @@ def measure(arguments: Namespace) -> Iterator[str]:
 
 
 def wrong_counts(first: Observed, second: Observed, arguments: Namespace) -> Iterator[str]:
-    """Yield a sentence for each count that is not what it must be."""
+    """Yield a sentence for each wrong count."""
     objects: int = arguments.objects
     calls: int = first.counts["calls"]
     for what, wanted, found in (
@@ -147,7 +147,7 @@ def report(
     for name, run in {"first": first, "second": second}.items():
         yield f"\nThe tasks of the {name} run, times in s from its first task's start:\n"
         yield from table(
-            ["task", "instances", "begin", "end", "longest", "peak RSS, MB", "of it private, MB"],
+            ["task", "instances", "begin", "end", "longest", "peak RSS, MB", "private part, MB"],
             list(_task_rows(run)),
         )
 
@@ -156,7 +156,7 @@ def _task_rows(run: Observed) -> Iterator[list[str]]:
     seen = {task: figures for task in TASKS if (figures := run.task(task))}
     began = seen["open_run"].began
     for task, figures in seen.items():
-        # A task that is over sooner than it is looked at has no memory.
+        # A task that ends before it is seen has no memory.
         memory = (figures.resident_mb, figures.private_mb)
         yield [
             task,

@@ -22,7 +22,7 @@ _FAILURES = (StackError, ApiError, DagMissingError, RunFailedError, TriggerSilen
 
 
 def main() -> int:
-    """Play the demo; return 0 only if everything that must hold held."""
+    """Play the demo; return 0 only if all checks passed."""
     console = Console(highlight=False)
     stopwatch = Stopwatch()
 
@@ -52,8 +52,8 @@ def main() -> int:
 def _play(console: Console, stopwatch: Stopwatch, settings: Settings) -> list[Check]:
     if not settings.aws_embedded:
         raise StackError(
-            "the demo makes buckets and a function, and does so in the stack's own emulator only:"
-            " unset AWS_ENDPOINT_URL and AIRFLOW_CONN_AWS_DEFAULT"
+            "the demo creates buckets and a function, only in the stack's own emulator: unset"
+            " AWS_ENDPOINT_URL and AIRFLOW_CONN_AWS_DEFAULT"
         )
     aws = Aws(settings, f"demo-{secrets.token_hex(4)}")
     with AirflowApi(settings) as airflow, run_view(settings.state_dsn) as view:
@@ -61,7 +61,7 @@ def _play(console: Console, stopwatch: Stopwatch, settings: Settings) -> list[Ch
 
 
 def _tell_checks(console: Console, checks: Sequence[Check]) -> bool:
-    """Print what held and what did not; return whether all did."""
+    """Print what passed and what did not; return whether all did."""
     console.print()
     for check in checks:
         if check.held:

@@ -1,4 +1,4 @@
-"""What the demo makes in AWS: two buckets, a function, its trigger, and a topic with a queue."""
+"""What the demo creates in AWS: two buckets, a function, its trigger, and a topic with a queue."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from demo.objects import StoredObject
 from stack.settings import Settings
 
 _PUTS_AT_ONCE = 8
-_QUEUE_WAIT_S = 20  # the longest poll that SQS knows
+_QUEUE_WAIT_S = 20  # the longest poll of SQS
 
 
 class Output(NamedTuple):
@@ -30,20 +30,20 @@ class Output(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Which object it belongs to; see :func:`word_count.output_folder`."""
+        """The folder of its input; see :func:`word_count.output_folder`."""
         return self.key.partition("/")[0]
 
 
 class Aws:
-    """The demo's part of the emulated AWS; what it makes has names of its own in every demo.
+    """The demo's part of the emulated AWS; every demo uses new names.
 
-    :param name: what the names begin with
+    :param name: the prefix of the names
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
         session = boto3.Session(
             aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106  the emulator takes any
+            aws_secret_access_key="test",  # noqa: S106  the emulator accepts any
             region_name=os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
         )
         where: dict[str, Any] = {
@@ -77,7 +77,7 @@ class Aws:
                 pass
 
     def deploy_function(self) -> None:
-        """Deploy the function as its file is, and wait until it may be called."""
+        """Deploy the function from its file, and wait until it may be called."""
         source = Path(word_count.__file__)
         package = io.BytesIO()
         with zipfile.ZipFile(package, "w") as archive:
@@ -97,7 +97,7 @@ class Aws:
         )
 
     def attach_trigger(self) -> None:
-        """Have the bucket call the function for every object that comes from now on."""
+        """Make the bucket call the function for every new object from now on."""
         self._lambda.add_permission(
             FunctionName=self.function,
             StatementId="live-trigger",
@@ -124,7 +124,7 @@ class Aws:
         ]
 
     def open_mailbox(self) -> str:
-        """Create a topic and a queue that is subscribed to it; return the topic's ARN."""
+        """Create a topic with a subscribed queue; return the topic's ARN."""
         topic_arn = self._sns.create_topic(Name=self._topic_name)["TopicArn"]
         self._queue_url = self._sqs.create_queue(QueueName=self._topic_name)["QueueUrl"]
         attributes = self._sqs.get_queue_attributes(
@@ -135,7 +135,7 @@ class Aws:
         return topic_arn
 
     def received(self) -> list[dict[str, Any]]:
-        """Take the notifications that have come to the queue; wait a little for the first."""
+        """Take the notifications from the queue; wait a little for the first."""
         taken: list[dict[str, Any]] = []
         wait_s = _QUEUE_WAIT_S
         while True:

@@ -1,4 +1,4 @@
-"""What must hold at the end of the demo, each with what was expected and what was seen."""
+"""The checks at the end of the demo, each with what was expected and what was seen."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -25,12 +25,12 @@ class Check:
 
 
 def counts_are(claim: str, run: RunCounts, **expected: object) -> Check:
-    """Compare some of the counts of a run with what they must be."""
+    """Compare some of the counts of a run with the expected ones."""
     return Check(claim, expected, {name: getattr(run, name) for name in expected})
 
 
 def exactly_one_output(claim: str, keys: Collection[str], folders: Iterable[str]) -> Check:
-    """Compare the keys of objects with the folders of all outputs there are."""
+    """Compare the keys of objects with the folders of all outputs."""
     outputs = Counter(folders)
     counts = {key: outputs.pop(output_folder(key), 0) for key in keys}
     seen = [f"{sum(count == 1 for count in counts.values()):,} with one output"]

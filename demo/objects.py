@@ -1,10 +1,10 @@
-"""The objects of the demo: names and contents of what a bucket collects over the years."""
+"""The objects of the demo: names and contents as a bucket collects them over the years."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 _LONGEST_KEY = 1024
-"""The longest key S3 takes, in bytes of UTF-8."""
+"""The longest key that S3 allows, in bytes of UTF-8."""
 
 _KEYS = (
     "logs/2025/{number:05}.log",
@@ -54,17 +54,17 @@ def objects_from_before(count: int) -> Iterator[StoredObject]:
 
 
 def live_objects(count: int) -> Iterator[StoredObject]:
-    """Yield objects that come when the trigger is there.
+    """Yield objects that arrive when the trigger exists.
 
     Their keys have no ``+`` and no ``%``: S3 encodes the key in its events, the emulator does not,
-    and the function decodes it as it must.
+    and the function decodes it, as it must.
     """
     for number in range(count):
         yield StoredObject(f"live/новый файл {number}.txt", b"it came after the function\n")
 
 
 def _longest(start: str) -> str:
-    """Return a key as long as S3 takes, in folders whose names any file system takes."""
+    """Return a key as long as S3 allows, in folders whose names any file system allows."""
     letter = "ö" if "å" in start else "o"
     width = len(letter.encode())
     key, room = start, _LONGEST_KEY - len(start.encode())

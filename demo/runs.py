@@ -45,7 +45,7 @@ _RUNS = sql.SQL("SELECT {} FROM retrofill.v_run WHERE job = %s ORDER BY run_id")
 
 
 class RunView:
-    """The view, read as often as it pleases."""
+    """The view, read as often as needed."""
 
     def __init__(self, conn: connection) -> None:
         self._conn = conn
@@ -59,7 +59,7 @@ class RunView:
 
 @contextmanager
 def run_view(dsn: str) -> Iterator[RunView]:
-    """Connect to the database that keeps the state."""
+    """Connect to the database of the state."""
     with closing(psycopg2.connect(dsn)) as conn:
         conn.autocommit = True
         yield RunView(conn)

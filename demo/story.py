@@ -1,4 +1,4 @@
-"""The demo as a story: what happens, why, and what must hold at its end."""
+"""The demo as a story: what happens, why, and what must be true at its end."""
 
 import json
 import math
@@ -46,8 +46,8 @@ class TriggerSilentError(Exception):
 class Story:
     """Plays the demo on a stack that is up.
 
-    :param console: where it is told
-    :param stopwatch: notes the time of each part
+    :param console: where to print
+    :param stopwatch: records the time of each part
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Story:
         self._live = list(live_objects(_LIVE))
 
     def play(self) -> list[Check]:
-        """Play it to the end; return what must hold.
+        """Play the demo to its end; return the checks.
 
         :raises TriggerSilentError: before there is anything for Retrofill to do
         :raises DagMissingError: Airflow cannot run the DAG
@@ -81,8 +81,8 @@ class Story:
         self._stopwatch.note("stack")
 
         self._tell(
-            "Retrofill calls the same function for what was there",
-            "one object per call, with the event that the trigger would have sent, for whatever was"
+            "Retrofill calls the same function for the old objects",
+            "one object per call, with the event that the trigger would have sent, for everything"
             f" modified before. POST /api/v2/dags/{_DAG_ID}/dagRuns, conf:",
         )
         self._say_small(json.dumps(params))
@@ -96,7 +96,7 @@ class Story:
         outputs = self._aws.outputs()
         self._stopwatch.note("first run")
 
-        self._tell("The same again", "What was processed is remembered: nothing is called.")
+        self._tell("The same again", "Processed objects are remembered: nothing is called.")
         second = self._follow(params, 2)
         outputs_again = self._aws.outputs()
         self._stopwatch.note("second run")
@@ -106,14 +106,16 @@ class Story:
         keys = [stored.key for stored in (*self._before, *self._live)]
         folders = [output.folder for output in outputs]
         touched = len(set(outputs) ^ set(outputs_again))
-        told = [_counted(message) for message in received]
+        notified = [_counted(message) for message in received]
         live = {"filtered": len(self._live)}
         return [
             counts_are("what was there before was listed", first, state="complete", listed=number),
             counts_are("the function processed all of it", first, succeeded=number, quarantined=0),
             counts_are("what came live was left to the trigger", first, left_out=live),
             exactly_one_output("every object, from before or live, has one output", keys, folders),
-            Check("one notification came, with these counts", [_counted(first._asdict())], told),
+            Check(
+                "one notification came, with these counts", [_counted(first._asdict())], notified
+            ),
             counts_are("the second run knew it all", second, state="complete", known=number, new=0),
             counts_are("the second run called nothing", second, calls=0),
             Check("the second run changed no output", 0, touched),
@@ -133,10 +135,10 @@ class Story:
         self._stopwatch.note("bucket")
 
     def _attach_trigger(self) -> datetime:
-        """Let the function serve what comes; return from when on it does."""
+        """Attach the function to new objects; return the time from which it serves them."""
         self._aws.deploy_function()
         self._aws.attach_trigger()
-        # S3 tells the time of an object in whole seconds, so the border lies between two of them.
+        # S3 shows an object's time in whole seconds, so the border lies between two of them.
         since = math.ceil(time.time())
         time.sleep(max(0, since - time.time()))
         self._aws.put(self._live)
@@ -148,16 +150,16 @@ class Story:
             time.sleep(0.1)
         moment = datetime.fromtimestamp(since, UTC)
         self._tell(
-            "A function for what comes",
+            "A function for new objects",
             f"demo/functions/word_count.py is the bucket's live trigger from {moment:%H:%M:%S} UTC"
-            f" on. It has written a summary of each of the {served} objects put since; the"
-            f" {len(self._before):,} from before have none, and no event will ever come for them.",
+            f" on. It has written a summary of each of the {served} objects put since. The"
+            f" {len(self._before):,} older ones have none, and no event will ever come for them.",
         )
         self._stopwatch.note("function and trigger")
         return moment
 
     def _params(self, trigger_since: datetime) -> dict[str, Any]:
-        """Return what to backfill, and how, as the trigger form asks for it."""
+        """Return what to backfill, and how, as in the trigger form."""
         return {
             "job": self._aws.bucket,
             "bucket": self._aws.bucket,

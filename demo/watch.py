@@ -1,4 +1,4 @@
-"""Wait for a run, and show how far it is."""
+"""Wait for a run, and show its progress."""
 
 import time
 
@@ -15,13 +15,13 @@ _ENDS = {"success", "failed"}
 
 
 class RunFailedError(Exception):
-    """A run failed, or goes on no more; the message tells what is known of it."""
+    """A run failed, or made no progress; the message has what is known of it."""
 
 
 class Watcher:
     """Follows runs of one DAG and one job.
 
-    :param console: where the progress is shown
+    :param console: where to show the progress
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Watcher:
             before = state, seen
             if now - asked_at > _ASK_AIRFLOW_EVERY_S:
                 state, asked_at = self._airflow.run_state(self._dag_id, dag_run_id), now
-            # Read after the state: the counts of a run that has ended are its last ones.
+            # Read after the state: the counts of an ended run are final.
             seen = dict(enumerate(self._view.of_job(self._job), 1)).get(number)
             ended = state in _ENDS
             _show(progress, bar, seen, ended=ended)

@@ -1,4 +1,4 @@
-"""Airflow 3.3 in four processes: what it is set to, its database, and when it is healthy."""
+"""Airflow in four processes: its settings, its database, and when it is healthy."""
 
 import json
 import os
@@ -17,23 +17,23 @@ from stack.supervise import Program, child_environment
 _COMPONENTS = {"scheduler", "dag_processor", "triggerer", "metadatabase"}
 _ENDPOINT_OF = "AWS_ENDPOINT_URL_"
 _TASKS_MAY_TAKE_S = 15
-"""How long tasks that run have for their end; the scheduler itself would wait for ever."""
+"""Seconds that running tasks get to end; the scheduler itself would wait for ever."""
 
-# What a person may well set otherwise for a stack on a laptop; the variables that are set win.
+# Settings that users may override for a stack on a laptop; variables that are set win.
 _TUNING = {
     "AIRFLOW__CORE__PARALLELISM": "4",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "15",
-    # The first request of a task after the start of the API server may find it busy for a minute.
+    # The first request of a task after the API server's start may find it busy for a minute.
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "12",
 }
 
 
 def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return what every process of Airflow has in its environment besides `environ`.
+    """Return the environment of every Airflow process, in addition to `environ`.
 
-    Connections and tuning that `environ` has are kept; where things are is the stack's to say.
+    Connections and tuning in `environ` are kept; the stack decides where things are.
     """
     home = settings.directory / "airflow"
     metadata = settings.metadata_dsn.replace("postgresql://", "postgresql+psycopg2://")
@@ -72,7 +72,7 @@ def _aws_connection(settings: Settings, environ: Mapping[str, str]) -> str:
     extra: dict[str, object] = {"region_name": settings.aws_region}
     if settings.aws_endpoint_url:
         extra["endpoint_url"] = settings.aws_endpoint_url
-    # A connection's address hides boto3's own variables, so those per service go in it as well.
+    # A connection's address hides boto3's own variables, so it must have those per service as well.
     services = {
         name.removeprefix(_ENDPOINT_OF).lower(): {"endpoint_url": url}
         for name, url in environ.items()
@@ -87,10 +87,10 @@ def _aws_connection(settings: Settings, environ: Mapping[str, str]) -> str:
 
 
 def groups(settings: Settings) -> dict[str, list[Program]]:
-    """Return Airflow's components, in groups to be started in this order and stopped in reverse.
+    """Return Airflow's components, in groups to start in this order and stop in reverse.
 
-    The API server goes last, so that tasks cut short can still say how they ended. The log servers,
-    which would listen on every interface, stay away: the API server reads the same disk.
+    The API server comes last, so that interrupted tasks can still report how they ended. The log
+    servers would listen on every interface, so they are off: the API server reads the same disk.
     """
     surroundings = variables(settings)
 
@@ -115,7 +115,7 @@ def groups(settings: Settings) -> dict[str, list[Program]]:
 
 
 def prepare(settings: Settings) -> None:
-    """Make Airflow's home, and bring both databases to the schemas of this version.
+    """Create Airflow's home, and migrate both databases to the schemas of this version.
 
     :raises StackError: a migration fails
     """
@@ -126,7 +126,7 @@ def prepare(settings: Settings) -> None:
     passwords.write_text(json.dumps({settings.user: settings.password}))
     surroundings = {**child_environment(), **variables(settings)}
     _run(["retrofill", "db", "migrate"], surroundings)
-    # Airflow takes seconds to see that it has nothing to do, so the database says so itself.
+    # Airflow takes seconds to see that it has nothing to do, so a comment on the database says it.
     wanted = f"migrated by Airflow {version('apache-airflow')}"
     with autocommitting(settings.metadata_dsn) as cursor:
         cursor.execute(
@@ -154,7 +154,7 @@ def _run(module: list[str], surroundings: Mapping[str, str]) -> None:
 
 
 def healthy(settings: Settings) -> bool:
-    """Tell whether every component says that it works."""
+    """Return whether every component reports that it is healthy."""
     try:
         answer = httpx.get(f"{settings.airflow_url}/api/v2/monitor/health", timeout=10)
         states = answer.raise_for_status().json()
@@ -164,8 +164,8 @@ def healthy(settings: Settings) -> bool:
 
 
 def warm(settings: Settings) -> None:
-    """Have the API server build what it builds at a task's first request.
+    """Make the API server build what it builds at a task's first request.
 
-    That takes it some ten seconds, in which tasks that start would fail for want of an answer.
+    This takes about ten seconds, in which starting tasks would fail for lack of a response.
     """
     httpx.get(f"{settings.airflow_url}/execution/health", timeout=120).raise_for_status()

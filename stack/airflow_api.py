@@ -1,4 +1,4 @@
-"""Airflow's REST API, as far as demo, tests and benchmarks need it: trigger a DAG, see its end."""
+"""Airflow's REST API for demo, tests and benchmarks: trigger a DAG and wait for its end."""
 
 import time
 from collections.abc import Iterator
@@ -35,9 +35,10 @@ class AirflowApi:
         self._http.close()
 
     def unpause(self, dag_id: str, *, within_s: float) -> None:
-        """Have the scheduler run a DAG; wait for it to be known first.
+        """Unpause a DAG, after waiting until it is known.
 
-        :raises DagMissingError: it is not; the message says why, if Airflow does
+        :raises DagMissingError: it is not known in time; the message has the reason, if Airflow has
+            it
         """
         limit = time.monotonic() + within_s
         while self._http.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.NOT_FOUND:
@@ -84,7 +85,7 @@ class AirflowApi:
                 return found
 
     def failures(self, dag_id: str, run_id: str) -> Iterator[str]:
-        """Yield the ends of the logs of the tasks of a run that failed, the first ones first."""
+        """Yield the ends of the logs of a run's failed tasks, the first ones first."""
         tasks = f"{run_path(dag_id, run_id)}/taskInstances"
         asked = {"state": "failed", "order_by": "end_date", "limit": _LOGS}
         for task in self._asked("GET", tasks, params=asked)["task_instances"]:
@@ -127,7 +128,7 @@ def run_path(dag_id: str, run_id: str) -> str:
 def log_lines(entry: dict[str, Any]) -> Iterator[str]:
     """Yield an entry of a task's log as lines, with the messages of its exceptions.
 
-    What Airflow says of every task alike is left out: groups, where the log is, deprecations.
+    Entries that are the same for every task are left out: groups, log location, deprecations.
     """
     said_of_all = entry["event"].startswith("::") or entry.get("logger") == "py.warnings"
     if said_of_all or not entry.get("timestamp"):

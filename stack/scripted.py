@@ -1,4 +1,4 @@
-"""The embedded stack on the scripted endpoint in place of AWS: for tests of faults and of speed."""
+"""The embedded stack with the scripted endpoint instead of AWS, for tests of faults and speed."""
 
 import json
 import os
@@ -25,11 +25,11 @@ def scripted_stack(
     environment: Mapping[str, str] | None = None,
     say: Callable[[str], None] = print,
 ) -> Iterator[tuple[Settings, ScriptedEndpoint]]:
-    """Run a stack of its own, beside any other: own directory, own ports, nothing left of it.
+    """Run a separate stack: its own directory and ports, and nothing left of it at the end.
 
     :param dags: a folder with more DAG files than those of the project
     :param environment: variables for all of it, such as Airflow's settings
-    :param say: is told what goes on
+    :param say: called with progress messages
     :raises StackError: it cannot start
     :raises EndpointError: the endpoint cannot
     """
@@ -59,7 +59,7 @@ def scripted_stack(
 
 
 def impersonal_environment() -> dict[str, str]:
-    """Return the environment without what a person has set for other stacks and real servers."""
+    """Return the environment without a user's settings for other stacks and real servers."""
     kept = {
         name: value
         for name, value in os.environ.items()

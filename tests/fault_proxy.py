@@ -44,7 +44,7 @@ class FaultProxy:
         self.cuts = 0
         """Connections cut."""
         self._target = port
-        self._chance = random.Random(seed)  # noqa: S311  for tests
+        self._rng = random.Random(seed)  # noqa: S311  for tests
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server(("127.0.0.1", listen))
@@ -99,7 +99,7 @@ class FaultProxy:
         there, to_there = await asyncio.open_connection("127.0.0.1", self._target)
         ends = {writer, to_there}
         self._writers |= ends
-        limit = self._chance.randint(*self.toxics.cut_after) if self.toxics.cut_after else None
+        limit = self._rng.randint(*self.toxics.cut_after) if self.toxics.cut_after else None
         ways = [
             asyncio.ensure_future(self._pass_on(reader, to_there, limit, "asked")),
             asyncio.ensure_future(self._pass_on(there, writer, None, "answered")),

@@ -1,1 +1,1 @@
-"""Those who make the same calls, each in a process of its own that measures itself."""
+"""The contenders: they make the same calls, each in a process that measures itself."""

@@ -1,6 +1,6 @@
 """aiobotocore on uvloop, with as many tasks as calls may be in flight.
 
-It runs in an environment of its own, which ``make bench-calling`` makes of ``aiobotocore.lock``.
+It runs in its own environment, which ``make bench-calling`` creates from ``aiobotocore.lock``.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, co
 
 @contextmanager
 def opened(work: Work) -> Iterator[Callable[[], None]]:
-    """Open the client, with a connection for each task and no retries of its own."""
+    """Open the client, with a connection for each task and no retries."""
     config = AioConfig(max_pool_connections=work.in_flight, retries={"total_max_attempts": 1})
     creating = get_session().create_client(
         "lambda", endpoint_url=work.url, region_name=REGION, config=config

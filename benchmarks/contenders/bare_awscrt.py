@@ -1,6 +1,6 @@
-"""The limit: awscrt and nothing around it, each connection signing and sending one ready payload.
+"""The limit: bare awscrt, where each connection signs and sends one ready payload.
 
-No event is encoded, no answer is read further than its status, nothing is written down.
+It encodes no event, reads only the status of a response, and stores nothing.
 """
 
 import io
@@ -20,7 +20,7 @@ from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, co
 
 @contextmanager
 def opened(work: Work) -> Iterator[Callable[[], None]]:
-    """Make the payload, and all that every call shares but the connections."""
+    """Make the payload, and everything that calls share except connections."""
     endpoint = Endpoint.parse(work.url)
     payload = encode(work.items_of_a_call())
     path = invocation_path(endpoint, FUNCTION_ARN, QUALIFIER)
@@ -36,7 +36,7 @@ def opened(work: Work) -> Iterator[Callable[[], None]]:
     statuses: SimpleQueue[BaseException | int] = SimpleQueue()
 
     def send(connection: HttpClientConnection) -> None:
-        """Send the next call; awscrt's one thread alone comes here."""
+        """Send the next call; only awscrt's one thread calls this."""
         if next(left, None) is None:
             return
         request = HttpRequest("POST", path, HttpHeaders(headers), io.BytesIO(payload))

@@ -12,7 +12,7 @@ from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, co
 
 @contextmanager
 def opened(work: Work) -> Iterator[Callable[[], None]]:
-    """Open the client, with a connection for each thread and no retries of its own."""
+    """Open the client, with a connection for each thread and no retries."""
     config = Config(max_pool_connections=work.in_flight, retries={"total_max_attempts": 1})
     call = work.items_of_a_call()
     with closing(

@@ -1,8 +1,8 @@
 """Airflow's own way: ``LambdaInvokeFunctionOperator`` mapped per call, in a real DAG.
 
-It runs on a stack of its own. Its CPU is that of all of Airflow and its Postgres while the DAG
-runs, as the tasks that encode and map are part of it; its rate is from the first mapped task's
-start to the last one's end.
+It runs on its own stack. Its CPU is that of all of Airflow and its Postgres while the DAG runs,
+because encoding and mapping are tasks, too. Its rate is from the first mapped task's start to the
+last one's end.
 """
 
 from typing import NamedTuple
@@ -35,12 +35,12 @@ with DAG("mapped", schedule=None, params={"calls": 1, "items_per_call": 1}):
 
 
 class MappedFigures(NamedTuple):
-    """What was measured."""
+    """The measurements."""
 
     in_flight: int
     """The most at once, as the endpoint saw."""
     cpu_us: float
-    """Of CPU per call: Airflow and Postgres."""
+    """CPU per call: Airflow and Postgres."""
     calls_per_s: float
     peak_mb: float
     """Resident memory of the largest task; several run at once."""

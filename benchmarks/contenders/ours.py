@@ -1,4 +1,4 @@
-"""Ours: the whole invoke stage of a planned batch, put together as the operator does it."""
+"""Ours: the whole invoke stage of a planned batch, assembled as the operator does it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager

@@ -1,6 +1,6 @@
-"""What a contender is asked for and what it measures of itself: JSON from and to its starter.
+"""What a contender is asked to do and what it measures of itself: JSON from and to its starter.
 
-It needs nothing but Python's library and our pure rules: one contender has an environment of its
+It needs only Python's library and our pure rules, because one contender has an environment of its
 own.
 """
 
@@ -17,7 +17,7 @@ from retrofill.model.items import Item
 from benchmarks.encode import KEYS, items, s3_record
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:scripted"
-"""The function that the scripted endpoint has unless told otherwise."""
+"""The function of the scripted endpoint by default."""
 
 QUALIFIER = "1"
 REGION = "us-east-1"
@@ -35,32 +35,32 @@ class Work:
     in_flight: int
 
     def items_of_a_call(self) -> list[Item]:
-        """Return the items of one call; those who keep no state send the same ones every time."""
+        """Return the items of one call; contenders without state send the same ones every time."""
         return items(KEYS["plain keys"], self.items_per_call)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What the calls took, from the first claim or event to the last answer."""
+    """What the calls took, from the first claim or event to the last response."""
 
     cpu_s: float
-    """Seconds of CPU of the client's process, all its threads together."""
+    """CPU seconds of the client's process, over all threads."""
     wall_s: float
     before_kb: int
-    """Resident memory when all modules were loaded and the client was open."""
+    """Resident memory after all modules were loaded and the client was open."""
     peak_kb: int
     """The most resident memory."""
 
 
 def encode(call: list[Item]) -> bytes:
-    """Encode the event of a call as one does without a template."""
+    """Encode the event of a call as is usual without a template."""
     return json.dumps({"Records": [s3_record(item) for item in call]}).encode()
 
 
 def contend(opened: Callable[[Work], AbstractContextManager[Callable[[], None]]]) -> None:
-    """Do the work that standard input names, and print what was measured as the last line.
+    """Do the work on standard input, and print the measurements as the last line.
 
-    :param opened: opens the client; what it gives makes all the calls, and raises if one fails
+    :param opened: opens the client; the result makes all the calls, and raises if one fails
     """
     work = Work(**json.load(sys.stdin))
     with opened(work) as make_calls:
@@ -76,10 +76,10 @@ def contend(opened: Callable[[Work], AbstractContextManager[Callable[[], None]]]
     print(json.dumps(asdict(measured)))
 
 
-def memory_kb(what: str, told: Path = _OWN_STATUS) -> int:
-    """Return the sum of the lines that begin so in what proc(5) tells of a process.
+def memory_kb(what: str, status: Path = _OWN_STATUS) -> int:
+    """Return the sum of the lines with this prefix in a process's status, see proc(5).
 
     :raises OSError: the process has ended
     """
-    lines = told.read_text().splitlines()
+    lines = status.read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(what))

@@ -1,1 +1,1 @@
-"""What screening and settling cost: beside a raw COPY, and beside caches of another size."""
+"""The cost of screening and settling: against a raw COPY, and with caches of other sizes."""

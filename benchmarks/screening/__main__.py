@@ -1,7 +1,7 @@
-"""What screening and settling cost: by the size of the set, and beside full caches.
+"""The cost of screening and settling: by the size of the set, and with full caches.
 
-Run ``make bench-screening``. A Postgres of its own comes up, with the settings of the embedded
-stack. Prints tables in Markdown; the exit code is 1 if a count is not what it must be.
+Run ``make bench-screening``. It starts a separate Postgres with the settings of the embedded stack.
+Prints tables in Markdown; the exit code is 1 if a count is wrong.
 """
 
 import sys
@@ -21,7 +21,7 @@ def measure(sizes: list[int]) -> Iterator[str]:
         yield from whole_sets.measure(Database(server), sizes, whole_sets.ITEMS)
         yield ""
         yield from full_caches.measure(server, sizes, Generated)
-        yield "\nThe same of a source without order:\n"
+        yield "\nThe same for a source without order:\n"
         yield from full_caches.measure(server, sizes, Shuffled)
         yield "\nItems with a content of 1 kB:\n"
         yield from whole_sets.measure(Database(server), sizes, whole_sets.ROWS)

@@ -1,9 +1,9 @@
-"""The same work beside caches of several sizes, in turns: what more of them costs.
+"""The same work with caches of several sizes, in turns: the cost of larger caches.
 
-Each size is a database of its own on one server: so many items of the job are results, and as many
-are in process. In each round, and in each database, as many items are settled as are screened anew,
-so the in-process cache keeps its size. What one size takes is compared with what the smallest takes
-in the same round, next to it: so it matters little how fast the machine is just then.
+Each size has its own database on one server, with this many items in the results cache, and as many
+in process. In each round, and in each database, as many items are settled as are newly screened, so
+the in-process cache keeps its size. Each size is compared with the smallest in the same round,
+right next to it, so the machine's current speed hardly matters.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ _MILLION = 1_000_000
 
 
 class Caches:
-    """A database in which so many items are results, and as many are in process.
+    """A database with this many items in each cache.
 
     :param round_items: how many items are handled at a time
     :param source: what lists them
@@ -53,7 +53,7 @@ class Caches:
     def close(self) -> None:
         """Count what is in the caches, close the connection, and drop the database.
 
-        :raises FailedError: they do not hold what they must
+        :raises FailedError: the counts are wrong
         """
         with closing(self.conn):
             for cache, wanted in {
@@ -69,17 +69,17 @@ class Caches:
         self._screen_next(self._round_items, watch)
 
     def screen_in_process(self, watch: Watch) -> None:
-        """Screen items again that wait, from the middle of the cache."""
+        """Screen waiting items again, from the middle of the cache."""
         back = max(self.items // 2, self._round_items)
         self._screen_known((self._next_item - back) // PAGE_ITEMS * PAGE_ITEMS, watch)
 
     def screen_results(self, watch: Watch) -> None:
-        """Screen items again that are results: others each time, as far as there are others."""
+        """Screen processed items again: others each time, as far as there are others."""
         done = self._next_item - self.items
         self._screen_known(done % self.items, watch)
 
     def settle(self, watch: Watch) -> None:
-        """Settle the items that have waited longest, with 100 items a call."""
+        """Settle the items that have waited longest, with 100 items per call."""
         self._settle(self._round_items, watch)
 
     def _screen_next(self, items: int, watch: Watch) -> None:
@@ -95,7 +95,7 @@ class Caches:
         self._expect("known", screened["known"], self._round_items)
 
     def _settle(self, items: int, watch: Watch) -> None:
-        """Settle so many items, be they in one batch, in a part of it or in several."""
+        """Settle this many items, in one batch, in a part of it or in several."""
         while items:
             settled = runs.settle(self.conn, self._batches[0], watch, most_items=items)
             if settled < items:
@@ -104,7 +104,9 @@ class Caches:
 
     def _expect(self, what: str, items: int, wanted: int) -> None:
         if items != wanted:
-            raise FailedError(f"beside {self.items:,} items: {items:,} {what}, not {wanted:,}")
+            raise FailedError(
+                f"with {self.items:,} items in each cache: {items:,} {what}, not {wanted:,}"
+            )
 
 
 WORKS: dict[str, Callable[[Caches, Watch], None]] = {
@@ -140,8 +142,8 @@ def measure(server: Postgres, sizes: Sequence[int], source: type[Generated]) -> 
         caches.close()
     rows = []
     for (name, items), measured in watches.items():
-        beside = zip(watches[name, sizes[0]], measured, strict=True)
-        ratio = median(fewest.seconds / own.seconds for fewest, own in beside)
+        pairs = zip(watches[name, sizes[0]], measured, strict=True)
+        ratio = median(fewest.seconds / own.seconds for fewest, own in pairs)
         rows.append(
             [
                 name,

@@ -1,8 +1,8 @@
-"""Whole sets of several sizes, each thing that is done to them in a process of its own.
+"""Whole sets of several sizes, where each step runs in its own process.
 
-In each round everything is measured once, in turns; the figures are the medians of the rounds.
-Small items are measured beside a raw COPY of the same rows and a query per item; those that hold a
-kilobyte each are loaded besides.
+In each round everything is measured once, in turns. The figures are the medians of the rounds.
+Small items are compared with a raw COPY of the same rows and with a query per item. Items of one
+kilobyte each are also loaded.
 """
 
 import multiprocessing
@@ -40,30 +40,30 @@ _DISK = "SELECT pg_total_relation_size('retrofill.{}')"
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that is done to all items, or to the first of them."""
+    """One step that is done to all items, or to the first of them."""
 
     work: Work
     fills: str = ""
-    """The table whose rows are then weighed."""
+    """The table whose rows are then measured."""
     most_items: int | None = None
     """To how many it is done; None: to all."""
     after_vacuum: bool = False
-    anew: bool = False
-    """Whether it is done in a new database that has screened the items, at the smallest size."""
+    in_new_database: bool = False
+    """Whether it uses a new database that has screened the items, at the smallest size."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """What is measured of one kind of items."""
+    """The steps and rounds for one kind of items."""
 
     steps: Mapping[str, Step]
-    """By name, in the order in which they are done."""
+    """By name, in their order."""
     rounds: Mapping[int, int]
     """How often sizes up to these are measured; larger ones once."""
 
 
 ITEMS_PER_QUERY = 3_000
-"""How many items are screened with a query each: as many as take about a second."""
+"""How many items are screened with a query each: about one second's worth."""
 
 RAW, QUERIES = "raw COPY", "SELECT and INSERT per item"
 ITEMS = Series(
@@ -74,7 +74,7 @@ ITEMS = Series(
         "known items, in process": Step(screen_known),
         "settling, 100 items a call": Step(settle, fills="results"),
         "known items, in results": Step(screen_known, after_vacuum=True),
-        "settling, 1 item a call": Step(partial(settle, items_per_call=1), anew=True),
+        "settling, 1 item a call": Step(partial(settle, items_per_call=1), in_new_database=True),
     },
     {100_000: 5, 1_000_000: 3},
 )
@@ -90,11 +90,11 @@ ROWS = Series(
 
 
 class Measured(NamedTuple):
-    """What one step took in one round: for each item, but for the memory."""
+    """What one step took in one round: for each item, except for the memory."""
 
     seconds: float
     cpu_s: float
-    """In that time, of the process that did it and of all the server's."""
+    """In that time, of the process that did it and of the whole server."""
     peak_mb: float
     """The most memory of the process that did it."""
     wal_bytes: float
@@ -107,10 +107,10 @@ def measure(database: Database, sizes: Sequence[int], series: Series) -> Iterato
 
     :raises FailedError: something was screened, loaded or settled that should not, or was not
     """
-    beside = ["÷ raw COPY"] if RAW in series.steps else []
+    ratio_head = ["÷ raw COPY"] if RAW in series.steps else []
     heads = ("CPU µs/item", "peak RSS, MB", "WAL B/item", "disk B/row")
-    yield row(["items", "what", "items/s", *beside, *heads])
-    yield row(["--:", ":--", "--:", *["--:" for _ in (*beside, *heads)]])
+    yield row(["items", "what", "items/s", *ratio_head, *heads])
+    yield row(["--:", ":--", "--:", *["--:" for _ in (*ratio_head, *heads)]])
     for items in sizes:
         rounds = next((count for size, count in series.rounds.items() if items <= size), 1)
         measured = []
@@ -119,14 +119,14 @@ def measure(database: Database, sizes: Sequence[int], series: Series) -> Iterato
             measured.append(_measure_round(database, items, series, smallest=items == min(sizes)))
         for name in measured[0]:
             figures = Measured(*map(median, zip(*(one[name] for one in measured), strict=True)))
-            # The yardstick of a round is the raw COPY of the same round.
-            ratios = [one[RAW].seconds / one[name].seconds for one in measured if beside]
+            # A round is compared with the raw COPY of the same round.
+            ratios = [one[RAW].seconds / one[name].seconds for one in measured if ratio_head]
             yield row(
                 [
                     f"{items:,}",
                     name,
                     f"{1 / figures.seconds:,.0f}",
-                    *([f"{median(ratios):.{3 if name == QUERIES else 2}f}"] if beside else []),
+                    *([f"{median(ratios):.{3 if name == QUERIES else 2}f}"] if ratio_head else []),
                     f"{figures.cpu_s * _MILLION:.1f}",
                     f"{figures.peak_mb:.0f}",
                     f"{figures.wal_bytes:.0f}",
@@ -141,9 +141,9 @@ def _measure_round(
     measured = {}
     database.fresh()
     for name, step in series.steps.items():
-        if step.anew and not smallest:
+        if step.in_new_database and not smallest:
             continue
-        if step.anew:
+        if step.in_new_database:
             database.fresh()
             _measure_step(database, items, "new items", Step(screen_new))
         if step.after_vacuum:
@@ -153,7 +153,7 @@ def _measure_round(
 
 
 def _measure_step(database: Database, items: int, name: str, step: Step) -> Measured:
-    """Do one thing in a process of its own, which shares nothing with this one."""
+    """Do one step in its own process, which shares nothing with this one."""
     database.checkpoint()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(_do, database.dsn, items, name, step).result()

@@ -1,4 +1,4 @@
-"""What is measured of whole sets: all that is done to items, and what it is compared with."""
+"""The measured steps of whole sets: everything that is done to items, and the comparisons."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ INSERT INTO single (
 """
 
 Work = Callable[[Connection, int, Stopwatch], int]
-"""Does one thing with so many items, under the watch; returns how many it did."""
+"""Does one step with this many items, under the watch; returns how many it did."""
 
 
 def raw_copy(conn: Connection, items: int, watch: Stopwatch) -> int:
@@ -54,7 +54,7 @@ def raw_copy(conn: Connection, items: int, watch: Stopwatch) -> int:
 
 
 def query_per_item(conn: Connection, items: int, watch: Stopwatch) -> int:
-    """Ask for each item whether it is known and insert it: all of it in one transaction."""
+    """Look up and insert each item by itself, all in one transaction."""
     rows = [
         (1, seq, 1, item.identifier.hex(), item.key, item.content)
         for seq, item in enumerate(_items(items), 1)

@@ -1,1 +1,1 @@
-"""The functions that the demo deploys, as somebody writes them who knows nothing of Retrofill."""
+"""The functions that the demo deploys, written without any knowledge of Retrofill."""

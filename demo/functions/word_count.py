@@ -1,4 +1,4 @@
-"""A Lambda function for live S3 events: counts the words of every object that an event names."""
+"""A Lambda function for live S3 events: counts the words of every object in an event."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ _s3 = boto3.client("s3")
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Write one summary for each object and call, so that an object called twice has two."""
+    """Write one summary per object and call, so that an object called twice has two."""
     for record in event.get("Records", []):  # the test event of a new trigger has none
         bucket = record["s3"]["bucket"]["name"]
         key = unquote_plus(record["s3"]["object"]["key"])
@@ -31,5 +31,5 @@ def count(text: bytes) -> dict[str, int]:
 
 
 def output_folder(key: str) -> str:
-    """Return where the summaries of an object are put: one folder for each key, however long."""
+    """Return where the summaries of an object go: one folder per key, however long it is."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a task may ask of Airflow: what its DAG run was asked for, and which DAG runs live."""
+"""What a task may ask Airflow: the params of its DAG run, and which DAG runs are active."""
 
 import logging
 import math
@@ -26,10 +26,10 @@ _NOT_OVER = ["queued", "running"]
 
 
 def params_of(context: Context) -> dict[str, Any]:
-    """Return the params of a DAG run, which must be what it was triggered with.
+    """Return the params of a DAG run, which must be those it was triggered with.
 
-    :raises ConfigError: Airflow is set to ignore the conf of a DAG run, and this one has some that
-        says something else
+    :raises ConfigError: Airflow is set to ignore the conf of a DAG run, and this one has a conf
+        with other values
     """
     params = dict(context["params"])
     asked = context["dag_run"].conf or {}
@@ -40,16 +40,16 @@ def params_of(context: Context) -> dict[str, Any]:
         raise ConfigError(
             f"{', '.join(map(quoted, ignored))}: this Airflow ignores what a DAG run is triggered"
             " with, by its setting [core] dag_run_conf_overrides_params = False; set it to True, or"
-            " trigger the DAG with its own params and nothing else"
+            " trigger the DAG with only its own params"
         )
     return params
 
 
 def require_time(timeout: timedelta | None, function_timeout_s: float) -> None:
-    """Say what Airflow lets the tasks of a run do, and check that each has time for a call.
+    """Log Airflow's limits on the tasks of a run, and check that each has time for a call.
 
     :param timeout: after which Airflow ends a task that calls; None: never
-    :raises ConfigError: it would end before a call can be sure to have an answer
+    :raises ConfigError: it would end before a call certainly has a response
     """
     log.info(
         "Airflow: up to %s tasks at once in all (parallelism), up to %s mapped instances"
@@ -67,25 +67,25 @@ def require_time(timeout: timedelta | None, function_timeout_s: float) -> None:
 
 
 def grace_s() -> float:
-    """Return the seconds between a task's being told to end and its being killed.
+    """Return the seconds between Airflow's request to end a task and its killing it.
 
-    :raises ConfigError: the setting is no such number
+    :raises ConfigError: the setting is not such a number
     """
-    told = conf.get("retrofill", "grace_period", fallback=str(GRACE_S))
+    setting = conf.get("retrofill", "grace_period", fallback=str(GRACE_S))
     try:
-        seconds = float(told)
+        seconds = float(setting)
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise ConfigError(
-            f"Airflow's setting [retrofill] grace_period is {quoted(told)}: allowed is a number of"
-            " seconds, 0 or more"
+            f"Airflow's setting [retrofill] grace_period: {quoted(setting)} is not allowed; give"
+            " a number of seconds, 0 or more"
         )
     return seconds
 
 
 class TaskAirflow:
-    """Airflow as a task may ask it; see :class:`retrofill.pipeline.rescue.Airflow`."""
+    """Airflow, as far as a task may use it; see :class:`retrofill.pipeline.rescue.Airflow`."""
 
     def __init__(self, context: Context) -> None:
         self._count = context["ti"].get_dr_count
@@ -93,12 +93,12 @@ class TaskAirflow:
 
     @property
     def most_mapped(self) -> int:
-        """The most instances that a mapped task may have: what is more, Airflow does not take."""
+        """The most instances of a mapped task that Airflow accepts."""
         return conf.getint("core", "max_map_length")
 
     @property
     def slots(self) -> Slots:
-        """What the tasks that call get of Airflow; of its pools no task can be told."""
+        """The Airflow slots of the tasks that call; a task cannot see the size of its pool."""
         dag = self._context["dag"]
         return Slots(
             conf.getint("core", "parallelism"), dag.max_active_tasks, dag.get_task("invoke").pool
@@ -109,9 +109,9 @@ class TaskAirflow:
         return self._count(dag_id=dag_id, run_ids=list(dag_run_ids), states=_NOT_OVER) > 0
 
     def is_kept_out(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
-        """Return whether the next of these waits for a place that this DAG run has.
+        """Return whether the next of these waits for the slot of this DAG run.
 
-        Those of a Backfill have places of their own.
+        DAG runs of a Backfill have slots of their own.
         """
         own, dag = self._context["dag_run"], self._context["dag"]
         if dag_id != own.dag_id or own.run_type == "backfill":
@@ -121,9 +121,9 @@ class TaskAirflow:
         return self._count(dag_id=dag_id, states=["running"]) >= dag.max_active_runs
 
     def tell_abandoned(self, conn: Connection, run: OpenRun) -> None:
-        """Send the report of a run that was closed by another.
+        """Send the report of a run that another closed.
 
-        Where that fails it is logged only: whoever closed the run has work of its own.
+        If that fails, it is only logged: the task that closed the run has its own work.
         """
         config = RunConfig.from_stored(runs.get_run(conn, run.run_id).config)
         report = runs.get_report(conn, run.run_id)
@@ -136,22 +136,22 @@ class TaskAirflow:
             runs.mark_notified(conn, run.run_id)
 
     def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
-        """Say once that a run waits for its DAG, if that is paused: Airflow begins no task of it.
+        """Report once that a run waits for its paused DAG, of which Airflow starts no task.
 
-        Where that fails it is logged only.
+        If that fails, it is only logged.
         """
         try:
             stored = runs.get_run(conn, run.run_id)
             if stored.told_waiting or not is_paused(self._context, run.dag_id):
                 return
             why = (
-                f"Run {run.run_id} is not at its end, and Airflow begins no task of it, since the"
-                f" DAG {run.dag_id} is paused. Nothing is lost: it goes on when the DAG is switched"
-                " on again."
+                f"Run {run.run_id} is not at its end, and Airflow starts no task of it, because the"
+                f" DAG {run.dag_id} is paused. Nothing is lost: it continues when the DAG is"
+                " switched on again."
             )
             config = RunConfig.from_stored(stored.config)
             notify_briefly(config, "waits", why, run.dag_id, run.dag_run_ids[-1])
         except Exception:
-            log.exception("nobody could be told whether run %d waits for its DAG", run.run_id)
+            log.exception("the wait of run %d for its paused DAG could not be reported", run.run_id)
         else:
             runs.mark_told_waiting(conn, run.run_id)

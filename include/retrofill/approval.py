@@ -1,4 +1,4 @@
-"""The task that has a person approve the plan of a run, built on Airflow's own approval."""
+"""The task that asks for approval of a run's plan, built on Airflow's own approval."""
 
 from datetime import timedelta
 from typing import Any
@@ -28,9 +28,9 @@ from retrofill.state.connection import Connection
 
 
 class ApproveOperator(RetrofillOperator, ApprovalOperator):
-    """Wait until a person has approved the plan, in the UI or by REST.
+    """Wait until someone approves the plan, in the UI or by REST.
 
-    It takes no place of a worker meanwhile. Who does not answer in time rejects.
+    It takes no worker slot while it waits. No answer in time counts as rejection.
     """
 
     template_fields = ("opened",)
@@ -40,25 +40,25 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
             opened=opened,
             subject="Approve the plan",
             defaults=ApprovalOperator.REJECT,
-            # Airflow would take it for the time to wait, which each run has of its own.
+            # Airflow would take this for the time to wait, which each run has of its own.
             execution_timeout=None,
             **kwargs,
         )
 
     def validate_params(self) -> None:
-        """Have the form ask for the answer alone: Airflow 3.1 would add the DAG's params."""
+        """Make the form ask only for the answer: Airflow 3.1 would add the DAG's params."""
         self.params = type(self.params)()
 
     def execute(self, context: Context) -> None:
-        """Ask, with the plan in the body; Airflow goes on with :meth:`execute_complete`.
+        """Ask, with the plan in the body; Airflow continues with :meth:`execute_complete`.
 
-        :raises AirflowSkipException: no approval was asked for
+        :raises AirflowSkipException: no approval is requested
         :raises RunIncomplete: the plan was turned down before
         """
         with open_state() as conn:
             config, run = stored_run(conn, self.ref)
             if not asks(config, self.ref):
-                message = "no approval was asked for"
+                message = "no approval is requested"
                 raise AirflowSkipException(message)
             plan = plan_to_approve(conn, run)
             if plan is None:
@@ -66,7 +66,7 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
             run_at_work(context, conn, self.ref)
             mark = _mark(context)
             if was_approved(run, mark):
-                # The try before this one had the answer, and broke off behind it.
+                # The try before this one had the answer, and was interrupted after it.
                 self._go_on(conn, config, run)
                 return
             self.body = ask(conn, run, config, plan, mark)
@@ -77,9 +77,9 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
         super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Do what the answer says: go on, or withdraw the plan and skip what calls.
+        """Act on the answer: continue, or withdraw the plan and skip the tasks that call.
 
-        :raises ConfigError: the plan was approved, and cannot be carried out any more
+        :raises ConfigError: the plan was approved, but cannot be carried out any more
         """
         if "error" in event:
             return super().execute_complete(context, event)
@@ -98,17 +98,17 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
         return super().execute_complete(context, event)
 
     def _tell(self, context: Context, config: RunConfig, run: Run) -> None:
-        """Tell people that a plan waits; where that fails, it waits all the same."""
+        """Report that a plan waits; if that fails, it waits all the same."""
         dag_run = context["dag_run"]
         why = (
             f"Run {run.run_id}: the plan {run.approval.said if run.approval else 'waits'}. Approve"
-            " or reject it in Airflow, under Required Actions; until then nothing more is called,"
-            " and what nobody approves in time is rejected."
+            " or reject it in Airflow, under Required Actions. Until then nothing more is called. A"
+            " plan that is not approved in time is rejected."
         )
         try:
             notify_briefly(config, "waits for your approval", why, dag_run.dag_id, dag_run.run_id)
         except Exception:
-            self.log.exception("nobody could be told that the plan waits")
+            self.log.exception("the waiting plan could not be reported")
 
     def _go_on(self, conn: Connection, config: RunConfig, run: Run) -> None:
         """Make sure that what was approved is what runs, and count what it does not call.
@@ -124,5 +124,5 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
 
 
 def _mark(context: Context) -> str:
-    """Return what tells one asking from the next: a task that is cleared may have more tries."""
+    """Return a mark that identifies this request: a cleared task may have more tries."""
     return str(context["ti"].max_tries)

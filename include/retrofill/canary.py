@@ -1,4 +1,4 @@
-"""The task that calls the canary of a run, and goes on only if it is well."""
+"""The task that calls the canary of a run, and continues only if it succeeds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,18 +13,18 @@ from retrofill.state.canary import find_canary
 
 
 class CanaryOperator(CallOperator):
-    """Call the items of the canary, before all others, and judge by them what these will take."""
+    """Call the items of the canary before all others, and forecast the rest from them."""
 
     def work(self, context: Context, progressed: Callable[[], None]) -> dict[str, Any] | None:
-        """Return what was found; None: there was no item to be one.
+        """Return the findings; None: there was no item for a canary.
 
-        :raises AirflowSkipException: no canary was asked for
+        :raises AirflowSkipException: no canary is requested
         :raises RunIncomplete: too much of the canary has failed; nothing else is called
         """
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
             if not has_canary(config, self.ref):
-                message = "no canary was asked for"
+                message = "no canary is requested"
                 raise AirflowSkipException(message)
             canary = find_canary(conn, run.run_id)
         if canary is None:
@@ -34,7 +34,7 @@ class CanaryOperator(CallOperator):
         try:
             self.call(context, config, run, canary.batch_id, progressed, counts=True)
         except RunIncomplete:
-            # A limit of the run was met meanwhile; what was found until then is worth a look.
+            # A limit of the run was reached; the findings until then are still useful.
             with open_state() as conn:
                 note(conn, run, config, canary.batch_id, at_once=at_once)
             raise

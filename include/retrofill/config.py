@@ -28,7 +28,7 @@ from retrofill.sources import SOURCES
 from retrofill.sources.kind import SourceKind, SourceParams
 
 _EMPTY: tuple[object, ...] = (None, "", {}, [])
-"""What the form sends for a field that is left empty."""
+"""The values that the form sends for an empty field."""
 
 _SOURCE_KIND = "source_kind"
 """Where a stored configuration names the kind of its source."""
@@ -36,7 +36,7 @@ _SOURCE_KIND = "source_kind"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """What a run was asked for, each part as its owner has it."""
+    """What a run was asked for, in parts that belong to their owners."""
 
     source_kind: SourceKind
     function_kind: FunctionKind
@@ -55,13 +55,13 @@ class RunConfig:
 
     @staticmethod
     def from_stored(stored: Mapping[str, Any]) -> "RunConfig":
-        """Return the configuration that a run was opened with, as the state has it."""
+        """Return the configuration with which a run was opened, from the state."""
         params = dict(stored)
         return params_for(params.pop(_SOURCE_KIND)).stored(params)
 
     @property
     def job_name(self) -> str:
-        """The job's name: the one given, or one made from the source and the function."""
+        """The job's name: as given, or made from the source and the function."""
         return self.job.job or f"{self.source.label()} → {self.function.label()}"
 
     def as_json(self) -> dict[str, Any]:
@@ -89,8 +89,8 @@ class RunConfig:
 class RunParams:
     """The params of runs over one kind of source, as one list for people.
 
-    Each belongs to one owner, which validates it: the kind of source, a kind of function, or a
-    part that all runs have.
+    Each belongs to one owner, which validates it: the kind of source, a kind of function, or a part
+    that all runs have.
     """
 
     def __init__(self, source: SourceKind) -> None:
@@ -125,7 +125,7 @@ class RunParams:
         return self._parts.values()
 
     def config(self, params: Mapping[str, Any]) -> RunConfig:
-        """Return the configuration that a DAG run's params ask for.
+        """Return the configuration in a DAG run's params.
 
         :raises ConfigError: everything that is wrong with them, one sentence each
         """
@@ -141,7 +141,7 @@ class RunParams:
     def salvage(self, params: Mapping[str, Any]) -> tuple[RunConfig, list[Problem]]:
         """Return what is right with a DAG run's params, and everything that is wrong with them.
 
-        A param that is wrong has its default; one without a default has a stand-in.
+        A wrong param gets its default or, if it has none, a stand-in.
         """
         problems = [
             unknown(name, self._owner, difflib.get_close_matches(name, self._owner, n=1))
@@ -155,7 +155,7 @@ class RunParams:
             own = {name: params[name] for name in cls.model_fields if name in params}
             if self._functions.get(part, chosen) is not chosen:
                 if "function_kind" not in unsound:
-                    problems += _not_asked_for(self._functions[part], own, chosen)
+                    problems += _of_other_kinds(self._functions[part], own, chosen)
                 continue
             values[part], found, wrong = cls.salvage(own)
             unsound |= wrong
@@ -165,7 +165,7 @@ class RunParams:
         return config, [*problems, *_contradictions(config, unsound)]
 
     def form_fields(self, defaults: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return, for each param, what makes an Airflow ``Param`` of it, as plain values.
+        """Return, for each param, the arguments of an Airflow ``Param``, as plain values.
 
         :param defaults: values that replace the params' own defaults
         """
@@ -174,7 +174,7 @@ class RunParams:
         for name, part in self._owner.items():
             shown = form_field(self._parts[part], name)
             if several and part in self._functions and shown["default"] is None:
-                # Needed by its kind alone, which the form cannot know.
+                # Only its own kind needs it, which the form cannot know.
                 types = shown["type"]
                 shown["type"] = types if isinstance(types, list) else ["null", types]
             if name in defaults:
@@ -184,13 +184,13 @@ class RunParams:
         return form
 
     def _chosen(self, params: Mapping[str, Any]) -> FunctionKind:
-        """Return the kind of function that is asked for; the default, if that is none."""
+        """Return the requested kind of function, or the default if there is none such."""
         asked = params.get("function_kind")
         default = next(iter(FUNCTIONS))
         return FUNCTIONS.get(asked if isinstance(asked, str) else default, FUNCTIONS[default])
 
     def stored(self, stored: Mapping[str, Any]) -> RunConfig:
-        """Return a configuration that was valid once, and was stored."""
+        """Return a configuration that was valid when it was stored."""
         chosen = self._chosen(stored)
         values = {
             part: cls.model_validate(
@@ -212,16 +212,16 @@ def _part_of(kind: FunctionKind) -> str:
     return f"function {kind.name}"
 
 
-def _not_asked_for(
+def _of_other_kinds(
     owner: FunctionKind, given: Mapping[str, Any], chosen: FunctionKind
 ) -> Iterator[Problem]:
-    """Find params of another kind of function than the one that is asked for."""
+    """Find params of another kind of function than the requested one."""
     for name, value in given.items():
         if value not in _EMPTY and value != owner.params.model_fields[name].default:
             yield Problem(
                 name,
-                f"{quoted(value)}; not allowed with function_kind {chosen.name!r}, which has no"
-                f" such param; it is one of {owner.name!r}",
+                f"{quoted(value)} is not allowed with function_kind {chosen.name!r}, which has no"
+                f" such param; it belongs to {owner.name!r}",
             )
 
 
@@ -234,23 +234,25 @@ def params_for(source: str) -> RunParams:
     """
     kind = SOURCES.get(source)
     if kind is None:
-        raise ConfigError(f"source: {quoted(source)}; allowed is one of {', '.join(SOURCES)}")
+        raise ConfigError(
+            f"source: {quoted(source)} is not allowed; give one of {', '.join(SOURCES)}"
+        )
     return RunParams(kind)
 
 
 def _contradictions(config: RunConfig, unsound: set[str]) -> Iterator[Problem]:
-    """Find params that cannot both be meant."""
+    """Find params that contradict each other."""
 
     def sound(*names: str) -> bool:
         return not set(names) & unsound
 
     for part in (config.source, config.calls, config.function, config.approval, config.redrive):
         yield from part.contradictions(sound)
-    yield from _uncarried(config, sound)
-    yield from _uncalled(config, sound)
+    yield from _unreceivable_event(config, sound)
+    yield from _useless_canary(config, sound)
     redrives = config.redrive.place
     lists = redrives is not Place.QUARANTINE
-    # To redrive what a job has in quarantine, its name is enough.
+    # To redrive a job's quarantine, the job's name is enough.
     if sound("redrive") and (lists or config.job.job is None):
         yield from config.source.problems_of_extent(sound)
     if not sound("redrive") or redrives is None:
@@ -258,10 +260,10 @@ def _contradictions(config: RunConfig, unsound: set[str]) -> Iterator[Problem]:
     if not lists:
         yield from config.source.problems_with_redrive(sound)
     if config.calls.preview and sound("preview"):
-        yield Problem("preview", "True; not allowed with redrive, which calls what it selects")
+        yield Problem("preview", "True is not allowed with redrive, which calls what it selects")
 
 
-def _uncalled(config: RunConfig, sound: Sound) -> Iterator[Problem]:
+def _useless_canary(config: RunConfig, sound: Sound) -> Iterator[Problem]:
     """Find a canary of a run that redrives, or calls nothing."""
     canary = config.canary.canary
     if canary is None or not sound("canary"):
@@ -269,14 +271,14 @@ def _uncalled(config: RunConfig, sound: Sound) -> Iterator[Problem]:
     if config.redrive.place and sound("redrive"):
         yield Problem(
             "canary",
-            f"{canary:,}; not allowed with redrive: a canary is chosen from what no call has"
-            " carried",
+            f"{canary:,} is not allowed with redrive: a canary is sampled from items that no call"
+            " has carried",
         )
     if config.calls.preview and sound("preview"):
-        yield Problem("canary", f"{canary:,}; not allowed with preview, which calls nothing")
+        yield Problem("canary", f"{canary:,} is not allowed with preview, which calls nothing")
 
 
-def _uncarried(config: RunConfig, sound: Sound) -> Iterator[Problem]:
+def _unreceivable_event(config: RunConfig, sound: Sound) -> Iterator[Problem]:
     """Find an event that the kind of function cannot receive."""
     event, kind = config.calls.event, config.function_kind
     if not sound("event", "function_kind") or event == AUTO:
@@ -287,6 +289,6 @@ def _uncarried(config: RunConfig, sound: Sound) -> Iterator[Problem]:
         ]
         yield Problem(
             "event",
-            f"{event!r} is no event for {kind.title}; allowed with function_kind {kind.name!r} are"
-            f" auto, {names_in_words(possible)}",
+            f"{event!r} cannot be sent to {kind.title}; with function_kind {kind.name!r}, give"
+            f" auto, {names_in_words(possible, 'or')}",
         )

@@ -54,7 +54,7 @@ class _HookSession:
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
-        self._plain = AwsGenericHook(conn_id)
+        self._plain: AwsGenericHook[Any] = AwsGenericHook(conn_id)
         self._own = self._plain.config
 
     def client(self, service: str) -> Any:

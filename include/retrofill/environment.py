@@ -14,7 +14,7 @@ from retrofill.model.errors import ConfigError
 
 
 class EnvironmentConnections:
-    """The connections that ``AIRFLOW_CONN_<ID>`` define; AWS as boto3 finds it by itself.
+    """The connections that ``AIRFLOW_CONN_<ID>`` define; AWS as boto3 finds it by default.
 
     Format: https://airflow.apache.org/docs/apache-airflow/stable/howto/connection.html, JSON or a
     URI.
@@ -26,13 +26,13 @@ class EnvironmentConnections:
         self._environ = os.environ if environ is None else environ
 
     def has(self, conn_id: str) -> bool:
-        """Return whether there is a connection of this id."""
+        """Return whether there is a connection with this id."""
         return bool(self._environ.get(f"AIRFLOW_CONN_{conn_id.upper()}"))
 
     def get(self, conn_id: str) -> ConnectionFields:
         """Return a connection.
 
-        :raises ConfigError: there is none of this id, or one that cannot be read
+        :raises ConfigError: there is no connection with this id, or it cannot be read
         """
         if not self.has(conn_id):
             raise ConfigError(
@@ -52,7 +52,7 @@ class EnvironmentConnections:
     def aws(self, conn_id: str) -> BotoSession:
         """Open AWS with the keys, region and endpoint of a connection.
 
-        What it does not say, and all where there is no such connection, boto3 finds by itself.
+        boto3 finds what it does not define, and everything if there is no such connection.
 
         :raises ConfigError: the connection cannot be read
         """
@@ -90,7 +90,7 @@ def _from_json(conn_id: str, text: str) -> ConnectionFields:
 def _from_uri(conn_id: str, text: str) -> ConnectionFields:
     parts = urlsplit(text)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    # Airflow writes an extra that is more than texts as one JSON text of this name.
+    # Airflow writes an extra with more than texts as one JSON text under this name.
     extra = _extra_of(query["__extra__"]) if "__extra__" in query else query
     host, ports = _place_of(parts.netloc.rpartition("@")[2])
     if "," in ports:
@@ -108,9 +108,9 @@ def _from_uri(conn_id: str, text: str) -> ConnectionFields:
 
 
 def _place_of(hosts: str) -> tuple[str, str]:
-    """Return host and port of a URI; of several hosts with a port each, all with commas between.
+    """Return host and port of a URI; of several hosts with a port each, all separated by commas.
 
-    One port behind several hosts is that of all, as Airflow reads it.
+    A single port after several hosts applies to all, as in Airflow.
     """
     places = [urlsplit(f"//{host}") for host in hosts.split(",")]
     names = ",".join(place.hostname or "" for place in places)
@@ -119,5 +119,5 @@ def _place_of(hosts: str) -> tuple[str, str]:
 
 
 def _extra_of(given: Any) -> dict[str, Any]:
-    """Return the extra of a connection, which may be an object, or one as a JSON text."""
+    """Return the extra of a connection, which may be an object, or a JSON text of one."""
     return dict(json.loads(given) if isinstance(given, str) and given else given or {})

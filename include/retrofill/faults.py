@@ -1,8 +1,8 @@
 """Fault points: named places where a test may kill, stop or fail the process that reaches them.
 
-``RETROFILL_FAULT=point:nth:action`` in the environment, some of them with commas between, arms
-them for a process; nothing is armed otherwise, and :func:`reach` does nothing. Points stand where
-a crash would be worst: beside each commit, and beside each request.
+``RETROFILL_FAULT=point:nth:action`` in the environment arms them for a process; separate several
+with commas. Otherwise nothing is armed, and :func:`reach` does nothing. Points are where a crash
+would be worst: next to each commit, and next to each request.
 """
 
 import os
@@ -22,10 +22,10 @@ class Point(StrEnum):
     """Where a fault may be injected, in the order in which an item passes."""
 
     RUN_OPENED = "run.opened"
-    """Run and set are committed; nobody was told their numbers."""
+    """Run and set are committed; their numbers are not returned yet."""
 
     PARTITIONS_WRITTEN = "partitions.written"
-    """The partitions of a run are committed; nobody was told of them."""
+    """The partitions of a run are committed; they are not returned yet."""
 
     CHUNK_COPIED = "chunk.copied"
     """The new items of a chunk are in the in-process cache; the cursor is not moved yet."""
@@ -43,16 +43,16 @@ class Point(StrEnum):
     """The batches of a set are committed."""
 
     PLAN_STORED = "plan.stored"
-    """The plan of a run is committed; nobody has seen it."""
+    """The plan of a run is committed; it is not shown yet."""
 
     APPROVAL_ASKED = "approval.asked"
-    """That the run waits for a person is committed; nobody was asked."""
+    """The run's wait for approval is committed; nobody was asked yet."""
 
     APPROVAL_ANSWERED = "approval.answered"
-    """What a person answered is committed; nothing follows from it yet."""
+    """The answer to the plan is committed; nothing follows from it yet."""
 
     WITHDRAWING = "plan.withdrawing"
-    """Some of what nobody approved is withdrawn, and committed; the rest is not."""
+    """Some of a rejected plan's items are withdrawn and committed; the rest is not."""
 
     BATCH_TAKEN = "batch.taken"
     """The lease of a batch is committed; nothing of it is loaded."""
@@ -61,10 +61,10 @@ class Point(StrEnum):
     """A portion of a batch is loaded; none of its calls is written ahead."""
 
     SETTLE_WRITTEN = "settle.written"
-    """What ended and what comes next is written, and not committed."""
+    """Ended calls and the next ones are written, but not committed."""
 
     SETTLE_COMMITTED = "settle.committed"
-    """Calls are settled, the next ones written ahead; nothing has left."""
+    """Calls are settled, the next ones written ahead; none of these has left."""
 
     CALL_SENT = "call.sent"
     """One of the calls that were written ahead has left; the next ones have not."""
@@ -73,29 +73,29 @@ class Point(StrEnum):
     """The calls that were written ahead have left."""
 
     CALL_ANSWERED = "call.answered"
-    """An answer has arrived; nobody has written it down."""
+    """A response has arrived; it is not recorded."""
 
     BATCH_RELEASED = "batch.released"
-    """A batch is given back; its task has not ended."""
+    """A batch is released; its task has not ended."""
 
     RUN_CLOSING = "run.closing"
-    """The set's batches are given back; the run is not closed."""
+    """The set's batches are released; the run is not closed."""
 
     SET_CLOSED = "set.closed"
     """The set is closed; its run is not."""
 
     RUN_CLOSED = "run.closed"
-    """The run is closed; nobody was notified."""
+    """The run is closed; it is not notified."""
 
     PART_WRITTEN = "part.written"
     """A part of the report files is written; their manifest is not."""
 
     NOTIFIED = "run.notified"
-    """The notification was handed over; nobody has written that down."""
+    """The notification was accepted; that is not recorded."""
 
 
 class InjectedError(RetrofillError):
-    """What the action ``raise`` raises."""
+    """The error of the action ``raise``."""
 
 
 def _kill() -> None:
@@ -116,16 +116,16 @@ def _lose() -> None:
 
 ACTIONS: Mapping[str, Callable[[], None]] = {
     "kill": _kill,  # SIGKILL, to this process
-    "stop": _stop,  # SIGSTOP: until somebody sends SIGCONT
-    "raise": _raise,  # an error of ours
+    "stop": _stop,  # SIGSTOP, until SIGCONT
+    "raise": _raise,  # an error of our own
     "lose": _lose,  # as if the connection to Postgres had broken here
 }
 
 
 def armed(plan: str) -> Callable[[Point], None]:
-    """Return what acts at the points of a plan, as :data:`VARIABLE` has it.
+    """Return a function that acts at the points of a plan in the format of :data:`VARIABLE`.
 
-    :raises ValueError: the plan names no such point, number or action
+    :raises ValueError: the plan has an unknown point, number or action
     """
     actions: dict[tuple[Point, int], Callable[[], None]] = {}
     for fault in plan.split(","):
@@ -137,7 +137,7 @@ def armed(plan: str) -> Callable[[Point], None]:
                 f"point:nth:action, point one of {', '.join(Point)}, nth 1 or more,"
                 f" action one of {', '.join(ACTIONS)}"
             )
-            raise ValueError(f"{VARIABLE}: {fault!r}; allowed is {allowed}") from error
+            raise ValueError(f"{VARIABLE}: {fault!r} is not allowed; give {allowed}") from error
     reached: Counter[Point] = Counter()
 
     def act(point: Point) -> None:
@@ -152,7 +152,7 @@ def armed(plan: str) -> Callable[[Point], None]:
 def _ordinal(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise ValueError("a point is reached a first time")
+        raise ValueError("nth counts from 1")
     return number
 
 
@@ -169,8 +169,8 @@ def reach(point: Point) -> None:
 
 @contextmanager
 def injected(act: Callable[[Point], None]) -> Iterator[None]:
-    """Have a function called at every point that any thread of this process reaches."""
-    global _act  # noqa: PLW0603  the points are the process's own
+    """Call a function at every point that any thread of this process reaches."""
+    global _act  # noqa: PLW0603  the points belong to the process
     before, _act = _act, act
     try:
         yield

@@ -1,6 +1,6 @@
-"""Lineage: what a run has read and what came of it, for Airflow's provider of OpenLineage.
+"""Lineage: what a run has read and produced, for Airflow's OpenLineage provider.
 
-Only that calls it, so only where it is installed.
+Only that provider calls it, so only where it is installed.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Metrics: what tasks that call tell Airflow's own, by StatsD or OpenTelemetry as that is set."""
+"""Metrics: what calling tasks report to Airflow's metrics, by StatsD or OpenTelemetry."""
 
 import logging
 import re
@@ -19,21 +19,21 @@ _NOT_IN_A_TAG = re.compile(r"[^a-zA-Z0-9_.-]")
 
 
 def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
-    """Return what sends what a task tells; whatever goes wrong with that, the task goes on.
+    """Return a function that sends a task's metrics; if that fails, the task continues.
 
-    :param map_index: tells the tasks of a DAG run apart
+    :param map_index: distinguishes the tasks of a DAG run
     """
     counted = {"job": _tag(run.job), "function": _tag(config.function.label())}
-    # What each task has of its own must not take the place of what another has.
+    # The gauges of one task must not replace those of another.
     gauged = {**counted, "map_index": str(map_index)}
     sends = True
 
-    def tell(told: Told) -> None:
+    def tell(report: Told) -> None:
         nonlocal sends
         if not sends:
             return
         try:
-            _send(told, counted, gauged)
+            _send(report, counted, gauged)
         except Exception:
             log.exception("metrics could not be sent; this task sends no more")
             sends = False
@@ -41,22 +41,22 @@ def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
     return tell
 
 
-def _send(told: Told, counted: dict[str, str], gauged: dict[str, str]) -> None:
+def _send(report: Told, counted: dict[str, str], gauged: dict[str, str]) -> None:
     for name, counts in (
-        ("items", told.items),
-        ("calls", told.calls),
-        ("failures", told.failures),
+        ("items", report.items),
+        ("calls", report.calls),
+        ("failures", report.failures),
     ):
         for what, count in counts.items():
             stats.incr(f"retrofill.{name}.{what}", count, tags=counted)
-    if told.cost:
-        stats.incr("retrofill.cost_microdollars", round(told.cost * _PER_DOLLAR), tags=counted)
+    if report.cost:
+        stats.incr("retrofill.cost_microdollars", round(report.cost * _PER_DOLLAR), tags=counted)
     for name, share in _QUANTILES.items():
-        took_s = told.quantile_s(share)
+        took_s = report.quantile_s(share)
         if took_s is not None:
             stats.gauge(f"retrofill.call_ms.{name}", round(took_s * 1000, 1), tags=gauged)
-    stats.gauge("retrofill.in_flight", told.in_flight, tags=gauged)
-    stats.gauge("retrofill.backlog", told.left, tags=gauged)
+    stats.gauge("retrofill.in_flight", report.in_flight, tags=gauged)
+    stats.gauge("retrofill.backlog", report.left, tags=gauged)
 
 
 def _tag(text: str) -> str:

@@ -1,8 +1,8 @@
-"""A notifier of Airflow's that a connection names: any class of a provider's, or of one's own.
+"""An Airflow notifier that a connection names: any class of a provider's, or your own.
 
 The connection's extra has ``{"notifier": "dotted.path.Class", "kwargs": {…}}``. Texts in ``kwargs``
-are templates, as for every notifier; they know ``title``, ``text``, ``link``, ``page`` and
-``report``, and nothing else.
+are templates, as for every notifier. They know only ``title``, ``text``, ``link``, ``page`` and
+``report``.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any
 from airflow.sdk import BaseNotifier
 
 NOTIFIER = "notifier"
-"""What the extra of such a connection has."""
+"""The key in the extra of such a connection."""
 
 _KWARGS = "kwargs"
 
@@ -23,7 +23,7 @@ def is_named(extra: Mapping[str, Any]) -> bool:
 
 
 def problem_of(extra: Mapping[str, Any]) -> str:
-    """Return why the notifier that an extra names cannot be used; empty: it can."""
+    """Return why the notifier in an extra cannot be used; empty: it can."""
     path, kwargs = extra[NOTIFIER], extra.get(_KWARGS, {})
     if not (isinstance(path, str) and "." in path and isinstance(kwargs, dict)):
         return 'its extra must be {"notifier": "dotted.path.Class", "kwargs": {…}}'
@@ -31,14 +31,14 @@ def problem_of(extra: Mapping[str, Any]) -> str:
         _make(extra)
     # Whatever its module and its own checks raise.
     except Exception as error:  # noqa: BLE001
-        return f"{path!r} is no notifier that can be made of its kwargs ({error})"
+        return f"{path!r} is not a notifier that can be made from its kwargs ({error})"
     return ""
 
 
 def send(extra: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Have the notifier send; what it raises is an error of its own library.
+    """Send through the notifier; what it raises is an error of its own library.
 
-    :param values: what its templates know
+    :param values: the values for its templates
     """
     _make(extra)(dict(values))
 
@@ -47,6 +47,6 @@ def _make(extra: Mapping[str, Any]) -> BaseNotifier:
     module, _, name = extra[NOTIFIER].rpartition(".")
     named = getattr(import_module(module), name)
     if not (isinstance(named, type) and issubclass(named, BaseNotifier)):
-        raise TypeError("it is no subclass of airflow.sdk.BaseNotifier")
+        raise TypeError("it is not a subclass of airflow.sdk.BaseNotifier")
     made: BaseNotifier = named(**extra.get(_KWARGS, {}))
     return made

@@ -1,4 +1,4 @@
-"""The notification of a run: who is told, and how."""
+"""The notification of a run: its targets, and how to send it."""
 
 import json
 import logging
@@ -27,13 +27,13 @@ log = logging.getLogger(__name__)
 
 _SUBJECT_CHARS = 99
 _MACHINES = ("http", "https", "lambda", "sqs", "firehose")
-"""The protocols of SNS behind which a program reads: they get the report as JSON."""
+"""The SNS protocols of programs: they get the report as JSON."""
 
 
 def check_targets(config: RunConfig) -> None:
-    """Look up the targets of the notification, so that none turns out to be missing at the end.
+    """Look up the targets of the notification, so that a missing one is found at the start.
 
-    :raises ConfigError: a target is not there, or cannot be used
+    :raises ConfigError: a target does not exist, or cannot be used
     """
     if problems := _problems(config):
         raise ConfigError(*problems.values())
@@ -47,10 +47,10 @@ def notify(
     *,
     worst: Sequence[object] = (),
 ) -> None:
-    """Send a run's report to every target its configuration names.
+    """Send a run's report to every target in its configuration.
 
     :param worst: the errors by which most of its items failed, each as a line for people
-    :raises NotNotified: a target did not take it; another try may reach it
+    :raises NotNotified: a target did not accept it; a retry may succeed
     """
     title = f"Retrofill: {report.job} is {report.state}"
     lines = [report.as_text(config.source_kind.reasons), *(f"failed: {one}" for one in worst)]
@@ -60,12 +60,12 @@ def notify(
 
 
 def notify_briefly(config: RunConfig, what: str, why: str, dag_id: str, dag_run_id: str) -> None:
-    """Tell every target that can be used of a DAG run what is in no report.
+    """Send a short message about a DAG run to every usable target, without a report.
 
-    :param config: what is right with what was asked for
+    :param config: the valid part of the params
     :param what: what the job does, such as ``did not start``
     :param why: the error, or what it waits for; empty: unknown
-    :raises NotNotified: a target did not take it; another try may reach it
+    :raises NotNotified: a target did not accept it; a retry may succeed
     """
     usable = config.notification.model_copy(update=dict.fromkeys(_problems(config)))
     config = replace(config, notification=usable)
@@ -100,10 +100,10 @@ def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any]) -> N
 
 @contextmanager
 def _kept(errors: list[Exception]) -> Iterator[None]:
-    """Keep an error, whatever the library raises: the other targets are told all the same."""
+    """Keep an error, whatever the library raises: the other targets are notified anyway."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001  it is raised when all targets had their turn
+    except Exception as error:  # noqa: BLE001  raised once all targets had their turn
         errors.append(error)
 
 
@@ -125,8 +125,8 @@ def _problem_of_connection(conn_id: str | None) -> str | None:
         connection = AppriseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         return (
-            f"notify_conn_id: Airflow has no connection {conn_id!r}; define it, or name one of"
-            " type apprise that there is"
+            f"notify_conn_id: Airflow has no connection {conn_id!r}; define it, or give an existing"
+            " one of type apprise"
         )
     if named_notifier.is_named(connection.extra_dejson):
         why = named_notifier.problem_of(connection.extra_dejson)
@@ -134,12 +134,11 @@ def _problem_of_connection(conn_id: str | None) -> str | None:
     if connection.conn_type != AppriseHook.conn_type:
         return (
             f"notify_conn_id: the connection {conn_id!r} is of type {connection.conn_type!r};"
-            f" allowed is one of type {AppriseHook.conn_type!r}, or one whose extra names a"
-            " notifier"
+            f" give one of type {AppriseHook.conn_type!r}, or one whose extra names a notifier"
         )
     try:
         services = _services(conn_id)
-    # The hook lets through whatever the connection's JSON makes Python raise.
+    # The hook lets through any exception that the connection's JSON causes.
     except (AttributeError, LookupError, TypeError, ValueError):
         services = Apprise()
     if not services:
@@ -152,7 +151,7 @@ def _problem_of_connection(conn_id: str | None) -> str | None:
 
 
 def _problem_of_topic(aws_conn_id: str, topic_arn: str | None) -> str | None:
-    """Look a topic up; where that is not permitted, publishing to it may still be.
+    """Look up a topic. If that is not permitted, publishing to it may still be.
 
     Source: https://docs.aws.amazon.com/sns/latest/api/API_GetTopicAttributes.html.
     """
@@ -178,11 +177,11 @@ def _services(conn_id: str) -> Apprise:
 
 
 def _send(conn_id: str, title: str, text: str, fields: dict[str, Any]) -> None:
-    """Send by the notifier that a connection names, or by way of Apprise.
+    """Send by the notifier that a connection names, or via Apprise.
 
-    Apprise's hook in Airflow does not tell whether anybody was reached.
+    Apprise's hook in Airflow does not report whether it reached anyone.
 
-    :raises NotNotified: one of the connection's services did not take it
+    :raises NotNotified: one of the connection's services did not accept it
     """
     extra = AppriseHook.get_connection(conn_id).extra_dejson
     if named_notifier.is_named(extra):
@@ -199,7 +198,7 @@ def _send(conn_id: str, title: str, text: str, fields: dict[str, Any]) -> None:
 
 
 def subject_of(title: str) -> str:
-    """Return a title as SNS takes a subject: ASCII that prints, of less than 100 characters.
+    """Return a title as a valid SNS subject: printable ASCII, less than 100 characters.
 
     Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, Subject.
     """

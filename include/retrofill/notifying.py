@@ -1,4 +1,4 @@
-"""The task that reports a run at its end, and alone decides how its DAG run ends."""
+"""The task that reports a run at its end, and decides how its DAG run ends."""
 
 import time
 from typing import Any
@@ -22,28 +22,28 @@ from retrofill.state.upkeep import OpenRun
 from retrofill.state.worst import worst_of
 
 _KILLED_WITHIN_S = 12.0
-"""Seconds within which Airflow has killed a task that it was told to end: it looks every 5."""
+"""Seconds within which Airflow kills a task that it has asked to end: it checks every 5."""
 
 
 class NotifyOperator(BaseOperator):
-    """End the DAG run: post the run's notification, once, and fail unless all is well.
+    """End the DAG run: send the run's notification, once, and fail unless all is well.
 
-    Airflow runs this task whatever became of the others, also when someone has marked the DAG run
-    as failed; and its state is the DAG run's. So nothing is green while work is missing.
+    Airflow runs this task however the others ended, also if someone has marked the DAG run as
+    failed, and its state is the DAG run's. So nothing is green while work is missing.
 
     :param source: the name of the source's kind
-    :param alias: what stands for the assets of the jobs, of which one is updated
+    :param alias: the alias of the jobs' assets, one of which is updated
     """
 
     def __init__(self, *, source: str, alias: AssetAlias, **kwargs: Any) -> None:
-        # As an inlet, too: so it sees whether an earlier try has sent the event.
+        # Also an inlet, to see whether an earlier try has sent the event.
         super().__init__(outlets=[alias], inlets=[alias], **kwargs)
         self.source = source
 
     def execute(self, context: Context) -> None:
-        """Send the report to the targets that the run names; close a run that was left open.
+        """Send the report to the run's targets; close a run that was left open.
 
-        :raises AirflowSkipException: the run goes on with another set
+        :raises AirflowSkipException: the run continues with another set
         :raises ConfigError: no run was opened
         :raises RunIncomplete: something is left, or close_run did not end
         """
@@ -70,7 +70,7 @@ class NotifyOperator(BaseOperator):
                                 run.run_id, run.job_id, run.job, dag_run.dag_id, [dag_run.run_id]
                             ),
                         )
-                        message = "the run goes on with another set; it is notified at its end"
+                        message = "the run continues with another set; it is notified at its end"
                         raise AirflowSkipException(message)
                     announce(context, run, ended)
                     return
@@ -95,8 +95,8 @@ class NotifyOperator(BaseOperator):
     def _set_of(context: Context, conn: Connection) -> SetRef | None:
         """Return the set of this DAG run; None: it has opened none.
 
-        An ``open_run`` that does not say why it opened nothing may have been told to end a moment
-        ago, and still commit.
+        An ``open_run`` that gives no reason for opening nothing may have been asked to end just
+        now, and may still commit.
         """
         dag_run, give_up_at = context["dag_run"], time.monotonic() + _KILLED_WITHIN_S
         while (ref := runs.find_set(conn, dag_run.dag_id, dag_run.run_id)) is None:
@@ -107,11 +107,11 @@ class NotifyOperator(BaseOperator):
 
 
 def _why_refused(context: Context) -> str:
-    """Return why ``open_run`` opened nothing; empty: it has not said."""
+    """Return why ``open_run`` opened nothing; empty: unknown."""
     return str(context["ti"].xcom_pull(task_ids="open_run", key=REFUSED) or "")
 
 
 def _is_last_try(context: Context, error: StateError) -> bool:
-    """Return whether a task that fails with this error is not tried again."""
+    """Return whether a task that fails with this error is not retried."""
     ti = context["ti"]
     return isinstance(error, FINAL) or ti.try_number > ti.max_tries

@@ -49,17 +49,17 @@ NOT_OPENED = "this DAG run has opened no run; see the log of open_run"
 def stored_run(conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
     """Return a run and its configuration, as they were fixed when it was opened.
 
-    Only ``open_run`` reads the DAG run's params: they may change meanwhile, with a job file or a
-    setting of Airflow.
+    Only ``open_run`` reads the DAG run's params: they may change in the meantime, with a job file
+    or an Airflow setting.
     """
     run = runs.get_run(conn, ref.run_id)
     return RunConfig.from_stored(run.config), run
 
 
 def run_at_work(context: Context, conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
-    """Return the same for a task that works on the run; one that was closed is open again.
+    """Return the same for a task that works on the run; a closed run is opened again.
 
-    Someone has cleared the task. One that outlives its DAG run opens nothing.
+    Someone has cleared the task. A task that outlives its DAG run opens nothing.
     """
     config, run = stored_run(conn, ref)
     dag_run = context["dag_run"]
@@ -82,19 +82,19 @@ class RetrofillOperator(BaseOperator):
 
     @property
     def ref(self) -> SetRef:
-        """The set this task belongs to."""
+        """The set of this task."""
         if not self.opened:
             raise ConfigError(NOT_OPENED)
         return SetRef(*self.opened)
 
 
 class PatientOperator(RetrofillOperator):
-    """A task that may be long, and is tried again for as long as its tries make progress."""
+    """A task that may take long, and is retried for as long as its tries make progress."""
 
     def execute(self, context: Context) -> Any:
-        """Work, unless the tries before this one were in vain.
+        """Work, unless too many earlier tries made no progress.
 
-        :raises NoProgress: they were
+        :raises NoProgress: they did
         :raises Interrupted: Airflow has ended the task
         """
         tries = Tries(context)
@@ -102,14 +102,14 @@ class PatientOperator(RetrofillOperator):
         try:
             return self.work(context, tries.progressed)
         except AirflowTaskTerminated as error:
-            # Airflow itself would not try again.
+            # Airflow itself would not retry.
             raise Interrupted("the task was told to end") from error
 
     @abstractmethod
     def work(self, context: Context, progressed: Callable[[], None]) -> Any:
-        """Do what the task is for.
+        """Do the task's work.
 
-        :param progressed: called when something was done that no other try needs to do again
+        :param progressed: called when something was done that no other try needs to repeat
         """
 
 
@@ -117,7 +117,7 @@ class ListPartitionsOperator(RetrofillOperator):
     """List the partitions of the run's source that are not read to their end."""
 
     def execute(self, context: Context) -> list[PartitionTask]:
-        """Return one entry for each enqueue task."""
+        """Return one entry for each ``enqueue`` task."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
             survey = wiring().survey_of(config, run)
@@ -126,10 +126,10 @@ class ListPartitionsOperator(RetrofillOperator):
 
 
 class EnqueueOperator(PatientOperator):
-    """Retrieve the items of one partition, and enqueue those that are new.
+    """Read the items of one partition, and enqueue the new ones.
 
     :param partition: which partition, as ``list_partitions`` returned it; not a template field,
-        because it carries names of keys
+        because it contains names of keys
     """
 
     def __init__(self, *, partition: PartitionTask, **kwargs: Any) -> None:
@@ -157,10 +157,10 @@ class EnqueueOperator(PatientOperator):
 
 
 class PlanBatchesOperator(RetrofillOperator):
-    """Cut what the in-process cache holds into batches."""
+    """Cut the in-process cache into batches."""
 
     def execute(self, context: Context) -> list[BatchTask]:
-        """Return one entry for each invoke task."""
+        """Return one entry for each ``invoke`` task."""
         with open_state() as conn:
             config, run = run_at_work(context, conn, self.ref)
             airflow, wire = TaskAirflow(context), wiring()
@@ -179,7 +179,7 @@ class PlanBatchesOperator(RetrofillOperator):
 
 
 class CallOperator(PatientOperator):
-    """A task that calls the function with the items of a batch until every one is settled."""
+    """A task that calls the function with the items of a batch until all are settled."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -197,7 +197,7 @@ class CallOperator(PatientOperator):
     ) -> Invoked | None:
         """Return the counts of what was done; None: there was nothing left to do.
 
-        :param counts: whether to record what each call has used
+        :param counts: whether to record the usage of each call
         """
         grace = grace_s()
         die_with_parent()
@@ -216,7 +216,7 @@ class CallOperator(PatientOperator):
                 run.function.name,
                 run.function.version or "none",
             )
-            # What is asked for costs the function's service time, so only who counts it asks.
+            # Reporting usage costs the function's service time, so it is requested only if counted.
             counts = counts or config.limits.max_cost is not None
             with closing(wiring().client_of(config, run, tells_usage=counts)) as client:
                 invoker = Invoker(
@@ -239,7 +239,7 @@ class CallOperator(PatientOperator):
                     raise
 
     def on_kill(self) -> None:
-        """Stop sending; what is in flight gets a moment to be settled."""
+        """Stop sending; calls in flight get a moment to be settled."""
         self._stop_asked = True
 
 
@@ -265,7 +265,7 @@ class CloseRunOperator(BaseOperator):
     """Close the set that this DAG run has opened, and the run with its last set."""
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Return what the run has read, and what came of it; also of a task that failed."""
+        """Return what the run has read and produced; also for a task that failed."""
         return lineage_of(task_instance.dag_id, task_instance.run_id)
 
     def execute(self, context: Context) -> bool:
@@ -283,13 +283,13 @@ class CloseRunOperator(BaseOperator):
 
 
 class NextSetOperator(TriggerDagRunOperator):
-    """Ask for the DAG run of the run's next set; skipped when the source is exhausted.
+    """Trigger the DAG run of the run's next set; skipped if the source is exhausted.
 
     :param opened: the set that was closed
     :param more: what ``close_run`` returned
     """
 
-    # No ``conf``: it holds the run's params, which must not reach a template.
+    # No ``conf``: it contains the run's params, which must not reach a template.
     template_fields: Sequence[str] = ("opened", "more")
 
     def __init__(self, *, opened: Any, more: Any, **kwargs: Any) -> None:
@@ -300,7 +300,7 @@ class NextSetOperator(TriggerDagRunOperator):
         self.more = more
 
     def execute(self, context: Context) -> None:
-        """Trigger the same DAG; its params are for people to see, its run is in the state.
+        """Trigger the same DAG. Its params are for people to see; its run is in the state.
 
         :raises AirflowSkipException: the source is exhausted
         """
@@ -313,7 +313,7 @@ class NextSetOperator(TriggerDagRunOperator):
             config, run = stored_run(conn, ref)
         self.note = of_set(run, config.source.label(), ref.set_no + 1)
         self.trigger_dag_id = dag_run.dag_id
-        # So it stands before DAG runs that were asked for later, as if it were this one.
+        # So it comes before DAG runs that were triggered later, as if it were this one.
         self.run_after = dag_run.run_after
         self.trigger_run_id = ref.next_dag_run_id(dag_run.run_id)
         self.conf = dict(context["params"])

@@ -1,4 +1,4 @@
-"""The process of a task: what it does when it is told to end, and its name for others."""
+"""The process of a task: how it reacts to the request to end, and its name for other processes."""
 
 import ctypes
 import os
@@ -20,8 +20,8 @@ _LOOK_EVERY_S = 1.0
 def die_with_parent() -> None:
     """Have this process killed when its supervisor dies.
 
-    Airflow would start another try beside it: it does not end a task whose supervisor was killed.
-    Linux does it by itself. On other systems a thread looks for the supervisor every second.
+    Airflow does not end a task whose supervisor was killed, and would start another try alongside
+    it. Linux ends it by itself. On other systems a thread checks the supervisor every second.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -41,35 +41,36 @@ def _watch_parent() -> None:
 
 
 def ask_to_end(stop: Callable[[], None]) -> None:
-    """Have ``stop`` called when Airflow ends this task, or its execution timeout has passed.
+    """Call ``stop`` when Airflow ends this task, or its execution timeout has passed.
 
-    Airflow's own handlers may throw an error into the midst of anything: of the calls in flight, no
-    answer would be settled. Only the main thread may ask for this.
+    Airflow's own handlers raise an error at an arbitrary point, after which no response of the
+    calls in flight would be settled. Only the main thread may call this.
     """
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, lambda _number, _frame: stop())
 
 
 def own_name() -> str:
-    """Name this process so that another one can tell whether it lives: hostname, place, pid, start.
+    """Return a name from which another process can find out whether this one is alive.
 
-    The hostname is for people. Machines and containers may share one, and then have pids of their
-    own.
+    It has the hostname, the place, the pid and the start time.
+
+    The hostname is for people. Machines and containers may share one, and then have separate pids.
     """
     return f"{socket.gethostname()} {_place()}:{os.getpid()}:{_started_at(os.getpid())}"
 
 
 def is_dead(holder: str) -> bool:
-    """Return whether a process that has named itself is known to be gone."""
+    """Return whether the process with this name is known to be gone."""
     named, pid, started_at = holder.rsplit(":", 2)
     place = named.rpartition(" ")[2]
     return place == _place() and _started_at(int(pid)) != started_at
 
 
 def _place() -> str:
-    """Return where pids are unique: this boot of this machine, and the namespace of its pids.
+    """Return where pids are unique: this boot of this machine, and its pid namespace.
 
-    Formats: proc_sys_kernel(5), pid_namespaces(7). Elsewhere than on Linux there are no namespaces.
+    Formats: proc_sys_kernel(5), pid_namespaces(7). Only Linux has namespaces.
     """
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
@@ -79,9 +80,9 @@ def _place() -> str:
 
 
 def _started_at(pid: int) -> str:
-    """Return when a process of this place began; empty if it is gone.
+    """Return when a process of this place started; empty if it is gone.
 
-    Format: clock ticks, field 22 of /proc/PID/stat, proc(5); else seconds.
+    Format: clock ticks, field 22 of /proc/PID/stat, proc(5); otherwise seconds.
     """
     if not (_PROC / "self/stat").exists():
         return _started_at_s(pid)

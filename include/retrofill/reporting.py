@@ -1,4 +1,4 @@
-"""The task that writes the report files of a run, for whoever asked for them."""
+"""The task that writes the report files of a run, if they are requested."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from retrofill.state import exports, runs
 
 
 class WriteReportOperator(BaseOperator):
-    """Write what became of each item, however the run ended, once it needs no further set."""
+    """Write the result of each item, however the run ended, once it needs no further set."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return what was written.
 
-        :raises AirflowSkipException: there is no run, nobody asked for files, or the run goes on
-        :raises NotWritten: another try may do it
+        :raises AirflowSkipException: there is no run, no files are requested, or the run continues
+        :raises NotWritten: a retry may succeed
         """
         dag_run = context["dag_run"]
         with open_state() as conn:
@@ -26,9 +26,9 @@ class WriteReportOperator(BaseOperator):
             config, _ = stored_run(conn, ref)
             store = wiring().store_of(config)
             if store is None:
-                raise AirflowSkipException("nobody asked for report files")
+                raise AirflowSkipException("no report files are requested")
             if runs.later_sets(conn, ref):
-                raise AirflowSkipException("the run goes on with another set")
+                raise AirflowSkipException("the run continues with another set")
             written = export_run(conn, ref.run_id, config.report.asked, *store)
             exports.note_files(conn, ref.run_id, written)
         return written.as_json()

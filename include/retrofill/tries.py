@@ -1,4 +1,4 @@
-"""The tries of a task: it is tried again for as long as they make progress."""
+"""The tries of a task, which is retried for as long as they make progress."""
 
 import logging
 
@@ -15,36 +15,36 @@ from retrofill.model.errors import NoProgress
 log = logging.getLogger(__name__)
 
 RETRIES = 4
-"""How often a task is tried again without progress."""
+"""How often a task is retried without progress."""
 
 RETRIES_IN_ALL = 1_000 if keeps_notes() else RETRIES_WITHOUT_NOTES
-"""How often Airflow tries again a task that makes progress, which it cannot tell itself."""
+"""How often Airflow retries a task that makes progress, which Airflow cannot see itself."""
 
 _PROGRESSED = "progressed_in_try"
-"""The key of Airflow's task state store under which the last try with progress stands."""
+"""The key in Airflow's task state store for the last try with progress."""
 
 
 class Tries:
     """The tries of a task, counted from the last one that made progress.
 
-    A process may die at any moment, so progress is noted when it is first made.
+    A process may die at any time, so progress is noted as soon as it is made.
 
-    :param context: of the try that runs
+    :param context: of the current try
     """
 
     def __init__(self, context: Context) -> None:
         ti = context["ti"]
         self._store = notes_of(context)
         self._number: int = ti.try_number
-        # Whoever clears a task has its count begin anew: Airflow then raises what is allowed.
+        # Clearing a task restarts its count: Airflow then raises the allowed number.
         self._began_after = max(0, ti.max_tries - (context["task"].retries or 0))
         self._progressed = False
 
     @property
     def in_vain(self) -> int:
-        """How many tries in a row, this one among them, have made no progress so far.
+        """How many tries in a row, including this one, have made no progress so far.
 
-        None, as far as is known, where Airflow keeps no notes.
+        None are known if Airflow keeps no notes.
         """
         if self._store is None:
             return 0
@@ -55,16 +55,16 @@ class Tries:
         return self._number - max(self._began_after, noted if isinstance(noted, int) else 0)
 
     def require_progress(self) -> None:
-        """Refuse this try if those before it have used up what is allowed without progress.
+        """Refuse this try if those before it have used up the tries without progress.
 
         :raises NoProgress: they have
         """
         before = self.in_vain - 1
         if before > RETRIES:
             raise NoProgress(
-                f"{before} tries in a row ended without progress, the most allowed; see why in"
-                " their logs, or in Airflow's own if their processes were killed, then clear this"
-                " task to go on"
+                f"{before} tries in a row ended without progress, the most allowed; find the reason"
+                " in their logs, or in Airflow's own if their processes were killed, then clear"
+                " this task to continue"
             )
 
     def progressed(self) -> None:
@@ -79,7 +79,7 @@ class Tries:
 
 
 class WhileProgress(ExceptionRetryPolicy):
-    """Tries a task again for as long as its tries make progress; rules come first."""
+    """Retries a task for as long as its tries make progress; rules come first."""
 
     def evaluate(
         self,
@@ -88,7 +88,7 @@ class WhileProgress(ExceptionRetryPolicy):
         max_tries: int,
         context: Context | None = None,
     ) -> RetryDecision:
-        """Fail a task whose last tries, with this one, were in vain."""
+        """Fail a task if its last tries, including this one, made no progress."""
         if context is not None and Tries(context).in_vain > RETRIES:
             return RetryDecision.fail(f"{RETRIES + 1} tries in a row without progress")
         return super().evaluate(exception, try_number, max_tries, context)

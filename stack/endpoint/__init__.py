@@ -1,11 +1,11 @@
-"""The scripted endpoint: Lambda's Invoke and S3's listing over real HTTP, with faults to order.
+"""The scripted endpoint: Lambda's Invoke and S3's listing over real HTTP, with faults on demand.
 
 >>> script = Script(rules=(Rule(keys=frozenset({"a.json"}), arrivals=Span(last=2),
 ...                             reply=Reply(error="TooManyRequestsException")),))
 >>> with scripted_endpoint(script) as endpoint:
 ...     client = boto3.client("lambda", endpoint_url=endpoint.url)
 
-What it does not do: check signatures, run code, keep objects' contents, end functions at their
+It does not check signatures, run code, store the contents of objects, or end functions at their
 timeout.
 """
 

@@ -9,12 +9,12 @@ from stack.endpoint.server import serve
 
 
 def main() -> None:
-    """Serve, or say on standard error what is wrong and exit with 2."""
+    """Serve, or print what is wrong on standard error and exit with 2."""
     parser = argparse.ArgumentParser(
         prog="python -m stack.endpoint",
         description=(
-            "Serve Lambda's Invoke and S3's ListObjectsV2 on 127.0.0.1, as the script on the first"
-            " line of standard input tells it, until that closes. Prints its URL on one line."
+            "Serve Lambda's Invoke and S3's ListObjectsV2 on 127.0.0.1, as told by the script on"
+            " the first line of standard input, until that closes. Prints its URL on one line."
             " Observe it at /_endpoint/stats, /_endpoint/items and /_endpoint/calls; POST to"
             " /_endpoint/reset and /_endpoint/script."
         ),

@@ -1,4 +1,4 @@
-"""The errors that Lambda's Invoke and S3's bucket operations answer with.
+"""The errors of Lambda's Invoke and S3's bucket operations.
 
 Sources: botocore's model of Invoke and
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
@@ -14,13 +14,13 @@ _MODEL = "data/lambda/2015-03-31/service-2.json.gz"
 
 
 class LambdaError(NamedTuple):
-    """How Lambda words one error."""
+    """How Lambda returns one error."""
 
     status: int
     """The HTTP status code."""
 
     message_field: str
-    """The JSON member that holds the message: the API spells it in two ways."""
+    """The JSON member with the message: the API spells it in two ways."""
 
 
 _FRONT_DOOR = {
@@ -36,8 +36,8 @@ _FRONT_DOOR = {
 
 @cache
 def lambda_errors() -> dict[str, LambdaError]:
-    """Return every error that Invoke models, and those its front door gives without a model."""
-    # Not through botocore's own loader: its import takes longer than all of the endpoint's start.
+    """Return every error in the model of Invoke, and those of its front end, which has no model."""
+    # Not with botocore's own loader: its import takes longer than the whole start of the endpoint.
     model = json.loads(gzip.decompress(files("botocore").joinpath(_MODEL).read_bytes()))
     modelled = {}
     for named in model["operations"]["Invoke"]["errors"]:
@@ -63,4 +63,4 @@ S3_ERRORS = {
     "SignatureDoesNotMatch": 403,
     "SlowDown": 503,
 }
-"""The errors of S3's bucket operations that the scripts know by name, each with its status."""
+"""The errors of S3's bucket operations that scripts know by name, with their status."""

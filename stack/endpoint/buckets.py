@@ -1,4 +1,4 @@
-"""The buckets of a script: objects one by one, or as many as one likes that are made up."""
+"""The buckets of a script, with listed objects, or any number of generated ones."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Self
@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 MAX_GENERATED = 10_000_000
-"""The most objects of a bucket that are made up."""
+"""The most generated objects of a bucket."""
 
 STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 
@@ -25,7 +25,7 @@ class S3Object:
     """Its size in bytes."""
 
     modified_at: datetime = datetime(2024, 1, 1, tzinfo=UTC)
-    """When it was made (with a time zone)."""
+    """When it was written (with a time zone)."""
 
     storage_class: str = "STANDARD"
     """Its storage class."""
@@ -54,7 +54,7 @@ class Bucket:
     """Its objects, in any order."""
 
     generated: Annotated[int, Field(ge=0, le=MAX_GENERATED)] = 0
-    """How many objects are made up instead: ``data/000000000.json`` and so on."""
+    """How many objects to generate instead: ``data/000000000.json`` and so on."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

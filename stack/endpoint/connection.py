@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: reads requests, sends whole answers and broken ones.
+"""One HTTP/1.1 connection: read requests, send complete responses and broken ones.
 
 A client may pipeline: its requests are answered one after the other, in their order.
 """
@@ -27,23 +27,23 @@ _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Request(NamedTuple):
-    """A whole request."""
+    """A complete request."""
 
     method: bytes
     """Its method, in upper case."""
 
     target: bytes
-    """What the request line asks for: a path, perhaps with a query."""
+    """The target of the request line: a path, perhaps with a query."""
 
     headers: dict[bytes, bytes]
-    """Its headers, by their names in lower case."""
+    """Its headers, by lowercase name."""
 
     body: bytes
     """Its body, or ``b""``."""
 
 
 class Service(Protocol):
-    """What answers the requests of a connection."""
+    """Answers the requests of a connection."""
 
     def opened(self) -> None:
         """Count a new connection."""
@@ -53,7 +53,7 @@ class Service(Protocol):
 
 
 def date_header() -> bytes:
-    """Return the present Date header, with its end."""
+    """Return the current Date header, with its line end."""
     return _date_header(int(time.time()))
 
 
@@ -63,7 +63,7 @@ def _date_header(second: int) -> bytes:
 
 
 def response(status: int, headers: dict[str, str], body: bytes) -> tuple[bytes, bytes]:
-    """Return the head and the body of an answer; of a 204 the head alone."""
+    """Return the head and the body of a response; for a 204 only the head."""
     lines = [f"HTTP/1.1 {status} {responses.get(status, 'Scripted')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if status != HTTPStatus.NO_CONTENT:
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Callable[[], None]] = deque()
         self._busy = self._ending = False
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection."""
@@ -105,24 +105,24 @@ class Connection(asyncio.Protocol):
             text = f"a request may have at most {MAX_REQUEST_BYTES:,} bytes"
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
         elif self._unfinished_bytes and _QUICK_ACK is not None:
-            # A client without TCP_NODELAY (as awscrt's) holds back its next small segment until the
-            # last is acknowledged, which Linux puts off for 40 ms; over the loopback device, whose
-            # segments hold 64 KB, that is every second piece of a long request. The setting lasts
-            # for one time.
+            # A client without TCP_NODELAY (such as awscrt's) holds back its next small segment
+            # until the last is acknowledged, which Linux delays by 40 ms. Over the loopback device,
+            # whose segments hold 64 KB, that is every second piece of a long request. The setting
+            # lasts for one time.
             self._set_option(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         if len(self._waiting) > _MOST_WAITING:
             self._transport.pause_reading()
         self._serve()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Forget the client; who waits for its leaving is told."""
+        """Forget the client, and notify whoever waits for its end."""
         self._transport = None
         self._waiting.clear()
         if self._on_lost is not None:
             self._on_lost()
             self._on_lost = None
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -148,24 +148,24 @@ class Connection(asyncio.Protocol):
         self._body_parts.append(part)
 
     def on_message_complete(self) -> None:
-        """Have the request answered when those before it have been."""
+        """Answer the request, once those before it are answered."""
         body = b"".join(self._body_parts)
         request = Request(self._parser.get_method(), self._target, self._headers, body)
         self._waiting.append(partial(self._service.handle, self, request))
         self._unfinished_bytes = 0
         self._ending = not self._parser.should_keep_alive()
 
-    # How the service answers.
+    # Called by the service.
 
     def respond(self, answer: bytes) -> None:
-        """Send a whole answer."""
+        """Send a complete response."""
         if self._transport is None:
             return
         self._transport.write(answer)
         self._busy = False
         if self._waiting:
-            # Not from here: a client that pipelines thousands would have them answered in as many
-            # calls within each other.
+            # Not from here: the requests of a client that pipelines thousands would be answered in
+            # as many nested calls.
             self._loop.call_soon(self._serve)
             if len(self._waiting) <= _MOST_WAITING:
                 self._transport.resume_reading()
@@ -181,7 +181,7 @@ class Connection(asyncio.Protocol):
         self._on_lost = until_lost
 
     def finish(self, sent: bytes = b"") -> None:
-        """Send some bytes, or none, and close in good order."""
+        """Send some bytes, or none, and close properly."""
         if self._transport is not None:
             self._transport.write(sent)
             self._transport.close()
@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def drip(self, head: bytes, body: bytes, interval: float, done: Callable[[], None]) -> None:
-        """Send a head, then a body byte by byte; call back when it is sent or the client gone.
+        """Send a head, then a body byte by byte; call back when it is sent or the client is gone.
 
         :param interval: seconds between two bytes
         """
@@ -201,7 +201,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(head)
         self._drip(body, 0, interval, done)
 
-    # Inside.
+    # Internal.
 
     def _drip(self, body: bytes, at: int, interval: float, done: Callable[[], None]) -> None:
         if self._transport is None:
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
             self._waiting.popleft()()
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
-        """Read no more; say why, after the answers to what has been read."""
+        """Read no more; send the reason after the responses to earlier requests."""
         if self._ending:
             return
         self._ending = True

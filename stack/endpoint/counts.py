@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 KEPT_CALLS = 100_000
-"""How many of the last calls a record is kept of."""
+"""How many of the last calls are recorded."""
 
 Delivery = Literal["executed", "received"]
 
@@ -22,7 +22,7 @@ class Call:
     """Whether the function ran."""
 
     arrived_at: float
-    """When all of it had arrived."""
+    """When it had arrived completely."""
 
     ran_until: float
     """When the function ended; `arrived_at` if it did not run."""
@@ -36,13 +36,13 @@ class Stats:
     """Requests to the AWS APIs."""
 
     invocations: int = 0
-    """Requests to invoke a function, dry runs not counted."""
+    """Requests to invoke a function, without dry runs."""
 
     executions: int = 0
     """How often a function ran."""
 
     billed_ms: int = 0
-    """Milliseconds that the executions are billed for; those that still run are among them."""
+    """Milliseconds billed for the executions, including those that still run."""
 
     in_flight: int = 0
     """Invocations that a function works on or a client waits for, now."""
@@ -54,17 +54,17 @@ class Stats:
     """The same, since the endpoint's start."""
 
     deliveries: int = 0
-    """Items carried by the executed invocations, repeats counted."""
+    """Items in the executed invocations, including repeats."""
 
     connections: int = 0
-    """Connections accepted."""
+    """Accepted connections."""
 
     by_operation: dict[str, int] = field(default_factory=dict)
     """Requests by operation."""
 
 
 class Counts:
-    """The counters; the two APIs write, the observation requests read."""
+    """The counters. The two APIs write them, the observation requests read them."""
 
     def __init__(self) -> None:
         self.running = 0
@@ -73,7 +73,7 @@ class Counts:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew; what is in flight stays so."""
+        """Restart all counts; what is in flight stays so."""
         in_flight, ever = self.stats.in_flight, self.stats.max_in_flight_ever
         self.stats = Stats(in_flight=in_flight, max_in_flight=in_flight, max_in_flight_ever=ever)
         self.calls: deque[Call] = deque(maxlen=KEPT_CALLS)
@@ -87,9 +87,9 @@ class Counts:
         stats.by_operation[operation] = stats.by_operation.get(operation, 0) + 1
 
     def enter(self, keys: Sequence[str], *, runs: bool, billed_ms: int = 0) -> None:
-        """Count an invocation that is in flight from now on, and the items it carries.
+        """Count an invocation that is in flight from now on, and its items.
 
-        :param billed_ms: what its execution is billed for
+        :param billed_ms: billed milliseconds of its execution
         """
         stats = self.stats
         stats.in_flight += 1
@@ -105,7 +105,7 @@ class Counts:
             (self._executed if runs else self._refused).update(keys)
 
     def leave(self) -> None:
-        """Count an invocation that is in flight no more."""
+        """Count an invocation that is not in flight any more."""
         self.stats.in_flight -= 1
 
     def items(self, of: Delivery, above: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""How a scripted answer travels: whole, broken, or not at all."""
+"""Send a scripted response: complete, broken, or not at all."""
 
 from collections.abc import Callable
 from typing import assert_never
@@ -8,7 +8,7 @@ from stack.endpoint.script import Reply, Wire
 
 
 def _nothing() -> None:
-    """Do what is done after an answer that nobody waits for."""
+    """Do nothing after a response that nobody waits for."""
 
 
 def deliver(
@@ -18,7 +18,7 @@ def deliver(
     body: bytes,
     done: Callable[[], None] = _nothing,
 ) -> None:
-    """Send an answer, or what the reply's wire leaves of it.
+    """Send a response, or as much of it as the reply's wire lets through.
 
     :param done: called once, when no more will come or the client has gone
     """
@@ -46,5 +46,5 @@ def deliver(
 
 
 def _first_part(head: bytes, body: bytes) -> bytes:
-    """Return the head and half of the body; of an answer without a body half of the head."""
+    """Return the head and half of the body; without a body, half of the head."""
     return head + body[: len(body) // 2] if body else head[: len(head) // 2]

@@ -1,7 +1,7 @@
-"""The items that an invocation's event carries: their keys.
+"""The keys of the items in an invocation's event.
 
-Knows the events of S3 (also through EventBridge), S3 Batch Operations 1.0 and 2.0, and plain lists
-of items; see https://docs.aws.amazon.com/lambda/latest/dg/with-s3.html and
+It reads the events of S3 (also through EventBridge), S3 Batch Operations 1.0 and 2.0, and plain
+lists of items; see https://docs.aws.amazon.com/lambda/latest/dg/with-s3.html and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html.
 """
 
@@ -39,9 +39,9 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 
 def keys_of(body: bytes) -> list[str]:
-    """Return the keys of an event's items, decoded where it encodes them; of an unknown event none.
+    """Return the keys in an event, decoded if it encodes them; none for an unknown event.
 
-    :raises ValueError: if it is not JSON; the empty body is an event without items
+    :raises ValueError: it is not JSON; the empty body is an event without items
     """
     if not body.strip():
         return []
@@ -60,7 +60,7 @@ def keys_of(body: bytes) -> list[str]:
 
 
 def bytes_of(body: bytes) -> int:
-    """Return how large the objects of an event are together, as far as it tells their sizes."""
+    """Return the total size of the objects in an event, as far as it has their sizes."""
     try:
         event = _decode(body)
     except msgspec.MsgspecError:

@@ -1,6 +1,6 @@
 """The Lambda API: Invoke, and the few reads that a caller makes before it.
 
-Formats: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and the pages beside it.
+Formats: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and neighbouring pages.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ MAX_BODY_BYTES = 6_291_456
 """The longest body of a call (quota: 6 MB)."""
 
 CONCURRENCY = 1_000
-"""The account's concurrent executions, of which no function has reserved any."""
+"""The account's concurrent executions; no function has reserved any of them."""
 
 _FUNCTION_PATH = re.compile(
     r"/\d{4}-\d\d-\d\d/functions/(?:[^/]*:)?(?P<name>[a-zA-Z0-9-_]+)"
@@ -44,11 +44,11 @@ _SYNCHRONOUS = b"RequestResponse"
 _BYTES_OF_A_MB = 1_000_000
 
 Handler = Callable[[Connection, Request], None]
-"""What answers a request."""
+"""Answers a request."""
 
 
 class LambdaRefusalError(Exception):
-    """A request that gets an error of the Lambda API by itself, without a rule."""
+    """A request that gets an error of the Lambda API without a rule."""
 
     def __init__(self, error: str, message: str) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class LambdaRefusalError(Exception):
 
 
 class Target(NamedTuple):
-    """A function as a request names it."""
+    """The function that a request names."""
 
     function: Function
     """The function."""
@@ -65,11 +65,11 @@ class Target(NamedTuple):
     """The version."""
 
     lead: bytes
-    """The first lines of the usual answer, up to the request id."""
+    """The first lines of the usual response, up to the request id."""
 
 
 class LambdaApi:
-    """Answers the requests to the Lambda API as a script tells it."""
+    """Answers the requests to the Lambda API according to a script."""
 
     def __init__(
         self, script: Script, rulebook: Rulebook, counts: Counts, loop: asyncio.AbstractEventLoop
@@ -161,9 +161,9 @@ class LambdaApi:
             self._loop.call_later(delay, self._end, connection, reply, answer)
 
     def _admit(self, kind: bytes, body: bytes) -> Sequence[str]:
-        """Return the keys of an invocation's items, if anybody asks for them.
+        """Return the keys of an invocation's items, if they are needed.
 
-        :raises LambdaRefusalError: if Lambda itself refuses it
+        :raises LambdaRefusalError: Lambda itself refuses it
         """
         if kind != _SYNCHRONOUS:
             text = f"The invocation type {kind.decode('latin-1')} is not scripted"
@@ -179,7 +179,7 @@ class LambdaApi:
             raise LambdaRefusalError("InvalidRequestContentException", str(error)) from error
 
     def _duration(self, body: bytes) -> float:
-        """Return the seconds that an execution takes, if no rule makes it longer."""
+        """Return the seconds that an execution takes if no rule makes it longer."""
         if not self._seconds_per_mb:
             return self._latency
         return self._latency + self._seconds_per_mb * bytes_of(body) / _BYTES_OF_A_MB
@@ -187,22 +187,23 @@ class LambdaApi:
     def _end_usual(
         self, target: Target, connection: Connection, request_id: str, log: bytes
     ) -> None:
-        """End an execution that no rule has touched: most of them, so without detours."""
+        """End an execution that no rule has touched: most of them, so it takes no detours."""
         self._counts.running -= 1
         self._counts.leave()
-        told = b"X-Amz-Log-Result: %b\r\n" % log if log else b""
+        log_header = b"X-Amz-Log-Result: %b\r\n" % log if log else b""
         connection.respond(
-            b"%b%b\r\n%b%b%b" % (target.lead, request_id.encode(), told, date_header(), self._tail)
+            b"%b%b\r\n%b%b%b"
+            % (target.lead, request_id.encode(), log_header, date_header(), self._tail)
         )
 
     def _end(self, connection: Connection, reply: Reply, answer: Answer) -> None:
-        """End an execution or refusal that is not the usual one."""
+        """End any other execution or refusal."""
         if reply.executes:
             self._counts.running -= 1
         deliver(connection, reply, *response(*answer), self._counts.leave)
 
     def _answer(self, target: Target, body: bytes, taken: Taken, request_id: str) -> Answer:
-        """Return the answer to a call that a rule takes."""
+        """Return the response to a call that a rule takes."""
         reply = taken.rule.reply
         if reply.error is not None:
             return error_answer(reply, request_id)
@@ -222,7 +223,7 @@ class LambdaApi:
         self._send(connection, json_answer(members, self._next_id()))
 
     def _refuse(self, reply: Reply, connection: Connection, _request: Request) -> None:
-        """Answer a request for what there is not."""
+        """Answer a request for something that does not exist."""
         self._counts.request("unknown")
         self._send(connection, error_answer(reply, self._next_id()))
 

@@ -1,4 +1,4 @@
-"""The log of an execution, of which an invocation may ask for the last 4 KB: its REPORT.
+"""The log of an execution, whose last 4 KB an invocation may ask for: its REPORT.
 
 Formats: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html (LogType, LogResult) and
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html.
@@ -11,16 +11,16 @@ from base64 import b64encode
 from stack.endpoint.script import Function
 
 TAIL_BYTES = 4_096
-"""How much of the log is told."""
+"""How much of the log is returned."""
 
 
 def billed_ms(seconds: float) -> int:
-    """Return what an execution of so many seconds is billed: whole milliseconds, rounded up."""
+    """Return the billed duration of an execution: whole milliseconds, rounded up."""
     return max(1, math.ceil(round(seconds * 1_000, 6)))
 
 
 def log_tail(function: Function, request_id: str, seconds: float) -> bytes:
-    """Return the end of the log of an execution, as the header X-Amz-Log-Result has it.
+    """Return the tail of an execution's log, as in the header X-Amz-Log-Result.
 
     :param seconds: how long it ran
     """

@@ -1,4 +1,4 @@
-"""The answers of the Lambda API: errors, failed functions, batch results, descriptions.
+"""The responses of the Lambda API: errors, failed functions, batch results, descriptions.
 
 Formats: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html.
@@ -22,7 +22,7 @@ _FUNCTION_ERROR_MESSAGES = {
 
 
 class Answer(NamedTuple):
-    """An answer before it is bytes."""
+    """A response before it is encoded."""
 
     status: int
     """The HTTP status."""
@@ -35,13 +35,13 @@ class Answer(NamedTuple):
 
 
 def json_answer(members: object, request_id: str) -> Answer:
-    """Return a good answer with a JSON body."""
+    """Return a successful response with a JSON body."""
     headers = {**_CONTENT, "x-amzn-RequestId": request_id}
     return Answer(HTTPStatus.OK, headers, json.dumps(members).encode())
 
 
 def error_answer(reply: Reply, request_id: str) -> Answer:
-    """Return the answer for a reply with an ``error``."""
+    """Return the response for a reply with an ``error``."""
     name = reply.error or ""
     status, message_field = lambda_errors().get(name, LambdaError(reply.status or 500, "message"))
     status = reply.status or status
@@ -57,7 +57,7 @@ def error_answer(reply: Reply, request_id: str) -> Answer:
 def function_error_answer(
     reply: Reply, function: Function, version: str, request_id: str
 ) -> Answer:
-    """Return the answer for a reply with a ``function_error``."""
+    """Return the response for a reply with a ``function_error``."""
     kind = reply.function_error or ""
     message = reply.message
     if message is None:
@@ -72,7 +72,7 @@ def function_error_answer(
 
 
 def function_answer(reply: Reply, body: bytes, version: str, request_id: str) -> Answer:
-    """Return the answer of a function that ended well, as the reply changes it."""
+    """Return the response of a function that succeeded, as changed by the reply."""
     headers = {
         **_CONTENT,
         "x-amzn-RequestId": request_id,
@@ -109,7 +109,7 @@ def batch_results(body: bytes, failed: Collection[str]) -> bytes:
 
 
 def configuration(function: Function, version: str) -> dict[str, object]:
-    """Return what GetFunctionConfiguration tells of a version of a function."""
+    """Return the output of GetFunctionConfiguration for a version of a function."""
     qualifier = "" if version == "$LATEST" else f":{version}"
     return {
         "FunctionName": function.name,

@@ -1,6 +1,6 @@
-"""The pages of a bucket's listing: which objects, in the UTF-8 byte order of their keys.
+"""The pages of a bucket's listing, in the UTF-8 byte order of the keys.
 
-A place in a bucket is an index, so a page costs the same wherever it begins.
+A position in a bucket is an index, so a page costs the same wherever it begins.
 """
 
 from bisect import bisect_left, bisect_right
@@ -22,7 +22,7 @@ class Objects(Protocol):
     """The objects of a bucket, in the order of their keys."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return their number."""
 
     def key(self, index: int) -> bytes:
         """Return the key of an object."""
@@ -32,13 +32,13 @@ class Objects(Protocol):
 
 
 class ListedObjects:
-    """Objects that a script names one by one."""
+    """Objects that a script lists one by one."""
 
     def __init__(self, objects: Sequence[S3Object]) -> None:
         self._objects = sorted(objects, key=lambda one: one.key.encode())
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return their number."""
         return len(self._objects)
 
     def key(self, index: int) -> bytes:
@@ -53,14 +53,14 @@ class ListedObjects:
         return _element(spell(one.key.encode()), modified, _ETAG, one.size, one.storage_class)
 
 
-class MadeUpObjects:
-    """Objects made up from their numbers, so that ten million cost no memory."""
+class GeneratedObjects:
+    """Objects generated from their numbers, so that ten million cost no memory."""
 
     def __init__(self, count: int) -> None:
         self._count = count
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return their number."""
         return self._count
 
     def key(self, index: int) -> bytes:
@@ -81,26 +81,26 @@ class MadeUpObjects:
 
 def objects_of(bucket: Bucket) -> Objects:
     """Return the objects of a bucket."""
-    return MadeUpObjects(bucket.generated) if bucket.generated else ListedObjects(bucket.objects)
+    return GeneratedObjects(bucket.generated) if bucket.generated else ListedObjects(bucket.objects)
 
 
 def page_of(objects: Objects, prefix: bytes, after: bytes, max_keys: int) -> tuple[range, bool]:
-    """Return the indexes of the first objects with a prefix behind a key, and whether more follow.
+    """Return the indexes of the first objects with a prefix after a key, and whether more follow.
 
-    :param after: the key, which need not be there; empty for the first page
+    :param after: the key, which need not exist; empty for the first page
     """
     indexes = range(len(objects))
     start = bisect_left(indexes, prefix, key=objects.key)
     if after:
         start = max(start, bisect_right(indexes, after, key=objects.key))
-    # UTF-8 has no byte 0xFF: this is behind all keys with the prefix.
+    # UTF-8 has no byte 0xFF: this is after all keys with the prefix.
     end = bisect_left(indexes, prefix + b"\xff", key=objects.key)
     stop = min(start + max_keys, end)
     return range(start, stop), max_keys > 0 and stop < end
 
 
 def spell(key: bytes) -> str:
-    """Return a key as a listing with the encoding type ``url`` spells it."""
+    """Return a key as in a listing with the encoding type ``url``."""
     return quote_plus(key, safe="/*")
 
 

@@ -1,4 +1,4 @@
-"""The scripted endpoint as a process of its own, for tests and benchmarks."""
+"""The scripted endpoint as a separate process, for tests and benchmarks."""
 
 import json
 import ssl
@@ -22,7 +22,7 @@ _REQUEST_SECONDS = 60.0
 
 
 class EndpointError(Exception):
-    """The endpoint did not start, or refused a request that observes or steers it."""
+    """The endpoint did not start, or refused a request that observes or controls it."""
 
 
 class ScriptedEndpoint:
@@ -42,7 +42,7 @@ class ScriptedEndpoint:
     def items(self, *, above: int = 0, of: Delivery = "executed") -> dict[str, int]:
         """Return how often each item arrived.
 
-        :param above: leave out the items that arrived so often or less often
+        :param above: leave out items that arrived this often or less often
         :param of: in calls that were executed, or in all that were received
         """
         query = urlencode({"above": above, "of": of})
@@ -54,13 +54,13 @@ class ScriptedEndpoint:
         return [Call(**record) for record in self._ask("GET", "calls")]
 
     def reset(self) -> None:
-        """Count from 0; the counters of the script's rules go on."""
+        """Count from 0; the counters of the script's rules continue."""
         self._ask("POST", "reset")
 
     def script(self, script: Script) -> None:
-        """Follow another script from now on; what has been counted stays.
+        """Follow another script from now on; existing counts stay.
 
-        :raises EndpointError: if the endpoint refuses it
+        :raises EndpointError: the endpoint refuses it
         """
         self._ask("POST", "script", render_script(script))
 
@@ -85,13 +85,13 @@ class ScriptedEndpoint:
 def scripted_endpoint(
     script: Script | None = None, *, certificate: Path | None = None
 ) -> Iterator[ScriptedEndpoint]:
-    """Run an endpoint in a process of its own, and end it.
+    """Run an endpoint in a separate process, and end it.
 
-    The process ends with the block; should this process die without leaving the block, it ends
-    when the pipe to its standard input closes.
+    The process ends with the block. If this process dies without leaving the block, it ends when
+    the pipe to its standard input closes.
 
     :param certificate: a PEM file with its key that names 127.0.0.1, for TLS
-    :raises EndpointError: if it does not start
+    :raises EndpointError: it does not start
     """
     command = [sys.executable, "-m", "stack.endpoint"]
     if certificate is not None:
@@ -100,7 +100,7 @@ def scripted_endpoint(
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(  # noqa: S603 - our own module and checked arguments
             command,
-            bufsize=0,  # to close the pipe must not fail, though nobody reads it
+            bufsize=0,  # closing the pipe must not fail, even if nobody reads it
             cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -121,7 +121,7 @@ def scripted_endpoint(
 
 
 def _start(process: subprocess.Popen[bytes], script: Script) -> str:
-    """Send the script, wait for the URL and return it; it is empty if the process has ended."""
+    """Send the script, wait for the URL and return it; empty if the process has ended."""
     stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
     with suppress(BrokenPipeError):
         stdin.write(render_script(script).encode() + b"\n")

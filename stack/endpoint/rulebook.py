@@ -1,4 +1,4 @@
-"""Which rule of a script takes a call."""
+"""Decide which rule of a script takes a call."""
 
 import random
 from collections import Counter
@@ -19,12 +19,12 @@ class Taken(NamedTuple):
 
 
 class Rulebook:
-    """The rules of a script, with the counters and draws that they need."""
+    """The rules of a script, with their counters and random draws."""
 
     def __init__(self, script: Script) -> None:
         self._rules: dict[Operation, list[tuple[Rule, random.Random]]] = {}
         for number, rule in enumerate(script.rules):
-            # Not for secrets: the draws must come out the same each time.
+            # Not for secrets: the draws must be the same each time.
             draws = random.Random(number)  # noqa: S311
             self._rules.setdefault(rule.operation, []).append((rule, draws))
         self._calls: Counter[tuple[Operation, str]] = Counter()
@@ -33,7 +33,7 @@ class Rulebook:
             rule.keys or rule.arrivals is not None or rule.reply.fails_items
             for rule in script.rules
         )
-        """Whether a rule asks for the items of a call."""
+        """Whether a rule needs the items of a call."""
 
     def take(
         self, operation: Operation, resource: str, keys: Sequence[str] = (), running: int = 0
@@ -41,7 +41,7 @@ class Rulebook:
         """Count a call and return the first rule that it meets, if any.
 
         :param keys: the keys of the call's items, if :attr:`reads_items`
-        :param running: how many executions it finds running
+        :param running: the number of running executions
         """
         if operation not in self._rules:
             return None

@@ -1,7 +1,7 @@
-"""The S3 API, path-style: ListObjectsV2 as boto3 asks for it, and an empty notification setting.
+"""The S3 API, path-style: ListObjectsV2 as boto3 requests it, and an empty notification setting.
 
-Formats: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html and the pages
-beside it.
+Formats: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html and neighbouring
+pages.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class S3RefusalError(Exception):
 
 
 class S3Api:
-    """Answers the requests to the S3 API as a script tells it."""
+    """Answers the requests to the S3 API according to a script."""
 
     def __init__(
         self, script: Script, rulebook: Rulebook, counts: Counts, loop: asyncio.AbstractEventLoop
@@ -49,7 +49,7 @@ class S3Api:
     def answer(self, connection: Connection, method: str, target: SplitResult) -> None:
         """Answer a request."""
         bucket = unquote(target.path).strip("/")
-        # Latin-1 keeps each byte of a key apart, whatever it is; see _key_bytes.
+        # Latin-1 keeps every byte of a key; see _key_bytes.
         query = dict(parse_qsl(target.query, keep_blank_values=True, encoding="latin-1"))
         operation = "not_implemented"
         if method == "GET" and "notification" in query:
@@ -93,9 +93,9 @@ class S3Api:
         deliver(connection, reply, *response(reply.status or status, headers, text.encode()))
 
     def _text(self, operation: str, bucket: str, query: dict[str, str], reply: Reply) -> str:
-        """Return the body of a good answer.
+        """Return the body of a successful response.
 
-        :raises S3RefusalError: if there is none
+        :raises S3RefusalError: there is none
         """
         if reply.error is not None:
             raise S3RefusalError(reply.error, reply.message)
@@ -113,7 +113,7 @@ class S3Api:
 def _list_text(bucket: str, objects: Objects, query: dict[str, str]) -> str:
     """Return a page of a listing.
 
-    :raises S3RefusalError: for a query that S3 or this would refuse
+    :raises S3RefusalError: S3 or this endpoint refuses the query
     """
     if query.get("encoding-type") != "url" or "delimiter" in query:
         raise S3RefusalError("NotImplemented")
@@ -121,7 +121,7 @@ def _list_text(bucket: str, objects: Objects, query: dict[str, str]) -> str:
     token = query.get("continuation-token", "")
     try:
         max_keys = int(query.get("max-keys", MAX_KEYS))
-        # A token is the last key of a page: like S3's it outlives that object.
+        # A token is the last key of a page: like S3's, it outlives that object.
         after = base64.b64decode(token, altchars=b"-_", validate=True) or start_after
     except ValueError as error:
         raise S3RefusalError("InvalidArgument") from error

@@ -1,8 +1,8 @@
 """The script: what the endpoint serves and how it misbehaves, as dataclasses and as JSON.
 
-Everything here is a frozen dataclass whose fields are also its JSON members, checked when it is
-made: an unknown member, a wrong type or a contradiction raises :class:`pydantic.ValidationError`,
-which names the field, the value and what is allowed.
+Everything here is a frozen dataclass whose fields are also its JSON members. It is validated when
+it is created: an unknown member, a wrong type or a contradiction raises
+:class:`pydantic.ValidationError`, which names the field, the value and what is allowed.
 """
 
 from difflib import get_close_matches
@@ -16,7 +16,7 @@ from stack.endpoint.aws_errors import S3_ERRORS, lambda_errors
 from stack.endpoint.buckets import STRICT, Bucket, Count
 
 REGION = "us-east-1"
-"""The region that the endpoint stands for."""
+"""The region of the endpoint."""
 
 ACCOUNT = "000000000000"
 """The account that the functions belong to."""
@@ -29,23 +29,23 @@ class Operation(StrEnum):
     """What a rule watches."""
 
     INVOKE = "invoke"
-    """Invoke, but for dry runs."""
+    """Invoke, except dry runs."""
 
     LIST_OBJECTS = "list_objects"
     """ListObjectsV2: one page."""
 
 
 class Wire(StrEnum):
-    """How an answer travels."""
+    """How a response is sent."""
 
     WHOLE = "whole"
-    """As it should."""
+    """Correctly."""
 
     HANG = "hang"
     """Never: the connection stays open and silent."""
 
     FIN = "fin"
-    """Never: the connection is closed in good order."""
+    """Never: the connection is closed properly."""
 
     RST = "rst"
     """Never: the connection is reset."""
@@ -61,7 +61,7 @@ class Wire(StrEnum):
 
 
 ANSWERLESS = frozenset({Wire.HANG, Wire.FIN, Wire.RST})
-"""The wires over which no byte of the answer travels."""
+"""The wires over which no byte of the response is sent."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -75,7 +75,7 @@ class Span:
     """The last number of the range; None for no end."""
 
     def __contains__(self, number: int) -> bool:
-        """Whether the range holds a number."""
+        """Whether the range contains a number."""
         return number >= self.first and (self.last is None or number <= self.last)
 
 
@@ -86,8 +86,8 @@ Ordinals = Span | frozenset[Count]
 class Reply:
     """What the endpoint does with a call that a rule takes.
 
-    At most one of ``error``, ``function_error``, ``body`` and ``fails_items`` is given; with none
-    of them the answer is the one the call would have had without the rule.
+    Give at most one of ``error``, ``function_error``, ``body`` and ``fails_items``. Without any of
+    them, the response is the one that the call would have had without the rule.
     """
 
     error: str | None = None
@@ -100,28 +100,28 @@ class Reply:
     """The message of the error or function error; None for a usual one."""
 
     extra: dict[str, JsonValue] = Field(default_factory=dict)
-    """More members for the JSON body of a Lambda error, like ``{"retryAfterSeconds": "3"}``."""
+    """More members for the JSON body of a Lambda error, such as ``{"retryAfterSeconds": "3"}``."""
 
     headers: dict[str, str] = Field(default_factory=dict)
-    """More headers of the answer."""
+    """More headers of the response."""
 
     function_error: str | None = None
     """The ``errorType`` of a function that failed: status 200, X-Amz-Function-Error Unhandled."""
 
     body: str | None = None
-    """The body of the answer, byte for byte (UTF-8)."""
+    """The body of the response, byte for byte (UTF-8)."""
 
     fails_items: bool = False
-    """Whether the answer, to S3 Batch Operations, is that the rule's items fail and no others."""
+    """Whether the response, to S3 Batch Operations, fails the rule's items and no others."""
 
     wire: Wire = Wire.WHOLE
-    """How the answer travels."""
+    """How the response is sent."""
 
     runs: bool | None = None
-    """Whether the function runs; None for no at an error, a status from 300 or a lost answer."""
+    """Whether the function runs; None: not for an error, a status from 300 or a lost response."""
 
     delay: Seconds = 0.0
-    """Seconds to wait beyond the usual latency; a function that runs keeps running in them."""
+    """Additional seconds before the response; a function that runs keeps running in them."""
 
     drip_interval: Annotated[float, Field(gt=0, le=3_600)] = 0.1
     """Seconds between two bytes of a dripping body."""
@@ -159,11 +159,11 @@ USUAL = Reply()
 class Rule:
     """A condition on calls, and the reply to those that meet all of it.
 
-    Of the rules that a call meets, the first in the script takes it.
+    If a call meets several rules, the first in the script takes it.
     """
 
     reply: Reply
-    """What becomes of the call."""
+    """What happens to the call."""
 
     operation: Operation = Operation.INVOKE
     """The operation."""
@@ -172,17 +172,17 @@ class Rule:
     """The name of the function or bucket; empty for any."""
 
     keys: frozenset[str] = frozenset()
-    """Item keys, of which the call carries at least one; empty for any call."""
+    """Item keys, at least one of which must be in the call; empty for any call."""
 
     arrivals: Ordinals | None = None
-    """How often an item has arrived, this call included: 1 for its first call... With ``keys``
-    one of them must have arrived so often, without it any item of the call."""
+    """How often an item has arrived, including this call: 1 for its first call... With ``keys``,
+    one of them must have arrived this often; without, any item of the call."""
 
     calls: Ordinals | None = None
     """Which calls of the operation (and resource), in the order of their arrival."""
 
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """The share of the calls that meet all else; the draws are the same each time."""
+    """The share of the calls that meet everything else; the draws are the same each time."""
 
     above_in_flight: Annotated[int, Field(ge=0)] | None = None
     """Only calls that find this many executions (or more) running."""
@@ -216,19 +216,19 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Function:
-    """A function that the endpoint has, of which version 1 is published."""
+    """A function that the endpoint has; its version 1 is published."""
 
     name: Annotated[str, Field(pattern=r"\A[a-zA-Z0-9-_]{1,64}\z")] = "scripted"
     """Its name."""
 
     timeout_seconds: Annotated[int, Field(ge=1, le=900)] = 60
-    """The time it may take, as GetFunctionConfiguration tells it; the endpoint does not end it."""
+    """Its timeout, as returned by GetFunctionConfiguration; the endpoint does not enforce it."""
 
     memory_mb: Annotated[int, Field(ge=128, le=10_240)] = 128
     """Its memory, in MB."""
 
     used_mb: Annotated[int, Field(ge=1, le=10_240)] = 64
-    """The most of it that an execution uses, as its log tells."""
+    """The most memory that an execution uses, as logged."""
 
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """The processor it is for."""
@@ -237,18 +237,18 @@ class Function:
     """Whether its log is in JSON."""
 
     prints: str = ""
-    """What stands in its log before Lambda's own last line."""
+    """What its log contains before Lambda's own last line."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Script:
-    """All that the endpoint is told."""
+    """Everything that the endpoint is told."""
 
     functions: tuple[Function, ...] = (Function(),)
-    """The functions there are."""
+    """The existing functions."""
 
     buckets: tuple[Bucket, ...] = (Bucket(),)
-    """The buckets there are."""
+    """The existing buckets."""
 
     rules: tuple[Rule, ...] = ()
     """The faults."""
@@ -257,17 +257,17 @@ class Script:
     """Seconds that an execution of a function takes."""
 
     seconds_per_mb: Seconds = 0.0
-    """Seconds that it takes besides, for each 1,000,000 bytes of the objects it is called with."""
+    """Additional seconds for each 1,000,000 bytes of the objects it is called with."""
 
     list_latency: Seconds = 0.0
     """Seconds that a page of a listing takes."""
 
     answer: str = "null"
-    """The body of a good answer to an invocation."""
+    """The body of a successful response to an invocation."""
 
     count_items: bool = True
-    """Whether to count how often each item arrived; if not, bodies are looked into for rules and
-    records alone."""
+    """Whether to count how often each item arrived. If not, only rules and records look into
+    bodies."""
 
     record_calls: bool = False
     """Whether to keep one record of each of the last invocations."""
@@ -288,9 +288,9 @@ _adapter = TypeAdapter(Script)
 
 
 def parse_script(text: str | bytes) -> Script:
-    """Return the script that a JSON text holds.
+    """Return the script in a JSON text.
 
-    :raises pydantic.ValidationError: with every fault of the text, each with its place
+    :raises pydantic.ValidationError: with every fault of the text and its place
     """
     return _adapter.validate_json(text)
 

@@ -1,4 +1,4 @@
-"""The server: one event loop, the two AWS APIs, and the requests that observe and steer it."""
+"""The server: one event loop, the two AWS APIs, and the requests that observe and control it."""
 
 import asyncio
 import gc
@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 """The only address it listens on."""
 
 OBSERVATION = "/_endpoint/"
-"""Where the paths begin that are not of an AWS API."""
+"""The prefix of paths that do not belong to an AWS API."""
 
 _LAMBDA_PATH = re.compile(r"/\d{4}-\d\d-\d\d/")
 _STDIN = 0
@@ -42,7 +42,7 @@ class ScriptedService:
         self.load(script)
 
     def load(self, script: Script) -> None:
-        """Follow another script from now on; the counts stay, those of its rules begin."""
+        """Follow another script from now on; counts stay, those of its rules start again."""
         rulebook = Rulebook(script)
         self._lambda = LambdaApi(script, rulebook, self._counts, self._loop)
         self._s3 = S3Api(script, rulebook, self._counts, self._loop)
@@ -73,7 +73,7 @@ class ScriptedService:
     def _observe(
         self, connection: Connection, method: str, name: str, query: str, body: bytes
     ) -> None:
-        """Answer a request that is not of an AWS API."""
+        """Answer a request that does not belong to an AWS API."""
         counts = self._counts
         status, answer = HTTPStatus.OK, cast("object", {})
         match method, name:
@@ -105,10 +105,10 @@ async def _serve(script: Script, context: ssl.SSLContext | None) -> None:
     server = await loop.create_server(
         lambda: Connection(service, loop), HOST, ssl=context, backlog=_BACKLOG
     )
-    # The script has been read: what comes now can only be the end.
+    # The script has been read: all that can follow is the end.
     ended = asyncio.Event()
     loop.add_reader(_STDIN, ended.set)
-    # What is there now stays; what a request leaves is freed without the collector.
+    # What exists now stays; what a request leaves is freed without the collector.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD)
@@ -121,7 +121,7 @@ def serve(script: Script, certificate: Path | None = None) -> None:
     """Serve until standard input closes.
 
     :param certificate: a PEM file with its key, for TLS
-    :raises OSError: if the file cannot be read
+    :raises OSError: the file cannot be read
     """
     context = None
     if certificate is not None:

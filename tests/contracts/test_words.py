@@ -72,8 +72,8 @@ def test_the_docs_show_the_notification_as_it_is() -> None:
     )
     shown = json.loads(sent)
     made = {name: shown[name] for name in shown if name not in {"link", "page", "duration_s"}}
-    moments = ("opened_at", "closed_at", "notified_at")
-    made |= {name: datetime.fromisoformat(made[name]) for name in moments if made[name]}
+    times = ("opened_at", "closed_at", "notified_at")
+    made |= {name: datetime.fromisoformat(made[name]) for name in times if made[name]}
     report = Report(**made)
     assert report.as_json() | {"link": shown["link"], "page": shown["page"]} == shown
     lines = [

@@ -69,7 +69,7 @@ def test_people_are_told_that_a_plan_waits_and_then_what_became_of_it(
     world.run(person, approve=True, notify_sns_topic_arn=topic)
     (waits,) = told
     assert waits["state"] == "waits for your approval"
-    assert "the plan waits for a person until 20" in waits["error"]
+    assert "the plan waits for approval until 20" in waits["error"]
     assert "/runs/" in waits["link"]
     (report,) = messages(sqs_client, queue)
     assert (report["state"], report["withdrawn"]) == ("incomplete", 3)
@@ -99,7 +99,7 @@ def test_what_nobody_approves_in_time_is_rejected(world: World) -> None:
     assert (states["invoke"], states["dag_run"]) == ("skipped", "failed")
     report = world.report()
     assert (report["state"], report["withdrawn"]) == ("incomplete", 3)
-    assert report["stop_reason"].startswith("nobody approved the plan until 2")
+    assert report["stop_reason"].startswith("nobody approved the plan by 2")
     assert report["approval"]["by"] == ""
     assert world.outputs() == []
 

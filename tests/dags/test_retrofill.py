@@ -177,7 +177,7 @@ def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
 
     nothing = world.run(redrive="quarantine", redrive_error="Other*", event="s3")
     assert (nothing["open_run"], nothing["dag_run"]) == ("failed", "failed")
-    assert "is what was asked for (quarantine: error Other*" in nothing["log"]
+    assert "matches the selection (quarantine: error Other*" in nothing["log"]
     assert "so no run is opened" in nothing["log"]
 
     lambda_client.update_function_code(
@@ -302,7 +302,7 @@ def test_who_is_to_be_notified_hears_of_a_state_that_cannot_be_used(
         ({"notify_conn_id": "nobody"}, "notify_conn_id: Airflow has no connection 'nobody'"),
         (
             {"notify_conn_id": "aws_default"},
-            "notify_conn_id: the connection 'aws_default' is of type 'aws'; allowed is one of type",
+            "notify_conn_id: the connection 'aws_default' is of type 'aws'; give one of type",
         ),
         (
             {"notify_sns_topic_arn": "arn:aws:sns:us-east-1:000000000000:nobody"},

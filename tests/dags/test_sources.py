@@ -103,4 +103,4 @@ def test_a_malformed_row_stops_the_run_and_says_where(world: World, tmp_path: Pa
     params = {"files": f"{tmp_path}/a.csv", "function": world.function, "event": "items"}
     states = run_dag(environment, params, "retrofill_rows")
     assert states["dag_run"] == "failed"
-    assert "a.csv, row 4 at byte 9: it has 2 fields, and there are 1 columns" in states["log"]
+    assert "a.csv, row 4 at byte 9: it has 2 fields, but there are 1 columns" in states["log"]

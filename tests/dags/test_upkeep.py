@@ -108,13 +108,22 @@ def test_a_job_is_forgotten_and_its_objects_are_new(world: World) -> None:
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ({"keep_calls_days": 0}, "keep_calls_days: 0; allowed is a whole number from 1 to"),
-        ({"keep_calls_days": 9.0}, "keep_calls_days: 9.0; allowed is a whole number"),
-        ({"keep_results_days": True}, "keep_results_days: True; allowed is a whole number"),
-        ({"keep_results_days": "30"}, "keep_results_days: '30'; allowed is a whole number"),
-        ({"job": 7}, "job: 7; allowed is the exact name of a job"),
+        (
+            {"keep_calls_days": 0},
+            "keep_calls_days: 0 is not allowed; give a whole number from 1 to",
+        ),
+        ({"keep_calls_days": 9.0}, "keep_calls_days: 9.0 is not allowed; give a whole number"),
+        (
+            {"keep_results_days": True},
+            "keep_results_days: True is not allowed; give a whole number",
+        ),
+        (
+            {"keep_results_days": "30"},
+            "keep_results_days: '30' is not allowed; give a whole number",
+        ),
+        ({"job": 7}, "job: 7 is not allowed; give the exact name of a job"),
         ({"keep": 7}, "keep: there is no such param; see the trigger form for all 3"),
-        ({"job": ["json://u:hidden@h/x"]}, "job: ['json://…; allowed is the exact name"),
+        ({"job": ["json://u:hidden@h/x"]}, "job: ['json://… is not allowed; give the exact name"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(params: dict[str, object], says: str) -> None:
@@ -125,7 +134,7 @@ def test_what_cannot_be_meant_is_refused(params: dict[str, object], says: str) -
 
 @pytest.mark.parametrize("params", [{}, {"job": None}, {"job": ""}])
 def test_nothing_is_forgotten_without_a_name(params: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=r"job: .*; allowed is the exact name of a job"):
+    with pytest.raises(ConfigError, match=r"job: .* is not allowed; give the exact name of a job"):
         ForgetParams.from_params(params)
 
 

@@ -90,7 +90,7 @@ def test_what_nobody_approves_leaves_nothing_behind(world: World, how: str) -> N
     )  # fmt: skip
     why = {
         "rejected": f"the plan was rejected by {world.settings.user} at 2",
-        "expired": "nobody approved the plan until 2",
+        "expired": "nobody approved the plan by 2",
     }[how]
     assert report["stop_reason"].startswith(why)
     assert why in world.page(how)

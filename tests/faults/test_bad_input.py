@@ -16,10 +16,13 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"items_per_cal": 5},
         ["items_per_cal: there is no such param; did you mean items_per_call?"],
     ),
-    "no time": ({"modified_after": "yesterday"}, ["modified_after: 'yesterday'; allowed is"]),
+    "no time": (
+        {"modified_after": "yesterday"},
+        ["modified_after: 'yesterday' is not allowed; give"],
+    ),
     "name of a bucket": (
         {"bucket": "Bad!Bucket"},
-        ["bucket: 'Bad!Bucket'; allowed is the bare name of a bucket"],
+        ["bucket: 'Bad!Bucket' is not allowed; give the bare name of a bucket"],
     ),
     "address of another prefix": (
         {"bucket": "s3://photos/in"},

@@ -61,13 +61,13 @@ ODD = [
 ]
 
 
-def made_up(count: int) -> list[str]:
+def synthetic(count: int) -> list[str]:
     """Return keys of random characters, the same each time; no halves of characters, no NUL."""
-    chance = random.Random(15)  # noqa: S311  for tests
+    rng = random.Random(15)  # noqa: S311  for tests
     keys = set()
     while len(keys) < count:
-        points = (chance.randint(1, chance.choice([0x7F, 0x7FF, 0xFFFF, sys.maxunicode]))
-                  for _ in range(chance.randint(1, 60)))  # fmt: skip
+        points = (rng.randint(1, rng.choice([0x7F, 0x7FF, 0xFFFF, sys.maxunicode]))
+                  for _ in range(rng.randint(1, 60)))  # fmt: skip
         keys.add("".join(chr(point) for point in points if not 0xD800 <= point < 0xE000) or "-")
     return sorted(keys)
 
@@ -82,7 +82,7 @@ def test_f15_every_key_arrives_and_is_remembered_as_it_is(
         "max_failure_percent": 100,
     }  # fmt: skip
     backfill = Backfill(dsn=shared_dsn, endpoint=endpoint, job=event, params=params)
-    keys = sorted({*ODD, *made_up(300)})
+    keys = sorted({*ODD, *synthetic(300)})
     storable = [key for key in keys if key != WITH_NUL]
     backfill.serve(keys)
     failed = storable if event.startswith("s3-batch") else []

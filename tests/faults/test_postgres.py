@@ -71,12 +71,12 @@ def test_f7_connections_that_are_cut_at_random_are_made_again(
     monkeypatch.setattr(enqueueing, "CHUNK_ITEMS", 500)
     backfill = backfill_on(server, endpoint)
     backfill.serve(OBJECTS, latency=0.2)
-    chance = random.Random(7)  # noqa: S311  for tests
+    rng = random.Random(7)  # noqa: S311  for tests
     cuts = 0
 
     def cut(ended: Event) -> None:
         nonlocal cuts
-        while not ended.wait(chance.uniform(0.5, 1.5)):
+        while not ended.wait(rng.uniform(0.5, 1.5)):
             server.execute(TERMINATE)
             cuts += 1
 
@@ -123,13 +123,13 @@ def test_f7_a_server_that_crashes_again_and_again_only_slows_a_run(
     backfill = backfill_on(server, endpoint)
     backfill.params["max_concurrency"] = 10
     backfill.serve(OBJECTS, latency=0.05)
-    chance = random.Random(7)  # noqa: S311  for tests
+    rng = random.Random(7)  # noqa: S311  for tests
     crashes = 0
 
     def loop(ended: Event) -> None:
         nonlocal crashes
-        while not ended.wait(chance.uniform(1, 3)):
-            server.restart(down_s=chance.uniform(0, 1))
+        while not ended.wait(rng.uniform(1, 3)):
+            server.restart(down_s=rng.uniform(0, 1))
             crashes += 1
 
     with meanwhile(loop):

@@ -88,7 +88,7 @@ def extents(conn: connection) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(
     ("by", "why"),
-    [("Ada", "the plan was rejected by Ada at 2"), ("", "nobody approved the plan until 2")],
+    [("Ada", "the plan was rejected by Ada at 2"), ("", "nobody approved the plan by 2")],
 )
 def test_what_is_rejected_or_expires_leaves_nothing_behind_and_says_so(
     state_dsn: str, conn: connection, by: str, why: str
@@ -390,8 +390,8 @@ def test_who_is_asked_again_sees_what_was_called_meanwhile(
 
 def test_nobody_is_asked_about_a_run_that_was_stopped(conn: connection) -> None:
     ref = open_run(conn, config=ASKED)
-    limits.stop(conn, ref.run_id, "stopped by a person")
-    with pytest.raises(RunIncomplete, match="stopped by a person"):
+    limits.stop(conn, ref.run_id, "stopped by a user")
+    with pytest.raises(RunIncomplete, match="stopped by a user"):
         approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
 
 

@@ -141,7 +141,7 @@ def test_the_keys_of_a_profile_sign(connect, function, tmp_path):
 
 
 def test_a_connection_that_gives_no_credentials_is_refused(connect):
-    with pytest.raises(ConfigError, match=r"^aws_conn_id: it gives no AWS credentials"):
+    with pytest.raises(ConfigError, match=r"^aws_conn_id: it has no AWS credentials"):
         connect(extra={"endpoint_url": NOWHERE})
 
 

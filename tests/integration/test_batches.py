@@ -306,11 +306,11 @@ def test_the_bytes_of_extents_that_are_whole_are_exact(conn: connection) -> None
 
 def test_a_batch_is_loaded_as_it_was_enqueued(state_dsn: str, conn: connection) -> None:
     keys = ["a\tb\nc\\d", 'e"f', "g\x01\x7f", "h\u20ac\U0001f600", "i, j", "null", "{}"]
-    moments = [MOMENT, MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=120_000)]
+    times = [MOMENT, MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=120_000)]
     items = [
         item(key)._replace(
             content=pack(
-                number * 10**12, moments[number % 3], f'"{number}"-\\', "v 1" if number % 2 else ""
+                number * 10**12, times[number % 3], f'"{number}"-\\', "v 1" if number % 2 else ""
             )
         )
         for number, key in enumerate(keys)

@@ -389,12 +389,12 @@ def test_a_connection_that_the_server_dropped_at_rest_loses_no_request(open_clie
 
 def test_what_is_said_to_be_unsent_was_not_sent(open_client):
     """The server drops connections at rest just when the next request may be on its way."""
-    chance = random.Random(5)  # noqa: S311
+    rng = random.Random(5)  # noqa: S311
 
     class Hasty(RawServer):
         def handle(self, request: Request, accepted: socket.socket) -> bool:
             super().handle(request, accepted)
-            accepted.settimeout(chance.random() * 0.002)
+            accepted.settimeout(rng.random() * 0.002)
             try:
                 accepted.recv(1, socket.MSG_PEEK)
             except TimeoutError:
@@ -412,7 +412,7 @@ def test_what_is_said_to_be_unsent_was_not_sent(open_client):
                 replies.add(tag)
             else:
                 (unknown if ended.sent else unsent).add(tag)
-            time.sleep(chance.random() * 0.003)
+            time.sleep(rng.random() * 0.003)
         seen = [int(one.body) for one in server.requests]
     assert len(seen) == len(set(seen))
     assert replies <= set(seen) <= replies | unknown

@@ -329,7 +329,7 @@ def test_what_is_late_and_new_is_counted_once(conn: connection) -> None:
     enqueue(conn, open_next_set(conn, ref, max_items=9), 0, pages)
     report = runs.get_report(conn, ref.run_id)
     assert (report.new, report.known, report.late) == (5, 2, 4)
-    assert "older than the interval, and new: 4" in report.as_text({})
+    assert "new, but older than the interval: 4" in report.as_text({})
 
 
 def test_whole_pages_are_acknowledged_once_their_commit_is_on_the_disk(

@@ -61,27 +61,27 @@ DELIVERED_WITHIN_S = 60
 # Fields that differ, and why. The path leads through JSON in strings, too.
 KEY = "the emulator leaves the key raw; AWS form-url-encodes it, and so do we (tested below)"
 NO_LISTING_TELLS = "no listing tells it"
-MADE_UP = "made up in both"
+SYNTHETIC = "synthetic in both"
 EMULATED = "the emulator has a constant here; AWS has what we make up in AWS's form"
 WHEN = "the live one is when the event was made, ours when the listing says the object was"
 NOTIFICATION = {
     "eventTime": WHEN,
     "userIdentity.principalId": NO_LISTING_TELLS,
-    "responseElements.x-amz-request-id": MADE_UP,
-    "responseElements.x-amz-id-2": MADE_UP,
+    "responseElements.x-amz-request-id": SYNTHETIC,
+    "responseElements.x-amz-id-2": SYNTHETIC,
     "s3.bucket.ownerIdentity.principalId": "the emulator says EXAMPLE, no listing tells it",
     "s3.object.key": KEY,
     "s3.object.sequencer": EMULATED,
 }
 EVENT_OF_A_RULE = {
-    "id": MADE_UP,
+    "id": SYNTHETIC,
     "time": f"{WHEN}; AWS's has no milliseconds",
     "detail.event-version": "younger than the shape that was recorded at AWS and that we send",
-    "detail.request-id": MADE_UP,
+    "detail.request-id": SYNTHETIC,
     "detail.object.sequencer": EMULATED,
 }
 MESSAGE_IN_SQS = {
-    "messageId": MADE_UP,
+    "messageId": SYNTHETIC,
     "receiptHandle": "ours was never in a queue",
     "md5OfBody": "that of its own body (tested below)",
     "attributes.SentTimestamp": WHEN,
@@ -89,7 +89,7 @@ MESSAGE_IN_SQS = {
     "attributes.SenderId": NO_LISTING_TELLS,
 }
 MESSAGE_OF_SNS = {
-    "MessageId": MADE_UP,
+    "MessageId": SYNTHETIC,
     "Timestamp": WHEN,
     "Signature": "nobody but SNS can sign",
     "SigningCertURL": "no listing tells the certificate's name",

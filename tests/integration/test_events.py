@@ -93,7 +93,9 @@ def test_what_becomes_of_a_plan_is_kept(conn: Connection) -> None:
     enqueue(conn, first, [item("a")])
     for ref in (first, second):
         assert approvals.ask(conn, ref.run_id, "1", hours=1)
-        with pytest.raises(ConfigError, match="not while the plan waits for approval"):
+        with pytest.raises(
+            ConfigError, match="limits cannot change while the plan waits for approval"
+        ):
             change(conn, ref.run_id, "max_concurrency", "5", "Ada")
     approvals.answer(conn, first.run_id, Answer.REJECTED, "Ada")
     approvals.answer(conn, first.run_id, Answer.APPROVED, "Bob")

@@ -329,7 +329,7 @@ def test_where_nothing_can_be_written_is_said_before_anything_is_done(
     monkeypatch.setenv(ROOT, str(tmp_path / "reports"))
     assert f"report_to: {tmp_path} is not in" in refusal(str(tmp_path))
     (tmp_path / "reports").write_text("")
-    assert "reports is no directory that may be written to" in refusal(f"{tmp_path}/reports/x")
+    assert "reports is not a directory that may be written to" in refusal(f"{tmp_path}/reports/x")
     assert "nothing can be written to s3://there-is-none (" in refusal("s3://there-is-none/x")
     assert "smart_open knows no store none:// here" in refusal("none://a/b")
     assert "smart_open knows no store http:// here" in refusal("http://a/b")
@@ -339,10 +339,10 @@ def test_where_nothing_can_be_written_is_said_before_anything_is_done(
     ("text", "why"),
     [
         ("reports", "it begins neither"),
-        ("/a/../b", "it goes up with"),
-        ("sftp://me:secret@host/x", "it holds a login"),
-        ("s3://", "it is no address of a folder"),
-        ("s3://b/x?versionId=1", "it is no address of a folder"),
+        ("/a/../b", "it contains .."),
+        ("sftp://me:secret@host/x", "it contains a login"),
+        ("s3://", "it is not the address of a folder"),
+        ("s3://b/x?versionId=1", "it is not the address of a folder"),
     ],
 )
 def test_what_is_no_folder_is_refused_by_its_param(text: str, why: str) -> None:

@@ -345,13 +345,13 @@ def test_a_directory_that_cannot_be_read_is_no_empty_one(tmp_path: Path):
         os.close(above)
         above = below
     os.close(above)
-    with pytest.raises(ConfigError, match=r"files: they cannot be read \(.*name too long"):
+    with pytest.raises(ConfigError, match=r"files: the files cannot be read \(.*name too long"):
         on_disk(tmp_path).check()
 
 
 def test_a_name_that_the_state_cannot_keep_is_refused(tmp_path: Path):
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv")).write_bytes(b"id\n1\n")
-    with pytest.raises(ConfigError, match=r"files: the name '.*\\udcff\.csv' cannot be kept"):
+    with pytest.raises(ConfigError, match=r"files: the name '.*\\udcff\.csv' cannot be stored"):
         on_disk(tmp_path).check()
 
 
@@ -362,7 +362,7 @@ def test_links_that_are_not_followed_are_named(tmp_path: Path, caplog: pytest.Lo
     (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere")
     assert len(contents(pages_of(on_disk(tmp_path)))) == 1
     assert f"not read: {tmp_path}/other is a link to a directory" in caplog.text
-    assert f"not read: {tmp_path}/gone.csv is no regular file" in caplog.text
+    assert f"not read: {tmp_path}/gone.csv is not a regular file" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["data.csv", "s3://bucket", "s3:///x", "/a/../b", ""])

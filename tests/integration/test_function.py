@@ -62,7 +62,7 @@ def test_without_a_qualifier_it_is_what_is_not_published(
     assert found.version == "$LATEST"
     assert (found.timeout_s, found.facts["memory_mb"]) == (7, 256)
     assert found.facts["code_sha256"] == _sha256(lambda_client, function, "$LATEST")
-    assert "may change while the run goes on" in caplog.text
+    assert "may change during the run" in caplog.text
 
 
 def test_a_version_is_pinned(

@@ -335,7 +335,7 @@ def test_max_calls_is_met_in_the_midst_of_refusals_and_not_passed(
     report = runs.get_report(conn, ref.run_id)
     assert report.calls - report.refused == 30
     assert report.refused == report.throttled > 0
-    reason = f"max_calls: 30 of 30 calls were made, beside {report.refused} that were refused"
+    reason = f"max_calls: 30 of 30 calls were made, plus {report.refused} that were refused"
     assert report.stop_reason == reason
     assert all(reason in one for one in reasons)
     assert sum(endpoint.items().values()) <= 30

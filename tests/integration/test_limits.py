@@ -358,7 +358,7 @@ def test_calls_that_were_refused_are_given_back(
     second.settle(Settlement(), more)
     assert second.allot(10, 2).stop_reason is None
     second.settle(Settlement(ended=ended(more, "failed", "succeeded")), [])
-    reason = "max_calls: 7 of 7 calls were made, beside 4 that were refused"
+    reason = "max_calls: 7 of 7 calls were made, plus 4 that were refused"
     assert second.allot(10, 0).stop_reason == reason
 
 
@@ -381,7 +381,7 @@ def test_a_taken_over_holder_gives_back_what_it_hears_was_refused(
     leases[1].settle(Settlement(), calls_of(leases[1])[:2])
     take(leases, state_dsn, 1)
     stopped = leases[2].allot(9, 0).stop_reason
-    assert stopped == "max_calls: 5 of 5 calls were made, beside 2 that were refused"
+    assert stopped == "max_calls: 5 of 5 calls were made, plus 2 that were refused"
 
 
 def test_calls_are_given_back_once_though_the_answer_of_their_settling_is_lost(

@@ -256,16 +256,19 @@ def test_a_restored_object_is_an_item_whatever_the_manifest_says_of_its_class(
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ("k,x,,", "its size is 'x', which is no number of bytes"),
-        ("k,1,,yesterday", "its time is 'yesterday', which is none such as 2026-01-02T03:04:05Z"),
+        ("k,x,,", "its size is 'x', which is not a number of bytes"),
+        (
+            "k,1,,yesterday",
+            "its time is 'yesterday', which is not a time such as 2026-01-02T03:04:05Z",
+        ),
         (
             "k,1,,0001-01-01T00:00:00+05:00",
             "its time is '0001-01-01T00:00:00+05:00', which is none",
         ),
         (f"{'k' * 1025},1,,", "its key has 1,025 bytes, more than 1,024"),
-        ("k,1,a\x1fb,", "it holds characters that no key, ETag or version has"),
+        ("k,1,a\x1fb,", "it contains characters that no key, ETag or version has"),
         (",1,,", "it has no key"),
-        ("k,1", "it has 2 fields, and there are 4 columns"),
+        ("k,1", "it has 2 fields, but there are 4 columns"),
     ],
 )
 def test_a_malformed_row_stops_and_what_is_before_was_taken(
@@ -393,7 +396,7 @@ def test_each_line_of_json_says_what_it_says(s3_client: "S3Client", bucket: str,
 def test_a_key_that_is_no_text_is_malformed(s3_client: "S3Client", bucket: str, lists: str):
     body = b'{"key":"\\ud800"}\n'
     source = open_manifest(s3_client, bucket, lists, body, "m.jsonl")
-    with pytest.raises(ConfigError, match="row 1 at byte 0: it holds characters that no key"):
+    with pytest.raises(ConfigError, match="row 1 at byte 0: it contains characters that no key"):
         source.check()
 
 

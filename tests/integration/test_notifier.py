@@ -116,8 +116,8 @@ def test_any_notifier_of_airflows_is_sent_by_as_its_connection_says(
         ({"notifier": "Class"}, "its extra must be"),
         ({"notifier": 1}, "its extra must be"),
         ({"notifier": "no.such.Class"}, "No module named 'no'"),
-        ({"notifier": "os.path.join"}, "no subclass of airflow.sdk.BaseNotifier"),
-        ({"notifier": "builtins.dict"}, "no subclass of airflow.sdk.BaseNotifier"),
+        ({"notifier": "os.path.join"}, "not a subclass of airflow.sdk.BaseNotifier"),
+        ({"notifier": "builtins.dict"}, "not a subclass of airflow.sdk.BaseNotifier"),
         (
             {"notifier": "airflow.providers.http.notifications.http.HttpNotifier",
              "kwargs": {"nobody": "knows"}},
@@ -150,7 +150,7 @@ def test_a_report_says_what_failed_and_what_to_do_first(
     lines = received["message"].splitlines()
     assert lines[-4:] == [
         "failed: 3 items by 'Runtime.HandlerError', such as 'a\\nb'",
-        "to do: clear the failed tasks, or start another run of the job, to go on",
+        "to do: clear the failed tasks, or start another run of the job, to continue",
         "run /dags/d/runs/r",
         "charts /retrofill/dags/d/runs/r",
     ]

@@ -176,7 +176,7 @@ def test_a_longer_prefix_or_none_redrives_a_job_that_is_named(
     conn: connection, opened: Opened, params: dict[str, object]
 ) -> None:
     first = opened(job="mine")
-    with pytest.raises(ConfigError, match=r"^redrive: nothing in quarantine of job 'mine' is"):
+    with pytest.raises(ConfigError, match=r"^redrive: nothing in quarantine of job 'mine' m"):
         opened(job="mine", redrive="quarantine", **params)
     with conn, conn.cursor() as cur:
         cur.execute(
@@ -229,8 +229,9 @@ def test_max_cost_needs_a_price_that_somebody_knows(
         asked = {"bucket": name, "prefix": "in/", "function": "f", "event": "s3", "max_cost": 5}
         with pytest.raises(
             ConfigError,
-            match=r"^max_cost: 5\.0; what a call costs is not known \(us-gov-west-1, arm64, 128 MB:"
-            r" no published price is known\); give price_per_call and price_per_gb_second, or",
+            match=r"^max_cost: 5\.0 needs the cost of a call, which is not known \(us-gov-west-1,"
+            r" arm64, 128 MB: no published price is known\);"
+            r" give price_per_call and price_per_gb_second, or",
         ):
             wiring.plan(params_for("s3").config(asked))
         given = asked | {"price_per_call": 0.5, "price_per_gb_second": 0.125}

@@ -35,25 +35,25 @@ KEYS = {"Id": ROW["Id"]}
 WITHIN_S = 60
 SOURCES = {"aws:sqs": "sqs", "aws:kinesis": "kinesis", "aws:dynamodb": "dynamodb"}
 
-MADE_UP = "the source of a backfill does not tell it, so it is made up"
+SYNTHETIC = "the source of a backfill does not have it, so it is synthetic"
 WHEN = "the live one is when the emulator took it, ours when the test did"
 EXPLAINED = {
     "sqs": {
-        "messageId": MADE_UP,
+        "messageId": SYNTHETIC,
         "receiptHandle": "ours was never in this queue",
         "attributes.SentTimestamp": WHEN,
         "attributes.ApproximateFirstReceiveTimestamp": WHEN,
-        "attributes.SenderId": MADE_UP,
+        "attributes.SenderId": SYNTHETIC,
     },
     "kinesis": {
         "kinesis.approximateArrivalTimestamp": WHEN,
         "invokeIdentityArn": "the role that reads the stream; ours names itself",
     },
     "dynamodb": {
-        "eventID": MADE_UP,
+        "eventID": SYNTHETIC,
         "eventVersion": "AWS sends 1.1, as was recorded there; the emulator says 1.0",
         "dynamodb.ApproximateCreationDateTime": WHEN,
-        "dynamodb.SequenceNumber": MADE_UP,
+        "dynamodb.SequenceNumber": SYNTHETIC,
         "dynamodb.SizeBytes": "the emulator counts the JSON's bytes; AWS those of names and values",
     },
 }

@@ -308,13 +308,17 @@ def test_what_failed_is_looked_up_and_counted(rest: Rest, conn: Connection) -> N
 @pytest.mark.parametrize(
     ("body", "field", "detail"),
     [
-        ({"after": "yesterday"}, "after", "'yesterday'; allowed is a date and time with its zone"),
+        (
+            {"after": "yesterday"},
+            "after",
+            "'yesterday' is not allowed; give a date and time with its zone",
+        ),
         ({"place": "elsewhere"}, "place", "'elsewhere'; allowed is 'quarantine' or 'successes'"),
         ({"error": "e" * 201}, "error", "'eee"),
         ({"eror": "x"}, "eror", "'x'; there is no such field"),
-        ({"place": "successes"}, "redrive", "'successes'; it needs redrive_key"),
+        ({"place": "successes"}, "redrive", "'successes' needs redrive_key"),
         ({"error": "Other"}, "redrive", "nothing is there any more (quarantine: error Other)"),
-        ({"note": " "}, "note", "it is empty; say in a line why this is called again"),
+        ({"note": " "}, "note", "it is empty; give the reason for the redrive in one line"),
     ],
 )
 def test_what_cannot_be_redriven_is_told_by_field(

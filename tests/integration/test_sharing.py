@@ -109,7 +109,7 @@ def test_the_lowest_cap_counts_as_soon_as_it_is_set(
     change_limits(conn, 2, function_concurrency=CAP)
     lowered = leases[0].allot(50, 40)
     assert lowered.concurrency == CAP
-    assert "12 is the lowest, which run 2 names" in (lowered.part or "")
+    assert "12 is the lowest, set by run 2" in (lowered.part or "")
     assert leases[1].allot(50, 0).concurrency == 0
     assert leases[2].allot(50, 0).concurrency == 50, "it has no such limit"
     assert leases[2].allot(5, 5).part is None
@@ -179,12 +179,12 @@ def test_tasks_that_ask_at_once_never_pass_the_cap(state_dsn: str, conn: connect
     together = threading.Lock()
 
     def work(number: int) -> None:
-        chance = random.Random(number)  # noqa: S311  a test
+        rng = random.Random(number)  # noqa: S311  a test
         with closing(taken(state_dsn, f"holder {number}", number)) as lease:
             for _ in range(40):
                 with together:
-                    in_flight[number] = chance.randint(0, in_flight[number])
-                share = lease.allot(chance.randint(0, 20), in_flight[number]).concurrency
+                    in_flight[number] = rng.randint(0, in_flight[number])
+                share = lease.allot(rng.randint(0, 20), in_flight[number]).concurrency
                 with together:
                     in_flight[number] = max(in_flight[number], share)
                     assert in_flight.total() <= CAP

@@ -284,7 +284,7 @@ def test_a_program_gets_its_environment_as_it_is(tmp_path: Path) -> None:
 def test_what_supervisord_would_garble_is_refused(tmp_path: Path, value: str) -> None:
     program = Program("garbled", ["true"], {"NAME": value})
     with (
-        pytest.raises(StackError, match="cannot be told to supervisord"),
+        pytest.raises(StackError, match="cannot be given to supervisord"),
         supervised(tmp_path, {"group": [program]}),
     ):
         pytest.fail("it was started")

@@ -133,7 +133,7 @@ def test_what_comes_after_the_first_set_is_unknown_and_never_nothing(conn: conne
     assert (made.counts.items, made.counts.is_all, made.counts.items_after) == (2, False, None)
     text = made.markdown({})
     assert "- after this set: 1 partition is not listed to the end" in text
-    assert "how many items and calls that makes is unknown" in text
+    assert "the number of their items and calls is unknown" in text
 
 
 def test_what_comes_after_the_first_set_is_estimated_as_the_source_tells(
@@ -192,7 +192,7 @@ def test_the_limits_are_those_of_the_run(conn: connection) -> None:
     plan(conn, ref, fewest=10)
     made = planned(conn, ref)
     assert Limits.from_json(made.limits).max_concurrency == 7
-    assert made.words_of_limits == "7 calls in flight, 3 calls a second"
+    assert made.words_of_limits == "7 calls in flight, 3 calls per second"
 
 
 def test_the_report_tells_the_plan_beside_what_happened(conn: connection) -> None:

@@ -245,7 +245,7 @@ def test_a_subscription_that_wants_attributes_is_no_trigger(world: World) -> Non
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
     triggers, others = world.found()
     assert triggers == []
-    assert others[0].endswith("whose filter policy wants attributes; these messages have none")
+    assert others[0].endswith("whose filter policy is for attributes; these messages have none")
 
 
 def test_a_subscription_that_wants_no_attributes_lets_all_through(world: World) -> None:
@@ -309,14 +309,14 @@ def test_a_filter_that_may_not_be_read_cannot_be_imitated(world: World) -> None:
         world.function,
     )
     assert [one.unlike for one in found.triggers] == [
-        "the filter of its mapping may not be read (KMSAccessDeniedException)"
+        "the filter of its mapping cannot be read (KMSAccessDeniedException)"
     ]
 
 
 def test_a_rule_that_changes_the_event_cannot_be_imitated(world: World) -> None:
     world.rule(world.of_bucket, InputPath="$.detail")
     world.notify(EventBridgeConfiguration={})
-    assert world.trigger().unlike == "its target has InputPath, which makes another event of it"
+    assert world.trigger().unlike == "its target has InputPath, which changes the event"
 
 
 def two_suffixes(target: dict[str, str]) -> list[dict[str, Any]]:
@@ -439,7 +439,7 @@ def test_that_pipes_may_not_be_listed_is_told_and_refuses_nothing(world: World) 
 
     found = find_triggers(denied, world.name, world.function)
     assert [one.event for one in found.triggers] == ["s3"]
-    assert "not known whether a pipe reads it" in found.others[0]
+    assert "which a pipe may read; that is not known" in found.others[0]
 
 
 def test_a_fifo_queue_behind_a_rule_cannot_be_imitated(world: World) -> None:
@@ -450,7 +450,7 @@ def test_a_fifo_queue_behind_a_rule_cannot_be_imitated(world: World) -> None:
     world.queue(EventSourceArn=queue)
     world.rule(world.of_bucket, Arn=queue, SqsParameters={"MessageGroupId": "g"})
     world.notify(EventBridgeConfiguration={})
-    assert "FIFO queue, whose messages tell their group" in world.trigger().unlike
+    assert "FIFO queue, whose messages contain their group" in world.trigger().unlike
 
 
 def test_a_trigger_on_an_alias_is_found_whatever_is_asked_for(world: World) -> None:

@@ -142,12 +142,12 @@ def test_nobody_sees_anything_without_signing_in(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
-    client, made_up = web.client, {"Cookie": "_token=made-up"}
+    client, synthetic = web.client, {"Cookie": "_token=made-up"}
     for answer, code in (
         (client.get(PATH), 401),
-        (client.get(PATH, headers=made_up), 403),
+        (client.get(PATH, headers=synthetic), 403),
         (client.post(PATH, data={"action": "stop"}, headers=OWN), 401),
-        (client.post(PATH, data={"action": "stop"}, headers={**OWN, **made_up}), 403),
+        (client.post(PATH, data={"action": "stop"}, headers={**OWN, **synthetic}), 403),
     ):
         assert answer.status_code == code
         assert "s3://bucket" not in answer.text
@@ -190,7 +190,7 @@ def test_the_page_lets_nothing_else_run_and_is_kept_nowhere(
     ("form", "controls"),
     [
         ({"action": "pause"}, (10, None, True, None)),
-        ({"action": "stop"}, (10, None, False, "stopped by a person")),
+        ({"action": "stop"}, (10, None, False, "stopped by a user")),
         ({"action": "max_concurrency", "text": " 77 "}, (77, None, False, None)),
         ({"action": "max_calls_per_second", "text": "5"}, (10, 5.0, False, None)),
     ],
@@ -228,10 +228,13 @@ def test_a_pause_and_a_rate_can_be_taken_back_and_a_first_reason_stays(
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ({"action": "max_concurrency", "text": "0"}, "max_concurrency: &#39;0&#39;; allowed is"),
-        ({"action": "max_concurrency"}, "max_concurrency: &#39;&#39;; allowed is"),
-        ({"action": "<b>"}, "action: &#39;&lt;b&gt;&#39;; allowed are pause,"),
-        ({"action": ""}, "action: &#39;&#39;; allowed are pause,"),
+        (
+            {"action": "max_concurrency", "text": "0"},
+            "max_concurrency: &#39;0&#39; is not allowed; give",
+        ),
+        ({"action": "max_concurrency"}, "max_concurrency: &#39;&#39; is not allowed; give"),
+        ({"action": "<b>"}, "action: &#39;&lt;b&gt;&#39; is not allowed; give one of pause,"),
+        ({"action": ""}, "action: &#39;&#39; is not allowed; give one of pause,"),
     ],
 )
 def test_what_is_not_allowed_changes_nothing_and_is_explained(
@@ -360,13 +363,13 @@ def test_the_limits_of_a_run_that_waits_for_approval_stay_as_they_are(
     monkeypatch.setattr(shared, "FRESH_S", 0.0)
     ref = waiting(conn)
     page = web.get(PATH, "viewer").text
-    assert "waits for a person until" in page
+    assert "waits for approval until" in page
     assert "3 in 1 batch, in this first set, exact" in page
     assert "<b>" not in page[page.index('class="payload"') :].split("</code>")[0]
     # What a person approves is the limits that they see.
     answer = web.post(PATH, "admin", action="max_concurrency", text="7")
     assert answer.status_code == 422
-    assert "not while the plan waits for approval" in answer.text
+    assert "limits cannot change while the plan waits for approval" in answer.text
     run = runs.get_run(conn, ref.run_id)
     approve.answered(conn, run, Answer.APPROVED, "Ada")
     approvals.note_changes(conn, ref.run_id, 12, more=False)

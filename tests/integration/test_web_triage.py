@@ -85,7 +85,10 @@ def test_what_is_typed_wrong_is_told(web: Web, state_dsn: str, conn: connection,
     quarantined(state_dsn, conn)
     answer = web.get(f"{path}?after=yesterday", "USER")
     assert answer.status_code == 422
-    assert "after: &#39;yesterday&#39;; allowed is a date and time with its zone" in answer.text
+    assert (
+        "after: &#39;yesterday&#39; is not allowed; give a date and time with its zone"
+        in answer.text
+    )
     assert 'name="after" value="yesterday"' in answer.text
 
 

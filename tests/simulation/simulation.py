@@ -140,18 +140,18 @@ class _Simulation:
         self._rows = rows
         self._tale = Tale(seed)
         self._scheduler = Scheduler(seed, self._between)
-        chance = self._random = self._scheduler.random
-        keys = [f"k{number:03}" for number in range(chance.randint(30, 70))]
-        odd = chance.sample(keys, 4)
+        rng = self._random = self._scheduler.random
+        keys = [f"k{number:03}" for number in range(rng.randint(30, 70))]
+        odd = rng.sample(keys, 4)
         self._keys = keys
-        self._listed = chance.sample(keys, len(keys)) if rows else keys
+        self._listed = rng.sample(keys, len(keys)) if rows else keys
         self._poison, self._silencing = frozenset(odd[:2]), frozenset(odd[2:3])
         self._function = SimulatedFunction(self._scheduler, self._poison, self._silencing)
-        self._harm = chance.choice((0.0, 0.01, 0.03, 0.06))
-        self._source_trouble = chance.choice((0.0, 0.05))
-        self._max_items = chance.choice((1_000, 1_000, 20))
-        self._tries = chance.choice(TRIES)
-        self._second_after_s = chance.choice((0.0, 2.0, 70.0))
+        self._harm = rng.choice((0.0, 0.01, 0.03, 0.06))
+        self._source_trouble = rng.choice((0.0, 0.05))
+        self._max_items = rng.choice((1_000, 1_000, 20))
+        self._tries = rng.choice(TRIES)
+        self._second_after_s = rng.choice((0.0, 2.0, 70.0))
         source = (
             {"files": "s3://bucket/k.csv", "event": "items"}
             if rows
@@ -162,14 +162,14 @@ class _Simulation:
                 **source,
                 "function": "f",
                 "job": self._job,
-                "items_per_call": chance.choice((1, 3, 8)),
-                "max_concurrency": chance.choice((3, 12)),
+                "items_per_call": rng.choice((1, 3, 8)),
+                "max_concurrency": rng.choice((3, 12)),
                 "max_partitions": 3,
                 "max_attempts": 3,
             }
         )
-        self._max_calls = chance.choice((None, 25, 60))
-        self._ramp_minutes = chance.choice((None, 1))
+        self._max_calls = rng.choice((None, 25, 60))
+        self._ramp_minutes = rng.choice((None, 1))
         self._processes: dict[Task, _Process] = {}
         self._ended: set[str] = set()
         self._live: set[str] = set()

@@ -92,17 +92,17 @@ class SimulatedFunction:
 
     def _answer(self, tag: int, keys: list[str]) -> tuple[float, Reply | NoReply]:
         random = self._scheduler.random
-        chance = random.random() / self.trouble if self.trouble else 1.0
-        if chance < 0.08:
-            return 0.01, _refusal(tag, chance)
+        draw = random.random() / self.trouble if self.trouble else 1.0
+        if draw < 0.08:
+            return 0.01, _refusal(tag, draw)
         after_s = random.uniform(0.01, 0.3)
         self.executed.update(keys)
         if not self._silencing.isdisjoint(keys):
             return 1.5, NoReply(tag, sent=True, error="read timeout")
-        if not self._poison.isdisjoint(keys) or (chance < 0.11 and self._may_harm(keys)):
+        if not self._poison.isdisjoint(keys) or (draw < 0.11 and self._may_harm(keys)):
             return after_s, _reply(tag, 200, function_error="Unhandled", body=_ERROR)
         self.succeeded.update(keys)
-        if chance < 0.15 and self._may_harm(keys):
+        if draw < 0.15 and self._may_harm(keys):
             return 1.5, NoReply(tag, sent=True, error="connection reset")
         return after_s, _reply(tag, 200, body=b"null")
 
@@ -128,10 +128,10 @@ def _keys_in(event: dict[str, Any]) -> list[str]:
     return [row["key"] for row in event["items"]]
 
 
-def _refusal(tag: int, chance: float) -> Reply | NoReply:
-    if chance < 0.04:
+def _refusal(tag: int, draw: float) -> Reply | NoReply:
+    if draw < 0.04:
         return _reply(tag, 429, error_type="TooManyRequestsException")
-    if chance < 0.06:
+    if draw < 0.06:
         return _reply(tag, 502, error_type="ENILimitReachedException")
     return NoReply(tag, sent=False, error="no connection")
 

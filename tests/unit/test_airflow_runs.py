@@ -39,5 +39,5 @@ def test_a_grace_that_is_no_number_of_seconds_is_refused(
     told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(_GRACE, told)
-    with pytest.raises(ConfigError, match=rf"\[retrofill\] grace_period is .{told}.: allowed is"):
+    with pytest.raises(ConfigError, match=rf"grace_period: .{told}. is not allowed; give a"):
         grace_s()

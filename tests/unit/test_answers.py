@@ -141,8 +141,8 @@ def test_what_is_not_json_fails_the_call(body: bytes) -> None:
         ({"batchItemFailures": False}, "batchItemFailures is false, not a list"),
         ({"batchItemFailures": 0}, "batchItemFailures is 0, not a list"),
         ({"batchItemFailures": "id-0"}, 'batchItemFailures is "id-0", not a list'),
-        ({"batchItemFailures": ["id-0"]}, 'batchItemFailures holds "id-0", not an object'),
-        ({"batchItemFailures": [None]}, "batchItemFailures holds null, not an object"),
+        ({"batchItemFailures": ["id-0"]}, 'batchItemFailures contains "id-0", not an object'),
+        ({"batchItemFailures": [None]}, "batchItemFailures contains null, not an object"),
         ({"batchItemFailures": [{}]}, "the itemIdentifier of an entry"),
         ({"batchItemFailures": [{"foo": "id-0"}]}, "batchItemFailures is missing"),
         ({"batchItemFailures": [{"itemidentifier": "id-0"}]}, "batchItemFailures is missing"),
@@ -159,7 +159,7 @@ def test_what_is_not_json_fails_the_call(body: bytes) -> None:
 def test_what_cannot_be_told_fails_the_call(body: object, said: str) -> None:
     answer = partial(body)
     assert said in answer.malformed
-    assert answer.malformed.startswith("the answer does not keep to batchItemFailures: ")
+    assert answer.malformed.startswith("the answer does not conform to batchItemFailures: ")
     assert not answer.failed
 
 
@@ -277,7 +277,7 @@ def test_s3_batch_same_result_twice() -> None:
         (response(treatMissingKeysAs=None), 'there is no result for the task "id-0"'),
         (response(results=None), "results is null, not a list"),
         (response(results={}), "results is an object, not a list"),
-        (response(results=["id-0"]), 'results holds "id-0", not an object'),
+        (response(results=["id-0"]), 'results contains "id-0", not an object'),
         (response(result("Succeeded", task=None)), "the taskId of an entry of results is null"),
         (response(result("Succeeded", task="")), 'the taskId of an entry of results is ""'),
         (response(result("Succeeded", task="id-1")), 'taskId "id-1" is not of this call'),

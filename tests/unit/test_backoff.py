@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retrofill.engine.backoff import BASE_S, CAP_S, RETRY_AFTER_CAP_S, backoff_s
 
-chances = st.floats(0, 1, exclude_max=True)
+draws = st.floats(0, 1, exclude_max=True)
 attempts = st.integers(1, 10**9)
 
 
@@ -18,16 +18,16 @@ def test_jitter_is_full(attempt):
     assert backoff_s(attempt, 0.5, None) == backoff_s(attempt, 1.0, None) / 2
 
 
-@given(attempts, chances)
-def test_a_wait_is_never_negative_nor_above_the_cap(attempt, chance):
-    assert 0 <= backoff_s(attempt, chance, None) <= CAP_S
+@given(attempts, draws)
+def test_a_wait_is_never_negative_nor_above_the_cap(attempt, draw):
+    assert 0 <= backoff_s(attempt, draw, None) <= CAP_S
 
 
-@given(attempts, chances, st.floats(0, RETRY_AFTER_CAP_S))
-def test_never_sooner_than_the_reply_asks_and_not_all_at_once(attempt, chance, retry_after_s):
-    wait_s = backoff_s(attempt, chance, retry_after_s)
+@given(attempts, draws, st.floats(0, RETRY_AFTER_CAP_S))
+def test_never_sooner_than_the_reply_asks_and_not_all_at_once(attempt, draw, retry_after_s):
+    wait_s = backoff_s(attempt, draw, retry_after_s)
     assert wait_s >= retry_after_s
-    assert wait_s == pytest.approx(retry_after_s + backoff_s(attempt, chance, None))
+    assert wait_s == pytest.approx(retry_after_s + backoff_s(attempt, draw, None))
 
 
 def test_a_reply_cannot_stop_a_call_for_ever():

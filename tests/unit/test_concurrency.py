@@ -28,7 +28,7 @@ class Endpoint:
     refusal_s: float = 0.003
     lag_s: float = 0.0
     look_s: float = 0.005
-    chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
+    rng: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
 
     now: float = 0.0
     under_way: list[tuple[float, bool, float]] = field(default_factory=list)
@@ -51,13 +51,13 @@ class Endpoint:
                 refused = len(busy_until) >= self.limit(self.now)
                 takes_s = self.refusal_s
                 if not refused:
-                    takes_s = self.service_s * self.chance.uniform(0.7, 1.3)
+                    takes_s = self.service_s * self.rng.uniform(0.7, 1.3)
                     heapq.heappush(busy_until, self.now + takes_s + self.lag_s)
                 heapq.heappush(under_way, (self.now + takes_s, refused, self.now))
             self.most_in_flight = max(self.most_in_flight, window.in_flight)
             if under_way:
                 self.now = max(self.now, under_way[0][0])
-            self.now += self.look_s * self.chance.random()
+            self.now += self.look_s * self.rng.random()
             while under_way and under_way[0][0] <= self.now:
                 _, refused, sent_at = heapq.heappop(under_way)
                 window.ended(throttled=refused, sent_at=sent_at, now=self.now)

@@ -55,7 +55,7 @@ def test_what_a_form_leaves_empty_is_not_given(blank: str | None):
 @pytest.mark.parametrize("value", [None, ""])
 def test_what_must_be_given_is_missing(name: str, value: str | None):
     [problem] = _problems(**{name: value})
-    assert problem.startswith(f"{name}: it is missing; allowed is ")
+    assert problem.startswith(f"{name}: it is missing; give ")
 
 
 def test_everything_that_is_wrong_is_said_at_once():
@@ -76,7 +76,9 @@ def test_everything_that_is_wrong_is_said_at_once():
 
 def test_what_is_wrong_in_itself_contradicts_nothing():
     [problem] = _problems(prefix="in/\n")
-    assert problem.startswith("prefix: 'in/\\n'; it holds the control character '\\n'; allowed is")
+    assert problem.startswith(
+        "prefix: 'in/\\n' is not allowed: it contains the control character '\\n'; give"
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,13 +102,13 @@ def test_an_unknown_param(name: str, hint: str):
 def test_a_number_is_a_whole_number_within_its_limits(value: object):
     [problem] = _problems(max_concurrency=value)
     assert problem.startswith("max_concurrency: ")
-    assert problem.endswith("; allowed is a whole number from 1 to 10,000")
+    assert problem.endswith("; give a whole number from 1 to 10,000")
 
 
 @pytest.mark.parametrize("value", [1, 0, "true", "", None, []])
 def test_a_switch_is_true_or_false(value: object):
     [problem] = _problems(list_versions=value)
-    assert problem.endswith("; allowed is true or false")
+    assert problem.endswith("; give true or false")
 
 
 _TEXTS = [
@@ -130,19 +132,19 @@ def test_no_text_with_invisible_or_endless_characters(name: str, value: str):
 @pytest.mark.parametrize("value", [5, True, ["a"], {"a": 1}])
 def test_a_text_is_a_text(name: str, value: object):
     [problem] = _problems(**{name: value})
-    assert problem.startswith(f"{name}: {value!r}; allowed is ")
+    assert problem.startswith(f"{name}: {value!r} is not allowed; give ")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
         ("bucket", "s3://my-photos/out/", "an address whose prefix is not that of this run"),
-        ("bucket", "s3://My!Photos/in/", "'My!Photos'; allowed is the bare name"),
+        ("bucket", "s3://My!Photos/in/", "'My!Photos' is not allowed; give the bare name"),
         ("bucket", "arn:aws:s3:::my-photos", "more than the name"),
-        ("bucket", "my-photos/in", "what comes behind the bucket's name goes into prefix"),
-        ("bucket", "My Photos", "'My Photos'; allowed is the bare name"),
-        ("bucket", "ab", "allowed is the bare name"),
-        ("bucket", "m" * 256, "allowed is the bare name"),
+        ("bucket", "my-photos/in", "what follows the bucket's name goes into prefix"),
+        ("bucket", "My Photos", "'My Photos' is not allowed; give the bare name"),
+        ("bucket", "ab", "give the bare name"),
+        ("bucket", "m" * 256, "give the bare name"),
         ("bucket", "photos--usw2-az1--x-s3", "a directory bucket"),
         ("bucket", "mine-abc123-s3alias", "the alias of an access point"),
         ("prefix", "s3://my-photos/in/", "goes into bucket"),
@@ -151,20 +153,20 @@ def test_a_text_is_a_text(name: str, value: object):
         ("function", "https://abc.lambda-url.us-east-1.on.aws/", "it is a URL"),
         ("function", "arn:aws:lambda:us-east-1:123456789012:layer:l:1", "but of lambda layer"),
         ("function", "arn:aws:iam::123456789012:role/r", "but of iam role/r"),
-        ("function", "arn:aws:lambda:us-east-1:1234:function:f", "it is no ARN of a function"),
-        ("function", "re size", "allowed is a function's name or ARN"),
-        ("function", "resize:a:b", "allowed is a function's name or ARN"),
-        ("function", "f" * 65, "allowed is a function's name or ARN"),
-        ("qualifier", "a b", "allowed is a version's number, an alias or $LATEST"),
-        ("event", "sqs", "allowed is one of 'auto', 's3'"),
-        ("notify_sns_topic_arn", "backfills", "allowed is the ARN of a standard SNS topic"),
+        ("function", "arn:aws:lambda:us-east-1:1234:function:f", "it is not the ARN of a function"),
+        ("function", "re size", "give a function's name or ARN"),
+        ("function", "resize:a:b", "give a function's name or ARN"),
+        ("function", "f" * 65, "give a function's name or ARN"),
+        ("qualifier", "a b", "give a version's number, an alias or $LATEST"),
+        ("event", "sqs", "give one of 'auto', 's3'"),
+        ("notify_sns_topic_arn", "backfills", "give the ARN of a standard SNS topic"),
         ("notify_sns_topic_arn", "arn:aws:sns:us-east-1:123456789012:t.fifo", "a FIFO topic"),
         ("notify_sns_topic_arn", "arn:aws:sns:us-east-1:123456789012:t:0af3", "standard SNS"),
         ("notify_conn_id", "https://user:secret@169.254.169.254/", "it is a URL"),
-        ("aws_conn_id", "{{ conn }}", "allowed is the id of an Airflow connection"),
-        ("job", "a\u202eb", "cannot be told from others"),
-        ("job", "e\u0301", "cannot be told from others"),
-        ("job", "j" * 201, "allowed is up to 200 printable characters"),
+        ("aws_conn_id", "{{ conn }}", "give the id of an Airflow connection"),
+        ("job", "a\u202eb", "invisible characters"),
+        ("job", "e\u0301", "invisible characters"),
+        ("job", "j" * 201, "give up to 200 printable characters"),
     ],
 )
 def test_what_is_said_of_a_value(name: str, value: str, says: str):
@@ -199,7 +201,7 @@ def test_times(value: str, moment: datetime):
 )
 def test_a_time_has_a_zone_and_is_written_in_full(value: object):
     [problem] = _problems(modified_after=value)
-    assert "allowed is a date and time with its zone" in problem
+    assert "give a date and time with its zone" in problem
 
 
 @pytest.mark.parametrize(
@@ -231,13 +233,13 @@ def test_a_qualifier_of_its_own():
 
 def test_two_qualifiers_are_refused_even_if_they_are_the_same():
     [problem] = _problems(function="resize:prod", qualifier="prod")
-    assert problem.startswith("qualifier: 'prod' is given, and function names 'prod'")
+    assert problem.startswith("qualifier: 'prod' is given, but function names 'prod'")
 
 
 @pytest.mark.parametrize("event", ["eventbridge", "s3-batch-1.0", "s3-batch-2.0"])
 def test_events_of_one_item(event: str):
     [problem] = _problems(event=event, items_per_call=2)
-    assert problem.startswith("items_per_call: 2; allowed is 1")
+    assert problem.startswith("items_per_call: 2 is not allowed; give 1")
     assert _config(event=event, items_per_call=1).calls.items_per_call == 1
 
 
@@ -258,7 +260,7 @@ def test_the_whole_bucket_takes_an_explicit_yes():
     [problem] = _problems(prefix="")
     assert problem.startswith("prefix: it is empty, which means every object")
     [problem] = _problems(whole_bucket=True)
-    assert problem.startswith("whole_bucket: it is true, and prefix is 'in/'")
+    assert problem.startswith("whole_bucket: it is true, but prefix is 'in/'")
     assert _config(prefix="", whole_bucket=True).source.prefix == ""
 
 
@@ -291,8 +293,8 @@ def _of_kind(kind: dict[str, Any], **params: Any) -> RunConfig:
 
 def test_an_event_that_the_kind_of_function_cannot_receive_is_refused():
     [problem] = _problems(event="cloudevents")
-    assert problem.startswith("event: 'cloudevents' is no event for a Lambda function; allowed")
-    with pytest.raises(ConfigError, match=r"event: 's3' is no event .* items, cloudevents,"):
+    assert problem.startswith("event: 'cloudevents' cannot be sent to a Lambda function; with")
+    with pytest.raises(ConfigError, match=r"event: 's3' cannot be sent .* items, cloudevents,"):
         _of_kind({"function_kind": "http", "http_conn_id": "f"}, event="s3")
 
 
@@ -300,13 +302,13 @@ def test_an_event_that_the_kind_of_function_cannot_receive_is_refused():
     ("params", "says"),
     [
         ({"http_headers": {"a b": "c"}}, "is not the name of a header"),
-        ({"http_headers": {"Content-Length": "3"}}, "Content-Length is written by Retrofill"),
+        ({"http_headers": {"Content-Length": "3"}}, "Retrofill sets Content-Length itself"),
         ({"http_headers": {"A": "b\r\nC: d"}}, "the value of A is not a text of ASCII in one"),
         ({"http_query": {"a": 1}}, "the value of 'a' is not a text"),
         ({"http_path": "https://h/p"}, "it names a host"),
         ({"http_path": "/p?a=b"}, "it has a query or a fragment"),
-        ({"http_method": "GET"}, "allowed is one of 'POST', 'PUT', 'PATCH'"),
-        ({"http_timeout_s": 0}, "allowed is a whole number from 1 to 3,600"),
+        ({"http_method": "GET"}, "give one of 'POST', 'PUT', 'PATCH'"),
+        ({"http_timeout_s": 0}, "give a whole number from 1 to 3,600"),
         ({"http_conn_id": "https://h"}, "it is a URL; define an Airflow connection"),
     ],
 )
@@ -322,14 +324,14 @@ def test_what_a_request_over_http_cannot_be(params: dict[str, Any], says: str):
 def test_of_an_unknown_kind_of_function_no_param_is_judged(params: dict[str, Any]):
     given = {"files": "/data/a.csv", "function_kind": "htttp", **params}
     [problem] = params_for("rows").problems(given)
-    assert str(problem) == "function_kind: 'htttp'; allowed is one of 'aws_lambda', 'http'"
+    assert str(problem) == "function_kind: 'htttp' is not allowed; give one of 'aws_lambda', 'http'"
 
 
 def test_a_param_of_another_kind_of_function_names_that_kind():
     [problem] = _problems(http_conn_id="f", http_headers={})
     assert problem == (
-        "http_conn_id: 'f'; not allowed with function_kind 'aws_lambda', which has no such param;"
-        " it is one of 'http'"
+        "http_conn_id: 'f' is not allowed with function_kind 'aws_lambda', which has no such param;"
+        " it belongs to 'http'"
     )
 
 
@@ -346,7 +348,7 @@ def test_a_redrive_of_a_manifest_takes_no_status():
     given = {"bucket": "my-photos", "manifest": "s3://lists/m.csv", "function": "f"}
     asked = {**given, "redrive": "quarantine", "task_status": "failed"}
     [problem] = params_for("manifest").problems(asked)
-    assert str(problem).startswith("task_status: 'failed'; not allowed with redrive")
+    assert str(problem).startswith("task_status: 'failed' is not allowed with redrive")
 
 
 def _redrives(name: str) -> str:
@@ -373,24 +375,30 @@ def test_defaults_and_examples_are_good(name: str):
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ({"redrive_error": "X*"}, ["redrive_error: 'X*'; allowed only with redrive"]),
+        ({"redrive_error": "X*"}, ["redrive_error: 'X*' is allowed only with redrive"]),
         ({"redrive": "quarantine", "redrive_error": "X||Y"}, ["redrive_error: 'X||Y'; one of its"]),
         (
             {"redrive": "quarantine", "min_size": 0, "use_data_interval": True},
-            ["min_size: 0; not allowed with redrive", "use_data_interval: True; not allowed"],
+            ["min_size: 0 is not allowed with redrive", "use_data_interval: True is not allowed"],
         ),
         ({"redrive": "quarantine", "prefix": ""}, ["prefix: it is empty"]),
         ({"redrive": "quarantine", "prefix": "", "job": "mine"}, []),
-        ({"redrive": True}, ["redrive: True; allowed is one of 'none', 'quarantine', 'successes'"]),
+        (
+            {"redrive": True},
+            ["redrive: True is not allowed; give one of 'none', 'quarantine', 'successes'"],
+        ),
         (
             {"redrive_unsure": "only", "redrive_note": "why"},
-            ["redrive_unsure: 'only'; allowed only with", "redrive_note: 'why'; allowed only with"],
+            [
+                "redrive_unsure: 'only' is allowed only with",
+                "redrive_note: 'why' is allowed only with",
+            ],
         ),
-        ({"redrive": "successes"}, ["redrive: 'successes'; it needs redrive_key, redrive_version"]),
+        ({"redrive": "successes"}, ["redrive: 'successes' needs redrive_key, redrive_version"]),
         ({"redrive": "successes", "redrive_key": "*", "min_size": 1}, []),
         (
             {"redrive": "successes", "redrive_version": "7", "redrive_error": "X"},
-            ["redrive_error: 'X'; allowed only with redrive 'quarantine'"],
+            ["redrive_error: 'X' is allowed only with redrive 'quarantine'"],
         ),
         (
             {"redrive": "successes", "redrive_key": "*", "prefix": "", "job": "mine"},
@@ -406,9 +414,12 @@ def test_defaults_and_examples_are_good(name: str):
         ),
         (
             {"reserve_percent": 100},
-            ["reserve_percent: 100; allowed is a whole number from 0 to 99"],
+            ["reserve_percent: 100 is not allowed; give a whole number from 0 to 99"],
         ),
-        ({"on_unknown": "drop"}, ["on_unknown: 'drop'; allowed is one of 'retry', 'hold'"]),
+        (
+            {"on_unknown": "drop"},
+            ["on_unknown: 'drop' is not allowed; give one of 'retry', 'hold'"],
+        ),
     ],
 )
 def test_what_redrive_and_limits_may_be(params: dict[str, Any], says: list[str]):
@@ -501,7 +512,7 @@ def test_an_address_beside_what_is_no_prefix_is_a_problem_as_any_other():
 def test_what_another_kind_of_function_has_is_empty_in_the_form(empty: object):
     assert _config(http_headers=empty, http_conn_id=empty).function_kind.name == "aws_lambda"
     [problem] = _problems(http_headers={"A": "b"})
-    assert problem.startswith("http_headers: {'A': …}; not allowed with function_kind 'aws_lam")
+    assert problem.startswith("http_headers: {'A': …} is not allowed with function_kind 'aws_lam")
 
 
 @pytest.mark.parametrize(
@@ -522,22 +533,25 @@ def test_an_address_in_bucket_is_taken_apart(bucket: str, prefix: str | None, fo
 def test_a_time_without_a_zone_is_told_as_it_was_typed():
     [problem] = _problems(modified_after="2025-01-01 00:00")
     assert problem.startswith(
-        "modified_after: '2025-01-01 00:00'; it has no zone; allowed is a date"
+        "modified_after: '2025-01-01 00:00' is not allowed: it has no zone; give a date"
     )
 
 
 @pytest.mark.parametrize(
     ("params", "problem"),
     [
-        ({"canary": 0}, "canary: 0; allowed is a whole number from 1 to 10,000"),
-        ({"canary": 10_001}, "canary: 10001; allowed is a whole number from 1 to 10,000"),
+        ({"canary": 0}, "canary: 0 is not allowed; give a whole number from 1 to 10,000"),
+        ({"canary": 10_001}, "canary: 10001 is not allowed; give a whole number from 1 to 10,000"),
         (
             {"canary": 2_000, "preview": True},
-            "canary: 2,000; not allowed with preview, which calls nothing",
+            "canary: 2,000 is not allowed with preview, which calls nothing",
         ),
         (
             {"canary": 5, "redrive": "quarantine"},
-            "canary: 5; not allowed with redrive: a canary is chosen from what no call has carried",
+            (
+                "canary: 5 is not allowed with redrive: a canary is sampled from items that no call"
+                " has carried"
+            ),
         ),
     ],
 )
@@ -550,12 +564,15 @@ def test_a_canary_is_of_a_run_that_lists_and_calls(params: dict[str, Any], probl
     ("given", "says"),
     [
         ({"timedout": 5}, "there is no cause 'timedout'; did you mean timed_out?"),
-        ({"bored": 5}, "there is no cause 'bored'; allowed is a JSON object from causes to"),
-        ({"unknown": 101}, "unknown: 101 is no percentage"),
-        ({"unknown": -1}, "unknown: -1 is no percentage"),
-        ({"unknown": "5"}, "unknown: '5' is no number"),
-        ({"unknown": True}, "unknown: True is no number"),
-        ([], "allowed is a JSON object from causes to percents from 0 to 100, in which causes are"),
+        (
+            {"bored": 5},
+            "there is no cause 'bored'; give a JSON object of percentages",
+        ),
+        ({"unknown": 101}, "unknown: 101 is not a percentage"),
+        ({"unknown": -1}, "unknown: -1 is not a percentage"),
+        ({"unknown": "5"}, "unknown: '5' is not a number"),
+        ({"unknown": True}, "unknown: True is not a number"),
+        ([], "give a JSON object of percentages from 0 to 100 by cause; causes are"),
     ],
 )
 def test_a_percent_of_no_cause_or_that_is_none_is_refused(given: Any, says: str):

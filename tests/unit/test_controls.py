@@ -21,7 +21,7 @@ def test_other_numbers_are_refused_with_what_is_allowed(text: str) -> None:
         CONCURRENCY.parse(text)
     message = str(refused.value)
     assert message.startswith("max_concurrency: '")
-    assert message.endswith("allowed is a whole number from 1 to 10,000")
+    assert message.endswith("give a whole number from 1 to 10,000")
     assert len(message) < 140
 
 
@@ -32,7 +32,9 @@ def test_dollars_have_cents(text: str, dollars: float) -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "1e3", "nan", "inf", "0.5.5", ".5", "5.", "$5"])
 def test_other_amounts_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"max_cost: .*; allowed is a number from 0\.0001 to"):
+    with pytest.raises(
+        ConfigError, match=r"max_cost: .* is not allowed; give a number from 0\.0001 to"
+    ):
         LIMITS["max_cost"].parse(text)
 
 
@@ -52,5 +54,7 @@ def test_the_limits_are_those_of_the_trigger_form() -> None:
 
 
 def test_an_unknown_action_changes_nothing() -> None:
-    with pytest.raises(ConfigError, match="action: 'drop'; allowed are pause, resume, stop"):
+    with pytest.raises(
+        ConfigError, match="action: 'drop' is not allowed; give one of pause, resume, stop"
+    ):
         change(None, 1, "drop", "", "Ada")  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from retrofill.config import params_for
-from retrofill.events.made_up import UUID, one_id
+from retrofill.events.synthetic import UUID, one_id
 from retrofill.model.delivery import Delivery
 from retrofill.pipeline.deliver import compile_delivery
 from retrofill.triggers.trigger import LiveTrigger
@@ -24,7 +24,7 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:new-photos"
         ("", f"{TOPIC}:{one_id(UUID, 'subscription', TOPIC)}"),
     ],
 )
-def test_the_subscription_is_made_up_only_where_it_is_not_known(known: str, told: str) -> None:
+def test_the_subscription_is_synthetic_only_if_it_is_not_known(known: str, told: str) -> None:
     delivery = Delivery(
         event="s3-sns",
         items_per_call=1,

@@ -141,7 +141,7 @@ def test_a_trigger_for_other_keys_is_none_of_the_run(trigger: Trigger) -> None:
         chosen(trigger, key_glob="*.jpg")
     assert chosen(replace(trigger, unlike="x"), DIRECT, key_glob="*.jpg") is DIRECT
     assert f"there is {trigger.event} by {trigger.way}" in str(caught.value)
-    assert "attach no other: it would get each new object twice" in str(caught.value)
+    assert "do not attach another: it would get each new object twice" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_trigger_that_may_send_some_of_the_keys_is_taken(trigger: Trigger) -> 
 def test_only_where_nothing_is_there_it_is_said_to_attach_a_trigger() -> None:
     with pytest.raises(ConfigError, match="Attach it first"):
         chosen()
-    with pytest.raises(ConfigError, match="attach no other") as caught:
+    with pytest.raises(ConfigError, match="do not attach another") as caught:
         chosen(
             others=("EventBridge rule r to arn:aws:states:us-east-1:123456789012:stateMachine:s",)
         )
@@ -194,9 +194,13 @@ def test_what_cannot_be_imitated_is_refused() -> None:
 def test_a_pattern_for_what_no_listing_tells_is_refused(
     field: str, pattern: dict[str, Any]
 ) -> None:
-    with pytest.raises(ConfigError, match=f"its pattern asks for '{field}', which no listing"):
+    with pytest.raises(
+        ConfigError, match=f"its pattern asks for '{field}', which a listing does not have"
+    ):
         chosen(changed(DIRECT, patterns=({}, pattern)))
-    with pytest.raises(ConfigError, match=f"its pattern asks for '{field}', which no listing"):
+    with pytest.raises(
+        ConfigError, match=f"its pattern asks for '{field}', which a listing does not have"
+    ):
         chosen(changed(RULED, rules=(({},), ({}, pattern))))
 
 
@@ -242,7 +246,7 @@ def test_what_is_asked_for_goes_before() -> None:
 
 
 def test_a_call_of_a_found_shape_carries_no_more_than_that_can() -> None:
-    with pytest.raises(ConfigError, match="items_per_call: 2; allowed is 1"):
+    with pytest.raises(ConfigError, match="items_per_call: 2 is not allowed; give 1"):
         delivery_like(RULED, config(items_per_call=2).calls)
 
 

@@ -26,7 +26,7 @@ def dispatch_of(*calls: Call, max_attempts: int = 3, hold_unknown: bool = False)
     dispatch = Dispatch(
         max_attempts=max_attempts,
         function_timeout_s=TIMEOUT_S,
-        chance=lambda: 0.5,
+        random=lambda: 0.5,
         hold_unknown=hold_unknown,
     )
     dispatch.add([(call, 0.0) for call in calls], unloaded=0, now=0.0)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.endpoint.buckets import S3Object
-from stack.endpoint.listing import ListedObjects, MadeUpObjects, Objects, page_of, spell
+from stack.endpoint.listing import GeneratedObjects, ListedObjects, Objects, page_of, spell
 
 KEYS = st.lists(st.text("ab/é\U0001f600", min_size=1, max_size=6), unique=True, max_size=30)
 PARTS = st.text("ab/é", max_size=2)
@@ -47,20 +47,20 @@ def test_pages_add_up(keys: list[str], prefix: str, after: str, max_keys: int) -
     after=st.sampled_from([b"", b"a", b"data/000000005.json", b"data/00000001", b"z"]),
     max_keys=st.integers(1, 9),
 )
-def test_made_up_objects_list_as_named_ones_do(
+def test_generated_objects_list_as_named_ones_do(
     count: int, prefix: bytes, after: bytes, max_keys: int
 ) -> None:
     named = listed(*(f"data/{number:09}.json" for number in range(count)))
-    made_up = MadeUpObjects(count)
-    assert all_keys(made_up, prefix, after, max_keys) == all_keys(named, prefix, after, max_keys)
+    synthetic = GeneratedObjects(count)
+    assert all_keys(synthetic, prefix, after, max_keys) == all_keys(named, prefix, after, max_keys)
 
 
 def fields(element: str) -> dict[str, str]:
     return dict(re.findall(r"<(Key|LastModified|ETag|Size|StorageClass)>([^<]*)<", element))
 
 
-def test_made_up_times_rise_by_the_minute_for_30_days() -> None:
-    objects = MadeUpObjects(50_000)
+def test_generated_times_rise_by_the_minute_for_30_days() -> None:
+    objects = GeneratedObjects(50_000)
     times = [fields(objects.element(number))["LastModified"] for number in range(50_000)]
     assert times[0] == times[43_200] == "2024-01-01T00:00:00.000Z"
     assert times[61] == "2024-01-01T01:01:00.000Z"
@@ -69,7 +69,7 @@ def test_made_up_times_rise_by_the_minute_for_30_days() -> None:
 
 
 def test_the_last_of_ten_million_is_found_by_its_key() -> None:
-    objects = MadeUpObjects(10_000_000)
+    objects = GeneratedObjects(10_000_000)
     assert objects.key(9_999_999) == b"data/009999999.json"
     page = page_of(objects, b"data/0099999", b"", 1_000)
     assert page == (range(9_999_900, 10_000_000), False)

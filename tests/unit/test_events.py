@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from retrofill.aws.objects import ObjectFacts, pack, unpack
 from retrofill.events import MAX_ITEMS, compile_shape, offered
 from retrofill.events import SHAPES as ALL_SHAPES
-from retrofill.events.made_up import UUID as UUID_FORM
-from retrofill.events.made_up import Form, ids, one_id
 from retrofill.events.s3.batch_operations import TASK_ID
 from retrofill.events.s3.fields import BUCKET_OWNER, HOST_ID, REQUEST_ID
 from retrofill.events.s3.imitation import Relay
 from retrofill.events.s3.relays import RECEIPT, SIGNATURE
+from retrofill.events.synthetic import UUID as UUID_FORM
+from retrofill.events.synthetic import Form, ids, one_id
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item
@@ -98,7 +98,7 @@ def uuid_of(item: Item) -> str:
     return str(UUID(bytes=item.identifier))
 
 
-def made_up(item: Item, form: Form, name: str) -> str:
+def synthetic(item: Item, form: Form, name: str) -> str:
     return ids(form, name, FACTS["job"])(item.identifier)[0]
 
 
@@ -120,8 +120,8 @@ def s3_record(item: Item) -> dict[str, Any]:
         "userIdentity": {"principalId": f"AWS:{PRINCIPAL}"},
         "requestParameters": {"sourceIPAddress": "127.0.0.1"},
         "responseElements": {
-            "x-amz-request-id": made_up(item, REQUEST_ID, "x-amz-request-id"),
-            "x-amz-id-2": made_up(item, HOST_ID, "x-amz-id-2"),
+            "x-amz-request-id": synthetic(item, REQUEST_ID, "x-amz-request-id"),
+            "x-amz-id-2": synthetic(item, HOST_ID, "x-amz-id-2"),
         },
         "s3": {
             "s3SchemaVersion": "1.0",
@@ -144,8 +144,8 @@ def sqs_record(item: Item, body: str) -> dict[str, Any]:
     since = facts(item).modified_at - datetime(1970, 1, 1, tzinfo=UTC)
     sent = str(since // timedelta(milliseconds=1))
     return {
-        "messageId": made_up(item, UUID_FORM, "messageId"),
-        "receiptHandle": made_up(item, RECEIPT, "receiptHandle"),
+        "messageId": synthetic(item, UUID_FORM, "messageId"),
+        "receiptHandle": synthetic(item, RECEIPT, "receiptHandle"),
         "body": body,
         "attributes": {
             "ApproximateReceiveCount": "1",
@@ -168,13 +168,13 @@ def sns_record(item: Item, message: str, subject: str | None) -> dict[str, Any]:
         "EventSubscriptionArn": FACTS["subscription_arn"],
         "Sns": {
             "Type": "Notification",
-            "MessageId": made_up(item, UUID_FORM, "MessageId"),
+            "MessageId": synthetic(item, UUID_FORM, "MessageId"),
             "TopicArn": FACTS["topic_arn"],
             "Subject": subject,
             "Message": message,
             "Timestamp": time_of(item),
             "SignatureVersion": "1",
-            "Signature": made_up(item, SIGNATURE, "Signature"),
+            "Signature": synthetic(item, SIGNATURE, "Signature"),
             "SigningCertUrl": CERTIFICATE,
             "UnsubscribeUrl": UNSUBSCRIBE,
             "MessageAttributes": {},
@@ -185,13 +185,13 @@ def sns_record(item: Item, message: str, subject: str | None) -> dict[str, Any]:
 def sns_text(item: Item, message: str, subject: str | None) -> str:
     said = {
         "Type": "Notification",
-        "MessageId": made_up(item, UUID_FORM, "MessageId"),
+        "MessageId": synthetic(item, UUID_FORM, "MessageId"),
         "TopicArn": FACTS["topic_arn"],
         **({"Subject": subject} if subject else {}),
         "Message": message,
         "Timestamp": time_of(item),
         "SignatureVersion": "1",
-        "Signature": made_up(item, SIGNATURE, "Signature"),
+        "Signature": synthetic(item, SIGNATURE, "Signature"),
         "SigningCertURL": CERTIFICATE,
         "UnsubscribeURL": UNSUBSCRIBE,
     }
@@ -201,7 +201,7 @@ def sns_text(item: Item, message: str, subject: str | None) -> str:
 def eventbridge_event(item: Item) -> dict[str, Any]:
     return {
         "version": "0",
-        "id": made_up(item, UUID_FORM, "id"),
+        "id": synthetic(item, UUID_FORM, "id"),
         "detail-type": "Object Created",
         "source": "aws.s3",
         "account": "123456789012",
@@ -218,7 +218,7 @@ def eventbridge_event(item: Item) -> dict[str, Any]:
                 **({"version-id": facts(item).version_id} if facts(item).version_id else {}),
                 "sequencer": sequencer_of(item),
             },
-            "request-id": made_up(item, REQUEST_ID, "x-amz-request-id"),
+            "request-id": synthetic(item, REQUEST_ID, "x-amz-request-id"),
             "requester": "123456789012",
             "source-ip-address": "127.0.0.1",
             "reason": "CompleteMultipartUpload" if "-" in facts(item).etag else "PutObject",
@@ -233,11 +233,11 @@ def eventbridge_text(item: Item) -> str:
 def batch_request(item: Item, schema: str, bucket: dict[str, str]) -> dict[str, Any]:
     return {
         "invocationSchemaVersion": schema,
-        "invocationId": made_up(item, TASK_ID, "task"),
+        "invocationId": synthetic(item, TASK_ID, "task"),
         "job": {"id": one_id(UUID_FORM, "job", FACTS["job"])},
         "tasks": [
             {
-                "taskId": made_up(item, TASK_ID, "task"),
+                "taskId": synthetic(item, TASK_ID, "task"),
                 "s3Key": quote(item.key, safe="/"),
                 "s3VersionId": facts(item).version_id or None,
                 **bucket,
@@ -383,8 +383,8 @@ def test_sequencer_grows_with_each_version_of_a_key() -> None:
         return text
 
     start = datetime(2001, 9, 9, 1, 46, 39, 999_999, tzinfo=UTC)
-    moments = [start + timedelta(microseconds=1) * 7**power for power in range(20)]
-    sequencers = [sequencer(moment) for moment in moments]
+    times = [start + timedelta(microseconds=1) * 7**power for power in range(20)]
+    sequencers = [sequencer(moment) for moment in times]
     assert sequencers == sorted(set(sequencers))
     assert all(int(text, 16) and len(text) == 18 for text in sequencers)
 
@@ -414,11 +414,14 @@ def test_arguments_have_their_place() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"n": 5}, "arguments: 'n' is 5; allowed is a text of at most 1024 characters"),
-        ({"n": "x" * 1_025}, "allowed is a text of at most 1024 characters"),
-        ({"": "x"}, "the name '' has 0 characters; 1 to 64 are allowed"),
-        ({"x" * 65: "x"}, "has 65 characters; 1 to 64 are allowed"),
-        ({str(n): "x" for n in range(11)}, "arguments: 11 of them; at most 10"),
+        (
+            {"n": 5},
+            "arguments: 'n' is 5, which is not allowed; give a text of at most 1024 characters",
+        ),
+        ({"n": "x" * 1_025}, "give a text of at most 1024 characters"),
+        ({"": "x"}, "the name '' with 0 characters is not allowed; give 1 to 64"),
+        ({"x" * 65: "x"}, "with 65 characters is not allowed; give 1 to 64"),
+        ({str(n): "x" for n in range(11)}, "arguments: there are 11; give at most 10"),
     ],
 )
 def test_arguments_beyond_the_limits_of_s3_batch_are_refused(
@@ -436,7 +439,7 @@ def test_arguments_are_refused_where_they_have_no_place(name: str) -> None:
 
 
 def test_an_unknown_shape_is_refused() -> None:
-    with pytest.raises(ConfigError, match="event: 's4' is not an event shape; allowed: s3, s3-sqs"):
+    with pytest.raises(ConfigError, match="event: 's4' is not allowed; give one of s3, s3-sqs"):
         compile_shape("s4", CONTEXT)
 
 

@@ -62,22 +62,22 @@ moment = st.datetimes(
     datetime(2200, 1, 1),  # noqa: DTZ001
     timezones=st.just(UTC),
 )
-moments = st.lists(moment | moment.map(lambda one: one.replace(microsecond=0)))
+times = st.lists(moment | moment.map(lambda one: one.replace(microsecond=0)))
 
 
 def seconds_of(moment: datetime) -> str:
-    return unpack_all([pack(0, moment, "", "")]).moments[0]
+    return unpack_all([pack(0, moment, "", "")]).timestamps[0]
 
 
-@given(moments | moments.map(lambda some: [one.replace(microsecond=0) for one in some]))
-def test_times_are_those_of_isoformat(moments: list[datetime]) -> None:
+@given(times | times.map(lambda some: [one.replace(microsecond=0) for one in some]))
+def test_times_are_those_of_isoformat(times: list[datetime]) -> None:
     def spelled(unit: str) -> list[str]:
-        return [one.replace(tzinfo=None).isoformat(timespec=unit) for one in moments]
+        return [one.replace(tzinfo=None).isoformat(timespec=unit) for one in times]
 
-    texts = list(map(seconds_of, moments))
+    texts = list(map(seconds_of, times))
     assert fields.all_to_milliseconds(texts) == [f"{one}Z" for one in spelled("milliseconds")]
     assert list(map(fields.to_second, texts)) == spelled("seconds")
-    since = [one - datetime(1970, 1, 1, tzinfo=UTC) for one in moments]
+    since = [one - datetime(1970, 1, 1, tzinfo=UTC) for one in times]
     milliseconds = [str(one // timedelta(milliseconds=1)) for one in since]
     if all(one >= timedelta(seconds=1) for one in since):
         assert list(map(fields.epoch_milliseconds, texts)) == milliseconds

@@ -51,7 +51,7 @@ def test_the_environment_arms_a_process() -> None:
 def test_a_plan_that_cannot_be_read_stops_the_process_before_it_begins() -> None:
     process = reaching("call.answered:2:explode")
     assert process.returncode == 1
-    assert "RETROFILL_FAULT: 'call.answered:2:explode'; allowed is" in process.stderr
+    assert "RETROFILL_FAULT: 'call.answered:2:explode' is not allowed; give" in process.stderr
     assert process.stdout == ""
 
 

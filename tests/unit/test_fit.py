@@ -41,12 +41,12 @@ def test_what_the_rows_do_not_determine_is_not_fitted(rows: list[tuple[float, ..
 
 def test_the_interval_of_a_sum_holds_it_as_often_as_it_says() -> None:
     """Noise that grows with the value, as that of durations does: 95 of 100 intervals hold."""
-    chance = random.Random(7)  # noqa: S311
+    rng = random.Random(7)  # noqa: S311
     held = 0
     for _ in range(400):
-        sizes = [chance.lognormvariate(0, 1) for _ in range(1_000)]
-        truth = [20 + 5 * size * chance.uniform(0.5, 1.5) for size in sizes]
-        chosen = chance.sample(range(1_000), 100)
+        sizes = [rng.lognormvariate(0, 1) for _ in range(1_000)]
+        truth = [20 + 5 * size * rng.uniform(0.5, 1.5) for size in sizes]
+        chosen = rng.sample(range(1_000), 100)
         found = least_squares([(1.0, sizes[at]) for at in chosen], [truth[at] for at in chosen])
         assert found is not None
         low, _, high = found.total((1_000.0, sum(sizes)), 1_000)

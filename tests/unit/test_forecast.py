@@ -8,7 +8,7 @@ from math import ceil
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from retrofill.engine.durations import Measured, Sample, Work, foretell
+from retrofill.engine.durations import Measured, Sample, Work, predict
 from retrofill.engine.fit import Range
 from retrofill.engine.forecast import Forecast, Listing, Overhead, calling_s, forecast
 from retrofill.model.cost import Price, Usage
@@ -120,27 +120,27 @@ def test_estimated_counts_are_said_to_be_estimates() -> None:
 @given(st.floats(1, 1_000), st.floats(0, 100), st.floats(0, 1e-4), st.integers(30, 200))
 def test_calls_by_call_item_and_byte_are_foretold(a: float, b: float, c: float, n: int) -> None:
     """Where a line holds, the sample tells it all, however unlike the run its calls are."""
-    chance = random.Random(n)  # noqa: S311
-    everything = [(chance.randint(1, 100), chance.randint(1, 10**7)) for _ in range(2_000)]
+    rng = random.Random(n)  # noqa: S311
+    everything = [(rng.randint(1, 100), rng.randint(1, 10**7)) for _ in range(2_000)]
     took = [a + b * items + c * size for items, size in everything]
     calls = [sample(took[at], *everything[at]) for at in range(n)]
     work = Work(
         sum(items for items, _ in everything), len(everything), sum(size for _, size in everything)
     )
-    told = foretell(calls, work, lambda one: one.held_ms - 10, TIMEOUT_S * 1_000)
+    told = predict(calls, work, lambda one: one.held_ms - 10, TIMEOUT_S * 1_000)
     assert told.ms.likely == pytest.approx(sum(took), rel=1e-3)
 
 
 def test_durations_that_follow_no_line_are_foretold_by_the_mean() -> None:
-    chance = random.Random(3)  # noqa: S311
-    calls = [sample(100 + chance.random(), 10, chance.randint(1, 10**6)) for _ in range(20)]
-    told = foretell(calls, Work(1_000, 100, 10**8), lambda one: one.warm_ms, TIMEOUT_S)
+    rng = random.Random(3)  # noqa: S311
+    calls = [sample(100 + rng.random(), 10, rng.randint(1, 10**6)) for _ in range(20)]
+    told = predict(calls, Work(1_000, 100, 10**8), lambda one: one.warm_ms, TIMEOUT_S)
     assert told.words == "in proportion to items"
     assert told.ms.likely == pytest.approx(100 * 101, rel=0.02)
 
 
 def test_a_single_call_says_nothing_of_the_others() -> None:
-    told = foretell([sample(100)], Work(50, 50), lambda one: one.warm_ms, TIMEOUT_S)
+    told = predict([sample(100)], Work(50, 50), lambda one: one.warm_ms, TIMEOUT_S)
     assert told.ms == (0, 5_000, 50 * TIMEOUT_S * 1_000)
 
 

@@ -447,7 +447,7 @@ def test_without_a_reservation_it_is_of_what_the_account_has_unreserved(stub: St
 def test_a_reserve_that_leaves_nothing_is_refused(stub: Stubber, reserved: int, percent: int):
     found = {"ReservedConcurrentExecutions": reserved}
     stub.add_response("get_function_concurrency", found)
-    with pytest.raises(ConfigError, match=f"^reserve_percent: {percent}; of the {reserved} "):
+    with pytest.raises(ConfigError, match=f"^reserve_percent: with {percent} % of the {reserved} "):
         _ceiling(stub, percent)
 
 

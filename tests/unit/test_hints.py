@@ -21,11 +21,9 @@ EXPIRED = (
     ("error_type", "message"),
     [("ReceiptHandleIsInvalid", INVALID), ("ClientError", INVALID), ("ClientError", EXPIRED)],
 )
-def test_a_receipt_handle_that_is_made_up_is_told(
-    shape: str, error_type: str, message: str
-) -> None:
+def test_a_synthetic_receipt_handle_is_explained(shape: str, error_type: str, message: str) -> None:
     hint = hint_for(SHAPES[shape].hints, error_type, message)
-    assert hint.startswith("the receipt handle is made up")
+    assert hint.startswith("the receipt handle is synthetic")
 
 
 def test_an_event_without_a_receipt_handle_says_nothing_of_one() -> None:

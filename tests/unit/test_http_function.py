@@ -102,7 +102,7 @@ def test_a_failure_has_a_cause(status: int, cause: str):
 
 def test_a_redirect_is_not_followed_and_named():
     said = classify(reply(301, location="https://else.example/?state=token#more")).message
-    assert said == "redirected to https://else.example/; calls follow no redirect"
+    assert said == "redirected to https://else.example/; redirects are not followed"
 
 
 def test_the_request_is_named_as_the_server_names_it():
@@ -171,8 +171,8 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
     ("fields", "says"),
     [
         ({"host": ""}, "has no host"),
-        ({"schema": "ftp"}, "'ftp'; allowed is http or https"),
-        ({"extra": {"auth": "digest"}}, "allowed is one of none, basic, bearer, header, google"),
+        ({"schema": "ftp"}, "'ftp'; give http or https"),
+        ({"extra": {"auth": "digest"}}, "give one of none, basic, bearer, header, google"),
         ({"extra": {"auth": "bearer"}}, "no password that can be a header"),
         ({"password": "a\nb", "extra": {"auth": "bearer"}}, "no password that can be a header"),
         ({"password": "t", "extra": {"auth": "header"}}, "give it as header in its extra"),
@@ -181,7 +181,10 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
         ({"extra": {"content-Type": "text/x"}}, "the header 'content-Type' in its extra"),
         ({"extra": {"ce-id": "3"}}, "the header 'ce-id' in its extra"),
         ({"login": "me", "extra": {"authorization": "x"}}, "'authorization' in its extra"),
-        ({"password": "t", "extra": {"auth": "header", "header": "Host"}}, "that may be sent"),
+        (
+            {"password": "t", "extra": {"auth": "header", "header": "Host"}},
+            "no usable name of the header",
+        ),
         ({"host": "http://me:pa\nb@f.example"}, "http_conn_id: the connection 'f': that of"),
         ({"host": "http://me:a\nb/c@f.example"}, "http_conn_id: the connection 'f': it is no URL"),
         ({"extra": {"verify": ""}}, "has verify ''"),
@@ -231,7 +234,7 @@ def test_the_key_of_a_repetition_is_the_same_and_of_other_items_or_jobs_another(
 
 def test_an_identity_of_google_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path):
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    with pytest.raises(ConfigError, match="auth 'google', and there is no identity"):
+    with pytest.raises(ConfigError, match="auth 'google', but there is no identity"):
         opened(schema="https", extra={"auth": "google"})
 
 

@@ -91,7 +91,11 @@ def test_a_yaml_file_of_others_is_no_job(tmp_path: Path, text: str) -> None:
         ("start_date", "catchup: 1\nstart_date", "photos.yaml:3: catchup: 1; allowed is a valid b"),
         ("params:", "params: 5\nx:", "photos.yaml:4: params: 5; allowed is a valid dictionary"),
         ("  bucket: my-photos", "  buckett: my-photos", "photos.yaml:5: buckett: there is no such"),
-        ("resize", "resize\n  items_per_call: 0", "photos.yaml:8: items_per_call: 0; allowed is"),
+        (
+            "resize",
+            "resize\n  items_per_call: 0",
+            "photos.yaml:8: items_per_call: 0 is not allowed; give",
+        ),
         ("  prefix: in/", "  bucket: in", "photos.yaml:6: it is not YAML (bucket stands twice)"),
         ("start_date", "begin", "photos.yaml:3: begin: there is no such field"),
         ("params:", "params: {", "it is not YAML"),
@@ -103,7 +107,11 @@ def test_a_yaml_file_of_others_is_no_job(tmp_path: Path, text: str) -> None:
         ("  prefix: in/", "  prefix: !!timestamp x", "photos.yaml: it is not YAML"),
         ("  prefix: in/", "  whole_bucket: !!bool x", "photos.yaml: it is not YAML"),
         ("  prefix: in/", "  prefix: !!python/name:os.system", "photos.yaml:6: it is not YAML"),
-        ("T00:00:00Z", "", "photos.yaml:8: modified_before: '2026-02-01'; allowed is a date and"),
+        (
+            "T00:00:00Z",
+            "",
+            "photos.yaml:8: modified_before: '2026-02-01' is not allowed; give a date and",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, good: str, bad: str, said: str) -> None:

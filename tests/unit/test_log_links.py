@@ -102,5 +102,5 @@ def test_a_template_comes_from_the_connection_and_is_no_header() -> None:
     "text", ["https://logs.example", "ftp://{request_id}", "{sent_at}", 5, " "]
 )
 def test_a_template_that_leads_nowhere_is_refused(text: object) -> None:
-    with pytest.raises(ConfigError, match=r"the connection 'c' has log_url .*; allowed is"):
+    with pytest.raises(ConfigError, match=r"the connection 'c' has log_url .*; give an http"):
         access(connection(text), HttpParams(http_conn_id="c"))

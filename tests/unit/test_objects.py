@@ -9,12 +9,12 @@ from retrofill.aws.objects import ObjectFacts, pack, unpack, unpack_all
 
 MOMENT = datetime(2019, 9, 3, 19, 37, 27, 192_000, tzinfo=UTC)
 text = st.text(st.characters(exclude_characters="\x1f"))
-moments = st.datetimes(
+times = st.datetimes(
     datetime(1970, 1, 1, 12),  # noqa: DTZ001  hypothesis wants it so
     datetime(2200, 1, 1),  # noqa: DTZ001
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))]),
 )
-facts = st.builds(ObjectFacts, st.integers(0, 2**63 - 1), moments, text, text)
+facts = st.builds(ObjectFacts, st.integers(0, 2**63 - 1), times, text, text)
 
 
 @given(st.lists(facts))

@@ -29,8 +29,8 @@ STEADY = pace_of(range(CALLS), 2.0)
 
 @pytest.mark.parametrize("outputs", [1, 2, 3])
 def test_outputs_keep_the_pace_of_the_calls(outputs: int) -> None:
-    moments = at(*(call + 1.5 for call in range(CALLS) for _ in range(outputs)))
-    assert keeps_pace(moments, STEADY)
+    times = at(*(call + 1.5 for call in range(CALLS) for _ in range(outputs)))
+    assert keeps_pace(times, STEADY)
 
 
 @pytest.mark.parametrize(

@@ -43,20 +43,20 @@ def test_nothing_is_loaded_before_it_is_asked_for(install) -> None:
 
 def test_what_is_no_kind_is_refused(install) -> None:
     install("x = theirs_d:KIND", "theirs_d", "KIND = 'a text'\n")
-    with pytest.raises(TypeError, match=r"entry point x .* is a str; allowed is a SimpleNamespace"):
+    with pytest.raises(TypeError, match=r"entry point x .* is a str; give a SimpleNamespace"):
         list(Registry(OURS, SimpleNamespace, "retrofill.tests"))
 
 
 def test_a_name_of_ours_is_taken(install) -> None:
     install("ours = theirs_e:KIND", "theirs_e")
-    with pytest.raises(TypeError, match=r"theirs_e:KIND registers ours .*, which is taken"):
+    with pytest.raises(TypeError, match=r"theirs_e:KIND registers ours .*, but this name is taken"):
         list(Registry(OURS, SimpleNamespace, "retrofill.tests"))
 
 
 def test_two_packages_of_one_name_are_refused(install) -> None:
     install("x = theirs_f:KIND", "theirs_f")
     install("x = theirs_g:KIND", "theirs_g")
-    with pytest.raises(TypeError, match=r"registers x .*, which is taken"):
+    with pytest.raises(TypeError, match=r"registers x .*, but this name is taken"):
         list(Registry(OURS, SimpleNamespace, "retrofill.tests"))
 
 

@@ -46,19 +46,19 @@ def test_as_many_are_chosen_as_are_wanted_and_each_once(
 
 def test_every_item_has_the_same_chance_whatever_its_size() -> None:
     sizes, ages = [number**3 for number in range(40)], [number % 7 for number in range(40)]
-    chance = Random(5)  # noqa: S311
+    rng = Random(5)  # noqa: S311
     counts = Counter(
-        item for _ in range(8_000) for item in choose([range(40), sizes, ages], 9, chance)
+        item for _ in range(8_000) for item in choose([range(40), sizes, ages], 9, rng)
     )
     # Of 8,000 draws 1,800 are expected; five standard deviations are 187.
     assert all(abs(counts[item] - 1_800) < 187 for item in range(40))
 
 
 def test_keys_sizes_and_ages_are_all_covered() -> None:
-    chance = Random(9)  # noqa: S311
-    sizes = [int(chance.lognormvariate(10, 2)) for _ in range(9_000)]
-    ages = [chance.random() for _ in range(9_000)]
-    chosen = choose([range(9_000), sizes, ages], 180, chance)
+    rng = Random(9)  # noqa: S311
+    sizes = [int(rng.lognormvariate(10, 2)) for _ in range(9_000)]
+    ages = [rng.random() for _ in range(9_000)]
+    chosen = choose([range(9_000), sizes, ages], 180, rng)
     for column in (list(range(9_000)), sizes, ages):
         ranks = {
             item: rank for rank, item in enumerate(sorted(range(9_000), key=column.__getitem__))

@@ -174,11 +174,11 @@ def test_json_lines_are_kept_as_they_stand(
     [
         (b'{"a":1,"a":2}', "it has the member 'a' twice"),
         (b'{"x":[{"a":1,"a":2}]}', "it has the member 'a' twice"),
-        (b'{"a":NaN}', "it holds NaN"),
-        (b"-Infinity", "it holds -Infinity"),
-        (b'{"a":1', "it is no JSON"),
-        (b'{"a":1} {}', "it is no JSON: Extra data"),
-        (b'{"a":"\x01"}', "it is no JSON: Invalid control character"),
+        (b'{"a":NaN}', "it contains NaN"),
+        (b"-Infinity", "it contains -Infinity"),
+        (b'{"a":1', "it is not JSON"),
+        (b'{"a":1} {}', "it is not JSON: Extra data"),
+        (b'{"a":"\x01"}', "it is not JSON: Invalid control character"),
         (b'{"a":"\xff"}', "byte 14 is not utf-8"),
         (b"[" * 100_000, "it is nested too deeply"),
     ],
@@ -207,7 +207,7 @@ def test_numbers_keep_their_digits_in_content_and_in_columns():
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        (b"1\n", "it has 1 fields, and there are 2 columns"),
+        (b"1\n", "it has 1 fields, but there are 2 columns"),
         (b"1,2,3\n", "it has 3 fields"),
         (b'"1"x,2\n', "',' expected after '\"'"),
         (b"1\r2,3\n", "new-line character seen in unquoted field"),

@@ -36,7 +36,7 @@ class Run:
 
     tasks: list[Task]
     service_s: float
-    chance: random.Random
+    rng: random.Random
     busy_until: list[float] = field(default_factory=list)
     width: int | None = None
     refused: int = 0
@@ -50,7 +50,7 @@ class Run:
             if self.now >= task.asks_at:
                 self.ask(task)
             self.look(task)
-            task.looks_at = self.now + LOOK_S * self.chance.random()
+            task.looks_at = self.now + LOOK_S * self.rng.random()
 
     def ask(self, task: Task) -> None:
         """Do what state and task do each second."""
@@ -90,7 +90,7 @@ class Run:
             task.window.sent()
             task.in_flight += 1
             refused = len(self.busy_until) >= LIMIT
-            takes_s = REFUSAL_S if refused else self.service_s * self.chance.uniform(0.7, 1.3)
+            takes_s = REFUSAL_S if refused else self.service_s * self.rng.uniform(0.7, 1.3)
             if not refused:
                 heapq.heappush(self.busy_until, self.now + takes_s)
             heapq.heappush(task.under_way, (self.now + takes_s, refused, self.now))
@@ -102,14 +102,14 @@ def test_together_they_reach_the_limit_and_few_calls_are_refused(
     tasks: int, service_s: float
 ) -> None:
     calls = round(6_000 / tasks)
-    chance = random.Random(1)  # noqa: S311  a model
+    rng = random.Random(1)  # noqa: S311  a model
     run = Run(
         [
-            Task(number, calls, chance.random(), ConcurrencyWindow(200, now=0.0))
+            Task(number, calls, rng.random(), ConcurrencyWindow(200, now=0.0))
             for number in range(tasks)
         ],
         service_s,
-        chance,
+        rng,
     )
     for task in run.tasks:
         task.said = task.said._replace(batch_id=task.number)

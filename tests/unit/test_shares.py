@@ -234,7 +234,7 @@ def test_a_small_cap_and_a_budget_do_not_wait_for_each_other() -> None:
         (
             {"max_calls": 7},
             Totals(7, 0, 0, refused=9),
-            "max_calls: 7 of 7 calls were made, beside 9 that were refused",
+            "max_calls: 7 of 7 calls were made, plus 9 that were refused",
         ),
         ({"max_failure_percent": 0}, Totals(0, 10, 1), "1 of 10 items failed"),
         (

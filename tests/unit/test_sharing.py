@@ -60,7 +60,7 @@ def test_the_lowest_cap_of_open_runs_counts_and_is_named() -> None:
     assert (part.calls, part.free) == (10, 40)
     assert part.words == (
         "function_concurrency: up to 10 of 40 calls in flight at priority 10, shared with run 7;"
-        " 40 is the lowest, which run 7 names"
+        " 40 is the lowest, set by run 7"
     )
     assert part_of(own, [lower._replace(is_open=False)]).calls == 60
 
@@ -69,8 +69,8 @@ def test_what_runs_without_the_cap_hold_counts_and_is_said() -> None:
     part = part_of(Claim(limits(60), 100, 0, 0), [Claim(limits(None), 100, 15, 5, run_id=7)])
     assert (part.calls, part.free) == (40, 40)
     assert part.words == (
-        "function_concurrency: up to 40 of 60 calls in flight; 20 are held by runs without this"
-        " limit, or that are closed"
+        "function_concurrency: up to 40 of 60 calls in flight; 20 are held by closed runs, or"
+        " runs without this limit"
     )
 
 

@@ -86,7 +86,7 @@ def test_what_is_unknown_is_said_to_be() -> None:
     more = replace(COUNTS, partitions_left=2)
     text = replace(PLAN, counts=more).markdown({})
     assert "items to call: 8, in this first set" in text
-    assert "how many items and calls that makes is unknown" in text
+    assert "the number of their items and calls is unknown" in text
     guessed = replace(more, items_after=90, calls_after=45, batches_after=12)
     text = replace(PLAN, counts=guessed).markdown({})
     assert "estimated: up to about 90 items in about 45 calls and 12 batches" in text
@@ -98,7 +98,7 @@ def test_all_limits_that_are_approved_are_said() -> None:
         max_minutes=480, max_failure_percent=50, max_percent_by_cause={"timed_out": 2.5},
     )  # fmt: skip
     assert replace(PLAN, limits=limits.as_json()).words_of_limits == (
-        "50 calls in flight, after a rise of 10 min, 100 calls a second, 1 call in all,"
+        "50 calls in flight, after a ramp of 10 min, 100 calls per second, 1 call in all,"
         " $25.00 in all, 480 min in all, at most 50 % failures, at most 2.5 % timed out"
     )
 
@@ -106,10 +106,16 @@ def test_all_limits_that_are_approved_are_said() -> None:
 @pytest.mark.parametrize(
     ("dollars", "result"),
     [
-        (None, "**unknown** | unknown is foretold; the run stops at $25.00 |"),
-        ((1, None, 30), "**unknown** | $1.00 to $30.00 is foretold; the run stops at $25.00 |"),
-        ((1, 2, 25), "**fits** | $2.00 ($1.00 to $25.00) is foretold; the run stops at $25.00 |"),
-        ((26, 27, 28), "**too much** | $27.00 ($26.00 to $28.00) is foretold; the run stops at"),
+        (None, "**unknown** | the forecast is unknown; the run stops at $25.00 |"),
+        ((1, None, 30), "**unknown** | the forecast is $1.00 to $30.00; the run stops at $25.00 |"),
+        (
+            (1, 2, 25),
+            "**fits** | the forecast is $2.00 ($1.00 to $25.00); the run stops at $25.00 |",
+        ),
+        (
+            (26, 27, 28),
+            "**too much** | the forecast is $27.00 ($26.00 to $28.00); the run stops at",
+        ),
     ],
 )
 def test_the_cost_is_held_against_what_may_be_spent(
@@ -197,12 +203,12 @@ def test_calls_beyond_the_limit_are_too_much() -> None:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (Answer.WAITING, "waits for a person until 2026-01-03 00:00 UTC"),
+        (Answer.WAITING, "waits for approval until 2026-01-03 00:00 UTC"),
         (Answer.APPROVED, "approved by Ada at 2026-01-02 00:00 UTC"),
         (Answer.REJECTED, "rejected by Ada at 2026-01-02 00:00 UTC"),
         (Answer.EXPIRED, "expired at 2026-01-02 00:00 UTC: nobody answered"),
         (Answer.ENDED, "not answered: the run ended at 2026-01-02 00:00 UTC"),
-        (Answer.VOID, "approved by Ada at 2026-01-02 00:00 UTC, and void since then"),
+        (Answer.VOID, "approved by Ada at 2026-01-02 00:00 UTC, but void now"),
     ],
 )
 def test_what_became_of_a_plan_is_said_with_who_and_when(state: Answer, said: str) -> None:

@@ -302,8 +302,8 @@ ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitio
     [
         (page(paused=True), "Paused: no call is sent until someone resumes the run."),
         (
-            page(paused=True, report=report(stop_reason="stopped by a person")),
-            "Nothing more is listed or called: stopped by a person.",
+            page(paused=True, report=report(stop_reason="stopped by a user")),
+            "Nothing more is listed or called: stopped by a user.",
         ),
         (
             page(report=report(**ENDED)),
@@ -593,7 +593,7 @@ def test_who_may_not_change_the_run_sees_its_limits_and_no_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"state": "complete", "closed_at": NOW}, {"stop_reason": "stopped by a person"}]
+    "fields", [{"state": "complete", "closed_at": NOW}, {"stop_reason": "stopped by a user"}]
 )
 def test_what_cannot_be_changed_has_no_form(fields: dict[str, Any]) -> None:
     assert "<form" not in html_of(page(report=report(**fields)))

@@ -1,1 +1,1 @@
-"""AWS, as several kinds need it: the facts of its objects, and what its refusals mean."""
+"""AWS, as several kinds need it: the facts of its objects, and its errors."""

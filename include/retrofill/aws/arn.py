@@ -1,4 +1,4 @@
-"""The ARN: the name that AWS gives a resource, taken apart in one place."""
+"""The ARN: the name that AWS gives a resource, parsed in one place."""
 
 from typing import NamedTuple, Self
 
@@ -12,25 +12,29 @@ class Arn(NamedTuple):
     partition: str
     service: str
     region: str
-    """Empty where the resource belongs to none."""
+    """Empty if the resource belongs to none."""
 
     account: str
-    """12 digits; empty where the resource belongs to none."""
+    """12 digits; empty if the resource belongs to none."""
 
     resource: str
-    """The rest, which may hold colons: ``function:resize:7``."""
+    """The rest, which may contain colons: ``function:resize:7``."""
 
     @classmethod
     def find(cls, text: str) -> Self | None:
-        """Return the ARN that a text is; None: it is not one."""
+        """Return the ARN in a text; None: it is not one.
+
+        >>> Arn.find("arn:aws:lambda:eu-west-1:123456789012:function:resize:7").name
+        'resize'
+        """
         scheme, *parts = text.split(":", 5)
         return cls(*parts) if scheme == "arn" and len(parts) == len(cls._fields) else None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the ARN that a text is.
+        """Return the ARN in a text.
 
-        :raises ValueError: it is not one
+        :raises ValueError: it is not an ARN
         """
         found = cls.find(text)
         if found is None:
@@ -60,7 +64,8 @@ class Arn(NamedTuple):
     def _resource_parts(self) -> tuple[str, str, str]:
         """Type, name and qualifier of a resource such as ``function:resize:7``.
 
-        Format: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html.
+        Format:
+        https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html.
         """
         kind, _, rest = self.resource.partition(":")
         name, _, qualifier = rest.partition(":")

@@ -21,7 +21,7 @@ def _row(place: Mapping[str, str]) -> Row:
 
     def row(item: Reported) -> tuple[str, ...]:
         version = unpack(item.content).version_id if item.content else ""
-        # Nobody keeps the status of an answer.
+        # The status of a response is not kept.
         return bucket, item.key, version, item.status, item.error_type, "", item.error
 
     return row

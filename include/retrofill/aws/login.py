@@ -1,4 +1,4 @@
-"""Tokens by which AWS's databases let its users in."""
+"""Authentication tokens for AWS databases."""
 
 from botocore.exceptions import ClientError, ParamValidationError
 
@@ -8,10 +8,10 @@ from retrofill.model.errors import ConfigError, StateUnavailable
 
 
 def database_token(session: AwsSession, host: str, port: int, login: str) -> str:
-    """Return what stands for the password of a login; it is signed here, and nobody is asked.
+    """Return the token that replaces a login's password. It is signed locally, without a request.
 
-    :raises ConfigError: the connection to AWS gives no credentials
-    :raises StateUnavailable: they, or the region, cannot be had now
+    :raises ConfigError: the connection to AWS has no credentials
+    :raises StateUnavailable: credentials or region are not available now
     """
     with explained(_refused, _unanswered):
         token: str = session.client("rds").generate_db_auth_token(host, port, login)

@@ -1,10 +1,10 @@
-"""Names that several rooms of AWS share."""
+"""Names that several modules for AWS share."""
 
 LAMBDA = "aws_lambda"
-"""The kind of function that is Lambda's, by its name."""
+"""The name of the function kind for Lambda."""
 
 LATEST = "$LATEST"
-"""The version that is not published; what a function is called as when nobody says otherwise."""
+"""The unpublished version, which is called by default."""
 
 CARRIED_BY_LAMBDA = frozenset({LAMBDA})
-"""The kinds of functions that can receive what live triggers in AWS send."""
+"""The kinds of functions that can receive events of live triggers in AWS."""

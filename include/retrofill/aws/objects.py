@@ -1,6 +1,6 @@
-"""Objects: the facts that a listing tells of one, as one text, and whether it can be read.
+"""Objects: what a listing says about one, as one text, and whether it can be read.
 
-The facts are the content of an item.
+This text is the content of an item.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from retrofill.model.items import Item, Measure
 
 LEFT_OUT: Mapping[str, str] = {
     "archived": "in GLACIER or DEEP_ARCHIVE, which no function can read",
-    "restoring": "being restored from an archive; once they are, the job's next run takes them",
+    "restoring": "being restored from an archive; the job's next run takes them once they are",
     "later": "modified after the run was opened; the job's next run takes them",
 }
-"""Why an object that is there is left out, with words for people."""
+"""Why an existing object is left out, with descriptions for people."""
 
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _SEPARATOR = "\x1f"
@@ -24,7 +24,7 @@ _DAY_S = 86_400
 
 
 class ObjectFacts(NamedTuple):
-    """What a listing tells of an object beside its key."""
+    """What a listing says about an object, apart from its key."""
 
     size: int
     """In bytes."""
@@ -40,12 +40,12 @@ class ObjectFacts(NamedTuple):
 
 
 class ObjectColumns(NamedTuple):
-    """The facts of many objects, one column for each."""
+    """The facts of many objects, one column per fact."""
 
     sizes: Sequence[str]
     """In decimal digits."""
 
-    moments: Sequence[str]
+    timestamps: Sequence[str]
     """When each was written, in seconds since 1970: decimal digits, with a fraction if need be."""
 
     etags: Sequence[str]
@@ -53,7 +53,7 @@ class ObjectColumns(NamedTuple):
 
 
 def require_storable(modified_at: datetime, etag: str, version_id: str) -> None:
-    """Check that the content of an item can hold these facts; see :func:`pack`.
+    """Check that the content of an item can store these facts; see :func:`pack`.
 
     :raises ValueError: it cannot
     """
@@ -63,11 +63,11 @@ def require_storable(modified_at: datetime, etag: str, version_id: str) -> None:
 
 
 def pack(size: int, modified_at: datetime, etag: str, version_id: str) -> str:
-    """Return the content of an item: the facts with the control character 0x1F between two.
+    """Return the content of an item: the facts, separated by the control character 0x1F.
 
-    The time is in seconds since 1970, for it takes less than half the bytes of ISO 8601.
+    The time is in seconds since 1970, which takes less than half the bytes of ISO 8601.
 
-    :raises ValueError: ETag or version hold the separator, or the time is before 1970
+    :raises ValueError: ETag or version contain the separator, or the time is before 1970
     """
     require_storable(modified_at, etag, version_id)
     since = modified_at - _EPOCH
@@ -78,7 +78,7 @@ def pack(size: int, modified_at: datetime, etag: str, version_id: str) -> str:
 
 
 def unpack(content: str) -> ObjectFacts:
-    """Return the facts that an item's content holds.
+    """Return the facts in an item's content.
 
     :raises ValueError: it is not the content of an object
     """
@@ -89,13 +89,13 @@ def unpack(content: str) -> ObjectFacts:
 
 
 def measure(item: Item) -> Measure:
-    """Return how large an object is, and when it was modified."""
+    """Return the size of an object, and when it was modified."""
     facts = unpack(item.content)
     return Measure(facts.size, facts.modified_at)
 
 
 def unpack_all(contents: Sequence[str]) -> ObjectColumns:
-    """Return the facts of many contents: split together, which costs a third of one by one.
+    """Return the facts of many contents. Splitting them together takes a third of the time.
 
     :raises ValueError: one of them is not the content of an object
     """
@@ -108,17 +108,17 @@ def unpack_all(contents: Sequence[str]) -> ObjectColumns:
 def is_archived(storage_class: str) -> bool:
     """Return whether objects of a storage class must be restored before they can be read.
 
-    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html. Nothing
-    tells in which tier of INTELLIGENT_TIERING an object is.
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html. The tier
+    of an object in INTELLIGENT_TIERING is unknown.
     """
     return storage_class in _ARCHIVES
 
 
 def out_of_reach(storage_class: str, restore: str) -> str:
-    """Return why an object cannot be read, as :data:`LEFT_OUT` has it; empty: it can.
+    """Return why an object cannot be read, as in :data:`LEFT_OUT`; empty: it can.
 
-    :param restore: what S3 says of its restoration: in a listing whether that goes on, of a single
-        object ``ongoing-request="true"``; empty: nothing, so there is no copy
+    :param restore: what S3 says about its restoration: in a listing whether it is in progress, for
+        a single object ``ongoing-request="true"``; empty: nothing, so there is no copy
     """
     if not is_archived(storage_class):
         return ""

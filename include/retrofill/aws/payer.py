@@ -1,4 +1,4 @@
-"""Requester pays: buckets of which whoever asks pays for what is asked.
+"""Requester pays: buckets that charge the requester.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ObjectsinRequesterPaysBuckets.html
 """
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SWITCH = "requester_pays"
-"""The param that asks for it."""
+"""The param that turns it on."""
 
-HINT = f"if it is a bucket whose requesters pay, {SWITCH} must be on"
+HINT = f"if the bucket is a requester-pays bucket, {SWITCH} must be on"
 
 
 def paying(client: "S3Client", *, pays: bool) -> "S3Client":
-    """Return a client which says with each request, if so asked, that its requester pays."""
+    """Return a client that accepts the bucket's charges with each request, if it pays."""
     if pays:
-        # By name, so that a client on which it is asked for twice says it once.
+        # By name, so that a client registered twice does it once.
         client.meta.events.register("before-call.s3", _say_so, unique_id="retrofill-payer")
     return client
 

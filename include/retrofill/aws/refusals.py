@@ -1,4 +1,4 @@
-"""What it means that AWS refuses or does not answer: the same for every service that is asked."""
+"""Translate AWS's refusals and missing responses, in the same way for every service."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ NO_CREDENTIALS = (
     PartialCredentialsError,
     TokenRetrievalError,
 )
-"""What botocore raises before it asks at all, for want of credentials."""
+"""What botocore raises without a request if it has no credentials."""
 
 _BAD_CREDENTIALS = frozenset(
     {
@@ -62,10 +62,10 @@ class Refusal(Enum):
     """The credentials lack a permission."""
 
     TRANSIENT = auto()
-    """Another try may be answered."""
+    """A retry may succeed."""
 
     OTHER = auto()
-    """What was asked for, and would be refused again."""
+    """Because of the request itself, which would be refused again."""
 
 
 def refusal_of(error: ClientError) -> Refusal:
@@ -86,13 +86,13 @@ def refusal_of(error: ClientError) -> Refusal:
 
 
 def code_of(error: ClientError) -> str:
-    """Return AWS's name for an error; empty when it gave none."""
+    """Return AWS's name for an error; empty if it has none."""
     code: str = error.response.get("Error", {}).get("Code", "")
     return code
 
 
 def status_of(error: ClientError) -> int:
-    """Return the HTTP status of an error; 0 when there was none."""
+    """Return the HTTP status of an error; 0 if there was none."""
     status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status
 
@@ -102,11 +102,11 @@ def explained(
     refused: Callable[[ClientError | ParamValidationError, Refusal], RetrofillError],
     unanswered: Callable[[Exception], RetrofillError],
 ) -> Iterator[None]:
-    """Raise in place of an error of botocore what it means for the person who runs the backfill.
+    """Replace errors of botocore with errors that the user of the backfill understands.
 
-    :param refused: the error for a request that is denied, or that nobody could be granted
-    :param unanswered: the error for a request that another try may get answered
-    :raises ConfigError: the connection gives no credentials, or AWS does not accept them
+    :param refused: the error for a request that is denied or wrong
+    :param unanswered: the error for a request that a retry may get answered
+    :raises ConfigError: the connection has no credentials, or AWS does not accept them
     :raises RetrofillError: what one of the parameters returned
     """
     try:
@@ -123,6 +123,6 @@ def explained(
     except ParamValidationError as error:
         raise refused(error, Refusal.OTHER) from error
     except NO_CREDENTIALS as error:
-        raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
+        raise ConfigError(f"aws_conn_id: it has no AWS credentials ({error})") from error
     except BotoCoreError as error:
         raise unanswered(error) from error

@@ -1,4 +1,4 @@
-"""Sessions of AWS: how the control plane is asked, and what they know of credentials."""
+"""Sessions of AWS: how control-plane requests are made, and credentials."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import boto3
 from botocore.config import Config
 
 CONTROL_PLANE = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"})
-"""How boto3 asks for what may be asked twice: listings and descriptions, never a call."""
+"""boto3's settings for requests that may be repeated: listings and descriptions, never a call."""
 
 
 def region_here() -> str:
@@ -15,10 +15,9 @@ def region_here() -> str:
 
 
 def control_plane(own: Config) -> Config:
-    """Return how boto3 asks by way of a connection; what the connection itself says wins.
+    """Return boto3's settings for a connection; the connection's own take precedence.
 
-    A hook of Airflow's that is given settings takes no notice of those of its connection, such as
-    its proxies.
+    An Airflow hook that is given settings ignores those of its connection, such as its proxies.
 
     :param own: the connection's settings
     """
@@ -28,7 +27,7 @@ def control_plane(own: Config) -> Config:
 class BotoSession:
     """A boto3 session as a connection to AWS; see :class:`retrofill.model.connections.AwsSession`.
 
-    :param endpoint_url: the address of every service; None: AWS's own, or as boto3 is told
+    :param endpoint_url: the address of every service; None: AWS's own, or boto3's setting
     """
 
     def __init__(self, session: boto3.Session, endpoint_url: str | None = None) -> None:
@@ -36,13 +35,13 @@ class BotoSession:
         self._endpoint_url = endpoint_url
 
     def client(self, service: str) -> Any:
-        """Return a client of a service, to be asked by one thread at a time."""
+        """Return a client of a service. Use it in one thread at a time."""
         return self._session.client(  # type: ignore[call-overload]
             service, endpoint_url=self._endpoint_url, config=CONTROL_PLANE
         )
 
     def credentials(self) -> Any:
-        """Return what botocore finds as credentials; None: nothing."""
+        """Return the credentials that botocore finds; None: none."""
         return self._session.get_credentials()
 
     @property
@@ -52,4 +51,4 @@ class BotoSession:
 
     @property
     def verify(self) -> None:
-        """None: TLS is verified as boto3 does by default."""
+        """None: verify TLS as boto3 does by default."""

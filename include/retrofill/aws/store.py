@@ -1,4 +1,4 @@
-"""S3 as a store in which files are written; see :class:`retrofill.export.stores.Store`."""
+"""S3 as a store for files; see :class:`retrofill.export.stores.Store`."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,10 +13,10 @@ from retrofill.model.errors import ConfigError, NotWritten
 from retrofill.model.permission import Permission
 
 SCHEMES = ("s3", "s3a", "s3n")
-"""What stands before :// in the address of a bucket; the first is the one to write."""
+"""The schemes of a bucket's address; the first is the one to write."""
 
 _PART_BYTES = 8 * 2**20
-"""Bytes of a file that are kept until they are sent."""
+"""Bytes of a file to collect before they are sent."""
 
 _REPORTS = "arn:aws:s3:::my-reports/*"
 
@@ -24,14 +24,14 @@ PERMISSIONS = (
     Permission("s3:PutObject", _REPORTS, "for `report_to` on S3"),
     Permission("s3:AbortMultipartUpload", _REPORTS, "for `report_to` on S3"),
 )
-"""What the role must be allowed to do. A bucket that is encrypted with a key of KMS takes
-kms:GenerateDataKey and kms:Decrypt on it, too."""
+"""The permissions that the role needs. A bucket that is encrypted with a KMS key also needs
+kms:GenerateDataKey and kms:Decrypt on that key."""
 
 
 class ObjectStore:
-    """The bucket that a folder names, with the session of a connection.
+    """The bucket of a folder, with the session of a connection.
 
-    :param param: what asks for it, for messages
+    :param param: the param that names it, for messages
     """
 
     def __init__(self, session: AwsSession, folder: Destination, param: str) -> None:
@@ -40,7 +40,7 @@ class ObjectStore:
         self._param = param
 
     def require_writable(self, folder: Destination) -> None:
-        """Check that files may be written to a folder: by beginning one, which is given up."""
+        """Check that files can be written to a folder, by starting an upload and aborting it."""
         key = (folder / "retrofill-may-write").path
         with self._explained():
             begun = self._client.create_multipart_upload(Bucket=self._name, Key=key)

@@ -1,1 +1,1 @@
-"""The rules: pure functions, without clock, network or database."""
+"""The rules as pure functions, without clock, network or database."""

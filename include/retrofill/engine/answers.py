@@ -1,12 +1,12 @@
-"""Answer contracts: what the function's response says about the items of a call.
+"""Answer contracts: how to read which items of a call failed from the function's response.
 
-An answer that cannot be read without a doubt makes its *call* fail: it is never taken for success.
+An ambiguous response makes its *call* fail. It never counts as success.
 
 ``batchItemFailures``, as Lambda reads it for SQS and streams
 (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html):
 
 ==========================================================  =======================================
-answer                                                      read as
+response                                                    read as
 ==========================================================  =======================================
 empty, ``null``, ``{}``, ``[]``, ``""``                     every item succeeded
 ``batchItemFailures`` missing, ``null`` or ``[]``           every item succeeded
@@ -16,14 +16,14 @@ an id missing, empty, ``null``, no text or not of the call  malformed
 any other type; no JSON; duplicate names; NaN; not UTF-8    malformed
 ==========================================================  =======================================
 
-``checkpoint`` is the same list in the answer of a function behind a stream: all from the first
-record that is listed comes again, and that record alone has failed
+``checkpoint`` is the same list in the response of a function behind a stream: every record from the
+first listed one on comes again, but only that one has failed
 (https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html).
 
 ``s3-batch``, the response of S3 Batch Operations
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html): the ids of
-invocation and tasks are echoed; a task without a result counts as ``treatMissingKeysAs``, and
-without that the answer is malformed, as it is when two results of one task differ.
+invocation and tasks are echoed. A task without a result counts as ``treatMissingKeysAs``. Without
+that, or if two results of one task differ, the response is malformed.
 """
 
 import json
@@ -42,19 +42,19 @@ _NO_RESULT = "no result for this task"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the response of a function that returned says about the items of its call."""
+    """What the response of a successful invocation says about the items of its call."""
 
     failed: Mapping[int, str] = field(default_factory=dict)
-    """What is said about each item that failed, by its position in the call."""
+    """The message for each item that failed, by its position in the call."""
 
     permanent: frozenset[int] = frozenset()
-    """Positions of failed items for which another attempt is pointless."""
+    """Positions of failed items that another attempt cannot help."""
 
     unread: frozenset[int] = frozenset()
-    """Positions of items that the function did not get to: neither succeeded nor failed."""
+    """Positions of items that the function did not process: neither succeeded nor failed."""
 
     malformed: str = ""
-    """Why the response cannot be read, so that the call failed; empty when it can."""
+    """Why the response cannot be read, so that the call failed; empty if it can."""
 
 
 ALL_SUCCEEDED = Answer()
@@ -64,8 +64,8 @@ def read_answer(contract: Contract, body: bytes, identifiers: Sequence[str]) -> 
     """Read the response of a function that returned without an error.
 
     :param body: the response's payload
-    :param identifiers: the name of each item of the call in its event, in the call's order; an
-        answer about a name that several items bear is about all of them
+    :param identifiers: the name of each item in the event, in the call's order; if several items
+        share a name, a result for it applies to all of them
     """
     try:
         match contract:
@@ -80,7 +80,7 @@ def read_answer(contract: Contract, body: bytes, identifiers: Sequence[str]) -> 
             case Contract.S3_BATCH:
                 return _s3_batch(_parsed(body), identifiers)
     except _MalformedError as error:
-        return Answer(malformed=f"the answer does not keep to {contract}: {error}")
+        return Answer(malformed=f"the answer does not conform to {contract}: {error}")
 
 
 class _MalformedError(Exception):
@@ -104,7 +104,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _MalformedError(f"the name {_shown(twice)} stands twice in an object")
+        raise _MalformedError(f"the name {_shown(twice)} occurs twice in an object")
     return found
 
 
@@ -132,7 +132,7 @@ def _batch_item_failures(answer: object, identifiers: Sequence[str]) -> Answer:
 
 
 def _up_to_the_first(answer: Answer, identifiers: Sequence[str]) -> Answer:
-    """Read a list of failures as Lambda does for streams: as the place to go on from."""
+    """Read a list of failures as Lambda does for streams: as the position to continue from."""
     if not answer.failed:
         return answer
     first = min(answer.failed)
@@ -172,12 +172,12 @@ def _s3_batch(answer: object, identifiers: Sequence[str]) -> Answer:
 
 
 def _named(entries: object, field: str, name: str) -> Iterable[tuple[str, dict[str, object]]]:
-    """Return the entries of a list, each with the text that it bears under ``name``."""
+    """Return the entries of a list, each with its text under ``name``."""
     if not isinstance(entries, list):
         raise _MalformedError(f"{field} is {_shown(entries)}, not a list")
     for entry in entries:
         if not isinstance(entry, dict):
-            raise _MalformedError(f"{field} holds {_shown(entry)}, not an object")
+            raise _MalformedError(f"{field} contains {_shown(entry)}, not an object")
         identifier = entry.get(name)
         if not isinstance(identifier, str) or not identifier:
             shown = _shown(identifier) if name in entry else "missing"
@@ -217,7 +217,7 @@ def _message(result: Mapping[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return what to call a value in a message: itself in JSON, cut short; or its kind."""
+    """Return how a message shows a value: as JSON, cut short, or by its type."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

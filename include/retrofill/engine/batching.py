@@ -1,38 +1,38 @@
-"""Batching: how many items a batch has, and where the pieces of a job are cut into batches."""
+"""Batching: the size of batches, and where the pieces of a job are cut into batches."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 MAX_BATCHES = 200
-"""Mapped instances of one run: Airflow's grid and scheduler suffer from many more."""
+"""Mapped instances of one run. Airflow's grid and scheduler become slow with many more."""
 
 MOST_BYTES = 64 * 2**20
-"""What the contents of a batch take, unless it is a single item or there were too many batches.
+"""Content bytes of a batch, unless it is a single item or there would be too many batches.
 
-Of an extent that is cut, or that items have left, each item counts as the mean of all. So a batch
-is exact but for such extents, of which a new one lies at each end at most; what it takes beyond
-this bound is less than what they took when they entered, a chunk of screening each.
+In an extent that is cut, or that items have left, each item counts as the mean of all. There is a
+new one at each end of a batch at most. So a batch exceeds this bound by less than the content of
+two screening chunks.
 """
 
 MIN_BATCHES = 4
-"""Mapped instances of a run with work enough for them: a worker of several cores is used."""
+"""Mapped instances of a run with enough work for them, to use all cores of a worker."""
 
 
 class Piece(NamedTuple):
-    """Items that nobody owns, all of one run: they have the first number, the last, and between."""
+    """Items of one run that no batch owns: all from the first number to the last."""
 
     first_seq: int
     last_seq: int
     items: int
     run_id: int
     island: int
-    """No batch may reach from one island to the next: somebody owns what lies between."""
+    """No batch may cross islands: another batch owns what lies between them."""
 
     bytes: int = 0
-    """What the contents of its items take; see MOST_BYTES."""
+    """Content bytes of its items; see MOST_BYTES."""
 
     def bytes_of(self, rank: int, items: int) -> int:
-        """Return what the contents of so many of its items take, from one of a rank on."""
+        """Return the content bytes of this many items, from a rank on."""
         return self.bytes * (rank + items) // self.items - self.bytes * rank // self.items
 
 
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
     @property
     def seq(self) -> int | None:
-        """The item's number; None: the piece has holes, so it must be looked up."""
+        """The item's number; None: the piece has gaps, so it must be looked up."""
         first, last, items = self.piece[:3]
         if self.rank == items - 1:
             return last
@@ -58,15 +58,15 @@ class Batch(NamedTuple):
     last: Place
     items: int
     bytes: int = 0
-    """What their contents take; see MOST_BYTES."""
+    """Their content bytes; see MOST_BYTES."""
 
 
 def batch_size(items: int, *, most: int, fewest: int, batches: int = MAX_BATCHES) -> int:
-    """Return how many of so many items each batch has.
+    """Return the number of items per batch.
 
-    :param most: items of a batch, unless that made too many batches
-    :param fewest: items below which a batch is not made smaller to have MIN_BATCHES of them
-    :param batches: how many batches are too many
+    :param most: items per batch, unless there would be too many batches
+    :param fewest: the smallest batch that may be made to reach MIN_BATCHES
+    :param batches: the most batches
     """
     return max(min(most, -(-items // MIN_BATCHES)), fewest, -(-items // batches))
 
@@ -74,12 +74,12 @@ def batch_size(items: int, *, most: int, fewest: int, batches: int = MAX_BATCHES
 def cut(
     pieces: Sequence[Piece], *, most: int, fewest: int, batches_allowed: int = 2 * MAX_BATCHES
 ) -> list[Batch]:
-    """Cut pieces, which come in the order of their numbers, into batches; see :func:`batch_size`.
+    """Cut pieces, which come in ascending order, into batches; see :func:`batch_size`.
 
-    Islands apart, each batch but the last has the same size. Where an island ends, so does a batch,
-    and where its contents would take more than MOST_BYTES, or more if that made too many batches.
+    Except at islands, each batch but the last has the same size. A batch ends where an island ends,
+    and where its content would exceed MOST_BYTES, or more if there would be too many batches.
 
-    :param batches_allowed: the most there may be, islands apart: half of them may end for their
+    :param batches_allowed: the most batches, not counting islands: half of them may end for their
         items, and half for their bytes
     """
     half = max(min(MAX_BATCHES, batches_allowed // 2), 1)
@@ -110,6 +110,6 @@ def cut(
 
 
 def places_to_look_up(batches: Iterable[Batch]) -> list[Place]:
-    """Return the edges of batches whose numbers their pieces do not tell."""
+    """Return the edges of batches whose numbers must be looked up."""
     edges = (edge for batch in batches for edge in (batch.first, batch.last))
     return list(dict.fromkeys(edge for edge in edges if edge.seq is None))

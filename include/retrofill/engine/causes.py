@@ -1,4 +1,4 @@
-"""Which causes of failure stop a run: how often each came up, and how often it may."""
+"""Causes of failure that stop a run: how often each occurred, and how often it may."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -19,14 +19,14 @@ class Came(NamedTuple):
 
 
 def exceeded(most: Mapping[str, float], ended: Collection[Came], sample: int) -> str | None:
-    """Say which cause came up more often than it may; None: none did.
+    """Say which cause occurred more often than its limit allows; None: none did.
 
-    What was refused is a share of all calls; all else is a share of the items in calls that were
-    not refused: how often a function is asked in vain says nothing about how often it fails.
+    Refusals are a share of all calls. Everything else is a share of the items in calls that were
+    not refused: how often a function is busy says nothing about how often it fails.
 
-    :param most: percents by cause
+    :param most: percentages by cause
     :param ended: how calls of the run ended
-    :param sample: items that calls must have carried to be judged
+    :param sample: items that calls must have carried before a limit applies
     """
     ran = sum(came.items for came in ended if came.outcome not in REFUSED)
     for cause, percent in sorted(most.items()):

@@ -1,41 +1,41 @@
-"""How many calls may be in flight: as many as the endpoint takes, found by trial.
+"""The concurrency window: as many calls in flight as the endpoint accepts, found by trial.
 
-Additive increase, multiplicative decrease. A *round* is as many ended calls as the window is
-wide: about one round trip. Five things differ from the schoolbook, each to refuse less:
+Additive increase, multiplicative decrease (AIMD). A *round* is as many ended calls as the window is
+wide: about one round trip. Five things differ from the textbook, each to cause fewer refusals:
 
-* Before the first refusal the window doubles, each round or each second, whichever is sooner:
-  a refusal comes at once even where an answer takes minutes, so a quiet second is proof enough.
-* A decrease takes a tenth, or as many places as calls of that flight were refused, if these are
-  more: what was accepted shows how wide the window may be. Where several tasks share a limit, one
-  that is refused for another's probe therefore loses little. Only if half a round has not passed
-  since the last decrease, which was not enough then, it takes half.
-* The window comes back to just under the width that was refused, half of the way each round, and
-  rests there: a probe beyond costs refused calls, so it must be rare, counted in calls.
-* Then it grows by 1, 2, 4... each round: a limit that went up is soon found again.
-* Where all that was sent was refused, nothing is sent for a moment.
+* Before the first refusal the window doubles, each round or each second, whichever is sooner.
+  Refusals arrive at once even if responses take minutes, so a second without one is proof enough.
+* A decrease is a tenth, or as many places as calls of that flight were refused, if these are
+  more: the accepted calls show how wide the window may be. So a task that is refused because of
+  another's probe loses little. A second decrease within half a round takes half, because the first
+  was not enough.
+* The window returns to just below the refused width, half of the way each round, and rests there.
+  A probe beyond it costs refused calls, so it must be rare, counted in calls.
+* Then it grows by 1, 2, 4... each round, so that a raised limit is soon found.
+* If everything that was sent was refused, nothing is sent for a moment.
 
 With n tasks that share a limit, each probes 1/n as often, so that together they are throttled no
-more than a single task. And they divide what all have found out: on its own, a window that was
-refused for another's probe would stay behind.
+more than a single task. They also share what all of them have found: on its own, a window that was
+refused because of another's probe would stay behind.
 """
 
 START = 10
-"""Calls in flight to begin with."""
+"""Calls in flight at the start."""
 
 RAMP_S = 1.0
-"""Seconds without a refusal that allow a doubling before a whole round has ended."""
+"""Seconds without a refusal that allow doubling before a whole round has ended."""
 
 REST_ROUNDS = 8
-"""Rounds without a refusal before the window grows beyond the width that was refused last."""
+"""Rounds without a refusal before the window grows beyond the last refused width."""
 
 REST_CALLS = 50
-"""Calls without a refusal before the same: the bound where the window is small."""
+"""Calls without a refusal before the same: the bound for a small window."""
 
 GENTLE = 0.9
 HARD = 0.5
 
 PAUSE_S = 0.05
-"""Seconds to send nothing when all that was sent was refused; they double while it stays so."""
+"""Seconds to send nothing after everything was refused; they double while it stays so."""
 
 LONGEST_PAUSE_S = 1.0
 
@@ -43,8 +43,8 @@ LONGEST_PAUSE_S = 1.0
 class ConcurrencyWindow:
     """The number of calls that may be in flight, adapted to refusals.
 
-    It has no clock: times are monotonic seconds, given by the caller, who reports every call
-    that was sent and every call that ended. One thread may use it at a time.
+    It has no clock: times are monotonic seconds from the caller, who reports every call that was
+    sent and every call that ended. Not thread-safe.
 
     :param ceiling: the most calls in flight at once; 0 holds all calls back
     """
@@ -80,7 +80,7 @@ class ConcurrencyWindow:
 
     @property
     def ceiling(self) -> int:
-        """The most calls that may ever be in flight at once; it may be changed at any time."""
+        """The upper limit on calls in flight; it may be changed at any time."""
         return self._ceiling
 
     @ceiling.setter
@@ -93,17 +93,17 @@ class ConcurrencyWindow:
         return None if self._doubling else self._size
 
     def agree(self, width: int | None, sharers: int) -> None:
-        """Take over what the windows that share the limit agree on.
+        """Adopt the width that the windows sharing the limit have agreed on.
 
-        :param width: the part of this one; None: there is nothing to agree on
-        :param sharers: how many windows share the limit, this one among them
+        :param width: the part of this window; None: there is no agreement
+        :param sharers: how many windows share the limit, including this one
         """
         self._sharers = sharers
         if width is None:
             if self._doubling and not self._peak:
                 self._size = max(1, START // sharers)
             return
-        # What is known to be accepted moves with the width, and is never below it.
+        # The width known to be accepted moves with the window, and is never below it.
         self._good = max(width, self._good + width - self._size)
         self._size = width
         self._doubling = False
@@ -118,14 +118,14 @@ class ConcurrencyWindow:
         return max(0, self.size - self._in_flight)
 
     def sent(self, calls: int = 1) -> None:
-        """Note that calls were sent."""
+        """Record that calls were sent."""
         self._in_flight += calls
         self._peak = max(self._peak, self._in_flight)
 
     def ended(self, *, throttled: bool, sent_at: float, now: float) -> None:
-        """Note that a call ended.
+        """Record that a call ended.
 
-        :param throttled: whether it was refused for load
+        :param throttled: whether it was refused because of load
         :param sent_at: when it was sent
         """
         self._in_flight -= 1
@@ -135,8 +135,8 @@ class ConcurrencyWindow:
             self._paused_until = now + self._pause_s
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         if sent_at < self._cut_at:
-            # Sent before the last decrease, it shows how far that must go, and nothing about the
-            # width since.
+            # It was sent before the last decrease: it shows how far that must go, but nothing about
+            # the width since.
             if throttled:
                 self._refused += 1
                 self._narrow()
@@ -186,6 +186,6 @@ class ConcurrencyWindow:
         self._begin_round()
 
     def _narrow(self) -> None:
-        """Leave no more places than calls of the refused flight were accepted."""
+        """Narrow the window to the number of calls of the refused flight that were accepted."""
         self._good = max(1, self._flight - self._refused)
         self._size = max(1, min(self._size, self._good))

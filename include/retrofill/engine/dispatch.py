@@ -1,4 +1,4 @@
-"""Which call goes next, and what becomes of a call that ended: retried, bisected or settled."""
+"""Which call goes next, and what happens after one ends: retry, bisect or settle."""
 
 import heapq
 from collections import deque
@@ -22,25 +22,25 @@ from retrofill.model.calls import (
 from retrofill.model.cost import Usage
 
 KEYS_KEPT = 5
-"""Items of a call that did not succeed whose keys are kept with it."""
+"""Items whose keys are kept with a call that did not succeed."""
 
 MAX_REFUSALS = 20
-"""Start-up refusals of one call in a row, after which the function counts as broken."""
+"""Start-up refusals of one call in a row after which the function counts as broken."""
 
 
 class Dispatch:
     """The calls of one batch: ready, waiting for their time, or in flight.
 
-    Pure: time is an argument (monotonic seconds), chance is a function.
+    It is pure: time is an argument (monotonic seconds), and randomness is a function.
 
     It is empty until calls are added.
 
     :param max_attempts: failures after which an item is quarantined
-    :param function_timeout_s: how long a call without an answer may still be running
-    :param chance: returns a random number in [0, 1)
-    :param version: the version of the function that was pinned; empty: none is known
-    :param hold_unknown: whether an item goes into quarantine at once when a call with it ends
-        without an answer, so that it is called at most once
+    :param function_timeout_s: how long a call without a response may still be running
+    :param random: returns a random number in [0, 1)
+    :param version: the pinned version of the function; empty: unknown
+    :param hold_unknown: whether to quarantine an item at once if a call with it ends without a
+        response, so that it is called at most once
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Dispatch:
         *,
         max_attempts: int,
         function_timeout_s: float,
-        chance: Callable[[], float],
+        random: Callable[[], float],
         version: str = "",
         hold_unknown: bool = False,
     ) -> None:
@@ -57,7 +57,7 @@ class Dispatch:
         self._orphans: list[float] = []
         self._max_attempts = max_attempts
         self._function_timeout_s = function_timeout_s
-        self._chance = chance
+        self._random = random
         self._ready: deque[Call] = deque()
         self._waiting: list[tuple[float, int, Call]] = []
         self._waiting_items = self._most_waiting = 0
@@ -66,12 +66,12 @@ class Dispatch:
         self.halt_reason: str | None = None
         self.settlement = Settlement()
         self.unloaded = 0
-        """Calls, at least, of items that were not loaded yet."""
+        """The least number of calls for items that are not loaded yet."""
 
     def add(self, calls: Iterable[tuple[Call, float]], *, unloaded: int, now: float) -> None:
-        """Take in calls, each with the seconds it must wait at least.
+        """Add calls, each with the seconds that it must wait.
 
-        :param unloaded: how many, at least, are to be added later
+        :param unloaded: the least number of calls to be added later
         """
         self.unloaded = unloaded
         items = 0
@@ -86,13 +86,13 @@ class Dispatch:
         return self.unloaded + len(self._ready) + len(self._waiting) + len(self.in_flight)
 
     def running(self, now: float) -> int:
-        """Return how many calls may be running: in flight, or cut off before their time."""
+        """Return how many calls may be running: in flight, or cut off before their timeout."""
         while self._orphans and self._orphans[0] <= now:
             heapq.heappop(self._orphans)
         return len(self.in_flight) + len(self._orphans)
 
     def wanted(self, now: float) -> int:
-        """Return how many calls could be running: those that may be, and those to be sent."""
+        """Return how many calls could be running, including those yet to be sent."""
         return self.unloaded + len(self._ready) + len(self._waiting) + self.running(now)
 
     def due(self, now: float) -> int:
@@ -104,9 +104,9 @@ class Dispatch:
         return len(self._ready)
 
     def is_low(self, room: int, now: float) -> bool:
-        """Return whether calls should be added before ``room`` of them are taken.
+        """Return whether to add calls before ``room`` of them are taken.
 
-        What waits is held meanwhile: while it is as much as was ever added at once, nothing is.
+        Waiting calls stay in memory: while they are as many as were ever added at once, add none.
         """
         return self.due(now) < room and self._can_add
 
@@ -115,26 +115,26 @@ class Dispatch:
         return self.unloaded > 0 and self._waiting_items <= self._most_waiting
 
     def next_due_in(self, now: float) -> float | None:
-        """Return in how many seconds another call can be sent or added; None: there is none."""
+        """Return the seconds until a call can be sent or added; None: there is none."""
         if self.due(now) or self._can_add:
             return 0.0
         return self._waiting[0][0] - now if self._waiting else None
 
     def take(self, most: int, now: float) -> list[Call]:
-        """Return up to ``most`` calls to be written ahead and sent."""
+        """Return up to ``most`` calls to write ahead and send."""
         return [self._ready.popleft() for _ in range(min(most, self.due(now)))]
 
     def put_back(self, calls: list[Call]) -> None:
-        """Return calls that were taken and not sent."""
+        """Return calls that were taken but not sent."""
         self._ready.extendleft(reversed(calls))
 
     def sent(self, call: Call, now: float) -> None:
-        """Note that a call left under its number."""
+        """Record that a call was sent under its number."""
         call.sent_at = now
         self.in_flight[call.number] = call
 
     def take_settlement(self) -> Settlement:
-        """Return what there is to settle, and begin anew."""
+        """Return what there is to settle, and start an empty settlement."""
         settlement, self.settlement = self.settlement, Settlement()
         return settlement
 
@@ -148,10 +148,10 @@ class Dispatch:
         usage: Usage | None = None,
         charge: Charge = NOTHING,
     ) -> EndedCall:
-        """Decide what becomes of a call that ended; return how it did, as it is to be settled.
+        """Decide what happens after a call ended; return its record for settling.
 
-        :param answer: how the answer was read; only for a call that succeeded
-        :param usage: what it used, if that is to be recorded
+        :param answer: how the response was read; only for a call that succeeded
+        :param usage: what it used, if usage is recorded
         :param charge: what it costs
         """
         call = self.in_flight.pop(number)
@@ -191,7 +191,7 @@ class Dispatch:
             case Outcome.TOO_LARGE:
                 self._too_large(call, record, now)
             case Outcome.THROTTLED:
-                self._again(call, backoff_s(call.attempt, self._chance(), ended.retry_after_s), now)
+                self._again(call, backoff_s(call.attempt, self._random(), ended.retry_after_s), now)
             case Outcome.STARTING:
                 self._refused(call, f"the function does not start: {error_type} {error}", now)
             case Outcome.MISCONFIGURED:
@@ -200,12 +200,12 @@ class Dispatch:
         return record
 
     def _compare(self, record: EndedCall) -> None:
-        """Halt if a call was executed by another version than was pinned."""
+        """Halt if another version than the pinned one executed a call."""
         if self._version and record.executed_version not in {"", self._version}:
             self.halt_reason = (
                 f"the run was opened with version {self._version}, and call {record.number} was"
-                f" executed by version {record.executed_version}; run the job again to go on with"
-                " that one"
+                f" executed by version {record.executed_version}; run the job again to continue"
+                " with that version"
             )
 
     def _succeeded(self, call: Call, record: EndedCall, answer: Answer | None, now: float) -> None:
@@ -249,7 +249,7 @@ class Dispatch:
 
     def _silent(self, call: Call, record: EndedCall, now: float) -> None:
         ends_by = call.sent_at + self._function_timeout_s
-        # An answer, whatever it says, ends a call; without one it may go on for its whole time.
+        # Any response ends a call. Without one, the call may run for its whole timeout.
         if record.error_type == NO_ANSWER and ends_by > now:
             heapq.heappush(self._orphans, ends_by)
         if self._hold_unknown:
@@ -259,14 +259,14 @@ class Dispatch:
         if call.silences >= self._max_attempts:
             self._failed(call, record, record.error or "no answer", now)
             return
-        # Until the function's timeout has passed the silent call may still be running.
+        # Until the function's timeout has passed, the silent call may still be running.
         quiet_s = max(0.0, ends_by - now)
-        delay_s = quiet_s + backoff_s(call.silences, self._chance(), None)
+        delay_s = quiet_s + backoff_s(call.silences, self._random(), None)
         self._persist(call, delay_s)
         self._again(call, delay_s, now)
 
     def _hold(self, call: Call, record: EndedCall, error: str) -> None:
-        """Put items in quarantine whose work may be done."""
+        """Quarantine items whose work may be done."""
         self._doubt(call)
         self.settlement.quarantined.extend(
             Quarantined(entry, record, error) for entry in call.entries
@@ -279,7 +279,7 @@ class Dispatch:
     def _refused(self, call: Call, reason: str, now: float) -> None:
         if call.refusals >= MAX_REFUSALS:
             self.halt_reason = reason
-        self._again(call, backoff_s(call.refusals, self._chance(), None), now)
+        self._again(call, backoff_s(call.refusals, self._random(), None), now)
 
     def _too_large(self, call: Call, record: EndedCall, now: float) -> None:
         if len(call.entries) > 1:
@@ -292,7 +292,7 @@ class Dispatch:
             entry.attempts += 1
 
     def _blame(self, entry: Entry, record: EndedCall, error: str, *, final: bool) -> bool:
-        """Count a failure against an item; return whether that quarantines it."""
+        """Count a failure of an item; return whether that quarantines it."""
         entry.failures += 1
         self._blame_first([entry], record, error)
         if final or entry.failures >= self._max_attempts:
@@ -301,7 +301,7 @@ class Dispatch:
         return False
 
     def _blame_first(self, entries: Iterable[Entry], record: EndedCall, error: str) -> None:
-        """Count those that the run has not counted as failed yet."""
+        """Count items that this run has not counted as failed yet."""
         for entry in entries:
             if not entry.blamed:
                 entry.blamed = True
@@ -319,7 +319,7 @@ class Dispatch:
 
     def _retry(self, call: Call, now: float) -> None:
         worst = max(entry.failures for entry in call.entries)
-        delay_s = backoff_s(worst, self._chance(), None)
+        delay_s = backoff_s(worst, self._random(), None)
         self._persist(call, delay_s)
         self._queue(call, delay_s, now)
 

@@ -1,4 +1,4 @@
-"""Durations: what a canary's calls say of how long those of the whole run will take."""
+"""Durations: predict how long the calls of a run take from those of its canary."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from retrofill.engine.fit import Fit, Range, least_squares, percentile
 from retrofill.model.cost import Usage
 
 CALLS_PER_COLUMN = 5
-"""Calls that a model needs for each number it has to find: below, it fits whatever it is given."""
+"""Calls that a model needs per coefficient; with fewer it would fit anything."""
 
 
 class Work(NamedTuple):
@@ -18,14 +18,14 @@ class Work(NamedTuple):
     """Without retries."""
 
     bytes: int | None = None
-    """What the items hold, by their source; None: it does not tell."""
+    """The size of the items, as reported by their source; None: unknown."""
 
     is_exact: bool = True
     """Whether the numbers are counted; False: they are estimates."""
 
 
 def bytes_of(sizes: Sequence[int | None]) -> int | None:
-    """Return the sum of some sizes; None: one of them is unknown."""
+    """Return the sum of sizes; None: at least one is unknown."""
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
 
@@ -35,15 +35,15 @@ class Sample(NamedTuple):
 
     items: int
     bytes: int | None
-    """What its items hold; None: their source does not tell."""
+    """The size of its items; None: their source does not report it."""
 
     usage: Usage
     held_ms: float
-    """Milliseconds from writing it ahead to settling it: so long it takes the place of another."""
+    """Milliseconds from writing it ahead to settling it, during which it occupies a place."""
 
     @property
     def warm_ms(self) -> float:
-        """Milliseconds that are billed for it, the start of its environment apart."""
+        """Milliseconds billed for it, without the start of its environment."""
         billed = self.usage.took_ms if self.usage.billed_ms is None else self.usage.billed_ms
         return max(0.0, billed - (self.usage.init_ms or 0))
 
@@ -53,39 +53,39 @@ class Measured(NamedTuple):
 
     samples: Sequence[Sample]
     calls: int
-    """All calls, those that were not measured among them."""
+    """All calls, including those that were not measured."""
 
     called: Work
-    """What they have called; without those that failures made necessary."""
+    """What they called, without repetitions after failures."""
 
     @property
     def is_billed(self) -> bool:
-        """Whether each call says what is billed for it."""
+        """Whether the billed duration of each call is known."""
         return all(sample.usage.billed_ms is not None for sample in self.samples)
 
     @property
     def starts(self) -> list[int]:
-        """Milliseconds for which environments were started, one for each call that waited."""
+        """Milliseconds that environments took to start, one for each call that waited."""
         return [sample.usage.init_ms for sample in self.samples if sample.usage.init_ms]
 
     @property
     def repeats(self) -> float:
-        """How many calls it took for each that is needed if none fails."""
+        """How many calls were made for each that is needed if none fails."""
         return self.calls / self.called.calls if self.called.calls else 1.0
 
     @property
     def carried(self) -> float:
-        """How many items its calls carried for each that was called; failures call some again."""
+        """How many items the calls carried for each item called; failures repeat some."""
         carried = sum(sample.items for sample in self.samples)
         return max(1.0, carried / self.called.items) if self.called.items else 1.0
 
     def percentile_ms(self, percent: float) -> float:
-        """Return the milliseconds that so many percent of the calls took at most."""
+        """Return the duration in milliseconds that this percentage of calls did not exceed."""
         return percentile([sample.usage.took_ms for sample in self.samples], percent)
 
 
 class Model(NamedTuple):
-    """How long calls take, by what they carry."""
+    """How long calls take, depending on what they carry."""
 
     words: str
     columns: Callable[[float, float, float], tuple[float, ...]]
@@ -105,27 +105,27 @@ MODELS = (
         needs_bytes=True,
     ),
 )
-"""The first is what is taken unless another explains more."""
+"""The first one is used unless another explains more."""
 
 
 class Durations(NamedTuple):
-    """How long the calls of some work take in all."""
+    """The total duration of the calls of some work."""
 
     ms: Range
     words: str
-    """What the model goes by."""
+    """What the model is based on."""
 
 
-def foretell(
+def predict(
     samples: Sequence[Sample], work: Work, value: Callable[[Sample], float], timeout_s: float
 ) -> Durations:
-    """Return how long the calls of a work take, by those that were measured.
+    """Return how long the calls of some work take, as predicted from measured ones.
 
-    A model is judged by how well it tells each measured call from the others, so one with more
-    numbers to find is not taken for those alone.
+    Models are compared by leave-one-out prediction, so a model with more coefficients does not win
+    only because of these.
 
-    :param value: what of a call is foretold, in milliseconds
-    :param timeout_s: seconds that a call takes at most
+    :param value: the duration of a call to predict, in milliseconds
+    :param timeout_s: the most seconds that a call takes
     """
     most = work.calls * timeout_s * 1_000
     values = [value(sample) for sample in samples]

@@ -1,7 +1,7 @@
-"""Feedback: whether new items look like what the function made of items that it was called with.
+"""Feedback: whether new items look like the function's output for items that it processed.
 
-A name alone proves nothing: people have photo.jpg and photo-2.jpg. An output has the name of what
-it was made of, but for an affix, a folder or an extension, *and* was written while that was called.
+A name alone proves nothing: people have photo.jpg and photo-2.jpg. An output is named after its
+input, but for an affix, a folder or an extension, *and* was written while that input was called.
 """
 
 import re
@@ -12,25 +12,25 @@ from itertools import islice
 from typing import NamedTuple
 
 SAMPLE = 1_000
-"""Items that are looked at, of those that are new."""
+"""New items that are examined."""
 
 LOOKED_UP = 100
-"""Of these, the most for whose names others are looked up."""
+"""The most of these whose names are compared with others."""
 
 MOST_STEMS = 200
 """The most names that are looked up for an item."""
 
 FEWEST = 10
-"""Outputs that make a suspicion; of fewer items all must be outputs."""
+"""Outputs that raise a suspicion; of fewer items all must be outputs."""
 
 VERY_FEW = 3
-"""Items of fewer of which nothing is concluded."""
+"""With fewer items than this, nothing is concluded."""
 
 LEAST_SHARE = 0.1
-"""The share of the new items that must look like outputs: all but a tenth may be from elsewhere."""
+"""The share of new items that must look like outputs: nine tenths may come from elsewhere."""
 
 BEFORE = timedelta(seconds=2)
-"""How long before its call an output may seem to be written: sources tell whole seconds."""
+"""How long before its call an output may seem to be written: sources report whole seconds."""
 
 AFTER = timedelta(seconds=10)
 """How long after its call an output may still be written."""
@@ -58,25 +58,25 @@ class Calling(NamedTuple):
     began: datetime
     ended: datetime
     calls: int
-    """Those that succeeded."""
+    """Successful calls."""
 
     items: int
-    """Those that succeeded."""
+    """Successful items."""
 
-    def covers(self, moment: datetime) -> bool:
-        """Return whether something written at a moment may be an output of the run."""
-        return self.began - BEFORE <= moment <= self.ended + AFTER
+    def covers(self, time: datetime) -> bool:
+        """Return whether something written at this time may be an output of the run."""
+        return self.began - BEFORE <= time <= self.ended + AFTER
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """Return the places of no more than so many out of a count, at equal distances."""
+    """Return at most this many evenly spaced indexes out of a count."""
     if count <= most:
         return list(range(count))
     return [place * count // most for place in range(most)]
 
 
 def parents_of(keys: Iterable[str]) -> list[str]:
-    """Return the folders, the root among them, in which the folders of keys may have neighbours."""
+    """Return the folders, including the root, in which the folders of keys may have neighbours."""
     found: Counter[str] = Counter()
     for key in keys:
         places = [place for place, character in enumerate(key) if character == "/"]
@@ -85,9 +85,9 @@ def parents_of(keys: Iterable[str]) -> list[str]:
 
 
 def stems_of(key: str, folders: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return what the key that an item was made of may be, less its extension, likely ones first.
+    """Return possible keys of an item's input, without extension, likely ones first.
 
-    :param folders: neighbours by the folder that they are in, without slashes
+    :param folders: neighbouring folders by parent folder, without slashes
     """
     stems = filter(None, _stems(_without_extension(key), folders))
     return list(islice(dict.fromkeys(stems), MOST_STEMS))
@@ -111,7 +111,7 @@ def _stems(base: str, folders: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 
 def _without_affix(name: str) -> Iterator[str]:
-    """Yield a name, and what is left of it without some of its words."""
+    """Yield a name, and the same without some of its words."""
     tokens = _TOKENS.findall(name)
     yield name
     for end in range(len(tokens) - 1, 0, -1):
@@ -122,7 +122,7 @@ def _without_affix(name: str) -> Iterator[str]:
             yield "".join(tokens[begin:])
     for length in range(1, _AFFIX_TOKENS + 1):
         for begin in range(1, len(tokens) - length):
-            # Words that merely stand in the middle of a name are no affix.
+            # Words in the middle of a name are no affix.
             if not (tokens[begin].isalnum() and tokens[begin + length - 1].isalnum()):
                 yield "".join(tokens[:begin] + tokens[begin + length :])
 
@@ -136,7 +136,7 @@ def _other_folders(own: Sequence[str], folders: Mapping[str, Sequence[str]]) -> 
     for level, part in enumerate(own[:_LEVELS]):
         above = "".join(f"{one}/" for one in own[:level])
         below = "".join(f"{one}/" for one in own[level + 1 :])
-        # Where only numbers differ, one day follows the other.
+        # Where only numbers differ, one day follows another.
         others = (one for one in folders.get(above, ()) if _less_digits(one) != _less_digits(part))
         yield from (f"{above}{one}/{below}" for one in others)
 
@@ -146,34 +146,34 @@ def _less_digits(text: str) -> str:
 
 
 class Looked(NamedTuple):
-    """What a look at new items has found."""
+    """The result of examining new items."""
 
     sample: int
-    """How many were looked at."""
+    """How many were examined."""
 
     suspects: int
-    """Those of them that were written while the function was called."""
+    """Those that were written while the function was called."""
 
     looked_up: int
-    """Those of these whose names were looked up."""
+    """The suspects whose names were looked up."""
 
     named: int
-    """Those that have the name of another, whenever that was called."""
+    """Those named after another item, whenever that was called."""
 
     pairs: int
-    """Those that have the name of one that was called when they were written."""
+    """Those named after an item that was called when they were written."""
 
     @property
     def share(self) -> float:
-        """Which share of the new items looks like outputs."""
+        """The share of new items that look like outputs."""
         return self.pairs / self.looked_up * self.suspects / self.sample if self.pairs else 0.0
 
     @property
     def is_feedback(self) -> bool:
-        """Whether so much looks like outputs that a run must stop.
+        """Whether so many items look like outputs that a run must stop.
 
-        Where each day has a folder with files of the same names, all have the name of another, and
-        some are written by chance when that is called: of outputs, all are.
+        If each day has a folder with files of the same names, every item is named after another,
+        and a few happen to be written while that is called. Of outputs, all are.
         """
         if self.sample < FEWEST:
             return self.pairs == self.sample >= VERY_FEW

@@ -1,4 +1,4 @@
-"""The calls that a batch begins with: its items, packed by what each becomes."""
+"""The first calls of a batch: its items, packed by the size of their records."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,7 +11,7 @@ from retrofill.model.items import Item
 def first_calls(
     loaded: Loaded, shape: CompiledShape, max_items: int, max_bytes: int
 ) -> list[tuple[Call, float]]:
-    """Return the calls for what is left of a batch, each with the seconds it must wait at least.
+    """Return the calls for the remaining items of a batch, each with the seconds to wait.
 
     :param max_items: the most items in a call
     :param max_bytes: the most bytes in a call's payload
@@ -42,11 +42,11 @@ def first_calls(
 
 
 Fits = Callable[[Item], str | None]
-"""Returns why no call can carry an item; None: one can."""
+"""Returns why no call can carry an item; None: a call can."""
 
 
 def fit(shape: CompiledShape, max_bytes: int) -> Fits | None:
-    """Return what tells why no call can carry an item; None: each fits, as objects do.
+    """Return a check why no call can carry an item; None: every item fits, as objects do.
 
     :param max_bytes: the most bytes in the payload of a call
     """
@@ -72,7 +72,7 @@ def _packed(
         max_bytes=max_bytes,
         call_caps=() if isinstance(entries, Fresh) else [entry.call_cap for entry in entries],
     )
-    # What no call can carry is sent alone: that the function refuses it is what quarantines it.
+    # An item that fits in no call is sent alone, so that the function's refusal quarantines it.
     for place in (*packing.calls, *(range(at, at + 1) for at in packing.too_large)):
         yield entries[place.start : place.stop]
 
@@ -80,7 +80,7 @@ def _packed(
 def _sizes(
     items: Sequence[Item], shape: CompiledShape, max_items: int, max_bytes: int
 ) -> list[int]:
-    """Return the bytes of each record, or more where so many fit in a call all the same."""
+    """Return the bytes of each record, or an upper bound if enough of those fit in a call."""
     limit = shape.longest(items)
     if fits(limit, overhead=shape.overhead, items=max_items, max_bytes=max_bytes):
         return [limit] * len(items)

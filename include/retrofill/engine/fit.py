@@ -1,68 +1,68 @@
-"""Fit: a line through what was measured, and how far the sum that it foretells may be off."""
+"""Fit: a line through measurements, and how far a predicted sum may be off."""
 
 from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
 CONFIDENCE = 0.95
-"""How sure it is that a sum lies in the interval that is given for it."""
+"""The probability that a sum lies in its interval."""
 
 _QUANTILES = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
     2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
     2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
-"""Student's t for CONFIDENCE, both sides, by degrees of freedom from 1."""
+"""Student's t for CONFIDENCE, two-sided, by degrees of freedom from 1."""
 
 _NORMAL = 1.96
-"""The same of a normal distribution."""
+"""The same for a normal distribution."""
 
 _SINGULAR = 1e-9
-"""A pivot, or what a measurement leaves to the others, that is as good as none."""
+"""A pivot, or 1 minus a leverage, that counts as zero."""
 
 
 class Range(NamedTuple):
-    """A number that is not known for certain."""
+    """A number that is not known exactly."""
 
     low: float
     likely: float | None
-    """None: nothing between the two is more likely than the rest."""
+    """None: no value between the two is more likely than another."""
 
     high: float
 
     @classmethod
     def exactly(cls, number: float) -> "Range":
-        """Return a number that is known."""
+        """Return a number that is known exactly."""
         return cls(number, number, number)
 
     @property
     def is_exact(self) -> bool:
-        """Whether the number is known."""
+        """Whether the number is known exactly."""
         return self.low == self.high
 
     def scaled(self, factor: float) -> "Range":
-        """Return so many times the number; the factor is not negative."""
+        """Return the number multiplied by a factor, which is not negative."""
         likely = None if self.likely is None else self.likely * factor
         return Range(self.low * factor, likely, self.high * factor)
 
     def plus(self, other: "Range") -> "Range":
-        """Return the sum of two numbers, at worst off in the same direction."""
+        """Return the sum of two numbers that are at worst off in the same direction."""
         known = self.likely is not None and other.likely is not None
         likely = self.likely + other.likely if known else None  # type: ignore[operator]
         return Range(self.low + other.low, likely, self.high + other.high)
 
     def within(self, low: float, high: float) -> "Range":
-        """Return the same, kept between two bounds."""
+        """Return the number, clamped between two bounds."""
         likely = None if self.likely is None else min(max(self.likely, low), high)
         return Range(min(max(self.low, low), high), likely, min(max(self.high, low), high))
 
 
 class Fit(NamedTuple):
-    """A line: what each of some columns adds to a value."""
+    """A line: what each column adds to a value."""
 
     coefficients: tuple[float, ...]
     spread: tuple[tuple[float, ...], ...]
-    """The covariance of the coefficients; robust where values scatter more, the larger they are."""
+    """The covariance of the coefficients, robust if larger values scatter more."""
 
     noise: float
     """The variance of a single value about the line."""
@@ -71,13 +71,13 @@ class Fit(NamedTuple):
     """Degrees of freedom: measurements beyond those that the line needs."""
 
     error: float
-    """The squares, summed, of how far each measurement is off a line through the others."""
+    """The sum of squared leave-one-out errors."""
 
     def total(self, sums: Sequence[float], values: float) -> Range:
         """Return the sum of values that were not measured.
 
         :param sums: each column, summed over them
-        :param values: how many they are
+        :param values: the number of values
         """
         likely = _product(self.coefficients, sums)
         spread = _product([_product(row, sums) for row in self.spread], sums)
@@ -86,13 +86,13 @@ class Fit(NamedTuple):
 
 
 def least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> Fit | None:
-    """Fit a line; return None where the rows do not determine it, each without the help of one.
+    """Fit a line; return None if the rows, less any one of them, do not determine it.
 
-    The covariance is that of White with leverage taken out (HC3), which is the jackknife's:
+    The covariance is White's, with leverage removed (HC3), which is the jackknife's:
     J. G. MacKinnon and H. White, Journal of Econometrics 29 (1985).
 
     :param rows: the columns of each measurement
-    :param values: what was measured
+    :param values: the measured values
     """
     columns = len(rows[0]) if rows else 0
     if not columns or len(rows) <= columns:
@@ -129,7 +129,7 @@ def least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> F
 
 
 def most_events(seen: int) -> float:
-    """Return the most events that are to be expected where so many were seen, at CONFIDENCE.
+    """Return the most events to expect after this many were seen, at CONFIDENCE.
 
     Byar's approximation of the upper bound of a Poisson distribution.
     """
@@ -138,7 +138,7 @@ def most_events(seen: int) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the least of some values that so many percent of them do not exceed."""
+    """Return the smallest value that this percentage of values does not exceed."""
     ranked = sorted(values)
     return ranked[max(0, min(len(ranked), -int(-len(ranked) * percent // 100)) - 1)]
 
@@ -165,7 +165,7 @@ def _gram(rows: Sequence[Sequence[float]], weights: Sequence[float]) -> list[lis
 
 
 def _inverse(matrix: list[list[float]]) -> list[list[float]] | None:
-    """Invert by Gauss and Jordan, the largest pivot first; None: it is as good as singular."""
+    """Invert by Gauss-Jordan elimination, the largest pivot first; None: nearly singular."""
     size = len(matrix)
     least = _SINGULAR * max(max(map(abs, row)) for row in matrix)
     work = [[*row, *(float(at == place) for place in range(size))] for at, row in enumerate(matrix)]

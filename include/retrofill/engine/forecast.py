@@ -1,4 +1,4 @@
-"""Forecast: what the calls of a run will cost and when they will be done, each as a range."""
+"""Forecast: the cost and the end of a run's calls, each as a range."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from math import ceil, log2
 from typing import Any, NamedTuple
 
 from retrofill.engine.concurrency import RAMP_S, START
-from retrofill.engine.durations import Durations, Measured, Work, foretell
+from retrofill.engine.durations import Durations, Measured, Work, predict
 from retrofill.engine.fit import CONFIDENCE, Range, most_events, percentile
 from retrofill.engine.ramp import rising_s
 from retrofill.model.amounts import counted, in_time
@@ -18,18 +18,18 @@ _MS = 1_000
 
 
 class Listing(NamedTuple):
-    """What it takes to list the source."""
+    """The requests that list the source."""
 
     requests: int
     per_request: float | None
     """Dollars; None: unknown."""
 
     words: str
-    """Where the price is from, for people."""
+    """Where the price comes from, for people."""
 
 
 class Overhead(NamedTuple):
-    """What there is around the calls."""
+    """What a run takes in addition to its calls."""
 
     tasks: int
     """Tasks that call."""
@@ -38,7 +38,7 @@ class Overhead(NamedTuple):
     """How many of them run at a time."""
 
     start_s: Range
-    """Seconds in which tasks that may run have begun to call."""
+    """Seconds until tasks that may run have started to call."""
 
     end_s: Range
     """Seconds from the last call to the end of the run."""
@@ -60,21 +60,21 @@ class Forecast:
 
     work: Work
     calls: Range
-    """Calls in all, with those that failures will make necessary."""
+    """All calls, including retries after failures."""
 
     terms: tuple[Term, ...]
     seconds: Range
     """From now to the end."""
 
     duration_words: str
-    """What durations go by."""
+    """What durations are based on."""
 
     price_words: str
-    """Where prices are from."""
+    """Where prices come from."""
 
     @property
     def dollars(self) -> Range | None:
-        """The cost, as far as its terms are known; None: none of them is."""
+        """The cost as far as its terms are known; None: no term is."""
         known = [term.dollars for term in self.terms if term.dollars is not None]
         if not known:
             return None
@@ -89,13 +89,13 @@ class Forecast:
         return [term.name for term in self.terms if term.dollars is None]
 
     def words(self) -> Iterator[tuple[str, str]]:
-        """Yield the forecast for people, name by name."""
+        """Yield the forecast for people as names and texts."""
         about = "" if self.work.is_exact else "about "
         yield "calls from now on", about + _spread(self.calls, _whole)
         total = "unknown" if self.dollars is None else about + _spread(self.dollars, dollars)
         missing = self.unknown if self.dollars is not None else []
-        beside = f", and what is unknown: {', '.join(missing)}" if missing else ""
-        yield "cost", total + beside
+        and_more = f", and what is unknown: {', '.join(missing)}" if missing else ""
+        yield "cost", total + and_more
         for term in self.terms:
             cost = "unknown" if term.dollars is None else _spread(term.dollars, dollars)
             yield f"cost of {term.name}", f"{cost}; {term.words}"
@@ -121,7 +121,7 @@ class Forecast:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Forecast":
-        """Return the forecast that :meth:`as_json` made such an object of."""
+        """Return the forecast from the output of :meth:`as_json`."""
         return cls(
             work=Work(**stored["work"]),
             calls=Range(*stored["calls"]),
@@ -146,12 +146,12 @@ def forecast(
     listing: Listing | None = None,
     spent: float = 0.0,
 ) -> Forecast:
-    """Foretell cost and time of some calls.
+    """Forecast cost and time of some calls.
 
     :param work: what is to be called from now on
     :param timeout_s: seconds that a call may run
-    :param measured: what earlier calls to the function have shown; None: nothing is known
-    :param listing: the requests that list the source; None: it costs nothing
+    :param measured: what earlier calls of the function have shown; None: nothing
+    :param listing: the requests that list the source; None: they cost nothing
     :param spent: dollars that the run has cost already
     """
     calls, billed, held, words = _calls(work, timeout_s, measured)
@@ -180,7 +180,7 @@ def forecast(
 def _terms(
     price: Price, items: Range, calls: Range, billed: Range, starts: Range
 ) -> Iterator[Term]:
-    """Yield what the calls cost, term by term."""
+    """Yield the cost of the calls, term by term."""
     requests = _spread(calls, _whole) + (" call" if calls.high == 1 else " calls")
     seconds = billed.plus(starts).scaled(1 / _MS)
     compute = _compute_words(seconds, starts, price)
@@ -201,7 +201,7 @@ def _terms(
 def _calls(
     work: Work, timeout_s: float, measured: Measured | None
 ) -> tuple[Range, Range, Range, str]:
-    """Return how many calls there will be, what is billed for them, and how long they hold others.
+    """Return the number of calls, their billed time, and the time that they occupy places.
 
     Both times are milliseconds, summed over all calls.
     """
@@ -216,8 +216,8 @@ def _calls(
             bounds,
             f"not measured: a call runs up to its timeout, {timeout_s:g} s",
         )
-    billed = foretell(measured.samples, work, lambda one: one.warm_ms, timeout_s)
-    held = foretell(measured.samples, work, lambda one: one.held_ms, timeout_s)
+    billed = predict(measured.samples, work, lambda one: one.warm_ms, timeout_s)
+    held = predict(measured.samples, work, lambda one: one.held_ms, timeout_s)
     repeated = _repeated(measured)
     return (
         _stretched(exact, repeated),
@@ -228,7 +228,7 @@ def _calls(
 
 
 def _repeated(measured: Measured) -> Range:
-    """Return how many calls it takes for each that is needed if none fails."""
+    """Return how many calls are made for each that is needed if none fails."""
     needed, again = measured.called.calls, measured.calls - measured.called.calls
     if not needed or again <= 0:
         return Range.exactly(measured.repeats)
@@ -236,7 +236,7 @@ def _repeated(measured: Measured) -> Range:
 
 
 def _duration_words(measured: Measured, billed: Durations) -> str:
-    source = "as billed" if measured.is_billed else "as measured here, since none is told as billed"
+    source = "as billed" if measured.is_billed else "as measured by the client; billing is unknown"
     return (
         f"{billed.words}, {source}, from {counted(len(measured.samples), 'call')};"
         f" ranges at {100 * CONFIDENCE:.0f} % confidence"
@@ -244,9 +244,9 @@ def _duration_words(measured: Measured, billed: Durations) -> str:
 
 
 def _starts(work: Work, limits: Limits, measured: Measured | None) -> Range:
-    """Return the milliseconds, in all, that start environments, as far as they are told.
+    """Return the total milliseconds that start environments, as far as they are known.
 
-    Calls in flight at once need one each; those that the canary has started may be there still.
+    Each call in flight needs an environment. Those that the canary started may still be there.
     """
     starts = measured.starts if measured else []
     if not starts:
@@ -268,7 +268,7 @@ def _compute_words(seconds: Range, starts: Range, price: Price) -> str:
 
 
 def _longest_s(measured: Measured | None, calls: int) -> float:
-    """Return how long the longest of some calls is likely to hold its place."""
+    """Return the likely duration of the longest of some calls."""
     if measured is None or not measured.samples or not calls:
         return 0.0
     held = [sample.held_ms for sample in measured.samples]
@@ -278,16 +278,16 @@ def _longest_s(measured: Measured | None, calls: int) -> float:
 def _seconds(
     calls: Range, held: Range, limits: Limits, overhead: Overhead, longest_s: float
 ) -> Range:
-    """Return the seconds to the end: start-up, calls as the limits let them, and what follows."""
+    """Return the seconds to the end: start-up, calls within the limits, and the end of the run."""
     waves = ceil(overhead.tasks / max(1, overhead.at_once))
-    # Whoever waits for a place in Airflow begins while others call: at best that costs nothing.
+    # Tasks that wait for an Airflow slot start while others call: at best that costs nothing.
     later = Range(0.0, 0.0, overhead.start_s.high * max(0, waves - 1))
     pairs = zip(calls, held, strict=True)
     low, likely, high = (
         None if count is None or ms is None else calling_s(count, ms / _MS, limits, longest_s)
         for count, ms in pairs
     )
-    # Between rounds and seconds, the way to full width has a step; a range has none.
+    # The growth to full width is in rounds and seconds, so it has a step; a range has none.
     least, most = low or 0.0, high or 0.0
     middle = least if likely is None else likely
     calling = Range(min(least, middle), likely, max(most, middle))
@@ -297,13 +297,13 @@ def _seconds(
 
 
 def calling_s(calls: float, held_s: float, limits: Limits, longest_s: float = 0.0) -> float:
-    """Return the seconds that calls take which hold their places so long in all.
+    """Return the seconds that calls with this total duration take.
 
-    As many as there are places go in waves; before that their number doubles each round, or each
-    second, as :mod:`retrofill.engine.concurrency` has it.
+    Calls go in waves as wide as the places allow. Before that, their number doubles each round or
+    each second, as in :mod:`retrofill.engine.concurrency`.
 
     :param held_s: seconds, summed over all calls
-    :param longest_s: how long the longest of the last calls takes, for which the end waits
+    :param longest_s: the duration of the longest of the last calls, for which the end waits
     """
     if not calls:
         return 0.0
@@ -314,7 +314,7 @@ def calling_s(calls: float, held_s: float, limits: Limits, longest_s: float = 0.
         while width < places and left > width:
             waves, left, width = waves + 1, left - width, min(2 * width, places)
     else:
-        # Whoever has no answer yet widens the window all the same.
+        # Calls without a response yet do not keep the window from growing.
         late_s = RAMP_S * max(0, ceil(log2(min(calls, places) / width)))
     waves += ceil(left / places)
     last_start_s = (waves - 1) * mean_s + late_s

@@ -1,9 +1,8 @@
-"""Whether calls may be sent now: the one place where all limits on a task's calls meet.
+"""The gate: whether calls may be sent now, given all limits on a task's calls.
 
-Four things limit them: the task's share of the run (:mod:`retrofill.engine.shares`), which
-also says how many calls are left and what they may cost; the calls in flight that the endpoint
-accepts (:mod:`retrofill.engine.concurrency`); the rate (:mod:`retrofill.engine.rate`); and the
-lease.
+Four things limit them: the task's share of the run (:mod:`retrofill.engine.shares`), including the
+calls and the money that are left; the calls in flight that the endpoint accepts
+(:mod:`retrofill.engine.concurrency`); the rate (:mod:`retrofill.engine.rate`); and the lease.
 """
 
 import math
@@ -13,25 +12,25 @@ from retrofill.engine.rate import RateLimit
 from retrofill.model.calls import Allotment
 
 ASK_EVERY_S = 1.0
-"""Seconds between two asks for what the run allows, where few tasks are at work; and between two
-looks whether somebody has changed it."""
+"""Seconds between two requests for an allotment, with few active tasks, and between two checks
+whether someone has changed it."""
 
 FEW_TASKS = 10
-"""Tasks that ask so often: they do it one after the other, under a lock."""
+"""Tasks that ask this often: they do it one after the other, under a lock."""
 
 
 def ask_every_s(tasks: int) -> float:
-    """Return the seconds between two asks of each of so many tasks at work.
+    """Return the seconds between two requests of each of n active tasks.
 
-    Of 4 times as many tasks come twice as many asks: 10 a second of 10 tasks, 45 of 200.
+    Four times as many tasks ask twice as often: 10 times per second for 10 tasks, 45 for 200.
     """
     return ASK_EVERY_S * math.sqrt(max(1.0, tasks / FEW_TASKS))
 
 
 class Gate:
-    """What one task may send. It has no clock: times are monotonic seconds, given by the caller.
+    """What one task may send. It has no clock: times are monotonic seconds from the caller.
 
-    It is shut until it is given a first allotment.
+    It is closed until the first allotment.
     """
 
     def __init__(self, *, now: float) -> None:
@@ -54,17 +53,17 @@ class Gate:
 
     @property
     def pause_reason(self) -> str | None:
-        """Why no call may be sent for the time being, though the run goes on; None: it may."""
+        """Why no call may be sent for now, although the run continues; None: calls are allowed."""
         return self._allotment.pause_reason
 
     @property
     def ramp(self) -> str | None:
-        """How far the run has come up its ramp, for people; None: it is on none."""
+        """How far the run's ramp has risen, for people; None: it has no ramp."""
         return self._allotment.ramp
 
     @property
     def part(self) -> str | None:
-        """The run's part of what runs of the function share, for people; None: nothing."""
+        """The run's part of a shared limit, for people; None: it shares none."""
         return self._allotment.part
 
     @property
@@ -77,18 +76,18 @@ class Gate:
         return now >= self._asks_at
 
     def must_look(self, now: float) -> bool:
-        """Return whether it is time to look if somebody has changed what the run allows."""
+        """Return whether it is time to check if someone has changed the allotment."""
         return now >= self._looks_at
 
     def looked(self, now: float) -> None:
-        """Note that nobody has changed it."""
+        """Record that nobody has changed it."""
         self._looks_at = now + ASK_EVERY_S
 
     def wants(self, wanted: int, running: int) -> int:
         """Return how many calls to ask for, out of those that could be made.
 
-        Where runs share a cap, what a task cannot make use of, such as for its rate, is for others:
-        it asks for all again when it uses half of what it has.
+        If runs share a cap, capacity that a task cannot use, such as because of its rate, goes to
+        others. The task asks for all of it again once it uses half of what it has.
 
         :param running: as for :meth:`room`
         """
@@ -98,13 +97,13 @@ class Gate:
         return min(wanted, 2 * peak + 1)
 
     def ask_soon(self) -> None:
-        """Have another allotment be asked for in the next turn."""
+        """Ask for another allotment in the next turn."""
         self._asks_at = -math.inf
 
     def grant(self, allotment: Allotment, *, asked_at: float, valid_until: float) -> None:
-        """Take over what the run allows from now on.
+        """Adopt what the run allows from now on.
 
-        :param valid_until: when it ends, unless another comes before: the lease may then be lost
+        :param valid_until: when the allotment ends without a new one: the lease may be lost then
         """
         self._allotment = allotment
         self._calls_left = math.inf if allotment.calls is None else allotment.calls
@@ -119,12 +118,12 @@ class Gate:
     def room(self, running: int, now: float) -> int:
         """Return how many calls may be sent now.
 
-        :param running: calls that may be running: in flight, or cut off before their time
+        :param running: calls that may be running: in flight, or cut off before their timeout
         """
         return self._rate.room(self._places(running, now), now)
 
     def wait_s(self, running: int, due_in: float | None, now: float) -> float:
-        """Return in how many seconds to ask or look again, or to send if that comes sooner.
+        """Return the seconds until the next request, check or call, whichever is first.
 
         :param running: as for :meth:`room`
         :param due_in: seconds until the next call can be sent; None: there is none
@@ -135,13 +134,13 @@ class Gate:
         return min(until_ask, max(due_in, self._rate.next_in(now)))
 
     def sent(self, calls: int) -> None:
-        """Note that calls were sent."""
+        """Record that calls were sent."""
         self._window.sent(calls)
         self._rate.started(calls)
         self._calls_left -= calls
 
     def ended(self, *, throttled: bool, sent_at: float, now: float, cost: float = 0.0) -> None:
-        """Note that a call ended, and what it cost; see :meth:`ConcurrencyWindow.ended`."""
+        """Record that a call ended, and its cost; see :meth:`ConcurrencyWindow.ended`."""
         if cost:
             self._cost += cost
             self._costly_calls += 1
@@ -149,7 +148,7 @@ class Gate:
         self._window.ended(throttled=throttled, sent_at=sent_at, now=now)
 
     def _places(self, running: int, now: float) -> int:
-        """Return how many calls may be sent now, but for the limit on their rate."""
+        """Return how many calls may be sent now, without the limit on their rate."""
         self._peak = max(self._peak, running)
         if now > self._valid_until:
             return 0
@@ -158,10 +157,10 @@ class Gate:
         return max(0, int(places))
 
     def _affordable(self, running: int) -> float:
-        """Return how many calls the rest of the money is likely to pay for.
+        """Return how many calls the remaining money is likely to pay for.
 
-        Those that are running will cost what others have cost, as far as anybody can tell. While
-        any money is left, one call may be sent.
+        Running calls are expected to cost what others have cost, as far as that is known. While any
+        money is left, one call may be sent.
         """
         if self._cost_left == math.inf or self._cost_left <= 0:
             return max(self._cost_left, 0)

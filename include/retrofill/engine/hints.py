@@ -1,4 +1,4 @@
-"""Hints: what an error means where the cause is not in the item, by the error's name."""
+"""Hints: explain an error that no item causes, by the error's name."""
 
 import re
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ _NAME = re.compile(r"\w+")
 
 
 def hint_for(hints: Mapping[str, str], error_type: str, message: str) -> str:
-    """Return the first hint whose name is the error's type, or a word of what it says.
+    """Return the first hint whose name is the error's type, or a word of its message.
 
-    Clients wrap the errors of a service in one of their own, and name it in the message.
+    Clients wrap the errors of a service in their own, and name the original in the message.
 
     :returns: empty if there is none
     """

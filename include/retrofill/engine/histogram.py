@@ -1,4 +1,4 @@
-"""Histograms: how large items are and how old, in parts that people can take in at a look."""
+"""Histograms: the sizes and ages of items, in bins that are easy to take in."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,21 +30,21 @@ _UNKNOWN = "unknown"
 
 
 class Histograms:
-    """Sizes and ages of items, taken in one after another.
+    """Histograms of the sizes and ages of items, which are added one after another.
 
-    :param now: against which ages are told
+    :param now: the time from which ages are counted
     """
 
     def __init__(self, now: datetime) -> None:
         self.size: int | None = None
-        """Bytes of all items whose size is known; None: of none is."""
+        """Total bytes of the items whose size is known; None: no size is known."""
 
-        self._moments = [(now - timedelta(days=days), words) for days, words in _AGES]
+        self._bounds = [(now - timedelta(days=days), words) for days, words in _AGES]
         self._sizes = _Columns()
         self._ages = _Columns()
 
     def add(self, measures: Sequence[Measure]) -> None:
-        """Take some items in."""
+        """Add items."""
         for size, modified in measures:
             if size is not None:
                 self.size = (self.size or 0) + size
@@ -64,7 +64,7 @@ class Histograms:
     def _age_words(self, modified: datetime | None) -> str:
         if modified is None:
             return _UNKNOWN
-        return next((words for since, words in self._moments if modified > since), _OLDEST)
+        return next((words for since, words in self._bounds if modified > since), _OLDEST)
 
 
 def _size_words(size: int | None) -> str:
@@ -74,7 +74,7 @@ def _size_words(size: int | None) -> str:
 
 
 class _Columns:
-    """How many items, and how many bytes, belong to each part."""
+    """The number of items and bytes in each bin."""
 
     def __init__(self) -> None:
         self._items = Counter[str]()
@@ -89,7 +89,7 @@ class _Columns:
             self._bytes[words] += size
 
     def bins(self, order: Sequence[str]) -> Iterator[Bin]:
-        """Yield the parts between the first and the last that have items; then what is unknown."""
+        """Yield the bins from the first to the last that has items, then the unknown ones."""
         filled = [at for at, words in enumerate(order) if self._items[words]]
         if not filled:
             return

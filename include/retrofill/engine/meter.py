@@ -1,4 +1,4 @@
-"""What calls cost: what is billed for them and, where nobody knows that, the most it can be."""
+"""The cost of calls: what is billed or, if that is unknown, an upper bound."""
 
 from typing import NamedTuple
 
@@ -6,15 +6,15 @@ from retrofill.engine.outcomes import Outcome
 from retrofill.model.cost import Price, Usage
 
 BILLED = frozenset({Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN})
-"""The classes of calls that cost something; lost ones do, too. The others were refused."""
+"""The outcomes of calls that cost something. Lost calls do, too; the others were refused."""
 
 
 class Charge(NamedTuple):
-    """What one call costs, in dollars."""
+    """The cost of one call, in dollars."""
 
     cost: float
     from_above: bool
-    """Whether that is the most it can be, since nobody knows what is billed."""
+    """Whether it is an upper bound, because nobody knows what is billed."""
 
 
 NOTHING = Charge(0.0, from_above=False)
@@ -31,13 +31,13 @@ class Meter:
         self._timeout_s = timeout_s
 
     def least(self, items: int) -> float:
-        """Return what a call costs at least: all but its time is known before; 0: nothing is."""
+        """Return the least cost of a call: everything but its time; 0: nothing is known."""
         return 0.0 if self._rates is None else self._rates.of(0.0, items)
 
     def charge(self, outcome: Outcome, usage: Usage | None, items: int) -> Charge:
-        """Return what a call costs; nothing where no price is known.
+        """Return the cost of a call; zero if no price is known.
 
-        :param usage: None: no answer came, so it may have run for as long as it may
+        :param usage: None: there was no response, so charge the whole timeout
         """
         rates = self._rates
         if rates is None or outcome not in BILLED:

@@ -1,4 +1,4 @@
-"""What may become of a call: the classes that every kind of function sorts its answers into."""
+"""The outcomes of calls, into which every kind of function sorts its responses."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -12,47 +12,47 @@ NOT_SENT = "Call.NotSent"
 NO_ANSWER = "Call.NoAnswer"
 
 LOST = "Call.Lost"
-"""The error type of a call whose task died before it settled it."""
+"""The error type of a call whose task died before settling it."""
 
 TOO_LONG = "Answer.TooLong"
-"""The error type of an answer that is longer than is read."""
+"""The error type of a response that is longer than the limit."""
 
 MALFORMED = "Answer.Malformed"
-"""The error type of an answer that its contract cannot read."""
+"""The error type of a response that its contract cannot read."""
 
 
 class Outcome(StrEnum):
-    """The class of a call that ended, and what is done about it."""
+    """How a call ended, and what happens next."""
 
     SUCCEEDED = "succeeded"
-    """The function returned. What it returned is read by the answer contract."""
+    """The function returned. The answer contract reads its response."""
 
     FAILED = "failed"
-    """The function said error, timed out or crashed. A call of many items is bisected and blames
-    nobody; a single item is blamed, tried again, and quarantined at last."""
+    """The function reported an error, timed out or crashed. A call with many items is bisected and
+    blames no item. A single item is blamed, retried, and finally quarantined."""
 
     THROTTLED = "throttled"
-    """Refused for load. The call waits as long as the reply asks, the window shrinks, and it is
-    made again without end."""
+    """Refused because of load. The call waits as long as the response asks, the window shrinks, and
+    the call is repeated without limit."""
 
     STARTING = "starting"
-    """Refused while the function, its network or its file system starts up, or never sent. The
-    call is made again after a while, and too many in a row stop the run."""
+    """Refused while the function, its network or its file system starts, or never sent. The call is
+    repeated after a while. Too many in a row stop the run."""
 
     UNKNOWN = "unknown"
-    """No whole answer, or an error within the service: the function may have run, perhaps runs
-    still. The call is made again no sooner than the function's timeout after it was sent."""
+    """No complete response, or an error within the service: the function may have run, or may still
+    be running. The call is repeated no sooner than the function's timeout after it was sent."""
 
     MISCONFIGURED = "misconfigured"
     """Refused, and would be refused again. The run stops at once; its items stay as they are."""
 
     TOO_LARGE = "too_large"
-    """Refused because of this payload. A call of many items is bisected; a single item is
+    """Refused because of this payload. A call with many items is bisected. A single item is
     quarantined at once."""
 
 
 REFUSED = frozenset({Outcome.THROTTLED, Outcome.STARTING, Outcome.MISCONFIGURED, Outcome.TOO_LARGE})
-"""The outcomes of calls that did not run the function."""
+"""The outcomes of calls for which the function did not run."""
 
 
 class Cause(StrEnum):
@@ -63,22 +63,22 @@ class Cause(StrEnum):
     CRASHED = "crashed"
 
     HANDLED = "handled"
-    """The function told of its error itself."""
+    """The function reported its error itself."""
 
     UNHANDLED = "unhandled"
     """The function raised an error that it did not handle."""
 
     MALFORMED_ANSWER = "malformed_answer"
-    """The function returned, and its answer says nothing that can be relied on."""
+    """The function returned, but its response is not reliable."""
 
     ANSWER_LOST = "answer_lost"
-    """The function came to its end, and its answer did not get through: another call would do the
-    work again, and be answered no better."""
+    """The function did its work, but its response did not get through. Another call would do the
+    work again and not be answered better."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a call ended, in words that may be stored and shown."""
+    """How a call ended, in texts that are safe to store and show."""
 
     kind: Outcome
 
@@ -86,29 +86,29 @@ class Ended:
     """The name of the error: the service's, or the function's own; empty on success."""
 
     message: str = ""
-    """What the error says, at most 1,000 characters, safe as Postgres text."""
+    """The message of the error, at most 1,000 characters, safe as Postgres text."""
 
     retry_after_s: float | None = None
-    """Seconds to wait before the next call, when the reply names them."""
+    """Seconds to wait before the next call, if the response names them."""
 
     cause: str = ""
-    """Why it failed; empty for every other class."""
+    """Why it failed; empty for every other outcome."""
 
     request_id: str = ""
-    """The function's name for the request; empty when it gave none."""
+    """The function's name for the request; empty if it gave none."""
 
     executed_version: str = ""
-    """The version of the function that ran; empty when none is named."""
+    """The version of the function that ran; empty if unknown."""
 
     hint: str = ""
-    """What the error means, where no item is the cause; empty: that is not known."""
+    """An explanation of the error, if no item causes it; empty: none is known."""
 
     done: bool = False
-    """Whether the function did its work for certain, and all that is missing is its answer."""
+    """Whether the function certainly did its work, and only its response is missing."""
 
 
 def explained(ended: Ended, hint: str) -> Ended:
-    """Return how a call ended with a hint at what its error means, if there is one."""
+    """Return how a call ended, with a hint that explains its error, if there is one."""
     if not hint:
         return ended
     said = ended.message[: MAX_MESSAGE_CHARS - len(hint) - len(_HINT)]
@@ -116,6 +116,6 @@ def explained(ended: Ended, hint: str) -> Ended:
 
 
 def storable(text: str, most: int = MAX_MESSAGE_CHARS) -> str:
-    """Return text that Postgres takes: no NUL, no lone surrogate, at most ``most`` characters."""
+    """Return text that Postgres accepts: no NUL, no lone surrogate, at most ``most`` characters."""
     paired = text[:most].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return paired.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,8 +1,7 @@
-"""Pace: whether new items were written one after another just as a run made its calls.
+"""Pace: whether new items were written at the times when a run made its calls.
 
-Outputs whose names tell nothing have that in common with the calls: their number, or a multiple of
-it, and their times. Neither proves much where a run was short, or called all the time; then nothing
-is concluded.
+Outputs whose names reveal nothing still match the calls in number, or in a multiple of it, and in
+time. Neither proves much if a run was short or called all the time; then nothing is concluded.
 """
 
 from collections.abc import Sequence
@@ -12,16 +11,16 @@ from typing import NamedTuple
 from retrofill.engine.feedback import AFTER, BEFORE, Calling
 
 FEWEST = 20
-"""New items, and calls, of which a number may be compared."""
+"""The fewest new items, and calls, whose numbers can be compared."""
 
 MOST_TIMES = 4
-"""The most outputs of a call."""
+"""The most outputs per call."""
 
 SLACK = 0.05
-"""By what share such a number may be off; by twice that where it is of a sample."""
+"""By what share a number may be off; twice that if it comes from a sample."""
 
 TENTHS = [place / 10 for place in range(11)]
-"""The shares of a run's calls at whose times is looked."""
+"""The shares of a run's calls whose times are compared."""
 
 _BLUR = BEFORE + AFTER
 _TELLING = 6
@@ -29,7 +28,7 @@ _RARE = 0.1
 
 
 class Pace(NamedTuple):
-    """When a run made its calls: of each tenth the first, and the last of all."""
+    """When a run made its calls: the first call of each tenth, and the last of all."""
 
     sent: Sequence[datetime]
     ended: Sequence[datetime]
@@ -47,26 +46,26 @@ def is_multiple(items: float, calling: Calling, *, slack: float) -> bool:
     return False
 
 
-def stands_out(moments: Sequence[datetime], calling: Calling, now: datetime) -> bool:
+def stands_out(times: Sequence[datetime], calling: Calling, now: datetime) -> bool:
     """Return whether far more was written while a run called than in the time since."""
     lasted = calling.ended - calling.began + _BLUR
     since = now - calling.ended - AFTER
-    within = sum(map(calling.covers, moments))
-    outside = sum(calling.ended + AFTER < moment <= now for moment in moments)
+    within = sum(map(calling.covers, times))
+    outside = sum(calling.ended + AFTER < time <= now for time in times)
     return since >= lasted and outside * (lasted / since) <= _RARE * within
 
 
-def keeps_pace(moments: Sequence[datetime], pace: Pace) -> bool:
-    """Return whether items were written at the pace of a run's calls, which must be long enough.
+def keeps_pace(times: Sequence[datetime], pace: Pace) -> bool:
+    """Return whether items were written at the pace of a run's calls, if that was long enough.
 
-    :param moments: when items were written that the run's time covers
+    :param times: when items within the run's time were written
     """
-    if len(moments) < FEWEST or len(pace.sent) != len(TENTHS):
+    if len(times) < FEWEST or len(pace.sent) != len(TENTHS):
         return False
     each = max(ended - sent for sent, ended in zip(pace.sent, pace.ended, strict=True))
     if pace.ended[-1] - pace.sent[0] < _TELLING * (each + _BLUR):
         return False
-    ordered = sorted(moments)
+    ordered = sorted(times)
     return all(
         pace.sent[place - 1] - BEFORE <= ordered[place * len(ordered) // 10]
         and ordered[place * len(ordered) // 10] <= pace.ended[place + 1] + AFTER

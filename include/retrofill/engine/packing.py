@@ -1,4 +1,4 @@
-"""Packing: which records travel together in one call, by count, by bytes and by each one's cap."""
+"""Packing: which records share a call, by count, bytes and the cap of each record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from itertools import repeat
 from typing import TypeVar
 
 _SEPARATOR_BYTES = 1
-"""Stands between each two records of a payload."""
+"""Bytes of the separator between two records of a payload."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Records by their positions: those of each call, and those that fit in none."""
+    """Records by position: those of each call, and those that fit in none."""
 
     calls: tuple[range, ...]
     """The positions that each call carries, in order."""
 
     too_large: tuple[int, ...]
-    """Positions of records that are too large for a call of their own."""
+    """Positions of records that are too large even alone."""
 
 
 def pack(
@@ -33,12 +33,12 @@ def pack(
     """Pack records into as few calls as their order allows.
 
     :param sizes: bytes of each record
-    :param overhead: bytes of a payload beside its records and what stands between them
+    :param overhead: bytes of a payload in addition to its records and separators
     :param max_items: the most records in a call
     :param max_bytes: the most bytes in a call's payload
-    :param call_caps: for each record the most records that a call with it may carry, None for no
-        cap of its own; empty when no record has one
-    :raises ValueError: ``max_items`` or a cap is below 1, or the caps are not one for each record
+    :param call_caps: for each record, the most records in a call that carries it, None for no cap;
+        empty if no record has a cap
+    :raises ValueError: ``max_items`` or a cap is below 1, or the number of caps is wrong
     """
     if max_items < 1:
         raise ValueError(f"max_items is {max_items}; at least 1 is needed")
@@ -86,24 +86,24 @@ def _packed_one_by_one(
 
 
 def fits(size: int, *, overhead: int, items: int, max_bytes: int) -> bool:
-    """Return whether so many records of one size fit in one call; see :func:`pack`."""
+    """Return whether this many records of one size fit in one call; see :func:`pack`."""
     return overhead + items * (size + _SEPARATOR_BYTES) <= max_bytes
 
 
 def bisect(call: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     """Return the two halves of a call that failed; the first is the larger if they differ.
 
-    The larger half is as large as :func:`cap_after` allows, so a call of n items is down to
-    single ones after ⌈log2 n⌉ bisections.
+    The larger half is as large as :func:`cap_after` allows, so a call of n items is reduced to
+    single items after ⌈log2 n⌉ bisections.
 
     :raises ValueError: the call carries fewer than two items
     """
-    if len(call) < 2:  # noqa: PLR2004  what has halves
+    if len(call) < 2:  # noqa: PLR2004  one item has no halves
         raise ValueError(f"a call of {len(call)} items has no halves")
     middle = cap_after(len(call))
     return call[:middle], call[middle:]
 
 
 def cap_after(items: int) -> int:
-    """Return how many items a call may carry with one that was in a failed call of so many."""
+    """Return how many items may share a call with one from a failed call of this many items."""
     return (items + 1) // 2

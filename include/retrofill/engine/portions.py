@@ -1,4 +1,4 @@
-"""Portions of a batch: how much of it a task loads at once, whatever the size of the batch."""
+"""Portions of a batch: how much of it a task loads at once, however large the batch is."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 PORTION_BYTES = 8 * 2**20
-"""What the contents of a portion take at most in UTF-8, unless it is a single item."""
+"""The most content bytes of a portion in UTF-8, unless it is a single item."""
 
 
 class Portion(NamedTuple):
@@ -15,21 +15,21 @@ class Portion(NamedTuple):
     first_seq: int
     last_seq: int
     items: int
-    """How many they are at most: some may have left."""
+    """The most items that it has: some may have left."""
 
 
 def is_one(content_bytes: int) -> bool:
-    """Return whether a batch of so much content is loaded at once."""
+    """Return whether a batch with this much content is loaded at once."""
     return content_bytes <= PORTION_BYTES
 
 
 def divide(seqs: Sequence[int], sizes: Sequence[int], *, of: int) -> list[Portion]:
     """Divide the items of a batch into portions, each as large as PORTION_BYTES allows.
 
-    :param seqs: the numbers of the items, rising
-    :param sizes: bytes that the content of each takes
-    :param of: items of a call: a portion that is not the last holds a multiple of it, unless fewer
-        fit into one, so that no call is smaller because a portion ends
+    :param seqs: the numbers of the items, in ascending order
+    :param sizes: content bytes of each
+    :param of: items per call: every portion but the last has a multiple of it, unless fewer fit,
+        so that no call is smaller because a portion ends
     """
     ends = list(accumulate(sizes))
     portions: list[Portion] = []

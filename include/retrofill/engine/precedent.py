@@ -1,4 +1,4 @@
-"""Precedent: what calling some items will cost, by what those of the job's earlier runs did."""
+"""Precedent: the cost of calling some items, based on the job's earlier runs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,24 +7,24 @@ from retrofill.engine.fit import Range
 
 
 class Past(NamedTuple):
-    """What the calls of one run have cost."""
+    """The cost of one run's calls."""
 
     cost: float
     """Dollars."""
 
     items: int
-    """Items that they have settled."""
+    """Items that they settled."""
 
 
 def cost_of(items: int, runs: Sequence[Past]) -> Range | None:
-    """Return what calling so many items costs; None: no run tells.
+    """Return the cost of calling this many items; None: no run has any.
 
-    Likely is the mean of all items; least and most are what the cheapest and the dearest of the
-    runs would make of it.
+    The likely cost is the mean over all items; the least and the most are those of the cheapest and
+    the most expensive run.
     """
-    told = [run for run in runs if run.items]
-    if not told:
+    settled = [run for run in runs if run.items]
+    if not settled:
         return None
-    each = [run.cost / run.items for run in told]
-    mean = sum(run.cost for run in told) / sum(run.items for run in told)
+    each = [run.cost / run.items for run in settled]
+    mean = sum(run.cost for run in settled) / sum(run.items for run in settled)
     return Range(min(each), mean, max(each)).scaled(items)

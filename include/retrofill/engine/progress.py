@@ -1,4 +1,4 @@
-"""How far a batch is: the counts that its log and its task's result show."""
+"""Progress of a batch: the counts in its log and in its task's result."""
 
 from collections import Counter
 from typing import NamedTuple, TypedDict
@@ -9,7 +9,7 @@ from retrofill.model.report import troubles_text
 
 
 class Invoked(TypedDict):
-    """What one invoke task did."""
+    """What one ``invoke`` task did."""
 
     items: int
     calls: int
@@ -20,17 +20,17 @@ class Invoked(TypedDict):
 
 
 class Seen(NamedTuple):
-    """All that a task has seen so far of what it settled."""
+    """Everything that a task has settled so far."""
 
     calls: int
     succeeded: int
     quarantined: int
     troubles: Counter[str]
-    """Calls that did not succeed, by cause or, where their outcome has none, by outcome."""
+    """Calls that did not succeed, by cause or, without one, by outcome."""
 
 
 class Progress:
-    """The counts of one invoke task, and the line that tells of them.
+    """The counts of one ``invoke`` task, and their log line.
 
     :param items: the items that were left when the task began
     :param now: monotonic seconds
@@ -47,12 +47,12 @@ class Progress:
 
     @property
     def succeeded(self) -> int:
-        """How many items the task has seen succeed."""
+        """How many items the task has settled as succeeded."""
         return self._succeeded
 
     @property
     def seen(self) -> Seen:
-        """All that was settled so far."""
+        """Everything that was settled so far."""
         troubles = self._outcomes + self._causes
         troubles["failed"] -= self._causes.total()
         del troubles["succeeded"]
@@ -73,10 +73,10 @@ class Progress:
         self._causes.update(call.cause for call in settlement.ended if call.cause)
 
     def line(self, now: float, in_flight: int) -> str:
-        """Return one line for people: items done, calls, rate, errors and the time to go.
+        """Return a line for people: items done, calls, rate, errors and the remaining time.
 
-        That is told by the slower of two paces, of the whole time and since the last line: items
-        that fail, and are called again and again, come last.
+        The remaining time goes by the slower of two paces, overall and since the last line, because
+        items that fail and are retried come last.
         """
         done = self._succeeded + self._quarantined
         passed_s = max(now - self._began, 1e-3)

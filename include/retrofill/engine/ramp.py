@@ -1,15 +1,15 @@
-"""A run that starts slowly: how many of its calls may be in flight, and what holds it back.
+"""The slow start of a run: how many of its calls may be in flight, and what holds it back.
 
-A ramp rises from :data:`FIRST_CALLS` to all that the run may have in flight, by the same factor
-each time, and the run's rate with it. On the way the run is looked at :data:`STEPS` times. Later
-looks are compared with what the first ones saw: the shorter p95, since calls of a function that was
-cold are slow, and the larger share of failures. A look that sees worse holds the ramp, and another
-one after it halves it: each rise may find the function cold, which passes by itself. What is no
-better with as few calls as at first is not due to their number: with that, later looks are compared
-from then on, so that large items, or many bad ones, hold no run back for good.
+A ramp rises from :data:`FIRST_CALLS` to the run's full concurrency, by the same factor each time,
+and the run's rate with it. On the way the calls are evaluated :data:`STEPS` times. Each such *look*
+is compared with the first ones: with the shorter p95, because calls of a cold function are slow,
+and with the larger share of failures. A worse look holds the ramp, and another one after it halves
+it: each rise may find the function cold, which passes by itself. If a look is no better with as few
+calls as at first, their number is not the reason: later looks are compared with this one, so that
+large items, or many bad ones, do not hold the run back for good.
 
-No look is taken before enough calls have ended to be judged by, so the ramp of a slow function may
-take longer than it was given; it then catches up, by doubling at most.
+No look is taken before enough calls have ended. So the ramp of a slow function may take longer than
+planned; it then catches up, at most doubling each time.
 """
 
 import math
@@ -21,13 +21,13 @@ from typing import Any
 from retrofill.engine.outcomes import REFUSED, Outcome
 
 FIRST_CALLS = 2
-"""Calls in flight to begin with."""
+"""Calls in flight at the start."""
 
 STEPS = 20
-"""Looks in the minutes that a ramp is given."""
+"""Looks in the minutes of a ramp."""
 
 FIRST_LOOKS = 2
-"""Looks that are compared with nothing, and later ones with them."""
+"""Looks with which later ones are compared."""
 
 MIN_CALLS = 20
 """Calls that must have ended for a look: the fewest of which a twentieth is one."""
@@ -36,27 +36,27 @@ SLOWER = 2.0
 """How many times the first p95 a later one may be."""
 
 SLOWER_MS = 100.0
-"""How much more than the first p95 a later one may be in any case: short calls vary most."""
+"""How much longer than the first p95 a later one may always be: short calls vary most."""
 
 FAILING_POINTS = 10.0
 """By how many percentage points more calls may fail than at first."""
 
 _RATIO = 1.1
-"""By how much a duration exceeds the next shorter one that is told apart."""
+"""The ratio of neighbouring durations that are distinguished."""
 
 _P95 = 0.95
 
 
 @dataclass(slots=True)
 class Tally:
-    """Calls that ended since somebody last took the tally."""
+    """Calls that ended since the tally was last taken."""
 
     calls: int = 0
     failed: int = 0
-    """Calls among them that did not succeed, refused ones too."""
+    """Those that did not succeed, including refused ones."""
 
     took: dict[int, int] = field(default_factory=dict)
-    """Calls among them that were not refused, by how long they took: in powers of _RATIO ms."""
+    """Those that were not refused, by duration: in powers of _RATIO ms."""
 
     def ended(self, outcome: str, took_s: float) -> None:
         """Count a call."""
@@ -71,7 +71,7 @@ class Tally:
         return Tally(self.calls + other.calls, self.failed + other.failed, took)
 
     def look(self) -> "Look":
-        """Return how the calls ended, of which there must be one."""
+        """Return how the calls ended; there must be at least one."""
         return Look(100 * self.failed / self.calls, self._p95_ms())
 
     def _p95_ms(self) -> float:
@@ -85,10 +85,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How the calls of a run ended for a while."""
+    """How the calls of a run ended in some period."""
 
     failed_percent: float
-    """The share of calls that did not succeed."""
+    """The percentage of calls that did not succeed."""
 
     p95_ms: float
     """Milliseconds in which 95 of 100 calls ended; 0: all were refused."""
@@ -99,7 +99,7 @@ class Look:
         return Look(max(self.failed_percent, other.failed_percent), min(known, default=0.0))
 
     def worse(self, seen: "Look") -> str:
-        """Say in what a later look has seen worse than this; empty: in nothing."""
+        """Say in what way a later look is worse than this one; empty: it is not."""
         if self.p95_ms and seen.p95_ms > max(SLOWER * self.p95_ms, self.p95_ms + SLOWER_MS):
             return f"p95 rose from {self.p95_ms:,.0f} to {seen.p95_ms:,.0f} ms"
         if seen.failed_percent > self.failed_percent + FAILING_POINTS:
@@ -112,41 +112,41 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ramp:
-    """How far the ramp of a run has come. Times are the run's age in seconds."""
+    """The progress of a run's ramp. Times are the run's age in seconds."""
 
     level: float
     """Calls that may be in flight."""
 
     rose_from: float
     since_s: float
-    """When it began to rise from there: at first, or when it was last held back."""
+    """When it began to rise from there: at first, or after it was last held back."""
 
     looked_s: float
     looks: int = 0
     tally: Tally = field(default_factory=Tally)
-    """Calls that ended since it was looked at."""
+    """Calls that ended since the last look."""
 
     first: Look | None = None
     """What looks are compared with; None: there was none yet."""
 
     held: int = 0
-    """Looks in a row that have seen worse."""
+    """How many looks in a row were worse."""
 
     why: str = ""
-    """What the last of them saw; empty: it rises."""
+    """What was worse in the last of them; empty: the ramp rises."""
 
     over: bool = False
-    """Whether the run was at its full concurrency for a whole look, and all was well."""
+    """Whether the run was at full concurrency for a whole look, without trouble."""
 
     @classmethod
     def begun(cls, now_s: float, full: int) -> "Ramp":
-        """Return a ramp at its foot."""
+        """Return a ramp at its start."""
         level = _lowest(full)
         return cls(level=level, rose_from=level, since_s=now_s, looked_s=now_s)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any] | None) -> "Ramp | None":
-        """Return the ramp that :meth:`as_json` made such an object of, if there is one."""
+        """Return the ramp from the output of :meth:`as_json`, if there is one."""
         if stored is None:
             return None
         tally, first = stored["tally"], stored["first"]
@@ -158,17 +158,17 @@ class Ramp:
         """Return the ramp as a JSON object."""
         return asdict(self)
 
-    def at(self, now_s: float, told: Tally, *, full: int, minutes: int, paused: bool) -> "Ramp":
+    def at(self, now_s: float, ended: Tally, *, full: int, minutes: int, paused: bool) -> "Ramp":
         """Return the ramp as it is now.
 
-        :param told: calls that ended since it was asked last
-        :param full: calls that may be in flight when it is over
+        :param ended: calls that ended since the last time
+        :param full: calls that may be in flight at its end
         :param minutes: in which it should rise to that
-        :param paused: whether nothing may be sent: it begins anew from where it is
+        :param paused: whether nothing may be sent; then it restarts from where it is
         """
-        ramp = replace(self, tally=self.tally + told) if told.calls else self
+        ramp = replace(self, tally=self.tally + ended) if ended.calls else self
         if paused:
-            return ramp.anew(now_s)
+            return ramp.restarted(now_s)
         due_s = self.looked_s + minutes * 60 / STEPS
         if now_s < due_s or ramp.tally.calls < MIN_CALLS:
             return ramp
@@ -189,19 +189,19 @@ class Ramp:
         return full if self.over else min(full, round(self.level))
 
     def rate(self, limit: float, full: int) -> float:
-        """Return the calls that may be started in a second."""
+        """Return the calls that may be started per second."""
         return limit if self.over else rate_at(self.level, limit, full)
 
     def line(self, full: int) -> str | None:
-        """Return how far the ramp has come, for people; None: it is over."""
+        """Return how far the ramp has risen, for people; None: it is over."""
         if self.over:
             return None
         held = f"; held back because {self.why}" if self.why else ""
         return f"ramp: at most {self.most(full):,} of {full:,} calls in flight{held}"
 
     def held_back(self, now_s: float, seen: Look, why: str, full: int) -> "Ramp":
-        """Return the ramp after a look that has seen worse."""
-        ramp = replace(self.anew(now_s), held=self.held + 1, why=why)
+        """Return the ramp after a worse look."""
+        ramp = replace(self.restarted(now_s), held=self.held + 1, why=why)
         if not self.held:
             return ramp
         if self.level <= _lowest(full):
@@ -209,16 +209,16 @@ class Ramp:
         level = max(_lowest(full), self.level / 2)
         return replace(ramp, level=level, rose_from=level)
 
-    def anew(self, now_s: float) -> "Ramp":
+    def restarted(self, now_s: float) -> "Ramp":
         """Return the ramp as it rises from where it is."""
         return replace(self, rose_from=self.level, since_s=now_s)
 
 
 def rising_s(calls: float, each_s: float, *, full: int, minutes: int, rate: float | None) -> float:
-    """Return the seconds in which a ramp that goes well has so many calls behind it.
+    """Return the seconds after which an undisturbed ramp has completed this many calls.
 
-    :param each_s: how long a call holds its place
-    :param rate: calls that the run may start in a second when it is up; None: any
+    :param each_s: how long a call occupies its place
+    :param rate: calls that the run may start per second at the end; None: no limit
     """
     lowest, given_s, now_s = _lowest(full), minutes * 60, 0.0
     level = lowest
@@ -235,9 +235,9 @@ def rising_s(calls: float, each_s: float, *, full: int, minutes: int, rate: floa
 
 
 def rate_at(level: float, limit: float, full: int) -> float:
-    """Return the calls to start in a second on a ramp: as large a part as may be in flight.
+    """Return the calls to start per second on a ramp: the same share as of calls in flight.
 
-    Of a rate that is low, such a part would be no call for minutes, and none to be judged by.
+    A low rate would otherwise allow no call for minutes, and none to evaluate.
     """
     return min(limit, max(float(FIRST_CALLS), limit * level / full))
 

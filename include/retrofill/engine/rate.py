@@ -1,15 +1,15 @@
-"""How many calls may start now, where a run limits its calls per second."""
+"""The rate: how many calls may start now if a run limits its calls per second."""
 
 import math
 
 BURST_S = 0.1
-"""How much of a second's calls may start at once after a pause."""
+"""The share of a second's calls that may start at once after a pause."""
 
 
 class RateLimit:
-    """A token bucket without a clock: times are monotonic seconds, given by the caller.
+    """A token bucket without a clock: times are monotonic seconds from the caller.
 
-    :param per_second: calls that may start in a second; 0: none at all; None: no limit
+    :param per_second: calls that may start per second; 0: none at all; None: no limit
     """
 
     def __init__(self, per_second: float | None, *, now: float) -> None:
@@ -23,18 +23,18 @@ class RateLimit:
         self._per_second = per_second
 
     def room(self, wanted: int, now: float) -> int:
-        """Return how many of the calls that are wanted may start now."""
+        """Return how many of the wanted calls may start now."""
         if self._per_second is None:
             return wanted
         self._fill(now)
         return min(wanted, int(self._tokens))
 
     def started(self, calls: int) -> None:
-        """Note that calls started."""
+        """Record that calls started."""
         self._tokens = max(0.0, self._tokens - calls)
 
     def next_in(self, now: float) -> float:
-        """Return in how many seconds a call may start; 0: now."""
+        """Return the seconds until a call may start; 0: now."""
         if self._per_second is None:
             return 0.0
         self._fill(now)

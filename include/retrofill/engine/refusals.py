@@ -1,11 +1,11 @@
-"""A task that hears nothing but refusals: for how long, why, and whether that is too long."""
+"""A task whose calls are all refused: for how long, why, and whether that is too long."""
 
 from retrofill.engine.backoff import RETRY_AFTER_CAP_S
 from retrofill.engine.outcomes import Ended, Outcome
 from retrofill.model.calls import Refused
 
 REFUSED_S = 300.0
-"""Seconds of nothing but refusals after which waiting on is given up."""
+"""Seconds of nothing but refusals after which the run gives up."""
 
 _LONGEST_REASON = 500
 
@@ -15,7 +15,7 @@ _REFUSALS = (Outcome.THROTTLED, Outcome.STARTING)
 class Refusals:
     """The calls of a task that were refused in a row. Times are monotonic seconds.
 
-    :param function_timeout_s: by then, a call that was let through has ended
+    :param function_timeout_s: after this, a call that was let through has ended
     """
 
     def __init__(self, function_timeout_s: float) -> None:
@@ -26,28 +26,28 @@ class Refusals:
         self._any_answered = False
 
     def ended(self, ended: Ended, *, now: float) -> None:
-        """Note how a call ended."""
+        """Record how a call ended."""
         if ended.kind not in _REFUSALS:
             self._since = None
             self._any_answered = True
             return
         if self._since is None:
             self._since, self._asked_s = now, 0.0
-        # Nothing is sent before the wait that was asked for is over.
+        # Nothing is sent before the requested wait is over.
         self._asked_s = max(self._asked_s, min(ended.retry_after_s or 0.0, RETRY_AFTER_CAP_S))
         self._reason = f"{ended.error_type}: {ended.message}"[:_LONGEST_REASON]
 
     def forget(self) -> None:
-        """Begin anew: nothing may be sent for a while, so nothing can be let through."""
+        """Start again: nothing may be sent for a while, so nothing can be let through."""
         self._since = None
 
     def take_answered(self) -> bool:
-        """Return whether a call was let through since this was asked last."""
+        """Return whether a call was let through since the last time."""
         answered, self._any_answered = self._any_answered, False
         return answered
 
     def standing(self, now: float) -> Refused | None:
-        """Return what the task has heard since a call was let through; None: no refusal."""
+        """Return the refusals since a call was let through; None: there were none."""
         if self._since is None:
             return None
         for_s = now - self._since

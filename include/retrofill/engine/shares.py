@@ -1,8 +1,8 @@
-"""What each task of a run may do, so that all of them together keep to the run's limits.
+"""Shares: what each task of a run may do, so that together they stay within the run's limits.
 
-Each task asks every second, or less often if they are many, one after the other: under the lock on
-the run's row. A task may take only capacity that no other task holds, and keeps it until its calls
-end.
+Tasks ask every second, or less often if there are many. They do so one after the other, under the
+lock on the run's row. A task may take only capacity that no other task holds, and keeps it until
+its calls end.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,13 +16,13 @@ from retrofill.model.cost import dollars
 from retrofill.model.limits import Limits
 
 FIRST_ITEMS = 10
-"""Items after which a run is stopped of which all have failed, and with one error."""
+"""After this many items a run stops if all of them failed with the same error."""
 
 _ALL = 100
 
 
 class Standing(NamedTuple):
-    """How a run stands when one of its tasks asks."""
+    """The state of a run when one of its tasks asks."""
 
     limits: Limits
     stop_reason: str | None = None
@@ -32,23 +32,23 @@ class Standing(NamedTuple):
     """Whether ``max_minutes`` have passed."""
 
     width: int | None = None
-    """How wide the windows of all tasks are together; None: the endpoint holds none back."""
+    """The total width of all tasks' windows; None: the endpoint has throttled none of them."""
 
     ramp: Ramp | None = None
-    """How far the run has come up its ramp; None: it has none."""
+    """How far the run's ramp has risen; None: it has none."""
 
     age_s: float = 0.0
-    """Seconds since it was opened, but for those in which it waited for a person."""
+    """Seconds since it was opened, without those that it waited for approval."""
 
     @property
     def said(self) -> tuple[Limits, str | None, bool]:
-        """What people and the clock say of the run, whatever its tasks do."""
+        """What users and the clock determine, whatever the run's tasks do."""
         return self.limits, self.stop_reason, self.is_late
 
-    def climbed(self, told: Tally) -> "Standing":
-        """Return how the run stands now that more of its calls have ended.
+    def climbed(self, ended: Tally) -> "Standing":
+        """Return the standing after more of the run's calls have ended.
 
-        :param told: those that the task which asks has seen end
+        :param ended: those that the asking task has seen end
         """
         limits, full = self.limits, self.limits.most_in_flight
         if limits.ramp_minutes is None or (self.ramp and self.ramp.over):
@@ -56,7 +56,7 @@ class Standing(NamedTuple):
         ramp = self.ramp or Ramp.begun(self.age_s, full)
         minutes, paused = limits.ramp_minutes, limits.paused
         return self._replace(
-            ramp=ramp.at(self.age_s, told, full=full, minutes=minutes, paused=paused)
+            ramp=ramp.at(self.age_s, ended, full=full, minutes=minutes, paused=paused)
         )
 
     @property
@@ -67,7 +67,7 @@ class Standing(NamedTuple):
 
     @property
     def calls_per_second(self) -> float | None:
-        """Calls to start in a second, over all tasks."""
+        """Calls to start per second, over all tasks."""
         limit = self.limits.max_calls_per_second
         if limit is None or self.ramp is None:
             return limit
@@ -78,14 +78,14 @@ class Share(NamedTuple):
     """What one batch of the run holds."""
 
     own: bool
-    """Whether it is that of the task that asks."""
+    """Whether it belongs to the task that asks."""
 
     at_work: bool
-    """Whether it has a holder that is not silent."""
+    """Whether it has a holder that renews its lease."""
 
     wanted: int
     allotted: int
-    """Calls that its holder may have in flight; that may run still of one that went silent."""
+    """Calls that its holder may have in flight or, if it is silent, that may still be running."""
 
     orphans: int
     """Calls of earlier holders that may still be running."""
@@ -94,23 +94,23 @@ class Share(NamedTuple):
     """Calls that its holder may still make, if calls are limited."""
 
     width: int | None = None
-    """What its window was given of the width of all; None: the endpoint does not hold it back."""
+    """Its window's part of the total width; None: the endpoint has not throttled it."""
 
     in_flight: int = 0
-    """Calls it had in flight when it asked last."""
+    """Calls that it had in flight when it last asked."""
 
     batch_id: int = 0
     calls_per_second: float = 0.0
-    """What it was given of the run's rate."""
+    """Its part of the run's rate."""
 
     cost_left: float | None = None
     """Dollars that its calls may still cost, if cost is limited."""
 
     unsettled: int = 0
-    """Calls that its holder has sent and not settled: they may be refused yet."""
+    """Calls that its holder has sent and not settled: they may still be refused."""
 
     uncounted: bool = False
-    """Whether its holder has gone silent, and what it may have in flight is not counted yet."""
+    """Whether its holder is silent, and its calls in flight are not counted yet."""
 
 
 class Totals(NamedTuple):
@@ -123,20 +123,20 @@ class Totals(NamedTuple):
     """Items that succeeded or were blamed."""
 
     blamed: int
-    """Items that failed alone, whether or not they succeeded later."""
+    """Items that failed alone, even if they succeeded later."""
 
     succeeded: int = 0
     failing_as: str | None = None
-    """The error by which all items were blamed; None or empty: none was, or by several."""
+    """The error by which all blamed items failed; None or empty: no item, or several errors."""
 
     answered_s: float | None = None
-    """Seconds since a task told that a call was let through; None: never."""
+    """Seconds since a task reported that a call was let through; None: never."""
 
     cost: float = 0.0
-    """Dollars that the ended calls cost."""
+    """The cost of the ended calls, in dollars."""
 
     refused: int = 0
-    """Calls beside those in ``calls``, by which the function did not run."""
+    """Refused calls, for which the function did not run. ``calls`` does not include them."""
 
 
 def allot(
@@ -152,16 +152,16 @@ def allot(
     least_cost: float = 0.0,
     claims: Sequence[Claim] | None = None,
 ) -> Allotment:
-    """Return what the task that asks may do until it asks again.
+    """Return what the asking task may do until it asks again.
 
     :param shares: of all batches that hold anything
-    :param wanted: calls this task could have in flight
-    :param in_flight: calls it has sent that may be running still
+    :param wanted: calls that this task could have in flight
+    :param in_flight: calls that it has sent and that may still be running
     :param width: the width the endpoint accepts; None: it has not throttled this task
-    :param refused: what this task hears while none of its calls is let through; None: one was
+    :param refused: this task's refusals while no call is let through; None: one was
     :param ended: how calls of the run ended, if causes have limits of their own
-    :param least_cost: dollars that one of its calls costs at least; 0: nobody knows
-    :param claims: of other runs on the cap of the function; None: the run has no part in it
+    :param least_cost: the least cost of one of its calls in dollars; 0: unknown
+    :param claims: of other runs on the function's cap; None: the run does not share it
     """
     others = [share for share in shares if not share.own]
     at_work = [share for share in others if share.at_work]
@@ -174,10 +174,10 @@ def allot(
     under_way = in_flight or any(share.in_flight for share in at_work)
     pause_reason = None
     if limits.paused:
-        pause_reason = "the run is paused: no call is sent until somebody resumes it"
+        pause_reason = "the run is paused: no call is sent until someone resumes it"
     elif alike and under_way:
-        # What is under way may take longer to succeed than others took to fail.
-        pause_reason = f"{alike}; no call is sent until those under way have ended"
+        # Calls in flight may take longer to succeed than others took to fail.
+        pause_reason = f"{alike}; no call is sent until those in flight have ended"
     if stop_reason is None and wanted > in_flight:
         stop_reason = (
             _stop_reason(standing, shares, totals, calls, cost)
@@ -185,7 +185,7 @@ def allot(
             or (None if under_way else alike)
             or _refusal(totals, refused)
         )
-    # A place without a call or its money, or these without a place, would be kept from others.
+    # A place without a call or its money, or the reverse, would only be kept from others.
     most = wanted if calls is None else min(wanted, in_flight + calls)
     if cost == 0:
         most = min(most, in_flight)
@@ -250,9 +250,9 @@ def _concurrency(cap: int, shares: Sequence[Share], at_work: Sequence[Share], wa
 
 
 def _rate(limit: float | None, at_work: Sequence[Share], concurrency: int) -> float | None:
-    """Return the calls to start in a second: a fair part, of what no other has.
+    """Return the calls to start per second: a fair part of what no other task has.
 
-    Who has asked and has no place needs none, nor do others count as sharing it.
+    A task that asked and got no place needs none, and does not count as sharing the rate.
     """
     if limit is None:
         return None
@@ -266,10 +266,10 @@ def _rate(limit: float | None, at_work: Sequence[Share], concurrency: int) -> fl
 def _widths(
     run_width: int | None, shares: Sequence[Share], wanted: int, width: int | None
 ) -> tuple[int | None, int | None]:
-    """Return how wide all windows are together, and the width that is fair to the one that asks.
+    """Return the total width of all windows, and the fair width of the asking task's window.
 
-    The total changes only by what each window has learned since its last allotment: the part of a
-    task that ends soon goes to the others, and a task that begins is given a part.
+    The total changes only by what each window has learned since its last allotment. The part of a
+    task that ends soon goes to the others; a new task gets a part.
     """
     given = next((share.width for share in shares if share.own), None)
     if width is not None:
@@ -284,7 +284,7 @@ def _widths(
     held_back = sorted([own, *(share.batch_id for share in others if share.wanted > fair)])
     for_them = run_width - sum(share.wanted for share in others if share.wanted <= fair)
     part, rest = divmod(for_them, len(held_back))
-    # As for the cap: a task grows only into what no other still fills.
+    # As for the cap: a task may grow only into what no other task uses.
     free = run_width - sum(
         max(min(share.width or 0, share.wanted), share.in_flight) for share in others
     )
@@ -294,7 +294,7 @@ def _widths(
 def _calls(
     limits: Limits, others: Sequence[Share], totals: Totals, wanted: int, tasks: int
 ) -> int | None:
-    """Return the calls that may be made, of those that nobody has made or set aside."""
+    """Return the calls that may be made, of those that are neither made nor set aside."""
     if limits.max_calls is None:
         return None
     left = limits.max_calls - totals.calls - sum(share.calls_left or 0 for share in others)
@@ -304,11 +304,11 @@ def _calls(
 def _cost(
     limits: Limits, others: Sequence[Share], totals: Totals, tasks: int, call_cost: float
 ) -> float | None:
-    """Return the dollars that may be spent, of those that nobody has spent or set aside.
+    """Return the dollars that may be spent, of those that are neither spent nor set aside.
 
-    A part that pays for no call would be of no use.
+    A part that pays for no call would be useless.
 
-    :param call_cost: about what a call costs; 0: nobody knows
+    :param call_cost: the approximate cost of a call; 0: unknown
     """
     if limits.max_cost is None:
         return None
@@ -317,7 +317,7 @@ def _cost(
 
 
 def _failing_alike(limits: Limits, totals: Totals) -> str | None:
-    """Say that none of the run's first items succeeded, and all failed alike; None: not so."""
+    """Say that all of the run's first items failed with one error; None: they did not."""
     if limits.max_failure_percent in {None, _ALL} or totals.succeeded:
         return None
     if not totals.failing_as or totals.blamed < FIRST_ITEMS:
@@ -326,7 +326,7 @@ def _failing_alike(limits: Limits, totals: Totals) -> str | None:
 
 
 def _refusal(totals: Totals, refused: Refused | None) -> str | None:
-    """Say that no call of any task was let through for too long; None: it is not so."""
+    """Say that every call of every task was refused for too long; None: that is not so."""
     if refused is None or refused.for_s <= refused.patience_s:
         return None
     if totals.answered_s is not None and totals.answered_s <= refused.patience_s:
@@ -345,15 +345,15 @@ def _stop_reason(
     limits = standing.limits
     if standing.is_late:
         return out_of_time(limits.max_minutes)
-    # Another task may not make all that it has set aside, and what is under way may be refused.
+    # Another task may not use all that it has set aside, and calls in flight may be refused.
     to_come = any(
         share.unsettled or (share.calls_left and not share.own)
         for share in shares
         if share.own or share.at_work
     )
     if calls == 0 and not to_come:
-        beside = f", beside {totals.refused:,} that were refused" if totals.refused else ""
-        return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made{beside}"
+        refused = f", plus {totals.refused:,} that were refused" if totals.refused else ""
+        return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made{refused}"
     unspent = any(share.cost_left for share in shares if share.at_work and not share.own)
     if limits.max_cost is not None and not cost and not unspent:
         return f"max_cost: {dollars(totals.cost)} of {dollars(limits.max_cost)} were spent"

@@ -1,8 +1,8 @@
-"""How the runs of one function divide the calls that it may have in flight at once.
+"""Sharing: how the runs of one function divide its limit of concurrent calls.
 
-The runs that have ``function_concurrency`` share it, by their priorities; what one does not want is
-for the others. Each of their tasks asks every second, one after the other: under the lock on the
-function. As within a run, it may take only what nobody holds, and keeps it until its calls end.
+The runs with ``function_concurrency`` share it by priority. What one does not use goes to the
+others. Each of their tasks asks every second, one after the other, under the lock on the function.
+As within a run, a task may take only capacity that nobody holds, and keeps it until its calls end.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Claim(NamedTuple):
     """Calls that they may have in flight."""
 
     gone: int
-    """Calls whose task is silent or gone, and that may still be running."""
+    """Calls that may still be running, but whose task is silent or gone."""
 
     ramp: Ramp | None = None
     is_open: bool = True
@@ -35,12 +35,12 @@ class Claim(NamedTuple):
 
     @property
     def shares(self) -> bool:
-        """Whether it keeps to the cap: what others hold counts, and they get no part of it."""
+        """Whether it is limited by the cap. Other runs count towards it, but get no part of it."""
         return self.is_open and self.limits.function_concurrency is not None
 
     @property
     def most(self) -> int:
-        """What it could make use of."""
+        """The most calls that it could use."""
         if self.limits.paused or self.is_stopped:
             return self.gone
         full = self.limits.most_in_flight
@@ -51,7 +51,7 @@ class Part(NamedTuple):
     """One run's part of the cap."""
 
     calls: int
-    """Calls that it may have in flight by right, with those whose task is gone."""
+    """Calls that it is entitled to have in flight, including those whose task is gone."""
 
     free: int
     """Calls of the cap that no other run holds."""
@@ -83,17 +83,17 @@ def _words(
         runs = f"run{'s' * (len(others) > 1)} {', '.join(f'{other.run_id}' for other in others)}"
         said[0] += f" at priority {own.limits.priority:,}, shared with {runs}"
     if cap != own.limits.function_concurrency:
-        said.append(f"{cap:,} is the lowest, which run {lowest.run_id} names")
+        said.append(f"{cap:,} is the lowest, set by run {lowest.run_id}")
     if outside:
-        said.append(f"{outside:,} are held by runs without this limit, or that are closed")
+        said.append(f"{outside:,} are held by closed runs, or runs without this limit")
     return said
 
 
 def divide(places: int, claims: Sequence[tuple[int, int]]) -> list[int]:
     """Return how many places each claim gets.
 
-    As if place after place went to whoever has least for its weight and wants more: each gets one
-    before another gets much, and what one does not want is for the others.
+    Places are given one by one to the claim that has the least for its weight and wants more. Each
+    claim gets one place before any gets many, and unused places go to the others.
 
     :param claims: for each, how many it wants, and its weight
     """

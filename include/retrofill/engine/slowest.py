@@ -1,4 +1,4 @@
-"""The calls of a batch that took longest, for people who look for what holds a run up."""
+"""The slowest calls of a batch, to show what holds a run up."""
 
 from collections.abc import Iterable, Sequence
 from heapq import heappush, heapreplace, nlargest
@@ -8,20 +8,20 @@ from typing import NamedTuple
 from retrofill.model.calls import Call
 
 KEPT = 10
-"""How many are kept."""
+"""How many calls are kept."""
 
 
 class Slow(NamedTuple):
-    """A call that took long."""
+    """A slow call."""
 
     ms: int
     number: int
 
 
 class Slowest:
-    """Keeps the calls that took longest.
+    """Keeps the slowest calls.
 
-    :param known: those that an earlier task has kept
+    :param known: those that an earlier task kept
     """
 
     def __init__(self, known: Iterable[Slow] = ()) -> None:
@@ -31,14 +31,14 @@ class Slowest:
             self._keep(slow)
 
     def ended(self, number: int, took_s: float) -> None:
-        """Take in a call that ended."""
+        """Add a call that ended."""
         if took_s > self._least_s:
             self._keep(Slow(int(took_s * 1000), number))
 
     def now(self, in_flight: Iterable[Call], now: float) -> Sequence[Slow]:
         """Return the slowest of all calls until now, the slowest first.
 
-        :param in_flight: calls that have not ended, the one that was sent first before the others
+        :param in_flight: calls that have not ended, oldest first
         """
         waiting = (
             Slow(int((now - call.sent_at) * 1000), call.number) for call in islice(in_flight, KEPT)

@@ -1,4 +1,4 @@
-"""What a set takes of listed pages, so that every item and every count is taken exactly once."""
+"""What a set takes of listed pages, so that each item and each count is taken exactly once."""
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,26 +16,26 @@ _identifier = attrgetter("identifier")
 
 
 class Taken(NamedTuple):
-    """What a set takes of some pages, and what the next one must know."""
+    """What a set takes of some pages, and what the next set must know."""
 
     new: dict[bytes, Item]
-    """The new items by their identifiers, in the order of the listing."""
+    """The new items by identifier, in the order of the listing."""
 
     listed: int
     """How many items are taken, new and known."""
 
     whole: Sequence[Page]
-    """The pages taken to their end: their counts are added, and the last one is the cursor."""
+    """The pages taken completely: their counts are added, and the last one is the cursor."""
 
     recent: bytes
-    """Identifiers, one after another, of items that are counted and may be listed again."""
+    """Concatenated identifiers of items that are counted and may be listed again."""
 
     is_cut: bool
-    """Whether there was no room for all."""
+    """Whether there was not room for all."""
 
 
 def identifiers_in(identifiers: bytes) -> Iterator[bytes]:
-    """Return the identifiers that lie one after another in some bytes."""
+    """Return the concatenated identifiers one by one."""
     whole = len(identifiers) - len(identifiers) % _many.size
     # Unpacked one by one, each would cost a tuple of its own.
     return chain(
@@ -47,17 +47,17 @@ def identifiers_in(identifiers: bytes) -> Iterator[bytes]:
 def take(pages: Sequence[Page], recent: bytes, known: set[bytes], room: int) -> Taken:
     """Take items in the order of the listing until there is no room for a new one.
 
-    Where that happens within a page, its items before the cut are taken, and the cursor stays
-    before it: the next set lists the page again, skips the items that were taken, and adds its
-    other counts, which belong to no place within it.
+    If that happens within a page, its items before the cut are taken, and the cursor stays before
+    it. The next set lists the page again, skips the items that were taken, and adds the page's
+    other counts, which have no position in it.
 
-    :param recent: as the pages before left it; these items are skipped
+    :param recent: as left by earlier pages; these items are skipped
     :param known: identifiers of known items, perhaps also of items on no page
     :param room: the most new items
     """
     items = list(chain.from_iterable(page.items for page in pages))
     before = set(identifiers_in(recent))
-    # Tens of thousands of items at once, mostly all known or all new: one pass in C tells which.
+    # Tens of thousands of items at once, mostly all known or all new: one pass in C decides.
     listed_known = set(map(_identifier, items)) if known else known
     new = {}
     if not known or not listed_known <= known:
@@ -90,9 +90,9 @@ def _recent_of(
 ) -> bytes:
     """Return the identifiers of items that are counted and may be listed again.
 
-    These are the items of the last whole page, since a listing may repeat some at a border, and
-    those taken of a page that was cut. Such a page may come back as several shorter ones, so what
-    was recent before is kept until the listing is past it.
+    These are the items of the last complete page, because a listing may repeat some at a border,
+    and the items taken of a page that was cut. Such a page may come back as several shorter ones,
+    so earlier recent items are kept until the listing is past it.
     """
     last = next((page.items for page in reversed(whole) if page.items), None)
     passed = last is not None and before.isdisjoint(still_ahead)
@@ -101,7 +101,7 @@ def _recent_of(
 
 
 def _cut(pages: Sequence[Page], first_left: bytes) -> tuple[Sequence[Page], list[bytes]]:
-    """Return the pages before the one with that item, and the identifiers before it on its own."""
+    """Return the pages before the one with that item, and the identifiers before it on its page."""
     for number, page in enumerate(pages):
         identifiers = list(map(_identifier, page.items))
         if first_left in identifiers:

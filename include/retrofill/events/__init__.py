@@ -1,4 +1,4 @@
-"""Event shapes: how items become the payload that the function knows from its live trigger."""
+"""Event shapes: turn items into the payload that the function knows from its live trigger."""
 
 from retrofill.events.context import EventContext
 from retrofill.events.fields import json_string, uuid_of

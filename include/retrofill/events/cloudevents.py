@@ -1,8 +1,8 @@
-"""CloudEvents 1.0 over HTTP, structured, batched and binary: their data is a plain item.
+"""CloudEvents 1.0 over HTTP, structured, batched and binary. Their data is a plain item.
 
-Sources: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md, and beside it
-formats/json-format.md and bindings/http-protocol-binding.md. The id is the item's identifier: an
-event that comes again has the same source and id, by which a consumer knows it. The extension
+Sources: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md, and in the same folder
+formats/json-format.md and bindings/http-protocol-binding.md. The id is the item's identifier, so a
+repeated event has the same source and id, by which a consumer recognizes it. The extension
 attribute ``retrofillrun`` has the number of the run.
 """
 
@@ -22,7 +22,7 @@ from retrofill.model.payload import JSON
 
 CARRIERS = frozenset({"http"})
 
-# What no attribute may hold: controls, surrogates and noncharacters.
+# What no attribute may contain: control characters, surrogates and noncharacters.
 _DISALLOWED = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\ud800-\udfff\ufdd0-\ufdef"
     + "".join(
@@ -30,7 +30,7 @@ _DISALLOWED = re.compile(
     )
     + "]"
 )
-# What a header holds as it is: visible ASCII but for the quote and the percent sign.
+# What a header contains as it is: visible ASCII except the quote and the percent sign.
 _IN_A_HEADER = "".join(map(chr, range(0x21, 0x7F))).replace('"', "").replace("%", "")
 
 
@@ -45,12 +45,12 @@ def source_of(context: EventContext) -> str:
 
 
 def subject_of(key: str) -> str:
-    """Return a key as a subject: what no attribute may hold is percent-encoded."""
+    """Return a key as a subject; characters that no attribute may contain are percent-encoded."""
     return _DISALLOWED.sub(lambda found: quote(found[0], safe=""), key)
 
 
 def in_header(value: str) -> str:
-    """Return an attribute as a header has it (HTTP binding, 3.1.3.2)."""
+    """Return an attribute as encoded in a header (HTTP binding, 3.1.3.2)."""
     return quote(value, safe=_IN_A_HEADER)
 
 

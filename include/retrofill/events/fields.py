@@ -1,4 +1,4 @@
-"""What many event shapes write: JSON texts, times, and identifiers of items."""
+"""Parts of many event shapes: JSON texts, times, and identifiers of items."""
 
 import re
 from array import array
@@ -28,12 +28,12 @@ def json_inside(text: str) -> str:
 
 
 def ascii_json(text: str) -> str:
-    """Return a JSON text with what is not ASCII escaped; it stays the same value."""
+    """Return a JSON text with non-ASCII characters escaped; its value stays the same."""
     return text if text.isascii() else _NOT_ASCII.sub(lambda one: json_inside(one[0]), text)
 
 
 def json_insides(texts: Sequence[str]) -> Sequence[str]:
-    """Return many texts as :func:`json_inside` does."""
+    """Return texts, each as :func:`json_inside` does."""
     if _utf8("".join(texts)).translate(None, _JSON_SAFE):
         return list(map(json_inside, texts))
     return texts
@@ -44,7 +44,7 @@ def _utf8(key: str) -> bytes:
 
 
 class _Minutes(dict[int, str]):
-    """The beginnings of minutes since 1970, as ``2019-09-03T19:37:``, of those asked for last."""
+    """The starts of minutes since 1970, as ``2019-09-03T19:37:``; a cache of recent ones."""
 
     def __missing__(self, minute: int) -> str:
         if len(self) >= _MOST_MINUTES:
@@ -61,8 +61,8 @@ def digits_of_each(
 ) -> list[str]:
     """Return the hexadecimal digits of each ``size`` bytes.
 
-    :param before: what stands before those of each
-    :param behind: what stands behind them
+    :param before: text before each
+    :param behind: text after each
     """
     digits = data.hex(" ", size)
     digits = digits.upper() if upper else digits
@@ -71,35 +71,35 @@ def digits_of_each(
     return digits.split()
 
 
-def all_to_milliseconds(moments: Sequence[str]) -> list[str]:
-    """Return moments in UTC, with milliseconds: ``2019-09-03T19:37:27.192Z``.
+def all_to_milliseconds(timestamps: Sequence[str]) -> list[str]:
+    """Return times in UTC, with milliseconds: ``2019-09-03T19:37:27.192Z``.
 
-    :param moments: seconds since 1970 in decimal digits, with or without a fraction
+    :param timestamps: seconds since 1970 in decimal digits, with or without a fraction
     """
-    return times_of(moments)[0]
+    return times_of(timestamps)[0]
 
 
-def all_sequencers(moments: Sequence[str]) -> list[str]:
-    """Return the place of each moment among the events of one key: 18 hexadecimal digits.
+def all_sequencers(timestamps: Sequence[str]) -> list[str]:
+    """Return sequencers, which order the events of one key: 18 hexadecimal digits.
 
-    As in live events the first ten digits are the second; the other eight are our microseconds,
-    where live ones have digits of their own. Later moments compare greater as text.
+    As in live events, the first ten digits are the second. The other eight are our microseconds,
+    where live events have digits of their own. Later times compare greater as text.
     """
-    return times_of(moments)[1]
+    return times_of(timestamps)[1]
 
 
-def times_of(moments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return moments as :func:`all_to_milliseconds` and :func:`all_sequencers` do."""
-    if "." in "".join(moments):
-        return _fine_times(moments)
-    seconds = list(map(int, moments))
+def times_of(timestamps: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return times as :func:`all_to_milliseconds` and :func:`all_sequencers` do."""
+    if "." in "".join(timestamps):
+        return _fine_times(timestamps)
+    seconds = list(map(int, timestamps))
     minutes, whole = _minutes, _WHOLE
     texts = [minutes[one // _MINUTE_S] + whole[one % _MINUTE_S] for one in seconds]
     try:
         # As numbers of 32 bits, whose digits are written all at once.
         places = array("I", seconds)
     except OverflowError:  # from 2106 on
-        return _fine_times(moments)
+        return _fine_times(timestamps)
     if byteorder == "little":
         places.byteswap()
     return texts, digits_of_each(
@@ -107,39 +107,39 @@ def times_of(moments: Sequence[str]) -> tuple[list[str], list[str]]:
     )
 
 
-def _fine_times(moments: Sequence[str]) -> tuple[list[str], list[str]]:
-    parted = [(one, one.partition(".")[0]) for one in moments]
+def _fine_times(timestamps: Sequence[str]) -> tuple[list[str], list[str]]:
+    parted = [(one, one.partition(".")[0]) for one in timestamps]
     return (
-        [f"{to_second(one)}.{_fraction(one, 3)}Z" for one in moments],
+        [f"{to_second(one)}.{_fraction(one, 3)}Z" for one in timestamps],
         [f"{int(whole):010X}{int(_fraction(one, 6)):08X}" for one, whole in parted],
     )
 
 
-def to_second(moment: str) -> str:
-    """Return the second of a moment, in UTC: ``2021-11-12T00:00:00``."""
-    minute, second = divmod(int(moment.partition(".")[0]), _MINUTE_S)
+def to_second(timestamp: str) -> str:
+    """Return a time in UTC, to the second: ``2021-11-12T00:00:00``."""
+    minute, second = divmod(int(timestamp.partition(".")[0]), _MINUTE_S)
     return f"{_minutes[minute]}{_TWO[second]}"
 
 
-def epoch_milliseconds(moment: str) -> str:
-    """Return a moment in milliseconds since 1970."""
+def epoch_milliseconds(timestamp: str) -> str:
+    """Return a time in milliseconds since 1970."""
     # As a number: within the first second of 1970 it would begin with zeros.
-    return str(int(f"{moment.partition('.')[0]}{_fraction(moment, 3)}"))
+    return str(int(f"{timestamp.partition('.')[0]}{_fraction(timestamp, 3)}"))
 
 
-def _fraction(moment: str, digits: int) -> str:
-    """Return the first digits of a moment's fraction of a second."""
-    return moment.partition(".")[2].ljust(digits, "0")[:digits]
+def _fraction(timestamp: str, digits: int) -> str:
+    """Return the first digits of a timestamp's fraction of a second."""
+    return timestamp.partition(".")[2].ljust(digits, "0")[:digits]
 
 
 def uuid_text(identifier: bytes) -> str:
-    """Return an item's identifier in the form of a UUID, as the state's tables show it."""
+    """Return an item's identifier in the form of a UUID, as in the state's tables."""
     digits = identifier.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def uuid_texts(identifiers: bytes) -> list[str]:
-    """Return many identifiers, one after another, as :func:`uuid_text` does."""
+    """Return concatenated identifiers, each as :func:`uuid_text` does."""
     return [
         f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
         for digits in digits_of_each(identifiers, IDENTIFIER_BYTES)
@@ -147,5 +147,9 @@ def uuid_texts(identifiers: bytes) -> list[str]:
 
 
 def uuid_of(item: Item) -> str:
-    """Return the identifier of an item in the form of a UUID."""
+    """Return the identifier of an item in the form of a UUID.
+
+    >>> uuid_of(Item(bytes(range(16)), "key"))
+    '00010203-0405-0607-0809-0a0b0c0d0e0f'
+    """
     return uuid_text(item.identifier)

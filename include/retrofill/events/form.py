@@ -1,4 +1,4 @@
-"""The form of items: what their content holds, as far as every shape may use it."""
+"""The form of items: how shapes may use their content."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ from retrofill.model.items import Item, ItemColumns
 
 
 class Members(NamedTuple):
-    """How the members of a JSON object that tells of an item are written."""
+    """The members of a JSON object that describes an item."""
 
     template: str
-    """The members in ASCII, with a hole for each value that differs from item to item."""
+    """The members in ASCII, with a hole for each value that differs between items."""
 
     columns: Callable[[ItemColumns], Sequence[Sequence[str]]]
-    """Returns, for each hole, what goes in it for each item."""
+    """Returns, for each hole, the value for each item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemForm:
-    """One form of items: event shapes say by its name whether items of it can fill them."""
+    """One form of items. Event shapes list the names of the forms that can fill them."""
 
     name: str
 
     members: Callable[[Mapping[str, str]], Members]
-    """Returns how a plain shape tells of an item, by the source's place."""
+    """Returns the members by which a plain shape describes an item, given the source's place."""
 
     times: Callable[[ItemColumns], Sequence[str]] | None = None
-    """Returns when each item came to be, as ``2019-09-03T19:37:27.192Z``; None: nobody knows."""
+    """Returns when each item was created, as ``2019-09-03T19:37:27.192Z``; None: unknown."""
 
     longest: Item | None = None
-    """The item whose content is the longest but for its texts; None: contents have any length."""
+    """An item with the longest non-text fields; None: contents have any length."""
 
 
 def _row_members(place: Mapping[str, str]) -> Members:

@@ -13,7 +13,7 @@ TAIL = "]}"
 
 
 def plain_head(context: EventContext) -> str:
-    """Return what stands before the items: the arguments, if there are any."""
+    """Return the text before the items: the arguments, if there are any."""
     if not context.arguments:
         return '{"items":['
     arguments = json.dumps(dict(context.arguments), separators=(",", ":"))
@@ -21,7 +21,7 @@ def plain_head(context: EventContext) -> str:
 
 
 def plain_items(context: EventContext) -> Parts:
-    """Return the function that writes items, in ASCII; their keys as the source spells them."""
+    """Return the function that writes items, in ASCII, with keys as the source spells them."""
     members = context.form.members(context.place)
     fill = filled(f'{{"identifier":"{HOLE}",{members.template}}}')
 

@@ -1,7 +1,7 @@
-"""The shapes of what a source of records holds: a queue's messages, a stream's, a table's rows.
+"""The shapes of records: messages of a queue, records of a stream, rows of a table.
 
-An item of such a source has a content. A listing of objects gives none, so its items cannot be
-written in these shapes.
+An item of such a source has a content. Objects have none, so they cannot be written in these
+shapes.
 """
 
 import json
@@ -12,7 +12,6 @@ from retrofill.aws.arn import Arn
 from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.events.context import EventContext
 from retrofill.events.fields import digits_of_each, json_string
-from retrofill.events.made_up import DIGITS, Form, letters, of_item
 from retrofill.events.s3.notification import HEAD, TAIL
 from retrofill.events.s3.relays import (
     QUEUE_ANSWERS,
@@ -23,6 +22,7 @@ from retrofill.events.s3.relays import (
     sqs_records,
 )
 from retrofill.events.shape import Encoder, EventShape, each
+from retrofill.events.synthetic import DIGITS, Form, letters, of_item
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
@@ -64,9 +64,9 @@ def message_time(item: Item) -> str:
 def kinesis_record(context: EventContext) -> Callable[[Item], str]:
     """Return the function that writes a record of a Kinesis stream, in ASCII.
 
-    The item's content is ``shardId``, ``partitionKey``, ``sequenceNumber``, ``data`` (base64) and
-    ``approximateArrivalTimestamp`` (seconds since 1970). The role that reads the stream is made up.
-    https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+    The item's content has ``shardId``, ``partitionKey``, ``sequenceNumber``, ``data`` (base64) and
+    ``approximateArrivalTimestamp`` (seconds since 1970). The role that reads the stream is
+    synthetic. https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 
     :raises ConfigError: the context names no stream
     """
@@ -95,11 +95,11 @@ def kinesis_record(context: EventContext) -> Callable[[Item], str]:
 
 
 def dynamodb_record(context: EventContext) -> Callable[[Item], str]:
-    """Return the function that writes the record of a row that came into a table, in ASCII.
+    """Return the function that writes the record of a row that was inserted in a table, in ASCII.
 
-    The item's content is ``Keys`` and ``NewImage``, both in DynamoDB's JSON, ``SizeBytes`` that
+    The item's content has ``Keys`` and ``NewImage``, both in DynamoDB's JSON, ``SizeBytes``, which
     DynamoDB counts for the two, and ``ApproximateCreationDateTime`` (seconds since 1970), from
-    which the number in the sequence is made up.
+    which the synthetic sequence number is made.
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html
 
     :raises ConfigError: the context names no stream of a table
@@ -129,13 +129,13 @@ def dynamodb_record(context: EventContext) -> Callable[[Item], str]:
 
 
 def stream_number(item: Item) -> str:
-    """Return the number under which an answer speaks of a record of a Kinesis stream."""
+    """Return the number by which a response names a record of a Kinesis stream."""
     number: str = content_of(item, "kinesis", "sequenceNumber")["sequenceNumber"]
     return number
 
 
 def sequence_number(context: EventContext) -> Callable[[Item], str]:
-    """Return what makes up the number by which an answer names a row: later ones are larger."""
+    """Return what makes the number by which a response names a row: later ones are larger."""
     within = of_item(context.ids(_NUMBER_WITHIN, "SequenceNumber"))
 
     def number(item: Item) -> str:
@@ -192,10 +192,10 @@ def _message(context: EventContext) -> Encoder:
 
 
 def _queue_arn(context: EventContext) -> str:
-    """Return the queue that the items were in; one is made up for rows that were in none."""
+    """Return the queue that the items were in, or a synthetic one for rows that were in none."""
     function = Arn.parse(context.function.name)
-    made_up = f"arn:{function.partition}:sqs:{function.region}:{function.account}:retrofill"
-    return context.place.get("queue", made_up)
+    synthetic = f"arn:{function.partition}:sqs:{function.region}:{function.account}:retrofill"
+    return context.place.get("queue", synthetic)
 
 
 def _kinesis(context: EventContext) -> Encoder:
@@ -210,7 +210,7 @@ def _dynamodb(context: EventContext) -> Encoder:
 
 
 _STREAM_ITEMS = 100
-"""How many records Lambda takes from a stream for one call unless told otherwise."""
+"""How many records Lambda takes from a stream for one call by default."""
 
 _STREAM_ANSWERS = (Contract.CHECKPOINT, Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
 

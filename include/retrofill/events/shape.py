@@ -1,4 +1,4 @@
-"""The event shape: all facts of one in one record, and what it can do when it is compiled."""
+"""The event shape: everything about one shape in one record, and its compiled form."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,20 +11,26 @@ from retrofill.model.items import Item, ItemColumns, identifiers_of
 from retrofill.model.payload import JSON, Payload
 
 MAX_ITEMS = 10_000
-"""The most items a call may carry: the largest batch that any live trigger sends."""
+"""The most items in a call: the largest batch that any live trigger sends."""
 
 Headers = tuple[tuple[str, str], ...]
 
 Parts = Callable[[Sequence[Item]], list[str]]
-"""Writes items, in ASCII: so many parts for each, together its record and a comma."""
+"""Writes items in ASCII: n parts for each, which are its record and a comma when joined."""
 
 _CHARACTER_BYTES = 18
-"""The most that a character becomes: one beyond 16 bits, in JSON that is text in JSON twice."""
+"""Worst case bytes per character: a surrogate pair, JSON-escaped twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """What writes payloads of one run."""
+    """Writes the payloads of one run.
+
+    This one writes JSON lists of keys::
+
+        Encoder(parts=each(lambda item: json_string(item.key)), identifier_in_event=uuid_of,
+                head="[", tail="]")
+    """
 
     parts: Parts
     identifier_in_event: Callable[[Item], str]
@@ -36,58 +42,64 @@ class Encoder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventShape:
-    """A form of event that functions know: what it is called, what it can do, how it is written."""
+    """A form of event that functions know: its name, its abilities and its encoding.
+
+    An installed package adds one by an entry point::
+
+        [project.entry-points."retrofill.events"]
+        envelope = "my_package.envelope:SHAPE"
+    """
 
     name: str
-    """What a person gives as ``event``."""
+    """The value of ``event``."""
 
     words: str
-    """What the form says about it, in Markdown; shapes that share the words are told together."""
+    """Its text in the form, in Markdown; shapes with the same text are listed together."""
 
     imitates: str
-    """The way that its live events take, for people."""
+    """The route of its live events, for people."""
 
     encoder: Callable[[EventContext], Encoder]
-    """Compiles it for one run; raises ConfigError when the context lacks what it needs."""
+    """Compiles it for one run; raises ConfigError if the context lacks what it needs."""
 
     found_by: str = "is not looked up"
-    """Where AWS tells of the live trigger, for people."""
+    """Where AWS describes the live trigger, for people."""
 
     forms: frozenset[str] = frozenset()
-    """The forms of items that can fill it; none: any can."""
+    """The forms of items that can fill it; empty: all."""
 
     default_items: int = 1
-    """How many items its live trigger sends in a call unless told otherwise."""
+    """How many items its live trigger sends per call by default."""
 
     max_items: int = MAX_ITEMS
     """The most items that one call can carry."""
 
     answers: tuple[Contract, ...] = (Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
-    """The contracts by which an answer may be read; the first is that of the live trigger."""
+    """The contracts by which a response may be read; the first is that of the live trigger."""
 
     takes_arguments: bool = False
     """Whether it has a place for constants."""
 
     arguments_allowed: str = ""
-    """Its own limit on those, for people; empty: none."""
+    """Its own limit on constants, for people; empty: none."""
 
     needs_trigger: bool = False
-    """Whether its events tell what only the live trigger knows, so that it must be looked up."""
+    """Whether its events contain facts of the live trigger, so that this must be looked up."""
 
     imitation: Any = None
-    """What its room knows of the live events that it imitates; None: it imitates none."""
+    """What its module knows of the live events that it imitates; None: it imitates none."""
 
     carried_by: frozenset[str] | None = None
     """The kinds of functions that can receive it; None: all."""
 
     exact: bool = False
-    """Whether only its encoder knows how long a record becomes."""
+    """Whether only its encoder knows the length of a record."""
 
     content: tuple[str, ...] = ()
     """The fields that each item's content, a JSON object, must have."""
 
     hints: Mapping[str, str] = field(default_factory=dict)
-    """What errors mean that come of fields which are made up, by the names of the errors."""
+    """Explanations of errors that synthetic fields cause, by the names of the errors."""
 
     @property
     def answer(self) -> Contract:
@@ -128,25 +140,25 @@ class CompiledShape:
     parts: Parts
 
     identifier_in_event: Callable[[Item], str]
-    """Tells the name under which the function's answer may speak of an item."""
+    """Returns the name by which the function's response may refer to an item."""
 
     max_items: int
     """The most items that one call can carry."""
 
     head: str
-    """What stands before the records."""
+    """The text before the records."""
 
     tail: str
-    """What stands after the records."""
+    """The text after the records."""
 
     longest_item: Item | None
-    """The item whose record is the longest but for its texts; None: records have any length."""
+    """An item with the longest non-text fields; None: records have any length."""
 
     content_type: str = JSON
     """The media type of a payload."""
 
     headers: Callable[[Item], Headers] | None = None
-    """Writes the header fields of a payload of one item; None: it has none."""
+    """Writes the header fields of a payload of one item; None: there are none."""
 
     job: str = ""
     """The job's name."""
@@ -156,13 +168,13 @@ class CompiledShape:
 
     @property
     def overhead(self) -> int:
-        """Bytes of a payload beside its records and the one byte between each two of them."""
+        """Bytes of a payload without its records and the separators between them."""
         return len(self.head) + len(self.tail)
 
     def longest(self, items: Sequence[Item]) -> int:
-        """Return a number of bytes that no record of these items exceeds.
+        """Return an upper bound of the bytes of each of these items' records.
 
-        Where contents have a longest form, no record need be written for it.
+        If contents have a longest form, no record need be written to find it.
         """
         if self.longest_item is None:
             return max(map(len, self.records(items)), default=0)
@@ -182,7 +194,7 @@ class CompiledShape:
     def body(self, items: Sequence[Item]) -> bytes:
         """Return the whole payload of a call.
 
-        :raises ValueError: more items than the shape can carry, or none
+        :raises ValueError: there are more items than the shape can carry, or none
         """
         if not 0 < len(items) <= self.max_items:
             message = f"{len(items)} items in a call of shape {self.name}:"
@@ -193,10 +205,10 @@ class CompiledShape:
         return "".join(parts).encode("ascii")
 
     def payload(self, items: Sequence[Item], failures: int = 0) -> Payload:
-        """Return what a call with these items carries.
+        """Return the payload of a call with these items.
 
-        :param failures: how often they had failed alone before
-        :raises ValueError: more items than the shape can carry, or none
+        :param failures: how many times they had failed alone
+        :raises ValueError: there are more items than the shape can carry, or none
         """
         headers = () if self.headers is None else self.headers(items[0])
         return Payload(
@@ -205,10 +217,18 @@ class CompiledShape:
 
 
 def each(write: Callable[[Item], str]) -> Parts:
-    """Return the parts of a function that writes one item."""
+    """Return parts from a function that writes one item.
+
+    >>> each(lambda item: f'"{item.key}"')([Item(b"", "a"), Item(b"", "b")])
+    ['"a",', '"b",']
+    """
     return lambda items: [f"{write(item)}{SEPARATOR}" for item in items]
 
 
 def listed(write: Callable[[Sequence[Item]], list[str]]) -> Parts:
-    """Return the parts of a function that writes many items."""
+    """Return parts from a function that writes many items.
+
+    >>> listed(lambda items: [f'"{item.key}"' for item in items])([Item(b"", "a")])
+    ['"a",']
+    """
     return lambda items: [f"{record}{SEPARATOR}" for record in write(items)]

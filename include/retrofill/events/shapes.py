@@ -1,4 +1,4 @@
-"""All event shapes by name, and the questions that are asked of all of them."""
+"""All event shapes by name, and selections of them."""
 
 from collections.abc import Iterable, Mapping
 
@@ -32,10 +32,10 @@ SHAPES: Mapping[str, EventShape] = Registry(
     EventShape,
     "retrofill.events",
 )
-"""All event shapes by name: ours, and those of packages with this entry point group."""
+"""All event shapes by name: built-in ones, and those of packages with this entry point group."""
 
 AUTO = "auto"
-"""What a person gives who wants what the live trigger sends."""
+"""The value of ``event`` that asks for the shape of the live trigger."""
 
 
 def offered(form: str) -> list[EventShape]:
@@ -44,7 +44,7 @@ def offered(form: str) -> list[EventShape]:
 
 
 def default_shape() -> EventShape:
-    """Return the shape of calls that imitate no live trigger unless asked otherwise."""
+    """Return the default shape of calls that imitate no live trigger."""
     return plain.ITEMS
 
 
@@ -55,7 +55,7 @@ def names_in_words(shapes: Iterable[EventShape], last: str = "and") -> str:
 
 
 def need_no_trigger(carrier: str) -> list[EventShape]:
-    """Return the shapes that a kind of function can be sent without a live trigger."""
+    """Return the shapes that a kind of function can receive without a live trigger."""
     return [
         shape
         for shape in SHAPES.values()
@@ -69,16 +69,16 @@ def with_arguments() -> list[EventShape]:
 
 
 def compile_shape(name: str, context: EventContext) -> CompiledShape:
-    """Return the event shape of this name for a run.
+    """Return the event shape with this name for a run.
 
     :raises ConfigError: there is no such shape, or the context lacks what it needs
     """
     shape = SHAPES.get(name)
     if shape is None:
-        raise ConfigError(f"event: {name!r} is not an event shape; allowed: {', '.join(SHAPES)}")
+        raise ConfigError(f"event: {name!r} is not allowed; give one of {', '.join(SHAPES)}")
     if context.arguments and not shape.takes_arguments:
         raise ConfigError(
-            f"arguments: the event shape {name} has no place for them;"
-            f" allowed with: {', '.join(one.name for one in with_arguments())}"
+            f"arguments: the event shape {name} has no place for them; leave them empty, or give"
+            f" one of the shapes {', '.join(one.name for one in with_arguments())}"
         )
     return shape.compile(context)

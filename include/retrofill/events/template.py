@@ -1,23 +1,26 @@
 """Templates: JSON with holes, compiled once and filled with the values of items.
 
-A template is split at its holes, and its pieces are joined around the values of each item: several
-times as fast as a dictionary and ``json.dumps``.
+A template is split at its holes, and its pieces are joined around the values of each item. This is
+several times as fast as a dictionary and ``json.dumps``.
 """
 
 from collections.abc import Callable, Sequence
 
 HOLE = "\0"
-"""Marks in a template where an item's value goes; JSON text itself never holds this character."""
+"""Marks in a template where an item's value goes. JSON text never contains this character."""
 
 SEPARATOR = ","
-"""Stands between each two records of a payload."""
+"""The separator between two records of a payload."""
 
 
 def filled(template: str) -> Callable[..., list[str]]:
     """Return the function that fills a template for many items, given a column for each hole.
 
-    It returns the parts: pieces and values in turns, as many for each item. Joined they are the
-    items' records, each with a SEPARATOR behind it, without having been put together one by one.
+    It returns the parts: pieces and values in turn, equally many for each item. Joined, they are
+    the items' records, each followed by a SEPARATOR, without building each record first.
+
+    >>> filled(f'{{"key":"{HOLE}"}}')(["a", "b"])
+    ['{"key":"', 'a', '"},', '{"key":"', 'b', '"},']
     """
     first, *others = f"{template}{SEPARATOR}".split(HOLE)
     row = [first]
@@ -34,7 +37,7 @@ def filled(template: str) -> Callable[..., list[str]]:
 
 
 def records_of(parts: Sequence[str], items: int) -> list[str]:
-    """Put the parts of so many items together to their records."""
+    """Join the parts of items to their records."""
     step = len(parts) // items if items else 1
     return [
         "".join(parts[at : at + step]).removesuffix(SEPARATOR) for at in range(0, len(parts), step)

@@ -1,4 +1,4 @@
-"""Report files: what became of each item, in files that scripts and auditors read."""
+"""Report files: the result of each item, in files for scripts and auditors."""
 
 from retrofill.export.report import export_job, export_run
 from retrofill.export.stores import PARAM, ROOT, Store, open_store

@@ -1,4 +1,4 @@
-"""A part of a report that is Parquet."""
+"""A part of a report in Parquet."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +15,11 @@ _TYPES = {
     "RunId": pa.int64(),
     "SettledAt": pa.timestamp("us", tz="UTC"),
 }
-"""The types of the columns that are no text."""
+"""The types of the columns that are not text."""
 
 
 class ParquetPart:
-    """A part that is Parquet, with a group of rows for each chunk of items."""
+    """A Parquet part, with a row group for each chunk of items."""
 
     def __init__(self, file: Digested, table: Table) -> None:
         self._row = table.form.row(table.place)
@@ -39,5 +39,5 @@ class ParquetPart:
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def end(self) -> None:
-        """Write what tells where columns and groups are."""
+        """Write the file's footer."""
         self._writer.close()

@@ -11,7 +11,7 @@ from retrofill.model.report_files import DETAILS, Reported, ReportForm
 
 
 class Digested(io.RawIOBase):
-    """A file that counts what is written to it, and takes its digests."""
+    """A file that counts what is written to it, and computes its digests."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
@@ -21,15 +21,15 @@ class Digested(io.RawIOBase):
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     def writable(self) -> bool:
-        """Return that it may be written to."""
+        """Return that it is writable."""
         return True
 
     def tell(self) -> int:
-        """Return how much was written."""
+        """Return how many bytes were written."""
         return self.bytes
 
     def write(self, data: Any) -> int:
-        """Write on."""
+        """Write more bytes."""
         chunk = bytes(data)
         self._file.write(chunk)
         self._sha256.update(chunk)
@@ -44,7 +44,7 @@ class Digested(io.RawIOBase):
 
     @property
     def md5(self) -> str:
-        """The MD5 of what was written, in hex: what a manifest of a completion report tells."""
+        """The MD5 of what was written, in hex, as in the manifest of a completion report."""
         return self._md5.hexdigest()
 
 
@@ -55,15 +55,15 @@ class Part(Protocol):
         """Write items."""
 
     def end(self) -> None:
-        """Write what stands at the end."""
+        """Write the end of the file."""
 
 
 class Table(NamedTuple):
-    """The columns of a report, and what stands in them."""
+    """The columns of a report, and their values."""
 
     form: ReportForm
     place: Mapping[str, str]
-    """The source's."""
+    """The place of the source."""
 
     details: bool
 
@@ -80,7 +80,7 @@ class _Lines(list[str]):
 
 
 class CsvPart:
-    """A part that is CSV."""
+    """A CSV part."""
 
     def __init__(self, file: Digested, table: Table) -> None:
         self._file = file
@@ -91,7 +91,7 @@ class CsvPart:
             self._put([table.columns])
 
     def write(self, items: Sequence[Reported]) -> None:
-        """Write items, one a line unless their errors have several."""
+        """Write items, one per line unless their errors have several."""
         row, write_key = self._row, self._write_key
         rows = [row(item._replace(key=write_key(item.key))) for item in items]
         if self._details:
@@ -103,7 +103,7 @@ class CsvPart:
 
     def _put(self, rows: Iterable[Sequence[str]]) -> None:
         lines = _Lines()
-        # A field with one of the characters that end a row is quoted: so with a lone CR, too.
+        # A field with a character that ends a row is quoted, also one with a lone CR.
         csv.writer(lines, lineterminator="\r\n").writerows(rows)
         self._file.write("".join(f"{line[:-2]}\n" for line in lines).encode())
 
@@ -112,7 +112,7 @@ class CsvPart:
 
 
 def details_of(item: Reported) -> tuple[Any, ...]:
-    """Return what stands in the columns of :data:`DETAILS`."""
+    """Return the values of the columns :data:`DETAILS`."""
     return (
         item.attempts,
         item.unsure,

@@ -1,4 +1,4 @@
-"""Write report files: the items of a run or of a job in parts, and last of all their manifest."""
+"""Write report files: the items of a run or a job in parts, and finally their manifest."""
 
 import json
 import logging
@@ -25,10 +25,10 @@ from retrofill.state.connection import Connection
 log = logging.getLogger(__name__)
 
 PART_ITEMS = 500_000
-"""Items of a part, but for those of the chunk that fills it."""
+"""Items per part, not counting the rest of the chunk that fills it."""
 
 PART_BYTES = 128 * 2**20
-"""Bytes of a part, likewise."""
+"""Bytes per part, not counting the rest of the chunk that fills it."""
 
 
 class _WrittenPart(NamedTuple):
@@ -41,7 +41,7 @@ class _WrittenPart(NamedTuple):
     md5: str
 
     def as_json(self, status: str) -> dict[str, Any]:
-        """Return what the manifest says of it, with the members that a completion report has."""
+        """Return its entry in the manifest, with the members of a completion report."""
         return {
             "TaskExecutionStatus": status,
             "Bucket": self.file.host,
@@ -58,11 +58,11 @@ def export_run(
 ) -> Written:
     """Write report files of what a run settled, or listed and left.
 
-    Each time they get a folder of their own below ``folder``, named by the time: what is there is
-    never overwritten. One that was broken off has no manifest.json.
+    Each report gets its own folder below ``folder``, named by the time: existing files are never
+    overwritten. An interrupted report has no manifest.json.
 
     :raises ConfigError: they cannot be written there
-    :raises NotWritten: they could not be written; another try may do it
+    :raises NotWritten: they could not be written; a retry may succeed
     """
     run = runs.get_run(conn, run_id)
     return _export(conn, run, asked, folder / f"run-{run_id}", store, whole_job=False)
@@ -71,14 +71,14 @@ def export_run(
 def export_job(
     conn: Connection, job: str, asked: Asked, folder: Destination, store: Store
 ) -> Written:
-    """Write report files of all that is known of a job, as :func:`export_run` does of a run.
+    """Write report files of everything known of a job, as :func:`export_run` does for a run.
 
     :raises ConfigError: there is no such job, or no run of it
     """
     known = runs.find_job(conn, job)
     run_id = None if known is None else exports.last_run(conn, known.job_id)
     if known is None or run_id is None:
-        raise ConfigError(f"job: there is no job {job!r} of which a run is known")
+        raise ConfigError(f"job: {job!r} is not a job with a known run; see retrofill.v_run")
     run = runs.get_run(conn, run_id)
     return _export(conn, run, asked, folder / f"job-{known.job_id}", store, whole_job=True)
 
@@ -140,7 +140,7 @@ def _export(
 def _known(
     first: list[Reported], more: Iterator[list[Reported]], version_of: Mapping[int, str]
 ) -> Iterator[list[Reported]]:
-    """Yield chunks of items; where nobody has told their version, it is the one of their run."""
+    """Yield chunks of items; if their function version is unknown, it is that of their run."""
     chunk: list[Reported] | None = first
     while chunk is not None:
         if version_of:
@@ -174,7 +174,7 @@ def _write_part(
 def _begin(file: Destination, digested: Digested, table: Table) -> Part:
     if file.path.endswith(".csv"):
         return CsvPart(digested, table)
-    # Else every task would load pyarrow, most of them for nothing.
+    # Otherwise every task would load pyarrow, usually for nothing.
     from retrofill.export.parquet_part import ParquetPart  # noqa: PLC0415
 
     return ParquetPart(digested, table)

@@ -1,4 +1,4 @@
-"""Stores: where report files are written, by smart_open."""
+"""Stores: where report files are written, via smart_open."""
 
 import os
 from collections.abc import Iterator
@@ -27,14 +27,14 @@ class Store(Protocol):
         """Check that files can be written to a folder.
 
         :raises ConfigError: they cannot
-        :raises NotWritten: there was no answer; another try may get one
+        :raises NotWritten: there was no response; a retry may succeed
         """
 
     def writing(self, file: Destination) -> AbstractContextManager[IO[bytes]]:
-        """Open a new file; one that is whole is there once the context ends.
+        """Open a new file, which exists completely once the context ends.
 
         :raises ConfigError: it cannot be written
-        :raises NotWritten: it could not be written; another try may do it
+        :raises NotWritten: it could not be written; a retry may succeed
         """
 
 
@@ -48,17 +48,17 @@ class Disk:
         self._root = None if root is None else root.resolve()
 
     def require_writable(self, folder: Destination) -> None:
-        """Look whether the folder, or what there is above it, may be written to."""
+        """Check whether the folder, or its closest existing parent, is writable."""
         path = Path(str(folder))
         if self._root is not None and not path.resolve().is_relative_to(self._root):
             raise ConfigError(f"{PARAM}: {path} is not in {self._root}, where files may be written")
         there = next(one for one in (path, *path.parents) if one.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise ConfigError(f"{PARAM}: {there} is no directory that may be written to")
+            raise ConfigError(f"{PARAM}: {there} is not a directory that may be written to")
 
     @contextmanager
     def writing(self, file: Destination) -> Iterator[IO[bytes]]:
-        """Write beside the file's place, and move it there once it is whole."""
+        """Write next to the file's place, and move it there once it is complete."""
         path = Path(str(file))
         self.require_writable(Destination("", "", str(path.parent)))
         unfinished = path.with_name(f"{path.name}.unfinished")
@@ -72,10 +72,10 @@ class Disk:
 
 
 class Remote:
-    """Any other store that smart_open knows here, with what that finds of logins by itself."""
+    """Any other store that smart_open knows here, with the credentials that it finds itself."""
 
     def require_writable(self, folder: Destination) -> None:
-        """Write a file of no bytes, which stays."""
+        """Write an empty file, which stays."""
         with self.writing(folder / _PROBE):
             pass
 
@@ -85,7 +85,7 @@ class Remote:
         import smart_open  # noqa: PLC0415  it takes a tenth of a second that few tasks need
 
         try:
-            # By its name alone it would compress what ends in .gz.
+            # By its name it would compress files that end in .gz.
             with smart_open.open(str(file), "wb", compression="disable") as opened:
                 yield opened
         except Exception as error:
@@ -96,10 +96,10 @@ class Remote:
 def open_store(
     folder: Destination, connections: Connections, aws_conn_id: str, *, anywhere: bool = False
 ) -> Store:
-    """Return the store that a folder is in; nothing is written yet.
+    """Return the store of a folder; nothing is written yet.
 
     :param anywhere: whether files of this machine may be written wherever its user may
-    :raises ConfigError: no store is known by this scheme, or this machine opens no directory
+    :raises ConfigError: the scheme is unknown, or this machine opens no directory
     """
     if not folder.scheme:
         return Disk(None if anywhere else _root(folder))
@@ -110,7 +110,7 @@ def open_store(
     known = sorted(set(SUPPORTED_SCHEMES) - _NO_STORES - set(SCHEMES[1:]))
     if folder.scheme not in known:
         raise ConfigError(
-            f"{PARAM}: smart_open knows no store {folder.scheme}:// here; allowed is a path, or one"
+            f"{PARAM}: smart_open knows no store {folder.scheme}:// here; give a path, or one"
             f" of {', '.join(f'{scheme}://' for scheme in known)}"
         )
     return Remote()

@@ -1,4 +1,4 @@
-"""Functions: the doors through which items leave, one package for each kind."""
+"""Functions: the targets of calls. There is a package for each kind."""
 
 from collections.abc import Mapping
 
@@ -43,4 +43,5 @@ FUNCTIONS: Mapping[str, FunctionKind] = Registry(
     FunctionKind,
     "retrofill.functions",
 )
-"""All kinds of functions by name: ours, and those of packages with this entry point group."""
+"""All kinds of functions by name: built-in ones, and those of packages with this entry point
+group."""

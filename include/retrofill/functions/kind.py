@@ -1,4 +1,4 @@
-"""The kind of a function: everything that there is to know of it, in one record."""
+"""The kind of a function: everything about it in one record."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,21 +26,21 @@ class FunctionParams(Params):
         raise NotImplementedError
 
     def identity(self, function: Pinned) -> str:
-        """Return what a job knows its function by: what has another needs another job."""
+        """Return what identifies the function in a job: another identity needs another job."""
         return function.name
 
 
 class Asked(NamedTuple):
-    """What a function is asked about with, beside its params."""
+    """The context in which a function is looked up, in addition to its params."""
 
     connections: Connections
     aws_conn_id: str
 
     trigger: Mapping[str, Any] = _NO_TRIGGER
-    """What is told of the live trigger that the run imitates; empty: it imitates none."""
+    """The live trigger that the run imitates, as its module describes it; empty: none."""
 
     tells_usage: bool = False
-    """Whether answers shall tell what is billed for their calls, if they can."""
+    """Whether responses should report what is billed, if they can."""
 
 
 def _as_measured(reply: Reply) -> Usage:
@@ -48,10 +48,10 @@ def _as_measured(reply: Reply) -> Usage:
 
 
 class Called(NamedTuple):
-    """A call, as its line in a log is looked for."""
+    """A call whose log is looked for."""
 
     request_id: str
-    """What the function's service knows it by; empty: it has told nothing."""
+    """The service's id of the call; empty: unknown."""
 
     sent_at: datetime
     ended_at: datetime | None
@@ -59,7 +59,7 @@ class Called(NamedTuple):
 
 
 class Capacity(NamedTuple):
-    """How many calls a function takes at once."""
+    """How many calls a function accepts at once."""
 
     calls: int
     words: str
@@ -68,10 +68,16 @@ class Capacity(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionKind:
-    """One kind of function."""
+    """One kind of function.
+
+    An installed package adds one by an entry point::
+
+        [project.entry-points."retrofill.functions"]
+        printer = "my_package.printer:KIND"
+    """
 
     name: str
-    """How params and job files name it."""
+    """Its name in params and job files."""
 
     title: str
     """What it calls, for people: ``a function behind HTTP``."""
@@ -79,40 +85,40 @@ class FunctionKind:
     params: type[FunctionParams]
 
     resolve: Callable[[Any, Asked], Pinned]
-    """Finds the function and proves that it may be called; raises ConfigError when not."""
+    """Finds the function and proves that it may be called; raises ConfigError if not."""
 
     open: Callable[[Any, Pinned, Asked], Client]
     """Opens the data plane to it."""
 
     classify: Callable[[Reply | NoReply], Ended]
-    """Tells what became of a call by what came back for it."""
+    """Returns the outcome of a call from its reply."""
 
     max_request_bytes: int
     """The most bytes in the payload of a call."""
 
     hints: Mapping[str, str] = field(default_factory=dict)
-    """What errors mean of which no item is the cause, by the names of the errors."""
+    """Explanations of errors that no item causes, by the names of the errors."""
 
     ceiling: Callable[[Pinned, int, Asked], int] | None = None
-    """Returns how many calls a reserve of so many percent leaves; None: it cannot be told."""
+    """Returns how many calls a reserve in percent leaves; None: unknown."""
 
     usage: Callable[[Reply], Usage] = _as_measured
-    """Tells what a call used, by its answer."""
+    """Returns what a call used, from its response."""
 
     price: Callable[[Any, Pinned], Price] | None = None
-    """Tells what calls cost, as far as its service publishes that; None: it does not."""
+    """Returns the price of calls, as far as the service publishes it; None: it does not."""
 
     capacity: Callable[[Pinned, Asked], Capacity | None] | None = None
-    """Looks up how many calls it takes at once; None: it cannot be told, or not be looked up."""
+    """Looks up how many calls it accepts at once; None: unknown."""
 
     log_link: Callable[[Pinned, Called], str | None] | None = None
-    """Returns where the function's log of a call is; None: nobody can tell."""
+    """Returns a link to the log of a call; None: there is none."""
 
     find_delivery: Callable[[Any, CallParams, Mapping[str, str], Asked], Delivery] | None = None
-    """Looks up the live trigger on a place, and imitates it; None: it has none to look up."""
+    """Looks up the live trigger of a place, and imitates it; None: there are no live triggers."""
 
     has_triggers_for: frozenset[str] = frozenset()
-    """The forms of items whose coming may trigger it."""
+    """The forms of items that may trigger it."""
 
     permissions: tuple[Permission, ...] = ()
-    """What its role must be allowed to do."""
+    """The permissions that its role needs."""

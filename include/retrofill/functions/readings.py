@@ -1,4 +1,4 @@
-"""How every kind of function reads a request without an answer, and the JSON of an error."""
+"""How every kind of function reads a request without a response, and the JSON of an error."""
 
 import json
 from typing import Any
@@ -8,18 +8,22 @@ from retrofill.functions.client import NoReply
 
 
 def unanswered(reply: NoReply) -> Ended:
-    """Return what became of a call without a whole answer: it was not sent, or nobody knows."""
+    """Return the outcome of a call without a complete response: not sent, or unknown.
+
+    >>> unanswered(NoReply(1, sent=False, error="connection refused")).kind
+    <Outcome.STARTING: 'starting'>
+    """
     if reply.sent:
         return Ended(Outcome.UNKNOWN, NO_ANSWER, storable(reply.error))
     return Ended(Outcome.STARTING, NOT_SENT, storable(reply.error))
 
 
 def answer_cut(request_id: str, executed_version: str = "") -> Ended:
-    """Return what became of a call whose function succeeded with a longer answer than is read."""
+    """Return the outcome of a call whose function succeeded with too long a response."""
     return Ended(
         Outcome.FAILED,
         TOO_LONG,
-        "the function succeeded, and its answer is longer than is read",
+        "the function succeeded, but its answer is longer than the limit",
         cause=Cause.ANSWER_LOST,
         request_id=request_id,
         executed_version=executed_version,
@@ -28,7 +32,7 @@ def answer_cut(request_id: str, executed_version: str = "") -> Ended:
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object that a body holds; None when it holds none."""
+    """Return the JSON object in a body; None if there is none."""
     try:
         value = json.loads(body.decode())
     except (ValueError, RecursionError):
@@ -37,7 +41,7 @@ def json_object(body: bytes) -> dict[str, Any] | None:
 
 
 def text_in(body: dict[str, Any] | None, *names: str) -> str:
-    """Return the first of the named fields that is a text with something in it."""
+    """Return the first of the named fields that is a non-empty text."""
     for name in names:
         value = (body or {}).get(name)
         if isinstance(value, str) and value:
@@ -46,5 +50,5 @@ def text_in(body: dict[str, Any] | None, *names: str) -> str:
 
 
 def whole_seconds(text: str) -> float | None:
-    """Return the seconds that a Retry-After field names; None for a date or nonsense."""
+    """Return the seconds in a Retry-After field; None for a date or nonsense."""
     return float(text) if text.isascii() and text.isdigit() else None

@@ -1,1 +1,1 @@
-"""The nouns: values that every other layer speaks of."""
+"""Shared value types, used by every other layer."""

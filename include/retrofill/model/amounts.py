@@ -1,4 +1,4 @@
-"""Amounts, as people read them."""
+"""Format amounts for people."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,15 +9,15 @@ _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with what is counted, such as ``1 call`` and ``2 batches``.
+    """Return a number with its noun, such as ``1 call`` and ``2 batches``.
 
-    :param plural: of the noun; empty: with an s
+    :param plural: plural of the noun; empty: add an s
     """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def in_bytes(count: int) -> str:
-    """Return a number of bytes for people, such as ``1.2 MB``: in decimal units."""
+    """Return a number of bytes for people in decimal units, such as ``1.2 MB``."""
     amount, unit = float(count), "bytes"
     for larger in _UNITS:
         if amount < _STEP:
@@ -27,7 +27,7 @@ def in_bytes(count: int) -> str:
 
 
 def in_time(seconds: float) -> str:
-    """Return a time span for people, with two units at most."""
+    """Return a duration for people, in at most two units."""
     if round(seconds) < _MINUTE_S:
         return f"{seconds:.1f} s" if seconds < _TENTHS_UNTIL_S else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), _MINUTE_S)
@@ -39,9 +39,9 @@ def in_time(seconds: float) -> str:
 
 
 def in_range(amount: Sequence[float | None] | None, said: Callable[[float], str]) -> str:
-    """Return a range for people: what is likely, the least and the most; None: it is unknown.
+    """Return a range for people, such as ``5 (3 to 9)``; ``unknown`` for None.
 
-    :param amount: the least, what is likely, which may be None, and the most
+    :param amount: the lowest, the likely (or None) and the highest value
     """
     if amount is None:
         return "unknown"

@@ -1,4 +1,4 @@
-"""The approval: what became of a run's plan, which a person was asked to approve."""
+"""The approval of a run's plan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,30 +7,30 @@ from typing import Any, Self
 
 
 class Answer(StrEnum):
-    """What becomes of a plan that waits for a person."""
+    """How a plan was answered."""
 
     WAITING = "waiting"
-    """Nobody has answered yet."""
+    """No answer yet."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
-    """Nobody answered in time."""
+    """No answer in time."""
 
     ENDED = "ended"
-    """The run was closed before anybody answered."""
+    """The run was closed before there was an answer."""
 
     VOID = "void"
-    """It was approved, and what it would call is not what was approved any more."""
+    """Approved, but the run would now call something else than was approved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """What became of a plan; times are ISO 8601."""
+    """The state of a plan's approval; times are ISO 8601."""
 
     state: Answer
     mark: str = ""
-    """Tells one asking from the next."""
+    """Identifies this request for approval."""
 
     asked_at: str = ""
     until: str = ""
@@ -40,39 +40,39 @@ class Approval:
     """When it was answered."""
 
     by: str = ""
-    """Who answered; empty: nobody did."""
+    """Who answered; empty: nobody."""
 
     withdrawn: bool = False
-    """Whether what it would have called is withdrawn."""
+    """Whether the items that it would have called were withdrawn."""
 
     changed: int | None = None
-    """How many objects were modified after the run was opened, when it was approved; None: unknown.
+    """Objects modified between the run's opening and the approval; None: unknown.
 
     They are not called."""
 
     changed_more: bool = False
-    """Whether there may be more of them: the look at the source was broken off."""
+    """Whether there may be more, because the check of the source was interrupted."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self | None:
-        """Return the approval that a run's row holds; None: nobody is asked, or not yet."""
+        """Return the approval stored in a run's row; None: not needed, or not yet asked for."""
         return cls(**{**stored, "state": Answer(stored["state"])}) if stored else None
 
     @property
     def is_negative(self) -> bool:
-        """Whether the plan is not to be carried out any more."""
+        """Whether the plan can no longer be carried out."""
         return self.state not in {Answer.WAITING, Answer.APPROVED}
 
     @property
     def said(self) -> str:
-        """What became of the plan, for people."""
+        """The state of the approval, for people."""
         return {
-            Answer.WAITING: f"waits for a person until {self.until_said}",
+            Answer.WAITING: f"waits for approval until {self.until_said}",
             Answer.APPROVED: f"approved by {self.by} at {_moment(self.at)}",
             Answer.REJECTED: f"rejected by {self.by} at {_moment(self.at)}",
             Answer.EXPIRED: f"expired at {_moment(self.at)}: nobody answered",
             Answer.ENDED: f"not answered: the run ended at {_moment(self.at)}",
-            Answer.VOID: f"approved by {self.by} at {_moment(self.at)}, and void since then",
+            Answer.VOID: f"approved by {self.by} at {_moment(self.at)}, but void now",
         }[self.state]
 
     @property
@@ -82,7 +82,7 @@ class Approval:
 
     @property
     def changes_said(self) -> str:
-        """What was modified since the run was opened, and is not called; empty: nobody looked."""
+        """How many objects changed since the plan and are not called; empty: not checked."""
         if self.changed is None:
             return ""
         at_least = "at least " if self.changed_more else ""
@@ -90,17 +90,17 @@ class Approval:
 
     @property
     def why(self) -> str:
-        """Why nothing may be called, as a clause; empty: it may."""
+        """Why nothing may be called, as a clause; empty: calls are allowed."""
         return {
             Answer.WAITING: "the plan waits for approval",
             Answer.APPROVED: "",
             Answer.REJECTED: f"the plan was rejected by {self.by} at {_moment(self.at)}",
-            Answer.EXPIRED: f"nobody approved the plan until {_moment(self.at)}",
+            Answer.EXPIRED: f"nobody approved the plan by {_moment(self.at)}",
             Answer.ENDED: "the run ended before anybody approved its plan",
-            Answer.VOID: "what was approved is not what would be called any more",
+            Answer.VOID: "the run would now call something else than was approved",
         }[self.state]
 
 
 def _moment(text: str) -> str:
-    """Return a time in UTC for people, to the minute."""
+    """Return a UTC time for people, to the minute."""
     return f"{text[:16].replace('T', ' ')} UTC"

@@ -1,4 +1,4 @@
-"""A form's empty field: it arrives as an empty text, and means that nothing was given."""
+"""An empty form field: it arrives as an empty string and means that no value was given."""
 
 from pydantic import BeforeValidator
 
@@ -8,4 +8,4 @@ def _blank_is_none(value: object) -> object:
 
 
 BLANK = BeforeValidator(_blank_is_none)
-"""Takes a form's empty field for None."""
+"""Convert an empty form field to None."""

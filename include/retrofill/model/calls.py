@@ -1,4 +1,4 @@
-"""Calls and what becomes of them: the values that travel between dispatch, client and state."""
+"""Calls and their results: the values passed between dispatch, client and state."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,32 +10,32 @@ from retrofill.model.items import Item
 
 @dataclass(slots=True)
 class Entry:
-    """An item of a batch while an invoke task holds it."""
+    """An item of a batch while an ``invoke`` task holds it."""
 
     seq: int
     """Its number in the in-process cache."""
 
     item: Item
-    """The item itself, for whoever must name it."""
+    """The item itself."""
 
     attempts: int = 0
     """Calls that carried it and may have run the function."""
 
     failures: int = 0
-    """Attempts that failed with it alone to blame."""
+    """Attempts for whose failure it alone was responsible."""
 
     call_cap: int | None = None
-    """The most items that a call with it may carry; None: no limit of its own."""
+    """The most items in a call that carries it; None: no limit of its own."""
 
     unsure: bool = False
-    """Whether an earlier attempt ended without an answer."""
+    """Whether an earlier attempt ended without a response."""
 
     blamed: bool = False
-    """Whether it is counted among the items that failed in this run."""
+    """Whether it already counts as failed in this run."""
 
 
 class History(NamedTuple):
-    """What earlier calls left an item with; see :class:`Entry`."""
+    """What earlier calls recorded about an item; see :class:`Entry`."""
 
     attempts: int
     failures: int
@@ -47,25 +47,25 @@ class History(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """The items of a batch that are left, as the in-process cache remembers them."""
+    """The remaining items of a batch, as stored in the in-process cache."""
 
     seqs: Sequence[int]
-    """Their numbers, rising."""
+    """Their numbers, in ascending order."""
 
     items: Sequence[Item]
-    """The items, in the order of the numbers."""
+    """The items, in the order of their numbers."""
 
     histories: Mapping[int, History]
-    """What those were left with that calls have carried before, by number."""
+    """The history, by number, of items that an earlier call carried."""
 
 
 class Fresh(Sequence[Entry]):
     """Items that no call has carried yet, as the entries of a call.
 
-    The entries themselves are made when one is looked at: a call that succeeds at once needs
-    none, and for many items they would cost as much as the rest of its way through here.
+    Entries are created on first access: a call that succeeds at once never needs them, and
+    creating them for many items would double the cost of this path.
 
-    :param seqs: the items' numbers, rising
+    :param seqs: the items' numbers, in ascending order
     """
 
     __slots__ = ("_made", "items", "seqs")
@@ -105,13 +105,13 @@ class Span(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many items they are."""
+        """The number of items."""
         return self.last - self.first + 1
 
 
 def spans_of(seqs: Sequence[int]) -> list[Span]:
-    """Return rising numbers as spans."""
-    if seqs and seqs[-1] - seqs[0] + 1 == len(seqs):  # as nearly always
+    """Return ascending numbers as spans."""
+    if seqs and seqs[-1] - seqs[0] + 1 == len(seqs):  # nearly always true
         return [Span(seqs[0], seqs[-1])]
     spans: list[Span] = []
     first = last = None
@@ -133,30 +133,30 @@ class Call:
 
     entries: Sequence[Entry]
     attempt: int = 1
-    """Which request with these items this is; 1 for the first."""
+    """Which request with these items this is, from 1."""
 
     number: int = 0
-    """Its number in the batch, given when it is written ahead; 0 before."""
+    """Its number in the batch, assigned when it is written ahead; 0 before."""
 
     sent_at: float = 0.0
     """When it was sent, in monotonic seconds."""
 
     refusals: int = 0
-    """How often it was refused in a row while the function started up."""
+    """How many times in a row it was refused while the function was starting."""
 
     silences: int = 0
-    """How often it ended without an answer in a row."""
+    """How many times in a row it ended without a response."""
 
     @property
     def duplicates(self) -> int:
-        """How many of its items may have their work done twice by it."""
+        """How many of its items may be processed twice because of it."""
         if self.attempt == 1:
             return 0
         return sum(entry.unsure for entry in self.entries)
 
     @property
     def failures(self) -> int:
-        """How often its items have failed alone."""
+        """How many times its items failed alone."""
         return sum(entry.failures for entry in self.entries) if self.attempt > 1 else 0
 
     @property
@@ -185,7 +185,7 @@ def keys_of(entries: Sequence[Entry]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class EndedCall:
-    """How one call ended, as the state records it."""
+    """How one call ended, as stored."""
 
     number: int
     outcome: str
@@ -195,27 +195,27 @@ class EndedCall:
     error: str = ""
 
     cause: str = ""
-    """Why it failed, where its outcome has several causes."""
+    """Why it failed, if its outcome has several causes."""
 
     items: int = 0
     """How many items it carried."""
 
     usage: Usage | None = None
-    """What it used; None: it has no answer, or the run counts no usage."""
+    """What it used; None: there was no response, or the run does not record usage."""
 
     cost: float = 0.0
-    """Dollars it cost; 0 where no price is known."""
+    """Its cost in dollars; 0 if no price is known."""
 
     from_above: bool = False
-    """Whether that is the most it can be, since nobody knows what is billed."""
+    """Whether the cost is an upper bound, because nobody knows what is billed."""
 
     keys: Sequence[str] = ()
-    """The keys of the first items it carried, if it did not succeed."""
+    """The keys of its first items, if it did not succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """An item that waits for a person from now on, and the call that settled it."""
+    """An item that goes to quarantine, and the call that settled it."""
 
     entry: Entry
     call: EndedCall
@@ -228,32 +228,32 @@ class Settlement:
 
     ended: list[EndedCall] = field(default_factory=list)
     succeeded: list[tuple[Span, int]] = field(default_factory=list)
-    """Items that the function processed, and the number of the call that says so."""
+    """Items that the function processed, with the number of the call that processed them."""
 
     quarantined: list[Quarantined] = field(default_factory=list)
     retried: list[tuple[Entry, float]] = field(default_factory=list)
-    """Items that will be called again, and in how many seconds at the earliest."""
+    """Items to call again, and the seconds to wait before."""
 
     blamed: int = 0
-    """Items that failed alone, or of which the answer was lost, for the first time in the run."""
+    """Items that failed alone, or whose response was lost, for the first time in the run."""
 
     failing_as: set[str] = field(default_factory=set)
-    """The errors by which those failed."""
+    """The errors with which those failed."""
 
     hints: set[str] = field(default_factory=set)
-    """What errors of its calls mean, where no item is the cause."""
+    """Explanations of errors of its calls that no item causes."""
 
     cured: int = 0
-    """Items among those that succeeded which were blamed in the run before."""
+    """Items that succeeded after they were blamed earlier in the run."""
 
     @property
     def cost(self) -> float:
-        """Dollars that the ended calls cost."""
+        """The cost of the ended calls, in dollars."""
         return sum(call.cost for call in self.ended)
 
     @property
     def cost_from_above(self) -> float:
-        """Of these, what is the most it can be, since nobody knows what is billed."""
+        """The part of the cost that is an upper bound, because nobody knows what is billed."""
         return sum(call.cost for call in self.ended if call.from_above)
 
     def __bool__(self) -> bool:
@@ -261,27 +261,27 @@ class Settlement:
 
 
 class Refused(NamedTuple):
-    """What a task hears while none of its calls is let through."""
+    """A task's report while every call is refused."""
 
     for_s: float
-    """Seconds since the first of the refusals."""
+    """Seconds since the first refusal."""
 
     reason: str
-    """The last refusal, in the function's words."""
+    """The last refusal, as the function worded it."""
 
     patience_s: float
-    """Seconds of this that are waited for."""
+    """Seconds to wait before the run stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """What an invoke task may do until it asks again."""
+    """What an ``invoke`` task may do until it asks again."""
 
     concurrency: int
     """Calls that may be in flight at once; 0 while the run is paused."""
 
     calls_per_second: float | None
-    """The most calls to start in a second; 0: none as yet; None: no limit."""
+    """The most calls to start per second; 0: none yet; None: no limit."""
 
     stop_reason: str | None
     """Why the run must not send another call; None: it may."""
@@ -290,31 +290,31 @@ class Allotment:
     """The most calls to start; None: no limit."""
 
     cost: float | None = None
-    """Dollars that calls which end from now on may cost; None: no limit."""
+    """Dollars that calls ending from now on may cost; None: no limit."""
 
     call_cost: float = 0.0
-    """About what one of them costs; 0: nobody knows."""
+    """The approximate cost of a call; 0: unknown."""
 
     tasks: int = 1
-    """How many tasks of the run are active, this one among them."""
+    """How many tasks of the run are active, including this one."""
 
     run_width: int | None = None
-    """The width of all tasks together; None: the endpoint has throttled none of them."""
+    """The total width of all tasks; None: the endpoint has throttled none of them."""
 
     width: int | None = None
     """This task's part of ``run_width``; None: leave it unchanged."""
 
     pause_reason: str | None = None
-    """Why no call may be sent for the time being, though the run goes on; None: it may."""
+    """Why no call may be sent for now, although the run continues; None: calls are allowed."""
 
     ramp: str | None = None
-    """How far the run has come up its ramp, for people; None: it is on none."""
+    """How far the run's ramp has risen, for people; None: it has no ramp."""
 
     part: str | None = None
-    """The run's part of what runs of the function share, for people; None: it shares nothing."""
+    """The run's part of a shared limit, for people; None: it shares none."""
 
     age_s: float = 0.0
-    """Seconds since the run was opened, but for those in which it waited for a person."""
+    """Seconds since the run was opened, without those that it waited for approval."""
 
     most_in_flight: int = 0
     """How many calls of the whole run may be in flight."""

@@ -1,16 +1,16 @@
-"""Connections: where credentials and addresses come from, whoever keeps them."""
+"""Connections: credentials and addresses, independent of where they are stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 STATE_CONN_ID = "retrofill_state"
-"""The connection of the Postgres database that holds the state."""
+"""The connection to the Postgres database that holds the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionFields:
-    """One connection, in Airflow's fields."""
+    """The fields of an Airflow connection."""
 
     conn_id: str
     conn_type: str
@@ -23,13 +23,13 @@ class ConnectionFields:
 
 
 class AwsSession(Protocol):
-    """One account of AWS, with the settings of its connection."""
+    """An AWS account, with the settings of its connection."""
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client of a service, to be asked by one thread at a time."""
+        """Return a boto3 client of a service. Use it in one thread at a time."""
 
     def credentials(self) -> Any:
-        """Return what botocore finds as credentials, which renew themselves; None: nothing."""
+        """Return botocore's credentials, which renew themselves; None: none were found."""
 
     @property
     def region(self) -> str:
@@ -37,16 +37,16 @@ class AwsSession(Protocol):
 
     @property
     def verify(self) -> bool | str | None:
-        """How TLS is verified, as boto3 takes it; None: as boto3 does by default."""
+        """How to verify TLS, in boto3's terms; None: boto3's default."""
 
 
 class Connections(Protocol):
-    """All connections there are, by their ids."""
+    """Look up connections by id."""
 
     def get(self, conn_id: str) -> ConnectionFields:
         """Return a connection.
 
-        :raises ConfigError: there is none of this id
+        :raises ConfigError: there is no connection with this id
         """
 
     def aws(self, conn_id: str) -> AwsSession:

@@ -1,4 +1,4 @@
-"""What calls cost: what one of them used, and what that is multiplied by."""
+"""The cost of calls: usage and prices."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ MS_OF_A_S = 1_000
 
 
 def dollars(amount: float) -> str:
-    """Return an amount for people: to the cent or, where that says little, to four digits."""
+    """Return an amount for people: to the cent or, if it is small, to four digits."""
     digits = 2 if not amount else max(2, 3 - math.floor(math.log10(abs(amount))))
     whole, _, rest = f"{amount:,.{digits}f}".partition(".")
     return f"${whole}.{rest.rstrip('0'):0<2}"
@@ -20,106 +20,106 @@ class Usage(NamedTuple):
     """What one call used."""
 
     took_ms: int
-    """Milliseconds from sending it to its whole answer, as the client measured them."""
+    """Milliseconds from sending it to its complete response, as measured by the client."""
 
     billed_ms: int | None = None
-    """Milliseconds billed for it, as the function's service says; None: it says nothing."""
+    """Billed milliseconds, as reported by the function's service; None: not reported."""
 
     memory_mb: int | None = None
-    """The most memory that the function used, likewise."""
+    """The most memory that the function used; None: not reported."""
 
     init_ms: int | None = None
-    """Milliseconds, of those billed, that started an environment for it; None: none were told."""
+    """Billed milliseconds that started an environment for it; None: not reported."""
 
     @property
     def took_s(self) -> float:
-        """Seconds that it took."""
+        """Its duration in seconds."""
         return self.took_ms / MS_OF_A_S
 
     @property
     def counted_s(self) -> float:
-        """Seconds by which it is counted: those billed, else those it took."""
+        """Seconds to charge: those billed or, if unknown, its duration."""
         return (self.took_ms if self.billed_ms is None else self.billed_ms) / MS_OF_A_S
 
 
 class Rates(NamedTuple):
-    """What each call, each second of it and each of its items costs, in dollars."""
+    """The price per call, per second and per item, in dollars."""
 
     call: float
     second: float
     item: float
 
     def of(self, seconds: float, items: int) -> float:
-        """Return what a call costs."""
+        """Return the cost of a call."""
         return self.call + self.second * seconds + self.item * items
 
 
 class ListingPrice(NamedTuple):
-    """What the requests that list a source cost."""
+    """The price of the requests that list a source."""
 
     items: int
-    """The most that one request lists."""
+    """The most items that one request lists."""
 
     per_request: float
     """Dollars."""
 
     words: str
-    """Where the price is from, for people."""
+    """Where the price comes from, for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What the calls of a run cost, in dollars. None: a term is unknown, or there is none."""
+    """The price of a run's calls, in dollars. None: a term is unknown or does not apply."""
 
     per_call: float | None = None
     per_gb_second: float | None = None
 
     memory_mb: int | None = None
-    """Memory by which time is billed: that of the function, however much of it is used."""
+    """Memory that is billed per second: what the function is configured with, not what it uses."""
 
     per_item: float | None = None
-    """What is behind the function; nobody knows it but the person who gives it."""
+    """The cost of what the function uses, which only the user can know."""
 
     missing: tuple[str, ...] = ()
-    """The params that must be given before a cost can be told, since no table has the terms."""
+    """Params without which the cost is unknown, because no price table has the terms."""
 
     words: str = ""
-    """Where the terms are from, for people."""
+    """Where the terms come from, for people."""
 
     @property
     def is_known(self) -> bool:
-        """Whether it can be told what a call costs."""
+        """Whether the cost of a call is known."""
         terms = (self.per_call, self.per_second, self.per_item)
         return not self.missing and any(term is not None for term in terms)
 
     @property
     def per_second(self) -> float | None:
-        """What a second of a call costs."""
+        """The cost of a second of a call."""
         if self.per_gb_second is None or self.memory_mb is None:
             return None
         return self.per_gb_second * self.memory_mb / MB_OF_A_GB
 
     @property
     def rates(self) -> Rates | None:
-        """By what calls are charged; None: it cannot be told."""
+        """The rates by which calls are charged; None: unknown."""
         if not self.is_known:
             return None
         return Rates(self.per_call or 0.0, self.per_second or 0.0, self.per_item or 0.0)
 
     def of_call(self, usage: Usage, items: int) -> float | None:
-        """Return what a call costs; None: that is unknown.
+        """Return the cost of a call; None: unknown.
 
-        A call of which nobody knows what is billed is counted from above: by the time it took.
+        If nobody knows what is billed, charge the call's duration as an upper bound.
         """
         return self.most(items, usage.counted_s)
 
     def most(self, items: int, timeout_s: float) -> float | None:
-        """Return the most that a call can cost which runs so long; None: that is unknown."""
+        """Return the highest cost of a call with this timeout; None: unknown."""
         rates = self.rates
         return None if rates is None else rates.of(timeout_s, items)
 
     def as_json(self, timeout_s: float) -> dict[str, Any]:
-        """Return the price as a JSON object, with what a call without items costs at most.
+        """Return the price as a JSON object, with the highest cost of a call without items.
 
         :param timeout_s: seconds that a call may run
         """
@@ -127,6 +127,6 @@ class Price:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Price":
-        """Return the price that :meth:`as_json` made such an object of."""
+        """Return the price from the output of :meth:`as_json`."""
         terms = {name: value for name, value in stored.items() if name != "most_per_call"}
         return cls(**terms | {"missing": tuple(terms.get("missing", ()))})

@@ -1,4 +1,4 @@
-"""The delivery: how a run's items reach the function, and how its answers are read."""
+"""The delivery: how a run's items reach the function, and how to read its responses."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -7,36 +7,36 @@ from typing import Any, Self
 
 
 class Contract(StrEnum):
-    """How the function's response is read."""
+    """How to read the function's response."""
 
     RETURN = "return"
-    """The response says nothing: every item succeeded, since the function returned."""
+    """Any response means that every item succeeded."""
 
     BATCH_ITEM_FAILURES = "batchItemFailures"
     """The response lists the items that failed."""
 
     CHECKPOINT = "checkpoint"
-    """The response lists records of a stream: the function got as far as the first of them."""
+    """The response lists failed records of a stream: all records before the first succeeded."""
 
     S3_BATCH = "s3-batch"
-    """The response gives a result for each task, as S3 Batch Operations want it."""
+    """The response has a result for each task, in the format of S3 Batch Operations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What the calls of a run look like: asked for, or taken over from a live trigger."""
+    """How the calls of a run look, as requested or as taken from a live trigger."""
 
     event: str
-    """The event shape, by its name."""
+    """The name of the event shape."""
 
     items_per_call: int
     """The most items in one call."""
 
     answer: str
-    """The answer contract, by its name."""
+    """The name of the answer contract."""
 
     trigger: Mapping[str, Any] = field(default_factory=dict)
-    """What is told of the live trigger that is imitated, in its room's words; empty: none is."""
+    """The live trigger that is imitated, as its module describes it; empty: none."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the delivery as plain JSON values."""
@@ -44,5 +44,5 @@ class Delivery:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the delivery that :meth:`as_json` wrote down."""
+        """Return the delivery from the output of :meth:`as_json`."""
         return cls(**values)

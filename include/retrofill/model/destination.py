@@ -1,4 +1,4 @@
-"""A destination: the place where files are written, as a person names it."""
+"""A destination: where to write files, as the user names it."""
 
 import re
 from dataclasses import dataclass
@@ -9,34 +9,34 @@ _SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.\-]*://")
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A folder: of a store, or of this machine's disk."""
+    """A folder in a store or on this machine's disk."""
 
     scheme: str
-    """Of the store; empty: it is a path of this machine."""
+    """The scheme of the store; empty: a path on this machine."""
 
     host: str
-    """What stands between scheme and path, such as the name of a container."""
+    """The part between scheme and path, such as the name of a container."""
 
     path: str
-    """Without a slash at its end."""
+    """The path, without a slash at its end."""
 
     @classmethod
     def parse(cls, text: str) -> "Destination":
         """Return the destination that a text names.
 
-        :raises ValueError: it is none
+        :raises ValueError: the text is not a destination
         """
         if text.startswith("/"):
             if ".." in text.split("/"):
-                raise ValueError("it goes up with ..; give the path itself")
+                raise ValueError("it contains .., which is not followed")
             return cls("", "", text.rstrip("/"))
         if not _SCHEME.match(text):
             raise ValueError("it begins neither with a scheme and :// nor with a slash")
         parts = urlsplit(text)
         if parts.username or parts.password:
-            raise ValueError("it holds a login, which everybody would see")
+            raise ValueError("it contains a login, which everybody would see")
         if not parts.netloc or parts.query or parts.fragment:
-            raise ValueError("it is no address of a folder")
+            raise ValueError("it is not the address of a folder")
         return cls(parts.scheme.lower(), parts.netloc, parts.path.strip("/"))
 
     def __truediv__(self, name: str) -> "Destination":

@@ -1,44 +1,44 @@
-"""What can go wrong, as a tree; the message of each error says what to do.
+"""The tree of errors. The message of each error says what to do.
 
-Here are the errors that several layers know; the others stand in the module that raises them.
+This module has the errors that several layers use; the others are in the module that raises them.
 
 RetrofillError
-├── ConfigError            what a person asked for cannot be done; never retried
-│   ├── FunctionChanged    the function is not what it was when the run was opened
-│   └── _DeniedError       a request is denied to the role that makes it
-├── SourceError            the source could not be read; worth another try
-│   └── UnfitSource        the source is not what it should be; never retried
-├── FunctionUnavailable    function or live trigger could not be looked up; worth another try
+├── ConfigError            the request cannot be carried out as given; never retried
+│   ├── FunctionChanged    the function has changed since the run was opened
+│   └── _DeniedError       the role that makes a request lacks a permission
+├── SourceError            the source could not be read; a retry may succeed
+│   └── UnfitSource        the source is not as expected; never retried
+├── FunctionUnavailable    function or live trigger could not be looked up; a retry may succeed
 ├── StateError             the Postgres state cannot be used as it is
-│   ├── StateUnavailable   the server cannot be reached, or takes no writes now
-│   │   ├── StateFull      the server, or the pooler before it, has no connection left
-│   │   └── StateLocked    others hold a lock for longer than it is waited for
-│   ├── StateNotConfigured Airflow has no connection to it that can be used; never retried
-│   ├── StateUnfit         server, database or role cannot do what is needed; never retried
+│   ├── StateUnavailable   the server cannot be reached, or accepts no writes now
+│   │   ├── StateFull      the server, or its pooler, has no connection left
+│   │   └── StateLocked    another session held a lock for longer than the timeout
+│   ├── StateNotConfigured Airflow has no usable connection to it; never retried
+│   ├── StateUnfit         server, database or role lacks something required; never retried
 │   ├── SchemaMismatch     the schema is missing or of another version; never retried
-│   ├── NoSuchRun          the state knows no run of that number
-│   ├── Busy               another holder has the batch, and is not silent
-│   └── LeaseLost          another holder has taken over what this one held
+│   ├── NoSuchRun          the state has no run with this number
+│   ├── Busy               another holder has the batch, and renews its lease
+│   └── LeaseLost          another holder has taken over the batch
 ├── FunctionUnusable       the function refuses every call; the run stops, and is never retried
-├── NoProgress             a task was tried too often in a row in vain; never tried again
-├── Interrupted            a task was told to end before its work was done; another try goes on
-├── NotNotified            the notification was not taken; another try may be
-├── AirflowUnreachable     Airflow's REST API does not answer; of the command line
-├── AirflowRefused         Airflow's REST API refuses whoever asks; of the command line
-├── NotWritten             report files could not be written; another try may succeed
-├── InjectedError          a fault point was told to raise it; only tests do that
+├── NoProgress             too many tries of a task in a row made no progress; never retried
+├── Interrupted            a task was asked to end before its work was done; a retry continues
+├── NotNotified            the notification was not accepted; a retry may succeed
+├── AirflowUnreachable     Airflow's REST API does not answer (command line)
+├── AirflowRefused         Airflow's REST API refuses the user (command line)
+├── NotWritten             report files could not be written; a retry may succeed
+├── InjectedError          a fault point raised it, as a test requested
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
 """
 
 
 class RetrofillError(Exception):
-    """The root of everything Retrofill raises on purpose."""
+    """The base class of everything that Retrofill raises on purpose."""
 
 
 class ConfigError(RetrofillError):
-    """A person must change something before this can be done; another try would not help.
+    """The request cannot be carried out as given, and a retry would not help.
 
-    :param problems: one sentence for each thing that is wrong, naming the field
+    :param problems: one sentence for each problem, naming the field
     """
 
     def __init__(self, *problems: str) -> None:
@@ -47,19 +47,19 @@ class ConfigError(RetrofillError):
 
 
 class FunctionChanged(ConfigError):
-    """The function is not what it was when the run was opened, which therefore stops."""
+    """The function has changed since the run was opened, so the run stops."""
 
 
 class SourceError(RetrofillError):
-    """The source could not be read; another try may succeed."""
+    """The source could not be read; a retry may succeed."""
 
 
 class UnfitSource(SourceError):
-    """The source can be read, and is not what it should be: a person must change something."""
+    """The source can be read but is not as expected; a retry would not help."""
 
 
 class FunctionUnavailable(RetrofillError):
-    """The function or its live trigger could not be looked up; another try may succeed."""
+    """The function or its live trigger could not be looked up; a retry may succeed."""
 
 
 class StateError(RetrofillError):
@@ -76,23 +76,23 @@ class StateError(RetrofillError):
 
 
 class StateUnavailable(StateError):
-    """The Postgres server of the state cannot be reached, or cannot do now what it is asked."""
+    """The Postgres server of the state cannot be reached, or cannot do what it was asked to."""
 
 
 class StateFull(StateUnavailable):
-    """The server, or the pooler before it, has no connection left."""
+    """The server, or its pooler, has no connection left."""
 
 
 class StateLocked(StateUnavailable):
-    """Others hold a lock for longer than it is waited for; another try may succeed."""
+    """Another session held a lock for longer than the timeout; a retry may succeed."""
 
 
 class StateNotConfigured(StateError):
-    """Airflow has no connection to the state, or one that cannot be used."""
+    """Airflow has no usable connection to the state."""
 
 
 class StateUnfit(StateError):
-    """The server, the database or the role of the state cannot do what is needed."""
+    """The server, database or role of the state lacks something required."""
 
 
 class SchemaMismatch(StateError):
@@ -100,38 +100,38 @@ class SchemaMismatch(StateError):
 
 
 class NoSuchRun(StateError):
-    """The state knows no run of that number."""
+    """The state has no run with this number."""
 
     def __init__(self, run_id: int) -> None:
         super().__init__(f"run {run_id} is not in the state")
 
 
 class LeaseLost(StateError):
-    """Another holder has taken over what this one held; it must stop calling."""
+    """Another holder has taken over the batch, so this one must stop calling."""
 
 
 class FunctionUnusable(RetrofillError):
-    """The function refuses calls, and would refuse them again; a person must change something."""
+    """The function refuses calls, and would refuse them again until someone fixes the cause."""
 
 
 class Interrupted(RetrofillError):
-    """The task was told to end before its work was done; another try goes on with it."""
+    """The task was asked to end before its work was done; its next try continues."""
 
 
 class NoProgress(RetrofillError):
-    """A task was tried again and again without progress; a person must see why."""
+    """Many tries of a task made no progress; someone must find out why."""
 
 
 class NotNotified(RetrofillError):
-    """The notification of a run was not taken where it should go; another try may be."""
+    """The notification of a run was not accepted by its target; a retry may succeed."""
 
 
 class NotWritten(RetrofillError):
-    """Report files could not be written where they should go; another try may succeed."""
+    """Report files could not be written to their destination; a retry may succeed."""
 
 
 class RunIncomplete(RetrofillError):
-    """The run ended with items or partitions left over; a new run of the job resumes."""
+    """The run ended with items or partitions left; a new run of the job resumes."""
 
 
 FINAL = (
@@ -144,4 +144,4 @@ FINAL = (
     StateUnfit,
     UnfitSource,
 )
-"""The errors that another try would only repeat."""
+"""Errors that a retry would only repeat."""

@@ -1,4 +1,4 @@
-"""The function that a run calls, as it was found when the run was opened."""
+"""The function that a run calls, as found when the run was opened."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,26 +7,30 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinned:
-    """One version of a function, pinned for a run."""
+    """One version of a function, pinned for a run.
+
+    >>> Pinned(kind="python", name="json:dumps", version="", timeout_s=60).name
+    'json:dumps'
+    """
 
     kind: str
-    """The kind of function, by its name."""
+    """The name of the function's kind."""
 
     name: str
-    """The function's lasting name, for people and for the job: such as a URL."""
+    """The function's permanent name, such as a URL, for people and for the job."""
 
     version: str
-    """The version that is called; empty where the kind knows none."""
+    """The version to call; empty if the kind has no versions."""
 
     timeout_s: int
     """Seconds that a call may run."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else the kind found, in its own words."""
+    """Further properties that the kind found."""
 
     @property
     def words_of_facts(self) -> list[str]:
-        """What else the kind found, fact by fact, for people."""
+        """These properties for people, one text each."""
         return [
             f"{name.removesuffix('_mb').replace('_', ' ')} {value}{' MB' * name.endswith('_mb')}"
             for name, value in self.facts.items()
@@ -34,5 +38,5 @@ class Pinned:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Pinned":
-        """Return the function that a run's row holds."""
+        """Return the function stored in a run's row."""
         return cls(**values)

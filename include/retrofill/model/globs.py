@@ -1,4 +1,4 @@
-"""Shell patterns: which texts they match, and how those begin and end."""
+"""Shell patterns: which texts match them, and how these texts begin and end."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 _SPECIAL = re.compile(r"[*?\[]")
-_UNTOLD = re.compile(r"[|\x00-\x1f\x7f]|\A\s|\s\Z")
+_UNPRINTABLE = re.compile(r"[|\x00-\x1f\x7f]|\A\s|\s\Z")
 _NEVER = r"(?!x)x"
 _LAST_CHARACTER = 0x10FFFF
 _SURROGATES = (0xD800, 0xDFFF)
@@ -14,12 +14,12 @@ _SURROGATES = (0xD800, 0xDFFF)
 
 @lru_cache(maxsize=64)
 def matches(patterns: str | None) -> Callable[[str], bool]:
-    """Return what tells whether a whole text matches one of some patterns; None: any text does.
+    """Return a check whether a whole text matches one of several patterns; None: every text does.
 
     >>> matches("*.jpg|*.png")("in/cat.png")
     True
 
-    :param patterns: shell patterns with a bar between two
+    :param patterns: shell patterns, separated by bars
     """
     if patterns is None:
         return lambda _: True
@@ -28,7 +28,7 @@ def matches(patterns: str | None) -> Callable[[str], bool]:
 
 
 def ends(patterns: str | None) -> list[tuple[str, str]]:
-    """Return, for each pattern, what all texts that match it begin and end with, as far as told.
+    """Return for each pattern the known beginning and end of all texts that match it.
 
     >>> ends("in/*.jpg|*.png")
     [('in/', '.jpg'), ('', '.png')]
@@ -41,11 +41,10 @@ def ends(patterns: str | None) -> list[tuple[str, str]]:
 
 
 def as_regex(patterns: str) -> str:
-    """Return the same as :func:`matches` as a regular expression of Postgres, for whole texts.
+    """Return the patterns of :func:`matches` as a regular expression of Postgres, for whole texts.
 
-    Its manual calls them advanced regular expressions: a point matches every character there, a
-    class is read as here, and a backslash before any other sign than a letter or digit makes it
-    literal.
+    Postgres calls these *advanced regular expressions*: a dot matches every character, a class is
+    read as here, and a backslash before any character but a letter or digit makes it literal.
     """
     return f"^(?:{'|'.join(map(_regex, patterns.split('|')))})$"
 
@@ -67,7 +66,7 @@ def _regex(pattern: str) -> str:
 
 
 def _class_end(pattern: str, at: int) -> int:
-    """Return where a class ends; -1: it does not, and its bracket is one like any sign."""
+    """Return where a class ends; -1: it does not, so its bracket is an ordinary character."""
     begin = at + 1
     begin += pattern[begin : begin + 1] == "!"
     begin += pattern[begin : begin + 1] == "]"
@@ -94,17 +93,17 @@ def _class(inside: str) -> str:
 def only(text: str) -> str:
     """Return a pattern that matches a text.
 
-    In place of what no param can hold, a bar, control characters, and white space at either end, it
-    matches any other sign too.
+    A ``?`` replaces what no param can hold: a bar, a control character, or white space at
+    either end. In these places any other character matches too.
 
     >>> only("Sandbox.Timedout[1]")
     'Sandbox.Timedout[[]1]'
     """
-    return _UNTOLD.sub("?", _SPECIAL.sub(r"[\g<0>]", text))
+    return _UNPRINTABLE.sub("?", _SPECIAL.sub(r"[\g<0>]", text))
 
 
 def beginning(patterns: str | None) -> str:
-    """Return what every text begins with that matches one of some patterns.
+    """Return the longest prefix of all texts that match one of the patterns.
 
     >>> beginning("in/2025/*|in/2024/*")
     'in/202'
@@ -119,7 +118,7 @@ def beginning(patterns: str | None) -> str:
 
 
 def behind(beginning: str) -> str | None:
-    """Return the first text behind all that begin so, by code points; None: there is none.
+    """Return the first text after all texts with this prefix, by code points; None: none.
 
     >>> behind("in/")
     'in0'

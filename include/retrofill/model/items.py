@@ -1,4 +1,4 @@
-"""The item: one unit of work that a source holds, and its identifier."""
+"""The item: one unit of work in a source, and its identifier."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,15 @@ from typing import NamedTuple, Self, overload
 IDENTIFIER_BYTES = 16
 
 LONGEST_KEY_BYTES = 1_024
-"""Bytes of an item's key, in UTF-8: an index of Postgres holds 2,704, with all its columns."""
+"""Bytes of a key in UTF-8. An index row of Postgres holds 2,704, with all its columns."""
 
 
 class Item(NamedTuple):
-    """One unit of work, as a source lists it."""
+    """One unit of work, as a source lists it.
+
+    >>> Item(bytes(16), "in/cat.jpg", '{"size": 7}').key
+    'in/cat.jpg'
+    """
 
     identifier: bytes
     """16 bytes for source, key and version; see :mod:`retrofill.engine.identity`."""
@@ -21,17 +25,17 @@ class Item(NamedTuple):
     """The name by which people find it, as the source spells it."""
 
     content: str = ""
-    """What only its source and its event shape understand.
+    """Data that only its source and its event shape understand.
 
-    It never holds the control characters 0x00 and 0x1E.
+    It never contains the control characters 0x00 and 0x1E.
     """
 
 
 class Measure(NamedTuple):
-    """How large an item is and how old, as far as its content tells."""
+    """The size and age of an item, as far as its content has them."""
 
     size: int | None
-    """Bytes that a function reads of it; None: unknown."""
+    """Bytes that a function would read; None: unknown."""
 
     modified: datetime | None
     """When it was last modified (UTC); None: unknown."""
@@ -39,13 +43,13 @@ class Measure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ItemColumns(Sequence[Item]):
-    """Items as columns, one for each field: what handles all of them at once makes no items.
+    """Items as columns, one per field, so that bulk code need not create them.
 
-    The item at a place is made when one is looked at.
+    An item is created when it is accessed by index.
     """
 
     identifiers: bytes
-    """IDENTIFIER_BYTES of each item, one after another."""
+    """IDENTIFIER_BYTES for each item, concatenated."""
 
     keys: Sequence[str]
     contents: Sequence[str]
@@ -90,7 +94,7 @@ class ItemColumns(Sequence[Item]):
 
 
 def identifiers_of(items: Sequence[Item]) -> bytes:
-    """Return IDENTIFIER_BYTES of each item, one after another."""
+    """Return IDENTIFIER_BYTES for each item, concatenated."""
     if isinstance(items, ItemColumns):
         return items.identifiers
     return b"".join(item.identifier for item in items)

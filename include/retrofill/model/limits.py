@@ -1,4 +1,4 @@
-"""What a run may do as a whole: one value, stored with the run and changed while it is open."""
+"""What a run may do as a whole: stored with the run, and changeable while it is open."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,7 +10,7 @@ from retrofill.model.cost import dollars
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of a run. None: there is no such limit."""
+    """The limits of a run. None: no such limit."""
 
     max_concurrency: int
     """Calls in flight at once."""
@@ -20,7 +20,7 @@ class Limits:
 
     max_calls_per_second: float | None = None
     max_calls: int | None = None
-    """Calls that may have run the function: those that were refused are not among them."""
+    """Calls that may have run the function; refused calls do not count."""
 
     max_cost: float | None = None
     """Dollars."""
@@ -29,25 +29,25 @@ class Limits:
     max_failure_percent: int | None = None
 
     max_percent_by_cause: Mapping[str, float] = field(default_factory=dict)
-    """What may become of so many percent of what was called, by cause."""
+    """The highest percentage of calls or items that may end this way, by cause."""
 
     min_items_judged: int = 1
-    """Items that must have succeeded or failed before failures may stop the run."""
+    """Items that must have succeeded or failed before failures can stop the run."""
 
     concurrency_ceiling: int | None = None
-    """What a reserve for live traffic leaves: a higher ``max_concurrency`` has no effect."""
+    """What a reserve for live traffic leaves; a higher ``max_concurrency`` has no effect."""
 
     ramp_minutes: int | None = None
     """Minutes in which the run rises to its full concurrency and rate."""
 
     function_concurrency: int | None = None
-    """Calls in flight at once, over all runs of the function together."""
+    """Calls in flight at once, over all runs of the function."""
 
     priority: int = 10
-    """How much of that is this run's, beside the priorities of the others."""
+    """The weight of this run in that limit, relative to the priorities of the others."""
 
     paused: bool = False
-    """Whether no call may be sent for the time being."""
+    """Whether calls are paused."""
 
     @property
     def most_in_flight(self) -> int:
@@ -63,14 +63,14 @@ class Limits:
         """The limits for people."""
         said = [f"{counted(self.most_in_flight, 'call')} in flight"]
         if self.ramp_minutes is not None:
-            said[0] += f", after a rise of {self.ramp_minutes:,} min"
+            said[0] += f", after a ramp of {self.ramp_minutes:,} min"
         if self.function_concurrency is not None:
             said.append(
-                f"{self.function_concurrency:,} in flight of all runs of the function, at priority"
-                f" {self.priority:,}"
+                f"{self.function_concurrency:,} in flight over all runs of the function, at"
+                f" priority {self.priority:,}"
             )
         if self.max_calls_per_second is not None:
-            said.append(f"{self.max_calls_per_second:,.10g} calls a second")
+            said.append(f"{self.max_calls_per_second:,.10g} calls per second")
         if self.max_calls is not None:
             said.append(f"{counted(self.max_calls, 'call')} in all")
         if self.max_cost is not None:
@@ -86,10 +86,10 @@ class Limits:
         return ", ".join(said)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the limits as a JSON object, each under its name."""
+        """Return the limits as a JSON object, by name."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Limits":
-        """Return the limits that :meth:`as_json` made such an object of."""
+        """Return the limits from the output of :meth:`as_json`."""
         return cls(**stored)

@@ -1,4 +1,4 @@
-"""What a source says of itself: its partitions, and the pages of each."""
+"""What a source lists: its partitions, and the pages of each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,48 +7,55 @@ from retrofill.model.items import Item
 
 
 class Partition(NamedTuple):
-    """A part of a source that is read by one task."""
+    """A part of a source that one task reads.
+
+    >>> Partition(0, "1 to 99", {"first": 1, "last": 99}).label
+    '1 to 99'
+    """
 
     number: int
-    """Its place among the partitions, from 0."""
+    """Its index, from 0."""
 
     label: str
     """Its name for people."""
 
     description: Mapping[str, Any]
-    """What the source needs to find it again; plain JSON."""
+    """What the source needs to find it again, as plain JSON."""
 
     seen: int | None = None
-    """How many distinct keys the source's survey saw in it, filters aside; None: it did not look.
+    """Distinct keys that the survey saw in it, before filters; None: the survey did not look.
 
-    If it saw any, a partition that then lists nothing at all is an error."""
+    If it saw any, a partition that lists nothing is an error."""
 
 
 class Page(NamedTuple):
-    """A stretch of a partition. What the source saw in it is an item or was left out.
+    """Consecutive items of a partition, and the counts of what was left out.
 
-    What was left out is counted once all the page's items are taken. If a set ends within the
-    page, the next set lists it again, from the cursor of the page before.
+    Left-out items are counted when all of the page's items are taken. If a set ends within the
+    page, the next set lists the page again, from the cursor of the page before.
+
+    >>> Page([Item(bytes(16), "7")], cursor="7", left_out={"odd": 3}).seen
+    4
     """
 
     items: list[Item]
 
     cursor: str
-    """The source's own text: the next page begins behind it.
+    """Text of the source's own; the next page begins after it.
 
-    It is kept in Postgres, so it has no NUL, and it must mean the same to a new process.
+    It is stored in Postgres, so it must not contain NUL, and a new process must understand it.
     """
 
     left_out: Mapping[str, int]
-    """How much was seen that is not among the items, by reason; the kind of source names those."""
+    """How many items were seen but left out, by reason; the kind of source names the reasons."""
 
     late: frozenset[bytes] = frozenset()
-    """The identifiers of those items that are older than the run's interval."""
+    """The identifiers of items that are older than the run's interval."""
 
     later: Sequence[Item] = ()
-    """Some of what was left out because it was modified after the run was opened."""
+    """Some of the items that were left out because they were modified after the run opened."""
 
     @property
     def seen(self) -> int:
-        """How much the source saw: items, and what was left out."""
+        """How many items the source saw, including those left out."""
         return len(self.items) + sum(self.left_out.values())

@@ -1,4 +1,4 @@
-"""What a job needs a person for, the most urgent first."""
+"""Why a job needs attention, most urgent first."""
 
 from collections.abc import Iterator
 
@@ -11,24 +11,24 @@ _OF_A_RUN = {
     Standing.PAUSED: "it is paused",
     Standing.INCOMPLETE: "it ended incomplete",
 }
-"""What a run needs a person for, the most urgent first."""
+"""Why a run needs attention, most urgent first."""
 
 QUARANTINED = "items wait in quarantine"
-NOT_BEGUN = "its DAG is paused in Airflow, so no run begins"
+NOT_BEGUN = "its DAG is paused in Airflow, so no run starts"
 
 
 def needs_of(standing: Standing | None, *, quarantines: bool, is_off: bool) -> tuple[str, ...]:
-    """Return what a job needs a person for, the most urgent first.
+    """Return why a job needs attention, most urgent first.
 
-    :param standing: of the run that tells how the job is; None: it has none
-    :param quarantines: whether items of it wait in quarantine
-    :param is_off: whether it has a schedule and its DAG is paused
+    :param standing: of the run that represents the job; None: the job has no run
+    :param quarantines: whether the job has items in quarantine
+    :param is_off: whether it has a schedule but its DAG is paused
     """
     return tuple(_needs(standing, quarantines=quarantines, is_off=is_off))
 
 
 def urgency(needs: tuple[str, ...]) -> int:
-    """Return where a job of these needs stands among others: the lowest first."""
+    """Return the sort position of a job with these needs; lower is more urgent."""
     order = [*_OF_A_RUN.values(), QUARANTINED, NOT_BEGUN]
     return min((order.index(need) for need in needs), default=len(order))
 

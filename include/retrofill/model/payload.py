@@ -1,4 +1,4 @@
-"""The payload: what one call carries, as an event shape writes it."""
+"""The payload: what one call carries, as an event shape encodes it."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ JSON = "application/json"
 
 
 class Payload(NamedTuple):
-    """The body of one call, and what must be known of it to send it."""
+    """The body of one call, and what is needed to send it."""
 
     body: bytes
 
@@ -14,14 +14,14 @@ class Payload(NamedTuple):
     """The media type of the body."""
 
     headers: tuple[tuple[str, str], ...] = ()
-    """Header fields that belong to the body, for functions that are called over plain HTTP."""
+    """Header fields that belong to the body, for functions called over plain HTTP."""
 
     identifiers: bytes = b""
-    """16 bytes of each item in the body, one after another."""
+    """16 bytes for each item in the body, concatenated."""
 
     failures: int = 0
-    """How often its items had failed alone before: a call that is repeated for another reason is
-    the same call."""
+    """How many times its items had failed alone. A call repeated for another reason is the same
+    call."""
 
     job: str = ""
-    """The job that the items are sent for."""
+    """The job of the items."""

@@ -1,16 +1,20 @@
-"""A permission: something that a role must be allowed to do."""
+"""A permission that a role needs."""
 
 from typing import NamedTuple
 
 
 class Permission(NamedTuple):
-    """Something that a role must be allowed to do."""
+    """A permission that a role needs.
+
+    >>> Permission("s3:GetObject", "arn:aws:s3:::my-photos/*", "for files on S3").action
+    's3:GetObject'
+    """
 
     action: str
-    """What it does, in the words of whoever grants it."""
+    """The action, as the granting service names it."""
 
     resource: str
-    """What it is done to, as an example with names to replace; ``*``: it knows no resource."""
+    """An example of the resource, with names to replace; ``*``: the action has no resource."""
 
     when: str
-    """For which runs, in words or by a param's name; empty: for all."""
+    """For which runs, in words or as a param's name; empty: for all."""

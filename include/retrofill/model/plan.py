@@ -1,4 +1,4 @@
-"""The plan of a run: what its first set would do, as it is stored, and as people read it."""
+"""The plan of a run: what its first set would do, as stored and as shown to people."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,23 +17,23 @@ _TICKS = re.compile("`+")
 
 
 class Bin(NamedTuple):
-    """A part of a histogram."""
+    """A bin of a histogram."""
 
     words: str
-    """What belongs to it, for people."""
+    """What it contains, for people."""
 
     items: int
     size: int | None
-    """How many bytes these items have together; None: unknown."""
+    """The total bytes of these items; None: unknown."""
 
 
 class Check(NamedTuple):
-    """Whether what a run would do goes through what it needs."""
+    """Whether the run fits within one of its prerequisites."""
 
     name: str
     says: str
     passed: bool | None
-    """None: nobody can tell."""
+    """None: unknown."""
 
 
 class FirstPayload(NamedTuple):
@@ -50,14 +50,14 @@ class FirstPayload(NamedTuple):
 
     @classmethod
     def of(cls, body: bytes, items: int) -> Self:
-        """Return a payload, shortened where it is large."""
+        """Return a payload, truncated if it is large."""
         text = body[: 4 * _SHOWN_CHARS].decode(errors="replace")[:_SHOWN_CHARS]
         return cls(items, len(body), text, len(text.encode()) < len(body))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What the first set would do, and what is known of what comes after it. None: unknown."""
+    """What the first set would do, and what is known of the sets after it. None: unknown."""
 
     listed: int
     known: int
@@ -67,7 +67,7 @@ class Counts:
     resumed: int
     redriven: int
     with_others: int
-    """Listed items that other runs have in process: this one takes over what they leave behind."""
+    """Listed items that other runs have in process. This run takes over what they leave."""
 
     items: int
     """Items that the first set calls."""
@@ -77,13 +77,13 @@ class Counts:
     payload_bytes: int
     item_bytes: int | None
     partitions_left: int
-    """Partitions that the first set has not read to their ends; 0: there is no other set."""
+    """Partitions that the first set has not read to the end; 0: there is no other set."""
 
     canary: int = 0
-    """Items among those that the first set calls which it calls before all others."""
+    """Items of the first set that are called before all others."""
 
     items_after: int | None = None
-    """About how many items come in further sets, at most."""
+    """The estimated maximum of items in further sets."""
 
     calls_after: int | None = None
     batches_after: int | None = None
@@ -97,13 +97,13 @@ class Counts:
 
     @property
     def is_all(self) -> bool:
-        """Whether the first set is all there is, so that every number is exact."""
+        """Whether there is no set after the first, so that every number is exact."""
         return not self.partitions_left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """The plan of a run, as its row holds it."""
+    """The plan of a run, as stored in its row."""
 
     counts: Counts
     sizes: Sequence[Bin]
@@ -112,17 +112,17 @@ class RunPlan:
     """None: there is no call."""
 
     target: Sequence[tuple[str, str]]
-    """From where to where: source, function and event, each with its words."""
+    """Names and descriptions of source, function and event."""
 
     limits: Mapping[str, Any]
-    """The limits of the run, as they are approved."""
+    """The limits of the run that are to be approved."""
 
     checks: Sequence[Check] = ()
     forecast: Mapping[str, Any] = field(default_factory=dict)
-    """What calls cost and take, as :mod:`retrofill.engine.forecast` has it; empty: nobody said."""
+    """Cost and duration, as :mod:`retrofill.engine.forecast` computes them; empty: no forecast."""
 
     canary: Mapping[str, Any] = field(default_factory=dict)
-    """What the canary has found, as :mod:`retrofill.model.canary` has it; empty: nothing yet."""
+    """The canary's findings, as :mod:`retrofill.model.canary` stores them; empty: none yet."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as plain JSON values."""
@@ -136,7 +136,7 @@ class RunPlan:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the plan that :meth:`as_json` wrote down."""
+        """Return the plan from the output of :meth:`as_json`."""
         payload = stored["payload"]
         return cls(
             counts=Counts(**stored["counts"]),
@@ -153,7 +153,7 @@ class RunPlan:
     def markdown(self, reasons: Mapping[str, str]) -> str:
         """Return the plan for people.
 
-        :param reasons: words for the reasons for which the source leaves something out
+        :param reasons: descriptions of the reasons why the source leaves items out
         """
         return "\n".join(self._lines(reasons))
 
@@ -181,12 +181,12 @@ class RunPlan:
 
     @property
     def words_of_limits(self) -> str:
-        """The limits that are approved, for people."""
+        """The limits to be approved, for people."""
         return Limits.from_json(self.limits).words
 
     @property
     def all_checks(self) -> list[Check]:
-        """What speaks for and against the plan; the cost by its latest forecast."""
+        """All checks of the plan, the cost by its latest forecast."""
         most = Limits.from_json(self.limits).max_cost
         if most is None:
             return list(self.checks)
@@ -194,26 +194,26 @@ class RunPlan:
         passed = None
         if cost is not None and (cost[0] > most or cost[2] <= most):
             passed = cost[2] <= most
-        says = f"{in_range(cost, dollars)} is foretold; the run stops at {dollars(most)}"
+        says = f"the forecast is {in_range(cost, dollars)}; the run stops at {dollars(most)}"
         return [*self.checks, Check("max_cost", says, passed)]
 
     def words_of_items(self, reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """Yield what was found, name by name."""
+        """Yield each count of listed items as a name and its text."""
         counts = self.counts
         if counts.listed or not counts.redriven:
             yield "listed", f"{counts.listed:,} ({counts.new:,} new, {counts.known:,} known)"
         if counts.redriven:
             yield "redriven", f"{counts.redriven:,}"
-        beside = {
-            "new, and older than the interval": counts.late,
+        further = {
+            "new, but older than the interval": counts.late,
             "left behind by earlier runs": counts.resumed,
             "in process with other runs": counts.with_others,
             **{reasons.get(one, one): count for one, count in sorted(counts.left_out.items())},
         }
-        yield from ((name, f"{count:,}") for name, count in beside.items() if count)
+        yield from ((name, f"{count:,}") for name, count in further.items() if count)
 
     def words_of_calls(self) -> Iterator[tuple[str, str]]:
-        """Yield what would be called, name by name."""
+        """Yield each count of calls as a name and its text."""
         counts = self.counts
         size = "unknown" if counts.item_bytes is None else in_bytes(counts.item_bytes)
         whole = "" if counts.is_all else ", in this first set"
@@ -227,13 +227,13 @@ class RunPlan:
             yield "after this set", self._after()
 
     def words_of_canary(self) -> Iterator[tuple[str, str]]:
-        """Yield what the canary has found, name by name; nothing, as long as it has not."""
+        """Yield the canary's findings as names and texts; nothing while there are none."""
         found = CanaryFindings.from_json(self.canary)
         if found is not None:
             yield from found.words()
 
     def words_of_cost(self) -> Iterator[tuple[str, str]]:
-        """Yield what calls cost and take, name by name."""
+        """Yield cost and duration of the calls as names and texts."""
         yield from ((name, words) for name, words in self.forecast.get("words", ()))
 
     def _after(self) -> str:
@@ -241,7 +241,7 @@ class RunPlan:
         are = "is" if counts.partitions_left == 1 else "are"
         parts = f"{counted(counts.partitions_left, 'partition')} {are} not listed to the end"
         if counts.items_after is None:
-            return f"{parts}; how many items and calls that makes is unknown"
+            return f"{parts}; the number of their items and calls is unknown"
         return (
             f"{parts}; estimated: up to about {counts.items_after:,} items in about"
             f" {counts.calls_after:,} calls and {counts.batches_after:,} batches"
@@ -262,7 +262,7 @@ class RunPlan:
 
 
 def verdict(check: Check) -> str:
-    """Return in a word what a check says."""
+    """Return the result of a check in a word or two."""
     return {True: "fits", False: "too much", None: "unknown"}[check.passed]
 
 
@@ -276,6 +276,6 @@ def _table(title: str, bins: Sequence[Bin]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return a text that Markdown shows as it is."""
+    """Return a text that Markdown shows unchanged."""
     escaped = re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text)
     return " ".join(escaped.split())

@@ -1,20 +1,20 @@
-"""The pulse of a run: what its calls did in each slice of its time."""
+"""The pulse of a run: what its calls did in each time slice."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 RUNGS_PER_DOUBLING = 4
-"""Steps of the latency histogram in which a duration doubles: each is 19 % longer."""
+"""Bins of the latency histogram per doubling of the duration: each is 19 % longer."""
 
 
 class Slice(NamedTuple):
-    """What calls of one task, or of all tasks of a run, did in one slice."""
+    """What the calls of one task, or of all tasks of a run, did in one slice."""
 
     second: int
-    """Where it begins, in seconds since the run was opened, but for those in which it waited."""
+    """Its start, in seconds since the run was opened, without those that the run waited."""
 
     seconds: int
-    """How long it is."""
+    """Its length."""
 
     calls: int
     """Calls that ended."""
@@ -26,14 +26,14 @@ class Slice(NamedTuple):
     """Items."""
 
     troubles: Mapping[str, int]
-    """Calls that did not succeed, by cause or, where their outcome has none, by outcome."""
+    """Calls that did not succeed, by cause or, without one, by outcome."""
 
     call_seconds: float
-    """Seconds that calls were in flight, all together."""
+    """The sum of the seconds that calls were in flight."""
 
     most_in_flight: int
-    """How many calls of the run might be in flight at its end."""
+    """How many calls of the run were allowed in flight at its end."""
 
     latency: Sequence[int]
-    """How many calls took how long, refused ones left out: the first number is of those below 1 ms,
-    and each further one of those up to 2 ** (1 / RUNGS_PER_DOUBLING) times as long as before."""
+    """Calls by duration, without refused ones. The first bin is for less than 1 ms; the bound of
+    each further bin is 2 ** (1 / RUNGS_PER_DOUBLING) times the bound before."""

@@ -1,4 +1,4 @@
-"""How a value is shown to people: short, without what may be secret, and with nothing hidden."""
+"""Quote values for people: short, without likely secrets, and with nothing hidden."""
 
 import re
 import reprlib
@@ -7,18 +7,18 @@ from typing import Any
 
 _LONGEST = 60
 
-# Of a URL only the scheme: login, host, path and query may each hold a token. The address of a
-# bucket is none that a secret belongs into, and shows what was mistaken for its name.
+# Of a URL only the scheme is shown: login, host, path and query may each hold a token. The
+# address of a bucket should hold no secret, and shows what was mistaken for its name.
 _URL = re.compile(r"(?i)\b(?!s3:)([a-z][a-z0-9+.\-]*://)\S+")
 
 
 def quoted(value: Any) -> str:
-    """Return a value as it is written in Python, cut to 60 characters."""
-    # Of a value of any length, no more is written out than is shown.
+    """Return a value in Python's notation, cut to 60 characters."""
+    # However long the value is, only what is shown is written out.
     if isinstance(value, str):
         text = repr(_URL.sub(r"\1…", value[: _LONGEST + 1]))
     elif isinstance(value, dict):
-        # A text in an object may be a header with a secret, wherever it stands.
+        # A string in an object may be a header with a secret, wherever it stands.
         members = (
             f"{quoted(name)}: {'…' if isinstance(one, str | dict | list) else quoted(one)}"
             for name, one in islice(value.items(), _LONGEST)
@@ -30,9 +30,9 @@ def quoted(value: Any) -> str:
 
 
 def visible(text: str, *, but: str = "") -> str:
-    """Return a text in which nothing hides: what does not print is written as an escape.
+    """Return a text with unprintable characters escaped.
 
-    :param but: characters that stay as they are
+    :param but: characters to leave as they are
     """
     return "".join(
         character

@@ -1,7 +1,7 @@
-"""Records as JSON: a pydantic model of any frozen dataclass or NamedTuple, made from its fields.
+"""Records as JSON: make a pydantic model of a frozen dataclass or NamedTuple.
 
-REST and command line tell what the state returns, and nothing is described twice: names, types and
-the docstrings beside them become the schema.
+REST and command line return what the state returns. Nothing is described twice: names, types and
+field docstrings become the schema.
 """
 
 import ast
@@ -21,7 +21,7 @@ _MODELS: dict[type[object], type[BaseModel]] = {}
 
 
 def model_of(record: type[object]) -> type[BaseModel]:
-    """Return the model of a record, which also reads it: by its attributes."""
+    """Return the pydantic model of a record, which also validates one from its attributes."""
     if record not in _MODELS:
         _MODELS[record] = _made_of(record)
     return _MODELS[record]
@@ -30,7 +30,7 @@ def model_of(record: type[object]) -> type[BaseModel]:
 def _made_of(record: type[object]) -> type[BaseModel]:
     notes = notes_of(record)
     fields: dict[str, Any] = {
-        name: (_told(hint), Field(description=notes.get(name)))
+        name: (_converted(hint), Field(description=notes.get(name)))
         for name, hint in get_type_hints(record).items()
     }
     return create_model(
@@ -51,17 +51,17 @@ def all_as_json(records: Iterable[object]) -> list[dict[str, Any]]:
     return [as_json(record) for record in records]
 
 
-def _told(hint: Any) -> Any:
-    """Return a type in which models stand for the records."""
+def _converted(hint: Any) -> Any:
+    """Return a type in which models replace records."""
     if isinstance(hint, type) and (is_dataclass(hint) or _is_named_tuple(hint)):
         return model_of(hint)
     origin, inner = get_origin(hint), get_args(hint)
     if origin is None or origin is Annotated:
         return hint
-    told = tuple(_told(one) for one in inner)
+    converted = tuple(_converted(one) for one in inner)
     if origin in {Union, UnionType}:
-        return reduce(or_, told)
-    return hint if told == inner else origin[told]
+        return reduce(or_, converted)
+    return hint if converted == inner else origin[converted]
 
 
 def _is_named_tuple(hint: type[Any]) -> bool:
@@ -69,7 +69,7 @@ def _is_named_tuple(hint: type[Any]) -> bool:
 
 
 def notes_of(described: type[object]) -> dict[str, str]:
-    """Return the docstrings that stand below the fields, or the members, of a class."""
+    """Return the docstrings below the fields or members of a class, by name."""
     (defined,) = ast.parse(textwrap.dedent(inspect.getsource(described))).body
     body = defined.body if isinstance(defined, ast.ClassDef) else []
     return {
@@ -83,6 +83,6 @@ def notes_of(described: type[object]) -> dict[str, str]:
 
 
 def _names(field: ast.stmt) -> list[str]:
-    """Return the names that a statement of a class gives a value or a type."""
+    """Return the names that a class statement assigns or annotates."""
     targets = field.targets if isinstance(field, ast.Assign) else [getattr(field, "target", None)]
     return [target.id for target in targets if isinstance(target, ast.Name)]

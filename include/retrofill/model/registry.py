@@ -1,4 +1,4 @@
-"""Registries of kinds: ours, and those that installed packages add by entry points."""
+"""Registries of kinds: built-in ones, and those that installed packages add by entry points."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -7,27 +7,27 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Named(Protocol):
-    """What has a name."""
+    """Something with a name."""
 
     @property
     def name(self) -> str:
-        """How params and the state name it."""
+        """Its name in params and in the state."""
 
 
 Kind = TypeVar("Kind", bound=Named)
 
 
 class Registry(Mapping[str, Kind], Generic[Kind]):
-    """All kinds by name: ours first, then those of installed packages, by name.
+    """All kinds by name: first the built-in ones, then those of installed packages, sorted.
 
-    Packages are looked for when the registry is first read, not when it is made: theirs import
-    ours. A package registers a kind by an entry point whose name is that of the kind::
+    Entry points are loaded when the registry is first read, not when it is created, because those
+    packages import ours. A package registers a kind by an entry point with the kind's name::
 
         [project.entry-points."retrofill.sources"]
         numbers = "my_package.numbers:KIND"
 
-    :param ours: our own kinds
-    :param kind: what each must be
+    :param ours: the built-in kinds
+    :param kind: the required type
     :param group: the entry point group
     """
 
@@ -38,22 +38,22 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
 
     @cached_property
     def _all(self) -> Mapping[str, Kind]:
-        """Load what is installed.
+        """Load the installed kinds.
 
-        :raises TypeError: an entry point is not a kind, has another name than its kind, or one that
-            is taken
+        :raises TypeError: an entry point is not a kind, has another name than its kind, or a name
+            that is taken
         """
         found = dict(self._ours)
         for point in sorted(entry_points(group=self._group), key=lambda one: one.name):
             if point.name in found:
                 raise TypeError(
-                    f"{point.value} registers {point.name} in {self._group}, which is taken"
+                    f"{point.value} registers {point.name} in {self._group}, but this name is taken"
                 )
             loaded = point.load()
             if not isinstance(loaded, self._kind):
                 raise TypeError(
                     f"the entry point {point.name} of the group {self._group}, {point.value}, is a"
-                    f" {type(loaded).__name__}; allowed is a {self._kind.__name__}"
+                    f" {type(loaded).__name__}; give a {self._kind.__name__}"
                 )
             if loaded.name != point.name:
                 raise TypeError(

@@ -1,4 +1,4 @@
-"""The report of a run: its true counts, and how they read."""
+"""The report of a run: its final counts, and how they are shown."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -33,7 +33,7 @@ class Report:
     new: int
     resumed: int
     left_out: Mapping[str, int]
-    """How much was seen and not taken, by reason."""
+    """How many items were seen but left out, by reason."""
 
     succeeded: int
     quarantined: int
@@ -50,7 +50,7 @@ class Report:
 
     redriven: int = 0
     redrive_counted: int | None = None
-    """Items that it was to redrive, as counted when it was opened; None: nobody has counted."""
+    """Items to redrive, as counted when the run was opened; None: not counted."""
 
     failed: int = 0
     timed_out: int = 0
@@ -67,17 +67,17 @@ class Report:
     lost: int = 0
     with_others: int = 0
     others: Sequence[Mapping[str, Any]] = ()
-    """Who holds the items counted in with_others: ``run_id``, ``state`` and ``items`` each."""
+    """The runs that hold the items in with_others: ``run_id``, ``state`` and ``items`` each."""
 
     source_seen: bool = False
     """Whether the source had an object when the run was opened."""
 
     answer_lost: int = 0
     hints: Sequence[str] = ()
-    """What errors of its calls mean, where no item is the cause."""
+    """Explanations of errors of its calls that no item causes."""
 
     lost_tasks: int = 0
-    """Tasks that ended without giving their batch back."""
+    """Tasks that ended without releasing their batch."""
 
     refused: int = 0
     """Calls that were refused, so that the function did not run."""
@@ -86,40 +86,40 @@ class Report:
     """New items that are older than the run's interval."""
 
     withdrawn: int = 0
-    """Items that are new again: nobody approved the plan, or the function feeds its own source."""
+    """Items that are new again: the plan was not approved, or the function feeds its own source."""
 
     planned: Mapping[str, Any] | None = None
-    """What the plan said would happen; None: there is no plan."""
+    """The counts of the plan; None: there is no plan."""
 
     approval: Mapping[str, Any] = field(default_factory=dict)
-    """What became of the plan, as :class:`retrofill.model.approval.Approval` has it."""
+    """The approval, as :class:`retrofill.model.approval.Approval` stores it."""
 
     cost: float | None = None
-    """Dollars that its calls cost; None: that is unknown."""
+    """The cost of its calls in dollars; None: unknown."""
 
     cost_from_above: float | None = None
-    """Of these, what is the most it can be, since nobody knows what is billed."""
+    """The part of the cost that is an upper bound, because nobody knows what is billed."""
 
     cost_by_term: Mapping[str, float | None] = field(default_factory=dict)
-    """Of these, what calls, their time and their items cost each; None: that is unknown."""
+    """The parts of the cost for calls, their time and their items; None: unknown."""
 
     price: str = ""
-    """Where the terms of the price are from."""
+    """Where the terms of the price come from."""
 
     report_to: str | None = None
-    """Where the report files of its items go; None: nobody asked for any."""
+    """Where to write the report files of its items; None: nowhere."""
 
     report_files: Mapping[str, Any] | None = None
-    """Those that were written, as :class:`retrofill.model.report_files.Written` has it."""
+    """The files that were written, as :class:`retrofill.model.report_files.Written` stores them."""
 
     @property
     def total(self) -> int:
-        """Items that the run has found to call, as far as it knows now."""
+        """Items to call, as far as the run knows now."""
         return self.new + self.resumed + self.redriven - self.withdrawn
 
     @property
     def settled(self) -> int:
-        """Of these, items of which it is known what became of them."""
+        """The part of the total that is settled."""
         return self.succeeded + self.quarantined
 
     @property
@@ -143,7 +143,7 @@ class Report:
 
     @property
     def lists(self) -> bool:
-        """Whether the run lists its source; what is in quarantine is redriven without."""
+        """Whether the run lists its source. A redrive of quarantined items does not."""
         return self.redrive != Place.QUARANTINE
 
     @property
@@ -152,12 +152,12 @@ class Report:
 
     @property
     def is_turned_down(self) -> bool:
-        """Whether the run has a plan that was not approved, and is not going to be."""
+        """Whether the run has a plan that was not approved and cannot be any more."""
         approval = Approval.from_json(self.approval)
         return approval is not None and approval.is_negative
 
     def _plan_lines(self) -> Iterator[str]:
-        """Yield what was planned and who approved it."""
+        """Yield lines about the plan and its approval."""
         if self.planned:
             cost, seconds = self.planned.get("dollars"), self.planned.get("seconds")
             counts = {
@@ -168,7 +168,7 @@ class Report:
             yield f"planned     {Counts(**counts).said}"
             if seconds is not None:
                 said = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
-                yield f"foretold    {said}"
+                yield f"forecast    {said}"
         approval = Approval.from_json(self.approval)
         if approval is not None:
             changes = f"; {approval.changes_said}" if approval.changes_said else ""
@@ -176,7 +176,7 @@ class Report:
 
     @property
     def cost_text(self) -> str:
-        """What the calls cost in a line, with all that is not known of it."""
+        """The cost of the calls in a line, with everything about it that is unknown."""
         if self.cost is None:
             return "unknown"
         terms = ", ".join(
@@ -184,55 +184,55 @@ class Report:
             for term, words in _TERMS.items()
             for cost in [self.cost_by_term.get(term)]
         )
-        above, beside = self.cost_from_above, ""
+        above, upper_bound = self.cost_from_above, ""
         if above:
             of_it = "all of it" if above == self.cost else f"of which {dollars(above)}"
-            beside = f", {of_it} counted from above"
-        return f"{dollars(self.cost)} ({terms}){beside}"
+            upper_bound = f", {of_it} counted from above"
+        return f"{dollars(self.cost)} ({terms}){upper_bound}"
 
     @property
     def to_do(self) -> str:
-        """What a person should do first; empty: nothing."""
+        """What to do first; empty: nothing."""
         if self.state == "incomplete":
             if self.is_turned_down:
-                return "start another run of the job, to have another plan"
-            mend = "take away what stopped it, then " if self.stop_reason else ""
-            return f"{mend}clear the failed tasks, or start another run of the job, to go on"
+                return "start another run of the job to make another plan"
+            fix = "remove the reason for the stop, then " if self.stop_reason else ""
+            return f"{fix}clear the failed tasks, or start another run of the job, to continue"
         if self.lacks_files:
-            return "see the log of write_report, and clear it, with those downstream"
+            return "see the log of write_report, then clear it with its downstream tasks"
         found = []
         if self.not_redriven:
             found.append(
-                f"{counted(self.not_redriven, 'item')} of those to redrive not redriven: look"
-                " whether the source still lists them, as they were"
+                f"{counted(self.not_redriven, 'item')} of those to redrive not redriven: check"
+                " whether the source still lists them unchanged"
             )
         if self.quarantined:
             waits = counted(self.quarantined, "item")
             found.append(
-                f"{waits} in quarantine: look at their errors, mend the cause, then redrive"
+                f"{waits} in quarantine: look at their errors, fix the cause, then redrive"
             )
         return "; ".join(found)
 
     @property
     def not_redriven(self) -> int:
-        """Items that it was to redrive and has not: as of now, if it goes on."""
+        """Items to redrive that are not redriven yet."""
         return max(0, (self.redrive_counted or 0) - self.redriven)
 
     @property
     def lacks_files(self) -> bool:
-        """Whether somebody asked for report files, and there are none."""
+        """Whether report files were requested but are not written."""
         return bool(self.report_to) and not self.report_files
 
     @property
     def files_text(self) -> str:
-        """Where the report files are, and the digest by which their manifest is known."""
+        """Where the report files are, and the digest of their manifest."""
         if not self.report_files:
             return f"none written to {self.report_to} so far"
         return f"{self.report_files['manifest']} (SHA-256 {self.report_files['sha256']})"
 
     @property
     def is_notified(self) -> bool:
-        """Whether the notification of how the run was last closed was handed over."""
+        """Whether the notification of the run's last closing was accepted."""
         closed, notified = self.closed_at, self.notified_at
         return closed is not None and notified is not None and notified >= closed
 
@@ -252,7 +252,7 @@ class Report:
     def as_text(self, reasons: Mapping[str, str]) -> str:
         """Return the report as lines for people.
 
-        :param reasons: words for the reasons for which the source leaves something out
+        :param reasons: descriptions of the reasons why the source leaves items out
         """
         taken = [f"listed      {self.listed:,} ({self.new:,} new, {self.known:,} known)"]
         asked = f", of {self.redrive_counted:,} counted" if self.not_redriven else ""
@@ -283,8 +283,8 @@ class Report:
             f"duplicates  {self.duplicates:,}",
             *([f"files       {self.files_text}"] if self.report_to else []),
         ]
-        beside = {
-            "older than the interval, and new": self.late,
+        further = {
+            "new, but older than the interval": self.late,
             "resumed from earlier runs": self.resumed,
             **{reasons.get(one, one): count for one, count in sorted(self.left_out.items())},
             "items left": self.items_left,
@@ -293,7 +293,7 @@ class Report:
             "withdrawn, new again": self.withdrawn,
             "tasks lost": self.lost_tasks,
         }
-        lines += [f"{name}: {count:,}" for name, count in beside.items() if count]
+        lines += [f"{name}: {count:,}" for name, count in further.items() if count]
         lines += [f"  {_held(other)}" for other in self.others]
         lines += [f"hint: {hint}" for hint in self.hints]
         if self.state == "incomplete":
@@ -304,10 +304,10 @@ class Report:
 
 
 def troubles_text(outcomes: Mapping[str, int], causes: Mapping[str, int]) -> str:
-    """Return in a line how calls ended that did not succeed.
+    """Return a line that counts the calls that did not succeed.
 
     :param outcomes: calls by outcome
-    :param causes: of those that failed, calls by cause
+    :param causes: failed calls by cause
     """
     why = ", ".join(f"{calls:,} {_said(cause)}" for cause, calls in causes.items() if calls)
     return ", ".join(

@@ -1,4 +1,4 @@
-"""Report files: what they tell of each item, in which columns, and what was written."""
+"""Report files: what they report of each item, in which columns, and what was written."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,44 +6,44 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 SUCCEEDED, FAILED, PENDING = STATUSES = ("succeeded", "failed", "pending")
-"""What becomes of an item: processed, in quarantine, or in process still."""
+"""The status of an item: processed, in quarantine, or still in process."""
 
 PARQUET_FORMAT = "Retrofill_Parquet_1"
-"""What manifest.json calls files of Parquet."""
+"""The format of Parquet files in manifest.json."""
 
 DETAILS = (
     "Attempts", "Unsure", "RunId", "RequestId", "FunctionVersion", "SettledAt", "Identifier",
 )  # fmt: skip
-"""The columns that are there for whoever asks for details, behind those of the source."""
+"""The columns that ``report_details`` adds after those of the source."""
 
 
 class Reported(NamedTuple):
-    """What a report file may tell of an item."""
+    """What a report file may report of an item."""
 
     key: str
     identifier: str
     content: str
-    """What its source says of it; empty where that is not kept any more."""
+    """Its content; empty if it is not kept any more."""
 
     status: str
     error_type: str
     error: str
     attempts: int
     unsure: bool
-    """Whether a call with it ended without an answer, so that its work may be done twice."""
+    """Whether a call with it ended without a response, so that it may be processed twice."""
 
     run_id: int
-    """The run that settled it; of one in process, the run that listed it."""
+    """The run that settled it or, if it is in process, listed it."""
 
     request_id: str | None
-    """Of the call that settled it; None: there is none, or nobody knows any more."""
+    """The request id of the call that settled it; None: there is none, or it is not known."""
 
     function_version: str | None
     settled_at: datetime | None
 
 
 Row = Callable[[Reported], Sequence[str]]
-"""Makes the texts of an item, one for each column."""
+"""Returns the texts of an item, one per column."""
 
 
 def _plain_row(place: Mapping[str, str]) -> Row:
@@ -57,21 +57,21 @@ class ReportForm:
 
     columns: tuple[str, ...] = ("Key", "Status", "ErrorType", "Error")
     row: Callable[[Mapping[str, str]], Row] = _plain_row
-    """Takes the source's place."""
+    """Takes the place of the source."""
 
     write_key: Callable[[str], str] = str
-    """How files of text write a key."""
+    """How text files write a key."""
 
     header: bool = True
-    """Whether files of text begin with the names of the columns."""
+    """Whether text files begin with the column names."""
 
     format: str = "Retrofill_CSV_1"
-    """What manifest.json calls a file of text."""
+    """The format of text files in manifest.json."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What shall be written."""
+    """What to write."""
 
     items: Literal["all", "failures"] = "all"
     format: Literal["csv", "parquet"] = "csv"
@@ -79,7 +79,7 @@ class Asked:
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """The statuses of the items that are asked for."""
+        """The statuses of the requested items."""
         return (FAILED,) if self.items == "failures" else (FAILED, PENDING, SUCCEEDED)
 
 
@@ -91,7 +91,7 @@ class Written:
     """The address of its manifest.json."""
 
     sha256: str
-    """Of manifest.json, which has those of the parts."""
+    """The digest of manifest.json, which has those of the parts."""
 
     counts: Mapping[str, int]
     """Items by status."""
@@ -99,7 +99,7 @@ class Written:
     parts: int
     bytes: int
     snapshot_at: datetime
-    """When what it tells was so."""
+    """The time of the snapshot that it reports."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""

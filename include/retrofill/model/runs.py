@@ -1,4 +1,4 @@
-"""Runs and sets: one pass over a job's source, and what one DAG run of it takes."""
+"""Runs and sets: one pass over a job's source, and the part of it that one DAG run takes."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
 
 REFUSED = "refused"
-"""The name under which ``open_run`` leaves why it opened no run, for whoever tells people."""
+"""The name under which ``open_run`` leaves the reason why it opened no run."""
 
 
 class DagRun(NamedTuple):
@@ -23,7 +23,7 @@ class DagRun(NamedTuple):
 
 
 class SetRef(NamedTuple):
-    """The name of a set: which run, and which set of it."""
+    """Identifies a set: a run, and the number of the set in it."""
 
     run_id: int
     set_no: int
@@ -31,8 +31,8 @@ class SetRef(NamedTuple):
     def next_dag_run_id(self, dag_run_id: str) -> str:
         """Return the id of the DAG run that takes the run's next set.
 
-        A new or restored state gives the numbers of runs again, and Airflow knows the DAG runs of
-        the former ones still; the id of the DAG run that asks is none of theirs.
+        A new or restored state reuses the numbers of runs, but Airflow still knows the DAG runs of
+        the former ones. A digest of the current DAG run's id keeps the new ids apart from those.
 
         :param dag_run_id: the DAG run that took this set
         """
@@ -41,23 +41,23 @@ class SetRef(NamedTuple):
 
 
 class TaskName(NamedTuple):
-    """A task within the DAG run of a set, by which people find its log."""
+    """A task within the DAG run of a set, so that people can find its log."""
 
     task_id: str
-    """Empty: it has no name."""
+    """Empty: no name."""
 
     map_index: int
-    """Which of the mapped ones it is; -1: it is not mapped."""
+    """The map index of the task; -1: it is not mapped."""
 
 
 NOT_MAPPED = -1
-"""The map index of a task that is not mapped, as Airflow has it."""
+"""The map index of a task that is not mapped, as in Airflow."""
 
 UNNAMED = TaskName("", NOT_MAPPED)
 
 
 class Job(NamedTuple):
-    """What a job is of, as the state remembers it."""
+    """What defines a job, as stored."""
 
     name: str
     fingerprint: str
@@ -67,7 +67,7 @@ class Job(NamedTuple):
 
 
 class KnownJob(NamedTuple):
-    """A job that the state remembers."""
+    """A job that the state knows."""
 
     job_id: int
     job: Job
@@ -75,7 +75,7 @@ class KnownJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What there is to know of a run before it is opened."""
+    """What is known of a run before it is opened."""
 
     job_id: int
     source: str
@@ -89,17 +89,17 @@ class NewRun:
     dag_id: str
     dag_run_id: str
     source_seen: bool = False
-    """Whether the source had an object, filters aside."""
+    """Whether the source had an object, before filters."""
 
     interval_start: datetime | None = None
-    """When the interval that the run is for begins; None: it is for none."""
+    """The start of the run's data interval; None: it has none."""
 
     price: Price = field(default_factory=Price)
-    """What its calls cost."""
+    """The price of its calls."""
 
 
 class Run(NamedTuple):
-    """A run, as the state remembers it."""
+    """A run, as stored."""
 
     run_id: int
     job_id: int
@@ -116,19 +116,19 @@ class Run(NamedTuple):
     opened_at: datetime
     interval_start: datetime | None = None
     source_seen: bool = False
-    """Whether the source had an object when the run was opened, filters aside."""
+    """Whether the source had an object when the run was opened, before filters."""
 
     told_waiting: bool = False
-    """Whether people were told that it waits for its DAG, which is paused."""
+    """Whether a notification said that the run waits for its paused DAG."""
 
     price: Price = Price()
-    """What its calls cost."""
+    """The price of its calls."""
 
     plan: dict[str, Any] | None = None
-    """What its first set would do; None: nobody asked for a plan, or it is not made yet."""
+    """What its first set would do; None: no plan is needed, or not made yet."""
 
     approval: Approval | None = None
-    """What became of the plan; None: nobody is asked, or not yet."""
+    """The approval of the plan; None: no approval is needed, or not yet asked."""
 
     @property
     def window(self) -> "Window":
@@ -149,7 +149,7 @@ class Window:
     before: datetime | None
 
     start: datetime | None = None
-    """What is older belongs to no interval of its own any more: it is late; None: nothing is."""
+    """Older items are late, as they belong to no interval any more; None: no item is late."""
 
     opened: datetime | None = None
-    """When the run was opened: what was modified later is left out; None: it is not open yet."""
+    """When the run was opened: items modified later are left out; None: not open yet."""

@@ -1,4 +1,4 @@
-"""A selection: which items a person means, of those in quarantine or of those that succeeded."""
+"""A selection of items in quarantine, or of items that succeeded."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,37 +18,37 @@ class Place(StrEnum):
 
 
 LONGEST_ERROR_TYPE = 200
-"""Characters of the name of an error by which items are told apart, and of patterns for it."""
+"""Characters of an error's name that distinguish items, and of patterns for it."""
 
 _TIMES = ("after", "before")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Items of one job and place; each field that is given narrows it, None does not."""
+    """Items of one job and place; each field that is not None narrows it."""
 
     place: Place = Place.QUARANTINE
 
     error: str | None = None
-    """Shell patterns for the name of the error, with a bar between two."""
+    """Shell patterns for the name of the error, separated by bars."""
 
     key: str | None = None
-    """Shell patterns for the key, likewise."""
+    """Shell patterns for the key, separated by bars."""
 
     version: str | None = None
-    """The version of the function that executed the last call, or that its run has pinned."""
+    """The function version that executed the last call, or that its run pinned."""
 
     after: datetime | None = None
-    """Settled then or later."""
+    """Settled at this time or later."""
 
     before: datetime | None = None
-    """Settled before."""
+    """Settled before this time."""
 
     unsure: bool | None = None
-    """Whether a call may have done the work of which nobody knows."""
+    """Whether a call may have done the work although nobody knows."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the selection as plain JSON values, without what is not given."""
+        """Return the selection as plain JSON values, without empty fields."""
         fields: dict[str, Any] = {
             "place": self.place.value,
             "error": self.error,
@@ -62,16 +62,16 @@ class Selection:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the selection that :meth:`as_json` made such an object of."""
+        """Return the selection from the output of :meth:`as_json`."""
         times = {name: datetime.fromisoformat(stored[name]) for name in _TIMES if stored.get(name)}
         return cls(**{**stored, **times, "place": Place(stored["place"])})
 
     def with_error(self, error_type: str) -> Self:
-        """Return what of this selection has one error, or begins as it does, if that is long."""
-        pattern, told = only(error_type), len(error_type)
+        """Return the part of this selection with one error; long names match by their start."""
+        pattern, kept = only(error_type), len(error_type)
         while len(pattern) >= LONGEST_ERROR_TYPE:
-            told -= 1
-            pattern = f"{only(error_type[:told])}*"
+            kept -= 1
+            pattern = f"{only(error_type[:kept])}*"
         return replace(self, error=pattern)
 
     @property

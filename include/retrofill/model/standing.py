@@ -1,10 +1,10 @@
-"""How a run is, in one word: what its state, its tasks and its DAG say together."""
+"""The status of a run in one word, from its state, its tasks and its DAG."""
 
 from enum import StrEnum
 
 
 class Standing(StrEnum):
-    """How a run is."""
+    """The status of a run."""
 
     OPEN = "open"
     UNAPPROVED = "unapproved"
@@ -34,11 +34,11 @@ def standing_of(
     at_work: bool,
     dag_paused: bool = False,
 ) -> Standing:
-    """Return how a run is.
+    """Return the status of a run.
 
-    :param state: as the state has it: open, complete or incomplete
-    :param at_work: whether a DAG run of it lives, or a task holds a batch of it
-    :param dag_paused: whether Airflow begins no task of it, since its DAG is switched off
+    :param state: as stored: open, complete or incomplete
+    :param at_work: whether a DAG run of it is active, or a task holds a batch of it
+    :param dag_paused: whether Airflow starts no task of it, because its DAG is paused
     """
     if state != "open":
         return Standing(state)

@@ -1,4 +1,4 @@
-"""The names of what may become of a call that does not succeed, and of why calls fail."""
+"""The names of outcomes of calls that do not succeed, and of causes of failed calls."""
 
 OUTCOMES = ("failed", "throttled", "starting", "unknown", "misconfigured", "too_large", "lost")
 """Outcomes other than success."""
@@ -15,4 +15,4 @@ CAUSES = (
 """Why calls failed."""
 
 LIMITED = (*CAUSES, "unknown", "throttled", "starting", "too_large", "lost")
-"""What may have a limit of its own: a run stops for one that is misconfigured anyway."""
+"""What may have a limit of its own. A *misconfigured* call always stops the run."""

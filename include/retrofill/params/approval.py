@@ -1,4 +1,4 @@
-"""The params of the approval: whether a person looks at the plan before the first call."""
+"""The params of the approval: whether the plan must be approved before the first call."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _HOURS = 24
 
 
 class ApprovalParams(Params):
-    """Whether a run waits for a person before its first call, and for how long."""
+    """Whether a run waits for approval before its first call, and for how long."""
 
     approve: bool = field(
         APPROVAL,
@@ -31,11 +31,11 @@ class ApprovalParams(Params):
     )
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
-        """Find a deadline for an approval that nobody is asked for."""
+        """Find a deadline without an approval."""
         if self.approve or not sound("approve"):
             return
         if self.approve_within_hours != _HOURS and sound("approve_within_hours"):
             yield Problem(
                 "approve_within_hours",
-                f"{self.approve_within_hours}; allowed only with approve, which is false",
+                f"{self.approve_within_hours} is allowed only with approve, which is false",
             )

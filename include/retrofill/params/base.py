@@ -13,24 +13,28 @@ from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 
 Sound: TypeAlias = Callable[..., bool]
-"""Tells whether the params of these names have the values that were asked for."""
+"""Returns whether the params with these names have the requested values."""
 
 
 class Problem(NamedTuple):
-    """What is wrong with one param."""
+    """A problem with one param.
+
+    >>> str(Problem("first", "7 is more than last, 5"))
+    'first: 7 is more than last, 5'
+    """
 
     name: str
     """The param."""
 
     says: str
-    """Its value, and what is allowed."""
+    """Its value, what is wrong with it, and what to give."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.says}"
 
 
 def refuse(why: str) -> NoReturn:
-    """Refuse a value; its name, the value and what is allowed are added to the reason.
+    """Refuse a value. Its name, the value and what is allowed are added to the reason.
 
     :raises PydanticCustomError: always
     """
@@ -38,14 +42,18 @@ def refuse(why: str) -> NoReturn:
 
 
 def field(section: str, title: str, description: str, **more: Any) -> Any:
-    """Return a field with all that the trigger form shows of it.
+    """Return a field with everything that the trigger form shows about it.
 
-    :param section: the part of the form
+    ::
+
+        pages: int = field("Source", "Pages", "How many pages to read.", default=1, ge=1, le=99)
+
+    :param section: the section of the form
     :param description: Markdown without code: Airflow's form draws a box around code, which covers
         parts of the lines above and below
-    :param allowed: what its value may be, as the end of a sentence; needed for texts only
-    :param form: more for the form than the type says
-    :param more: what else pydantic's ``Field`` takes: default, ge, le, examples…
+    :param allowed: the allowed values, as the end of a sentence; needed for texts only
+    :param form: additions to what the type says, for the form
+    :param more: other arguments of pydantic's ``Field``: default, ge, le, examples…
     """
     extra = {"section": section, "allowed": more.pop("allowed", ""), "form": more.pop("form", {})}
     return Field(title=title, description=description, json_schema_extra=extra, **more)
@@ -54,8 +62,8 @@ def field(section: str, title: str, description: str, **more: Any) -> Any:
 class Params(BaseModel):
     """Params of one owner: a kind of source or function, or a part that all runs have.
 
-    Each field is made by :func:`field`. Params that contradict each other are found by
-    :meth:`contradictions`::
+    Each field is made by :func:`field`. :meth:`contradictions` finds params that contradict each
+    other::
 
         class Pages(Params):
             first: int = field("Source", "First page", "Where to begin.", default=1, ge=1, le=99)
@@ -69,17 +77,17 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
-        """Find params that cannot both be meant.
+        """Find params that contradict each other.
 
-        :param sound: tells whether params have the values that were asked for; the others have
-            their defaults
+        :param sound: returns whether params have the requested values; the others have their
+            defaults
         """
         del sound
         yield from ()
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:
-        """Return what a DAG run's params ask for, where this owner has all of them.
+        """Return the values in a DAG run's params, if this owner has all of them.
 
         :raises ConfigError: everything that is wrong with them, one sentence each
         """
@@ -97,14 +105,14 @@ class Params(BaseModel):
 
     @classmethod
     def form_fields(cls) -> dict[str, dict[str, Any]]:
-        """Return, for each field, what makes an Airflow ``Param`` of it, as plain values."""
+        """Return, for each field, the arguments of an Airflow ``Param``, as plain values."""
         return {name: form_field(cls, name) for name in cls.model_fields}
 
     @classmethod
     def salvage(cls, params: Mapping[str, Any]) -> tuple[Self, list[Problem], set[str]]:
         """Return what is right with some params, what is wrong, and which of them are wrong.
 
-        A param that is wrong has its default; one without a default, the first of its examples.
+        A wrong param gets its default or, if it has none, the first of its examples.
         """
         try:
             return cls.model_validate(params), [], set()
@@ -122,18 +130,19 @@ class Params(BaseModel):
 
     @classmethod
     def _problem(cls, details: ErrorDetails) -> Problem:
-        """Say what is wrong with one field: its name, its value and what is allowed."""
+        """Return the problem with one field: what is wrong, the value, and what to give."""
         name = str(details["loc"][0])
         one = cls.model_fields[name]
-        allowed = f"allowed is {allowed_of(cls, name)}"
+        give = f"give {allowed_of(cls, name)}"
         if details["type"] == "missing" or (one.is_required() and details["input"] in (None, "")):
-            return Problem(name, f"it is missing; {allowed}")
+            return Problem(name, f"it is missing; {give}")
         why = details["msg"] if details["type"] == "retrofill" else ""
-        return Problem(name, "; ".join(filter(None, (quoted(details["input"]), why, allowed))))
+        because = f": {why}" if why else ""
+        return Problem(name, f"{quoted(details['input'])} is not allowed{because}; {give}")
 
 
 def allowed_of(params: type[Params], name: str) -> str:
-    """Return what a param's value may be, as the end of a sentence."""
+    """Return the allowed values of a param, as the end of a sentence."""
     one, form = params.model_fields[name], form_field(params, name)
     if "enum" in form:
         return f"one of {', '.join(map(repr, form['enum']))}"
@@ -149,10 +158,10 @@ def allowed_of(params: type[Params], name: str) -> str:
 
 
 def form_field(params: type[Params], name: str) -> dict[str, Any]:
-    """Return what makes an Airflow ``Param`` of a field, as plain values.
+    """Return the arguments of an Airflow ``Param`` for a field, as plain values.
 
-    The form's rules are only those whose breach Airflow 3.3's form itself shows or prevents: type,
-    choices, least and greatest number, longest text. Any other it would answer with "Bad Request".
+    The form's rules are only those that Airflow 3.3's form itself shows or enforces: type, choices,
+    least and greatest number, longest text. It would answer any other with "Bad Request".
     """
     one, schema = params.model_fields[name], _schema(params)[name]
     options = schema.get("anyOf", [schema])
@@ -161,7 +170,7 @@ def form_field(params: type[Params], name: str) -> dict[str, Any]:
         merged |= option
     types = [option["type"] for option in options]
     form = {
-        # The form of a param that must be filled in begins empty: Airflow marks it with a star.
+        # The form of a required param begins empty: Airflow marks it with a star.
         "default": None if one.is_required() else one.default,
         "type": ["null", types[0]] if len(types) > 1 else types[0],
         "title": one.title,
@@ -176,10 +185,10 @@ def form_field(params: type[Params], name: str) -> dict[str, Any]:
 
 
 def unknown(name: str, known: Collection[str], close: Collection[str]) -> Problem:
-    """Say that there is no such param.
+    """Return the problem that there is no such param.
 
-    :param known: all that there are
-    :param close: those of them whose name is much like it
+    :param known: all params
+    :param close: those of them with a similar name
     """
     shown = quoted(name)[1:-1]
     if close:

@@ -1,4 +1,4 @@
-"""The params of calls: what the function receives, and how its answers are read."""
+"""The params of calls: what the function receives, and how to read its responses."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -32,7 +32,7 @@ _ARGUMENTS_ALLOWED = "".join(
 
 
 class CallParams(Params):
-    """What the function receives, and how its answers are read."""
+    """What the function receives, and how to read its responses."""
 
     function_kind: str = field(
         FUNCTION,
@@ -85,8 +85,8 @@ class CallParams(Params):
         ):
             yield Problem(
                 "items_per_call",
-                f"{self.items_per_call:,}; allowed is 1, as an event of shape {self.event} carries"
-                " one item",
+                f"{self.items_per_call:,} is not allowed; give 1, as an event of shape {self.event}"
+                " carries one item",
             )
         possible = [shape] if shape else [one for one in SHAPES.values() if one.imitation]
         if (
@@ -97,7 +97,7 @@ class CallParams(Params):
             tasks = [one for one in SHAPES.values() if self.answer in one.answers]
             yield Problem(
                 "answer",
-                f"{self.answer!r} names the tasks of the events {names_in_words(tasks)}, and event"
+                f"{self.answer!r} names the tasks of the events {names_in_words(tasks)}, but event"
                 f" is {self.event!r}",
             )
         if sound("event", "arguments") and self.arguments:
@@ -107,13 +107,14 @@ class CallParams(Params):
         if shape and not shape.takes_arguments:
             yield Problem(
                 "arguments",
-                f"an event of shape {shape.name} has no place for them; allowed with"
-                f" {names_in_words(with_arguments())}",
+                f"an event of shape {shape.name} has no place for them; leave them empty, or give"
+                f" event {names_in_words(with_arguments(), 'or')}",
             )
         length = len(json.dumps(self.arguments))
         if length > _LONGEST_ARGUMENTS:
             yield Problem(
-                "arguments", f"{length:,} characters of JSON; allowed are {_LONGEST_ARGUMENTS:,}"
+                "arguments",
+                f"{length:,} characters of JSON are too many; give at most {_LONGEST_ARGUMENTS:,}",
             )
 
 
@@ -121,7 +122,7 @@ def call_params(kinds: Sequence[tuple[str, str]], shapes: Sequence[EventShape]) 
     """Return the params of calls with these choices.
 
     :param kinds: name and title of each kind of function, the default first
-    :param shapes: the event shapes that can be asked for
+    :param shapes: the event shapes to choose from
     """
     answers = [one for one in Contract if any(one in shape.answers for shape in shapes)]
     words = ", ".join(dict.fromkeys(shape.words for shape in shapes))
@@ -135,7 +136,7 @@ def call_params(kinds: Sequence[tuple[str, str]], shapes: Sequence[EventShape]) 
                 FUNCTION,
                 "Kind of function",
                 f"{', '.join(f'**{name}** {title}' for name, title in kinds)}."
-                " Each has a part of the form of its own.",
+                " Each has its own section of the form.",
                 default=names[0],
             ),
         ),
@@ -145,7 +146,7 @@ def call_params(kinds: Sequence[tuple[str, str]], shapes: Sequence[EventShape]) 
                 FUNCTION,
                 "Event",
                 "What the function receives: **auto** what its live trigger sends, with that"
-                " trigger's filter and batch size, and plain items where no live trigger can be"
+                " trigger's filter and batch size, or plain items if no live trigger can be"
                 f" looked up; {words}.",
                 default=AUTO,
             ),

@@ -1,11 +1,11 @@
-"""The param of feedback: whether a function may be called with what it wrote itself."""
+"""The param of feedback: whether a function may be called with its own output."""
 
 from retrofill.params.base import Params, field
 from retrofill.params.limits import LIMITS
 
 
 class FeedbackParams(Params):
-    """Whether a function may be called with what it wrote itself."""
+    """Whether a function may be called with its own output."""
 
     allow_feedback: bool = field(
         LIMITS,

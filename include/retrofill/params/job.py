@@ -1,4 +1,4 @@
-"""The params of the job: the name under which it is remembered what was processed."""
+"""The params of the job: the name under which processed items are remembered."""
 
 import unicodedata
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ JOB = "Job and connections"
 
 def _job(text: str) -> str:
     if not text.isprintable() or not unicodedata.is_normalized("NFC", text):
-        refuse("it holds characters that cannot be told from others, or not be seen")
+        refuse("it contains invisible characters, or some that look like others")
     return text
 
 

@@ -16,7 +16,7 @@ _ALL = 100
 
 
 def _percents(by_cause: object) -> object:
-    """Return percents by cause, if that is what they are."""
+    """Return percentages by cause, if the value is that."""
     if not isinstance(by_cause, dict):
         return by_cause
     for cause, percent in by_cause.items():
@@ -25,9 +25,9 @@ def _percents(by_cause: object) -> object:
             hint = f"; did you mean {close[0]}?" if close else ""
             refuse(f"there is no cause {quoted(cause)}{hint}")
         if isinstance(percent, bool) or not isinstance(percent, int | float):
-            refuse(f"{cause}: {quoted(percent)} is no number")
+            refuse(f"{cause}: {quoted(percent)} is not a number")
         if not 0 <= percent <= _ALL:
-            refuse(f"{cause}: {percent} is no percentage")
+            refuse(f"{cause}: {percent} is not a percentage")
     return by_cause
 
 
@@ -158,7 +158,7 @@ class LimitParams(Params):
         "A JSON object of causes and percentages. Stop the run if more than this percentage of"
         " called items ended this way; each call counts, refused ones do not. For **throttled**,"
         " **starting** and **too_large**: the percentage of all calls. Empty: no such limit.",
-        allowed="a JSON object from causes to percents from 0 to 100, in which causes are"
+        allowed="a JSON object of percentages from 0 to 100 by cause; causes are"
         f" {', '.join(LIMITED)}",
         default=None,
         examples=[{"timed_out": 5, "unknown": 1}],
@@ -193,7 +193,7 @@ class LimitParams(Params):
     )
 
     def of_run(self, concurrency_ceiling: int | None) -> Limits:
-        """Return the limits that a run is opened with.
+        """Return the limits with which a run is opened.
 
         :param concurrency_ceiling: what a reserve for live traffic leaves; None: no reserve
         """

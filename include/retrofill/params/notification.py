@@ -50,8 +50,8 @@ PERMISSIONS = (
     Permission(
         "sns:GetTopicAttributes",
         _THE_TOPIC,
-        "for `notify_sns_topic_arn`; without it, a missing topic shows at the end only",
+        "for `notify_sns_topic_arn`; without it, a missing topic shows only at the end",
     ),
 )
-"""What the role must be allowed to do. An encrypted topic takes kms:GenerateDataKey and
-kms:Decrypt on its key, too."""
+"""The permissions that the role needs. An encrypted topic also needs kms:GenerateDataKey and
+kms:Decrypt on its key."""

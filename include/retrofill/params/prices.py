@@ -1,4 +1,4 @@
-"""What a person knows of the cost of a call, beside what is published."""
+"""The params of prices: what the user knows about the cost of a call."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ _MOST = 10_000
 
 
 class PriceParams(Params):
-    """What a call costs that no table tells, in dollars."""
+    """The parts of a call's cost that no price table has, in dollars."""
 
     price_per_call: float | None = field(
         PRICES,
@@ -35,7 +35,7 @@ class PriceParams(Params):
     def over(self, published: Price | None) -> Price:
         """Return the price of a run.
 
-        :param published: what is published for the function; None: nothing is
+        :param published: the published price of the function; None: there is none
         """
         price = published or Price()
         words = [price.words] if price.words else []

@@ -1,4 +1,4 @@
-"""The params of a redrive: call again what is in quarantine, or what has succeeded."""
+"""The params of a redrive: call items again that are in quarantine, or that succeeded."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ ErrorPattern = Annotated[Text, AfterValidator(patterns), AfterValidator(_error_t
 
 
 class RedriveParams(Params):
-    """Whether a run redrives, and what."""
+    """Whether a run redrives, and which items."""
 
     redrive: Literal["none", "quarantine", "successes"] = field(
         REDRIVE,
@@ -44,7 +44,7 @@ class RedriveParams(Params):
         "Error type",
         "Only items quarantined with this error type. * is any text, ? one character, [ab] one of"
         " these. Separate patterns with |.",
-        allowed="a shell pattern, or some with | between them, of up to 200 characters",
+        allowed="a shell pattern, or several separated by |, of up to 200 characters",
         form={"maxLength": LONGEST_ERROR_TYPE},
         default=None,
         examples=["Sandbox.Timedout", "Call.*"],
@@ -53,7 +53,7 @@ class RedriveParams(Params):
         REDRIVE,
         "Keys",
         "Only items whose whole key matches such a pattern.",
-        allowed="a shell pattern, or some with | between them, of up to 1,024 bytes",
+        allowed="a shell pattern, or several separated by |, of up to 1,024 bytes",
         form={"maxLength": LONGEST_KEY_BYTES},
         default=None,
         examples=["incoming/2025/*", "*.jpg|*.png"],
@@ -97,7 +97,7 @@ class RedriveParams(Params):
         allowed="a line of up to 1,024 characters",
         form={"maxLength": 1_024},
         default=None,
-        examples=["Version 8 mends the timeouts of 2026-01-01"],
+        examples=["Version 8 fixes the timeouts of 2026-01-01"],
     )
 
     @property
@@ -107,7 +107,7 @@ class RedriveParams(Params):
 
     @property
     def selection(self) -> Selection | None:
-        """What the run redrives; None: nothing."""
+        """The items that the run redrives; None: none."""
         if self.place is None:
             return None
         return Selection(
@@ -121,7 +121,7 @@ class RedriveParams(Params):
         )
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
-        """Find a selection without a redrive, and a redrive that cannot be meant."""
+        """Find a selection without a redrive, and a redrive that asks for too much."""
         if not sound("redrive"):
             return
         if self.place is None:
@@ -134,25 +134,25 @@ class RedriveParams(Params):
             yield Problem("redrive_after", f"{after} is not before redrive_before, {before}")
 
     def _without(self) -> Iterator[Problem]:
-        """Find what is asked for in vain."""
+        """Find params that have no effect."""
         for name in self._given((*_NARROWING, "redrive_unsure", "redrive_note")):
             yield Problem(
                 name,
-                f"{_shown(getattr(self, name))}; allowed only with redrive, which is 'none'",
+                f"{_shown(getattr(self, name))} is allowed only with redrive, which is 'none'",
             )
 
     def _of_successes(self, sound: Sound) -> Iterator[Problem]:
         for name in self._given(_OF_QUARANTINE):
             yield Problem(
                 name,
-                f"{_shown(getattr(self, name))}; allowed only with redrive 'quarantine': what"
-                " succeeded has no error",
+                f"{_shown(getattr(self, name))} is allowed only with redrive 'quarantine':"
+                " succeeded items have no error",
             )
         if sound(*_NARROWING) and not self._given(_NARROWING):
             yield Problem(
                 "redrive",
-                "'successes'; it needs redrive_key, redrive_version, redrive_after or"
-                " redrive_before; if all that ever succeeded is meant, give redrive_key: '*'",
+                "'successes' needs redrive_key, redrive_version, redrive_after or redrive_before;"
+                " to redrive everything that ever succeeded, give redrive_key: '*'",
             )
 
     def _given(self, names: tuple[str, ...]) -> list[str]:
@@ -165,7 +165,7 @@ def _shown(value: object) -> str:
 
 
 def params_of(selection: Selection, note: str) -> dict[str, Any]:
-    """Return the params that ask for a redrive of a selection, as JSON values."""
+    """Return the params that request a redrive of a selection, as JSON values."""
     unsure = {value: name for name, value in _UNSURE.items()}[selection.unsure]
     return {
         "redrive": selection.place.value,

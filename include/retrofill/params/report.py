@@ -1,4 +1,4 @@
-"""The params of report files: where they go, and what they tell."""
+"""The params of report files: where they go, and what they contain."""
 
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ def _destination(text: str) -> str:
 
 
 class ReportParams(Params):
-    """Which files tell at the end what became of each item."""
+    """Which files report the result of each item at the end."""
 
     report_to: Annotated[Annotated[Text, AfterValidator(_destination)] | None, BLANK] = field(
         REPORT,
@@ -56,7 +56,7 @@ class ReportParams(Params):
 
     @property
     def asked(self) -> Asked:
-        """What shall be written."""
+        """What to write."""
         return Asked(
             items=self.report_items, format=self.report_format, details=self.report_details
         )

@@ -1,4 +1,4 @@
-"""Types of params that several owners use: clean texts, patterns, times, ids of connections."""
+"""Types of params that several owners use: clean texts, patterns, times, connection ids."""
 
 import re
 from collections.abc import Collection
@@ -42,7 +42,7 @@ def at_most_key_bytes(text: str) -> str:
 
 
 def patterns(text: str) -> str:
-    """Return shell patterns with a bar between two, none of them empty."""
+    """Return shell patterns, separated by bars, none of them empty."""
     if not all(text.split("|")):
         refuse("one of its patterns is empty")
     return text
@@ -53,7 +53,7 @@ def _clean(text: str) -> str:
         refuse(f"it has {len(text):,} characters")
     invisible = _CONTROL.search(text)
     if invisible:
-        refuse(f"it holds the control character {invisible[0]!r}")
+        refuse(f"it contains the control character {invisible[0]!r}")
     if text != text.strip():
         refuse("it begins or ends with white space")
     return text
@@ -61,12 +61,12 @@ def _clean(text: str) -> str:
 
 def _conn_id(text: str) -> str:
     if "://" in text:
-        refuse("it is a URL; define an Airflow connection with it, and give that one's id")
+        refuse("it is a URL; define an Airflow connection with it, and give its id")
     return matching(_CONN_ID, text)
 
 
 def _time(value: object) -> object:
-    """Read a time as JSON has it, a text; strict fields take none."""
+    """Parse a time from JSON, where it is a text, which strict fields do not accept."""
     if not isinstance(value, str):
         return value
     if not re.fullmatch(_TIME, value):
@@ -76,7 +76,7 @@ def _time(value: object) -> object:
     except ValueError as error:
         refuse(str(error))
     if time.tzinfo is None:
-        # Said here, of what was typed; pydantic would speak of what became of it.
+        # Checked here, to quote what the user typed; pydantic would quote the parsed value.
         refuse("it has no zone")
     return time
 

@@ -1,4 +1,4 @@
-"""The params of the upkeep: how long calls and results are kept, and which job to forget."""
+"""The params of maintenance: how long to keep calls and results, and which job to forget."""
 
 from typing import Annotated
 
@@ -7,12 +7,12 @@ from retrofill.params.texts import BLANK
 
 _LONGEST_DAYS = 36_500
 _LONGEST_NAME = 1_500
-_NAME = "the exact name of a job, as retrofill.v_run has it"
+_NAME = "the exact name of a job, as in retrofill.v_run"
 _UPKEEP = "Upkeep"
 
 
 class UpkeepParams(Params):
-    """What the upkeep keeps."""
+    """What maintenance keeps."""
 
     job: Annotated[str | None, BLANK] = field(
         _UPKEEP,

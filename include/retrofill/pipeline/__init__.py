@@ -1,1 +1,1 @@
-"""The use cases, one module a task of the DAG."""
+"""The use cases: one module for each task of the DAG."""

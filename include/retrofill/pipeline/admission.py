@@ -1,4 +1,4 @@
-"""The admission check: whether what a plan would do goes through what it needs."""
+"""The admission check: whether a plan fits its prerequisites."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,13 +9,13 @@ from retrofill.model.limits import Limits
 from retrofill.model.plan import Check, Counts
 
 _RESULT_BYTES = 350
-"""What an item leaves in the results cache, with indexes and a key of 60 bytes; measured."""
+"""Bytes of an item in the results cache, with indexes and a key of 60 bytes; measured."""
 
 _WAITING_BYTES = 240
-"""What an item takes in the in-process cache beside its content, likewise."""
+"""Bytes of an item in the in-process cache, without its content; measured."""
 
 _CALL_BYTES = 390
-"""What a call leaves, until the upkeep deletes it, likewise."""
+"""Bytes of a call, until maintenance deletes it; measured."""
 
 
 class Slots(NamedTuple):
@@ -27,7 +27,7 @@ class Slots(NamedTuple):
 
     @property
     def at_once(self) -> int:
-        """How many tasks may run at once, as far as anybody can tell."""
+        """How many tasks may run at once, as far as it is known."""
         return min(self.parallelism, self.max_active_tasks)
 
 
@@ -40,11 +40,11 @@ def admission(
     capacity: Capacity | None,
     database_bytes: int,
 ) -> list[Check]:
-    """Return what speaks for and against a plan.
+    """Return the checks of a plan.
 
     :param timeout_s: seconds that a call may run
-    :param capacity: what the function takes at once; None: nobody can tell
-    :param database_bytes: what the database of the state takes now
+    :param capacity: how many calls the function accepts at once; None: unknown
+    :param database_bytes: the current size of the state's database
     """
     return [
         _concurrency(limits, capacity),
@@ -58,7 +58,7 @@ def admission(
 def _concurrency(limits: Limits, capacity: Capacity | None) -> Check:
     asked = f"{counted(limits.most_in_flight, 'call')} in flight"
     if capacity is None:
-        return Check("concurrency", f"{asked}; what the function takes is unknown", None)
+        return Check("concurrency", f"{asked}; the function's limit is unknown", None)
     passed = limits.most_in_flight <= capacity.calls
     return Check("concurrency", f"{asked}; {capacity.calls:,} {capacity.words}", passed)
 
@@ -84,13 +84,13 @@ def _time(counts: Counts, limits: Limits, timeout_s: int) -> Check:
 
 
 def _slots(counts: Counts, slots: Slots) -> Check:
-    waits = "" if counts.batches <= slots.at_once else "; the others wait for their turn"
+    waits = "" if counts.batches <= slots.at_once else "; the others wait for a slot"
     batches = counted(counts.batches, "batch", "batches")
     return Check(
-        "places in Airflow",
+        "Airflow slots",
         f"{batches}; up to {slots.at_once:,} at once, by parallelism"
-        f" {slots.parallelism:,} and max_active_tasks {slots.max_active_tasks:,}; how many places"
-        f" the pool {slots.pool} has is unknown{waits}",
+        f" {slots.parallelism:,} and max_active_tasks {slots.max_active_tasks:,}; the slots of"
+        f" the pool {slots.pool} are unknown{waits}",
         None if slots.at_once else False,
     )
 
@@ -100,8 +100,8 @@ def _state(counts: Counts, database_bytes: int) -> Check:
     left = counts.items * _RESULT_BYTES + counts.calls * _CALL_BYTES
     return Check(
         "disk of the state",
-        f"the items take about {in_bytes(waiting)} beside their contents, and leave up to about"
+        f"the items take about {in_bytes(waiting)} without their contents, and leave up to about"
         f" {in_bytes(left)} with their calls; the database has {in_bytes(database_bytes)} now, and"
-        " how much is free Postgres does not tell",
+        " Postgres does not report the free space",
         None,
     )

@@ -1,4 +1,4 @@
-"""Approval: ask a person about the plan of a run, and do what the answer says."""
+"""Approval: ask for approval of a run's plan, and act on the answer."""
 
 import logging
 from dataclasses import replace
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def asks(config: RunConfig, ref: SetRef) -> bool:
-    """Return whether the set of a run is one that a person is asked about."""
+    """Return whether a set of a run needs approval."""
     return config.approval.approve and ref.set_no == 1
 
 
 def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
-    """Return the plan that a person is to be asked about; None: nothing is left to be called.
+    """Return the plan to approve; None: nothing is left to call.
 
     :raises RunIncomplete: the run was stopped, or the plan turned down; then it is withdrawn
     :raises ConfigError: there is no plan
@@ -30,7 +30,7 @@ def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
         conclude_approval(conn, run.run_id)
         raise RunIncomplete(_what_now(run.approval))
     if run.state == "complete":
-        log.info("the run is complete, so nobody is asked")
+        log.info("the run is complete, so no approval is needed")
         return None
     if run.stop_reason:
         raise RunIncomplete(f"run {run.run_id} was stopped: {run.stop_reason}")
@@ -38,29 +38,29 @@ def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
         raise ConfigError("approve: this run has no plan; clear plan_batches with all downstream")
     report = runs.get_report(conn, run.run_id)
     if not (report.items_left or report.partitions_left or report.with_others):
-        log.info("nothing is left to be called, so nobody is asked")
+        log.info("nothing is left to call, so no approval is needed")
         return None
     return RunPlan.from_json(run.plan)
 
 
 def was_approved(run: Run, mark: str) -> bool:
-    """Return whether a person has approved the plan of a run when asked with a mark."""
+    """Return whether a run's plan was approved after the request with this mark."""
     approval = run.approval
     return approval is not None and (approval.state, approval.mark) == (Answer.APPROVED, mark)
 
 
 def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str) -> str:
-    """Write down that a plan waits for a person; return what to show them, in Markdown.
+    """Record that a plan waits for approval; return the text to show, in Markdown.
 
-    From then on nobody changes the limits on the run's page: those that are shown are approved.
+    From then on the limits cannot be changed on the run's page: the shown limits are approved.
 
-    :param mark: tells this asking from another
-    :raises RunIncomplete: the run was closed meanwhile
+    :param mark: distinguishes this request from others
+    :raises RunIncomplete: the run was closed in the meantime
     """
     hours = config.approval.approve_within_hours
     approval = approvals.ask(conn, run.run_id, mark, hours=hours)
     if approval is None:
-        raise RunIncomplete(f"run {run.run_id} is closed, so nobody is asked about its plan")
+        raise RunIncomplete(f"run {run.run_id} is closed, so its plan cannot be approved")
     plan = replace(plan, limits=plans.read_limits(conn, run.run_id).as_json())
     plans.store_plan(conn, run.run_id, plan)
     text = plan.markdown(config.source_kind.reasons)
@@ -72,10 +72,10 @@ def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str)
 
 
 def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
-    """Write down what a person has answered, and withdraw what they turned down.
+    """Record an answer, and withdraw the items of a rejected plan.
 
     :returns: whether the plan is approved
-    :raises RunIncomplete: nobody was asked, or it was turned down before
+    :raises RunIncomplete: nobody was asked, or the plan was turned down before
     """
     approval = approvals.answer(conn, run.run_id, answer, by)
     if approval is None:
@@ -91,24 +91,24 @@ def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
 
 
 def avoid(conn: Connection, run: Run, why: str) -> None:
-    """Turn an approved plan down, since what was approved would not be what runs."""
+    """Void an approved plan, because the run would call something else than was approved."""
     approvals.avoid(conn, run.run_id, why)
     conclude_approval(conn, run.run_id)
 
 
 def conclude_approval(conn: Connection, run_id: int) -> None:
-    """Before a run is closed: what nobody has approved is turned down, and withdrawn."""
+    """Turn down a plan that is not approved, and withdraw its items, before its run is closed."""
     run = runs.get_run(conn, run_id)
     approval = run.approval
     if approval is not None and approval.state is Answer.WAITING:
         approval = approvals.answer(conn, run_id, Answer.ENDED)
     if approval is not None and approval.is_negative and not approval.withdrawn:
         count = approvals.withdraw(conn, run)
-        log.info("%s items that nobody approved are withdrawn: they are new again", f"{count:,}")
+        log.info("%s items that were not approved are withdrawn: they are new again", f"{count:,}")
 
 
 def require_approved(config: RunConfig, run: Run) -> None:
-    """Check that what a run would call was approved, if it was to be.
+    """Check that what a run would call was approved, if it needs approval.
 
     :raises ConfigError: it was not
     """
@@ -121,6 +121,6 @@ def require_approved(config: RunConfig, run: Run) -> None:
 
 def _what_now(approval: Approval) -> str:
     return (
-        f"{approval.why}. What nobody has called is new again: start another run of the job to"
-        " have another plan"
+        f"{approval.why}. Items that were not called are new again: start another run of the job to"
+        " make another plan"
     )

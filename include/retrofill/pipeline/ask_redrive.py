@@ -1,4 +1,4 @@
-"""What a redrive would take: how many items a selection means, and what they will cost."""
+"""Evaluate a redrive: how many items a selection has, and what they will cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ _SOURCE_KIND = "source_kind"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A redrive that a person may ask for: what it would take, and the DAG run that does it."""
+    """A possible redrive: its size and cost, and the DAG run that does it."""
 
     items: int | None
-    """How many there are now; None: too many to count."""
+    """The current number of items; None: too many to count."""
 
     cost: Range | None
     """Dollars; None: unknown."""
 
     dag_id: str
     params: Mapping[str, Any]
-    """Those of the DAG run, all of them: as the job's last run had them, with the selection."""
+    """All params of the DAG run: those of the job's last run, with the selection."""
 
 
 def ask(conn: Connection, job: str, selection: Selection, note: str = "") -> Asked:
@@ -54,16 +54,16 @@ def ask(conn: Connection, job: str, selection: Selection, note: str = "") -> Ask
 
 
 def require_note(note: str) -> None:
-    """Check that a redrive says why.
+    """Check that a redrive has a reason.
 
-    :raises ConfigError: it does not
+    :raises ConfigError: it has none
     """
     if not note:
-        raise ConfigError("note: it is empty; say in a line why this is called again")
+        raise ConfigError("note: it is empty; give the reason for the redrive in one line")
 
 
 def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict[str, Any]:
-    """Return the params of the last run, and the selection alone in place of other choices."""
+    """Return the params of the last run, with only the selection in place of other choices."""
     config = RunConfig.from_stored(listing.config)
     fields = {
         name: field
@@ -72,16 +72,16 @@ def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict
     }
     given_up = ["preview", "canary"]
     if "use_data_interval" in fields:
-        # A DAG run that a person triggers has no interval.
+        # A manually triggered DAG run has no interval.
         given_up.append("use_data_interval")
     if selection.place is Place.QUARANTINE:
-        # Whoever redrives has been asked, with count and cost; not of what a listing finds new.
+        # The requester has seen count and cost of the redrive, but not of newly listed items.
         given_up += ["approve", "approve_within_hours"]
         given_up += [*config.source.filters, *config.source.key_filters]
     params = {name: value for name, value in listing.config.items() if name != _SOURCE_KIND}
     given = {name: fields[name].default for name in given_up}
     if selection.place is Place.SUCCESSES and params.get("use_data_interval"):
-        # Else it would list, and call, what lies outside of all intervals.
+        # Otherwise it would list, and call, what lies outside of all intervals.
         given |= {
             "modified_after": listing.since and listing.since.isoformat(),
             "modified_before": listing.until and listing.until.isoformat(),
@@ -95,9 +95,9 @@ def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict
 
 
 def count_asked(conn: Connection, job_id: int, config: RunConfig, asked_by: str) -> NewRedrive:
-    """Return what a run redrives, counted and foretold when it is opened.
+    """Return what a run redrives, with count and forecast, when it is opened.
 
-    :raises ConfigError: there is nothing that it selects
+    :raises ConfigError: it selects nothing
     """
     selection = config.redrive.selection
     if selection is None:
@@ -117,9 +117,9 @@ def _nothing(config: RunConfig, selection: Selection, only: Keys) -> str:
         for name in config.source.key_filters
         if only != ALL_KEYS and getattr(config.source, name)
     ]
-    besides = f", with {' and '.join(narrowed)}" if narrowed else ""
+    narrowed_by = f", with {' and '.join(narrowed)}" if narrowed else ""
     return (
-        f"redrive: nothing {where} of job {config.job_name!r} is what was asked for"
-        f" ({selection.said}{besides}), so no run is opened; see what there is on the job's page"
-        " Quarantine"
+        f"redrive: nothing {where} of job {config.job_name!r} matches the selection"
+        f" ({selection.said}{narrowed_by}), so no run is opened; see the job's page Quarantine for"
+        " what there is"
     )

@@ -1,4 +1,4 @@
-"""The canary: some items are called first, and what comes of them says whether to go on."""
+"""The canary: some items are called first, and their results decide whether the run continues."""
 
 import logging
 from dataclasses import replace
@@ -13,7 +13,7 @@ from retrofill.model.cost import Usage
 from retrofill.model.errors import RunIncomplete
 from retrofill.model.plan import RunPlan
 from retrofill.model.runs import Run, SetRef
-from retrofill.pipeline.foretell import TASK_S, foretell
+from retrofill.pipeline.forecast import TASK_S, forecast_run
 from retrofill.state import canary as state
 from retrofill.state import limits, plans, runs
 from retrofill.state.batches import PlannedBatch
@@ -25,12 +25,12 @@ _ALL = 100
 
 
 def has_canary(config: RunConfig, ref: SetRef) -> bool:
-    """Return whether the set of a run is one that has a canary."""
+    """Return whether the set of a run has a canary."""
     return config.canary.canary is not None and ref.set_no == 1
 
 
 def choose(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> PlannedBatch | None:
-    """Choose the canary of a run, of its first set, and make it a batch; None: there is none."""
+    """Choose the canary from a run's first set, and make it a batch; None: there is none."""
     take = config.canary.canary
     if take is None or not has_canary(config, ref):
         return None
@@ -55,15 +55,15 @@ def judge(
     at_once: int,
     task_s: Range = TASK_S,
 ) -> CanaryFindings:
-    """Return what a canary has found, once its items are settled; complete the plan by it.
+    """Return the findings of a canary whose items are settled, and complete the plan with them.
 
     :param at_once: tasks that Airflow runs at once
-    :param task_s: seconds in which it begins one
+    :param task_s: seconds in which it starts one
     :raises RunIncomplete: too much of the canary has failed; the run is stopped
     """
     found = note(conn, run, config, batch_id, at_once=at_once, task_s=task_s)
     allowed = limits.get_limits(conn, run.run_id)
-    # However few items there are: a canary is as many as somebody has chosen to judge by.
+    # However few items there are: the user chose the size of the sample.
     reason = _too_many(found, allowed.max_failure_percent) or exceeded(
         allowed.max_percent_by_cause, state.list_ended(conn, batch_id), 1
     )
@@ -95,7 +95,7 @@ def note(
     at_once: int,
     task_s: Range = TASK_S,
 ) -> CanaryFindings:
-    """Write what a canary has found so far into the plan of its run, and into the log."""
+    """Write a canary's findings so far into the plan of its run, and into the log."""
     found, measured = measure(conn, run, batch_id)
     for name, words in found.words():
         log.info("%s: %s", name, words)
@@ -103,9 +103,9 @@ def note(
     if stored is None:
         return found
     plan = RunPlan.from_json(stored)
-    # A plan that was made after the canary, since its task was cleared, does not count it.
+    # A plan that was made after the canary, because its task was cleared, does not count it.
     called = measured.called if plan.counts.canary else Work(0, 0, 0)
-    told = foretell(
+    made = forecast_run(
         run,
         config.source_kind,
         plan.counts,
@@ -116,15 +116,15 @@ def note(
         spent=found.cost or 0.0,
         task_s=task_s,
     )
-    for name, words in told.words():
+    for name, words in made.words():
         log.info("%s: %s", name, words)
-    completed = replace(plan, canary=found.as_json(), forecast=told.as_json())
+    completed = replace(plan, canary=found.as_json(), forecast=made.as_json())
     plans.store_plan(conn, run.run_id, completed)
     return found
 
 
 def measure(conn: Connection, run: Run, batch_id: int) -> tuple[CanaryFindings, Measured]:
-    """Return what a canary has found, and what its calls say of others."""
+    """Return a canary's findings, and what its calls imply for others."""
     found = state.get_found(conn, batch_id)
     calls = state.list_calls(conn, batch_id)
     samples = [
@@ -143,7 +143,7 @@ def measure(conn: Connection, run: Run, batch_id: int) -> tuple[CanaryFindings, 
 
 
 def _bytes_of(call: state.CanaryCall, found: state.Found) -> int | None:
-    """Return what the items of a call hold; None: that of one of them is unknown."""
+    """Return the size of a call's items; None: the size of one of them is unknown."""
     return bytes_of(
         [
             size

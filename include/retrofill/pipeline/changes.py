@@ -1,4 +1,4 @@
-"""Changes: how much of a source was modified after a run was opened, and is not called by it."""
+"""Changes: how much of a source was modified after a run was opened. The run does not call it."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from retrofill.state.connection import Connection
 log = logging.getLogger(__name__)
 
 MOST_PAGES = 1_000
-"""Pages of the source that are listed for it at most: a million objects, in a minute or so."""
+"""The most pages of the source to list: a million objects, in about a minute."""
 
 MOST_S = 60.0
 """Seconds that it may take."""
@@ -29,7 +29,7 @@ class Changes(NamedTuple):
 
 
 def count_changes(source: Source) -> Changes:
-    """Count what a source lists, as far as its listing goes in a minute or so.
+    """Count what a source lists, as far as its listing gets in about a minute.
 
     :param source: opened for what was modified after the run was opened
     :raises SourceError: it could not be read
@@ -45,12 +45,12 @@ def count_changes(source: Source) -> Changes:
 
 
 def note_changes(conn: Connection, run: Run, config: RunConfig, source: Source | None) -> None:
-    """Count what was modified since a run was opened, and write it down; it is not called.
+    """Count what was modified after a run was opened, and record it; it is not called.
 
-    :param source: None: this kind of source cannot tell
+    :param source: None: this kind of source cannot list changes
     """
     if source is None:
-        log.info("%s: it does not tell what has changed since", config.source.label())
+        log.info("%s: it cannot list what has changed since the plan", config.source.label())
         return
     try:
         found = count_changes(source)

@@ -1,4 +1,4 @@
-"""Close a set, and its run unless it needs another set; and see that no run is left open."""
+"""Close a set, and its run unless it needs another set. No run is left open."""
 
 import logging
 import time
@@ -18,14 +18,14 @@ from retrofill.state.lease import LEASE_S
 log = logging.getLogger(__name__)
 
 WAIT_S = 120.0
-"""Seconds to wait for other runs that are processing items which this run has listed, too."""
+"""Seconds to wait for other runs that are processing items which this run listed, too."""
 
 LOOK_EVERY_S = 2.0
-"""Seconds between two looks while waiting."""
+"""Seconds between two checks while waiting."""
 
 
 def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
-    """Close the set; return whether the run goes on with another one.
+    """Close the set; return whether the run continues with another one.
 
     :raises RunIncomplete: something is left that no further set of this run will process
     """
@@ -58,16 +58,16 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
 def conclude(
     conn: Connection, ref: SetRef, airflow: Airflow, tell: Callable[[Report], None]
 ) -> Report | None:
-    """End what the DAG run of a set has to do with its run: nothing stays open or untold.
+    """Finish the run of a set's DAG run, so that it is neither left open nor unreported.
 
     A DAG run may end without ``close_run``: someone marks it as failed, or the task itself fails.
-    Then the run is closed here, once its tasks have let go of their batches.
+    Then this closes the run, once its tasks have released their batches.
 
     :param tell: sends the run's notification
-    :returns: the report of the run; None: the run goes on with another set
+    :returns: the report of the run; None: the run continues with another set
     :raises RunIncomplete: the run is incomplete, close_run has not closed it, or it lacks report
-        files; it was told
-    :raises NotNotified: the notification was not taken
+        files; it was notified
+    :raises NotNotified: the notification was not accepted
     """
     report = runs.get_report(conn, ref.run_id)
     later = runs.later_sets(conn, ref)
@@ -83,9 +83,9 @@ def conclude(
         runs.close_set(conn, ref)
         report = _close(conn, ref)
     if later and not abandoned:
-        log.info("the run is notified by the DAG run of its last set")
+        log.info("the DAG run of the run's last set sends the notification")
     elif report.is_notified:
-        log.info("the run had been notified by an earlier try")
+        log.info("an earlier try has sent the run's notification")
     else:
         tell(report)
         reach(Point.NOTIFIED)
@@ -97,7 +97,7 @@ def conclude(
     if report.lacks_files:
         raise RunIncomplete(
             f"run {ref.run_id} is complete, but its report files are not written; see the log of"
-            " write_report, and clear it, with those downstream, to have them"
+            " write_report, then clear it with its downstream tasks to write them"
         )
     return report
 
@@ -111,17 +111,17 @@ def _close(conn: Connection, ref: SetRef) -> Report:
 
 
 def _what_now(report: Report) -> str:
-    go_on = "clear the failed tasks, or start another run of the job, to go on"
+    go_on = "clear the failed tasks, or start another run of the job, to continue"
     if report.is_turned_down:
-        go_on = "start another run of the job, to have another plan"
+        go_on = "start another run of the job to make another plan"
     stopped = f" It was stopped: {report.stop_reason}." if report.stop_reason else ""
     return f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: {go_on}"
 
 
 def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[others.Other]:
-    """Return the runs that still process what this run has listed; wait for them a while.
+    """Return the runs that still process what this run listed, after waiting for them.
 
-    Those that Airflow has ended are closed, which frees their items.
+    Runs that Airflow has ended are closed, which frees their items.
     """
     give_up_at = time.monotonic() + WAIT_S
     logged: list[others.Other] = []
@@ -129,7 +129,7 @@ def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[other
         if waiting != logged:
             logged = waiting
             held = ", ".join(f"{other.items:,} with run {other.run_id}" for other in waiting)
-            log.info("listed items that are in process with others: %s", held)
+            log.info("listed items that other runs have in process: %s", held)
         if rescue(conn, airflow, runs={other.run_id for other in waiting}):
             continue
         if time.monotonic() >= give_up_at:
@@ -139,7 +139,7 @@ def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[other
 
 
 def _await_tasks(conn: Connection, run_id: int) -> None:
-    """Wait until no task holds a batch of the run, so that what it settles is in the report."""
+    """Wait until no task holds a batch of the run, so that the report has what it settles."""
     give_up_at = time.monotonic() + LEASE_S
     while batches.is_held(conn, run_id) and time.monotonic() < give_up_at:
         log.info("waiting for tasks of this DAG run to end")

@@ -1,4 +1,4 @@
-"""What a person may change of an open run, and what is wrong with what was typed."""
+"""Controls: what a user may change of an open run, and how typed values are checked."""
 
 import json
 import re
@@ -13,45 +13,45 @@ from retrofill.params.limits import LimitParams
 from retrofill.state import limits, runs
 from retrofill.state.connection import Connection
 
-STOP_REASON = "stopped by a person"
+STOP_REASON = "stopped by a user"
 
 _DECIMALS = 10
 
 
 class Limit(NamedTuple):
-    """A limit that a person may set, with the title and the bounds that the trigger form has."""
+    """A limit that a user may set, with the title and the bounds of the trigger form."""
 
     name: str
     title: str
     words: str
-    """What it is, in Markdown."""
+    """Its description, in Markdown."""
 
     minimum: float
     maximum: float
     may_be_empty: bool
-    """Whether no number means no limit."""
+    """Whether an empty text means no limit."""
 
     is_whole: bool
     """Whether it is a whole number."""
 
     def parse(self, text: str) -> float | None:
-        """Return the number that was typed; None: no limit.
+        """Return the typed number; None: no limit.
 
-        :raises ConfigError: it is none, or out of bounds
+        :raises ConfigError: it is not a number, or out of bounds
         """
         text = text.strip()
         if self.may_be_empty and not text:
             return None
-        # More digits than the maximum has cannot be right, and may take long to read.
+        # More digits than the maximum has cannot be right, and may take long to parse.
         fraction = "" if self.is_whole else rf"(\.[0-9]{{1,{_DECIMALS}}})?"
         if re.fullmatch(rf"[0-9]{{1,{len(str(self.maximum))}}}{fraction}", text):
             number = int(text) if self.is_whole else float(text)
             if self.minimum <= number <= self.maximum:
                 return number
         what = "a whole number" if self.is_whole else "a number"
-        allowed = f"allowed is {what} from {self.minimum:,} to {self.maximum:,}"
+        give = f"give {what} from {self.minimum:,} to {self.maximum:,}"
         empty = ", or nothing for no limit" if self.may_be_empty else ""
-        raise ConfigError(f"{self.name}: {quoted(text)}; {allowed}{empty}")
+        raise ConfigError(f"{self.name}: {quoted(text)} is not allowed; {give}{empty}")
 
 
 def _limit(name: str) -> Limit:
@@ -82,7 +82,7 @@ LIMITS: Mapping[str, Limit] = {
         "ramp_minutes",
     )
 }
-"""The limits that a person may set by typing a number, by name."""
+"""The limits that a user may set by typing a number, by name."""
 
 BY_CAUSE = "max_percent_by_cause"
 """The limit that is a JSON object."""
@@ -90,15 +90,15 @@ BY_CAUSE = "max_percent_by_cause"
 _NAMES = ", ".join((*LIMITS, BY_CAUSE))
 
 ACTIONS = ("pause", "resume", "stop", *LIMITS, BY_CAUSE)
-"""All that a person may do; a limit's own name sets it."""
+"""Everything that a user may do; a limit's own name sets it."""
 
 
 def change(conn: Connection, run_id: int, action: str, text: str, who: str) -> bool:
-    """Do what a person asks for; return False if the run is closed.
+    """Carry out an action of a user; return False if the run is closed.
 
     :param action: one of ACTIONS
-    :param text: what was typed for a limit; why the run is to stop
-    :param who: who asks
+    :param text: what was typed for a limit; the reason for a stop
+    :param who: the user
     :raises ConfigError: there is no such action, or the text is not allowed; nothing was changed
     """
     match action:
@@ -106,10 +106,14 @@ def change(conn: Connection, run_id: int, action: str, text: str, who: str) -> b
             return limits.change_limits(conn, run_id, who=who, paused=action == "pause")
         case "stop":
             if "\0" in text:
-                raise ConfigError(f"reason: {quoted(text)}; allowed is a text without the sign NUL")
+                raise ConfigError(
+                    f"reason: {quoted(text)} is not allowed; give a text without the character NUL"
+                )
             return limits.stop(conn, run_id, text.strip() or STOP_REASON, who)
         case _ if action not in ACTIONS:
-            raise ConfigError(f"action: {quoted(action)}; allowed are {', '.join(ACTIONS)}")
+            raise ConfigError(
+                f"action: {quoted(action)} is not allowed; give one of {', '.join(ACTIONS)}"
+            )
         case _:
             return set_limits(conn, run_id, {action: text}, who)
 
@@ -124,8 +128,8 @@ def set_limits(conn: Connection, run_id: int, typed: Mapping[str, str], who: str
     if _waits(conn, run_id):
         said = ", ".join(f"{name}: {quoted(text)}" for name, text in typed.items())
         raise ConfigError(
-            f"{said}; not while the plan waits for approval, which is of the limits that it shows;"
-            " change them when the plan is approved"
+            f"{said}: limits cannot change while the plan waits for approval, as they are part of"
+            " it; change them after the approval"
         )
     return limits.change_limits(conn, run_id, who=who, **values)
 
@@ -134,12 +138,12 @@ def _value(name: str, text: str) -> Any:
     if name == BY_CAUSE:
         return _percents(text)
     if name not in LIMITS:
-        raise ConfigError(f"{quoted(name)[1:-1]}: there is no such limit; allowed are {_NAMES}")
+        raise ConfigError(f"{quoted(name)[1:-1]}: there is no such limit; give one of {_NAMES}")
     return LIMITS[name].parse(text)
 
 
 def _percents(text: str) -> Any:
-    """Return the percents by cause that were typed; none: no such limit."""
+    """Return the typed percentages by cause; empty: no such limit."""
     try:
         typed = json.loads(text) if text.strip() else {}
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""How a run's items reach its function: found before the run is opened, used by its tasks."""
+"""The delivery: how a run's items reach its function. It is fixed before the run is opened."""
 
 from retrofill.config import RunConfig
 from retrofill.events import AUTO, SHAPES, CompiledShape, EventContext, compile_shape, default_shape
@@ -10,11 +10,11 @@ from retrofill.model.runs import Run
 
 
 def find_delivery(config: RunConfig, asked: Asked) -> Delivery:
-    """Return the delivery that is asked for, or that of the live trigger.
+    """Return the requested delivery, or that of the live trigger.
 
     :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
         looked up
-    :raises FunctionUnavailable: AWS gave no answer
+    :raises FunctionUnavailable: AWS did not answer
     """
     kind, form = config.function_kind, config.source_kind.form.name
     if kind.find_delivery is None or form not in kind.has_triggers_for:
@@ -26,17 +26,17 @@ def find_delivery(config: RunConfig, asked: Asked) -> Delivery:
 
 
 def is_looked_up(event: str) -> bool:
-    """Return whether the live trigger must be known for an event as it is asked for."""
+    """Return whether the live trigger must be looked up for an event."""
     return event == AUTO or SHAPES[event].needs_trigger
 
 
 def _as_asked(config: RunConfig) -> Delivery:
-    """Return the delivery of an event that is asked for by the name of its shape."""
+    """Return the delivery of an event that is requested by the name of its shape."""
     calls = config.calls
     shape = default_shape() if calls.event == AUTO else SHAPES[calls.event]
     if shape.needs_trigger:
         raise ConfigError(
-            f"event: {calls.event!r} imitates a live trigger, and none can be looked up between"
+            f"event: {calls.event!r} imitates a live trigger, but none can be looked up between"
             f" {config.source_kind.title} and {config.function_kind.title}; give another event"
         )
     return Delivery(

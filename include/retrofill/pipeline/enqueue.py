@@ -1,4 +1,4 @@
-"""Retrieve one partition page by page, and enqueue in the in-process cache what is new."""
+"""Read one partition page by page, and enqueue new items in the in-process cache."""
 
 import gc
 import logging
@@ -26,26 +26,26 @@ from retrofill.state.screening import Chunk, PartitionState, get_partition, scre
 log = logging.getLogger(__name__)
 
 CHUNK_ITEMS = 20_000
-"""Items screened in one transaction: more take more memory, and go hardly faster."""
+"""Items screened in one transaction. More take more memory, and are hardly faster."""
 
 CHUNK_BYTES = 16 * 2**20
 """Bytes of content in UTF-8 after which a chunk ends, whatever the number of its items."""
 
 LATER_NOTED = 100
-"""Items of a chunk that were modified after the opening, and that are noted."""
+"""Items of a chunk modified after the opening that are noted."""
 
 _FORBIDDEN = ("\0", "\x1e")
 _SHOWN_CHARS = 60
 
 CHUNK_S = 10.0
-"""Seconds after which what was listed so far is screened, so that a crash repeats little."""
+"""Seconds after which listed items are screened, so that a crash repeats little."""
 
 SWITCH_S = 0.0005
-"""Seconds for which a thread that waits for Python's global lock leaves it to another."""
+"""Seconds that a thread waiting for Python's global lock lets another one run."""
 
 
 class Enqueued(TypedDict):
-    """What one enqueue task did."""
+    """What one ``enqueue`` task did."""
 
     listed: int
     new: int
@@ -64,18 +64,18 @@ def enqueue(
 ) -> Enqueued:
     """Read a partition from its cursor until its end or until the set is full.
 
-    :param fits: asked of each item: what no call can carry is left out; None: all fit
-    :param redriven: which of the items that have succeeded are called again; None: none
+    :param fits: returns why no call can carry an item, which is left out; None: all fit
+    :param redriven: which of the succeeded items to call again; None: none
     :param progressed: called whenever a chunk was screened
     :raises RunIncomplete: the run was stopped, or its minutes have passed; the cursor stays
     :raises SourceError: the source could not be read, listed nothing where its survey saw keys,
-        or listed what the state cannot hold; what was screened before stays
+        or listed what the state cannot store; what was screened before stays
     :raises LeaseLost: another task reads the same partition
     """
     total = Enqueued(listed=0, new=0, known=0)
     progress = get_partition(conn, ref.run_id, part_no)
     if progress.done:
-        log.info("the partition had been read to its end by an earlier try")
+        log.info("an earlier try has read the partition to its end")
         return total
     partition = Partition(part_no, progress.label, progress.description, progress.seen)
     pages = source.pages(partition, progress.cursor)
@@ -107,14 +107,14 @@ def enqueue(
             progressed()
             log.info("listed %(listed)d items so far: %(new)d new, %(known)d known", total)
             if screened.set_is_full:
-                log.info("the set is full; the run goes on with the next one")
+                log.info("the set is full; the run continues with the next one")
                 break
             progress = progress._replace(chunk_no=progress.chunk_no + 1)
     return total
 
 
 def _note_later(conn: Connection, ref: SetRef, part_no: int, chunk: Chunk) -> None:
-    """Note some of what was modified after the opening: the function may have written it."""
+    """Record some items modified after the opening: the function may have written them."""
     if later := [item for page in chunk.pages for item in page.later]:
         noted = [later[place] for place in evenly(len(later), LATER_NOTED)]
         note_later(conn, ref.run_id, part_no, noted)
@@ -123,7 +123,7 @@ def _note_later(conn: Connection, ref: SetRef, part_no: int, chunk: Chunk) -> No
 def _require_found(progress: PartitionState) -> None:
     """Check, at a partition's end, that its listing showed something if the survey did.
 
-    Filters play no part: both readings are of all objects.
+    Filters do not matter: both readings are of all objects.
 
     :raises SourceError: it did not
     """
@@ -131,7 +131,7 @@ def _require_found(progress: PartitionState) -> None:
         raise SourceError(
             f"partition {progress.label!r}: the survey saw {progress.seen:,} keys in it, but its"
             " listing shows none, so it is not done. If all was deleted in between, start"
-            " a new run of the job: it surveys the source again and goes on"
+            " a new run of the job: it surveys the source again and continues"
         )
 
 
@@ -150,11 +150,11 @@ def _fitting(fits: Fits, pages: Iterator[Page]) -> Iterator[Page]:
 
 @contextmanager
 def _bulk_work() -> Iterator[None]:
-    """Set the interpreter for two threads that make many objects, none of them in a cycle.
+    """Tune garbage collection and thread switching for two threads that allocate many objects.
 
-    At its defaults it spends a sixth of the time on looking for cycles, and the thread that feeds
-    Postgres waits 5 ms for the one that lists whenever it wants to go on. Of items no more are held
-    than those of two chunks, so it looks when there is much besides.
+    By default, Python would spend a sixth of the time on the search for cycles, of which there are
+    none, and the thread that feeds Postgres would wait 5 ms for the listing thread each time. No
+    more than two chunks of items are in memory, so it searches if there is much in addition.
     """
     threshold, interval_s = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(10 * CHUNK_ITEMS, *threshold[1:])
@@ -167,9 +167,9 @@ def _bulk_work() -> Iterator[None]:
 
 
 def _ahead(source: str, pages: Iterator[Page]) -> Generator[Chunk, None, None]:
-    """Yield chunks; while one is screened, the next is gathered, and no other.
+    """Yield chunks. While one is screened, the next is gathered, but no other.
 
-    What was gathered and not screened is lost if screening ends, and listed again from the cursor.
+    If screening ends, what was gathered is lost, and listed again from the cursor.
     """
     over = threading.Event()
     gathered = _chunks(source, _until(over, pages))
@@ -192,9 +192,9 @@ def _until(over: threading.Event, pages: Iterator[Page]) -> Iterator[Page]:
 
 
 def _chunks(source: str, pages: Iterator[Page]) -> Iterator[Chunk]:
-    """Gather pages into chunks; the last one says that the partition is done.
+    """Gather pages into chunks; the last one marks the partition as done.
 
-    :raises SourceError: the state cannot hold an item
+    :raises SourceError: the state cannot store an item
     """
     gathered: list[Page] = []
     items = content = 0
@@ -212,9 +212,9 @@ def _chunks(source: str, pages: Iterator[Page]) -> Iterator[Chunk]:
 
 
 def _content_bytes(source: str, items: list[Item]) -> int:
-    """Return how many bytes the contents of items take; check that the state can hold the items.
+    """Return the bytes of the items' contents, after checking that the state can store them.
 
-    All are looked at at once: one by one this would take longer than to make them.
+    All are checked at once: one by one this would take longer than to make them.
 
     :raises SourceError: it cannot
     """

@@ -1,4 +1,4 @@
-"""Feedback: notice, before a set's first call, that a function's outputs became its inputs."""
+"""Feedback: detect, before a set's first call, that a function's outputs became its inputs."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -30,29 +30,28 @@ log = logging.getLogger(__name__)
 _SHOWN = 3
 
 _WHAT_NOW = (
-    "Each run would call the function with what the run before has written. Leave the outputs out"
-    " by the filters of the source, have them written elsewhere, or set allow_feedback if this is"
-    " meant"
+    "Each run would call the function with the output of the run before. Exclude the output by the"
+    " filters of the source, write it elsewhere, or set allow_feedback if this is intended"
 )
 
 
 class _Dated(NamedTuple):
-    """A sample of which it is known when each item was written."""
+    """A sample of items whose modification times are known."""
 
     fresh: list[Fresh]
     of: int
-    """Of how many items it is a sample."""
+    """The number of items from which the sample was taken."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is no sample, but all there are."""
+        """Whether it is not a sample, but all items."""
         return len(self.fresh) == self.of
 
 
 def require_no_feedback(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> None:
-    """Stop the run if what it would call, or what it left out as later, looks like its outputs.
+    """Stop the run if what it would call, or left out as later, looks like the function's output.
 
-    What is new and was not planned yet is withdrawn: the next run lists it anew, by its own
+    New items that are not planned yet are withdrawn: the next run lists them again, with its own
     filters.
 
     :raises RunIncomplete: it looks so; nothing was called
@@ -64,7 +63,7 @@ def require_no_feedback(conn: Connection, ref: SetRef, run: Run, config: RunConf
     jobs = feedback.list_kin(conn, run.job_id)
     new = _dated(feedback.sample_untouched(conn, run, SAMPLE), measure)
     reason = _by_names(conn, jobs, run, new, "new items") or _by_pace(conn, jobs, run, new)
-    # Where nothing new is to be called, there is nothing to stop.
+    # If no new item is to be called, there is nothing to stop.
     if reason is None and new.of:
         later = _dated(feedback.sample_later(conn, run.run_id, SAMPLE), measure)
         reason = _by_names(conn, jobs, run, later, "items modified after it was opened")
@@ -80,7 +79,7 @@ def _dated(sample: Sample, measure: Callable[[Item], Measure]) -> _Dated:
 
 
 def _callings(conn: Connection, jobs: Sequence[int], fresh: Sequence[Fresh]) -> list[Calling]:
-    """Return when runs called during which some of the items may have been written."""
+    """Return when runs called that may have written some of the items."""
     since = min((one.modified for one in fresh), default=None)
     return [] if since is None else feedback.list_callings(conn, jobs, since)
 
@@ -88,7 +87,7 @@ def _callings(conn: Connection, jobs: Sequence[int], fresh: Sequence[Fresh]) -> 
 def _by_names(
     conn: Connection, jobs: Sequence[int], run: Run, dated: _Dated, what: str
 ) -> str | None:
-    """Return that items have the names of others that were called when they were written."""
+    """Return a message if items are named after others that were called when they were written."""
     callings = _callings(conn, jobs, dated.fresh)
     suspects = [one for one in dated.fresh if any(each.covers(one.modified) for each in callings)]
     looked_up = [suspects[place] for place in evenly(len(suspects), LOOKED_UP)]
@@ -123,23 +122,23 @@ def _origins(
 
 
 def _by_pace(conn: Connection, jobs: Sequence[int], run: Run, dated: _Dated) -> str | None:
-    """Return that items were written as many, and as fast, as an earlier run has made calls."""
-    moments = [one.modified for one in dated.fresh]
+    """Return a message if items match an earlier run's calls in number and time."""
+    times = [one.modified for one in dated.fresh]
     for calling in _callings(conn, jobs, dated.fresh):
-        within = list(filter(calling.covers, moments))
-        number = len(within) * dated.of / len(moments)
+        within = list(filter(calling.covers, times))
+        number = len(within) * dated.of / len(times)
         slack = pace.SLACK if dated.is_whole else 2 * pace.SLACK
         if (
             calling.run_id != run.run_id
             and pace.is_multiple(number, calling, slack=slack)
-            and pace.stands_out(moments, calling, run.opened_at)
+            and pace.stands_out(times, calling, run.opened_at)
             and (made := feedback.get_pace(conn, calling.run_id))
             and pace.keeps_pace(within, made)
         ):
             return (
                 f"the function seems to feed its own source: {round(number):,} of"
                 f" {dated.of:,} new items were written while run {calling.run_id} made"
-                f" {calling.calls:,} calls with {calling.items:,} items, and one after another as"
-                f" those were made. {_WHAT_NOW}"
+                f" {calling.calls:,} calls with {calling.items:,} items, at the pace of"
+                f" these calls. {_WHAT_NOW}"
             )
     return None

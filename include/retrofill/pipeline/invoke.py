@@ -112,7 +112,7 @@ class Invoker:
         self._dispatch = Dispatch(
             max_attempts=config.limits.max_attempts,
             function_timeout_s=run.function.timeout_s,
-            chance=random.random,
+            random=random.random,
             version=run.function.version,
             hold_unknown=config.limits.on_unknown == "hold",
         )

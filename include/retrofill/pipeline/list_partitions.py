@@ -1,4 +1,4 @@
-"""List the partitions of a run's source; each becomes one mapped enqueue task."""
+"""List the partitions of a run's source. Each becomes one mapped ``enqueue`` task."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class PartitionTask(TypedDict):
-    """What one mapped enqueue task is given."""
+    """The input of one mapped ``enqueue`` task."""
 
     part_no: int
     label: str
@@ -29,7 +29,7 @@ def list_partitions(
 ) -> list[PartitionTask]:
     """Return the partitions that are not read to their end, found once per run.
 
-    :param most_mapped: the most instances that Airflow lets a mapped task have
+    :param most_mapped: the most instances that Airflow allows for a mapped task
     :raises SourceError: the source could not be read, or its survey shows nothing although it had
         an object when the run was opened
     """
@@ -62,5 +62,5 @@ def _require_seen(source: Source, found: Sequence[Partition], *, source_seen: bo
         raise SourceError(
             f"source {source.name} was not empty when the run was opened, but its survey shows"
             " nothing, so it was not divided. If all was deleted in between, start a new run"
-            " of the job: it surveys the source again and goes on"
+            " of the job: it surveys the source again and continues"
         )

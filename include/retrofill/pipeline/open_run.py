@@ -1,4 +1,4 @@
-"""Open a run: write down what was planned, or show it."""
+"""Open a run: store what was planned, or show it."""
 
 import logging
 from collections.abc import Collection
@@ -28,13 +28,13 @@ def open_run(
     asked_by: str = "",
     alone_but: Collection[int] | None = None,
 ) -> SetRef | None:
-    """Open a planned run and its first set; of a preview, show the plan and return None.
+    """Open a planned run and its first set; for a preview, show the plan and return None.
 
-    :param asked_by: who triggered it; empty: nobody is known
-    :param alone_but: the open runs of the job beside which it may be opened; None: beside all
+    :param asked_by: who triggered it; empty: unknown
+    :param alone_but: open runs of the job to ignore; None: ignore all
     :raises NotAlone: another one is open
-    :raises ConfigError: the interval is not over; the job's name is that of a job of another
-        source, function or event; or there is nothing that is to be redriven
+    :raises ConfigError: the interval is not over; the job's name belongs to a job with another
+        source, function or event; or there is nothing to redrive
     :raises SourceError: the source could not be read for a preview
     """
     for line in plan.lines():
@@ -77,14 +77,14 @@ def open_run(
 
 
 def _require_over(conn: Connection, window: Window) -> None:
-    """Check that the interval of a run is over: what belongs to it is fixed from then on.
+    """Check that the interval of a run is over, so that what belongs to it is fixed.
 
     :raises ConfigError: it is not
     """
     if window.start and window.before and runs.is_to_come(conn, window.before):
         raise ConfigError(
             f"use_data_interval: the interval of this DAG run ends at {window.before.isoformat()},"
-            " which is to come; trigger it for one that is over"
+            " which is to come; trigger an interval that is over"
         )
 
 
@@ -105,16 +105,16 @@ def _preview(conn: Connection, plan: Plan) -> None:
 
 
 def _job_to_redrive(conn: Connection, plan: Plan) -> int:
-    """Return the number of the job of which something is to be redriven.
+    """Return the number of the job to redrive.
 
-    :raises ConfigError: there is no such job, or it is one of another source, function or event
+    :raises ConfigError: there is no such job, or it has another source, function or event
     """
     asked = plan.job
     found = runs.find_job(conn, asked.name)
     if found is None:
         raise ConfigError(
-            f"redrive: there is no job {asked.name!r}, so nothing of it can be redriven; give"
-            " source and function as the job has them, or its name in job"
+            f"redrive: there is no job {asked.name!r}, so nothing can be redriven; give source and"
+            " function as the job has them, or its name in job"
         )
     job_id, job = found
     if plan.config.redrive.place is not Place.QUARANTINE:
@@ -123,12 +123,12 @@ def _job_to_redrive(conn: Connection, plan: Plan) -> int:
         return job_id
     if not plan.config.source.redrives(job.source):
         raise ConfigError(
-            f"redrive: job {job.name!r} is of the source {job.source}, and is now asked for"
-            f" {asked.source}"
+            f"redrive: job {job.name!r} has the source {job.source}, not {asked.source}; give"
+            " the job's own source"
         )
     if (job.function_name, job.event) != (asked.function_name, asked.event):
         raise ConfigError(
-            f"redrive: job {job.name!r} calls {job.function_name} ({job.event}), and is now asked"
-            f" for {asked.function_name} ({asked.event})"
+            f"redrive: job {job.name!r} calls {job.function_name} ({job.event}), not"
+            f" {asked.function_name} ({asked.event}); give the job's own function and event"
         )
     return job_id

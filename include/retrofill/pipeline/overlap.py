@@ -13,37 +13,37 @@ log = logging.getLogger(__name__)
 
 SOONEST_S = 20.0
 LATEST_S = 60.0
-"""The least and the most seconds until a DAG run that waits looks again.
+"""The minimum and maximum seconds until a waiting DAG run checks again.
 
-If it looks before the scheduler has heard from the executor that its last look is over, Airflow
-takes that for a look that was killed, and spends one of the task's tries on it.
+If it checked before the scheduler has heard from the executor that its last check is over, Airflow
+would take that check for killed, and spend one of the task's tries on it.
 """
 
 
 class Places(Airflow, Protocol):
-    """Airflow, with what it has of places for the DAG runs of a DAG."""
+    """Airflow, with its slots for the DAG runs of a DAG."""
 
     def is_kept_out(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
-        """Return whether the next of these waits for a place that the DAG run which asks has."""
+        """Return whether the next of these waits for the slot of the DAG run that asks."""
 
 
 class Turn(NamedTuple):
     """Whether a DAG run may open its run."""
 
     look_again_s: float | None
-    """It waits, and looks again in so many seconds; None: it is its turn."""
+    """It waits, and checks again after this many seconds; None: it is its turn."""
 
     but: Sequence[int] = ()
-    """Open runs that are not waited for."""
+    """Open runs to ignore."""
 
 
 def await_turn(conn: Connection, job_id: int, dag_run: DagRun, airflow: Places) -> Turn:
-    """Write down what a DAG run waits for, and return whether it is its turn.
+    """Record what a DAG run waits for, and return whether it is its turn.
 
-    Who began to wait first comes first. Runs that Airflow has ended are closed here, and DAG runs
-    that it has ended wait no more: nothing that is gone is waited for. Nor is what can only go on
-    when this DAG run has ended, since the DAG may have no more at once: a run whose next DAG run
-    has no place, or a DAG run that was cleared while it waited.
+    The one that began to wait first comes first. Runs that Airflow has ended are closed here, and
+    DAG runs that it has ended do not wait any more: nothing that is gone is waited for. Nor is
+    anything that can only continue once this DAG run has ended, because the DAG has no slot for
+    more: a run whose next DAG run has no slot, or a DAG run that was cleared while it waited.
     """
     rescue(conn, airflow, job_id=job_id)
     open_runs, before = waiting.wait(conn, job_id, dag_run)
@@ -61,15 +61,15 @@ def await_turn(conn: Connection, job_id: int, dag_run: DagRun, airflow: Places) 
     ]
     waited_s = waiting.note_ahead(conn, dag_run, ahead, behind)
     for run_id in kept_out:
-        log.info("run %d needs the place of this DAG run to go on: it is not waited for", run_id)
+        log.info("run %d needs the slot of this DAG run to continue: it is not waited for", run_id)
     if not ahead and not behind:
         return Turn(None, kept_out)
-    log.info("waiting, as overlap asks, for %s", _named(ahead, behind))
+    log.info("waiting, as overlap requires, for %s", _named(ahead, behind))
     return Turn(min(max(waited_s / 4, SOONEST_S), LATEST_S))
 
 
 def forget_gone(conn: Connection, airflow: Airflow) -> None:
-    """Forget the DAG runs that waited when they ended."""
+    """Remove the DAG runs that were waiting when they ended."""
     for dag_run in waiting.list_waiting(conn):
         _still_waits(conn, dag_run, airflow)
 

@@ -25,7 +25,7 @@ from retrofill.triggers.live_filter import passes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do: shown by a preview, or opened."""
+    """What a run would do: a preview shows it, or the run is opened with it."""
 
     config: RunConfig
     job: Job
@@ -33,28 +33,28 @@ class Plan:
     """The function, pinned."""
 
     delivery: Delivery
-    """How items reach it, and how its answers are read."""
+    """How items reach it, and how to read its responses."""
 
     shape: CompiledShape
-    """The event shape, as the run of the planned number has it."""
+    """The event shape, for the run's planned number."""
 
     source: Source
-    """The source, with what the live trigger would not send left out."""
+    """The source, without what the live trigger would not send."""
 
     window: Window
     source_seen: bool
-    """Whether the source has an object, filters aside."""
+    """Whether the source has an object, before filters."""
 
     estimate: int | None
-    """About how many items the source holds; None: unknown, or the run is open."""
+    """The approximate number of items in the source; None: unknown, or the run is open."""
 
     limits: Limits
 
     price: Price
-    """What calls cost."""
+    """The price of calls."""
 
     def lines(self) -> list[str]:
-        """Return the plan for people, one line for each part."""
+        """Return the plan for people, one line per part."""
         about = "unknown" if self.estimate is None else f"about {self.estimate:,}"
         parts = {
             "job": self.job.name,
@@ -85,20 +85,20 @@ def plan(
     run_id: int = 0,
     run: Run | None = None,
 ) -> Plan:
-    """Look at source, function and live trigger; nothing is written.
+    """Look up source, function and live trigger; nothing is written.
 
     :param interval: the data interval of the DAG run
-    :param run_id: the number that the run will have: events may tell it
+    :param run_id: the number that the run will have, for its events
     :param run: the run, if it is open: what was fixed then is not looked up again
-    :raises ConfigError: one of them cannot be used as asked
-    :raises FunctionChanged: the function is not what it was when the run was opened
-    :raises SourceError: the source gave no answer; another try may get one
-    :raises FunctionUnavailable: function or live trigger gave none
+    :raises ConfigError: one of them cannot be used as requested
+    :raises FunctionChanged: the function has changed since the run was opened
+    :raises SourceError: the source did not answer; a retry may succeed
+    :raises FunctionUnavailable: function or live trigger could not be looked up
     """
     asked = Asked(connections, config.job.aws_conn_id)
     window = run.window if run else config.source.window(interval)
     survey = open_source(config, connections, window)
-    with _telling_too(partial(config.function_kind.resolve, config.function, asked)):
+    with _also_reporting(partial(config.function_kind.resolve, config.function, asked)):
         source_seen = survey.check()
     delivery = run.delivery if run else find_delivery(config, asked)
     asked = asked._replace(trigger=delivery.trigger)
@@ -135,10 +135,10 @@ def plan(
 
 
 def _require_same(config: RunConfig, then: Pinned, now: Pinned) -> None:
-    """Check that a run would call what it was opened with.
+    """Check that a run would call the function with which it was opened.
 
-    What a person has approved must be the same in all that is known of it. Else the version must:
-    the code that has none may change.
+    After an approval, everything that is known of the function must be the same. Otherwise the
+    version must be; code without a version may change.
 
     :raises FunctionChanged: it would call something else
     """
@@ -165,8 +165,8 @@ def _marks(function: Pinned, *, whole: bool) -> Iterator[tuple[str, object]]:
 
 
 @contextmanager
-def _telling_too(other: Callable[[], object]) -> Iterator[None]:
-    """Where the block finds mistakes, tell those of another check at once.
+def _also_reporting(other: Callable[[], object]) -> Iterator[None]:
+    """If the block finds mistakes, report those of another check together with them.
 
     :raises ConfigError: what the block found, or both
     """
@@ -200,9 +200,9 @@ def open_source(
 
 
 def _price(config: RunConfig, function: Pinned) -> Price:
-    """Return what calls cost.
+    """Return the price of calls.
 
-    :raises ConfigError: ``max_cost`` is asked for, and nobody knows
+    :raises ConfigError: ``max_cost`` is given, but the cost is unknown
     """
     look_up = config.function_kind.price
     price = config.prices.over(look_up and look_up(config.function, function))
@@ -210,7 +210,7 @@ def _price(config: RunConfig, function: Pinned) -> Price:
         return price
     give = " and ".join(price.missing) or "price_per_call, price_per_item or both"
     raise ConfigError(
-        f"max_cost: {config.limits.max_cost:,}; what a call costs is not known"
+        f"max_cost: {config.limits.max_cost:,} needs the cost of a call, which is not known"
         f"{f' ({price.words})' if price.words else ''}; give {give}, or leave max_cost empty"
     )
 
@@ -219,8 +219,7 @@ def _ceiling(config: RunConfig, function: Pinned, reserve: int, asked: Asked) ->
     look_up = config.function_kind.ceiling
     if look_up is None:
         raise ConfigError(
-            f"reserve_percent: {reserve}; {config.function_kind.title} tells no limit of its"
-            " concurrency, so no part of it can be reserved; leave it empty, and set"
-            " max_concurrency"
+            f"reserve_percent: {reserve} is not allowed, as {config.function_kind.title} reports no"
+            " limit of its concurrency; leave it empty, and set max_concurrency"
         )
     return look_up(function, reserve, asked)

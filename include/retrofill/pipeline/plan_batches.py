@@ -1,4 +1,4 @@
-"""Cut what is in the in-process cache into batches; each becomes one mapped invoke task."""
+"""Cut the in-process cache into batches. Each becomes one mapped ``invoke`` task."""
 
 import logging
 from typing import TypedDict
@@ -14,27 +14,27 @@ from retrofill.state.connection import Connection
 log = logging.getLogger(__name__)
 
 BATCH_ITEMS = 10_000
-"""Items of a batch where there are many: some seconds of work, and a few MB of memory."""
+"""Items per batch of a large set: some seconds of work, and a few MB of memory."""
 
 BATCH_CALLS = 500
-"""Calls that a batch should have where calls are large: with few there is nothing in flight."""
+"""Calls per batch if calls are large: with few, hardly any would be in flight."""
 
 LARGEST_BATCH = 50_000
-"""Items that a batch has at most for that: about 35 MB of memory."""
+"""The most items of such a batch: about 35 MB of memory."""
 
 SMALLEST_BATCH = 250
-"""Items worth a mapped task of their own, which costs about a second of CPU."""
+"""Items worth a mapped task, which costs about a second of CPU."""
 
 
 class BatchTask(TypedDict):
-    """What one mapped invoke task is given."""
+    """The input of one mapped ``invoke`` task."""
 
     batch_id: int
     label: str
 
 
 def plan_batches(conn: Connection, ref: SetRef, airflow: Airflow) -> list[BatchTask]:
-    """Return the batches of a set: with those of earlier tries, all items that no run owns.
+    """Return the batches of a set, including those of earlier tries: all items without an owner.
 
     An open run owns its items for as long as Airflow has a DAG run of it queued or running.
 

@@ -1,4 +1,4 @@
-"""Show the first call of a run that is not made: nothing is written, and nothing is called."""
+"""Show the first call of a run without making it: nothing is written, and nothing is called."""
 
 import logging
 
@@ -24,10 +24,10 @@ def preview(
     fits: Fits | None,
     job_id: int | None,
 ) -> bytes | None:
-    """Log and return the payload of the first call that a run would make; None: it makes none.
+    """Log and return the payload of the first call of a run; None: there is no call.
 
     :param max_bytes: the most bytes in the payload of a call
-    :param fits: tells why no call can carry an item, which is left out; None: all fit
+    :param fits: returns why no call can carry an item, which is left out; None: all fit
     :param job_id: the job whose known items are left out; None: nothing is known yet
     :raises SourceError: the source could not be read
     """

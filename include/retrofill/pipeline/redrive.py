@@ -1,4 +1,4 @@
-"""Redrive what a job has in quarantine: what the run selects."""
+"""Redrive the run's selection from a job's quarantine."""
 
 import logging
 from collections.abc import Callable
@@ -32,15 +32,15 @@ def redrive_quarantine(
     *,
     progressed: Callable[[], None] = lambda: None,
 ) -> Requeued:
-    """Bring back from quarantine what the run selects, until its end or until the set is full.
+    """Move the selected items back from quarantine, until its end or until the set is full.
 
-    :param progressed: called whenever a chunk was brought back
+    :param progressed: called whenever a chunk was moved
     :raises LeaseLost: another task does the same for this run
     """
     total = Requeued(redriven=0)
     progress = get_partition(conn, ref.run_id, part_no)
     if progress.done:
-        log.info("quarantine had been read to its end by an earlier try")
+        log.info("an earlier try has read quarantine to its end")
         return total
     selection = config.redrive.selection or Selection()
     only = Keys(*config.source.redriven_keys())
@@ -50,7 +50,7 @@ def redrive_quarantine(
         total["redriven"] += chunk.moved
         progressed()
         if chunk.set_is_full:
-            log.info("the set is full; the run goes on with the next one")
+            log.info("the set is full; the run continues with the next one")
         if chunk.set_is_full or chunk.done:
             break
         after = chunk.last or after
@@ -58,5 +58,5 @@ def redrive_quarantine(
     if total["redriven"]:
         log.info("redrove %(redriven)d items from quarantine", total)
     else:
-        log.info("nothing more in quarantine is what this run asks for: nothing was redriven")
+        log.info("no further item in quarantine matches this run: nothing was redriven")
     return total

@@ -1,4 +1,4 @@
-"""Rescue: close the runs that Airflow has ended and nobody closed, which frees their items."""
+"""Rescue: close abandoned runs, which frees their items."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 
 class Airflow(Protocol):
-    """What a use case needs of Airflow."""
+    """The parts of Airflow that use cases need."""
 
     @property
     def most_mapped(self) -> int:
-        """The most instances that a mapped task may have."""
+        """The most instances of a mapped task."""
 
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         """Return whether one of these DAG runs of a DAG is queued or running."""
@@ -26,7 +26,7 @@ class Airflow(Protocol):
         """Send the notification of a run that was closed here."""
 
     def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
-        """Say once that a run waits for its DAG, if that is paused."""
+        """Report once that a run waits for its DAG, if that is paused."""
 
 
 def rescue(
@@ -37,16 +37,16 @@ def rescue(
     but: int | None = None,
     runs: Collection[int] | None = None,
 ) -> list[OpenRun]:
-    """Close every abandoned run, tell of it, and free its items for the job's next run.
+    """Close every abandoned run, report it, and free its items for the job's next run.
 
-    What someone has cleared of a closed run is freed as well, when it has come to nothing.
+    Items of a closed run that was cleared without effect are freed as well.
 
-    A run is abandoned when Airflow has none of its DAG runs queued or running any more, and no
-    task holds a lease: a task that Airflow has given up may still be calling.
+    A run is abandoned if Airflow has none of its DAG runs queued or running any more, and no task
+    holds a lease: a task that Airflow has given up may still be calling.
 
-    :param job_id: look at the runs of this job only; None: at those of all
-    :param but: the run that asks, which lives
-    :param runs: the only runs to look at; None: all
+    :param job_id: check only runs of this job; None: of all jobs
+    :param but: the run that asks, which is active
+    :param runs: the only runs to check; None: all
     :returns: the runs that were closed
     """
     closed = []

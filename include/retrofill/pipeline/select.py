@@ -1,4 +1,4 @@
-"""A selection as a person types it, by command line or REST."""
+"""A selection as typed by a user, on the command line or by REST."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from retrofill.params.redrive import RedriveParams
 _FIELDS = "redrive_"
 
 Unsure = Literal["any", "only", "without"]
-"""Whether items are meant of which nobody knows whether a call has done their work."""
+"""Whether to select items whose work may be done although nobody knows."""
 
 
 def select(
@@ -24,7 +24,7 @@ def select(
 ) -> Selection:
     """Return a selection.
 
-    :raises ConfigError: one of the fields is not as it may be
+    :raises ConfigError: one of the fields is not allowed
     """
     typed = {
         "error": error,
@@ -40,5 +40,5 @@ def select(
     except ConfigError as error_of_field:
         said = (one.removeprefix(_FIELDS) for one in error_of_field.problems)
         raise ConfigError(*said) from error_of_field
-    # A place was given, so there is one.
+    # A place was given, so there is a selection.
     return found or Selection(place=place)

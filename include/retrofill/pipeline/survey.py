@@ -1,4 +1,4 @@
-"""The survey: one pass over the first set of a run, which tells exactly what it would call."""
+"""The survey of a set: one pass that counts exactly what the first set of a run would call."""
 
 from datetime import datetime
 from math import ceil
@@ -18,10 +18,10 @@ from retrofill.state.connection import Connection
 
 
 class Survey:
-    """What the calls of a set would be, batch by batch, and how large and old their items are.
+    """What the calls of a set would be, batch by batch, and the sizes and ages of their items.
 
     :param shape: the run's event shape
-    :param now: against which ages are told
+    :param now: the time from which ages are counted
     """
 
     def __init__(self, config: RunConfig, run: Run, shape: CompiledShape, now: datetime) -> None:
@@ -37,7 +37,7 @@ class Survey:
         self._measure = config.source_kind.measure
 
     def add(self, loaded: Loaded) -> None:
-        """Take in a portion of a batch, as an invoke task would load it."""
+        """Add a portion of a batch, as an ``invoke`` task would load it."""
         if not loaded.items:
             return
         calls = first_calls(loaded, self._shape, self._most_items, self._most_bytes)
@@ -63,8 +63,8 @@ def survey(
 ) -> RunPlan:
     """Return the plan of a run whose first set has its batches: what it would call, exactly.
 
-    :param source: asked how much it holds, if the first set is not all
-    :raises SourceError: the source gave no answer
+    :param source: asked for its size, if the first set is not all
+    :raises SourceError: the source did not answer
     """
     found = Survey(config, run, shape, plans.read_clock(conn))
     portions = plans.loaded_batches(
@@ -120,7 +120,7 @@ def _target(config: RunConfig, run: Run) -> list[tuple[str, str]]:
     function, limits = run.function, config.limits
     version = f" version {function.version}" if function.version else ""
     facts = [f"timeout {function.timeout_s:,} s", *function.words_of_facts]
-    per_call = f"up to {counted(run.delivery.items_per_call, 'item')} a call"
+    per_call = f"up to {counted(run.delivery.items_per_call, 'item')} per call"
     return [
         ("job", run.job),
         ("source", f"{config.source.label()}, {config.source_kind.title}"),

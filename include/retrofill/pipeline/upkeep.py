@@ -1,4 +1,4 @@
-"""Forgetting: what is older than it has to be kept, and whole jobs."""
+"""Forget: delete what is older than it must be kept, and whole jobs."""
 
 import difflib
 import logging
@@ -23,9 +23,9 @@ class Forgotten(TypedDict):
 
 
 def forget_calls(conn: Connection, *, job: str | None, days: int) -> int:
-    """Delete the calls of runs that were closed so many days ago; return how many.
+    """Delete the calls of runs that were closed this many days ago; return their number.
 
-    :param job: the name of the one job meant; None: all jobs
+    :param job: the name of the only job; None: all jobs
     :raises ConfigError: there is no such job
     """
     deleted = sum(upkeep.delete_calls(conn, number, days=days) for number in _jobs(conn, job))
@@ -34,9 +34,11 @@ def forget_calls(conn: Connection, *, job: str | None, days: int) -> int:
 
 
 def forget_results(conn: Connection, *, job: str | None, days: int) -> int:
-    """Delete the results that are so many days old: their items are new again; return how many.
+    """Delete results that are this many days old, so that their items are new again.
 
-    :param job: the name of the one job meant; None: all jobs
+    Return their number.
+
+    :param job: the name of the only job; None: all jobs
     :raises ConfigError: there is no such job
     """
     deleted = sum(upkeep.delete_results(conn, number, days=days) for number in _jobs(conn, job))
@@ -45,7 +47,7 @@ def forget_results(conn: Connection, *, job: str | None, days: int) -> int:
 
 
 def forget_job(conn: Connection, job: str) -> Forgotten:
-    """Delete all that is known of a job; broken off, it goes on when it is asked for again.
+    """Delete everything known of a job. An interrupted delete continues when it is called again.
 
     :raises ConfigError: there is no such job, or a run of it is open
     """
@@ -65,12 +67,12 @@ def forget_job(conn: Connection, job: str) -> Forgotten:
 
 
 def _jobs(conn: Connection, name: str | None) -> list[int]:
-    """Return the numbers of the jobs that are meant."""
+    """Return the numbers of the requested jobs."""
     known = upkeep.list_jobs(conn)
     if name is None:
         return list(known.values())
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "retrofill.v_run names those there are"
+        hint = f"did you mean {close[0]!r}?" if close else "see retrofill.v_run for all jobs"
         raise ConfigError(f"job: there is no job {quoted(name)}; {hint}")
     return [known[name]]

@@ -1,4 +1,4 @@
-"""Sources: where items come from, one package for each kind."""
+"""Sources: where items come from. There is a package for each kind."""
 
 from collections.abc import Mapping
 
@@ -49,9 +49,10 @@ SOURCES: Mapping[str, SourceKind] = Registry(
     SourceKind,
     "retrofill.sources",
 )
-"""All kinds of sources by name: ours, and those of packages with this entry point group."""
+"""All kinds of sources by name: built-in ones, and those of packages with this entry point
+group."""
 
 
 def reasons_of(kind: str) -> Mapping[str, str]:
-    """Return the words for the reasons of a kind of source, which may not be installed any more."""
+    """Return the reasons of a kind for leaving items out; the kind need not be installed."""
     return SOURCES[kind].reasons if kind in SOURCES else REASONS

@@ -1,6 +1,6 @@
-"""What every source must do, as laws that a test can hold any source to.
+"""What every source must do, as laws that a test can check for any source.
 
-The laws know the protocol alone. A test of one's own source describes it as a :class:`Case`::
+The laws use only the protocol. A test of your own source describes it as a :class:`Case`::
 
     CASE = Case(open=partial(NumberSource, 1_000), keys=frozenset(map(str, range(1_000))))
 
@@ -8,7 +8,7 @@ The laws know the protocol alone. A test of one's own source describes it as a :
     def test_numbers_keep_the_law(law):
         LAWS[law](CASE)
 
-A law that a case does not say enough for raises :class:`NotAsked`.
+A law that needs more than a case provides raises :class:`NotAsked`.
 """
 
 import json
@@ -34,42 +34,45 @@ _FLAT_SLACK_BYTES = 1_000_000
 
 
 class NotAsked(Exception):
-    """The case does not say what the law needs."""
+    """The case does not provide what the law needs."""
 
 
 Break: TypeAlias = Callable[[int], Callable[[], bool]]
-"""Breaks the request of a number, counted from now and from 1, once; of 0, none.
+"""Breaks one request, counted from now and from 1; 0: none.
 
-Returns the function that tells whether that request was made."""
+Returns a function that reports whether that request was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A source over a data set of a test's own."""
+    """A source over a data set of a test.
+
+    CASE = Case(open=partial(NumberSource, 1_000), keys=frozenset(map(str, range(1_000))))
+    """
 
     open: Callable[[], Source]
-    """Opens a new source; can be pickled, so that another process can open one, too."""
+    """Opens a new source. It must be picklable, so that another process can open one, too."""
 
     keys: Collection[str]
     """The keys of all its items, each once."""
 
     ordered: bool | None = None
-    """Whether the source must say that it is ordered; None: either."""
+    """Whether the source must report that it is ordered; None: either."""
 
     fail: Break | None = None
     """Makes one of the source's next requests fail."""
 
     throttle: Break | None = None
-    """The same, with an answer that asks for fewer requests."""
+    """The same, with a response that asks for fewer requests."""
 
     bad: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
-    """By param: opens and checks a source whose param has a bad value."""
+    """By param: opens and checks a source with a bad value for that param."""
 
     larger: Callable[[int], Source] | None = None
     """Opens a source over this multiple of the same data, which fill several pages."""
 
     change: Callable[[int], None] | None = None
-    """Adds items and deletes some that it has added; the number rises with each call."""
+    """Adds items and deletes some of those it has added; the number rises with each call."""
 
 
 def require(holds: object, says: str) -> None:
@@ -82,9 +85,9 @@ def require(holds: object, says: str) -> None:
 
 
 def pages_are_the_set(case: Case) -> None:
-    """1. The pages of the one partition together are all the items, whole and well formed."""
+    """1. The pages of a single partition have all the items, complete and well formed."""
     source = case.open()
-    require(source.check() == bool(case.keys), "check says whether there is anything")
+    require(source.check() == bool(case.keys), "check does not return whether there is anything")
     parts = source.partitions(1)
     require(len(parts) == 1, f"partitions(1) made {len(parts)} partitions")
     pages = list(source.pages(parts[0]))
@@ -96,19 +99,19 @@ def pages_are_the_set(case: Case) -> None:
         require(len(item.key.encode()) <= LONGEST_KEY_BYTES, f"{item.key!r}: longer than a key")
         require(not {"\0", "\x1e"} & set(item.content), f"{item.key!r}: control in its content")
         same = identifiers.setdefault(item.identifier, item)
-        require(same == item, f"{item.key!r} and {same.key!r} differ and have one identifier")
+        require(same == item, f"{item.key!r} and {same.key!r} differ, but have one identifier")
     estimate = source.estimate()
     require(estimate is None or estimate >= 0, f"estimate is {estimate}")
 
 
 def cursors_resume(case: Case) -> None:
-    """2. Behind the cursor of each page come all the items of the pages that follow it."""
+    """2. After the cursor of each page come all the items of the pages that follow it."""
     for part in case.open().partitions(2):
         pages = list(case.open().pages(part))
         for number, page in enumerate(pages):
             rest = _keys(case.open().pages(part, page.cursor))
             missing = set(_keys(pages[number + 1 :])) - set(rest)
-            require(not missing, f"behind {page.cursor!r} there is no {_some(missing)}")
+            require(not missing, f"after {page.cursor!r} there is no {_some(missing)}")
 
 
 def partitions_cover_once(case: Case) -> None:
@@ -123,7 +126,7 @@ def partitions_cover_once(case: Case) -> None:
 
 
 def errors_lose_nothing(case: Case) -> None:
-    """4. Whichever request fails, going on at the last cursor gives the rest."""
+    """4. Whichever request fails, continuing from the last cursor gives the rest."""
     _go_on_after(case, case.fail)
 
 
@@ -137,11 +140,11 @@ def bad_settings_are_named(case: Case) -> None:
         except ConfigError as error:
             require(f"{param}: " in str(error), f"{error} does not name {param}")
         else:
-            require(holds=False, says=f"a bad {param} is taken")
+            require(holds=False, says=f"a bad {param} is accepted")
 
 
 def throttles_are_waited_for(case: Case) -> None:
-    """6. An answer that asks for fewer requests is waited for, or worth another try."""
+    """6. A response that asks for fewer requests is waited for, or can be retried."""
     _go_on_after(case, case.throttle)
 
 
@@ -166,7 +169,7 @@ def memory_is_flat(case: Case) -> None:
 
 
 def ordered_means_rising(case: Case) -> None:
-    """8. A source that says it is ordered has keys that rise within each partition."""
+    """8. A source that reports to be ordered has ascending keys in each partition."""
     source = case.open()
     require(case.ordered in {None, source.ordered}, f"ordered is {source.ordered}")
     if not source.ordered:
@@ -174,7 +177,7 @@ def ordered_means_rising(case: Case) -> None:
     for limit in DIVISIONS:
         for part in source.partitions(limit):
             keys = _keys(source.pages(part))
-            require(keys == sorted(keys), f"the keys of {part.label} do not rise")
+            require(keys == sorted(keys), f"the keys of {part.label} do not ascend")
 
 
 def cursors_outlive_a_process(case: Case) -> None:
@@ -193,9 +196,9 @@ def cursors_outlive_a_process(case: Case) -> None:
 
 
 def what_stays_is_found(case: Case) -> None:
-    """10. Items that are there all along are found while others come and go.
+    """10. Items that are there all the time are found while others come and go.
 
-    A source that notices the change may say so: the next run goes on.
+    A source that notices the change may raise an error: the next run continues.
     """
     if case.change is None:
         raise NotAsked
@@ -212,7 +215,7 @@ def what_stays_is_found(case: Case) -> None:
         except SourceError:
             continue
         missing = set(case.keys) - found
-        require(not missing, f"{_some(missing)} was there all along, and was not found")
+        require(not missing, f"{_some(missing)} was there all the time, but was not found")
         return
     require(holds=False, says=f"it was not read to its end in {MOST_RUNS} runs")
 
@@ -229,11 +232,11 @@ LAWS: Mapping[str, Callable[[Case], None]] = {
     "cursors outlive a process": cursors_outlive_a_process,
     "what stays is found": what_stays_is_found,
 }
-"""The laws, by what they say."""
+"""The laws, by what they require."""
 
 
 def _go_on_after(case: Case, breaks: Break | None) -> None:
-    """Break each request in turn, until a whole reading makes fewer."""
+    """Break each request in turn, until a complete reading makes fewer."""
     if breaks is None:
         raise NotAsked
     number = 1
@@ -244,7 +247,7 @@ def _go_on_after(case: Case, breaks: Break | None) -> None:
 
 
 def _read_broken(case: Case, breaks: Break, number: int) -> bool:
-    """Read all of a source, one request of which is broken; return whether it was made."""
+    """Read all of a source while one request breaks; return whether that was made."""
     reached = breaks(number)
     reading = _Reading(case)
     for _ in range(TRIES):
@@ -254,11 +257,11 @@ def _read_broken(case: Case, breaks: Break, number: int) -> bool:
             continue
         _require_set(case, reading.pages)
         return reached()
-    raise AssertionError(f"one failure of request {number} is not got over in {TRIES} tries")
+    raise AssertionError(f"one failure of request {number} is not overcome in {TRIES} tries")
 
 
 class _Reading:
-    """A reading that is gone on with where it broke, as tasks do."""
+    """A reading that continues where it broke, as tasks do."""
 
     def __init__(self, case: Case) -> None:
         self.pages: list[Page] = []
@@ -267,7 +270,7 @@ class _Reading:
         self._cursor: str | None = None
 
     def go_on(self) -> None:
-        """Read on, with a new source.
+        """Continue to read, with a new source.
 
         :raises SourceError: it broke again
         """
@@ -291,7 +294,7 @@ def _require_set(case: Case, pages: Iterator[Page] | list[Page]) -> None:
     counts = Counter({item.identifier: item.key for page in pages for item in page.items}.values())
     missing, others = set(case.keys) - set(counts), set(counts) - set(case.keys)
     require(not missing, f"{_some(missing)} is not found")
-    require(not others, f"{_some(others)} is found, and is not there")
+    require(not others, f"{_some(others)} is found, but is not there")
     twice = [key for key, count in counts.items() if count > 1]
     require(not twice, f"{_some(twice)} has two identifiers")
 
@@ -302,6 +305,6 @@ def _some(keys: Collection[str]) -> str:
 
 
 def _rest(open_: Callable[[], Source], part: Partition, stored: str, cursor: str) -> list[str]:
-    """Return the keys behind a cursor, in a process that knows nothing else."""
+    """Return the keys after a cursor, in a process that knows nothing else."""
     part = part._replace(description=json.loads(stored))
     return _keys(open_().pages(part, json.loads(cursor)))

@@ -1,4 +1,4 @@
-"""Files that hold rows: where they lie, and their bytes from any offset, as long as they stay."""
+"""Files of rows: where they are, and their bytes from any offset, as long as they are unchanged."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_FILES = 100_000
-"""The most files of one run: their names are kept with its partitions."""
+"""The most files of one run: their names are stored with its partitions."""
 
 _CHUNK_BYTES = 1 << 18
 _TRIES = 4
@@ -47,27 +47,27 @@ class File(NamedTuple):
     """In bytes, as it is stored."""
 
     tag: str
-    """What changes whenever the file does."""
+    """A value that changes whenever the file does."""
 
 
 class Location(NamedTuple):
-    """Where files are: those whose path begins so and matches."""
+    """Where files are: those whose path starts with a prefix and matches a pattern."""
 
     bucket: str
     """The bucket of their keys; empty: they are on a disk."""
 
     prefix: str
-    """What their key or absolute path begins with; all of it if there is no pattern."""
+    """The prefix of their key or absolute path, or all of it if there is no pattern."""
 
     pattern: str | None
-    """What their whole key or path must match, * for anything; None: there is one file."""
+    """A pattern for the whole key or path, * for anything; None: there is one file."""
 
     param: str = "files"
-    """The param that says so, for messages."""
+    """The param that names the location, for messages."""
 
     @property
     def home(self) -> str:
-        """What is above the files: the bucket's address, or the file system's root."""
+        """The root of the files: the bucket's address, or the file system's root."""
         return f"{_SCHEME}{self.bucket}" if self.bucket else ""
 
     @property
@@ -77,28 +77,28 @@ class Location(NamedTuple):
 
 
 class Files(Protocol):
-    """Where the files of a run are."""
+    """Access to the files of a run."""
 
     @property
     def location(self) -> Location:
         """Where they are."""
 
     def find(self) -> list[File]:
-        """Return the files there are, in the order of their paths.
+        """Return the files in the order of their paths.
 
-        :raises ConfigError: there are none, or a person must change something first
-        :raises SourceError: there was no answer; another try may get one
+        :raises ConfigError: there are none, or they cannot be read as given
+        :raises SourceError: there was no response; a retry may succeed
         """
 
     def read(self, file: File, at: int = 0) -> Iterator[bytes]:
         """Yield a file's bytes from an offset, in chunks.
 
-        :raises SourceError: it cannot be read now, or is not any more what it was
+        :raises SourceError: it cannot be read now, or has changed
         """
 
 
 def parse_location(text: str, param: str = "files") -> Location:
-    """Return where files are, from how a person names them.
+    """Return the location that a text names.
 
     :param text: ``s3://bucket/key`` or an absolute path, of one file; with a slash at the end, of
         all files below; with *, ? or [ab], of all that match
@@ -108,11 +108,11 @@ def parse_location(text: str, param: str = "files") -> Location:
     if text.startswith(_SCHEME):
         bucket, _, path = text.removeprefix(_SCHEME).partition("/")
         if not bucket or not (path or text.endswith("/")):
-            raise ValueError("it names no key behind the bucket; end it in a slash for all files")
+            raise ValueError("it names no key after the bucket; end it with a slash for all files")
     elif not text.startswith("/"):
         raise ValueError("it begins neither with s3:// nor with a slash")
     elif ".." in path.split("/"):
-        raise ValueError("it goes up with ..; give the path itself")
+        raise ValueError("it contains .., which is not followed")
     wild = _GLOB.search(path)
     if wild:
         return Location(bucket, path[: wild.start()], path, param)
@@ -129,19 +129,19 @@ def _changed(file: File) -> UnfitSource:
 def _found(location: Location, files: list[File]) -> list[File]:
     """Return files in order.
 
-    :raises ConfigError: there are none, too many, or one has a name that cannot be kept
+    :raises ConfigError: there are none, too many, or one has a name that cannot be stored
     """
     shown = f"{location.home}{'/' if location.bucket else ''}{location.pattern or location.prefix}"
     if not files:
         raise ConfigError(f"{location.param}: there is no file {shown}")
     if len(files) > MOST_FILES:
         raise ConfigError(
-            f"{location.param}: {shown} means more than {MOST_FILES:,} files; narrow the pattern"
+            f"{location.param}: {shown} matches more than {MOST_FILES:,} files; narrow the pattern"
         )
     for file in files:
         if not _KEEPABLE.fullmatch(file.path):
             raise ConfigError(
-                f"{location.param}: the name {file.path!r} cannot be kept, as it holds the"
+                f"{location.param}: the name {file.path!r} cannot be stored, as it contains the"
                 " character NUL or is not UTF-8; rename the file"
             )
     return sorted(files)
@@ -150,8 +150,8 @@ def _found(location: Location, files: list[File]) -> list[File]:
 class S3Files:
     """Files that are objects of a bucket.
 
-    :param client: asked by one thread at a time
-    :param wait: called with seconds before a request is made again
+    :param client: used by one thread at a time
+    :param wait: called with the seconds to wait before a request is repeated
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class S3Files:
         self._wait = wait
 
     def find(self) -> list[File]:
-        """List the objects under the prefix, or look at the one that is named."""
+        """List the objects under the prefix, or look up the one that is named."""
         bucket, prefix, pattern, _ = self.location
         with self._explained():
             if pattern is None:
@@ -185,7 +185,7 @@ class S3Files:
         return _found(self.location, found)
 
     def read(self, file: File, at: int = 0) -> Iterator[bytes]:
-        """Read an object by its ETag; a body that breaks off is asked for again from there."""
+        """Read an object by its ETag; an interrupted body is requested again from there."""
         key = file.path.removeprefix(f"{_SCHEME}{self.location.bucket}/")
         tries = 0
         while at < file.size:
@@ -207,7 +207,7 @@ class S3Files:
                 tries = self._again(file, tries, error)
 
     def _again(self, file: File, tries: int, error: Exception) -> int:
-        """Wait before the next try; return how many there were.
+        """Wait before the next try; return the number of tries.
 
         :raises SourceError: there were enough
         """
@@ -229,7 +229,7 @@ class S3Files:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say what an error of botocore means for the person who runs the backfill."""
+        """Translate botocore's errors for the user of the backfill."""
         bucket, key, pattern, param = self.location
         try:
             yield
@@ -248,19 +248,19 @@ class S3Files:
                 else f"s3:ListBucket on arn:aws:s3:::{bucket}"
             )
             raise ConfigError(
-                f"{param}: those in {bucket!r} cannot be found ({error}); the credentials of"
+                f"{param}: the files in {bucket!r} cannot be found ({error}); the credentials of"
                 f" aws_conn_id need {needed}; {HINT}"
             ) from error
         except NO_CREDENTIALS as error:
-            raise ConfigError(f"aws_conn_id: it gives no AWS credentials ({error})") from error
+            raise ConfigError(f"aws_conn_id: it has no AWS credentials ({error})") from error
         except ParamValidationError as error:
-            raise ConfigError(f"{param}: {bucket!r} cannot be asked ({error})") from error
+            raise ConfigError(f"{param}: {bucket!r} cannot be read ({error})") from error
         except BotoCoreError as error:
             raise SourceError(f"files in {bucket!r} could not be found: {error}") from error
 
 
 class LocalFiles:
-    """Files below a directory of this machine, which whoever runs it has opened for reading.
+    """Files below a directory of this machine that its operator has opened for reading.
 
     :param root: the directory; a link that leads out of it is not followed
     """
@@ -272,7 +272,7 @@ class LocalFiles:
     def find(self) -> list[File]:
         """Walk the directories that the pattern begins with."""
         _, prefix, pattern, param = self.location
-        # Of /data/2025-*, the walk begins in /data; of /data/, there.
+        # For /data/2025-*, the walk begins in /data; for /data/, there.
         first = Path(prefix if pattern is None else prefix.rpartition("/")[0] or "/")
         if not self._allows(first):
             raise ConfigError(f"{param}: {first} is not in {self._root}, where files may be read")
@@ -284,11 +284,11 @@ class LocalFiles:
                 paths = [path for path in self._walk(first) if matches(str(path))]
             found = [_as_it_is(str(path), path.stat()) for path in paths if self._is_read(path)]
         except OSError as error:
-            raise ConfigError(f"{param}: they cannot be read ({error})") from error
+            raise ConfigError(f"{param}: the files cannot be read ({error})") from error
         return _found(self.location, found)
 
     def read(self, file: File, at: int = 0) -> Iterator[bytes]:
-        """Read a file; its size and time of change are compared before each chunk is given."""
+        """Read a file; its size and modification time are compared before each chunk is yielded."""
         if not self._allows(Path(file.path)):
             raise _changed(file)
         try:
@@ -308,7 +308,7 @@ class LocalFiles:
 
     @staticmethod
     def _walk(first: Path) -> Iterator[Path]:
-        """Yield all that is no directory; a directory that is a link is not entered.
+        """Yield everything that is not a directory; links to directories are not followed.
 
         :raises OSError: a directory cannot be read
         """
@@ -324,7 +324,7 @@ class LocalFiles:
     def _is_read(self, path: Path) -> bool:
         if path.is_file() and self._allows(path):
             return True
-        log.warning("not read: %s is no regular file within %s", path, self._root)
+        log.warning("not read: %s is not a regular file within %s", path, self._root)
         return False
 
     def _allows(self, path: Path) -> bool:
@@ -333,7 +333,7 @@ class LocalFiles:
 
 def _as_it_is(path: str, status: os.stat_result) -> File:
     if not stat.S_ISREG(status.st_mode):
-        raise UnfitSource(f"file {path}: it is no regular file")
+        raise UnfitSource(f"file {path}: it is not a regular file")
     return File(path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
 
 
@@ -342,18 +342,18 @@ ROOT = "RETROFILL_FILES"
 
 
 def open_files(location: Location, opening: Opening, *, requester_pays: bool) -> Files:
-    """Return the files at a location; none is looked at yet.
+    """Return the files at a location, without reading any yet.
 
-    :param requester_pays: whether to say so to the bucket
-    :raises ConfigError: they are on this machine, and it has opened no directory for reading
+    :param requester_pays: whether to accept the bucket's charges
+    :raises ConfigError: they are on this machine, but it has opened no directory for reading
     """
     if location.bucket:
         client = opening.connections.aws(opening.aws_conn_id).client("s3")
         return S3Files(paying(client, pays=requester_pays), location)
     root = os.environ.get(ROOT, "")
-    if not os.path.isabs(root):  # noqa: PTH117  an empty text is no path
+    if not os.path.isabs(root):  # noqa: PTH117  an empty text is not a path
         raise ConfigError(
-            f"{location.param}: {location.prefix} is on the worker's own disk, of which nothing may"
-            f" be read unless {ROOT} in its environment names a directory, as an absolute path"
+            f"{location.param}: {location.prefix} is on the worker's own disk, where nothing may be"
+            f" read unless {ROOT} in its environment names a directory, as an absolute path"
         )
     return LocalFiles(Path(root), location)

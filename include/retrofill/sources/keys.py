@@ -1,4 +1,4 @@
-"""Keys of items: what people find an item by, short enough for the state to index."""
+"""Keys of items: the names by which people find them, short enough for the state's index."""
 
 from hashlib import blake2b
 
@@ -10,7 +10,10 @@ _NUL_SHOWN = "\N{REPLACEMENT CHARACTER}"
 
 
 def key_of(name: str, most_bytes: int = LONGEST_KEY_BYTES) -> str:
-    """Return a name as a key: one that is too long is cut, and ends in a digest of all of it.
+    """Return a name as a key; a name that is too long is cut and ends in a digest of all of it.
+
+    >>> key_of("in/cat.jpg")
+    'in/cat.jpg'
 
     :param most_bytes: in UTF-8, at least 1,000
     """

@@ -1,4 +1,4 @@
-"""The kind of a source: everything that there is to know of it, in one record."""
+"""The kind of a source: everything about it in one record."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,19 +17,19 @@ from retrofill.params import Params, Problem, Sound
 from retrofill.sources.source import Source
 
 SOURCE = "Data source"
-"""The part of the trigger form that shows a source's params."""
+"""The section of the trigger form that shows a source's params."""
 
 
 REASONS: Mapping[str, str] = {
-    "filtered": "left out by the filters of the run or of its live trigger",
-    "rejected": "that cannot be read, or whose key Postgres cannot hold",
+    "filtered": "excluded by the filters of the run or of its live trigger",
+    "rejected": "that cannot be read, or whose key Postgres cannot store",
     "too_large": "too large for one call",
 }
 """The reasons that every source may have for leaving something out."""
 
 
 def content_measure(item: Item) -> Measure:
-    """Return the measure of an item that is its content; its age is unknown."""
+    """Return the measure of an item that consists of its content; its age is unknown."""
     return Measure(len(item.content.encode()), None)
 
 
@@ -44,17 +44,17 @@ class SourceParams(Params):
     """The params of a source."""
 
     filters: ClassVar[tuple[str, ...]] = ()
-    """Params that choose among what is listed: of what is in quarantine they choose nothing."""
+    """Params that filter what is listed. They do not apply to items in quarantine."""
 
     key_filters: ClassVar[tuple[str, ...]] = ()
-    """Params that choose by keys, also what is redriven; see :meth:`redriven_keys`."""
+    """Params that select by key, also what is redriven; see :meth:`redriven_keys`."""
 
     def label(self) -> str:
         """Return the source's name for people, such as ``memory://items``."""
         raise NotImplementedError
 
     def origin(self) -> str:
-        """Return what a job is of: another origin has other items, under other identifiers."""
+        """Return what defines the job: another origin has other items, with other identifiers."""
         raise NotImplementedError
 
     def datasets(self) -> list[tuple[str, str]]:
@@ -65,49 +65,49 @@ class SourceParams(Params):
         return [(self.origin(), self.label())]
 
     def place(self) -> Mapping[str, str]:
-        """Return what all items share and events may tell, such as where they are kept."""
+        """Return what all items share and events may contain, such as where they are kept."""
         return {}
 
     def window(self, interval: Interval) -> Window:
         """Return when an item must have been modified to belong to a run.
 
         :param interval: that of the DAG run
-        :raises ConfigError: the interval is asked for, and there is none
+        :raises ConfigError: the interval is requested, but there is none
         """
         del interval
         return Window(after=None, before=None)
 
     def redriven_keys(self) -> tuple[str, str | None]:
-        """Return which keys a redrive takes: how they begin, and what they match.
+        """Return which keys a redrive selects: their prefix and their pattern.
 
-        :returns: with shell patterns, a bar between two; None: any key
+        :returns: the pattern as shell patterns, separated by bars; None: any key
         """
         return "", None
 
     def redrives(self, origin: str) -> bool:
-        """Return whether a redrive of these params may take a job of some origin."""
+        """Return whether a redrive with these params may select from a job with this origin."""
         return origin == self.origin()
 
     def problems_of_extent(self, sound: Sound) -> Iterator[Problem]:
-        """Find that more is asked for than may be meant; a redrive of a named job never is."""
+        """Find params that may ask for more than is meant; a redrive of a named job never does."""
         del sound
         yield from ()
 
     def problems_with_redrive(self, sound: Sound) -> Iterator[Problem]:
-        """Find filters that are asked for with a redrive of quarantine."""
+        """Find filters that are given with a redrive of quarantine."""
         defaults = type(self).model_fields
         for name in self.filters:
             value = getattr(self, name)
             if sound(name) and value != defaults[name].default:
                 yield Problem(
                     name,
-                    f"{quoted(value)}; not allowed with redrive 'quarantine', which lists nothing"
-                    " and selects by the other fields of redrive",
+                    f"{quoted(value)} is not allowed with redrive 'quarantine', which lists"
+                    " nothing; select by the other fields of redrive",
                 )
 
 
 class Opening(NamedTuple):
-    """What a source is opened with, beside its params."""
+    """What a source is opened with, in addition to its params."""
 
     connections: Connections
     aws_conn_id: str
@@ -115,18 +115,23 @@ class Opening(NamedTuple):
     """When an item must have been modified to belong to the run."""
 
     passes: Callable[[Item], bool] | None
-    """Tells whether the live trigger would send an item; None: it sends all."""
+    """Returns whether the live trigger would send an item; None: it sends all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceKind:
     """One kind of source.
 
-    The function that opens it does no I/O: :meth:`Source.check` is the first to ask anything.
+    An installed package adds one by an entry point::
+
+        [project.entry-points."retrofill.sources"]
+        numbers = "my_package.numbers:KIND"
+
+    ``open`` does no I/O: :meth:`Source.check` makes the first request.
     """
 
     name: str
-    """How job files and DAGs name it; its DAG is ``retrofill_<name>``."""
+    """Its name in job files and DAGs; its DAG is ``retrofill_<name>``."""
 
     title: str
     """What it reads, for people: ``items made in memory``."""
@@ -140,27 +145,27 @@ class SourceKind:
     """Opens it, with its params."""
 
     form: ItemForm
-    """The form of its items: says which event shapes they can fill."""
+    """The form of its items, which determines the event shapes that they can fill."""
 
     permissions: tuple[Permission, ...] = ()
-    """What its role must be allowed to do."""
+    """The permissions that its role needs."""
 
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Its own reasons for leaving out what it has seen, with words for people."""
+    """Its own reasons for leaving items out, with descriptions for people."""
 
     measure: Callable[[Item], Measure] | None = None
-    """Tells the size and the age of an item from its content; None: nothing tells them."""
+    """Returns the size and age of an item from its content; None: they are unknown."""
 
     listing: ListingPrice | None = None
-    """What it costs to list it; None: nothing, or not by requests."""
+    """The price of listing it; None: free, or not priced by request."""
 
     report: ReportForm = field(default_factory=ReportForm)
     """The form of its report files."""
 
     lists_changes: bool = False
-    """Whether it lists, asked for a window, what was modified in that and nothing else."""
+    """Whether it can list exactly what was modified in a window."""
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """All reasons for leaving something out, with words for people."""
+        """All reasons for leaving something out, with descriptions for people."""
         return {**REASONS, **self.left_out}

@@ -1,4 +1,4 @@
-"""A source in memory, for tests, benchmarks and examples: items that are made by their number."""
+"""A source in memory, for tests, benchmarks and examples: items made from their number."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +17,11 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class MemorySource:
-    """Items by their number, from 0; a cursor is the number of the next one.
+    """Items by their number, from 0. A cursor is the number of the next one.
 
-    :param make: makes an item of its number, the same each time
-    :param count: how many there are
-    :param ordered: whether the keys of the items rise
+    :param make: makes an item from its number, always the same
+    :param count: the number of items
+    :param ordered: whether the keys of the items ascend
     :param acknowledges: whether pages are acknowledged; `acknowledged` has their cursors
     """
 
@@ -53,7 +53,7 @@ class MemorySource:
         return self._count > 0
 
     def partitions(self, limit: int) -> list[Partition]:
-        """Divide the numbers into ranges of the same size, but for the last."""
+        """Divide the numbers into ranges of the same size, except the last."""
         size = -(-self._count // limit) or 1
         return [
             Partition(
@@ -66,11 +66,11 @@ class MemorySource:
         ]
 
     def estimate(self) -> int | None:
-        """Return how many items there are."""
+        """Return the number of items."""
         return self._count
 
     def acknowledge(self, page: Page) -> None:
-        """Note that a page is on the disk."""
+        """Record that a page is on the disk."""
         self.acknowledged.append(page.cursor)
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
@@ -82,7 +82,7 @@ class MemorySource:
 
 
 class MemoryParams(SourceParams):
-    """How many items there are, and what each holds."""
+    """How many items there are, and what each contains."""
 
     items: int = field(
         SOURCE,
@@ -110,16 +110,16 @@ class MemoryParams(SourceParams):
     )
 
     def label(self) -> str:
-        """Return how many items there are."""
+        """Return the number of items."""
         return f"{self.items:,} items in memory"
 
     def origin(self) -> str:
-        """Return which items they are: more of them are the same ones and others."""
+        """Return which items they are: a larger number adds items to the same ones."""
         return NAME if self.in_order else f"{NAME} in no order"
 
 
 def maker(*, content_bytes: int, in_order: bool) -> Callable[[int], Item]:
-    """Return the function that makes an item of its number."""
+    """Return the function that makes an item from its number."""
     identifier = identifier_of(NAME)
     text = "x" * content_bytes
 

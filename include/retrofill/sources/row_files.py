@@ -19,10 +19,10 @@ from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row, Scan
 log = logging.getLogger(__name__)
 
 MOST_UNUSABLE = 1_000
-"""Rows of a file, or groups of them, of which one must be usable."""
+"""One of this many first rows (or groups of them) of a file must be usable."""
 
 _PARQUET = b"PAR1"
-"""What a file of Parquet begins and ends with."""
+"""The first and last bytes of a Parquet file."""
 
 _FILES = "files"
 _LABEL_CHARS = 60
@@ -32,10 +32,10 @@ Read = TypeVar("Read", bound=tuple[Any, ...])
 
 
 class _Cursor(NamedTuple):
-    """Where reading goes on in a partition."""
+    """Where reading continues in a partition."""
 
     file: int
-    """The place of the file in the partition, from 0."""
+    """The index of the file in the partition, from 0."""
 
     byte: int
     row: int
@@ -57,34 +57,34 @@ class OpenedFile:
     head: Head
     rows: Iterator[Row | Malformed]
     number: int
-    """Its place in the partition."""
+    """Its index in the partition."""
 
     recognised: bool
-    """Whether its columns were recognised without a header."""
+    """Whether its columns were recognized without a header."""
 
     from_beginning: bool
     """Whether it is read from its beginning, and not from a cursor."""
 
     count: int | None = None
-    """How many rows it has; None: it does not say."""
+    """The number of its rows; None: unknown."""
 
     def cursor_behind(self, row: Row | Malformed) -> str:
-        """Return the cursor at which reading goes on behind a row."""
+        """Return the cursor at which reading continues after a row."""
         return str(_Cursor(self.number, row.end, row.place.row + 1))
 
     def refused(self, row: Row | Malformed, why: str) -> UnfitSource:
-        """Return the error which says that a row is not what it should be."""
+        """Return an error that a row is not as expected."""
         byte, number = row.place
         return UnfitSource(
-            f"file {self.file.path}, row {number:,} at byte {byte:,}: {why}. Nothing behind it was"
+            f"file {self.file.path}, row {number:,} at byte {byte:,}: {why}. Nothing after it was"
             " read"
         )
 
     def leave_out(self, row: Row | Malformed, why: str, *, stop: bool) -> None:
-        """Write a malformed row to the log.
+        """Log a malformed row.
 
         :param stop: whether a malformed row ends the reading
-        :raises UnfitSource: it does, or nothing behind the row can be read
+        :raises UnfitSource: it does, or nothing after the row can be read
         """
         if stop or (isinstance(row, Malformed) and row.fatal):
             raise self.refused(row, why)
@@ -92,12 +92,12 @@ class OpenedFile:
         log.warning("left out: file %s, row %d at byte %d: %s", self.file.path, number, byte, why)
 
     def held_back(self, read: Iterator[Read], is_usable: Callable[[Read], bool]) -> Iterator[Read]:
-        """Yield what a source makes of the rows, none of it before one is usable.
+        """Yield what a source makes of the rows, but nothing before one of them is usable.
 
-        So nothing of a file that is not what it should be counts as read, and whoever reads on from
-        a cursor is behind a usable row.
+        So nothing of an unsuitable file counts as read, and reading that continues from a cursor is
+        past a usable row.
 
-        :raises UnfitSource: none is among the first
+        :raises UnfitSource: none of the first rows is usable
         """
         held: list[Read] = []
         for one in read if self.from_beginning else ():
@@ -115,18 +115,18 @@ class OpenedFile:
     def _unusable(self, last: Row | Malformed) -> UnfitSource:
         return UnfitSource(
             f"file {self.file.path}: none of its rows up to row {last.place.row:,} can be used, for"
-            " the reasons in the log; correct what format, encoding, delimiter or columns say of it"
+            " the reasons in the log; correct format, encoding, delimiter or columns"
         )
 
 
 class RowFiles:
     """The rows of files.
 
-    :param asked: what a person has said of the files
-    :param order: by which the files of a partition are sorted, from their path
+    :param asked: what the user has specified about the files
+    :param order: the sort key of the files of a partition, from their path
     :param names: takes the first row of a CSV file; returns the names of its columns if that row
         does not name them itself
-    :param parquet: whether they may be Parquet, where rows are told apart by their numbers alone
+    :param parquet: whether they may be Parquet, where rows have only numbers
     """
 
     def __init__(
@@ -147,8 +147,8 @@ class RowFiles:
     def first(self) -> OpenedFile | None:
         """Find the files, and open the first; None: there are none.
 
-        :raises ConfigError: there should be some, or the first cannot be read as asked
-        :raises SourceError: there was no answer
+        :raises ConfigError: there should be some, or the first cannot be read as specified
+        :raises SourceError: there was no response
         """
         try:
             return self._open(self._found[0], 0, None) if self._found else None
@@ -160,7 +160,7 @@ class RowFiles:
         return divide(self._found, limit)
 
     def read(self, partition: Partition, cursor: str | None) -> Iterator[OpenedFile]:
-        """Yield the files of a partition, one after another, from a cursor on.
+        """Yield the files of a partition, one after another, starting at a cursor.
 
         :raises SourceError: one cannot be read, or has changed
         """
@@ -173,7 +173,7 @@ class RowFiles:
             yield self._open(file, number, None if here is None else Place(here.byte, here.row))
 
     def estimate(self) -> int:
-        """Return about how many rows there are, from the first bytes of the first file."""
+        """Return the approximate number of rows, from the first bytes of the first file."""
         found = self._found
         sample = next(self._files.read(found[0]), b"") if found else b""
         if not sample:
@@ -231,8 +231,8 @@ class RowFiles:
 def _opened_whole(
     file: File, number: int, start: Place | None, chunks: Iterator[bytes]
 ) -> OpenedFile:
-    """Open a file of Parquet, of which the end must be known before a row is read."""
-    # Else every task would load pyarrow, most of them for nothing.
+    """Open a Parquet file, whose end must be read before its rows."""
+    # Otherwise every task would load pyarrow, usually for nothing.
     from retrofill.sources.scanners.parquet_rows import ParquetScanner  # noqa: PLC0415
 
     try:
@@ -254,7 +254,7 @@ def _opened_whole(
 
 
 class _Beginning:
-    """A stream whose beginning is looked at before it is read."""
+    """A stream whose beginning is examined before it is read."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -282,11 +282,11 @@ def _decompressed(file: File, chunks: Iterator[bytes], *, gzip: bool) -> Iterato
 
 
 def divide(files: Sequence[File], limit: int) -> list[Partition]:
-    """Divide files, in their order, into no more partitions than the limit."""
+    """Divide files, in their order, into at most this many partitions."""
     total = sum(file.size for file in files) or 1
     groups: dict[int, list[File]] = {}
     for file, end in zip(files, accumulate(file.size for file in files), strict=True):
-        # A file belongs to the part in which its middle lies.
+        # A file belongs to the part that contains its middle.
         part = min(limit - 1, (2 * end - file.size) * limit // (2 * total))
         groups.setdefault(part, []).append(file)
     parts = list(groups.values()) or [[]]

@@ -1,4 +1,4 @@
-"""What every source can do: be checked, be divided, and be read page by page."""
+"""The protocol of sources: check, divide into partitions, and read page by page."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -11,8 +11,15 @@ __all__ = ["Page", "Partition", "Source"]
 class Source(Protocol):
     """Where items come from.
 
-    A class of its own may inherit from it: then it has keys that rise, no estimate, and
-    acknowledges nothing, unless it says otherwise.
+    A class may inherit from it. By default, its keys ascend, and it has no estimate and no
+    acknowledgements::
+
+        class NumberSource(Source):
+            name = "numbers://"
+
+            def check(self): ...
+            def partitions(self, limit): ...
+            def pages(self, partition, cursor=None): ...
     """
 
     @property
@@ -21,23 +28,23 @@ class Source(Protocol):
 
     @property
     def ordered(self) -> bool:
-        """Whether keys rise by code point within each partition: pages in order, and their items.
+        """Whether keys ascend by code point in each partition, over pages and within them.
 
-        Then an item is known by a look at the keys of its neighbours; else by one for itself.
+        If they do, screening finds items by the keys of their neighbours; otherwise one by one.
         """
         return True
 
     def check(self) -> bool:
-        """Make sure that the source can be read; return whether it showed an object.
+        """Make sure that the source can be read; return whether it has an object.
 
-        Filters play no part. If it showed one, a survey that shows none at all is an error.
+        Filters do not matter. If there is an object, a survey that shows none is an error.
 
-        :raises ConfigError: a person must change something first
-        :raises SourceError: there was no answer; another try may get one
+        :raises ConfigError: the source cannot be read as given
+        :raises SourceError: there was no response; a retry may succeed
         """
 
     def partitions(self, limit: int) -> list[Partition]:
-        """Divide the source into no more partitions than the limit; they cover it exactly.
+        """Divide the source into at most ``limit`` partitions that cover it exactly.
 
         Even an empty source has one.
 
@@ -45,25 +52,25 @@ class Source(Protocol):
         """
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
-        """Read a partition from its beginning, or from the cursor of a page.
+        """Read a partition from its beginning, or after the cursor of a page.
 
         Pages come in the same order every time; the order within one does not matter. An item may
-        be repeated from the page before: it is counted once. What is left out may not.
+        be repeated from the page before: it counts once. Left-out items may not be repeated.
 
         :raises SourceError: the source could not be read
         """
 
     def estimate(self) -> int | None:
-        """Return about how many items there are; None: the source cannot tell."""
+        """Return the approximate number of items; None: unknown."""
         return None
 
     @property
     def acknowledges(self) -> bool:
         """Whether :meth:`acknowledge` does something.
 
-        Then each commit of its pages is flushed to the disk first.
+        If so, each commit of its pages is flushed to the disk first.
         """
         return False
 
     def acknowledge(self, page: Page) -> None:
-        """Let go of what a page holds: a commit that is on the disk has taken all of it."""
+        """Release what a page holds: a commit that is on the disk has taken all of it."""

@@ -1,1 +1,1 @@
-"""Live triggers: how new objects reach a function by themselves, and its imitation."""
+"""Live triggers: the routes by which new objects reach a function, and their imitation."""

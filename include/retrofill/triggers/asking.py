@@ -1,4 +1,4 @@
-"""Questions to AWS about live triggers: what it means that one is not answered."""
+"""Requests to AWS about live triggers, and what their errors mean."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,17 +10,17 @@ from retrofill.model.errors import ConfigError, FunctionUnavailable
 
 
 def asking_for(permission: str) -> AbstractContextManager[None]:
-    """Say what an error of botocore means for the person who runs the backfill.
+    """Translate botocore's errors for the user of the backfill.
 
     :raises ConfigError: the permission is missing, or AWS refuses for another reason
-    :raises FunctionUnavailable: AWS gave no answer
+    :raises FunctionUnavailable: AWS did not answer
     """
 
     def refused(error: Exception, refusal: Refusal) -> ConfigError:
         if refusal is Refusal.DENIED:
             return ConfigError(
                 f"event: to find the live trigger, the credentials of aws_conn_id need"
-                f" {permission} ({error}); grant it, or say what the function receives:"
+                f" {permission} ({error}); grant it, or give the event that the function receives:"
                 f" {names_in_words(need_no_trigger(LAMBDA))} need no look-up"
             )
         return ConfigError(f"event: the live trigger could not be looked up ({error})")
@@ -32,12 +32,12 @@ def asking_for(permission: str) -> AbstractContextManager[None]:
 
 
 def list_all(client: Any, operation: str, **arguments: str) -> list[dict[str, Any]]:
-    """Return all that a listing of AWS has, over all its pages.
+    """Return everything that a listing of AWS has, over all its pages.
 
-    :param client: of botocore
-    :param operation: one that botocore has a paginator for, as its method is named
+    :param client: a botocore client
+    :param operation: one with a botocore paginator, under its method's name
     :raises ConfigError: see :func:`asking_for`
-    :raises FunctionUnavailable: the same
+    :raises FunctionUnavailable: see :func:`asking_for`
     """
     meta = client.meta
     with asking_for(f"{meta.service_model.service_name}:{meta.method_to_api_mapping[operation]}"):

@@ -1,4 +1,4 @@
-"""Which live trigger a run imitates, and the delivery that does."""
+"""Choose the live trigger that a run imitates, and its delivery."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from retrofill.params.calls import CallParams
 from retrofill.triggers.keys import may_send
 from retrofill.triggers.patterns import TextLike
 from retrofill.triggers.trigger import Trigger
-from retrofill.triggers.untold import untold_field
+from retrofill.triggers.unlisted import unlisted_field
 
 
 class Wanted(NamedTuple):
@@ -27,14 +27,14 @@ class Wanted(NamedTuple):
     """The function's name, for people."""
 
     qualifier: str
-    """The version or alias that was asked for; empty: none."""
+    """The version or alias that was requested; empty: none."""
 
 
 def delivery_like(trigger: Trigger, calls: CallParams) -> Delivery:
-    """Return the delivery that imitates a live trigger; what is asked for goes before."""
+    """Return the delivery that imitates a live trigger; requested values take precedence."""
     shape = SHAPES[trigger.event]
     _require_room(shape, calls.items_per_call)
-    # Where nobody reads the function's answers in live use, a list of failures means nothing.
+    # If nobody reads the function's responses in live use, a list of failures means nothing.
     honoured = Contract.BATCH_ITEM_FAILURES if trigger.reports_failures else Contract.RETURN
     return Delivery(
         event=trigger.event,
@@ -49,13 +49,13 @@ def choose(
 ) -> Trigger:
     """Return the one live trigger that a run is to imitate.
 
-    :param others: what else there is at bucket and function, in words
-    :raises ConfigError: there is none or more than one, or it cannot be imitated; the message
-        says what there is and what to do
+    :param others: what else is connected to bucket and function, in words
+    :raises ConfigError: there is no live trigger or more than one, or it cannot be imitated; the
+        message says what there is and what to do
     """
     asked = event
     there = [one for one in triggers if asked in {AUTO, one.event}]
-    # What is for other keys than those of the run sends nothing of it.
+    # Triggers for other keys than those of the run send nothing of it.
     found = [one for one in there if may_send(one, wanted.keys)]
     if len(found) > 1:
         called = wanted.qualifier or LATEST
@@ -65,40 +65,40 @@ def choose(
         kind = "live trigger" if asked == AUTO else f"live trigger of shape {asked}"
         what = f"for {_in_words(wanted.keys)} " if there else ""
         ways = [f"{one.event} by {one.way}" for one in triggers] + list(others)
-        to_do = "Ask for keys that it is for, or say" if there else "Say"
+        to_do = "Select keys that it is for, or give" if there else "Give"
         raise ConfigError(
-            f"event: {asked!r}, and there is no {kind} {what}{between}"
-            f"{_instead(ways, to_do)} what the function receives:"
-            f" {names_in_words(need_no_trigger(LAMBDA))} need none"
+            f"event: {asked!r}, but there is no {kind} {what}{between}"
+            f"{_instead(ways, to_do)} the event that the function receives:"
+            f" {names_in_words(need_no_trigger(LAMBDA))} need no live trigger"
         )
     if len(found) > 1:
         several = "; ".join(f"{one.event} by {one.way}" for one in found)
         alone = [shape for shape in need_no_trigger(LAMBDA) if shape.imitation]
         raise ConfigError(
-            f"event: {asked!r}, and there are {len(found)} live triggers {between}: {several}."
-            " Choose the objects of one by prefix and key_glob, or give its event; if both have"
+            f"event: {asked!r}, but there are {len(found)} live triggers {between}: {several}."
+            " Select the objects of one by prefix and key_glob, or give its event; if several have"
             f" them, give {names_in_words(alone, 'or')}"
         )
     (trigger,) = found
     unlike = trigger.unlike or _unlike_by_pattern(trigger)
     if unlike:
         raise ConfigError(
-            f"event: the live trigger {between} by {trigger.way} cannot be imitated:"
-            f" {unlike}. Say what the function receives: {names_in_words(need_no_trigger(LAMBDA))}"
+            f"event: the live trigger {between} by {trigger.way} cannot be imitated: {unlike}."
+            f" Give the event that the function receives: {names_in_words(need_no_trigger(LAMBDA))}"
         )
     return trigger
 
 
 def _instead(ways: Sequence[str], to_do: str) -> str:
-    """Return what there is instead, and the beginning of what a person may do.
+    """Return what is there instead, and the beginning of what to do.
 
-    A second way to a function that live traffic reaches already would double it.
+    A second route to a function that live traffic already reaches would deliver everything twice.
     """
     if not ways:
-        return ". Attach it first, or say"
+        return ". Attach it first, or give"
     return (
-        f"; there is {'; '.join(ways)}. If the function is reached by one of these, attach no"
-        f" other: it would get each new object twice. {to_do}"
+        f"; there is {'; '.join(ways)}. If the function is reached by one of these, do not attach"
+        f" another: it would get each new object twice. {to_do}"
     )
 
 
@@ -109,15 +109,15 @@ def _in_words(keys: Sequence[TextLike]) -> str:
 def _unlike_by_pattern(trigger: Trigger) -> str:
     live = trigger.live
     patterns = (live.filter_policy, *chain(*live.rules), *live.patterns)
-    name = next(filter(None, map(untold_field, patterns)), None)
-    return f"its pattern asks for {name!r}, which no listing tells" if name else ""
+    name = next(filter(None, map(unlisted_field, patterns)), None)
+    return f"its pattern asks for {name!r}, which a listing does not have" if name else ""
 
 
 def _require_room(shape: EventShape, items_per_call: int | None) -> None:
     if items_per_call is not None and items_per_call > shape.max_items:
         raise ConfigError(
-            f"items_per_call: {items_per_call:,}; allowed is {shape.max_items:,}, as the live"
-            f" trigger is of shape {shape.name}"
+            f"items_per_call: {items_per_call:,} is not allowed; give at most {shape.max_items:,},"
+            f" as the live trigger is of shape {shape.name}"
         )
 
 

@@ -1,6 +1,6 @@
-"""The live triggers of a function on a bucket: every way on which new objects reach it.
+"""Find the live triggers of a function on a bucket: every route by which new objects reach it.
 
-A trigger is a path to the function and all the filters by which an object may come on it.
+A trigger is a path to the function with all filters that an object must pass on it.
 
 Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html,
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRules.html and
@@ -34,19 +34,19 @@ BY_WAY: Mapping[tuple[Sender, Relay], EventShape] = {
     if isinstance(shape.imitation, Imitation)
     for relay in shape.imitation.relays
 }
-"""What live triggers send, by their sender and by what lies on the way."""
+"""What live triggers send, by sender and relay."""
 
 
 class Found(NamedTuple):
-    """What there is between a bucket and a function."""
+    """What was found between a bucket and a function."""
 
     triggers: list[Trigger]
     others: list[str]
-    """Where the bucket's events go besides, in words, as far as it was followed."""
+    """Other targets of the bucket's events, in words, as far as they were followed."""
 
 
 class _Sent(NamedTuple):
-    """A filter by which a sender gives events of new objects to a target."""
+    """A filter by which a sender sends events of new objects to a target."""
 
     sender: Sender
     target: str
@@ -59,11 +59,11 @@ class _Sent(NamedTuple):
 
 
 def find_triggers(client: Callable[[str], Any], bucket: str, function_arn: str) -> Found:
-    """Find every way on which new objects of a bucket reach a function, whatever its qualifier.
+    """Find every route by which new objects of a bucket reach a function, whatever its qualifier.
 
     :param client: returns a boto3 client by its service's name
     :raises ConfigError: a permission is missing; the message names it
-    :raises FunctionUnavailable: AWS gave no answer; another try may get one
+    :raises FunctionUnavailable: AWS did not answer; a retry may succeed
     """
     return _Search(client, bucket, Arn.parse(function_arn)).found()
 
@@ -133,11 +133,11 @@ class _Search:
                     self._others.append(f"{words} of {events}, to {one[target]}")
 
     def _ruled(self, buses: tuple[str, ...], before: Rule = (), way: str = "") -> Iterator[_Sent]:
-        """Return what the rules of a bus send of new objects, and of the buses behind it.
+        """Return what the rules of a bus, and of the buses behind it, send of new objects.
 
-        A rule that is for other events leads nowhere, and nor does one on a schedule.
+        Rules for other events and rules on a schedule are skipped.
 
-        :param buses: the bus, behind those on the way to it
+        :param buses: the bus, after those on the way to it
         :param before: the patterns that let an event get there
         :param way: the rules that have them, in words
         """
@@ -160,7 +160,7 @@ class _Search:
     def _may_send(self, pattern: Mapping[str, Any]) -> bool:
         """Return whether a rule's pattern may let through the event of a new object.
 
-        One that is not understood may: whoever imitates it says so.
+        A pattern that is not understood may: imitating it raises the error.
         """
         try:
             return compile_pattern(pattern, missing_passes=True)(self._created_event())
@@ -168,7 +168,7 @@ class _Search:
             return True
 
     def _created_event(self) -> Mapping[str, Any]:
-        """Return what all events of objects that are put into the bucket have in common."""
+        """Return what all events of objects put into the bucket have in common."""
         arn = self._function
         return {
             "source": "aws.s3",
@@ -180,7 +180,7 @@ class _Search:
         }
 
     def _bus_in(self, target: str) -> str:
-        """Return the name of the bus that a target is, if it may be asked; empty: it is none."""
+        """Return the name of the bus that a target is, if it can be queried; else empty."""
         arn, here = Arn.parse(target), self._function
         asked = (arn.service, arn.region, arn.account) == ("events", here.region, here.account)
         return arn.resource.removeprefix(_BUS) if asked and arn.resource.startswith(_BUS) else ""
@@ -188,7 +188,7 @@ class _Search:
 
 def _unlike(target: Mapping[str, Any]) -> str:
     found = sorted(_CHANGES.intersection(target))
-    return f"its target has {found[0]}, which makes another event of it" if found else ""
+    return f"its target has {found[0]}, which changes the event" if found else ""
 
 
 def _configuration(configured: Mapping[str, Any]) -> Configuration:

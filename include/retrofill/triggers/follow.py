@@ -1,4 +1,4 @@
-"""What lies behind a target of events: every way on which they go on to the function.
+"""Follow a target of events: every path by which they continue to the function.
 
 Sources: https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html,
 https://docs.aws.amazon.com/sns/latest/api/API_ListSubscriptionsByTopic.html and
@@ -22,11 +22,11 @@ _REPORTS = "ReportBatchItemFailures"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """A way from a target to the function; :class:`.trigger.LiveTrigger` says what it tells."""
+    """A path from a target to the function; see :class:`.trigger.LiveTrigger`."""
 
     relay: Relay
     way: str
-    """The way in words, as the end of a sentence."""
+    """The path in words, as the end of a sentence."""
 
     qualifier: str
     """The version or alias of the function that is called; empty: none is named."""
@@ -46,7 +46,7 @@ class Follower:
 
     :param client: returns a boto3 client by its service's name
     :param function: its ARN, without a qualifier
-    :param others: gets, in words, what was followed and does not lead to the function
+    :param others: collects, in words, what does not lead to the function
     """
 
     def __init__(self, client: Callable[[str], Any], function: Arn, others: list[str]) -> None:
@@ -56,10 +56,10 @@ class Follower:
         self.paths = cache(self._paths)
 
     def _paths(self, target: str) -> list[Path]:
-        """Return every way from a target of events to the function.
+        """Return every path from a target of events to the function.
 
         :raises ConfigError: a permission is missing; the message names it
-        :raises FunctionUnavailable: AWS gave no answer
+        :raises FunctionUnavailable: AWS did not answer
         """
         arn = Arn.find(target)
         if arn is not None and arn.unqualified == self._function:
@@ -95,11 +95,11 @@ class Follower:
             self._others += self._pipes_from(queue)
 
     def _pipes_from(self, queue: str) -> list[str]:
-        """Return the pipes that take a queue's messages, in words: what they send is their own."""
+        """Return the pipes that read a queue, in words: they send events of their own."""
         try:
             pipes = list_all(self._client("pipes"), "list_pipes", SourcePrefix=queue)
         except (ConfigError, FunctionUnavailable) as error:
-            return [f"{queue}, of which it is not known whether a pipe reads it ({error})"]
+            return [f"{queue}, which a pipe may read; that is not known ({error})"]
         return [
             f"pipe {one['Name']} from {queue} to {one['Target']}"
             for one in pipes
@@ -110,7 +110,7 @@ class Follower:
         client = self._client("sns")
         for one in list_all(client, "list_subscriptions_by_topic", TopicArn=topic):
             arn = one["SubscriptionArn"]
-            if Arn.find(arn) is None:  # PendingConfirmation: nothing is sent by it
+            if Arn.find(arn) is None:  # PendingConfirmation: it sends nothing
                 continue
             behind = self.paths(one["Endpoint"]) if one["Protocol"] in {"lambda", "sqs"} else []
             if not behind:
@@ -120,7 +120,7 @@ class Follower:
             policy = _policy(answer["Attributes"])
             if policy is None:
                 self._others.append(
-                    f"subscription {arn}, whose filter policy wants attributes; these messages"
+                    f"subscription {arn}, whose filter policy is for attributes; these messages"
                     " have none"
                 )
                 continue
@@ -144,9 +144,9 @@ def _behind_a_topic(relay: Relay, *, raw: bool) -> Relay:
 
 
 def _policy(attributes: Mapping[str, str]) -> Mapping[str, Any] | None:
-    """Return what a subscription wants of a message's JSON; None: it lets nothing through.
+    """Return what a subscription requires of a message's JSON; None: it lets nothing through.
 
-    A policy is on a message's attributes unless told otherwise, and senders of events set none.
+    By default, a policy is for a message's attributes, and senders of events set none.
     """
     policy: Mapping[str, Any] = json.loads(attributes.get("FilterPolicy") or "{}")
     if attributes.get("FilterPolicyScope") == "MessageBody":
@@ -158,7 +158,7 @@ def _unlike(queue: str, mapping: Mapping[str, Any]) -> str:
     """Return why what a mapping sends cannot be imitated; empty: it can."""
     # A filter may be encrypted by a key of its own.
     if error := mapping.get("FilterCriteriaError"):
-        return f"the filter of its mapping may not be read ({error['ErrorCode']})"
+        return f"the filter of its mapping cannot be read ({error['ErrorCode']})"
     if queue.endswith(".fifo"):
-        return "its queue is a FIFO queue, whose messages tell their group and place"
+        return "its queue is a FIFO queue, whose messages contain their group and sequence number"
     return ""

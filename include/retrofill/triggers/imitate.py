@@ -1,4 +1,4 @@
-"""The delivery of a run whose live trigger is looked up and imitated."""
+"""Look up a run's live trigger, and return the delivery that imitates it."""
 
 import json
 import logging
@@ -26,10 +26,10 @@ def imitate(
     :param client: returns a boto3 client by its service's name
     :param place: the bucket, the prefix of its keys, and their pattern
     :param function_arn: without a qualifier
-    :param qualifier: the version or alias that was asked for
+    :param qualifier: the version or alias that was requested
     :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
         looked up
-    :raises FunctionUnavailable: AWS gave no answer
+    :raises FunctionUnavailable: AWS did not answer
     """
     keys = keys_like(place["prefix"], place.get("key_glob"))
     wanted = Wanted(place["bucket"], keys, function_arn, qualifier or "")

@@ -1,4 +1,4 @@
-"""Whether a live trigger may send something of a run, by what is known of the run's keys."""
+"""Whether a live trigger may send items of a run, by what is known of the run's keys."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
@@ -13,23 +13,23 @@ _may_match = partial(compile_pattern, missing_passes=True)
 
 
 def keys_like(prefix: str, pattern: str | None) -> list[TextLike]:
-    """Return what is known of the keys that a run asks for: each is like one of these.
+    """Return what is known of a run's keys: each is like one of these.
 
-    :param pattern: shell patterns with a bar between two; None: any key
+    :param pattern: shell patterns, separated by bars; None: any key
     """
     found = [
         TextLike(max(prefix, begin, key=len), end)
         for begin, end in ends(pattern)
         if prefix.startswith(begin) or begin.startswith(prefix)
     ]
-    # Of patterns that cannot meet the prefix no trigger is to blame.
+    # If patterns cannot match the prefix, no trigger is to blame.
     return found or [TextLike(prefix)]
 
 
 def may_send(trigger: Trigger, keys: Sequence[TextLike]) -> bool:
-    """Return whether the trigger's filters may let through an object with one of such keys.
+    """Return whether the trigger's filters may let through an object with one of these keys.
 
-    :raises ConfigError: a pattern is malformed, or has an operator that is not known
+    :raises ConfigError: a pattern is malformed, or has an unknown operator
     """
     return any(_may_send(trigger, key) for key in keys)
 

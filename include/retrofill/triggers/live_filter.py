@@ -1,4 +1,4 @@
-"""Which items a live trigger would send, by what a listing tells of them."""
+"""The live filter: which items a live trigger would send, as far as a listing shows."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +14,9 @@ from retrofill.triggers.trigger import LiveTrigger, Rule
 
 
 def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] | None:
-    """Return what tells whether the live trigger would send an item; None: it sends all.
+    """Return a check whether the live trigger would send an item; None: it sends all.
 
-    :raises ConfigError: a pattern is malformed, or has an operator that is not known
+    :raises ConfigError: a pattern is malformed, or has an unknown operator
     """
     if not delivery.trigger:
         return None
@@ -34,11 +34,11 @@ def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] |
     if sends_all and not tests:
         return None
 
-    told = [one.sends() for one in configurations]
+    checks = [one.sends() for one in configurations]
 
     def sends(item: Item) -> bool:
         etag = unpack(item.content).etag
-        if not (sends_all or any(one(item.key, etag) for one in told)):
+        if not (sends_all or any(one(item.key, etag) for one in checks)):
             return False
         if not tests:
             return True
@@ -51,8 +51,8 @@ def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] |
 def _of_event(matches: Test, imitation: Imitation) -> Test:
     """Test the sender's event, as a rule or topic does before anything is put around it.
 
-    SNS says that it compares numbers up to a billion, and not what becomes of larger ones, such as
-    the sizes of large objects: here they are compared.
+    SNS documents that it compares numbers up to a billion. It does not say what happens to larger
+    ones, such as the sizes of large objects. Here they are compared.
     https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
     """
 
@@ -71,9 +71,9 @@ def _by_rules(rules: Sequence[Rule]) -> Test:
 
 
 def _by_mapping(filters: Sequence[Mapping[str, Any]]) -> Test:
-    """Test a queue's message, of which Lambda reads the body as JSON.
+    """Test a queue's message, whose body Lambda reads as JSON.
 
-    It reads no text inside of that: not the message in the envelope of a topic.
+    Lambda does not parse texts inside it, such as the message in the envelope of a topic.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html
     """
     compiled = [compile_pattern(pattern) for pattern in filters]

@@ -1,9 +1,9 @@
 """Event patterns: what a rule of EventBridge, a mapping's filter or a topic's policy lets through.
 
-Syntax: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html;
-what it means in detail, AWS's own engine tells: https://github.com/aws/event-ruler. It knows an
-event by its leaves: texts, numbers, booleans and nulls, each by the names that lead to it with
-dots between; a list has no name of its own, and what is empty has no leaves.
+Syntax: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html.
+The details are those of AWS's own engine: https://github.com/aws/event-ruler. It sees an event as
+its leaves: texts, numbers, booleans and nulls, each under the names on its path, joined by dots. A
+list has no name of its own, and an empty value has no leaves.
 https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html has the same
 operators, or fewer.
 """
@@ -20,15 +20,15 @@ from typing import Any, TypeAlias
 from retrofill.model.errors import ConfigError
 
 Test: TypeAlias = Callable[[Any], bool]
-"""Tells whether a value passes; what is missing is :data:`MISSING`."""
+"""Returns whether a value passes; a missing one is :data:`MISSING`."""
 
 MISSING = object()
-"""Stands for a field that the event does not have."""
+"""The value of a field that the event does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextLike:
-    """Stands for a text of which only beginning and end are known: it passes where it may."""
+    """A text of which only beginning and end are known: it passes if it may."""
 
     begin: str = ""
     end: str = ""
@@ -46,7 +46,7 @@ class TextLike:
         return text.startswith(self.begin) and text.endswith(self.end)
 
     def spelled(self, spell: Callable[[str], str]) -> "TextLike":
-        """Return it as it is spelled elsewhere, character by character."""
+        """Return it as spelled elsewhere, character by character."""
         return TextLike(spell(self.begin), spell(self.end))
 
 
@@ -60,10 +60,10 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def compile_pattern(pattern: Mapping[str, Any], *, missing_passes: bool = False) -> Test:
-    """Return what tells whether an event, as JSON values, matches a pattern.
+    """Return a check whether an event, as JSON values, matches a pattern.
 
-    :param missing_passes: whether any field may be missing, of an event that is known in part
-    :raises ConfigError: the pattern is malformed, or has an operator that is not known here
+    :param missing_passes: whether any field may be missing, for an event that is known in part
+    :raises ConfigError: the pattern is malformed, or has an unknown operator
     """
     inner = partial(compile_pattern, missing_passes=missing_passes)
     tests: list[Test] = []
@@ -78,13 +78,13 @@ def compile_pattern(pattern: Mapping[str, Any], *, missing_passes: bool = False)
         else:
             raise ConfigError(
                 f"event: the trigger's pattern has {_shown(wanted)} for {name!r}; a pattern has"
-                " lists and objects alone"
+                " only lists and objects"
             )
     return lambda event: all(test(event) for test in tests)
 
 
 def fields_of(pattern: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """Yield each field that a pattern asks for: its own name, and the values that are wanted."""
+    """Yield each field that a pattern asks for: its own name, and the wanted values."""
     for name, wanted in _without_dots(pattern):
         if name == "$or":
             for one in wanted:
@@ -96,7 +96,7 @@ def fields_of(pattern: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _without_dots(pattern: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what a pattern wants of each name; one with a dot leads into an object."""
+    """Yield what a pattern wants for each name; a name with a dot leads into an object."""
     for name, wanted in pattern.items():
         first, _, rest = name.partition(".")
         yield first, {rest: wanted} if rest else wanted
@@ -122,7 +122,7 @@ def _field(name: str, test: Test, *, missing_passes: bool) -> Test:
 
 
 def _inside(test: Test) -> Test:
-    """Match an object, or one of a list; what is no object has no fields."""
+    """Match an object, or one of a list; anything else has no fields."""
 
     def inside(value: Any) -> bool:
         if isinstance(value, list) and value:
@@ -133,13 +133,13 @@ def _inside(test: Test) -> Test:
 
 
 def _of_values(tests: list[Test]) -> Test:
-    """Match one of the leaves, or that there is none, by one of the tests."""
+    """Match if one of the leaves, or the absence of any, passes one of the tests."""
     any_of = _any(tests)
     return lambda value: any(map(any_of, _leaves(value) or [MISSING]))
 
 
 def _leaves(value: Any) -> list[Any]:
-    """Return what an event has under a name itself; the fields of an object have other names."""
+    """Return what an event has directly under a name; the fields of an object have other names."""
     if isinstance(value, list):
         return [leaf for one in value for leaf in _leaves(one)]
     return [] if value is MISSING or isinstance(value, Mapping) else [value]
@@ -155,8 +155,8 @@ def _value_test(wanted: Any, name: str) -> Test:
     if make is None:
         known = ", ".join(_OPERATORS)
         raise ConfigError(
-            f"event: the trigger's pattern has the operator {kind!r} for {name!r}, which is not"
-            f" known here; known are {known}. Give event, and the filter as key_glob or by size"
+            f"event: the trigger's pattern has the unknown operator {kind!r} for {name!r}; known"
+            f" are {known}. Give event, and the filter as key_glob or by size"
         )
     try:
         return make(operand)
@@ -170,7 +170,7 @@ def _equals(wanted: Any) -> Test:
     def equals(value: Any) -> bool:
         if isinstance(value, TextLike):
             return isinstance(wanted, str) and value.may_be(wanted)
-        # True is 1 in Python, not in JSON.
+        # True is 1 in Python, but not in JSON.
         return bool(value == wanted) and isinstance(value, bool) is isinstance(wanted, bool)
 
     return equals
@@ -183,7 +183,7 @@ def _text(
 ) -> Test:
     """Test a text, or one that is known in part.
 
-    :param spell: spells either before it is tested
+    :param spell: transforms either before the test
     """
 
     def of_text(value: Any) -> bool:
@@ -207,7 +207,7 @@ def _suffix(operand: Any) -> Test:
 
 
 def _operand(operand: Any) -> tuple[str, Callable[[str], str]]:
-    """Return a text to compare with, and how what is compared must be spelled."""
+    """Return a text to compare with, and how the compared text must be spelled."""
     if isinstance(operand, Mapping):
         return operand["equals-ignore-case"].casefold(), str.casefold
     return operand + "", str
@@ -219,7 +219,7 @@ def _equals_ignore_case(operand: Any) -> Test:
 
 
 def _wildcard(operand: Any) -> Test:
-    # A star is the only sign with a meaning, and a backslash takes it away.
+    # A star is the only special character, and a backslash escapes it.
     pieces = re.split(r"(\\[*\\]|\*)", operand)
     plain = [piece[1:] if piece[:1] == "\\" else piece for piece in pieces]
     stars = [at for at, piece in enumerate(pieces) if piece == "*"]

@@ -1,4 +1,4 @@
-"""The live trigger: a way on which new objects of a bucket reach a function by themselves."""
+"""The live trigger: a route by which new objects of a bucket reach a function."""
 
 import json
 from collections.abc import Mapping
@@ -8,36 +8,36 @@ from typing import Any, Self, TypeAlias
 from retrofill.events.s3.configuration import Configuration
 
 Rule: TypeAlias = tuple[Mapping[str, Any], ...]
-"""The patterns of EventBridge that an event must match, from bus to bus, to come by a rule."""
+"""The patterns of EventBridge, from bus to bus, that an event must match to pass a rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTrigger:
-    """What the live trigger's events tell, and which of them it sends.
+    """What the live trigger's events contain, and which of them it sends.
 
-    It sends what one of the configurations, or of the rules, lets through, and then all the rest.
+    An event must pass one of the configurations or rules, and then all other filters.
     """
 
     configurations: tuple[Configuration, ...] = ()
-    """The bucket's notification configurations; none on a way by EventBridge."""
+    """The bucket's notification configurations; empty for a route via EventBridge."""
 
     rules: tuple[Rule, ...] = ()
-    """The rules of EventBridge; none on a way by notification."""
+    """The rules of EventBridge; empty for a route via notification."""
 
     queue_arn: str = ""
     topic_arn: str = ""
 
     subscription_arn: str = ""
-    """The topic's subscription that the messages come by; empty on a way that does not tell it."""
+    """The topic's subscription that delivers the messages; empty if events do not contain it."""
 
     filter_policy: Mapping[str, Any] = field(default_factory=dict)
-    """The pattern that the topic's subscription has for the sender's event; empty: all pass."""
+    """The pattern of the topic's subscription for the sender's event; empty: all pass."""
 
     patterns: tuple[Mapping[str, Any], ...] = ()
-    """The filters of the queue's mapping, of which a message must match one; none: all pass."""
+    """The filters of the queue's mapping, one of which a message must match; empty: all pass."""
 
     qualifier: str = ""
-    """The version or alias of the function that it calls; empty: it names none."""
+    """The version or alias of the function that it calls; empty: none is named."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -46,27 +46,27 @@ class LiveTrigger:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return what :meth:`as_json` wrote down."""
-        told = {
+        """Return the live trigger from the output of :meth:`as_json`."""
+        plain = {
             "configurations": map(Configuration.from_json, values.get("configurations", ())),
             "rules": map(tuple, values.get("rules", ())),
             "patterns": values.get("patterns", ()),
         }
-        return cls(**{**values, **{name: tuple(each) for name, each in told.items()}})
+        return cls(**{**values, **{name: tuple(each) for name, each in plain.items()}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """One way from the bucket to the function, as AWS has it configured."""
+    """One route from the bucket to the function, as configured in AWS."""
 
     event: str
-    """The event shape that the function receives on this way, by its name."""
+    """The name of the event shape that the function receives on this route."""
 
     way: str
-    """The way in words, with the names of what lies on it."""
+    """The route in words, with the names of what lies on it."""
 
     live: LiveTrigger
-    """What its events tell, and which it sends."""
+    """What its events contain, and which it sends."""
 
     qualifier: str = ""
     """The version or alias of the function that is called; empty: none is named."""
@@ -75,7 +75,7 @@ class Trigger:
     """The most messages that Lambda takes from the queue for one call; None: no queue."""
 
     reports_failures: bool = False
-    """Whether Lambda reads ``batchItemFailures`` from the function's answers on this way."""
+    """Whether Lambda reads ``batchItemFailures`` from the function's responses on this route."""
 
     unlike: str = ""
-    """What changes the events on this way so that they cannot be imitated; empty: nothing."""
+    """What changes the events on this route so that they cannot be imitated; empty: nothing."""

@@ -51,7 +51,7 @@ def test_a_listing_tells_all_of_an_object(follow: Follow, buckets: S3Client) -> 
     assert listed["LastModified"] == one.modified_at
 
 
-def test_made_up_objects_are_listed_by_the_thousand(follow: Follow, buckets: S3Client) -> None:
+def test_generated_objects_are_listed_by_the_thousand(follow: Follow, buckets: S3Client) -> None:
     follow(Script(buckets=(Bucket(generated=10_000_000),)))
     page = buckets.list_objects_v2(Bucket="scripted", StartAfter="data/009998999.json")
     assert page["KeyCount"] == 1000

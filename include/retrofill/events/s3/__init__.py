@@ -1,1 +1,1 @@
-"""The events of S3: how it tells of a new object, by whatever way that reaches a function."""
+"""The events of S3: how it announces a new object, by each route to a function."""

@@ -1,4 +1,4 @@
-"""The request of S3 Batch Operations, in its schemas 1.0 and 2.0: one task a call."""
+"""The request of S3 Batch Operations, in its schemas 1.0 and 2.0: one task per call."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,11 +8,11 @@ from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack
 from retrofill.events.context import EventContext
 from retrofill.events.fields import json_string
-from retrofill.events.made_up import BASE64, UUID, Ids, letters, of_item
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import url_encoded
 from retrofill.events.s3.form import OBJECTS
 from retrofill.events.shape import Encoder, EventShape, each
+from retrofill.events.synthetic import BASE64, UUID, Ids, letters, of_item
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
@@ -39,7 +39,7 @@ def task_2_0(context: EventContext) -> Callable[[Item], str]:
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
 
-    :raises ConfigError: the arguments are not within the limits of S3 Batch Operations
+    :raises ConfigError: the arguments exceed the limits of S3 Batch Operations
     """
     arguments = ""
     if context.arguments:
@@ -63,7 +63,7 @@ def _request(
     begin, to_task, to_key, to_version, end = template.split(HOLE)
 
     def request(item: Item) -> str:
-        # One task a call, so that the answer's echo of either id tells that it is for this call.
+        # One task per call, so that either echoed id shows that a response is for this call.
         task_id = task_id_of(item)
         version_id = unpack(item.content).version_id
         version = json_string(version_id) if version_id else "null"
@@ -82,17 +82,17 @@ def _task_ids(context: EventContext) -> Ids:
 def _check(arguments: Mapping[str, object]) -> None:
     problems = []
     if len(arguments) > MAX_ARGUMENTS:
-        problems.append(f"arguments: {len(arguments)} of them; at most {MAX_ARGUMENTS}")
+        problems.append(f"arguments: there are {len(arguments)}; give at most {MAX_ARGUMENTS}")
     for name, value in arguments.items():
         if not 0 < len(name) <= MAX_ARGUMENT_NAME_CHARS:
             problems.append(
-                f"arguments: the name {name[:80]!r} has {len(name)} characters;"
-                f" 1 to {MAX_ARGUMENT_NAME_CHARS} are allowed"
+                f"arguments: the name {name[:80]!r} with {len(name)} characters is not allowed;"
+                f" give 1 to {MAX_ARGUMENT_NAME_CHARS}"
             )
         if not isinstance(value, str) or len(value) > MAX_ARGUMENT_CHARS:
             problems.append(
-                f"arguments: {name[:80]!r} is {repr(value)[:80]};"
-                f" allowed is a text of at most {MAX_ARGUMENT_CHARS} characters"
+                f"arguments: {name[:80]!r} is {repr(value)[:80]}, which is not allowed;"
+                f" give a text of at most {MAX_ARGUMENT_CHARS} characters"
             )
     if problems:
         raise ConfigError(*problems)
@@ -121,7 +121,7 @@ S3_BATCH_1_0 = EventShape(
     answers=(Contract.S3_BATCH, Contract.RETURN, Contract.BATCH_ITEM_FAILURES),
     hints=dict.fromkeys(
         ("NoSuchJob", "NoSuchJobException"),
-        "the id of the job is made up, as no job of S3 Batch Operations makes these calls",
+        "the id of the job is synthetic, as no job of S3 Batch Operations makes these calls",
     ),
 )
 S3_BATCH_2_0 = replace(

@@ -1,4 +1,4 @@
-"""The notification configurations of a bucket: which of them tells of an object."""
+"""The notification configurations of a bucket, and which of them apply to an object."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,36 +13,36 @@ _AS_WRITTEN = "Put"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """One notification configuration: its id, and the new objects that it tells of."""
+    """One notification configuration: its id and its filters."""
 
     id: str = ""
 
     events: tuple[str, ...] = ()
-    """The types of events of S3 that are sent, such as ``s3:ObjectCreated:Put``; empty: all."""
+    """The types of S3 events that it sends, such as ``s3:ObjectCreated:Put``; empty: all."""
 
     prefix: str = ""
-    """What the keys must begin with."""
+    """The prefix of the keys."""
 
     suffix: str = ""
-    """What the keys must end with."""
+    """The suffix of the keys."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the configuration of these fields, as plain JSON has them."""
+        """Return the configuration with these fields, as in plain JSON."""
         return cls(**{**values, "events": tuple(values.get("events", ()))})
 
     @property
     def sends_all(self) -> bool:
-        """Whether it tells of every new object."""
+        """Whether it sends an event for every new object."""
         return not (self.prefix or self.suffix) and all(self._uploads)
 
     @property
     def sends_puts(self) -> bool:
-        """Whether it tells of objects that came as our events say of all that came whole."""
+        """Whether it sends events for single-part uploads of the kind that our events name."""
         return self._kinds is None or _AS_WRITTEN in self._kinds
 
     def sends(self) -> Callable[[str, str], bool]:
-        """Return what tells, by key and ETag, whether it tells of an object."""
+        """Return a check whether it sends an event for an object, by key and ETag."""
         prefix, suffix = self.prefix, self.suffix
         whole, in_parts = self._uploads
 
@@ -54,27 +54,27 @@ class Configuration:
 
     @property
     def _uploads(self) -> tuple[bool, bool]:
-        """Whether it tells of objects that came whole, and of those that came in parts.
+        """Whether it sends events for single-part uploads, and for multipart uploads.
 
-        How a whole one came (put, posted or copied) no listing tells.
+        A listing does not show how a single-part object was created (put, posted or copied).
         """
         kinds = self._kinds
         return (True, True) if kinds is None else (not kinds <= {_IN_PARTS}, _IN_PARTS in kinds)
 
     @property
     def _kinds(self) -> set[str] | None:
-        """The ways to create an object of which it tells; None: all."""
+        """The ways to create an object for which it sends events; None: all."""
         kinds = {event.rpartition(":")[2] for event in self.events if event.startswith(_CREATED)}
         return None if not kinds or "*" in kinds else kinds
 
 
-def ids_told(
+def notifying_ids(
     configurations: Sequence[Configuration],
 ) -> Callable[[Sequence[str], Sequence[str]], list[str]]:
-    """Return what gives, for keys and ETags of objects, the ids of those that tell of them.
+    """Return what gives, for keys and ETags of objects, the ids of their configurations.
 
-    An object of which none tells was listed when the configurations were others: it has the
-    first's.
+    An object for which none sends an event was listed when the configurations were different. It
+    gets the id of the first.
     """
     in_turn = sorted(configurations, key=lambda one: not one.sends_puts)
     tests = [(one.sends(), one.id) for one in in_turn]

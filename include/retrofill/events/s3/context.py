@@ -1,21 +1,21 @@
-"""What the events of objects tell of a run: bucket, account, and what lies on the way."""
+"""What the events of objects say about a run: bucket, account, and the services between."""
 
 from dataclasses import dataclass
 from typing import Self
 
 from retrofill.aws.arn import Arn, bucket_arn
 from retrofill.events.context import EventContext
-from retrofill.events.made_up import one_id
 from retrofill.events.s3.configuration import Configuration
 from retrofill.events.s3.fields import BUCKET_OWNER
+from retrofill.events.synthetic import one_id
 
-MADE_UP = Configuration(id="retrofill")
+SYNTHETIC = Configuration(id="retrofill")
 """The notification configuration of events that imitate no live trigger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Context:
-    """The facts of one run in AWS's words."""
+    """The facts of one run in AWS's terms."""
 
     bucket: str
     """The bucket that holds the items."""
@@ -27,10 +27,10 @@ class S3Context:
     """The 12-digit account of the function, and so of the bucket."""
 
     owner_id: str
-    """The customer that owns the bucket: made up from the account."""
+    """The customer that owns the bucket: synthetic, made from the account."""
 
     configurations: tuple[Configuration, ...]
-    """The bucket's notification configurations that the live trigger hangs on; never none."""
+    """The bucket's notification configurations behind the live trigger; at least one."""
 
     bucket_arn: str
     """The ARN of the bucket, in the partition of the function."""
@@ -42,7 +42,7 @@ class S3Context:
     """The topic that the live events pass through; empty: none."""
 
     subscription_arn: str
-    """The topic's subscription by which they come; empty: not known, and one is made up."""
+    """The topic's subscription that delivers them; empty: unknown, so a synthetic one is used."""
 
     @classmethod
     def of(cls, context: EventContext) -> Self:
@@ -56,7 +56,7 @@ class S3Context:
             account_id=function.account,
             owner_id=one_id(BUCKET_OWNER, "owner", function.account),
             configurations=tuple(map(Configuration.from_json, trigger.get("configurations", ())))
-            or (MADE_UP,),
+            or (SYNTHETIC,),
             bucket_arn=bucket_arn(bucket, function.partition),
             queue_arn=trigger.get("queue_arn", ""),
             topic_arn=trigger.get("topic_arn", ""),

@@ -10,12 +10,12 @@ from retrofill.events.fields import (
     json_string,
     to_second,
 )
-from retrofill.events.made_up import UUID, of_item
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import MULTIPART_MARK, REQUEST_ID, SOURCE_IP
 from retrofill.events.s3.form import OBJECTS
 from retrofill.events.s3.imitation import Imitation, Sender
 from retrofill.events.shape import Encoder, EventShape, Parts
+from retrofill.events.synthetic import UUID, of_item
 from retrofill.events.template import HOLE, filled, records_of
 from retrofill.model.items import Item, ItemColumns
 
@@ -44,12 +44,12 @@ def objects_created(context: EventContext) -> Parts:
         facts = unpack_all(columns.contents)
         return fill(
             event_ids(columns.identifiers),
-            list(map(to_second, facts.moments)),
+            list(map(to_second, facts.timestamps)),
             list(map(json_string, columns.keys)),
             facts.sizes,
             list(map(json_string, facts.etags)),
             [f',"version-id":{json_string(one)}' if one else "" for one in facts.version_ids],
-            all_sequencers(facts.moments),
+            all_sequencers(facts.timestamps),
             request_ids(columns.identifiers),
             [
                 "CompleteMultipartUpload" if MULTIPART_MARK in etag else "PutObject"
@@ -75,7 +75,7 @@ def _encoder(context: EventContext) -> Encoder:
 RULE = Sender(
     texts=event_texts,
     key_path=("detail", "object", "key"),
-    made_up=frozenset({"request-id", "requester", "sequencer", "source-ip-address"}),
+    synthetic=frozenset({"request-id", "requester", "sequencer", "source-ip-address"}),
     uploads={"reason": ("PutObject", "POST Object", "CopyObject")},
 )
 """EventBridge, by the rules of its buses."""

@@ -1,4 +1,4 @@
-"""The form of items that are objects: what a listing tells of each."""
+"""The form of items that are objects, as a listing describes them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ def _columns(items: ItemColumns) -> tuple[list[str], ...]:
     return (
         list(map(json_string, items.keys)),
         list(facts.sizes),
-        all_to_milliseconds(facts.moments),
+        all_to_milliseconds(facts.timestamps),
         list(map(json_string, facts.etags)),
         [json_string(version) if version else "null" for version in facts.version_ids],
     )
@@ -36,7 +36,7 @@ OBJECTS = frozenset({"object"})
 OBJECT = ItemForm(
     name="object",
     members=_members,
-    times=lambda items: all_to_milliseconds(unpack_all(items.contents).moments),
+    times=lambda items: all_to_milliseconds(unpack_all(items.contents).timestamps),
     # A size is a 64-bit number.
     longest=Item(
         bytes(IDENTIFIER_BYTES),
@@ -44,4 +44,4 @@ OBJECT = ItemForm(
         pack(10**18, datetime(2000, 1, 1, microsecond=1, tzinfo=UTC), MULTIPART_MARK, "v"),
     ),
 )
-"""An object in a bucket; its content is packed by :mod:`retrofill.aws.objects`."""
+"""An object in a bucket. :mod:`retrofill.aws.objects` packs its content."""

@@ -1,4 +1,4 @@
-"""The ways on which S3's events reach a function, and what each shape knows of them."""
+"""The routes by which S3's events reach a function, and what each shape knows of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,29 +13,30 @@ Writer = Callable[[Sequence[Item]], list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sender:
-    """What sends the events of a bucket, and what its events tell."""
+    """The sender of a bucket's events, and what its events contain."""
 
     texts: Callable[[EventContext], Writer]
     """Compiles, for one run, what writes the event of each item as it is sent."""
 
     subject: str = ""
-    """What a topic is told beside an event; empty: nothing."""
+    """The subject under which a topic publishes an event; empty: none."""
 
     key_path: tuple[str, ...]
-    """Where in an event the key is."""
+    """The path to the key inside an event."""
 
     spell: Callable[[str], str] = str
-    """Returns a key as it stands there."""
+    """Returns a key as it is encoded there."""
 
-    made_up: frozenset[str]
-    """The fields that live events tell and a listing does not: they are made up."""
+    synthetic: frozenset[str]
+    """The fields of live events that a listing does not have: they are synthetic."""
 
     uploads: Mapping[str, tuple[str, ...]]
-    """How an object may have come whole, in each field that tells it: we write the first way."""
+    """Ways to create an object in one part, in each field that names the way; we write the
+    first."""
 
 
 class Relay(Enum):
-    """What lies on the way from the sender to the function."""
+    """What lies between the sender and the function."""
 
     NONE = auto()
     """Nothing: the sender calls the function."""
@@ -47,10 +48,10 @@ class Relay(Enum):
     """A topic, which calls the function."""
 
     TOPIC_AND_QUEUE = auto()
-    """A topic, and behind it a queue that gets its messages in an envelope."""
+    """A topic, then a queue that gets its messages in an envelope."""
 
     RAW_TOPIC_AND_QUEUE = auto()
-    """A topic, and behind it a queue that gets them without one (raw message delivery)."""
+    """A topic, then a queue that gets them without one (raw message delivery)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +61,10 @@ class Imitation:
     sender: Sender
 
     relays: tuple[Relay, ...] = (Relay.NONE,)
-    """What may lie on the way of its live triggers: behind all of these it is the same."""
+    """The possible relays of its live triggers. Its events look the same after each of them."""
 
     event_path: tuple[str, ...] = ()
-    """Where in a record the sender's event is, as the text of a text of ...; empty: it is all."""
+    """The path to the sender's event inside a record; texts on it are JSON. Empty: the record."""
 
-    envelope_made_up: frozenset[str] = frozenset()
-    """The fields around the sender's event that are made up, too, and that a filter may ask for."""
+    synthetic_in_envelope: frozenset[str] = frozenset()
+    """Further synthetic fields around the sender's event for which a filter may ask."""

@@ -10,8 +10,7 @@ from retrofill.events.fields import (
     json_string,
     times_of,
 )
-from retrofill.events.made_up import of_item
-from retrofill.events.s3.configuration import ids_told
+from retrofill.events.s3.configuration import notifying_ids
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import (
     HOST_ID,
@@ -25,11 +24,12 @@ from retrofill.events.s3.fields import (
 from retrofill.events.s3.form import OBJECTS
 from retrofill.events.s3.imitation import Imitation, Sender
 from retrofill.events.shape import Encoder, EventShape
+from retrofill.events.synthetic import of_item
 from retrofill.events.template import HOLE, filled, records_of
 from retrofill.model.items import Item, ItemColumns
 
 EVENT_VERSION = "2.1"
-"""The structure that is written; AWS's later 2.x only add fields, which a listing does not tell."""
+"""The structure that is written. AWS's later 2.x only add fields, which a listing does not have."""
 
 HEAD = '{"Records":['
 TAIL = "]}"
@@ -59,12 +59,12 @@ def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list
         f',"arn":{json_string(s3.bucket_arn)}}}'
         f',"object":{{"key":"{HOLE}","size":{HOLE},"eTag":"{HOLE}"{HOLE},"sequencer":"{HOLE}"}}}}}}'
     )
-    fill, ids = filled(template), ids_told(s3.configurations)
+    fill, ids = filled(template), notifying_ids(s3.configurations)
 
     def parts(items: Sequence[Item]) -> list[str]:
         columns = ItemColumns.of(items)
         facts = unpack_all(columns.contents)
-        times, sequencers = times_of(facts.moments)
+        times, sequencers = times_of(facts.timestamps)
         return fill(
             times,
             _kinds(facts.etags),
@@ -115,7 +115,7 @@ NOTIFICATION = Sender(
     subject="Amazon S3 Notification",
     key_path=("Records", "s3", "object", "key"),
     spell=form_encoded,
-    made_up=frozenset(
+    synthetic=frozenset(
         {"principalId", "sequencer", "sourceIPAddress", "x-amz-id-2", "x-amz-request-id"}
     ),
     uploads={"eventName": ("ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy")},

@@ -13,7 +13,6 @@ from retrofill.events.fields import (
     epoch_milliseconds,
     json_string,
 )
-from retrofill.events.made_up import BASE64, UUID, Ids, letters, of_item, one_id
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.eventbridge import RULE
 from retrofill.events.s3.fields import PRINCIPAL
@@ -21,6 +20,7 @@ from retrofill.events.s3.form import OBJECTS
 from retrofill.events.s3.imitation import Imitation, Relay, Sender, Writer
 from retrofill.events.s3.notification import HEAD, NOTIFICATION, TAIL
 from retrofill.events.shape import Encoder, EventShape, listed
+from retrofill.events.synthetic import BASE64, UUID, Ids, letters, of_item, one_id
 from retrofill.events.template import HOLE
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
@@ -33,11 +33,11 @@ _md5 = hashlib.md5
 
 RECEIPT_HINTS = dict.fromkeys(
     ("ReceiptHandleIsInvalid", "MessageNotInflight", "ReceiptHandle"),
-    "the receipt handle is made up, as these messages are in no queue: a function that deletes or"
-    " extends its messages itself cannot do so here; let it leave that to Lambda, or pass over this"
-    " error",
+    "the receipt handle is synthetic, as these messages are in no queue: a function cannot delete"
+    " its messages or extend their visibility itself here; let it leave that to Lambda, or ignore"
+    " this error",
 )
-"""What errors of SQS mean where a message was never in a queue.
+"""Explanations of errors of SQS for a message that was never in a queue.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
 """
@@ -45,7 +45,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Delete
 
 def sent_times(items: Sequence[Item]) -> list[str]:
     """Return when the message of each object was sent: when the object was written."""
-    return list(map(epoch_milliseconds, unpack_all(ItemColumns.of(items).contents).moments))
+    return list(map(epoch_milliseconds, unpack_all(ItemColumns.of(items).contents).timestamps))
 
 
 def sqs_records(
@@ -56,8 +56,8 @@ def sqs_records(
     The receipt handle opens no queue: the message was never in one.
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 
-    :param times: tells when each was sent, in milliseconds since 1970
-    :raises ConfigError: that is not the ARN of a queue
+    :param times: returns when each was sent, in milliseconds since 1970
+    :raises ConfigError: ``queue_arn`` is not the ARN of a queue
     """
     region = _region("queue_arn", queue_arn, "sqs")
     message_ids = queue_ids(context)
@@ -89,9 +89,9 @@ def sqs_records(
 def sns_records(context: EventContext, sender: Sender) -> Writer:
     """Return the function that writes SNS messages to Lambda.
 
-    The signature is made up: a function that verifies it will refuse the event.
-    https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html gives the fields; their order is
-    that of events which functions logged.
+    The signature is synthetic: a function that verifies it will refuse the event.
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html gives the fields. Their order is that
+    of events which functions logged.
 
     :raises ConfigError: the context names no topic
     """
@@ -148,7 +148,7 @@ def _filled(context: EventContext, template: str, texts: Writer) -> Writer:
 
     def messages(items: Sequence[Item]) -> list[str]:
         columns = ItemColumns.of(items)
-        times = all_to_milliseconds(unpack_all(columns.contents).moments)
+        times = all_to_milliseconds(unpack_all(columns.contents).timestamps)
         message_id, signature = message_ids(columns.identifiers), signatures(columns.identifiers)
         return list(map(message, message_id, texts(columns), times, signature))
 
@@ -180,7 +180,7 @@ def _unsubscribe_url(region: str, s3: S3Context) -> str:
 
 
 def queue_ids(context: EventContext) -> Ids:
-    """Return what makes up the ids of messages in a queue."""
+    """Return what makes synthetic ids of messages in a queue."""
     return context.ids(UUID, "messageId")
 
 
@@ -189,7 +189,7 @@ def _topic_ids(context: EventContext) -> Ids:
 
 
 def enveloped(records: Writer, message_ids: Ids) -> Encoder:
-    """Return the encoder of records that answers name by their message ids."""
+    """Return the encoder of records that responses name by their message ids."""
     return Encoder(
         parts=listed(records), identifier_in_event=of_item(message_ids), head=HEAD, tail=TAIL
     )
@@ -218,10 +218,10 @@ def _through_topic_and_queue(sender: Sender) -> Callable[[EventContext], Encoder
 
 
 QUEUE_ITEMS = 10
-"""How many messages Lambda takes from a queue for one call unless told otherwise."""
+"""How many messages Lambda takes from a queue for one call by default."""
 
 QUEUE_ANSWERS = (Contract.BATCH_ITEM_FAILURES, Contract.RETURN)
-"""A function behind a queue may list what failed: read otherwise, that would count as done."""
+"""A function behind a queue may list failures; any other contract would count these as done."""
 
 
 def _by_queue(sender: Sender) -> Imitation:
@@ -238,13 +238,15 @@ def _by_topic_and_queue(sender: Sender) -> Imitation:
         sender=sender,
         relays=(Relay.TOPIC_AND_QUEUE,),
         event_path=("body", "Message"),
-        envelope_made_up=frozenset({"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"}),
+        synthetic_in_envelope=frozenset(
+            {"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"}
+        ),
     )
 
 
 S3_SNS = EventShape(
     name="s3-sns",
-    words="**s3-sqs**, **s3-sns** and **s3-sns-sqs** the same by way of a queue or topic",
+    words="**s3-sqs**, **s3-sns** and **s3-sns-sqs** the same via a queue or topic",
     imitates="bucket → topic → function",
     found_by="the same, and the topic's subscriptions",
     encoder=_through_topic(NOTIFICATION),
@@ -276,8 +278,8 @@ S3_SNS_SQS = replace(
 EVENTBRIDGE_SQS = replace(
     S3_SQS,
     name="eventbridge-sqs",
-    words="**eventbridge-sqs**, **eventbridge-sns** and **eventbridge-sns-sqs** the same by way"
-    " of a queue or topic",
+    words="**eventbridge-sqs**, **eventbridge-sns** and **eventbridge-sns-sqs** the same via a"
+    " queue or topic",
     imitates="bucket → EventBridge → queue → function, or with a topic that delivers raw messages"
     " before the queue",
     found_by="the same rules, and the queue's event source mappings",

@@ -36,13 +36,13 @@ def _resolve(params: LambdaParams, asked: Asked) -> Pinned:
     live, wanted = asked.trigger.get("qualifier", ""), params.asked_qualifier
     if asked.trigger and wanted and wanted != (live or LATEST):
         log.warning(
-            "function: the live trigger calls %s of %s, and this run calls %s, as it was asked to",
+            "function: the live trigger calls %s of %s, but this run calls %s, as requested",
             live or LATEST,
             params.name,
             wanted,
         )
     if live and not wanted:
-        log.info("function: called as %s, as by the live trigger", live)
+        log.info("function: called as %s, like the live trigger does", live)
     function = preflight(client, params.name, wanted or live or None, params.tenant_id)
     require_switched_on(client, function.name)
     return function
@@ -86,7 +86,7 @@ def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
 
 
 MAX_REQUEST_BYTES = 6_291_456
-"""What Lambda takes in a synchronous call: 6 MB of 1,048,576 bytes.
+"""The most bytes that Lambda accepts in a synchronous call: 6 MB of 1,048,576 bytes.
 
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
@@ -100,7 +100,7 @@ _LOOKED_UP = "for events whose live trigger is looked up"
 _QUEUE = f"{_LOOKED_UP}, with a queue on the way"
 _TOPICS = f"{_LOOKED_UP}, with a topic on the way"
 _BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
-_RESERVE = "for `reserve_percent`, and for what `approve` shows of the account's limit"
+_RESERVE = "for `reserve_percent`, and for the account's limit that `approve` shows"
 _SWITCHED_OFF = (
     "for `reserve_percent` and `approve`; without it, a function that is switched off shows late"
 )

@@ -25,19 +25,19 @@ def invoke_client(
     verify: bool | str = True,
     proxy_url: str | None = None,
 ) -> HttpClient:
-    """Open the data plane to one function; what is not named here is the transport's own.
+    """Open the data plane to one function; other parameters are those of the transport.
 
     :param endpoint_url: ``http[s]://host[:port][/path]`` of the Lambda API
-    :param credentials: as botocore's sessions give them, None when they found none; asked before
+    :param credentials: as returned by botocore's sessions, None if there are none; queried before
         every request
     :param qualifier: version or alias of the function; empty for none
     :param tenant_id: the tenant that all calls are for; None for a function without tenants
-    :param tells_usage: whether answers tell what is billed for their calls, by the end of the log
+    :param tells_usage: whether responses include what is billed, in the tail of the log
     :raises ConfigError: there are no credentials, or endpoint, proxy, certificates or a number
         cannot be used
     """
     if credentials is None:
-        raise ConfigError("credentials: none were found; allowed is all that botocore finds")
+        raise ConfigError("credentials: none were found; give any that botocore finds")
     endpoint = Endpoint.parse(endpoint_url)
     return HttpClient(
         endpoint,

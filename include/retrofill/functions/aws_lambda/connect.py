@@ -1,4 +1,4 @@
-"""The data plane with the settings of a boto3 client."""
+"""Open the data plane with the settings of a boto3 client."""
 
 import os
 from typing import TYPE_CHECKING
@@ -29,16 +29,16 @@ def open_client(
     function_timeout_s: float,
     tells_usage: bool = False,
 ) -> HttpClient:
-    """Open the data plane to a function at the endpoint, region and proxy of a boto3 client.
+    """Open the data plane to a function, with the endpoint, region and proxy of a boto3 client.
 
-    :param tells_usage: whether answers tell what is billed for their calls
-    :param verify: as boto3 takes it; None: by AWS_CA_BUNDLE or the system's certificates
+    :param tells_usage: whether responses include what is billed
+    :param verify: as in boto3; None: AWS_CA_BUNDLE or the system's certificates
     :raises ConfigError: there are no credentials, or endpoint, proxy or certificates are unusable
     """
     if credentials is None:
-        raise ConfigError("aws_conn_id: it gives no AWS credentials; name a connection that does")
+        raise ConfigError("aws_conn_id: it has no AWS credentials; name a connection that has")
     url = api.meta.endpoint_url
-    # boto3's stubs leave out what a Config holds.
+    # boto3's stubs omit the attributes of a Config.
     proxies: dict[str, str] = vars(api.meta.config).get("proxies") or get_environ_proxies(url)
     return invoke_client(
         endpoint_url=url,

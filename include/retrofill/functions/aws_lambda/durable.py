@@ -1,4 +1,4 @@
-"""Calls of a durable function: each names its execution, so that none is begun twice."""
+"""Calls of a durable function: each names its execution, so that none starts twice."""
 
 import hashlib
 
@@ -11,13 +11,13 @@ _HEADER = "X-Amz-Durable-Execution-Name"
 class DurableCalls:
     """Sends calls to a durable function; see :class:`retrofill.functions.client.Client`.
 
-    Lambda gives a call of a known name and the same payload the execution that there is, be it
-    under way or ended: so a call that is repeated because nobody knows what became of it gets the
-    same name, and one that is repeated because it failed another.
+    For a known name with the same payload, Lambda returns the existing execution, running or ended.
+    So a call that is repeated because its outcome is unknown gets the same name, and a call that is
+    repeated because it failed gets another.
     https://docs.aws.amazon.com/lambda/latest/dg/durable-execution-idempotency.html
 
-    :param transport: what sends them
-    :param names: how the names of the run's executions begin
+    :param transport: sends the requests
+    :param names: the prefix of the names of the run's executions
     """
 
     def __init__(self, transport: HttpClient, names: str) -> None:
@@ -26,12 +26,12 @@ class DurableCalls:
         self.completions = transport.completions
 
     def send(self, tag: int, payload: Payload) -> None:
-        """Send one request without waiting; exactly one completion with this tag follows."""
+        """Send one request without waiting. Exactly one completion with this tag follows."""
         name = execution_name(self._names, payload)
         self._transport.send(tag, payload._replace(headers=(*payload.headers, (_HEADER, name))))
 
     def close(self) -> None:
-        """End everything; requests that are open complete without a reply."""
+        """End everything. Open requests complete without a reply."""
         self._transport.close()
 
 

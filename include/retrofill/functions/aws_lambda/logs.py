@@ -1,4 +1,4 @@
-"""Where the log of a call is: a query in CloudWatch Logs Insights, as a link."""
+"""Link to the log of a call: a query in CloudWatch Logs Insights."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from retrofill.functions.kind import Called
 from retrofill.model.function import Pinned
 
 LOG_GROUP = "log_group"
-"""The fact that names a function's log group, where it is not the usual one."""
+"""The fact that names a function's log group, if it is not the default one."""
 
 _CONSOLES = {
     "aws": "console.aws.amazon.com",
@@ -19,16 +19,16 @@ _CONSOLES = {
     "aws-us-gov": "console.amazonaws-us-gov.com",
 }
 _MARGIN = timedelta(minutes=5)
-"""How much longer than the call is looked for: clocks differ, and lines come late."""
+"""How much wider the search is than the call: clocks differ, and log lines arrive late."""
 
 _LONGEST = timedelta(minutes=15)
 """How long a call may run."""
 
 
 def own_log_group(configuration: Mapping[str, Any]) -> dict[str, str]:
-    """Return the log group of a function as a fact, where it is not the usual one.
+    """Return the log group of a function as a fact, if it is not the default one.
 
-    :param configuration: what GetFunctionConfiguration says
+    :param configuration: the output of GetFunctionConfiguration
     """
     usual = _usual(Arn.parse(configuration["FunctionArn"]).name)
     group = configuration.get("LoggingConfig", {}).get("LogGroup", usual)
@@ -36,9 +36,9 @@ def own_log_group(configuration: Mapping[str, Any]) -> dict[str, str]:
 
 
 def log_link(function: Pinned, call: Called) -> str | None:
-    """Return where a call's log is; None: the call has no request id, or AWS no console there.
+    """Return the link to a call's log; None: no request id, or no console in that partition.
 
-    The console publishes no format; this is what its own links look like.
+    The console documents no format; this is what its own links look like.
     """
     arn = Arn.find(function.name)
     console = arn and _CONSOLES.get(arn.partition)
@@ -55,7 +55,7 @@ def log_link(function: Pinned, call: Called) -> str | None:
         f"~timeType~'ABSOLUTE~tz~'UTC~editorString~'{_starred(query)}"
         f"~source~(~'{_starred(group)}))"
     )
-    # Twice, as it is written there: once for itself, and once for the parameter that it is in.
+    # Encoded twice, as in the console: once for itself, and once for the parameter around it.
     twice = re.sub("[~()']", lambda mark: f"$25{ord(mark[0]):X}", detail)
     return (
         f"https://{arn.region}.{console}/cloudwatch/home?region={arn.region}"

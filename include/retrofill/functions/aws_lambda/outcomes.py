@@ -1,4 +1,4 @@
-"""What became of one call: the class of every answer Lambda can give, and of none at all.
+"""Classify calls: the outcome for every response of Lambda, and for none.
 
 Sources: the errors of the Invoke operation and the table of common errors in AWS's API reference,
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and .../api/CommonErrors.html.
@@ -30,17 +30,17 @@ TIMED_OUT = "Sandbox.Timedout"
 """The error type of a function that ran into its own timeout."""
 
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
-"""The error type of a function that was killed for its use of memory."""
+"""The error type of a function that was killed because of its memory use."""
 
 CRASHED = "Runtime.ExitError"
-"""The error type of a function whose process ended before it answered."""
+"""The error type of a function whose process ended before it responded."""
 
 ANSWER_TOO_LARGE = "Function.ResponseSizeTooLarge"
-"""The error type of a function that ended well, with an answer of more than 6 MB."""
+"""The error type of a function that succeeded, but whose response exceeds 6 MB."""
 
 UNFIT_ANSWER = "Runtime.MarshalError"
-"""The error type of a function that returned what is no JSON. A handler that is a coroutine ends so
-too, without any work done."""
+"""The error type of a function whose return value is not JSON. A coroutine as a handler ends like
+this too, without any work done."""
 
 _BY_TYPE: dict[str, Outcome] = {
     name: outcome
@@ -76,7 +76,7 @@ _BY_TYPE: dict[str, Outcome] = {
             "ServiceUnavailable",
             "RequestAbortedException",
             "RequestTimeoutException",
-            # Another execution of that name did start.
+            # Another execution with that name did start.
             "DurableExecutionAlreadyStartedException",
         ),
         Outcome.MISCONFIGURED: (
@@ -135,7 +135,7 @@ _BY_STATUS: dict[int, Outcome] = {
     HTTPStatus.TOO_MANY_REQUESTS: Outcome.THROTTLED,
 }
 
-# Lambda's own words, read only where there is no error type or Lambda itself gave it.
+# Lambda's own texts, read only if there is no error type or Lambda itself set it.
 _REQUEST_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SAYS_TIMED_OUT = re.compile(
     rf"(?:\S+ {_REQUEST_ID}|RequestId: {_REQUEST_ID} Error:) Task timed out after [0-9.]+ seconds"
@@ -158,13 +158,13 @@ _CAUSES = {
 
 
 _UNLOADED = (
-    "the function's code could not be loaded, so it fails whatever it is called with: mend its"
-    " package, its layers or its handler setting"
+    "the function's code could not be loaded, so it fails for any item: fix its package, its"
+    " layers or its handler setting"
 )
 HINTS = {
     TIMED_OUT: "the function ran into its own timeout: give it more time, or fewer items per call",
     OUT_OF_MEMORY: "the function ran out of memory: give it more, or fewer items per call",
-    UNFIT_ANSWER: "the function returned what is no JSON, or is a coroutine that nobody awaits",
+    UNFIT_ANSWER: "the function returned something that is not JSON, or a coroutine, never awaited",
     **dict.fromkeys(
         (
             "Runtime.ImportModuleError",
@@ -177,18 +177,17 @@ HINTS = {
     ),
     **dict.fromkeys(
         ("AccessDenied", "AccessDeniedException"),
-        "AWS denied something to the function's own role: see what its policies leave out of the"
+        "AWS denied something to the function's own role: check whether its policies cover the"
         " data that is there already",
     ),
 }
-"""What errors of a function that ran mean, where no item is the cause."""
+"""Explanations of errors of functions that ran which no item causes."""
 
 
 def classify(reply: Reply | NoReply) -> Ended:
-    """Return what became of the call that ended so; the same reply always gives the same.
+    """Return the outcome of a call; the same reply always gives the same.
 
-    The name of an error decides its class, then the HTTP status; what a function's own message
-    says never does.
+    The name of an error decides, then the HTTP status. The function's own message never does.
     """
     if isinstance(reply, NoReply):
         return unanswered(reply)
@@ -204,12 +203,12 @@ def classify(reply: Reply | NoReply) -> Ended:
 
 
 def starts_up(error_type: str) -> bool:
-    """Return whether an error of this name passes by itself when the function has started up."""
+    """Return whether an error with this name disappears once the function has started."""
     return _BY_TYPE.get(error_type) is Outcome.STARTING
 
 
 def _refused(reply: Reply) -> Ended:
-    """Classify an answer of the service itself: every status but 200."""
+    """Classify a response of the service itself: every status but 200."""
     body = json_object(reply.body)
     error_type = reply.headers.get("x-amzn-errortype", "").partition(":")[0]
     name = error_type or _short_name(text_in(body, "__type", "code"))
@@ -227,14 +226,14 @@ def _refused(reply: Reply) -> Ended:
 
 
 def _by_family(status: int) -> Outcome:
-    # An odd 2xx was accepted by somebody; a 3xx or 4xx would be answered the same way again.
+    # Something accepted an odd 2xx; a 3xx or 4xx would be answered in the same way again.
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return Outcome.MISCONFIGURED
     return Outcome.UNKNOWN
 
 
 def _function_error(reply: Reply) -> Ended:
-    """Name the error of a function that ran: by its type, and by Lambda's own words at most."""
+    """Name the error of a function that ran: by its type or, without one, by Lambda's own text."""
     body = json_object(reply.body)
     function_error = reply.headers["x-amz-function-error"]
     handled = Cause.HANDLED if function_error == "Handled" else Cause.UNHANDLED
@@ -264,7 +263,7 @@ def _function_error(reply: Reply) -> Ended:
 
 
 def _short_name(name: str) -> str:
-    """Return the bare error name, as AWS's JSON protocols say it is to be found."""
+    """Return the bare error name, as defined by AWS's JSON protocols."""
     return name.partition(":")[0].rpartition("#")[2]
 
 

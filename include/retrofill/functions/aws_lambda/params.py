@@ -13,7 +13,7 @@ from retrofill.params import Problem, Sound, field, refuse
 from retrofill.params.texts import BLANK, Text, matching
 
 SECTION = "Function: Lambda"
-"""The part of the trigger form that shows these params."""
+"""The section of the trigger form that shows these params."""
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html: FunctionName, Qualifier, TenantId
 _QUALIFIER = r"\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9\-_]{1,128}"
@@ -28,7 +28,7 @@ def _function(text: str) -> str:
     if text.startswith("arn:") and not re.fullmatch(_FUNCTION, text):
         service, *rest = text.split(":")[2:] or [""]
         kind = rest[2] if len(rest) > 2 else ""  # noqa: PLR2004  region, account, kind
-        refuse(f"it is no ARN of a function, but of {service} {kind}".rstrip())
+        refuse(f"it is not the ARN of a function, but of {service} {kind}".rstrip())
     if "://" in text:
         refuse("it is a URL")
     return matching(_FUNCTION, text)
@@ -92,18 +92,18 @@ class LambdaParams(FunctionParams):
         return self._of_tenant(self._parsed()["name"])
 
     def identity(self, function: Pinned) -> str:
-        """Return the function's name, and the tenant if there is one: each has jobs of its own."""
+        """Return the function's name, and the tenant if there is one: each has its own jobs."""
         return self._of_tenant(function.name)
 
     @property
     def name(self) -> str:
-        """The function as asked for, without its qualifier: a name, a partial ARN or an ARN."""
+        """The function as given, without its qualifier: a name, a partial ARN or an ARN."""
         end = self._parsed().end("name")
         return self.function[:end].removeprefix("function:")
 
     @property
     def asked_qualifier(self) -> str | None:
-        """The version or alias asked for, in either field."""
+        """The version or alias as given, in either field."""
         return self.qualifier or self._parsed()["qualifier"]
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
@@ -113,7 +113,7 @@ class LambdaParams(FunctionParams):
             if twice:
                 yield Problem(
                     "qualifier",
-                    f"{quoted(self.qualifier)} is given, and function names {quoted(twice)};"
+                    f"{quoted(self.qualifier)} is given, but function names {quoted(twice)};"
                     " give only one",
                 )
 

@@ -1,4 +1,4 @@
-"""The function, before the first call: that it can be called, and which version a run pins."""
+"""Look up the function before the first call: whether it can be called, and the version to pin."""
 
 import logging
 from contextlib import AbstractContextManager
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PUBLISHED = "$LATEST.PUBLISHED"
-"""The version that a function with a capacity provider is called as when nobody says otherwise.
+"""The version that a function with a capacity provider is called as by default.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-version-publishing.html
 """
@@ -45,12 +45,12 @@ def locate(client: "LambdaClient", function: str, qualifier: str | None) -> str:
 def preflight(
     client: "LambdaClient", function: str, qualifier: str | None, tenant_id: str | None = None
 ) -> Pinned:
-    """Find the function, and prove that it may be called as it is named.
+    """Find the function, and prove that it may be called under this name.
 
-    The version that an alias means now is pinned: the run calls the alias, as live traffic does,
-    and stops when another version answers. An alias that shares its calls between two versions is
-    refused, unless the credentials may not see that. ``$LATEST`` cannot be pinned: the SHA-256 of
-    its code is recorded.
+    The version behind an alias is pinned. The run calls the alias, as live traffic does, and stops
+    if another version answers. An alias that shares its calls between two versions is refused,
+    unless the credentials may not look that up. ``$LATEST`` cannot be pinned: the SHA-256 of its
+    code is recorded.
 
     Sources: https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html,
     https://docs.aws.amazon.com/lambda/latest/api/API_GetAlias.html,
@@ -58,17 +58,17 @@ def preflight(
     https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
 
     :param function: name, partial ARN or ARN, without a qualifier
-    :param qualifier: a version's number or an alias; None: it is called without, and that means
+    :param qualifier: a version's number or an alias; None: none is used, which means
         ``$LATEST``
     :param tenant_id: the tenant that the calls are for; None: none is named
-    :raises ConfigError: there is no such function or version, it cannot become ready, it may not be
-        called, or asks for what is not given; the message says what to do
-    :raises FunctionUnavailable: Lambda gave no answer, or makes or changes the function now;
-        another try may find it ready
+    :raises ConfigError: there is no such function or version, it cannot become ready, may not be
+        called, or needs a param that is not given; the message says what to do
+    :raises FunctionUnavailable: Lambda did not answer, or is creating or updating the function; a
+        retry may find it ready
     """
     asked, found = _named(function, qualifier), _look_up(client, function, qualifier)
     if not qualifier and found.get("CapacityProviderConfig"):
-        found = _look_up(client, function, PUBLISHED)  # what such a call means there
+        found = _look_up(client, function, PUBLISHED)  # the default for such a function
     elif not qualifier or qualifier == LATEST:
         found["Version"] = LATEST
     elif not (qualifier.isdecimal() or qualifier == PUBLISHED):
@@ -99,8 +99,8 @@ def preflight(
         ]
     if status != _NOTHING_RAN:
         raise ConfigError(
-            f"aws_conn_id: its Lambda endpoint answered a dry run with {status}; allowed is"
-            f" {_NOTHING_RAN}, so it is no endpoint that can be trusted with the real calls"
+            f"aws_conn_id: its Lambda endpoint answered a dry run with {status} instead of"
+            f" {_NOTHING_RAN}, so it cannot be trusted with the real calls"
         )
     return pinned
 
@@ -122,29 +122,29 @@ def _look_up(client: "LambdaClient", function: str, qualifier: str | None) -> di
 
 
 def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: int) -> int:
-    """Return how many calls may be in flight if so much is left to live traffic.
+    """Return how many calls may be in flight with a reserve for live traffic.
 
-    It is a share of the function's reserved concurrency or, if it has none, of what the account
-    has that no function has reserved.
+    The reserve is a share of the function's reserved concurrency or, if it has none, of the
+    account's unreserved concurrency.
 
     Sources: https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConcurrency.html,
     https://docs.aws.amazon.com/lambda/latest/api/API_GetAccountSettings.html.
 
     :param function: its ARN, without a qualifier
-    :param reserve_percent: what is left to others, in percent
+    :param reserve_percent: the percentage to keep free
     :raises ConfigError: nothing is left for the run, or this may not be looked up
-    :raises FunctionUnavailable: Lambda gave no answer; another try may get one
+    :raises FunctionUnavailable: Lambda did not answer; a retry may succeed
     """
     limit, whose = _concurrency(client, function)
     ceiling = limit * (100 - reserve_percent) // 100
     if not ceiling:
         raise ConfigError(
-            f"reserve_percent: {reserve_percent}; of the {limit:,} concurrent executions {whose} it"
-            " leaves the run not one; give less, or have the limit raised"
+            f"reserve_percent: with {reserve_percent} % of the {limit:,} concurrent executions"
+            f" {whose} reserved, none is left for the run; give less, or raise the limit"
         )
     log.info(
-        "of the %d concurrent executions %s, %d %% are left to live traffic: the run has at most %d"
-        " calls in flight",
+        "of the %d concurrent executions %s, %d %% are reserved for live traffic: the run has at"
+        " most %d calls in flight",
         limit,
         whose,
         reserve_percent,
@@ -164,14 +164,14 @@ def _concurrency(client: "LambdaClient", function: str) -> tuple[int, str]:
 
 
 def find_capacity(client: "LambdaClient", function: str) -> Capacity | None:
-    """Return how many calls a function takes at once; None: this cannot be looked up.
+    """Return how many calls a function accepts at once; None: this cannot be looked up.
 
     :param function: its ARN, without a qualifier
     """
     try:
         limit, whose = _concurrency(client, function)
     except (ConfigError, FunctionUnavailable) as error:
-        log.info("how many calls %s takes at once is unknown: %s", function, error)
+        log.info("the concurrency limit of %s is unknown: %s", function, error)
         return None
     return Capacity(limit, f"concurrent executions are {whose}")
 
@@ -184,15 +184,15 @@ def _reserved(client: "LambdaClient", function: str) -> int | None:
 
 
 def require_switched_on(client: "LambdaClient", function: str) -> None:
-    """Refuse a function with a reserved concurrency of 0: every call would be throttled, for ever.
+    """Refuse a function with a reserved concurrency of 0, which would throttle every call.
 
-    Where this may not be looked up, it shows in the calls.
+    If this may not be looked up, the calls will show it.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html.
 
     :param function: its ARN, without a qualifier
-    :raises ConfigError: it has one
-    :raises FunctionUnavailable: Lambda gave no answer; another try may get one
+    :raises ConfigError: its reserved concurrency is 0
+    :raises FunctionUnavailable: Lambda did not answer; a retry may succeed
     """
     try:
         reserved = _reserved(client, function)
@@ -201,7 +201,7 @@ def require_switched_on(client: "LambdaClient", function: str) -> None:
     if reserved == 0:
         raise ConfigError(
             f"function: {function!r} has a reserved concurrency of 0, so Lambda refuses every call;"
-            " give it one above 0, or take the reserve away"
+            " raise it above 0, or remove the reservation"
         )
 
 
@@ -210,7 +210,7 @@ def _require_region(client: "LambdaClient", function: str) -> None:
     arn = Arn.find(function)
     if arn is not None and (there := arn.region) != here:
         raise ConfigError(
-            f"function: {function!r} is in region {there}, and the connection aws_conn_id is set to"
+            f"function: {function!r} is in region {there}, but the connection aws_conn_id is set to"
             f" {here}; set the connection's region_name to {there}, or give a function in {here}"
         )
 
@@ -221,8 +221,8 @@ def _require_one_version(client: "LambdaClient", function: str, alias: str) -> N
             found = client.get_alias(FunctionName=function, Name=alias)
     except _DeniedError:
         log.warning(
-            "without lambda:GetAlias it cannot be seen whether alias %s of %s shares its calls"
-            " between two versions; the run stops at the first answer of another than this one",
+            "without lambda:GetAlias, nobody can see whether alias %s of %s shares its calls"
+            " between two versions; the run stops at the first response of another version",
             alias,
             function,
         )
@@ -232,36 +232,36 @@ def _require_one_version(client: "LambdaClient", function: str, alias: str) -> N
         weights = ", ".join(f"{weight:.0%} to {version}" for version, weight in others.items())
         raise ConfigError(
             f"qualifier: alias {alias!r} shares its calls between version"
-            f" {found['FunctionVersion']} and others ({weights}), and a run calls one version; give"
-            " the number of the version to call"
+            f" {found['FunctionVersion']} and others ({weights}), but a run calls one version; give"
+            " the number of that version"
         )
 
 
 def _require_ready(pinned: Pinned, asked: str, found: dict[str, Any]) -> None:
-    # A function without a state is from before there were any.
+    # A function without a state was created before states existed.
     state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
     reason = found.get("StateReason") or "Lambda gives no reason"
     if state == "Pending":
         raise FunctionUnavailable(
-            f"function {asked!r} is {state} ({reason}); Lambda still makes it"
+            f"function {asked!r} is {state} ({reason}); Lambda is still creating it"
         )
     if update == "InProgress":
         raise FunctionUnavailable(
             f"function {asked!r} is being updated; its code is about to change"
         )
     if state == "Inactive":
-        # Only a call wakes it. Until then calls are refused as by any function that starts up.
+        # Only a call wakes it. Until then calls are refused, as for any function that starts.
         log.warning("%s is %s (%s); the first calls wake it", asked, state, reason)
     elif state != "Active":
         to_do = "repair and update it" if state == "Failed" else "give one that is active"
         raise ConfigError(f"function: {asked!r} is {state} ({reason}); {to_do}")
     if update != "Successful":
         reason = found.get("LastUpdateStatusReason") or "Lambda gives no reason"
-        log.warning("the last update of %s failed (%s); the code before it runs", asked, reason)
+        log.warning("the last update of %s failed (%s); the earlier code runs", asked, reason)
     if pinned.version.startswith(LATEST):
         log.warning(
-            "%s is %s: its code, now %s, may change while the run goes on; publish a version, and"
-            " ask for that, to rule it out",
+            "%s is %s: its code, now %s, may change during the run; to rule that out, publish a"
+            " version and give its number",
             pinned.name,
             pinned.version,
             pinned.facts["code_sha256"],
@@ -273,7 +273,7 @@ class _DeniedError(ConfigError):
 
 
 def _explained(client: "LambdaClient", asked: str, permission: str) -> AbstractContextManager[None]:
-    """Say what an error of botocore means for the person who runs the backfill."""
+    """Translate botocore's errors for the user of the backfill."""
     region = client.meta.region_name
 
     def refused(error: ClientError | ParamValidationError, refusal: Refusal) -> RetrofillError:
@@ -288,8 +288,8 @@ def _explained(client: "LambdaClient", asked: str, permission: str) -> AbstractC
         if refusal is Refusal.DENIED:
             return _DeniedError(
                 f"function: the credentials of aws_conn_id lack {permission} on {asked!r}"
-                f" ({error}); grant it on the function's ARN and on that with :* behind it, or, if"
-                " the ARN is of another account, in the function's own policy, too"
+                f" ({error}); grant it on the function's ARN and on the same ARN with :* appended"
+                " or, if the ARN is of another account, in the function's own policy, too"
             )
         return ConfigError(f"function: {asked!r} cannot be called ({error})")
 

@@ -1,9 +1,9 @@
-"""What AWS asks for the calls of a function: by its region, its architecture and its memory.
+"""AWS's prices for calls of a function, by region, architecture and memory.
 
-Source: https://aws.amazon.com/lambda/pricing/, as of October 2025. Left out is what makes calls
-cheaper (the free tier, the tiers of large accounts, savings plans, provisioned concurrency) and
-what is billed beside them (temporary storage above 512 MB, tenants, data that leaves the region,
-and all that the function itself uses).
+Source: https://aws.amazon.com/lambda/pricing/, as of October 2025. Discounts are not included (the
+free tier, the tiers of large accounts, savings plans, provisioned concurrency), and neither are
+other charges (temporary storage above 512 MB, tenants, data that leaves the region, and everything
+that the function itself uses).
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ _READ = "October 2025"
 
 
 class _Prices(NamedTuple):
-    """Dollars; None: that is not known."""
+    """Dollars; None: unknown."""
 
     per_million: float
-    """For so many requests."""
+    """For a million requests."""
 
     x86: float
     """For a second with a GB of memory."""
@@ -69,13 +69,13 @@ _PRICES = {
     "me-central-1": _MIDDLE_EAST,
     "me-south-1": _MIDDLE_EAST,
 }
-"""By region. Others, such as those of governments and of China, are not known here."""
+"""By region. The prices of others, such as those of governments and of China, are unknown."""
 
 _MILLION = 1_000_000
 
 
 def price(params: LambdaParams, function: Pinned) -> Price:
-    """Return what calls of a function cost, as far as the table and the params tell it."""
+    """Return the price of calls of a function, as far as the table and the params have it."""
     region, architecture = Arn.parse(function.name).region, function.facts[ARCHITECTURE]
     memory_mb = function.facts["memory_mb"]
     per_call, per_gb_second = _listed(region, architecture, function.facts)
@@ -101,13 +101,13 @@ def price(params: LambdaParams, function: Pinned) -> Price:
 def _listed(
     region: str, architecture: str, facts: Mapping[str, Any]
 ) -> tuple[float | None, float | None]:
-    """Return what AWS asks for a request, and for a second with a GB of memory."""
+    """Return AWS's price of a request, and of a second with a GB of memory."""
     found = _PRICES.get(region)
     if found is None or EXECUTIONS in facts:
         return (
             None,
             None,
-        )  # steps of durable executions are billed, too, and nobody counts them here
+        )  # steps of durable executions are billed, too, but are not counted here
     per_gb_second = {X86: found.x86, ARM: found.arm}.get(architecture)
-    # On machines of their own, it is those that are billed.
+    # A function on instances of its own is billed for these.
     return found.per_million / _MILLION, None if facts.get(CAPACITY) else per_gb_second

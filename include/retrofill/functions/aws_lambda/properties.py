@@ -1,4 +1,4 @@
-"""What the configuration of a function asks of its calls; what is not known here is refused."""
+"""Check what a function's configuration requires of calls, and refuse what is unknown."""
 
 import logging
 import secrets
@@ -11,22 +11,22 @@ from retrofill.model.quoting import quoted
 log = logging.getLogger(__name__)
 
 MAX_SYNC_S = 900
-"""The longest that Lambda runs a function, or a durable execution, for a call that waits for it.
+"""The most seconds that Lambda runs a function or durable execution for a synchronous call.
 
 https://docs.aws.amazon.com/lambda/latest/dg/durable-invoking.html
 """
 
 EXECUTIONS = "durable_executions"
-"""The fact that says how the names of a run's durable executions begin."""
+"""The fact with the prefix of the names of a run's durable executions."""
 
 ARCHITECTURE = "architecture"
-"""The fact that says for which processor a function is."""
+"""The fact with the function's processor architecture."""
 
 X86 = "x86_64"
 ARM = "arm64"
 
 CAPACITY = "capacity_provider"
-"""The fact that a function runs on machines of its own."""
+"""The fact that a function runs on instances of its own."""
 
 _MANAGED = "LambdaManagedInstancesCapacityProviderConfig"
 _READ = frozenset({"CapacityProviderConfig", "DurableConfig", "TenancyConfig"})
@@ -47,19 +47,19 @@ _OF_NO_CALL = frozenset(
     }
 )
 KNOWN = _READ | _OF_NO_CALL
-"""The structures in a function's configuration of which it is known what they ask of a call.
+"""The structures in a function's configuration whose effect on a call is known.
 
-https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html. That it streams
-its response is not among them: Invoke waits for the whole of it.
+https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html. Response streaming
+is not among them: Invoke waits for the whole response.
 """
 
 
 def require_callable(asked: str, found: Mapping[str, Any], tenant_id: str | None) -> None:
-    """Check that a function can be called as this package calls functions.
+    """Check that this package can call a function.
 
-    :param asked: the function, as it was asked for
+    :param asked: the function, as it was given
     :param found: its configuration
-    :raises ConfigError: it asks for what is not known, or not given
+    :raises ConfigError: it requires something that is unknown, or not given
     """
     unknown = [
         name
@@ -73,7 +73,7 @@ def require_callable(asked: str, found: Mapping[str, Any], tenant_id: str | None
     if unknown:
         raise ConfigError(
             f"function: {asked!r} has {', '.join(unknown)}, and it is not known here whether that"
-            " changes how the function must be called; allowed is a function without"
+            " changes how the function must be called; give a function without"
         )
     if mode and not tenant_id:
         raise ConfigError(
@@ -82,23 +82,23 @@ def require_callable(asked: str, found: Mapping[str, Any], tenant_id: str | None
         )
     if tenant_id and not mode:
         raise ConfigError(
-            f"tenant_id: {quoted(tenant_id)}; function {asked!r} isolates no tenants; leave it"
-            " empty"
+            f"tenant_id: {quoted(tenant_id)} is not allowed, as function {asked!r} isolates no"
+            " tenants; leave it empty"
         )
     execution_s = found.get("DurableConfig", {}).get("ExecutionTimeout", 0)
     if execution_s > MAX_SYNC_S:
         raise ConfigError(
-            f"function: {asked!r} is durable, with an ExecutionTimeout of {execution_s:,} s, and"
-            f" Lambda lets nobody wait for such an execution; allowed are at most {MAX_SYNC_S} s"
+            f"function: {asked!r} is durable, with an ExecutionTimeout of {execution_s:,} s, but"
+            f" Lambda refuses calls that would wait that long; set it to at most {MAX_SYNC_S} s"
         )
 
 
 def timeout_s(asked: str, found: Mapping[str, Any]) -> int:
-    """Return the seconds that a call may run: those of its execution if the function is durable."""
+    """Return the seconds that a call may run; of a durable function, those of its execution."""
     seconds: int = found.get("DurableConfig", {}).get("ExecutionTimeout") or found["Timeout"]
     if seconds > MAX_SYNC_S:
         log.warning(
-            "%s has a timeout of %d s, of which a call that waits for it gets %d s",
+            "%s has a timeout of %d s, of which a synchronous call gets %d s",
             asked,
             seconds,
             MAX_SYNC_S,
@@ -109,7 +109,7 @@ def timeout_s(asked: str, found: Mapping[str, Any]) -> int:
 def names_of_executions(found: Mapping[str, Any]) -> dict[str, str]:
     """Return the fact that names a run's durable executions; none if the function is not durable.
 
-    It is drawn by lot: Lambda does not execute again what it remembers under a name.
+    It is random, because Lambda does not run an execution again under a name that it remembers.
     """
     if not found.get("DurableConfig"):
         return {}

@@ -1,4 +1,4 @@
-"""Signs requests to Lambda with credentials that may be renewed while they are in use."""
+"""Sign requests to Lambda with credentials that may be renewed during use."""
 
 import hashlib
 from typing import Protocol
@@ -22,20 +22,20 @@ class FrozenCredentials(Protocol):
 
     @property
     def token(self) -> str | None:
-        """The session that the key belongs to; None for a lasting key."""
+        """The session that the key belongs to; None for a permanent key."""
 
 
 class Credentials(Protocol):
-    """What botocore's ``Session.get_credentials`` returns."""
+    """The type that botocore's ``Session.get_credentials`` returns."""
 
     def get_frozen_credentials(self) -> FrozenCredentials:
-        """Return the credentials that are valid now, renewing them first if need be."""
+        """Return the credentials that are valid now, after renewing them if need be."""
 
 
 class Signer:
     """AWS Signature Version 4 for requests to Lambda in one region.
 
-    The payload is signed too: Lambda, unlike S3, takes no ``UNSIGNED-PAYLOAD``. Format:
+    The payload is signed too: Lambda, unlike S3, does not accept ``UNSIGNED-PAYLOAD``. Format:
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html.
     """
 
@@ -48,7 +48,7 @@ class Signer:
     def sign(self, request: HttpRequest, body: bytes) -> None:
         """Add the signature to a request's headers; renewing credentials may take a second.
 
-        :param body: the request's payload, which is not read from the request for it
+        :param body: the request's payload, which is not read from the request
         :raises Exception: the credentials could not be renewed (botocore's own error)
         """
         frozen = self._credentials.get_frozen_credentials()

@@ -1,4 +1,4 @@
-"""What a call used, by the last line of its log, of which Lambda sends the end on request.
+"""Read what a call used from the last line of its log, whose tail Lambda sends on request.
 
 Formats: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html (X-Amz-Log-Type and
 X-Amz-Log-Result), https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html and, where the
@@ -16,7 +16,7 @@ from retrofill.functions.client import Reply
 from retrofill.model.cost import Usage
 
 ASKS_FOR_LOG = ("X-Amz-Log-Type", "Tail")
-"""The header by which the end of the log comes with the answer."""
+"""The header that requests the tail of the log with the response."""
 
 _REPORT = re.compile(
     r"^REPORT RequestId: (?P<id>\S+)\s+Duration: (?P<took>\d{1,9}(?:\.\d{1,9})?) ms"
@@ -30,10 +30,10 @@ _MOST = 10**9
 
 
 def usage(reply: Reply) -> Usage:
-    """Return what a call used; where its log is missing or odd, only how long it took.
+    """Return what a call used; if its log is missing or odd, only its duration.
 
-    A function may print what it likes, before Lambda has the last word. So only the last report
-    counts, and only if it is of this request.
+    A function may print anything before Lambda's last line. So only the last report counts, and
+    only if it is for this request.
     """
     encoded = reply.headers.get("x-amz-log-result")
     if encoded is None:
@@ -64,7 +64,7 @@ def _in_text(text: str, request_id: str) -> tuple[int, int, int | None] | None:
 
 
 def _in_json(text: str, request_id: str) -> tuple[int, int, int | None] | None:
-    # What a function printed without an end of line stands in the same one.
+    # Text that a function printed without a line end is on the same line.
     at = text.rfind(_EVENT)
     try:
         event: Any = json.loads(text[at:].strip()) if at >= 0 else None
@@ -85,7 +85,7 @@ def _in_json(text: str, request_id: str) -> tuple[int, int, int | None] | None:
 def _start(billed_ms: int, took_ms: float, init_ms: float) -> int | None:
     """Return the milliseconds that started an environment, if they are among those billed.
 
-    Since August 2025 they are, for all that calls on demand:
+    Since August 2025 they are, for all on-demand calls:
     https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase/
     """
     return round(init_ms) or None if billed_ms >= took_ms + init_ms - 1 else None

@@ -1,4 +1,4 @@
-"""Any function that answers HTTP: Cloud Run, Azure Functions, Knative, OpenFaaS, a service."""
+"""Any function behind HTTP: Cloud Run, Azure Functions, Knative, OpenFaaS, a service."""
 
 from retrofill.functions.client import Client
 from retrofill.functions.http.access import Access, access
@@ -14,7 +14,7 @@ from retrofill.model.function import Pinned
 NAME = "http"
 
 MAX_REQUEST_BYTES = 6_291_456
-"""The most bytes in a call: what the smallest of the usual services takes, API gateways aside."""
+"""The most bytes in a call: the smallest limit of the usual services, except API gateways."""
 
 
 def _access(params: HttpParams, asked: Asked) -> Access:
@@ -22,9 +22,9 @@ def _access(params: HttpParams, asked: Asked) -> Access:
 
 
 def _resolve(params: HttpParams, asked: Asked) -> Pinned:
-    """Find the function: that a connection to it can be made.
+    """Find the function, by connecting to it.
 
-    No request is sent, for many frameworks call the function whatever the method is.
+    No request is sent, because many frameworks call the function for any method.
     """
     found = _access(params, asked)
     require_reachable(

@@ -1,4 +1,4 @@
-"""An HTTP connection as a function's access: its address, who may call it, and the way there."""
+"""An HTTP connection as access to a function: its address, credentials, TLS and proxy."""
 
 import base64
 import os
@@ -34,7 +34,7 @@ _NOT_HEADERS = frozenset(
         ),
     }
 )
-"""What the extra of an Airflow HTTP connection may hold beside headers."""
+"""What the extra of an Airflow HTTP connection may have in addition to headers."""
 
 _TRUTH = {"true": True, "false": False}
 _SCHEMES = ("http", "https")
@@ -42,20 +42,20 @@ _SECRET = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 class IdentityToken(Protocol):
-    """Credentials whose token is renewed when it has run out, as google-auth has them."""
+    """Credentials with a token that is renewed when it has expired, as in google-auth."""
 
     token: str | None
 
     @property
     def valid(self) -> bool:
-        """Whether there is a token that has not run out."""
+        """Whether there is a token that has not expired."""
 
     def refresh(self, request: Any) -> None:
         """Get another token."""
 
 
 class Access(NamedTuple):
-    """Everything that a request needs besides its payload."""
+    """Everything that a request needs in addition to its payload."""
 
     endpoint: Endpoint
     url: str
@@ -69,17 +69,17 @@ class Access(NamedTuple):
     verify: bool | str
     proxy_url: str | None
     log_url: str = ""
-    """Where the log of a call is, with places for what is known of it; empty: nobody says."""
+    """The template for links to a call's log; empty: unknown."""
 
 
 def access(connection: ConnectionFields, params: HttpParams) -> Access:
     """Return the access that a connection gives to a function.
 
-    The connection is read as Airflow's HTTP provider reads it: ``schema`` is the scheme, and what
-    ``extra`` holds beside settings are headers. Format:
+    The connection is read as in Airflow's HTTP provider: ``schema`` is the scheme, and whatever
+    ``extra`` contains apart from settings are headers. Format:
     https://airflow.apache.org/docs/apache-airflow-providers-http/stable/connections/http.html.
 
-    :raises ConfigError: a field of the connection cannot be used; its name is in the message
+    :raises ConfigError: a field of the connection cannot be used; the message names it
     """
     where = f"http_conn_id: the connection {connection.conn_id!r}"
     extra = connection.extra
@@ -122,9 +122,9 @@ def _base_url(where: str, connection: ConnectionFields) -> str:
         connection.conn_type if connection.conn_type in _SCHEMES else "http"
     )
     if scheme not in _SCHEMES:
-        raise ConfigError(f"{where} has the schema {scheme!r}; allowed is http or https")
+        raise ConfigError(f"{where} has the schema {scheme!r}; give http or https")
     port = "" if connection.port is None else f":{connection.port}"
-    # An address of version 6 has colons of its own.
+    # An IPv6 address has colons of its own.
     bare = connection.host.count(":") > 1 and not connection.host.startswith("[")
     host = f"[{connection.host}]" if bare else connection.host
     return f"{scheme}://{host}{port}"
@@ -133,34 +133,35 @@ def _base_url(where: str, connection: ConnectionFields) -> str:
 def _texts(where: str, headers: Mapping[str, Any], auth: str) -> dict[str, str]:
     """Return the headers in the extra of a connection.
 
-    :param auth: the header that says who calls, in small letters; empty: there is none
-    :raises ConfigError: one is no header, or is written by us
+    :param auth: the header with the credentials, in lowercase; empty: there is none
+    :raises ConfigError: one is not a header, or is set by Retrofill
     """
     for name, value in headers.items():
         fits = isinstance(value, str) and _SECRET.fullmatch(value)
         if not (fits and re.fullmatch(NAME, name)):
             raise ConfigError(
-                f"{where} has {name!r} in its extra, which is no header; allowed are texts of"
-                " ASCII in one line, and the settings in the docs"
+                f"{where} has {name!r} in its extra, which is not a header; give one-line ASCII"
+                " texts, and the settings in the docs"
             )
         own_auth = name.lower() == "authorization" and not auth
         if name.lower() == auth or (is_ours(name) and not own_auth):
             raise ConfigError(
-                f"{where} has the header {name!r} in its extra, which is written by Retrofill; take"
-                " it out"
+                f"{where} has the header {name!r} in its extra, which Retrofill sets itself;"
+                " remove it"
             )
     return dict(headers)
 
 
 def _merged(extra: Mapping[str, str], asked: Mapping[str, Any], auth: str) -> list[tuple[str, str]]:
-    """Return the headers of a connection and of a run; those of the run replace the others.
+    """Return the headers of a connection and of a run; those of the run take precedence.
 
-    :raises ConfigError: one is the header that says who calls
+    :raises ConfigError: one is the header with the credentials
     """
     names = {name.lower() for name in asked}
     if auth in names:
         raise ConfigError(
-            f"http_headers: it has {auth!r}, the header in which the connection says who calls"
+            f"http_headers: it has {auth!r}, the header with the connection's credentials;"
+            " remove it"
         )
     kept = {name: value for name, value in extra.items() if name.lower() not in names}
     return [*kept.items(), *((name, str(value)) for name, value in asked.items())]
@@ -169,12 +170,12 @@ def _merged(extra: Mapping[str, str], asked: Mapping[str, Any], auth: str) -> li
 def _auth(
     where: str, connection: ConnectionFields, url: str
 ) -> tuple[list[tuple[str, str]], Sign | None]:
-    """Return the headers that say who calls, or what adds them to each request."""
+    """Return the headers with the credentials, or what adds them to each request."""
     extra = connection.extra
     usual = "bearer" if extra.get("bearer") else "basic" if connection.login else "none"
     auth = extra.get("auth", usual)
     if auth not in AUTH:
-        raise ConfigError(f"{where} has auth {auth!r}; allowed is one of {', '.join(AUTH)}")
+        raise ConfigError(f"{where} has auth {auth!r}; give one of {', '.join(AUTH)}")
     if auth == "none":
         return [], None
     if auth == "google":
@@ -185,7 +186,7 @@ def _auth(
     secret = str(extra.get("bearer") or connection.password)
     if not _SECRET.fullmatch(secret):
         raise ConfigError(
-            f"{where} has auth {auth!r} and no password that can be a header; give the secret as"
+            f"{where} has auth {auth!r}, but no password that can be a header; give the secret as"
             " its password, in one line of ASCII"
         )
     if auth == "bearer":
@@ -194,14 +195,14 @@ def _auth(
     ours = isinstance(name, str) and is_ours(name) and name.lower() != "authorization"
     if not isinstance(name, str) or not re.fullmatch(NAME, name) or ours:
         raise ConfigError(
-            f"{where} has auth 'header' and no name of it that may be sent; give it as header in"
-            " its extra, such as X-Api-Key"
+            f"{where} has auth 'header', but no usable name of the header; give it as header in its"
+            " extra, such as X-Api-Key"
         )
     return [(name, secret)], None
 
 
 def _google(where: str, audience: str) -> Sign:
-    """Return what adds an identity token of Google's to each request.
+    """Return what adds an identity token from Google to each request.
 
     Format: https://cloud.google.com/run/docs/authenticating/service-to-service.
 
@@ -221,7 +222,7 @@ def _google(where: str, audience: str) -> Sign:
         credentials = fetch(audience)
     except GoogleAuthError as error:
         raise ConfigError(
-            f"{where} has auth 'google', and there is no identity ({error})"
+            f"{where} has auth 'google', but there is no identity ({error})"
         ) from error
 
     def sign(request: HttpRequest, body: bytes) -> None:
@@ -239,7 +240,7 @@ def _verify(where: str, extra: Mapping[str, Any]) -> bool | str:
         return _TRUTH.get(given.lower(), given)
     if not isinstance(given, bool):
         raise ConfigError(
-            f"{where} has verify {given!r}; allowed is true, false or the path of a PEM file"
+            f"{where} has verify {given!r}; give true, false or the path of a PEM file"
         )
     return given
 
@@ -254,5 +255,5 @@ def _proxy(where: str, extra: Mapping[str, Any], endpoint: Endpoint) -> str | No
         return given
     own = given.get(scheme) if isinstance(given, dict) else given
     if not isinstance(given, dict) or not isinstance(own, str | None):
-        raise ConfigError(f"{where} has proxies of another form than a URL for each scheme")
+        raise ConfigError(f"{where} has malformed proxies; give a URL for each scheme")
     return own

@@ -1,4 +1,4 @@
-"""The data plane to an HTTP function: each request names the work that must be done only once."""
+"""The data plane to an HTTP function. Each request names its work, so that it is done only once."""
 
 import hashlib
 import uuid
@@ -32,12 +32,12 @@ class HttpFunction:
         self.completions = self._transport.completions
 
     def send(self, tag: int, payload: Payload) -> None:
-        """Send one request without waiting; exactly one completion with this tag follows."""
+        """Send one request without waiting. Exactly one completion with this tag follows."""
         key = ("Idempotency-Key", idempotency_key(payload.job, payload.identifiers))
         self._transport.send(tag, payload._replace(headers=(*payload.headers, key)))
 
     def close(self) -> None:
-        """End everything; requests that are open complete without a reply."""
+        """End everything. Open requests complete without a reply."""
         self._transport.close()
 
 
@@ -45,8 +45,8 @@ def idempotency_key(job: str, identifiers: bytes) -> str:
     """Return the Idempotency-Key of a call: the same whenever a job sends the same items.
 
     Source of the header:
-    https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/; its value is
-    without the draft's quotes, as servers of today read it.
+    https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. Its value is
+    without the draft's quotes, as today's servers read it.
     """
     owner = hashlib.blake2b(job.encode()).digest()
     digest = hashlib.blake2b(identifiers, key=owner, digest_size=16).digest()

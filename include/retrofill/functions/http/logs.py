@@ -1,4 +1,4 @@
-"""Where the log of a call is, by a template that a person has given."""
+"""Link to the log of a call, by a template in the connection."""
 
 import re
 from datetime import UTC, datetime
@@ -11,10 +11,10 @@ from retrofill.model.function import Pinned
 from retrofill.model.quoting import quoted
 
 LOG_URL = "log_url"
-"""The fact that holds the template."""
+"""The fact with the template."""
 
 PLACES = ("request_id", "sent_at", "ended_at", "sent_ms", "ended_ms")
-"""What a template may hold in braces: times as ISO 8601 in UTC, or in ms since 1970."""
+"""The placeholders of a template; times are ISO 8601 in UTC, or ms since 1970."""
 
 _PLACE = re.compile(rf"{{({'|'.join(PLACES)})}}")
 _BLANK = re.compile(r"\s")
@@ -24,14 +24,14 @@ def template(where: str, text: Any) -> str:
     """Return the template in the extra of a connection.
 
     :param where: the connection, for people
-    :raises ConfigError: it is no address, or has no place for what tells one call from another
+    :raises ConfigError: it is not an address, or has no placeholder
     """
     if text == "":
         return ""
     if not isinstance(text, str) or not _fits(text):
         raise ConfigError(
-            f"{where} has log_url {quoted(text)}; allowed is an http or https address with at least"
-            f" one of {', '.join(f'{{{place}}}' for place in PLACES)} in it"
+            f"{where} has log_url {quoted(text)}; give an http or https address with at least one"
+            f" of {', '.join(f'{{{place}}}' for place in PLACES)} in it"
         )
     return text
 
@@ -42,7 +42,7 @@ def _fits(text: str) -> bool:
 
 
 def log_link(function: Pinned, call: Called) -> str | None:
-    """Return where a call's log is; None: nobody has told, or the call has no request id."""
+    """Return the link to a call's log; None: there is no template, or no request id."""
     text = str(function.facts.get(LOG_URL, ""))
     if not text or ("{request_id}" in text and not call.request_id):
         return None

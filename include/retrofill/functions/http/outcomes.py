@@ -1,7 +1,7 @@
-"""The class of every answer that an HTTP function can give, and of none at all.
+"""Classify calls: the outcome for every response of an HTTP function, and for none.
 
-Statuses: https://www.rfc-editor.org/rfc/rfc9110.html#section-15. Errors are read as
-https://www.rfc-editor.org/rfc/rfc9457.html has them, if they are JSON.
+Statuses: https://www.rfc-editor.org/rfc/rfc9110.html#section-15. JSON errors are read according to
+https://www.rfc-editor.org/rfc/rfc9457.html.
 """
 
 import re
@@ -56,15 +56,15 @@ _REQUEST_IDS = (
     "x-ms-request-id",
     "traceparent",
 )
-"""Where servers name a request, the most usual first."""
+"""The headers in which servers name a request, the most usual first."""
 
 
 def classify(reply: Reply | NoReply) -> Ended:
-    """Return what became of the call that ended so; the same reply always gives the same.
+    """Return the outcome of a call; the same reply always gives the same.
 
-    Every 2xx is a success. A 500 and most 4xx are errors of the function about its items; of
-    401, 403, 404 and the like the next call would hear the same, so they stop the run. Redirects
-    are not followed. Whether a function ran that a gateway answers for is unknown.
+    Every 2xx is a success. A 500 and most 4xx are errors of the function about its items. 401, 403,
+    404 and the like would come for every call, so they stop the run. Redirects are not followed. If
+    a gateway answers, nobody knows whether the function ran.
     """
     if isinstance(reply, NoReply):
         return unanswered(reply)
@@ -104,16 +104,16 @@ def _by_family(status: int) -> Outcome:
 
 def _message(reply: Reply) -> str:
     if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
-        # What stands behind the address may be a token.
+        # The rest of the address may contain a token.
         where = re.split("[?#]", reply.headers.get("location", "nowhere"))[0]
-        return f"redirected to {where}; calls follow no redirect"
+        return f"redirected to {where}; redirects are not followed"
     body = json_object(reply.body)
     said = text_in(body, "detail", "message", "error", "title")
     return said or reply.body.decode("utf-8", "replace")
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that Retry-After names: a number, or a time by the server's own clock.
+    """Return the seconds in Retry-After: a number, or a time by the server's own clock.
 
     Format: https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3.
     """

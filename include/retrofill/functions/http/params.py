@@ -1,4 +1,4 @@
-"""The params of a function behind HTTP: where it is, and how it is asked."""
+"""The params of a function behind HTTP: where it is, and how to call it."""
 
 import json
 import re
@@ -13,12 +13,12 @@ from retrofill.params import field, refuse
 from retrofill.params.texts import BLANK, ConnectionId, Text, one_of
 
 SECTION = "Function: HTTP"
-"""The part of the trigger form that shows these params."""
+"""The section of the trigger form that shows these params."""
 
 METHODS = ("POST", "PUT", "PATCH")
 
 LONGEST_TIMEOUT_S = 3_600
-"""What Cloud Run allows a request; Azure Functions allow less."""
+"""The limit of Cloud Run. Azure Functions allow less."""
 
 NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VISIBLE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
@@ -45,29 +45,29 @@ def _method(text: str) -> str:
 def _path(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme or parts.netloc:
-        refuse("it names a host, which is for the connection")
+        refuse("it names a host, which belongs in the connection")
     if "?" in text or "#" in text:
-        refuse("it has a query or a fragment; a query is for http_query")
+        refuse("it has a query or a fragment; use http_query for a query")
     return text
 
 
 def is_ours(name: str) -> bool:
-    """Return whether a header field is one that we write."""
+    """Return whether Retrofill sets a header field."""
     return name.lower() in _OURS or name.lower().startswith("ce-")
 
 
 def require_headers(headers: dict[str, Any]) -> dict[str, str]:
-    """Return header fields that a request may have beside our own.
+    """Return additional header fields of a request.
 
     Format: https://www.rfc-editor.org/rfc/rfc9110.html#section-5.
 
-    :raises PydanticCustomError: a name or a value is none, or the field is one that we write
+    :raises PydanticCustomError: a name or value is not valid, or Retrofill sets the field itself
     """
     for name, value in headers.items():
         if not re.fullmatch(NAME, name):
             refuse(f"{quoted(name)} is not the name of a header")
         if is_ours(name):
-            refuse(f"{name} is written by Retrofill")
+            refuse(f"Retrofill sets {name} itself")
         if not isinstance(value, str) or not _VISIBLE.fullmatch(value):
             refuse(f"the value of {name} is not a text of ASCII in one line")
     return headers

@@ -1,1 +1,1 @@
-"""The HTTP data plane under every kind of function: one request is one exchange, never repeated."""
+"""The HTTP data plane of every kind of function: one request is one exchange, never repeated."""

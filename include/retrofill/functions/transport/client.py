@@ -1,7 +1,7 @@
-"""Sends requests to one HTTP endpoint, each as one exchange, never waiting for an answer.
+"""Send requests to one HTTP endpoint, each as one exchange, without waiting for responses.
 
-It stands on awscrt, AWS's own C client. A connection carries one request at a time; connections
-are kept, and opened as needed. Nothing here retries: every request is counted by its sender.
+It is based on awscrt, AWS's C client. A connection carries one request at a time. Connections are
+kept, and opened as needed. Nothing here retries: the sender counts every request.
 """
 
 import io
@@ -30,25 +30,25 @@ from retrofill.functions.transport.exchange import Exchange, in_a_line
 from retrofill.model.errors import ConfigError
 
 Sign = Callable[[HttpRequest, bytes], None]
-"""Completes the headers of a request with this body; may raise whatever a provider of credentials
-raises, and then nothing is sent."""
+"""Completes the headers of a request with this body. It may raise any error of a credentials
+provider; then nothing is sent."""
 
 CONNECT_S = 40.0
 """Seconds for a whole connection: TCP, proxy and TLS. Less would hide why a TLS handshake failed:
-awscrt tells that only after 10 to 30 seconds, so that nobody learns from how long it took."""
+awscrt reports that only after 10 to 30 seconds, so that its duration reveals nothing."""
 
 IDLE_S = 4.0
-"""Seconds that a kept connection may rest before it is closed. Servers close idle ones after 5
-seconds and more, and a request that meets such a close is lost without an answer."""
+"""Seconds that a kept connection may be idle before it is closed. Servers close idle ones after 5
+seconds or more, and a request that meets such a close is lost without a response."""
 
 CLOSE_S = 2.0
 """Seconds that ``close`` waits for awscrt's own threads."""
 
 DEADLINE_MARGIN_S = 30.0
-"""Seconds that a call may take beyond the function's timeout before it is given up."""
+"""Seconds that a call may take beyond the function's timeout before it is abandoned."""
 
 MOST_IN_FLIGHT = 10_000
-"""What no run's ``max_concurrency`` exceeds, even one that is raised while the run is under way."""
+"""The upper limit of ``max_concurrency``, even if it is raised during a run."""
 
 _LOOK_S = 1.0
 
@@ -56,18 +56,18 @@ _LOOK_S = 1.0
 class HttpClient:
     """Sends requests to one endpoint and puts what comes back on a queue.
 
-    Make it in the process that uses it: its threads do not survive a fork. One thread sends; any
+    Create it in the process that uses it: its threads do not survive a fork. One thread sends; any
     thread may read :attr:`completions`.
 
     :param endpoint: where requests go
     :param path: path and query of every request, percent-encoded
-    :param headers: header fields of every request, besides host, content type and length
-    :param sign: called with each request before it leaves; None: nothing to add
+    :param headers: header fields of every request, in addition to host, content type and length
+    :param sign: called with each request before it is sent; None: nothing to add
     :param deadline_s: seconds from :meth:`send` to the last byte of the response, after which the
-        call is given up and its connection closed; more than the function's timeout
+        call is abandoned and its connection closed; more than the function's timeout
     :param max_in_flight: the most requests at once, which is the most connections
     :param verify: True: TLS by the system's certificates; a path: by that PEM file or directory;
-        False: the server's certificate is not looked at
+        False: the server's certificate is not checked
     :param proxy_url: ``http[s]://[user:password@]host[:port]``; None: no proxy
     :raises ConfigError: endpoint, proxy, certificates or a number cannot be used
     """
@@ -86,9 +86,9 @@ class HttpClient:
         proxy_url: str | None = None,
     ) -> None:
         if not (deadline_s > 0 and math.isfinite(deadline_s)):
-            raise ConfigError(f"deadline_s: {deadline_s}; allowed is a number of seconds above 0")
+            raise ConfigError(f"deadline_s: {deadline_s} is not allowed; give seconds above 0")
         if max_in_flight < 1:
-            raise ConfigError(f"max_in_flight: {max_in_flight}; allowed is 1 or more")
+            raise ConfigError(f"max_in_flight: {max_in_flight} is not allowed; give 1 or more")
         tls = tls_options(endpoint, verify=verify)
         proxy = proxy_options(proxy_url, verify=verify)
 
@@ -105,11 +105,11 @@ class HttpClient:
         self._lock = Lock()
         self._closed = False
         self._open: dict[Exchange, None] = {}  # in the order sent, so in that of the deadlines
-        self._waiting: deque[Exchange] = deque()  # open, and without a connection
+        self._waiting: deque[Exchange] = deque()  # open, without a connection
         self._connecting: dict[object, float] = {}  # attempt -> when it began
         self._idle: deque[tuple[HttpClientConnection, float]] = deque()  # last used last
 
-        # One loop: Python's lock would let no second one run beside it.
+        # One loop: because of Python's lock, a second one could not run in parallel.
         loops = EventLoopGroup(1)
         self._loops_ended = loops.shutdown_event
         self._new_connection: partial[Future[HttpClientConnection]] | None = partial(
@@ -139,10 +139,10 @@ class HttpClient:
     def send(self, tag: int, payload: Payload) -> None:
         """Send one request, and return at once.
 
-        It leads to exactly one entry of :attr:`completions` with this tag. Only credentials that
-        have run out delay it, for as long as their renewal takes.
+        It leads to exactly one entry of :attr:`completions` with this tag. Only expired credentials
+        delay it, for as long as their renewal takes.
 
-        :param tag: a number that names the request to the sender; need not be unique
+        :param tag: a number that identifies the request to the sender; need not be unique
         :raises RuntimeError: the client is closed, or ``max_in_flight`` requests are open
         """
         body = payload.body
@@ -186,7 +186,7 @@ class HttpClient:
                 connect().add_done_callback(partial(self._connected, attempt))
 
     def close(self) -> None:
-        """End everything; requests that are open complete without a reply."""
+        """End everything. Open requests complete without a reply."""
         with self._lock:
             if self._closed:
                 return
@@ -195,7 +195,7 @@ class HttpClient:
             idle = [connection for connection, _ in self._idle]
             for collection in (self._open, self._waiting, self._connecting, self._idle):
                 collection.clear()
-            # awscrt's threads end when nothing refers to bootstrap and connections any more.
+            # awscrt's threads end once nothing refers to bootstrap and connections any more.
             self._new_connection = None
         self._stop.set()
         self._watcher.join()
@@ -206,7 +206,7 @@ class HttpClient:
         self._loops_ended.wait(CLOSE_S)
 
     def _pop_idle(self, now: float) -> HttpClientConnection | None:
-        """Return the connection that was used last, if it can still be trusted. Under the lock."""
+        """Return the connection that was used last, if it is still fresh. Call under the lock."""
         while self._idle:
             connection, since = self._idle.pop()
             if connection.is_open() and now - since < IDLE_S:
@@ -215,7 +215,7 @@ class HttpClient:
         return None
 
     def _connected(self, attempt: object, future: "Future[HttpClientConnection]") -> None:
-        """Give a new connection to whoever waits longest; or tell them that there is none."""
+        """Give a new connection to the oldest waiting exchange, or report that there is none."""
         error = future.exception()
         connection = None if error else future.result()
         exchange = None
@@ -235,7 +235,7 @@ class HttpClient:
             connection.close()
 
     def _hand_over(self, connection: HttpClientConnection) -> Exchange | None:
-        """Return who gets a free connection; None: it was put aside. Under the lock."""
+        """Return the exchange that gets a connection; None: it was kept. Call under the lock."""
         if not self._waiting:
             self._idle.append((connection, monotonic()))
             return None
@@ -262,7 +262,7 @@ class HttpClient:
         error = future.exception()
         try:
             completion = exchange.completion(error)
-        except Exception as unforeseen:  # noqa: BLE001  nobody above would hear of it
+        except Exception as unforeseen:  # noqa: BLE001  nothing above would see it
             completion = NoReply(exchange.tag, sent=True, error=in_a_line(unforeseen))
         following = None
         with self._lock:
@@ -285,7 +285,7 @@ class HttpClient:
         return True
 
     def _watch(self) -> None:
-        """Give up what takes too long, until the client is closed."""
+        """Abandon what takes too long, until the client is closed."""
         pause_s = 0.0
         while not self._stop.wait(pause_s):
             now = monotonic()
@@ -293,7 +293,7 @@ class HttpClient:
                 late = [*self._overdue(now), *self._unconnected(now)]
                 while self._idle and now - self._idle[0][1] >= IDLE_S:
                     self._idle.popleft()[0].close()
-                # What is sent from now on is late no sooner than ``deadline_s`` from now.
+                # Requests sent from now on are not late before ``deadline_s`` from now.
                 next_late = next((e.deadline for e in self._open), math.inf)
             for exchange, why in late:
                 self._give_up(exchange, why)
@@ -301,7 +301,7 @@ class HttpClient:
             pause_s = max(0.0, min(next_late - now, self._deadline_s, _LOOK_S))
 
     def _overdue(self, now: float) -> Iterable[tuple[Exchange, str]]:
-        """Take out the open exchanges whose deadline has passed. Under the lock."""
+        """Remove the open exchanges whose deadline has passed. Call under the lock."""
         while self._open:
             exchange = next(iter(self._open))
             if exchange.deadline > now:
@@ -312,7 +312,7 @@ class HttpClient:
             yield exchange, f"no whole answer within {self._deadline_s:g} s"
 
     def _unconnected(self, now: float) -> Iterable[tuple[Exchange, str]]:
-        """Forget attempts to connect that take too long, and who waits for them. Under the lock."""
+        """Drop slow attempts to connect, with their exchanges. Call under the lock."""
         for attempt, began in list(self._connecting.items()):
             if began + CONNECT_S > now:
                 return
@@ -323,7 +323,7 @@ class HttpClient:
                 yield exchange, f"no connection within {CONNECT_S:g} s"
 
     def _give_up(self, exchange: Exchange, why: str) -> None:
-        """Complete an exchange that is no longer open; one that has a connection may have left."""
+        """Complete an exchange that is no longer open; if it has a connection, it may have left."""
         connection = exchange.connection
         if connection is not None:
             connection.close()

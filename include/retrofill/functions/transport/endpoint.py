@@ -1,4 +1,4 @@
-"""Where calls go, and the way there: the address of the endpoint, TLS, proxy and sockets."""
+"""The endpoint of calls and the way to it: address, TLS, proxy and sockets."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +13,8 @@ CONNECT_TIMEOUT_S = 5
 """Seconds for the TCP handshake."""
 
 KEEP_ALIVE_IDLE_S = 60
-"""Seconds of silence before TCP asks whether the peer is still there. AWS's NAT gateways and load
-balancers forget a flow after 350 silent seconds; a function may be silent for longer."""
+"""Seconds of silence before TCP probes the peer. AWS's NAT gateways and load balancers forget a
+flow after 350 silent seconds; a function may be silent for longer."""
 
 KEEP_ALIVE_INTERVAL_S = 15
 KEEP_ALIVE_PROBES = 4
@@ -31,23 +31,23 @@ class Endpoint(NamedTuple):
     port: int
     secure: bool
     authority: str
-    """What the Host header says: the host, and the port unless it is the scheme's own."""
+    """The Host header: the host, and the port unless it is the scheme's default."""
 
     base_path: str
     """The path of its URL, without a slash at the end."""
 
     @classmethod
     def parse(cls, url: str, field: str = "endpoint_url") -> "Endpoint":
-        """Read an endpoint's URL.
+        """Parse an endpoint's URL.
 
-        :param field: what holds it, for messages
+        :param field: the field that contains it, for messages
         :raises ConfigError: it is not the URL of an HTTP endpoint
         """
         parts = _split(field, url)
         if parts.username is not None or parts.query or parts.fragment:
             raise ConfigError(
-                f"{field}: that of {parts.hostname} has a user, a query or a fragment; "
-                "allowed is http[s]://host[:port][/path]"
+                f"{field}: that of {parts.hostname} has a user, a query or a fragment;"
+                " give http[s]://host[:port][/path]"
             )
         host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
         bracketed = f"[{host}]" if ":" in host else host
@@ -62,7 +62,7 @@ class Endpoint(NamedTuple):
 
 
 def tls_options(endpoint: Endpoint, *, verify: bool | str) -> TlsConnectionOptions | None:
-    """Return how to speak TLS with the endpoint; None over plain HTTP.
+    """Return the TLS options for the endpoint; None for plain HTTP.
 
     :param verify: True: by the system's certificates; a path: by that PEM file or directory of
         hashed certificates; False: not at all
@@ -72,7 +72,7 @@ def tls_options(endpoint: Endpoint, *, verify: bool | str) -> TlsConnectionOptio
 
 
 def proxy_options(proxy_url: str | None, *, verify: bool | str) -> HttpProxyOptions | None:
-    """Return the way through a proxy: a tunnel to an HTTPS endpoint, forwarding to an HTTP one.
+    """Return proxy options: a tunnel to an HTTPS endpoint, forwarding to an HTTP one.
 
     :param proxy_url: ``http[s]://[user:password@]host[:port]``; None: no proxy
     :raises ConfigError: it is not the URL of an HTTP proxy, or the certificates cannot be read
@@ -102,16 +102,20 @@ def socket_options() -> SocketOptions:
 
 
 def _split(field: str, url: str) -> SplitResult:
-    allowed = "allowed is http[s]://host[:port]"
+    allowed = "give http[s]://host[:port]"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         # The error quotes what it takes for the port, which may be a part of a password.
-        raise ConfigError(f"{field}: it is no URL, or its port is none; {allowed}") from None
+        raise ConfigError(
+            f"{field}: it is not a URL, or its port is not valid; {allowed}"
+        ) from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
-        # A proxy's URL may hold a password: name its scheme and host alone.
-        raise ConfigError(f"{field}: {parts.scheme}://{parts.hostname or ''}; {allowed}")
+        # A proxy's URL may contain a password: name only its scheme and host.
+        raise ConfigError(
+            f"{field}: {parts.scheme}://{parts.hostname or ''} is not allowed; {allowed}"
+        )
     return parts
 
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange: a request to the function's endpoint, and what has come back for it."""
+"""One HTTP exchange: a request to the function's endpoint, and its response."""
 
 import io
 import math
@@ -11,15 +11,14 @@ from awscrt.http import HttpClientConnection, HttpClientStream, HttpRequest
 from retrofill.functions.client import NoReply, Reply
 
 MAX_REPLY_BYTES = 7 * 1024 * 1024
-"""The longest response that is read: no answer about 10,000 items, the most in a call, needs as
-much."""
+"""The longest response that is read. A result for 10,000 items, the most in a call, needs less."""
 
 
 class Exchange:
-    """A request under way. awscrt's thread fills in the response, one piece after another.
+    """A request in flight. awscrt's thread fills in the response, piece by piece.
 
     :param tag: the sender's number for it
-    :param body: the stream that awscrt reads the payload from
+    :param body: the stream from which awscrt reads the payload
     :param length: the length of the payload in bytes
     """
 
@@ -54,7 +53,7 @@ class Exchange:
         self._headers = headers
 
     def on_body(self, http_stream: HttpClientStream, chunk: bytes, **_: object) -> None:
-        """Take a piece of the response's body; one that is too long ends the connection."""
+        """Take a piece of the response's body; if it is too long, end the connection."""
         self._size += len(chunk)
         if self._size <= MAX_REPLY_BYTES:
             self._chunks.append(chunk)
@@ -64,13 +63,13 @@ class Exchange:
             http_stream.connection.close()
 
     def completion(self, error: BaseException | None) -> Reply | NoReply:
-        """Return what came of it, once awscrt is done with the request."""
+        """Return the result, once awscrt is done with the request."""
         headers = {name.lower(): value for name, value in self._headers}
         took_ms = math.ceil((monotonic() - self.began) * 1_000)
         if self._cut:
             return Reply(self.tag, self._status, headers, b"", cut=True, took_ms=took_ms)
         if error is not None:
-            # Head and first piece of the body leave together: nothing read means nothing left.
+            # Head and first piece of the body leave together: nothing read means nothing sent.
             sent = self._length == 0 or self._body.tell() > 0
             return NoReply(self.tag, sent, in_a_line(error))
         if (
@@ -79,7 +78,7 @@ class Exchange:
             and "content-length" not in headers
             and "transfer-encoding" not in headers
         ):
-            # awscrt takes such a response for empty, whatever follows.
+            # awscrt considers such a response empty, whatever follows.
             return NoReply(self.tag, sent=True, error="the response does not name its length")
         return Reply(self.tag, self._status, headers, b"".join(self._chunks), took_ms=took_ms)
 

@@ -1,4 +1,4 @@
-"""Whether an endpoint can be reached: its name, its port, the proxy and TLS; nothing is sent."""
+"""Check that an endpoint can be reached: name, port, proxy and TLS. Nothing is sent."""
 
 from concurrent.futures import TimeoutError as TimedOut
 
@@ -26,7 +26,7 @@ def require_reachable(
 
     :param field: the param that names the endpoint
     :raises ConfigError: TLS fails, or proxy or certificates cannot be used
-    :raises FunctionUnavailable: there is no connection; another try may get one
+    :raises FunctionUnavailable: there is no connection; a retry may succeed
     """
     loops = EventLoopGroup(1)
     where = f"{endpoint.authority} cannot be reached"

@@ -24,7 +24,7 @@ def _open(params: ManifestParams, opening: Opening) -> ManifestSource:
     elif location.bucket:
         files = ListedFiles(client, location)
     else:
-        raise ConfigError(f"{PARAM}: a manifest.json is read where S3 has written it, on S3")
+        raise ConfigError(f"{PARAM}: a manifest.json is read on S3, where S3 wrote it")
     return ManifestSource(
         client,
         files,

@@ -1,4 +1,4 @@
-"""What the columns of a manifest mean, and how its keys are written."""
+"""The layout of a manifest: what its columns mean, and how its keys are written."""
 
 import re
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ ROLES = {
     "isdeletemarker": "is_delete_marker",
     "taskstatus": "status",
 }
-"""What a column says of an object, by its name in small letters and digits."""
+"""The meaning of a column, by its name in lowercase letters and digits."""
 
 _NOT_PLAIN = re.compile(r"[^a-z0-9]")
 _DETAILED = (*COLUMNS, *DETAILS)
@@ -45,7 +45,7 @@ class Writing(Enum):
     PLUS = "with % and two hex digits for odd bytes, and + for a space"
 
     def read(self, key: str) -> str:
-        """Return a key as S3 has it.
+        """Return a key as in S3.
 
         :raises UnicodeDecodeError: its bytes are not UTF-8
         """
@@ -55,16 +55,16 @@ class Writing(Enum):
 
 
 class Layout(NamedTuple):
-    """Which column says what."""
+    """Which column has which meaning."""
 
     columns: dict[str, str]
-    """The name of the column by what it says; it has at least `key`."""
+    """The name of the column by its meaning; at least that of `key`."""
 
     @classmethod
     def of(cls, names: Sequence[str]) -> "Layout":
-        """Return the layout of columns; the first of two that say the same counts.
+        """Return the layout of columns; of two with the same meaning, the first counts.
 
-        :raises ValueError: none of them holds the key
+        :raises ValueError: there is no column for the key
         """
         columns: dict[str, str] = {}
         for name in names:
@@ -79,12 +79,12 @@ class Layout(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What is recognised, for people."""
+        """What is recognized, for people."""
         return ", ".join(f"{name} is the {role}" for role, name in self.columns.items())
 
 
 def role_of(name: str) -> str | None:
-    """Return what a column of this name says of an object; None: nothing that matters."""
+    """Return the meaning of a column with this name; None: it is ignored."""
     return ROLES.get(_NOT_PLAIN.sub("", name.lower()))
 
 
@@ -94,7 +94,7 @@ def names_without_header(first: Sequence[str]) -> tuple[str, ...] | None:
     The file is then a manifest of S3 Batch Operations or a completion report. Source:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/specify-batchjob-manifest.html
     """
-    # Asked first: an object may be called key.
+    # Checked first, because an object may be called key.
     if len(first) in {len(COLUMNS), len(_DETAILED)} and first[_STATUS_PLACE] in STATUSES:
         return _DETAILED[: len(first)]
     if any(role_of(name) == "key" for name in first):

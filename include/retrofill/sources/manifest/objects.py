@@ -1,4 +1,4 @@
-"""Objects that a manifest names: what it says of each, and what S3 says where it does not."""
+"""Objects that a manifest names, with what the manifest or, if need be, S3 says about them."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +23,11 @@ HEADS_AT_ONCE = 16
 """How many objects are looked up at the same time."""
 
 NO_VERSION = "null"
-"""The version id of an object that was written while its bucket kept no versions."""
+"""The version id of an object that was written while its bucket had no versioning."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_STATUS = 0
-# Of a delete marker S3 says that the method is not allowed.
+# For a delete marker, S3 answers that the method is not allowed.
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 
 
@@ -35,25 +35,25 @@ class Named(NamedTuple):
     """An object as a manifest names it."""
 
     bucket: str
-    """Empty: the manifest does not say."""
+    """Empty: not in the manifest."""
 
     key: str
     size: int | None
     modified_at: datetime | None
     etag: str
     version_id: str
-    """NO_VERSION: it has none; empty: the manifest does not say."""
+    """NO_VERSION: it has none; empty: not in the manifest."""
 
     storage_class: str
     left_out: str
-    """Why no function can read it, as :data:`retrofill.aws.objects.LEFT_OUT` has it; or empty."""
+    """Why no function can read it, as in :data:`retrofill.aws.objects.LEFT_OUT`; or empty."""
 
     skipped: str
-    """Why it is no object to be processed, as a reason to leave it out; empty if it is one."""
+    """The reason to leave it out, because it is not an object to process; empty if it is one."""
 
     @property
     def facts_missing(self) -> bool:
-        """Whether S3 has to be asked for it: what is archived may have a restored copy."""
+        """Whether S3 must be asked about it: an archived object may have a restored copy."""
         unsaid = self.size is None or self.modified_at is None or not self.etag
         return unsaid or is_archived(self.storage_class)
 
@@ -69,7 +69,7 @@ def reader(
     The function raises ValueError for a row that names no object.
 
     :param picker: makes the function that picks columns
-    :param status: only tasks that ended so are wanted; None: all
+    :param status: only tasks that ended this way; None: all
     """
     roles = list(layout.columns)
     pick = picker(list(layout.columns.values()))
@@ -107,7 +107,7 @@ def _skipped(said: Mapping[str, str | None], status: str | None) -> str:
 
 
 def _require_text(key: str, said: Mapping[str, str | None]) -> None:
-    """Check that S3 may have an object of this key, ETag and version.
+    """Check that S3 may have an object with this key, ETag and version.
 
     :raises ValueError: it cannot
     """
@@ -115,12 +115,12 @@ def _require_text(key: str, said: Mapping[str, str | None]) -> None:
         raise ValueError(f"its key has {length:,} bytes, more than {LONGEST_KEY_BYTES:,}")
     facts = f"{said.get('etag')}{said.get('version_id')}"
     if not facts.isprintable() or _SURROGATE.search(key):
-        raise ValueError("it holds characters that no key, ETag or version has")
+        raise ValueError("it contains characters that no key, ETag or version has")
 
 
 def _size(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"its size is {text[:40]!r}, which is no number of bytes")
+        raise ValueError(f"its size is {text[:40]!r}, which is not a number of bytes")
     return int(text)
 
 
@@ -130,16 +130,17 @@ def _moment(text: str) -> datetime:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"its time is {text[:40]!r}, which is none such as 2026-01-02T03:04:05Z"
+            f"its time is {text[:40]!r}, which is not a time such as 2026-01-02T03:04:05Z"
         ) from None
 
 
 def look_up(
     client: "S3Client", bucket: str, named: Sequence[Named], *, versions: bool
 ) -> list[Named | None]:
-    """Ask S3 for objects; None: there is no such object now.
+    """Look up objects in S3; None: there is no such object now.
 
-    :param versions: whether a version is asked for where the manifest names one
+    :param versions: whether to look up the version that the manifest names, if any
+    :raises SourceError: S3 did not answer
     :raises SourceError: S3 does not say
     """
 

@@ -1,4 +1,4 @@
-"""The params of a manifest: where it is, which bucket's objects it names, how it is read."""
+"""The params of a manifest: where it is, whose objects it names, how to read it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
@@ -63,7 +63,7 @@ class ManifestParams(SourceParams):
         "The column names of CSV files without a header, separated by commas: key and, if present,"
         " bucket, version_id, size, etag, last_modified. Others are ignored. Empty: the first row"
         " has them, or the columns are those of S3 Batch Operations.",
-        allowed="different names with commas between, one of them key",
+        allowed="different names, separated by commas, one of them key",
         form={"maxLength": 1_024},
         default=None,
         examples=["bucket,key,version_id"],
@@ -108,11 +108,11 @@ class ManifestParams(SourceParams):
         return {"bucket": self.bucket, "prefix": ""}
 
     def redrives(self, origin: str) -> bool:
-        """Return whether a job is of the bucket; how it lists does not matter."""
+        """Return whether a job is for the bucket; how it lists does not matter."""
         return origin.removesuffix(WITH_VERSIONS) == self.origin().removesuffix(WITH_VERSIONS)
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
-        """Find columns of which none holds keys, or that nobody reads."""
+        """Find columns that lack a key, or that are not used."""
         if not (sound("columns", "format", "manifest") and self.columns):
             return
         if self.format == "jsonl" or self.manifest.endswith("manifest.json"):

@@ -23,7 +23,7 @@ LARGEST = 64 * 1024 * 1024
 
 _NEEDED = {"Bucket", "Key"}
 _FORMATS = {CSV_FORMAT: Writing.PERCENT, PARQUET_FORMAT: Writing.PLAIN}
-"""Of reports: how each writes keys."""
+"""How reports write keys, by format."""
 
 
 class Listed(NamedTuple):
@@ -35,31 +35,31 @@ class Listed(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What a manifest.json says."""
+    """The content of a manifest.json."""
 
     bucket: str
     """The bucket of the files."""
 
     files: list[Listed]
     columns: tuple[str, ...] | None
-    """Of its files, which are CSV without a header; None: they are Parquet, and name them."""
+    """Columns of its files, which are CSV without a header; None: they are Parquet with names."""
 
     writing: Writing
 
 
 def read_description(text: bytes, bucket: str) -> Description:
-    """Return what a manifest.json says.
+    """Return the content of a manifest.json.
 
     Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html
     and https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
 
     :param bucket: where it was found
-    :raises ValueError: it is neither of both, or of a format that is not read
+    :raises ValueError: it is neither of both, or of an unsupported format
     """
     try:
         said = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"it is no JSON ({error})") from error
+        raise ValueError(f"it is not JSON ({error})") from error
     try:
         if "Results" in said:
             return _report(said, bucket)
@@ -86,14 +86,14 @@ def _inventory(said: Mapping[str, Any]) -> Description:
 def _report(said: Mapping[str, Any], bucket: str) -> Description:
     writing = _FORMATS.get(said["Format"])
     if writing is None:
-        raise ValueError(f"its format is {said['Format']!r}; read are {', '.join(_FORMATS)}")
+        raise ValueError(f"its format is {said['Format']!r}; supported are {', '.join(_FORMATS)}")
     results = said["Results"]
     for one in results:
         if one["TaskExecutionStatus"] not in STATUSES:
             raise ValueError(f"a TaskExecutionStatus is {one['TaskExecutionStatus']!r}")
     where = {one["Bucket"] for one in results} or {bucket}
     if len(where) > 1:
-        raise ValueError(f"its files are in the buckets {', '.join(sorted(where))}; read is one")
+        raise ValueError(f"its files are in the buckets {', '.join(sorted(where))}; one is read")
     files = [Listed(one["Key"], one["MD5Checksum"]) for one in results]
     columns = _split(said["ReportSchema"]) if writing is Writing.PERCENT else None
     return Description(where.pop(), files, columns, writing)
@@ -104,7 +104,7 @@ def _split(schema: str) -> tuple[str, ...]:
 
 
 class ListedFiles:
-    """The files that a manifest.json names; what is read of each is compared with its checksum.
+    """The files that a manifest.json names. What is read of each is compared with its checksum.
 
     :param location: of the manifest.json
     """
@@ -116,9 +116,9 @@ class ListedFiles:
     def find(self) -> list[File]:
         """Return the files that the manifest.json names, each as it is now.
 
-        :raises ConfigError: there is no manifest.json, it is not what it should be, or a file that
-            it names is gone
-        :raises SourceError: there was no answer
+        :raises ConfigError: there is no manifest.json, it is not as expected, or a file that it
+            names is gone
+        :raises SourceError: there was no response
         """
         described = self.describe()
         found = []
@@ -129,9 +129,9 @@ class ListedFiles:
         return sorted(found)
 
     def describe(self) -> Description:
-        """Read the manifest.json, and compare it with the checksum beside it if there is one.
+        """Read the manifest.json, and compare it with the checksum file next to it if there is one.
 
-        :raises ConfigError: it is not what it should be
+        :raises ConfigError: it is not as expected
         :raises SourceError: it cannot be read
         """
         bucket, key, _, param = self.location
@@ -145,14 +145,14 @@ class ListedFiles:
         asked = self._checksum_of(bucket, key.removesuffix(".json") + ".checksum")
         own = hashlib.md5(text, usedforsecurity=False).hexdigest()
         if asked and asked != own:
-            raise ConfigError(f"{param}: the MD5 of {file.path} is {own}, and its checksum {asked}")
+            raise ConfigError(f"{param}: the MD5 of {file.path} is {own}, but its checksum {asked}")
         try:
             return read_description(text, bucket)
         except ValueError as error:
             raise ConfigError(f"{param}: {file.path}: {error}") from error
 
     def read(self, file: File, at: int = 0) -> Iterator[bytes]:
-        """Read a file, always all of it: at its end, its checksum is compared."""
+        """Read a file, always completely: its checksum is compared at the end."""
         tag, _, md5 = file.tag.rpartition(" ")
         bucket = file.path.removeprefix("s3://").partition("/")[0]
         own = hashlib.md5(usedforsecurity=False)
@@ -164,7 +164,7 @@ class ListedFiles:
             at = max(0, at - len(chunk))
         if own.hexdigest() != md5:
             raise SourceError(
-                f"file {file.path}: its MD5 is {own.hexdigest()}, and the manifest says {md5};"
+                f"file {file.path}: its MD5 is {own.hexdigest()}, but the manifest says {md5};"
                 " it is not the file that was written. What was read of it stays"
             )
 
@@ -172,7 +172,7 @@ class ListedFiles:
         return Location(bucket, key, None, self.location.param)
 
     def _checksum_of(self, bucket: str, key: str) -> str:
-        """Return what the file beside the manifest.json says; empty if there is none."""
+        """Return the content of the file next to the manifest.json; empty if there is none."""
         try:
             answer = self._client.get_object(Bucket=bucket, Key=key)
             return answer["Body"].read(LARGEST).decode("ascii", "replace").strip().lower()

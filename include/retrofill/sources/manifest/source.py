@@ -1,4 +1,4 @@
-"""A manifest as a source: the objects of a bucket that it names, in whatever order it does."""
+"""A manifest as a source: the objects of a bucket that it names, in its own order."""
 
 import logging
 from collections import Counter
@@ -28,26 +28,26 @@ log = logging.getLogger(__name__)
 PAGE_ROWS = 1_000
 
 LATER_SHOWN = 20
-"""Objects of a page that were modified after the opening, and that are told one by one."""
+"""Objects of a page modified after the opening that are listed one by one."""
 
-_Told: TypeAlias = tuple[Row | Malformed, Named | None]
+_NamedRow: TypeAlias = tuple[Row | Malformed, Named | None]
 """A row, and the object that it names; None: it is malformed, and left out."""
 
 
 class ManifestSource:
     """The objects of a bucket that a manifest names.
 
-    They are the items that a listing of the bucket gives for them: an object of which the manifest
-    does not say size, time and ETag is looked up, so that its ETag is part of its identifier.
+    They are the same items as in a listing of the bucket. An object whose size, time and ETag are
+    not in the manifest is looked up, so that its ETag is part of its identifier.
 
     :param client: looks objects up
     :param files: the manifest; a :class:`ListedFiles` if it is a manifest.json
-    :param writing: how it writes keys; None: as its format has it
+    :param writing: how it writes keys; None: as usual for its format
     :param versions: whether an item is one version of an object
-    :param status: of a completion report, only tasks that ended so; None: all
+    :param status: of a completion report, only tasks that ended this way; None: all
     :param stop: whether a malformed row ends the reading; if not, it is left out
-    :param passes: tells whether the live trigger would send an item; None: it sends all
-    :param opened: what was modified later is left out; None: nothing is
+    :param passes: returns whether the live trigger would send an item; None: it sends all
+    :param opened: objects modified later are left out; None: nothing is
     """
 
     ordered = False
@@ -97,9 +97,9 @@ class ManifestSource:
     def check(self) -> bool:
         """Find the manifest, and read its first row.
 
-        :raises ConfigError: there is no manifest, or it is not what was asked for, such as one of
+        :raises ConfigError: there is no manifest, or it does not match the params, such as one of
             another bucket
-        :raises SourceError: there was no answer; another try may get one
+        :raises SourceError: there was no response; a retry may succeed
         """
         opened = self._rows.first()
         try:
@@ -110,9 +110,9 @@ class ManifestSource:
         if opened is not None and opened.recognised and named and named.bucket != self._bucket:
             raise ConfigError(
                 f"{self._files.location.param}: file {opened.file.path} has no header with a column"
-                f" key, so it is read as a manifest of S3 Batch Operations, and its first row names"
-                f" the bucket {quoted(named.bucket)}, not {self._bucket!r}; correct bucket, or name"
-                " its columns"
+                f" key, so it is read as a manifest of S3 Batch Operations. Its first row names the"
+                f" bucket {quoted(named.bucket)}, not {self._bucket!r}; correct bucket, or name its"
+                " columns"
             )
         return first is not None
 
@@ -121,7 +121,7 @@ class ManifestSource:
         return self._rows.partitions(limit)
 
     def estimate(self) -> int | None:
-        """Return about how many rows there are, from the beginning of the first file."""
+        """Return the approximate number of rows, from the beginning of the first file."""
         return self._rows.estimate()
 
     def acknowledge(self, page: Page) -> None:
@@ -131,10 +131,10 @@ class ManifestSource:
         """Read the files of a partition, one after another.
 
         :raises SourceError: one cannot be read or has changed, a malformed row stops it, or an
-            object cannot be looked up; what is before was yielded
+            object cannot be looked up; what precedes it was yielded
         """
         for opened in self._rows.read(partition, cursor):
-            rows: list[_Told] = []
+            rows: list[_NamedRow] = []
             try:
                 for row in self._named(opened):
                     rows.append(row)
@@ -148,10 +148,10 @@ class ManifestSource:
             if rows:
                 yield self._page(opened, rows)
 
-    def _named(self, opened: OpenedFile) -> Iterator[_Told]:
-        return opened.held_back(self._each_named(opened), lambda told: told[1] is not None)
+    def _named(self, opened: OpenedFile) -> Iterator[_NamedRow]:
+        return opened.held_back(self._each_named(opened), lambda pair: pair[1] is not None)
 
-    def _each_named(self, opened: OpenedFile) -> Iterator[_Told]:
+    def _each_named(self, opened: OpenedFile) -> Iterator[_NamedRow]:
         read = None
         columns = opened.head.columns
         for row in opened.rows:
@@ -171,9 +171,9 @@ class ManifestSource:
             yield row, named
 
     def _first_reader(self, opened: OpenedFile) -> Callable[[Row], Named]:
-        """Recognise the columns of a file, or of its first row.
+        """Recognize the columns of a file, or of its first row.
 
-        :raises UnfitSource: none of them holds keys
+        :raises UnfitSource: none of them has keys
         """
         try:
             layout = Layout.of(opened.head.columns)
@@ -195,7 +195,7 @@ class ManifestSource:
         usual = Writing.PERCENT if opened.recognised else Writing.PLAIN
         return self._writing or usual
 
-    def _page(self, opened: OpenedFile, rows: list[_Told]) -> Page:
+    def _page(self, opened: OpenedFile, rows: list[_NamedRow]) -> Page:
         left_out = Counter[str]()
         wanted: list[Named] = []
         for _, named in rows:
@@ -223,11 +223,11 @@ class ManifestSource:
         return Page(items, cursor, dict(left_out), later=later[:LATER_SHOWN])
 
     def _lacks_facts(self, named: Named) -> bool:
-        """Return whether S3 has to be asked for an object, or for which version is meant."""
+        """Return whether S3 must be asked about an object, or which version is meant."""
         return named.facts_missing or (self._versions and not named.version_id)
 
     def _reason(self, named: Named | None) -> str:
-        """Return why what a row names is left out; empty if it may be wanted."""
+        """Return why a row's object is left out; empty if it may be wanted."""
         if named is None:
             return "malformed"
         if named.bucket not in {"", self._bucket}:
@@ -237,7 +237,7 @@ class ManifestSource:
         return named.skipped
 
     def _judge(self, named: Named | None) -> tuple[str, Item | None]:
-        """Return why an object is left out, empty if it is not, and its item if there is one."""
+        """Return why an object is left out (empty if it is not), and its item if there is one."""
         if named is None or named.size is None or named.modified_at is None:
             return "missing", None
         version = named.version_id if self._versions and named.version_id != NO_VERSION else ""

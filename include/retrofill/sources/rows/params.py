@@ -1,4 +1,4 @@
-"""The params of rows in files: where the files are, how they are read, what an item is."""
+"""The params of rows in files: where the files are, how to read them, what an item is."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from retrofill.sources.s3.params import REQUESTER_PAYS
 from retrofill.sources.scanners.encodings import AUTO, ENCODINGS
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "vertical bar": "|"}
-"""What may stand between two fields, by its name."""
+"""The possible separators of fields, by name."""
 
 
 def _location(text: str) -> str:
@@ -29,7 +29,7 @@ def _names(text: str) -> str:
     if not all(names):
         refuse("one of its names is empty")
     if len(set(names)) < len(names):
-        refuse("one of its names stands there twice")
+        refuse("one of its names occurs twice")
     return text
 
 
@@ -38,7 +38,7 @@ def _encoding(text: str) -> str:
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
-    """Return the names of columns that a param holds."""
+    """Return the names of columns in a param."""
     return tuple(name.strip() for name in text.split(",")) if text else ()
 
 
@@ -95,7 +95,7 @@ class RowParams(SourceParams):
         "Columns",
         "The column names of CSV files without a header, separated by commas. Empty: the first row"
         " of each file has them.",
-        allowed="different names with commas between",
+        allowed="different names, separated by commas",
         form={"maxLength": 1_024},
         default=None,
         examples=["id,name,city"],
@@ -115,7 +115,7 @@ class RowParams(SourceParams):
         "Columns that identify a row, separated by commas. Rows with the same values are one item,"
         " in any file and run. Empty: each row is its own item until its file changes; a changed"
         " file is read as new.",
-        allowed="different names with commas between",
+        allowed="different names, separated by commas",
         form={"maxLength": 1_024},
         default=None,
         examples=["order_id", "customer,day"],
@@ -143,11 +143,11 @@ class RowParams(SourceParams):
         return {"files": self.files}
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
-        """Find two params that cannot both be meant."""
+        """Find two params that contradict each other."""
         if sound("rows_per_item", "key_columns") and self.rows_per_item > 1 and self.key_columns:
             yield Problem(
                 "rows_per_item",
-                f"{self.rows_per_item}; not allowed with key_columns, which tell single rows apart",
+                f"{self.rows_per_item} is not allowed with key_columns, which identify single rows",
             )
         if sound("columns", "format") and self.columns and self.format == "jsonl":
             yield Problem("columns", "not allowed with jsonl, where each row names its own")

@@ -18,7 +18,7 @@ from retrofill.sources.scanners.scanner import LONGEST_ROW, Malformed, Row
 
 PAGE_ITEMS = 1_000
 PAGE_CHARS = 1 << 20
-"""Characters of contents after which a page ends."""
+"""Characters of content after which a page ends."""
 
 _PATH_BYTES = 1_000
 _MALFORMED = ("malformed",)
@@ -26,26 +26,26 @@ _TOO_LARGE = ("too_large",)
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _Outcome: TypeAlias = tuple[Row | Malformed, Item | None, Sequence[str]]
-"""The last row looked at, the item that ends with it if there is one, and what was left out."""
+"""The last row read, the item that ends with it if there is one, and what was left out."""
 
 
 class Identity(NamedTuple):
     """What makes a row the same one in the next run."""
 
     columns: tuple[str, ...] = ()
-    """Its values in these columns; none: its place in its file, as long as the file is the same."""
+    """Its values in these columns; empty: its position, as long as the file is the same."""
 
     rows_per_item: int = 1
-    """How many rows of a file make one item; more than one only by place."""
+    """How many rows of a file make one item; more than one only by position."""
 
 
 class RowSource:
     """The rows of CSV or JSON Lines files.
 
-    By place, keys are ``file#row``, and a file that has changed has other items. By columns, rows
-    with the same values are one item, wherever they stand.
+    By position, keys are ``file#row``, and a file that has changed has other items. By columns,
+    rows with the same values are one item, wherever they are.
 
-    :param asked: what a person has said of the files
+    :param asked: what the user has specified about the files
     :param stop: whether a malformed row ends the reading; if not, it is left out
     """
 
@@ -61,14 +61,14 @@ class RowSource:
         self._stop = stop
         self._identifier = identifier_of(self.name)
         self._param = files.location.param
-        # Keys rise only if files come in the order of what their keys begin with.
+        # Keys ascend only if the files come in the order of their keys' prefixes.
         self._rows = RowFiles(files, asked, order=lambda path: f"{self._file(path)}#")
 
     def check(self) -> bool:
         """Find the files, and read the first row of the first one.
 
-        :raises ConfigError: there are no files, or the first one is not what was asked for
-        :raises SourceError: there was no answer; another try may get one
+        :raises ConfigError: there are no files, or the first one does not match the params
+        :raises SourceError: there was no response; a retry may succeed
         """
         opened = self._rows.first()
         if opened is None:
@@ -84,11 +84,11 @@ class RowSource:
             raise ConfigError(f"{self._param}: {error}") from error
 
     def partitions(self, limit: int) -> list[Partition]:
-        """Divide the files, whole ones, into parts of about the same number of bytes."""
+        """Divide whole files into parts of about the same number of bytes."""
         return self._rows.partitions(limit)
 
     def estimate(self) -> int | None:
-        """Return about how many items there are, from the beginning of the first file."""
+        """Return the approximate number of items, from the beginning of the first file."""
         return -(-self._rows.estimate() // self._identity.rows_per_item)
 
     def acknowledge(self, page: Page) -> None:
@@ -98,7 +98,7 @@ class RowSource:
         """Read the files of a partition, one after another.
 
         :raises SourceError: one cannot be read or has changed, or a malformed row stops it; what
-            is before was yielded
+            precedes it was yielded
         """
         for opened in self._rows.read(partition, cursor):
             yield from self._read(opened)
@@ -150,7 +150,7 @@ class RowSource:
             yield row, Item(identifier(key, tag), key, content), ()
 
     def _groups(self, opened: OpenedFile) -> Iterator[_Outcome]:
-        """Make an item of each group of rows; malformed ones have a place in their group."""
+        """Make an item of each group of rows; malformed ones keep their position in their group."""
         most = self._identity.rows_per_item
         file, version = self._file(opened.file.path), f"{opened.file.tag} {most}"
 

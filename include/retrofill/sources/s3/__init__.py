@@ -1,4 +1,4 @@
-"""S3 as a source: the objects of a bucket, by a listing."""
+"""S3 as a source: the objects of a bucket, as listed."""
 
 from retrofill.aws.completion_report import REPORT
 from retrofill.aws.objects import LEFT_OUT, measure

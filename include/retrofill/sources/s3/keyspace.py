@@ -1,4 +1,4 @@
-"""Ranges of keys: how a listing in key order is divided without reading it whole."""
+"""Ranges of keys: how to divide a listing in key order without reading it completely."""
 
 import re
 from bisect import bisect_left
@@ -7,21 +7,21 @@ from itertools import count, groupby
 from typing import NamedTuple, TypeAlias
 
 KEYS_WORTH_A_RANGE = 20_000
-"""How many keys a range should hold: below that, a task of its own costs more than it saves."""
+"""How many keys a range should have: below that, its own task costs more than it saves."""
 
 
 class Look(NamedTuple):
-    """What one look into the key space finds."""
+    """The result of one look into the key space."""
 
     keys: Sequence[str]
-    """The first keys behind the place that was looked at, in order; some if there are more."""
+    """The first keys after the position of the look, in order; some if there are any."""
 
     more: bool
-    """Whether there are keys behind them, however few they are."""
+    """Whether there are keys after them, however few they are."""
 
 
 Peek: TypeAlias = Callable[[str], Look]
-"""Looks behind a key."""
+"""Looks at the keys after a key."""
 
 _FINENESS = 4
 _EVERY_CHARACTER = 16
@@ -33,24 +33,24 @@ class KeyRange(NamedTuple):
     """The keys after one key, up to and including another, in the order of their UTF-8 bytes."""
 
     after: str
-    """The range begins behind this key; empty means with the first key there is."""
+    """The range begins after this key; empty: with the first key."""
 
     end: str | None
-    """The last key that the range may hold; ``None`` means it ends with the last key there is."""
+    """The last key that the range may have; ``None``: it ends with the last key."""
 
 
 def divide(prefix: str, peek: Peek, parts: int) -> list[KeyRange]:
-    """Divide the keys that begin with a prefix into ranges of about equal numbers of keys.
+    """Divide the keys with a prefix into ranges of about equal numbers of keys.
 
-    Together the ranges hold every possible key once, whatever was seen when they were made: only
-    their balance depends on it. No source says how many keys lie between two others, so that is
-    guessed from how close together neighbours lie; the interval with the heaviest guess is looked
-    into and divided by the next character of its keys, until none matters any more or all looks
-    are used up (60, and 12 for each range).
+    Together the ranges contain every possible key once, whatever was seen when they were made. Only
+    their balance depends on what was seen. No source reports how many keys lie between two others,
+    so the number is estimated from the distance of neighbours. The interval with the highest
+    estimate is examined and divided by the next character of its keys, until no interval matters
+    any more or all looks are used up (60, and 12 for each range).
 
-    :param prefix: what all keys begin with; may be empty
+    :param prefix: the prefix of all keys; may be empty
     :param peek: looks into the key space; every call is one request to the source
-    :param parts: the most ranges wanted
+    :param parts: the most ranges
     """
     leaves = _Survey(peek, looks=60 + 12 * parts).divide(prefix, parts)
     cuts = _cuts(leaves, _worthwhile(_total(leaves), parts))
@@ -58,7 +58,7 @@ def divide(prefix: str, peek: Peek, parts: int) -> list[KeyRange]:
 
 
 def sort_into(ranges: Sequence[KeyRange], keys: Iterable[str]) -> list[list[str]]:
-    """Return, for each of the ranges that a division made, those of the keys that lie in it."""
+    """Return, for each range of a division, the keys that lie in it."""
     ends = [one.end for one in ranges if one.end is not None]
     found: list[list[str]] = [[] for _ in ranges]
     for key in keys:
@@ -70,11 +70,11 @@ class _Leaf:
     """An interval of the key space that is not divided (yet).
 
     :param start: no key of the interval is smaller
-    :param until: all keys of the interval are smaller; ``None`` means that nothing bounds them
-    :param stem: what all keys of the interval begin with, as far as is known
+    :param until: all keys of the interval are smaller; ``None``: it has no upper bound
+    :param stem: the common prefix of all keys of the interval, as far as it is known
     :param sample: the first keys of the interval
-    :param counted: whether the sample is all of the interval
-    :param width: how many characters next to the stem the interval spans
+    :param counted: whether the sample is the whole interval
+    :param width: how many characters after the stem the interval spans
     """
 
     __slots__ = ("counted", "sample", "start", "stem", "stem_is_longest", "until", "weight")
@@ -139,7 +139,7 @@ class _Survey:
         return self._seen[after]
 
     def _longest_stem(self, leaf: _Leaf) -> _Leaf:
-        """Find what all keys of the leaf begin with: a binary search of its length."""
+        """Find the common prefix of all keys of the leaf: a binary search for its length."""
         key = leaf.sample[-1]
         shortest = len(leaf.stem)
         longest = _shared(leaf.sample[len(leaf.sample) // 2], key)
@@ -157,8 +157,8 @@ class _Survey:
     def _children(self, leaf: _Leaf) -> list[_Leaf]:
         """Divide a leaf by the next character of its keys.
 
-        One look finds the next of these characters; after sixteen, the looks go in ever longer
-        jumps, as nobody knows whether ten digits or ten thousand ideographs are in use.
+        One look finds the next of these characters. After sixteen, the looks make ever longer
+        jumps, because ten digits or ten thousand ideographs may be in use.
         """
         column = len(leaf.stem) + 1
         children: list[_Leaf] = []
@@ -198,10 +198,10 @@ _FINEST = 1e-9
 
 
 def _extrapolate(sample: Sequence[str], column: int) -> float:
-    """Guess how many keys share a beginning, from the first of them.
+    """Estimate how many keys share a prefix, from the first of them.
 
-    The keys are read as numbers behind that beginning; a sample that spans a hundredth of all
-    numbers is taken for a hundredth of all keys.
+    After the prefix, the keys are read as numbers. A sample that spans a hundredth of all numbers
+    counts as a hundredth of all keys.
     """
     middle = len(sample) // 2
     span = _number(sample[-1], column) - _number(sample[middle], column)
@@ -211,10 +211,10 @@ def _extrapolate(sample: Sequence[str], column: int) -> float:
 
 
 def _number(key: str, column: int) -> float:
-    """Read the characters from a column on as the places of a number from 0 to 1.
+    """Read the characters from a column on as the digits of a number from 0 to 1.
 
-    Only those characters are places that tell items apart in most keys: digits, and letters
-    among digits. Words and punctuation are the same in all keys more often than not.
+    Only characters that distinguish items in most keys are digits of it: digits, and letters among
+    digits. Words and punctuation are usually the same in all keys.
     """
     number, place = 0.0, 1.0
     for run in _RUN.finditer(key, column):
@@ -239,18 +239,18 @@ def _total(leaves: list[_Leaf]) -> float:
 
 
 def _worthwhile(total: float, parts: int) -> int:
-    """Return how many ranges that many keys are worth, up to the number of parts wanted."""
+    """Return how many ranges this many keys are worth, up to the wanted number of parts."""
     return max(1, min(parts, round(total / KEYS_WORTH_A_RANGE)))
 
 
 def _cuts(leaves: list[_Leaf], ranges: int) -> list[str]:
-    """Choose the starts of leaves that divide the total weight best into so many ranges."""
+    """Choose the starts of leaves that best divide the total weight into this many ranges."""
     cuts: list[str] = []
     share = _total(leaves) / ranges
     before = 0.0
     for leaf in leaves:
         due = len(cuts) + 1 < ranges and before + leaf.weight / 2 >= share * (len(cuts) + 1)
-        # A cut is kept in Postgres, whose text cannot hold NUL.
+        # A cut is stored in Postgres, whose text cannot contain NUL.
         if before and due and "\0" not in leaf.start:
             cuts.append(leaf.start)
         before += leaf.weight
@@ -258,15 +258,15 @@ def _cuts(leaves: list[_Leaf], ranges: int) -> list[str]:
 
 
 def _shared(one: str, other: str) -> int:
-    """Return how many characters two texts share at their beginning."""
+    """Return the length of the common prefix of two texts."""
     pairs = zip(one, other, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _next_to(text: str, by: int = 1) -> str | None:
-    """Return the least text that is greater than all that begin with this one.
+    """Return the least text that is greater than all texts with this prefix.
 
-    :param by: how many places to advance its last character
+    :param by: how many code points to advance its last character
     """
     while text:
         last = ord(text[-1]) + by

@@ -28,7 +28,7 @@ _ADDRESS = "s3://"
 _LARGEST_OBJECT = 10**15
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-# says what a bucket may be called, and what those from before March 2018 in us-east-1 may be.
+# defines the names of buckets, and of those created in us-east-1 before March 2018.
 _BUCKET = r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]|[A-Za-z0-9._\-]{3,255}"
 _NO_BUCKETS = {
     "--x-s3": "a directory bucket, which lists its keys in no order and has no live trigger",
@@ -45,7 +45,7 @@ def _bucket(text: str) -> str:
     if text.startswith(("arn:", "s3:")):
         refuse("it is more than the name")
     if "/" in text:
-        refuse("it holds a slash; what comes behind the bucket's name goes into prefix")
+        refuse("it contains a slash; what follows the bucket's name goes into prefix")
     for ending, kind in _NO_BUCKETS.items():
         if text.endswith(ending):
             refuse(f"it is the name of {kind}")
@@ -122,7 +122,7 @@ class S3Params(SourceParams):
         "Key pattern",
         "Only keys that match: * is any text including slashes, ? one character, [ab] one of"
         " these. Separate patterns with |. A pattern covers the whole key.",
-        allowed="a shell pattern, or some with | between them, of up to 1,024 bytes",
+        allowed="a shell pattern, or several separated by |, of up to 1,024 bytes",
         form={"maxLength": LONGEST_KEY_BYTES},
         default=None,
         examples=["*.jpg", "*.jpg|*.png"],
@@ -190,7 +190,7 @@ class S3Params(SourceParams):
     @model_validator(mode="before")
     @classmethod
     def _address(cls, params: Any) -> Any:
-        """Take an address in ``bucket`` apart, as consoles and other tools copy it."""
+        """Split an address in ``bucket``, as consoles and other tools copy it."""
         given = params.get("bucket") if isinstance(params, dict) else None
         if not isinstance(given, str) or not given.startswith(_ADDRESS):
             return params
@@ -206,11 +206,11 @@ class S3Params(SourceParams):
 
     def origin(self) -> str:
         """Return the bucket, and whether an item is one version of an object."""
-        # The version is part of an item's identifier: with it every item is another one.
+        # The version is part of an item's identifier: with it, every item is a different one.
         return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
 
     def datasets(self) -> list[tuple[str, str]]:
-        """Return the bucket, and where in it is read."""
+        """Return the bucket and the prefix that is read."""
         return [(f"s3://{self.bucket}", self.prefix or "/")]
 
     def place(self) -> Mapping[str, str]:
@@ -239,24 +239,24 @@ class S3Params(SourceParams):
         return self.prefix, self.key_glob
 
     def redrives(self, origin: str) -> bool:
-        """Return whether a job is of the bucket; how it lists does not matter."""
+        """Return whether a job is for the bucket; how it lists does not matter."""
         return origin.removesuffix(WITH_VERSIONS) == self.origin().removesuffix(WITH_VERSIONS)
 
     def problems_of_extent(self, sound: Sound) -> Iterator[Problem]:
-        """Find a whole bucket that is not asked for in so many words."""
+        """Find a whole bucket that is not confirmed."""
         if sound("prefix", "whole_bucket") and not self.prefix and not self.whole_bucket:
             yield Problem(
                 "prefix",
-                "it is empty, which means every object of the bucket; set whole_bucket to true if"
-                " that is meant",
+                "it is empty, which means every object of the bucket; if you mean that, set"
+                " whole_bucket to true",
             )
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
-        """Find two params that cannot both be meant."""
+        """Find two params that contradict each other."""
         if sound("prefix", "whole_bucket") and self.prefix and self.whole_bucket:
             yield Problem(
                 "whole_bucket",
-                f"it is true, and prefix is {quoted(self.prefix)}; give only one",
+                f"it is true, but prefix is {quoted(self.prefix)}; give only one",
             )
         if sound("min_size", "max_size") and _exceeds(self.min_size, self.max_size):
             yield Problem(

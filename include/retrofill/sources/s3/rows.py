@@ -1,7 +1,7 @@
-"""Rows of an S3 listing: one request, and the shortest way from its XML to values.
+"""Rows of an S3 listing: one request, and the shortest path from its XML to values.
 
-botocore turns a page of 1,000 objects into dictionaries at a tenth of the speed at which this
-module reads it, so its client sends and signs the request, and leaves the answer's body to us.
+botocore turns a page of 1,000 objects into dictionaries ten times as slowly as this module reads
+it. So its client sends and signs the request, and leaves the response's body to us.
 """
 
 import re
@@ -20,8 +20,8 @@ from retrofill.model.errors import SourceError, UnfitSource
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# By this name the handler comes before botocore's own one, which parses the whole body to see
-# whether it is an error. After it, all would be as right, and slower.
+# Under this name the handler comes before botocore's own, which parses the whole body to see
+# whether it is an error. After it, the result would be the same, but slower.
 _EVENT = "before-parse.*.*"
 _OK = 200
 _FIELD = "RetrofillRows"
@@ -30,7 +30,7 @@ _NO_VERSION = "null"
 _HEAD_BYTES = 256
 _ESCAPED = "surrogateescape"
 _NO_TEXT = re.compile("[\udc80-\udcff]")
-"""What such bytes are escaped as."""
+"""The escapes of such bytes."""
 
 _LISTINGS = ("ListBucketResult", "ListVersionsResult")
 
@@ -46,43 +46,43 @@ class Row(NamedTuple):
     modified_at: datetime
     etag: str
     left_out: str
-    """Why it cannot be read, as :data:`retrofill.aws.objects.LEFT_OUT` has it; empty: it can."""
+    """Why it cannot be read, as in :data:`retrofill.aws.objects.LEFT_OUT`; empty: it can."""
 
     version_id: str
 
 
 class Rows(NamedTuple):
-    """The answer to one listing request."""
+    """The response to one listing request."""
 
     rows: list[Row]
-    """The objects, in the order of their keys; of each key the latest version alone."""
+    """The objects in the order of their keys, only the latest version of each."""
 
     keys: list[str]
-    """Each key of the answer, whether of an object or of what was deleted, in order."""
+    """All keys of the response in order, of objects and of deleted ones."""
 
     rejected: list[bytes]
-    """The keys of objects that cannot be read: they are no UTF-8, or their facts make no sense."""
+    """The keys of objects that cannot be read: they are not UTF-8, or their facts make no sense."""
 
     more: bool
-    """Whether there are keys behind it."""
+    """Whether there are keys after it."""
 
     region: str
-    """The bucket's region; empty if the answer does not say."""
+    """The bucket's region; empty if it is not in the response."""
 
     @property
     def last_key(self) -> str:
-        """The last key of the answer; empty if there is none."""
+        """The last key of the response; empty if there is none."""
         return self.keys[-1] if self.keys else ""
 
 
 class RowReader:
-    """Lists the keys of one bucket behind a given one.
+    """Lists the keys of one bucket after a given one.
 
     Formats: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html and
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html.
 
-    :param client: its other users notice nothing
-    :param versions: whether to ask for version ids; takes s3:ListBucketVersions
+    :param client: its other users are not affected
+    :param versions: whether to ask for version ids; needs s3:ListBucketVersions
     """
 
     def __init__(self, client: "S3Client", bucket: str, prefix: str, *, versions: bool) -> None:
@@ -93,14 +93,14 @@ class RowReader:
         client.meta.events.register(_EVENT, _take_body, unique_id="retrofill-rows")
 
     def after(self, key: str, limit: int) -> Rows:
-        """Return the first rows behind a key; an empty key is before all others.
+        """Return the first rows after a key; an empty key is before all others.
 
-        Some servers repeat the key itself, or what is before it: those rows are left out.
+        Some servers repeat the key itself, or earlier ones: those rows are left out.
 
         :param limit: from 1 to 1,000
-        :raises SourceError: the answer is no listing in the order of keys
+        :raises SourceError: the response is not a listing in the order of keys
         :raises botocore.exceptions.ClientError: S3 refused
-        :raises botocore.exceptions.BotoCoreError: there was no answer
+        :raises botocore.exceptions.BotoCoreError: there was no response
         """
         asked: dict[str, Any] = {
             "Bucket": self._bucket,
@@ -136,9 +136,9 @@ class RowReader:
 def _take_body(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
 ) -> None:
-    """Read the body of a listing that a reader asked for, before botocore does.
+    """Read the body of a reader's listing before botocore does.
 
-    S3 may answer 200 and then fail; botocore tries again after such an answer.
+    S3 may answer 200 and then fail; botocore retries after such a response.
     """
     prefix = getattr(_asked, "prefix", None)
     if prefix is None or response_dict["status_code"] != _OK:
@@ -150,31 +150,31 @@ def _take_body(
 
 
 _TRUTH = {"true": True, "false": False}
-"""What IsTruncated may be. An answer without it says nothing of what lies behind it."""
+"""The values of IsTruncated. Without it, a response says nothing about what follows."""
 
 
 def read_rows(body: bytes, prefix: str = "") -> Rows:
     """Read the XML of a listing.
 
-    An object that cannot be read is rejected, unless it is behind all keys of an answer that has
-    more: then the next one begins with it.
+    An object that cannot be read is rejected, unless it follows all keys of a response that has
+    more: then the next response begins with it.
 
     :raises SourceError: it is not the XML of a listing in the order of keys
-    :raises UnfitSource: it has a key that does not begin with the prefix that was asked for
+    :raises UnfitSource: it has a key without the requested prefix
     """
     try:
         root = ET.fromstring(body)  # noqa: S314  botocore would trust the same answer as much
         space = root.tag[: root.tag.rfind("}") + 1]
         if root.tag.removeprefix(space) not in _LISTINGS:
-            raise ValueError(root.tag)  # noqa: TRY301  one sentence for all that is wrong
+            raise ValueError(root.tag)  # noqa: TRY301  one message for everything that is wrong
         more = _TRUTH[root.findtext(f"{space}IsTruncated", "")]
         encoded = root.findtext(f"{space}EncodingType") == "url"
         rows, keys, rejected = _entries(root, space, prefix, encoded=encoded)
     except (ET.ParseError, KeyError, ValueError, TypeError) as error:
-        raise SourceError(f"S3 answered with something that is no listing: {error!r}") from error
+        raise SourceError(f"S3 answered with something that is not a listing: {error!r}") from error
     ordered = [row.key for row in rows]
     if ordered != sorted(ordered):
-        raise SourceError("S3 listed keys out of order, so none of them can be told to be the last")
+        raise SourceError("S3 listed keys out of order, so nobody can say which one is the last")
     keys = sorted(dict.fromkeys(keys))
     if more:
         last = keys[-1].encode() if keys else b""
@@ -185,9 +185,9 @@ def read_rows(body: bytes, prefix: str = "") -> Rows:
 def _entries(
     root: ET.Element, space: str, prefix: str, *, encoded: bool
 ) -> tuple[list[Row], list[str], list[bytes]]:
-    """Return the objects that can be read today, the key of each entry, and what is rejected.
+    """Return the objects that can be read today, the key of each entry, and rejected keys.
 
-    :raises ValueError: there are objects, and none has facts that can be read
+    :raises ValueError: there are objects, but none has readable facts
     :raises UnfitSource: a key does not begin with the prefix
     """
     tag_key, tag_size, tag_modified = space + "Key", space + "Size", space + "LastModified"
@@ -239,19 +239,19 @@ def _entries(
 
 
 def _decoded(key: str) -> str:
-    """Return a key as it is; bytes that are no UTF-8 stand in it as what no text has."""
+    """Return a key as it is; bytes that are not UTF-8 become surrogates, which no text has."""
     if "%" not in key and "+" not in key:
         return key
     return unquote_to_bytes(key.replace("+", " ")).decode(errors=_ESCAPED)
 
 
 def _other_key(prefix: str, written: str, *, encoded: bool) -> UnfitSource:
-    """Return what is wrong with a listing of which a key is none of those asked for."""
+    """Return an error for a listing with a key that was not asked for."""
     says, reading = ("says", "URL-decoded") if encoded else ("does not say", "as it stands there")
     return UnfitSource(
         f"prefix: asked for keys that begin with {prefix!r}, the server lists {written!r}. The"
         f" listing {says} that its keys are URL-encoded, so this one is read {reading}; the two"
-        f" readings are {written!r} and {_decoded(written)!r}. If neither begins so, the server"
-        " takes no notice of the prefix; if the other one does, it spells keys otherwise than it"
-        " says. Its keys cannot be told apart, so it is not read"
+        f" readings are {written!r} and {_decoded(written)!r}. If neither begins with the"
+        " prefix, the server ignores the prefix; if the other one does, the server encodes keys"
+        " differently than it says. Its keys cannot be told apart, so it is not read"
     )

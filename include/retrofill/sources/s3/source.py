@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PAGE_KEYS = 1_000
-"""The most keys that S3 lists in one answer."""
+"""The most keys that S3 lists in one response."""
 
 PEEK_KEYS = 100
 """The most keys that one look into the key space asks for."""
 
 LATER_SHOWN = 20
-"""Objects of a page that were modified after the opening, and that are told one by one."""
+"""Objects of a page modified after the opening that are listed one by one."""
 
 MAX_KEY_BYTES = 1_024
 """The longest key, in UTF-8."""
@@ -64,7 +64,7 @@ class Filter:
     """When they must have been modified."""
 
     key_glob: str | None = None
-    """Patterns for the whole key, with a bar between two; None: any key."""
+    """Patterns for the whole key, separated by bars; None: any key."""
 
     min_size: int | None = None
     """In bytes."""
@@ -101,10 +101,10 @@ class S3Source:
 
     A key that ends in a slash is an object like any other: a live trigger fires for it too.
 
-    :param client: asked by one thread at a time
-    :param prefix: what their keys begin with; empty: every object of the bucket
+    :param client: used by one thread at a time
+    :param prefix: the prefix of their keys; empty: every object of the bucket
     :param versions: whether to list version ids; without, no item has one
-    :param passes: tells whether the live trigger would send an item; None: it sends all
+    :param passes: returns whether the live trigger would send an item; None: it sends all
     """
 
     ordered = True
@@ -128,10 +128,10 @@ class S3Source:
         self._rows = RowReader(client, bucket, prefix, versions=versions)
         self._permission = "s3:ListBucketVersions" if versions else "s3:ListBucket"
         window = wanted.window
-        # A run for an interval ends with that. It may be the last to see an object: what the clocks
-        # of S3 and of the state take for later would then be nobody's.
+        # A run for an interval ends with it, and may be the last to see an object. What the clocks
+        # of S3 and of the state consider later would then belong to no run.
         opened = None if window.start else window.opened
-        self._moments = (opened or _LAST_MOMENT, window.start or _FIRST_MOMENT)
+        self._bounds = (opened or _LAST_MOMENT, window.start or _FIRST_MOMENT)
         self._identifier = identifier_of(self.name)
 
     @property
@@ -140,13 +140,13 @@ class S3Source:
         return f"s3://{self._bucket}"
 
     def check(self) -> bool:
-        """List some keys: the one request that needs just what the run needs.
+        """List some keys: the one request that needs exactly the run's permissions.
 
-        HeadBucket would not do: where a policy allows a prefix alone, it is refused.
+        HeadBucket would not do: if a policy allows only a prefix, it is refused.
 
         :raises ConfigError: there is no such bucket, it may not be listed, or it is in another
             region than the client's
-        :raises SourceError: there was no answer; another try may get one
+        :raises SourceError: there was no response; a retry may succeed
         """
         try:
             with self._explained():
@@ -156,7 +156,7 @@ class S3Source:
         here = self._client.meta.region_name
         if found.region and here not in {found.region, "aws-global"}:
             raise ConfigError(self._is_elsewhere(f"in region {found.region}"))
-        # What cannot be read is not seen by the survey either: to be counted, it need not be.
+        # The survey does not see unreadable objects either, so they need not be seen here.
         return bool(found.rows)
 
     def partitions(self, limit: int) -> list[Partition]:
@@ -166,7 +166,7 @@ class S3Source:
             seen = {row.key for row in first.rows}
 
             def peek(after: str) -> Look:
-                # What follows a key of full length can be longer than a key may be.
+                # The successor of a key of full length can be longer than a key may be.
                 if len(after.encode()) > MAX_KEY_BYTES:
                     return Look([], more=False)
                 found = self._rows.after(after, PEEK_KEYS)
@@ -187,15 +187,15 @@ class S3Source:
         ]
 
     def estimate(self) -> int | None:
-        """Return None: S3 does not say how many objects a bucket has."""
+        """Return None: S3 does not report how many objects a bucket has."""
 
     def acknowledge(self, page: Page) -> None:
         """Do nothing: a listing holds nothing."""
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
-        """Read a partition; while a page is worked on, the next one is already asked for.
+        """Read a partition; while a page is processed, the next one is already requested.
 
-        A cursor is a key as JSON, which can hold the NUL that a key may have.
+        A cursor is a key as JSON, which can contain the NUL that a key may have.
         """
         last_key = json.loads(cursor) if cursor else ""
         after = max(partition.description.get("after") or "", last_key)
@@ -214,7 +214,7 @@ class S3Source:
                     return
 
     def _read(self, after: str, partition: Partition) -> _Reading:
-        """Read one page behind a key.
+        """Read one page after a key.
 
         :raises SourceError: the listing ends before the last key that the survey saw
         """
@@ -233,9 +233,9 @@ class S3Source:
         return _Reading(self._page(rows, len(rejected), after), None if ends else after)
 
     def _require_seen(self, partition: Partition, last_key: str) -> None:
-        """Check that a listing which ends has reached what the survey saw of its range.
+        """Check that a listing which ends has reached the last key that the survey saw.
 
-        One that shows nothing at all of the range is for whoever reads the partition to judge.
+        An empty listing is left to the reader of the partition to judge.
 
         :raises SourceError: it has not
         """
@@ -244,15 +244,15 @@ class S3Source:
             raise SourceError(
                 f"bucket {self._bucket!r}: its listing ends before {last_seen!r}, which the survey"
                 " saw, so this is not its end. If the objects were deleted in between, start a new"
-                " run of the job: it surveys the bucket again and goes on"
+                " run of the job: it surveys the bucket again and continues"
             )
 
     def _page(self, rows: list[Row], rejected: int, last_key: str) -> Page:
-        selected, opened, start = self._wanted.select(rows), *self._moments
+        selected, opened, start = self._wanted.select(rows), *self._bounds
         wanted, later = _apart(selected, [row.modified_at > opened for row in selected])
         readable, cold = _apart(wanted, [bool(row.left_out) for row in wanted])
         storable, unstorable = _apart(readable, [not _storable(row.key) for row in readable])
-        # What the live trigger would not send is filtered, wherever it is kept.
+        # What the live trigger would not send is filtered, whatever its storage class is.
         items, later_items = self._sent(storable), self._sent(later)
         left_out = Counter(later=len(later_items), rejected=len(self._sent(unstorable)))
         for reason in {row.left_out for row in cold}:
@@ -265,9 +265,9 @@ class S3Source:
         return Page(items, json.dumps(last_key), +left_out, late, shown)
 
     def _sent(self, rows: list[Row]) -> list[Item]:
-        """Return the items of those rows that the live trigger would send."""
+        """Return the items of the rows that the live trigger would send."""
         identifier = self._identifier
-        # A namedtuple's own constructor takes three times as long as its base's.
+        # A namedtuple's own constructor takes three times as long as its base class's.
         make = tuple.__new__
         items = [
             make(
@@ -286,7 +286,7 @@ class S3Source:
         return f"{first} to {last}"
 
     def _explained(self) -> AbstractContextManager[None]:
-        """Say what an error of botocore means for the person who runs the backfill."""
+        """Translate botocore's errors for the user of the backfill."""
         return explained(
             self._refused,
             lambda error: SourceError(f"bucket {self._bucket!r} could not be listed: {error}"),
@@ -308,32 +308,32 @@ class S3Source:
 
     def _is_elsewhere(self, where: str) -> str:
         return (
-            f"bucket: {self._bucket!r} is {where}, and the connection aws_conn_id is set to"
+            f"bucket: {self._bucket!r} is {where}, but the connection aws_conn_id is set to"
             f" {self._client.meta.region_name}; set the connection's region_name to the bucket's"
             " region, where the functions of its live triggers must be too"
         )
 
 
 def _region_in(error: ClientError) -> str:
-    """Return where the bucket is, if S3 says so, as ``in region …``; else an empty text."""
+    """Return the bucket's region, if S3 says it, as ``in region …``; otherwise an empty text."""
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = headers.get("x-amz-bucket-region")
     return f"in region {region}" if region else ""
 
 
 def _apart(rows: list[Row], odd: list[bool]) -> tuple[list[Row], list[Row]]:
-    """Return the rows that are not odd, and those that are; most often there are none."""
+    """Return the rows that are not odd, and those that are; usually there are none of these."""
     if not any(odd):
         return rows, []
     return list(compress(rows, map(not_, odd))), list(compress(rows, odd))
 
 
 def _storable(key: str) -> bool:
-    """Return whether Postgres can hold the key: its text may have every character but NUL."""
+    """Return whether Postgres can store the key: its text may have every character but NUL."""
     return "\0" not in key
 
 
 def _shortened(text: str) -> str:
-    """Return the end of a text, in characters that a line of a log or a page can show."""
+    """Return the end of a text, in characters that a log line or a page can show."""
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return shown if len(shown) <= _LABEL_CHARS else f"…{shown[1 - _LABEL_CHARS :]}"

@@ -1,1 +1,1 @@
-"""Scanners: how the bytes of a file become rows, whatever file it is and wherever it lies."""
+"""Scanners: turn the bytes of a file into rows, whatever its format and location."""

@@ -11,11 +11,11 @@ _LONGEST_CHUNK = 1 << 18
 
 
 class CorruptFile(ValueError):
-    """A compressed file ends too soon, or is not what it says."""
+    """A compressed file ends too soon, or is not in the format that it claims."""
 
 
 def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what chunks of a gzip file hold, all its members, in pieces of at most 256 KiB.
+    """Yield the content of a gzip file, all its members, in pieces of at most 256 KiB.
 
     Source: https://www.rfc-editor.org/rfc/rfc1952, 2.2: a file is a series of members.
 
@@ -29,21 +29,21 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield from _pieces(member, left)
             left = b""
             if member.eof:
-                left = member.unused_data.lstrip(b"\0")  # padding behind a member
+                left = member.unused_data.lstrip(b"\0")  # padding after a member
                 member = None
     if member is not None:
         raise CorruptFile("its gzip data end in the middle; it is cut off")
 
 
 def _pieces(member: "zlib._Decompress", stored: bytes) -> Iterator[bytes]:
-    """Yield what stored bytes hold, up to the member's end."""
+    """Yield the content of stored bytes, up to the member's end."""
     try:
         while True:
             piece = member.decompress(stored, _LONGEST_CHUNK)
             if piece:
                 yield piece
             stored = member.unconsumed_tail
-            # A full piece may have left some behind in the member itself.
+            # After a full piece, more may be left in the member itself.
             if member.eof or not (stored or len(piece) == _LONGEST_CHUNK):
                 return
     except zlib.error as error:

@@ -1,4 +1,4 @@
-"""CSV: rows of quoted fields, whose exact bytes the standard reader does not tell."""
+"""CSV: rows of quoted fields, with their exact bytes, which the standard reader does not report."""
 
 import csv
 import json
@@ -12,20 +12,20 @@ from retrofill.sources.scanners.lines import Overlong, read_lines
 from retrofill.sources.scanners.scanner import LONGEST_ROW, Head, Malformed, Place, Row
 
 DELIMITERS = (",", ";", "\t", "|")
-"""What may stand between two fields."""
+"""The possible separators of fields."""
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class _Unending(Exception):
-    """A quoted field goes on past the longest row."""
+    """A quoted field continues past the longest row."""
 
 
 class _Feed:
-    """Gives the standard reader the lines that it asks for, and knows which bytes they were.
+    """Gives the standard reader the lines that it asks for, and counts their bytes.
 
-    The reader asks for the lines of one row and no more, so whatever was fed since the row's
-    beginning is the row. Attributes: `end`, the byte behind the last line.
+    The reader asks only for the lines of one row, so what was fed since the row's beginning is the
+    row. Attributes: `end`, the byte after the last line.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class _Feed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvScanner:
-    """Reads CSV as RFC 4180 has it, with any delimiter and encoding.
+    """Reads CSV (RFC 4180) with any delimiter and encoding.
 
-    Source: https://www.rfc-editor.org/rfc/rfc4180. Lines may end with LF, CR LF or CR CR LF; empty
-    lines are skipped; a quote inside a quoted field is doubled.
+    Source: https://www.rfc-editor.org/rfc/rfc4180. Lines may end with LF, CR LF or CR CR LF. Empty
+    lines are skipped. A quote inside a quoted field is doubled.
     """
 
     encoding: Encoding
@@ -98,7 +98,7 @@ class CsvScanner:
         width = len(head.columns)
         for row in self._records(chunks, start):
             if isinstance(row, Row) and len(row.value) != width:
-                has = f"it has {len(row.value)} fields, and there are {width} columns"
+                has = f"it has {len(row.value)} fields, but there are {width} columns"
                 yield Malformed(row.place, row.end, has)
             else:
                 yield row
@@ -130,7 +130,8 @@ class CsvScanner:
 
     def _records(self, chunks: Iterable[bytes], start: Place) -> Iterator[Row | Malformed]:
         limit, encoding = self.longest_row, self.encoding.name
-        # The limit is the process's own; it counts characters, which are no more than bytes.
+        # The limit applies to the process; it counts characters, of which there are no more than
+        # bytes.
         csv.field_size_limit(max(csv.field_size_limit(), limit))
         lines = read_lines(chunks, limit, encoding=encoding, quote=b'"')
         feed = _Feed(lines, start.byte, encoding, limit)

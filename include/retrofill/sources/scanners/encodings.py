@@ -1,10 +1,10 @@
-"""The encodings of text that scanners read, and how a file's own is recognised."""
+"""The encodings of text that scanners read, and how to recognize a file's own."""
 
 import codecs
 from typing import NamedTuple
 
 AUTO = "auto"
-"""Recognise the encoding: by a byte order mark, else UTF-8."""
+"""Recognize the encoding: by a byte order mark, otherwise UTF-8."""
 
 ENCODINGS = (
     "utf-8", "utf-16-le", "utf-16-be", "ascii", "iso-8859-1", "iso-8859-2", "iso-8859-5",
@@ -12,7 +12,7 @@ ENCODINGS = (
     "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "koi8-r", "koi8-u", "mac-roman",
     "big5", "cp932", "euc-jp", "euc-kr", "gb18030", "gbk", "shift_jis",
 )  # fmt: skip
-"""The encodings in which a line ends with the same bytes wherever it stands."""
+"""The encodings in which a line always ends with the same bytes."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -41,10 +41,10 @@ def recognise_encoding(beginning: bytes, asked: str = AUTO) -> Encoding:
     """Return the encoding of a file from its first bytes.
 
     :param asked: one of ENCODINGS, or AUTO
-    :raises ValueError: the bytes speak against the encoding
+    :raises ValueError: the bytes contradict the encoding
     """
     if beginning.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise ValueError("it is encoded as UTF-32, which is not read; convert it to UTF-8")
+        raise ValueError("it is encoded as UTF-32, which is not supported; convert it to UTF-8")
     for mark, name in _MARKS:
         if beginning.startswith(mark) and asked in {AUTO, name}:
             return Encoding(name, mark)

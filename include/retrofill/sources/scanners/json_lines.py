@@ -1,4 +1,4 @@
-"""JSON Lines: one JSON text a line, kept as it stands."""
+"""JSON Lines: one JSON text per line, kept unchanged."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"it holds {text}, which JSON has no number for")
+    raise ValueError(f"it contains {text}, which is not a number in JSON")
 
 
 _parse = json.JSONDecoder(
@@ -57,7 +57,7 @@ class JsonLinesScanner:
         return head._replace(columns=tuple(members)) if isinstance(members, dict) else head
 
     def rows(self, chunks: Iterable[bytes], head: Head, start: Place) -> Iterator[Row | Malformed]:
-        """Read lines; one that is no JSON text is malformed."""
+        """Read lines; one that is not a JSON text is malformed."""
         del head
         encoding, limit = self.encoding.name, self.longest_row
         end, number = start.byte, start.row
@@ -78,7 +78,7 @@ class JsonLinesScanner:
             except UnicodeDecodeError as error:
                 why = f"byte {begin + error.start} is not {encoding} ({error.reason})"
             except json.JSONDecodeError as error:
-                why = f"it is no JSON: {error.msg} at character {error.pos + 1}"
+                why = f"it is not JSON: {error.msg} at character {error.pos + 1}"
             except ValueError as error:
                 why = str(error)
             except RecursionError:
@@ -96,7 +96,7 @@ class JsonLinesScanner:
         return str(row.value)
 
     def names(self, head: Head, row: Row) -> tuple[str, ...]:
-        """Return the names of a line's members; none if it is no object."""
+        """Return the names of a line's members; none if it is not an object."""
         del head
         members = _parse(str(row.value))
         return tuple(members) if isinstance(members, dict) else ()
@@ -104,7 +104,7 @@ class JsonLinesScanner:
     def picker(self, head: Head, names: Sequence[str]) -> Callable[[Row], Sequence[str | None]]:
         """Return the function that picks members of a line.
 
-        A text is picked as it is, a number in its own digits, a truth value as JSON has it; all
+        A text is picked as it is, a number in its own digits, a truth value as in JSON. Anything
         else counts as missing.
         """
         del head

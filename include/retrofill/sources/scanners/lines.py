@@ -1,4 +1,4 @@
-"""Lines of a stream of bytes: their exact bytes, and never more of one than a limit."""
+"""Lines of a stream of bytes, with their exact bytes, and at most a limited number of each."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -11,10 +11,10 @@ class Overlong(NamedTuple):
     """A line that was longer than the limit, and is not kept."""
 
     length: int
-    """Its length in bytes, line end included."""
+    """Its length in bytes, including the line end."""
 
     quotes: int
-    """How often the byte asked about stands in it."""
+    """How often the given byte occurs in it."""
 
 
 class _Stream(io.RawIOBase):
@@ -45,11 +45,11 @@ def read_lines(
 ) -> Iterator[bytes | Overlong]:
     """Yield lines with their ends; the last one may have none.
 
-    A line ends behind a line feed, of whatever comes before it: a carriage return alone ends none.
+    A line ends with a line feed, whatever precedes it. A carriage return alone ends no line.
 
-    :param limit: bytes; a longer line is read past and yielded as Overlong
+    :param limit: bytes; a longer line is skipped and yielded as Overlong
     :param encoding: one of :data:`retrofill.sources.scanners.encodings.ENCODINGS`
-    :param quote: a byte to be counted in an overlong line
+    :param quote: a byte to count in an overlong line
     """
     file = io.BufferedReader(_Stream(chunks), _BUFFER)
     if encoding.startswith("utf-16"):
@@ -70,7 +70,7 @@ def read_lines(
 def _wide_lines(
     file: "io.BufferedReader[_Stream]", limit: int, encoding: str, quote: bytes
 ) -> Iterator[bytes | Overlong]:
-    """Yield lines of text whose units have two bytes, one of which may look like a line feed."""
+    """Yield lines of text with two-byte units, one byte of which may look like a line feed."""
     feed, mark = "\n".encode(encoding), quote.decode().encode(encoding)
     line = bytearray()
     length = quotes = 0
@@ -96,5 +96,5 @@ def _wide_lines(
 
 
 def _count(line: bytearray, mark: bytes) -> int:
-    """Return how often a unit of two bytes stands in a line."""
+    """Return how often a unit of two bytes occurs in a line."""
     return sum(line[at : at + 2] == mark for at in range(0, len(line), 2)) if mark else 0

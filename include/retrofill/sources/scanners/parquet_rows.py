@@ -1,4 +1,4 @@
-"""Parquet: rows of columns, of which a file tells at its end; it is kept on the disk meanwhile."""
+"""Parquet: rows of columns. Their description is at the file's end, so the file is kept on disk."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,11 +16,11 @@ _BATCH_ROWS = 10_000
 
 
 class ParquetScanner:
-    """Reads the rows of one file, which it holds itself; no row of it is malformed.
+    """Reads the rows of one file, which it holds itself; none of its rows is malformed.
 
-    Places are told by the numbers of rows alone.
+    Places have only the numbers of rows.
 
-    :param file: the file, open
+    :param file: the open file
     """
 
     def __init__(self, file: parquet.ParquetFile) -> None:
@@ -30,21 +30,21 @@ class ParquetScanner:
     def of(cls, chunks: Iterable[bytes]) -> Self:
         """Return the scanner of a file that comes in chunks.
 
-        :raises ValueError: it is no Parquet, or damaged
+        :raises ValueError: it is not Parquet, or damaged
         """
         with NamedTemporaryFile(prefix="retrofill-") as kept:
             for chunk in chunks:
                 kept.write(chunk)
             kept.flush()
             try:
-                # Without its name, it is there for as long as it is open.
+                # Without its name, it exists for as long as it is open.
                 return cls(parquet.ParquetFile(pa.OSFile(kept.name)))
             except (pa.ArrowException, OSError) as error:
                 raise ValueError(f"it is damaged Parquet ({error})") from error
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         count: int = self._file.metadata.num_rows
         return count
 
@@ -54,7 +54,7 @@ class ParquetScanner:
         return Head(tuple(self._file.schema_arrow.names), Place(0, 1))
 
     def rows(self, chunks: Iterable[bytes], head: Head, start: Place) -> Iterator[Row | Malformed]:
-        """Read rows from the number of one on; groups of rows before it are not read."""
+        """Read rows, starting at a row number; earlier row groups are not read."""
         del chunks
         metadata = self._file.metadata
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]

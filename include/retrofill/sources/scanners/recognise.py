@@ -1,4 +1,4 @@
-"""What a file is: its compression, format, encoding and delimiter, as asked for or recognised."""
+"""Recognize a file: its compression, format, encoding and delimiter, as given or as found."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from retrofill.sources.scanners.json_lines import JsonLinesScanner
 from retrofill.sources.scanners.scanner import LONGEST_ROW, Scanner
 
 LOOKED_AT = 1 << 16
-"""Bytes of a decompressed file that tell what it is."""
+"""Bytes of a decompressed file from which its format is recognized."""
 
 _DELIMITER_WORDS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _ENDINGS = {
@@ -27,7 +27,7 @@ _ENDINGS_GZIP = (".gz", ".gzip")
 
 
 class Asked(NamedTuple):
-    """What a person has said of the files; AUTO: recognise it."""
+    """What the user has specified about the files; AUTO: recognize it."""
 
     format: str = AUTO
     encoding: str = AUTO
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 
 
 class Recognised(NamedTuple):
-    """How a file is to be read."""
+    """How to read a file."""
 
     scanner: Scanner
     gzip: bool
@@ -48,11 +48,11 @@ class Recognised(NamedTuple):
 
 
 def recognise(name: str, chunks: Iterable[bytes], asked: Asked) -> Recognised:
-    """Return how a file is to be read.
+    """Return how to read a file.
 
-    :param name: its path, whose ending tells the format if it has a known one
+    :param name: its path, whose ending shows the format if it is a known one
     :param chunks: the file as it is stored, from its beginning; read no further than needed
-    :raises ValueError: it cannot be read, or not as asked
+    :raises ValueError: it cannot be read, or not as specified
     """
     stored = iter(chunks)
     first = _beginning(stored, len(GZIP_MAGIC))
@@ -81,7 +81,7 @@ def recognise(name: str, chunks: Iterable[bytes], asked: Asked) -> Recognised:
 
 
 def decompressed(chunks: Iterable[bytes], *, gzip: bool) -> Iterator[bytes]:
-    """Yield what a stored file holds.
+    """Yield the content of a stored file.
 
     :raises CorruptFile: it is damaged or cut off
     """
@@ -89,7 +89,7 @@ def decompressed(chunks: Iterable[bytes], *, gzip: bool) -> Iterator[bytes]:
 
 
 def _beginning(chunks: Iterator[bytes], count: int) -> bytes:
-    """Return the first bytes: at least this count, if there are, and fewer of a damaged file."""
+    """Return the first bytes: at least this many if there are, and fewer of a damaged file."""
     beginning = b""
     try:
         while len(beginning) < count:

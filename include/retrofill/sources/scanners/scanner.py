@@ -1,10 +1,10 @@
-"""What every scanner can do: read the head of a file, and its rows from any of their beginnings."""
+"""The protocol of scanners: read the head of a file, and its rows, starting at any of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 LONGEST_ROW = 6 * 1024 * 1024
-"""Bytes of the longest row that is read: no request carries more."""
+"""Bytes of the longest row that is read; no request can carry more."""
 
 
 class Place(NamedTuple):
@@ -23,14 +23,14 @@ class Row(NamedTuple):
     place: Place
 
     end: int
-    """The byte behind it, where the next row is looked for."""
+    """The byte after it, where the next row may begin."""
 
     value: Sequence[str] | str
-    """The fields of a CSV row in the order of the columns; the text of a line of JSON."""
+    """The fields of a CSV row in the order of the columns, or the text of a line of JSON."""
 
 
 class Malformed(NamedTuple):
-    """A stretch of a file that is no row."""
+    """A part of a file that is not a row."""
 
     place: Place
     end: int
@@ -39,24 +39,24 @@ class Malformed(NamedTuple):
     """What is wrong, as the rest of a sentence about the row."""
 
     fatal: bool = False
-    """Whether nobody can tell where the next row begins, so that nothing behind it is read."""
+    """Whether the start of the next row is unknown, so that nothing after it is read."""
 
 
 class Head(NamedTuple):
-    """What stands before the first row."""
+    """What precedes the first row."""
 
     columns: tuple[str, ...]
     """The names of the columns. Rows of JSON name their own: these are the first row's."""
 
     first: Place
-    """Where the first row is looked for."""
+    """Where the first row may begin."""
 
     problem: str = ""
     """Why the rows cannot be read at all; empty if they can."""
 
 
 class Scanner(Protocol):
-    """Reads rows of one format; it does no I/O of its own, and holds one row at a time."""
+    """Reads rows of one format. It does no I/O of its own, and holds one row at a time."""
 
     def head(self, chunks: Iterable[bytes]) -> Head:
         """Read the head of a file.
@@ -68,12 +68,12 @@ class Scanner(Protocol):
         """Read rows.
 
         :param chunks: the decompressed file from the start's byte on
-        :param start: where the head says that rows begin, or the end of a row or of a malformed
-            one with the number behind its own
+        :param start: where rows begin according to the head, or the end of a row or malformed part
+            with the number after its own
         """
 
     def content(self, head: Head, row: Row) -> str:
-        """Return a row as one JSON text: a CSV row as an object of texts, JSON as it stands."""
+        """Return a row as one JSON text: a CSV row as an object of texts, JSON unchanged."""
 
     def names(self, head: Head, row: Row) -> tuple[str, ...]:
         """Return the names of a row's columns; those of JSON may differ from row to row."""

@@ -1,4 +1,4 @@
-"""Foretell what is left of a run: the counts of its plan, its price, and what Airflow takes."""
+"""Forecast the rest of a run from the counts of its plan, its price, and Airflow's overhead."""
 
 from retrofill.engine.durations import Measured, Work
 from retrofill.engine.fit import Range
@@ -9,16 +9,16 @@ from retrofill.model.runs import Run
 from retrofill.sources.kind import SourceKind
 
 TASK_S = Range(1.0, 2.0, 6.0)
-"""Seconds from the end of a task until the next one is at work: a loop of Airflow's scheduler, and
-a process that takes half a second to a second of CPU, as they were measured on two cores."""
+"""Seconds from the end of a task until the next one runs: a loop of Airflow's scheduler, and a
+process that takes half a second to a second of CPU, as measured on two cores."""
 
 TASKS_AFTER = 3
-"""Tasks that follow upon the calls, one after the other: close_run, next_set and notify."""
+"""Tasks that follow the calls, one after the other: close_run, next_set and notify."""
 
 _NOTHING = Work(0, 0, 0)
 
 
-def foretell(
+def forecast_run(
     run: Run,
     kind: SourceKind,
     counts: Counts,
@@ -32,12 +32,12 @@ def foretell(
 ) -> Forecast:
     """Return what a run takes from now on, once it may call.
 
-    :param counts: what its plan counts
+    :param counts: the counts of its plan
     :param at_once: tasks that Airflow runs at once
-    :param called: what of the counts was called since, by the canary
+    :param called: the part of the counts that the canary has called
     :param measured: what the canary has measured; None: nothing
-    :param spent: dollars that it has cost
-    :param task_s: seconds in which Airflow begins a task
+    :param spent: dollars that the run has cost
+    :param task_s: seconds in which Airflow starts a task
     """
     return forecast(
         _left(counts, called),
@@ -57,7 +57,7 @@ def foretell(
 
 
 def _left(counts: Counts, called: Work) -> Work:
-    """Return what is left to be called; what comes after the first set is taken to be like it."""
+    """Return what is left to call, assuming that further sets are like the first."""
     after = counts.items_after or 0
     size = counts.item_bytes
     if size is not None and called.bytes is not None:
@@ -71,7 +71,7 @@ def _left(counts: Counts, called: Work) -> Work:
 
 
 def _listing(kind: SourceKind, counts: Counts) -> Listing | None:
-    """Return the requests that list the source; None: they are no term of the cost."""
+    """Return the requests that list the source; None: they are not a term of the cost."""
     price = kind.listing
     if price is None or (counts.redriven and not counts.listed):
         return None

@@ -1,4 +1,4 @@
-"""What live events tell of an object and a listing does not: no pattern may depend on it."""
+"""Event fields that a listing cannot provide. A trigger whose pattern needs one is rejected."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +10,21 @@ from retrofill.triggers.patterns import compile_pattern, fields_of
 _IMITATIONS = [
     shape.imitation for shape in SHAPES.values() if isinstance(shape.imitation, Imitation)
 ]
-_MADE_UP = frozenset[str]().union(
-    *(one.sender.made_up | one.envelope_made_up for one in _IMITATIONS)
+_SYNTHETIC = frozenset[str]().union(
+    *(one.sender.synthetic | one.synthetic_in_envelope for one in _IMITATIONS)
 )
 _UPLOADS: Mapping[str, tuple[str, ...]] = {
     field: kinds for one in _IMITATIONS for field, kinds in one.sender.uploads.items()
 }
 
 
-def untold_field(pattern: Mapping[str, Any]) -> str | None:
-    """Return the name of a field on which a pattern depends, and which is made up; None: none.
+def unlisted_field(pattern: Mapping[str, Any]) -> str | None:
+    """Return the name of a synthetic field on which a pattern depends; None: there is none.
 
-    :raises ConfigError: the pattern is malformed, or has an operator that is not known here
+    :raises ConfigError: the pattern is malformed, or has an unknown operator
     """
     for name, wanted in fields_of(pattern):
-        if name in _MADE_UP and any("exists" not in _operator(one) for one in wanted):
+        if name in _SYNTHETIC and any("exists" not in _operator(one) for one in wanted):
             return name
         if name in _UPLOADS:
             matches = compile_pattern({name: wanted})

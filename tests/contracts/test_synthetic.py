@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from retrofill.events import SHAPES, EventContext, compile_shape
-from retrofill.events.made_up import UUID, Form, ids
 from retrofill.events.s3.batch_operations import TASK_ID
 from retrofill.events.s3.fields import HOST_ID, REQUEST_ID
 from retrofill.events.s3.relays import RECEIPT, SIGNATURE
+from retrofill.events.synthetic import UUID, Form, ids
 
 from tests.given import s3_context
 from tests.integration.test_event_fidelity import flat

@@ -1,9 +1,8 @@
-"""Ids that live events have and no source tells: made up from a hash, in the form of live ones.
+"""Synthetic ids: what live events have and no source knows, made from a hash in the live form.
 
-Each is the item's identifier, a hash itself, masked by the hash of an owner and a name, and spelled
-in the alphabet of live ids. So an item's id stays the same as long as the owner does, which is the
-job for most: in each run of it, retry and redrive. For another owner, or by another name, it is
-another.
+Each is the item's identifier, itself a hash, masked by the hash of an owner and a name, and spelled
+in the alphabet of live ids. So an item's id stays the same as long as its owner, which is usually
+the job: in each run, retry and redrive of it. Another owner, or another name, gives another id.
 """
 
 import hashlib
@@ -18,24 +17,24 @@ CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 BASE64 = f"{CAPITALS}{CAPITALS.lower()}{DIGITS}+/"
 
 Ids = Callable[[bytes], list[str]]
-"""Returns the ids of items, given their identifiers, one after another."""
+"""Returns the ids of items, given their concatenated identifiers."""
 
 
 class Form(NamedTuple):
     """How live ids of one kind are spelled."""
 
     size: int
-    """Bytes that one is spelled from: a multiple of IDENTIFIER_BYTES."""
+    """Bytes from which one id is spelled: a multiple of IDENTIFIER_BYTES."""
 
     spell: Callable[[bytes], list[str]]
-    """Spells each so many bytes."""
+    """Spells each ``size`` bytes."""
 
 
 def letters(alphabet: str, length: int, *, before: str = "", behind: str = "") -> Form:
-    """Return the form of so many letters of an alphabet.
+    """Return the form of a number of letters from an alphabet.
 
-    :param before: what all begin with
-    :param behind: what all end with
+    :param before: what all ids begin with
+    :param behind: what all ids end with
     """
     size = -(-length // IDENTIFIER_BYTES) * IDENTIFIER_BYTES
     table = "".join(alphabet[byte % len(alphabet)] for byte in range(256)).encode()
@@ -59,10 +58,10 @@ UUID = Form(IDENTIFIER_BYTES, _uuids)
 
 
 def ids(form: Form, name: str, owner: str) -> Ids:
-    """Return what makes up the ids of items.
+    """Return what makes the ids of items.
 
-    :param name: the field; fields of one name have the same ids
-    :param owner: what the ids live as long as
+    :param name: the field; fields of the same name have the same ids
+    :param owner: what determines how long the ids stay the same
     """
     mask = hashlib.shake_128(f"{name}\0{owner}".encode()).digest(form.size)
     times = form.size // IDENTIFIER_BYTES
@@ -82,5 +81,5 @@ def one_id(form: Form, name: str, owner: str) -> str:
 
 
 def of_item(made: Ids) -> Callable[[Item], str]:
-    """Return what makes up the id of one item."""
+    """Return what makes the id of one item."""
     return lambda item: made(item.identifier)[0]
