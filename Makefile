@@ -62,7 +62,7 @@ versions: $(INSTALLED)  ## test each Airflow from 3.1 on the Pythons here; PAIRS
 	@$(BIN)/python -m tests.versions $(PAIRS)
 
 package: $(INSTALLED)  ## build the wheel, in dist/
-	@rm -rf dist
+	@rm -f dist/*.whl
 	@$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python --wheel
 
 wheel: package  ## build the wheel, and try each way to install it with a whole run; FORMS="wheel mwaa astro"
