@@ -45,6 +45,6 @@ def begin(factory: Callable[..., Any] | None = None) -> None:
 def backend() -> Any:
     """Return what sends them."""
     if SERIES >= (3, 3):
-        return stats._get_backend()  # noqa: SLF001
+        return begun_by_each_task()._get_backend()  # noqa: SLF001
     stats.gauge  # noqa: B018  it makes one
     return stats.instance
