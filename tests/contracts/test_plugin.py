@@ -71,7 +71,7 @@ def run(code: str, home: Path) -> Any:
         check=False,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -574,7 +574,7 @@ def waits(conn: connection) -> bool:
 
 
 def wait_for(found: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 60
+    give_up_at = time.monotonic() + 200
     while not found():
         assert time.monotonic() < give_up_at
         time.sleep(0.005)
