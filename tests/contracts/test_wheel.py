@@ -113,6 +113,7 @@ def test_airflow_finds_all_of_it_and_the_plugin_once(wheel: Path, tmp_path: Path
     assert found["dags"] == [
         "retrofill_forget",
         "retrofill_manifest",
+        "retrofill_migrate",
         "retrofill_photos",
         "retrofill_rows",
         "retrofill_s3",
