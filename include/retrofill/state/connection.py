@@ -246,7 +246,7 @@ def require_granted(conn: Connection, needed: Mapping[str, str]) -> None:
         raise StateUnfit(
             f"the role {role} may not do all it needs to in the schema retrofill",
             "grant it that as the owner of the schema, or trigger the DAG retrofill_migrate with"
-            " the owner's connection and grant on",
+            " its params conn_id, for the owner's connection, and grant",
             "\n".join(statements(role, missing)),
         )
 
