@@ -7,7 +7,7 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.sdk import BaseHook
 
-from retrofill.aws.session import control_plane
+from retrofill.aws.session import control_plane, region_here
 from retrofill.compat import AirflowNotFoundException
 from retrofill.environment import EnvironmentConnections
 from retrofill.model.connections import ConnectionFields
@@ -54,13 +54,19 @@ class _HookSession:
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
-        self._own = AwsGenericHook(conn_id).config
+        self._plain: AwsGenericHook[Any] = AwsGenericHook(conn_id)
+        self._own = self._plain.config
 
     def client(self, service: str) -> Any:
         return self._hook(service).get_conn()
 
     def credentials(self) -> Any:
         return self._hook("sts").get_session().get_credentials()
+
+    @property
+    def region(self) -> str:
+        # Not by a session: one that assumes a role would ask AWS.
+        return self._plain.region_name or region_here()
 
     @property
     def verify(self) -> bool | str | None:

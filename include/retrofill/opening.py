@@ -25,7 +25,8 @@ from retrofill.state import limits, runs
 from retrofill.state.connection import PATIENCE_S, Connection
 from retrofill.wiring import needed_by
 
-_LONGEST_REASON = 2_000
+LONGEST_REASON = 2_000
+"""Characters of the reason for which no run was opened that are kept for its page."""
 
 
 class OpenRunOperator(BaseOperator):
@@ -56,7 +57,7 @@ class OpenRunOperator(BaseOperator):
         except RetrofillError as error:
             # Else the mistake would stand at the end of a traceback.
             self.log.error("%s", error)  # noqa: TRY400  the traceback is Airflow's to write
-            context["ti"].xcom_push(REFUSED, str(error)[:_LONGEST_REASON])
+            context["ti"].xcom_push(REFUSED, str(error)[:LONGEST_REASON])
             raise
         needed = {
             "canary": has_canary(config, ref),

@@ -20,14 +20,16 @@ from retrofill.export import Destination, Store, open_store
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, Capacity
 from retrofill.model.connections import STATE_CONN_ID, Connections
-from retrofill.model.errors import ConfigError, StateNotConfigured
+from retrofill.model.errors import ConfigError, StateError, StateNotConfigured, StateUnfit
 from retrofill.model.runs import Run, Window
 from retrofill.model.selection import Place
+from retrofill.model.setup import Setup
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.plan import Plan, open_source, plan
+from retrofill.pipeline.setup import AirflowFacts, look
 from retrofill.sources import Source
 from retrofill.sources.kind import Interval
-from retrofill.state.address import dsn_of
+from retrofill.state.address import dsn_of, example, parts_of
 from retrofill.state.connection import Connection, connect, require_granted
 from retrofill.state.grants import RUNTIME
 from retrofill.state.migrate import require_current
@@ -53,21 +55,23 @@ class Wiring:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    def state_dsn(self) -> str:
+    def state_dsn(self, conn_id: str = STATE_CONN_ID) -> str:
         """Return the libpq connection string of the state, as its connection is now.
 
         With the extra ``iam`` the password is a token for the login, which is good for 15 minutes:
         https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html.
 
+        :param conn_id: that of another connection to it, such as its owner's
         :raises StateNotConfigured: there is no connection to it, or one that cannot be used
         :raises StateUnavailable: a token cannot be had now
         """
         try:
-            fields = self._connections.get(STATE_CONN_ID)
+            fields = self._connections.get(conn_id)
             if fields.conn_type not in _POSTGRES:
                 raise StateNotConfigured(
-                    f"the connection {STATE_CONN_ID!r} is of type {fields.conn_type!r};"
-                    " define it as one of type 'postgres'"
+                    f"the connection {conn_id!r} is of type {fields.conn_type!r}",
+                    "define it as one of type 'postgres'",
+                    example(conn_id),
                 )
             if str(fields.extra.get("iam")).lower() == "true":
                 session = self._connections.aws(fields.extra.get("aws_conn_id") or "aws_default")
@@ -75,10 +79,37 @@ class Wiring:
                 fields = replace(fields, password=token)
         except ConfigError as error:
             raise StateNotConfigured(
-                f"{error}\nWhat to do: let the connection {STATE_CONN_ID} be to the Postgres"
-                " database that holds Retrofill's state"
+                str(error),
+                f"let the connection {conn_id} be to the Postgres database that holds Retrofill's"
+                " state",
+                example(conn_id),
             ) from error
         return dsn_of(fields)
+
+    def state_role(self) -> str:
+        """Return the role by which the connection of the state logs in.
+
+        :raises ConfigError: it names none, so another must
+        """
+        role = parts_of(self.state_dsn()).get("user", "")
+        if not role:
+            raise ConfigError(
+                f"runtime_role: it is missing, and the connection {STATE_CONN_ID} has no login"
+            )
+        return role
+
+    def setup(self, airflow: AirflowFacts | None, known: StateError | None = None) -> Setup:
+        """Look at what is missing before runs can be made; see :mod:`.pipeline.setup`."""
+        return look(self.open_state, self._state_place, self._connections, airflow, known)
+
+    def _state_place(self) -> str:
+        """Return server, database and role of the state, as people know them."""
+        told = parts_of(self.state_dsn())
+        host, port = told.get("host", "this machine"), told.get("port", _PORT)
+        return (
+            f"host {host}, port {port}, database {told.get('dbname', 'not named')},"
+            f" role {told.get('user', 'not named')}"
+        )
 
     @contextmanager
     def open_state(
@@ -91,7 +122,12 @@ class Wiring:
         :raises StateError: it cannot be reached or used; the message says what to do
         """
         with closing(connect(self.state_dsn, patience_s=patience_s)) as conn:
-            require_current(conn)
+            try:
+                require_current(conn)
+            except StateUnfit:
+                # It may not read the version: rather say all that it may not.
+                require_granted(conn, needed)
+                raise
             require_granted(conn, needed)
             yield conn
 

@@ -43,6 +43,6 @@ def test_the_runtime_role_runs_everything_but_forgetting(runtime_world: World) -
     upkeep = run_dag(world.environment, {"keep_results_days": 1}, "dags.retrofill_upkeep:upkeep")
     assert (upkeep["rescue"], upkeep["forget_calls"]) == ("success", "success")
     assert upkeep["forget_results"] == "failed"
-    grant = "GRANT DELETE ON retrofill.results TO retrofill_runtime;"
+    grant = 'GRANT DELETE ON retrofill.results TO "retrofill_runtime";'
     assert grant in upkeep["log"]
     assert world.report() == report

@@ -102,12 +102,14 @@ def test_what_is_shown_does_nothing_to_the_terminal(conn: Connection, cli: Comma
 def test_schema_and_role_are_checked(cli: Command, state_dsn: str) -> None:
     assert cli("db", "migrate").out == "the schema is up to date\n"
     done = cli("db", "check", "--json")
-    assert (done.code, json.loads(done.out)["schema_version"]) == (0, 1)
+    told = json.loads(done.out)
+    assert (done.code, told["ready"], told["state"]["schema_version"]) == (0, True, 1)
     with closing(psycopg2.connect(state_dsn)) as conn, conn, conn.cursor() as cur:
         cur.execute("DROP SCHEMA retrofill CASCADE")
     done = cli("db", "check")
     assert done.code == Exit.UNREACHABLE
-    assert "python -m retrofill db migrate" in done.err
+    assert "missing: the state's schema is at version 0, this code needs 1" in done.out
+    assert "python -m retrofill db migrate" in done.out
     assert cli("db", "migrate").out == "applied 0001_initial.sql\n"
 
 
@@ -132,7 +134,7 @@ def test_a_role_that_has_what_is_printed_passes_the_check(
         with closing(psycopg2.connect(state_dsn)) as owner, owner, owner.cursor() as cur:
             cur.execute(printed)
         monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", postgres.dsn(database, role="Run%20It"))
-        assert json.loads(cli("db", "check", "--json").out)["role"] == "Run It"
+        assert json.loads(cli("db", "check", "--json").out)["state"]["role"] == "Run It"
         with closing(psycopg2.connect(postgres.dsn(database, role="look"))) as reader:
             with reader.cursor() as cur:
                 cur.execute("SELECT count(*) FROM retrofill.v_run")

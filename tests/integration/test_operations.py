@@ -262,7 +262,7 @@ def test_upkeep_forgets_what_it_says(dsns: dict[str, str], runtime: connection) 
     execute(owner, ["UPDATE retrofill.results SET settled_at = now() - interval '91 days'"])
     with pytest.raises(StateUnfit, match="permission denied for table results"):
         forget_results(runtime, job=None, days=90)
-    with pytest.raises(StateUnfit, match=r"GRANT DELETE ON retrofill\.job TO retrofill_runtime;"):
+    with pytest.raises(StateUnfit, match=r'retrofill\.job.* TO "retrofill_runtime";'):
         require_granted(runtime, JOBS)
     assert keys_in_as_owner(dsns, "results") == ["a", "b"]
     execute(owner, statements("forget"))

@@ -9,6 +9,11 @@ CONTROL_PLANE = Config(connect_timeout=5, read_timeout=60, retries={"mode": "sta
 """How boto3 asks for what may be asked twice: listings and descriptions, never a call."""
 
 
+def region_here() -> str:
+    """Return the region that boto3 finds by itself; empty: none."""
+    return boto3.Session().region_name or ""
+
+
 def control_plane(own: Config) -> Config:
     """Return how boto3 asks by way of a connection; what the connection itself says wins.
 
@@ -39,6 +44,11 @@ class BotoSession:
     def credentials(self) -> Any:
         """Return what botocore finds as credentials; None: nothing."""
         return self._session.get_credentials()
+
+    @property
+    def region(self) -> str:
+        """The region of its services; empty: none is known."""
+        return self._session.region_name or ""
 
     @property
     def verify(self) -> None:

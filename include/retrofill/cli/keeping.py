@@ -7,13 +7,13 @@ import typer
 
 from retrofill.cli.exits import Exit
 from retrofill.cli.output import Json, print_json, print_text, say
-from retrofill.cli.state import open_state, wiring
+from retrofill.cli.state import look_at_setup, open_state, wiring
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
+from retrofill.model.records import as_json as json_of
 from retrofill.pipeline.upkeep import forget_job
-from retrofill.state.grants import JOBS, READER, RUNTIME, statements
+from retrofill.state.grants import JOBS, RUNTIME, script
 from retrofill.state.migrate import migrate as migrate_schema
-from retrofill.state.migrate import version
 
 db = typer.Typer(
     name="db", help="The schema of the state, and what roles need.", no_args_is_help=True
@@ -33,20 +33,23 @@ def migrate(
 
 @db.command()
 def check(*, as_json: Json = False) -> None:
-    """Check that the state can be reached, and that schema and role suit this code."""
-    with open_state() as conn:
-        number = version(conn)
-        server = conn.info
-        told = {
-            "database": server.dbname,
-            "role": server.user,
-            "server_version": server.parameter_status("server_version"),
-            "schema_version": number,
-        }
+    """Say what is missing before runs can be made, and what to do about it.
+
+    It looks at the state, its schema and the grants of its role and, if the connection comes from
+    Airflow, at Airflow's settings. Exit code 3: something is in the way of every run.
+    """
+    found = look_at_setup()
     if as_json:
-        print_json(told)
+        print_json(json_of(found))
     else:
-        print_text("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in told.items()))
+        facts = found.state._asdict() if found.state is not None else {}
+        for name, value in facts.items():
+            print_text(f"{name.replace('_', ' ')}: {value}")
+        for finding in found.findings:
+            print_text("\n" * bool(facts) + "\n".join(finding.lines()))
+        for notice in found.notices:
+            print_text(f"notice: {notice}")
+    raise typer.Exit(Exit.DONE if found.ready else Exit.UNREACHABLE)
 
 
 @db.command()
@@ -63,10 +66,7 @@ def grants(
     ] = False,
 ) -> None:
     """Print the GRANT statements that roles need, for the owner to run."""
-    lines = statements(runtime, RUNTIME) + statements(reader, READER)
-    if forget:
-        lines += statements(runtime, JOBS)
-    print_text("\n".join(dict.fromkeys(lines)))
+    print_text("\n".join(script(runtime, reader, forget=forget)))
 
 
 def check_jobs(

@@ -14,6 +14,7 @@ from retrofill.state.connection import Connection
 from retrofill.state.grants import RUNTIME
 
 if TYPE_CHECKING:
+    from retrofill.model.setup import Setup
     from retrofill.wiring import Wiring
 
 
@@ -37,6 +38,19 @@ def wiring() -> "Wiring":
     from retrofill.wiring import Wiring  # noqa: PLC0415
 
     return Wiring(connections())
+
+
+def look_at_setup() -> "Setup":
+    """Look at what is missing before runs can be made."""
+    from retrofill.environment import EnvironmentConnections  # noqa: PLC0415
+    from retrofill.wiring import Wiring  # noqa: PLC0415
+
+    found = connections()
+    if isinstance(found, EnvironmentConnections):
+        return Wiring(found).setup(None)
+    from retrofill.airflow_settings import airflow_facts  # noqa: PLC0415
+
+    return Wiring(found).setup(airflow_facts())
 
 
 @contextmanager

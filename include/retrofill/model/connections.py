@@ -32,6 +32,10 @@ class AwsSession(Protocol):
         """Return what botocore finds as credentials, which renew themselves; None: nothing."""
 
     @property
+    def region(self) -> str:
+        """The region of its services; empty: none is known."""
+
+    @property
     def verify(self) -> bool | str | None:
         """How TLS is verified, as boto3 takes it; None: as boto3 does by default."""
 

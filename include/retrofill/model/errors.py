@@ -63,7 +63,16 @@ class FunctionUnavailable(RetrofillError):
 
 
 class StateError(RetrofillError):
-    """The Postgres state cannot be used as it is."""
+    """The Postgres state cannot be used as it is.
+
+    :param what: what is wrong
+    :param todo: what a person does about it; empty: nothing is known
+    :param text: what to copy for that: SQL, a variable; empty: nothing
+    """
+
+    def __init__(self, what: str, todo: str = "", text: str = "") -> None:
+        self.what, self.todo, self.text = what, todo, text
+        super().__init__("\n".join(filter(None, (what, todo and f"What to do: {todo}", text))))
 
 
 class StateUnavailable(StateError):

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 import psycopg2
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from retrofill.model.connections import ConnectionFields
+from retrofill.model.connections import STATE_CONN_ID, ConnectionFields
 from retrofill.model.errors import StateNotConfigured
+from retrofill.state.grants import quoted_name
 
 Dsn: TypeAlias = str | Callable[[], str]
 """A connection string or URI of libpq, or what tells it anew whenever a connection is opened."""
@@ -35,6 +36,8 @@ _FULL = re.compile(
 Before a connection stands, libpq tells no SQLSTATE: it would be 53300, too_many_connections.
 """
 
+_NO_DATABASE = re.compile(r'database "(.*)" does not exist')
+
 _WHAT_TO_DO = {
     _FULL.pattern: (
         "let max_connections of the server, and limits of role and database, leave one for each"
@@ -42,6 +45,17 @@ _WHAT_TO_DO = {
         " at once; see docs/operations.md, Postgres in production"
     ),
     r"authentication failed": "mend login and password of the connection",
+    r"could not translate host name": (
+        "correct the host of the connection: this machine knows no such name"
+    ),
+    r"timeout expired|timed out": (
+        "let firewalls and security groups admit this machine to the port of the database, or"
+        " correct host and port of the connection"
+    ),
+    _NO_DATABASE.pattern: (
+        "correct the database of the connection, or make that database as an administrator of the"
+        " server; see docs/operations.md, Roles"
+    ),
     r"root certificate file .* does not exist|certificate verify failed": (
         "let the connection's extra sslrootcert name the file of the authority that signed the"
         " server's certificate, on every machine that connects"
@@ -49,6 +63,7 @@ _WHAT_TO_DO = {
     r"does not match host name": "let the connection's host be a name of the server's certificate",
     r"does not support SSL": "switch on TLS at the server, or leave out the connection's sslmode",
     r"no encryption": "let the connection's extra sslmode be require, or verify-full",
+    r"no pg_hba.conf entry": "let pg_hba.conf of the server admit this machine, role and database",
     r"startup parameter|command-line options": (
         "take it out of the connection's extra options, as the pooler between lets nothing of the"
         " kind through; set it for the role, by ALTER ROLE … SET"
@@ -90,28 +105,38 @@ def dsn_of(fields: ConnectionFields) -> str:
     try:
         dsn: str = make_dsn(**told)
     except (TypeError, psycopg2.ProgrammingError) as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, fields.conn_id) from None
     return dsn
 
 
-def parts_of(dsn: Dsn) -> dict[str, str]:
+def parts_of(dsn: Dsn, conn_id: str = STATE_CONN_ID) -> dict[str, str]:
     """Return what a connection string says, by libpq's words.
 
+    :param conn_id: Airflow's connection of which it is made, for what is said of it
     :raises StateNotConfigured: it is none
     """
     try:
         return dict(parse_dsn(dsn() if callable(dsn) else dsn))
     except psycopg2.ProgrammingError as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, conn_id) from None
 
 
-def _unreadable(error: Exception) -> StateNotConfigured:
+def _unreadable(error: Exception, conn_id: str) -> StateNotConfigured:
     # Of what it cannot read, libpq repeats all, and that has a password in it.
     said = _UNKNOWN_OPTION.search(str(error))
     return StateNotConfigured(
-        f"the connection retrofill_state is none of Postgres{': ' + said[0] if said else ''}"
-        "\nWhat to do: let it hold host, port, database, login and password, and as extras only"
-        " what libpq knows, such as sslmode"
+        f"the connection {conn_id} is none of Postgres{': ' + said[0] if said else ''}",
+        "let it hold host, port, database, login and password, and as extras only what libpq"
+        " knows, such as sslmode",
+        example(conn_id),
+    )
+
+
+def example(conn_id: str) -> str:
+    """Return a connection to Postgres as a variable of Airflow's, with names to fill in."""
+    return (
+        f"AIRFLOW_CONN_{conn_id.upper()}='postgresql://ROLE:PASSWORD@HOST:5432/DATABASE"
+        "?sslmode=verify-full&sslrootcert=FILE'"
     )
 
 
@@ -130,3 +155,17 @@ def what_to_do(said: str) -> str:
     """
     fitting = (todo for pattern, todo in _WHAT_TO_DO.items() if re.search(pattern, said))
     return next(fitting, "start the server, or mend the connection")
+
+
+def text_for(said: str) -> str:
+    """Return the SQL for that, where there is some.
+
+    :param said: as for :func:`what_to_do`
+    """
+    missing = _NO_DATABASE.search(said)
+    return make_database(missing[1]) if missing else ""
+
+
+def make_database(name: str) -> str:
+    """Return the SQL that makes a database for the state."""
+    return f"CREATE DATABASE {quoted_name(name)} ENCODING 'UTF8' TEMPLATE template0;"

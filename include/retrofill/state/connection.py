@@ -12,6 +12,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 from psycopg2.extensions import connection as Connection  # noqa: N812  it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  it is a class
 
+from retrofill.model.connections import STATE_CONN_ID
 from retrofill.model.errors import (
     SchemaMismatch,
     StateError,
@@ -20,7 +21,15 @@ from retrofill.model.errors import (
     StateUnavailable,
     StateUnfit,
 )
-from retrofill.state.address import Dsn, is_full, parts_of, what_to_do
+from retrofill.state.address import (
+    Dsn,
+    is_full,
+    make_database,
+    parts_of,
+    text_for,
+    what_to_do,
+)
+from retrofill.state.grants import statements
 from retrofill.state.statements import load
 
 __all__ = [
@@ -85,14 +94,20 @@ _WRITABLE = (
     "connect to the primary, and see that neither default_transaction_read_only nor a full disk"
     " closes it to writes"
 )
-_MIGRATE = "apply the migrations: python -m retrofill db migrate"
+MIGRATE = "trigger the DAG retrofill_migrate or run, as its owner: python -m retrofill db migrate"
+"""What a person does about a schema that is missing or older."""
+
 _MENDS = {
-    errorcodes.UNDEFINED_TABLE: _MIGRATE,
-    errorcodes.INVALID_SCHEMA_NAME: _MIGRATE,
-    errorcodes.UNDEFINED_COLUMN: _MIGRATE,
+    errorcodes.UNDEFINED_TABLE: MIGRATE,
+    errorcodes.INVALID_SCHEMA_NAME: MIGRATE,
+    errorcodes.UNDEFINED_COLUMN: MIGRATE,
     errorcodes.INSUFFICIENT_PRIVILEGE: _GRANT,
+    errorcodes.UNDEFINED_OBJECT: "make the role first, see docs/operations.md, Roles",
 }
-_KINDS: Mapping[str, type[StateError]] = {errorcodes.INSUFFICIENT_PRIVILEGE: StateUnfit}
+_KINDS: Mapping[str, type[StateError]] = {
+    errorcodes.INSUFFICIENT_PRIVILEGE: StateUnfit,
+    errorcodes.UNDEFINED_OBJECT: StateUnfit,
+}
 _NOT_NOW = {
     errorcodes.DISK_FULL: "give its disk more space",
     errorcodes.OUT_OF_MEMORY: "give it more memory, or have fewer tasks at once",
@@ -104,10 +119,11 @@ _NOT_NOW = {
 }
 
 
-def connect(dsn: Dsn, *, patience_s: float = 0.0) -> Connection:
+def connect(dsn: Dsn, *, patience_s: float = 0.0, conn_id: str = STATE_CONN_ID) -> Connection:
     """Open a connection whose transactions run at READ COMMITTED, and see that they do.
 
     :param patience_s: how long to wait for a connection where there is none left
+    :param conn_id: Airflow's connection of which ``dsn`` is made, for what is said of it
     :raises StateNotConfigured: what is told is no connection string of libpq
     :raises StateFull: there is none left
     :raises StateUnavailable: the server cannot be reached, refuses the connection or takes no
@@ -118,7 +134,7 @@ def connect(dsn: Dsn, *, patience_s: float = 0.0) -> Connection:
     told_waiting = False
     while True:
         try:
-            return _connect(dsn)
+            return _connect(dsn, conn_id)
         except StateFull as error:
             if time.monotonic() >= give_up_at:
                 raise
@@ -128,12 +144,12 @@ def connect(dsn: Dsn, *, patience_s: float = 0.0) -> Connection:
         time.sleep(_AGAIN_S)
 
 
-def _connect(dsn: Dsn) -> Connection:
-    told = _USUAL | parts_of(dsn) | _ENCODING
+def _connect(dsn: Dsn, conn_id: str) -> Connection:
+    told = _USUAL | parts_of(dsn, conn_id) | _ENCODING
     try:
         opened: Connection = psycopg2.connect(**told)  # type: ignore[call-overload]
     except psycopg2.OperationalError as error:
-        raise _unreachable(str(error).strip()) from error
+        raise _unreachable(str(error).strip(), conn_id) from error
     try:
         # Whatever the default of server, database or role is.
         opened.set_session(isolation_level=ISOLATION_LEVEL_READ_COMMITTED)
@@ -144,12 +160,12 @@ def _connect(dsn: Dsn) -> Connection:
     return opened
 
 
-def _unreachable(said: str) -> StateUnavailable:
+def _unreachable(said: str, conn_id: str = STATE_CONN_ID) -> StateUnavailable:
     """Say why a connection was not to be had, and what to do."""
     kind, what = StateUnavailable, "the state's Postgres cannot be reached"
     if is_full(said):
         kind, what = StateFull, "the state's Postgres has no connection left"
-    return kind(f"{what} (connection retrofill_state): {said}\nWhat to do: {what_to_do(said)}")
+    return kind(f"{what} (connection {conn_id}): {said}", what_to_do(said), text_for(said))
 
 
 class _Server(NamedTuple):
@@ -173,17 +189,19 @@ def _require_fit(conn: Connection) -> None:
     if server.version < OLDEST_SERVER * 10_000:
         raise StateUnfit(
             f"the state's Postgres is of version {server.version // 10_000}; {OLDEST_SERVER} is the"
-            " oldest that has what is used: move the database to a newer server"
+            " oldest that has what is used",
+            "move the database to a newer server",
         )
     if server.encoding != "UTF8":
         raise StateUnfit(
-            f"the state's database is encoded in {server.encoding}, which cannot hold every key:"
-            " make one with ENCODING 'UTF8' TEMPLATE template0, see docs/operations.md, Roles"
+            f"the state's database is encoded in {server.encoding}, which cannot hold every key",
+            "make one in UTF-8, and have the connection name it; see docs/operations.md, Roles",
+            make_database(f"{conn.info.dbname}_utf8"),
         )
     require_isolation(server.isolation)
     if server.read_only or server.standby:
         what = "is a standby" if server.standby else "takes no writes"
-        raise StateUnavailable(f"the state's Postgres {what}\nWhat to do: {_WRITABLE}")
+        raise StateUnavailable(f"the state's Postgres {what}", _WRITABLE)
 
 
 def require_isolation(level: str) -> None:
@@ -194,7 +212,8 @@ def require_isolation(level: str) -> None:
     if level != ISOLATION:
         raise StateUnfit(
             f"a transaction was asked for at {ISOLATION} and runs at {level}: something between"
-            " here and Postgres changes it; connect directly, or set the pooler so that it does not"
+            " here and Postgres changes it",
+            "connect directly, or set the pooler so that it does not",
         )
 
 
@@ -212,17 +231,23 @@ def require_granted(conn: Connection, needed: Mapping[str, str]) -> None:
     :raises StateUnfit: something is missing; the message has the GRANT
     """
     pairs = [(name, one) for name, some in needed.items() for one in some.split(", ")]
-    with transaction(conn) as cur:
-        cur.execute(
-            _SQL["list_missing_grants"],
-            {"names": [name for name, _ in pairs], "privileges": [some for _, some in pairs]},
-        )
-        missing = rows(cur, _Missing)
+    try:
+        with transaction(conn) as cur:
+            cur.execute(
+                _SQL["list_missing_grants"],
+                {"names": [name for name, _ in pairs], "privileges": [some for _, some in pairs]},
+            )
+            missing = {lacks.name: lacks.privileges for lacks in rows(cur, _Missing)}
+    except StateUnfit:
+        # It may not even look into the schema.
+        missing = dict(needed)
     if missing:
         role = conn.info.user
-        grants = [f"GRANT {lacks.privileges} ON {lacks.name} TO {role};" for lacks in missing]
         raise StateUnfit(
-            "\n".join([f"the role {role} may not do all it needs to; as the owner:", *grants])
+            f"the role {role} may not do all it needs to in the schema retrofill",
+            "grant it that as the owner of the schema, or trigger the DAG retrofill_migrate with"
+            " its params conn_id, for the owner's connection, and grant",
+            "\n".join(statements(role, missing)),
         )
 
 
@@ -250,8 +275,8 @@ def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:
     if not broken and code in _NOT_NOW:
         not_now = StateLocked if code == errorcodes.LOCK_NOT_AVAILABLE else StateUnavailable
         return not_now(
-            f"the state's Postgres cannot go on: {said}\nWhat to do: {_NOT_NOW[code]}. Nothing is"
-            " lost: what was not written is tried again"
+            f"the state's Postgres cannot go on: {said}",
+            f"{_NOT_NOW[code]}. Nothing is lost: what was not written is tried again",
         )
     if is_full(said):
         # A pooler lets everybody in, and says so of the first statement.
@@ -260,7 +285,7 @@ def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:
         return StateUnavailable(f"the state's Postgres went away: {said}")
     if code not in _MENDS:
         return StateError(f"Postgres refused: {said}")
-    return _KINDS.get(code, SchemaMismatch)(f"{said}\nWhat to do: {_MENDS[code]}")
+    return _KINDS.get(code, SchemaMismatch)(said, _MENDS[code])
 
 
 def rows(cur: Cursor, record: type[Record], **converted: Callable[[Any], object]) -> list[Record]:

@@ -53,9 +53,29 @@ READER: Mapping[str, str] = {
 """What it takes to read the public views."""
 
 
+def quoted_name(name: str) -> str:
+    """Return a name as SQL takes it, whatever it holds."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def script(runtime: str, reader: str = "", *, forget: bool = False) -> list[str]:
+    """Return all GRANTs of a state, for the owner to run.
+
+    :param runtime: the role that runs
+    :param reader: the role that reads the public views; empty: there is none
+    :param forget: whether the role that runs may forget results and jobs, too
+    """
+    lines = statements(runtime, RUNTIME)
+    if reader:
+        lines += statements(reader, READER)
+    if forget:
+        lines += statements(runtime, JOBS)
+    return list(dict.fromkeys(lines))
+
+
 def statements(role: str, needed: Mapping[str, str]) -> list[str]:
     """Return the GRANTs that give a role what it needs, for the owner to run."""
-    quoted = '"{}"'.format(role.replace('"', '""'))
+    quoted = quoted_name(role)
     by_privileges: dict[str, list[str]] = {}
     for name, privileges in needed.items():
         by_privileges.setdefault(privileges, []).append(name)

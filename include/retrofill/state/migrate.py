@@ -1,5 +1,6 @@
 """The migrations of the state's schema, and how they are applied."""
 
+import logging
 import re
 import time
 from collections.abc import Sequence
@@ -9,9 +10,11 @@ from typing import NamedTuple
 
 from psycopg2 import sql
 
+from retrofill.model.connections import STATE_CONN_ID
 from retrofill.model.errors import SchemaMismatch, StateLocked
 from retrofill.state.address import Dsn
 from retrofill.state.connection import (
+    MIGRATE,
     Connection,
     Cursor,
     connect,
@@ -19,6 +22,8 @@ from retrofill.state.connection import (
     value,
     values,
 )
+
+log = logging.getLogger(__name__)
 
 _LOCK = 7_316_402_119
 
@@ -55,8 +60,38 @@ def migrations() -> list[Migration]:
     ]
 
 
+class Pending(NamedTuple):
+    """What a migration would find and do."""
+
+    database: str
+    role: str
+    version: int
+    """The number of the last migration that the schema has; 0: there is no schema."""
+
+    migrations: list[str]
+    """The names of those that it lacks."""
+
+
+def look(dsn: Dsn, *, conn_id: str = STATE_CONN_ID) -> Pending:
+    """Return what :func:`migrate` would do, and change nothing.
+
+    :param conn_id: Airflow's connection of which ``dsn`` is made, for what is said of it
+    :raises SchemaMismatch: the schema is newer than this code
+    :raises StateError: Postgres cannot be reached, or refuses
+    """
+    with closing(connect(dsn, conn_id=conn_id)) as conn:
+        with transaction(conn) as cur:
+            applied = _version(cur)
+        names = [entry.name for entry in _lacking(applied, migrations())]
+        return Pending(conn.info.dbname, conn.info.user, applied, names)
+
+
 def migrate(
-    dsn: Dsn, known: Sequence[Migration] | None = None, *, patience_s: float = PATIENCE_S
+    dsn: Dsn,
+    known: Sequence[Migration] | None = None,
+    *,
+    patience_s: float = PATIENCE_S,
+    conn_id: str = STATE_CONN_ID,
 ) -> list[str]:
     """Apply, in one transaction, every migration the schema lacks; return their names.
 
@@ -65,13 +100,14 @@ def migrate(
 
     :param known: all migrations there are; None: those of this code
     :param patience_s: for how long it tries again, where others hold a lock on a table
+    :param conn_id: as for :func:`look`
     :raises SchemaMismatch: the schema is newer than this code
     :raises StateLocked: others hold a lock on a table all the time
     :raises StateError: Postgres cannot be reached, or refuses
     """
     known = migrations() if known is None else known
     give_up_at = time.monotonic() + patience_s
-    with closing(connect(dsn)) as conn:
+    with closing(connect(dsn, conn_id=conn_id)) as conn:
         while True:
             try:
                 with transaction(conn) as cur:
@@ -79,10 +115,26 @@ def migrate(
             except StateLocked as error:
                 if time.monotonic() > give_up_at:
                     raise StateLocked(
-                        f"{error}\nWhat to do: end what holds it (pg_stat_activity: a transaction"
-                        " open for long, or an autovacuum), or try later; nothing was changed"
+                        error.what,
+                        "end what holds it (pg_stat_activity: a transaction open for long, or an"
+                        " autovacuum), or try later; nothing was changed",
                     ) from error
+                log.info("another session holds a lock on a table; trying again")
                 time.sleep(1)
+
+
+def grant(dsn: Dsn, statements: Sequence[str], *, conn_id: str = STATE_CONN_ID) -> None:
+    """Run GRANTs of :mod:`retrofill.state.grants`, all or none.
+
+    :param conn_id: as for :func:`look`
+    :raises StateUnfit: a role does not exist, or this one may not grant
+    :raises StateError: Postgres cannot be reached, or refuses
+    """
+    with closing(connect(dsn, conn_id=conn_id)) as conn, transaction(conn) as cur:
+        # Of two at once, Postgres would refuse one.
+        cur.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        for statement in statements:
+            cur.execute(statement)
 
 
 def _apply(cur: Cursor, known: Sequence[Migration]) -> list[str]:
@@ -91,10 +143,7 @@ def _apply(cur: Cursor, known: Sequence[Migration]) -> list[str]:
     # than deadlock_timeout, too: where a task and this wait for each other, this one gives way.
     cur.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_TIMEOUT_MS}ms",))
     applied = _version(cur)
-    if applied > known[-1].number:
-        message = f"the schema is at version {applied}, this code knows {known[-1].number}"
-        raise SchemaMismatch(f"{message}; run the newer code, or restore the older schema")
-    pending = [entry for entry in known if entry.number > applied]
+    pending = _lacking(applied, known)
     if applied and pending:
         _lock_tables(cur)
     for entry in pending:
@@ -104,6 +153,19 @@ def _apply(cur: Cursor, known: Sequence[Migration]) -> list[str]:
             (entry.number, entry.name, entry.oldest_code),
         )
     return [entry.name for entry in pending]
+
+
+def _lacking(applied: int, known: Sequence[Migration]) -> list[Migration]:
+    """Return the migrations that a schema of some version lacks.
+
+    :raises SchemaMismatch: it is newer than all that are known
+    """
+    if applied > known[-1].number:
+        raise SchemaMismatch(
+            f"the schema is at version {applied}, this code knows {known[-1].number}",
+            "run the newer code, or restore the older schema",
+        )
+    return [entry for entry in known if entry.number > applied]
 
 
 def _lock_tables(cur: Cursor) -> None:
@@ -134,13 +196,12 @@ def require_current(conn: Connection) -> None:
         oldest_code = _oldest_code(cur) if found > wanted else 0
     said = f"the state's schema is at version {found}"
     if found < wanted:
-        raise SchemaMismatch(
-            f"{said}, this code needs {wanted}; run, as its owner: python -m retrofill db migrate"
-        )
+        raise SchemaMismatch(f"{said}, this code needs {wanted}", MIGRATE)
     if oldest_code > wanted:
         raise SchemaMismatch(
             f"{said}, with which code of version {oldest_code} or newer runs, and this is of"
-            f" version {wanted}: deploy the newer code, and start Airflow's processes anew"
+            f" version {wanted}",
+            "deploy the newer code, and restart Airflow's processes",
         )
 
 
