@@ -20,6 +20,7 @@ from retrofill.compat import (
 )
 from retrofill.config import params_for
 from retrofill.jobs import JobFile
+from retrofill.migrating import MigrateOperator
 from retrofill.model.errors import FINAL
 from retrofill.notifying import NotifyOperator
 from retrofill.opening import OpenRunOperator
@@ -31,7 +32,9 @@ from retrofill.operators import (
     NextSetOperator,
     PlanBatchesOperator,
 )
+from retrofill.params.migration import MigrationParams
 from retrofill.params.upkeep import ForgetParams, UpkeepParams
+from retrofill.pipeline.setup import FORGETTING, MIGRATION, UPKEEP
 from retrofill.reporting import WriteReportOperator
 from retrofill.tries import RETRIES, RETRIES_IN_ALL, WhileProgress
 from retrofill.upkeep import (
@@ -153,7 +156,7 @@ def upkeep_dag(dag_id: str, *, schedule: Any, **kwargs: Any) -> DAG:
         default_args=_TRIED_AGAIN,
         catchup=False,
         max_active_runs=1,
-        tags=["retrofill"],
+        tags=["retrofill", UPKEEP],
         **kwargs,
     ) as dag:
         RescueOperator(task_id="rescue")
@@ -172,10 +175,27 @@ def forget_dag(dag_id: str, **kwargs: Any) -> DAG:
         schedule=None,
         params=_form(ForgetParams.form_fields()),
         default_args=_TRIED_AGAIN,
-        tags=["retrofill"],
+        tags=["retrofill", FORGETTING],
         **kwargs,
     ) as dag:
         ForgetJobOperator(task_id="forget_job")
+    return dag
+
+
+def migrate_dag(dag_id: str, **kwargs: Any) -> DAG:
+    """Return the DAG that migrates the state.
+
+    :param kwargs: what else :class:`airflow.sdk.DAG` takes: doc_md…
+    """
+    with DAG(
+        dag_id,
+        schedule=None,
+        params=_form(MigrationParams.form_fields()),
+        default_args=_TRIED_AGAIN,
+        tags=["retrofill", MIGRATION],
+        **kwargs,
+    ) as dag:
+        MigrateOperator(task_id="migrate")
     return dag
 
 

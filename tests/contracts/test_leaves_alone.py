@@ -101,7 +101,7 @@ def everything():
     return {name: repr(value) for name, value in state.items()}
 
 before = everything()
-import dags.retrofill_manifest, dags.retrofill_rows
+import dags.retrofill_manifest, dags.retrofill_migrate, dags.retrofill_rows
 import dags.retrofill_s3, dags.retrofill_scheduled, dags.retrofill_upkeep
 import plugins.retrofill_plugin, retrofill.web.app
 after = everything()
@@ -202,6 +202,7 @@ def test_their_dags_are_loaded_and_ours_are_too(project: Path) -> None:
     ours = [
         "retrofill_forget",
         "retrofill_manifest",
+        "retrofill_migrate",
         "retrofill_rows",
         "retrofill_s3",
         "retrofill_upkeep",

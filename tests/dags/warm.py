@@ -9,6 +9,7 @@ import airflow.api_fastapi.core_api.routes.public  # noqa: E402, F401
 import httpx  # noqa: E402
 from airflow.sdk.execution_time.supervisor import in_process_api_server  # noqa: E402
 
+import dags.retrofill_migrate  # noqa: E402
 import dags.retrofill_s3  # noqa: E402
 import dags.retrofill_upkeep  # noqa: E402, F401
 

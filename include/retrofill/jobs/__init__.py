@@ -27,7 +27,7 @@ _OURS = "retrofill_"
 """What the name of a job file, and so that of its DAG, begins with."""
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.\-]")
-_TAKEN = ("retrofill_upkeep", "retrofill_forget")
+_TAKEN = ("retrofill_upkeep", "retrofill_forget", "retrofill_migrate")
 """The names of our other DAGs."""
 
 
