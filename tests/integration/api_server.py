@@ -4,8 +4,9 @@ Import it within a test: a library of Airflow's warns when it is imported.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from airflow import settings
@@ -13,9 +14,12 @@ from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_c
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.jobs.job import Job
 from airflow.models import DagModel, DagRun, Log, import_all_models
 from airflow.models.base import Base
+from airflow.models.dag import DagTag
 from airflow.models.dagbundle import DagBundleModel
+from airflow.models.errors import ParseImportError
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
@@ -39,7 +43,7 @@ def serving() -> Iterator[TestClient]:
     import_all_models()
     Base.metadata.create_all(settings.engine)
     with create_session() as session:
-        for known in (DagRun, DagModel):
+        for known in (DagRun, DagTag, DagModel, Job, ParseImportError):
             session.execute(delete(known))
     purge_cached_app()
     init_auth_manager()
@@ -82,13 +86,28 @@ def as_role(role: str) -> dict[str, str]:
     return {"Cookie": f"_token={get_auth_manager().generate_jwt(user)}"}
 
 
-def add_dag(dag_id: str, **facts: Any) -> None:
+def add_dag(dag_id: str, *, tags: Sequence[str] = (), **facts: Any) -> None:
     """Have Airflow know a DAG."""
     with create_session() as session:
         session.merge(DagBundleModel(name="b"))
         session.flush()
         usual = {"bundle_name": "b", "is_stale": False, "is_paused": False}
         session.add(DagModel(dag_id=dag_id, **usual | facts))
+        session.add_all(DagTag(dag_id=dag_id, name=tag) for tag in tags)
+
+
+def break_file(name: str, error: str) -> None:
+    """Have Airflow fail to import a DAG file."""
+    with create_session() as session:
+        session.add(ParseImportError(filename=name, bundle_name="b", stacktrace=error))
+
+
+def add_triggerer(alive_at: datetime) -> None:
+    """Have Airflow have a triggerer that showed life at some time."""
+    with create_session() as session:
+        job = Job(job_type="TriggererJob", state="running")
+        job.latest_heartbeat = alive_at
+        session.add(job)
 
 
 def write_dag(dag: DAG) -> None:

@@ -63,6 +63,8 @@ ROUTES: dict[tuple[str, str], Asked] = {
     ("POST", "/dags/{dag_id}/runs/{dag_run_id:path}"): Asked(
         303, content={"data": {"action": "pause"}}
     ),
+    ("GET", "/setup"): Asked(),
+    ("GET", "/api/v1/setup"): Asked(),
     ("GET", "/api/v1/openapi.json"): Asked(),
     ("GET", "/api/v1/docs"): Asked(),
     ("GET", "/api/v1/jobs"): Asked(),

@@ -32,8 +32,8 @@ EDIT = requires_access_dag("PUT", DagAccessEntity.RUN)
 """Likewise, whether they may be changed."""
 
 
-def state(request: Request) -> Iterator[Connection]:
-    """Open the state for as long as a request is answered.
+def state(request: Request, user: GetUserDep) -> Iterator[Connection]:
+    """Open the state for as long as a request is answered, of somebody who has signed in.
 
     :raises HTTPException: 422, the address holds a sign that Postgres cannot
     """
@@ -41,6 +41,8 @@ def state(request: Request) -> Iterator[Connection]:
         raise HTTPException(
             status.HTTP_422_UNPROCESSABLE_CONTENT, "the address holds the sign NUL, %00"
         )
+    # Where it cannot be opened, what is wrong is said to them alone.
+    request.state.user = user
     with open_state() as conn:
         yield conn
 

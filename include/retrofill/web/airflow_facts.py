@@ -4,11 +4,16 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
-from airflow.models import DagModel, DagRun
+from airflow.jobs.job import most_recent_job
+from airflow.models import DagModel, DagRun, Pool
+from airflow.models.dag import DagTag
+from airflow.models.errors import ParseImportError
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import load_only
+
+from retrofill.pipeline.setup import Dag
 
 _NOT_OVER = (DagRunState.QUEUED, DagRunState.RUNNING)
 
@@ -80,3 +85,45 @@ def is_paused(dag_id: str) -> bool:
     found = select(DagModel.is_paused).where(DagModel.dag_id == dag_id)
     with create_session() as session:
         return bool(session.scalar(found))
+
+
+def our_dags() -> list[Dag]:
+    """Return the DAGs of ours that some file has, by their names."""
+    found = select(DagModel).where(
+        DagModel.tags.any(DagTag.name == "retrofill"), DagModel.is_stale.is_(False)
+    )
+    with create_session() as session:
+        return [
+            Dag(dag.dag_id, frozenset(tag.name for tag in dag.tags), bool(dag.is_paused))
+            for dag in session.scalars(found.order_by(DagModel.dag_id))
+        ]
+
+
+def broken_files() -> dict[str, str]:
+    """Return the DAG files of ours that Airflow cannot import, each with how its error ends."""
+    found = select(ParseImportError).where(
+        or_(
+            ParseImportError.filename.contains("retrofill"),
+            ParseImportError.stacktrace.contains("retrofill"),
+        )
+    )
+    with create_session() as session:
+        return {
+            one.filename or "a file": (one.stacktrace or "").strip().rpartition("\n")[2]
+            for one in session.scalars(found)
+        }
+
+
+def triggerer_lives() -> bool:
+    """Return whether a triggerer of Airflow's has shown life lately."""
+    with create_session() as session:
+        newest = most_recent_job("TriggererJob", session=session)
+        return newest is not None and newest.is_alive()
+
+
+def default_pool_slots() -> int:
+    """Return how many tasks may run in the pool of all that name none; -1: any number."""
+    found = select(Pool.slots).where(Pool.pool == Pool.DEFAULT_POOL_NAME)
+    with create_session() as session:
+        slots = session.scalar(found)
+    return -1 if slots is None else slots

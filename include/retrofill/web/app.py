@@ -5,9 +5,9 @@ import logging
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from retrofill.model.connections import STATE_CONN_ID
-from retrofill.model.errors import SchemaMismatch, StateError
-from retrofill.web import item, job, jobs, quarantine, redrive, run
+from retrofill.model.errors import StateError
+from retrofill.pipeline.setup import is_of_setup
+from retrofill.web import item, job, jobs, quarantine, redrive, run, setup
 from retrofill.web.answers import say
 from retrofill.web.api.app import PREFIX, api
 from retrofill.web.rendering import RARE_LOOK_S
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def app() -> FastAPI:
     """Return the app; Airflow's auth manager must be there when it is asked something."""
     made = FastAPI(title="Retrofill", openapi_url=None)
-    for page in (jobs, job, item, quarantine, redrive, run):
+    for page in (jobs, job, item, quarantine, redrive, run, setup):
         made.include_router(page.router)
     made.mount(PREFIX, api())
     made.exception_handler(HTTPException)(_refused)
@@ -37,15 +37,13 @@ def _refused(request: Request, error: HTTPException) -> HTMLResponse:
 
 
 def _state_unusable(request: Request, error: StateError) -> HTMLResponse:
-    """Say what is wrong with the state; details that name servers are for the log."""
+    """Say what is wrong with the state, to whom it concerns."""
     log.warning("a page: %s", error)
-    if isinstance(error, SchemaMismatch):
-        title, text = "The state's schema does not fit", str(error)
-    else:
-        title = "Retrofill's state cannot be reached"
-        text = (
-            f"It is the Postgres database of Airflow's connection {STATE_CONN_ID}."
-            " The log of Airflow's API server says what is wrong. Runs that are at work wait for"
-            " the database by themselves."
-        )
+    if is_of_setup(error):
+        try:
+            return setup.instead(request, request.state.user, error)
+        except HTTPException as refused:
+            return _refused(request, refused)
+    text = "The log of Airflow's API server says what is wrong."
+    title = "Retrofill's state cannot be read"
     return say(request, title, text, code=503, look_s=RARE_LOOK_S)

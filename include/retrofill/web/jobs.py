@@ -16,6 +16,7 @@ from retrofill.web.access import READ, State, may
 from retrofill.web.airflow_facts import NO_DAG, DagFacts, facts_of, living
 from retrofill.web.answers import answer, shell_of
 from retrofill.web.rendering import RARE_LOOK_S, render
+from retrofill.web.setup import dags_for
 
 router = APIRouter()
 
@@ -83,6 +84,7 @@ def show_jobs(
         request,
         conn,
         shown,
+        dags=dags_for(user) if not every else [],
         of=len(passed),
         all_of=len(every),
         needing=sum(bool(one.needs) for one in every),

@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from retrofill.web.answers import answer, shell_of
-from retrofill.web.api import jobs, runs, triage
+from retrofill.web.api import jobs, runs, setup, triage
 from retrofill.web.api.asking import not_stored
 from retrofill.web.api.docs import render_docs
 from retrofill.web.api.problems import RESPONSES, Problem, add_handlers
@@ -35,7 +35,7 @@ def api() -> FastAPI:
         responses=RESPONSES,
         dependencies=[Depends(not_stored)],
     )
-    for part in (jobs, runs, triage):
+    for part in (jobs, runs, triage, setup):
         made.include_router(part.router)
     made.get("/openapi.json", include_in_schema=False)(describe)
     made.get("/docs", include_in_schema=False)(show_docs)

@@ -112,7 +112,7 @@ def _state_unusable(request: Request, error: StateError) -> JSONResponse:
     log.warning("REST: %s", error)
     said = str(error) if isinstance(error, SchemaMismatch) else (
         f"Retrofill's state, the database of Airflow's connection {STATE_CONN_ID}, cannot be used;"
-        " the log of Airflow's API server says why"
+        " GET /retrofill/api/v1/setup and the log of Airflow's API server say why"
     )  # fmt: skip
     return _problem(status.HTTP_503_SERVICE_UNAVAILABLE, said)
 
