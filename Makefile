@@ -55,9 +55,14 @@ platforms: $(INSTALLED)  ## look for wheels of all packages on each system and P
 versions: $(INSTALLED)  ## test each Airflow from 3.1 on the Pythons here; PAIRS="3.1.8/3.13 …" or --every
 	@$(BIN)/python -m tests.versions $(PAIRS)
 
-package: $(INSTALLED)  ## build the wheel, in dist/
+package: $(INSTALLED)  ## build the wheel, and plugins.zip for Amazon MWAA, in dist/
 	@rm -rf dist
 	@$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python --wheel
+	@$(BIN)/python -m zipfile -e dist/retrofill-*.whl dist/plugins
+	@cp plugins/retrofill_plugin.py dist/plugins
+	@cd dist/plugins && $(abspath $(BIN))/python -m zipfile -c ../plugins.zip \
+		retrofill_plugin.py retrofill
+	@rm -r dist/plugins
 
 wheel: package  ## build the wheel, and try each way to install it with a whole run; FORMS="wheel mwaa astro"
 	@$(BIN)/python -m tests.wheel $(FORMS)

@@ -218,7 +218,12 @@ def test_their_dags_are_loaded_and_ours_are_too(project: Path) -> None:
 
 def test_the_package_may_lie_among_the_plugins(tmp_path: Path) -> None:
     """As on Amazon MWAA, where there are only the folders of DAG files and plugins."""
-    project = write(tmp_path / "project", {"plugins/other.py": PLUGIN.format(name="other")})
+    theirs = {
+        "plugins/other.py": PLUGIN.format(name="other"),
+        # Of a wheel that was unpacked there; Airflow 3.3 does not look for it.
+        "plugins/retrofill-0.1.0.dist-info/METADATA": "Name: retrofill\nVersion: 0.1.0\n",
+    }
+    project = write(tmp_path / "project", theirs)
     for folder, name in (("dags", ""), ("plugins", ""), ("include/retrofill", "plugins/retrofill")):
         shutil.copytree(ROOT / folder, project / (name or folder), dirs_exist_ok=True)
     assert run(BOTH, project) == [["other", "retrofill"], {}, OURS, {}]

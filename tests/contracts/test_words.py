@@ -95,7 +95,7 @@ def test_every_event_that_can_be_asked_for_has_a_shape() -> None:
 
 def test_the_layers_are_told_as_they_are() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    told = re.findall(r"```text\n(workflow .*?)```", text, re.DOTALL)[0].splitlines()
+    told = re.findall(r"```text\n(dags .*?)```", text, re.DOTALL)[0].splitlines()
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = contracts["contracts"][0]["layers"]
     names = [set(re.findall(r"\w+", layer)) for layer in layers]

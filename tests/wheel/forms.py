@@ -65,8 +65,8 @@ def installed(home: Path) -> Form:
 
 
 def among_plugins(home: Path) -> Form:
-    """As on Amazon MWAA: the wheel as plugins.zip, which is unpacked into the plugins folder."""
-    zipfile.ZipFile(wheel()).extractall(home / "plugins")
+    """As on Amazon MWAA, which unpacks plugins.zip into the plugins folder."""
+    zipfile.ZipFile(ROOT / "dist/plugins.zip").extractall(home / "plugins")
     _write(home / "dags/retrofill.py", documented_dag_file())
     _write(home / "dags/jobs" / f"{JOB}.yaml", _JOB_FILE)
     folder = {"AIRFLOW__RETROFILL__JOBS_FOLDER": str(home / "dags/jobs")}
