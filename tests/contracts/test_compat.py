@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PRODUCT = [path for room in ("dags", "include", "plugins") for path in (ROOT / room).rglob("*.py")]
 AIRFLOW = "apache-airflow"
-ASKS = re.compile(r"__version__|version_info|AIRFLOW_V_|metadata.*\bversion\b|packaging|\bSERIES\b")
+ASKS = re.compile(
+    r"airflow(\.| import .*)__version__|version_info|AIRFLOW_V_|metadata.*\bversion\b|packaging|\bSERIES\b"
+)
 
 
 def imported_from_airflow(path: Path) -> Iterator[str]:
