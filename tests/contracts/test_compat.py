@@ -19,7 +19,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PRODUCT = [path for room in ("dags", "include", "plugins") for path in (ROOT / room).rglob("*.py")]
 AIRFLOW = "apache-airflow"
 ASKS = re.compile(
-    r"airflow(\.| import .*)__version__|version_info|AIRFLOW_V_|metadata.*\bversion\b|packaging|\bSERIES\b"
+    r"airflow(\.| import .*)__version__|version_info|AIRFLOW_V_|metadata.*\bversion\b|packaging"
+    r"|\bSERIES\b"
 )
 
 
