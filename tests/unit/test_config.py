@@ -376,7 +376,10 @@ def test_defaults_and_examples_are_good(name: str):
     ("params", "says"),
     [
         ({"redrive_error": "X*"}, ["redrive_error: 'X*' is allowed only with redrive"]),
-        ({"redrive": "quarantine", "redrive_error": "X||Y"}, ["redrive_error: 'X||Y'; one of its"]),
+        (
+            {"redrive": "quarantine", "redrive_error": "X||Y"},
+            ["redrive_error: 'X||Y' is not allowed: one of its"],
+        ),
         (
             {"redrive": "quarantine", "min_size": 0, "use_data_interval": True},
             ["min_size: 0 is not allowed with redrive", "use_data_interval: True is not allowed"],

@@ -246,7 +246,7 @@ def test_what_is_asked_for_goes_before() -> None:
 
 
 def test_a_call_of_a_found_shape_carries_no_more_than_that_can() -> None:
-    with pytest.raises(ConfigError, match="items_per_call: 2 is not allowed; give 1"):
+    with pytest.raises(ConfigError, match="items_per_call: 2 is not allowed; give at most 1"):
         delivery_like(RULED, config(items_per_call=2).calls)
 
 

@@ -177,7 +177,7 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
         ({"password": "a\nb", "extra": {"auth": "bearer"}}, "no password that can be a header"),
         ({"password": "t", "extra": {"auth": "header"}}, "give it as header in its extra"),
         ({"extra": {"X-A": 3}}, "has 'X-A' in its extra"),
-        ({"extra": {"X A": "3"}}, "has 'X A' in its extra, which is no header"),
+        ({"extra": {"X A": "3"}}, "has 'X A' in its extra, which is not a header"),
         ({"extra": {"content-Type": "text/x"}}, "the header 'content-Type' in its extra"),
         ({"extra": {"ce-id": "3"}}, "the header 'ce-id' in its extra"),
         ({"login": "me", "extra": {"authorization": "x"}}, "'authorization' in its extra"),
@@ -186,11 +186,14 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
             "no usable name of the header",
         ),
         ({"host": "http://me:pa\nb@f.example"}, "http_conn_id: the connection 'f': that of"),
-        ({"host": "http://me:a\nb/c@f.example"}, "http_conn_id: the connection 'f': it is no URL"),
+        (
+            {"host": "http://me:a\nb/c@f.example"},
+            "http_conn_id: the connection 'f': it is not a URL",
+        ),
         ({"extra": {"verify": ""}}, "has verify ''"),
-        ({"extra": {"proxies": {"http": 3}}}, "has proxies"),
+        ({"extra": {"proxies": {"http": 3}}}, "has malformed proxies"),
         ({"extra": {"verify": 3}}, "has verify 3"),
-        ({"extra": {"proxies": 3}}, "has proxies"),
+        ({"extra": {"proxies": 3}}, "has malformed proxies"),
     ],
 )
 def test_a_connection_that_cannot_be_used(fields: dict[str, Any], says: str):
@@ -205,7 +208,7 @@ def test_a_header_is_sent_once():
     found = opened({"http_headers": {"X-Tenant": "b"}}, extra=extra)
     assert found.headers == (("Authorization", "Bearer t"), ("X-Tenant", "b"))
     signed = {"password": "t", "extra": {"auth": "header", "header": "X-Api-Key"}}
-    with pytest.raises(ConfigError, match="http_headers: it has 'x-api-key', the header in which"):
+    with pytest.raises(ConfigError, match="http_headers: it has 'x-api-key', the header with the"):
         opened({"http_headers": {"x-API-key": "b"}}, **signed)
 
 

@@ -124,5 +124,5 @@ def test_the_filter_of_a_mapping_behind_a_rule_tests_what_the_body_says() -> Non
 
 
 def test_a_policy_that_is_not_understood_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the operator 'soundslike' for 'kind'"):
+    with pytest.raises(ConfigError, match="the unknown operator 'soundslike' for 'kind'"):
         sent("s3-sns", filter_policy={"kind": [{"soundslike": "x"}]})

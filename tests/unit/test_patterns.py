@@ -178,7 +178,7 @@ def test_of_an_event_known_in_part_it_is_told_whether_it_may_match(
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [
-        ({"key": [{"soundslike": "x"}]}, "the operator 'soundslike' for 'key'"),
+        ({"key": [{"soundslike": "x"}]}, "the unknown operator 'soundslike' for 'key'"),
         ({"key": "x"}, """has "x" for 'key'"""),
         ({"key": [{"prefix": 1}]}, "malformed"),
         ({"key": [{"numeric": [">"]}]}, "malformed"),

@@ -492,7 +492,7 @@ def _error(code: str, message: str = "m") -> str:
     [
         (404, "NoSuchBucket", {}, "bucket: there is no bucket 'b'"),
         (403, "AccessDenied", {}, "need s3:ListBucket on arn:aws:s3:::b"),
-        (403, "AccessDenied", {}, "whose requesters pay, requester_pays must be on"),
+        (403, "AccessDenied", {}, "requester-pays bucket, requester_pays must be on"),
         (301, "PermanentRedirect", {"x-amz-bucket-region": "us-west-2"}, "is in region us-west-2"),
         (400, "AuthorizationHeaderMalformed", {"x-amz-bucket-region": "us-west-2"}, "us-west-2"),
         (400, "InvalidArgument", {}, "InvalidArgument"),

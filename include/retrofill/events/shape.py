@@ -28,8 +28,10 @@ class Encoder:
 
     This one writes JSON lists of keys::
 
-        Encoder(parts=each(lambda item: json_string(item.key)), identifier_in_event=uuid_of,
-                head="[", tail="]")
+        def quoted_key(item):
+            return json_string(item.key)
+
+        Encoder(parts=each(quoted_key), identifier_in_event=uuid_of, head="[", tail="]")
     """
 
     parts: Parts
@@ -219,7 +221,9 @@ class CompiledShape:
 def each(write: Callable[[Item], str]) -> Parts:
     """Return parts from a function that writes one item.
 
-    >>> each(lambda item: f'"{item.key}"')([Item(b"", "a"), Item(b"", "b")])
+    >>> def in_quotes(item):
+    ...     return f'"{item.key}"'
+    >>> each(in_quotes)([Item(b"", "a"), Item(b"", "b")])
     ['"a",', '"b",']
     """
     return lambda items: [f"{write(item)}{SEPARATOR}" for item in items]
@@ -228,7 +232,9 @@ def each(write: Callable[[Item], str]) -> Parts:
 def listed(write: Callable[[Sequence[Item]], list[str]]) -> Parts:
     """Return parts from a function that writes many items.
 
-    >>> listed(lambda items: [f'"{item.key}"' for item in items])([Item(b"", "a")])
+    >>> def in_quotes(items):
+    ...     return [f'"{item.key}"' for item in items]
+    >>> listed(in_quotes)([Item(b"", "a")])
     ['"a",']
     """
     return lambda items: [f"{record}{SEPARATOR}" for record in write(items)]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 class Permission(NamedTuple):
     """A permission that a role needs.
 
-    >>> Permission("s3:GetObject", "arn:aws:s3:::my-photos/*", "for files on S3").action
-    's3:GetObject'
+    >>> Permission("files.read", "my-photos/*", "for photos").action
+    'files.read'
     """
 
     action: str
