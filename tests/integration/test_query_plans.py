@@ -299,7 +299,7 @@ ALL = {
 }  # fmt: skip
 """A selection of all that is in a place."""
 
-GROUPS = {"errors": 100, "examples": 3, "names": ["t", "u"]}
+GROUPS = {"errors": 100, "examples": 3}
 POISON = {
     "seqs": SEQS, "call_nos": NOS, "attempts": NOS, "failures": NOS, "unsures": [True] * 50,
     "request_ids": ["r"] * 50, "error_types": ["e"] * 50, "errors": ["e"] * 50,
@@ -344,6 +344,9 @@ UPDATE retrofill.call_count SET last_calls = '{1,2,3,4,5,6,7,8,9,10}';
 UPDATE retrofill.batch SET slowest = '{1,2,3,4,5,6,7,8,9,10}', slowest_ms = '{9,8,7}'
 """
 MOVED = [f"data/c/{number:09}" for number in range(50_001, 55_001)]
+QUARANTINED = {
+    "chosen": MOVED, "identifiers": [identifier_of(number) for number in range(50_001, 55_001)],
+}  # fmt: skip
 
 ORIGINS = {
     "nos": list(range(200)), "jobs": [1], "each": 5, "timeout_s": 3, "before_s": 2.0,
@@ -448,17 +451,21 @@ CASES = [
     Case("triage", "list_groups", PAGE + 2, ALL | GROUPS, 12 * PAGE, before=IN_ORDER),
     Case("triage", "list_groups", 2 * PAGE + 2, ALL | GROUPS | {"version": "1"},
          before=IN_ORDER),
-    Case("triage", "list_examples", 2 * PAGE, ALL | GROUPS, before=IN_ORDER),
+    # An item and its call in a look-up each.
+    Case("triage", "list_examples", 2 * len(MOVED), QUARANTINED, before=IN_ORDER),
     Case("triage", "count_quarantined", ROWS, ALL, end_to_end=True),
-    Case("triage", "count_quarantined", 2 * ROWS, ALL | {"version": "1"}, end_to_end=True),
+    # The versions of the job's runs are read once: no call tells its own.
+    Case("triage", "count_quarantined", 2 * ROWS, ALL | {"version": "1"}, 6 * ROWS,
+         end_to_end=True),
     Case("triage", "count_quarantined", 10_000,
          ALL | {"first": "data/c/00001", "behind": "data/c/00002"}),
     Case("triage", "count_succeeded", ROWS, ALL, end_to_end=True),
+    Case("triage", "count_succeeded", 2 * ROWS, ALL | {"version": "1"}, 6 * ROWS,
+         end_to_end=True),
     Case("triage", "count_succeeded", 10_000,
          ALL | {"first": "data/a/00001", "behind": "data/a/00002"}),
     Case("redrive", "move", 2 * len(MOVED),
-         {"chosen": MOVED, "next_seq": ROWS + 1,
-          "identifiers": [identifier_of(n) for n in range(50_001, 55_001)]}),
+         QUARANTINED | {"next_seq": ROWS + 1}),
     # So many as are shown, and so many as are counted.
     Case("pages", "list_quarantined", 50 + 10_001, before=load("pages.sql")["read_in_order"]),
     # Of each of the ways to end that were met last, so many calls; and what those carried.

@@ -13,17 +13,9 @@ SELECT
         AND quarantined_at < coalesce(%(before)s::timestamptz, 'infinity')
         AND (%(error)s::text IS NULL OR error_type ~ %(error)s::text)
         AND (%(unsure)s::boolean IS NULL OR unsure = %(unsure)s::boolean)
-        AND (%(version)s::text IS NULL OR %(version)s::text = coalesce(
-            (
-                SELECT nullif(executed_version, '') FROM retrofill.invocation AS call
-                WHERE call.batch_id = item.batch_id AND call.call_no = item.call_no
-            ),
-            (
-                SELECT jsonb_object_agg(run_id, function ->> 'version') FROM retrofill.run
-                WHERE job_id = %(job_id)s
-            ) ->> item.run_id::text
-        )) IS TRUE AS is_chosen
+        AND (%(version)s::text IS NULL OR %(version)s::text = ran.version) IS TRUE AS is_chosen
 FROM retrofill.quarantine AS item
+CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
 WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(after_key)s, %(after_identifier)s::uuid)
     AND quarantined_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)
 -- The planner cannot know how many these are: so it does not sort all there is, but reads in order.

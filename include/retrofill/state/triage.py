@@ -88,6 +88,10 @@ class _Counted(NamedTuple):
     unsure: int
     first_at: datetime
     last_at: datetime
+    keys: Sequence[str]
+    """Of its examples."""
+
+    identifiers: Sequence[str]
 
 
 def groups(conn: Connection, job_id: int, selection: Selection) -> list[Group] | None:
@@ -108,13 +112,16 @@ def groups(conn: Connection, job_id: int, selection: Selection) -> list[Group] |
             cur.execute(_SQL["read_in_order"])
             cur.execute(_SQL["list_groups"], asked)
             found = rows(cur, _Counted)
-            names = [group.error_type for group in found]
-            cur.execute(_SQL["list_examples"], {**asked, "names": names})
+            chosen = {
+                "chosen": [key for group in found for key in group.keys],
+                "identifiers": [one for group in found for one in group.identifiers],
+            }
+            cur.execute(_SQL["list_examples"], {**asked, **chosen})
             examples = rows(cur, Example)
     except _TooLongError:
         return None
     return [
-        Group(*group, [one for one in examples if one.error_type == group.error_type])
+        Group(*group[:-2], [one for one in examples if one.error_type == group.error_type])
         for group in found
     ]
 
