@@ -86,6 +86,11 @@ def test_what_cannot_be_read_is_named(typed: str, said: str) -> None:
     assert str(error.value).startswith(said)
 
 
+def test_a_param_has_one_value_only() -> None:
+    with pytest.raises(ConfigError, match=r"^bucket: 'a' and 'b'; give one value only$"):
+        read(["bucket=a", "approve=true", "bucket=b"], FIELDS)
+
+
 def test_an_error_decides_the_exit_code() -> None:
     codes = [
         exit_of(error)
