@@ -1,12 +1,13 @@
 # Everything Retrofill needs is in .venv, made from the lock; `make` alone lists the targets.
 
-PYTHON := python3.11
+# The first of these that is one of ours makes the environment; PYTHON= names another.
+PYTHON := python3.14 python3.13 python3.12 python3.11 python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 AIOBOTOCORE := .venv-aiobotocore
 CELERY := .venv-celery
-LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 \
+LOCK_WITH := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate
 DEPLOYED = $(shell sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements.lock)
 # What else is set for uv must not move the environment elsewhere.
@@ -17,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR):$(CURDIR)/include
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test browser celery conformance published faults simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
+.PHONY: help up demo test browser celery conformance published faults versions simulate bench-run bench-calling bench-screening bench-asks bench-planning bench-pages plan-accuracy check licences audit format reference lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) \
@@ -42,6 +43,8 @@ celery: $(CELERY)/.installed  ## kill a Celery worker, the broker and the schedu
 
 browser: $(INSTALLED)  ## use the pages in headless Chromium, on a stack of its own; takes minutes
 	$(BIN)/python -m pytest -m browser
+versions: $(INSTALLED)  ## test each Airflow from 3.1 on the Pythons here; PAIRS="3.1.8/3.13 …" or --every
+	@$(BIN)/python -m tests.versions $(PAIRS)
 
 conformance: $(INSTALLED)  ## hold every source to every law, and print which keeps which
 	@$(BIN)/python -m pytest -q -m 'faults or not faults' tests/conformance
@@ -110,7 +113,7 @@ lock: $(INSTALLED)  ## pin anew what pyproject.toml asks for
 		--output-file benchmarks/contenders/aiobotocore.lock
 
 clean:  ## remove .venv, the stack's data and all caches; not while the stack is up
-	rm -rf $(VENV) $(AIOBOTOCORE) $(CELERY) .stack .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(AIOBOTOCORE) $(CELERY) .versions .stack .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -132,13 +135,13 @@ $(CELERY)/.installed: requirements-celery.lock | $(INSTALLED)
 
 # uv itself comes by pip, of the version and with the hashes that the lock has for it.
 $(BIN)/uv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
-		echo 'error: $(PYTHON) is not a Python 3.11: install one, or name one with PYTHON=' >&2; \
-		exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		echo 'error: $(PYTHON) cannot make environments: install its package python3.11-venv' >&2; \
-		exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@for python in $(PYTHON); do \
+		$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+			2>/dev/null && exec $$python -m venv --clear $(VENV); \
+	done; \
+	echo 'error: no Python 3.11 to 3.14 that can make environments among: $(PYTHON).' >&2; \
+	echo 'Install one, with its package for venv if it has one, or name one with PYTHON=' >&2; \
+	exit 1
 	sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement $(VENV)/uv.lock

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.configuration import conf
-from airflow.sdk import Context
 
+from retrofill.compat import Context, is_paused
 from retrofill.config import RunConfig
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
@@ -89,7 +89,6 @@ class TaskAirflow:
 
     def __init__(self, context: Context) -> None:
         self._count = context["ti"].get_dr_count
-        self._get_dag = context["ti"].get_dag
         self._context = context
 
     @property
@@ -143,7 +142,7 @@ class TaskAirflow:
         """
         try:
             stored = runs.get_run(conn, run.run_id)
-            if stored.told_waiting or not self._get_dag(run.dag_id).is_paused:
+            if stored.told_waiting or not is_paused(self._context, run.dag_id):
                 return
             why = (
                 f"Run {run.run_id} is not at its end, and Airflow begins no task of it, since the"

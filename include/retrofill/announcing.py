@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import httpx
 from airflow.configuration import conf
-from airflow.sdk import Asset, AssetAlias, Context
+from airflow.sdk import Asset, AssetAlias
 
+from retrofill.compat import Context
 from retrofill.connections import AirflowConnections
 from retrofill.model.connections import ConnectionFields
 from retrofill.model.cost import dollars

@@ -4,9 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowSkipException
 
+from retrofill.compat import AirflowSkipException, Context, let_wait
 from retrofill.config import RunConfig
 from retrofill.connections import task_state as open_state
 from retrofill.connections import wiring
@@ -46,6 +45,10 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
             **kwargs,
         )
 
+    def validate_params(self) -> None:
+        """Have the form ask for the answer alone: Airflow 3.1 would add the DAG's params."""
+        self.params = type(self.params)()
+
     def execute(self, context: Context) -> None:
         """Ask, with the plan in the body; Airflow goes on with :meth:`execute_complete`.
 
@@ -70,7 +73,7 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
             run = runs.get_run(conn, run.run_id)
         self._tell(context, config, run)
         self.subject = f"Run {run.run_id} of {run.job}: approve its plan"
-        self.response_timeout = timedelta(hours=config.approval.approve_within_hours)
+        let_wait(self, timedelta(hours=config.approval.approve_within_hours))
         super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:

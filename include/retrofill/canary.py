@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowSkipException
-
 from retrofill.airflow_runs import TaskAirflow
+from retrofill.compat import AirflowSkipException, Context
 from retrofill.connections import task_state as open_state
 from retrofill.model.errors import RunIncomplete
 from retrofill.operators import CallOperator, run_at_work

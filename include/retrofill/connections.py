@@ -6,9 +6,9 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 
 from retrofill.aws.session import control_plane
+from retrofill.compat import AirflowNotFoundException
 from retrofill.environment import EnvironmentConnections
 from retrofill.model.connections import ConnectionFields
 from retrofill.model.errors import ConfigError

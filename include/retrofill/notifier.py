@@ -11,11 +11,11 @@ from urllib.parse import quote
 from airflow.configuration import conf
 from airflow.providers.amazon.aws.hooks.sns import SnsHook
 from airflow.providers.apprise.hooks.apprise import AppriseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 from apprise import Apprise, NotifyFormat
 
 from retrofill import named_notifier
 from retrofill.aws.refusals import NO_CREDENTIALS
+from retrofill.compat import AirflowNotFoundException
 from retrofill.config import RunConfig
 from retrofill.model.errors import ConfigError, NotNotified
 from retrofill.model.report import Report

@@ -3,11 +3,11 @@
 import time
 from typing import Any
 
-from airflow.sdk import AssetAlias, BaseOperator, Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import AssetAlias
 
 from retrofill.airflow_runs import TaskAirflow
 from retrofill.announcing import announce, note, note_end
+from retrofill.compat import AirflowSkipException, BaseOperator, Context
 from retrofill.config import params_for
 from retrofill.connections import task_state as open_state
 from retrofill.model.errors import FINAL, ConfigError, StateError

@@ -5,12 +5,11 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-from airflow.sdk import BaseOperator, Context
 from airflow.sdk.bases.xcom import BaseXCom
-from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from retrofill.airflow_runs import TaskAirflow, params_of, require_time
 from retrofill.announcing import named, note
+from retrofill.compat import BaseOperator, Context, DownstreamTasksSkipped, shortcomings
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import wiring
 from retrofill.model.errors import ConfigError, FunctionChanged, RetrofillError
@@ -47,6 +46,8 @@ class OpenRunOperator(BaseOperator):
         :raises DownstreamTasksSkipped: a preview was asked for, and shown; or the set has no
             canary, is one that nobody is asked about, or nobody wants report files
         """
+        for sentence in shortcomings():
+            self.log.warning("%s", sentence)
         return self._opened(context)
 
     def _opened(self, context: Context) -> list[int]:

@@ -6,14 +6,15 @@ from contextlib import closing
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import (
-    AirflowSkipException,
-    AirflowTaskTerminated,
-)
 
 from retrofill.airflow_runs import TaskAirflow, grace_s
 from retrofill.announcing import of_set
+from retrofill.compat import (
+    AirflowSkipException,
+    AirflowTaskTerminated,
+    BaseOperator,
+    Context,
+)
 from retrofill.config import RunConfig
 from retrofill.connections import task_state as open_state
 from retrofill.connections import wiring

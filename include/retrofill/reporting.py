@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowSkipException
-
+from retrofill.compat import AirflowSkipException, BaseOperator, Context
 from retrofill.connections import open_state, wiring
 from retrofill.export import export_run
 from retrofill.operators import stored_run

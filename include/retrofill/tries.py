@@ -2,8 +2,14 @@
 
 import logging
 
-from airflow.sdk import Context, ExceptionRetryPolicy, RetryDecision
-
+from retrofill.compat import (
+    RETRIES_WITHOUT_NOTES,
+    Context,
+    ExceptionRetryPolicy,
+    RetryDecision,
+    keeps_notes,
+    notes_of,
+)
 from retrofill.model.errors import NoProgress
 
 log = logging.getLogger(__name__)
@@ -11,7 +17,7 @@ log = logging.getLogger(__name__)
 RETRIES = 4
 """How often a task is tried again without progress."""
 
-RETRIES_IN_ALL = 1_000
+RETRIES_IN_ALL = 1_000 if keeps_notes() else RETRIES_WITHOUT_NOTES
 """How often Airflow tries again a task that makes progress, which it cannot tell itself."""
 
 _PROGRESSED = "progressed_in_try"
@@ -28,7 +34,7 @@ class Tries:
 
     def __init__(self, context: Context) -> None:
         ti = context["ti"]
-        self._store = context["task_state_store"]
+        self._store = notes_of(context)
         self._number: int = ti.try_number
         # Whoever clears a task has its count begin anew: Airflow then raises what is allowed.
         self._began_after = max(0, ti.max_tries - (context["task"].retries or 0))
@@ -36,7 +42,12 @@ class Tries:
 
     @property
     def in_vain(self) -> int:
-        """How many tries in a row, this one among them, have made no progress so far."""
+        """How many tries in a row, this one among them, have made no progress so far.
+
+        None, as far as is known, where Airflow keeps no notes.
+        """
+        if self._store is None:
+            return 0
         since = self._number - self._began_after
         if self._progressed or since <= RETRIES:
             return 0 if self._progressed else since
@@ -58,7 +69,7 @@ class Tries:
 
     def progressed(self) -> None:
         """Note that this try has made progress."""
-        if self._progressed:
+        if self._progressed or self._store is None:
             return
         self._progressed = True
         try:

@@ -1,9 +1,7 @@
 """The operators of the upkeep: each opens the state and calls one use case."""
 
-from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowSkipException
-
 from retrofill.airflow_runs import TaskAirflow, params_of
+from retrofill.compat import AirflowSkipException, BaseOperator, Context
 from retrofill.connections import task_state as open_state
 from retrofill.params.upkeep import ForgetParams, UpkeepParams
 from retrofill.pipeline.overlap import forget_gone

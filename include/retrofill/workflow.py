@@ -5,19 +5,19 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.configuration import conf
-from airflow.sdk import (
-    DAG,
-    Asset,
-    CronDataIntervalTimetable,
-    ExceptionRetryPolicy,
-    Param,
-    RetryAction,
-    RetryRule,
-)
+from airflow.sdk import DAG, Asset, Param
 
 from retrofill.announcing import alias_of
 from retrofill.approval import ApproveOperator
 from retrofill.canary import CanaryOperator
+from retrofill.compat import (
+    BACKOFF,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    shortcomings,
+)
 from retrofill.config import params_for
 from retrofill.jobs import JobFile
 from retrofill.model.errors import FINAL
@@ -50,7 +50,7 @@ _FINAL = [
 _TRIED_AGAIN: dict[str, Any] = {
     "retries": RETRIES,
     "retry_delay": timedelta(seconds=5),
-    "retry_exponential_backoff": 2.0,
+    "retry_exponential_backoff": BACKOFF,
     "max_retry_delay": timedelta(minutes=1),
     "retry_policy": ExceptionRetryPolicy(_FINAL),
 }
@@ -86,9 +86,11 @@ def retrofill_dag(
     :param problems: why it opens no run; those that are open go on
     :param kwargs: what else :class:`airflow.sdk.DAG` takes: start_date, doc_md…
     """
+    told = [kwargs.pop("doc_md", None) or "", *shortcomings()]
     with DAG(
         dag_id,
         schedule=schedule,
+        doc_md="\n\n".join(filter(None, told)) or None,
         params=_form(params_for(source).form_fields(defaults or {}), judged=not problems),
         default_args=_TRIED_AGAIN,
         catchup=kwargs.pop("catchup", False),

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
+from retrofill.compat import SERIES
 
 from stack.endpoint import S3Object
 from tests.faults.world import World
 
 DAG = "retrofill_s3"
 OBJECTS = 200
+WAITS = {"awaiting_input" if SERIES >= (3, 3) else "deferred"}
 PARAMS = {"approve": True, "items_per_call": 10}
 
 
@@ -26,7 +28,7 @@ def asked(world: World, name: str, objects: int | list[S3Object] = OBJECTS) -> d
 def await_question(world: World, name: str) -> None:
     """Wait until a task of a run waits for a person."""
     limit = time.monotonic() + 180
-    while world.airflow.states(DAG, name).get("approve") != {"awaiting_input"}:
+    while world.airflow.states(DAG, name).get("approve") != WAITS:
         assert time.monotonic() < limit, world.airflow.states(DAG, name)
         time.sleep(0.5)
 
@@ -38,9 +40,13 @@ def decide(world: World, name: str, option: str) -> str:
     that asked: it may take the task for lost, and ask again.
     """
     limit = time.monotonic() + 300
+    answered = False
     while (state := world.airflow.run_state(DAG, name)) not in {"success", "failed"}:
-        if world.airflow.states(DAG, name)["approve"] == {"awaiting_input"}:
+        # Before Airflow 3.3 the task waits on until its triggerer has looked.
+        asks = not answered or SERIES >= (3, 3)
+        if asks and world.airflow.states(DAG, name)["approve"] == WAITS:
             world.airflow.answer(DAG, name, option)
+            answered = True
         assert time.monotonic() < limit, world.airflow.states(DAG, name)
         time.sleep(0.5)
     return state
@@ -136,7 +142,7 @@ def test_who_clears_the_task_is_asked_again(world: World) -> None:
     world.trigger(name, world.serve(name, 3_000, latency=0.2) | PARAMS | {"max_concurrency": 4})
     await_question(world, name)
     while not world.report(name)["succeeded"]:
-        if world.airflow.states(DAG, name)["approve"] == {"awaiting_input"}:
+        if world.airflow.states(DAG, name)["approve"] == WAITS:
             world.airflow.answer(DAG, name, "Approve")
         time.sleep(0.2)
     world.airflow.mark(DAG, name, "failed")

@@ -10,6 +10,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=False,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""What an authority's key is for. From 3.13 on Python asks for this, and for each key's name."""
+
 
 class Certificates(NamedTuple):
     authority: Path
@@ -35,6 +48,9 @@ def make_certificates(directory: Path) -> Certificates:
             .not_valid_before(now - timedelta(days=1))
             .not_valid_after(now + timedelta(days=1))
             .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+            .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
                 critical=False,
             )
@@ -44,6 +60,7 @@ def make_certificates(directory: Path) -> Certificates:
     root = (
         certificate("root", root_key, "root", root_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_SIGNS, critical=True)
         .sign(root_key, hashes.SHA256())
     )
     names = [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")]

@@ -124,12 +124,13 @@ def test_an_endpoint_that_throttles_is_used_to_its_limit(
     throttles = Rule(above_in_flight=limit, reply=Reply(error="TooManyRequestsException"))
     with scripted_endpoint(script(latency, throttles)) as endpoint:
         began = time.monotonic()
-        with at_work(state_dsn, endpoint):
+        with at_work(state_dsn, endpoint) as tasks:
             wait_until(lambda: endpoint.stats().executions > count // 4)
             from_s, first = time.monotonic(), endpoint.stats().executions
             wait_until(lambda: endpoint.stats().executions > count * 3 // 4)
             to_s, last = time.monotonic(), endpoint.stats().executions
         took_s = time.monotonic() - began
+        assert [task.exitcode for task in tasks] == [0] * TASKS
         assert_requests_are_calls(conn, endpoint)
         assert endpoint.items() == dict.fromkeys(keys(count), 1)
     ended = outcomes(conn)

@@ -11,8 +11,8 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowTaskTerminated
 from airflow.sdk.execution_time.timeout import timeout
+from retrofill.compat import AirflowTaskTerminated, keeps_notes
 from retrofill.model.errors import Interrupted
 from retrofill.operators import InvokeOperator
 from retrofill.state import batches, runs
@@ -95,7 +95,7 @@ def test_its_calls_are_settled_its_batch_is_given_back_and_it_is_tried_again(
             task.kill()
             task.join()
         assert error == Interrupted.__name__
-        assert list(noted.values()) == [1], "the try made progress"
+        assert list(noted.values()) == [1] * keeps_notes(), "the try made progress"
         assert set(endpoint.items().values()) == {1}
     with closing(connect(state_dsn)) as conn:
         report = runs.get_report(conn, ref.run_id)

@@ -102,6 +102,17 @@ def test_slices_follow_each_other_and_their_sums_are_all_that_was_seen(
     assert sum(one.call_seconds for one in told) < inf
 
 
+def test_no_slice_comes_twice_when_the_run_is_told_to_be_younger() -> None:
+    task = Task(now=100.0)
+    task.pulse.tell(3.0, 9, asked_at=100.0)
+    task.pulse.tell(2.5, 9, asked_at=100.0)
+    for now in (102.0, 102.1, 102.5, 102.6, 107.6):
+        task.calls += 1
+        task.pulse.tick(now, 1)
+    assert [one.second for one in task.pulse.take()] == [0, 5]
+    assert [one.second for one in task.pulse.take_all(107.7, 1)] == [10]
+
+
 def test_progress_tells_troubles_by_cause_or_by_outcome() -> None:
     progress = Progress(9, now=0.0)
     ended = [

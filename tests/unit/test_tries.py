@@ -5,10 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import RetryAction, RetryRule
+from retrofill.compat import RetryAction, RetryRule, keeps_notes
 from retrofill.model.errors import ConfigError, NoProgress, StateUnavailable
 from retrofill.tries import RETRIES, RETRIES_IN_ALL, Tries, WhileProgress
 
+needs_notes = pytest.mark.skipif(not keeps_notes(), reason="it keeps no notes between tries")
 POLICY = WhileProgress([RetryRule(ConfigError, RetryAction.FAIL)])
 
 
@@ -54,6 +55,7 @@ def begin_in_vain(task: Task) -> None:
         task.begin()
 
 
+@needs_notes
 def test_a_task_whose_tries_are_in_vain_is_given_up() -> None:
     task = Task()
     begin_in_vain(task)
@@ -61,6 +63,7 @@ def test_a_task_whose_tries_are_in_vain_is_given_up() -> None:
         task.begin()
 
 
+@needs_notes
 def test_tries_with_progress_do_not_count() -> None:
     task = Task()
     for _ in range(50):
@@ -70,6 +73,7 @@ def test_tries_with_progress_do_not_count() -> None:
         task.begin()
 
 
+@needs_notes
 def test_a_task_that_a_person_has_cleared_begins_anew() -> None:
     task = Task()
     begin_in_vain(task)
@@ -88,6 +92,7 @@ def decide(task: Task, error: BaseException) -> RetryAction:
     return POLICY.evaluate(error, task.number, task.most, task.context).action
 
 
+@needs_notes
 def test_the_last_try_in_vain_ends_with_its_own_error() -> None:
     task = Task()
     for _ in range(RETRIES):
@@ -103,3 +108,15 @@ def test_an_error_after_progress_is_tried_again_and_a_final_one_never() -> None:
         task.begin().progressed()
     assert decide(task, StateUnavailable()) is RetryAction.DEFAULT
     assert decide(task, ConfigError()) is RetryAction.FAIL
+
+
+def test_where_airflow_keeps_no_notes_it_alone_counts_the_tries() -> None:
+    task = Task()
+    without = {**task.context, "task_state_store": None}
+    for number in range(1, 20):
+        without["ti"] = SimpleNamespace(try_number=number, max_tries=RETRIES_IN_ALL)
+        tries = Tries(without)
+        tries.require_progress()
+        tries.progressed()
+        assert tries.in_vain == 0
+    assert POLICY.evaluate(ConfigError(), 1, 1, without).action is RetryAction.FAIL

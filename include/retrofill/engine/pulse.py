@@ -87,9 +87,9 @@ class Pulse:
         return self.take()
 
     def _begin(self, now: float) -> None:
-        second, self._seconds = slice_at(max(0.0, now - self._opened_at))
-        # What has been told since may have moved the beginning of the run by a moment.
-        self._second = max(second, self._second)
+        # What was told since may have moved the beginning of the run: no slice comes twice.
+        after = self._second + self._seconds
+        self._second, self._seconds = slice_at(max(after, now - self._opened_at))
         self._ends_at = self._opened_at + self._second + self._seconds
 
     def _end(self) -> None:

@@ -1,0 +1,158 @@
+"""Run what may differ between Airflows and Pythons on each, and print the table.
+
+    python -m tests.versions [--every | AIRFLOW/PYTHON …]
+
+Without arguments each Airflow runs on one Python, those of managed services on theirs.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+from tests.versions.environments import (
+    FOLDER,
+    MOMENTS,
+    PYTHONS,
+    ROOT,
+    environment,
+    interpreter,
+    locks,
+    resolution_problem,
+)
+
+PREFERRED = {"3.1.8": "3.11", "3.2.1": "3.12", "3.3.1": "3.12"}
+"""The Python of those who have an Airflow; the newest Airflow runs on the newest Python here."""
+
+TOO_NEW = {("3.1.8", "3.14")}
+"""Airflows that are not made for a Python."""
+
+_RETROFILL = "tests/dags/test_retrofill.py::test_"
+_APPROVAL = "tests/dags/test_approval.py::test_"
+TESTS = [
+    "tests/unit/test_tries.py",
+    "tests/contracts/test_compat.py",
+    "tests/contracts/test_plugin.py",
+    "tests/contracts/test_workflow.py",
+    "tests/integration/test_web.py",
+    f"{_RETROFILL}every_object_is_called_once_and_the_second_run_calls_nothing",
+    f"{_RETROFILL}a_preview_shows_the_first_call_and_makes_none",
+    f"{_RETROFILL}a_run_larger_than_a_set_asks_for_the_next_one_and_keeps_its_trigger",
+    f"{_RETROFILL}what_cannot_be_done_is_said_before_anything_is_touched",
+    f"{_RETROFILL}with_conf_ignored_a_job_runs_as_its_file_says",
+    f"{_RETROFILL}who_is_to_be_notified_hears_of_a_state_that_cannot_be_used",
+    f"{_RETROFILL}a_run_that_has_spent_its_budget_stops_and_the_next_one_goes_on",
+    f"{_APPROVAL}what_is_approved_is_called_and_the_report_says_by_whom",
+    f"{_APPROVAL}what_is_rejected_calls_nothing_and_is_new_again",
+    f"{_APPROVAL}what_nobody_approves_in_time_is_rejected",
+    "tests/dags/test_upkeep.py::test_the_upkeep_closes_what_was_abandoned_and_forgets_what_is_old",
+]
+
+
+class Result(NamedTuple):
+    """What the tests of an Airflow on a Python have shown."""
+
+    ran: int
+    failed: list[str]
+    skipped: Counter[str]
+
+    def __str__(self) -> str:
+        said = f"{self.ran - len(self.failed)} of {self.ran} passed"
+        return f"{said}, {self.skipped.total()} left out" if self.skipped else said
+
+
+def pairs(asked: list[str], *, every: bool) -> list[tuple[str, str]]:
+    """Return which Airflows are to be run on which Pythons."""
+    if asked:
+        return [(airflow, python) for airflow, _, python in (one.partition("/") for one in asked)]
+    here = [python for python in PYTHONS if interpreter(python)]
+    if every:
+        return [(airflow, python) for airflow in locks() for python in here]
+    return [(airflow, PREFERRED.get(airflow, here[-1])) for airflow in locks()]
+
+
+def run(airflow: str, python: str) -> Result:
+    """Run the tests, and return what they have shown; their output stays in a file."""
+    interpreter_there = environment(airflow, python)
+    report, log = (FOLDER / f"{airflow}-{python}.{suffix}" for suffix in ("xml", "log"))
+    report.unlink(missing_ok=True)
+    command = [
+        # Whether a library warns is for the newest to say, in `make test`.
+        str(interpreter_there), "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider",
+        "--timeout", "400", "--numprocesses", "2", "--dist", "loadfile", f"--junitxml={report}",
+        *TESTS,
+    ]  # fmt: skip
+    with log.open("w") as output:
+        subprocess.run(command, cwd=ROOT, check=False, stdout=output, stderr=output)  # noqa: S603
+    return read(report)
+
+
+def read(report: Path) -> Result:
+    """Read pytest's report."""
+    if not report.exists():
+        return Result(0, ["no test: see the log"], Counter())
+    cases = list(ET.parse(report).getroot().iter("testcase"))  # noqa: S314  pytest wrote it
+    skips = [skip.get("message", "") for case in cases for skip in case.iter("skipped")]
+    failed = [
+        f"{case.get('classname')}::{case.get('name')}"
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
+    return Result(len(cases) - len(skips), failed, Counter(skips))
+
+
+def tell(results: dict[tuple[str, str], Result]) -> None:
+    """Print the table, and what is missing where."""
+    rows = [["Airflow", *(f"Python {python}" for python in PYTHONS)]]
+    for airflow in locks():
+        cells = [results.get((airflow, python)) for python in PYTHONS]
+        rows.append([airflow, *(str(cell) if cell else "-" for cell in cells)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print()
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+    missing = {(airflow, why) for (airflow, _), one in results.items() for why in one.skipped}
+    for airflow, why in sorted(missing):
+        print(f"left out on {airflow}: {why}")
+    for (airflow, python), one in results.items():
+        for name in one.failed:
+            print(f"failed on {airflow}, Python {python}: {name}")
+
+
+def main() -> int:
+    """Return 0 only if all that ran has passed, and something did."""
+    parser = argparse.ArgumentParser(prog="python -m tests.versions")
+    parser.add_argument("pairs", nargs="*", metavar="AIRFLOW/PYTHON")
+    parser.add_argument("--every", action="store_true", help="each Airflow on each Python here")
+    asked = parser.parse_args()
+    problems = False
+    for airflow, (day, where) in MOMENTS.items():
+        problem = resolution_problem(airflow, day)
+        problems |= bool(problem)
+        print(f"requirements beside Airflow {airflow} of {day} ({where}): {problem or 'resolved'}")
+    FOLDER.mkdir(exist_ok=True)
+    results: dict[tuple[str, str], Result] = {}
+    for airflow, python in pairs(asked.pairs, every=asked.every):
+        if (airflow, python) in TOO_NEW:
+            print(f"Airflow {airflow} is not made for Python {python}")
+        elif interpreter(python) is None:
+            print(f"Airflow {airflow}: Python {python} is not on this machine, so not run")
+        else:
+            began = time.monotonic()
+            results[airflow, python] = result = run(airflow, python)
+            took = time.monotonic() - began
+            print(f"Airflow {airflow}, Python {python}: {result}, in {took:.0f} s", flush=True)
+    for python in PYTHONS:
+        if interpreter(python) is None:
+            print(f"Python {python} is not on this machine")
+    tell(results)
+    failed = any(result.failed or not result.ran for result in results.values())
+    return int(problems or failed or not results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
