@@ -106,7 +106,7 @@ class Invoker:
         now = time.monotonic()
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
-        self._telemetry = Telemetry(items)
+        self._telemetry = Telemetry(items, lambda: self._progress.seen)
         self._refusals = Refusals(run.function.timeout_s)
         self._tally = Tally()
         self._slowest = Slowest(lease.slowest)
@@ -193,7 +193,6 @@ class Invoker:
         reach(Point.CALLS_SENT)
 
     def _settled(self, settlement: Settlement) -> None:
-        self._telemetry.settled(settlement)
         self._progress.settled(settlement)
         if settlement.succeeded or settlement.quarantined:
             self._progressed()
