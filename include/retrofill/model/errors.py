@@ -23,8 +23,8 @@ RetrofillError
 ├── NoProgress             a task was tried too often in a row in vain; never tried again
 ├── Interrupted            a task was told to end before its work was done; another try goes on
 ├── NotNotified            the notification was not taken; another try may be
-├── AirflowUnreachable     Airflow's REST API does not answer; of the command line
-├── AirflowRefused         Airflow's REST API refuses whoever asks; of the command line
+├── AirflowUnreachable     Airflow's REST API does not answer
+├── AirflowRefused         Airflow's REST API refuses whoever asks
 ├── NotWritten             report files could not be written; another try may succeed
 ├── InjectedError          a fault point was told to raise it; only tests do that
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
@@ -115,6 +115,14 @@ class NoProgress(RetrofillError):
 
 class NotNotified(RetrofillError):
     """The notification of a run was not taken where it should go; another try may be."""
+
+
+class AirflowUnreachable(RetrofillError):
+    """Airflow's REST API does not answer, or says that it cannot."""
+
+
+class AirflowRefused(RetrofillError):
+    """Airflow's REST API refuses: nobody is signed in, or who is may not do this."""
 
 
 class NotWritten(RetrofillError):
