@@ -306,7 +306,7 @@ POISON = {
 }  # fmt: skip
 RELEASED = "UPDATE retrofill.batch SET done_at = now(), leased_until = NULL WHERE job_id = 1;"
 BROKEN = RELEASED + "UPDATE retrofill.extent SET whole = false WHERE job_id = 1"
-IN_ORDER = load("upkeep.sql")["read_in_order"]
+IN_ORDER = load("connection.sql")["read_in_order"]
 EXPORTED = load("exports.sql")["read_in_order"]
 ELSEWHERE = f"""
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
@@ -599,15 +599,12 @@ READS_NO_LARGE_TABLE = {
 NOT_PLANNED = {
     "connection": {"look", "set_session", "list_missing_grants"},
     "exports": {"begin_snapshot", "read_in_order", "get_moment"},
-    "reading": {"begin_snapshot", "read_in_order"},
+    "reading": {"begin_snapshot"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
-    "batches": {"read_in_order"},
     "pages": {"read_in_order"},
-    "feedback": {"read_in_order"},
-    "redrive": {"read_in_order"},
-    "triage": {"limit_time", "read_in_order"},
+    "triage": {"limit_time"},
     # Each goes by a primary key, and the foreign keys of what refers to it by theirs.
-    "upkeep": {"delete_batches", "delete_run", "delete_job", "read_in_order"},
+    "upkeep": {"delete_batches", "delete_run", "delete_job"},
 }
 """Statements without a plan, or of which EXPLAIN does not tell what they do."""
 

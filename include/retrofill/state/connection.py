@@ -29,6 +29,7 @@ __all__ = [
     "connect",
     "find",
     "one",
+    "read_in_order",
     "require_granted",
     "require_isolation",
     "rows",
@@ -242,6 +243,11 @@ def transaction(conn: Connection) -> Iterator[Cursor]:
             yield cur
     except psycopg2.Error as error:
         raise _meaning(error, broken=bool(conn.closed)) from error
+
+
+def read_in_order(cur: Cursor) -> None:
+    """Have the rest of a transaction read tables in the order of their indexes."""
+    cur.execute(_SQL["read_in_order"])
 
 
 def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:

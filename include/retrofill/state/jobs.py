@@ -14,8 +14,9 @@ from retrofill.state.connection import (
     rows,
     transaction,
     values,
+    read_in_order,
 )
-from retrofill.state.reading import read_in_order, snapshot
+from retrofill.state.reading import snapshot
 from retrofill.state.statements import load
 
 _SQL = load("jobs.sql")

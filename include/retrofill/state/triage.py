@@ -11,7 +11,7 @@ from psycopg2.errors import QueryCanceled
 from retrofill.model.errors import StateUnavailable
 from retrofill.model.globs import as_regex, beginning, behind
 from retrofill.model.selection import Place, Selection
-from retrofill.state.connection import Connection, Cursor, rows, transaction, value
+from retrofill.state.connection import Connection, Cursor, read_in_order, rows, transaction, value
 from retrofill.state.statements import load
 
 _SQL = load("triage.sql")
@@ -109,7 +109,7 @@ def groups(conn: Connection, job_id: int, selection: Selection) -> list[Group] |
     }
     try:
         with _limited(conn, LOOK_S) as cur:
-            cur.execute(_SQL["read_in_order"])
+            read_in_order(cur)
             cur.execute(_SQL["list_groups"], asked)
             found = rows(cur, _Counted)
             chosen = {

@@ -2,11 +2,6 @@
 -- Gives each statement of the transaction so much time.
 SELECT set_config('statement_timeout', %(timeout)s, true)
 
--- name: read_in_order
--- Keeps this transaction to index scans, which read items in order.
--- Where the planner expects a row or two, a bitmap and a sort seem as cheap to it.
-SET LOCAL enable_bitmapscan = off
-
 -- name: list_groups
 -- What is in quarantine of a selection, by error; of each error at most so many items are looked at.
 -- The errors are found by one look-up each, behind the one before. The expressions lead to the index
