@@ -597,7 +597,15 @@ READS_NO_LARGE_TABLE = {
 """Statements of rows that are named one by one, or of the batches, sets and partitions of a run."""
 
 NOT_PLANNED = {
-    "connection": {"look", "set_session", "list_missing_grants"},
+    "connection": {
+        "look",
+        "set_session",
+        "list_missing_grants",
+        "begin_aside",
+        "end_aside",
+        "drop_aside",
+        "read_in_order",
+    },
     "exports": {"begin_snapshot", "read_in_order", "get_moment"},
     "reading": {"begin_snapshot"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},

@@ -26,6 +26,7 @@ from retrofill.state.statements import load
 __all__ = [
     "Connection",
     "Cursor",
+    "aside",
     "connect",
     "find",
     "one",
@@ -248,6 +249,26 @@ def transaction(conn: Connection) -> Iterator[Cursor]:
 def read_in_order(cur: Cursor) -> None:
     """Have the rest of a transaction read tables in the order of their indexes."""
     cur.execute(_SQL["read_in_order"])
+
+
+@contextmanager
+def aside(cur: Cursor, what: str) -> Iterator[None]:
+    """Run statements whose refusal the rest of the transaction does not mind: it is logged.
+
+    What the server cannot do now is raised. The rest could not be done either.
+
+    :param what: what they write, for people
+    """
+    cur.execute(_SQL["begin_aside"])
+    try:
+        yield
+    except psycopg2.OperationalError:
+        raise
+    except psycopg2.DatabaseError as error:
+        cur.execute(_SQL["drop_aside"])
+        log.warning("%s: Postgres refused it, and the task goes on: %s", what, error)
+    else:
+        cur.execute(_SQL["end_aside"])
 
 
 def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:

@@ -19,6 +19,18 @@ SELECT
 -- a job has.
 SET LOCAL enable_bitmapscan = off
 
+-- name: begin_aside
+-- Marks where a transaction goes on if what comes next is refused.
+SAVEPOINT aside
+
+-- name: end_aside
+-- Forgets the mark.
+RELEASE SAVEPOINT aside
+
+-- name: drop_aside
+-- Goes back to the mark.
+ROLLBACK TO SAVEPOINT aside
+
 -- name: list_missing_grants
 -- The privileges that the connection's role lacks, by table or view.
 SELECT needed.name, string_agg(privilege, ', ' ORDER BY privilege) AS privileges
