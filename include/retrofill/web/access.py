@@ -112,3 +112,6 @@ def require_own_page(request: Request) -> None:
             "the request comes from another site than Airflow's setting [api] base_url names"
             f" ({base_url or 'not set'}); set it to the address at which people open Airflow",
         )
+SeenJob = Annotated[JobAsker, Depends(who_asks_for_job)]
+
+
