@@ -307,6 +307,7 @@ POISON = {
 RELEASED = "UPDATE retrofill.batch SET done_at = now(), leased_until = NULL WHERE job_id = 1;"
 BROKEN = RELEASED + "UPDATE retrofill.extent SET whole = false WHERE job_id = 1"
 IN_ORDER = load("connection.sql")["read_in_order"]
+BY_INDEX = load("reading.sql")["read_by_index"]
 EXPORTED = load("exports.sql")["read_in_order"]
 ELSEWHERE = f"""
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
@@ -320,6 +321,23 @@ SELECT 3, 0, n, (
     FROM generate_series({CHUNK} * n + 1, {CHUNK} * (n + 1), 3) AS seq
 )
 FROM generate_series(0, {ROWS // CHUNK} - 1) AS n;
+"""
+JOBS_SHOWN = {
+    "search": "", "hidden": ["x"], "show": "needs", "ranks": '{"open0000010": 0}', "least": 7,
+    "alive": '{"d": {"1": true}}', "paused": ["d"], "off": ["x"], "most": 25, "offset": 25,
+    "last": 2**63 - 1,
+}  # fmt: skip
+MANY_JOBS = f"""
+INSERT INTO retrofill.job (name, fingerprint, source, function_name, event)
+SELECT 'job ' || n, 'f', 's', 'f', 's3' FROM generate_series(1, {MANY}) AS n;
+INSERT INTO retrofill.run (
+    job_id, source, config, delivery, function, function_timeout_s, limits
+)
+SELECT job_id, 's', '{{}}', '{{}}', '{FUNCTION}', 3, '{LIMITS}'
+FROM retrofill.job WHERE name LIKE 'job %';
+INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items)
+SELECT run_id, 1, 'many', run_id::text, 9 FROM retrofill.run JOIN retrofill.job USING (job_id)
+WHERE name LIKE 'job %';
 """
 REDRIVEN = f"""
 INSERT INTO retrofill.redriven (
@@ -467,7 +485,7 @@ CASES = [
     Case("redrive", "move", 2 * len(MOVED),
          QUARANTINED | {"next_seq": ROWS + 1}),
     # So many as are shown, and so many as are counted.
-    Case("pages", "list_quarantined", 50 + 10_001, before=load("pages.sql")["read_in_order"]),
+    Case("pages", "list_quarantined", 50 + 10_001, before=BY_INDEX),
     # Of each of the ways to end that were met last, so many calls; and what those carried.
     Case("pages", "list_failed_calls", 10 * 10 + 10 * 5, before=NOTABLE),
     Case("pages", "list_slowest_calls", 10 * 10, before=NOTABLE),
@@ -488,8 +506,9 @@ CASES = [
     Case("exports", "list_pending", ROWS, end_to_end=True, before=EXPORTED),
     Case("worst", "list_worst", ROWS, end_to_end=True),
     # A row of each job; then as many of quarantine as are counted.
-    Case("jobs", "list_jobs", 2, {"search": "", "hidden": ["x"]}, 12 * FEW,
-         before=IN_ORDER),
+    Case("jobs", "list_jobs", 2, JOBS_SHOWN, 12 * FEW, before=BY_INDEX),
+    # One look-up in each index for each job; of a mean for all, two rows are none.
+    Case("jobs", "list_jobs", 0, JOBS_SHOWN, 12 * FEW + 80 * MANY, before=MANY_JOBS + BY_INDEX),
     Case("jobs", "list_runs", 0, {"before": 1_000, "most": 26}, 12 * FEW),
     Case("jobs", "count_quarantined", PAGE, {"job_ids": [1]}, before=IN_ORDER),
     Case("jobs", "count_jobs", 0, {"job_ids": [1], "run_ids": [1]}, 12 * FEW),
@@ -607,9 +626,8 @@ NOT_PLANNED = {
         "read_in_order",
     },
     "exports": {"begin_snapshot", "read_in_order", "get_moment"},
-    "reading": {"begin_snapshot"},
+    "reading": {"begin_snapshot", "read_by_index"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
-    "pages": {"read_in_order"},
     "triage": {"limit_time"},
     # Each goes by a primary key, and the foreign keys of what refers to it by theirs.
     "upkeep": {"delete_batches", "delete_run", "delete_job"},

@@ -23,3 +23,8 @@ def snapshot(conn: Connection, *, in_order: bool = False) -> Iterator[Cursor]:
         if in_order:
             read_in_order(cur)
         yield cur
+
+
+def read_by_index(cur: Cursor) -> None:
+    """Have the rest of a transaction read tables by their indexes only."""
+    cur.execute(_SQL["read_by_index"])

@@ -40,9 +40,8 @@ def get_jobs(
     offset: Offset = 0,
 ) -> Any:
     """Return jobs that you may see, each with the run that tells how it is."""
-    found = list_jobs(conn, search=search, hidden_dags=hidden)
-    shown = counted(conn, found[offset : offset + limit])
-    return Jobs(shown, len(found))
+    found = list_jobs(conn, search=search, hidden_dags=hidden, most=limit, offset=offset)
+    return Jobs(counted(conn, found.lines), found.of)
 
 
 @router.get("/{job_id}", summary="A job", response_model=model_of(JobTold))
