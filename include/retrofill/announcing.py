@@ -10,13 +10,12 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 from airflow.configuration import conf
 from airflow.sdk import Asset, AssetAlias
 
+from retrofill.airflow_rest import Airflow
 from retrofill.compat import Context, events_since
 from retrofill.connections import AirflowConnections
-from retrofill.model.connections import ConnectionFields
 from retrofill.model.cost import dollars
 from retrofill.model.errors import ConfigError, StateError
 from retrofill.model.report import Report
@@ -98,32 +97,32 @@ def note(context: Context, *lines: str) -> None:
 
     Tasks may not write to Airflow's database, and the API that they have knows no notes: so it
     takes a connection to Airflow's REST API. Where there is none, or that user may write no notes,
-    it is logged only.
+    it is logged only: a note must not end a task, whatever goes wrong with it.
     """
     dag_run = context["dag_run"]
+    try:
+        _write(dag_run.dag_id, dag_run.run_id, _MARK + "\n".join(lines))
+    except Exception as error:  # noqa: BLE001  its message says all that helps
+        log.warning("the note of the DAG run could not be written: %s", error)
+
+
+def _write(dag_id: str, dag_run_id: str, text: str) -> None:
     try:
         fields = AirflowConnections().get(AIRFLOW_CONN_ID)
     except ConfigError:
         log.info("no note is written: there is no connection %s", AIRFLOW_CONN_ID)
         return
-    try:
-        _write(fields, dag_run.dag_id, dag_run.run_id, _MARK + "\n".join(lines))
-    except (httpx.HTTPError, httpx.InvalidURL, LookupError, ValueError) as error:
-        log.warning("the note of the DAG run could not be written: %s", error)
-
-
-def _write(fields: ConnectionFields, dag_id: str, dag_run_id: str, text: str) -> None:
     host = fields.host if "://" in fields.host else f"{fields.schema or 'http'}://{fields.host}"
     port = f":{fields.port}" if fields.port else ""
-    url = f"{host}{port}" if fields.host else conf.get("api", "base_url")
-    with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as http:
-        token = fields.password
+    airflow = Airflow(
+        f"{host}{port}" if fields.host else conf.get("api", "base_url"),
+        named_by=f"the connection {AIRFLOW_CONN_ID}" if fields.host else "[api] base_url",
+        token="" if fields.login else fields.password,
+        timeout_s=_TIMEOUT_S,
+    )
+    with airflow:
         if fields.login:
-            who = {"username": fields.login, "password": fields.password}
-            token = http.post("/auth/token", json=who).raise_for_status().json()["access_token"]
-        http.headers["Authorization"] = f"Bearer {token}"
-        path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(dag_run_id, safe='')}"
-        before = http.get(path).raise_for_status().json()["note"] or ""
-        by_people = before.partition(_MARK)[0].rstrip()
+            airflow.sign_in(fields.login, fields.password)
+        by_people = airflow.note_of(dag_id, dag_run_id).partition(_MARK)[0].rstrip()
         note = "\n\n".join(filter(None, (by_people, text)))[:MOST_CHARACTERS]
-        http.patch(path, json={"note": note}).raise_for_status()
+        airflow.note(dag_id, dag_run_id, note)

@@ -42,15 +42,17 @@ def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
 
 
 def _send(report: Told, counted: dict[str, str], gauged: dict[str, str]) -> None:
-    for name, counts in (
-        ("items", report.items),
-        ("calls", report.calls),
-        ("failures", report.failures),
-    ):
-        for what, count in counts.items():
-            stats.incr(f"retrofill.{name}.{what}", count, tags=counted)
-    if report.cost:
-        stats.incr("retrofill.cost_microdollars", round(report.cost * _PER_DOLLAR), tags=counted)
+    settled = report.settled
+    counts = {
+        **{f"calls.{outcome}": calls for outcome, calls in settled.outcomes.items()},
+        **{f"failures.{cause}": calls for cause, calls in settled.troubles.items()},
+        "items.succeeded": settled.succeeded,
+        "items.quarantined": settled.quarantined,
+        "cost_microdollars": round(settled.cost * _PER_DOLLAR),
+    }
+    for name, count in counts.items():
+        if count:
+            stats.incr(f"retrofill.{name}", count, tags=counted)
     for name, share in _QUANTILES.items():
         took_s = report.quantile_s(share)
         if took_s is not None:

@@ -76,6 +76,23 @@ def test_a_note_that_nobody_may_write_is_logged_only(
     assert "secret" not in caplog.text
 
 
+def test_a_connection_without_a_url_is_logged_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with airflow() as server:
+        written(monkeypatch, server, None, "r", host="http://[::1")
+        assert server.requests == []
+    assert "written: the connection retrofill_airflow: 'http://…'; allowed is" in caplog.text
+
+
+def test_what_is_no_airflow_is_logged_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RawServer(lambda _: http_answer(b"[]")) as server:
+        written(monkeypatch, server, None, "r")
+    assert "something else than Airflow answers" in caplog.text
+
+
 def test_without_a_connection_none_is_written(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     context: Any = {"dag_run": SimpleNamespace(dag_id="d", run_id="r")}

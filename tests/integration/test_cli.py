@@ -183,6 +183,8 @@ def test_a_run_is_steered(conn: Connection, cli: Command) -> None:
     assert wrong.err == (
         "max_concurrency: '0' is not allowed; give a whole number from 1 to 10,000\n"
     )
+    twice = cli("set", ref.run_id, "max_calls=5", "max_calls=6")
+    assert (twice.code, twice.err) == (2, "max_calls: '5' and '6'; give one value only\n")
     both = cli("set", ref.run_id, "max_calls=9", "speed=1")
     assert both.code == Exit.BAD_INPUT
     assert both.err.startswith("speed: there is no such limit; give one of max_concurrency, ")

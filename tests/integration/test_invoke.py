@@ -597,7 +597,7 @@ def test_where_answers_are_read_one_that_is_too_large_is_quarantined_as_unsure(
     rules(endpoint, Rule(keys=frozenset({"k00003"}), reply=TOO_LARGE))
     ref = planned(conn, keys(20))
     with invoker(state_dsn, endpoint, items_per_call=10) as task:
-        task._contract = Contract.BATCH_ITEM_FAILURES  # noqa: SLF001  no param asks for it here
+        task._replies._contract = Contract.BATCH_ITEM_FAILURES  # noqa: SLF001  no param asks for it here
         task.run()
     assert endpoint.items() == dict.fromkeys(keys(20), 1)
     assert (len(keys_in(conn, "results")), len(keys_in(conn, "quarantine"))) == (10, 10)

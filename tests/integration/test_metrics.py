@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from retrofill import metrics
 from retrofill.compat import SERIES
+from retrofill.engine.progress import NOTHING, Progress, Seen
 from retrofill.engine.telemetry import Telemetry, Told
 from retrofill.metrics import teller
 from retrofill.model.calls import EndedCall, Settlement
@@ -201,18 +202,16 @@ def test_a_task_whose_metrics_cannot_be_sent_goes_on(
 
 
 def test_what_is_told_is_told_once() -> None:
-    telemetry = Telemetry(9)
+    progress = Progress(9, now=0.0)
+    telemetry = Telemetry(9, lambda: progress.seen)
     telemetry.took(0.3)
     telemetry.took(0.1)
     ended = [EndedCall(1, "failed", cause="timed_out", cost=0.5), EndedCall(2, "throttled")]
-    telemetry.settled(Settlement(ended=ended))
+    progress.settled(Settlement(ended=ended))
     first = telemetry.take(3)
-    assert (first.calls, first.failures) == (
-        {"failed": 1, "throttled": 1},
-        {"timed_out": 1, "throttled": 1},
-    )
-    assert (first.items, first.cost, first.in_flight, first.left) == ({}, 0.5, 3, 9)
+    settled = Seen(Counter(failed=1, throttled=1), Counter(timed_out=1, throttled=1), cost=0.5)
+    assert (first.settled, first.in_flight, first.left) == (settled, 3, 9)
     assert (first.quantile_s(0.5), first.quantile_s(0.95)) == (0.3, 0.3)
-    nothing = Told(items={}, calls={}, failures={}, cost=0.0, took_s=[], in_flight=0, left=9)
+    nothing = Told(settled=NOTHING, took_s=[], in_flight=0, left=9)
     assert telemetry.take(0) == nothing
     assert nothing.quantile_s(0.5) is None

@@ -111,6 +111,20 @@ def test_a_task_that_dies_loses_no_more_than_it_has_not_told(
     assert 0 < before <= summed(told)["calls"] <= ended
 
 
+def test_what_charts_show_ends_no_task(
+    state_dsn: str, conn: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = planned(conn, keys(3))
+    one = Slice(0, 5, 3, 3, 0, {}, 0.5, 10, [0, 3])
+    with closing(BatchLease(state_dsn, 1, "h")) as lease:
+        assert lease.take(holder_is_dead=lambda _: True)
+        assert lease.allot(3, 0, pulse=[one, one]).concurrency, "two of one second are refused"
+        assert slices_of(conn, ref.run_id) == []
+        lease.allot(3, 0, pulse=[one])
+        assert slices_of(conn, ref.run_id) == [one], "and what comes after is added"
+    assert "what charts show: Postgres refused it, and the task goes on" in caplog.text
+
+
 def test_what_is_told_twice_is_added_once(state_dsn: str, conn: Connection) -> None:
     """As when the answer of Postgres was lost: whoever tells it again has not heard of it."""
     ref = planned(conn, keys(3))

@@ -52,6 +52,10 @@ def test_quarantine_is_grouped_by_error_with_its_last_items(
             "UPDATE retrofill.quarantine SET error_type = 'Rare', unsure = true,"
             " quarantined_at = now() WHERE item_key = 'in/00'"
         )
+        cur.execute(
+            "UPDATE retrofill.quarantine SET quarantined_at = now() + interval '1 h'"
+            " WHERE item_key = 'in/03'"
+        )
     found = groups(conn, 1, Selection())
     assert found is not None
     assert [(one.error_type, one.items, one.unsure, one.is_cut) for one in found] == [
@@ -60,6 +64,7 @@ def test_quarantine_is_grouped_by_error_with_its_last_items(
     (rare,) = found[2].examples
     assert (rare.key, rare.error, rare.request_id, rare.version) == ("in/00", "no", "r", "1")
     assert len(found[0].examples) == triage.EXAMPLES
+    assert found[0].examples[0].key == "in/03", "the last one first"
     assert found[0].first_at <= found[0].last_at
 
 

@@ -1,5 +1,6 @@
 """The pages of jobs, of a job and of its items, on a real Postgres behind Airflow's permissions."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -7,15 +8,22 @@ from typing import Any
 
 import pytest
 from airflow.utils.state import DagRunState
+from retrofill.model.limits import Limits
+from retrofill.model.needs import LEAST_URGENT, urgency
 from retrofill.model.runs import DagRun
 from retrofill.state import limits, runs, waiting
 from retrofill.state.connection import Connection, connect
+from retrofill.state.jobs import Dags, list_jobs
+from retrofill.web.airflow_facts import NO_DAG
+from retrofill.web.jobs import shown
 
 from tests.integration.opened import FUNCTION, close, new_run, open_job, open_run
 from tests.integration.web import POISON, Web, run_in_the_middle
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
 
+LIMITS = Limits(max_concurrency=10, max_items_per_set=10)
+FUNCTION_FIELDS = {"kind": "k", "name": "f", "version": "1", "facts": {}}
 JOBS = "/retrofill/jobs"
 JOB = "/retrofill/jobs/1"
 PAGES = (JOBS, JOB, f"{JOB}/items", f"{JOB}/items/{'0' * 32}?key=a", "/retrofill/runs/1")
@@ -125,6 +133,73 @@ def test_jobs_that_need_a_person_come_first(web: Web, state_dsn: str, conn: Conn
     assert order_of(web.get(f"{JOBS}?show=quarantine", "VIEWER").text, *names) == ["job"]
     assert order_of(web.get(f"{JOBS}?show=incomplete", "VIEWER").text, *names) == ["left"]
     assert len(order_of(web.get(f"{JOBS}?show=open", "VIEWER").text, *names)) == 5
+
+
+SITUATIONS = """
+INSERT INTO retrofill.job (name, fingerprint, source, function_name, event)
+SELECT concat_ws(' ', state, dag, answer, reason, paused, held), 'f', dag, 'f', 's3'
+FROM unnest(ARRAY['never', 'open', 'complete', 'incomplete']) AS state,
+    unnest(ARRAY['fine', 'paused', 'off']) AS dag, unnest(ARRAY['waiting', 'approved']) AS answer,
+    unnest(ARRAY['enough', NULL]) AS reason, unnest(ARRAY['true', 'false']) AS paused,
+    unnest(ARRAY['held', 'alive', 'dead']) AS held;
+INSERT INTO retrofill.run (
+    job_id, source, config, delivery, function, function_timeout_s, limits, state, closed_at,
+    approval, stop_reason
+)
+SELECT
+    job_id, 's', '{}', '{}', %(function)s, 3,
+    %(limits)s::jsonb || jsonb_build_object('paused', name LIKE '%% true %%'), state,
+    CASE WHEN state <> 'open' THEN now() END,
+    jsonb_build_object('state', CASE WHEN name LIKE '%% waiting %%' THEN 'waiting' ELSE 'void' END),
+    CASE WHEN name LIKE '%% enough %%' THEN 'enough' END
+FROM retrofill.job CROSS JOIN LATERAL (
+    SELECT split_part(name, ' ', 1)::retrofill.run_state AS state
+) AS how
+WHERE name NOT LIKE 'never %%';
+INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items)
+SELECT run_id, 1, job.source, name, 9 FROM retrofill.run JOIN retrofill.job USING (job_id);
+INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items, leased_until)
+SELECT job_id, run_id, 1, 1, 1, 1, now() + interval '1 h'
+FROM retrofill.run JOIN retrofill.job USING (job_id) WHERE name LIKE '%% held';
+INSERT INTO retrofill.quarantine (
+    job_id, item_key, identifier, run_id, batch_id, call_no, attempts, failures, unsure, request_id,
+    error_type, error, quarantined_at
+)
+SELECT job_id, 'k', md5('k')::uuid, 1, 1, 1, 1, 1, false, '', '', '', now()
+FROM retrofill.job WHERE job_id %% 2 = 0;
+"""
+"""A job in each situation, with a run of a DAG that is fine, paused, or paused and scheduled."""
+
+
+def test_a_page_of_jobs_has_them_in_the_order_of_their_needs(conn: Connection) -> None:
+    facts = {
+        "fine": NO_DAG,
+        "paused": NO_DAG._replace(is_paused=True),
+        "off": NO_DAG._replace(is_paused=True, schedule="daily"),
+    }
+    with conn, conn.cursor() as cur:
+        fields = {"function": json.dumps(FUNCTION_FIELDS), "limits": json.dumps(LIMITS.as_json())}
+        cur.execute(SITUATIONS, fields)
+        cur.execute("SELECT source, name FROM retrofill.job WHERE name LIKE '%% alive'")
+        alive = frozenset(cur.fetchall())
+    known = Dags(alive=alive, paused=["paused", "off"], off=["off"])
+    found = list_jobs(conn, dags=known)
+    needs = [
+        shown(line, facts[line.dag_id] if line.dag_id else NO_DAG, alive).needs
+        for line in found.lines
+    ]
+    ranks = [urgency(need) for need in needs]
+    assert ranks == sorted(ranks)
+    assert set(ranks) == set(range(LEAST_URGENT + 1))
+    assert (found.in_all, found.of, found.needing) == (288, 288, sum(map(bool, needs)))
+    pages = [list_jobs(conn, dags=known, most=100, offset=offset) for offset in (0, 100, 200, 300)]
+    assert [line.job_id for page in pages for line in page.lines] == [
+        line.job_id for line in found.lines
+    ]
+    needy = list_jobs(conn, dags=known, show="needs")
+    assert [line.job_id for line in needy.lines] == [
+        line.job_id for line, need in zip(found.lines, needs, strict=True) if need
+    ]
 
 
 def test_jobs_are_found_by_a_part_of_their_name_and_shown_in_pages(

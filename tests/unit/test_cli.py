@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 from retrofill import __version__
-from retrofill.cli.airflow import Airflow
-from retrofill.cli.exits import AirflowRefused, AirflowUnreachable, Exit, exit_of
+from retrofill.cli.airflow import sign_in
+from retrofill.cli.exits import Exit, exit_of
 from retrofill.cli.values import read
-from retrofill.model.errors import ConfigError, NoSuchRun, StateUnavailable
+from retrofill.model.errors import (
+    AirflowRefused,
+    AirflowUnreachable,
+    ConfigError,
+    NoSuchRun,
+    StateUnavailable,
+)
 
 from stack.services import free_port
 from tests.cli import Command, command
@@ -87,6 +93,11 @@ def test_what_cannot_be_read_is_named(typed: str, said: str) -> None:
     assert str(error.value).startswith(said)
 
 
+def test_a_param_has_one_value_only() -> None:
+    with pytest.raises(ConfigError, match=r"^bucket: 'a' and 'b'; give one value only$"):
+        read(["bucket=a", "approve=true", "bucket=b"], FIELDS)
+
+
 def test_an_error_decides_the_exit_code() -> None:
     codes = [
         exit_of(error)
@@ -116,6 +127,7 @@ def test_what_is_no_command_is_bad_input(cli: Command) -> None:
     [
         ({}, "RETROFILL_AIRFLOW_URL: ''; allowed is the address"),
         ({"RETROFILL_AIRFLOW_URL": "localhost:8080"}, "RETROFILL_AIRFLOW_URL: 'localhost:8080'"),
+        ({"RETROFILL_AIRFLOW_URL": "http://[::1"}, "RETROFILL_AIRFLOW_URL: 'http://…'"),
         (
             {"RETROFILL_AIRFLOW_URL": "http://127.0.0.1"},
             "RETROFILL_AIRFLOW_TOKEN: it is not set; allowed is a token of Airflow's, or RETRO",
@@ -124,7 +136,7 @@ def test_what_is_no_command_is_bad_input(cli: Command) -> None:
 )
 def test_where_airflow_is_must_be_told(environ: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError) as error:
-        Airflow(environ)
+        sign_in(environ)
     assert str(error.value).startswith(said)
 
 
@@ -132,7 +144,7 @@ def test_an_airflow_that_is_not_there_is_unreachable() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     environ = {"RETROFILL_AIRFLOW_URL": url, "RETROFILL_AIRFLOW_USERNAME": "admin"}
     with pytest.raises(AirflowUnreachable, match=url):
-        Airflow(environ)
+        sign_in(environ)
 
 
 def test_job_files_are_checked(cli: Command, tmp_path: Path) -> None:

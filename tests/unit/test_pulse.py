@@ -21,7 +21,7 @@ class Task:
         self.pulse = Pulse(self.seen, now=now)
 
     def seen(self) -> Seen:
-        return Seen(self.calls, self.succeeded, 0, self.troubles.copy())
+        return Seen(Counter(succeeded=self.calls), self.troubles.copy(), self.succeeded)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,7 @@ def test_progress_tells_troubles_by_cause_or_by_outcome() -> None:
         EndedCall(4, "throttled"),
     ]
     progress.settled(Settlement(ended=ended, succeeded=[(Span(1, 5), 1)]))
-    calls, succeeded, quarantined, troubles = progress.seen
-    assert (calls, succeeded, quarantined) == (4, 5, 0)
-    assert troubles == {"timed_out": 1, "failed": 1, "throttled": 1}
+    seen = progress.seen
+    assert seen.outcomes == {"succeeded": 1, "failed": 2, "throttled": 1}
+    assert seen.troubles == {"timed_out": 1, "failed": 1, "throttled": 1}
+    assert (seen.succeeded, seen.quarantined) == (5, 0)

@@ -1,17 +1,9 @@
-"""Airflow's REST API, as far as the command line needs it.
-
-Formats: https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html
-"""
+"""Where the command line finds Airflow, and who asks."""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
-from urllib.parse import quote
 
-import httpx
-
-from retrofill.cli.exits import AirflowRefused, AirflowUnreachable
+from retrofill.airflow_rest import Airflow
 from retrofill.model.errors import ConfigError
 
 URL = "RETROFILL_AIRFLOW_URL"
@@ -19,177 +11,21 @@ TOKEN = "RETROFILL_AIRFLOW_TOKEN"  # noqa: S105  the name of a variable
 USERNAME = "RETROFILL_AIRFLOW_USERNAME"
 PASSWORD = "RETROFILL_AIRFLOW_PASSWORD"  # noqa: S105  the name of a variable
 
-_ENDED = ("success", "failed")
-_TIMEOUT_S = 60
 
+def sign_in(environ: Mapping[str, str] = os.environ) -> Airflow:
+    """Sign in as the environment says.
 
-@dataclass(frozen=True, slots=True)
-class DagRun:
-    """A DAG run, as Airflow tells of it."""
-
-    dag_id: str
-    dag_run_id: str
-    state: str
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether none of its tasks runs any more."""
-        return self.state in _ENDED
-
-
-@dataclass(frozen=True, slots=True)
-class Dag:
-    """A DAG, as Airflow tells of it."""
-
-    fields: Mapping[str, Mapping[str, Any]]
-    """The JSON schema of each of its params."""
-
-    is_paused: bool
-    """Whether it is switched off, so that no task of it begins."""
-
-
-class Airflow:
-    """A client that is signed in."""
-
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        """Sign in as the environment says.
-
-        :raises ConfigError: it does not say where Airflow is, or who asks
-        :raises AirflowUnreachable: Airflow does not answer
-        :raises AirflowRefused: it does not know who asks
-        """
-        self.url = environ.get(URL, "").rstrip("/")
-        if not self.url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"{URL}: {self.url!r}; allowed is the address at which people open Airflow, such as"
-                " http://127.0.0.1:8080"
-            )
-        self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT_S)
-        token = environ.get(TOKEN) or self._sign_in(environ)
-        self._http.headers["Authorization"] = f"Bearer {token}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
-
-    def dag(self, dag_id: str) -> Dag:
-        """Return a DAG.
-
-        :raises ConfigError: there is none of that id
-        """
-        told = self._asked("GET", f"/api/v2/dags/{quote(dag_id, safe='')}/details")
-        fields = {name: param.get("schema") or {} for name, param in told["params"].items()}
-        return Dag(fields, told["is_paused"])
-
-    def require_on(self, dag_id: str) -> None:
-        """Check that a DAG is switched on.
-
-        :raises ConfigError: it is paused, or there is none
-        """
-        if self.dag(dag_id).is_paused:
-            raise ConfigError(
-                f"dag: {dag_id!r} is paused, so that Airflow begins no task of it; switch it on in"
-                " Airflow, or by retrofill run or plan with --unpause"
-            )
-
-    def unpause(self, dag_id: str) -> None:
-        """Switch a DAG on."""
-        path = f"/api/v2/dags/{quote(dag_id, safe='')}"
-        self._asked("PATCH", path, json={"is_paused": False})
-
-    def trigger(self, dag_id: str, conf: Mapping[str, Any], dag_run_id: str | None) -> DagRun:
-        """Start a DAG run.
-
-        :raises ConfigError: the values are not allowed, or there is a DAG run of that id
-        """
-        asked: dict[str, Any] = {"logical_date": None, "conf": dict(conf)}
-        if dag_run_id is not None:
-            asked["dag_run_id"] = dag_run_id
-        path = f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns"
-        return _dag_run(self._asked("POST", path, json=asked))
-
-    def dag_run(self, dag_id: str, dag_run_id: str) -> DagRun:
-        """Return a DAG run as it is now."""
-        return _dag_run(self._asked("GET", _path(dag_id, dag_run_id)))
-
-    def state_of(self, dag_id: str, dag_run_id: str, task_id: str) -> str | None:
-        """Return the state of a task of a DAG run; None: it has none yet."""
-        path = f"{_path(dag_id, dag_run_id)}/taskInstances/{task_id}"
-        found = self._asked("GET", path)["state"]
-        return found and str(found)
-
-    def value_of(self, dag_id: str, dag_run_id: str, task_id: str, key: str) -> Any:
-        """Return what a task of a DAG run has left under a name; None: nothing."""
-        path = f"{_path(dag_id, dag_run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
-        answer = self._sent("GET", path)
-        return None if answer.status_code == httpx.codes.NOT_FOUND else _said(answer)["value"]
-
-    def answer(self, dag_id: str, dag_run_id: str, task_id: str, option: str) -> None:
-        """Answer what a task of a DAG run asks a person."""
-        path = f"{_path(dag_id, dag_run_id)}/taskInstances/{task_id}/-1/hitlDetails"
-        self._asked("PATCH", path, json={"chosen_options": [option], "params_input": {}})
-
-    def address(self, dag_id: str, dag_run_id: str) -> str:
-        """Return where people find a DAG run."""
-        return f"{self.url}/dags/{quote(dag_id, safe='')}/runs/{quote(dag_run_id, safe='')}"
-
-    def _sign_in(self, environ: Mapping[str, str]) -> str:
+    :raises ConfigError: it does not say where Airflow is, or who asks
+    :raises AirflowUnreachable: Airflow does not answer
+    :raises AirflowRefused: it does not know who asks
+    """
+    token = environ.get(TOKEN, "")
+    airflow = Airflow(environ.get(URL, ""), named_by=URL, token=token)
+    if not token:
         if not environ.get(USERNAME):
             raise ConfigError(
                 f"{TOKEN}: it is not set; allowed is a token of Airflow's, or {USERNAME} and"
                 f" {PASSWORD} in its place"
             )
-        who = {"username": environ[USERNAME], "password": environ.get(PASSWORD, "")}
-        return str(self._asked("POST", "/auth/token", json=who)["access_token"])
-
-    def _asked(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        return _said(self._sent(method, path, **content))
-
-    def _sent(self, method: str, path: str, **content: Any) -> httpx.Response:
-        try:
-            return self._http.request(method, path, **content)
-        except httpx.TransportError as error:
-            raise AirflowUnreachable(
-                f"Airflow cannot be reached at {self.url}, as {URL} names it: {error}"
-            ) from error
-
-
-def _path(dag_id: str, dag_run_id: str) -> str:
-    return f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns/{quote(dag_run_id, safe='')}"
-
-
-def _dag_run(told: Mapping[str, Any]) -> DagRun:
-    return DagRun(told["dag_id"], told["dag_run_id"], told["state"])
-
-
-def _said(answer: httpx.Response) -> dict[str, Any]:
-    """Return what Airflow has answered.
-
-    :raises AirflowRefused: that whoever asks may not
-    :raises AirflowUnreachable: that it cannot, or what Airflow would not
-    :raises ConfigError: that what is asked for cannot be done
-    """
-    if answer.is_success:
-        try:
-            found: dict[str, Any] = answer.json()
-        except ValueError:
-            raise AirflowUnreachable(
-                f"at {answer.url} something else than Airflow answers"
-            ) from None
-        return found
-    why = f"Airflow answers {answer.status_code} to {answer.request.method} {answer.url}"
-    said = f"{why}: {_detail(answer)}"
-    if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        raise AirflowRefused(said)
-    if answer.is_client_error:
-        raise ConfigError(said)
-    raise AirflowUnreachable(said)
-
-
-def _detail(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["detail"])
-    except (ValueError, LookupError, TypeError):
-        return answer.text[:300]
+        airflow.sign_in(environ[USERNAME], environ.get(PASSWORD, ""))
+    return airflow

@@ -2,7 +2,14 @@
 
 from enum import IntEnum
 
-from retrofill.model.errors import ConfigError, NoSuchRun, RetrofillError, StateError
+from retrofill.model.errors import (
+    AirflowRefused,
+    AirflowUnreachable,
+    ConfigError,
+    NoSuchRun,
+    RetrofillError,
+    StateError,
+)
 
 
 class Exit(IntEnum):
@@ -22,14 +29,6 @@ class Exit(IntEnum):
 
     REFUSED = 4
     """Airflow refuses: nobody is signed in, or who is may not do this."""
-
-
-class AirflowUnreachable(RetrofillError):
-    """Airflow's REST API does not answer, or says that it cannot."""
-
-
-class AirflowRefused(RetrofillError):
-    """Airflow's REST API refuses: nobody is signed in, or who is may not do this."""
 
 
 _EXITS: tuple[tuple[type[RetrofillError], Exit], ...] = (

@@ -36,8 +36,8 @@ def jobs(
     Each is shown with the run that tells how it is: its open one, or else its newest.
     """
     with open_state() as conn:
-        lines = sorted(list_jobs(conn, search=search), key=lambda line: urgency(_needs(line)))
-        found = counted(conn, lines)
+        lines = list_jobs(conn, search=search).lines
+        found = counted(conn, sorted(lines, key=lambda line: urgency(_needs(line))))
     if as_json:
         print_json(all_as_json(found))
         return

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from retrofill.airflow_rest import Airflow, DagRun
 from retrofill.cli import values
-from retrofill.cli.airflow import Airflow, DagRun
+from retrofill.cli.airflow import sign_in
 from retrofill.cli.exits import Exit
 from retrofill.cli.looking import RunNumber, end, report_text
 from retrofill.cli.output import Json, print_json, print_text, say
@@ -49,7 +50,7 @@ def run(
     With --watch, it waits for the end. Exit code 1: the run was refused, or is not complete at its
     end.
     """
-    with Airflow() as airflow, open_state() as conn:
+    with sign_in() as airflow, open_state() as conn:
         begun = start(airflow, dag, params or [], {}, dag_run_id=dag_run_id, unpause=unpause)
         follow_run(airflow, conn, begun, follow=follow, as_json=as_json)
 
@@ -66,7 +67,7 @@ def plan(
 
     Then approve or reject it. Exit code 1: there is no plan.
     """
-    with Airflow() as airflow, open_state() as conn:
+    with sign_in() as airflow, open_state() as conn:
         asked = {_APPROVE: True}
         begun = start(airflow, dag, params or [], asked, dag_run_id=dag_run_id, unpause=unpause)
         run_id = await_opened(airflow, conn, begun)
@@ -198,7 +199,7 @@ def _answer(run_id: int, option: str, wanted: Answer) -> None:
     An answer right after the question may find Airflow still at work with the end of the process
     that asked, and then it asks again.
     """
-    with Airflow() as airflow, open_state() as conn:
+    with sign_in() as airflow, open_state() as conn:
         approval = _approval(conn, run_id)
         first = runs.later_sets(conn, SetRef(run_id, 0))[0]
         limit = time.monotonic() + _TAKEN_WITHIN_S

@@ -50,7 +50,7 @@ def set_limits(
 
     A value left empty means that there is no such limit.
     """
-    typed = dict(split(pair) for pair in values)
+    typed = split(values)
     with open_state() as conn:
         runs.get_run(conn, run)
         if not set_limits_of(conn, run, typed, getpass.getuser()):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrofill.cli.airflow import Airflow
+from retrofill.cli.airflow import sign_in
 from retrofill.cli.exits import Exit
 from retrofill.cli.output import Json, moment, print_json, print_table, print_text, say
 from retrofill.cli.starting import DagRunId, follow_run
@@ -173,7 +173,7 @@ def redrive(
             raise typer.Exit(Exit.INCOMPLETE)
         if not yes:
             typer.confirm("Call them again?", abort=True, err=True)
-        with Airflow() as airflow:
+        with sign_in() as airflow:
             airflow.require_on(asked.dag_id)
             begun = airflow.trigger(asked.dag_id, asked.params, dag_run_id)
             follow_run(airflow, conn, begun, follow=follow, as_json=as_json)

@@ -9,15 +9,22 @@ from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 
 
-def split(pair: str) -> tuple[str, str]:
-    """Return name and value of what was typed.
+def split(pairs: Iterable[str]) -> dict[str, str]:
+    """Return what was typed, by name.
 
-    :raises ConfigError: it is no pair
+    :raises ConfigError: something is no pair, or a name is there twice
     """
-    name, equals, text = pair.partition("=")
-    if not (name and equals):
-        raise ConfigError(f"{quoted(pair)}; allowed is name=value, such as prefix=incoming/")
-    return name, text
+    typed: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"{quoted(pair)}; allowed is name=value, such as prefix=incoming/")
+        if name in typed:
+            raise ConfigError(
+                f"{_plain(name)}: {quoted(typed[name])} and {quoted(text)}; give one value only"
+            )
+        typed[name] = text
+    return typed
 
 
 def read(pairs: Iterable[str], fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -26,17 +33,21 @@ def read(pairs: Iterable[str], fields: Mapping[str, Mapping[str, Any]]) -> dict[
     :param fields: the JSON schema of each param there is
     :raises ConfigError: there is no such param, or it is not of that type
     """
-    typed = [split(pair) for pair in pairs]
-    unknown = [_unknown(name, fields) for name, _ in typed if name not in fields]
+    typed = split(pairs)
+    unknown = [_unknown(name, fields) for name in typed if name not in fields]
     if unknown:
         raise ConfigError(*unknown)
-    return {name: _value(name, text, fields[name]) for name, text in typed}
+    return {name: _value(name, text, fields[name]) for name, text in typed.items()}
+
+
+def _plain(name: str) -> str:
+    return quoted(name)[1:-1]
 
 
 def _unknown(name: str, fields: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, fields, n=1)
     hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(sorted(fields))}"
-    return f"{quoted(name)[1:-1]}: there is no such param; {hint}"
+    return f"{_plain(name)}: there is no such param; {hint}"
 
 
 def _value(name: str, text: str, schema: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Progress of a batch: the counts in its log and in its task's result."""
 
 from collections import Counter
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Self, TypedDict
 
 from retrofill.model.calls import Call, Settlement
 from retrofill.model.cost import dollars
@@ -20,13 +20,31 @@ class Invoked(TypedDict):
 
 
 class Seen(NamedTuple):
-    """Everything that a task has settled so far."""
+    """What a task has settled, in total or since some time."""
 
-    calls: int
-    succeeded: int
-    quarantined: int
+    outcomes: Counter[str]
+    """Calls that ended, by outcome."""
+
     troubles: Counter[str]
     """Calls that did not succeed, by cause or, without one, by outcome."""
+
+    succeeded: int = 0
+    quarantined: int = 0
+    cost: float = 0.0
+    """Dollars that the calls cost."""
+
+    def since(self, before: Self) -> "Seen":
+        """Return what was settled since an earlier time."""
+        return Seen(
+            self.outcomes - before.outcomes,
+            self.troubles - before.troubles,
+            self.succeeded - before.succeeded,
+            self.quarantined - before.quarantined,
+            self.cost - before.cost,
+        )
+
+
+NOTHING = Seen(Counter(), Counter())
 
 
 class Progress:
@@ -56,7 +74,8 @@ class Progress:
         troubles = self._outcomes + self._causes
         troubles["failed"] -= self._causes.total()
         del troubles["succeeded"]
-        return Seen(self._outcomes.total(), self._succeeded, self._quarantined, +troubles)
+        counts = self._succeeded, self._quarantined, self._cost
+        return Seen(self._outcomes.copy(), +troubles, *counts)
 
     def wrote_ahead(self, calls: list[Call]) -> None:
         """Count calls that are to be sent."""

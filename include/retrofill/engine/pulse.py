@@ -4,19 +4,16 @@ Slices are of the run's time, not of the task's: so the sums of all tasks fit to
 short at first, when people look most, and longer in a long run, of which there would be too many.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from math import inf, log2
 
-from retrofill.engine.progress import Seen
+from retrofill.engine.progress import NOTHING, Seen
 from retrofill.model.pulse import RUNGS_PER_DOUBLING, Slice
 
 _WIDTHS = ((600, 5), (86_400, 60))
 """Until which second of a run slices are how long."""
 
 _WIDEST = 600
-
-_NOTHING = Seen(0, 0, 0, Counter())
 
 
 def slice_at(age_s: float) -> tuple[int, int]:
@@ -47,7 +44,7 @@ class Pulse:
         self._call_seconds = 0.0
         self._most_in_flight = 0
         self._latency: dict[int, int] = {}
-        self._before = _NOTHING
+        self._before = NOTHING
         self._over: list[Slice] = []
 
     def took(self, took_s: float) -> None:
@@ -93,20 +90,19 @@ class Pulse:
         self._ends_at = self._opened_at + self._second + self._seconds
 
     def _end(self) -> None:
-        before, seen = self._before, self._seen()
-        self._before = seen
-        calls, succeeded = seen.calls - before.calls, seen.succeeded - before.succeeded
-        quarantined = seen.quarantined - before.quarantined
+        seen = self._seen()
+        new, self._before = seen.since(self._before), seen
+        calls = new.outcomes.total()
         call_seconds, self._call_seconds = self._call_seconds, 0.0
         latency, self._latency = self._latency, {}
-        if calls or succeeded or quarantined or call_seconds:
+        if calls or new.succeeded or new.quarantined or call_seconds:
             ended = Slice(
                 self._second,
                 self._seconds,
                 calls,
-                succeeded,
-                quarantined,
-                dict(seen.troubles - before.troubles),
+                new.succeeded,
+                new.quarantined,
+                dict(new.troubles),
                 call_seconds,
                 self._most_in_flight,
                 [latency.get(rung, 0) for rung in range(max(latency, default=-1) + 1)],

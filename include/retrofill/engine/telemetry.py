@@ -1,31 +1,19 @@
 """What a task that calls tells metrics: what it did since it told the last time."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from retrofill.model.calls import Settlement
+from retrofill.engine.progress import NOTHING, Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What was done since the last time, and what there is now."""
 
-    items: Mapping[str, int]
-    """Items that were settled, by what became of them: succeeded or quarantined."""
-
-    calls: Mapping[str, int]
-    """Calls that ended, by outcome."""
-
-    failures: Mapping[str, int]
-    """Calls that did not succeed, by cause or, where the outcome has none, by outcome."""
-
-    cost: float
-    """Dollars that these calls cost."""
-
+    settled: Seen
     took_s: Sequence[float]
-    """How long these calls took, shortest first."""
+    """How long the calls took that were not refused, shortest first."""
 
     in_flight: int
     left: int
@@ -44,46 +32,26 @@ Tell: TypeAlias = Callable[[Told], None]
 class Telemetry:
     """Sums up what a task does between two times that it tells.
 
-    :param items: how many are left in its batch
+    The slices of the pulse are no measure of that: in a long run, one is of ten minutes.
+
+    :param items: how many were left in its batch at first
+    :param seen: returns all that the task has settled so far
     """
 
-    def __init__(self, items: int) -> None:
-        self._left = items
-        self._forget()
-
-    def _forget(self) -> None:
-        self._items: Counter[str] = Counter()
-        self._calls: Counter[str] = Counter()
-        self._failures: Counter[str] = Counter()
-        self._cost = 0.0
+    def __init__(self, items: int, seen: Callable[[], Seen]) -> None:
+        self._items = items
+        self._seen = seen
+        self._before = NOTHING
         self._took_s: list[float] = []
 
     def took(self, took_s: float) -> None:
-        """Note how long a call took."""
+        """Note how long a call took that was not refused."""
         self._took_s.append(took_s)
 
-    def settled(self, settlement: Settlement) -> None:
-        """Count what was settled."""
-        succeeded = sum(span.size for span, _ in settlement.succeeded)
-        quarantined = len(settlement.quarantined)
-        self._left -= succeeded + quarantined
-        self._items.update(succeeded=succeeded, quarantined=quarantined)
-        self._calls.update(call.outcome for call in settlement.ended)
-        self._failures.update(
-            call.cause or call.outcome for call in settlement.ended if call.outcome != "succeeded"
-        )
-        self._cost += settlement.cost
-
     def take(self, in_flight: int) -> Told:
-        """Return what there is to tell, and begin anew."""
-        told = Told(
-            items=+self._items,
-            calls=self._calls,
-            failures=self._failures,
-            cost=self._cost,
-            took_s=sorted(self._took_s),
-            in_flight=in_flight,
-            left=self._left,
-        )
-        self._forget()
-        return told
+        """Return what there is to tell, and begin again."""
+        seen = self._seen()
+        new, self._before = seen.since(self._before), seen
+        took_s, self._took_s = self._took_s, []
+        left = self._items - seen.succeeded - seen.quarantined
+        return Told(settled=new, took_s=sorted(took_s), in_flight=in_flight, left=left)

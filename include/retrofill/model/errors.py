@@ -23,8 +23,8 @@ RetrofillError
 ├── NoProgress             too many tries of a task in a row made no progress; never retried
 ├── Interrupted            a task was asked to end before its work was done; a retry continues
 ├── NotNotified            the notification was not accepted; a retry may succeed
-├── AirflowUnreachable     Airflow's REST API does not answer (command line)
-├── AirflowRefused         Airflow's REST API refuses the user (command line)
+├── AirflowUnreachable     Airflow's REST API does not answer
+├── AirflowRefused         Airflow's REST API refuses the user
 ├── NotWritten             report files could not be written; a retry may succeed
 ├── InjectedError          a fault point raised it, as a test requested
 └── RunIncomplete          the run ended with items or partitions left; a new run resumes
@@ -124,6 +124,14 @@ class NoProgress(RetrofillError):
 
 class NotNotified(RetrofillError):
     """The notification of a run was not accepted by its target; a retry may succeed."""
+
+
+class AirflowUnreachable(RetrofillError):
+    """Airflow's REST API does not answer, or says that it cannot."""
+
+
+class AirflowRefused(RetrofillError):
+    """Airflow's REST API refuses: nobody is signed in, or who is may not do this."""
 
 
 class NotWritten(RetrofillError):

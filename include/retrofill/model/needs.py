@@ -1,8 +1,9 @@
 """Why a job needs attention, most urgent first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import product
 
-from retrofill.model.standing import Standing
+from retrofill.model.standing import Standing, standing_of
 
 _OF_A_RUN = {
     Standing.UNAPPROVED: "its plan waits for approval",
@@ -27,10 +28,37 @@ def needs_of(standing: Standing | None, *, quarantines: bool, is_off: bool) -> t
     return tuple(_needs(standing, quarantines=quarantines, is_off=is_off))
 
 
+_ORDER = (*_OF_A_RUN.values(), QUARANTINED, NOT_BEGUN)
+
+LEAST_URGENT = len(_ORDER)
+"""Where a job stands that needs nobody."""
+
+
 def urgency(needs: tuple[str, ...]) -> int:
     """Return the sort position of a job with these needs; lower is more urgent."""
-    order = [*_OF_A_RUN.values(), QUARANTINED, NOT_BEGUN]
-    return min((order.index(need) for need in needs), default=len(order))
+    return min((_ORDER.index(need) for need in needs), default=LEAST_URGENT)
+
+
+def _ranks() -> Iterator[tuple[str, int]]:
+    """Yield the urgency of each situation of a job, by the key that the state uses."""
+    for quarantines, is_off in product((False, True), repeat=2):
+        rest = f"{quarantines:d}{is_off:d}"
+        for state in ("never", "complete", "incomplete"):
+            standing = None if state == "never" else Standing(state)
+            needs = needs_of(standing, quarantines=quarantines, is_off=is_off)
+            yield f"{state}00000{rest}", urgency(needs)
+        for flags in product((False, True), repeat=5):
+            unapproved, stopping, paused, at_work, dag_paused = flags
+            standing = standing_of(
+                "open",
+                unapproved=unapproved,
+                stopping=stopping,
+                paused=paused,
+                at_work=at_work,
+                dag_paused=dag_paused,
+            )
+            needs = needs_of(standing, quarantines=quarantines, is_off=is_off)
+            yield f"open{''.join(f'{flag:d}' for flag in flags)}{rest}", urgency(needs)
 
 
 def _needs(standing: Standing | None, *, quarantines: bool, is_off: bool) -> Iterator[str]:
@@ -40,3 +68,7 @@ def _needs(standing: Standing | None, *, quarantines: bool, is_off: bool) -> Ite
         yield QUARANTINED
     if is_off and standing is not Standing.WAITING:
         yield NOT_BEGUN
+
+
+RANKS: Mapping[str, int] = dict(_ranks())
+"""How urgent each situation of a job is: the state of its run and flags, as statements spell it."""

@@ -12,21 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from math import ceil, inf
 
 from retrofill.config import RunConfig
-from retrofill.engine.answers import (
-    ALL_SUCCEEDED,
-    Answer,
-    read_answer,
-)
 from retrofill.engine.dispatch import Dispatch
 from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
-from retrofill.engine.hints import hint_for
-from retrofill.engine.meter import Meter
-from retrofill.engine.outcomes import REFUSED, Ended, Outcome, explained
+from retrofill.engine.outcomes import REFUSED, Outcome
 from retrofill.engine.progress import Invoked, Progress
 from retrofill.engine.pulse import Pulse
 from retrofill.engine.ramp import Tally
@@ -37,9 +29,9 @@ from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
 from retrofill.model.calls import Call, EndedCall, Settlement
-from retrofill.model.delivery import Contract
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import Run
+from retrofill.pipeline.replies import Replies
 from retrofill.state.lease import LEASE_S, BatchLease, Busy
 
 log = logging.getLogger(__name__)
@@ -94,18 +86,12 @@ class Invoker:
         self._lease = lease
         self._client = client
         self._shape = shape
-        self._contract = Contract(run.delivery.answer)
         self._stop_asked = stop_asked
         self._last_words_s = max(0.0, grace_s - LET_GO_S)
         self._progressed = progressed
         self._tell = tell
-        self._classify = config.function_kind.classify
-        self._usage = config.function_kind.usage
+        self._replies = Replies(config.function_kind, shape, run)
         self._keeps_usage = keeps_usage
-        self._meter = Meter(run.price, run.function.timeout_s)
-        self._least_cost = self._meter.least(run.delivery.items_per_call)
-        self._hints = {**shape.hints, **config.function_kind.hints}
-        self._hinted: set[str] = set()
         self._most_items = run.delivery.items_per_call
         self._most_bytes = config.function_kind.max_request_bytes
         self._portions = deque(lease.portions(self._most_items))
@@ -120,7 +106,7 @@ class Invoker:
         now = time.monotonic()
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
-        self._telemetry = Telemetry(items)
+        self._telemetry = Telemetry(items, lambda: self._progress.seen)
         self._refusals = Refusals(run.function.timeout_s)
         self._tally = Tally()
         self._slowest = Slowest(lease.slowest)
@@ -207,7 +193,6 @@ class Invoker:
         reach(Point.CALLS_SENT)
 
     def _settled(self, settlement: Settlement) -> None:
-        self._telemetry.settled(settlement)
         self._progress.settled(settlement)
         if settlement.succeeded or settlement.quarantined:
             self._progressed()
@@ -243,7 +228,7 @@ class Invoker:
             answered=self._refusals.take_answered(),
             refused=self._refusals.standing(now),
             ended=self._tally,
-            least_cost=self._least_cost,
+            least_cost=self._replies.least_cost,
             pulse=self._pulse.take(),
             slowest=self._slowest.now(self._dispatch.in_flight.values(), now),
         )
@@ -271,17 +256,8 @@ class Invoker:
         reach(Point.CALL_ANSWERED)
         now = time.monotonic()
         call = self._dispatch.in_flight[reply.tag]
-        ended = self._with_hint(self._classify(reply))
+        ended, answer, usage, charge = self._replies.read(reply, call)
         self._refusals.ended(ended, now=now)
-        answer = None
-        if ended.done and self._contract is Contract.RETURN:
-            # Whatever it answered would be thrown away: what is known of it stays as a note.
-            ended = replace(ended, kind=Outcome.SUCCEEDED, cause="")
-            answer = ALL_SUCCEEDED
-        elif isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
-            answer = self._read(reply.body, call)
-        usage = self._usage(reply) if isinstance(reply, Reply) else None
-        charge = self._meter.charge(ended.kind, usage, len(call.entries))
         self._gate.ended(
             throttled=ended.kind is Outcome.THROTTLED,
             sent_at=call.sent_at,
@@ -309,21 +285,6 @@ class Invoker:
             Outcome.UNKNOWN,
         }:
             self._log_trouble(record, len(call.entries))
-
-    def _with_hint(self, ended: Ended) -> Ended:
-        if ended.kind is not Outcome.FAILED:
-            return ended
-        hint = hint_for(self._hints, ended.error_type, ended.message)
-        if hint and hint not in self._hinted:
-            self._hinted.add(hint)
-            log.warning("%s: %s", ended.error_type, hint)
-        return explained(ended, hint)
-
-    def _read(self, body: bytes, call: Call) -> Answer:
-        if self._contract is Contract.RETURN:
-            return ALL_SUCCEEDED
-        names = [self._shape.identifier_in_event(entry.item) for entry in call.entries]
-        return read_answer(self._contract, body, names)
 
     def _log_trouble(self, record: EndedCall, items: int) -> None:
         """Name a call with an error; what a function says may be anything, so it is not logged."""

@@ -7,7 +7,15 @@ from retrofill.faults import Point, reach
 from retrofill.model.runs import SetRef
 from retrofill.state import runs
 from retrofill.state.arrays import numbers
-from retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
+from retrofill.state.connection import (
+    Connection,
+    Cursor,
+    read_in_order,
+    rows,
+    transaction,
+    value,
+    values,
+)
 from retrofill.state.locks import lock_batches, lock_job, lock_run
 from retrofill.state.lost_calls import lose_calls
 from retrofill.state.statements import load
@@ -58,7 +66,7 @@ def find_pieces(cur: Cursor, run_id: int, job_id: int) -> tuple[list[int], list[
     :returns: the other open runs of the job, and the items as pieces in order
     """
     key = {"run_id": run_id, "job_id": job_id}
-    cur.execute(_SQL["read_in_order"])
+    read_in_order(cur)
     cur.execute(_SQL["forget_extents"], key)
     cur.execute(_SQL["list_open_runs"], key)
     others = values(cur)

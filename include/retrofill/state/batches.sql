@@ -1,8 +1,3 @@
--- name: read_in_order
--- Keeps this transaction to index scans, which read items in order.
--- Whatever the planner expects of the table.
-SET LOCAL enable_bitmapscan = off
-
 -- name: forget_extents
 -- Deletes the extents whose items have all left.
 -- No join: whatever the planner believes of the table, it is one look-up for each extent.

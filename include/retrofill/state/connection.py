@@ -35,9 +35,11 @@ from retrofill.state.statements import load
 __all__ = [
     "Connection",
     "Cursor",
+    "aside",
     "connect",
     "find",
     "one",
+    "read_in_order",
     "require_granted",
     "require_isolation",
     "rows",
@@ -267,6 +269,31 @@ def transaction(conn: Connection) -> Iterator[Cursor]:
             yield cur
     except psycopg2.Error as error:
         raise _meaning(error, broken=bool(conn.closed)) from error
+
+
+def read_in_order(cur: Cursor) -> None:
+    """Have the rest of a transaction read tables in the order of their indexes."""
+    cur.execute(_SQL["read_in_order"])
+
+
+@contextmanager
+def aside(cur: Cursor, what: str) -> Iterator[None]:
+    """Run statements whose refusal the rest of the transaction does not mind: it is logged.
+
+    What the server cannot do now is raised. The rest could not be done either.
+
+    :param what: what they write, for people
+    """
+    cur.execute(_SQL["begin_aside"])
+    try:
+        yield
+    except psycopg2.OperationalError:
+        raise
+    except psycopg2.DatabaseError as error:
+        cur.execute(_SQL["drop_aside"])
+        log.warning("%s: Postgres refused it, and the task goes on: %s", what, error)
+    else:
+        cur.execute(_SQL["end_aside"])
 
 
 def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:

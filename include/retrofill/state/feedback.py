@@ -9,7 +9,15 @@ from retrofill.engine.pace import TENTHS, Pace
 from retrofill.model.items import Item
 from retrofill.model.runs import Run, SetRef
 from retrofill.state.arrays import numbers
-from retrofill.state.connection import Connection, Cursor, find, rows, transaction, values
+from retrofill.state.connection import (
+    Connection,
+    Cursor,
+    find,
+    read_in_order,
+    rows,
+    transaction,
+    values,
+)
 from retrofill.state.limits import stop_within
 from retrofill.state.locks import lock_job, lock_run
 from retrofill.state.statements import load
@@ -155,7 +163,7 @@ def list_folders(
     asked = {"jobs": list(jobs), "parents": list(parents), "steps": _STEPS}
     found: dict[str, list[str]] = {}
     with transaction(conn) as cur:
-        cur.execute(_SQL["read_in_order"])
+        read_in_order(cur)
         cur.execute(_SQL["list_folders"], asked)
         for parent, folder in rows(cur, _Folder):
             found.setdefault(parent, []).append(folder)
@@ -177,7 +185,7 @@ def find_origins(
         (place, stem, modified) for place, (stems, modified) in enumerate(asked) for stem in stems
     ]
     with transaction(conn) as cur:
-        cur.execute(_SQL["read_in_order"])
+        read_in_order(cur)
         cur.execute(
             _SQL["find_origins"],
             {

@@ -1,8 +1,3 @@
--- name: read_in_order
--- Keeps this transaction to index scans, which read items in order.
--- Whatever the planner expects of the table: a look-up ends at the first key.
-SET LOCAL enable_bitmapscan = off
-
 -- name: note_later
 -- Notes items that a run has left out since they were modified after it was opened.
 INSERT INTO retrofill.later (run_id, part_no, item_key, content)

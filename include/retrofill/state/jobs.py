@@ -1,9 +1,12 @@
 """Jobs, as people look for them: how each is, its runs, and what they have done together."""
 
+import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from retrofill.model.needs import LEAST_URGENT, RANKS
 from retrofill.model.runs import Job, KnownJob
 from retrofill.state.connection import (
     Connection,
@@ -11,11 +14,12 @@ from retrofill.state.connection import (
     find,
     one,
     pairs,
+    read_in_order,
     rows,
     transaction,
     values,
 )
-from retrofill.state.reading import read_in_order, snapshot
+from retrofill.state.reading import read_by_index, snapshot
 from retrofill.state.statements import load
 
 _SQL = load("jobs.sql")
@@ -24,6 +28,7 @@ MOST_COUNTED = 10_000
 """Items of quarantine that are counted of one job: of more it is said only that there are."""
 
 _LAST = 2**63 - 1
+_TIMES = ("opened_at", "closed_at", "read_at")
 
 
 class JobLine(NamedTuple):
@@ -58,6 +63,30 @@ class JobLine(NamedTuple):
     """Whether a task holds a batch of it now."""
 
     read_at: datetime
+
+
+class ListedJobs(NamedTuple):
+    """Some of the jobs, and how many there are."""
+
+    in_all: int
+    needing: int
+    """How many of all need a person; 0 where nobody has asked for that."""
+
+    of: int
+    """How many of all are as those that are shown."""
+
+    lines: Sequence[JobLine]
+
+
+class Dags(NamedTuple):
+    """What Airflow knows of the DAGs that work for jobs."""
+
+    alive: Collection[tuple[str, str]] = ()
+    """The DAG runs that are queued or running, by DAG and name."""
+
+    paused: Collection[str] = ()
+    off: Collection[str] = ()
+    """Those that are paused and have a schedule."""
 
 
 class _Sums(NamedTuple):
@@ -171,18 +200,55 @@ def list_dags(conn: Connection) -> list[str]:
 
 
 def list_jobs(
-    conn: Connection, *, search: str = "", hidden_dags: Collection[str] = ()
-) -> list[JobLine]:
-    """Return the jobs, the one where something happened last first.
+    conn: Connection,
+    *,
+    search: str = "",
+    hidden_dags: Collection[str] = (),
+    show: str = "",
+    dags: Dags | None = None,
+    most: int | None = None,
+    offset: int = 0,
+) -> ListedJobs:
+    """Return some of the jobs, the one where something happened last first.
 
-    Nothing is counted: it reads a few rows of each job, however large that is.
+    It reads a few rows of each job, however large that is.
 
     :param search: what name, source or function must contain, whatever the case
-    :param hidden_dags: no job is returned for which a DAG run of one of these DAGs worked
+    :param hidden_dags: no job is counted for which a DAG run of one of these DAGs worked
+    :param show: which of them: ``needs`` a person, ``open``, ``quarantine``, ``incomplete``,
+        ``complete`` or ``never`` run; empty: all
+    :param dags: what Airflow knows: then those come first that need a person
+    :param most: how many; None: all
+    :param offset: how many to leave out before
     """
-    with snapshot(conn, in_order=True) as cur:
-        cur.execute(_SQL["list_jobs"], {"search": search, "hidden": list(hidden_dags)})
-        return rows(cur, JobLine)
+    known = dags or Dags()
+    alive: defaultdict[str, dict[str, bool]] = defaultdict(dict)
+    for dag_id, dag_run_id in known.alive:
+        alive[dag_id][dag_run_id] = True
+    with snapshot(conn) as cur:
+        read_by_index(cur)
+        cur.execute(
+            _SQL["list_jobs"],
+            {
+                "search": search,
+                "hidden": list(hidden_dags),
+                "show": show,
+                "ranks": json.dumps(RANKS if dags else {}),
+                "least": LEAST_URGENT,
+                "last": _LAST,
+                "alive": json.dumps(alive),
+                "paused": list(known.paused),
+                "off": list(known.off),
+                "most": most,
+                "offset": offset,
+            },
+        )
+        return one(cur, ListedJobs, lines=lambda lines: [_line(fields) for fields in lines])
+
+
+def _line(fields: dict[str, Any]) -> JobLine:
+    told = {name: fields[name] and datetime.fromisoformat(fields[name]) for name in _TIMES}
+    return JobLine(**{**fields, **told})
 
 
 def count_jobs(conn: Connection, lines: Sequence[JobLine]) -> dict[int, JobCounts]:

@@ -33,48 +33,86 @@ WITH RECURSIVE dag AS (
 SELECT dag_id FROM dag WHERE dag_id IS NOT NULL
 
 -- name: list_jobs
--- The jobs, each with the run that tells how it is: its newest open one, or else its newest.
--- None is listed for which a DAG run of a hidden DAG worked. ORDER BY: so one item of quarantine is
--- looked up, whatever the planner believes of the table.
-SELECT
-    job.job_id, job.name AS job, job.source, job.function_name, job.event,
-    job.forgotten_at IS NOT NULL AS being_forgotten,
-    (
-        SELECT attempts FROM retrofill.quarantine WHERE quarantine.job_id = job.job_id
-        ORDER BY item_key, identifier LIMIT 1
-    ) IS NOT NULL AS quarantines,
-    run.run_id, run.state::text AS state, run.opened_at, run.closed_at, run.stop_reason,
-    run.function ->> 'version' AS function_version,
-    run.approval ->> 'state' AS approval, (run.limits -> 'paused')::boolean AS paused,
-    last_set.dag_id, last_set.dag_run_id,
-    run.state = 'open' AND EXISTS (
-        SELECT FROM retrofill.batch
-        WHERE batch.run_id = run.run_id AND done_at IS NULL AND leased_until > clock_timestamp()
-    ) AS held,
-    clock_timestamp() AS read_at
-FROM retrofill.job
-LEFT JOIN LATERAL (
-    SELECT run_id FROM retrofill.run
-    WHERE run.job_id = job.job_id AND run.state = 'open' ORDER BY run_id DESC LIMIT 1
-) AS open ON true
-LEFT JOIN LATERAL (
-    SELECT run_id FROM retrofill.run WHERE run.job_id = job.job_id ORDER BY run_id DESC LIMIT 1
-) AS newest ON true
-LEFT JOIN retrofill.run ON run.run_id = coalesce(open.run_id, newest.run_id)
-LEFT JOIN LATERAL (
-    SELECT dag_id, dag_run_id FROM retrofill.run_set
-    WHERE run_set.run_id = run.run_id ORDER BY set_no DESC LIMIT 1
-) AS last_set ON true
-WHERE (%(search)s = '' OR strpos(
-    lower(concat_ws(' ', job.name, job.source, job.function_name)), lower(%(search)s)
-) > 0) AND (%(hidden)s::text[] = '{}' OR NOT EXISTS (
-    SELECT FROM retrofill.run AS any_run CROSS JOIN LATERAL (
-        SELECT dag_id FROM retrofill.run_set WHERE run_set.run_id = any_run.run_id
+-- Some of the jobs, each with the run that tells how it is: its newest open one, or else its newest.
+-- No job is counted for which a DAG run of a hidden DAG worked. Those come first that need a person,
+-- as the ranks of all situations have it. BETWEEN, ORDER BY and OFFSET 0: so one run and one
+-- item of quarantine are looked up, whatever the planner believes of the tables.
+WITH told AS (
+    SELECT
+        job.job_id, job.name AS job, job.source, job.function_name, job.event,
+        job.forgotten_at IS NOT NULL AS being_forgotten,
+        (
+            SELECT attempts FROM retrofill.quarantine WHERE quarantine.job_id = job.job_id
+            ORDER BY item_key, identifier LIMIT 1
+        ) IS NOT NULL AS quarantines,
+        run.run_id, run.state::text AS state, run.opened_at, run.closed_at, run.stop_reason,
+        run.function ->> 'version' AS function_version,
+        run.approval ->> 'state' AS approval, (run.limits -> 'paused')::boolean AS paused,
+        last_set.dag_id, last_set.dag_run_id,
+        run.state = 'open' AND EXISTS (
+            SELECT FROM retrofill.batch
+            WHERE batch.run_id = run.run_id AND done_at IS NULL AND leased_until > clock_timestamp()
+        ) AS held,
+        clock_timestamp() AS read_at,
+        coalesce(run.closed_at, run.opened_at, job.created_at) AS last_at
+    FROM retrofill.job
+    LEFT JOIN LATERAL (
+        SELECT run_id FROM retrofill.run
+        WHERE (job_id, run_id) BETWEEN (job.job_id, 0) AND (job.job_id, %(last)s)
+            AND run.state = 'open'
+        ORDER BY job_id DESC, run_id DESC LIMIT 1
+    ) AS open ON true
+    LEFT JOIN LATERAL (
+        SELECT run_id FROM retrofill.run
+        WHERE (job_id, run_id) BETWEEN (job.job_id, 0) AND (job.job_id, %(last)s)
+        ORDER BY job_id DESC, run_id DESC LIMIT 1
+    ) AS newest ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM retrofill.run WHERE run.run_id = coalesce(open.run_id, newest.run_id)
         OFFSET 0
-    ) AS its_set
-    WHERE any_run.job_id = job.job_id AND its_set.dag_id = ANY(%(hidden)s::text[])
-))
-ORDER BY coalesce(run.closed_at, run.opened_at, job.created_at) DESC, job.job_id
+    ) AS run ON true
+    LEFT JOIN LATERAL (
+        SELECT dag_id, dag_run_id FROM retrofill.run_set
+        WHERE run_set.run_id = run.run_id ORDER BY set_no DESC LIMIT 1
+    ) AS last_set ON true
+    WHERE (%(search)s = '' OR strpos(
+        lower(concat_ws(' ', job.name, job.source, job.function_name)), lower(%(search)s)
+    ) > 0) AND (%(hidden)s::text[] = '{}' OR NOT EXISTS (
+        SELECT FROM retrofill.run AS any_run CROSS JOIN LATERAL (
+            SELECT dag_id FROM retrofill.run_set WHERE run_set.run_id = any_run.run_id
+            OFFSET 0
+        ) AS its_set
+        WHERE any_run.job_id = job.job_id AND its_set.dag_id = ANY(%(hidden)s::text[])
+    ))
+),
+ranked AS MATERIALIZED (
+    SELECT told.*, (%(ranks)s::jsonb ->> concat(
+        coalesce(state, 'never'), (open AND approval IS NOT DISTINCT FROM 'waiting')::integer,
+        (open AND stop_reason IS NOT NULL)::integer, (open AND paused)::integer,
+        (open AND (held OR coalesce(%(alive)s::jsonb -> dag_id ? dag_run_id, false)))::integer,
+        (open AND dag_id = ANY(%(paused)s::text[]))::integer, quarantines::integer,
+        (coalesce(dag_id, '') = ANY(%(off)s::text[]))::integer
+    ))::integer AS rank
+    FROM told CROSS JOIN LATERAL (SELECT state IS NOT DISTINCT FROM 'open' AS open) AS how
+),
+fitting AS MATERIALIZED (
+    SELECT * FROM ranked WHERE CASE %(show)s
+        WHEN 'needs' THEN rank < %(least)s WHEN 'open' THEN state = 'open'
+        WHEN 'quarantine' THEN quarantines WHEN 'never' THEN run_id IS NULL
+        WHEN 'incomplete' THEN state = 'incomplete' WHEN 'complete' THEN state = 'complete'
+        ELSE true
+    END
+)
+SELECT
+    (SELECT count(*) FROM ranked) AS in_all,
+    (SELECT count(*) FROM ranked WHERE rank < %(least)s) AS needing,
+    (SELECT count(*) FROM fitting) AS of,
+    (
+        SELECT coalesce(jsonb_agg(to_jsonb(line) - '{rank, last_at}'::text[]), '[]') FROM (
+            SELECT * FROM fitting ORDER BY rank, last_at DESC, job_id
+            LIMIT %(most)s OFFSET %(offset)s
+        ) AS line
+    ) AS lines
 
 -- name: count_quarantined
 -- How many items of each of some jobs wait in quarantine, up to so many.

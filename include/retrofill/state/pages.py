@@ -14,7 +14,7 @@ from retrofill.model.report import Report
 from retrofill.state.connection import Connection, Cursor, Record, one, rows
 from retrofill.state.events import Event, list_events
 from retrofill.state.pulse import list_slices
-from retrofill.state.reading import snapshot
+from retrofill.state.reading import read_by_index, snapshot
 from retrofill.state.runs import read_report
 from retrofill.state.sharing import say_part
 from retrofill.state.statements import load
@@ -237,7 +237,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             ramp=Ramp.from_json,
         )
         calls = _calls(cur, limits, report)
-        cur.execute(_SQL["read_in_order"])
+        read_by_index(cur)
         return RunPage(
             report=report,
             controls=controls,

@@ -108,10 +108,6 @@ SELECT
 FROM retrofill.batch WHERE run_id = %(run_id)s
 ORDER BY done, held DESC, batch_id DESC LIMIT %(batches)s
 
--- name: read_in_order
--- Keeps this transaction to index scans, which end when there is enough.
-SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off
-
 -- name: list_quarantined
 -- The items that a run has put in quarantine, in the order of their keys.
 SELECT

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from retrofill.model.pulse import Slice
-from retrofill.state.connection import Cursor, rows
+from retrofill.state.connection import Cursor, aside, rows
 from retrofill.state.statements import load
 
 _SQL = load("pulse.sql")
@@ -15,17 +15,20 @@ def add_slices(
 ) -> None:
     """Add what the holder of a batch saw, unless it has been added.
 
+    If Postgres refuses that, it is lost: charts must not end a task.
+
     :param pulse_no: counts how often the holder has added something
     """
-    cur.execute(
-        _SQL["add_slices"],
-        {
-            "batch_id": batch_id,
-            "epoch": epoch,
-            "pulse_no": pulse_no,
-            "slices": json.dumps([one._asdict() for one in slices]),
-        },
-    )
+    with aside(cur, "what charts show"):
+        cur.execute(
+            _SQL["add_slices"],
+            {
+                "batch_id": batch_id,
+                "epoch": epoch,
+                "pulse_no": pulse_no,
+                "slices": json.dumps([one._asdict() for one in slices]),
+            },
+        )
 
 
 def list_slices(cur: Cursor, run_id: int) -> list[Slice]:

@@ -2,7 +2,7 @@
 -- Adds what a task saw in slices of its run's time to what all tasks saw, unless it was added.
 WITH marked AS (
     UPDATE retrofill.batch SET pulse_no = %(pulse_no)s
-    WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND pulse_no = %(pulse_no)s - 1
+    WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND pulse_no < %(pulse_no)s
     RETURNING run_id
 )
 INSERT INTO retrofill.pulse AS known (

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from retrofill.state.connection import Connection, Cursor, transaction
+from retrofill.state.connection import Connection, Cursor, read_in_order, transaction
 from retrofill.state.statements import load
 
 _SQL = load("reading.sql")
@@ -16,7 +16,7 @@ STATEMENT_S = 5
 def snapshot(conn: Connection, *, in_order: bool = False) -> Iterator[Cursor]:
     """Open one read-only snapshot, so that all numbers that are read in it agree.
 
-    :param in_order: see :func:`read_in_order`
+    :param in_order: whether to read tables in the order of their indexes
     """
     with transaction(conn) as cur:
         cur.execute(_SQL["begin_snapshot"], {"timeout": f"{STATEMENT_S}s"})
@@ -25,6 +25,6 @@ def snapshot(conn: Connection, *, in_order: bool = False) -> Iterator[Cursor]:
         yield cur
 
 
-def read_in_order(cur: Cursor) -> None:
-    """Say that from now on only pages of large tables are read, in the order of their indexes."""
-    cur.execute(_SQL["read_in_order"])
+def read_by_index(cur: Cursor) -> None:
+    """Have the rest of a transaction read tables by their indexes only."""
+    cur.execute(_SQL["read_by_index"])

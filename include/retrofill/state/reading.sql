@@ -3,8 +3,7 @@
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 SELECT set_config('statement_timeout', %(timeout)s, true)
 
--- name: read_in_order
--- Keeps this transaction to index scans, which read pages in order.
--- Each page is read in the order of its index. Where the planner expects a row or two, a bitmap and
--- a sort seem as cheap to it, and read all that a job has.
-SET LOCAL enable_bitmapscan = off
+-- name: read_by_index
+-- Keeps this transaction to index scans, which end when there is enough.
+-- A table that the planner believes to be small, it would else read whole for each look-up.
+SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off

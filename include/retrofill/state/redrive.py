@@ -8,7 +8,7 @@ from retrofill.faults import Point, reach
 from retrofill.model.errors import LeaseLost
 from retrofill.model.runs import SetRef
 from retrofill.model.selection import Selection
-from retrofill.state.connection import Connection, rows, transaction
+from retrofill.state.connection import Connection, read_in_order, rows, transaction
 from retrofill.state.locks import lock_set, take_turn
 from retrofill.state.screening import PartitionState
 from retrofill.state.statements import load
@@ -91,7 +91,7 @@ def redrive(
     with transaction(conn) as cur:
         next_seq = take_turn(cur, partition.job_id).next_seq
         room = lock_set(cur, ref, part_no).items
-        cur.execute(_SQL["read_in_order"])
+        read_in_order(cur)
         cur.execute(
             _SQL["list_quarantined"],
             {

@@ -1,9 +1,3 @@
--- name: read_in_order
--- Keeps this transaction to index scans, which read pages in order.
--- Each page is read in the order of its index. Where the planner expects a row or two, a bitmap and
--- a sort seem as cheap to it, and read all that is left of the job for each page.
-SET LOCAL enable_bitmapscan = off
-
 -- name: list_quarantined
 -- The next items in quarantine behind a place, as they were when the run was opened; which it selects.
 SELECT
@@ -13,17 +7,9 @@ SELECT
         AND quarantined_at < coalesce(%(before)s::timestamptz, 'infinity')
         AND (%(error)s::text IS NULL OR error_type ~ %(error)s::text)
         AND (%(unsure)s::boolean IS NULL OR unsure = %(unsure)s::boolean)
-        AND (%(version)s::text IS NULL OR %(version)s::text = coalesce(
-            (
-                SELECT nullif(executed_version, '') FROM retrofill.invocation AS call
-                WHERE call.batch_id = item.batch_id AND call.call_no = item.call_no
-            ),
-            (
-                SELECT jsonb_object_agg(run_id, function ->> 'version') FROM retrofill.run
-                WHERE job_id = %(job_id)s
-            ) ->> item.run_id::text
-        )) IS TRUE AS is_chosen
+        AND (%(version)s::text IS NULL OR %(version)s::text = ran.version) IS TRUE AS is_chosen
 FROM retrofill.quarantine AS item
+CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
 WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(after_key)s, %(after_identifier)s::uuid)
     AND quarantined_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)
 -- The planner cannot know how many these are: so it does not sort all there is, but reads in order.

@@ -14,16 +14,8 @@ CROSS JOIN LATERAL (
         AND results.item_key ~ ALL (%(keys)s::text[])
     OFFSET 0
 ) AS item
-WHERE %(version)s::text IS NULL OR %(version)s::text = coalesce(
-    (
-        SELECT nullif(executed_version, '') FROM retrofill.invocation AS call
-        WHERE call.batch_id = item.batch_id AND call.call_no = item.call_no
-    ),
-    (
-        SELECT jsonb_object_agg(run_id, function ->> 'version') FROM retrofill.run
-        WHERE job_id = %(job_id)s
-    ) ->> item.run_id::text
-)
+CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
+WHERE %(version)s::text IS NULL OR %(version)s::text = ran.version
 
 -- name: take_back
 -- Moves items from results into process, and keeps what results said of them.

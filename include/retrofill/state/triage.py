@@ -11,7 +11,7 @@ from psycopg2.errors import QueryCanceled
 from retrofill.model.errors import StateUnavailable
 from retrofill.model.globs import as_regex, beginning, behind
 from retrofill.model.selection import Place, Selection
-from retrofill.state.connection import Connection, Cursor, rows, transaction, value
+from retrofill.state.connection import Connection, Cursor, read_in_order, rows, transaction, value
 from retrofill.state.statements import load
 
 _SQL = load("triage.sql")
@@ -88,6 +88,10 @@ class _Counted(NamedTuple):
     unsure: int
     first_at: datetime
     last_at: datetime
+    keys: Sequence[str]
+    """Of its examples."""
+
+    identifiers: Sequence[str]
 
 
 def groups(conn: Connection, job_id: int, selection: Selection) -> list[Group] | None:
@@ -105,16 +109,19 @@ def groups(conn: Connection, job_id: int, selection: Selection) -> list[Group] |
     }
     try:
         with _limited(conn, LOOK_S) as cur:
-            cur.execute(_SQL["read_in_order"])
+            read_in_order(cur)
             cur.execute(_SQL["list_groups"], asked)
             found = rows(cur, _Counted)
-            names = [group.error_type for group in found]
-            cur.execute(_SQL["list_examples"], {**asked, "names": names})
+            chosen = {
+                "chosen": [key for group in found for key in group.keys],
+                "identifiers": [one for group in found for one in group.identifiers],
+            }
+            cur.execute(_SQL["list_examples"], {**asked, **chosen})
             examples = rows(cur, Example)
     except _TooLongError:
         return None
     return [
-        Group(*group, [one for one in examples if one.error_type == group.error_type])
+        Group(*group[:-2], [one for one in examples if one.error_type == group.error_type])
         for group in found
     ]
 

@@ -2,15 +2,10 @@
 -- Gives each statement of the transaction so much time.
 SELECT set_config('statement_timeout', %(timeout)s, true)
 
--- name: read_in_order
--- Keeps this transaction to index scans, which read items in order.
--- Where the planner expects a row or two, a bitmap and a sort seem as cheap to it.
-SET LOCAL enable_bitmapscan = off
-
 -- name: list_groups
 -- What is in quarantine of a selection, by error; of each error at most so many items are looked at.
 -- The errors are found by one look-up each, behind the one before. The expressions lead to the index
--- that is made for this. A version that no call tells is that of its run.
+-- that is made for this. The examples are the last items of an error.
 WITH RECURSIVE named AS (
     (
         SELECT left(error_type, 200) COLLATE "C" AS name, 1 AS step FROM retrofill.quarantine
@@ -27,30 +22,25 @@ WITH RECURSIVE named AS (
     WHERE named.step < %(errors)s
 )
 SELECT
-    named.name AS error_type, items, looked_at = %(most)s AS is_cut, unsure, first_at, last_at
+    named.name AS error_type, items, looked_at = %(most)s AS is_cut, unsure, first_at, last_at,
+    keys, identifiers
 FROM named CROSS JOIN LATERAL (
     SELECT
         count(*) AS looked_at, count(*) FILTER (WHERE is_chosen) AS items,
         count(*) FILTER (WHERE is_chosen AND looked.unsure) AS unsure,
         min(quarantined_at) FILTER (WHERE is_chosen) AS first_at,
-        max(quarantined_at) FILTER (WHERE is_chosen) AS last_at
+        max(quarantined_at) FILTER (WHERE is_chosen) AS last_at,
+        (array_agg(item_key) FILTER (WHERE is_chosen))[:%(examples)s] AS keys,
+        (array_agg(identifier::text) FILTER (WHERE is_chosen))[:%(examples)s] AS identifiers
     FROM (
         SELECT
-            unsure, quarantined_at,
+            item_key, identifier, unsure, quarantined_at,
             (%(error)s::text IS NULL OR error_type ~ %(error)s::text)
                 AND item_key ~ ALL (%(keys)s::text[])
                 AND (%(unsure)s::boolean IS NULL OR unsure = %(unsure)s::boolean)
-                AND (%(version)s::text IS NULL OR %(version)s::text = coalesce(
-                    (
-                        SELECT nullif(executed_version, '') FROM retrofill.invocation AS call
-                        WHERE call.batch_id = item.batch_id AND call.call_no = item.call_no
-                    ),
-                    (
-                        SELECT jsonb_object_agg(run_id, function ->> 'version') FROM retrofill.run
-                        WHERE job_id = %(job_id)s
-                    ) ->> item.run_id::text
-                )) AS is_chosen
+                AND (%(version)s::text IS NULL OR %(version)s::text = ran.version) AS is_chosen
         FROM retrofill.quarantine AS item
+        CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
         WHERE job_id + 0 = %(job_id)s AND left(error_type, 200) COLLATE "C" = named.name
             AND quarantined_at AT TIME ZONE 'UTC'
                 >= coalesce(%(after)s::timestamptz AT TIME ZONE 'UTC', '-infinity')
@@ -63,42 +53,27 @@ WHERE items > 0
 ORDER BY items DESC, named.name COLLATE "C"
 
 -- name: list_examples
--- The last items in quarantine of a selection, some of each error, of those that are looked at.
-SELECT example.*
-FROM unnest(%(names)s::text[]) AS named (name) CROSS JOIN LATERAL (
-    SELECT
-        named.name AS error_type, item_key AS key, identifier::text AS identifier, run_id, batch_id, call_no,
-        content, attempts, unsure, request_id, left(error, %(error_chars)s) AS error, quarantined_at,
-        version
-    FROM (
-        SELECT item.*, coalesce(
-            (
-                SELECT nullif(executed_version, '') FROM retrofill.invocation AS call
-                WHERE call.batch_id = item.batch_id AND call.call_no = item.call_no
-            ),
-            (
-                SELECT jsonb_object_agg(run_id, function ->> 'version') FROM retrofill.run
-                WHERE job_id = %(job_id)s
-            ) ->> item.run_id::text
-        ) AS version
-        FROM retrofill.quarantine AS item
-        WHERE job_id + 0 = %(job_id)s AND left(error_type, 200) COLLATE "C" = named.name COLLATE "C"
-            AND quarantined_at AT TIME ZONE 'UTC'
-                >= coalesce(%(after)s::timestamptz AT TIME ZONE 'UTC', '-infinity')
-            AND quarantined_at AT TIME ZONE 'UTC'
-                < coalesce(%(before)s::timestamptz AT TIME ZONE 'UTC', 'infinity')
-        ORDER BY quarantined_at AT TIME ZONE 'UTC' DESC LIMIT (SELECT %(most)s)
-    ) AS looked
-    WHERE item_key ~ ALL (%(keys)s::text[])
-        AND (%(error)s::text IS NULL OR error_type ~ %(error)s::text)
-        AND (%(unsure)s::boolean IS NULL OR unsure = %(unsure)s::boolean)
-        AND (%(version)s::text IS NULL OR version = %(version)s::text)
-    ORDER BY quarantined_at DESC LIMIT (SELECT %(examples)s)
-) AS example
+-- Some items in quarantine, by their keys, in the order in which they are named.
+-- OFFSET 0: each is looked up by itself, whatever the planner believes of the table.
+SELECT
+    left(error_type, 200) AS error_type, item.item_key AS key, item.identifier::text AS identifier,
+    run_id, batch_id, call_no, content, attempts, unsure, request_id,
+    left(error, %(error_chars)s) AS error, quarantined_at, version
+FROM unnest(%(chosen)s::text[], %(identifiers)s::uuid[])
+    WITH ORDINALITY AS chosen (item_key, identifier, no)
+CROSS JOIN LATERAL (
+    SELECT * FROM retrofill.quarantine AS item
+    WHERE item.job_id = %(job_id)s AND item.item_key = chosen.item_key
+        AND item.identifier = chosen.identifier
+    OFFSET 0
+) AS item
+CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
+ORDER BY chosen.no
 
 -- name: count_quarantined
 -- How many items of a job are in quarantine that a selection means.
 SELECT count(*) FROM retrofill.quarantine AS item
+CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
 WHERE job_id = %(job_id)s
     AND item_key >= %(first)s AND (%(behind)s::text IS NULL OR item_key < %(behind)s::text)
     AND item_key ~ ALL (%(keys)s::text[])
@@ -106,32 +81,15 @@ WHERE job_id = %(job_id)s
     AND quarantined_at < coalesce(%(before)s::timestamptz, 'infinity')
     AND (%(error)s::text IS NULL OR error_type ~ %(error)s::text)
     AND (%(unsure)s::boolean IS NULL OR unsure = %(unsure)s::boolean)
-    AND (%(version)s::text IS NULL OR %(version)s::text = coalesce(
-        (
-            SELECT nullif(executed_version, '') FROM retrofill.invocation AS call
-            WHERE call.batch_id = item.batch_id AND call.call_no = item.call_no
-        ),
-        (
-            SELECT jsonb_object_agg(run_id, function ->> 'version') FROM retrofill.run
-            WHERE job_id = %(job_id)s
-        ) ->> item.run_id::text
-    ))
+    AND (%(version)s::text IS NULL OR %(version)s::text = ran.version)
 
 -- name: count_succeeded
 -- How many items of a job have succeeded that a selection means.
 SELECT count(*) FROM retrofill.results AS item
+CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
 WHERE job_id = %(job_id)s
     AND item_key >= %(first)s AND (%(behind)s::text IS NULL OR item_key < %(behind)s::text)
     AND item_key ~ ALL (%(keys)s::text[])
     AND settled_at >= coalesce(%(after)s::timestamptz, '-infinity')
     AND settled_at < coalesce(%(before)s::timestamptz, 'infinity')
-    AND (%(version)s::text IS NULL OR %(version)s::text = coalesce(
-        (
-            SELECT nullif(executed_version, '') FROM retrofill.invocation AS call
-            WHERE call.batch_id = item.batch_id AND call.call_no = item.call_no
-        ),
-        (
-            SELECT jsonb_object_agg(run_id, function ->> 'version') FROM retrofill.run
-            WHERE job_id = %(job_id)s
-        ) ->> item.run_id::text
-    ))
+    AND (%(version)s::text IS NULL OR %(version)s::text = ran.version)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from retrofill.model.errors import ConfigError
-from retrofill.state.connection import Connection, find, rows, transaction, values
+from retrofill.state.connection import Connection, find, read_in_order, rows, transaction, values
 from retrofill.state.locks import lock_job_wholly
 from retrofill.state.redrive import Position
 from retrofill.state.statements import load
@@ -134,7 +134,7 @@ def _delete_items(conn: Connection, statement: str, key: dict[str, Any]) -> int:
     deleted, after = 0, Position.of(None)
     while True:
         with transaction(conn) as cur:
-            cur.execute(_SQL["read_in_order"])
+            read_in_order(cur)
             place = {"item_key": after.key, "identifier": after.identifier}
             cur.execute(_SQL[statement], {**key, **place, "rows": ROWS})
             page = find(cur, _Page)
@@ -167,7 +167,7 @@ def _rows_of(conn: Connection, statement: str, key: dict[str, Any]) -> Iterator[
     """Run a statement again and again until it has nothing more to do; yield what it did."""
     while True:
         with transaction(conn) as cur:
-            cur.execute(_SQL["read_in_order"])
+            read_in_order(cur)
             cur.execute(_SQL[statement], key)
             rows = cur.rowcount
         if not rows:

@@ -1,9 +1,3 @@
--- name: read_in_order
--- Keeps this transaction to index scans, which read pages in order.
--- Each page is read in the order of its index. Where the planner expects a row or two, a bitmap and
--- a sort seem as cheap to it, and read all that is left of the job for each page.
-SET LOCAL enable_bitmapscan = off
-
 -- name: list_open_runs
 -- The runs of one job or of all that may be at work, with their DAG runs.
 -- They are open, or have an open batch: someone has cleared a task of a closed run.

@@ -4,7 +4,7 @@ Airflow gives a mounted app no protection of its own, so each route asks for per
 dependencies that Airflow's own routes use. They are no public API: tests/contracts pins them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
@@ -71,11 +71,30 @@ class JobAsker(NamedTuple):
 
 def may(user: BaseUser, method: Method, dag_ids: Collection[str]) -> bool:
     """Return whether somebody may do so with the DAG runs of all these DAGs; of none: of any."""
+    return _may(user, method, _details(dag_ids) or [DagDetails()])
+
+
+def unseen(user: BaseUser, dag_ids: Collection[str]) -> list[str]:
+    """Return those of some DAGs whose DAG runs a user may not see.
+
+    Airflow is asked about all at once, and about each only if that is refused. Its list of the DAGs
+    that a user may see says nothing about their DAG runs.
+    """
+    asked = _details(dag_ids)
+    if not asked or _may(user, "GET", asked):
+        return []
+    return [str(one.id) for one in asked if not _may(user, "GET", [one])]
+
+
+def _details(dag_ids: Collection[str]) -> list[DagDetails]:
     teams = teams_of(dag_ids)
-    asked = [DagDetails(id=dag_id, team_name=teams.get(dag_id)) for dag_id in dag_ids]
+    return [DagDetails(id=dag_id, team_name=teams.get(dag_id)) for dag_id in dag_ids]
+
+
+def _may(user: BaseUser, method: Method, asked: Sequence[DagDetails]) -> bool:
     requests = [
         IsAuthorizedDagRequest(method=method, access_entity=DagAccessEntity.RUN, details=details)
-        for details in asked or [DagDetails()]
+        for details in asked
     ]
     return get_auth_manager().batch_is_authorized_dag(requests, user=user)
 
@@ -100,6 +119,9 @@ def who_asks_for_job(user: GetUserDep, conn: State, job_id: int) -> JobAsker:
     if job is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no job {job_id}")
     return JobAsker(job, dag_ids, user.get_name())
+
+
+SeenJob = Annotated[JobAsker, Depends(who_asks_for_job)]
 
 
 def require_own_page(request: Request) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from retrofill.functions.kind import Called
@@ -13,7 +13,7 @@ from retrofill.model.function import Pinned
 from retrofill.state import items, runs
 from retrofill.state.items import ItemCall, ItemHistory, Placed, Redriven
 from retrofill.web import links
-from retrofill.web.access import JobAsker, State, who_asks_for_job
+from retrofill.web.access import SeenJob, State
 from retrofill.web.answers import answer, shell_of
 from retrofill.web.rendering import render
 
@@ -30,13 +30,11 @@ PLACES = {
 _SEARCH = "/jobs/{job_id}/items"
 _ITEM = "/jobs/{job_id}/items/{identifier}"
 
-Asker = Annotated[JobAsker, Depends(who_asks_for_job)]
-
 
 @router.get(_SEARCH)
 def find_items(
     request: Request,
-    asker: Asker,
+    asker: SeenJob,
     conn: State,
     *,
     key: str = "",
@@ -65,7 +63,7 @@ def find_items(
 
 @router.get(_ITEM)
 def show_item(
-    request: Request, asker: Asker, conn: State, identifier: UUID, key: str
+    request: Request, asker: SeenJob, conn: State, identifier: UUID, key: str
 ) -> HTMLResponse:
     """Show the history of an item."""
     history = items.get_history(conn, asker.job.job_id, key, str(identifier))

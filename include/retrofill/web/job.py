@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from retrofill.model.standing import Standing, standing_of
 from retrofill.state import jobs, waiting
 from retrofill.state.jobs import JobTotals, RunLine
-from retrofill.web.access import JobAsker, State, who_asks_for_job
+from retrofill.web.access import SeenJob, State
 from retrofill.web.airflow_facts import NO_DAG, DagFacts, facts_of, living
 from retrofill.web.answers import answer, shell_of
 from retrofill.web.rendering import RARE_LOOK_S, render
@@ -20,8 +20,6 @@ router = APIRouter()
 RUNS_SHOWN = 25
 
 _PATH = "/jobs/{job_id}"
-
-Asker = Annotated[JobAsker, Depends(who_asks_for_job)]
 
 
 class ShownRun(NamedTuple):
@@ -48,7 +46,7 @@ class Wait(NamedTuple):
 @router.get(_PATH)
 def show_job(
     request: Request,
-    asker: Asker,
+    asker: SeenJob,
     conn: State,
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> HTMLResponse:

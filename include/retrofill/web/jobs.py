@@ -1,18 +1,18 @@
 """The page of all jobs: those first that need a person."""
 
-from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, NamedTuple
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
-from retrofill.model.needs import needs_of, urgency
+from retrofill.model.needs import needs_of
 from retrofill.model.standing import Standing, standing_of
 from retrofill.state import jobs
 from retrofill.state.connection import Connection
-from retrofill.state.jobs import JobLine
-from retrofill.web.access import READ, State, may
+from retrofill.state.jobs import Dags, JobLine
+from retrofill.web.access import READ, State, unseen
 from retrofill.web.airflow_facts import NO_DAG, DagFacts, facts_of, living
 from retrofill.web.answers import answer, shell_of
 from retrofill.web.rendering import RARE_LOOK_S, render
@@ -44,22 +44,6 @@ class Shown(NamedTuple):
     needs: tuple[str, ...]
     dag: DagFacts
 
-    def passes(self, show: str) -> bool:
-        """Return whether one of FILTERS lets it through."""
-        match show:
-            case "needs":
-                return bool(self.needs)
-            case "open":
-                return self.line.state == "open"
-            case "quarantine":
-                return self.line.quarantines
-            case "incomplete" | "complete":
-                return self.line.state == show
-            case "never":
-                return self.line.run_id is None
-            case _:
-                return True
-
 
 @router.get("/jobs", dependencies=[Depends(READ)])
 def show_jobs(
@@ -69,25 +53,38 @@ def show_jobs(
     *,
     search: Annotated[str, Query(alias="q")] = "",
     show: str = "",
-    page: Annotated[int, Query(ge=1)] = 1,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
 ) -> HTMLResponse:
     """Show the jobs that somebody may see."""
-    dags = jobs.list_dags(conn)
-    hidden = [dag_id for dag_id in dags if not may(user, "GET", [dag_id])]
-    lines = jobs.list_jobs(conn, search=search.strip(), hidden_dags=hidden)
-    every = _in_order(lines, facts_of(dags), living(dags))
-    passed = [one for one in every if one.passes(show)]
-    pages = max(1, -(-len(passed) // JOBS_SHOWN))
-    page = min(page, pages)
-    shown = passed[(page - 1) * JOBS_SHOWN : page * JOBS_SHOWN]
+    dag_ids = jobs.list_dags(conn)
+    dags, alive = facts_of(dag_ids), living(dag_ids)
+    known = Dags(
+        alive=alive,
+        paused=[dag_id for dag_id, dag in dags.items() if dag.is_paused],
+        off=[dag_id for dag_id, dag in dags.items() if dag.is_off],
+    )
+    look = partial(
+        jobs.list_jobs,
+        conn,
+        search=search.strip(),
+        hidden_dags=unseen(user, dag_ids),
+        show=show,
+        dags=known,
+        most=JOBS_SHOWN,
+    )
+    found = look(offset=(page - 1) * JOBS_SHOWN)
+    pages = max(1, -(-found.of // JOBS_SHOWN))
+    if page > pages:
+        page = pages
+        found = look(offset=(page - 1) * JOBS_SHOWN)
     return _answer(
         request,
         conn,
-        shown,
-        dags=dags_for(user) if not every else [],
-        of=len(passed),
-        all_of=len(every),
-        needing=sum(bool(one.needs) for one in every),
+        [shown(line, dags.get(line.dag_id or "", NO_DAG), alive) for line in found.lines],
+        dags=[] if found.in_all else dags_for(user),
+        of=found.of,
+        all_of=found.in_all,
+        needing=found.needing,
         search=search,
         show=show,
         page=page,
@@ -95,17 +92,12 @@ def show_jobs(
     )
 
 
-def _in_order(
-    lines: Sequence[JobLine],
-    dags: Mapping[str, DagFacts],
-    alive: frozenset[tuple[str, str]],
-) -> list[Shown]:
-    """Return the jobs, those first that need a person; then as they came."""
-    shown = [_shown(line, dags.get(line.dag_id or "", NO_DAG), alive) for line in lines]
-    return sorted(shown, key=lambda one: urgency(one.needs))
+def shown(line: JobLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> Shown:
+    """Return a job as the page shows it.
 
-
-def _shown(line: JobLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> Shown:
+    :param dag: of the run that tells how it is
+    :param alive: the DAG runs that are queued or running, by DAG and name
+    """
     standing = None
     if line.state is not None:
         standing = standing_of(

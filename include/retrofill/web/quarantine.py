@@ -5,23 +5,21 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from retrofill.model.errors import ConfigError
 from retrofill.model.selection import Place, Selection
-from retrofill.pipeline.select import select
 from retrofill.state import redrives, triage
 from retrofill.state.redrives import Redrive
 from retrofill.state.triage import Group
 from retrofill.web import links
-from retrofill.web.access import JobAsker, State, may, who_asks_for_job
+from retrofill.web.access import SeenJob, State, may
 from retrofill.web.answers import answer, shell_of
+from retrofill.web.narrowing import Narrowed
 from retrofill.web.rendering import RARE_LOOK_S, render
 
 router = APIRouter()
-
-Asker = Annotated[JobAsker, Depends(who_asks_for_job)]
 
 
 _PATH = "/jobs/{job_id}/quarantine"
@@ -30,25 +28,17 @@ _PATH = "/jobs/{job_id}/quarantine"
 @router.get(_PATH)
 def show_quarantine(
     request: Request,
-    asker: Asker,
+    asker: SeenJob,
     user: GetUserDep,
     conn: State,
-    *,
-    error: Annotated[str, Query()] = "",
-    key: Annotated[str, Query()] = "",
-    version: Annotated[str, Query()] = "",
-    after: Annotated[str, Query()] = "",
-    before: Annotated[str, Query()] = "",
-    unsure: Annotated[str, Query()] = "any",
+    narrowed: Annotated[Narrowed, Query()],
 ) -> HTMLResponse:
     """Show what of a job waits for a person."""
     job_id = asker.job.job_id
-    typed = {"error": error, "key": key, "version": version, "after": after, "before": before}
-    typed["unsure"] = unsure
     problem, selection = "", Selection()
     found: list[Group] | None = []
     try:
-        selection = select(Place.QUARANTINE, **typed)
+        selection = narrowed.within(Place.QUARANTINE)
     except ConfigError as mistake:
         problem = str(mistake)
     else:
@@ -64,7 +54,7 @@ def show_quarantine(
         job=asker.job.job,
         job_id=job_id,
         may_trigger=listing is not None and may(user, "POST", [listing.dag_id]),
-        typed=typed,
+        typed=narrowed.typed,
         problem=problem,
         is_narrowed=selection != Selection(),
         groups=found,

@@ -10,12 +10,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from retrofill.model.errors import ConfigError
 from retrofill.model.selection import Place, Selection
 from retrofill.pipeline.ask_redrive import Asked, ask, require_note
-from retrofill.pipeline.select import select
 from retrofill.state.connection import Connection
 from retrofill.web import audit, links
-from retrofill.web.access import JobAsker, State, may, require_own_page, who_asks_for_job
+from retrofill.web.access import JobAsker, SeenJob, State, may, require_own_page
 from retrofill.web.airflow_facts import is_paused
 from retrofill.web.answers import answer, shell_of
+from retrofill.web.narrowing import Selected
 from retrofill.web.rendering import render
 from retrofill.web.trigger import trigger
 
@@ -24,61 +24,47 @@ router = APIRouter()
 _PATH = "/jobs/{job_id}/redrive"
 _NARROWING = ("key", "version", "after", "before")
 
-Asker = Annotated[JobAsker, Depends(who_asks_for_job)]
+
+class Wanted(Selected):
+    """What the form asks for."""
+
+    note: str = ""
 
 
 @router.get(_PATH)
 def count_redrive(
     request: Request,
-    asker: Asker,
+    asker: SeenJob,
     user: GetUserDep,
     conn: State,
-    *,
-    place: Annotated[Place, Query()] = Place.QUARANTINE,
-    error: Annotated[str, Query()] = "",
-    key: Annotated[str, Query()] = "",
-    version: Annotated[str, Query()] = "",
-    after: Annotated[str, Query()] = "",
-    before: Annotated[str, Query()] = "",
-    unsure: Annotated[str, Query()] = "any",
+    selected: Annotated[Selected, Query()],
 ) -> HTMLResponse:
     """Show how many items a redrive would call, and what that will cost."""
-    typed = {"error": error, "key": key, "version": version, "after": after, "before": before}
-    typed["unsure"] = unsure
-    if place is Place.SUCCESSES and not any(typed[name] for name in _NARROWING):
-        return _show(request, asker, place, typed)
+    narrows = any(getattr(selected, name) for name in _NARROWING)
+    if selected.place is Place.SUCCESSES and not narrows:
+        return _show(request, asker, selected)
     try:
-        asked = ask(conn, asker.job.job.name, select(place, **typed))
+        asked = ask(conn, asker.job.job.name, selected.selection)
     except ConfigError as mistake:
-        return _show(request, asker, place, typed, problem=str(mistake), code=422)
+        return _show(request, asker, selected, problem=str(mistake), code=422)
     may_trigger = may(user, "POST", [asked.dag_id])
-    return _show(request, asker, place, typed, asked=asked, may_trigger=may_trigger)
+    return _show(request, asker, selected, asked=asked, may_trigger=may_trigger)
 
 
 @router.post(_PATH, dependencies=[Depends(require_own_page)])
 def start_redrive(
     request: Request,
-    asker: Asker,
+    asker: SeenJob,
     user: GetUserDep,
     conn: State,
-    *,
-    place: Annotated[Place, Form()] = Place.QUARANTINE,
-    error: Annotated[str, Form()] = "",
-    key: Annotated[str, Form()] = "",
-    version: Annotated[str, Form()] = "",
-    after: Annotated[str, Form()] = "",
-    before: Annotated[str, Form()] = "",
-    unsure: Annotated[str, Form()] = "any",
-    note: Annotated[str, Form()] = "",
+    wanted: Annotated[Wanted, Form()],
 ) -> Response:
     """Start the DAG run that redrives what was counted."""
-    typed = {"error": error, "key": key, "version": version, "after": after, "before": before}
-    typed["unsure"] = unsure
     try:
-        asked, dag_run_id = start(asker, user, conn, select(place, **typed), note.strip())
+        asked, dag_run_id = start(asker, user, conn, wanted.selection, wanted.note.strip())
     except ConfigError as mistake:
         problem = f"Nothing was started. {mistake}"
-        return _show(request, asker, place, typed, problem=problem, note=note, code=422)
+        return _show(request, asker, wanted, problem=problem, note=wanted.note, code=422)
     page = links.run_of(shell_of(request).root, asked.dag_id, dag_run_id)
     return RedirectResponse(page, status.HTTP_303_SEE_OTHER)
 
@@ -107,8 +93,7 @@ def start(
 def _show(
     request: Request,
     asker: JobAsker,
-    place: Place,
-    typed: dict[str, str],
+    selected: Selected,
     *,
     asked: Asked | None = None,
     may_trigger: bool = False,
@@ -122,8 +107,8 @@ def _show(
         shell,
         job=asker.job.job,
         job_id=asker.job.job_id,
-        place=place.value,
-        typed=typed,
+        place=selected.place.value,
+        typed=selected.typed,
         asked=asked,
         is_paused=asked is not None and is_paused(asked.dag_id),
         may_trigger=may_trigger,

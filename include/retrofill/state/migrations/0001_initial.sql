@@ -591,6 +591,23 @@ COMMENT ON COLUMN retrofill.invocation.init_ms IS 'Milliseconds, of those billed
 COMMENT ON COLUMN retrofill.invocation.keys IS 'Of a call that did not succeed: the keys of the first items that it carried; null: nobody has told.';
 COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
 
+-- Which version of the function ran the last call of an item: the call says it, or else its run.
+-- Named in FROM, the planner takes it into the statement. It reads the versions of all runs of the
+-- job at once: where nothing is known of the table, one look-up for each item might read it whole.
+CREATE FUNCTION retrofill.version_of(job integer, run bigint, batch bigint, call integer)
+RETURNS TABLE (version text) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce(
+        (
+            SELECT nullif(executed_version, '') FROM retrofill.invocation
+            WHERE batch_id = batch AND call_no = call
+        ),
+        (
+            SELECT jsonb_object_agg(run_id, function ->> 'version') FROM retrofill.run
+            WHERE job_id = job
+        ) ->> run::text
+    )
+$$;
+
 -- Who changed a run, and what it did by itself.
 CREATE TABLE retrofill.event (
     run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,

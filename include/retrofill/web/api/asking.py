@@ -8,10 +8,10 @@ from fastapi import Depends, HTTPException, Query, Request, Response, status
 from retrofill.model.runs import SetRef
 from retrofill.state import jobs, runs
 from retrofill.state.connection import Connection
-from retrofill.web.access import Method, State, may, require_own_page
+from retrofill.web.access import Method, State, may, require_own_page, unseen
 
 Limit = Annotated[int, Query(ge=1, le=1_000, description="How many to return at most.")]
-Offset = Annotated[int, Query(ge=0, description="How many to leave out before.")]
+Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="How many to leave out before.")]
 
 LIMIT = 100
 
@@ -39,7 +39,7 @@ def hidden_dags(user: GetUserDep, conn: State) -> list[str]:
     """
     if not may(user, "GET", []):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "you may see the runs of no DAG")
-    return [dag_id for dag_id in jobs.list_dags(conn) if not may(user, "GET", [dag_id])]
+    return unseen(user, jobs.list_dags(conn))
 
 
 Hidden = Annotated[list[str], Depends(hidden_dags)]

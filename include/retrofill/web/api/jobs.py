@@ -2,17 +2,15 @@
 
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from retrofill.model.records import model_of
 from retrofill.model.runs import Job
 from retrofill.state.jobs import CountedJob, JobTotals, counted, get_totals, list_jobs
-from retrofill.web.access import JobAsker, State, who_asks_for_job
+from retrofill.web.access import SeenJob, State
 from retrofill.web.api.asking import LIMIT, Hidden, Limit, Offset
 
 router = APIRouter(prefix="/jobs", tags=["Jobs"])
-
-SeenJob = Annotated[JobAsker, Depends(who_asks_for_job)]
 
 
 class Jobs(NamedTuple):
@@ -42,9 +40,8 @@ def get_jobs(
     offset: Offset = 0,
 ) -> Any:
     """Return jobs that you may see, each with the run that tells how it is."""
-    found = list_jobs(conn, search=search, hidden_dags=hidden)
-    shown = counted(conn, found[offset : offset + limit])
-    return Jobs(shown, len(found))
+    found = list_jobs(conn, search=search, hidden_dags=hidden, most=limit, offset=offset)
+    return Jobs(counted(conn, found.lines), found.of)
 
 
 @router.get("/{job_id}", summary="A job", response_model=model_of(JobTold))

@@ -5,61 +5,33 @@ from uuid import UUID
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, HTTPException, Query, status
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from retrofill.engine.fit import Range
 from retrofill.model.records import model_of
-from retrofill.model.selection import Place, Selection
+from retrofill.model.selection import Place
 from retrofill.pipeline.ask_redrive import Asked, ask
-from retrofill.pipeline.select import Unsure, select
 from retrofill.state import triage
 from retrofill.state.items import FoundItems, ItemHistory, find_items, get_history
 from retrofill.state.redrives import Redrive, list_redrives
 from retrofill.state.triage import Group
-from retrofill.web.access import State, require_own_page
+from retrofill.web.access import SeenJob, State, require_own_page
 from retrofill.web.api.asking import LIMIT, Limit
-from retrofill.web.api.jobs import SeenJob
+from retrofill.web.narrowing import Narrowed, Selected
 from retrofill.web.redrive import start
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["Triage"])
 
-_ERROR = "Only items with such an error: a shell pattern."
-_KEY = "Only such keys: a shell pattern."
-_VERSION = "Only items whose last call this version of the function executed."
-_AFTER = "Only what was settled at this time or later, with its zone."
-_BEFORE = "Only what was settled before this time."
-_UNSURE = "Items of which nobody knows whether their work is done: any, only these, or without."
 
-
-class Narrowed(BaseModel):
+class NarrowedBy(Narrowed, extra="forbid"):
     """What of a place is meant; what is left out does not narrow it."""
 
-    model_config = ConfigDict(extra="forbid")
 
-    error: str | None = Field(default=None, description=_ERROR)
-    key: str | None = Field(default=None, description=_KEY)
-    version: str | None = Field(default=None, description=_VERSION)
-    after: str | None = Field(default=None, description=_AFTER)
-    before: str | None = Field(default=None, description=_BEFORE)
-    unsure: Unsure = Field(default="any", description=_UNSURE)
-
-
-class Selected(Narrowed):
+class SelectedBy(Selected, extra="forbid"):
     """What is to be called again."""
 
-    place: Place = Field(
-        default=Place.QUARANTINE, description="quarantine, or successes: what has succeeded."
-    )
 
-    def selection(self) -> Selection:
-        """Return the selection.
-
-        :raises ConfigError: one of the fields is not as it may be
-        """
-        return select(self.place, **self.model_dump(include=set(Narrowed.model_fields)))
-
-
-class NewRedrive(Selected):
+class NewRedrive(SelectedBy):
     """A redrive to start."""
 
     note: str = Field(description="Why: it is kept with the run.")
@@ -90,10 +62,9 @@ class Begun(NamedTuple):
 
 
 @router.get("/quarantine", summary="Quarantine, by error", response_model=model_of(Groups))
-def get_quarantine(conn: State, asker: SeenJob, narrowed: Annotated[Narrowed, Query()]) -> Any:
+def get_quarantine(conn: State, asker: SeenJob, narrowed: Annotated[NarrowedBy, Query()]) -> Any:
     """Return what waits for a person, by error, with examples."""
-    selection = select(Place.QUARANTINE, **narrowed.model_dump())
-    found = triage.groups(conn, asker.job.job_id, selection)
+    found = triage.groups(conn, asker.job.job_id, narrowed.within(Place.QUARANTINE))
     if found is None:
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "that takes too long; select less")
     return Groups(found)
@@ -135,9 +106,9 @@ def get_redrives(conn: State, asker: SeenJob, limit: Limit = LIMIT) -> Any:
 
 
 @router.get("/redrives/count", summary="Count a redrive", response_model=model_of(Asked))
-def count_redrive(conn: State, asker: SeenJob, selected: Annotated[Selected, Query()]) -> Any:
+def count_redrive(conn: State, asker: SeenJob, selected: Annotated[SelectedBy, Query()]) -> Any:
     """Return how many items a redrive would call, what they may cost, and what would start it."""
-    return ask(conn, asker.job.job.name, selected.selection())
+    return ask(conn, asker.job.job.name, selected.selection)
 
 
 @router.post(
@@ -149,5 +120,5 @@ def count_redrive(conn: State, asker: SeenJob, selected: Annotated[Selected, Que
 )
 def start_redrive(conn: State, user: GetUserDep, asker: SeenJob, body: NewRedrive) -> Any:
     """Call again what is selected, in a run of the job's DAG."""
-    asked, dag_run_id = start(asker, user, conn, body.selection(), body.note.strip())
+    asked, dag_run_id = start(asker, user, conn, body.selection, body.note.strip())
     return Begun(asked.dag_id, dag_run_id, asked.items, asked.cost)
