@@ -139,7 +139,7 @@ def redrive(
         str, typer.Option(help="Why: it is kept with the run. Needed to start it.")
     ] = "",
     count: Annotated[
-        bool, typer.Option("--count", help="Only count it and foretell its cost.")
+        bool, typer.Option("--count", help="Only count it and forecast its cost.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     follow: Annotated[
@@ -148,7 +148,7 @@ def redrive(
     dag_run_id: DagRunId = None,
     as_json: Json = False,
 ) -> None:
-    """Call items again, after counting them and foretelling the cost.
+    """Call items again, after counting them and forecasting the cost.
 
     Exit code 1: nothing is selected, or with --watch the run is not complete.
     """
