@@ -46,7 +46,7 @@ def retrofill_dags(*sources: str) -> dict[str, DAG]:
 
     A task needs only its own DAG, so the others are not created there. In a DAG file::
 
-        globals().update(retrofill_dags("s3", "rows"))
+        globals().update(retrofill_dags("rows"))
 
     :param sources: the kinds of sources that have a DAG to trigger; none given: all
     :raises ConfigError: there is no such kind

@@ -40,5 +40,5 @@ def test_a_folder_that_is_not_there_takes_no_other_dag_with_it(
 
 def test_kinds_of_sources_may_be_chosen() -> None:
     assert retrofill_dags("rows").keys() & OURS == OURS - {"retrofill_manifest", "retrofill_s3"}
-    with pytest.raises(ConfigError, match="source: 'queue'; allowed is one of"):
+    with pytest.raises(ConfigError, match="source: 'queue' is not allowed; give one of"):
         retrofill_dags("queue")

@@ -24,7 +24,6 @@ ALLOWED = {
     ("include/retrofill/sources/", "s3"): "the kind of source, and the service",
     ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
     ("include/retrofill/model/delivery.py", "s3-batch"): "an answer contract",
-    ("include/retrofill/metrics.py", "items"): "a part of the names of metrics",
     ("include/retrofill/cli/triaging.py", "items"): "a title of the command line",
     ("include/retrofill/jobs/fields.py", "items"): "a word of JSON Schema",
     ("include/retrofill/web/charts.py", "items"): "what a chart shows",

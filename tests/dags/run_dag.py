@@ -99,7 +99,8 @@ def _run(
         return str(asked.recv())
 
     answer_in_background(ask)
-    run = getattr(import_module("dags.retrofill_dags"), dag).test(**arguments)
+    module, _, name = dag.rpartition(":")
+    run = getattr(import_module(module or "dags.retrofill_dags"), name).test(**arguments)
     states: dict[str, set[str]] = {}
     for instance in run.get_task_instances():
         states.setdefault(instance.task_id, set()).add(str(instance.state))

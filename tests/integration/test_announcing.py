@@ -80,16 +80,16 @@ def test_a_connection_without_a_url_is_logged_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with airflow() as server:
-        written(monkeypatch, server, None, "r", host="http://[::1")
+        written(monkeypatch, server, "r", host="http://[::1")
         assert server.requests == []
-    assert "written: the connection retrofill_airflow: 'http://…'; allowed is" in caplog.text
+    assert "written: the connection retrofill_airflow: 'http://…'" in caplog.text
 
 
 def test_what_is_no_airflow_is_logged_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with RawServer(lambda _: http_answer(b"[]")) as server:
-        written(monkeypatch, server, None, "r")
+        written(monkeypatch, server, "r")
     assert "something else than Airflow answers" in caplog.text
 
 

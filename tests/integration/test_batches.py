@@ -386,7 +386,7 @@ def test_a_commit_without_an_answer_is_not_applied_twice(
         def settle_then_break(*all_there_is: Any) -> None:
             tries.append(1)
             settle(*all_there_is)
-            raise StateUnavailable
+            raise StateUnavailable("the answer is lost")
 
         monkeypatch.setattr(lease, "_settle", settle_then_break)
         lease.settle(success(call), [])

@@ -79,7 +79,7 @@ def test_cost_is_counted_with_the_call_that_caused_it(state_dsn: str, conn: conn
         def break_once(point: Point) -> None:
             if point is Point.SETTLE_COMMITTED and not broken:
                 broken.append(point)
-                raise StateUnavailable
+                raise StateUnavailable("the answer is lost")
 
         with injected(break_once):
             lease.settle(charged(second, 22.0, from_above=True), [])

@@ -188,7 +188,7 @@ def test_of_a_job_it_is_all_that_its_runs_have_left(
     assert sum(of_run.counts.values()) == len(KEYS)
     assert sum(of_job.counts.values()) == len(KEYS) + 3
     assert manifest_of(of_job.manifest)["Run"] is None
-    with pytest.raises(ConfigError, match="there is no job 'other'"):
+    with pytest.raises(ConfigError, match="job: 'other' is not a job with a known run"):
         export_job(conn, "other", Asked(), *to(str(tmp_path)))
 
 

@@ -112,5 +112,5 @@ def test_what_is_not_there_is_named(
 
 
 def test_a_function_of_another_region_is_refused(lambda_client: "LambdaClient"):
-    with pytest.raises(ConfigError, match="is in region eu-west-1, and the connection"):
+    with pytest.raises(ConfigError, match="is in region eu-west-1, but the connection"):
         preflight(lambda_client, "arn:aws:lambda:eu-west-1:000000000000:function:f", None)

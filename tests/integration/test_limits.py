@@ -234,7 +234,7 @@ def test_calls_that_were_held_back_are_not_forgotten_with_a_lost_answer(
     def break_once(point: Point) -> None:
         if point is Point.SETTLE_COMMITTED and not broken:
             broken.append(point)
-            raise StateUnavailable
+            raise StateUnavailable("the answer is lost")
 
     with injected(break_once):
         assert leases[0].settle(success(first), more[:]) == more
@@ -397,7 +397,7 @@ def test_calls_are_given_back_once_though_the_answer_of_their_settling_is_lost(
     def break_once(point: Point) -> None:
         if point is Point.SETTLE_COMMITTED and not broken:
             broken.append(point)
-            raise StateUnavailable
+            raise StateUnavailable("the answer is lost")
 
     with injected(break_once):
         leases[0].settle(Settlement(ended=ended(calls[:2], "throttled", "throttled")), [])

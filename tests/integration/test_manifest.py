@@ -263,7 +263,7 @@ def test_a_restored_object_is_an_item_whatever_the_manifest_says_of_its_class(
         ),
         (
             "k,1,,0001-01-01T00:00:00+05:00",
-            "its time is '0001-01-01T00:00:00+05:00', which is none",
+            "its time is '0001-01-01T00:00:00+05:00', which is not a time such as",
         ),
         (f"{'k' * 1025},1,,", "its key has 1,025 bytes, more than 1,024"),
         ("k,1,a\x1fb,", "it contains characters that no key, ETag or version has"),
@@ -422,7 +422,7 @@ def test_a_file_without_a_header_is_of_the_runs_bucket(
     s3_client: "S3Client", bucket: str, lists: str, first: str
 ):
     source = open_manifest(s3_client, bucket, lists, f"{first}\n{bucket},k\n".encode())
-    with pytest.raises(ConfigError, match=r"manifest: file .*its first row names the bucket '"):
+    with pytest.raises(ConfigError, match=r"manifest: file .*Its first row names the bucket '"):
         source.check()
 
 

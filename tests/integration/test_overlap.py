@@ -68,7 +68,7 @@ def test_it_waits_until_the_earlier_run_is_closed_and_says_for_what(
     first, airflow = open_run(conn, "first"), Airflow()
     assert await_turn(conn, 1, SECOND, airflow) == (SOONEST_S, ())
     assert waiting(conn) == [("second", [1], [])]
-    assert "waiting, as overlap asks, for run 1 of the job to be closed" in caplog.text
+    assert "waiting, as overlap requires, for run 1 of the job to be closed" in caplog.text
     open_next_set(conn, first, max_items=1)
     close_later = await_turn(conn, 1, SECOND, airflow)
     assert close_later.look_again_s == SOONEST_S, "the run goes on in another set"

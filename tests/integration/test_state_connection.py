@@ -33,7 +33,7 @@ from tests.integration.postgres_fronts import Pooler, TlsFront, before
 from tests.integration.test_operations import run_to_its_end
 
 VARIABLE = "AIRFLOW_CONN_RETROFILL_STATE"
-README = Path(__file__).parents[2] / "README.md"
+GET_STARTED = Path(__file__).parents[2] / "docs/get-started.md"
 RDS_PROXY = "Feature not supported: RDS Proxy currently doesn't support command-line options."
 
 Define = Callable[..., None]
@@ -287,12 +287,12 @@ def secured(state_dsn: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         yield front.dsn, made.authority
 
 
-def test_the_example_of_the_readme_connects(
+def test_the_example_of_the_docs_connects(
     secured: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, authority = secured
     told = parse_dsn(state)
-    (example,) = re.findall(rf"export {VARIABLE}='(.+)'", README.read_text(encoding="utf-8"))
+    (example,) = re.findall(rf"export {VARIABLE}='(.+)'", GET_STARTED.read_text(encoding="utf-8"))
     filled = example.replace("retrofill:…", f"{told['user']}:{told['password']}")
     filled = filled.replace(
         "db.internal:5432/retrofill", f"localhost:{told['port']}/{told['dbname']}"

@@ -232,7 +232,7 @@ def test_what_was_counted_and_is_not_redriven_is_told(conn: connection) -> None:
     report = runs.get_report(conn, ref.run_id)
     assert (report.redriven, report.redrive_counted, report.not_redriven) == (5, 7, 2)
     assert "redriven    5 that had succeeded, of those known, of 7 counted" in report.as_text({})
-    assert report.to_do.startswith("2 items of those to redrive not redriven: look whether")
+    assert report.to_do.startswith("2 items of those to redrive not redriven: check whether")
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_items_are_grouped_by_error_with_examples_and_lead_to_a_redrive(
     [
         ("error=Odd*", "Odd.Error", "Even.Error"),
         ("key=in/00", "1 item</b>", "Even.Error"),
-        ("version=1&unsure=without", "5 items</b>", "Nothing in quarantine"),
+        ("version=1&unsure=without", "5 items</b>", "No quarantined item"),
         ("version=2", "No quarantined item matches.", "5 items</b>"),
         ("unsure=only", "No quarantined item matches.", "5 items</b>"),
         ("before=2026-01-01T00:00:00Z", "No quarantined item matches.", "5 items</b>"),

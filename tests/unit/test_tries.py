@@ -97,16 +97,16 @@ def test_the_last_try_in_vain_ends_with_its_own_error() -> None:
     task = Task()
     for _ in range(RETRIES):
         task.begin()
-        assert decide(task, StateUnavailable()) is RetryAction.DEFAULT
+        assert decide(task, StateUnavailable("gone")) is RetryAction.DEFAULT
     task.begin()
-    assert decide(task, StateUnavailable()) is RetryAction.FAIL
+    assert decide(task, StateUnavailable("gone")) is RetryAction.FAIL
 
 
 def test_an_error_after_progress_is_tried_again_and_a_final_one_never() -> None:
     task = Task()
     for _ in range(30):
         task.begin().progressed()
-    assert decide(task, StateUnavailable()) is RetryAction.DEFAULT
+    assert decide(task, StateUnavailable("gone")) is RetryAction.DEFAULT
     assert decide(task, ConfigError()) is RetryAction.FAIL
 
 
