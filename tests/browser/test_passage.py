@@ -58,7 +58,7 @@ def test_from_the_form_to_the_history_of_an_item(
 
     # The plan is in the run's tab; Airflow asks for the answer.
     tab = pages.in_airflow(DAG, name)
-    tab.get_by_text("nothing is called until a person approves the plan").wait_for(timeout=180_000)
+    tab.get_by_text("nothing is called until someone approves the plan").wait_for(timeout=180_000)
     assert re.search(r"\nitems\s+40\s+0\s", tab.locator("main").inner_text())
     pages.picture("plan")
     assert world.endpoint.stats().invocations == before
