@@ -105,7 +105,7 @@ def test_catch_up_takes_day_after_day_where_runs_wait(
     assert days_of(world.endpoint.items()) == dict.fromkeys((3, 2, 1), EACH_DAY)
     assert world.rows("SELECT FROM retrofill.waiting") == []
     logs = [world.airflow.log(dag_id, dag_run_id, "open_run") for dag_run_id in ended]
-    assert any("waiting, as overlap asks, for run" in log for log in logs)
+    assert any("waiting, as overlap requires, for run" in log for log in logs)
 
 
 def test_dates_in_the_past_each_take_their_interval(
