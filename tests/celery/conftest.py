@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,11 @@ from typing import Any
 import psutil
 import pytest
 
-from stack.airflow import variables
 from stack.celery import worker_command
 from stack.endpoint import Script
 from stack.scripted import scripted_stack
-from stack.settings import Settings, StackError
-from stack.supervise import Supervisor, child_environment
+from stack.settings import StackError
+from stack.supervise import Supervisor
 from tests.faults.notices import noticing
 from tests.faults.observed_airflow import ObservedAirflow
 from tests.faults.world import World
@@ -131,7 +130,7 @@ def start(_cluster: Cluster) -> Iterator[Callable[[str, str], Worker]]:
     started: list[Worker] = []
 
     def start(name: str, hostname: str) -> Worker:
-        started.append(_start(_cluster.settings, name, hostname))
+        started.append(_start(_cluster, name, hostname))
         return started[-1]
 
     yield start
@@ -140,13 +139,13 @@ def start(_cluster: Cluster) -> Iterator[Callable[[str, str], Worker]]:
             worker.kill()
 
 
-def _start(settings: Settings, name: str, hostname: str) -> Worker:
-    surroundings: Mapping[str, str] = {**child_environment(), **variables(settings)}
-    with (settings.directory / "logs" / f"{name}.log").open("ab") as log:
+def _start(cluster: Cluster, name: str, hostname: str) -> Worker:
+    scheduler = psutil.Process(cluster.ask("getProcessInfo", "scheduler")["pid"])
+    with (cluster.settings.directory / "logs" / f"{name}.log").open("ab") as log:
         return Worker(
             psutil.Popen(
                 [*_APART, *_NAMED, hostname, *worker_command(name)],
-                env=surroundings,
+                env=scheduler.environ(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
