@@ -140,7 +140,7 @@ def start(_cluster: Cluster) -> Iterator[Callable[[str, str], Worker]]:
 
 
 def _start(cluster: Cluster, name: str, hostname: str) -> Worker:
-    scheduler = psutil.Process(cluster.ask("getProcessInfo", "scheduler")["pid"])
+    scheduler = psutil.Process(cluster.ask("getProcessInfo", "airflow:scheduler")["pid"])
     with (cluster.settings.directory / "logs" / f"{name}.log").open("ab") as log:
         return Worker(
             psutil.Popen(
