@@ -84,7 +84,9 @@ def _params() -> Iterator[str]:
     first = next(iter(SOURCES))
     forms = {name: params_for(name).form_fields({}) for name in SOURCES}
     for kind in SOURCES.values():
-        dag = f"The DAG is `retrofill_{kind.name}`; a job file says `source: {kind.name}`."
+        dag = f"A job file says `source: {kind.name}`."
+        if kind.about:
+            dag = f"The DAG is `retrofill_{kind.name}`; a job file says `source: {kind.name}`."
         yield from (f"## Source `{kind.name}`", "", f"{_sentence(kind.title)} {dag}", "")
         yield from _table(kind.params, forms[kind.name])
     for one in FUNCTIONS.values():
