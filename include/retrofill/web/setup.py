@@ -1,7 +1,7 @@
 """The page that says what is missing, in place of one that needs the state, or by itself."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -15,7 +15,7 @@ from retrofill.connections import wiring
 from retrofill.model.errors import StateError, StateUnavailable
 from retrofill.model.setup import Setup
 from retrofill.pipeline.setup import Dag, ServerFacts
-from retrofill.web.access import READ, may
+from retrofill.web.access import READ, may, unseen
 from retrofill.web.airflow_facts import (
     broken_files,
     default_pool_slots,
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 @router.get("/setup", dependencies=[Depends(READ)])
 def show_setup(request: Request, user: GetUserDep) -> HTMLResponse:
     """Show what is missing, and how to begin."""
-    return _answer(request, user, setup_for(user))
+    return _answer(request, user)
 
 
 def instead(request: Request, user: BaseUser, error: StateError) -> HTMLResponse:
@@ -41,9 +41,7 @@ def instead(request: Request, user: BaseUser, error: StateError) -> HTMLResponse
     :raises HTTPException: 403, they may see the runs of no DAG
     """
     require_reader(user)
-    found = setup_for(user, error)
-    is_away = isinstance(error, StateUnavailable)
-    return _answer(request, user, found, is_away=is_away, code=status.HTTP_503_SERVICE_UNAVAILABLE)
+    return _answer(request, user, error, code=status.HTTP_503_SERVICE_UNAVAILABLE)
 
 
 def require_reader(user: BaseUser) -> None:
@@ -55,22 +53,25 @@ def require_reader(user: BaseUser) -> None:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "you may see the runs of no DAG")
 
 
-def setup_for(user: BaseUser, error: StateError | None = None) -> Setup:
-    """Return what is missing, with the DAGs and import errors that somebody may see.
+def setup_for(user: BaseUser, dags: Sequence[Dag], error: StateError | None = None) -> Setup:
+    """Return what is missing, with the import errors that a user may see.
 
+    :param dags: our DAGs that the user may see
     :param error: what was wrong with the state just now; None: look at it
     """
-    return wiring().setup(airflow_facts(_server_facts(user)), error)
+    return wiring().setup(airflow_facts(_server_facts(user, dags)), error)
 
 
 def dags_for(user: BaseUser) -> list[Dag]:
-    """Return the DAGs of ours that somebody may see."""
-    return [dag for dag in our_dags() if may(user, "GET", [dag.dag_id])]
+    """Return our DAGs whose runs a user may see."""
+    dags = our_dags()
+    hidden = unseen(user, [dag.dag_id for dag in dags])
+    return [dag for dag in dags if dag.dag_id not in hidden]
 
 
-def _server_facts(user: BaseUser) -> ServerFacts:
+def _server_facts(user: BaseUser, dags: Sequence[Dag]) -> ServerFacts:
     return ServerFacts(
-        dags=dags_for(user),
+        dags=dags,
         broken=_broken_files(user),
         triggerer_lives=triggerer_lives(),
         default_pool_slots=default_pool_slots(),
@@ -85,15 +86,15 @@ def _broken_files(user: BaseUser) -> Mapping[str, str]:
 
 
 def _answer(
-    request: Request, user: BaseUser, found: Setup, *, is_away: bool = False, code: int = 200
+    request: Request, user: BaseUser, error: StateError | None = None, *, code: int = 200
 ) -> HTMLResponse:
-    shell = shell_of(request)
+    shell, dags = shell_of(request), dags_for(user)
     html = render(
         "setup.html",
         shell,
         look_s=RARE_LOOK_S,
-        setup=found,
-        is_away=is_away,
-        dags=dags_for(user),
+        setup=setup_for(user, dags, error),
+        is_away=isinstance(error, StateUnavailable),
+        dags=dags,
     )
     return answer(html, shell, code)

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from retrofill.model.records import model_of
 from retrofill.model.setup import Setup
-from retrofill.web.setup import require_reader, setup_for
+from retrofill.web.setup import dags_for, require_reader, setup_for
 
 router = APIRouter(prefix="/setup", tags=["Set-up"])
 
@@ -19,4 +19,4 @@ def get_setup(user: GetUserDep) -> Any:
     It is an answer also where the state cannot be used.
     """
     require_reader(user)
-    return setup_for(user)
+    return setup_for(user, dags_for(user))
