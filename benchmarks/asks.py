@@ -124,7 +124,7 @@ def _asks_of(batch_id: int, over: Any) -> list[Ask]:
 
 
 @contextmanager
-def at_work(tasks: int) -> Iterator[tuple[Any, Any]]:
+def active(tasks: int) -> Iterator[tuple[Any, Any]]:
     """Make this many tasks work; yield what ends them, and where they report their requests."""
     processes = multiprocessing.get_context("fork")
     over, reports = processes.Event(), processes.Queue()
@@ -186,7 +186,7 @@ def _measure(database: Database, endpoint: ScriptedEndpoint, tasks: int) -> list
     say(f"{tasks} tasks")
     _planned(database, tasks)
     endpoint.reset()
-    with at_work(tasks) as (over, reports):
+    with active(tasks) as (over, reports):
         with closing(database.connect()) as conn:
             server = server_of(conn)
             limit = time.monotonic() + BEGUN_WITHIN_S

@@ -27,7 +27,7 @@ from retrofill.state import runs
 from retrofill.state.canary import find_canary
 from retrofill.state.connection import Connection
 from retrofill.state.lease import BatchLease
-from retrofill.state.upkeep import OpenRun
+from retrofill.state.maintenance import OpenRun
 from retrofill.wiring import Wiring
 
 from benchmarks.command import FailedError

@@ -14,7 +14,7 @@ from contextlib import closing, nullcontext
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.state.connection import Connection
-from retrofill.state.upkeep import OpenRun
+from retrofill.state.maintenance import OpenRun
 
 from benchmarks import runs
 from benchmarks.command import FailedError, exit_code, say, sizes_asked

@@ -1,4 +1,4 @@
-"""All DAGs of Retrofill: one for each kind of source and each job file, and those of the upkeep."""
+"""All of Retrofill's DAGs: one per kind of source, one per job file, and maintenance."""
 
 import sys
 from importlib.util import find_spec

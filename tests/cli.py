@@ -7,7 +7,7 @@ import pytest
 from retrofill.cli import main
 
 
-class Ended(NamedTuple):
+class Ending(NamedTuple):
     """How a command ended."""
 
     code: int
@@ -18,19 +18,19 @@ class Ended(NamedTuple):
 class Command(Protocol):
     """Runs a command."""
 
-    def __call__(self, *words: object) -> Ended: ...
+    def __call__(self, *words: object) -> Ending: ...
 
 
 def command(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Command:
     """Return what runs the command line."""
 
-    def run(*words: object) -> Ended:
+    def run(*words: object) -> Ending:
         monkeypatch.setattr("sys.stdin", io.StringIO())
         monkeypatch.setattr("sys.argv", ["retrofill", *map(str, words)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
         code = ended.value.code
-        return Ended(code if isinstance(code, int) else 0, *capsys.readouterr())
+        return Ending(code if isinstance(code, int) else 0, *capsys.readouterr())
 
     return run

@@ -17,7 +17,7 @@ from retrofill.pipeline.admission import Slots
 from retrofill.pipeline.invoke import GRACE_S
 from retrofill.state import runs
 from retrofill.state.connection import Connection
-from retrofill.state.upkeep import OpenRun
+from retrofill.state.maintenance import OpenRun
 from retrofill.state.worst import worst_of
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class TaskAirflow:
         """
         try:
             stored = runs.get_run(conn, run.run_id)
-            if stored.told_waiting or not is_paused(self._context, run.dag_id):
+            if stored.wait_notified or not is_paused(self._context, run.dag_id):
                 return
             why = (
                 f"Run {run.run_id} is not at its end, and Airflow starts no task of it, because the"
@@ -154,4 +154,4 @@ class TaskAirflow:
         except Exception:
             log.exception("the wait of run %d for its paused DAG could not be reported", run.run_id)
         else:
-            runs.mark_told_waiting(conn, run.run_id)
+            runs.mark_wait_notified(conn, run.run_id)

@@ -13,7 +13,7 @@ from retrofill.model.approval import Answer
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Run
 from retrofill.notifier import notify_briefly
-from retrofill.operators import RetrofillOperator, run_at_work, stored_run
+from retrofill.operators import RetrofillOperator, stored_run, unfinished_run
 from retrofill.pipeline.approve import (
     answered,
     ask,
@@ -63,7 +63,7 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
             plan = plan_to_approve(conn, run)
             if plan is None:
                 return
-            run_at_work(context, conn, self.ref)
+            unfinished_run(context, conn, self.ref)
             mark = _mark(context)
             if was_approved(run, mark):
                 # The try before this one had the answer, and was interrupted after it.

@@ -7,7 +7,7 @@ from retrofill.airflow_runs import TaskAirflow
 from retrofill.compat import AirflowSkipException, Context
 from retrofill.connections import task_state as open_state
 from retrofill.model.errors import RunIncomplete
-from retrofill.operators import CallOperator, run_at_work
+from retrofill.operators import CallOperator, unfinished_run
 from retrofill.pipeline.canary import has_canary, judge, note
 from retrofill.state.canary import find_canary
 
@@ -22,7 +22,7 @@ class CanaryOperator(CallOperator):
         :raises RunIncomplete: too much of the canary has failed; nothing else is called
         """
         with open_state() as conn:
-            config, run = run_at_work(context, conn, self.ref)
+            config, run = unfinished_run(context, conn, self.ref)
             if not has_canary(config, self.ref):
                 message = "no canary is requested"
                 raise AirflowSkipException(message)

@@ -11,12 +11,12 @@ from retrofill.config import params_for
 from retrofill.jobs import JOBS_FOLDER, JobFile, folder_of, load_jobs
 from retrofill.model.errors import ConfigError
 from retrofill.sources import SOURCES
-from retrofill.workflow import forget_dag, job_dag, migrate_dag, retrofill_dag, upkeep_dag
+from retrofill.workflow import forget_dag, job_dag, maintenance_dag, migrate_dag, retrofill_dag
 
 _KEEPING: Mapping[str, Callable[[], DAG]] = {
-    "retrofill_upkeep": partial(
-        upkeep_dag,
-        "retrofill_upkeep",
+    "retrofill_maintenance": partial(
+        maintenance_dag,
+        "retrofill_maintenance",
         schedule="@daily",
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         doc_md="""Close runs that were abandoned, and delete calls, and if asked for results, that
@@ -42,7 +42,7 @@ _KEEPING: Mapping[str, Callable[[], DAG]] = {
 
 
 def retrofill_dags(*sources: str) -> dict[str, DAG]:
-    """Return all DAGs by id: of each kind of source, of each job file, and those of the upkeep.
+    """Return all DAGs by id: of each kind of source, of each job file, and those for maintenance.
 
     A task needs only its own DAG, so the others are not created there. In a DAG file::
 

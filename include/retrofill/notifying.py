@@ -18,7 +18,7 @@ from retrofill.operators import NOT_OPENED, stored_run
 from retrofill.pipeline.close_run import conclude
 from retrofill.state import runs
 from retrofill.state.connection import Connection
-from retrofill.state.upkeep import OpenRun
+from retrofill.state.maintenance import OpenRun
 from retrofill.state.worst import worst_of
 
 _KILLED_WITHIN_S = 12.0

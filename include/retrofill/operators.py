@@ -56,7 +56,7 @@ def stored_run(conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
     return RunConfig.from_stored(run.config), run
 
 
-def run_at_work(context: Context, conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
+def unfinished_run(context: Context, conn: Connection, ref: SetRef) -> tuple[RunConfig, Run]:
     """Return the same for a task that works on the run; a closed run is opened again.
 
     Someone has cleared the task. A task that outlives its DAG run opens nothing.
@@ -119,7 +119,7 @@ class ListPartitionsOperator(RetrofillOperator):
     def execute(self, context: Context) -> list[PartitionTask]:
         """Return one entry for each ``enqueue`` task."""
         with open_state() as conn:
-            config, run = run_at_work(context, conn, self.ref)
+            config, run = unfinished_run(context, conn, self.ref)
             survey = wiring().survey_of(config, run)
             most_mapped = TaskAirflow(context).most_mapped
             return list_partitions(conn, self.ref, config, survey, most_mapped)
@@ -139,7 +139,7 @@ class EnqueueOperator(PatientOperator):
     def work(self, context: Context, progressed: Callable[[], None]) -> Enqueued | Requeued:
         """Return the counts of what was listed, or redriven."""
         with open_state() as conn:
-            config, run = run_at_work(context, conn, self.ref)
+            config, run = unfinished_run(context, conn, self.ref)
             if config.redrive.place is Place.QUARANTINE:
                 return redrive_quarantine(
                     conn, self.ref, self.partition["part_no"], config, progressed=progressed
@@ -162,7 +162,7 @@ class PlanBatchesOperator(RetrofillOperator):
     def execute(self, context: Context) -> list[BatchTask]:
         """Return one entry for each ``invoke`` task."""
         with open_state() as conn:
-            config, run = run_at_work(context, conn, self.ref)
+            config, run = unfinished_run(context, conn, self.ref)
             airflow, wire = TaskAirflow(context), wiring()
             planned = plan_batches(conn, self.ref, airflow)
             if asks(config, self.ref) or has_canary(config, self.ref):
@@ -256,7 +256,7 @@ class InvokeOperator(CallOperator):
     def work(self, context: Context, progressed: Callable[[], None]) -> Invoked | None:
         """Return the counts of what was done; None: there was nothing left to do."""
         with open_state() as conn:
-            config, run = run_at_work(context, conn, self.ref)
+            config, run = unfinished_run(context, conn, self.ref)
         require_approved(config, run)
         return self.call(context, config, run, self.batch["batch_id"], progressed)
 
@@ -278,7 +278,7 @@ class CloseRunOperator(BaseOperator):
             ref = runs.find_set(conn, dag_run.dag_id, dag_run.run_id)
             if ref is None:
                 raise ConfigError(NOT_OPENED)
-            run_at_work(context, conn, ref)
+            unfinished_run(context, conn, ref)
             return close_run(conn, ref, TaskAirflow(context))
 
 

@@ -20,6 +20,12 @@ from retrofill.compat import (
 )
 from retrofill.config import params_for
 from retrofill.jobs import JobFile
+from retrofill.maintaining import (
+    ForgetCallsOperator,
+    ForgetJobOperator,
+    ForgetResultsOperator,
+    RescueOperator,
+)
 from retrofill.migrating import MigrateOperator
 from retrofill.model.errors import FINAL
 from retrofill.notifying import NotifyOperator
@@ -32,17 +38,11 @@ from retrofill.operators import (
     NextSetOperator,
     PlanBatchesOperator,
 )
+from retrofill.params.maintenance import ForgetParams, MaintenanceParams
 from retrofill.params.migration import MigrationParams
-from retrofill.params.upkeep import ForgetParams, UpkeepParams
-from retrofill.pipeline.setup import FORGETTING, MIGRATION, UPKEEP
+from retrofill.pipeline.setup import FORGETTING, MAINTENANCE, MIGRATION
 from retrofill.reporting import WriteReportOperator
 from retrofill.tries import RETRIES, RETRIES_IN_ALL, WhileProgress
-from retrofill.upkeep import (
-    ForgetCallsOperator,
-    ForgetJobOperator,
-    ForgetResultsOperator,
-    RescueOperator,
-)
 
 _WORDS = ("title", "description_md", "section", "examples")
 """What the form says of a field."""
@@ -144,19 +144,19 @@ def retrofill_dag(
     return dag
 
 
-def upkeep_dag(dag_id: str, *, schedule: Any, **kwargs: Any) -> DAG:
-    """Return the DAG of the upkeep.
+def maintenance_dag(dag_id: str, *, schedule: Any, **kwargs: Any) -> DAG:
+    """Return the maintenance DAG.
 
     :param kwargs: what else :class:`airflow.sdk.DAG` takes: start_date, doc_md…
     """
     with DAG(
         dag_id,
         schedule=schedule,
-        params=_form(UpkeepParams.form_fields()),
+        params=_form(MaintenanceParams.form_fields()),
         default_args=_TRIED_AGAIN,
         catchup=False,
         max_active_runs=1,
-        tags=["retrofill", UPKEEP],
+        tags=["retrofill", MAINTENANCE],
         **kwargs,
     ) as dag:
         RescueOperator(task_id="rescue")

@@ -6,15 +6,15 @@ from retrofill.model.errors import ConfigError
 
 OURS = {
     "retrofill_forget",
+    "retrofill_maintenance",
     "retrofill_manifest",
     "retrofill_migrate",
     "retrofill_rows",
     "retrofill_s3",
-    "retrofill_upkeep",
 }
 
 
-def test_there_is_one_for_each_kind_of_source_and_for_the_upkeep() -> None:
+def test_there_is_one_for_each_kind_of_source_and_for_maintenance() -> None:
     dags = retrofill_dags()
     assert dags.keys() == OURS
     assert all(dag.dag_id == name and dag.doc_md for name, dag in dags.items())

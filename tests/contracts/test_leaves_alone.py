@@ -40,7 +40,7 @@ THEIRS = {
     "dags/__init__.py": "",
     "dags/drafts/broken.py": "from airflow.sdk import DAG\nraise RuntimeError('a draft')\n",
     "dags/scheduled.py": DAG,
-    "dags/upkeep.py": DAG.replace('"theirs"', '"theirs_too"'),
+    "dags/maintenance.py": DAG.replace('"theirs"', '"theirs_too"'),
     "include/helpers.py": "SCHEDULE = None\n",
     "include/jobs/nightly.yaml": "kind: Job\n",
     "include/jobs/templated.yml": "{{ not YAML }}\n",
@@ -71,11 +71,11 @@ print(json.dumps([sorted(files), errors, sorted(bag.dags), bag.import_errors]))
 """
 OURS = [
     "retrofill_forget",
+    "retrofill_maintenance",
     "retrofill_manifest",
     "retrofill_migrate",
     "retrofill_rows",
     "retrofill_s3",
-    "retrofill_upkeep",
 ]
 # Libraries are imported first: what these change is theirs.
 IMPORT = """

@@ -112,12 +112,12 @@ def test_airflow_finds_all_of_it_and_the_plugin_once(wheel: Path, tmp_path: Path
     assert found["errors"] == [{}, {}]
     assert found["dags"] == [
         "retrofill_forget",
+        "retrofill_maintenance",
         "retrofill_manifest",
         "retrofill_migrate",
         "retrofill_photos",
         "retrofill_rows",
         "retrofill_s3",
-        "retrofill_upkeep",
     ]
     assert found["provider"] == __version__
     assert float(found["grace"]) == GRACE_S

@@ -13,7 +13,7 @@ from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
 from retrofill.operators import stored_run
 from retrofill.state.connection import connect
-from retrofill.workflow import forget_dag, retrofill_dag, upkeep_dag
+from retrofill.workflow import forget_dag, maintenance_dag, retrofill_dag
 
 from tests.integration.opened import open_run
 
@@ -96,7 +96,7 @@ def s3_dag(dag_id: str, **kwargs: Any) -> Any:
     return retrofill_dag(dag_id, source="s3", **kwargs)
 
 
-@pytest.mark.parametrize("make", [s3_dag, forget_dag, upkeep_dag])
+@pytest.mark.parametrize("make", [s3_dag, forget_dag, maintenance_dag])
 def test_an_airflow_that_ignores_conf_runs_the_task_that_says_so(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

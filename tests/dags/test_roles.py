@@ -40,9 +40,9 @@ def test_the_runtime_role_runs_everything_but_forgetting(runtime_world: World) -
     report = world.report()
     assert (report["succeeded"], report["quarantined"], report["state"]) == (2, 1, "complete")
 
-    upkeep = run_dag(world.environment, {"keep_results_days": 1}, "retrofill_upkeep")
-    assert (upkeep["rescue"], upkeep["forget_calls"]) == ("success", "success")
-    assert upkeep["forget_results"] == "failed"
+    maintenance = run_dag(world.environment, {"keep_results_days": 1}, "retrofill_maintenance")
+    assert (maintenance["rescue"], maintenance["forget_calls"]) == ("success", "success")
+    assert maintenance["forget_results"] == "failed"
     grant = 'GRANT DELETE ON retrofill.results TO "retrofill_runtime";'
-    assert grant in upkeep["log"]
+    assert grant in maintenance["log"]
     assert world.report() == report

@@ -61,7 +61,7 @@ _session = boto3.Session("key", "secret", region_name=REGION)
 
 
 @dataclass
-class Ended:
+class Ending:
     """How a DAG run ended."""
 
     ref: SetRef
@@ -118,7 +118,7 @@ class Backfill:
         self._script = replace(self._script, rules=rules, **script)
         self.endpoint.script(self._script)
 
-    def run(self, dag_run_id: str = "run 1", *, watched: bool = True) -> Ended:
+    def run(self, dag_run_id: str = "run 1", *, watched: bool = True) -> Ending:
         """Make a DAG run from its first task to its last.
 
         :param watched: whether to sample the invariants meanwhile; what is violated is raised
@@ -130,7 +130,7 @@ class Backfill:
         assert sampler.violations == []
         return ended
 
-    def _run(self, dag_run_id: str) -> Ended:
+    def _run(self, dag_run_id: str) -> Ending:
         errors: list[str] = []
         retried: list[str] = []
 
@@ -149,7 +149,7 @@ class Backfill:
             list(pool.map(lambda batch: tried(lambda: self.invoke(batch["batch_id"])), planned))
         tried(lambda: self.close(ref))
         with closing(connect(self.dsn)) as conn:
-            return Ended(ref, runs.get_report(conn, ref.run_id), errors, retried)
+            return Ending(ref, runs.get_report(conn, ref.run_id), errors, retried)
 
     def _tried(self, work: Callable[[], T], retried: list[str]) -> T:
         for number in range(1, self.tries + 1):

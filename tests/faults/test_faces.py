@@ -29,7 +29,7 @@ ERROR = "Runtime.BadImage"
 WITHIN_S = 240
 
 
-class Ended(NamedTuple):
+class Ending(NamedTuple):
     """How a command ended."""
 
     code: int
@@ -51,7 +51,7 @@ class Shell:
 
     environ: Mapping[str, str]
 
-    def __call__(self, *words: object, **environ: str) -> Ended:
+    def __call__(self, *words: object, **environ: str) -> Ending:
         done = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "retrofill", *map(str, words)],
             env={**self.environ, **environ},
@@ -60,7 +60,7 @@ class Shell:
             text=True,
             check=False,
         )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return Ending(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from stack.endpoint import Reply, Rule, ScriptedEndpoint, Span, Wire
 from stack.endpoint.aws_errors import lambda_errors
 from tests.faults.fault_table import FaultTable
-from tests.faults.pipeline_run import Backfill, Ended
+from tests.faults.pipeline_run import Backfill, Ending
 
 OBJECTS = 8
 PER_CALL = 4
@@ -261,7 +261,7 @@ def test_f3_a_reply_lost_after_the_work_ends_once_in_the_results(
     assert backfill.rows(attempts, backfill.job) == [(1, 30), (2, 60)]
 
 
-def assert_complete(ended: Ended, *, quarantined: int) -> None:
+def assert_complete(ended: Ending, *, quarantined: int) -> None:
     report = ended.report
     assert ended.errors == []
     assert (report.state, report.items_left, report.partitions_left) == ("complete", 0, 0)

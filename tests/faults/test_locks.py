@@ -13,7 +13,7 @@ from retrofill.state.connection import connect
 from stack.endpoint import ScriptedEndpoint
 from stack.services import Postgres
 from tests.faults.fault_table import FaultTable
-from tests.faults.pipeline_run import Backfill, Ended
+from tests.faults.pipeline_run import Backfill, Ending
 
 OBJECTS = 600
 WAITS_FOR_US = """
@@ -70,7 +70,7 @@ def enqueued(backfill: Backfill) -> None:
     backfill.plan(ref)
 
 
-def assert_complete(ended: Ended) -> None:
+def assert_complete(ended: Ending) -> None:
     assert (ended.errors, ended.report.state) == ([], "complete")
     assert ended.report.succeeded == OBJECTS
 

@@ -19,7 +19,7 @@ from stack.endpoint import ScriptedEndpoint
 from stack.services import free_port
 from tests.faults.fault_table import FaultTable
 from tests.faults.notices import Notices, noticing
-from tests.faults.pipeline_run import Backfill, Ended
+from tests.faults.pipeline_run import Backfill, Ending
 from tests.invariants import check
 
 # Of Apprise's own imports.
@@ -31,7 +31,7 @@ OBJECTS = 50
 @dataclass
 class World:
     backfill: Backfill
-    ended: Ended
+    ended: Ending
     notices: Notices
 
     def notify(self, **params: Any) -> None:

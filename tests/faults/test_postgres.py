@@ -14,7 +14,7 @@ from retrofill.pipeline import enqueue as enqueueing
 from stack.endpoint import ScriptedEndpoint
 from tests.faults.fault_table import FaultTable
 from tests.faults.own_postgres import OwnPostgres, enlarge, own_postgres, small_disk
-from tests.faults.pipeline_run import Backfill, Ended
+from tests.faults.pipeline_run import Backfill, Ending
 
 OBJECTS = 2_000
 PARAMS = {"items_per_call": 5, "max_concurrency": 30}
@@ -57,7 +57,7 @@ def meanwhile(work: Callable[[Event], None]) -> Iterator[None]:
     assert failed == []
 
 
-def assert_complete(ended: Ended) -> None:
+def assert_complete(ended: Ending) -> None:
     assert ended.errors == []
     assert (ended.report.state, ended.report.succeeded) == ("complete", OBJECTS)
 

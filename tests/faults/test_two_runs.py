@@ -8,7 +8,7 @@ import pytest
 from stack.endpoint import ScriptedEndpoint
 from tests.faults.evidence import seen
 from tests.faults.fault_table import FaultTable
-from tests.faults.pipeline_run import Backfill, Ended
+from tests.faults.pipeline_run import Backfill, Ending
 from tests.invariants import Sampler
 
 OBJECTS = 2_000
@@ -20,9 +20,9 @@ def backfill(state_dsn: str, endpoint: ScriptedEndpoint) -> Backfill:
     return Backfill(dsn=state_dsn, endpoint=endpoint, params=params)
 
 
-def at_once(backfill: Backfill, *dag_run_ids: str) -> list[Ended]:
+def at_once(backfill: Backfill, *dag_run_ids: str) -> list[Ending]:
     """Make DAG runs beside each other."""
-    ended: list[Ended] = []
+    ended: list[Ending] = []
     begin = Barrier(len(dag_run_ids))
 
     def run(dag_run_id: str) -> None:

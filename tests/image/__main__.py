@@ -26,7 +26,8 @@ from tests.versions.environments import interpreter
 
 _APART = "RETROFILL_IMAGE_APART"
 _EXPECTED = {
-    "retrofill_s3", "retrofill_manifest", "retrofill_rows", "retrofill_upkeep", "retrofill_forget",
+    "retrofill_s3", "retrofill_manifest", "retrofill_rows",
+    "retrofill_maintenance", "retrofill_forget",
 }  # fmt: skip
 
 

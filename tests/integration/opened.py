@@ -18,8 +18,8 @@ from retrofill.model.listing import Page
 from retrofill.model.runs import Job, NewRun, SetRef
 from retrofill.state import limits, runs
 from retrofill.state.lease import BatchLease
+from retrofill.state.maintenance import OpenRun
 from retrofill.state.screening import Chunk, Screened, get_partition, screen
-from retrofill.state.upkeep import OpenRun
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"

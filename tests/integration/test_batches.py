@@ -119,7 +119,7 @@ def test_items_that_a_run_left_behind_go_to_the_next(conn: connection) -> None:
     assert (report.resumed, report.items_left) == (4, 4)
 
 
-@pytest.mark.parametrize("found_by", ["the next try", "close_run", "the upkeep"])
+@pytest.mark.parametrize("found_by", ["the next try", "close_run", "the maintenance DAG"])
 def test_a_task_that_ended_without_a_word_is_counted(
     state_dsn: str, conn: connection, found_by: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_task_that_ended_without_a_word_is_counted(
                 lease.release(done=False)
         case "close_run":
             batches.release_set(conn, ref)
-        case "the upkeep":
+        case "the maintenance DAG":
             with conn, conn.cursor() as cur:
                 cur.execute("UPDATE retrofill.batch SET leased_until = now() - interval '1 s'")
             batches.rescue_run(conn, ref.run_id, 1)

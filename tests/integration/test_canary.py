@@ -63,7 +63,7 @@ def choose(
         open_job(conn),
         take=take,
         measure=measured,
-        chance=Random(1),  # noqa: S311
+        rng=Random(1),  # noqa: S311
     )
 
 

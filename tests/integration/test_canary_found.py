@@ -56,7 +56,7 @@ def canaried(conn: connection, items: int, take: int, **opening: Any) -> int:
         1,
         take=take,
         measure=measure_object,
-        chance=Random(1),  # noqa: S311
+        rng=Random(1),  # noqa: S311
     )
     assert chosen is not None
     batches.plan(conn, ref, 1, most_items=1_000, fewest_items=1_000)

@@ -17,7 +17,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
-from retrofill.engine.outcomes import Ended, Outcome
+from retrofill.engine.outcomes import Ending, Outcome
 from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.aws_lambda.outcomes import classify
 from retrofill.functions.client import NoReply, Payload, Reply
@@ -171,7 +171,7 @@ def test_headers_are_found_however_they_are_spelt(open_client):
     )
     with RawServer(lambda _: http_answer(b"{}", *fields, status="429 Slow")) as server:
         reply = call(open_client(server.url))
-    assert classify(reply) == Ended(
+    assert classify(reply) == Ending(
         Outcome.THROTTLED,
         "TooManyRequestsException",
         retry_after_s=3.0,

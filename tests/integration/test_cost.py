@@ -20,7 +20,7 @@ from retrofill.state.lease import BatchLease
 from stack.endpoint import Function, Reply, Rule, Script, ScriptedEndpoint, Span, scripted_endpoint
 from tests.integration.opened import FUNCTION, MOMENT, change_limits, enqueue, item, open_run
 from tests.integration.test_batches import calls_of, open_batch, plan, success, taken
-from tests.integration.test_flow import TASKS, Figures, at_work, wait_until
+from tests.integration.test_flow import TASKS, Figures, active, wait_until
 from tests.integration.test_invoke import invoke, invoker, keys, planned
 
 PRICE = Price(per_call=1.0, per_gb_second=8.0, memory_mb=128, per_item=10.0)
@@ -307,7 +307,7 @@ def test_a_budget_is_overrun_at_most_by_what_is_in_flight(
 ) -> None:
     costly(conn)
     with scripted_endpoint(served()) as endpoint:
-        with at_work(state_dsn, endpoint, _work) as tasks:
+        with active(state_dsn, endpoint, _work) as tasks:
             pass
         stats = endpoint.stats()
     assert {task.exitcode for task in tasks} <= {0, 3}, "what was not done was stopped"
@@ -331,7 +331,7 @@ def test_a_task_that_is_killed_leaves_nothing_uncounted(
 ) -> None:
     costly(conn)
     with scripted_endpoint(served()) as endpoint:
-        with at_work(state_dsn, endpoint, _work) as tasks:
+        with active(state_dsn, endpoint, _work) as tasks:
             wait_until(lambda: calls_of_first(conn) > COUNT // 20)
             assert tasks[0].pid is not None
             os.kill(tasks[0].pid, signal.SIGKILL)

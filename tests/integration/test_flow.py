@@ -51,7 +51,7 @@ def _work(dsn: str, endpoint: ScriptedEndpoint, batch_id: int) -> None:
 
 
 @contextmanager
-def at_work(
+def active(
     dsn: str, endpoint: ScriptedEndpoint, work: Work = _work
 ) -> Iterator[Sequence[BaseProcess]]:
     """Run one process for each batch, and wait until all have ended."""
@@ -83,7 +83,7 @@ def test_the_cap_holds_over_all_tasks_also_while_it_is_changed(
     state_dsn: str, conn: connection, record_property: Figures
 ) -> None:
     run_id = planned(conn, 6_000, max_concurrency=50)
-    with scripted_endpoint(script(0.1)) as endpoint, at_work(state_dsn, endpoint) as tasks:
+    with scripted_endpoint(script(0.1)) as endpoint, active(state_dsn, endpoint) as tasks:
         wait_until(lambda: endpoint.stats().in_flight > 45)
         change_limits(conn, run_id, max_concurrency=20)
         lowered_s = wait_until(lambda: endpoint.stats().in_flight <= 20)
@@ -124,7 +124,7 @@ def test_an_endpoint_that_throttles_is_used_to_its_limit(
     throttles = Rule(above_in_flight=limit, reply=Reply(error="TooManyRequestsException"))
     with scripted_endpoint(script(latency, throttles)) as endpoint:
         began = time.monotonic()
-        with at_work(state_dsn, endpoint) as tasks:
+        with active(state_dsn, endpoint) as tasks:
             wait_until(lambda: endpoint.stats().executions > count // 4)
             from_s, first = time.monotonic(), endpoint.stats().executions
             wait_until(lambda: endpoint.stats().executions > count * 3 // 4)
@@ -153,7 +153,7 @@ def test_not_one_call_more_than_asked_for_is_made(
 ) -> None:
     planned(conn, 2_000, max_concurrency=50, max_calls=777)
     with scripted_endpoint(script(0.02)) as endpoint:
-        with at_work(state_dsn, endpoint) as tasks:
+        with active(state_dsn, endpoint) as tasks:
             pass
         assert {task.exitcode for task in tasks} <= {0, 3}, "what was not done was stopped"
         assert endpoint.stats().invocations == 777
@@ -169,7 +169,7 @@ def test_a_function_that_fails_for_most_items_stops_the_run(
     planned(conn, 4_000, max_concurrency=20, max_failure_percent=50, min_items_judged=100)
     poison = frozenset(key for key in keys(4_000) if int(key[1:]) % 10 < 6)
     fails = Rule(keys=poison, reply=Reply(function_error="ValueError", message="no"))
-    with scripted_endpoint(script(0.05, fails)) as endpoint, at_work(state_dsn, endpoint) as tasks:
+    with scripted_endpoint(script(0.05, fails)) as endpoint, active(state_dsn, endpoint) as tasks:
         pass
     assert {task.exitcode for task in tasks} == {3}
     report = runs.get_report(conn, 1)

@@ -7,7 +7,7 @@ import pytest
 from retrofill.engine.slowest import KEPT, Slow
 from retrofill.model.calls import Call, EndedCall, Settlement
 from retrofill.model.runs import SetRef, TaskName
-from retrofill.pipeline.upkeep import forget_calls
+from retrofill.pipeline.maintenance import forget_calls
 from retrofill.state import batches, pages
 from retrofill.state.connection import Connection, connect
 from retrofill.state.lease import BatchLease

@@ -14,9 +14,9 @@ from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.errors import StateUnfit
 from retrofill.model.pulse import Slice
 from retrofill.model.runs import DagRun, SetRef
+from retrofill.pipeline.maintenance import forget_calls, forget_job, forget_results
 from retrofill.pipeline.redrive import redrive_quarantine
 from retrofill.pipeline.rescue import rescue
-from retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
 from retrofill.state import batches, limits, pages, runs, waiting
 from retrofill.state.connection import connect, require_granted
 from retrofill.state.grants import JOBS, RESULTS, RUNTIME
@@ -253,7 +253,7 @@ def test_what_is_redriven_is_in_process_again(dsns: dict[str, str], runtime: con
     assert runs.get_report(runtime, ref.run_id).quarantined == 1
 
 
-def test_upkeep_forgets_what_it_says(dsns: dict[str, str], runtime: connection) -> None:
+def test_maintenance_forgets_what_it_says(dsns: dict[str, str], runtime: connection) -> None:
     run_to_its_end(dsns["retrofill_runtime"], runtime)
     owner = dsns["retrofill_owner"]
     execute(owner, ["UPDATE retrofill.run SET closed_at = now() - interval '91 days'"])

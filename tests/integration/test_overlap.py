@@ -13,7 +13,7 @@ from retrofill.pipeline.overlap import LATEST_S, SOONEST_S, await_turn, forget_g
 from retrofill.pipeline.rescue import rescue
 from retrofill.state import runs
 from retrofill.state.connection import connect
-from retrofill.state.upkeep import OpenRun
+from retrofill.state.maintenance import OpenRun
 
 from tests.integration.opened import FUNCTION, close, new_run, open_job, open_next_set, open_run
 
@@ -156,7 +156,7 @@ def test_who_waited_and_was_cleared_without_a_place_is_not_waited_for(conn: conn
     assert await_turn(conn, 1, THIRD, airflow).look_again_s is None
 
 
-def test_the_upkeep_forgets_who_waited_and_is_gone(conn: connection) -> None:
+def test_maintenance_forgets_who_waited_and_is_gone(conn: connection) -> None:
     open_run(conn, "first")
     airflow = Airflow()
     await_turn(conn, 1, SECOND, airflow)

@@ -368,7 +368,7 @@ QUARANTINED = {
 
 ORIGINS = {
     "nos": list(range(200)), "jobs": [1], "each": 5, "timeout_s": 3, "before_s": 2.0,
-    "after_s": 10.0, "moments": ["2026-01-02T00:00:00Z"] * 200,
+    "after_s": 10.0, "modified": ["2026-01-02T00:00:00Z"] * 200,
     "stems": [f"data/{place}/{n:09}" for n in range(1, 101) for place in "ac"],
 }  # fmt: skip
 
@@ -399,8 +399,8 @@ CASES = [
     Case("lease", "count_items", BATCH_ITEMS),
     Case("lease", "list_left", 50, {"seqs": SEQS}),
     # All calls of the batch, to find those without an outcome; then an item in two look-ups.
-    Case("lost_calls", "lose_calls", BATCH_ITEMS + 250),
-    Case("lost_calls", "lose_calls", BATCH_ITEMS + 250,
+    Case("lost_calls", "mark_calls_lost", BATCH_ITEMS + 250),
+    Case("lost_calls", "mark_calls_lost", BATCH_ITEMS + 250,
          before="""UPDATE retrofill.run SET config = '{"on_unknown": "hold"}' WHERE run_id = 1"""),
     Case("lost_calls", "count_orphans", BATCH_ITEMS),
     # All calls of the batches whose holders are silent: here of one.
@@ -540,19 +540,25 @@ CASES = [
     # All calls of the batches that hold the number, of which each run has one.
     Case("items", "list_calls", 2 * BATCH_ITEMS, {"numbers": f"{{[{FIRST},{FIRST}]}}", "most": 200},
          before=IN_ORDER),
-    Case("upkeep", "delete_calls", 2 * BATCH_ITEMS),
-    Case("upkeep", "delete_results", 2 * PAGE, before=IN_ORDER),
-    Case("upkeep", "delete_results", 2 * PAGE, {"item_key": "data/a/000050000"}, before=IN_ORDER),
-    Case("upkeep", "delete_quarantined", 2 * PAGE, before=IN_ORDER),
-    Case("upkeep", "delete_in_process", 2 * PAGE, before=IN_ORDER),
-    Case("upkeep", "delete_redriven", 2 * PAGE, before=IN_ORDER),
+    Case("maintenance", "delete_calls", 2 * BATCH_ITEMS),
+    Case("maintenance", "delete_results", 2 * PAGE, before=IN_ORDER),
+    Case(
+        "maintenance",
+        "delete_results",
+        2 * PAGE,
+        {"item_key": "data/a/000050000"},
+        before=IN_ORDER,
+    ),
+    Case("maintenance", "delete_quarantined", 2 * PAGE, before=IN_ORDER),
+    Case("maintenance", "delete_in_process", 2 * PAGE, before=IN_ORDER),
+    Case("maintenance", "delete_redriven", 2 * PAGE, before=IN_ORDER),
     # Each batch of the job's runs, and the sum of those of each run.
     Case(
         "feedback", "list_callings", 0, {"jobs": [1], "since": "2026-01-01T00:00:00Z"}, 4 * FEW
     ),
-    Case("upkeep", "list_batches", FEW),
-    Case("upkeep", "list_batches", 0, {"days": None}, 12 * FEW),
-    Case("upkeep", "list_open_runs", 0, all_nodes=12 * OLD_RUNS),
+    Case("maintenance", "list_batches", FEW),
+    Case("maintenance", "list_batches", 0, {"days": None}, 12 * FEW),
+    Case("maintenance", "list_open_runs", 0, all_nodes=12 * OLD_RUNS),
 ]  # fmt: skip
 
 READS_NO_LARGE_TABLE = {
@@ -592,7 +598,7 @@ READS_NO_LARGE_TABLE = {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
         "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
         "insert_partition", "list_partitions_left", "close_set",
-        "close_run", "reopen_run", "mark_notified", "mark_told_waiting", "list_reports",
+        "close_run", "reopen_run", "mark_notified", "mark_wait_notified", "list_reports",
     },
     "listing": {"list_runs"},
     "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
@@ -611,7 +617,7 @@ READS_NO_LARGE_TABLE = {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
         "lock_batches",
     },
-    "upkeep": {"list_jobs", "list_runs_at_work", "mark_forgotten"},
+    "maintenance": {"list_jobs", "list_active_runs", "mark_forgotten"},
 }  # fmt: skip
 """Statements of rows that are named one by one, or of the batches, sets and partitions of a run."""
 
@@ -630,7 +636,7 @@ NOT_PLANNED = {
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "triage": {"limit_time"},
     # Each goes by a primary key, and the foreign keys of what refers to it by theirs.
-    "upkeep": {"delete_batches", "delete_run", "delete_job"},
+    "maintenance": {"delete_batches", "delete_run", "delete_job"},
 }
 """Statements without a plan, or of which EXPLAIN does not tell what they do."""
 
@@ -648,7 +654,7 @@ OWN_VALUES: dict[str, dict[str, Any]] = {
         "note": "",
         "asked_by": "",
         "counted": 1,
-        "foretold": None,
+        "forecast": None,
     },
     "list_redrives": {"redrives": 20},
     "list_costs": {"runs": 10},

@@ -250,7 +250,7 @@ def test_a_settling_waits_for_the_take_over_under_way(state_dsn: str, conn: conn
             cur.execute(statements["lock_batch"], {"batch_id": 1})
             settling = waiting(state_dsn, lambda: first.settle(failure, []))
             cur.execute(
-                statements["lose_calls"],
+                statements["mark_calls_lost"],
                 {"batch_ids": [1], "error_type": "t", "error": "e", "calls_kept": 10},
             )
             taken = {"batch_id": 1, "holder": "new", "lease_s": 60}

@@ -40,7 +40,7 @@ GOOD = AirflowFacts(
     server=ServerFacts(
         dags=[
             Dag("photos", frozenset({"retrofill"}), is_paused=False),
-            Dag("keep", frozenset({"retrofill", "upkeep"}), is_paused=False),
+            Dag("keep", frozenset({"retrofill", "maintenance"}), is_paused=False),
             Dag("raise_it", frozenset({"retrofill", "migration"}), is_paused=True),
         ],
         broken={},
@@ -273,11 +273,11 @@ def test_what_airflow_knows_of_our_dags_is_told(
 ) -> None:
     named(state_dsn)
     assert GOOD.server is not None
-    source, upkeep, migration = GOOD.server.dags
-    assert "shows no DAG" in changed(dags=[upkeep, migration]).what
-    off = changed(dags=[source, upkeep._replace(is_paused=True), migration])
+    source, maintenance, migration = GOOD.server.dags
+    assert "shows no DAG" in changed(dags=[maintenance, migration]).what
+    off = changed(dags=[source, maintenance._replace(is_paused=True), migration])
     assert (off.dag_id, off.todo) == ("keep", "switch it on")
-    assert "photos" in changed(dags=[source._replace(is_paused=True), upkeep, migration]).what
+    assert "photos" in changed(dags=[source._replace(is_paused=True), maintenance, migration]).what
     broken = changed(broken={"photos.py": "ImportError: no"})
     assert broken.what == "Airflow cannot import photos.py: ImportError: no"
     assert changed(triggerer_lives=False).text == "airflow triggerer"

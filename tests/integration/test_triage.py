@@ -255,7 +255,7 @@ def test_a_redrive_is_kept_beside_what_became_of_its_run(conn: connection) -> No
     asked = NewRedrive(Selection(error="Odd*"), "mended", "ada", 7, Range(0.5, None, 1.0))
     ref = open_run(conn, new_run(1, "again", config={"redrive": "quarantine"}), FUNCTION, asked)
     (kept,) = list_redrives(conn, 1)
-    assert (kept.selection, kept.note, kept.asked_by, kept.counted, kept.foretold) == asked
+    assert (kept.selection, kept.note, kept.asked_by, kept.counted, kept.forecast) == asked
     assert (kept.run_id, kept.state, kept.moved, kept.dag_run_id) == (
         ref.run_id, "open", 0, "again",
     )  # fmt: skip

@@ -35,7 +35,7 @@ def conn(state_dsn: str) -> Iterator[Connection]:
         yield opened
 
 
-def open_run_of(conn: Connection, job: str, dag_id: str, **changed: Any) -> int:
+def unfinished_run(conn: Connection, job: str, dag_id: str, **changed: Any) -> int:
     """Open a run of a job, for a DAG run of a DAG that is named as the job."""
     new = new_run(open_job(conn, job), f"{job}-1", dag_id=dag_id, **changed)
     return runs.open_run(conn, new, FUNCTION).run_id
@@ -63,8 +63,8 @@ def test_who_may_not_see_a_dag_sees_no_job_that_it_worked_for(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
-    open_run_of(conn, "theirs", "theirs")
-    open_run_of(conn, "both", "d")
+    unfinished_run(conn, "theirs", "theirs")
+    unfinished_run(conn, "both", "d")
     runs.open_run(conn, new_run(open_job(conn, "both"), "x", dag_id="theirs"), FUNCTION)
     names = ("job", "theirs", "both")
     for role in ("VIEWER", "USER", "ADMIN"):
@@ -101,7 +101,7 @@ def test_jobs_that_need_a_person_come_first(web: Web, state_dsn: str, conn: Conn
     run_in_the_middle(conn, state_dsn)
     close(conn, 1, complete=True)
     numbers = {
-        name: open_run_of(conn, name, name)
+        name: unfinished_run(conn, name, name)
         for name in ("fine", "waits", "gone", "left", "off", "paused")
     }
     for name in ("fine", "waits", "paused", "off"):
@@ -218,8 +218,8 @@ def test_jobs_are_found_by_a_part_of_their_name_and_shown_in_pages(
 
 
 def test_a_job_tells_when_its_dag_runs_next(web: Web, conn: Connection) -> None:
-    open_run_of(conn, "nightly", "nightly")
-    open_run_of(conn, "off", "off")
+    unfinished_run(conn, "nightly", "nightly")
+    unfinished_run(conn, "off", "off")
     following = datetime(2026, 5, 6, 7, 8, tzinfo=UTC)
     schedule = {"timetable_summary": "0 3 * * *", "next_dagrun_create_after": following}
     web.airflow.add_dag("nightly", **schedule)
@@ -383,7 +383,7 @@ def test_an_item_whose_calls_are_forgotten_says_so(
         cur.execute("DELETE FROM retrofill.invocation")
     text = item_page(web, "a")
     assert "processed</span>" in text
-    assert "deleted: the upkeep deletes" in text
+    assert "deleted: the maintenance DAG deletes" in text
     assert "It was call 1 / 1." in text
 
 

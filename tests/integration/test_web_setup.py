@@ -66,7 +66,7 @@ def test_a_page_without_jobs_says_how_to_begin(web: Web) -> None:
     assert "There is no job yet that you may see" in empty
     assert "Airflow shows you no DAG of Retrofill that makes runs" in empty
     web.airflow.add_dag("photos", tags=["retrofill"], is_paused=True)
-    web.airflow.add_dag("keep", tags=["retrofill", "upkeep"])
+    web.airflow.add_dag("keep", tags=["retrofill", "maintenance"])
     web.airflow.add_dag("gone", tags=["retrofill"], is_stale=True)
     web.airflow.add_dag("theirs", tags=[])
     for path in ("/retrofill/jobs", SETUP):
@@ -82,7 +82,7 @@ def test_a_page_without_jobs_says_how_to_begin(web: Web) -> None:
 
 def test_what_airflow_knows_is_found(web: Web) -> None:
     web.airflow.add_dag("photos", tags=["retrofill"])
-    web.airflow.add_dag("keep", tags=["retrofill", "upkeep"], is_paused=True)
+    web.airflow.add_dag("keep", tags=["retrofill", "maintenance"], is_paused=True)
     web.airflow.break_file("retrofill_photos.py", "Traceback\n  of it\nImportError: <no>")
     web.airflow.break_file("other.py", "ImportError: theirs")
     web.airflow.add_triggerer(datetime.now(UTC) - timedelta(hours=1))

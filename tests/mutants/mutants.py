@@ -275,7 +275,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a page of calls is listed again for each call",
-        file="state/upkeep.sql",
+        file="state/maintenance.sql",
         old="""call_no = ANY(ARRAY(
     SELECT call_no FROM retrofill.invocation
     WHERE batch_id = %(batch_id)s AND outcome IS NOT NULL
@@ -286,7 +286,7 @@ MUTANTS = (
     WHERE batch_id = %(batch_id)s AND outcome IS NOT NULL
     ORDER BY call_no LIMIT %(rows)s
 )""",
-        test=PLANS + "[one row-upkeep-delete_calls]",
+        test=PLANS + "[one row-maintenance-delete_calls]",
     ),
     Mutant(
         name="what was planned passes for whole",

@@ -13,7 +13,7 @@ from retrofill.config import RunConfig, params_for
 from retrofill.events import AUTO, SHAPES
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Window
-from retrofill.params.upkeep import ForgetParams, UpkeepParams
+from retrofill.params.maintenance import ForgetParams, MaintenanceParams
 from retrofill.sources import Interval
 
 _GOOD = {"bucket": "my-photos", "prefix": "in/", "function": "resize"}
@@ -479,7 +479,7 @@ def test_a_run_that_other_code_has_opened_can_be_read() -> None:
 def test_the_form_has_no_code_whose_box_would_cover_the_lines_beside_it() -> None:
     for fields in (
         params_for("s3").form_fields({}),
-        UpkeepParams.form_fields(),
+        MaintenanceParams.form_fields(),
         ForgetParams.form_fields(),
     ):
         assert [name for name, field in fields.items() if "`" in field["description_md"]] == []

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retrofill.engine.answers import Answer
 from retrofill.engine.dispatch import MAX_REFUSALS, Dispatch
-from retrofill.engine.outcomes import Cause, Ended, Outcome
+from retrofill.engine.outcomes import Cause, Ending, Outcome
 from retrofill.model.calls import Call, Entry, Settlement, Span
 from retrofill.model.items import Item
 
 TIMEOUT_S = 30.0
-SUCCESS = Ended(Outcome.SUCCEEDED)
+SUCCESS = Ending(Outcome.SUCCEEDED)
 ITEM = Item(bytes(16), "key")
-FAILURE = Ended(Outcome.FAILED, "Error", "no good")
+FAILURE = Ending(Outcome.FAILED, "Error", "no good")
 
 
 def entries(count: int) -> list[Entry]:
@@ -62,7 +62,7 @@ class Driver:
         self.dispatch.sent(call, self.now)
         return call
 
-    def end(self, call: Call, ended: Ended, answer: Answer | None = None) -> Settlement:
+    def end(self, call: Call, ended: Ending, answer: Answer | None = None) -> Settlement:
         if ended is SUCCESS and answer is None:
             answer = Answer()
         self.dispatch.ended(call.number, ended, answer, now=self.now)
@@ -136,7 +136,7 @@ def test_exactly_the_poison_is_quarantined_within_the_bound(
 def test_a_throttled_call_comes_again_and_blames_nobody() -> None:
     driver = Driver(dispatch_of(Call(entries(2))))
     call = driver.send()
-    settlement = driver.end(call, Ended(Outcome.THROTTLED, retry_after_s=7.0))
+    settlement = driver.end(call, Ending(Outcome.THROTTLED, retry_after_s=7.0))
     assert not settlement.retried
     assert not settlement.quarantined
     due = driver.dispatch.next_due_in(driver.now)
@@ -152,7 +152,7 @@ def test_a_silent_call_waits_for_the_functions_timeout() -> None:
     driver = Driver(dispatch_of(Call(entries(2))))
     call = driver.send()
     driver.now = 10.0
-    settlement = driver.end(call, Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
+    settlement = driver.end(call, Ending(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
     assert {delay_s >= TIMEOUT_S - 10.0 for _, delay_s in settlement.retried} == {True}
     again = driver.send()
     assert driver.now >= TIMEOUT_S
@@ -162,7 +162,7 @@ def test_a_silent_call_waits_for_the_functions_timeout() -> None:
 
 def test_a_silent_call_is_held_if_that_is_asked_for() -> None:
     driver = Driver(dispatch_of(Call(entries(2)), hold_unknown=True))
-    silent = Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset")
+    silent = Ending(Outcome.UNKNOWN, "Call.NoAnswer", "reset")
     settlement = driver.end(driver.send(), silent)
     assert [
         (bad.entry.seq, bad.entry.attempts, bad.entry.failures, bad.entry.unsure, bad.error)
@@ -175,7 +175,7 @@ def test_a_call_that_was_cut_off_may_run_until_the_functions_timeout() -> None:
     driver = Driver(dispatch_of(*(Call([entry]) for entry in entries(2))))
     first, second = driver.send(), driver.send()
     assert driver.dispatch.running(driver.now) == 2
-    driver.end(first, Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
+    driver.end(first, Ending(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
     driver.end(second, SUCCESS)
     assert driver.dispatch.running(driver.now) == 1
     assert driver.dispatch.running(TIMEOUT_S - 0.1) == 1
@@ -185,7 +185,7 @@ def test_a_call_that_was_cut_off_may_run_until_the_functions_timeout() -> None:
 def test_calls_to_be_sent_are_wanted_beside_those_that_were_cut_off() -> None:
     calls = [Call([entry]) for entry in entries(3)]
     driver = Driver(dispatch_of(*calls, hold_unknown=True))
-    driver.end(driver.send(), Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
+    driver.end(driver.send(), Ending(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
     driver.send()
     assert (driver.dispatch.left, driver.dispatch.running(driver.now)) == (2, 2)
     assert driver.dispatch.wanted(driver.now) == 3
@@ -214,7 +214,7 @@ def test_an_item_that_failed_in_an_earlier_run_is_judged_in_this_one() -> None:
 
 def test_the_errors_by_which_items_are_blamed_are_recorded_and_the_hints() -> None:
     driver = Driver(dispatch_of(*(Call([one]) for one in entries(2))))
-    said = Ended(Outcome.FAILED, "KeyError", "no good (hint: mend it)", hint="mend it")
+    said = Ending(Outcome.FAILED, "KeyError", "no good (hint: mend it)", hint="mend it")
     settlement = driver.end(driver.send(), said)
     assert (settlement.failing_as, settlement.hints) == ({"KeyError"}, {"mend it"})
     listed = driver.end(driver.send(), SUCCESS, Answer(failed={0: "listed"}))
@@ -223,7 +223,7 @@ def test_the_errors_by_which_items_are_blamed_are_recorded_and_the_hints() -> No
 
 def test_the_cause_and_the_items_of_a_call_are_recorded() -> None:
     driver = Driver(dispatch_of(*(Call([one]) for one in entries(2))))
-    failed = Ended(Outcome.FAILED, "Sandbox.Timedout", "…", cause=Cause.TIMED_OUT)
+    failed = Ending(Outcome.FAILED, "Sandbox.Timedout", "…", cause=Cause.TIMED_OUT)
     (record,) = driver.end(driver.send(), failed).ended
     assert (record.outcome, record.cause, record.items) == ("failed", "timed_out", 1)
     (record,) = driver.end(driver.send(), SUCCESS, Answer(malformed="no JSON")).ended
@@ -233,7 +233,7 @@ def test_the_cause_and_the_items_of_a_call_are_recorded() -> None:
 def test_an_answer_that_did_not_get_through_is_not_asked_for_again() -> None:
     """The work is done: neither halved nor retried, all wait for a person."""
     driver = Driver(dispatch_of(Call(entries(3))))
-    lost = Ended(Outcome.FAILED, "Function.ResponseSizeTooLarge", "big", cause=Cause.ANSWER_LOST)
+    lost = Ending(Outcome.FAILED, "Function.ResponseSizeTooLarge", "big", cause=Cause.ANSWER_LOST)
     settlement = driver.end(driver.send(), lost)
     held = [(bad.entry.seq, bad.entry.unsure, bad.entry.failures, bad.error)
             for bad in settlement.quarantined]  # fmt: skip
@@ -246,13 +246,13 @@ def test_an_answer_that_did_not_get_through_is_not_asked_for_again() -> None:
 def test_calls_that_stay_silent_are_bisected_and_blamed_at_last() -> None:
     driver = Driver(dispatch_of(Call(entries(2)), max_attempts=2))
     while driver.dispatch.left:
-        driver.end(driver.send(), Ended(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
+        driver.end(driver.send(), Ending(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
     assert len(driver.settled.quarantined) == 2
 
 
 def test_a_payload_that_is_too_large_is_halved_and_a_single_one_quarantined() -> None:
     driver = Driver(dispatch_of(Call(entries(2))))
-    refused = Ended(Outcome.TOO_LARGE, "RequestTooLargeException", "too large")
+    refused = Ending(Outcome.TOO_LARGE, "RequestTooLargeException", "too large")
     driver.end(driver.send(), refused)
     assert len(driver.end(driver.send(), refused).quarantined) == 1
     assert driver.dispatch.left == 1
@@ -260,7 +260,7 @@ def test_a_payload_that_is_too_large_is_halved_and_a_single_one_quarantined() ->
 
 def test_a_misconfiguration_halts_and_touches_no_item() -> None:
     driver = Driver(dispatch_of(Call(entries(2))))
-    settlement = driver.end(driver.send(), Ended(Outcome.MISCONFIGURED, "AccessDenied", "no"))
+    settlement = driver.end(driver.send(), Ending(Outcome.MISCONFIGURED, "AccessDenied", "no"))
     assert driver.dispatch.halt_reason == "AccessDenied: no"
     assert not settlement.retried
     assert not settlement.quarantined
@@ -271,7 +271,7 @@ def test_a_function_that_never_starts_halts() -> None:
     driver = Driver(dispatch_of(Call(entries(1))))
     for _ in range(MAX_REFUSALS):
         assert driver.dispatch.halt_reason is None
-        driver.end(driver.send(), Ended(Outcome.STARTING, "ENILimitReachedException", "wait"))
+        driver.end(driver.send(), Ending(Outcome.STARTING, "ENILimitReachedException", "wait"))
     assert driver.dispatch.halt_reason is not None
 
 
@@ -296,7 +296,7 @@ def test_no_item_is_ever_lost_or_settled_twice(outcomes: list[Outcome], size: in
     for outcome in outcomes:
         if not driver.dispatch.left:
             break
-        ended = SUCCESS if outcome is Outcome.SUCCEEDED else Ended(outcome, "E", "e")
+        ended = SUCCESS if outcome is Outcome.SUCCEEDED else Ending(outcome, "E", "e")
         driver.end(driver.send(), ended)
     settled = list(driver.succeeded)
     settled += [bad.entry.seq for bad in driver.settled.quarantined]
@@ -347,7 +347,7 @@ def test_no_calls_are_added_while_more_wait_than_were_ever_added() -> None:
     driver.dispatch.add([(Call(entries(1)), 0.0)], unloaded=1, now=0.0)
     for waiting in range(3):
         assert driver.dispatch.is_low(9, 0.0), f"{waiting} wait"
-        driver.end(driver.send(), Ended(Outcome.THROTTLED, retry_after_s=7.0))
+        driver.end(driver.send(), Ending(Outcome.THROTTLED, retry_after_s=7.0))
     assert not driver.dispatch.is_low(9, 0.0)
     due_in = driver.dispatch.next_due_in(0.0)
     assert due_in is not None

@@ -2,7 +2,7 @@
 
 import pytest
 from retrofill.engine.hints import hint_for
-from retrofill.engine.outcomes import MAX_MESSAGE_CHARS, Ended, Outcome, explained
+from retrofill.engine.outcomes import MAX_MESSAGE_CHARS, Ending, Outcome, explained
 from retrofill.events import SHAPES
 from retrofill.functions import FUNCTIONS
 
@@ -49,7 +49,7 @@ def test_any_other_error_has_none(error_type: str) -> None:
 
 
 def test_a_hint_stands_behind_what_was_said_however_long_that_is() -> None:
-    ended = explained(Ended(Outcome.FAILED, "E", "x" * MAX_MESSAGE_CHARS), "do this")
+    ended = explained(Ending(Outcome.FAILED, "E", "x" * MAX_MESSAGE_CHARS), "do this")
     assert ended.message.endswith("x (hint: do this)")
     assert len(ended.message) <= MAX_MESSAGE_CHARS
-    assert explained(Ended(Outcome.FAILED, "E", "said"), "").message == "said"
+    assert explained(Ending(Outcome.FAILED, "E", "said"), "").message == "said"

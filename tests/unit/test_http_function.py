@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
-from retrofill.engine.outcomes import Ended, Outcome
+from retrofill.engine.outcomes import Ending, Outcome
 from retrofill.functions.client import NoReply, Reply
 from retrofill.functions.http.access import Access, access
 from retrofill.functions.http.client import idempotency_key
@@ -111,7 +111,7 @@ def test_the_request_is_named_as_the_server_names_it():
 
 
 def test_no_answer():
-    assert classify(NoReply(7, sent=True, error="reset")) == Ended(
+    assert classify(NoReply(7, sent=True, error="reset")) == Ending(
         Outcome.UNKNOWN, "Call.NoAnswer", "reset"
     )
     assert classify(NoReply(7, sent=False, error="refused")).kind is Outcome.STARTING

@@ -176,7 +176,7 @@ def test_a_job_without_a_schedule_or_with_that_of_assets(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.parametrize("name", ["retrofill_upkeep", "retrofill_s3"])
+@pytest.mark.parametrize("name", ["retrofill_maintenance", "retrofill_s3"])
 def test_a_name_that_another_dag_of_ours_has(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.yaml"
     path.write_text(GOOD)

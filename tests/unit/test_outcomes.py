@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from retrofill.engine.outcomes import (
     MAX_MESSAGE_CHARS,
     MAX_TYPE_CHARS,
-    Ended,
+    Ending,
     Outcome,
     storable,
 )
@@ -36,8 +36,8 @@ def reply(
     return Reply(7, status, headers, raw)
 
 
-def ended_as(kind: Outcome, error_type: str = "", message: str = "") -> Ended:
-    return Ended(kind, error_type, message, request_id=REQUEST_ID, executed_version="3")
+def ended_as(kind: Outcome, error_type: str = "", message: str = "") -> Ending:
+    return Ending(kind, error_type, message, request_id=REQUEST_ID, executed_version="3")
 
 
 THROTTLED, STARTING, UNKNOWN = Outcome.THROTTLED, Outcome.STARTING, Outcome.UNKNOWN
@@ -308,12 +308,12 @@ def test_fields_of_a_wrong_type_are_as_if_missing(value):
 
 def test_no_answer_to_what_was_sent_is_unknown():
     ended = classify(NoReply(7, sent=True, error="reset by peer"))
-    assert ended == Ended(UNKNOWN, "Call.NoAnswer", "reset by peer")
+    assert ended == Ending(UNKNOWN, "Call.NoAnswer", "reset by peer")
 
 
 def test_what_never_left_may_simply_go_again():
     ended = classify(NoReply(7, sent=False, error="connection refused"))
-    assert ended == Ended(STARTING, "Call.NotSent", "connection refused")
+    assert ended == Ending(STARTING, "Call.NotSent", "connection refused")
 
 
 def test_every_class_is_spoken_of_above():

@@ -1,7 +1,7 @@
 """A task that hears nothing but refusals: since when, why, and when that stops its run."""
 
 import pytest
-from retrofill.engine.outcomes import Ended, Outcome
+from retrofill.engine.outcomes import Ending, Outcome
 from retrofill.engine.refusals import REFUSED_S, Refusals
 from retrofill.engine.shares import Share, Standing, Totals, allot
 from retrofill.model.calls import Refused
@@ -14,7 +14,7 @@ PATIENCE_S = REFUSED_S + TIMEOUT_S
 def heard(*ended: tuple[float, Outcome]) -> Refusals:
     refusals = Refusals(TIMEOUT_S)
     for now, kind in ended:
-        refusals.ended(Ended(kind, "E", str(now)), now=now)
+        refusals.ended(Ending(kind, "E", str(now)), now=now)
     return refusals
 
 
@@ -26,7 +26,7 @@ def test_refusals_in_a_row_count_from_the_first_and_the_last_says_why() -> None:
 
 def test_the_wait_that_a_refusal_asks_for_comes_on_top() -> None:
     refusals = heard((1, Outcome.THROTTLED))
-    refusals.ended(Ended(Outcome.THROTTLED, retry_after_s=400.0), now=2)
+    refusals.ended(Ending(Outcome.THROTTLED, retry_after_s=400.0), now=2)
     refused = refusals.standing(3)
     assert refused is not None
     assert refused.patience_s == PATIENCE_S + 400

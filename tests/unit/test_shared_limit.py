@@ -44,8 +44,8 @@ class Run:
 
     def work(self) -> None:
         """Work until every call has been made."""
-        while at_work := [task for task in self.tasks if task.left]:
-            task = min(at_work, key=lambda task: task.looks_at)
+        while active := [task for task in self.tasks if task.left]:
+            task = min(active, key=lambda task: task.looks_at)
             self.now = task.looks_at
             if self.now >= task.asks_at:
                 self.ask(task)
@@ -55,7 +55,7 @@ class Run:
     def ask(self, task: Task) -> None:
         """Do what state and task do each second."""
         shares = [
-            other.said._replace(own=other is task, at_work=bool(other.left)) for other in self.tasks
+            other.said._replace(own=other is task, active=bool(other.left)) for other in self.tasks
         ]
         standing = Standing(Limits(max_concurrency=10**6, max_items_per_set=1), width=self.width)
         width = task.window.width

@@ -53,7 +53,7 @@ def test_what_others_do_not_want_is_there_to_take() -> None:
 
 
 def test_what_a_silent_holder_sent_counts_and_the_rest_is_divided() -> None:
-    silent = share(2, at_work=False, allotted=4)
+    silent = share(2, active=False, allotted=4)
     assert asked(silent, share(3)).concurrency == 3
     assert asked(silent, share(3, allotted=6)).concurrency == 0
 
@@ -79,7 +79,7 @@ class Task:
     refused: int = 0
     unsettled: int = 0
     calls_left: int = 0
-    at_work: bool = False
+    active: bool = False
 
 
 @dataclass
@@ -95,15 +95,15 @@ class World:
     def shares(self, own: Task) -> list[Share]:
         return [
             Share(
-                one is own, one.at_work, one.wanted, one.allotted, one.orphans, one.calls_left,
+                one is own, one.active, one.wanted, one.allotted, one.orphans, one.calls_left,
                 batch_id=one.number, unsettled=one.unsettled,
             )
             for one in self.tasks
-            if one.at_work or one.allotted or one.orphans
+            if one.active or one.allotted or one.orphans
         ]  # fmt: skip
 
     def ask(self, task: Task) -> None:
-        task.at_work = True
+        task.active = True
         refused = sum(one.refused for one in self.tasks)
         totals = Totals(sum(one.calls for one in self.tasks) - refused, 0, 0, refused=refused)
         allotment = allot(
@@ -115,10 +115,10 @@ class World:
         )
         assert allotment.calls is not None
         if allotment.stop_reason:
-            at_work = [one for one in self.tasks if one.at_work]
-            silent = sum(one.calls_left for one in self.tasks if not one.at_work)
+            active = [one for one in self.tasks if one.active]
+            silent = sum(one.calls_left for one in self.tasks if not one.active)
             assert totals.calls + silent == self.max_calls, "what is left may be called"
-            assert not sum(one.unsettled for one in at_work), "it may be refused yet"
+            assert not sum(one.unsettled for one in active), "it may be refused yet"
         task.share, task.calls_left = allotment.concurrency, allotment.calls
         task.allotted = max(task.share, task.in_flight)
 
@@ -153,7 +153,7 @@ def test_the_cap_and_the_calls_in_all_are_never_exceeded(
                 task.wanted = max(amount, task.in_flight)
             case "ask":
                 world.ask(task)
-            case "send" if task.at_work:
+            case "send" if task.active:
                 most = max(0, min(amount, task.share - task.in_flight, task.calls_left))
                 task.in_flight += most
                 task.calls += most
@@ -170,9 +170,9 @@ def test_the_cap_and_the_calls_in_all_are_never_exceeded(
                 task.orphans += task.in_flight
                 task.in_flight = task.share = task.allotted = task.calls_left = 0
                 task.unsettled = 0
-                task.at_work = False
+                task.active = False
             case "wake":  # silent, and back before anybody took over
-                task.at_work = not task.at_work
+                task.active = not task.active
             case "orphan_ends" | "late":  # whoever was taken over tells that it was refused
                 ended = min(amount, task.orphans)
                 task.orphans -= ended
@@ -307,7 +307,7 @@ def test_calls_that_another_may_give_back_are_waited_for() -> None:
     own = [OWN._replace(unsettled=1)]
     waits = allot(standing(max_calls=4), own, made, wanted=5, in_flight=1)
     assert (waits.calls, waits.stop_reason) == (0, None)
-    silent = [OWN, share(calls_left=3, unsettled=3, at_work=False)]
+    silent = [OWN, share(calls_left=3, unsettled=3, active=False)]
     stops = allot(standing(max_calls=7), silent, made, wanted=5, in_flight=0)
     assert stops.stop_reason == "max_calls: 4 of 7 calls were made"
 
@@ -388,7 +388,7 @@ def test_a_task_that_comes_begins_with_what_others_do_not_fill() -> None:
 
 
 def test_what_a_task_that_ends_had_is_left_to_the_others() -> None:
-    alone = widths(OWN._replace(width=15), share(at_work=False, width=15), run=30, width=15)
+    alone = widths(OWN._replace(width=15), share(active=False, width=15), run=30, width=15)
     assert (alone.run_width, alone.width) == (30, 30)
 
 
@@ -435,7 +435,7 @@ def test_what_is_left_is_not_divided_below_the_price_of_a_call() -> None:
 def test_while_another_has_money_left_there_may_be_some_to_come() -> None:
     waits = paid(share(cost_left=1.0), cost=11.0)
     assert (waits.cost, waits.stop_reason) == (0.0, None)
-    silent = paid(share(at_work=False, cost_left=0.0), cost=12.0)
+    silent = paid(share(active=False, cost_left=0.0), cost=12.0)
     assert silent.stop_reason == "max_cost: $12.00 of $12.00 were spent"
 
 

@@ -111,7 +111,7 @@ class Task:
     in_flight: int = 0
     allotted: int = 0
     orphans: int = 0
-    at_work: bool = False
+    active: bool = False
 
 
 @dataclass
@@ -129,21 +129,21 @@ class World:
         own = [one for one in self.tasks if one.run == run]
         return Claim(
             self.limits(run),
-            wanted=sum(one.wanted for one in own if one.at_work),
-            held=sum(one.allotted for one in own if one.at_work),
-            gone=sum(one.orphans + (0 if one.at_work else one.allotted) for one in own),
+            wanted=sum(one.wanted for one in own if one.active),
+            held=sum(one.allotted for one in own if one.active),
+            gone=sum(one.orphans + (0 if one.active else one.allotted) for one in own),
             run_id=run,
         )
 
     def ask(self, task: Task) -> None:
-        task.at_work = True
+        task.active = True
         shares = [
             Share(
-                one is task, one.at_work, one.wanted, one.allotted, one.orphans, None,
+                one is task, one.active, one.wanted, one.allotted, one.orphans, None,
                 batch_id=one.number,
             )
             for one in self.tasks
-            if one.run == task.run and (one.at_work or one.allotted or one.orphans)
+            if one.run == task.run and (one.active or one.allotted or one.orphans)
         ]  # fmt: skip
         others = [self.claim(run) for run in range(len(self.caps)) if run != task.run]
         task.share = allot(
@@ -191,7 +191,7 @@ def test_the_cap_is_never_exceeded(steps: list[tuple[str, int, int]]) -> None:
                 task.wanted = max(amount, task.in_flight)
             case "ask":
                 world.ask(task)
-            case "send" if task.at_work:
+            case "send" if task.active:
                 task.in_flight += max(0, min(amount, task.share - task.in_flight))
             case "end":
                 task.in_flight -= min(amount, task.in_flight)
@@ -202,9 +202,9 @@ def test_the_cap_is_never_exceeded(steps: list[tuple[str, int, int]]) -> None:
             case "die":
                 task.orphans += task.in_flight
                 task.in_flight = task.share = task.allotted = 0
-                task.at_work = False
+                task.active = False
             case "wake":
-                task.at_work = not task.at_work
+                task.active = not task.active
             case "orphan_ends":
                 task.orphans -= min(amount, task.orphans)
         assert world.in_flight <= highest

@@ -12,7 +12,7 @@ from retrofill.cli.state import look_at_setup, open_state, wiring
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 from retrofill.model.records import as_json as json_of
-from retrofill.pipeline.upkeep import forget_job
+from retrofill.pipeline.maintenance import forget_job
 from retrofill.state.grants import JOBS, RUNTIME, script
 from retrofill.state.migrate import migrate as migrate_schema
 

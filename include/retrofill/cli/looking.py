@@ -132,7 +132,7 @@ def _needs(job: JobLine) -> tuple[str, ...]:
             unapproved=job.approval == Answer.WAITING,
             stopping=job.stop_reason is not None,
             paused=bool(job.paused),
-            at_work=True,
+            active=True,
         )
     return needs_of(standing, quarantines=job.quarantines, is_off=False)
 

@@ -8,7 +8,7 @@ from itertools import count
 from retrofill.engine.answers import ALL_SUCCEEDED, Answer
 from retrofill.engine.backoff import backoff_s
 from retrofill.engine.meter import NOTHING, Charge
-from retrofill.engine.outcomes import MALFORMED, NO_ANSWER, Cause, Ended, Outcome
+from retrofill.engine.outcomes import MALFORMED, NO_ANSWER, Cause, Ending, Outcome
 from retrofill.engine.packing import bisect, cap_after
 from retrofill.model.calls import (
     Call,
@@ -141,7 +141,7 @@ class Dispatch:
     def ended(
         self,
         number: int,
-        ended: Ended,
+        ended: Ending,
         answer: Answer | None,
         *,
         now: float,

@@ -77,7 +77,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Ending:
     """How a call ended, in texts that are safe to store and show."""
 
     kind: Outcome
@@ -107,7 +107,7 @@ class Ended:
     """Whether the function certainly did its work, and only its response is missing."""
 
 
-def explained(ended: Ended, hint: str) -> Ended:
+def explained(ended: Ending, hint: str) -> Ending:
     """Return how a call ended, with a hint that explains its error, if there is one."""
     if not hint:
         return ended

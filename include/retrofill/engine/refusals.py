@@ -1,7 +1,7 @@
 """A task whose calls are all refused: for how long, why, and whether that is too long."""
 
 from retrofill.engine.backoff import RETRY_AFTER_CAP_S
-from retrofill.engine.outcomes import Ended, Outcome
+from retrofill.engine.outcomes import Ending, Outcome
 from retrofill.model.calls import Refused
 
 REFUSED_S = 300.0
@@ -25,7 +25,7 @@ class Refusals:
         self._reason = ""
         self._any_answered = False
 
-    def ended(self, ended: Ended, *, now: float) -> None:
+    def ended(self, ended: Ending, *, now: float) -> None:
         """Record how a call ended."""
         if ended.kind not in _REFUSALS:
             self._since = None

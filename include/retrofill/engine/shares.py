@@ -80,7 +80,7 @@ class Share(NamedTuple):
     own: bool
     """Whether it belongs to the task that asks."""
 
-    at_work: bool
+    active: bool
     """Whether it has a holder that renews its lease."""
 
     wanted: int
@@ -164,14 +164,14 @@ def allot(
     :param claims: of other runs on the function's cap; None: the run does not share it
     """
     others = [share for share in shares if not share.own]
-    at_work = [share for share in others if share.at_work]
-    tasks = len(at_work) + 1
+    active = [share for share in others if share.active]
+    tasks = len(active) + 1
     limits, stop_reason = standing.limits, standing.stop_reason
     calls = _calls(limits, others, totals, wanted, tasks)
     call_cost = max(least_cost, totals.cost / max(totals.calls, 1))
     cost = _cost(limits, others, totals, tasks, call_cost)
     alike = _failing_alike(limits, totals)
-    under_way = in_flight or any(share.in_flight for share in at_work)
+    under_way = in_flight or any(share.in_flight for share in active)
     pause_reason = None
     if limits.paused:
         pause_reason = "the run is paused: no call is sent until someone resumes it"
@@ -190,15 +190,15 @@ def allot(
     if cost == 0:
         most = min(most, in_flight)
     cap = 0 if pause_reason else standing.most_in_flight
-    part = None if claims is None else _part(standing, shares, at_work, most, claims)
-    concurrency = _concurrency(min(cap, part.calls) if part else cap, shares, at_work, most)
+    part = None if claims is None else _part(standing, shares, active, most, claims)
+    concurrency = _concurrency(min(cap, part.calls) if part else cap, shares, active, most)
     if part:
         held = sum(share.orphans + (0 if share.own else share.allotted) for share in shares)
         concurrency = max(0, min(concurrency, part.free - held))
     run_width, own_width = _widths(standing.width, shares, wanted, width)
     return Allotment(
         concurrency,
-        _rate(standing.calls_per_second, at_work, concurrency),
+        _rate(standing.calls_per_second, active, concurrency),
         stop_reason,
         calls if calls is None or concurrency else 0,
         cost if cost is None or concurrency else 0.0,
@@ -222,16 +222,16 @@ def out_of_time(max_minutes: int | None) -> str:
 def _part(
     standing: Standing,
     shares: Sequence[Share],
-    at_work: Sequence[Share],
+    active: Sequence[Share],
     wanted: int,
     claims: Sequence[Claim],
 ) -> Part:
     """Return the run's part of the cap that it shares with other runs of the function."""
-    silent = [share for share in shares if not share.own and not share.at_work]
+    silent = [share for share in shares if not share.own and not share.active]
     own = Claim(
         standing.limits,
-        wanted=wanted + sum(share.wanted for share in at_work),
-        held=sum(share.allotted for share in at_work),
+        wanted=wanted + sum(share.wanted for share in active),
+        held=sum(share.allotted for share in active),
         gone=sum(share.orphans for share in shares) + sum(share.allotted for share in silent),
         ramp=standing.ramp,
         is_stopped=standing.stop_reason is not None,
@@ -239,17 +239,17 @@ def _part(
     return part_of(own, claims)
 
 
-def _concurrency(cap: int, shares: Sequence[Share], at_work: Sequence[Share], wanted: int) -> int:
+def _concurrency(cap: int, shares: Sequence[Share], active: Sequence[Share], wanted: int) -> int:
     """Return the calls that may be in flight: a fair part, and more if others need less."""
     cap -= sum(share.orphans for share in shares)
-    cap -= sum(share.allotted for share in shares if not share.own and not share.at_work)
-    fair = -(-cap // (len(at_work) + 1))
-    leftover = cap - sum(min(share.wanted, fair) for share in at_work)
-    free = cap - sum(share.allotted for share in at_work)
+    cap -= sum(share.allotted for share in shares if not share.own and not share.active)
+    fair = -(-cap // (len(active) + 1))
+    leftover = cap - sum(min(share.wanted, fair) for share in active)
+    free = cap - sum(share.allotted for share in active)
     return max(0, min(wanted, max(fair, leftover), free))
 
 
-def _rate(limit: float | None, at_work: Sequence[Share], concurrency: int) -> float | None:
+def _rate(limit: float | None, active: Sequence[Share], concurrency: int) -> float | None:
     """Return the calls to start per second: a fair part of what no other task has.
 
     A task that asked and got no place needs none, and does not count as sharing the rate.
@@ -258,8 +258,8 @@ def _rate(limit: float | None, at_work: Sequence[Share], concurrency: int) -> fl
         return None
     if not concurrency:
         return 0.0
-    sharing = sum(bool(share.allotted or not share.wanted) for share in at_work) + 1
-    free = limit - sum(share.calls_per_second for share in at_work)
+    sharing = sum(bool(share.allotted or not share.wanted) for share in active) + 1
+    free = limit - sum(share.calls_per_second for share in active)
     return max(0.0, min(limit / sharing, free))
 
 
@@ -276,7 +276,7 @@ def _widths(
         run_width = max(1, (run_width or 0) + width - (given or 0))
     if run_width is None:
         return None, None
-    others = [share for share in shares if share.at_work and not share.own]
+    others = [share for share in shares if share.active and not share.own]
     own = next((share.batch_id for share in shares if share.own), 0)
     fair = run_width // (len(others) + 1)
     if wanted <= fair:
@@ -349,12 +349,12 @@ def _stop_reason(
     to_come = any(
         share.unsettled or (share.calls_left and not share.own)
         for share in shares
-        if share.own or share.at_work
+        if share.own or share.active
     )
     if calls == 0 and not to_come:
         refused = f", plus {totals.refused:,} that were refused" if totals.refused else ""
         return f"max_calls: {totals.calls:,} of {limits.max_calls:,} calls were made{refused}"
-    unspent = any(share.cost_left for share in shares if share.at_work and not share.own)
+    unspent = any(share.cost_left for share in shares if share.active and not share.own)
     if limits.max_cost is not None and not cost and not unspent:
         return f"max_cost: {dollars(totals.cost)} of {dollars(limits.max_cost)} were spent"
     percent = limits.max_failure_percent

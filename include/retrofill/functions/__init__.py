@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from retrofill.engine.outcomes import Ended, Outcome
+from retrofill.engine.outcomes import Ending, Outcome
 from retrofill.functions import aws_lambda, http
 from retrofill.functions.client import Client, NoReply, Payload, Reply
 from retrofill.functions.kind import Asked, Called, FunctionKind, FunctionParams
@@ -19,7 +19,7 @@ __all__ = [
     "Called",
     "Client",
     "ConfigError",
-    "Ended",
+    "Ending",
     "FunctionKind",
     "FunctionParams",
     "NoReply",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from retrofill.engine.outcomes import Ended
+from retrofill.engine.outcomes import Ending
 from retrofill.functions.client import Client, NoReply, Reply
 from retrofill.model.connections import Connections
 from retrofill.model.cost import Price, Usage
@@ -90,7 +90,7 @@ class FunctionKind:
     open: Callable[[Any, Pinned, Asked], Client]
     """Opens the data plane to it."""
 
-    classify: Callable[[Reply | NoReply], Ended]
+    classify: Callable[[Reply | NoReply], Ending]
     """Returns the outcome of a call from its reply."""
 
     max_request_bytes: int

@@ -3,24 +3,32 @@
 import json
 from typing import Any
 
-from retrofill.engine.outcomes import NO_ANSWER, NOT_SENT, TOO_LONG, Cause, Ended, Outcome, storable
+from retrofill.engine.outcomes import (
+    NO_ANSWER,
+    NOT_SENT,
+    TOO_LONG,
+    Cause,
+    Ending,
+    Outcome,
+    storable,
+)
 from retrofill.functions.client import NoReply
 
 
-def unanswered(reply: NoReply) -> Ended:
+def unanswered(reply: NoReply) -> Ending:
     """Return the outcome of a call without a complete response: not sent, or unknown.
 
     >>> unanswered(NoReply(1, sent=False, error="connection refused")).kind
     <Outcome.STARTING: 'starting'>
     """
     if reply.sent:
-        return Ended(Outcome.UNKNOWN, NO_ANSWER, storable(reply.error))
-    return Ended(Outcome.STARTING, NOT_SENT, storable(reply.error))
+        return Ending(Outcome.UNKNOWN, NO_ANSWER, storable(reply.error))
+    return Ending(Outcome.STARTING, NOT_SENT, storable(reply.error))
 
 
-def answer_cut(request_id: str, executed_version: str = "") -> Ended:
+def answer_cut(request_id: str, executed_version: str = "") -> Ending:
     """Return the outcome of a call whose function succeeded with too long a response."""
-    return Ended(
+    return Ending(
         Outcome.FAILED,
         TOO_LONG,
         "the function succeeded, but its answer is longer than the limit",

@@ -32,7 +32,7 @@ _OURS = "retrofill_"
 """What the name of a job file, and so that of its DAG, begins with."""
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.\-]")
-_TAKEN = {"retrofill_upkeep", "retrofill_forget", "retrofill_migrate", JOBS_FOLDER}
+_TAKEN = {"retrofill_maintenance", "retrofill_forget", "retrofill_migrate", JOBS_FOLDER}
 """The names of our other DAGs, but for those of the kinds of sources."""
 
 

@@ -48,13 +48,13 @@ def _ranks() -> Iterator[tuple[str, int]]:
             needs = needs_of(standing, quarantines=quarantines, is_off=is_off)
             yield f"{state}00000{rest}", urgency(needs)
         for flags in product((False, True), repeat=5):
-            unapproved, stopping, paused, at_work, dag_paused = flags
+            unapproved, stopping, paused, active, dag_paused = flags
             standing = standing_of(
                 "open",
                 unapproved=unapproved,
                 stopping=stopping,
                 paused=paused,
-                at_work=at_work,
+                active=active,
                 dag_paused=dag_paused,
             )
             needs = needs_of(standing, quarantines=quarantines, is_off=is_off)

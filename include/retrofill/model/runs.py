@@ -118,7 +118,7 @@ class Run(NamedTuple):
     source_seen: bool = False
     """Whether the source had an object when the run was opened, before filters."""
 
-    told_waiting: bool = False
+    wait_notified: bool = False
     """Whether a notification said that the run waits for its paused DAG."""
 
     price: Price = Price()

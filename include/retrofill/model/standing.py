@@ -31,18 +31,18 @@ def standing_of(
     unapproved: bool,
     stopping: bool,
     paused: bool,
-    at_work: bool,
+    active: bool,
     dag_paused: bool = False,
 ) -> Standing:
     """Return the status of a run.
 
     :param state: as stored: open, complete or incomplete
-    :param at_work: whether a DAG run of it is active, or a task holds a batch of it
+    :param active: whether a DAG run of it is active, or a task holds a batch of it
     :param dag_paused: whether Airflow starts no task of it, because its DAG is paused
     """
     if state != "open":
         return Standing(state)
-    if not at_work:
+    if not active:
         return Standing.ABANDONED
     if unapproved:
         return Standing.UNAPPROVED

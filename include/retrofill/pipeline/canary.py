@@ -40,7 +40,7 @@ def choose(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> Planne
         run.job_id,
         take=take,
         measure=config.source_kind.measure,
-        chance=SystemRandom(),
+        rng=SystemRandom(),
     )
     log.info("%d items are the canary", chosen.items if chosen else 0)
     return chosen

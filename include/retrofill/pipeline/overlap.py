@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from retrofill.model.runs import DagRun
 from retrofill.pipeline.rescue import Airflow, rescue
-from retrofill.state import upkeep, waiting
+from retrofill.state import maintenance, waiting
 from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def await_turn(conn: Connection, job_id: int, dag_run: DagRun, airflow: Places) 
     open_runs, before = waiting.wait(conn, job_id, dag_run)
     kept_out = [
         run.run_id
-        for run in upkeep.list_open_runs(conn, job_id)
+        for run in maintenance.list_open_runs(conn, job_id)
         if run.run_id in open_runs and airflow.is_kept_out(run.dag_id, run.dag_run_ids)
     ]
     ahead = [run_id for run_id in open_runs if run_id not in kept_out]

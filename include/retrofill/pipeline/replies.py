@@ -7,7 +7,7 @@ from typing import NamedTuple
 from retrofill.engine.answers import ALL_SUCCEEDED, Answer, read_answer
 from retrofill.engine.hints import hint_for
 from retrofill.engine.meter import Charge, Meter
-from retrofill.engine.outcomes import Ended, Outcome, explained
+from retrofill.engine.outcomes import Ending, Outcome, explained
 from retrofill.events import CompiledShape
 from retrofill.functions.client import NoReply, Reply
 from retrofill.functions.kind import FunctionKind
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Meaning(NamedTuple):
     """What a reply means."""
 
-    ended: Ended
+    ended: Ending
     answer: Answer | None
     """What the function says of the items; None: it did not return."""
 
@@ -64,7 +64,7 @@ class Replies:
             ended, answer, usage, self._meter.charge(ended.kind, usage, len(call.entries))
         )
 
-    def _with_hint(self, ended: Ended) -> Ended:
+    def _with_hint(self, ended: Ending) -> Ending:
         if ended.kind is not Outcome.FAILED:
             return ended
         hint = hint_for(self._hints, ended.error_type, ended.message)

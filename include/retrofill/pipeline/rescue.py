@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from retrofill.pipeline.approve import conclude_approval
-from retrofill.state import batches, upkeep
+from retrofill.state import batches, maintenance
 from retrofill.state.connection import Connection
-from retrofill.state.upkeep import OpenRun
+from retrofill.state.maintenance import OpenRun
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def rescue(
     :returns: the runs that were closed
     """
     closed = []
-    for run in upkeep.list_open_runs(conn, job_id):
+    for run in maintenance.list_open_runs(conn, job_id):
         if run.run_id == but or (runs is not None and run.run_id not in runs):
             continue
         if airflow.lives(run.dag_id, run.dag_run_ids):

@@ -18,7 +18,7 @@ from retrofill.model.setup import Finding, Setup, StateFacts
 from retrofill.state.connection import Connection
 from retrofill.state.migrate import version
 
-UPKEEP, FORGETTING, MIGRATION = KEEPING = ("upkeep", "forgetting", "migration")
+MAINTENANCE, FORGETTING, MIGRATION = KEEPING = ("maintenance", "forgetting", "migration")
 """The tags by which the DAGs that keep the state are known, whatever their names are."""
 
 _AWS_CONN_ID = "aws_default"
@@ -200,7 +200,7 @@ def _of_server(server: ServerFacts) -> Iterator[Finding]:
             "put retrofill's DAG files there, and wait until the DAG processor has read them",
         )
     for dag in server.dags:
-        if dag.is_paused and UPKEEP in dag.tags:
+        if dag.is_paused and MAINTENANCE in dag.tags:
             yield Finding(
                 f"the DAG {dag.dag_id} is paused: runs that were abandoned are not closed, and"
                 " nothing old is deleted",

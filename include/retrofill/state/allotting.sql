@@ -2,7 +2,7 @@
 -- What each batch of a run that holds anything was given, and what it uses.
 SELECT
     batch_id = %(batch_id)s AS own,
-    coalesce(done_at IS NULL AND leased_until > clock_timestamp(), false) AS at_work,
+    coalesce(done_at IS NULL AND leased_until > clock_timestamp(), false) AS active,
     wanted,
     -- A holder that has gone silent sends nothing, but what it sent may still be running: all that
     -- it was given, until that is counted.

@@ -17,7 +17,7 @@ from retrofill.state.connection import (
     values,
 )
 from retrofill.state.locks import lock_batches, lock_job, lock_run
-from retrofill.state.lost_calls import lose_calls
+from retrofill.state.lost_calls import mark_calls_lost
 from retrofill.state.statements import load
 
 _SQL = load("batches.sql")
@@ -106,14 +106,14 @@ def release_set(conn: Connection, ref: SetRef) -> None:
     """Give back what a set's batches did not finish; their unsettled calls count as lost."""
     with transaction(conn) as cur:
         cur.execute(_SQL["release_batches"], ref._asdict())
-        lose_calls(cur, values(cur))
+        mark_calls_lost(cur, values(cur))
 
 
 def release_run(conn: Connection, run_id: int) -> None:
     """Do the same for all sets of a run."""
     with transaction(conn) as cur:
         cur.execute(_SQL["release_batches"], {"run_id": run_id, "set_no": None})
-        lose_calls(cur, values(cur))
+        mark_calls_lost(cur, values(cur))
 
 
 def is_held(conn: Connection, run_id: int) -> bool:
@@ -141,7 +141,7 @@ def rescue_run(conn: Connection, run_id: int, job_id: int) -> str | None:
         if value(cur):
             return None
         cur.execute(_SQL["release_batches"], key)
-        lose_calls(cur, values(cur))
+        mark_calls_lost(cur, values(cur))
         cur.execute(_SQL["is_open"], key)
         if values(cur) != [True]:
             return None

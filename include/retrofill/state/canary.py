@@ -112,7 +112,7 @@ def choose_canary(
     *,
     take: int,
     measure: Callable[[Item], Measure] | None,
-    chance: Random,
+    rng: Random,
 ) -> PlannedBatch | None:
     """Choose the canary of a run, and make its items a batch, unless it has one.
 
@@ -131,9 +131,9 @@ def choose_canary(
             return _find(cur, ref.run_id)
         _, pieces = find_pieces(cur, ref.run_id, job_id)
         pool = _Pool(cur, key, measure)
-        for seqs in _candidates(cur, job_id, pieces, chance):
+        for seqs in _candidates(cur, job_id, pieces, rng):
             pool.add(seqs)
-        chosen = pool.choose(take, chance)
+        chosen = pool.choose(take, rng)
         if not chosen:
             return None
         canary = _move(cur, key, next_seq, chosen)
@@ -142,11 +142,11 @@ def choose_canary(
 
 
 def _candidates(
-    cur: Cursor, job_id: int, pieces: Sequence[Piece], chance: Random
+    cur: Cursor, job_id: int, pieces: Sequence[Piece], rng: Random
 ) -> Iterator[list[int]]:
     """Yield the numbers of at most POOL_ITEMS items, evenly apart, a stretch at a time."""
     total = sum(piece.items for piece in pieces)
-    ranks = systematic(total, POOL_ITEMS, chance)
+    ranks = systematic(total, POOL_ITEMS, rng)
     at = before = 0
     for piece in pieces:
         begin = at
@@ -202,13 +202,13 @@ class _Pool:
                 self._times.append(_UNKNOWN if modified is None else modified.timestamp())
             at += part.items
 
-    def choose(self, take: int, chance: Random) -> dict[int, int | None]:
+    def choose(self, take: int, rng: Random) -> dict[int, int | None]:
         """Choose so many; return the size of each by its number, None where nobody tells it."""
         if not self._seqs:
             return {}
         # What is the same for all says nothing: the keys have its part, too.
         columns = [self._seqs, *(one for one in (self._sizes, self._times) if max(one) > min(one))]
-        places = choose(columns, take, chance)
+        places = choose(columns, take, rng)
         return {
             self._seqs[at]: None if self._sizes[at] == _UNKNOWN else self._sizes[at]
             for at in places

@@ -99,7 +99,7 @@ _WRITABLE = (
 MIGRATE = "trigger the DAG retrofill_migrate or run, as its owner: python -m retrofill db migrate"
 """What a person does about a schema that is missing or older."""
 
-_MENDS = {
+_FIXES = {
     errorcodes.UNDEFINED_TABLE: MIGRATE,
     errorcodes.INVALID_SCHEMA_NAME: MIGRATE,
     errorcodes.UNDEFINED_COLUMN: MIGRATE,
@@ -133,16 +133,16 @@ def connect(dsn: Dsn, *, patience_s: float = 0.0, conn_id: str = STATE_CONN_ID) 
     :raises StateUnfit: server or database are not what the state needs
     """
     give_up_at = time.monotonic() + patience_s
-    told_waiting = False
+    logged = False
     while True:
         try:
             return _connect(dsn, conn_id)
         except StateFull as error:
             if time.monotonic() >= give_up_at:
                 raise
-            if not told_waiting:
+            if not logged:
                 log.warning("%s\nWaiting for one, for up to %.0f s", error, patience_s)
-            told_waiting = True
+            logged = True
         time.sleep(_AGAIN_S)
 
 
@@ -310,9 +310,9 @@ def _meaning(error: psycopg2.Error, *, broken: bool) -> StateError:
         return _unreachable(said)
     if broken or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return StateUnavailable(f"the state's Postgres went away: {said}")
-    if code not in _MENDS:
+    if code not in _FIXES:
         return StateError(f"Postgres refused: {said}")
-    return _KINDS.get(code, SchemaMismatch)(said, _MENDS[code])
+    return _KINDS.get(code, SchemaMismatch)(said, _FIXES[code])
 
 
 def rows(cur: Cursor, record: type[Record], **converted: Callable[[Any], object]) -> list[Record]:

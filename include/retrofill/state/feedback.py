@@ -191,7 +191,7 @@ def find_origins(
             {
                 "nos": [place for place, _, _ in flat],
                 "stems": [stem for _, stem, _ in flat],
-                "moments": [modified for _, _, modified in flat],
+                "modified": [modified for _, _, modified in flat],
                 "jobs": list(jobs),
                 "each": _EACH,
                 "timeout_s": timeout_s,

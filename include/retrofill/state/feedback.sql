@@ -125,7 +125,7 @@ ORDER BY parent, folder
 -- one, an item that was called while that was written.
 -- The limits keep the planner, whatever it knows of the tables, at one index scan for each name.
 SELECT DISTINCT ON (asked.no) asked.no, origin.item_key, called.in_time
-FROM unnest(%(nos)s::integer[], %(stems)s::text[], %(moments)s::timestamptz[])
+FROM unnest(%(nos)s::integer[], %(stems)s::text[], %(modified)s::timestamptz[])
     WITH ORDINALITY AS asked (no, stem, modified, place)
 CROSS JOIN unnest(%(jobs)s::integer[]) AS kin (job_id)
 CROSS JOIN LATERAL (

@@ -25,7 +25,7 @@ from retrofill.state.connection import (
 )
 from retrofill.state.limits import find_standing
 from retrofill.state.locks import lock_batch, lock_job
-from retrofill.state.lost_calls import count_orphans, count_silent, lose_calls
+from retrofill.state.lost_calls import count_orphans, count_silent, mark_calls_lost
 from retrofill.state.portions import divide_batch, load_portion
 from retrofill.state.pulse import add_slices
 from retrofill.state.settling import Settler
@@ -124,7 +124,7 @@ class BatchLease:
                 cur.execute(_SQL["reopen"], key)
             elif batch.leased_s > 0 and not holder_is_dead(batch.holder):
                 raise Busy(batch.holder, batch.leased_s)
-            lose_calls(cur, [self.batch_id])
+            mark_calls_lost(cur, [self.batch_id])
             named = {"holder": self._holder, **self._task._asdict()}
             cur.execute(_SQL["take_lease"], {**key, **named, "lease_s": LEASE_S})
             taken = one(cur, _Taken)
@@ -379,7 +379,7 @@ class BatchLease:
                 cur.execute(_SQL["release"], {**key, **columns(slowest)})
                 # After a take-over the calls under way are those of the new holder.
                 if cur.rowcount and not done:
-                    lose_calls(cur, [self.batch_id])
+                    mark_calls_lost(cur, [self.batch_id])
                 elif cur.rowcount:
                     count_orphans(cur, [self.batch_id])
                 self._add_slices(cur, pulse)

@@ -11,12 +11,12 @@ LOST_KEPT = 10
 """Lost calls of a batch that are kept by their numbers: the last ones."""
 
 
-def lose_calls(cur: Cursor, batch_ids: list[int]) -> None:
+def mark_calls_lost(cur: Cursor, batch_ids: list[int]) -> None:
     """Count the calls of batches that nobody settled as lost, and their items as in doubt."""
     if batch_ids:
         error = "the task that sent the call ended before it settled it; the function may have run"
         cur.execute(
-            _SQL["lose_calls"],
+            _SQL["mark_calls_lost"],
             {"batch_ids": batch_ids, "error_type": LOST, "error": error, "calls_kept": LOST_KEPT},
         )
         count_orphans(cur, batch_ids)

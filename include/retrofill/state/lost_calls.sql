@@ -1,4 +1,4 @@
--- name: lose_calls
+-- name: mark_calls_lost
 -- Ends unsettled calls as lost; puts their items in doubt, or in quarantine if the run holds them.
 WITH lost AS (
     UPDATE retrofill.invocation SET outcome = 'lost', ended_at = clock_timestamp()

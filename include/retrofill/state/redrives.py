@@ -16,7 +16,7 @@ from retrofill.state.statements import load
 _SQL = load("redrives.sql")
 
 _PAST_RUNS = 10
-"""Runs of the job by which a cost is foretold."""
+"""Runs of the job by which a cost is forecast."""
 
 
 class NewRedrive(NamedTuple):
@@ -30,14 +30,14 @@ class NewRedrive(NamedTuple):
     counted: int | None
     """How many items that were, when the run was opened; None: there were too many to count."""
 
-    foretold: Range | None
+    forecast: Range | None
     """Dollars that they were to cost; None: unknown."""
 
     @property
     def said(self) -> str:
         """What is asked, for people."""
         items = "too many items to count" if self.counted is None else counted(self.counted, "item")
-        cost = in_range(self.foretold, dollars)
+        cost = in_range(self.forecast, dollars)
         by = f", asked by {self.asked_by}" if self.asked_by else ""
         return f"{items} of {self.selection.said}; cost {cost}{by}"
 
@@ -50,7 +50,7 @@ class Redrive(NamedTuple):
     note: str
     asked_by: str
     counted: int | None
-    foretold: Range | None
+    forecast: Range | None
     state: str
     stop_reason: str | None
     moved: int
@@ -87,7 +87,7 @@ def write(cur: Cursor, run_id: int, new: NewRedrive) -> None:
             **new._asdict(),
             "run_id": run_id,
             "selection": json.dumps(new.selection.as_json()),
-            "foretold": json.dumps(new.foretold) if new.foretold else None,
+            "forecast": json.dumps(new.forecast) if new.forecast else None,
         },
     )
 
@@ -96,7 +96,7 @@ def list_redrives(conn: Connection, job_id: int, most: int = 20) -> list[Redrive
     """Return the last redrives of a job, the newest first."""
     with transaction(conn) as cur:
         cur.execute(_SQL["list_redrives"], {"job_id": job_id, "redrives": most})
-        return rows(cur, Redrive, selection=Selection.from_json, foretold=_range)
+        return rows(cur, Redrive, selection=Selection.from_json, forecast=_range)
 
 
 def list_costs(conn: Connection, job_id: int) -> Sequence[Past]:

@@ -1,12 +1,12 @@
 -- name: insert_redrive
 -- Writes down what was asked of a run that redrives.
-INSERT INTO retrofill.redrive (run_id, selection, note, asked_by, counted, foretold)
-VALUES (%(run_id)s, %(selection)s, %(note)s, %(asked_by)s, %(counted)s, %(foretold)s)
+INSERT INTO retrofill.redrive (run_id, selection, note, asked_by, counted, forecast)
+VALUES (%(run_id)s, %(selection)s, %(note)s, %(asked_by)s, %(counted)s, %(forecast)s)
 
 -- name: list_redrives
 -- The last runs of a job that redrive, with what became of them, the newest first.
 SELECT
-    redrive.run_id, redrive.selection, redrive.note, redrive.asked_by, redrive.counted, redrive.foretold,
+    redrive.run_id, redrive.selection, redrive.note, redrive.asked_by, redrive.counted, redrive.forecast,
     became.state::text AS state, became.stop_reason, became.redriven AS moved, became.succeeded,
     became.quarantined, became.items_left, became.cost, became.opened_at, became.closed_at,
     last_set.dag_id, last_set.dag_run_id

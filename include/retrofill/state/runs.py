@@ -307,10 +307,10 @@ def mark_notified(conn: Connection, run_id: int) -> None:
         cur.execute(_SQL["mark_notified"], {"run_id": run_id})
 
 
-def mark_told_waiting(conn: Connection, run_id: int) -> None:
+def mark_wait_notified(conn: Connection, run_id: int) -> None:
     """Record that people were told what a run waits for."""
     with transaction(conn) as cur:
-        cur.execute(_SQL["mark_told_waiting"], {"run_id": run_id})
+        cur.execute(_SQL["mark_wait_notified"], {"run_id": run_id})
 
 
 def get_report(conn: Connection, run_id: int) -> Report:

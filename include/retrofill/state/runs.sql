@@ -64,7 +64,7 @@ SELECT
     run.modified_after, run.modified_before,
     run.function || jsonb_build_object('timeout_s', run.function_timeout_s) AS function,
     run.stop_reason, run.opened_at, run.interval_start, run.source_seen,
-    run.told_waiting_at IS NOT NULL AS told_waiting, run.price, run.plan, run.approval
+    run.wait_notified_at IS NOT NULL AS wait_notified, run.price, run.plan, run.approval
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
 
@@ -115,9 +115,9 @@ WHERE run_id = %(run_id)s AND state = 'incomplete'
 UPDATE retrofill.run SET notified_at = clock_timestamp()
 WHERE run_id = %(run_id)s
 
--- name: mark_told_waiting
+-- name: mark_wait_notified
 -- Records that people were told what a run waits for.
-UPDATE retrofill.run SET told_waiting_at = clock_timestamp()
+UPDATE retrofill.run SET wait_notified_at = clock_timestamp()
 WHERE run_id = %(run_id)s
 
 -- name: list_reports

@@ -13,13 +13,13 @@ SELECT
 FROM retrofill.run
 CROSS JOIN LATERAL (
     SELECT
-        coalesce(sum(wanted) FILTER (WHERE at_work), 0) AS wanted,
-        coalesce(sum(allotted) FILTER (WHERE at_work), 0)::bigint AS held,
-        (coalesce(sum(orphans), 0) + coalesce(sum(allotted) FILTER (WHERE NOT at_work), 0))::bigint
+        coalesce(sum(wanted) FILTER (WHERE active), 0) AS wanted,
+        coalesce(sum(allotted) FILTER (WHERE active), 0)::bigint AS held,
+        (coalesce(sum(orphans), 0) + coalesce(sum(allotted) FILTER (WHERE NOT active), 0))::bigint
             AS gone
     FROM (
         SELECT
-            wanted, done_at IS NULL AND coalesce(leased_until > clock_timestamp(), false) AS at_work,
+            wanted, done_at IS NULL AND coalesce(leased_until > clock_timestamp(), false) AS active,
             -- A holder that has gone silent sends nothing, but what it sent may still be running.
             CASE
                 WHEN leased_until > clock_timestamp() THEN allotted

@@ -67,7 +67,7 @@ class Chart(NamedTuple):
     top: float
     """What the upper end of the area stands for."""
 
-    moments: Sequence[int]
+    seconds: Sequence[int]
     """Seconds of the run at which the columns begin."""
 
     until: float

@@ -86,7 +86,7 @@ def _shown(line: RunLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> S
         unapproved=line.approval == "waiting",
         stopping=line.stop_reason is not None,
         paused=line.paused,
-        at_work=line.held or (line.dag_id, line.dag_run_id) in alive,
+        active=line.held or (line.dag_id, line.dag_run_id) in alive,
         dag_paused=dag.is_paused,
     )
     return ShownRun(line, standing, dag)
@@ -99,8 +99,8 @@ _WAITS: Mapping[Standing, str] = {
     ),
     Standing.PAUSED: "is paused by a person. It goes on when somebody resumes it on its page.",
     Standing.ABANDONED: (
-        "was abandoned: Airflow has ended its DAG run. The job's next run or the upkeep closes it,"
-        " and the next run takes its items over."
+        "was abandoned: Airflow has ended its DAG run. The job's next run or the maintenance DAG"
+        " closes it, and the next run takes its items over."
     ),
 }
 """What an open run waits for."""

@@ -105,7 +105,7 @@ def shown(line: JobLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> Sh
             unapproved=line.approval == "waiting",
             stopping=line.stop_reason is not None,
             paused=bool(line.paused),
-            at_work=bool(line.held) or (line.dag_id, line.dag_run_id) in alive,
+            active=bool(line.held) or (line.dag_id, line.dag_run_id) in alive,
             dag_paused=dag.is_paused,
         )
     needs = needs_of(standing, quarantines=line.quarantines, is_off=dag.is_off)

@@ -155,7 +155,7 @@ def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> Standi
         unapproved=_waits(page.report),
         stopping=bool(page.report.stop_reason),
         paused=page.controls.limits.paused,
-        at_work=lives or any(line.held for line in page.sets),
+        active=lives or any(line.held for line in page.sets),
         dag_paused=dag_paused,
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 from retrofill.engine.outcomes import (
     MAX_TYPE_CHARS,
     Cause,
-    Ended,
+    Ending,
     Outcome,
     storable,
 )
@@ -184,7 +184,7 @@ HINTS = {
 """Explanations of errors of functions that ran which no item causes."""
 
 
-def classify(reply: Reply | NoReply) -> Ended:
+def classify(reply: Reply | NoReply) -> Ending:
     """Return the outcome of a call; the same reply always gives the same.
 
     The name of an error decides, then the HTTP status. The function's own message never does.
@@ -197,7 +197,7 @@ def classify(reply: Reply | NoReply) -> Ended:
     if reply.status == HTTPStatus.OK and not headers.get("x-amz-function-error"):
         if reply.cut:
             return answer_cut(request_id, executed_version)
-        return Ended(Outcome.SUCCEEDED, request_id=request_id, executed_version=executed_version)
+        return Ending(Outcome.SUCCEEDED, request_id=request_id, executed_version=executed_version)
     ended = _function_error(reply) if reply.status == HTTPStatus.OK else _refused(reply)
     return replace(ended, request_id=request_id, executed_version=executed_version)
 
@@ -207,7 +207,7 @@ def starts_up(error_type: str) -> bool:
     return _BY_TYPE.get(error_type) is Outcome.STARTING
 
 
-def _refused(reply: Reply) -> Ended:
+def _refused(reply: Reply) -> Ending:
     """Classify a response of the service itself: every status but 200."""
     body = json_object(reply.body)
     error_type = reply.headers.get("x-amzn-errortype", "").partition(":")[0]
@@ -217,7 +217,7 @@ def _refused(reply: Reply) -> Ended:
     if body is None:
         message = reply.body.decode("utf-8", "replace")
     reason = text_in(body, "Reason")
-    return Ended(
+    return Ending(
         kind,
         storable(name or f"Http.{reply.status}", MAX_TYPE_CHARS),
         storable(f"{reason}: {message}" if reason else message),
@@ -232,13 +232,13 @@ def _by_family(status: int) -> Outcome:
     return Outcome.UNKNOWN
 
 
-def _function_error(reply: Reply) -> Ended:
+def _function_error(reply: Reply) -> Ending:
     """Name the error of a function that ran: by its type or, without one, by Lambda's own text."""
     body = json_object(reply.body)
     function_error = reply.headers["x-amz-function-error"]
     handled = Cause.HANDLED if function_error == "Handled" else Cause.UNHANDLED
     if body is None:
-        return Ended(
+        return Ending(
             Outcome.FAILED,
             storable(function_error, MAX_TYPE_CHARS),
             storable(reply.body.decode("utf-8", "replace")),
@@ -253,7 +253,7 @@ def _function_error(reply: Reply) -> Ended:
             name = CRASHED
     if name == CRASHED and _SAYS_KILLED.fullmatch(message):
         name = OUT_OF_MEMORY
-    return Ended(
+    return Ending(
         Outcome.FAILED,
         storable(name or function_error, MAX_TYPE_CHARS),
         storable(message),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from retrofill.engine.outcomes import MAX_TYPE_CHARS, Cause, Ended, Outcome, storable
+from retrofill.engine.outcomes import MAX_TYPE_CHARS, Cause, Ending, Outcome, storable
 from retrofill.functions.client import NoReply, Reply
 from retrofill.functions.readings import (
     answer_cut,
@@ -59,7 +59,7 @@ _REQUEST_IDS = (
 """The headers in which servers name a request, the most usual first."""
 
 
-def classify(reply: Reply | NoReply) -> Ended:
+def classify(reply: Reply | NoReply) -> Ending:
     """Return the outcome of a call; the same reply always gives the same.
 
     Every 2xx is a success. A 500 and most 4xx are errors of the function about its items. 401, 403,
@@ -73,9 +73,9 @@ def classify(reply: Reply | NoReply) -> Ended:
     request_id = storable(request_id, MAX_TYPE_CHARS)
     status = reply.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return (
-            answer_cut(request_id) if reply.cut else Ended(Outcome.SUCCEEDED, request_id=request_id)
-        )
+        if reply.cut:
+            return answer_cut(request_id)
+        return Ending(Outcome.SUCCEEDED, request_id=request_id)
     retry_after_s = _retry_after_s(headers)
     outcome = _BY_STATUS.get(status) or _by_family(status)
     if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after_s is not None:
@@ -84,7 +84,7 @@ def classify(reply: Reply | NoReply) -> Ended:
     if outcome is Outcome.FAILED:
         by_itself = status != HTTPStatus.INTERNAL_SERVER_ERROR
         cause = Cause.HANDLED if by_itself else Cause.UNHANDLED
-    return Ended(
+    return Ending(
         outcome,
         f"Http.{status}",
         storable(_message(reply)),

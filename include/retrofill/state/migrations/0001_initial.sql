@@ -75,7 +75,7 @@ CREATE TABLE retrofill.run (
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
     notified_at timestamptz,
-    told_waiting_at timestamptz,
+    wait_notified_at timestamptz,
     CONSTRAINT run_is_open_or_has_closed_at CHECK ((state = 'open') = (closed_at IS NULL)),
     CONSTRAINT run_function_is_pinned CHECK (
         function ?& ARRAY['kind', 'name', 'version', 'facts']
@@ -431,7 +431,7 @@ CREATE TABLE retrofill.redrive (
     note text NOT NULL,
     asked_by text NOT NULL,
     counted bigint,
-    foretold jsonb,
+    forecast jsonb,
     CONSTRAINT redrive_is_of_quarantine_or_successes CHECK (
         selection ->> 'place' IN ('quarantine', 'successes')
     )
@@ -439,7 +439,7 @@ CREATE TABLE retrofill.redrive (
 COMMENT ON TABLE retrofill.redrive IS 'What a person asked of a run that redrives; what became of it is in the run.';
 COMMENT ON COLUMN retrofill.redrive.asked_by IS 'Who triggered the DAG run; empty: nobody is known.';
 COMMENT ON COLUMN retrofill.redrive.counted IS 'Items that the selection had when the run was opened; null: there were too many to count.';
-COMMENT ON COLUMN retrofill.redrive.foretold IS 'Dollars that these were to cost: least, likely, most; null: that was unknown.';
+COMMENT ON COLUMN retrofill.redrive.forecast IS 'Dollars that these were to cost: least, likely, most; null: that was unknown.';
 
 -- Batches and calls.
 

@@ -1,4 +1,4 @@
-"""The upkeep: what it closes, what it forgets, and that it is in nobody's way."""
+"""The maintenance DAG: what it closes, what it forgets, and that it is in nobody's way."""
 
 import json
 import signal
@@ -19,9 +19,9 @@ from retrofill.model.calls import EndedCall, Quarantined, Settlement
 from retrofill.model.errors import ConfigError, LeaseLost
 from retrofill.model.limits import Limits
 from retrofill.model.runs import SetRef
+from retrofill.pipeline.maintenance import forget_calls, forget_job, forget_results
 from retrofill.pipeline.rescue import rescue
-from retrofill.pipeline.upkeep import forget_calls, forget_job, forget_results
-from retrofill.state import batches, runs, upkeep
+from retrofill.state import batches, maintenance, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import LEASE_S
 from retrofill.state.statements import load
@@ -43,7 +43,7 @@ from tests.integration.test_batches import calls_of, open_batch, plan, success, 
 from tests.integration.test_invoke import invoke, keys
 
 ROOT = Path(__file__).parents[2]
-_SQL = load("upkeep.sql") | {
+_SQL = load("maintenance.sql") | {
     name: text for name, text in load("locks.sql").items() if name == "lock_job_wholly"
 }
 _MOMENTS = {
@@ -273,7 +273,7 @@ def test_many_calls_are_deleted_some_at_a_time(
 ) -> None:
     closed_run(state_dsn, conn, *keys(25))
     age(conn, "2 days")
-    monkeypatch.setattr(upkeep, "ROWS", 10)
+    monkeypatch.setattr(maintenance, "ROWS", 10)
     assert forget_calls(conn, job="job", days=1) == 25
     assert count(conn, "invocation") == 0
 
@@ -281,7 +281,7 @@ def test_many_calls_are_deleted_some_at_a_time(
 def test_old_results_go_and_their_items_are_new_again(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "ROWS", 3)
+    monkeypatch.setattr(maintenance, "ROWS", 3)
     strange = ["", "a", "a/b", "ä", "ß", "✓", "{{ 7*7 }}", "\x01", "z-poison", "%s", "'; --"]
     closed_run(state_dsn, conn, *strange)
     age(conn, "31 days")
@@ -341,7 +341,7 @@ def test_a_forgotten_job_leaves_nothing(state_dsn: str, conn: connection) -> Non
     )
     say(conn, "UPDATE retrofill.job SET name = 'old'")
     closed_run(state_dsn, conn, "a", "z2", dag_run_id="other")
-    before, job_id = run_row(conn, 3), upkeep.list_jobs(conn)["job"]
+    before, job_id = run_row(conn, 3), maintenance.list_jobs(conn)["job"]
 
     assert forget_job(conn, "old") == {
         "in_process": 1, "results": 2, "quarantine": 1, "calls": 3, "runs": 2
@@ -379,7 +379,7 @@ def test_a_job_at_work_is_not_forgotten(state_dsn: str, conn: connection) -> Non
 
 def test_no_run_is_opened_of_a_job_that_is_being_forgotten(conn: connection) -> None:
     job_id = opened.open_job(conn)
-    upkeep.mark_forgotten(conn, job_id)
+    maintenance.mark_forgotten(conn, job_id)
     with pytest.raises(ConfigError, match="job: it is being forgotten"):
         open_run(conn)
     assert count(conn, "run") == 0
@@ -418,11 +418,11 @@ def test_a_run_that_is_being_opened_keeps_its_job(state_dsn: str, conn: connecti
 _FORGET = """
 import sys
 from contextlib import closing
-from retrofill.pipeline.upkeep import forget_job
-from retrofill.state import upkeep
+from retrofill.pipeline.maintenance import forget_job
+from retrofill.state import maintenance
 from retrofill.state.connection import connect
 
-upkeep.ROWS = 1
+maintenance.ROWS = 1
 with closing(connect(sys.argv[1])) as conn:
     forget_job(conn, "job")
 """
@@ -476,10 +476,10 @@ def test_every_statement_that_writes_is_tried() -> None:
 
 
 @pytest.mark.parametrize("statement", WRITING)
-def test_a_run_goes_on_while_the_upkeep_is_in_the_middle(
+def test_a_run_goes_on_while_maintenance_is_in_the_middle(
     state_dsn: str, conn: connection, statement: str
 ) -> None:
-    """All that tasks do with the state ends while a transaction of the upkeep is held open."""
+    """Tasks never wait for an open transaction of the maintenance DAG."""
     closed_run(state_dsn, conn, "a", "b")
     say(conn, "UPDATE retrofill.job SET name = 'at work'")
     closed_run(state_dsn, conn, "a", "z", dag_run_id="other")
@@ -489,7 +489,7 @@ def test_a_run_goes_on_while_the_upkeep_is_in_the_middle(
     say(conn, "UPDATE retrofill.job SET name = 'other' WHERE name = 'job'")
     say(conn, "UPDATE retrofill.job SET name = 'job' WHERE name = 'at work'")
     opened.open_job(conn, "empty")
-    assert upkeep.list_jobs(conn) == {"job": 1, "other": 2, "empty": 4}
+    assert maintenance.list_jobs(conn) == {"job": 1, "other": 2, "empty": 4}
     say(
         conn,
         "INSERT INTO retrofill.redriven SELECT job_id, item_key, identifier, run_id, run_id, 1, 1,"
@@ -518,7 +518,7 @@ def test_a_run_goes_on_while_the_upkeep_is_in_the_middle(
     assert (row["new"], row["succeeded"], row["calls"], row["state"]) == (2, 2, 2, "complete")
 
 
-def test_upkeep_beside_a_whole_run(state_dsn: str, conn: connection) -> None:
+def test_maintenance_beside_a_whole_run(state_dsn: str, conn: connection) -> None:
     """An enqueue and an invoke, while everything else is forgotten over and over."""
     script = Script(functions=(Function(name="f"),), latency=0.002)
     closed_run(state_dsn, conn, *keys(300))
@@ -535,17 +535,17 @@ def test_upkeep_beside_a_whole_run(state_dsn: str, conn: connection) -> None:
 
     def keep_up() -> tuple[int, int, dict[str, Any]]:
         calls = results = 0
-        with closing(connect(state_dsn)) as upkeep_conn:
-            forgotten = forget_job(upkeep_conn, "old")
+        with closing(connect(state_dsn)) as maintenance_conn:
+            forgotten = forget_job(maintenance_conn, "old")
             while True:
-                assert rescue(upkeep_conn, ALL_LIVE) == []
-                calls += forget_calls(upkeep_conn, job=None, days=1)
-                results += forget_results(upkeep_conn, job="job", days=1)
+                assert rescue(maintenance_conn, ALL_LIVE) == []
+                calls += forget_calls(maintenance_conn, job=None, days=1)
+                results += forget_results(maintenance_conn, job="job", days=1)
                 if ended.is_set():
                     return calls, results, dict(forgotten)
 
     with scripted_endpoint(script) as endpoint, ThreadPoolExecutor(1) as pool:
-        upkeeping = pool.submit(keep_up)
+        maintaining = pool.submit(keep_up)
         ref = open_run(conn, "now", max_concurrency=50)
         wanted = keys(4_000)
         for at in range(0, len(wanted), 100):
@@ -554,7 +554,7 @@ def test_upkeep_beside_a_whole_run(state_dsn: str, conn: connection) -> None:
         (batch,) = batches.plan(conn, ref, 2, most_items=10**6, fewest_items=10**6)
         summary = invoke(state_dsn, endpoint, batch_id=batch.batch_id, items_per_call=2)
         ended.set()
-        calls, results, forgotten = upkeeping.result()
+        calls, results, forgotten = maintaining.result()
         assert endpoint.items() == dict.fromkeys(wanted, 1)
     assert (summary["succeeded"], summary["duplicates"]) == (4_000, 0)
     assert (calls, results) == (500, 500)

@@ -99,7 +99,7 @@ WHERE ctid = ANY(ARRAY(
     ORDER BY item_key, identifier, run_id LIMIT (SELECT %(rows)s)
 ))
 
--- name: list_runs_at_work
+-- name: list_active_runs
 -- The runs of a job that are open, or of which a task holds a batch.
 SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND state = 'open'
 UNION

@@ -1,17 +1,17 @@
-"""The operators of the upkeep: each opens the state and calls one use case."""
+"""The operators for maintenance: each opens the state and calls one use case."""
 
 from retrofill.airflow_runs import TaskAirflow, params_of
 from retrofill.compat import AirflowSkipException, BaseOperator, Context
 from retrofill.connections import task_state as open_state
-from retrofill.params.upkeep import ForgetParams, UpkeepParams
-from retrofill.pipeline.overlap import forget_gone
-from retrofill.pipeline.rescue import rescue
-from retrofill.pipeline.upkeep import (
+from retrofill.params.maintenance import ForgetParams, MaintenanceParams
+from retrofill.pipeline.maintenance import (
     Forgotten,
     forget_calls,
     forget_job,
     forget_results,
 )
+from retrofill.pipeline.overlap import forget_gone
+from retrofill.pipeline.rescue import rescue
 from retrofill.state.grants import JOBS, RESULTS, RUNTIME
 
 
@@ -20,7 +20,7 @@ class RescueOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[int]:
         """Return the numbers of the runs that were closed."""
-        UpkeepParams.from_params(params_of(context))
+        MaintenanceParams.from_params(params_of(context))
         airflow = TaskAirflow(context)
         with open_state() as conn:
             closed = rescue(conn, airflow)
@@ -36,7 +36,7 @@ class ForgetCallsOperator(BaseOperator):
 
         :raises AirflowSkipException: calls are kept for ever
         """
-        config = UpkeepParams.from_params(params_of(context))
+        config = MaintenanceParams.from_params(params_of(context))
         if config.keep_calls_days is None:
             raise AirflowSkipException("calls are kept for ever")
         with open_state() as conn:
@@ -51,7 +51,7 @@ class ForgetResultsOperator(BaseOperator):
 
         :raises AirflowSkipException: results are kept for ever
         """
-        config = UpkeepParams.from_params(params_of(context))
+        config = MaintenanceParams.from_params(params_of(context))
         if config.keep_results_days is None:
             raise AirflowSkipException("results are kept for ever")
         with open_state({**RUNTIME, **RESULTS}) as conn:

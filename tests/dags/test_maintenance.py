@@ -1,4 +1,4 @@
-"""The DAGs of the upkeep, run in one process on a real Postgres."""
+"""The maintenance DAGs, run in one process on a real Postgres."""
 
 import sqlite3
 from contextlib import closing
@@ -7,14 +7,14 @@ from pathlib import Path
 import psycopg2
 import pytest
 from retrofill.model.errors import ConfigError
-from retrofill.params.upkeep import ForgetParams, UpkeepParams
+from retrofill.params.maintenance import ForgetParams, MaintenanceParams
 
 from tests.dags.run_dag import run_dag
 from tests.dags.world import World
 
 pytestmark = pytest.mark.timeout(400)  # each run of a DAG in one process takes many seconds
 
-UPKEEP = ["rescue", "forget_calls", "forget_results"]
+MAINTENANCE = ["rescue", "forget_calls", "forget_results"]
 
 
 def say(world: World, *wanted: str) -> list[tuple[object, ...]]:
@@ -24,7 +24,7 @@ def say(world: World, *wanted: str) -> list[tuple[object, ...]]:
         return cur.fetchall() if cur.description else []
 
 
-def test_the_upkeep_closes_what_was_abandoned_and_forgets_what_is_old(world: World) -> None:
+def test_maintenance_closes_what_was_abandoned_and_forgets_what_is_old(world: World) -> None:
     world.put("in/a", "in/b")
     assert world.run()["dag_run"] == "success"
     say(
@@ -38,8 +38,8 @@ def test_the_upkeep_closes_what_was_abandoned_and_forgets_what_is_old(world: Wor
         "INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items, opened_at)"
         " VALUES (2, 1, 'retrofill', 'gone', 1, now() - interval '1 day')",
     )
-    states = run_dag(world.environment, {}, "retrofill_upkeep")
-    assert [states[name] for name in UPKEEP] == ["success", "success", "skipped"]
+    states = run_dag(world.environment, {}, "retrofill_maintenance")
+    assert [states[name] for name in MAINTENANCE] == ["success", "success", "skipped"]
     assert states["dag_run"] == "success"
     assert "was abandoned; it is closed as incomplete" in states["log"]
     assert "forgot 2 calls of runs closed more than 90 days ago" in states["log"]
@@ -63,13 +63,13 @@ def test_a_run_is_left_alone_while_airflow_has_its_dag_run(world: World) -> None
         " planned_at = now() - interval '1 day'",
     )
     # next_set has asked for the DAG run of the second set: it is queued.
-    assert run_dag(world.environment, {}, "retrofill_upkeep")["rescue"] == "success"
+    assert run_dag(world.environment, {}, "retrofill_maintenance")["rescue"] == "success"
     assert world.report()["state"] == "open"
     home = Path(world.environment["AIRFLOW_HOME"])
     with closing(sqlite3.connect(home / "airflow.db")) as conn, conn:
         ended = conn.execute("UPDATE dag_run SET state = 'failed' WHERE state = 'queued'")
         assert ended.rowcount >= 1
-    assert run_dag(world.environment, {}, "retrofill_upkeep")["rescue"] == "success"
+    assert run_dag(world.environment, {}, "retrofill_maintenance")["rescue"] == "success"
     assert world.report()["state"] == "incomplete"
 
 
@@ -82,11 +82,11 @@ def test_a_run_that_waits_for_a_paused_dag_is_told_of_once(world: World) -> None
         with closing(sqlite3.connect(home / "airflow.db")) as conn, conn:
             switched = conn.execute("UPDATE dag SET is_paused = ?", (paused,))
             assert switched.rowcount >= 1
-        states = run_dag(world.environment, {}, "retrofill_upkeep")
+        states = run_dag(world.environment, {}, "retrofill_maintenance")
         assert states["rescue"] == "success"
         return "because the DAG retrofill_s3 is paused" in states["log"]
 
-    say(world, "UPDATE retrofill.run SET told_waiting_at = NULL")
+    say(world, "UPDATE retrofill.run SET wait_notified_at = NULL")
     assert not told(paused=False)
     assert told(paused=True)
     assert not told(paused=True)
@@ -128,7 +128,7 @@ def test_a_job_is_forgotten_and_its_objects_are_new(world: World) -> None:
 )
 def test_what_cannot_be_meant_is_refused(params: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError) as found:
-        UpkeepParams.from_params(params)
+        MaintenanceParams.from_params(params)
     assert says in str(found.value)
 
 
@@ -140,11 +140,11 @@ def test_nothing_is_forgotten_without_a_name(params: dict[str, object]) -> None:
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ConfigError) as found:
-        UpkeepParams.from_params({"keep_calls_days": 0, "keep_results_days": 0, "jobs": "x"})
+        MaintenanceParams.from_params({"keep_calls_days": 0, "keep_results_days": 0, "jobs": "x"})
     assert len(found.value.problems) == 3
 
 
 def test_an_empty_form_keeps_results_for_ever() -> None:
-    defaults = {name: field["default"] for name, field in UpkeepParams.form_fields().items()}
+    defaults = {name: field["default"] for name, field in MaintenanceParams.form_fields().items()}
     assert defaults == {"job": None, "keep_calls_days": 90, "keep_results_days": None}
-    assert UpkeepParams.from_params({**defaults, "job": ""}).job is None
+    assert MaintenanceParams.from_params({**defaults, "job": ""}).job is None

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
-from retrofill.state import upkeep
+from retrofill.state import maintenance
 from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def forget_calls(conn: Connection, *, job: str | None, days: int) -> int:
     :param job: the name of the only job; None: all jobs
     :raises ConfigError: there is no such job
     """
-    deleted = sum(upkeep.delete_calls(conn, number, days=days) for number in _jobs(conn, job))
+    deleted = sum(maintenance.delete_calls(conn, number, days=days) for number in _jobs(conn, job))
     log.info("forgot %d calls of runs closed more than %d days ago", deleted, days)
     return deleted
 
@@ -41,7 +41,9 @@ def forget_results(conn: Connection, *, job: str | None, days: int) -> int:
     :param job: the name of the only job; None: all jobs
     :raises ConfigError: there is no such job
     """
-    deleted = sum(upkeep.delete_results(conn, number, days=days) for number in _jobs(conn, job))
+    deleted = sum(
+        maintenance.delete_results(conn, number, days=days) for number in _jobs(conn, job)
+    )
     log.info("forgot %d results older than %d days", deleted, days)
     return deleted
 
@@ -52,15 +54,15 @@ def forget_job(conn: Connection, job: str) -> Forgotten:
     :raises ConfigError: there is no such job, or a run of it is open
     """
     (job_id,) = _jobs(conn, job)
-    upkeep.mark_forgotten(conn, job_id)
+    maintenance.mark_forgotten(conn, job_id)
     forgotten = Forgotten(
-        in_process=upkeep.delete_in_process(conn, job_id),
-        results=upkeep.delete_results(conn, job_id, days=None),
-        quarantine=upkeep.delete_quarantined(conn, job_id),
-        calls=upkeep.delete_batches(conn, job_id),
-        runs=upkeep.delete_runs(conn, job_id),
+        in_process=maintenance.delete_in_process(conn, job_id),
+        results=maintenance.delete_results(conn, job_id, days=None),
+        quarantine=maintenance.delete_quarantined(conn, job_id),
+        calls=maintenance.delete_batches(conn, job_id),
+        runs=maintenance.delete_runs(conn, job_id),
     )
-    upkeep.delete_job(conn, job_id)
+    maintenance.delete_job(conn, job_id)
     said = ", ".join(f"{name} {count:,}" for name, count in forgotten.items())
     log.info("forgot the job %r; deleted in this try: %s", job, said)
     return forgotten
@@ -68,7 +70,7 @@ def forget_job(conn: Connection, job: str) -> Forgotten:
 
 def _jobs(conn: Connection, name: str | None) -> list[int]:
     """Return the numbers of the requested jobs."""
-    known = upkeep.list_jobs(conn)
+    known = maintenance.list_jobs(conn)
     if name is None:
         return list(known.values())
     if name not in known:

@@ -8,14 +8,14 @@ from retrofill.params.texts import BLANK
 _LONGEST_DAYS = 36_500
 _LONGEST_NAME = 1_500
 _NAME = "the exact name of a job, as in retrofill.v_run"
-_UPKEEP = "Upkeep"
+_MAINTENANCE = "Maintenance"
 
 
-class UpkeepParams(Params):
+class MaintenanceParams(Params):
     """What maintenance keeps."""
 
     job: Annotated[str | None, BLANK] = field(
-        _UPKEEP,
+        _MAINTENANCE,
         "Job",
         "Only this job: its exact name. Empty: all jobs.",
         allowed=_NAME,
@@ -24,7 +24,7 @@ class UpkeepParams(Params):
         examples=["thumbnails"],
     )
     keep_calls_days: int | None = field(
-        _UPKEEP,
+        _MAINTENANCE,
         "Keep calls",
         "Days to keep call records after their run was closed. The counts of runs stay. Empty: for"
         " ever.",
@@ -34,7 +34,7 @@ class UpkeepParams(Params):
         examples=[90],
     )
     keep_results_days: int | None = field(
-        _UPKEEP,
+        _MAINTENANCE,
         "Keep results",
         "Days to remember that an item was processed. **Forgotten items are new again: the next"
         " run that lists them calls the function with them.** Empty: for ever.",
@@ -49,7 +49,7 @@ class ForgetParams(Params):
     """Which job to forget."""
 
     job: str = field(
-        _UPKEEP,
+        _MAINTENANCE,
         "Job",
         "The exact name of the job to forget, as shown in the tab of its runs and in"
         " retrofill.v_run. **All its items are new again.** Its runs, calls, results and"

@@ -1,4 +1,4 @@
-"""Upkeep: which runs may have been abandoned, and forgetting calls, results and whole jobs.
+"""Maintenance: which runs may have been abandoned, and forgetting calls, results and whole jobs.
 
 What is deleted is deleted some rows at a time, each time in a transaction of its own: no lock is
 held for long, none is one that a run at work waits for, and what is broken off goes on later.
@@ -13,7 +13,7 @@ from retrofill.state.locks import lock_job_wholly
 from retrofill.state.redrive import Position
 from retrofill.state.statements import load
 
-_SQL = load("upkeep.sql")
+_SQL = load("maintenance.sql")
 
 ROWS = 10_000
 """Rows that are deleted, or looked at, in one transaction."""
@@ -87,12 +87,12 @@ def mark_forgotten(conn: Connection, job_id: int) -> None:
     key = {"job_id": job_id}
     with transaction(conn) as cur:
         lock_job_wholly(cur, job_id)
-        cur.execute(_SQL["list_runs_at_work"], key)
-        at_work = [str(run_id) for run_id in values(cur)]
-        if at_work:
+        cur.execute(_SQL["list_active_runs"], key)
+        active = [str(run_id) for run_id in values(cur)]
+        if active:
             raise ConfigError(
-                f"job: run {', '.join(at_work)} of it is at work or was not closed; let it end or"
-                " stop it, or let the upkeep close it when Airflow has ended its DAG runs"
+                f"job: run {', '.join(active)} of it is at work or was not closed; let it end or"
+                " stop it, or let the maintenance DAG close it when Airflow has ended its DAG runs"
             )
         cur.execute(_SQL["mark_forgotten"], key)
 
