@@ -39,10 +39,10 @@ def test_what_is_unknown_is_not_nothing():
 
 
 def test_a_price_is_stored_with_what_a_call_costs_at_most():
-    stored = FULL.as_json(60)
+    stored = FULL.with_most(60)
     assert stored["most_per_call"] == 121.0
     assert Price.from_json(stored) == FULL
-    assert Price().as_json(60)["most_per_call"] is None
+    assert Price().with_most(60)["most_per_call"] is None
     assert Price.from_json({}) == Price()
 
 

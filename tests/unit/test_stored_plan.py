@@ -216,7 +216,7 @@ def test_what_became_of_a_plan_is_said_with_who_and_when(state: Answer, said: st
         "state": state, "by": "Ada", "at": NOW.isoformat(),
         "until": (NOW + timedelta(days=1)).isoformat(),
     }  # fmt: skip
-    approval = Approval.from_json(stored)
+    approval = Approval.from_json_if_any(stored)
     assert approval is not None
     assert approval.said == said
     assert approval.is_negative is (state not in {Answer.WAITING, Answer.APPROVED})

@@ -46,7 +46,7 @@ def standing(report: Report) -> str:
     """Return in some words how a run is."""
     if report.state != "open":
         return report.state
-    approval = Approval.from_json(report.approval)
+    approval = Approval.from_json_if_any(report.approval)
     if approval is not None and approval.state is Answer.WAITING:
         return f"{approval.said}"
     return f"stopping: {report.stop_reason}" if report.stop_reason else report.state

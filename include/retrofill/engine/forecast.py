@@ -1,6 +1,6 @@
 """Forecast: the cost and the end of a run's calls, each as a range."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil, log2
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from retrofill.engine.ramp import rising_s
 from retrofill.model.amounts import counted, in_time
 from retrofill.model.cost import Price, dollars
 from retrofill.model.limits import Limits
+from retrofill.model.stored import Stored
 
 _MB_OF_A_GB = 1_024
 _MS = 1_000
@@ -55,7 +56,7 @@ class Term(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class Forecast(Stored):
     """What a run will take."""
 
     work: Work
@@ -105,34 +106,9 @@ class Forecast:
             yield "prices", self.price_words
 
     def as_json(self) -> dict[str, Any]:
-        """Return the forecast as plain JSON values."""
-        return {
-            "work": self.work._asdict(),
-            "calls": list(self.calls),
-            "terms": [
-                [name, dollars and list(dollars), words] for name, dollars, words in self.terms
-            ],
-            "dollars": self.dollars and list(self.dollars),
-            "seconds": list(self.seconds),
-            "duration_words": self.duration_words,
-            "price_words": self.price_words,
-            "words": list(self.words()),
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Forecast":
-        """Return the forecast from the output of :meth:`as_json`."""
-        return cls(
-            work=Work(**stored["work"]),
-            calls=Range(*stored["calls"]),
-            terms=tuple(
-                Term(name, Range(*dollars) if dollars else None, words)
-                for name, dollars, words in stored["terms"]
-            ),
-            seconds=Range(*stored["seconds"]),
-            duration_words=stored["duration_words"],
-            price_words=stored["price_words"],
-        )
+        """Return the forecast as plain JSON values, with its total and its texts."""
+        total = self.dollars and list(self.dollars)
+        return {**Stored.as_json(self), "dollars": total, "words": list(self.words())}
 
 
 def forecast(

@@ -14,11 +14,10 @@ planned; it then catches up, at most doubling each time.
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from retrofill.engine.outcomes import REFUSED, Outcome
+from retrofill.model.stored import Stored
 
 FIRST_CALLS = 2
 """Calls in flight at the start."""
@@ -111,7 +110,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ramp:
+class Ramp(Stored):
     """The progress of a run's ramp. Times are the run's age in seconds."""
 
     level: float
@@ -143,20 +142,6 @@ class Ramp:
         """Return a ramp at its start."""
         level = _lowest(full)
         return cls(level=level, rose_from=level, since_s=now_s, looked_s=now_s)
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any] | None) -> "Ramp | None":
-        """Return the ramp from the output of :meth:`as_json`, if there is one."""
-        if stored is None:
-            return None
-        tally, first = stored["tally"], stored["first"]
-        took = {int(power): calls for power, calls in tally["took"].items()}
-        read = {"tally": Tally(**{**tally, "took": took}), "first": first and Look(**first)}
-        return cls(**{**stored, **read})
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the ramp as a JSON object."""
-        return asdict(self)
 
     def at(self, now_s: float, ended: Tally, *, full: int, minutes: int, paused: bool) -> "Ramp":
         """Return the ramp as it is now.

@@ -1,9 +1,9 @@
 """The approval of a run's plan."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+
+from retrofill.model.stored import Stored
 
 
 class Answer(StrEnum):
@@ -25,7 +25,7 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
+class Approval(Stored):
     """The state of a plan's approval; times are ISO 8601."""
 
     state: Answer
@@ -52,11 +52,6 @@ class Approval:
 
     changed_more: bool = False
     """Whether there may be more, because the check of the source was interrupted."""
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self | None:
-        """Return the approval stored in a run's row; None: not needed, or not yet asked for."""
-        return cls(**{**stored, "state": Answer(stored["state"])}) if stored else None
 
     @property
     def is_negative(self) -> bool:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from retrofill.model.stored import Stored
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pinned:
+class Pinned(Stored):
     """One version of a function, pinned for a run.
 
     >>> Pinned(kind="python", name="json:dumps", version="", timeout_s=60).name
@@ -35,8 +37,3 @@ class Pinned:
             f"{name.removesuffix('_mb').replace('_', ' ')} {value}{' MB' * name.endswith('_mb')}"
             for name, value in self.facts.items()
         ]
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Pinned":
-        """Return the function stored in a run's row."""
-        return cls(**values)

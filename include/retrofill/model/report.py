@@ -153,7 +153,7 @@ class Report:
     @property
     def is_turned_down(self) -> bool:
         """Whether the run has a plan that was not approved and cannot be any more."""
-        approval = Approval.from_json(self.approval)
+        approval = Approval.from_json_if_any(self.approval)
         return approval is not None and approval.is_negative
 
     def _plan_lines(self) -> Iterator[str]:
@@ -169,7 +169,7 @@ class Report:
             if seconds is not None:
                 said = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
                 yield f"forecast    {said}"
-        approval = Approval.from_json(self.approval)
+        approval = Approval.from_json_if_any(self.approval)
         if approval is not None:
             changes = f"; {approval.changes_said}" if approval.changes_said else ""
             yield f"approval    {approval.said}{changes}"

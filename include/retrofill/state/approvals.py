@@ -39,7 +39,7 @@ def ask(conn: Connection, run_id: int, mark: str, *, hours: int) -> Approval | N
         if asked:
             record(cur, run_id, ITSELF, Answer.WAITING)
     reach(Point.APPROVAL_ASKED)
-    return Approval.from_json(asked[0]) if asked else None
+    return Approval.from_json_if_any(asked[0]) if asked else None
 
 
 def answer(conn: Connection, run_id: int, state: Answer, by: str = "") -> Approval | None:
@@ -134,4 +134,4 @@ def _stop_unless_approved(cur: Cursor, run_id: int) -> Approval | None:
 
 def _read(cur: Cursor, run_id: int) -> Approval | None:
     cur.execute(_SQL["get_approval"], {"run_id": run_id})
-    return Approval.from_json(value(cur))
+    return Approval.from_json_if_any(value(cur))

@@ -108,7 +108,7 @@ def render_run(
         may_change=may_change,
         problem=problem,
         plan=page.controls.plan,
-        approval=Approval.from_json(report.approval),
+        approval=Approval.from_json_if_any(report.approval),
         approval_link=approval_link,
         look_s=look_s if page.controls.live else 0,
         counts=COUNTS,
@@ -161,7 +161,7 @@ def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> Standi
 
 
 def _waits(report: Report) -> bool:
-    approval = Approval.from_json(report.approval)
+    approval = Approval.from_json_if_any(report.approval)
     return approval is not None and approval.state is Answer.WAITING
 
 
