@@ -72,7 +72,7 @@ def half_done(
     (batch,) = batches.plan(conn, ref, job_id, most_items=99, fewest_items=99)
     with closing(BatchLease(dsn, batch.batch_id, "holder")) as lease:
         assert lease.take(holder_is_dead=lambda _: False)
-        calls = [Call([entry]) for entry in entries_of(lease)]
+        calls = [Call.of([entry]) for entry in entries_of(lease)]
         lease.settle(Settlement(), calls)
         good, bad = calls[::3], calls[1::3]
         failed = [EndedCall(one.number, "failed", f"r{one.number}", "7", **POISON) for one in bad]

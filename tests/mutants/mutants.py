@@ -221,13 +221,13 @@ MUTANTS = (
         file="engine/dispatch.py",
         old="        if len(call.entries) > 1:\n            self._bisect(call, now)\n"
         "        elif not self._blame(call.entries[0], record, error, final=False):\n"
-        "            self._retry(Call(call.entries, call.attempt + 1), now)\n",
+        "            self._retry(Call.of(call.entries, call.attempt + 1), now)\n",
         new="        left = [\n"
         "            one for one in call.entries\n"
         "            if not self._blame(one, record, error, final=False)\n"
         "        ]\n"
         "        if left:\n"
-        "            self._retry(Call(left, call.attempt + 1), now)\n",
+        "            self._retry(Call.of(left, call.attempt + 1), now)\n",
         test="tests/unit/test_dispatch.py::test_exactly_the_poison_is_quarantined_within_the_bound",
     ),
     Mutant(
