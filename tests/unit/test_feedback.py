@@ -11,10 +11,10 @@ from retrofill.engine.feedback import (
     MOST_STEMS,
     Calling,
     Looked,
-    evenly,
     parents_of,
     stems_of,
 )
+from retrofill.engine.sampling import systematic
 
 FOLDERS = {"": ["in", "out", "thumbs", "2026-11-28"], "data/": ["raw", "small"]}
 
@@ -108,7 +108,7 @@ def test_folders_are_looked_for_where_keys_have_some() -> None:
 
 @given(st.integers(0, 5_000), st.integers(1, 1_000))
 def test_a_sample_is_spread_over_all(count: int, most: int) -> None:
-    places = evenly(count, most)
+    places = systematic(count, most)
     assert len(places) == min(count, most)
     assert places == sorted(set(places))
     assert all(0 <= place < count for place in places)

@@ -68,13 +68,6 @@ class Calling(NamedTuple):
         return self.began - BEFORE <= time <= self.ended + AFTER
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """Return at most this many evenly spaced indexes out of a count."""
-    if count <= most:
-        return list(range(count))
-    return [place * count // most for place in range(most)]
-
-
 def parents_of(keys: Iterable[str]) -> list[str]:
     """Return the folders, including the root, in which the folders of keys may have neighbours."""
     found: Counter[str] = Counter()

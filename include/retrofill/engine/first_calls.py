@@ -30,7 +30,7 @@ def first_calls(
         else:
             # An item that must wait does not hold up those that need not.
             group = waiting if history.delay_s else at_once
-            group.append(Entry(seq, item, *history[:-1]))
+            group.append(history.entry(seq, item))
     return [
         (
             Call.of(packed, 1 + max(entry.attempts for entry in packed)),

@@ -147,4 +147,6 @@ class Gate:
         if self._cost_left == math.inf or self._cost_left <= 0:
             return max(self._cost_left, 0)
         each = self._cost / self._costly_calls if self._costly_calls else self.allotment.call_cost
-        return max(self._cost_left / each - running, not running) if each else math.inf
+        if not each:
+            return math.inf
+        return max(self._cost_left / each - running, 0 if running else 1)

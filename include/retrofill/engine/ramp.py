@@ -60,7 +60,8 @@ class Tally:
     def ended(self, outcome: str, took_s: float) -> None:
         """Count a call."""
         self.calls += 1
-        self.failed += outcome != Outcome.SUCCEEDED
+        if outcome != Outcome.SUCCEEDED:
+            self.failed += 1
         if outcome not in REFUSED:
             power = round(math.log(max(1.0, took_s * 1000), _RATIO))
             self.took[power] = self.took.get(power, 0) + 1

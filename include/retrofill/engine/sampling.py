@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from random import Random
 
 
-def systematic(of: int, take: int, rng: Random) -> list[int]:
+def systematic(of: int, take: int, rng: Random | None = None) -> list[int]:
     """Return evenly spaced indexes, each equally likely; all of them if there are no more.
 
     :param of: how many indexes there are
     :param take: how many are wanted
+    :param rng: None: begin with index 0, instead of a random one
     """
     if take >= of:
         return list(range(of))
-    begin = rng.randrange(of)
+    begin = rng.randrange(of) if rng else 0
     return [(begin + at * of) // take for at in range(take)]
 
 

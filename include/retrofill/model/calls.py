@@ -36,7 +36,7 @@ class Entry:
 
 
 class History(NamedTuple):
-    """What earlier calls recorded about an item; see :class:`Entry`."""
+    """What earlier calls recorded about an item: the fields of its entry, and a wait."""
 
     attempts: int
     failures: int
@@ -45,6 +45,12 @@ class History(NamedTuple):
     blamed: bool
     delay_s: float
     """Seconds that the item must still wait."""
+
+    def entry(self, seq: int, item: Item) -> Entry:
+        """Return the item with its history."""
+        return Entry(
+            seq, item, self.attempts, self.failures, self.call_cap, self.unsure, self.blamed
+        )
 
 
 class Loaded(NamedTuple):

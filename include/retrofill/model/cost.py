@@ -107,21 +107,10 @@ class Price(Stored):
             return None
         return Rates(self.per_call or 0.0, self.per_second or 0.0, self.per_item or 0.0)
 
-    def of_call(self, usage: Usage, items: int) -> float | None:
-        """Return the cost of a call; None: unknown.
-
-        If nobody knows what is billed, charge the call's duration as an upper bound.
-        """
-        return self.most(items, usage.counted_s)
-
-    def most(self, items: int, timeout_s: float) -> float | None:
-        """Return the highest cost of a call with this timeout; None: unknown."""
-        rates = self.rates
-        return None if rates is None else rates.of(timeout_s, items)
-
     def with_most(self, timeout_s: float) -> dict[str, Any]:
         """Return :meth:`as_json`, with the highest cost of a call without items.
 
         :param timeout_s: seconds that a call may run
         """
-        return {**self.as_json(), "most_per_call": self.most(0, timeout_s)}
+        most = None if self.rates is None else self.rates.of(timeout_s, 0)
+        return {**self.as_json(), "most_per_call": most}

@@ -33,7 +33,8 @@ class Pinned(Stored):
     @property
     def words_of_facts(self) -> list[str]:
         """These properties for people, one text each."""
+        units = {name: " MB" if name.endswith("_mb") else "" for name in self.facts}
         return [
-            f"{name.removesuffix('_mb').replace('_', ' ')} {value}{' MB' * name.endswith('_mb')}"
+            f"{name.removesuffix('_mb').replace('_', ' ')} {value}{units[name]}"
             for name, value in self.facts.items()
         ]

@@ -25,7 +25,12 @@ def needs_of(standing: Standing | None, *, quarantines: bool, is_off: bool) -> t
     :param quarantines: whether the job has items in quarantine
     :param is_off: whether it has a schedule but its DAG is paused
     """
-    return tuple(_needs(standing, quarantines=quarantines, is_off=is_off))
+    needs = [_OF_A_RUN[standing]] if standing in _OF_A_RUN else []
+    if quarantines:
+        needs.append(QUARANTINED)
+    if is_off and standing is not Standing.WAITING:
+        needs.append(NOT_BEGUN)
+    return tuple(needs)
 
 
 _ORDER = (*_OF_A_RUN.values(), QUARANTINED, NOT_BEGUN)
@@ -41,34 +46,15 @@ def urgency(needs: tuple[str, ...]) -> int:
 
 def _ranks() -> Iterator[tuple[str, int]]:
     """Yield the urgency of each situation of a job, by the key that the state uses."""
-    for quarantines, is_off in product((False, True), repeat=2):
-        rest = f"{quarantines:d}{is_off:d}"
-        for state in ("never", "complete", "incomplete"):
-            standing = None if state == "never" else Standing(state)
+    flags_of_a_run = ("unapproved", "stopping", "paused", "active", "dag_paused")
+    for quarantines, is_off, *of_run in product((False, True), repeat=7):
+        key = "".join(f"{flag:d}" for flag in (*of_run, quarantines, is_off))
+        flags = dict(zip(flags_of_a_run, of_run, strict=True))
+        for state in ["open"] if any(of_run) else ["never", "complete", "incomplete", "open"]:
+            standing = None if state == "never" else standing_of(state, **flags)
             needs = needs_of(standing, quarantines=quarantines, is_off=is_off)
-            yield f"{state}00000{rest}", urgency(needs)
-        for flags in product((False, True), repeat=5):
-            unapproved, stopping, paused, active, dag_paused = flags
-            standing = standing_of(
-                "open",
-                unapproved=unapproved,
-                stopping=stopping,
-                paused=paused,
-                active=active,
-                dag_paused=dag_paused,
-            )
-            needs = needs_of(standing, quarantines=quarantines, is_off=is_off)
-            yield f"open{''.join(f'{flag:d}' for flag in flags)}{rest}", urgency(needs)
-
-
-def _needs(standing: Standing | None, *, quarantines: bool, is_off: bool) -> Iterator[str]:
-    if standing in _OF_A_RUN:
-        yield _OF_A_RUN[standing]
-    if quarantines:
-        yield QUARANTINED
-    if is_off and standing is not Standing.WAITING:
-        yield NOT_BEGUN
+            yield f"{state}{key}", urgency(needs)
 
 
 RANKS: Mapping[str, int] = dict(_ranks())
-"""How urgent each situation of a job is: the state of its run and flags, as statements spell it."""
+"""The urgency of each situation of a job, by the status of its run and flags, as in jobs.sql."""

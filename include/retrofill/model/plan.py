@@ -60,7 +60,7 @@ class FirstPayload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(Stored):
     """What the first set would do, and what is known of the sets after it. None: unknown."""
 
     listed: int

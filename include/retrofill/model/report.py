@@ -160,12 +160,7 @@ class Report:
         """Yield lines about the plan and its approval."""
         if self.planned:
             cost, seconds = self.planned.get("dollars"), self.planned.get("seconds")
-            counts = {
-                name: value
-                for name, value in self.planned.items()
-                if name in Counts.__annotations__
-            }
-            yield f"planned     {Counts(**counts).said}"
+            yield f"planned     {Counts.from_json(self.planned).said}"
             if seconds is not None:
                 said = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
                 yield f"forecast    {said}"

@@ -13,10 +13,10 @@ from retrofill.engine.feedback import (
     Calling,
     Fresh,
     Looked,
-    evenly,
     parents_of,
     stems_of,
 )
+from retrofill.engine.sampling import systematic
 from retrofill.model.errors import RunIncomplete
 from retrofill.model.items import Item, Measure
 from retrofill.model.runs import Run, SetRef
@@ -90,7 +90,7 @@ def _by_names(
     """Return a message if items are named after others that were called when they were written."""
     callings = _callings(conn, jobs, dated.fresh)
     suspects = [one for one in dated.fresh if any(each.covers(one.modified) for each in callings)]
-    looked_up = [suspects[place] for place in evenly(len(suspects), LOOKED_UP)]
+    looked_up = [suspects[place] for place in systematic(len(suspects), LOOKED_UP)]
     origins = _origins(conn, jobs, looked_up, run.function.timeout_s)
     pairs = [one for one in origins if one.in_time]
     looked = Looked(
