@@ -349,5 +349,5 @@ def test_what_is_no_folder_is_refused_by_its_param(text: str, why: str) -> None:
     asked = {"bucket": "bucket", "prefix": "k", "function": "f", "report_to": text}
     [problem] = params_for("s3").problems(asked)
     assert problem.name == "report_to"
-    assert why in problem.says
-    assert "secret" not in problem.says
+    assert why in problem.text
+    assert "secret" not in problem.text

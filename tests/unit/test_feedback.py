@@ -10,7 +10,7 @@ from retrofill.engine.feedback import (
     BEFORE,
     MOST_STEMS,
     Calling,
-    Looked,
+    Findings,
     parents_of,
     stems_of,
 )
@@ -118,9 +118,9 @@ def test_a_sample_is_spread_over_all(count: int, most: int) -> None:
         )
 
 
-def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Looked:
+def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Findings:
     suspects = suspects or pairs
-    return Looked(
+    return Findings(
         sample=sample,
         suspects=suspects,
         looked_up=min(suspects, 100),
@@ -146,7 +146,10 @@ def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Loo
         (looked(0, 0), False),
     ],
 )
-def test_a_run_stops_for_a_share_and_a_number_or_for_all_of_few(found: Looked, stops: bool) -> None:  # noqa: FBT001
+def test_a_run_stops_for_a_share_and_a_number_or_for_all_of_few(
+    found: Findings,
+    stops: bool,  # noqa: FBT001
+) -> None:
     assert found.is_feedback is stops
 
 

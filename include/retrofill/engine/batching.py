@@ -36,7 +36,7 @@ class Piece(NamedTuple):
         return self.bytes * (rank + items) // self.items - self.bytes * rank // self.items
 
 
-class Place(NamedTuple):
+class Edge(NamedTuple):
     """An item of a piece, by its rank in it."""
 
     piece: Piece
@@ -54,8 +54,8 @@ class Place(NamedTuple):
 class Batch(NamedTuple):
     """Neighbouring items, from the first to the last."""
 
-    first: Place
-    last: Place
+    first: Edge
+    last: Edge
     items: int
     bytes: int = 0
     """Their content bytes; see MOST_BYTES."""
@@ -98,7 +98,7 @@ def cut(
                 place += size - place % size
                 continue
             taken = min(piece.items - rank, size - place % size, max(light, 1))
-            first, last = Place(piece, rank), Place(piece, rank + taken - 1)
+            first, last = Edge(piece, rank), Edge(piece, rank + taken - 1)
             added = Batch(first, last, taken, piece.bytes_of(rank, taken))
             if before:
                 first, _, items, held = batches.pop()
@@ -109,7 +109,7 @@ def cut(
     return batches
 
 
-def places_to_look_up(batches: Iterable[Batch]) -> list[Place]:
+def edges_to_look_up(batches: Iterable[Batch]) -> list[Edge]:
     """Return the edges of batches whose numbers must be looked up."""
     edges = (edge for batch in batches for edge in (batch.first, batch.last))
     return list(dict.fromkeys(edge for edge in edges if edge.seq is None))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from retrofill.engine.outcomes import REFUSED
 
 
-class Came(NamedTuple):
+class CallCount(NamedTuple):
     """How many calls of a run ended in one way."""
 
     outcome: str
@@ -18,7 +18,7 @@ class Came(NamedTuple):
     """Items that they carried."""
 
 
-def exceeded(most: Mapping[str, float], ended: Collection[Came], sample: int) -> str | None:
+def exceeded(most: Mapping[str, float], ended: Collection[CallCount], sample: int) -> str | None:
     """Say which cause occurred more often than its limit allows; None: none did.
 
     Refusals are a share of all calls. Everything else is a share of the items in calls that were
@@ -45,5 +45,5 @@ def exceeded(most: Mapping[str, float], ended: Collection[Came], sample: int) ->
     return None
 
 
-def _calls(ended: Collection[Came]) -> int:
+def _calls(ended: Collection[CallCount]) -> int:
     return sum(came.calls for came in ended)

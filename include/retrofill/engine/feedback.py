@@ -26,7 +26,7 @@ FEWEST = 10
 VERY_FEW = 3
 """With fewer items than this, nothing is concluded."""
 
-LEAST_SHARE = 0.1
+LEAST_FRACTION = 0.1
 """The share of new items that must look like outputs: nine tenths may come from elsewhere."""
 
 BEFORE = timedelta(seconds=2)
@@ -44,7 +44,7 @@ _LONGEST_EXTENSION = 10
 _TOKENS = re.compile(r"[A-Z]*[^\W\d_A-Z]+|[A-Z]+|\d+|[\W_]")
 
 
-class Fresh(NamedTuple):
+class NewItem(NamedTuple):
     """A new item."""
 
     key: str
@@ -138,7 +138,7 @@ def _less_digits(text: str) -> str:
     return "".join(character for character in text if not character.isdigit())
 
 
-class Looked(NamedTuple):
+class Findings(NamedTuple):
     """The result of examining new items."""
 
     sample: int
@@ -157,7 +157,7 @@ class Looked(NamedTuple):
     """Those named after an item that was called when they were written."""
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """The share of new items that look like outputs."""
         return self.pairs / self.looked_up * self.suspects / self.sample if self.pairs else 0.0
 
@@ -170,4 +170,8 @@ class Looked(NamedTuple):
         """
         if self.sample < FEWEST:
             return self.pairs == self.sample >= VERY_FEW
-        return self.pairs >= FEWEST and self.share >= LEAST_SHARE and 2 * self.pairs >= self.named
+        return (
+            self.pairs >= FEWEST
+            and self.fraction >= LEAST_FRACTION
+            and 2 * self.pairs >= self.named
+        )

@@ -8,7 +8,7 @@ its calls end.
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from retrofill.engine.causes import Came, exceeded
+from retrofill.engine.causes import CallCount, exceeded
 from retrofill.engine.ramp import Ramp, Tally
 from retrofill.engine.sharing import Claim, Part, part_of
 from retrofill.model.calls import Allotment, Refused
@@ -41,7 +41,7 @@ class Standing(NamedTuple):
     """Seconds since it was opened, without those that it waited for approval."""
 
     @property
-    def said(self) -> tuple[Limits, str | None, bool]:
+    def given(self) -> tuple[Limits, str | None, bool]:
         """What users and the clock determine, whatever the run's tasks do."""
         return self.limits, self.stop_reason, self.is_late
 
@@ -148,7 +148,7 @@ def allot(
     in_flight: int,
     width: int | None = None,
     refused: Refused | None = None,
-    ended: Collection[Came] = (),
+    ended: Collection[CallCount] = (),
     least_cost: float = 0.0,
     claims: Sequence[Claim] | None = None,
 ) -> Allotment:

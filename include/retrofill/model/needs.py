@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from itertools import product
 
-from retrofill.model.standing import Standing, standing_of
+from retrofill.model.status import Status, status_of
 
 _OF_A_RUN = {
-    Standing.UNAPPROVED: "its plan waits for approval",
-    Standing.ABANDONED: "it was abandoned",
-    Standing.WAITING: "its DAG is paused in Airflow",
-    Standing.PAUSED: "it is paused",
-    Standing.INCOMPLETE: "it ended incomplete",
+    Status.UNAPPROVED: "its plan waits for approval",
+    Status.ABANDONED: "it was abandoned",
+    Status.WAITING: "its DAG is paused in Airflow",
+    Status.PAUSED: "it is paused",
+    Status.INCOMPLETE: "it ended incomplete",
 }
 """Why a run needs attention, most urgent first."""
 
@@ -18,17 +18,17 @@ QUARANTINED = "items wait in quarantine"
 NOT_BEGUN = "its DAG is paused in Airflow, so no run starts"
 
 
-def needs_of(standing: Standing | None, *, quarantines: bool, is_off: bool) -> tuple[str, ...]:
+def needs_of(status: Status | None, *, quarantines: bool, is_off: bool) -> tuple[str, ...]:
     """Return why a job needs attention, most urgent first.
 
-    :param standing: of the run that represents the job; None: the job has no run
+    :param status: of the run that represents the job; None: the job has no run
     :param quarantines: whether the job has items in quarantine
     :param is_off: whether it has a schedule but its DAG is paused
     """
-    needs = [_OF_A_RUN[standing]] if standing in _OF_A_RUN else []
+    needs = [_OF_A_RUN[status]] if status in _OF_A_RUN else []
     if quarantines:
         needs.append(QUARANTINED)
-    if is_off and standing is not Standing.WAITING:
+    if is_off and status is not Status.WAITING:
         needs.append(NOT_BEGUN)
     return tuple(needs)
 
@@ -51,8 +51,8 @@ def _ranks() -> Iterator[tuple[str, int]]:
         key = "".join(f"{flag:d}" for flag in (*of_run, quarantines, is_off))
         flags = dict(zip(flags_of_a_run, of_run, strict=True))
         for state in ["open"] if any(of_run) else ["never", "complete", "incomplete", "open"]:
-            standing = None if state == "never" else standing_of(state, **flags)
-            needs = needs_of(standing, quarantines=quarantines, is_off=is_off)
+            status = None if state == "never" else status_of(state, **flags)
+            needs = needs_of(status, quarantines=quarantines, is_off=is_off)
             yield f"{state}{key}", urgency(needs)
 
 

@@ -34,7 +34,7 @@ class Check:
     """Whether the run fits within one of its prerequisites."""
 
     name: str
-    says: str
+    text: str
     passed: bool | None
     """None: unknown."""
 
@@ -93,7 +93,7 @@ class Counts(Stored):
     batches_after: int | None = None
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """What would be called, in a few words."""
         first = "" if self.is_all else ", in the first set"
         calls, items = counted(self.calls, "call"), counted(self.items, "item")
@@ -153,7 +153,7 @@ class RunPlan(Stored):
         if checks := self.all_checks:
             yield from ("", "| check | result | why |", "| --- | --- | --- |")
             for check in checks:
-                yield f"| {check.name} | **{verdict(check)}** | {_plain(check.says)} |"
+                yield f"| {check.name} | **{verdict(check)}** | {_plain(check.text)} |"
         if self.payload:
             yield from self._payload_lines(self.payload)
 

@@ -60,7 +60,7 @@ class Selection(Stored):
         return replace(self, error=pattern)
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The selection for people, such as ``quarantine: error Timeout*, version 7``."""
         narrowed = ", ".join(self._narrowed())
         return f"{self.place}: {narrowed}" if narrowed else f"{self.place}: all of it"

@@ -225,7 +225,7 @@ class Invoker:
             running,
             self._gate.width,
             answered=self._refusals.take_answered(),
-            refused=self._refusals.standing(now),
+            refused=self._refusals.report(now),
             ended=self._tally,
             least_cost=self._replies.least_cost,
             pulse=self._pulse.take(),
@@ -329,7 +329,7 @@ class Invoker:
         allotment = self._gate.allotment
         for reason in filter(None, (allotment.pause_reason, allotment.ramp, allotment.part)):
             log.info("%s", reason)
-        refused = self._refusals.standing(now)
+        refused = self._refusals.report(now)
         if refused and refused.for_s >= LOG_EVERY_S:
             log.warning(
                 "every call was refused for %.0f minutes: %s; if none is let through, the run stops"

@@ -351,7 +351,7 @@ class BatchLease:
                 seen.append(find_standing(cur, self.run_id))
 
         self._patiently(look)
-        return self._found is None or seen[-1].said != self._found.said
+        return self._found is None or seen[-1].given != self._found.given
 
     def _count_silent(self) -> None:
         with transaction(self._conn) as cur:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Standing(StrEnum):
+class Status(StrEnum):
     """The status of a run."""
 
     OPEN = "open"
@@ -20,12 +20,12 @@ class Standing(StrEnum):
     INCOMPLETE = "incomplete"
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The word for people."""
-        return "awaiting approval" if self is Standing.UNAPPROVED else self.value
+        return "awaiting approval" if self is Status.UNAPPROVED else self.value
 
 
-def standing_of(
+def status_of(
     state: str,
     *,
     unapproved: bool,
@@ -33,7 +33,7 @@ def standing_of(
     paused: bool,
     active: bool,
     dag_paused: bool = False,
-) -> Standing:
+) -> Status:
     """Return the status of a run.
 
     :param state: as stored: open, complete or incomplete
@@ -41,13 +41,13 @@ def standing_of(
     :param dag_paused: whether Airflow starts no task of it, because its DAG is paused
     """
     if state != "open":
-        return Standing(state)
+        return Status(state)
     if not active:
-        return Standing.ABANDONED
+        return Status.ABANDONED
     if unapproved:
-        return Standing.UNAPPROVED
+        return Status.UNAPPROVED
     if dag_paused:
-        return Standing.WAITING
+        return Status.WAITING
     if stopping:
-        return Standing.STOPPING
-    return Standing.PAUSED if paused else Standing.OPEN
+        return Status.STOPPING
+    return Status.PAUSED if paused else Status.OPEN
