@@ -82,6 +82,7 @@ class Progress:
         self.counts = Invoked(
             items=items, calls=0, succeeded=0, quarantined=0, retries=0, duplicates=0
         )
+        self._items = items
         self._began = now
         self._logged_at, self._logged_done = now, 0
         self._cost = 0.0
@@ -129,14 +130,14 @@ class Progress:
         The remaining time is based on the slower of two paces, overall and since the last line,
         because items that fail and are retried come last.
         """
-        items, calls, left = self.counts["items"], self.counts["calls"], self._left
-        done = items - left
+        calls, left = self.counts["calls"], self._left
+        done = self._items - left
         passed_s = max(now - self._began, 1e-3)
         pace = min(done / passed_s, (done - self._logged_done) / max(now - self._logged_at, 1e-3))
         self._logged_at, self._logged_done = now, done
-        percent = f"{done / items:.0%}" if items else "100%"
+        percent = f"{done / self._items:.0%}" if self._items else "100%"
         parts = [
-            f"{done:,} of {items:,} items done ({percent})",
+            f"{done:,} of {self._items:,} items done ({percent})",
             f"{calls:,} calls ({calls / passed_s:,.0f}/s)",
             f"{in_flight} in flight",
         ]
@@ -153,4 +154,4 @@ class Progress:
 
     @property
     def _left(self) -> int:
-        return self.counts["items"] - self.counts["succeeded"] - self.counts["quarantined"]
+        return self._items - self.counts["succeeded"] - self.counts["quarantined"]
