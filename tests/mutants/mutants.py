@@ -219,7 +219,7 @@ MUTANTS = (
     Mutant(
         name="without bisection",
         file="engine/dispatch.py",
-        old="        if len(call.entries) > 1:\n            self._bisect(call, now)\n"
+        old="        if len(call.seqs) > 1:\n            self._bisect(call, now)\n"
         "        elif not self._blame(call.entries[0], record, error, final=False):\n"
         "            self._retry(Call.of(call.entries, call.attempt + 1), now)\n",
         new="        left = [\n"
@@ -506,14 +506,14 @@ MUTANTS = (
     Mutant(
         name="a run that waits closed without withdrawing",
         file="pipeline/approve.py",
-        old="    if approval is not None and approval.state is Answer.WAITING:\n",
+        old="    if approval is not None and approval.state is ApprovalStatus.WAITING:\n",
         new="    if approval is not None and approval.withdrawn:\n",
         test=APPROVALS + "test_a_run_whose_dag_run_is_ended_while_it_waits_leaves_nothing_behind",
     ),
     Mutant(
         name="calls while a plan waits for approval",
         file="pipeline/approve.py",
-        old="    if run.approval is None or run.approval.state is not Answer.APPROVED:\n",
+        old="    if run.approval is None or run.approval.state is not ApprovalStatus.APPROVED:\n",
         new="    if run.approval is None:\n",
         test=APPROVALS + "test_nothing_is_called_that_was_not_approved",
     ),

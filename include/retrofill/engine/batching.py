@@ -9,9 +9,9 @@ MAX_BATCHES = 200
 MOST_BYTES = 64 * 2**20
 """Content bytes of a batch, unless it is a single item or there would be too many batches.
 
-In an extent that is cut, or that items have left, each item counts as the mean of all. There is a
-new one at each end of a batch at most. So a batch exceeds this bound by less than the content of
-two screening chunks.
+In an extent that is cut, or that items have left, each item counts as the mean of all. A batch has
+at most one such extent at each end, so it exceeds this bound by less than the content of two
+screening chunks.
 """
 
 MIN_BATCHES = 4
@@ -90,8 +90,8 @@ def cut(
     for piece in pieces:
         rank = 0
         while rank < piece.items:
-            goes_on = place % size > 0 and batches[-1].last.piece.island == piece.island
-            before = batches[-1] if goes_on else None
+            continues = place % size > 0 and batches[-1].last.piece.island == piece.island
+            before = batches[-1] if continues else None
             room = most_bytes - (before.bytes if before else 0)
             light = room * piece.items // piece.bytes if piece.bytes else piece.items
             if before and (room < 0 or light < 1):

@@ -12,11 +12,11 @@ wide: about one round trip. Five things differ from the textbook, each to cause 
 * The window returns to just below the refused width, half of the way each round, and rests there.
   A probe beyond it costs refused calls, so it must be rare, counted in calls.
 * Then it grows by 1, 2, 4... each round, so that a raised limit is soon found.
-* If everything that was sent was refused, nothing is sent for a moment.
+* If all calls in flight were refused, it sends nothing for a moment.
 
 With n tasks that share a limit, each probes 1/n as often, so that together they are throttled no
-more than a single task. They also share what all of them have found: on its own, a window that was
-refused because of another's probe would stay behind.
+more than a single task. They also share the width that they have found: on its own, a window that
+was refused because of another's probe would stay too narrow.
 """
 
 START = 10
@@ -35,7 +35,7 @@ GENTLE = 0.9
 HARD = 0.5
 
 PAUSE_S = 0.05
-"""Seconds to send nothing after everything was refused; they double while it stays so."""
+"""Seconds to send nothing after all calls were refused; each further time doubles them."""
 
 LONGEST_PAUSE_S = 1.0
 
@@ -164,8 +164,8 @@ class ConcurrencyWindow:
     def _shrink(self, now: float) -> None:
         self._flight = max(1, min(self._size, self._peak))
         self._refused = 1
-        in_vain = not self._doubling and self._quiet_calls < self._flight // 2
-        self._size = int(self._flight * (HARD if in_vain else GENTLE))
+        too_soon = not self._doubling and self._quiet_calls < self._flight // 2
+        self._size = int(self._flight * (HARD if too_soon else GENTLE))
         self._narrow()
         self._doubling = False
         self._cut_at = self._grown_at = now

@@ -30,9 +30,8 @@ MAX_REFUSALS = 20
 class Dispatch:
     """The calls of one batch: ready, waiting for their time, or in flight.
 
-    It is pure: time is an argument (monotonic seconds), and randomness is a function.
-
-    It is empty until calls are added.
+    It is pure: time is an argument (monotonic seconds), and randomness is a function. It is empty
+    until calls are added.
 
     :param max_attempts: failures after which an item is quarantined
     :param function_timeout_s: how long a call without a response may still be running
@@ -105,7 +104,7 @@ class Dispatch:
     def is_low(self, room: int, now: float) -> bool:
         """Return whether to add calls before ``room`` of them are taken.
 
-        Waiting calls stay in memory: while they are as many as were ever added at once, add none.
+        Waiting calls stay in memory. Add no more while as many wait as were ever added at once.
         """
         return self.due(now) < room and self._can_add
 
@@ -210,8 +209,8 @@ class Dispatch:
             )
 
     def _succeeded(self, call: Call, record: EndedCall, answer: Answer | None, now: float) -> None:
-        said = answer or ALL_SUCCEEDED
-        left = said.failed.keys() | said.unread
+        read = answer or ALL_SUCCEEDED
+        left = read.failed.keys() | read.unread
         done = [seq for at, seq in enumerate(call.seqs) if at not in left] if left else call.seqs
         self.settlement.succeeded.extend((span, record.number) for span in spans_of(done))
         if call.attempt > 1:
@@ -219,15 +218,15 @@ class Dispatch:
                 entry.blamed for position, entry in enumerate(call.entries) if position not in left
             )
         retried = []
-        for position, error in sorted(said.failed.items()):
+        for position, error in sorted(read.failed.items()):
             entry = call.entries[position]
             entry.attempts += 1
-            if not self._blame(entry, record, error, final=position in said.permanent):
+            if not self._blame(entry, record, error, final=position in read.permanent):
                 retried.append(entry)
         if retried:
             self._retry(Call.of(retried, call.attempt + 1), now)
-        if said.unread:
-            unread = Call.of([call.entries[at] for at in sorted(said.unread)], call.attempt + 1)
+        if read.unread:
+            unread = Call.of([call.entries[at] for at in sorted(read.unread)], call.attempt + 1)
             self._attempted(unread)
             self._persist(unread, 0.0)
             self._queue(unread, 0.0, now)

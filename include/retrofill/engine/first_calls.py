@@ -28,7 +28,7 @@ def first_calls(
         if history is None:
             fresh.append(Entry(seq, item))
         else:
-            # An item that must wait does not hold up those that need not.
+            # Items that must wait do not delay the others.
             group = waiting if history.delay_s else at_once
             group.append(history.entry(seq, item))
     return [

@@ -34,7 +34,7 @@ class Overhead(NamedTuple):
     """Tasks that call."""
 
     at_once: int
-    """How many of them run at a time."""
+    """How many of them run at once."""
 
     start_s: Range
     """Seconds until tasks that may run have started to call."""
@@ -256,7 +256,8 @@ def _seconds(
         None if count is None or ms is None else calling_s(count, ms / MS_OF_A_S, limits, longest_s)
         for count, ms in pairs
     )
-    # The growth to full width is in rounds and seconds, so it has a step; a range has none.
+    # Short calls grow the width by rounds, long ones by seconds. Where this changes, longer calls
+    # may end sooner, so the results are put in order.
     least, most = low or 0.0, high or 0.0
     middle = least if likely is None else likely
     calling = Range(min(least, middle), likely, max(most, middle))

@@ -16,7 +16,7 @@ ASK_EVERY_S = 1.0
 whether someone has changed it."""
 
 FEW_TASKS = 10
-"""Tasks that ask this often: they do it one after the other, under a lock."""
+"""The most tasks that ask this often, because they ask one after the other, under a lock."""
 
 
 def ask_every_s(tasks: int) -> float:
@@ -68,8 +68,8 @@ class Gate:
     def wants(self, wanted: int, running: int) -> int:
         """Return how many calls to ask for, out of those that could be made.
 
-        If runs share a cap, capacity that a task cannot use, such as because of its rate, goes to
-        others. The task asks for all of it again once it uses half of what it has.
+        If runs share a cap, capacity that a task cannot use, for example because of its rate, goes
+        to others. The task asks for all of it again once it uses half of what it has.
 
         :param running: as for :meth:`room`
         """

@@ -4,9 +4,9 @@ A ramp rises from :data:`FIRST_CALLS` to the run's full concurrency, by the same
 and the run's rate with it. On the way the calls are evaluated :data:`STEPS` times. Each such *look*
 is compared with the first ones: with the shorter p95, because calls of a cold function are slow,
 and with the larger share of failures. A worse look holds the ramp, and another one after it halves
-it: each rise may find the function cold, which passes by itself. If a look is no better with as few
+it: after a rise the function may be cold, which soon passes. If a look is no better with as few
 calls as at first, their number is not the reason: later looks are compared with this one, so that
-large items, or many bad ones, do not hold the run back for good.
+large items, or many bad ones, do not hold the run back permanently.
 
 No look is taken before enough calls have ended. So the ramp of a slow function may take longer than
 planned; it then catches up, at most doubling each time.
@@ -23,7 +23,7 @@ FIRST_CALLS = 2
 """Calls in flight at the start."""
 
 STEPS = 20
-"""Looks in the minutes of a ramp."""
+"""How many looks a ramp takes."""
 
 FIRST_LOOKS = 2
 """Looks with which later ones are compared."""
@@ -94,12 +94,12 @@ class Look:
     """Milliseconds in which 95 of 100 calls ended; 0: all were refused."""
 
     def widened(self, other: "Look") -> "Look":
-        """Return what later looks are compared with, if this and another look come first."""
+        """Return the standard for later looks, if this look and another come first."""
         known = [p95_ms for p95_ms in (self.p95_ms, other.p95_ms) if p95_ms]
         return Look(max(self.failed_percent, other.failed_percent), min(known, default=0.0))
 
     def worse(self, seen: "Look") -> str:
-        """Say in what way a later look is worse than this one; empty: it is not."""
+        """Return how a later look is worse than this one; empty: it is not."""
         if self.p95_ms and seen.p95_ms > max(SLOWER * self.p95_ms, self.p95_ms + SLOWER_MS):
             return f"p95 rose from {self.p95_ms:,.0f} to {seen.p95_ms:,.0f} ms"
         if seen.failed_percent > self.failed_percent + FAILING_POINTS:
@@ -149,7 +149,7 @@ class Ramp(Stored):
 
         :param ended: calls that ended since the last time
         :param full: calls that may be in flight at its end
-        :param minutes: in which it should rise to that
+        :param minutes: how long it should take to rise to that
         :param paused: whether nothing may be sent; then it restarts from where it is
         """
         ramp = replace(self, tally=self.tally + ended) if ended.calls else self
@@ -165,8 +165,8 @@ class Ramp(Stored):
         why = first.worse(seen) if self.looks >= FIRST_LOOKS else ""
         if why:
             return ramp.held_back(now_s, seen, why, full)
-        share = (now_s - self.since_s) / (minutes * 60)
-        risen = self.rose_from * (full / _lowest(full)) ** share
+        passed = (now_s - self.since_s) / (minutes * 60)
+        risen = self.rose_from * (full / _lowest(full)) ** passed
         level = min(risen, 2 * self.level, full)
         return replace(ramp, level=level, held=0, why="", over=self.level >= full)
 
@@ -221,7 +221,7 @@ def rising_s(calls: float, each_s: float, *, full: int, minutes: int, rate: floa
 
 
 def rate_at(level: float, limit: float, full: int) -> float:
-    """Return the calls to start per second on a ramp: the same share as of calls in flight.
+    """Return the calls to start per second on a ramp, in proportion to the calls in flight.
 
     A low rate would otherwise allow no call for minutes, and none to evaluate.
     """

@@ -20,8 +20,8 @@ def systematic(of: int, take: int, rng: Random | None = None) -> list[int]:
 def choose(columns: Sequence[Sequence[float]], take: int, rng: Random) -> list[int]:
     """Choose items so that each column is covered evenly; all are equally likely.
 
-    Each column has its part of the choice: a systematic sample, along its values, of what earlier
-    columns have left. So extremes of a column are represented in proportion.
+    Each column chooses equally many: a systematic sample along its values, of the items that
+    earlier columns have left. So the extremes of a column are represented in proportion.
 
     :param columns: a value of each item; equal values keep the order of the items
     :returns: the indexes of the chosen items, in ascending order

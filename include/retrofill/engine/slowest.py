@@ -1,4 +1,4 @@
-"""The slowest calls of a batch, to show what holds a run up."""
+"""The slowest calls of a batch, to show what delays a run."""
 
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
