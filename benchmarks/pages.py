@@ -20,7 +20,7 @@ from contextlib import closing
 from typing import Any, NamedTuple, Self
 
 import psutil
-from retrofill.model.calls import Call, EndedCall, Fresh, Loaded, Settlement, Span
+from retrofill.model.calls import Call, EndedCall, Loaded, Settlement, Span
 from retrofill.model.pulse import Slice
 from retrofill.state.connection import Connection, connect
 from retrofill.state.lease import BatchLease
@@ -155,7 +155,7 @@ class Settling:
     @staticmethod
     def _calls(loaded: Loaded) -> Iterator[Call]:
         for at in range(len(loaded.seqs)):
-            yield Call(Fresh(loaded.seqs[at : at + 1], loaded.items[at : at + 1]))
+            yield Call(loaded.seqs[at : at + 1], loaded.items[at : at + 1])
 
     def _settle(self, lease: BatchLease, calls: Iterator[Call]) -> None:
         under_way: list[Call] = []

@@ -20,7 +20,7 @@ from retrofill.connections import task_state as open_state
 from retrofill.connections import wiring
 from retrofill.engine.progress import Invoked
 from retrofill.lineage import lineage_of
-from retrofill.metrics import teller
+from retrofill.metrics import sender
 from retrofill.model.errors import (
     ConfigError,
     FunctionUnusable,
@@ -229,7 +229,7 @@ class CallOperator(PatientOperator):
                     stop_asked=lambda: self._stop_asked,
                     grace_s=grace,
                     progressed=progressed,
-                    tell=teller(config, run, task.map_index),
+                    send_metrics=sender(config, run, task.map_index),
                 )
                 try:
                     return invoker.run()

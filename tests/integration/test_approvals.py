@@ -9,7 +9,7 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill.config import RunConfig
 from retrofill.faults import InjectedError, Point, injected
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.calls import EndedCall, Settlement
 from retrofill.model.errors import ConfigError, RunIncomplete
 from retrofill.model.report import Report
@@ -70,7 +70,7 @@ def waiting(conn: connection, dag_run_id: str = "r", keys: list[str] = KEYS) -> 
 
 
 def reject(conn: connection, ref: SetRef, by: str = "Ada") -> None:
-    answer = Answer.REJECTED if by else Answer.EXPIRED
+    answer = ApprovalStatus.REJECTED if by else ApprovalStatus.EXPIRED
     approve.answered(conn, runs.get_run(conn, ref.run_id), answer, by)
 
 
@@ -124,10 +124,10 @@ def test_what_is_approved_stays_and_its_waiting_takes_none_of_its_minutes(
             " limits = limits || '{\"max_minutes\": 5}', approval = approval ||"
             " jsonb_build_object('asked_at', clock_timestamp() - interval '3 days')"
         )
-    assert approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Ada")
+    assert approve.answered(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.APPROVED, "Ada")
     approval = runs.get_run(conn, ref.run_id).approval
     assert approval is not None
-    assert (approval.status, approval.by) == (Answer.APPROVED, "Ada")
+    assert (approval.status, approval.by) == (ApprovalStatus.APPROVED, "Ada")
     assert keys_in(conn, "in_process") == KEYS
     assert limits.stop_if_late(conn, ref.run_id) is None
     report = runs.get_report(conn, ref.run_id)
@@ -300,7 +300,7 @@ def test_nothing_is_called_that_was_not_approved(conn: connection) -> None:
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(ConfigError, match="the plan waits for approval"):
         approve.require_approved(config_of(run), run)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
     run = runs.get_run(conn, ref.run_id)
     approve.require_approved(config_of(run), run)
     # Who clears the task is asked again, and until then nothing more is called.
@@ -316,7 +316,7 @@ def test_who_answers_first_has_answered(conn: connection) -> None:
     ref = waiting(conn)
     reject(conn, ref)
     with pytest.raises(RunIncomplete, match="rejected by Ada"):
-        approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Bob")
+        approve.answered(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.APPROVED, "Bob")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(RunIncomplete, match="is closed"):
         approve.ask(conn, run, config_of(run), PLAN, "3")
@@ -325,7 +325,7 @@ def test_who_answers_first_has_answered(conn: connection) -> None:
 def test_an_approval_is_taken_back_if_it_cannot_be_kept(conn: connection) -> None:
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
     approve.avoid(conn, run, "function: version was 1, and is now 2")
     report = closed(conn, ref)
     assert (report.status, report.withdrawn, keys_in(conn, "in_process")) == ("incomplete", 8, [])
@@ -356,7 +356,7 @@ def test_a_task_that_dies_while_it_asks_asks_again(conn: connection, point: Poin
     with injected(die), pytest.raises(InjectedError):
         approve.ask(conn, run, config_of(run), PLAN, "0")
     assert approve.ask(conn, run, config_of(run), PLAN, "0")
-    assert approve.answered(conn, run, Answer.APPROVED, "Ada")
+    assert approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
     assert approve.was_approved(runs.get_run(conn, ref.run_id), "0")
     assert not approve.was_approved(runs.get_run(conn, ref.run_id), "3")
     assert keys_in(conn, "in_process") == KEYS
@@ -376,7 +376,7 @@ def test_who_is_asked_again_sees_what_was_called_meanwhile(
 ) -> None:
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)[:2]
         lease.settle(Settlement(), calls)
@@ -452,7 +452,7 @@ def test_what_was_planned_twice_is_given_back_once(state_dsn: str, conn: connect
     close(conn, first.run_id, complete=False)
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)[:2]
         lease.settle(Settlement(), calls)

@@ -270,7 +270,7 @@ def test_what_a_server_refuses_for_a_while_is_written_when_it_takes_writes_again
     batches.plan(conn, ref, 1, most_items=9, fewest_items=9)
     with closing(BatchLease(state_dsn, 1, "holder")) as lease:
         assert lease.take(holder_is_dead=lambda _: False)
-        call = Call(entries_of(lease))
+        call = Call.of(entries_of(lease))
         lease.settle(Settlement(), [call])
         succeeded = Settlement(
             ended=[EndedCall(call.number, "succeeded")],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import connection
 from retrofill.environment import EnvironmentConnections
-from retrofill.export import Asked, Destination, export_run, open_store
+from retrofill.export import Destination, ReportRequest, export_run, open_store
 from retrofill.model.calls import Settlement
 from retrofill.model.errors import RetrofillError, RunIncomplete, SourceError
 from retrofill.model.report import Report
@@ -87,7 +87,7 @@ def test_a_complete_run_without_the_report_files_that_were_asked_for_is_told_and
     assert f"files       none written to {tmp_path} so far" in text
     destination = Destination.parse(str(tmp_path))
     store = open_store(destination, EnvironmentConnections(), "", anywhere=True)
-    written = export_run(conn, ref.run_id, Asked(), destination, store)
+    written = export_run(conn, ref.run_id, ReportRequest(), destination, store)
     exports.note_files(conn, ref.run_id, written)
     report = conclude(conn, ref, ALL_LIVE, tell)
     assert report is not None

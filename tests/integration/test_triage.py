@@ -260,4 +260,4 @@ def test_a_redrive_is_kept_beside_what_became_of_its_run(conn: connection) -> No
         ref.run_id, "open", 0, "again",
     )  # fmt: skip
     assert list_redrives(conn, 2) == []
-    assert asked.said == "7 items of quarantine: error Odd*; cost $0.50 to $1.00, asked by ada"
+    assert asked.text == "7 items of quarantine: error Odd*; cost $0.50 to $1.00, asked by ada"

@@ -10,11 +10,11 @@ from retrofill.engine.feedback import (
     BEFORE,
     MOST_STEMS,
     Calling,
-    Looked,
-    evenly,
+    Findings,
     parents_of,
     stems_of,
 )
+from retrofill.engine.sampling import systematic
 
 FOLDERS = {"": ["in", "out", "thumbs", "2026-11-28"], "data/": ["raw", "small"]}
 
@@ -108,7 +108,7 @@ def test_folders_are_looked_for_where_keys_have_some() -> None:
 
 @given(st.integers(0, 5_000), st.integers(1, 1_000))
 def test_a_sample_is_spread_over_all(count: int, most: int) -> None:
-    places = evenly(count, most)
+    places = systematic(count, most)
     assert len(places) == min(count, most)
     assert places == sorted(set(places))
     assert all(0 <= place < count for place in places)
@@ -118,9 +118,9 @@ def test_a_sample_is_spread_over_all(count: int, most: int) -> None:
         )
 
 
-def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Looked:
+def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Findings:
     suspects = suspects or pairs
-    return Looked(
+    return Findings(
         sample=sample,
         suspects=suspects,
         looked_up=min(suspects, 100),
@@ -146,7 +146,10 @@ def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Loo
         (looked(0, 0), False),
     ],
 )
-def test_a_run_stops_for_a_share_and_a_number_or_for_all_of_few(found: Looked, stops: bool) -> None:  # noqa: FBT001
+def test_a_run_stops_for_a_share_and_a_number_or_for_all_of_few(
+    found: Findings,
+    stops: bool,  # noqa: FBT001
+) -> None:
     assert found.is_feedback is stops
 
 

@@ -29,7 +29,7 @@ def test_it_is_stored_and_asked_for_as_it_is(selection: Selection) -> None:
 
 
 def test_it_is_said() -> None:
-    assert [one.said for one in SELECTIONS] == [
+    assert [one.text for one in SELECTIONS] == [
         "quarantine: all of it",
         "successes: version 7, from 2026-01-02 03:04:05 UTC",
         "quarantine: error T*|U, key in/*, version $LATEST, not in doubt",
@@ -39,7 +39,7 @@ def test_it_is_said() -> None:
 
 def test_it_is_said_in_utc_whatever_zone_was_typed() -> None:
     selection = select(Place.QUARANTINE, after="2026-01-02T13:04:05+10:00")
-    assert selection.said == "quarantine: from 2026-01-02 03:04:05 UTC"
+    assert selection.text == "quarantine: from 2026-01-02 03:04:05 UTC"
     with pytest.raises(ConfigError, match=r"^after: .*: it is out of range; give"):
         select(Place.QUARANTINE, after="0001-01-01T00:00:00+14:00")
 

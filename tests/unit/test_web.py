@@ -12,7 +12,7 @@ from retrofill.model.limits import Limits
 from retrofill.model.plan import FirstPayload
 from retrofill.model.pulse import Slice
 from retrofill.model.report import Report
-from retrofill.model.report_files import Written
+from retrofill.model.report_files import WrittenReport
 from retrofill.pipeline.controls import LIMITS as CHANGEABLE
 from retrofill.state.events import Event
 from retrofill.state.pages import (
@@ -481,7 +481,7 @@ def test_report_files_are_told_where_there_are_any() -> None:
     assert "Report files" not in html_of(page())
     asked = report(report_to="s3://reports/x")
     assert "No files were written to <code>s3://reports/x</code> yet" in html_of(page(report=asked))
-    written = Written(
+    written = WrittenReport(
         manifest="s3://reports/x/manifest.json",
         sha256="0a1b",
         counts={"failed": 1, "succeeded": 1200},

@@ -11,10 +11,10 @@ from retrofill.cli.state import connections, open_state
 from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
-from retrofill.model.report_files import Asked
+from retrofill.model.report_files import ReportRequest
 
 if TYPE_CHECKING:
-    from retrofill.model.report_files import Written
+    from retrofill.model.report_files import WrittenReport
 
 
 class Items(StrEnum):
@@ -52,7 +52,7 @@ def export(
 
     They get a folder of their own, with a manifest.json that is written last.
     """
-    asked = Asked(items=items.value, format=form.value, details=details)
+    asked = ReportRequest(items=items.value, format=form.value, details=details)
     written = _write(_destination(folder), asked, run, job, aws_conn_id)
     if as_json:
         print_json(written.as_json())
@@ -62,8 +62,8 @@ def export(
 
 
 def _write(
-    folder: Destination, asked: Asked, run: int | None, job: str | None, aws_conn_id: str
-) -> "Written":
+    folder: Destination, asked: ReportRequest, run: int | None, job: str | None, aws_conn_id: str
+) -> "WrittenReport":
     # What takes a second to import: clients of stores, and columns of Parquet.
     from retrofill.export import export_job, export_run, open_store  # noqa: PLC0415
 

@@ -14,7 +14,7 @@ from retrofill.cli.looking import RunNumber, end, report_text
 from retrofill.cli.output import Json, print_json, print_text, say
 from retrofill.cli.state import open_state
 from retrofill.cli.watching import LOOK_S, watch
-from retrofill.model.approval import Answer, Approval
+from retrofill.model.approval import Approval, ApprovalStatus
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import REFUSED, Run, SetRef
 from retrofill.state import pages, runs
@@ -87,9 +87,9 @@ def plan(
             from retrofill.sources import reasons_of  # noqa: PLC0415
 
             print_text(found.markdown(reasons_of(page.controls.source_kind)))
-    if planned.approval is not None and planned.approval.status is Answer.WAITING:
+    if planned.approval is not None and planned.approval.status is ApprovalStatus.WAITING:
         say(
-            f"run {run_id} waits until {planned.approval.until_said};"
+            f"run {run_id} waits until {planned.approval.until_text};"
             f" retrofill approve {run_id} has it call what is planned"
         )
         return
@@ -103,12 +103,12 @@ def approve(run: RunNumber) -> None:
 
     Exit code 1: it was answered otherwise, or what would be called has changed since.
     """
-    _answer(run, "Approve", Answer.APPROVED)
+    _answer(run, "Approve", ApprovalStatus.APPROVED)
 
 
 def reject(run: RunNumber) -> None:
     """Reject the plan of a run: it calls nothing, and its items are new again."""
-    _answer(run, "Reject", Answer.REJECTED)
+    _answer(run, "Reject", ApprovalStatus.REJECTED)
 
 
 def start(
@@ -187,13 +187,13 @@ def _await_plan(airflow: Airflow, conn: Connection, begun: DagRun, run_id: int) 
     while True:
         now = airflow.dag_run(begun.dag_id, begun.dag_run_id)
         run = runs.get_run(conn, run_id)
-        waits = run.approval is not None and run.approval.status is Answer.WAITING
+        waits = run.approval is not None and run.approval.status is ApprovalStatus.WAITING
         if waits or run.status != "open" or now.has_ended:
             return run
         time.sleep(LOOK_S)
 
 
-def _answer(run_id: int, option: str, wanted: Answer) -> None:
+def _answer(run_id: int, option: str, wanted: ApprovalStatus) -> None:
     """Answer what a run asks, until it has taken the answer.
 
     An answer right after the question may find Airflow still at work with the end of the process
@@ -203,7 +203,7 @@ def _answer(run_id: int, option: str, wanted: Answer) -> None:
         approval = _approval(conn, run_id)
         first = runs.later_sets(conn, SetRef(run_id, 0))[0]
         limit = time.monotonic() + _TAKEN_WITHIN_S
-        while approval.status is Answer.WAITING:
+        while approval.status is ApprovalStatus.WAITING:
             if airflow.state_of(*first, _APPROVE) == "awaiting_input":
                 airflow.answer(*first, _APPROVE, option)
             elif time.monotonic() > limit:
@@ -211,7 +211,7 @@ def _answer(run_id: int, option: str, wanted: Answer) -> None:
                 raise typer.Exit(Exit.INCOMPLETE)
             time.sleep(LOOK_S)
             approval = _approval(conn, run_id, was_asked=True)
-    say(f"run {run_id}: its plan was {approval.said}")
+    say(f"run {run_id}: its plan was {approval.text}")
     if approval.status is not wanted:
         raise typer.Exit(Exit.INCOMPLETE)
 
@@ -223,8 +223,8 @@ def _approval(conn: Connection, run_id: int, *, was_asked: bool = False) -> Appr
     :raises ConfigError: it does not wait
     """
     approval = runs.get_run(conn, run_id).approval
-    if approval is None or not (was_asked or approval.status is Answer.WAITING):
-        said = f"its plan {approval.said}" if approval else "it asks nobody about a plan"
+    if approval is None or not (was_asked or approval.status is ApprovalStatus.WAITING):
+        said = f"its plan {approval.text}" if approval else "it asks nobody about a plan"
         raise ConfigError(f"run: {run_id}; {said}; allowed is one whose plan waits for a person")
     return approval
 

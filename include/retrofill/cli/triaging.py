@@ -181,7 +181,7 @@ def redrive(
 
 def _said(asked: "Asked", selection: Selection) -> str:
     items = "too many items to count" if asked.items is None else counted(asked.items, "item")
-    return f"{items} of {selection.said}; cost {in_range(asked.cost, dollars)}"
+    return f"{items} of {selection.text}; cost {in_range(asked.cost, dollars)}"
 
 
 def _print_history(history: ItemHistory) -> None:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from retrofill.cli.output import print_json_line, say
 from retrofill.model.amounts import counted
-from retrofill.model.approval import Answer, Approval
+from retrofill.model.approval import Approval, ApprovalStatus
 from retrofill.model.report import Report
 from retrofill.state import runs
 from retrofill.state.connection import Connection
@@ -46,9 +46,9 @@ def standing(report: Report) -> str:
     """Return in some words how a run is."""
     if report.status != "open":
         return report.status
-    approval = Approval.from_json(report.approval)
-    if approval is not None and approval.status is Answer.WAITING:
-        return f"{approval.said}"
+    approval = Approval.from_json_if_any(report.approval)
+    if approval is not None and approval.status is ApprovalStatus.WAITING:
+        return f"{approval.text}"
     return f"stopping: {report.stop_reason}" if report.stop_reason else report.status
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any, NamedTuple, Protocol
 
-from retrofill.model.report_files import DETAILS, Reported, ReportForm
+from retrofill.model.report_files import DETAILS, ReportedItem, ReportForm
 
 
 class Digested(io.RawIOBase):
@@ -51,7 +51,7 @@ class Digested(io.RawIOBase):
 class Part(Protocol):
     """A part that is being written."""
 
-    def write(self, items: Sequence[Reported]) -> None:
+    def write(self, items: Sequence[ReportedItem]) -> None:
         """Write items."""
 
     def end(self) -> None:
@@ -90,7 +90,7 @@ class CsvPart:
         if table.form.header:
             self._put([table.columns])
 
-    def write(self, items: Sequence[Reported]) -> None:
+    def write(self, items: Sequence[ReportedItem]) -> None:
         """Write items, one per line unless their errors have several."""
         row, write_key = self._row, self._write_key
         rows = [row(item._replace(key=write_key(item.key))) for item in items]
@@ -111,7 +111,7 @@ class CsvPart:
         """Write nothing more."""
 
 
-def details_of(item: Reported) -> tuple[Any, ...]:
+def details_of(item: ReportedItem) -> tuple[Any, ...]:
     """Return the values of the columns :data:`DETAILS`."""
     return (
         item.attempts,

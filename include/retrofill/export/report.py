@@ -14,9 +14,9 @@ from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError
 from retrofill.model.report_files import (
     PARQUET_FORMAT,
-    Asked,
-    Reported,
-    Written,
+    ReportedItem,
+    ReportRequest,
+    WrittenReport,
 )
 from retrofill.model.runs import Run
 from retrofill.state import exports, runs
@@ -54,8 +54,8 @@ class _WrittenPart(NamedTuple):
 
 
 def export_run(
-    conn: Connection, run_id: int, asked: Asked, folder: Destination, store: Store
-) -> Written:
+    conn: Connection, run_id: int, asked: ReportRequest, folder: Destination, store: Store
+) -> WrittenReport:
     """Write report files of what a run settled, or listed and left.
 
     Each report gets its own folder below ``folder``, named by the time: existing files are never
@@ -69,8 +69,8 @@ def export_run(
 
 
 def export_job(
-    conn: Connection, job: str, asked: Asked, folder: Destination, store: Store
-) -> Written:
+    conn: Connection, job: str, asked: ReportRequest, folder: Destination, store: Store
+) -> WrittenReport:
     """Write report files of everything known of a job, as :func:`export_run` does for a run.
 
     :raises ConfigError: there is no such job, or no run of it
@@ -86,12 +86,12 @@ def export_job(
 def _export(
     conn: Connection,
     run: Run,
-    asked: Asked,
+    asked: ReportRequest,
     above: Destination,
     store: Store,
     *,
     whole_job: bool,
-) -> Written:
+) -> WrittenReport:
     config = RunConfig.from_stored(run.config)
     table = Table(config.source_kind.report, config.source.place(), details=asked.details)
     counts = dict.fromkeys(asked.statuses, 0)
@@ -127,7 +127,7 @@ def _export(
         digested = Digested(opened)
         digested.write(json.dumps(said, indent=2, ensure_ascii=False).encode())
     log.info("wrote %s: %s", manifest, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
-    return Written(
+    return WrittenReport(
         manifest=str(manifest),
         sha256=digested.sha256,
         counts=counts,
@@ -138,10 +138,10 @@ def _export(
 
 
 def _known(
-    first: list[Reported], more: Iterator[list[Reported]], version_of: Mapping[int, str]
-) -> Iterator[list[Reported]]:
+    first: list[ReportedItem], more: Iterator[list[ReportedItem]], version_of: Mapping[int, str]
+) -> Iterator[list[ReportedItem]]:
     """Yield chunks of items; if their function version is unknown, it is that of their run."""
-    chunk: list[Reported] | None = first
+    chunk: list[ReportedItem] | None = first
     while chunk is not None:
         if version_of:
             chunk = [
@@ -155,7 +155,7 @@ def _known(
 
 
 def _write_part(
-    store: Store, file: Destination, chunks: Iterator[list[Reported]], table: Table
+    store: Store, file: Destination, chunks: Iterator[list[ReportedItem]], table: Table
 ) -> _WrittenPart:
     """Write items until the part is full, or there are no more."""
     rows = 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from retrofill.config import RunConfig
 from retrofill.model.amounts import counted
-from retrofill.model.approval import Answer, Approval
+from retrofill.model.approval import Approval, ApprovalStatus
 from retrofill.model.errors import ConfigError, RunIncomplete
 from retrofill.model.plan import RunPlan
 from retrofill.model.runs import Run, SetRef
@@ -46,7 +46,10 @@ def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
 def was_approved(run: Run, mark: str) -> bool:
     """Return whether a run's plan was approved after the request with this mark."""
     approval = run.approval
-    return approval is not None and (approval.status, approval.mark) == (Answer.APPROVED, mark)
+    return approval is not None and (approval.status, approval.mark) == (
+        ApprovalStatus.APPROVED,
+        mark,
+    )
 
 
 def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str) -> str:
@@ -68,10 +71,10 @@ def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str)
     if report.calls:
         settled_in = f"{counted(report.settled, 'item')} in {counted(report.calls, 'call')}"
         text = f"- called so far: {settled_in}\n{text}"
-    return f"- answer until: {approval.until_said}; without an answer it is rejected\n{text}"
+    return f"- answer until: {approval.until_text}; without an answer it is rejected\n{text}"
 
 
-def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
+def answered(conn: Connection, run: Run, answer: ApprovalStatus, by: str) -> bool:
     """Record an answer, and withdraw the items of a rejected plan.
 
     :returns: whether the plan is approved
@@ -81,11 +84,11 @@ def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
     if approval is None:
         raise RunIncomplete(f"run {run.run_id} does not wait for an answer")
     if not approval.is_negative:
-        log.info("the plan was %s", approval.said)
+        log.info("the plan was %s", approval.text)
         return True
     conclude_approval(conn, run.run_id)
     log.warning("%s", _what_now(approval))
-    if answer is Answer.APPROVED:
+    if answer is ApprovalStatus.APPROVED:
         raise RunIncomplete(_what_now(approval))
     return False
 
@@ -100,8 +103,8 @@ def conclude_approval(conn: Connection, run_id: int) -> None:
     """Turn down a plan that is not approved, and withdraw its items, before its run is closed."""
     run = runs.get_run(conn, run_id)
     approval = run.approval
-    if approval is not None and approval.status is Answer.WAITING:
-        approval = approvals.answer(conn, run_id, Answer.ENDED)
+    if approval is not None and approval.status is ApprovalStatus.WAITING:
+        approval = approvals.answer(conn, run_id, ApprovalStatus.ENDED)
     if approval is not None and approval.is_negative and not approval.withdrawn:
         count = approvals.withdraw(conn, run)
         log.info("%s items that were not approved are withdrawn: they are new again", f"{count:,}")
@@ -114,7 +117,7 @@ def require_approved(config: RunConfig, run: Run) -> None:
     """
     if not config.approval.approve:
         return
-    if run.approval is None or run.approval.status is not Answer.APPROVED:
+    if run.approval is None or run.approval.status is not ApprovalStatus.APPROVED:
         why = run.approval.why if run.approval else "nobody was asked about the plan"
         raise ConfigError(f"approve: {why}; clear the task approve to ask, or start another run")
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 from retrofill.params.base import form_field
@@ -153,4 +153,4 @@ def _percents(text: str) -> Any:
 
 def _waits(conn: Connection, run_id: int) -> bool:
     approval = runs.get_run(conn, run_id).approval
-    return approval is not None and approval.status is Answer.WAITING
+    return approval is not None and approval.status is ApprovalStatus.WAITING

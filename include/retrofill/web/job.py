@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from retrofill.model.standing import Standing, standing_of
+from retrofill.model.status import Status, status_of
 from retrofill.state import jobs, waiting
 from retrofill.state.jobs import JobTotals, RunLine
 from retrofill.web.access import SeenJob, State
@@ -26,7 +26,7 @@ class ShownRun(NamedTuple):
     """A run as the page shows it."""
 
     line: RunLine
-    standing: Standing
+    status: Status
     dag: DagFacts
 
 
@@ -81,7 +81,7 @@ def show_job(
 
 
 def _shown(line: RunLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> ShownRun:
-    standing = standing_of(
+    status = status_of(
         line.status,
         unapproved=line.approval == "waiting",
         stopping=line.stop_reason is not None,
@@ -89,16 +89,16 @@ def _shown(line: RunLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> S
         active=line.held or (line.dag_id, line.dag_run_id) in alive,
         dag_paused=dag.is_paused,
     )
-    return ShownRun(line, standing, dag)
+    return ShownRun(line, status, dag)
 
 
-_WAITS: Mapping[Standing, str] = {
-    Standing.UNAPPROVED: "waits for a person to approve its plan. Nothing is called until then.",
-    Standing.WAITING: (
+_WAITS: Mapping[Status, str] = {
+    Status.UNAPPROVED: "waits for a person to approve its plan. Nothing is called until then.",
+    Status.WAITING: (
         "waits for its DAG, which is paused in Airflow. It goes on when the DAG is switched on."
     ),
-    Standing.PAUSED: "is paused by a person. It goes on when somebody resumes it on its page.",
-    Standing.ABANDONED: (
+    Status.PAUSED: "is paused by a person. It goes on when somebody resumes it on its page.",
+    Status.ABANDONED: (
         "was abandoned: Airflow has ended its DAG run. The job's next run or the maintenance DAG"
         " closes it, and the next run takes its items over."
     ),
@@ -112,8 +112,8 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
     :param is_first: whether these are its newest runs
     """
     for run in shown:
-        if run.standing in _WAITS:
-            yield Wait(_WAITS[run.standing], run.line, is_bad=run.standing is Standing.ABANDONED)
+        if run.status in _WAITS:
+            yield Wait(_WAITS[run.status], run.line, is_bad=run.status is Status.ABANDONED)
         if run.line.status == "open":
             for other in run.line.others:
                 waiting = f"waits for {other['items']:,} of its listed items, which are in process"
@@ -121,7 +121,7 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
     newest = shown[0] if shown and is_first else None
     if newest is None:
         return
-    if newest.standing is Standing.INCOMPLETE:
+    if newest.status is Status.INCOMPLETE:
         why = f": {newest.line.stop_reason}" if newest.line.stop_reason else ""
         left = (
             f"{totals.in_process:,} items of the job wait for another run"
@@ -129,7 +129,7 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
             else "What it did not list waits for another run"
         )
         yield Wait(f"ended incomplete{why}. {left}: start one.", newest.line, is_bad=True)
-    if newest.dag.is_off and newest.standing is not Standing.WAITING:
+    if newest.dag.is_off and newest.status is not Status.WAITING:
         what = f"The next run waits for the DAG {newest.line.dag_id}, which is paused in Airflow."
         yield Wait(what, None)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from retrofill.model.needs import needs_of
-from retrofill.model.standing import Standing, standing_of
+from retrofill.model.status import Status, status_of
 from retrofill.state import jobs
 from retrofill.state.connection import Connection
 from retrofill.state.jobs import Dags, JobLine
@@ -38,7 +38,7 @@ class Shown(NamedTuple):
     """A job as the page shows it."""
 
     line: JobLine
-    standing: Standing | None
+    status: Status | None
     """None: no run of it was opened."""
 
     needs: tuple[str, ...]
@@ -98,9 +98,9 @@ def shown(line: JobLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> Sh
     :param dag: of the run that tells how it is
     :param alive: the DAG runs that are queued or running, by DAG and name
     """
-    standing = None
+    status = None
     if line.status is not None:
-        standing = standing_of(
+        status = status_of(
             line.status,
             unapproved=line.approval == "waiting",
             stopping=line.stop_reason is not None,
@@ -108,8 +108,8 @@ def shown(line: JobLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> Sh
             active=bool(line.held) or (line.dag_id, line.dag_run_id) in alive,
             dag_paused=dag.is_paused,
         )
-    needs = needs_of(standing, quarantines=line.quarantines, is_off=dag.is_off)
-    return Shown(line, standing, needs, dag)
+    needs = needs_of(status, quarantines=line.quarantines, is_off=dag.is_off)
+    return Shown(line, status, needs, dag)
 
 
 def _answer(

@@ -137,8 +137,8 @@ def _environment() -> Environment:
         "dollars": dollars,
         "number": number,
         "percent": percent,
-        "in_dollars": partial(in_range, said=dollars),
-        "in_times": partial(in_range, said=in_time),
+        "in_dollars": partial(in_range, text_of=dollars),
+        "in_times": partial(in_range, text_of=in_time),
     }
     environment.globals |= {"outcomes": OUTCOMES, "causes": CAUSES, "links": links}
     return environment

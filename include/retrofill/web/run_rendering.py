@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from retrofill.functions.kind import Called
-from retrofill.model.approval import Answer, Approval
+from retrofill.model.approval import Approval, ApprovalStatus
 from retrofill.model.report import Report
-from retrofill.model.standing import Standing, standing_of
+from retrofill.model.status import Status, status_of
 from retrofill.pipeline.controls import LIMITS
 from retrofill.sources import reasons_of
 from retrofill.state.pages import MOST_COUNTED, BatchLine, CallLine, RunPage, SetLine
@@ -88,7 +88,7 @@ def render_run(
         report=report,
         controls=page.controls,
         now=page.controls.read_at,
-        standing=_standing(page, lives=lives, dag_paused=dag_paused),
+        status=_status(page, lives=lives, dag_paused=dag_paused),
         is_held=any(line.held for line in page.sets),
         progress=(progress := Progress(total, report.succeeded, report.quarantined)),
         outlook=_outlook(page, progress),
@@ -108,7 +108,7 @@ def render_run(
         may_change=may_change,
         problem=problem,
         plan=page.controls.plan,
-        approval=Approval.from_json(report.approval),
+        approval=Approval.from_json_if_any(report.approval),
         approval_link=approval_link,
         look_s=look_s if page.controls.live else 0,
         counts=COUNTS,
@@ -148,9 +148,9 @@ def _log_of(sets: Mapping[int, SetLine], line: BatchLine | CallLine) -> str:
     return links.task_log(found.dag_id, found.dag_run_id, line.task_id, line.map_index)
 
 
-def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> Standing:
+def _status(page: RunPage, *, lives: bool, dag_paused: bool = False) -> Status:
     """Return in one word how a run is."""
-    return standing_of(
+    return status_of(
         page.report.status,
         unapproved=_waits(page.report),
         stopping=bool(page.report.stop_reason),
@@ -161,13 +161,13 @@ def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> Standi
 
 
 def _waits(report: Report) -> bool:
-    approval = Approval.from_json(report.approval)
-    return approval is not None and approval.status is Answer.WAITING
+    approval = Approval.from_json_if_any(report.approval)
+    return approval is not None and approval.status is ApprovalStatus.WAITING
 
 
 def _left_s(page: RunPage, *, lives: bool) -> float | None:
     """Return how long the set at work may still take at its pace; None: nobody can tell."""
-    if _standing(page, lives=lives) != "open" or not page.sets or not page.sets[-1].held:
+    if _status(page, lives=lives) != "open" or not page.sets or not page.sets[-1].held:
         return None
     line = page.sets[-1]
     again = sum(ended.items or 0 for ended in page.calls.ended if ended.outcome in _CALLED_AGAIN)
