@@ -82,7 +82,7 @@ def test_f19_a_notification_that_is_not_taken_fails_the_task_and_is_sent_by_the_
     world: World, fault_table: FaultTable, status: int
 ) -> None:
     world.notices.refusals = [status]
-    with pytest.raises(NotNotified, match="'notices' did not take the notification"):
+    with pytest.raises(NotNotified, match="'notices' did not accept the notification"):
         world.notify(notify_conn_id="notices")
     assert not world.is_notified()
     world.notify(notify_conn_id="notices")
