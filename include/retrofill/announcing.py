@@ -40,15 +40,10 @@ def asset_of(job: str) -> Asset:
     return Asset(f"retrofill://jobs/{quote(job, safe='')}")
 
 
-def alias_of(dag_id: str) -> AssetAlias:
-    """Return the alias for the assets of the jobs that a DAG runs."""
-    return AssetAlias(dag_id)
-
-
 def announce(context: Context, run: Run, report: Report) -> None:
     """Have Airflow send the asset event of a complete run when this task succeeds, once per run."""
     dag_run = context["dag_run"]
-    alias = alias_of(dag_run.dag_id)
+    alias = AssetAlias(dag_run.dag_id)
     sent = events_since(context, alias, run.opened_at)
     if any((event.extra or {}).get("run_id") == report.run_id for event in sent):
         log.info("the asset event of run %d was sent by an earlier try", report.run_id)

@@ -23,12 +23,12 @@ class AirflowConnections:
     def get(self, conn_id: str) -> ConnectionFields:
         """Return a connection.
 
-        :raises ConfigError: Airflow has none of this id, or one that cannot be read
+        :raises ConfigError: Airflow has no connection with this id, or cannot read it
         """
         try:
             found = BaseHook.get_connection(conn_id)
         except AirflowNotFoundException as error:
-            # Airflow says so as well of one that it cannot read, such as a URI of several hosts.
+            # Airflow also raises this for one that it cannot read, such as a URI of several hosts.
             ours = EnvironmentConnections()
             if ours.has(conn_id):
                 return ours.get(conn_id)
@@ -50,7 +50,7 @@ class AirflowConnections:
 
 
 class _HookSession:
-    """AWS, with everything that the provider's hook takes from a connection."""
+    """AWS through the provider's hook, with everything that it reads from a connection."""
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
@@ -65,7 +65,7 @@ class _HookSession:
 
     @property
     def region(self) -> str:
-        # Not by a session: one that assumes a role would ask AWS.
+        # Without a session: a session that assumes a role would send requests.
         return self._plain.region_name or region_here()
 
     @property
@@ -92,6 +92,6 @@ def open_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
 
 @contextmanager
 def task_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
-    """Open the state for a task, which waits for a connection where there is none left."""
+    """Open the state for a task, which waits if Postgres has no connection left."""
     with wiring().open_state(needed, patience_s=PATIENCE_S) as conn:
         yield conn

@@ -1,7 +1,4 @@
-"""Lineage: what a run has read and produced, for Airflow's OpenLineage provider.
-
-Only that provider calls it, so only where it is installed.
-"""
+"""Lineage: the input and output of a run, for Airflow's OpenLineage provider, which calls this."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +11,11 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
 JOBS = "retrofill://jobs"
-"""The namespace of jobs: what a run has processed is part of the data set of its job."""
+"""The namespace of jobs. The output of a run is part of its job's data set."""
 
 
 def lineage_of(dag_id: str, dag_run_id: str) -> "OperatorLineage[Any, Any] | None":
-    """Return the lineage of the run that a DAG run works for; None: it has opened none."""
+    """Return the lineage of the run of a DAG run; None: it has opened no run."""
     with open_state() as conn:
         ref = runs.find_set(conn, dag_id, dag_run_id)
         if ref is None:
@@ -29,6 +26,7 @@ def lineage_of(dag_id: str, dag_run_id: str) -> "OperatorLineage[Any, Any] | Non
 
 
 def _lineage(config: RunConfig, report: Report) -> "OperatorLineage[Any, Any]":
+    # The provider need not be installed.
     from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
     from openlineage.client.event_v2 import InputDataset, OutputDataset  # noqa: PLC0415
     from openlineage.client.facet_v2 import (  # noqa: PLC0415

@@ -111,7 +111,6 @@ def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any]) -> N
 
 
 def _problems(config: RunConfig) -> dict[str, str]:
-    """Return the problems with the targets of the notification, by param."""
     targets = config.notification
     found = {
         "notify_conn_id": _problem_of_connection(targets.notify_conn_id),

@@ -109,6 +109,5 @@ def _why_refused(context: Context) -> str:
 
 
 def _is_last_try(context: Context, error: StateError) -> bool:
-    """Return whether the task is not retried after this error."""
     ti = context["ti"]
     return isinstance(error, FINAL) or ti.try_number > ti.max_tries

@@ -129,10 +129,7 @@ class OpenRunOperator(BaseOperator):
         return turn.but
 
     def _look_again(self, after_s: float) -> NoReturn:
-        """Free the worker slot, and start again later.
-
-        :raises TaskDeferred: always
-        """
+        """Free the worker slot, and start again later."""
         trigger = TimeDeltaTrigger(timedelta(seconds=after_s))
         self.defer(trigger=trigger, method_name="execute_again")
         raise AssertionError("defer has not raised")

@@ -21,7 +21,7 @@ from retrofill.model.errors import ConfigError, FunctionUnusable, Interrupted, R
 from retrofill.model.runs import NOT_MAPPED, Run, SetRef, TaskName
 from retrofill.model.selection import Place
 from retrofill.pipeline.approve import asks, require_approved
-from retrofill.pipeline.canary import has_canary, judge, note
+from retrofill.pipeline.canary import has_canary, record_findings, require_success
 from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.enqueue import Enqueued, enqueue
 from retrofill.pipeline.invoke import Invoker, take
@@ -97,7 +97,7 @@ class PatientOperator(RetrofillOperator):
             return self.work(context, tries.progressed)
         except AirflowTaskTerminated as error:
             # Airflow itself would not retry.
-            raise Interrupted("the task was told to end") from error
+            raise Interrupted("the task was asked to end") from error
 
     @abstractmethod
     def work(self, context: Context, progressed: Callable[[], None]) -> Any:
@@ -256,10 +256,12 @@ class CanaryOperator(CallOperator):
         except RunIncomplete:
             # A limit of the run was reached; the findings until then are still useful.
             with open_state() as conn:
-                note(conn, run, config, canary.batch_id, at_once=at_once)
+                record_findings(conn, run, config, canary.batch_id, at_once=at_once)
             raise
         with open_state() as conn:
-            return judge(conn, run, config, canary.batch_id, at_once=at_once).as_json()
+            found = record_findings(conn, run, config, canary.batch_id, at_once=at_once)
+            require_success(conn, run, canary.batch_id, found)
+        return found.as_json()
 
 
 class InvokeOperator(CallOperator):

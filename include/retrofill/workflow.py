@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from airflow.configuration import conf
-from airflow.sdk import DAG, Asset, Param
+from airflow.sdk import DAG, Asset, AssetAlias, Param
 
-from retrofill.announcing import alias_of
 from retrofill.approval import ApproveOperator
 from retrofill.compat import (
     BACKOFF,
@@ -129,7 +128,7 @@ def retrofill_dag(
         close = CloseRunOperator(task_id="close_run", trigger_rule="all_done")
         following = NextSetOperator(task_id="next_set", more=close.output, **of_set)
         files = WriteReportOperator(task_id="write_report", trigger_rule="all_done")
-        notify = NotifyOperator(task_id="notify", source=source, alias=alias_of(dag_id))
+        notify = NotifyOperator(task_id="notify", source=source, alias=AssetAlias(dag_id))
         enqueue >> batches >> canary >> approve >> invoke
         # Tasks that open_run skips end at once, so later tasks must also wait for those before.
         batches >> approve

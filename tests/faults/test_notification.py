@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg2
 import pytest
+from airflow.sdk import AssetAlias
 from retrofill import faults
-from retrofill.announcing import alias_of
 from retrofill.faults import InjectedError, Point, armed
 from retrofill.model.errors import NotNotified
 from retrofill.notifying import NotifyOperator
@@ -38,7 +38,7 @@ class World:
         """Do what the task does, for a run that was opened with these params."""
         with closing(psycopg2.connect(self.backfill.dsn)) as conn, conn, conn.cursor() as cur:
             cur.execute("UPDATE retrofill.run SET config = config || %s", (json.dumps(params),))
-        alias = alias_of(self.backfill.job)
+        alias = AssetAlias(self.backfill.job)
         context = {
             "params": {},
             "dag_run": SimpleNamespace(dag_id=self.backfill.job, run_id="run 1"),

@@ -1,4 +1,4 @@
-"""Approval: ask for approval of a run's plan, and act on the answer."""
+"""Approval: request approval of a run's plan, and act on the answer."""
 
 import logging
 from dataclasses import replace
@@ -23,7 +23,7 @@ def asks(config: RunConfig, ref: SetRef) -> bool:
 def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
     """Return the plan to approve; None: nothing is left to call.
 
-    :raises RunIncomplete: the run was stopped, or the plan turned down; then it is withdrawn
+    :raises RunIncomplete: the run was stopped; or the plan was turned down, and is now withdrawn
     :raises ConfigError: there is no plan
     """
     if run.approval is not None and run.approval.is_negative:
@@ -44,7 +44,7 @@ def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
 
 
 def was_approved(run: Run, mark: str) -> bool:
-    """Return whether a run's plan was approved after the request with this mark."""
+    """Return whether a run's plan was approved in response to the request with this mark."""
     approval = run.approval
     return approval is not None and (approval.state, approval.mark) == (Answer.APPROVED, mark)
 
@@ -52,9 +52,9 @@ def was_approved(run: Run, mark: str) -> bool:
 def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str) -> str:
     """Record that a plan waits for approval; return the text to show, in Markdown.
 
-    From then on the limits cannot be changed on the run's page: the shown limits are approved.
+    From then on, nobody can change the run's limits: they are approved as shown.
 
-    :param mark: distinguishes this request from others
+    :param mark: identifies this request
     :raises RunIncomplete: the run was closed in the meantime
     """
     hours = config.approval.approve_within_hours
@@ -75,7 +75,7 @@ def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
     """Record an answer, and withdraw the items of a rejected plan.
 
     :returns: whether the plan is approved
-    :raises RunIncomplete: nobody was asked, or the plan was turned down before
+    :raises RunIncomplete: there was no request, or the plan was turned down before
     """
     approval = approvals.answer(conn, run.run_id, answer, by)
     if approval is None:
@@ -91,26 +91,26 @@ def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
 
 
 def avoid(conn: Connection, run: Run, why: str) -> None:
-    """Void an approved plan, because the run would call something else than was approved."""
+    """Void an approval, because the run would call something else than was approved."""
     approvals.avoid(conn, run.run_id, why)
     conclude_approval(conn, run.run_id)
 
 
 def conclude_approval(conn: Connection, run_id: int) -> None:
-    """Turn down a plan that is not approved, and withdraw its items, before its run is closed."""
+    """Before a run is closed: turn down its plan if nobody approved it, and withdraw the items."""
     run = runs.get_run(conn, run_id)
     approval = run.approval
     if approval is not None and approval.state is Answer.WAITING:
         approval = approvals.answer(conn, run_id, Answer.ENDED)
     if approval is not None and approval.is_negative and not approval.withdrawn:
         count = approvals.withdraw(conn, run)
-        log.info("%s items that were not approved are withdrawn: they are new again", f"{count:,}")
+        log.info("withdrew %s items that were not approved: they are new again", f"{count:,}")
 
 
 def require_approved(config: RunConfig, run: Run) -> None:
-    """Check that what a run would call was approved, if it needs approval.
+    """Check that the plan of a run is approved, if the run needs approval.
 
-    :raises ConfigError: it was not
+    :raises ConfigError: it is not approved
     """
     if not config.approval.approve:
         return

@@ -1,4 +1,4 @@
-"""Forget: delete what is older than it must be kept, and whole jobs."""
+"""Forget: delete calls and results by age, and whole jobs."""
 
 import difflib
 import logging
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Forgotten(TypedDict):
-    """What was deleted of a job."""
+    """The number of deleted rows of a job."""
 
     in_process: int
     results: int
@@ -23,7 +23,7 @@ class Forgotten(TypedDict):
 
 
 def forget_calls(conn: Connection, *, job: str | None, days: int) -> int:
-    """Delete the calls of runs that were closed this many days ago; return their number.
+    """Delete the calls of runs that were closed this many days ago; return the number of calls.
 
     :param job: the name of the only job; None: all jobs
     :raises ConfigError: there is no such job
@@ -34,9 +34,7 @@ def forget_calls(conn: Connection, *, job: str | None, days: int) -> int:
 
 
 def forget_results(conn: Connection, *, job: str | None, days: int) -> int:
-    """Delete results that are this many days old, so that their items are new again.
-
-    Return their number.
+    """Delete results that are this many days old, and return their number: the items are new again.
 
     :param job: the name of the only job; None: all jobs
     :raises ConfigError: there is no such job
@@ -49,7 +47,7 @@ def forget_results(conn: Connection, *, job: str | None, days: int) -> int:
 
 
 def forget_job(conn: Connection, job: str) -> Forgotten:
-    """Delete everything known of a job. An interrupted delete continues when it is called again.
+    """Delete everything known about a job. If interrupted, another call continues.
 
     :raises ConfigError: there is no such job, or a run of it is open
     """
@@ -63,13 +61,12 @@ def forget_job(conn: Connection, job: str) -> Forgotten:
         runs=maintenance.delete_runs(conn, job_id),
     )
     maintenance.delete_job(conn, job_id)
-    said = ", ".join(f"{name} {count:,}" for name, count in forgotten.items())
-    log.info("forgot the job %r; deleted in this try: %s", job, said)
+    counts = ", ".join(f"{name} {count:,}" for name, count in forgotten.items())
+    log.info("forgot the job %r; deleted in this try: %s", job, counts)
     return forgotten
 
 
 def _jobs(conn: Connection, name: str | None) -> list[int]:
-    """Return the numbers of the requested jobs."""
     known = maintenance.list_jobs(conn)
     if name is None:
         return list(known.values())

@@ -1,4 +1,4 @@
-"""Redrive the run's selection from a job's quarantine."""
+"""Redrive a selection from a job's quarantine."""
 
 import logging
 from collections.abc import Callable
@@ -19,7 +19,7 @@ LABEL = "quarantine"
 
 
 class Requeued(TypedDict):
-    """What one redriving task did."""
+    """The counts of one task that redrives."""
 
     redriven: int
 
@@ -34,8 +34,8 @@ def redrive_quarantine(
 ) -> Requeued:
     """Move the selected items back from quarantine, until its end or until the set is full.
 
-    :param progressed: called whenever a chunk was moved
-    :raises LeaseLost: another task does the same for this run
+    :param progressed: called after each chunk
+    :raises LeaseLost: another task of this run does the same
     """
     total = Requeued(redriven=0)
     progress = get_partition(conn, ref.run_id, part_no)
