@@ -38,8 +38,8 @@ def params_of(context: Context) -> dict[str, Any]:
     )
     if ignored:
         raise ConfigError(
-            f"{', '.join(map(quoted, ignored))}: this Airflow ignores what a DAG run is triggered"
-            " with, by its setting [core] dag_run_conf_overrides_params = False; set it to True, or"
+            f"{', '.join(map(quoted, ignored))}: this Airflow ignores the conf of a DAG run,"
+            " by its setting [core] dag_run_conf_overrides_params = False; set it to True, or"
             " trigger the DAG with only its own params"
         )
     return params

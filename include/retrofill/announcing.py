@@ -54,15 +54,15 @@ def announce(context: Context, run: Run, report: Report) -> None:
     context["outlet_events"][alias].add(asset_of(report.job), extra)
 
 
-def named(run: Run, source: str) -> str:
+def headline(run: Run, source: str) -> str:
     """Return one line with number, job, source and function of a run."""
     version = f" version {run.function.version}" if run.function.version else ""
     return f"run {run.run_id} of {run.job}: {source} → {run.function.name}{version}"
 
 
-def of_set(run: Run, source: str, set_no: int) -> str:
+def note_of_set(run: Run, source: str, set_no: int) -> str:
     """Return the note for the DAG run of a further set."""
-    return f"{_MARK}{named(run, source)}\nset {set_no}"
+    return f"{_MARK}{headline(run, source)}\nset {set_no}"
 
 
 def note_end(context: Context, conn: Connection, run: Run) -> None:
@@ -70,7 +70,7 @@ def note_end(context: Context, conn: Connection, run: Run) -> None:
     with suppress(StateError):
         report = runs.get_report(conn, run.run_id)
         # The counts come first: Airflow's list of DAG runs shows the beginning of a note.
-        note(context, ", ".join(_counts(report)), named(run, report.source))
+        note(context, ", ".join(_counts(report)), headline(run, report.source))
 
 
 def _counts(report: Report) -> Iterator[str]:

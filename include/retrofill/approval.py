@@ -14,8 +14,15 @@ from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Run
 from retrofill.notifier import notify_briefly
 from retrofill.operators import RetrofillOperator, stored_run, unfinished_run
-from retrofill.pipeline.approve import answered, ask, asks, avoid, plan_to_approve, was_approved
-from retrofill.pipeline.changes import note_changes
+from retrofill.pipeline.approve import (
+    needs_approval,
+    note_changes,
+    plan_to_approve,
+    record_answer,
+    request_approval,
+    void_approval,
+    was_approved,
+)
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 
@@ -50,7 +57,7 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
         """
         with open_state() as conn:
             config, run = stored_run(conn, self.ref)
-            if not asks(config, self.ref):
+            if not needs_approval(config, self.ref):
                 raise AirflowSkipException("no approval is requested")
             plan = plan_to_approve(conn, run)
             if plan is None:
@@ -62,7 +69,7 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
                 # The previous try got the answer, and was interrupted after that.
                 self._proceed(conn, config, run)
                 return
-            self.body = ask(conn, run, config, plan, mark)
+            self.body = request_approval(conn, run, config, plan, mark)
             run = runs.get_run(conn, run.run_id)
         self._notify(context, config, run)
         self.subject = f"Run {run.run_id} of {run.job}: approve its plan"
@@ -86,7 +93,7 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
         with open_state() as conn:
             config, run = stored_run(conn, self.ref)
             by = str(user.get("name") or user.get("id") or "")
-            if answered(conn, run, answer, by):
+            if record_answer(conn, run, answer, by):
                 self._proceed(conn, config, run)
         return super().execute_complete(context, event)
 
@@ -111,6 +118,6 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
         try:
             wiring().plan(config, run=run)
         except ConfigError as error:
-            avoid(conn, run, str(error))
+            void_approval(conn, run, str(error))
             raise
         note_changes(conn, run, config, wiring().changes_of(config, run))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -84,14 +85,13 @@ def wiring() -> Wiring:
 
 
 @contextmanager
-def open_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
+def open_state(
+    needed: Mapping[str, str] = RUNTIME, *, patience_s: float = 0.0
+) -> Iterator[Connection]:
     """Open the state; see :meth:`retrofill.wiring.Wiring.open_state`."""
-    with wiring().open_state(needed) as conn:
+    with wiring().open_state(needed, patience_s=patience_s) as conn:
         yield conn
 
 
-@contextmanager
-def task_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
-    """Open the state for a task, which waits if Postgres has no connection left."""
-    with wiring().open_state(needed, patience_s=PATIENCE_S) as conn:
-        yield conn
+task_state = partial(open_state, patience_s=PATIENCE_S)
+"""Opens the state for a task, which waits if Postgres has no connection left."""

@@ -64,7 +64,7 @@ def _lose() -> None:
 ACTIONS: Mapping[str, Callable[[], None]] = {
     "kill": partial(signal.raise_signal, signal.SIGKILL),
     "stop": partial(signal.raise_signal, signal.SIGSTOP),  # until SIGCONT
-    "raise": _raise,  # an error of our own
+    "raise": _raise,  # an InjectedError
     "lose": _lose,  # as if the connection to Postgres had broken here
 }
 

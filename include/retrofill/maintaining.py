@@ -6,7 +6,7 @@ from retrofill.connections import task_state as open_state
 from retrofill.connections import wiring
 from retrofill.params.maintenance import ForgetParams, MaintenanceParams
 from retrofill.params.migration import MigrationParams
-from retrofill.pipeline.maintenance import Forgotten, forget_calls, forget_job, forget_results
+from retrofill.pipeline.maintenance import forget_calls, forget_job, forget_results
 from retrofill.pipeline.migration import Migrated, migrate_state
 from retrofill.pipeline.overlap import forget_gone
 from retrofill.pipeline.rescue import rescue
@@ -59,7 +59,7 @@ class ForgetResultsOperator(BaseOperator):
 class ForgetJobOperator(BaseOperator):
     """Delete everything known about a job."""
 
-    def execute(self, context: Context) -> Forgotten:
+    def execute(self, context: Context) -> dict[str, int]:
         """Return the numbers of rows that this try deleted."""
         config = ForgetParams.from_params(params_of(context))
         with open_state({**RUNTIME, **JOBS}) as conn:

@@ -8,7 +8,7 @@ from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk.bases.xcom import BaseXCom
 
 from retrofill.airflow_runs import TaskAirflow, params_of, require_time
-from retrofill.announcing import named, note
+from retrofill.announcing import headline, note
 from retrofill.compat import BaseOperator, Context, DownstreamTasksSkipped, shortcomings
 from retrofill.config import RunConfig, params_for
 from retrofill.connections import wiring
@@ -16,7 +16,7 @@ from retrofill.model.errors import ConfigError, FunctionChanged, RetrofillError
 from retrofill.model.runs import REFUSED, DagRun, SetRef
 from retrofill.notifier import check_targets
 from retrofill.operators import stored_run
-from retrofill.pipeline.approve import asks
+from retrofill.pipeline.approve import needs_approval
 from retrofill.pipeline.canary import has_canary
 from retrofill.pipeline.open_run import NotAlone, open_run
 from retrofill.pipeline.overlap import SOONEST_S, await_turn
@@ -52,7 +52,7 @@ class OpenRunOperator(BaseOperator):
         return self.execute_again(context)
 
     def execute_again(self, context: Context, event: Any = None) -> list[int]:
-        """Do the same after each wait for other runs of the job."""
+        """Open the set; Airflow calls this again after each wait for other runs of the job."""
         del event
         try:
             ref, config = self._open(context)
@@ -63,7 +63,7 @@ class OpenRunOperator(BaseOperator):
             raise
         needed = {
             "canary": has_canary(config, ref),
-            "approve": asks(config, ref),
+            "approve": needs_approval(config, ref),
             "write_report": config.report.report_to is not None,
         }
         if all(needed.values()):
@@ -106,7 +106,7 @@ class OpenRunOperator(BaseOperator):
                 self.log.info("another run of the job was opened in the meantime")
                 self._look_again(SOONEST_S)
             if opened is not None:
-                note(context, named(runs.get_run(conn, opened.run_id), config.source.label()))
+                note(context, headline(runs.get_run(conn, opened.run_id), config.source.label()))
         if opened is None:
             raise _skipping(self.get_flat_relative_ids())
         return opened, config

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
 from retrofill.airflow_runs import TaskAirflow, grace_s
-from retrofill.announcing import of_set
+from retrofill.announcing import note_of_set
 from retrofill.compat import AirflowSkipException, AirflowTaskTerminated, BaseOperator, Context
 from retrofill.config import RunConfig
 from retrofill.connections import task_state as open_state
@@ -20,14 +20,14 @@ from retrofill.metrics import teller
 from retrofill.model.errors import ConfigError, FunctionUnusable, Interrupted, RunIncomplete
 from retrofill.model.runs import NOT_MAPPED, Run, SetRef, TaskName
 from retrofill.model.selection import Place
-from retrofill.pipeline.approve import asks, require_approved
+from retrofill.pipeline.approve import needs_approval, require_approved
 from retrofill.pipeline.canary import has_canary, record_findings, require_success
 from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.enqueue import Enqueued, enqueue
 from retrofill.pipeline.invoke import Invoker, take
 from retrofill.pipeline.list_partitions import PartitionTask, list_partitions
 from retrofill.pipeline.plan_batches import BatchTask, plan_batches
-from retrofill.pipeline.redrive import Requeued, redrive_quarantine
+from retrofill.pipeline.redrive import redrive_quarantine
 from retrofill.pipeline.show_plan import show_plan
 from retrofill.processes import ask_to_end, die_with_parent, is_dead, own_name
 from retrofill.state import exports, limits, runs
@@ -130,7 +130,7 @@ class EnqueueOperator(PatientOperator):
         super().__init__(**kwargs)
         self.partition = partition
 
-    def work(self, context: Context, progressed: Callable[[], None]) -> Enqueued | Requeued:
+    def work(self, context: Context, progressed: Callable[[], None]) -> Enqueued | dict[str, int]:
         """Return the counts of what was listed, or redriven."""
         part_no = self.partition["part_no"]
         with open_state() as conn:
@@ -157,7 +157,7 @@ class PlanBatchesOperator(RetrofillOperator):
             config, run = unfinished_run(context, conn, self.ref)
             airflow, wire = TaskAirflow(context), wiring()
             planned = plan_batches(conn, self.ref, airflow)
-            if asks(config, self.ref) or has_canary(config, self.ref):
+            if needs_approval(config, self.ref) or has_canary(config, self.ref):
                 show_plan(
                     conn,
                     run,
@@ -331,7 +331,7 @@ class NextSetOperator(TriggerDagRunOperator):
         ref = SetRef(*self.opened)
         with open_state() as conn:
             config, run = stored_run(conn, ref)
-        self.note = of_set(run, config.source.label(), ref.set_no + 1)
+        self.note = note_of_set(run, config.source.label(), ref.set_no + 1)
         self.trigger_dag_id = dag_run.dag_id
         # Then it runs before DAG runs that were triggered later than this one.
         self.run_after = dag_run.run_after

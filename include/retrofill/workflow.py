@@ -87,7 +87,7 @@ def retrofill_dag(
 
     ::
 
-        dag = retrofill_dag("photos", source="s3", schedule=None, defaults={"bucket": "photos"})
+        dag = retrofill_dag("orders", source="rows", schedule=None, max_active_runs=2)
 
     :param source: the name of the source's kind, whose params the form shows
     :param defaults: values that replace the params' own defaults

@@ -1,21 +1,28 @@
 """Approval: request approval of a run's plan, and act on the answer."""
 
 import logging
+import time
 from dataclasses import replace
 
 from retrofill.config import RunConfig
 from retrofill.model.amounts import counted
 from retrofill.model.approval import Answer, Approval
-from retrofill.model.errors import ConfigError, RunIncomplete
+from retrofill.model.errors import ConfigError, RunIncomplete, SourceError
 from retrofill.model.plan import RunPlan
 from retrofill.model.runs import Run, SetRef
+from retrofill.sources import Source
 from retrofill.state import approvals, plans, runs
 from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
 
+MOST_PAGES = 1_000
+"""The most pages to list: a million objects, in about a minute."""
 
-def asks(config: RunConfig, ref: SetRef) -> bool:
+MOST_S = 60.0
+
+
+def needs_approval(config: RunConfig, ref: SetRef) -> bool:
     """Return whether a set of a run needs approval."""
     return config.approval.approve and ref.set_no == 1
 
@@ -49,7 +56,9 @@ def was_approved(run: Run, mark: str) -> bool:
     return approval is not None and (approval.state, approval.mark) == (Answer.APPROVED, mark)
 
 
-def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str) -> str:
+def request_approval(
+    conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str
+) -> str:
     """Record that a plan waits for approval; return the text to show, in Markdown.
 
     From then on, nobody can change the run's limits: they are approved as shown.
@@ -71,7 +80,7 @@ def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str)
     return f"- answer until: {approval.until_said}; without an answer it is rejected\n{text}"
 
 
-def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
+def record_answer(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
     """Record an answer, and withdraw the items of a rejected plan.
 
     :returns: whether the plan is approved
@@ -90,7 +99,7 @@ def answered(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
     return False
 
 
-def avoid(conn: Connection, run: Run, why: str) -> None:
+def void_approval(conn: Connection, run: Run, why: str) -> None:
     """Void an approval, because the run would call something else than was approved."""
     approvals.avoid(conn, run.run_id, why)
     conclude_approval(conn, run.run_id)
@@ -107,6 +116,30 @@ def conclude_approval(conn: Connection, run_id: int) -> None:
         log.info("withdrew %s items that were not approved: they are new again", f"{count:,}")
 
 
+def note_changes(conn: Connection, run: Run, config: RunConfig, source: Source | None) -> None:
+    """Count, for about a minute, the items modified after a run was opened, and record the count.
+
+    :param source: opened for these items; None: this kind of source cannot list changes
+    """
+    if source is None:
+        log.info("%s: it cannot list changes since the plan", config.source.label())
+        return
+    items, is_all = 0, True
+    give_up_at = time.monotonic() + MOST_S
+    try:
+        (whole,) = source.partitions(1)
+        for number, page in enumerate(source.pages(whole)):
+            if number >= MOST_PAGES or time.monotonic() > give_up_at:
+                is_all = False
+                break
+            items += len(page.items)
+    except SourceError as error:
+        log.warning("changes since the plan could not be counted: %s", error)
+        return
+    approvals.note_changes(conn, run.run_id, items, more=not is_all)
+    log.info("%s%s changed since the plan, not called", "" if is_all else "at least ", f"{items:,}")
+
+
 def require_approved(config: RunConfig, run: Run) -> None:
     """Check that the plan of a run is approved, if the run needs approval.
 
@@ -115,7 +148,7 @@ def require_approved(config: RunConfig, run: Run) -> None:
     if not config.approval.approve:
         return
     if run.approval is None or run.approval.state is not Answer.APPROVED:
-        why = run.approval.why if run.approval else "nobody was asked about the plan"
+        why = run.approval.why if run.approval else "nobody was asked to approve the plan"
         raise ConfigError(f"approve: {why}; clear the task approve to ask, or start another run")
 
 

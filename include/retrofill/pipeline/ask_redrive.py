@@ -79,7 +79,7 @@ def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict
     # A manually triggered DAG run has no interval.
     reset = ["preview", "canary", "use_data_interval"]
     if selection.place is Place.QUARANTINE:
-        # You have seen count and cost of a redrive from quarantine, which lists nothing new.
+        # It lists nothing new, and its count and cost were shown before it was triggered.
         reset += ["approve", "approve_within_hours"]
         reset += [*config.source.filters, *config.source.key_filters]
     params = {name: value for name, value in listing.config.items() if name != _SOURCE_KIND}
@@ -93,7 +93,7 @@ def _params(listing: Listing, job: str, selection: Selection, note: str) -> dict
     return {**params, **given, **params_of(selection, note), "job": job}
 
 
-def count_asked(conn: Connection, job_id: int, config: RunConfig, asked_by: str) -> NewRedrive:
+def new_redrive(conn: Connection, job_id: int, config: RunConfig, asked_by: str) -> NewRedrive:
     """Return the redrive of a run that is being opened, with count and forecast.
 
     :raises ConfigError: it selects nothing
@@ -108,7 +108,7 @@ def count_asked(conn: Connection, job_id: int, config: RunConfig, asked_by: str)
 
 
 def _nothing(config: RunConfig, selection: Selection) -> str:
-    where = "in quarantine" if selection.place is Place.QUARANTINE else "among what has succeeded"
+    where = "in quarantine" if selection.place is Place.QUARANTINE else "among the succeeded items"
     narrowed = [
         f"{name} {getattr(config.source, name)!r}"
         for name in config.source.key_filters

@@ -37,7 +37,7 @@ def choose(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> None:
     chosen = state.choose_canary(
         conn, ref, run.job_id, take=take, measure=measure, rng=SystemRandom()
     )
-    log.info("%d items are the canary", chosen.items if chosen else 0)
+    log.info("the canary has %d items", chosen.items if chosen else 0)
 
 
 def require_success(conn: Connection, run: Run, batch_id: int, found: CanaryFindings) -> None:

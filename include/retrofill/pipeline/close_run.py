@@ -46,7 +46,7 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
         if report.partitions and not report.partitions_left and closed.planned:
             waiting = _await_others(conn, ref.run_id, airflow)
             if any(other.free for other in waiting):
-                log.info("the next set takes over what other runs left behind")
+                log.info("the next set takes over items that other runs left behind")
                 runs.open_next_set(conn, ref)
                 return True
     report = _close(conn, ref)

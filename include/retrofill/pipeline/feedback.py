@@ -106,7 +106,7 @@ def _by_names(
     return (
         f"the function seems to feed its own source: {about}{round(looked.share * dated.of):,} of"
         f" {dated.of:,} {what} have the names of items with something added or replaced, and were"
-        f" written while those were called: {shown}. {_WHAT_NOW}"
+        f" written while these were called: {shown}. {_WHAT_NOW}"
     )
 
 

@@ -2,7 +2,6 @@
 
 import difflib
 import logging
-from typing import TypedDict
 
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
@@ -10,16 +9,6 @@ from retrofill.state import maintenance
 from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
-
-
-class Forgotten(TypedDict):
-    """The number of deleted rows of a job."""
-
-    in_process: int
-    results: int
-    quarantine: int
-    calls: int
-    runs: int
 
 
 def forget_calls(conn: Connection, *, job: str | None, days: int) -> int:
@@ -46,20 +35,22 @@ def forget_results(conn: Connection, *, job: str | None, days: int) -> int:
     return deleted
 
 
-def forget_job(conn: Connection, job: str) -> Forgotten:
-    """Delete everything known about a job. If interrupted, another call continues.
+def forget_job(conn: Connection, job: str) -> dict[str, int]:
+    """Delete everything known about a job; return the number of deleted rows by place.
+
+    If interrupted, another call continues.
 
     :raises ConfigError: there is no such job, or a run of it is open
     """
     (job_id,) = _jobs(conn, job)
     maintenance.mark_forgotten(conn, job_id)
-    forgotten = Forgotten(
-        in_process=maintenance.delete_in_process(conn, job_id),
-        results=maintenance.delete_results(conn, job_id, days=None),
-        quarantine=maintenance.delete_quarantined(conn, job_id),
-        calls=maintenance.delete_batches(conn, job_id),
-        runs=maintenance.delete_runs(conn, job_id),
-    )
+    forgotten = {
+        "in_process": maintenance.delete_in_process(conn, job_id),
+        "results": maintenance.delete_results(conn, job_id, days=None),
+        "quarantine": maintenance.delete_quarantined(conn, job_id),
+        "calls": maintenance.delete_batches(conn, job_id),
+        "runs": maintenance.delete_runs(conn, job_id),
+    }
     maintenance.delete_job(conn, job_id)
     counts = ", ".join(f"{name} {count:,}" for name, count in forgotten.items())
     log.info("forgot the job %r; deleted in this try: %s", job, counts)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import DagRun, NewRun, SetRef, Window
 from retrofill.model.selection import Place
-from retrofill.pipeline.ask_redrive import count_asked
+from retrofill.pipeline.ask_redrive import new_redrive
 from retrofill.pipeline.plan import Plan
 from retrofill.pipeline.preview import preview
 from retrofill.state import runs
@@ -48,7 +48,7 @@ def open_run(
         job_id = runs.remember_job(conn, plan.job)
     else:
         job_id = _job_to_redrive(conn, plan)
-        redrive = count_asked(conn, job_id, config, asked_by)
+        redrive = new_redrive(conn, job_id, config, asked_by)
         log.info("redrive: %s", redrive.said)
     new = NewRun(
         job_id=job_id,

@@ -64,7 +64,7 @@ def rescue(
             log.debug("run %d of job %s has a task that calls, or is closed", run.run_id, run.job)
             continue
         log.warning(
-            "run %d of job %s was abandoned; it is closed as %s", run.run_id, run.job, state
+            "run %d of job %s was abandoned, and is now closed as %s", run.run_id, run.job, state
         )
         airflow.tell_abandoned(conn, run)
         closed.append(run)
