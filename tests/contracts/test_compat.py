@@ -76,7 +76,7 @@ def test_no_other_module_tries_what_its_airflow_has() -> None:
         and len(node.args) >= asks.get((called := ast.unparse(node.func)).rpartition(".")[2], 9)
     }
     # A notifier is named by the connection; a DAG file and a plugin look for our own package.
-    assert asked == {("named_notifier", "import_module"), ("retrofill_dags", "find_spec")}
+    assert asked == {("notifier", "import_module"), ("retrofill_dags", "find_spec")}
 
 
 def test_every_module_can_be_imported_and_all_that_is_used_of_airflow_is_there() -> None:

@@ -65,13 +65,13 @@ def waiting(conn: connection, dag_run_id: str = "r", keys: list[str] = KEYS) -> 
     enqueue(conn, ref, [item(key) for key in keys])
     plan_batches(conn, ref, ALL_LIVE)
     run = runs.get_run(conn, ref.run_id)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     return ref
 
 
 def reject(conn: connection, ref: SetRef, by: str = "Ada") -> None:
     answer = ApprovalStatus.REJECTED if by else ApprovalStatus.EXPIRED
-    approve.answered(conn, runs.get_run(conn, ref.run_id), answer, by)
+    approve.record_answer(conn, runs.get_run(conn, ref.run_id), answer, by)
 
 
 def closed(conn: connection, ref: SetRef) -> Report:
@@ -124,7 +124,8 @@ def test_what_is_approved_stays_and_its_waiting_takes_none_of_its_minutes(
             " limits = limits || '{\"max_minutes\": 5}', approval = approval ||"
             " jsonb_build_object('asked_at', clock_timestamp() - interval '3 days')"
         )
-    assert approve.answered(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.APPROVED, "Ada")
+    run = runs.get_run(conn, ref.run_id)
+    assert approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     approval = runs.get_run(conn, ref.run_id).approval
     assert approval is not None
     assert (approval.status, approval.by) == (ApprovalStatus.APPROVED, "Ada")
@@ -195,7 +196,7 @@ def test_what_was_redriven_is_back_in_quarantine_as_it_was(
     assert redrive_quarantine(conn, ref, 0, redriving()) == {"redriven": 10}
     plan_batches(conn, ref, ALL_LIVE)
     run = runs.get_run(conn, ref.run_id)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     reject(conn, ref)
     assert (keys_in(conn, "in_process"), keys_in(conn, "quarantine")) == ([], BAD)
     with conn, conn.cursor() as cur:
@@ -292,19 +293,19 @@ def test_two_runs_of_a_job_that_wait_keep_apart(state_dsn: str, conn: connection
 def test_nothing_is_called_that_was_not_approved(conn: connection) -> None:
     ref = open_run(conn, config=ASKED)
     run = runs.get_run(conn, ref.run_id)
-    with pytest.raises(ConfigError, match="nobody was asked about the plan"):
+    with pytest.raises(ConfigError, match="nobody was asked to approve the plan"):
         approve.require_approved(config_of(run), run)
     enqueue(conn, ref, [item(key) for key in KEYS])
     plan_batches(conn, ref, ALL_LIVE)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(ConfigError, match="the plan waits for approval"):
         approve.require_approved(config_of(run), run)
-    approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     run = runs.get_run(conn, ref.run_id)
     approve.require_approved(config_of(run), run)
     # Who clears the task is asked again, and until then nothing more is called.
-    approve.ask(conn, run, config_of(run), PLAN, "3")
+    approve.request_approval(conn, run, config_of(run), PLAN, "3")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(ConfigError, match="the plan waits for approval"):
         approve.require_approved(config_of(run), run)
@@ -316,17 +317,17 @@ def test_who_answers_first_has_answered(conn: connection) -> None:
     ref = waiting(conn)
     reject(conn, ref)
     with pytest.raises(RunIncomplete, match="rejected by Ada"):
-        approve.answered(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.APPROVED, "Bob")
+        approve.record_answer(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.APPROVED, "Bob")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(RunIncomplete, match="is closed"):
-        approve.ask(conn, run, config_of(run), PLAN, "3")
+        approve.request_approval(conn, run, config_of(run), PLAN, "3")
 
 
 def test_an_approval_is_taken_back_if_it_cannot_be_kept(conn: connection) -> None:
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
-    approve.avoid(conn, run, "function: version was 1, and is now 2")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
+    approve.void_approval(conn, run, "function: version was 1, and is now 2")
     report = closed(conn, ref)
     assert (report.status, report.withdrawn, keys_in(conn, "in_process")) == ("incomplete", 8, [])
     assert report.stop_reason == "function: version was 1, and is now 2"
@@ -354,9 +355,9 @@ def test_a_task_that_dies_while_it_asks_asks_again(conn: connection, point: Poin
             raise InjectedError(reached)
 
     with injected(die), pytest.raises(InjectedError):
-        approve.ask(conn, run, config_of(run), PLAN, "0")
-    assert approve.ask(conn, run, config_of(run), PLAN, "0")
-    assert approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
+        approve.request_approval(conn, run, config_of(run), PLAN, "0")
+    assert approve.request_approval(conn, run, config_of(run), PLAN, "0")
+    assert approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     assert approve.was_approved(runs.get_run(conn, ref.run_id), "0")
     assert not approve.was_approved(runs.get_run(conn, ref.run_id), "3")
     assert keys_in(conn, "in_process") == KEYS
@@ -365,7 +366,9 @@ def test_a_task_that_dies_while_it_asks_asks_again(conn: connection, point: Poin
 def test_the_limits_that_are_shown_are_those_that_run(conn: connection) -> None:
     ref = open_run(conn, config=ASKED, max_concurrency=7)
     run = runs.get_run(conn, ref.run_id)
-    assert "- limits: 7 calls in flight" in approve.ask(conn, run, config_of(run), PLAN, "0")
+    assert "- limits: 7 calls in flight" in approve.request_approval(
+        conn, run, config_of(run), PLAN, "0"
+    )
     stored = runs.get_run(conn, ref.run_id).plan
     assert stored is not None
     assert stored["limits"]["max_concurrency"] == 7
@@ -376,13 +379,13 @@ def test_who_is_asked_again_sees_what_was_called_meanwhile(
 ) -> None:
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)[:2]
         lease.settle(Settlement(), calls)
         lease.settle(success(*calls), [])
         lease.release(done=False)
-    text = approve.ask(conn, run, config_of(run), PLAN, "3")
+    text = approve.request_approval(conn, run, config_of(run), PLAN, "3")
     deadline, called, *_ = text.splitlines()
     assert deadline.startswith("- answer until: 2")
     assert called == "- called so far: 2 items in 2 calls"
@@ -452,7 +455,7 @@ def test_what_was_planned_twice_is_given_back_once(state_dsn: str, conn: connect
     close(conn, first.run_id, complete=False)
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)[:2]
         lease.settle(Settlement(), calls)
@@ -462,7 +465,7 @@ def test_what_was_planned_twice_is_given_back_once(state_dsn: str, conn: connect
     # Somebody clears plan_batches and what is behind it.
     runs.reopen(conn, ref.run_id)
     plan_batches(conn, ref, ALL_LIVE)
-    assert approve.ask(conn, run, config_of(run), PLAN, "3")
+    assert approve.request_approval(conn, run, config_of(run), PLAN, "3")
     reject(conn, ref)
     report = closed(conn, ref)
     assert (report.resumed, report.succeeded, report.withdrawn, report.items_left) == (2, 2, 4, 0)

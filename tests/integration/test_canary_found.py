@@ -66,7 +66,10 @@ def canaried(conn: connection, items: int, take: int, **opening: Any) -> int:
 
 def judge(conn: connection, batch_id: int) -> Any:
     run = runs.get_run(conn, 1)
-    return canary.judge(conn, run, RunConfig.from_stored(run.config), batch_id, at_once=4)
+    config = RunConfig.from_stored(run.config)
+    found = canary.record_findings(conn, run, config, batch_id, at_once=4)
+    canary.require_success(conn, run, batch_id, found)
+    return found
 
 
 def test_a_canary_tells_what_its_calls_have_used(

@@ -403,7 +403,7 @@ def test_a_task_that_hears_nothing_but_refusals_says_why_and_stops_its_run(
         refusals._patience_s = 6.0  # noqa: SLF001
         with pytest.raises(RunIncomplete, match=f"call was refused for .* minutes: {error}: no"):
             task.run()
-    assert f"minutes: {error}: no place for you; if none is let through" in caplog.text
+    assert f"minutes: {error}: no place for you; if no call is let through" in caplog.text
     report = runs.get_report(conn, ref.run_id)
     assert report.stop_reason is not None
     assert (report.succeeded, report.quarantined, report.items_left) == (0, 0, 20)

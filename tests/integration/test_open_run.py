@@ -167,7 +167,7 @@ def test_a_run_keeps_its_window_and_takes_nothing_from_after_its_opening(
 
 def test_a_run_for_an_interval_that_is_not_over_is_refused(opened: Opened) -> None:
     start = datetime.now(UTC) - timedelta(hours=12)
-    with pytest.raises(ConfigError, match=r"^use_data_interval: the interval .* is to come"):
+    with pytest.raises(ConfigError, match=r"^use_data_interval: the interval .* is in the future"):
         opened(interval=Interval(start, start + timedelta(days=1)), use_data_interval=True)
 
 

@@ -353,7 +353,7 @@ def waiting(conn: Connection) -> SetRef:
         slots=Slots(32, 16, "default_pool"),
         capacity=None,
     )
-    approve.ask(conn, run, config, plan, "0")
+    approve.request_approval(conn, run, config, plan, "0")
     return ref
 
 
@@ -371,7 +371,7 @@ def test_the_limits_of_a_run_that_waits_for_approval_stay_as_they_are(
     assert answer.status_code == 422
     assert "limits cannot change while the plan waits for approval" in answer.text
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, ApprovalStatus.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     approvals.note_changes(conn, ref.run_id, 12, more=False)
     page = web.get(PATH, "admin").text
     assert "approved by Ada at 2" in page
@@ -381,7 +381,7 @@ def test_the_limits_of_a_run_that_waits_for_approval_stay_as_they_are(
 
 def test_a_run_that_was_rejected_says_by_whom(web: Web, conn: Connection) -> None:
     ref = waiting(conn)
-    approve.answered(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.REJECTED, "<Ada>")
+    approve.record_answer(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.REJECTED, "<Ada>")
     runs.close_run(conn, ref.run_id)
     page = web.get(PATH, "viewer").text
     assert "rejected by &lt;Ada&gt; at 2" in page

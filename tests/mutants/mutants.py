@@ -362,7 +362,7 @@ MUTANTS = (
     Mutant(
         name="outputs of the run before called",
         file="pipeline/plan_batches.py",
-        old="    require_no_feedback(conn, ref, run, RunConfig.from_stored(run.config))\n",
+        old="    require_no_feedback(conn, ref, run, config)\n",
         new="",
         test=FEEDBACK + "test_outputs_among_as_many_new_originals_are_noticed",
     ),

@@ -125,7 +125,7 @@ def test_what_is_no_command_is_bad_input(cli: Command) -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({}, "RETROFILL_AIRFLOW_URL: ''; allowed is the address"),
+        ({}, "RETROFILL_AIRFLOW_URL: '' is not allowed; give the address"),
         ({"RETROFILL_AIRFLOW_URL": "localhost:8080"}, "RETROFILL_AIRFLOW_URL: 'localhost:8080'"),
         ({"RETROFILL_AIRFLOW_URL": "http://[::1"}, "RETROFILL_AIRFLOW_URL: 'http://…'"),
         (

@@ -118,5 +118,5 @@ def test_where_airflow_keeps_no_notes_it_alone_counts_the_tries() -> None:
         tries = Tries(without)
         tries.require_progress()
         tries.progressed()
-        assert tries.in_vain == 0
+        assert tries.without_progress == 0
     assert POLICY.evaluate(ConfigError(), 1, 1, without).action is RetryAction.FAIL
