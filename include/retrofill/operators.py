@@ -218,7 +218,7 @@ class CallOperator(PatientOperator):
             )
             # Reporting usage costs the function's service time, so it is requested only if counted.
             counts = counts or config.limits.max_cost is not None
-            with closing(wiring().client_of(config, run, tells_usage=counts)) as client:
+            with closing(wiring().client_of(config, run, reports_usage=counts)) as client:
                 invoker = Invoker(
                     lease=lease,
                     client=client,
