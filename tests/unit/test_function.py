@@ -348,7 +348,7 @@ def test_a_tenant_is_named_from_the_dry_run_on(stub: Stubber):
             {"CapacityProviderConfig": {"OthersConfig": {}}}, None,
             "function: 'f:7' has CapacityProviderConfig.OthersConfig, and Retrofill does",
         ),
-        ({"QuantumConfig": {"Qubits": 8}}, None, "function: 'f:7' has QuantumConfig, and Retrofill"),
+        ({"QuantumConfig": {"Qubits": 8}}, None, "function: 'f:7' has QuantumConfig, and"),
         (
             {"DurableConfig": {"ExecutionTimeout": 901}}, None,
             "function: 'f:7' is durable, with an ExecutionTimeout of 901 s, but Lambda refuses",
