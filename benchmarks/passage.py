@@ -135,7 +135,7 @@ def _call(run_id: int, batch_id: int, counts: bool) -> None:  # noqa: FBT001  ap
     with closing(BatchLease(wiring.state_dsn, batch_id, f"process {os.getpid()}")) as lease:
         if not take(lease, holder_is_dead=lambda _: False):
             return
-        with closing(wiring.client_of(config, run, tells_usage=counts)) as client:
+        with closing(wiring.client_of(config, run, reports_usage=counts)) as client:
             Invoker(
                 lease=lease,
                 client=client,

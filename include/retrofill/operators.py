@@ -208,7 +208,7 @@ class CallOperator(PatientOperator):
             )
             # To report usage takes the function's service time: request it only if it is recorded.
             counts = counts or config.limits.max_cost is not None
-            with closing(wiring().client_of(config, run, tells_usage=counts)) as client:
+            with closing(wiring().client_of(config, run, reports_usage=counts)) as client:
                 invoker = Invoker(
                     lease=lease,
                     client=client,

@@ -77,7 +77,7 @@ def test_a_canary_tells_what_its_calls_have_used(
 ) -> None:
     script(endpoint)
     batch_id = canaried(conn, 300, 60)
-    invoke(state_dsn, endpoint, batch_id=batch_id, items_per_call=3, tells_usage=True)
+    invoke(state_dsn, endpoint, batch_id=batch_id, items_per_call=3, reports_usage=True)
     assert endpoint.stats().deliveries == 60, "and no other item"
     found, measured = canary.measure(conn, runs.get_run(conn, 1), batch_id)
     assert (found.items, found.calls, found.succeeded, found.failed) == (60, 20, 60, 0)
@@ -103,7 +103,7 @@ def test_a_canary_that_fails_stops_its_run(
     poison = frozenset(keys(300)[::3])
     script(endpoint, Rule(keys=poison, reply=Reply(function_error="ValueError")))
     batch_id = canaried(conn, 300, 60, max_failure_percent=20, min_items_judged=1_000)
-    invoke(state_dsn, endpoint, batch_id=batch_id, tells_usage=True, max_attempts=2)
+    invoke(state_dsn, endpoint, batch_id=batch_id, reports_usage=True, max_attempts=2)
     with pytest.raises(RunIncomplete) as refused:
         judge(conn, batch_id)
     report = runs.get_report(conn, 1)
@@ -146,7 +146,7 @@ def test_a_canary_may_fail_in_one_way_as_often_as_the_run_may(
     script(endpoint, Rule(keys=frozenset(keys(40)[:2]), reply=slow))
     limits = {"max_percent_by_cause": {"timed_out": percent}, "min_items_judged": 1_000}
     batch_id = canaried(conn, 40, 40, max_failure_percent=100, **limits)
-    invoke(state_dsn, endpoint, batch_id=batch_id, max_attempts=1, tells_usage=True)
+    invoke(state_dsn, endpoint, batch_id=batch_id, max_attempts=1, reports_usage=True)
     if stops:
         with pytest.raises(RunIncomplete, match="canary: max_percent_by_cause: timed_out: 2 of 40"):
             judge(conn, batch_id)
@@ -161,7 +161,7 @@ def test_what_fails_is_told_by_its_cause_and_counted_in_the_calls(
     slow = Reply(function_error="Sandbox.Timedout")
     script(endpoint, Rule(keys=frozenset(keys(40)[:2]), reply=slow))
     batch_id = canaried(conn, 40, 40, max_failure_percent=100)
-    invoke(state_dsn, endpoint, batch_id=batch_id, max_attempts=3, tells_usage=True)
+    invoke(state_dsn, endpoint, batch_id=batch_id, max_attempts=3, reports_usage=True)
     found, measured = canary.measure(conn, runs.get_run(conn, 1), batch_id)
     assert found.troubles == {"timed_out": 6}
     assert (found.calls, measured.called.calls, measured.repeats) == (44, 40, 1.1)
@@ -176,7 +176,7 @@ def test_a_canary_that_was_killed_is_gone_on_with(
 
     with closing(taken(state_dsn, batch_id=batch_id)) as lease:
         lease.release(done=False)
-    invoke(state_dsn, endpoint, batch_id=batch_id, tells_usage=True)
+    invoke(state_dsn, endpoint, batch_id=batch_id, reports_usage=True)
     found = judge(conn, batch_id)
     assert (found.items, found.succeeded) == (40, 40)
     assert max(endpoint.items().values()) == 1

@@ -177,7 +177,7 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
         ({"password": "a\nb", "extra": {"auth": "bearer"}}, "no password that can be a header"),
         ({"password": "t", "extra": {"auth": "header"}}, "give it as header in its extra"),
         ({"extra": {"X-A": 3}}, "has 'X-A' in its extra"),
-        ({"extra": {"X A": "3"}}, "has 'X A' in its extra, which is not a header"),
+        ({"extra": {"X A": "3"}}, "has 'X A' in its extra, which is neither a setting nor"),
         ({"extra": {"content-Type": "text/x"}}, "the header 'content-Type' in its extra"),
         ({"extra": {"ce-id": "3"}}, "the header 'ce-id' in its extra"),
         ({"login": "me", "extra": {"authorization": "x"}}, "'authorization' in its extra"),
@@ -185,7 +185,7 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
             {"password": "t", "extra": {"auth": "header", "header": "Host"}},
             "no usable name of the header",
         ),
-        ({"host": "http://me:pa\nb@f.example"}, "http_conn_id: the connection 'f': that of"),
+        ({"host": "http://me:pa\nb@f.example"}, "http_conn_id: the connection 'f': the URL of"),
         (
             {"host": "http://me:a\nb/c@f.example"},
             "http_conn_id: the connection 'f': it is not a URL",
@@ -208,7 +208,7 @@ def test_a_header_is_sent_once():
     found = opened({"http_headers": {"X-Tenant": "b"}}, extra=extra)
     assert found.headers == (("Authorization", "Bearer t"), ("X-Tenant", "b"))
     signed = {"password": "t", "extra": {"auth": "header", "header": "X-Api-Key"}}
-    with pytest.raises(ConfigError, match="http_headers: it has 'x-api-key', the header with the"):
+    with pytest.raises(ConfigError, match="http_headers: 'x-api-key' is the header with the"):
         opened({"http_headers": {"x-API-key": "b"}}, **signed)
 
 
@@ -237,7 +237,7 @@ def test_the_key_of_a_repetition_is_the_same_and_of_other_items_or_jobs_another(
 
 def test_an_identity_of_google_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path):
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    with pytest.raises(ConfigError, match="auth 'google', but there is no identity"):
+    with pytest.raises(ConfigError, match="auth 'google', but no identity"):
         opened(schema="https", extra={"auth": "google"})
 
 
