@@ -95,7 +95,7 @@
 
   let timer = 0;
   const wait = () => {
-    const seconds = Number(document.querySelector("main").dataset.lookS);
+    const seconds = Number(document.querySelector("main").dataset.refreshS);
     clearTimeout(timer);
     if (seconds > 0) timer = setTimeout(turn, seconds * 1000);
   };
