@@ -84,7 +84,11 @@ def test_a_run_that_is_not_there_is_bad_input(cli: Command) -> None:
 
 def test_what_is_no_text_or_no_folder_is_bad_input(cli: Command) -> None:
     for words in (("runs", "\udcff"), ("stop", "1", "--reason", "\udcff")):
-        assert cli(*words) == (Exit.BAD_INPUT, "", "'\\\\udcff' is not allowed; give text in UTF-8\n")
+        assert cli(*words) == (
+            Exit.BAD_INPUT,
+            "",
+            "'\\\\udcff' is not allowed; give text in UTF-8\n",
+        )
     ended = cli("check-jobs", "/is/not/there")
     assert ended == (
         Exit.BAD_INPUT, "", "folder: '/is/not/there' is not allowed; give an existing directory\n",

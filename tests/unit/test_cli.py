@@ -160,7 +160,7 @@ def test_job_files_are_checked(cli: Command, tmp_path: Path) -> None:
     (tmp_path / "retrofill_a.yaml").write_text("source: s4\n")
     done = cli("check-jobs", tmp_path)
     assert done.code == Exit.BAD_INPUT
-    assert "retrofill_a.yaml:1: source: 's4'; allowed is one of" in done.err
+    assert "retrofill_a.yaml:1: source: 's4' is not allowed; give one of" in done.err
     told = json.loads(cli("check-jobs", tmp_path, "--json").out)
     assert told["jobs"] == ["retrofill_a"]
     assert len(told["problems"]) >= 3
