@@ -30,9 +30,11 @@ def write(folder: Path, text: str) -> Path:
 def test_a_good_file_is_a_job(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, GOOD))
     assert not job.problems
-    assert (job.name, job.schedule, job.catchup) == ("retrofill_photos", "@daily", False)
-    assert job.start_date == datetime(2026, 1, 1, tzinfo=UTC)
-    assert params_for("s3").config(job.params).source.label().startswith("s3://my-photos/")
+    assert job.fields is not None
+    fields = job.fields
+    assert (job.name, fields.times, fields.catchup) == ("retrofill_photos", "@daily", False)
+    assert fields.start == datetime(2026, 1, 1, tzinfo=UTC)
+    assert params_for("s3").config(fields.params).source.label().startswith("s3://my-photos/")
 
 
 def test_the_example_is_no_job_until_it_is_copied(tmp_path: Path) -> None:
@@ -184,17 +186,21 @@ def test_a_name_that_no_dag_can_have(tmp_path: Path, file: str, name: str) -> No
 @pytest.mark.parametrize("schedule", ["0 3 * * *", "*/15 * * * mon-fri", "@monthly", "@quarterly"])
 def test_schedules(tmp_path: Path, schedule: str) -> None:
     job = load_job(write(tmp_path, GOOD.replace("@daily", schedule)))
-    assert (job.schedule, job.problems) == (schedule, ())
+    assert job.fields is not None
+    assert (job.fields.times, job.problems) == (schedule, ())
 
 
 def test_a_job_without_a_schedule_or_with_that_of_assets(tmp_path: Path) -> None:
     text = GOOD.replace("start_date: 2026-01-01\n", "")
     none = load_job(write(tmp_path, text.replace('"@daily"', "none")))
-    assert (none.schedule, none.assets, none.start_date, none.problems) == ("", (), None, ())
+    assert none.fields is not None
+    assert (none.fields.times, none.fields.assets, none.fields.start) == ("", (), None)
     uris = ("s3://photos/done", "retrofill://jobs/a%20b")
     listed = "".join(f"\n  - {uri}" for uri in uris)
     by_assets = write(tmp_path, text.replace('"@daily"', f"\n  assets:{listed}"))
-    assert (load_job(by_assets).assets, load_job(by_assets).problems) == (uris, ())
+    job = load_job(by_assets)
+    assert job.fields is not None
+    assert (job.fields.assets, job.problems) == (uris, ())
     by_assets.write_text(by_assets.read_text() + "  use_data_interval: true\n")
     (problem,) = load_job(by_assets).problems
     assert problem.startswith(

@@ -31,15 +31,14 @@ class Exit(IntEnum):
     """Airflow refuses: you are not signed in, or you may not do this."""
 
 
-_EXITS: tuple[tuple[type[RetrofillError], Exit], ...] = (
-    (ConfigError, Exit.BAD_INPUT),
-    (NoSuchRun, Exit.BAD_INPUT),
-    (AirflowRefused, Exit.REFUSED),
-    (AirflowUnreachable, Exit.UNREACHABLE),
-    (StateError, Exit.UNREACHABLE),
-)
-
-
 def exit_of(error: RetrofillError) -> Exit:
     """Return the exit code of a command that an error ended."""
-    return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.INCOMPLETE)
+    match error:
+        case ConfigError() | NoSuchRun():
+            return Exit.BAD_INPUT
+        case AirflowRefused():
+            return Exit.REFUSED
+        case AirflowUnreachable() | StateError():
+            return Exit.UNREACHABLE
+        case _:
+            return Exit.INCOMPLETE

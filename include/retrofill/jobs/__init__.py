@@ -6,11 +6,9 @@ of its DAG.
 
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import ValidationError
@@ -41,29 +39,17 @@ _NOT_YAML = (AttributeError, LookupError, OSError, RecursionError, ValueError, y
 claims, deep nesting."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobFile:
+class JobFile(NamedTuple):
     """The content of a job file."""
 
     name: str
     """The id of the DAG: the file's name without its suffix."""
 
     problems: tuple[str, ...] = ()
-    """What is wrong, with file and line; the other fields are valid only if this is empty."""
+    """What is wrong with the file, with file and line."""
 
-    source: str = next(iter(SOURCES))
-    """The name of the kind of source."""
-
-    schedule: str = ""
-    """A cron expression or a preset; empty: it has none."""
-
-    assets: tuple[str, ...] = ()
-    """The URIs of the assets that trigger it when they are updated."""
-
-    start_date: datetime | None = None
-    catchup: bool = False
-    params: Mapping[str, Any] = field(default_factory=dict)
-    """The values of the DAG's params, as in the file."""
+    fields: Fields | None = None
+    """None: they cannot be read."""
 
 
 def folder_of(setting: str | None) -> Path:
@@ -119,16 +105,7 @@ def load_job(path: Path) -> JobFile:
     problems += _problems_of(fields.source, fields.params, lines)
     if fields.assets and not problems:
         problems += _without_interval(fields, lines)
-    return JobFile(
-        name,
-        tuple(problems),
-        fields.source,
-        fields.times,
-        fields.assets,
-        datetime.combine(fields.start_date, time(), UTC) if fields.start_date else None,
-        fields.catchup,
-        fields.params,
-    )
+    return JobFile(name, tuple(problems), fields)
 
 
 def others(folder: Path = FOLDER) -> list[str]:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from datetime import date, datetime
-from typing import Annotated, Any, Self
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any
 
 from croniter import CroniterBadDateError, croniter
 from pydantic import (
@@ -144,7 +144,12 @@ class Fields(BaseModel):
         """The assets that trigger it when they are updated."""
         return tuple(self.schedule) if isinstance(self.schedule, list) else ()
 
-    def contradictions(self: Self) -> Iterator[tuple[str, str]]:
+    @property
+    def start(self) -> datetime | None:
+        """The start date as a time in UTC."""
+        return datetime.combine(self.start_date, time(), UTC) if self.start_date else None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
         """Yield the fields that contradict the schedule, each with what is wrong."""
         if self.times and self.start_date is None:
             yield "start_date", "it is missing; a cron expression or preset requires it"

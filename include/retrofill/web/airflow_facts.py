@@ -47,18 +47,16 @@ def facts_of(dag_ids: Collection[str]) -> dict[str, DagFacts]:
     """Return what Airflow knows about DAGs; those that it does not know are left out."""
     found = select(DagModel).where(DagModel.dag_id.in_(dag_ids))
     with create_session() as session:
-        return {dag.dag_id: _facts(dag) for dag in session.scalars(found)}
-
-
-def _facts(dag: DagModel) -> DagFacts:
-    # Airflow's text for a DAG without a schedule is "None".
-    schedule = dag.timetable_summary if dag.timetable_summary != "None" else ""
-    return DagFacts(
-        is_paused=bool(dag.is_paused),
-        is_gone=bool(dag.is_stale),
-        schedule=schedule or "",
-        next_run=None if dag.is_stale else dag.next_dagrun_create_after,
-    )
+        return {
+            dag.dag_id: DagFacts(
+                is_paused=bool(dag.is_paused),
+                is_gone=bool(dag.is_stale),
+                # Airflow's text for a DAG without a schedule is "None".
+                schedule=(dag.timetable_summary or "").removesuffix("None"),
+                next_run=None if dag.is_stale else dag.next_dagrun_create_after,
+            )
+            for dag in session.scalars(found)
+        }
 
 
 def active_dag_runs(dag_ids: Collection[str]) -> frozenset[tuple[str, str]]:

@@ -21,19 +21,6 @@ _REFUSED_FOR_LOAD = (Outcome.THROTTLED, Outcome.STARTING)
 _OTHERS = "others"
 
 
-class Column(NamedTuple):
-    """What the calls of a run did in some consecutive slices."""
-
-    second: int
-    """Where it starts, in seconds of the run."""
-
-    seconds: float
-    """Its duration so far."""
-
-    whole: Slice
-    """The sums of the slices."""
-
-
 class Line(NamedTuple):
     """A line of a chart."""
 
@@ -81,8 +68,8 @@ def percentile_ms(latency: Sequence[int], share: float) -> float | None:
     return None
 
 
-def columns(slices: Sequence[Slice], age_s: float) -> list[Column]:
-    """Return the slices of a run in columns of equal width, without gaps.
+def columns(slices: Sequence[Slice], age_s: float) -> list[Slice]:
+    """Return the slices of a run summed up in columns of equal width, without gaps.
 
     :param age_s: the age of the run: a slice that is not over is left out, because it may change
     """
@@ -98,7 +85,7 @@ def columns(slices: Sequence[Slice], age_s: float) -> list[Column]:
     for one in over:
         parts[(one.second - begin) // width].append(one)
     return [
-        Column(second, min(width, end - second), _sum(part))
+        _sum(part, second, min(width, end - second))
         for second, part in zip(range(begin, end, width), parts, strict=True)
     ]
 
@@ -121,7 +108,7 @@ def charts(slices: Sequence[Slice], age_s: float) -> list[Chart]:
         return Chart(key, title, unit, says, drawn, top, [one.second for one in across], until)
 
     def rate(count: Callable[[Slice], float]) -> list[float]:
-        return [count(one.whole) / one.seconds for one in across]
+        return [count(one) / one.seconds for one in across]
 
     def failing(*causes: str) -> list[float]:
         return rate(lambda one: sum(one.troubles.get(cause, 0) for cause in causes))
@@ -132,15 +119,15 @@ def charts(slices: Sequence[Slice], age_s: float) -> list[Chart]:
         chart(
             "flight", "Calls in flight", "at once",
             in_flight=rate(lambda one: one.call_seconds),
-            at_most=_caps([one.whole for one in across]),
+            at_most=_caps(across),
         ),
         chart(
             "latency", "How long calls take", "ms",
-            median=[percentile_ms(one.whole.latency, 0.5) for one in across],
-            p95=[percentile_ms(one.whole.latency, 0.95) for one in across],
+            median=[percentile_ms(one.latency, 0.5) for one in across],
+            p95=[percentile_ms(one.latency, 0.95) for one in across],
         ),
     ]  # fmt: skip
-    troubles = sum((Counter(one.whole.troubles) for one in across), Counter[str]())
+    troubles = sum((Counter(one.troubles) for one in across), Counter[str]())
     refusals = {name: failing(name) for name in _REFUSED_FOR_LOAD if troubles.pop(name, 0)}
     names = [name for name, _ in troubles.most_common()]
     shown = names if len(names) <= MOST_LINES else names[: MOST_LINES - 1]
@@ -154,10 +141,10 @@ def charts(slices: Sequence[Slice], age_s: float) -> list[Chart]:
     return found
 
 
-def _sum(slices: Sequence[Slice]) -> Slice:
+def _sum(slices: Sequence[Slice], second: int, seconds: int) -> Slice:
     return Slice(
-        slices[0].second if slices else 0,
-        sum(one.seconds for one in slices),
+        second,
+        seconds,
         sum(one.calls for one in slices),
         sum(one.succeeded for one in slices),
         sum(one.quarantined for one in slices),
@@ -176,7 +163,7 @@ def _caps(parts: Sequence[Slice]) -> list[float | None]:
     return caps
 
 
-def _moves(across: Sequence[Column], values: Sequence[float | None], top: float) -> Iterator[str]:
+def _moves(across: Sequence[Slice], values: Sequence[float | None], top: float) -> Iterator[str]:
     """Yield the steps of a line through the middle of each column, with gaps for unknowns."""
     begin = across[0].second
     length = across[-1].second + across[-1].seconds - begin

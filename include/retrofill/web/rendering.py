@@ -36,11 +36,6 @@ class Shell(NamedTuple):
     nonce: str
     """Marks the page's own style and script for the content security policy."""
 
-    @property
-    def airflow(self) -> str:
-        """The path at which Airflow serves its own pages."""
-        return self.root.removesuffix("/retrofill")
-
 
 def render(template: str, shell: Shell, *, refresh_s: int = 0, **values: Any) -> str:
     """Return the page that a template makes of some values.
@@ -109,35 +104,30 @@ def function_name(name: str) -> str:
     return name if found is None else found.name
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("retrofill.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "visible": visible,
-        "error_text": error_text,
-        "facts": facts,
-        "duration": duration,
-        "roughly": roughly,
-        "moment": moment,
-        "function_name": function_name,
-        "part": partial(quote, safe=""),
-        "in_bytes": in_bytes,
-        "verdict": verdict,
-        "count": lambda number: f"{number:,}",
-        "counted": counted,
-        "dollars": dollars,
-        "number": number,
-        "percent": percent,
-        "in_dollars": partial(in_range, said=dollars),
-        "in_times": partial(in_range, said=in_time),
-    }
-    environment.globals |= {"outcomes": OUTCOMES, "causes": CAUSES, "links": links}
-    return environment
-
-
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("retrofill.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {
+    "visible": visible,
+    "error_text": error_text,
+    "facts": facts,
+    "duration": duration,
+    "roughly": roughly,
+    "moment": moment,
+    "function_name": function_name,
+    "part": partial(quote, safe=""),
+    "in_bytes": in_bytes,
+    "verdict": verdict,
+    "count": lambda number: f"{number:,}",
+    "counted": counted,
+    "dollars": dollars,
+    "number": number,
+    "percent": percent,
+    "in_dollars": partial(in_range, said=dollars),
+    "in_times": partial(in_range, said=in_time),
+}
+_ENVIRONMENT.globals |= {"outcomes": OUTCOMES, "causes": CAUSES, "links": links}

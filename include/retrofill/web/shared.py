@@ -4,6 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 FRESH_S = 2.0
@@ -15,13 +16,13 @@ MOST_KEPT = 100
 Value = TypeVar("Value")
 
 
+@dataclass(slots=True)
 class _Slot(Generic[Value]):
     """One value, and when it was read; the lock is held while it is read again."""
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.read_at = float("-inf")
-        self.value: Value | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    read_at: float = float("-inf")
+    value: Value | None = None
 
 
 class Shared(Generic[Value]):

@@ -64,7 +64,7 @@ def add_handlers(made: FastAPI) -> None:
         made.exception_handler(refused)(_refused)
     made.exception_handler(RequestValidationError)(_invalid)
     made.exception_handler(ConfigError)(_not_allowed)
-    made.exception_handler(NoSuchRun)(_no_such_run)
+    made.exception_handler(NoSuchRun)(lambda _, error: _problem(404, str(error)))
     made.exception_handler(StateError)(_state_unusable)
 
 
@@ -93,10 +93,6 @@ def _mistake(problem: str) -> Mistake:
     # A colon after several words is not one after a field.
     named = detail and " " not in field
     return Mistake(field=field, detail=detail) if named else Mistake(field="", detail=problem)
-
-
-def _no_such_run(_: Request, error: NoSuchRun) -> JSONResponse:
-    return _problem(status.HTTP_404_NOT_FOUND, str(error))
 
 
 def _state_unusable(_: Request, error: StateError) -> JSONResponse:
