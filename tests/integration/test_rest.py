@@ -317,7 +317,7 @@ def test_what_failed_is_looked_up_and_counted(rest: Rest, conn: Connection) -> N
         ({"error": "e" * 201}, "error", "'eee"),
         ({"eror": "x"}, "eror", "'x'; there is no such field"),
         ({"place": "successes"}, "redrive", "'successes' needs redrive_key"),
-        ({"error": "Other"}, "redrive", "nothing is there any more (quarantine: error Other)"),
+        ({"error": "Other"}, "redrive", "no item matches any more (quarantine: error Other)"),
         ({"note": " "}, "note", "it is empty; give the reason for the redrive in one line"),
     ],
 )
