@@ -30,16 +30,11 @@ class Request(NamedTuple):
     """A complete request."""
 
     method: bytes
-    """Its method, in upper case."""
-
     target: bytes
     """The target of the request line: a path, perhaps with a query."""
-
     headers: dict[bytes, bytes]
-    """Its headers, by lowercase name."""
-
+    """By lowercase name."""
     body: bytes
-    """Its body, or ``b""``."""
 
 
 class Service(Protocol):
@@ -73,7 +68,7 @@ def response(status: int, headers: dict[str, str], body: bytes) -> tuple[bytes, 
 
 
 class Connection(asyncio.Protocol):
-    """See the module."""
+    """A client's connection. The event loop, the parser and the service call its methods."""
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         self._service = service
@@ -93,29 +88,29 @@ class Connection(asyncio.Protocol):
         self._service.opened()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sent: a part of a request, or several."""
+        """Take bytes from the client: a part of a request, or several requests."""
         if self._ending or self._transport is None:
             return
         self._unfinished_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, f"this cannot be read: {error}")
+            self._refuse(HTTPStatus.BAD_REQUEST, f"cannot read this request: {error}")
         if self._unfinished_bytes > MAX_REQUEST_BYTES:
             text = f"a request may have at most {MAX_REQUEST_BYTES:,} bytes"
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
         elif self._unfinished_bytes and _QUICK_ACK is not None:
             # A client without TCP_NODELAY (such as awscrt's) holds back its next small segment
             # until the last is acknowledged, which Linux delays by 40 ms. Over the loopback device,
-            # whose segments hold 64 KB, that is every second piece of a long request. The setting
-            # lasts for one time.
+            # whose segments hold 64 KB, that is every second piece of a long request. Linux resets
+            # the option after use.
             self._set_option(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         if len(self._waiting) > _MOST_WAITING:
             self._transport.pause_reading()
         self._serve()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Forget the client, and notify whoever waits for its end."""
+        """Forget the client, and call what waits for its end."""
         self._transport = None
         self._waiting.clear()
         if self._on_lost is not None:
@@ -139,7 +134,7 @@ class Connection(asyncio.Protocol):
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Ask for the body, if the client waits to be asked."""
+        """Ask for the body, if the client waits for that."""
         if self._headers.get(b"expect") == b"100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -164,8 +159,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(answer)
         self._busy = False
         if self._waiting:
-            # Not from here: the requests of a client that pipelines thousands would be answered in
-            # as many nested calls.
+            # From the loop: else thousands of pipelined requests would nest thousands of calls.
             self._loop.call_soon(self._serve)
             if len(self._waiting) <= _MOST_WAITING:
                 self._transport.resume_reading()
@@ -173,7 +167,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def stall(self, sent: bytes, until_lost: Callable[[], None]) -> None:
-        """Send some bytes or none, and no more; call back when the client has given up."""
+        """Send some bytes or none, and no more; call back when the client has left."""
         if self._transport is None:
             until_lost()
             return
@@ -193,7 +187,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def drip(self, head: bytes, body: bytes, interval: float, done: Callable[[], None]) -> None:
-        """Send a head, then a body byte by byte; call back when it is sent or the client is gone.
+        """Send a head, then a body byte by byte; call back when it is sent or the client has left.
 
         :param interval: seconds between two bytes
         """

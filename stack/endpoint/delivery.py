@@ -7,21 +7,19 @@ from stack.endpoint.connection import Connection
 from stack.endpoint.script import Reply, Wire
 
 
-def _nothing() -> None:
-    """Do nothing after a response that nobody waits for."""
-
-
 def deliver(
     connection: Connection,
     reply: Reply,
     head: bytes,
     body: bytes,
-    done: Callable[[], None] = _nothing,
+    done: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send a response, or as much of it as the reply's wire lets through.
+    """Send a response, or as much of it as the reply's wire allows.
 
-    :param done: called once, when no more will come or the client has gone
+    :param done: called once, when no more will come or the client has left
     """
+    # Without a body, half of the head.
+    part = head + body[: len(body) // 2] if body else head[: len(head) // 2]
     match reply.wire:
         case Wire.WHOLE:
             done()
@@ -36,15 +34,10 @@ def deliver(
             connection.reset()
         case Wire.CUT:
             done()
-            connection.finish(_first_part(head, body))
+            connection.finish(part)
         case Wire.STALL:
-            connection.stall(_first_part(head, body), done)
+            connection.stall(part, done)
         case Wire.DRIP:
             connection.drip(head, body, reply.drip_interval, done)
         case _:
             assert_never(reply.wire)
-
-
-def _first_part(head: bytes, body: bytes) -> bytes:
-    """Return the head and half of the body; without a body, half of the head."""
-    return head + body[: len(body) // 2] if body else head[: len(head) // 2]

@@ -30,7 +30,6 @@ from stack.endpoint.script import USUAL, Function, Operation, Reply, Script
 
 MAX_BODY_BYTES = 6_291_456
 """The longest body of a call (quota: 6 MB)."""
-
 CONCURRENCY = 1_000
 """The account's concurrent executions; no function has reserved any of them."""
 
@@ -59,11 +58,7 @@ class Target(NamedTuple):
     """The function that a request names."""
 
     function: Function
-    """The function."""
-
     version: str
-    """The version."""
-
     lead: bytes
     """The first lines of the usual response, up to the request id."""
 
@@ -74,13 +69,11 @@ class LambdaApi:
     def __init__(
         self, script: Script, rulebook: Rulebook, counts: Counts, loop: asyncio.AbstractEventLoop
     ) -> None:
+        self._script = script
         self._rulebook = rulebook
         self._counts = counts
         self._loop = loop
         self._functions = {function.name: function for function in script.functions}
-        self._latency = script.latency
-        self._seconds_per_mb = script.seconds_per_mb
-        self._records = script.record_calls
         self._reads_items = script.count_items or script.record_calls or rulebook.reads_items
         self._body = script.answer.encode()
         self._tail = b"Content-Length: %d\r\n\r\n%b" % (len(self._body), self._body)
@@ -95,10 +88,9 @@ class LambdaApi:
             return partial(self._refuse, refusal.reply)
 
     def _route(self, method: str, path: str, query: str) -> Handler:
-        match = _FUNCTION_PATH.fullmatch(path)
-        if match is not None:
-            target = self._target(match["name"], parse_qs(query).get("Qualifier", ["$LATEST"])[0])
-            match method, match["asked"]:
+        if found := _FUNCTION_PATH.fullmatch(path):
+            target = self._target(found["name"], parse_qs(query).get("Qualifier", ["$LATEST"])[0])
+            match method, found["asked"]:
                 case "POST", "invocations":
                     return partial(self._invoke, target)
                 case "GET", "configuration":
@@ -108,8 +100,8 @@ class LambdaApi:
                     return partial(self._describe, "get_function_concurrency", {})
         match method, path:
             case "GET", "/2016-08-19/account-settings":
-                limit = {"UnreservedConcurrentExecutions": CONCURRENCY}
-                return partial(self._describe, "get_account_settings", {"AccountLimit": limit})
+                limit = {"AccountLimit": {"UnreservedConcurrentExecutions": CONCURRENCY}}
+                return partial(self._describe, "get_account_settings", limit)
             case "GET", "/2015-03-31/event-source-mappings":
                 mappings: dict[str, object] = {"EventSourceMappings": []}
                 return partial(self._describe, "list_event_source_mappings", mappings)
@@ -149,7 +141,7 @@ class LambdaApi:
         log = b""
         if runs and request.headers.get(b"x-amz-log-type") == b"Tail":
             log = log_tail(target.function, request_id, delay)
-        if self._records:
+        if self._script.record_calls:
             now = self._loop.time()
             counts.calls.append(Call(list(keys), runs, now, now + delay if runs else now))
         if taken is None:
@@ -180,14 +172,13 @@ class LambdaApi:
 
     def _duration(self, body: bytes) -> float:
         """Return the seconds that an execution takes if no rule makes it longer."""
-        if not self._seconds_per_mb:
-            return self._latency
-        return self._latency + self._seconds_per_mb * bytes_of(body) / _BYTES_OF_A_MB
+        seconds, per_mb = self._script.latency, self._script.seconds_per_mb
+        return seconds + per_mb * bytes_of(body) / _BYTES_OF_A_MB if per_mb else seconds
 
     def _end_usual(
         self, target: Target, connection: Connection, request_id: str, log: bytes
     ) -> None:
-        """End an execution that no rule has touched: most of them, so it takes no detours."""
+        """End an execution that no rule took. Most are such, so this is the fast path."""
         self._counts.running -= 1
         self._counts.leave()
         log_header = b"X-Amz-Log-Result: %b\r\n" % log if log else b""

@@ -1,4 +1,4 @@
-"""The log of an execution, whose last 4 KB an invocation may ask for: its REPORT.
+"""The log of an execution, whose last 4 KB an invocation may request: its REPORT.
 
 Formats: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html (LogType, LogResult) and
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html.
@@ -10,8 +10,7 @@ from base64 import b64encode
 
 from stack.endpoint.script import Function
 
-TAIL_BYTES = 4_096
-"""How much of the log is returned."""
+_TAIL_BYTES = 4_096
 
 
 def billed_ms(seconds: float) -> int:
@@ -26,7 +25,7 @@ def log_tail(function: Function, request_id: str, seconds: float) -> bytes:
     """
     end = _json if function.logs_json else _text
     log = function.prints + end(function, request_id, seconds)
-    return b64encode(log.encode()[-TAIL_BYTES:])
+    return b64encode(log.encode()[-_TAIL_BYTES:])
 
 
 def _text(function: Function, request_id: str, seconds: float) -> str:

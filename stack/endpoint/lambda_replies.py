@@ -13,7 +13,6 @@ from urllib.parse import unquote_plus
 from stack.endpoint.aws_errors import LambdaError, lambda_errors
 from stack.endpoint.script import ACCOUNT, REGION, Function, Reply
 
-_FIRST_SERVER_FAULT = 500
 _CONTENT = {"Content-Type": "application/json", "Connection": "keep-alive"}
 _FUNCTION_ERROR_MESSAGES = {
     "Sandbox.Timedout": "RequestId: {request_id} Error: Task timed out after {timeout:.2f} seconds",
@@ -25,13 +24,9 @@ class Answer(NamedTuple):
     """A response before it is encoded."""
 
     status: int
-    """The HTTP status."""
-
     headers: dict[str, str]
-    """The headers, without Content-Length and Date."""
-
+    """Without Content-Length and Date."""
     body: bytes
-    """The body."""
 
 
 def json_answer(members: object, request_id: str) -> Answer:
@@ -43,10 +38,10 @@ def json_answer(members: object, request_id: str) -> Answer:
 def error_answer(reply: Reply, request_id: str) -> Answer:
     """Return the response for a reply with an ``error``."""
     name = reply.error or ""
-    status, message_field = lambda_errors().get(name, LambdaError(reply.status or 500, "message"))
+    status, message_field = lambda_errors().get(name, LambdaError(500, "message"))
     status = reply.status or status
     members = {
-        "Type": "Service" if status >= _FIRST_SERVER_FAULT else "User",
+        "Type": "Service" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "User",
         message_field: reply.message or f"Scripted {name}",
         **reply.extra,
     }
@@ -85,25 +80,21 @@ def function_answer(reply: Reply, body: bytes, version: str, request_id: str) ->
 def batch_results(body: bytes, failed: Collection[str]) -> bytes:
     """Return the results for an event of S3 Batch Operations.
 
-    :param body: the event
     :param failed: the keys of the tasks that fail
     """
     event = json.loads(body)
-    results = [
-        {
-            "taskId": task["taskId"],
-            "resultCode": (
-                "PermanentFailure" if unquote_plus(task["s3Key"]) in failed else "Succeeded"
-            ),
-            "resultString": "scripted",
-        }
-        for task in event["tasks"]
-    ]
+
+    def code(task: dict[str, str]) -> str:
+        return "PermanentFailure" if unquote_plus(task["s3Key"]) in failed else "Succeeded"
+
     answer = {
         "invocationSchemaVersion": event["invocationSchemaVersion"],
         "treatMissingKeysAs": "PermanentFailure",
         "invocationId": event["invocationId"],
-        "results": results,
+        "results": [
+            {"taskId": task["taskId"], "resultCode": code(task), "resultString": "scripted"}
+            for task in event["tasks"]
+        ],
     }
     return json.dumps(answer).encode()
 
@@ -116,7 +107,7 @@ def configuration(function: Function, version: str) -> dict[str, object]:
         "FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function.name}{qualifier}",
         "Timeout": function.timeout_seconds,
         "MemorySize": function.memory_mb,
-        "Architectures": [function.architecture],
+        "Architectures": ["x86_64"],
         "CodeSha256": "c2NyaXB0ZWQgZnVuY3Rpb24ncyBjb2RlLCAzMiBCLi4=",
         "Version": version,
         "State": "Active",
