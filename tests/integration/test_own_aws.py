@@ -9,13 +9,14 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg2
 import pytest
 
-from demo.runs import run_view
+from demo.runs import runs_of
 from stack import own_aws
 from stack.airflow_api import AirflowApi
 from stack.own_aws import identified, wanted
@@ -284,7 +285,7 @@ def test_a_run_calls_the_function_of_a_profile_and_remembers_it_over_a_restart(
                 api.trigger("retrofill_s3", run, params)
                 ended = api.await_end("retrofill_s3", run)
                 assert ended == "success", "\n".join(api.failures("retrofill_s3", run))
-            with run_view(settings.state_dsn) as view:
-                counts = view.of_job("photos")[-1]
+            with closing(psycopg2.connect(settings.state_dsn)) as conn:
+                counts = runs_of(conn, "photos")[-1]
         assert (counts.new, counts.known, counts.quarantined) == (*expected, 0)
     assert json.loads((folder / "settings.json").read_text())["aws_account"] == "000000000000"
