@@ -28,7 +28,7 @@ def build(tree: Path, commit: str, version: str, out: Path) -> Path:
     """
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(commit_time(tree, commit))}
     with TemporaryDirectory(prefix="retrofill-wheel-") as folder:
-        found = []
+        found: list[Path] = []
         for name, umask in (("first", 0o022), ("second", 0o077)):
             source, wheels = Path(folder) / name, Path(folder) / f"of-{name}"
             source.mkdir()
