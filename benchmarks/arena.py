@@ -19,7 +19,7 @@ from benchmarks.encode import KEYS, SOURCE, items
 from benchmarks.measure import cpu_s, server_of
 from benchmarks.server import Database
 from stack.endpoint import Script, ScriptedEndpoint, scripted_endpoint
-from stack.scripted import impersonal_environment
+from stack.scripted import clean_environment
 from stack.services import temporary_postgres
 from stack.settings import REPOSITORY
 
@@ -123,7 +123,7 @@ class Arena:
             [python, "-m", f"benchmarks.contenders.{_MODULES[contender]}"],
             input=json.dumps(asdict(work)),
             stdout=subprocess.PIPE,
-            env={**impersonal_environment(), **environment},
+            env={**clean_environment(), **environment},
             cwd=REPOSITORY,
             text=True,
             check=False,
@@ -158,6 +158,6 @@ def arena(contenders: Iterable[str], latency_s: float) -> Iterator[tuple[Arena, 
     with (
         tempfile.TemporaryDirectory(prefix="retrofill-airflow-") as home,
         scripted_endpoint(Script(latency=latency_s, count_items=False)) as endpoint,
-        temporary_postgres(lasting=True) as server,
+        temporary_postgres(durable=True) as server,
     ):
         yield Arena(endpoint, Database(server), home), endpoint.url

@@ -228,7 +228,7 @@ def measure(sizes: list[int]) -> Iterator[str]:
     with (
         tempfile.TemporaryDirectory(prefix="retrofill-airflow-") as home,
         scripted_endpoint(Script(latency=LATENCY_S, count_items=False)) as endpoint,
-        temporary_postgres(lasting=True, most_connections=CONNECTIONS) as server,
+        temporary_postgres(durable=True, max_connections=CONNECTIONS) as server,
     ):
         database = Database(server)
         aws = {"conn_type": "aws", "extra": {"endpoint_url": endpoint.url, "region_name": REGION}}

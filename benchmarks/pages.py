@@ -193,7 +193,7 @@ def measure(sizes: list[int]) -> Iterator[str]:
 
 
 def _measure(items: int) -> Iterator[list[str]]:
-    with temporary_postgres(lasting=True) as server:
+    with temporary_postgres(durable=True) as server:
         database = Database(server)
         database.fresh()
         dsn = database.dsn

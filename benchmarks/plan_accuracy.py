@@ -30,7 +30,7 @@ from benchmarks.passage import Passed, pass_through
 from benchmarks.server import Database
 from benchmarks.table import table
 from stack.endpoint import Bucket, Function, Reply, Rule, S3Object, Script, scripted_endpoint
-from stack.scripted import impersonal_environment
+from stack.scripted import clean_environment
 from stack.services import MiniStack, free_port, running, temporary_postgres
 
 MOST_OFF = {"calls": 0.0, "cost": 0.05, "seconds": 0.25}
@@ -177,7 +177,7 @@ def handle(event, context):
 
 def run_emulated(database: Database, directory: Path) -> Measured:
     """Make a run against the emulator of AWS, whose function is real."""
-    server = MiniStack(directory, free_port(), lasting=False)
+    server = MiniStack(directory, free_port(), durable=False)
     database.fresh()
     with running(server), _environment(database, server.endpoint_url):
         session = boto3.Session("test", "test", region_name="us-east-1")
@@ -237,7 +237,7 @@ def _listing(passed: Passed) -> float:
 def _environment(database: Database, aws: str) -> Iterator[None]:
     """Use the connections in an environment for a run."""
     variables = {
-        **impersonal_environment(),
+        **clean_environment(),
         "AIRFLOW_CONN_RETROFILL_STATE": database.dsn,
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(
             {
@@ -265,7 +265,7 @@ def lines(arguments: Namespace) -> Iterator[str]:
         say(" | ".join(rows[-1]))
         wrong.extend(_too_far(case.name, made))
 
-    with temporary_postgres(lasting=False) as server, TemporaryDirectory() as directory:
+    with temporary_postgres(durable=False) as server, TemporaryDirectory() as directory:
         database = Database(server)
         for case in CASES:
             for number in range(arguments.runs if arguments.case in case.name else 0):

@@ -54,7 +54,7 @@ def measure(sizes: list[int]) -> Iterator[str]:
 
     :raises FailedError: items were lost on the way into batches
     """
-    with temporary_postgres(lasting=True) as server:
+    with temporary_postgres(durable=True) as server:
         yield from table(HEADS, [_measure(Database(server), items) for items in sizes])
 
 

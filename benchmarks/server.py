@@ -3,7 +3,7 @@
 from retrofill.state.connection import Connection, connect
 from retrofill.state.migrate import migrate
 
-from stack.services import Postgres, autocommitting
+from stack.services import Postgres, autocommit_cursor
 
 ROLE = "bench"
 _LOG_FILES = """
@@ -17,7 +17,7 @@ def fill_log(server: Postgres) -> None:
 
     They are reused. The cost of creating one belongs to the first hour of a server.
     """
-    with autocommitting(server.dsn("postgres")) as cur:
+    with autocommit_cursor(server.dsn("postgres")) as cur:
         # As long as the slot exists, no file is reused.
         cur.execute("SELECT pg_create_physical_replication_slot('log', true, true)")
         cur.execute(_LOG_FILES)
@@ -66,7 +66,7 @@ class Database:
         self._do("VACUUM (ANALYZE)", self._name)
 
     def _do(self, statement: str, database: str = "postgres") -> None:
-        with autocommitting(self._server.dsn(database)) as cur:
+        with autocommit_cursor(self._server.dsn(database)) as cur:
             cur.execute(statement)
 
 

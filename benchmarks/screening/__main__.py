@@ -16,7 +16,7 @@ from stack.services import temporary_postgres
 
 def measure(sizes: list[int]) -> Iterator[str]:
     """Yield the lines of all tables."""
-    with temporary_postgres(lasting=True) as server:
+    with temporary_postgres(durable=True) as server:
         fill_log(server)
         yield from whole_sets.measure(Database(server), sizes, whole_sets.ITEMS)
         yield ""
