@@ -1,7 +1,7 @@
 """The cost of encoding an item's event: our compiled shapes against dictionaries and json.dumps.
 
 Run ``python -m benchmarks.encode``. Both encode the same calls of 100 items, in turns in one
-process. Each figure is CPU time, the best of several rounds.
+process. Each figure is the lowest CPU time of several rounds.
 """
 
 import gc
@@ -53,7 +53,7 @@ KEYS = {
 
 
 def items(key: str, count: int = ITEMS_PER_CALL) -> list[Item]:
-    """Return new items."""
+    """Return items that the job does not know."""
     identify = identifier_of(SOURCE)
     start = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
     return [
@@ -69,7 +69,7 @@ def items(key: str, count: int = ITEMS_PER_CALL) -> list[Item]:
 
 
 def s3_record(item: Item) -> dict[str, Any]:
-    """Build the record of an item as is usual without a template."""
+    """Build the record of an item in the usual way, without a template."""
     facts = unpack(item.content)
     return {
         "eventVersion": "2.1",
@@ -102,7 +102,7 @@ def s3_record(item: Item) -> dict[str, Any]:
 
 
 def sqs_record(item: Item) -> dict[str, Any]:
-    """Build the record of an item that comes via SQS."""
+    """Build the record of an item that arrives via SQS."""
     body = json.dumps({"Records": [s3_record(item)]})
     sent = str(int(unpack(item.content).modified_at.timestamp() * 1_000))
     return {

@@ -1,20 +1,20 @@
-"""The accuracy of plans: calls, cost and time, forecast after a canary, against what happens.
+"""The accuracy of plans: calls, cost and time, forecast after a canary, against the actual ones.
 
-Run ``python -m benchmarks.plan_accuracy`` (or ``make plan-accuracy``). Each row is a whole run on
-the product's own path, from the params to the closed run, with a real Postgres and tasks that are
-processes. What happens is counted by the other end: a scripted S3 and Lambda or, in the last row,
-the embedded emulator of AWS with a real function. The emulator does not report what it bills, so
-the cost is the run's own upper bound. Prints a table in Markdown; the exit code is 1 if a forecast
-is off by more than allowed.
+Run ``python -m benchmarks.plan_accuracy`` (or ``make plan-accuracy``). Each row is a whole run of
+the product, from the params to the closed run, with a real Postgres and tasks that are processes.
+The other end counts calls and cost: a scripted S3 and Lambda or, in the last row, the embedded
+emulator of AWS with a real function. The emulator does not report what it bills, so the cost is the
+run's own upper bound. Prints a table in Markdown; the exit code is 1 if a forecast is off by more
+than allowed.
 """
 
-import json
 import os
 import random
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +34,7 @@ from stack.scripted import clean_environment
 from stack.services import MiniStack, free_port, running, temporary_postgres
 
 MOST_OFF = {"calls": 0.0, "cost": 0.05, "seconds": 0.25}
-"""How far off a forecast may be, as a fraction of what happened."""
+"""The largest error of a forecast, as a fraction of the actual value."""
 
 _RUNS = 3
 _MEMORY_MB = 512
@@ -44,70 +44,45 @@ _TENTH_OF_A_MB = 100_000
 
 
 class Case(NamedTuple):
-    """What to run, and against what."""
+    """A run, and its function."""
 
     name: str
     items: int
     canary: int
-    params: dict[str, Any]
-    function: dict[str, Any]
-    """What the function does, in the terms of a script."""
-
+    items_per_call: int
+    max_concurrency: int
+    script: Script = Script()
+    """What the function does."""
     scatter: float = 0.0
     """The standard deviation of the logarithm of the objects' sizes."""
 
 
 CASES = (
+    Case("one item per call", 10_000, 200, 1, 100, Script(latency=0.25)),
     Case(
-        "one item per call",
-        10_000,
-        200,
-        {"items_per_call": 1, "max_concurrency": 100},
-        {"latency": 0.25},
+        "100 per call, mixed sizes", 20_000, 2_000, 100, 10,
+        Script(latency=0.2, seconds_per_mb=0.05), scatter=1.0,
     ),
     Case(
-        "100 per call, mixed sizes",
-        20_000,
-        2_000,
-        {"items_per_call": 100, "max_concurrency": 10},
-        {"latency": 0.2, "seconds_per_mb": 0.05},
-        scatter=1.0,
+        "time depends on size", 10_000, 200, 1, 100,
+        Script(latency=0.05, seconds_per_mb=1.5), scatter=1.0,
     ),
     Case(
-        "time depends on size",
-        10_000,
-        200,
-        {"items_per_call": 1, "max_concurrency": 100},
-        {"latency": 0.05, "seconds_per_mb": 1.5},
-        scatter=1.0,
-    ),
-    Case(
-        "time scatters randomly",
-        20_000,
-        200,
-        {"items_per_call": 1, "max_concurrency": 100},
-        {
-            "latency": 0.15,
-            "rules": (
+        "time scatters randomly", 20_000, 200, 1, 100,
+        Script(
+            latency=0.15,
+            rules=(
                 Rule(probability=0.2, reply=Reply(delay=0.2)),
                 Rule(probability=0.3, reply=Reply(delay=0.1)),
             ),
-        },
+        ),
     ),
-)
-
-
-EMULATED = Case(
-    "a real function on the emulator",
-    100,
-    20,
-    {"items_per_call": 1, "max_concurrency": 2},
-    {},
-)
+)  # fmt: skip
+EMULATED = Case("a real function on the emulator", 100, 20, 1, 2)
 
 
 class Figures(NamedTuple):
-    """What a run takes."""
+    """What a run costs."""
 
     calls: float
     cost: float
@@ -115,26 +90,26 @@ class Figures(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One run: its forecast with bounds, and what happened."""
+    """One run: its forecast with bounds, and the actual figures."""
 
     predicted: Figures
     low: Figures
     high: Figures
-    happened: Figures
+    actual: Figures
 
     @property
     def off(self) -> Figures:
-        """How far off each forecast is, as a fraction of what happened."""
-        pairs = zip(self.predicted, self.happened, strict=True)
+        """The error of each forecast, as a fraction of the actual value."""
+        pairs = zip(self.predicted, self.actual, strict=True)
         return Figures(*(predicted / real - 1 for predicted, real in pairs))
 
 
 def measured(passed: Passed, calls: int, cost: float) -> Measured:
-    """Compare the forecast with what the other end has counted."""
+    """Compare the forecast with the counts of the other end."""
     dollars = passed.forecast.dollars or Range.exactly(0.0)
     seconds = passed.forecast.seconds
     if dollars.likely is None or seconds.likely is None:
-        raise FailedError("the canary has measured nothing")
+        raise FailedError("the canary measured no duration")
     return Measured(
         Figures(passed.planned_calls, dollars.likely, seconds.likely),
         Figures(passed.planned_calls, dollars.low, seconds.low),
@@ -153,14 +128,14 @@ def run_scripted(case: Case, database: Database, seed: int) -> Measured:
         )
         for number in range(case.items)
     )
-    script = Script(
+    script = replace(
+        case.script,
         buckets=(Bucket(name="bucket", objects=objects),),
         functions=(Function(name="f", memory_mb=_MEMORY_MB),),
         count_items=False,
-        **case.function,
     )
-    database.fresh()
-    with scripted_endpoint(script) as endpoint, _environment(database, endpoint.url):
+    database.create()
+    with scripted_endpoint(script) as endpoint, _tasks_use(database, endpoint.url):
         passed = pass_through(_params(case))
         stats = endpoint.stats()
     cost = stats.invocations * _PER_CALL + stats.billed_ms / 1_000 * _PER_SECOND
@@ -178,12 +153,14 @@ def handle(event, context):
 def run_emulated(database: Database, directory: Path) -> Measured:
     """Make a run against the emulator of AWS, whose function is real."""
     server = MiniStack(directory, free_port(), durable=False)
-    database.fresh()
-    with running(server), _environment(database, server.endpoint_url):
+    database.create()
+    with running(server), _tasks_use(database, server.endpoint_url):
         session = boto3.Session("test", "test", region_name="us-east-1")
-        s3, functions = (
-            session.client(name, endpoint_url=server.endpoint_url) for name in ("s3", "lambda")
-        )
+        s3 = session.client("s3", endpoint_url=server.endpoint_url)
+        functions = session.client("lambda", endpoint_url=server.endpoint_url)
+        code = BytesIO()
+        with ZipFile(code, "w") as archive:
+            archive.writestr("handler.py", HANDLER)
         s3.create_bucket(Bucket="bucket")
         for number in range(EMULATED.items):
             s3.put_object(Bucket="bucket", Key=f"data/{number:06}", Body=b"")
@@ -192,7 +169,7 @@ def run_emulated(database: Database, directory: Path) -> Measured:
             Runtime="python3.11",
             Role="arn:aws:iam::000000000000:role/r",
             Handler="handler.handle",
-            Code={"ZipFile": _zipped(HANDLER)},
+            Code={"ZipFile": code.getvalue()},
             Timeout=10,
             MemorySize=_MEMORY_MB,
         )
@@ -206,13 +183,6 @@ def run_emulated(database: Database, directory: Path) -> Measured:
     return measured(passed, calls, passed.cost + _listing(passed))
 
 
-def _zipped(handler: str) -> bytes:
-    code = BytesIO()
-    with ZipFile(code, "w") as archive:
-        archive.writestr("handler.py", handler)
-    return code.getvalue()
-
-
 def _params(case: Case) -> dict[str, Any]:
     return {
         "bucket": "bucket",
@@ -220,7 +190,8 @@ def _params(case: Case) -> dict[str, Any]:
         "function": "f",
         "event": "s3",
         "canary": case.canary,
-        **case.params,
+        "items_per_call": case.items_per_call,
+        "max_concurrency": case.max_concurrency,
     }
 
 
@@ -233,23 +204,9 @@ def _listing(passed: Passed) -> float:
     )
 
 
-@contextmanager
-def _environment(database: Database, aws: str) -> Iterator[None]:
-    """Use the connections in an environment for a run."""
-    variables = {
-        **clean_environment(),
-        "AIRFLOW_CONN_RETROFILL_STATE": database.dsn,
-        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(
-            {
-                "conn_type": "aws",
-                "login": "test",
-                "password": "test",
-                "extra": {"region_name": "us-east-1", "endpoint_url": aws},
-            }
-        ),
-    }
-    with patch.dict(os.environ, variables, clear=True):
-        yield
+def _tasks_use(database: Database, aws_url: str) -> AbstractContextManager[object]:
+    variables = {**clean_environment(), **database.environment(aws_url)}
+    return patch.dict(os.environ, variables, clear=True)
 
 
 def lines(arguments: Namespace) -> Iterator[str]:
@@ -277,21 +234,25 @@ def lines(arguments: Namespace) -> Iterator[str]:
     yield from table(
         (
             "run",
-            *(f"{name}: {what}" for name in Figures._fields for what in ("forecast", "was", "off")),
+            *(
+                f"{name}: {what}"
+                for name in Figures._fields
+                for what in ("forecast", "actual", "off")
+            ),
         ),
         rows,
     )
     if wrong:
-        raise FailedError("\n".join(["forecasts are too far off", *wrong]))
+        raise FailedError("\n".join(["some forecasts are too far off", *wrong]))
 
 
 def _row(name: str, made: Measured) -> list[str]:
     cells = [name]
-    columns = (made.predicted, made.low, made.high, made.happened, made.off)
+    columns = (made.predicted, made.low, made.high, made.actual, made.off)
     forms = ("{:,.0f}", "${:.5f}", "{:.1f} s")
-    for predicted, low, high, was, off, form in zip(*columns, forms, strict=True):
+    for predicted, low, high, actual, off, form in zip(*columns, forms, strict=True):
         spread = "" if low == high else f" ({form.format(low)} to {form.format(high)})"
-        cells += [form.format(predicted) + spread, form.format(was), f"{off:+.1%}"]
+        cells += [form.format(predicted) + spread, form.format(actual), f"{off:+.1%}"]
     return cells
 
 

@@ -1,4 +1,4 @@
-"""aiobotocore on uvloop, with as many tasks as calls may be in flight.
+"""aiobotocore on uvloop, with one task per call in flight.
 
 It runs in its own environment, which ``make bench-calling`` creates from ``aiobotocore.lock``.
 """

@@ -1,4 +1,4 @@
-"""The limit: bare awscrt, where each connection signs and sends one ready payload.
+"""The lower bound: bare awscrt. Each connection signs and sends one ready payload.
 
 It encodes no event, reads only the status of a response, and stores nothing.
 """
@@ -20,7 +20,7 @@ from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, co
 
 @contextmanager
 def opened(work: Work) -> Iterator[Callable[[], None]]:
-    """Make the payload, and everything that calls share except connections."""
+    """Encode the payload, and create everything that calls share except connections."""
     endpoint = Endpoint.parse(work.url)
     payload = encode(work.items_of_a_call())
     path = invocation_path(endpoint, FUNCTION_ARN, QUALIFIER)

@@ -1,4 +1,4 @@
-"""boto3 in a pool of threads, as many as calls may be in flight."""
+"""boto3 in a pool of threads, one per call in flight."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
