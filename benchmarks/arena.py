@@ -14,7 +14,7 @@ from retrofill.sources.memory import MemorySource
 from benchmarks import runs
 from benchmarks.command import FailedError
 from benchmarks.contenders.work import Measured, Work
-from benchmarks.encode import KEYS, SOURCE, items
+from benchmarks.event import SOURCE, items
 from benchmarks.measure import cpu_s, server_of
 from benchmarks.server import Database
 from stack.endpoint import Script, ScriptedEndpoint, scripted_endpoint
@@ -89,7 +89,7 @@ class Arena:
         with closing(self._database.connect()) as conn:
             ref, _ = runs.screen(
                 conn,
-                MemorySource.of(items(KEYS["plain keys"], count), name=SOURCE, page_items=count),
+                MemorySource.of(items(count), name=SOURCE, page_items=count),
                 nullcontext(),
                 items_per_call=work.items_per_call,
                 max_concurrency=work.in_flight,

@@ -22,7 +22,7 @@ from retrofill.state.lease import BatchLease
 
 from benchmarks import runs
 from benchmarks.command import FailedError, exit_code, say, sizes_asked
-from benchmarks.encode import KEYS, SOURCE, items
+from benchmarks.event import SOURCE, items
 from benchmarks.measure import cpu_s, sampling, server_of
 from benchmarks.server import Database, number
 from benchmarks.table import table
@@ -102,7 +102,7 @@ def _plan(database: Database, tasks: int) -> None:
     """Create a run with a batch for each task."""
     database.create()
     with closing(database.connect()) as conn:
-        source = MemorySource.of(items(KEYS["plain keys"], ITEMS), name=SOURCE, page_items=ITEMS)
+        source = MemorySource.of(items(ITEMS), name=SOURCE, page_items=ITEMS)
         ref, _ = runs.screen(
             conn, source, nullcontext(), items_per_call=1, max_concurrency=IN_FLIGHT
         )

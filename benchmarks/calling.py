@@ -21,8 +21,8 @@ from retrofill.events import compile_shape
 from benchmarks.arena import AIOBOTOCORE, OURS, Figures, arena
 from benchmarks.command import count, exit_code, options, say
 from benchmarks.contenders.mapped_operator import MappedFigures, measure_mapped
-from benchmarks.contenders.work import Work, encode
-from benchmarks.encode import CONTEXT
+from benchmarks.contenders.work import Work
+from benchmarks.event import CONTEXT, encode, items
 from benchmarks.table import table
 
 MAPPED = "mapped"
@@ -105,19 +105,10 @@ def report(arguments: Namespace, results: Results, mapped: MappedFigures | None)
         for (cell, contender), found in results.items()
     ]
     if mapped:
-        rows.append(
-            [
-                CONTENDERS[MAPPED],
-                f"{MAPPED_ITEMS}",
-                f"{mapped.in_flight}",
-                "",
-                f"{mapped.cpu_us:,.0f}",
-                f"{mapped.calls_per_s:,.2f}",
-                f"{mapped.peak_mb:,.0f}",
-                "",
-                relative_cost(mapped.cpu_us, results.get((GOAL_CELL, OURS))),
-            ]
-        )
+        figures = f"{mapped.cpu_us:,.0f}", f"{mapped.calls_per_s:,.2f}", f"{mapped.peak_mb:,.0f}"
+        ratio = relative_cost(mapped.cpu_us, results.get((GOAL_CELL, OURS)))
+        first = [CONTENDERS[MAPPED], f"{MAPPED_ITEMS}", f"{mapped.in_flight}", ""]
+        rows.append([*first, *figures, "", ratio])
     heads = (
         "", "items per call", "in flight", "CPU µs per call", "with Postgres", "calls/s",
         "peak RSS, MB", "growth, MB", "CPU ÷ ours",
@@ -146,13 +137,11 @@ def relative_cost(cpu_us: float, ours: Figures | None) -> str:
 
 def events_line() -> str:
     """Return a sentence on the size of an event in both encodings."""
-    call = Work(url="", calls=1, items_per_call=GOAL_CELL.items_per_call, in_flight=1)
-    items = call.items_of_a_call()
-    shape = compile_shape("s3", CONTEXT)
-    ours = len(shape.body(items))
+    call = items(GOAL_CELL.items_per_call)
+    ours = len(compile_shape("s3", CONTEXT).body(call))
     return (
-        f"An event of {len(items)} items has {ours:,} bytes as we encode it, and"
-        f" {len(encode(items)):,} by json.dumps."
+        f"An event of {len(call)} items has {ours:,} bytes as we encode it, and"
+        f" {len(encode(call)):,} with json.dumps."
     )
 
 

@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from http import HTTPStatus
+from itertools import islice
 
 from retrofill.model.calls import Call, EndedCall, Fresh, Settlement, Span
 from retrofill.model.pulse import Slice
@@ -137,38 +138,18 @@ class Load:
     """Of one core."""
 
 
-class Settling:
-    """Threads that settle calls at a fixed rate, without an endpoint, like the tasks of a run."""
+def settle(dsn: str, batch_id: int, over: threading.Event, settled: list[int]) -> None:
+    """Settle the calls of a batch at a fixed rate, without an endpoint, like a task of a run.
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._over = threading.Event()
-        self._lock = threading.Lock()
-        self.calls = 0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Settle while a block runs."""
-        with ThreadPoolExecutor(TASKS) as tasks:
-            working = [tasks.submit(self._work, number) for number in range(1, TASKS + 1)]
-            try:
-                yield
-            finally:
-                self._over.set()
-            for done in working:
-                done.result()
-
-    def _work(self, batch_id: int) -> None:
-        with closing(BatchLease(self._dsn, batch_id, f"task {batch_id}")) as lease:
-            lease.take(holder_is_dead=lambda _: True)
-            seqs, items, _ = lease.load(lease.portions(1)[0])
-            calls = (Call(Fresh(seqs[at : at + 1], items[at : at + 1])) for at in range(len(seqs)))
-            self._settle(lease, calls)
-
-    def _settle(self, lease: BatchLease, calls: Iterator[Call]) -> None:
+    :param settled: gets the number of items, at the index `batch_id`
+    """
+    with closing(BatchLease(dsn, batch_id, f"task {batch_id}")) as lease:
+        lease.take(holder_is_dead=lambda _: True)
+        seqs, items, _ = lease.load(lease.portions(1)[0])
+        calls = (Call(Fresh(seqs[at : at + 1], items[at : at + 1])) for at in range(len(seqs)))
         under_way: list[Call] = []
         pulse_at = next_at = time.monotonic()
-        while not self._over.is_set():
+        while not over.is_set():
             now = time.monotonic()
             if now - pulse_at >= 1:
                 second = int(now) // 5 * 5
@@ -185,14 +166,13 @@ class Settling:
                     for span in call.spans
                 ],
             )
-            under_way = [call for _, call in zip(range(SETTLED_AT_ONCE), calls, strict=False)]
+            under_way = list(islice(calls, SETTLED_AT_ONCE))
             if not under_way:
                 return
             lease.settle(ended, under_way)
-            with self._lock:
-                self.calls += len(under_way)
+            settled[batch_id] += len(under_way)
             next_at += SETTLED_AT_ONCE * TASKS / CALLS_PER_SECOND
-            self._over.wait(max(0.0, next_at - time.monotonic()))
+            over.wait(max(0.0, next_at - time.monotonic()))
 
 
 def measure(sizes: list[int]) -> Iterator[str]:
@@ -213,6 +193,7 @@ def _measure(items: int) -> Iterator[list[str]]:
             say(f"{items:,} items: settling with {VIEWERS} viewers")
             with _served_pages(database.dsn) as look, _settling(conn, database.dsn) as viewed:
                 looks = _view(look)
+    loads = astuple(viewed), astuple(alone)
     for name, seconds in sorted(looks.items()):
         ms = sorted(1_000 * took for took in seconds)
         yield [
@@ -221,12 +202,7 @@ def _measure(items: int) -> Iterator[list[str]]:
             f"{len(ms):,}",
             f"{statistics.median(ms):,.0f}",
             f"{ms[int(0.95 * (len(ms) - 1))]:,.0f}",
-            f"{viewed.calls_per_s:,.0f}",
-            f"{alone.calls_per_s:,.0f}",
-            f"{viewed.transactions_per_s:,.0f}",
-            f"{alone.transactions_per_s:,.0f}",
-            f"{viewed.cpu_percent:,.0f}",
-            f"{alone.cpu_percent:,.0f}",
+            *(f"{one:,.0f}" for pair in zip(*loads, strict=True) for one in pair),
         ]
 
 
@@ -258,16 +234,22 @@ def _fill(conn: Connection, items: int) -> None:
 @contextmanager
 def _settling(conn: Connection, dsn: str) -> Iterator[Load]:
     """Settle calls while a block runs; yield the load, which is complete at the end."""
-    load, settling, process = Load(), Settling(dsn), server_of(conn)
-    with settling.running():
-        time.sleep(1)
-        began, cpu = time.monotonic(), cpu_s(process)
-        calls, transactions = settling.calls, number(conn, TRANSACTIONS)
-        yield load
-        seconds = time.monotonic() - began
-        load.calls_per_s = (settling.calls - calls) / seconds
-        load.transactions_per_s = (number(conn, TRANSACTIONS) - transactions) / seconds
-        load.cpu_percent = 100 * (cpu_s(process) - cpu) / seconds
+    load, over, settled, process = Load(), threading.Event(), [0] * (TASKS + 1), server_of(conn)
+    with ThreadPoolExecutor(TASKS) as tasks:
+        working = [tasks.submit(settle, dsn, task + 1, over, settled) for task in range(TASKS)]
+        try:
+            time.sleep(1)
+            began, cpu = time.monotonic(), cpu_s(process)
+            calls, transactions = sum(settled), number(conn, TRANSACTIONS)
+            yield load
+            seconds = time.monotonic() - began
+            load.calls_per_s = (sum(settled) - calls) / seconds
+            load.transactions_per_s = (number(conn, TRANSACTIONS) - transactions) / seconds
+            load.cpu_percent = 100 * (cpu_s(process) - cpu) / seconds
+        finally:
+            over.set()
+        for done in working:
+            done.result()
 
 
 def _view(look: Callable[[str], float]) -> dict[str, list[float]]:

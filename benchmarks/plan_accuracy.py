@@ -15,6 +15,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,9 +34,8 @@ from stack.endpoint import Bucket, Function, Reply, Rule, S3Object, Script, scri
 from stack.scripted import clean_environment
 from stack.services import MiniStack, free_port, running, temporary_postgres
 
-MOST_OFF = {"calls": 0.0, "cost": 0.05, "seconds": 0.25}
-"""The largest error of a forecast, as a fraction of the actual value."""
-
+FIGURES = {"calls": ("{:,.0f}", 0.0), "cost": ("${:.5f}", 0.05), "seconds": ("{:.1f} s", 0.25)}
+"""How to show each figure, and the largest error of its forecast: a fraction of the actual one."""
 _RUNS = 3
 _MEMORY_MB = 512
 _PER_CALL = 0.2e-6
@@ -81,44 +81,34 @@ CASES = (
 EMULATED = Case("a real function on the emulator", 100, 20, 1, 2)
 
 
-class Figures(NamedTuple):
-    """What a run costs."""
+class Figure(NamedTuple):
+    """A forecast, and the actual value."""
 
-    calls: float
-    cost: float
-    seconds: float
-
-
-class Measured(NamedTuple):
-    """One run: its forecast with bounds, and the actual figures."""
-
-    predicted: Figures
-    low: Figures
-    high: Figures
-    actual: Figures
+    forecast: Range
+    actual: float
 
     @property
-    def off(self) -> Figures:
-        """The error of each forecast, as a fraction of the actual value."""
-        pairs = zip(self.predicted, self.actual, strict=True)
-        return Figures(*(predicted / real - 1 for predicted, real in pairs))
+    def off(self) -> float:
+        """The error of the forecast, as a fraction of the actual value."""
+        return (self.forecast.likely or 0.0) / self.actual - 1
 
 
-def measured(passed: Passed, calls: int, cost: float) -> Measured:
-    """Compare the forecast with the counts of the other end."""
-    dollars = passed.forecast.dollars or Range.exactly(0.0)
-    seconds = passed.forecast.seconds
+def compared(passed: Passed, calls: int, cost: float) -> dict[str, Figure]:
+    """Compare the forecasts of a run with the counts of the other end, by name.
+
+    :raises FailedError: nothing was forecast
+    """
+    dollars, seconds = passed.forecast.dollars or Range.exactly(0.0), passed.forecast.seconds
     if dollars.likely is None or seconds.likely is None:
         raise FailedError("the canary measured no duration")
-    return Measured(
-        Figures(passed.planned_calls, dollars.likely, seconds.likely),
-        Figures(passed.planned_calls, dollars.low, seconds.low),
-        Figures(passed.planned_calls, dollars.high, seconds.high),
-        Figures(calls, cost, passed.seconds),
-    )
+    return {
+        "calls": Figure(Range.exactly(passed.planned_calls), calls),
+        "cost": Figure(dollars, cost),
+        "seconds": Figure(seconds, passed.seconds),
+    }
 
 
-def run_scripted(case: Case, database: Database, seed: int) -> Measured:
+def run_scripted(case: Case, database: Database, seed: int) -> dict[str, Figure]:
     """Make a run of a case against the scripted endpoint."""
     rng = random.Random(seed)  # noqa: S311
     objects = tuple(
@@ -139,7 +129,7 @@ def run_scripted(case: Case, database: Database, seed: int) -> Measured:
         passed = pass_through(_params(case))
         stats = endpoint.stats()
     cost = stats.invocations * _PER_CALL + stats.billed_ms / 1_000 * _PER_SECOND
-    return measured(passed, stats.invocations, cost + _listing(passed))
+    return compared(passed, stats.invocations, cost + _listing(passed))
 
 
 HANDLER = """
@@ -150,7 +140,7 @@ def handle(event, context):
 """
 
 
-def run_emulated(database: Database, directory: Path) -> Measured:
+def run_emulated(database: Database, directory: Path) -> dict[str, Figure]:
     """Make a run against the emulator of AWS, whose function is real."""
     server = MiniStack(directory, free_port(), durable=False)
     database.create()
@@ -180,7 +170,7 @@ def run_emulated(database: Database, directory: Path) -> Measured:
         lines = [event["message"] for page in pages for event in page["events"]]
     calls = sum(line.startswith("REPORT ") for line in lines)
     # The emulator's responses do not report what is billed: run and forecast use an upper bound.
-    return measured(passed, calls, passed.cost + _listing(passed))
+    return compared(passed, calls, passed.cost + _listing(passed))
 
 
 def _params(case: Case) -> dict[str, Any]:
@@ -216,50 +206,33 @@ def lines(arguments: Namespace) -> Iterator[str]:
     """
     rows: list[list[str]] = []
     wrong: list[str] = []
-
-    def note(case: Case, made: Measured) -> None:
-        rows.append(_row(f"{case.name} ({case.canary:,} of {case.items:,})", made))
-        say(" | ".join(rows[-1]))
-        wrong.extend(_too_far(case.name, made))
-
     with temporary_postgres(durable=False) as server, TemporaryDirectory() as directory:
         database = Database(server)
-        for case in CASES:
-            for number in range(arguments.runs if arguments.case in case.name else 0):
-                say(f"{case.name}, run {number + 1}")
-                note(case, run_scripted(case, database, number))
-        if arguments.case in EMULATED.name:
-            say(EMULATED.name)
-            note(EMULATED, run_emulated(database, Path(directory)))
-    yield from table(
-        (
-            "run",
-            *(
-                f"{name}: {what}"
-                for name in Figures._fields
-                for what in ("forecast", "actual", "off")
-            ),
-        ),
-        rows,
-    )
+        scripted = [
+            (case, partial(run_scripted, case, database, number))
+            for case in CASES
+            for number in range(arguments.runs)
+        ]
+        for case, run in [*scripted, (EMULATED, partial(run_emulated, database, Path(directory)))]:
+            if arguments.case not in case.name:
+                continue
+            say(case.name)
+            cells = [f"{case.name} ({case.canary:,} of {case.items:,})"]
+            for name, figure in run().items():
+                form, allowed = FIGURES[name]
+                low, likely, high = (form.format(one) for one in figure.forecast)
+                spread = "" if figure.forecast.is_exact else f" ({low} to {high})"
+                cells += [likely + spread, form.format(figure.actual), f"{figure.off:+.1%}"]
+                if abs(figure.off) > allowed:
+                    wrong.append(
+                        f"{case.name}: {name} off by {figure.off:+.1%}, at most {allowed:.0%}"
+                    )
+            say(" | ".join(cells))
+            rows.append(cells)
+    heads = [f"{name}: {what}" for name in FIGURES for what in ("forecast", "actual", "off")]
+    yield from table(["run", *heads], rows)
     if wrong:
         raise FailedError("\n".join(["some forecasts are too far off", *wrong]))
-
-
-def _row(name: str, made: Measured) -> list[str]:
-    cells = [name]
-    columns = (made.predicted, made.low, made.high, made.actual, made.off)
-    forms = ("{:,.0f}", "${:.5f}", "{:.1f} s")
-    for predicted, low, high, actual, off, form in zip(*columns, forms, strict=True):
-        spread = "" if low == high else f" ({form.format(low)} to {form.format(high)})"
-        cells += [form.format(predicted) + spread, form.format(actual), f"{off:+.1%}"]
-    return cells
-
-
-def _too_far(name: str, made: Measured) -> Iterator[str]:
-    for figure, off in made.off._asdict().items():
-        if abs(off) > MOST_OFF[figure]:
-            yield f"{name}: {figure} off by {off:+.1%}, at most {MOST_OFF[figure]:.0%}"
 
 
 if __name__ == "__main__":

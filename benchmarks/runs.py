@@ -87,11 +87,10 @@ def settle(
     watch: Watch,
     *,
     items_per_call: int = ITEMS_PER_CALL,
-    most_items: int | None = None,
+    most_items: int = _MOST_ITEMS,
 ) -> int:
-    """Settle items of a batch, and write the next calls ahead in the same transactions.
+    """Settle the first items of a batch, and write the next calls ahead in the same transactions.
 
-    :param most_items: how many to settle; None: all
     :returns: the number of settled items
     """
     with lease_of(conn, batch_id) as lease:
@@ -101,9 +100,7 @@ def settle(
         done = True
         for portion in lease.portions(items_per_call):
             seqs, items, _ = lease.load(portion)
-            fresh: Sequence[Entry] = Fresh(seqs, items)
-            if most_items is not None:
-                fresh = fresh[: most_items - settled]
+            fresh = Fresh(seqs, items)[: most_items - settled]
             _settle(lease, fresh, items_per_call, watch)
             settled += len(fresh)
             done = done and len(fresh) == len(seqs)

@@ -8,7 +8,7 @@ from retrofill.engine.identity import identifier_of
 from retrofill.model.items import Item
 from retrofill.sources import Page, Partition, Source
 
-from benchmarks.encode import SOURCE
+from benchmarks.event import SOURCE
 
 PAGE_ITEMS = 1_000
 CONTENT_BYTES = 1_000

@@ -70,7 +70,10 @@ def identify() -> OwnAws:
         session = boto3.Session()
         region = os.environ.get("AWS_REGION") or session.region_name
     except ProfileNotFound as error:
-        raise StackError(_no_profile(profile or "")) from error
+        known = ", ".join(get_session().available_profiles) or "none"
+        raise StackError(
+            f"AWS_PROFILE is {profile!r}, but no profile has that name; the profiles are: {known}"
+        ) from error
     if not region:
         raise StackError(f"{who} has no region: set AWS_REGION to the region of your buckets")
     try:
@@ -100,12 +103,6 @@ def _require_unambiguous() -> None:
             "AWS_PROFILE and AWS_ACCESS_KEY_ID are both set, and boto3 would use the keys:"
             " unset AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
-
-
-def _no_profile(name: str) -> str:
-    known = get_session().available_profiles
-    there = f"there are {', '.join(known)}" if known else "there are no profiles"
-    return f"AWS_PROFILE is {name!r}, but no profile has that name: {there}"
 
 
 def _refused(who: str, region: str, error: ClientError) -> str:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
-from types import FrameType
 from typing import NoReturn
 
 from stack import airflow, own_aws
@@ -162,13 +161,8 @@ def _require_free(settings: Settings) -> None:
 @contextmanager
 def _interrupted_by_signals() -> Iterator[None]:
     """Treat SIGTERM and a closed terminal like Ctrl-C, which works even if the shell ignores it."""
-
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        del number, frame
-        raise KeyboardInterrupt
-
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    handlers = {number: signal.signal(number, interrupt) for number in signals}
+    handlers = {one: signal.signal(one, signal.default_int_handler) for one in signals}
     try:
         yield
     finally:

@@ -22,10 +22,9 @@ with DAG("mapped", schedule=None, params={"calls": 1, "items_per_call": 1}):
 
     @task
     def payloads(params=None):
-        from benchmarks.contenders.work import encode
-        from benchmarks.encode import KEYS, items
+        from benchmarks.event import encode, items
 
-        call = items(KEYS["plain keys"], params["items_per_call"])
+        call = items(params["items_per_call"])
         return [encode(call).decode() for _ in range(params["calls"])]
 
     LambdaInvokeFunctionOperator.partial(

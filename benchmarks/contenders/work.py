@@ -1,7 +1,6 @@
 """The work of a contender, and its measurements of itself: JSON from and to its parent process.
 
-It imports only the standard library and our pure rules, because one contender has its own
-environment.
+It imports only the standard library, because one contender has its own environment.
 """
 
 import json
@@ -11,10 +10,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from retrofill.model.items import Item
-
-from benchmarks.encode import KEYS, items, s3_record
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:scripted"
 """The function of the scripted endpoint by default."""
@@ -34,10 +29,6 @@ class Work:
     items_per_call: int
     in_flight: int
 
-    def items_of_a_call(self) -> list[Item]:
-        """Return the items of one call; contenders without state send these in every call."""
-        return items(KEYS["plain keys"], self.items_per_call)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -50,11 +41,6 @@ class Measured:
     """Resident memory with all modules loaded and the client open."""
     peak_kb: int
     """The most resident memory."""
-
-
-def encode(call: list[Item]) -> bytes:
-    """Encode the event of a call in the usual way, without a template."""
-    return json.dumps({"Records": [s3_record(item) for item in call]}).encode()
 
 
 def contend(opened: Callable[[Work], AbstractContextManager[Callable[[], None]]]) -> None:

@@ -36,15 +36,15 @@ class Caches:
     ) -> None:
         self.items = items
         self._database = database
-        self._round_items = round_items
+        self.round_items = round_items
         self._source = source
         self._next_item = 0
         self._batches: deque[int] = deque()
         database.create()
         self.conn = database.connect()
-        self._screen_next(items, nullcontext())
-        self._settle(items, nullcontext())
-        self._screen_next(items, nullcontext())
+        self.screen_new(items, nullcontext())
+        self.settle(items, nullcontext())
+        self.screen_new(items, nullcontext())
         database.vacuum()
 
     def close(self) -> None:
@@ -61,37 +61,30 @@ class Caches:
                 self._expect(f"in {cache}", held, wanted)
         self._database.drop()
 
-    def screen_new(self, watch: Watch) -> None:
-        """Screen items that the job does not know."""
-        self._screen_next(self._round_items, watch)
+    def screen_new(self, items: int, watch: Watch) -> None:
+        """Screen items that the job does not know, and plan them."""
+        ref, screened = runs.screen(self.conn, self._source(items, first=self._next_item), watch)
+        self._expect("new", screened["new"], items)
+        self._next_item += items
+        size = self.round_items
+        self._batches += runs.plan(self.conn, ref, most_items=size, fewest_items=size)
 
     def screen_in_process(self, watch: Watch) -> None:
         """Screen waiting items again, from the middle of the cache."""
-        back = max(self.items // 2, self._round_items)
+        back = max(self.items // 2, self.round_items)
         self._screen_known((self._next_item - back) // PAGE_ITEMS * PAGE_ITEMS, watch)
 
     def screen_results(self, watch: Watch) -> None:
         """Screen processed items again, if possible others each time."""
         self._screen_known((self._next_item - self.items) % self.items, watch)
 
-    def settle(self, watch: Watch) -> None:
-        """Settle the items that have waited longest, 100 per call."""
-        self._settle(self._round_items, watch)
-
-    def _screen_next(self, items: int, watch: Watch) -> None:
-        ref, screened = runs.screen(self.conn, self._source(items, first=self._next_item), watch)
-        self._expect("new", screened["new"], items)
-        self._next_item += items
-        size = self._round_items
-        self._batches += runs.plan(self.conn, ref, most_items=size, fewest_items=size)
-
     def _screen_known(self, first: int, watch: Watch) -> None:
-        source = self._source(self._round_items, first=first)
+        source = self._source(self.round_items, first=first)
         _, screened = runs.screen(self.conn, source, watch)
-        self._expect("known", screened["known"], self._round_items)
+        self._expect("known", screened["known"], self.round_items)
 
-    def _settle(self, items: int, watch: Watch) -> None:
-        """Settle this many items of the first batches."""
+    def settle(self, items: int, watch: Watch) -> None:
+        """Settle the items that have waited longest, 100 per call."""
         while items:
             settled = runs.settle(self.conn, self._batches[0], watch, most_items=items)
             if settled < items:
@@ -106,9 +99,9 @@ class Caches:
 
 
 WORKS: dict[str, Callable[[Caches, Watch], None]] = {
-    "new items": Caches.screen_new,
+    "new items": lambda caches, watch: caches.screen_new(caches.round_items, watch),
     "known items, in process": Caches.screen_in_process,
-    "settling, 100 items a call": Caches.settle,
+    "settling, 100 items per call": lambda caches, watch: caches.settle(caches.round_items, watch),
     "known items, in results": Caches.screen_results,
 }
 HEADS = ("what", "items in each cache", "items/s", "÷ fewest", "CPU µs/item")

@@ -71,9 +71,9 @@ ITEMS = Series(
         QUERIES: Step(query_per_item, most_items=ITEMS_PER_QUERY),
         "new items": Step(screen_new, fills="in_process"),
         "known items, in process": Step(screen_known),
-        "settling, 100 items a call": Step(settle, fills="results"),
+        "settling, 100 items per call": Step(settle, fills="results"),
         "known items, in results": Step(screen_known, after_vacuum=True),
-        "settling, 1 item a call": Step(partial(settle, items_per_call=1), in_new_database=True),
+        "settling, 1 item per call": Step(partial(settle, items_per_call=1), in_new_database=True),
     },
     {100_000: 5, 1_000_000: 3},
 )
@@ -81,8 +81,8 @@ ROWS = Series(
     {
         "new items": Step(partial(screen_new, source=Rows), fills="in_process"),
         "known items, in process": Step(partial(screen_known, source=Rows)),
-        "loading, 100 items a call": Step(load),
-        "settling, 100 items a call": Step(settle),
+        "loading, 100 items per call": Step(load),
+        "settling, 100 items per call": Step(settle),
     },
     {100_000: 3},
 )

@@ -13,9 +13,11 @@ from email.utils import formatdate
 from functools import lru_cache, partial
 from http import HTTPStatus
 from http.client import responses
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, assert_never, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from stack.endpoint.script import Reply, Wire
 
 MAX_REQUEST_BYTES = 256 * 1024 * 1024
 """The longest request: a script with a million objects fits."""
@@ -166,6 +168,37 @@ class Connection(asyncio.Protocol):
         elif self._ending:
             self._transport.close()
 
+    def deliver(
+        self, reply: Reply, head: bytes, body: bytes, done: Callable[[], None] = lambda: None
+    ) -> None:
+        """Send a response, or as much of it as the reply's wire allows.
+
+        :param done: called once, when no more will come or the client has left
+        """
+        # Without a body, half of the head.
+        part = head + body[: len(body) // 2] if body else head[: len(head) // 2]
+        match reply.wire:
+            case Wire.WHOLE:
+                done()
+                self.respond(head + body)
+            case Wire.HANG:
+                self.stall(b"", done)
+            case Wire.FIN:
+                done()
+                self.finish()
+            case Wire.RST:
+                done()
+                self.reset()
+            case Wire.CUT:
+                done()
+                self.finish(part)
+            case Wire.STALL:
+                self.stall(part, done)
+            case Wire.DRIP:
+                self._drip(head, body, reply.drip_interval, done)
+            case _:
+                assert_never(reply.wire)
+
     def stall(self, sent: bytes, until_lost: Callable[[], None]) -> None:
         """Send some bytes or none, and no more; call back when the client has left."""
         if self._transport is None:
@@ -186,26 +219,18 @@ class Connection(asyncio.Protocol):
             self._set_option(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
             self._transport.abort()
 
-    def drip(self, head: bytes, body: bytes, interval: float, done: Callable[[], None]) -> None:
-        """Send a head, then a body byte by byte; call back when it is sent or the client has left.
-
-        :param interval: seconds between two bytes
-        """
-        if self._transport is not None:
-            self._transport.write(head)
-        self._drip(body, 0, interval, done)
-
     # Internal.
 
-    def _drip(self, body: bytes, at: int, interval: float, done: Callable[[], None]) -> None:
+    def _drip(self, sent: bytes, left: bytes, interval: float, done: Callable[[], None]) -> None:
+        """Send some bytes, then the others one by one, at an interval in seconds."""
         if self._transport is None:
             done()
-        elif at >= len(body) - 1:
+        elif not left:
             done()
-            self.respond(body[at:])
+            self.respond(sent)
         else:
-            self._transport.write(body[at : at + 1])
-            self._loop.call_later(interval, self._drip, body, at + 1, interval, done)
+            self._transport.write(sent)
+            self._loop.call_later(interval, self._drip, left[:1], left[1:], interval, done)
 
     def _serve(self) -> None:
         """Answer the next request, unless one is being answered."""

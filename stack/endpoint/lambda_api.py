@@ -13,17 +13,17 @@ from urllib.parse import SplitResult, parse_qs, unquote
 
 from stack.endpoint.connection import Connection, Request, date_header, response
 from stack.endpoint.counts import Call, Counts
-from stack.endpoint.delivery import deliver
 from stack.endpoint.event_items import bytes_of, keys_of
-from stack.endpoint.lambda_logs import billed_ms, log_tail
 from stack.endpoint.lambda_replies import (
     Answer,
     batch_results,
+    billed_ms,
     configuration,
     error_answer,
     function_answer,
     function_error_answer,
     json_answer,
+    log_tail,
 )
 from stack.endpoint.rulebook import Rulebook, Taken
 from stack.endpoint.script import USUAL, Function, Operation, Reply, Script
@@ -88,17 +88,17 @@ class LambdaApi:
             return partial(self._refuse, refusal.reply)
 
     def _route(self, method: str, path: str, query: str) -> Handler:
+        target = None
         if found := _FUNCTION_PATH.fullmatch(path):
             target = self._target(found["name"], parse_qs(query).get("Qualifier", ["$LATEST"])[0])
-            match method, found["asked"]:
-                case "POST", "invocations":
-                    return partial(self._invoke, target)
-                case "GET", "configuration":
-                    described = configuration(target.function, target.version)
-                    return partial(self._describe, "get_function_configuration", described)
-                case "GET", "concurrency":
-                    return partial(self._describe, "get_function_concurrency", {})
-        match method, path:
+        match method, found["asked"] if found else path:
+            case "POST", "invocations" if target:
+                return partial(self._invoke, target)
+            case "GET", "configuration" if target:
+                described = configuration(target.function, target.version)
+                return partial(self._describe, "get_function_configuration", described)
+            case "GET", "concurrency":
+                return partial(self._describe, "get_function_concurrency", {})
             case "GET", "/2016-08-19/account-settings":
                 limit = {"AccountLimit": {"UnreservedConcurrentExecutions": CONCURRENCY}}
                 return partial(self._describe, "get_account_settings", limit)
@@ -191,7 +191,7 @@ class LambdaApi:
         """End any other execution or refusal."""
         if reply.executes:
             self._counts.running -= 1
-        deliver(connection, reply, *response(*answer), self._counts.leave)
+        connection.deliver(reply, *response(*answer), self._counts.leave)
 
     def _answer(self, target: Target, body: bytes, taken: Taken, request_id: str) -> Answer:
         """Return the response to a call that a rule takes."""

@@ -13,7 +13,6 @@ from xml.sax.saxutils import escape
 from stack.endpoint.aws_errors import S3_ERRORS
 from stack.endpoint.connection import Connection, response
 from stack.endpoint.counts import Counts
-from stack.endpoint.delivery import deliver
 from stack.endpoint.listing import Objects, element, objects_of, page_of, spell
 from stack.endpoint.rulebook import Rulebook
 from stack.endpoint.script import REGION, USUAL, Operation, Reply, Script
@@ -88,7 +87,7 @@ class S3Api:
             "x-amz-request-id": request_id,
             **reply.headers,
         }
-        deliver(connection, reply, *response(reply.status or status, headers, text.encode()))
+        connection.deliver(reply, *response(reply.status or status, headers, text.encode()))
 
     def _text(self, operation: str, bucket: str, query: dict[str, str], reply: Reply) -> str:
         """Return the body of a successful response.

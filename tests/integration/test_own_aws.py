@@ -99,7 +99,7 @@ def test_who_asks_and_where_is_said_with_a_warning(
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"AWS_PROFILE": "my"}, "AWS_PROFILE is 'my', but no profile .*: there are mine"),
+        ({"AWS_PROFILE": "my"}, "AWS_PROFILE is 'my', but no profile .*; the profiles are: mine"),
         ({"AWS_PROFILE": "nowhere"}, "the profile 'nowhere' has no region: set AWS_REGION"),
         ({}, "the environment has no region: set AWS_REGION"),
         ({"AWS_PROFILE": "without-keys"}, "'without-keys' has no keys.*: set AWS_PROFILE"),
