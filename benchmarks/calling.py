@@ -156,7 +156,7 @@ def endpoint_line(results: Results) -> str:
 
 
 def verdicts(results: Results, mapped: MappedFigures | None) -> Iterator[str]:
-    """Yield whether each goal is met, as far as it was measured."""
+    """Yield whether each measured goal is met."""
     ours, boto3 = results.get((GOAL_CELL, OURS)), results.get((GOAL_CELL, "boto3"))
     yield ""
     where = f"{GOAL_CELL.items_per_call} items per call and {GOAL_CELL.in_flight} in flight"

@@ -28,11 +28,6 @@ class Output(NamedTuple):
     etag: str
     modified_at: datetime
 
-    @property
-    def folder(self) -> str:
-        """The folder of its input; see :func:`word_count.output_folder`."""
-        return self.key.partition("/")[0]
-
 
 class Aws:
     """Creates and reads the demo's resources in the emulator; every demo uses new names.
@@ -137,16 +132,13 @@ class Aws:
         """Take all notifications from the queue; wait up to 20 s for the first."""
         taken: list[dict[str, Any]] = []
         wait_s = _QUEUE_WAIT_S
-        while True:
-            answer = self._sqs.receive_message(
-                QueueUrl=self._queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=wait_s
-            )
-            messages = answer.get("Messages", [])
-            if not messages:
-                return taken
+        while messages := self._sqs.receive_message(
+            QueueUrl=self._queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=wait_s
+        ).get("Messages"):
             for message in messages:
                 taken.append(json.loads(json.loads(message["Body"])["Message"]))
                 self._sqs.delete_message(
                     QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"]
                 )
             wait_s = 0
+        return taken

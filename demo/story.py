@@ -117,7 +117,7 @@ class Story:
         self._console.print(_table([first, second]))
         number = len(self._before)
         keys = [stored.key for stored in (*self._before, *self._live)]
-        folders = [output.folder for output in outputs]
+        folders = [output.key.partition("/")[0] for output in outputs]
         notified = [_counted(message) for message in received]
         live = {"filtered": len(self._live)}
         return [
