@@ -247,7 +247,7 @@ def test_a_role_that_may_not_write_is_told(
 
 def test_a_standby_is_told(named: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="retrofill-standby-") as directory:
-        server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=False)  # noqa: S106
+        server = Postgres(Path(directory) / "data", free_port(), password="test", durable=False)  # noqa: S106
         with running(server):
             migrate(server.dsn("postgres"))
         (server.directory / "standby.signal").touch()

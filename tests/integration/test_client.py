@@ -593,7 +593,6 @@ def test_broken_answers_over_tls(certificates, open_client):
         ),
         certificate=certificates.server,
     ) as endpoint:
-        endpoint._certificate = certificates.authority  # noqa: SLF001
         client = open_client(endpoint.url, verify=str(certificates.authority), deadline_s=2.0)
         for tag in range(len(BROKEN) + 1):
             client.send(tag, EVENT)
