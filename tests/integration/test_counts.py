@@ -143,7 +143,7 @@ def _listings(draw: st.DrawFn) -> list[list[Listed]]:
     crashes=st.sets(st.integers(0, 40), max_size=8),
     before=st.integers(0, 12),
 )
-def test_the_counts_are_those_of_the_listing_wherever_something_ends(
+def test_counts_equal_the_listing_wherever_a_set_or_page_ends(
     conn: connection,
     *,
     parts: list[list[Listed]],

@@ -186,7 +186,7 @@ def test_a_longer_prefix_or_none_redrives_a_job_that_is_named(
     assert opened(job="mine", redrive="quarantine", **params).run_id == first.run_id + 1
 
 
-def test_a_function_that_is_switched_off_is_refused(
+def test_a_disabled_function_is_refused(
     opened: Opened, lambda_client: "LambdaClient", name: str
 ) -> None:
     lambda_client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)

@@ -521,7 +521,7 @@ def test_a_server_in_trouble_is_asked_again(
         find_triggers(lambda name: refusing(client(name), code, status), "b", function)
 
 
-def test_credentials_that_are_not_accepted_are_no_missing_permission(
+def test_rejected_credentials_are_not_a_missing_permission(
     client: Clients,
     function: str,
 ) -> None:

@@ -486,7 +486,7 @@ MUTANTS = (
         old="self.unloaded > 0 and self._waiting_items <= self._most_waiting",
         new="self.unloaded > 0",
         test="tests/unit/test_dispatch.py"
-        "::test_no_calls_are_added_while_more_wait_than_were_ever_added",
+        "::test_no_portion_is_loaded_while_more_calls_wait_than_it_added",
     ),
     Mutant(
         name="what another run waits for withdrawn",

@@ -1,4 +1,4 @@
-"""Which cause of failure stops a run."""
+"""Which causes of failure stop a run."""
 
 import pytest
 from retrofill.engine.causes import Came, exceeded
@@ -8,7 +8,7 @@ from retrofill.model.troubles import CAUSES, LIMITED, OUTCOMES
 GOOD = Came("succeeded", "", 90, 900)
 
 
-def test_the_names_of_troubles_are_those_of_outcomes_and_causes() -> None:
+def test_troubles_are_named_by_outcome_and_cause() -> None:
     assert set(CAUSES) == set(Cause)
     assert set(OUTCOMES) == set(Outcome) - {Outcome.SUCCEEDED} | {"lost"}
     assert set(LIMITED) == set(CAUSES) | set(OUTCOMES) - {"failed", "misconfigured"}
@@ -40,7 +40,7 @@ def test_the_names_of_troubles_are_those_of_outcomes_and_causes() -> None:
         ),
     ],
 )
-def test_a_cause_that_comes_up_more_often_than_it_may_stops_the_run(
+def test_a_cause_above_its_limit_stops_the_run(
     most: dict[str, float], ended: list[Came], says: str
 ) -> None:
     assert exceeded(most, ended, 900) == f"max_percent_by_cause: {says}"
@@ -58,16 +58,18 @@ def test_a_cause_that_comes_up_more_often_than_it_may_stops_the_run(
         ({"throttled": 5}, []),
     ],
 )
-def test_other_causes_and_small_samples_stop_no_run(
+def test_other_causes_and_small_samples_do_not_stop_a_run(
     most: dict[str, float], ended: list[Came]
 ) -> None:
     assert exceeded(most, ended, 900) is None
 
 
-def test_what_is_refused_does_not_thin_out_what_fails() -> None:
+def test_refused_calls_do_not_dilute_the_percentage() -> None:
     ended = [GOOD, Came("failed", "timed_out", 10, 100), Came("throttled", "", 10_000, 10_000)]
     reason = exceeded({"timed_out": 5}, ended, 1_000)
     assert reason is not None
     assert "100 of 1,000 items" in reason
     refused_only = [Came("throttled", "", 10_000, 10_000), Came("failed", "timed_out", 1, 1)]
-    assert exceeded({"timed_out": 5}, refused_only, 1_000) is None, "the sample is what ran"
+    assert exceeded({"timed_out": 5}, refused_only, 1_000) is None, (
+        "only calls that ran are the sample"
+    )
