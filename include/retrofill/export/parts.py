@@ -17,7 +17,7 @@ class Digested(io.RawIOBase):
         super().__init__()
         self.bytes = 0
         self.sha256 = hashlib.sha256()
-        # Manifests of S3 completion reports have an MD5.
+        # Manifests of completion reports have an MD5.
         self.md5 = hashlib.md5(usedforsecurity=False)
         self._file = file
 
