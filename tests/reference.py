@@ -5,7 +5,9 @@
 
 import inspect
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,7 @@ def pages() -> dict[str, str]:
         "permissions.md": "\n".join(_permissions()),
         "job.schema.json": json.dumps(job_schema(), indent=1) + "\n",
         "cli.md": "\n".join(_commands()),
+        "rest.md": "\n".join(_rest()),
     }
 
 
@@ -210,6 +213,34 @@ def _commands() -> Iterator[str]:
         if shown:
             yield from ("| | meaning | default |", "| --- | --- | --- |")
             yield from (f"| `{_name(one)}` | {one.help} | {_default(one)} |" for one in shown)
+            yield ""
+
+
+def _rest() -> Iterator[str]:
+    # Airflow reads its settings when it is imported.
+    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp())
+    from retrofill.web.api.app import PREFIX, api, description_of  # noqa: PLC0415
+    from retrofill.web.api.docs import routes_of  # noqa: PLC0415
+    from retrofill.web.api.problems import RESPONSES  # noqa: PLC0415
+
+    description = description_of(api(), f"/retrofill{PREFIX}")
+    yield from ("# REST", "", _MADE, "", description["info"]["description"], "")
+    yield (
+        "`/retrofill/api/v1/openapi.json` is the full description, with the schemas of all"
+        " responses. [Command line and REST](../operations/command-line-and-rest.md) has examples."
+    )
+    yield from ("", "## Errors", "", "| status | meaning |", "| ---: | --- |")
+    yield from (f"| {code} | {one['description']} |" for code, one in RESPONSES.items())
+    yield ""
+    for route in routes_of(description):
+        yield from (f"## {route['summary']}", "", f"`{route['address']}`", "")
+        if route["about"]:
+            yield from (" ".join(route["about"].split()), "")
+        if route["inputs"]:
+            yield from ("| parameter | in | meaning |", "| --- | --- | --- |")
+            yield from (
+                f"| `{name}` | {place} | {about} |" for name, place, about in route["inputs"]
+            )
             yield ""
 
 

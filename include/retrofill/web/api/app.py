@@ -44,23 +44,22 @@ def api() -> FastAPI:
 
 def describe(request: Request, _: GetUserDep) -> JSONResponse:
     """Return the OpenAPI description of the API."""
-    return JSONResponse(description_of(request))
+    return JSONResponse(description_of(request.app, request.scope["root_path"]))
 
 
 def show_docs(request: Request, _: GetUserDep) -> HTMLResponse:
     """Show the OpenAPI description of the API as a page."""
-    return show_description(request, description_of(request))
+    return show_description(request, description_of(request.app, request.scope["root_path"]))
 
 
-def description_of(request: Request) -> dict[str, Any]:
-    """Return the OpenAPI description of the API, with the address of the request."""
-    app: FastAPI = request.app
+def description_of(app: FastAPI, address: str) -> dict[str, Any]:
+    """Return the OpenAPI description of the API at an address."""
     description = get_openapi(
         title=app.title,
         version=app.version,
         description=app.description,
         routes=app.routes,
-        servers=[{"url": request.scope["root_path"]}],
+        servers=[{"url": address}],
     )
     schemas = description["components"]["schemas"]
     template = "#/components/schemas/{model}"

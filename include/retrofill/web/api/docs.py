@@ -11,7 +11,13 @@ from retrofill.web.responses import respond
 
 def show_description(request: Request, description: Mapping[str, Any]) -> HTMLResponse:
     """Return the page of an OpenAPI description."""
-    routes = [
+    about, routes = description["info"]["description"], routes_of(description)
+    return respond(request, "api.html", about=about, routes=routes)
+
+
+def routes_of(description: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the docs show of each route of an OpenAPI description."""
+    return [
         {
             "address": f"{method.upper()} {description['servers'][0]['url']}{path}",
             "summary": operation["summary"],
@@ -21,7 +27,6 @@ def show_description(request: Request, description: Mapping[str, Any]) -> HTMLRe
         for path, operations in description["paths"].items()
         for method, operation in operations.items()
     ]
-    return respond(request, "api.html", about=description["info"]["description"], routes=routes)
 
 
 def _inputs(
