@@ -1,4 +1,4 @@
-"""The findings of a canary, as stored in the plan of its run and as shown to people."""
+"""The findings of a canary, as stored in the plan of its run, and as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a run may do as a whole: stored with the run, and changeable while it is open."""
+"""The limits of a run: stored with it, and changeable while it is open."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

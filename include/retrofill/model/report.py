@@ -1,4 +1,4 @@
-"""The report of a run: its final counts, and how they are shown."""
+"""The report of a run: its final counts, also as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -98,7 +98,7 @@ class Report:
     """The cost of its calls in dollars; None: unknown."""
 
     cost_from_above: float | None = None
-    """The part of the cost that is an upper bound, because nobody knows what is billed."""
+    """The part of the cost that is an upper bound, because it is unknown what is billed."""
 
     cost_by_term: Mapping[str, float | None] = field(default_factory=dict)
     """The parts of the cost for calls, their time and their items; None: unknown."""
@@ -152,7 +152,7 @@ class Report:
 
     @property
     def is_turned_down(self) -> bool:
-        """Whether the run has a plan that was not approved and cannot be any more."""
+        """Whether the run has a plan that can no longer be approved."""
         approval = Approval.from_json_if_any(self.approval)
         return approval is not None and approval.is_negative
 

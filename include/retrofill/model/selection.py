@@ -44,7 +44,7 @@ class Selection(Stored):
     """Settled before this time."""
 
     unsure: bool | None = None
-    """Whether a call may have done the work although nobody knows."""
+    """Whether it is in doubt that a call did the work."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the selection as plain JSON values, without empty fields."""

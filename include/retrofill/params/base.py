@@ -1,4 +1,4 @@
-"""Params: the fields that one owner defines, and everything that can be wrong with them."""
+"""Params: the fields that one owner defines, and how their values are checked."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -89,7 +89,7 @@ class Params(BaseModel):
     def from_params(cls, params: Mapping[str, Any]) -> Self:
         """Return the values in a DAG run's params, if this owner has all of them.
 
-        :raises ConfigError: everything that is wrong with them, one sentence each
+        :raises ConfigError: some params are wrong; it has a sentence for each problem
         """
         known = cls.model_fields
         others = [
@@ -110,7 +110,7 @@ class Params(BaseModel):
 
     @classmethod
     def salvage(cls, params: Mapping[str, Any]) -> tuple[Self, list[Problem], set[str]]:
-        """Return what is right with some params, what is wrong, and which of them are wrong.
+        """Return the valid params, all problems, and the names of the wrong ones.
 
         A wrong param gets its default or, if it has none, the first of its examples.
         """
@@ -185,7 +185,7 @@ def form_field(params: type[Params], name: str) -> dict[str, Any]:
 
 
 def unknown(name: str, known: Collection[str], close: Collection[str]) -> Problem:
-    """Return the problem that there is no such param.
+    """Return the problem with a param that does not exist.
 
     :param known: all params
     :param close: those of them with a similar name

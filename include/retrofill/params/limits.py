@@ -1,4 +1,4 @@
-"""The limits of a run: how fast it calls, when it stops, and how it is divided."""
+"""The params of limits: how fast a run calls, when it stops, and how it is divided."""
 
 import difflib
 from dataclasses import fields
@@ -17,7 +17,7 @@ _ALL = 100
 
 
 def _percents(by_cause: object) -> object:
-    """Return percentages by cause, if the value is that."""
+    """Check percentages by cause; return any other value unchanged."""
     if not isinstance(by_cause, dict):
         return by_cause
     for cause, percent in by_cause.items():

@@ -26,8 +26,8 @@ class MaintenanceParams(Params):
     keep_calls_days: int | None = field(
         _MAINTENANCE,
         "Keep calls",
-        "Days to keep call records after their run was closed. The counts of runs stay. Empty: for"
-        " ever.",
+        "Days to keep call records after their run was closed. The counts of runs stay. Empty:"
+        " forever.",
         default=90,
         ge=1,
         le=_LONGEST_DAYS,
@@ -37,7 +37,7 @@ class MaintenanceParams(Params):
         _MAINTENANCE,
         "Keep results",
         "Days to remember that an item was processed. **Forgotten items are new again: the next"
-        " run that lists them calls the function with them.** Empty: for ever.",
+        " run that lists them calls the function with them.** Empty: forever.",
         default=None,
         ge=1,
         le=_LONGEST_DAYS,
@@ -53,7 +53,7 @@ class ForgetParams(Params):
         "Job",
         "The exact name of the job to forget, as shown in the tab of its runs and in"
         " retrofill.v_run. **All its items are new again.** Its runs, calls, results and"
-        " quarantine are deleted for good. Refused while a run of it is open.",
+        " quarantine are deleted permanently. Refused while a run of it is open.",
         allowed=_NAME,
         form={"maxLength": _LONGEST_NAME},
         min_length=1,

@@ -52,7 +52,7 @@ class RedriveParams(Params):
     redrive_key: Annotated[KeyPattern | None, BLANK] = field(
         REDRIVE,
         "Keys",
-        "Only items whose whole key matches such a pattern.",
+        "Only items whose whole key matches. The patterns are like those of the error type.",
         allowed="a shell pattern, or several separated by |, of up to 1,024 bytes",
         form={"maxLength": LONGEST_KEY_BYTES},
         default=None,
@@ -63,7 +63,7 @@ class RedriveParams(Params):
         "Function version",
         "Only items whose last call was executed by this version of the function. If that is not"
         " known, the version that their run called.",
-        allowed="the number of a version, or whatever the function's kind calls one",
+        allowed="a version of the function, as its kind names it",
         form={"maxLength": _LONGEST_VERSION},
         default=None,
         examples=["7", "$LATEST"],

@@ -55,8 +55,8 @@ class ReportParams(Params):
     )
 
     @property
-    def asked(self) -> ReportRequest:
-        """What to write."""
+    def request(self) -> ReportRequest:
+        """The requested report files."""
         return ReportRequest(
             items=self.report_items, format=self.report_format, details=self.report_details
         )
