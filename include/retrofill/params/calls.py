@@ -32,14 +32,12 @@ _ARGUMENTS_ALLOWED = "".join(
 
 
 class CallParams(Params):
-    """What the function receives, and how to read its responses."""
+    """What the function receives, and how to read its responses.
 
-    function_kind: str = field(
-        FUNCTION,
-        "Kind of function",
-        "",
-        default="",
-    )
+    :func:`call_params` completes it by the kinds of functions and the event shapes.
+    """
+
+    function_kind: str = field(FUNCTION, "Kind of function", "", default="")
     event: str = field(FUNCTION, "Event", "", default=AUTO)
     items_per_call: int | None = field(
         FUNCTION,

@@ -10,7 +10,6 @@ _SECTION = "Migration"
 _LONGEST_ROLE = 63
 _OF_A_ROLE = {
     "allowed": f"the name of a role, up to {_LONGEST_ROLE} characters",
-    "form": {"maxLength": _LONGEST_ROLE},
     "default": None,
     "max_length": _LONGEST_ROLE,
 }
