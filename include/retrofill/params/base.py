@@ -53,12 +53,12 @@ def field(section: str, title: str, description: str, **more: Any) -> Any:
         parts of the lines above and below
     :param allowed: the allowed values, as the end of a sentence; needed for texts only
     :param form: additions to what the type says, for the form
-    :param more: other arguments of pydantic's ``Field``: default, ge, le, examples (if they are not
-        the default)…
+    :param more: other arguments of pydantic's ``Field``: default, ge, le, examples (for a
+        number, its default is one)…
     """
     extra = {"section": section, "allowed": more.pop("allowed", ""), "form": more.pop("form", {})}
     default = more.get("default")
-    if default and not isinstance(default, bool):
+    if isinstance(default, int | float) and not isinstance(default, bool):
         more.setdefault("examples", [default])
     return Field(title=title, description=description, json_schema_extra=extra, **more)
 

@@ -45,4 +45,5 @@ class JobParams(Params):
         allowed="the id of an Airflow connection",
         form={"maxLength": 200},
         default="aws_default",
+        examples=["aws_default"],
     )
