@@ -1,4 +1,4 @@
-"""Metrics: what calling tasks report to Airflow's metrics, by StatsD or OpenTelemetry."""
+"""Metrics of calling tasks, in Airflow's metrics: StatsD or OpenTelemetry."""
 
 import logging
 import re
@@ -15,16 +15,16 @@ _PER_DOLLAR = 1_000_000
 """Counters take whole numbers."""
 
 _NOT_IN_A_TAG = re.compile(r"[^a-zA-Z0-9_.-]")
-"""What Airflow lets no name of a metric have."""
+"""Characters that Airflow does not allow in the name of a metric."""
 
 
 def sender(config: RunConfig, run: Run, map_index: int) -> SendMetrics:
-    """Return a function that sends a task's metrics; if that fails, the task continues.
+    """Return a function that sends a task's metrics. A failure is only logged, once.
 
     :param map_index: distinguishes the tasks of a DAG run
     """
     counted = {"job": _tag(run.job), "function": _tag(config.function.label())}
-    # The gauges of one task must not replace those of another.
+    # Without the map index, the gauges of one task would replace those of another.
     gauged = {**counted, "map_index": str(map_index)}
     sends = True
 

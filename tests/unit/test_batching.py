@@ -1,4 +1,4 @@
-"""Batching: each item is in one batch, and no batch reaches from one island to another."""
+"""Batching: each item is in one batch, and no batch spans two islands."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ from retrofill.engine.batching import (
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[list[Piece], dict[Piece, list[int]]]:
-    """Draw pieces in the order of their numbers, and the numbers of the items of each."""
+    """Draw pieces in order of number, with the numbers of each one's items."""
     seq = island = 0
     seqs: dict[Piece, list[int]] = {}
     for steps in draw(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=40), max_size=12)):
@@ -75,7 +75,7 @@ def test_batches_are_as_large_as_the_rule_says(
 
 
 @given(cases(), sizes)
-def test_what_a_place_tells_of_its_number_is_true(
+def test_a_place_knows_its_number_or_is_looked_up(
     case: tuple[list[Piece], dict[Piece, list[int]]], rule: dict[str, int]
 ) -> None:
     pieces, seqs = case
@@ -88,7 +88,7 @@ def test_what_a_place_tells_of_its_number_is_true(
         assert place.seq in {None, seqs[place.piece][place.rank]}
 
 
-def test_pieces_without_holes_need_no_look_up() -> None:
+def test_pieces_without_holes_need_no_lookup() -> None:
     pieces = [Piece(1, 10_000, 10_000, 1, 0), Piece(10_001, 14_000, 4_000, 2, 0)]
     batches = cut(pieces, most=5_000, fewest=1)
     assert [(batch.first.seq, batch.last.seq, batch.items) for batch in batches] == [

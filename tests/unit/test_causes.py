@@ -1,4 +1,4 @@
-"""Which cause of failure stops a run."""
+"""Which causes of failure stop a run."""
 
 import pytest
 from retrofill.engine.causes import CallCount, exceeded
@@ -8,7 +8,7 @@ from retrofill.model.troubles import CAUSES, LIMITED, OUTCOMES
 GOOD = CallCount("succeeded", "", 90, 900)
 
 
-def test_the_names_of_troubles_are_those_of_outcomes_and_causes() -> None:
+def test_troubles_are_named_by_outcome_and_cause() -> None:
     assert set(CAUSES) == set(Cause)
     assert set(OUTCOMES) == set(Outcome) - {Outcome.SUCCEEDED} | {"lost"}
     assert set(LIMITED) == set(CAUSES) | set(OUTCOMES) - {"failed", "misconfigured"}
@@ -40,7 +40,7 @@ def test_the_names_of_troubles_are_those_of_outcomes_and_causes() -> None:
         ),
     ],
 )
-def test_a_cause_that_comes_up_more_often_than_it_may_stops_the_run(
+def test_a_cause_above_its_limit_stops_the_run(
     most: dict[str, float], ended: list[CallCount], says: str
 ) -> None:
     assert exceeded(most, ended, 900) == f"max_percent_by_cause: {says}"
@@ -58,13 +58,13 @@ def test_a_cause_that_comes_up_more_often_than_it_may_stops_the_run(
         ({"throttled": 5}, []),
     ],
 )
-def test_other_causes_and_small_samples_stop_no_run(
+def test_other_causes_and_small_samples_do_not_stop_a_run(
     most: dict[str, float], ended: list[CallCount]
 ) -> None:
     assert exceeded(most, ended, 900) is None
 
 
-def test_what_is_refused_does_not_thin_out_what_fails() -> None:
+def test_refused_calls_do_not_dilute_the_percentage() -> None:
     ended = [
         GOOD,
         CallCount("failed", "timed_out", 10, 100),

@@ -1,4 +1,4 @@
-"""What becomes of calls: every outcome, the search for poison, and the order in time."""
+"""Dispatch: every outcome, the search for poison, and the order of calls."""
 
 from collections import Counter
 from itertools import pairwise
@@ -40,7 +40,7 @@ def seqs_of(settlement: Settlement) -> list[int]:
 
 
 class Driver:
-    """Sends whatever is due, and ends it as a function of its items says."""
+    """Sends each call that is due, and ends it with the outcome that a test's function returns."""
 
     def __init__(self, dispatch: Dispatch) -> None:
         self.dispatch = dispatch
@@ -86,7 +86,7 @@ def test_success_settles_every_item() -> None:
     assert driver.dispatch.left == 0
 
 
-def test_items_that_the_answer_names_are_called_again_and_quarantined_at_last() -> None:
+def test_items_named_by_the_response_are_retried_and_then_quarantined() -> None:
     driver = Driver(dispatch_of(Call.of(entries(3)), max_attempts=2))
     answer = Answer(failed={1: "listed"})
     first = driver.end(driver.send(), SUCCESS, answer)
@@ -133,7 +133,7 @@ def test_exactly_the_poison_is_quarantined_within_the_bound(
     assert all(bad.entry.failures == max_attempts for bad in driver.settled.quarantined)
 
 
-def test_a_throttled_call_comes_again_and_blames_nobody() -> None:
+def test_a_throttled_call_is_retried_and_blames_no_item() -> None:
     driver = Driver(dispatch_of(Call.of(entries(2))))
     call = driver.send()
     settlement = driver.end(call, Ending(Outcome.THROTTLED, retry_after_s=7.0))
@@ -182,7 +182,7 @@ def test_a_call_that_was_cut_off_may_run_until_the_functions_timeout() -> None:
     assert driver.dispatch.running(TIMEOUT_S) == 0
 
 
-def test_calls_to_be_sent_are_wanted_beside_those_that_were_cut_off() -> None:
+def test_waiting_calls_are_wanted_in_addition_to_abandoned_ones() -> None:
     calls = [Call.of([entry]) for entry in entries(3)]
     driver = Driver(dispatch_of(*calls, hold_unknown=True))
     driver.end(driver.send(), Ending(Outcome.UNKNOWN, "Call.NoAnswer", "reset"))
@@ -191,9 +191,9 @@ def test_calls_to_be_sent_are_wanted_beside_those_that_were_cut_off() -> None:
     assert driver.dispatch.wanted(driver.now) == 3
 
 
-def test_items_are_counted_when_first_blamed_and_when_cured() -> None:
+def test_items_are_counted_when_first_blamed_and_when_recovered() -> None:
     driver = Driver(dispatch_of(Call.of(entries(2))))
-    assert driver.end(driver.send(), FAILURE).blamed == 0, "nobody is, among many"
+    assert driver.end(driver.send(), FAILURE).blamed == 0, "an item in a larger call is not blamed"
     blamed = [driver.end(driver.send(), FAILURE).blamed for _ in range(2)]
     assert blamed == [1, 1]
     again = driver.end(driver.send(), FAILURE)
@@ -207,16 +207,18 @@ def test_an_item_that_failed_in_an_earlier_run_is_judged_in_this_one() -> None:
     again.blamed = True
     driver = Driver(dispatch_of(*(Call.of([one], 3) for one in (failed, cured, again))))
     settlement = driver.end(driver.send(), FAILURE)
-    assert (settlement.blamed, len(settlement.quarantined)) == (1, 1), "for good, and in this run"
+    assert (settlement.blamed, len(settlement.quarantined)) == (1, 1), (
+        "permanently, and in this run"
+    )
     assert driver.end(driver.send(), SUCCESS).cured == 0, "this run has not blamed it"
     assert driver.end(driver.send(), SUCCESS).cured == 1
 
 
 def test_the_errors_by_which_items_are_blamed_are_recorded_and_the_hints() -> None:
     driver = Driver(dispatch_of(*(Call.of([one]) for one in entries(2))))
-    said = Ending(Outcome.FAILED, "KeyError", "no good (hint: mend it)", hint="mend it")
+    said = Ending(Outcome.FAILED, "KeyError", "no good (hint: fix it)", hint="fix it")
     settlement = driver.end(driver.send(), said)
-    assert (settlement.failing_as, settlement.hints) == ({"KeyError"}, {"mend it"})
+    assert (settlement.failing_as, settlement.hints) == ({"KeyError"}, {"fix it"})
     listed = driver.end(driver.send(), SUCCESS, Answer(failed={0: "listed"}))
     assert (listed.failing_as, listed.hints) == ({"listed"}, set())
 
@@ -230,8 +232,8 @@ def test_the_cause_and_the_items_of_a_call_are_recorded() -> None:
     assert (record.outcome, record.cause) == ("failed", "malformed_answer")
 
 
-def test_an_answer_that_did_not_get_through_is_not_asked_for_again() -> None:
-    """The work is done: neither halved nor retried, all wait for a person."""
+def test_a_call_whose_response_was_lost_is_not_repeated() -> None:
+    """The work is done: the call is neither halved nor retried, and its items are held."""
     driver = Driver(dispatch_of(Call.of(entries(3))))
     lost = Ending(Outcome.FAILED, "Function.ResponseSizeTooLarge", "big", cause=Cause.ANSWER_LOST)
     settlement = driver.end(driver.send(), lost)
@@ -306,7 +308,7 @@ def test_no_item_is_ever_lost_or_settled_twice(outcomes: list[Outcome], size: in
     assert Counter(settled) == Counter(range(size))
 
 
-def test_what_the_function_did_not_get_to_comes_again_without_blame() -> None:
+def test_items_that_the_function_did_not_reach_are_called_again_without_blame() -> None:
     dispatch = dispatch_of(call := Call.of(entries(4)))
     dispatch.take(1, 0.0)
     call.number = 1
@@ -323,7 +325,7 @@ def test_what_the_function_did_not_get_to_comes_again_without_blame() -> None:
     assert dispatch.left == 1, "the one that failed waits"
 
 
-def test_what_is_not_loaded_is_left_and_wanted() -> None:
+def test_unloaded_items_are_left_and_wanted() -> None:
     driver = Driver(dispatch_of(Call.of(entries(2))))
     driver.dispatch.add([], unloaded=3, now=0.0)
     assert (driver.dispatch.left, driver.dispatch.wanted(0.0)) == (4, 4)
@@ -341,8 +343,8 @@ def test_calls_are_added_when_fewer_are_due_than_there_is_room_for() -> None:
     assert [dispatch.is_low(room, 0.0) for room in (0, 2, 3)] == [False, False, True]
 
 
-def test_no_calls_are_added_while_more_wait_than_were_ever_added() -> None:
-    """Else a function that throttles every call would have the whole batch loaded."""
+def test_no_portion_is_loaded_while_more_calls_wait_than_it_added() -> None:
+    """Otherwise a function that throttles every call would make the task load the whole batch."""
     driver = Driver(dispatch_of(*(Call.of([entry]) for entry in entries(2))))
     driver.dispatch.add([(Call.of(entries(1)), 0.0)], unloaded=1, now=0.0)
     for waiting in range(3):

@@ -7,7 +7,7 @@ from retrofill.export.parts import CsvPart, Digested, Table
 from retrofill.model.report_files import ReportedItem, ReportForm
 
 
-def test_csv_is_read_back_as_it_was() -> None:
+def test_csv_is_read_back_unchanged() -> None:
     texts = ["10 %\r100 %", "a\r\nb", "a\nb", '"', ",", "", "=1"]
     file = io.BytesIO()
     part = CsvPart(Digested(file), Table(ReportForm(), {}, details=False))

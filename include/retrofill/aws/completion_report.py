@@ -1,4 +1,4 @@
-"""The completion report of S3 Batch Operations: its columns, and how it writes an object.
+"""The completion report of S3 Batch Operations: its columns and rows.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html.
 """

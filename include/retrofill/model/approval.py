@@ -28,7 +28,7 @@ class ApprovalStatus(StrEnum):
 class Approval(Stored):
     """The approval of a plan. Times are ISO 8601."""
 
-    state: ApprovalStatus
+    status: ApprovalStatus
     mark: str = ""
     """Identifies this request for approval."""
 
@@ -56,11 +56,11 @@ class Approval(Stored):
     @property
     def is_negative(self) -> bool:
         """Whether the plan can no longer be carried out."""
-        return self.state not in {ApprovalStatus.WAITING, ApprovalStatus.APPROVED}
+        return self.status not in {ApprovalStatus.WAITING, ApprovalStatus.APPROVED}
 
     @property
     def text(self) -> str:
-        """The state of the approval, for people."""
+        """The status of the approval, for people."""
         return {
             ApprovalStatus.WAITING: f"waits for approval until {self.until_text}",
             ApprovalStatus.APPROVED: f"approved by {self.by} at {_moment(self.at)}",
@@ -68,7 +68,7 @@ class Approval(Stored):
             ApprovalStatus.EXPIRED: f"expired at {_moment(self.at)}: nobody answered",
             ApprovalStatus.ENDED: f"not answered: the run ended at {_moment(self.at)}",
             ApprovalStatus.VOID: f"approved by {self.by} at {_moment(self.at)}, but void now",
-        }[self.state]
+        }[self.status]
 
     @property
     def until_text(self) -> str:
@@ -93,7 +93,7 @@ class Approval(Stored):
             ApprovalStatus.EXPIRED: f"nobody approved the plan by {_moment(self.at)}",
             ApprovalStatus.ENDED: "the run ended before anybody approved its plan",
             ApprovalStatus.VOID: "the run would now call something else than was approved",
-        }[self.state]
+        }[self.status]
 
 
 def _moment(text: str) -> str:

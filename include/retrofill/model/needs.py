@@ -50,10 +50,10 @@ def _ranks() -> Iterator[tuple[str, int]]:
     for quarantines, is_off, *of_run in product((False, True), repeat=7):
         key = "".join(f"{flag:d}" for flag in (*of_run, quarantines, is_off))
         flags = dict(zip(flags_of_a_run, of_run, strict=True))
-        for state in ["open"] if any(of_run) else ["never", "complete", "incomplete", "open"]:
-            status = None if state == "never" else status_of(state, **flags)
+        for stored in ["open"] if any(of_run) else ["never", "complete", "incomplete", "open"]:
+            status = None if stored == "never" else status_of(stored, **flags)
             needs = needs_of(status, quarantines=quarantines, is_off=is_off)
-            yield f"{state}{key}", urgency(needs)
+            yield f"{stored}{key}", urgency(needs)
 
 
 RANKS: Mapping[str, int] = dict(_ranks())

@@ -1,4 +1,4 @@
-"""The status of a run in one word, derived from its row, its tasks and its DAG."""
+"""The status of a run in one word, from its stored status, its tasks and its DAG."""
 
 from enum import StrEnum
 
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 
 def status_of(
-    state: str,
+    stored: str,
     *,
     unapproved: bool,
     stopping: bool,
@@ -36,12 +36,12 @@ def status_of(
 ) -> Status:
     """Return the status of a run.
 
-    :param state: the stored state: open, complete or incomplete
+    :param stored: the stored status: open, complete or incomplete
     :param active: whether a DAG run of it is active, or a task holds a batch of it
     :param dag_paused: whether Airflow starts no task of it, because its DAG is paused
     """
-    if state != "open":
-        return Status(state)
+    if stored != "open":
+        return Status(stored)
     if not active:
         return Status.ABANDONED
     if unapproved:

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 _SHOWN = 3
 
 _WHAT_NOW = (
-    "Each run would call the function with the output of the run before. Exclude the output by the"
-    " filters of the source, write it elsewhere, or set allow_feedback if this is intended"
+    "Each run would call the function with the output of the run before. Exclude the output with"
+    " the source's filters, write it elsewhere, or set allow_feedback if this is intended"
 )
 
 
@@ -39,22 +39,21 @@ class _Dated(NamedTuple):
     """A sample of items whose modification times are known."""
 
     fresh: list[NewItem]
-    of: int
-    """The number of items from which the sample was taken."""
+    of: int  # the number of items that were sampled
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is not a sample, but all items."""
+        """Whether the sample has all items."""
         return len(self.fresh) == self.of
 
 
 def require_no_feedback(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> None:
-    """Stop the run if what it would call, or left out as later, looks like the function's output.
+    """Stop the run if its new or later items look like the function's output.
 
-    New items that are not planned yet are withdrawn: the next run lists them again, with its own
-    filters.
+    It then withdraws new items that are not planned yet: the next run lists them again, with its
+    own filters.
 
-    :raises RunIncomplete: it looks so; nothing was called
+    :raises RunIncomplete: they do; nothing was called
     """
     measure = config.source_kind.measure
     redrives = config.redrive.place is Place.QUARANTINE
@@ -63,7 +62,7 @@ def require_no_feedback(conn: Connection, ref: SetRef, run: Run, config: RunConf
     jobs = feedback.list_kin(conn, run.job_id)
     new = _dated(feedback.sample_untouched(conn, run, SAMPLE), measure)
     reason = _by_names(conn, jobs, run, new, "new items") or _by_pace(conn, jobs, run, new)
-    # If no new item is to be called, there is nothing to stop.
+    # Without new items there is nothing to stop.
     if reason is None and new.of:
         later = _dated(feedback.sample_later(conn, run.run_id, SAMPLE), measure)
         reason = _by_names(conn, jobs, run, later, "items modified after it was opened")
@@ -79,7 +78,7 @@ def _dated(sample: Sample, measure: Callable[[Item], Measure]) -> _Dated:
 
 
 def _callings(conn: Connection, jobs: Sequence[int], fresh: Sequence[NewItem]) -> list[Calling]:
-    """Return when runs called that may have written some of the items."""
+    """Return the times at which runs called that may have written some of the items."""
     since = min((one.modified for one in fresh), default=None)
     return [] if since is None else feedback.list_callings(conn, jobs, since)
 
@@ -87,7 +86,7 @@ def _callings(conn: Connection, jobs: Sequence[int], fresh: Sequence[NewItem]) -
 def _by_names(
     conn: Connection, jobs: Sequence[int], run: Run, dated: _Dated, what: str
 ) -> str | None:
-    """Return a message if items are named after others that were called when they were written."""
+    """Return a message if items have the names of items that were called when they were written."""
     callings = _callings(conn, jobs, dated.fresh)
     suspects = [one for one in dated.fresh if any(each.covers(one.modified) for each in callings)]
     looked_up = [suspects[place] for place in systematic(len(suspects), LOOKED_UP)]
@@ -106,9 +105,9 @@ def _by_names(
     shown = ", ".join(f"{looked_up[one.no].key!r} for {one.item_key!r}" for one in pairs[:_SHOWN])
     suspicious = round(looked.fraction * dated.of)
     return (
-        f"the function seems to feed its own source: {about}{suspicious:,} of {dated.of:,} {what}"
-        " have the names of items with something added or replaced, and were"
-        f" written while those were called: {shown}. {_WHAT_NOW}"
+        f"the function seems to feed its own source: {about}{suspicious:,} of"
+        f" {dated.of:,} {what} have the names of items with something added or replaced, and were"
+        f" written while these were called: {shown}. {_WHAT_NOW}"
     )
 
 

@@ -1,7 +1,7 @@
-"""Call the function with the items of one batch, and settle each item by what the call says.
+"""Call the function with the items of one batch, and settle each item by the result of its call.
 
-One loop, one thread: gather what ended, then in one transaction settle it and write ahead what
-goes next, then send that. A call therefore leaves only after its row is committed.
+One loop in one thread: gather calls that ended; in one transaction, settle them and write ahead the
+next ones; then send these. So a call leaves only after its row is committed.
 """
 
 import gc
@@ -36,36 +36,37 @@ from retrofill.state.lease import LEASE_S, BatchLease, Busy
 log = logging.getLogger(__name__)
 
 LOGGED_TROUBLES = 20
-"""Calls that failed or stayed silent which one task's log names; the views have them all."""
+"""Calls with an error that one task logs; the views have them all."""
+
+_LOGGED = {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN}
 
 LOG_EVERY_S = 5.0
 """Seconds between two lines of progress."""
 
 GATHER_S = 0.005
-"""Seconds to go on gathering ended calls, so that one transaction settles many."""
+"""Seconds to wait for more calls to end, so that one transaction settles many."""
 
 GRACE_S = 5.0
-"""Seconds after which Airflow itself kills a task that it has asked to end."""
+"""Seconds after which Airflow kills a task that it has asked to end."""
 
 LET_GO_S = 2.0
-"""Of these, seconds that are left to settle what ended and to give the batch back."""
+"""The part of these seconds in which to settle calls and release the batch."""
 
 LEASE_MARGIN_S = 10.0
-"""Seconds before the end of the lease at which a holder that could not renew it stops sending."""
+"""Seconds before the end of a lease at which a holder that could not renew it stops sending."""
 
 
 class Invoker:
-    """One invoke task and its batch.
+    """Calls the function with the items of a batch.
 
-    :param lease: the batch, taken
+    :param lease: the batch, already taken
     :param client: the data plane to the run's function
     :param shape: the run's event shape
-    :param run: the run it belongs to
-    :param keeps_usage: whether to record what each call used
-    :param stop_asked: whether the task was asked to end
-    :param grace_s: seconds it then has before it is killed
-    :param progressed: called whenever items were settled
-    :param send_metrics: called every few seconds and at the end
+    :param keeps_usage: whether to record the usage of each call
+    :param stop_asked: returns whether the task was asked to end
+    :param grace_s: seconds from then until the task is killed
+    :param progressed: called after items were settled
+    :param send_metrics: called with metrics every few seconds, and at the end
     """
 
     def __init__(
@@ -115,9 +116,9 @@ class Invoker:
     def run(self) -> Invoked:
         """Work until every item is settled.
 
-        :raises FunctionUnusable: the function refuses every call; its items stay as they are
+        :raises FunctionUnusable: the function refuses every call; the items stay in process
         :raises RunIncomplete: the run was stopped
-        :raises Interrupted: the task was told to end
+        :raises Interrupted: the task was asked to end
         :raises LeaseLost: another task has taken the batch over
         """
         try:
@@ -125,7 +126,7 @@ class Invoker:
                 self._turn()
             self._drain()
             if self._tally.calls:
-                # Else a run of many short tasks would tell its ramp of no call.
+                # Otherwise the ramp of a run with many short tasks would learn of no call.
                 self._ask(time.monotonic())
         except LeaseLost:
             self._record_facts()
@@ -144,11 +145,11 @@ class Invoker:
             left = f"{self._dispatch.left} calls of this batch are left"
             if self._gate.allotment.stop_reason:
                 raise RunIncomplete(f"{left}: {self._gate.allotment.stop_reason}")
-            raise Interrupted(f"{left}: the task was told to end")
+            raise Interrupted(f"{left}: the task was asked to end")
         return self._progress.counts
 
     def _load(self) -> int:
-        """Load the next portion, if there is one, as calls; return how many items it holds."""
+        """Load the next portion, if there is one, as calls; return the number of its items."""
         if not self._portions:
             return 0
         with _uncollected():
@@ -163,7 +164,7 @@ class Invoker:
         return bool(stop_reason or self._stop_asked())
 
     def _turn(self) -> None:
-        """Gather, settle and write ahead, send: once."""
+        """Gather; settle and write ahead; send. Once."""
         now = time.monotonic()
         self._pulse.tick(now, len(self._dispatch.in_flight))
         self._ask_or_look(now)
@@ -200,7 +201,7 @@ class Invoker:
             self._gate.ask_soon()
 
     def _next_calls(self) -> list[Call]:
-        """Return the calls that may be sent now."""
+        """Return the calls to send now."""
         if self._must_stop():
             return []
         while True:
@@ -211,14 +212,14 @@ class Invoker:
             self._load()
 
     def _ask_or_look(self, now: float) -> None:
-        """Ask if it is time to, or if somebody has changed what the run allows."""
+        """Ask if it is time to, or if somebody has changed the limits of the run."""
         if self._gate.must_ask(now) or (self._gate.must_look(now) and self._lease.is_changed()):
             self._ask(now)
         elif self._gate.must_look(now):
             self._gate.looked(now)
 
     def _ask(self, now: float) -> None:
-        """Renew the lease and learn what the run allows from now on."""
+        """Renew the lease, and get this task's share and the limits of the run."""
         running = self._dispatch.running(now)
         allotment = self._lease.allot(
             self._gate.wants(self._dispatch.wanted(now), running),
@@ -239,12 +240,12 @@ class Invoker:
         self._gate.grant(allotment, asked_at=now, valid_until=valid_until)
 
     def _gather(self, patience_s: float) -> None:
-        """Take in every call that ended; wait ``patience_s`` for the first, a moment for more."""
+        """Take in every call that ended: wait ``patience_s`` for the first, GATHER_S for others."""
         completions = self._client.completions
         try:
             reply = completions.get(timeout=patience_s) if patience_s else completions.get_nowait()
             self._take_in(reply)
-            # Asleep, not waiting for each: this thread would be woken for every single call.
+            # Sleep: to wait for each call would wake this thread for each of them.
             time.sleep(GATHER_S)
             while True:
                 self._take_in(completions.get_nowait())
@@ -278,15 +279,11 @@ class Invoker:
             self._pulse.took(took_s)
             self._progress.took(took_s)
         self._slowest.ended(record.number, took_s)
-        if record.error_type and record.outcome in {
-            Outcome.SUCCEEDED,
-            Outcome.FAILED,
-            Outcome.UNKNOWN,
-        }:
+        if record.error_type and record.outcome in _LOGGED:
             self._log_trouble(record, len(call.seqs))
 
     def _log_trouble(self, record: EndedCall, items: int) -> None:
-        """Name a call with an error; what a function says may be anything, so it is not logged."""
+        """Log a call with an error, without its message, in which a function may put any data."""
         self._troubles += 1
         if self._troubles <= LOGGED_TROUBLES:
             log.warning(
@@ -301,7 +298,7 @@ class Invoker:
             log.warning("more calls like these are not logged; retrofill.v_call has them all")
 
     def _drain(self) -> None:
-        """Wait for the calls that are in flight and settle them; send nothing more."""
+        """Wait for the calls in flight and settle them; send nothing more."""
         give_up_at = inf
         while self._dispatch.in_flight and (now := time.monotonic()) < give_up_at:
             self._pulse.tick(now, len(self._dispatch.in_flight))
@@ -315,7 +312,7 @@ class Invoker:
             self._ask_or_look(time.monotonic())
 
     def _record_facts(self) -> None:
-        """After another task took over: record what still succeeds of what was sent."""
+        """After another task took over: record which calls in flight still succeed."""
         log.warning("another task has taken this batch over; nothing more is sent")
         give_up_at = time.monotonic() + LEASE_S
         while self._dispatch.in_flight and time.monotonic() < give_up_at:
@@ -332,8 +329,8 @@ class Invoker:
         refused = self._refusals.report(now)
         if refused and refused.for_s >= LOG_EVERY_S:
             log.warning(
-                "every call was refused for %.0f minutes: %s; if none is let through, the run stops"
-                " after %.0f",
+                "every call was refused for %.0f minutes: %s; if no call is let through, the run"
+                " stops after %.0f",
                 refused.for_s / 60,
                 refused.reason,
                 refused.patience_s / 60,
@@ -343,7 +340,7 @@ class Invoker:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from walking all items again and again, to find nothing."""
+    """Keep the garbage collector from searching all items for cycles, which they do not form."""
     gc.disable()
     try:
         yield
@@ -353,7 +350,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def take(lease: BatchLease, *, holder_is_dead: Callable[[str], bool]) -> bool:
-    """Take a batch over, waiting for a holder that may still be at work.
+    """Take the lease of a batch, after waiting for a holder that may still be active.
 
     :returns: False if nothing is left to do in the batch
     """
