@@ -102,9 +102,7 @@ MODELS = (
     Model("by byte", lambda _, __, size: (size,), needs_bytes=True),
     Model("by call and byte", lambda calls, _, size: (calls, size), needs_bytes=True),
     Model(
-        "by call, item and byte",
-        lambda calls, items, size: (calls, items, size),
-        needs_bytes=True,
+        "by call, item and byte", lambda calls, items, size: (calls, items, size), needs_bytes=True
     ),
 )
 """The first one is used unless another explains more."""

@@ -137,7 +137,8 @@ class Report:
         elif self.withdrawn:
             found.append(f"{counted(self.withdrawn, 'item')} withdrawn")
         found += [f"{_held(other)} in process" for other in self.others]
-        if self.source_seen and self.lists and not (self.partitions_left or self._listed_any):
+        listed_any = self.listed or any(self.left_out.values())
+        if self.source_seen and self.lists and not (self.partitions_left or listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")
         return ", ".join(found)
 
@@ -145,10 +146,6 @@ class Report:
     def lists(self) -> bool:
         """Whether the run lists its source. A redrive of quarantined items does not."""
         return self.redrive != Place.QUARANTINE
-
-    @property
-    def _listed_any(self) -> bool:
-        return self.listed + sum(self.left_out.values()) > 0
 
     @property
     def is_turned_down(self) -> bool:
@@ -162,8 +159,8 @@ class Report:
             cost, seconds = self.planned.get("dollars"), self.planned.get("seconds")
             yield f"planned     {Counts.from_json(self.planned).text}"
             if seconds is not None:
-                said = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
-                yield f"forecast    {said}"
+                text = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
+                yield f"forecast    {text}"
         approval = Approval.from_json_if_any(self.approval)
         if approval is not None:
             changes = f"; {approval.changes_text}" if approval.changes_text else ""

@@ -119,7 +119,7 @@ class Run(NamedTuple):
     """Whether the source had an object when the run was opened, before filters."""
 
     wait_notified: bool = False
-    """Whether a notification said that the run waits for its paused DAG."""
+    """Whether a notification reported that the run waits for its paused DAG."""
 
     price: Price = Price()
     """The price of its calls."""

@@ -52,7 +52,7 @@ def field(section: str, title: str, description: str, **more: Any) -> Any:
     :param description: Markdown without code: Airflow's form draws a box around code, which covers
         parts of the lines above and below
     :param allowed: the allowed values, as the end of a sentence; needed for texts only
-    :param form: additions to what the type says, for the form
+    :param form: additions to what the form takes from the type
     :param more: other arguments of pydantic's ``Field``: default, ge, le, examples (for a
         number, its default is one)…
     """

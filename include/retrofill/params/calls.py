@@ -7,14 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, JsonValue, WithJsonSchema, create_model
 
-from retrofill.events import (
-    AUTO,
-    MAX_ITEMS,
-    SHAPES,
-    EventShape,
-    names_in_words,
-    with_arguments,
-)
+from retrofill.events import AUTO, MAX_ITEMS, SHAPES, EventShape, names_in_words, with_arguments
 from retrofill.model.delivery import Contract
 from retrofill.params.base import Params, Problem, Sound, field
 from retrofill.params.texts import one_of
@@ -149,10 +142,7 @@ def call_params(kinds: Sequence[tuple[str, str]], shapes: Sequence[EventShape]) 
                 default=AUTO,
             ),
         ),
-        answer=(
-            _choice([AUTO, *(str(one) for one in answers)]),
-            CallParams.model_fields["answer"],
-        ),
+        answer=(_choice([AUTO, *(str(one) for one in answers)]), CallParams.model_fields["answer"]),
     )
 
 

@@ -22,8 +22,7 @@ class MaintenanceParams(Params):
     """What maintenance keeps."""
 
     job: Annotated[str | None, BLANK] = _job(
-        "Only this job: its exact name. Empty: all jobs.",
-        default=None,
+        "Only this job: its exact name. Empty: all jobs.", default=None
     )
     keep_calls_days: int | None = _days(
         "Keep calls",

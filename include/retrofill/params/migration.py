@@ -30,10 +30,7 @@ class MigrationParams(Params):
         examples=[STATE_CONN_ID, "retrofill_owner"],
     )
     dry_run: bool = field(
-        _SECTION,
-        "Dry run",
-        "Log what would be done, and change nothing.",
-        default=False,
+        _SECTION, "Dry run", "Log what would be done, and change nothing.", default=False
     )
     runtime_role: Annotated[Text | None, BLANK] = field(
         _SECTION,

@@ -35,10 +35,7 @@ class ReportParams(Params):
         examples=["s3://my-reports/photos"],
     )
     report_items: Literal["all", "failures"] = field(
-        REPORT,
-        "Items",
-        "**all**, or only **failures**: quarantined items.",
-        default="all",
+        REPORT, "Items", "**all**, or only **failures**: quarantined items.", default="all"
     )
     report_format: Literal["csv", "parquet"] = field(
         REPORT,
