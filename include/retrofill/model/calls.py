@@ -143,12 +143,12 @@ class Call:
     @property
     def duplicates(self) -> int:
         """How many of its items may be processed twice because of it."""
-        return sum(entry.unsure for entry in self.entries) if self.attempt > 1 else 0
+        return sum(entry.unsure for entry in self._entries) if self.attempt > 1 else 0
 
     @property
     def failures(self) -> int:
         """How many times its items failed alone."""
-        return sum(entry.failures for entry in self.entries) if self.attempt > 1 else 0
+        return sum(entry.failures for entry in self._entries) if self.attempt > 1 else 0
 
     @property
     def spans(self) -> list[Span]:
