@@ -360,6 +360,6 @@ class WriteReportOperator(BaseOperator):
                 raise AirflowSkipException("no report files are requested")
             if runs.later_sets(conn, ref):
                 raise AirflowSkipException("the run continues with another set")
-            written = export_run(conn, ref.run_id, config.report.asked, *store)
+            written = export_run(conn, ref.run_id, config.report.request, *store)
             exports.note_files(conn, ref.run_id, written)
         return written.as_json()

@@ -10,7 +10,7 @@ from retrofill.engine.feedback import (
     BEFORE,
     MOST_STEMS,
     Calling,
-    Findings,
+    Evidence,
     parents_of,
     stems_of,
 )
@@ -116,9 +116,9 @@ def test_a_sample_is_spread_over_all(count: int, most: int) -> None:
         )
 
 
-def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Findings:
+def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Evidence:
     suspects = suspects or pairs
-    return Findings(
+    return Evidence(
         sample=sample,
         suspects=suspects,
         looked_up=min(suspects, 100),
@@ -145,7 +145,7 @@ def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Fin
     ],
 )
 def test_a_run_stops_at_a_share_and_number_or_if_all_of_few_match(
-    found: Findings,
+    found: Evidence,
     stops: bool,  # noqa: FBT001
 ) -> None:
     assert found.is_feedback is stops

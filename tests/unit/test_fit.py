@@ -67,8 +67,8 @@ def test_a_percentile_is_the_smallest_value_that_covers_the_share(
 
 def test_ranges() -> None:
     exact, guess = Range.exactly(4), Range(1, 2, 9)
-    assert exact.is_exact
-    assert not guess.is_exact
+    assert exact.low == exact.high
+    assert guess.low < guess.high
     assert exact.plus(guess) == (5, 6, 13)
     assert exact.plus(Range(0, None, 1)) == (4, None, 5)
     assert guess.scaled(3) == (3, 6, 27)

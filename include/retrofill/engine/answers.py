@@ -79,7 +79,7 @@ def read_answer(contract: Contract, body: bytes, identifiers: Sequence[str]) -> 
 
 
 class _MalformedError(Exception):
-    """The response cannot be read; the message says why."""
+    """The response cannot be read; the message has the reason."""
 
 
 def _parsed(body: bytes) -> object:
@@ -132,8 +132,7 @@ def _up_to_the_first(answer: Answer, identifiers: Sequence[str]) -> Answer:
         return answer
     first = min(answer.failed)
     return Answer(
-        failed={first: answer.failed[first]},
-        unread=frozenset(range(first + 1, len(identifiers))),
+        failed={first: answer.failed[first]}, unread=frozenset(range(first + 1, len(identifiers)))
     )
 
 

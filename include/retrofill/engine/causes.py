@@ -28,22 +28,17 @@ def exceeded(most: Mapping[str, float], ended: Collection[CallCount], sample: in
     :param ended: how calls of the run ended
     :param sample: items that calls must have carried before a limit applies
     """
-    ran = sum(one.items for one in ended if one.outcome not in REFUSED)
     for cause, percent in sorted(most.items()):
+        is_refusal = cause in REFUSED
+        sampled = [one for one in ended if is_refusal or one.outcome not in REFUSED]
         those = [one for one in ended if cause in {one.cause, one.outcome}]
-        if cause in REFUSED:
-            found, of, what = _calls(those), _calls(ended), "calls that ended"
-            carried = sum(one.items for one in ended)
-        else:
-            found, of, what = sum(one.items for one in those), ran, "items in calls that ended"
-            carried = ran
+        carried = sum(one.items for one in sampled)
+        found = sum(one.calls if is_refusal else one.items for one in those)
+        of = sum(one.calls for one in sampled) if is_refusal else carried
         if carried >= sample and found * 100 > of * percent:
+            what = "calls that ended" if is_refusal else "items in calls that ended"
             return (
                 f"max_percent_by_cause: {cause}: {found:,} of {of:,} {what},"
                 f" {found * 100 / of:.3g} %, more than {percent:g} %"
             )
     return None
-
-
-def _calls(ended: Collection[CallCount]) -> int:
-    return sum(one.calls for one in ended)

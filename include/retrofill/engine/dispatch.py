@@ -10,14 +10,7 @@ from retrofill.engine.backoff import backoff_s
 from retrofill.engine.meter import NOTHING, Charge
 from retrofill.engine.outcomes import MALFORMED, NO_ANSWER, Cause, Ending, Outcome
 from retrofill.engine.packing import bisect, cap_after
-from retrofill.model.calls import (
-    Call,
-    EndedCall,
-    Entry,
-    Quarantined,
-    Settlement,
-    spans_of,
-)
+from retrofill.model.calls import Call, EndedCall, Entry, Quarantined, Settlement, spans_of
 from retrofill.model.cost import Usage
 
 KEYS_KEPT = 5

@@ -61,11 +61,6 @@ class Measured(NamedTuple):
     """What they called, without repetitions after failures."""
 
     @property
-    def is_billed(self) -> bool:
-        """Whether the billed duration of each call is known."""
-        return all(sample.usage.billed_ms is not None for sample in self.samples)
-
-    @property
     def starts(self) -> list[int]:
         """Milliseconds that environments took to start, one for each call that waited."""
         return [sample.usage.init_ms for sample in self.samples if sample.usage.init_ms]
@@ -102,9 +97,7 @@ MODELS = (
     Model("by byte", lambda _, __, size: (size,), needs_bytes=True),
     Model("by call and byte", lambda calls, _, size: (calls, size), needs_bytes=True),
     Model(
-        "by call, item and byte",
-        lambda calls, items, size: (calls, items, size),
-        needs_bytes=True,
+        "by call, item and byte", lambda calls, items, size: (calls, items, size), needs_bytes=True
     ),
 )
 """The first one is used unless another explains more."""

@@ -139,7 +139,7 @@ def _without_digits(text: str) -> str:
     return "".join(character for character in text if not character.isdigit())
 
 
-class Findings(NamedTuple):
+class Evidence(NamedTuple):
     """The result of examining new items."""
 
     sample: int

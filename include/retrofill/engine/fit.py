@@ -35,11 +35,6 @@ class Range(NamedTuple):
         """Return a number that is known exactly."""
         return cls(number, number, number)
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether the number is known exactly."""
-        return self.low == self.high
-
     def scaled(self, factor: float) -> "Range":
         """Return the number multiplied by a factor, which is not negative."""
         likely = None if self.likely is None else self.likely * factor

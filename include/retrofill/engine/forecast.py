@@ -204,7 +204,8 @@ def _repeated(measured: Measured) -> Range:
 
 
 def _duration_words(measured: Measured, billed: Durations) -> str:
-    source = "as billed" if measured.is_billed else "as measured by the client; billing is unknown"
+    is_billed = all(sample.usage.billed_ms is not None for sample in measured.samples)
+    source = "as billed" if is_billed else "as measured by the client; billing is unknown"
     return (
         f"{billed.words}, {source}, from {counted(len(measured.samples), 'call')};"
         f" ranges at {100 * CONFIDENCE:.0f} % confidence"

@@ -14,7 +14,7 @@ class Charge(NamedTuple):
 
     cost: float
     from_above: bool
-    """Whether it is an upper bound, because nobody knows what is billed."""
+    """Whether it is an upper bound, because it is unknown what is billed."""
 
 
 NOTHING = Charge(0.0, from_above=False)

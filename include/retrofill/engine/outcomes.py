@@ -111,8 +111,8 @@ def explained(ended: Ending, hint: str) -> Ending:
     """Return how a call ended, with a hint that explains its error, if there is one."""
     if not hint:
         return ended
-    said = ended.message[: MAX_MESSAGE_CHARS - len(hint) - len(_HINT)]
-    return replace(ended, message=_HINT.format(said, hint), hint=hint)
+    shortened = ended.message[: MAX_MESSAGE_CHARS - len(hint) - len(_HINT)]
+    return replace(ended, message=_HINT.format(shortened, hint), hint=hint)
 
 
 def storable(text: str, most: int = MAX_MESSAGE_CHARS) -> str:

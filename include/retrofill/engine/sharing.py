@@ -78,16 +78,16 @@ def _words(
     cap: int, calls: int, lowest: Claim, sharing: Sequence[Claim], outside: int
 ) -> list[str]:
     own, *others = sharing
-    said = [f"function_concurrency: up to {calls:,} of {cap:,} calls in flight"]
+    parts = [f"function_concurrency: up to {calls:,} of {cap:,} calls in flight"]
     if others:
         run_ids = ", ".join(str(other.run_id) for other in others)
         runs = f"run {run_ids}" if len(others) == 1 else f"runs {run_ids}"
-        said[0] += f" at priority {own.limits.priority:,}, shared with {runs}"
+        parts[0] += f" at priority {own.limits.priority:,}, shared with {runs}"
     if cap != own.limits.function_concurrency:
-        said.append(f"{cap:,} is the lowest, set by run {lowest.run_id}")
+        parts.append(f"{cap:,} is the lowest, set by run {lowest.run_id}")
     if outside:
-        said.append(f"{outside:,} are held by closed runs, or runs without this limit")
-    return said
+        parts.append(f"{outside:,} are held by closed runs, or runs without this limit")
+    return parts
 
 
 def divide(places: int, claims: Sequence[tuple[int, int]]) -> list[int]:

@@ -7,7 +7,7 @@ from retrofill.model.stored import Stored
 
 
 class ApprovalStatus(StrEnum):
-    """How a plan was answered."""
+    """Whether and how a plan was answered."""
 
     WAITING = "waiting"
     """No answer yet."""
@@ -21,12 +21,12 @@ class ApprovalStatus(StrEnum):
     """The run was closed before there was an answer."""
 
     VOID = "void"
-    """Approved, but the run would now call something else than was approved."""
+    """Approved, but the run would now call something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval(Stored):
-    """The status of a plan's approval; times are ISO 8601."""
+    """The approval of a plan. Times are ISO 8601."""
 
     status: ApprovalStatus
     mark: str = ""
@@ -43,7 +43,7 @@ class Approval(Stored):
     """Who answered; empty: nobody."""
 
     withdrawn: bool = False
-    """Whether the items that it would have called were withdrawn."""
+    """Whether the plan's items were withdrawn."""
 
     changed: int | None = None
     """Objects modified between the run's opening and the approval; None: unknown.

@@ -32,7 +32,7 @@ class Entry:
     """Whether an earlier attempt ended without a response."""
 
     blamed: bool = False
-    """Whether it already counts as failed in this run."""
+    """Whether this run already counts it as failed."""
 
 
 class History(NamedTuple):
@@ -143,12 +143,12 @@ class Call:
     @property
     def duplicates(self) -> int:
         """How many of its items may be processed twice because of it."""
-        return sum(entry.unsure for entry in self.entries) if self.attempt > 1 else 0
+        return sum(entry.unsure for entry in self._entries) if self.attempt > 1 else 0
 
     @property
     def failures(self) -> int:
         """How many times its items failed alone."""
-        return sum(entry.failures for entry in self.entries) if self.attempt > 1 else 0
+        return sum(entry.failures for entry in self._entries) if self.attempt > 1 else 0
 
     @property
     def spans(self) -> list[Span]:
@@ -180,7 +180,7 @@ class EndedCall:
     """Its cost in dollars; 0 if no price is known."""
 
     from_above: bool = False
-    """Whether the cost is an upper bound, because nobody knows what is billed."""
+    """Whether the cost is an upper bound, because it is unknown what is billed."""
 
     keys: Sequence[str] = ()
     """The keys of its first items, if it did not succeed."""
@@ -226,7 +226,7 @@ class Settlement:
 
     @property
     def cost_from_above(self) -> float:
-        """The part of the cost that is an upper bound, because nobody knows what is billed."""
+        """The part of the cost that is an upper bound, because it is unknown what is billed."""
         return sum(call.cost for call in self.ended if call.from_above)
 
     def __bool__(self) -> bool:
@@ -257,7 +257,7 @@ class Allotment:
     """The most calls to start per second; 0: none yet; None: no limit."""
 
     stop_reason: str | None
-    """Why the run must not send another call; None: it may."""
+    """Why the run must stop sending calls; None: it may send them."""
 
     calls: int | None = None
     """The most calls to start; None: no limit."""

@@ -1,4 +1,4 @@
-"""The findings of a canary, as stored in the plan of its run and as shown to people."""
+"""The findings of a canary, as stored in the plan of its run, and as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,10 +63,7 @@ class CanaryFindings(Stored):
         if self.troubles:
             yield "troubles", self.trouble_words
         if self.median_ms is not None and self.p95_ms is not None:
-            yield (
-                "a call took",
-                f"{self.median_ms:,} ms median, 95 % up to {self.p95_ms:,} ms",
-            )
+            yield "a call took", f"{self.median_ms:,} ms median, 95 % up to {self.p95_ms:,} ms"
         billed = "unknown" if self.billed_ms is None else f"{self.billed_ms:,} ms mean"
         yield "billed", billed
         yield "memory", "unknown" if self.memory_mb is None else f"up to {self.memory_mb:,} MB used"

@@ -56,7 +56,7 @@ class Rates(NamedTuple):
 
 
 class ListingPrice(NamedTuple):
-    """The price of the requests that list a source."""
+    """The price of listing a source."""
 
     items: int
     """The most items that one request lists."""

@@ -1,4 +1,4 @@
-"""The tree of errors. The message of each error says what to do.
+"""The tree of errors. The message of each error explains what to do.
 
 This module has the errors that several layers use; the others are in the module that raises them.
 
@@ -66,8 +66,8 @@ class StateError(RetrofillError):
     """The Postgres state cannot be used as it is.
 
     :param what: what is wrong
-    :param todo: what a person does about it; empty: nothing is known
-    :param text: what to copy for that: SQL, a variable; empty: nothing
+    :param todo: what to do about it; empty: unknown
+    :param text: text to copy, such as SQL or a variable; empty: nothing
     """
 
     def __init__(self, what: str, todo: str = "", text: str = "") -> None:
@@ -76,7 +76,7 @@ class StateError(RetrofillError):
 
 
 class StateUnavailable(StateError):
-    """The Postgres server of the state cannot be reached, or cannot do what it was asked to."""
+    """The Postgres server of the state cannot be reached, or cannot answer the request."""
 
 
 class StateFull(StateUnavailable):
@@ -111,7 +111,7 @@ class LeaseLost(StateError):
 
 
 class FunctionUnusable(RetrofillError):
-    """The function refuses calls, and would refuse them again until someone fixes the cause."""
+    """The function refuses calls, and will do so until someone fixes the cause."""
 
 
 class Interrupted(RetrofillError):
@@ -119,7 +119,7 @@ class Interrupted(RetrofillError):
 
 
 class NoProgress(RetrofillError):
-    """Many tries of a task made no progress; someone must find out why."""
+    """Too many tries of a task made no progress; find the cause in their logs."""
 
 
 class NotNotified(RetrofillError):
@@ -127,11 +127,11 @@ class NotNotified(RetrofillError):
 
 
 class AirflowUnreachable(RetrofillError):
-    """Airflow's REST API does not answer, or says that it cannot."""
+    """Airflow's REST API does not answer, or reports an error of its own."""
 
 
 class AirflowRefused(RetrofillError):
-    """Airflow's REST API refuses: nobody is signed in, or who is may not do this."""
+    """Airflow's REST API refuses the user, who is not signed in or lacks the permission."""
 
 
 class NotWritten(RetrofillError):

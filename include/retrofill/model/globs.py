@@ -1,4 +1,4 @@
-"""Shell patterns: which texts match them, and how these texts begin and end."""
+"""Shell patterns: which texts match them, and how matching texts begin and end."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _SURROGATES = (0xD800, 0xDFFF)
 
 @lru_cache(maxsize=64)
 def matches(patterns: str | None) -> Callable[[str], bool]:
-    """Return a check whether a whole text matches one of several patterns; None: every text does.
+    """Return a function that checks whether a whole text matches a pattern; None: every text does.
 
     >>> matches("*.jpg|*.png")("in/cat.png")
     True
@@ -68,14 +68,14 @@ def _regex(pattern: str) -> str:
 def _class_end(pattern: str, at: int) -> int:
     """Return where a class ends; -1: it does not, so its bracket is an ordinary character."""
     begin = at + 1
-    begin += pattern[begin : begin + 1] == "!"
-    begin += pattern[begin : begin + 1] == "]"
+    for sign in ("!", "]"):
+        if pattern.startswith(sign, begin):
+            begin += 1
     return pattern.find("]", begin)
 
 
 def _class(inside: str) -> str:
-    negated = inside.startswith("!")
-    signs = inside[negated:]
+    negated, signs = inside.startswith("!"), inside.removeprefix("!")
     spans, at = [], 0
     while at < len(signs):
         is_range = signs[at + 1 : at + 2] == "-" and at + 2 < len(signs)
@@ -93,8 +93,8 @@ def _class(inside: str) -> str:
 def only(text: str) -> str:
     """Return a pattern that matches a text.
 
-    A ``?`` replaces what no param can hold: a bar, a control character, or white space at
-    either end. In these places any other character matches too.
+    A ``?`` replaces each character that a param cannot contain: a bar, a control character, or
+    white space at either end. In these places any other character matches too.
 
     >>> only("Sandbox.Timedout[1]")
     'Sandbox.Timedout[[]1]'

@@ -43,10 +43,7 @@ class Measure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ItemColumns(Sequence[Item]):
-    """Items as columns, one per field, so that bulk code need not create them.
-
-    An item is created when it is accessed by index.
-    """
+    """Items as columns, one per field. An item is only created when it is accessed by index."""
 
     identifiers: bytes
     """IDENTIFIER_BYTES for each item, concatenated."""

@@ -1,4 +1,4 @@
-"""What a run may do as a whole: stored with the run, and changeable while it is open."""
+"""The limits of a run: stored with it, and changeable while it is open."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,26 +62,26 @@ class Limits(Stored):
     @property
     def words(self) -> str:
         """The limits for people."""
-        said = [f"{counted(self.most_in_flight, 'call')} in flight"]
+        parts = [f"{counted(self.most_in_flight, 'call')} in flight"]
         if self.ramp_minutes is not None:
-            said[0] += f", after a ramp of {self.ramp_minutes:,} min"
+            parts[0] += f", after a ramp of {self.ramp_minutes:,} min"
         if self.function_concurrency is not None:
-            said.append(
+            parts.append(
                 f"{self.function_concurrency:,} in flight over all runs of the function, at"
                 f" priority {self.priority:,}"
             )
         if self.max_calls_per_second is not None:
-            said.append(f"{self.max_calls_per_second:,.10g} calls per second")
+            parts.append(f"{self.max_calls_per_second:,.10g} calls per second")
         if self.max_calls is not None:
-            said.append(f"{counted(self.max_calls, 'call')} in all")
+            parts.append(f"{counted(self.max_calls, 'call')} in all")
         if self.max_cost is not None:
-            said.append(f"{dollars(self.max_cost)} in all")
+            parts.append(f"{dollars(self.max_cost)} in all")
         if self.max_minutes is not None:
-            said.append(f"{self.max_minutes:,} min in all")
+            parts.append(f"{self.max_minutes:,} min in all")
         if self.max_failure_percent is not None:
-            said.append(f"at most {self.max_failure_percent} % failures")
-        said += [
+            parts.append(f"at most {self.max_failure_percent} % failures")
+        parts += [
             f"at most {percent:g} % {cause.replace('_', ' ')}"
             for cause, percent in self.max_percent_by_cause.items()
         ]
-        return ", ".join(said)
+        return ", ".join(parts)

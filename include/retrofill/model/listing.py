@@ -23,9 +23,9 @@ class Partition(NamedTuple):
     """What the source needs to find it again, as plain JSON."""
 
     seen: int | None = None
-    """Distinct keys that the survey saw in it, before filters; None: the survey did not look.
+    """Distinct keys that the survey saw in it, before filters; None: the survey did not count.
 
-    If it saw any, a partition that lists nothing is an error."""
+    If there were any, a partition that lists nothing is an error."""
 
 
 class Page(NamedTuple):

@@ -21,7 +21,7 @@ NOT_BEGUN = "its DAG is paused in Airflow, so no run starts"
 def needs_of(status: Status | None, *, quarantines: bool, is_off: bool) -> tuple[str, ...]:
     """Return why a job needs attention, most urgent first.
 
-    :param status: of the run that represents the job; None: the job has no run
+    :param status: the status of the run that represents the job; None: the job has no run
     :param quarantines: whether the job has items in quarantine
     :param is_off: whether it has a schedule but its DAG is paused
     """
@@ -36,7 +36,7 @@ def needs_of(status: Status | None, *, quarantines: bool, is_off: bool) -> tuple
 _ORDER = (*_OF_A_RUN.values(), QUARANTINED, NOT_BEGUN)
 
 LEAST_URGENT = len(_ORDER)
-"""Where a job stands that needs nobody."""
+"""The sort position of a job that needs no attention."""
 
 
 def urgency(needs: tuple[str, ...]) -> int:

@@ -20,8 +20,8 @@ class Payload(NamedTuple):
     """16 bytes for each item in the body, concatenated."""
 
     failures: int = 0
-    """How many times its items had failed alone. A call repeated for another reason is the same
-    call."""
+    """How many times its items had failed alone. A call that is repeated for another reason counts
+    as the same call."""
 
     job: str = ""
     """The job of the items."""

@@ -1,4 +1,4 @@
-"""A permission that a role needs."""
+"""Permissions of roles."""
 
 from typing import NamedTuple
 

@@ -142,11 +142,11 @@ class RunPlan(Stored):
         yield from (f"- {name}: {words}" for name, words in self.words_of_items(reasons))
         yield from ("", "**Calls**", "")
         yield from (f"- {name}: {words}" for name, words in self.words_of_calls())
-        for title, said in (
+        for title, entries in (
             ("Canary", self.words_of_canary()),
             ("Cost and time", self.words_of_cost()),
         ):
-            lines = [f"- {name}: {_plain(words)}" for name, words in said]
+            lines = [f"- {name}: {_plain(words)}" for name, words in entries]
             yield from ("", f"**{title}**", "", *lines) if lines else ()
         yield from _table("size", self.sizes)
         yield from _table("last modified", self.ages)
@@ -172,8 +172,8 @@ class RunPlan(Stored):
         passed = None
         if cost is not None and (cost[0] > most or cost[2] <= most):
             passed = cost[2] <= most
-        says = f"the forecast is {in_range(cost, dollars)}; the run stops at {dollars(most)}"
-        return [*self.checks, Check("max_cost", says, passed)]
+        text = f"the forecast is {in_range(cost, dollars)}; the run stops at {dollars(most)}"
+        return [*self.checks, Check("max_cost", text, passed)]
 
     def words_of_items(self, reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Yield each count of listed items as a name and its text."""
@@ -229,11 +229,7 @@ class RunPlan(Stored):
     def _payload_lines(payload: FirstPayload) -> Iterator[str]:
         cut = ", shortened here" if payload.is_cut else ""
         carries = f"{counted(payload.items, 'item')} in {payload.length:,} bytes"
-        yield from (
-            "",
-            f"**The first call** carries {carries}{cut}:",
-            "",
-        )
+        yield from ("", f"**The first call** carries {carries}{cut}:", "")
         # A fence must be longer than any in the text.
         fence = "`" * max(3, 1 + max(map(len, _TICKS.findall(payload.text)), default=0))
         yield from (fence, payload.text, fence)

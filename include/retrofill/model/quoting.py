@@ -14,11 +14,11 @@ _URL = re.compile(r"(?i)\b(?!s3:)([a-z][a-z0-9+.\-]*://)\S+")
 
 def quoted(value: Any) -> str:
     """Return a value in Python's notation, cut to 60 characters."""
-    # However long the value is, only what is shown is written out.
+    # Only the part that is shown is formatted, because the value may be large.
     if isinstance(value, str):
         text = repr(_URL.sub(r"\1…", value[: _LONGEST + 1]))
     elif isinstance(value, dict):
-        # A string in an object may be a header with a secret, wherever it stands.
+        # Any string in an object may be a header with a secret.
         members = (
             f"{quoted(name)}: {'…' if isinstance(one, str | dict | list) else quoted(one)}"
             for name, one in islice(value.items(), _LONGEST)

@@ -1,7 +1,7 @@
 """Records as JSON: make a pydantic model of a frozen dataclass or NamedTuple.
 
-REST and command line return what the state returns. Nothing is described twice: names, types and
-field docstrings become the schema.
+REST and the command line return what the state returns, without a second description: names, types
+and field docstrings become the schema.
 """
 
 import ast

@@ -21,7 +21,7 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
     """All kinds by name: first the built-in ones, then those of installed packages, sorted.
 
     Entry points are loaded when the registry is first read, not when it is created, because those
-    packages import ours. A package registers a kind by an entry point with the kind's name::
+    packages import this one. A package registers a kind by an entry point with the kind's name::
 
         [project.entry-points."retrofill.sources"]
         numbers = "my_package.numbers:KIND"

@@ -1,4 +1,4 @@
-"""The report of a run: its final counts, and how they are shown."""
+"""The report of a run: its final counts, also as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -98,7 +98,7 @@ class Report:
     """The cost of its calls in dollars; None: unknown."""
 
     cost_from_above: float | None = None
-    """The part of the cost that is an upper bound, because nobody knows what is billed."""
+    """The part of the cost that is an upper bound, because it is unknown what is billed."""
 
     cost_by_term: Mapping[str, float | None] = field(default_factory=dict)
     """The parts of the cost for calls, their time and their items; None: unknown."""
@@ -137,7 +137,8 @@ class Report:
         elif self.withdrawn:
             found.append(f"{counted(self.withdrawn, 'item')} withdrawn")
         found += [f"{_held(other)} in process" for other in self.others]
-        if self.source_seen and self.lists and not (self.partitions_left or self._listed_any):
+        listed_any = self.listed or any(self.left_out.values())
+        if self.source_seen and self.lists and not (self.partitions_left or listed_any):
             found.append("its source was not empty when it was opened, and nothing was listed")
         return ", ".join(found)
 
@@ -147,12 +148,8 @@ class Report:
         return self.redrive != Place.QUARANTINE
 
     @property
-    def _listed_any(self) -> bool:
-        return self.listed + sum(self.left_out.values()) > 0
-
-    @property
     def is_turned_down(self) -> bool:
-        """Whether the run has a plan that was not approved and cannot be any more."""
+        """Whether the run has a plan that can no longer be approved."""
         approval = Approval.from_json_if_any(self.approval)
         return approval is not None and approval.is_negative
 
@@ -162,8 +159,8 @@ class Report:
             cost, seconds = self.planned.get("dollars"), self.planned.get("seconds")
             yield f"planned     {Counts.from_json(self.planned).text}"
             if seconds is not None:
-                said = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
-                yield f"forecast    {said}"
+                text = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
+                yield f"forecast    {text}"
         approval = Approval.from_json_if_any(self.approval)
         if approval is not None:
             changes = f"; {approval.changes_text}" if approval.changes_text else ""

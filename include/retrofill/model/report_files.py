@@ -1,4 +1,4 @@
-"""Report files: what they report of each item, in which columns, and what was written."""
+"""Report files: their contents, their columns, and what was written."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,12 +18,12 @@ DETAILS = (
 
 
 class ReportedItem(NamedTuple):
-    """What a report file may report of an item."""
+    """What a report file can report about an item."""
 
     key: str
     identifier: str
     content: str
-    """Its content; empty if it is not kept any more."""
+    """Its content; empty if it is no longer stored."""
 
     status: str
     error_type: str
@@ -53,11 +53,11 @@ def _plain_row(place: Mapping[str, str]) -> Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportForm:
-    """The form of the report files of a kind of source."""
+    """The format of the report files of a kind of source."""
 
     columns: tuple[str, ...] = ("Key", "Status", "ErrorType", "Error")
     row: Callable[[Mapping[str, str]], Row] = _plain_row
-    """Takes the place of the source."""
+    """Makes the function that returns the texts of an item, from the place of the source."""
 
     write_key: Callable[[str], str] = str
     """How text files write a key."""
@@ -71,7 +71,7 @@ class ReportForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRequest:
-    """What to write."""
+    """Which report files to write."""
 
     items: Literal["all", "failures"] = "all"
     format: Literal["csv", "parquet"] = "csv"
@@ -85,7 +85,7 @@ class ReportRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenReport:
-    """What was written."""
+    """Report files that were written."""
 
     manifest: str
     """The address of its manifest.json."""

@@ -16,7 +16,7 @@ REFUSED = "refused"
 
 
 class DagRun(NamedTuple):
-    """A DAG run, as far as a run needs to know it."""
+    """Identifies a DAG run."""
 
     dag_id: str
     dag_run_id: str
@@ -41,7 +41,7 @@ class SetRef(NamedTuple):
 
 
 class TaskName(NamedTuple):
-    """A task within the DAG run of a set, so that people can find its log."""
+    """Identifies a task within the DAG run of a set, to find its log."""
 
     task_id: str
     """Empty: no name."""
@@ -75,7 +75,7 @@ class KnownJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What is known of a run before it is opened."""
+    """A run before it is opened."""
 
     job_id: int
     source: str
@@ -119,7 +119,7 @@ class Run(NamedTuple):
     """Whether the source had an object when the run was opened, before filters."""
 
     wait_notified: bool = False
-    """Whether a notification said that the run waits for its paused DAG."""
+    """Whether a notification reported that the run waits for its paused DAG."""
 
     price: Price = Price()
     """The price of its calls."""

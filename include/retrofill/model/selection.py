@@ -1,6 +1,5 @@
 """A selection of items in quarantine, or of items that succeeded."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -44,7 +43,7 @@ class Selection(Stored):
     """Settled before this time."""
 
     unsure: bool | None = None
-    """Whether a call may have done the work although nobody knows."""
+    """Whether it is in doubt that a call did the work."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the selection as plain JSON values, without empty fields."""
@@ -62,16 +61,12 @@ class Selection(Stored):
     @property
     def text(self) -> str:
         """The selection for people, such as ``quarantine: error Timeout*, version 7``."""
-        narrowed = ", ".join(self._narrowed())
-        return f"{self.place}: {narrowed}" if narrowed else f"{self.place}: all of it"
-
-    def _narrowed(self) -> Iterator[str]:
-        for name in ("error", "key", "version"):
-            if getattr(self, name) is not None:
-                yield f"{name} {getattr(self, name)}"
+        patterns = {"error": self.error, "key": self.key, "version": self.version}
+        parts = [f"{name} {value}" for name, value in patterns.items() if value is not None]
         if self.after is not None:
-            yield f"from {self.after:%Y-%m-%d %H:%M:%S} UTC"
+            parts.append(f"from {self.after:%Y-%m-%d %H:%M:%S} UTC")
         if self.before is not None:
-            yield f"before {self.before:%Y-%m-%d %H:%M:%S} UTC"
+            parts.append(f"before {self.before:%Y-%m-%d %H:%M:%S} UTC")
         if self.unsure is not None:
-            yield "in doubt" if self.unsure else "not in doubt"
+            parts.append("in doubt" if self.unsure else "not in doubt")
+        return f"{self.place}: {', '.join(parts) or 'all of it'}"

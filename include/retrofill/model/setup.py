@@ -1,4 +1,4 @@
-"""What is missing before runs can be made, as every face of Retrofill says it."""
+"""What is missing before a run can start, as the UI, the command line and REST show it."""
 
 from typing import NamedTuple
 
@@ -10,19 +10,19 @@ class Finding(NamedTuple):
     """What is wrong."""
 
     where: str
-    """Where it is to be put right."""
+    """Where to fix it."""
 
     todo: str
-    """What a person does about it."""
+    """What to do about it."""
 
     text: str = ""
-    """What to copy for that: a variable, SQL; empty: nothing."""
+    """Text to copy, such as a variable or SQL; empty: nothing."""
 
     dag_id: str = ""
-    """The DAG to trigger or to switch on for that; empty: none."""
+    """The DAG to trigger or unpause; empty: none."""
 
     blocks: bool = False
-    """Whether no run can be opened until it is put right."""
+    """Whether no run can be opened until it is fixed."""
 
     def lines(self) -> list[str]:
         """Return it as text."""
@@ -47,13 +47,13 @@ class Setup(NamedTuple):
     """Whether Retrofill can be used, and what is missing."""
 
     ready: bool
-    """Whether nothing is in the way of a run."""
+    """Whether runs can be opened."""
 
     findings: list[Finding]
-    """What is missing, and what should be looked after; first what is in the way of every run."""
+    """What is missing or needs attention. What blocks every run comes first."""
 
     state: StateFacts | None
     """The state; null: it cannot be used."""
 
     notices: list[str]
-    """What this Airflow cannot do that a newer one can."""
+    """What this version of Airflow cannot do, but a newer one can."""

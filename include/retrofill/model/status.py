@@ -1,4 +1,4 @@
-"""The status of a run as people see it: stored status, tasks and DAG in one word."""
+"""The status of a run in one word, from its stored status, its tasks and its DAG."""
 
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ class Status(StrEnum):
     PAUSED = "paused"
     STOPPING = "stopping"
     ABANDONED = "abandoned"
-    """Airflow has ended its DAG run, and no task works on it."""
+    """Airflow has ended its DAG run, and no task holds a lease."""
 
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
@@ -36,7 +36,7 @@ def status_of(
 ) -> Status:
     """Return the status of a run.
 
-    :param stored: open, complete or incomplete
+    :param stored: the stored status: open, complete or incomplete
     :param active: whether a DAG run of it is active, or a task holds a batch of it
     :param dag_paused: whether Airflow starts no task of it, because its DAG is paused
     """

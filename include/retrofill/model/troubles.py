@@ -15,4 +15,4 @@ CAUSES = (
 """Why calls failed."""
 
 LIMITED = (*CAUSES, "unknown", "throttled", "starting", "too_large", "lost")
-"""What may have a limit of its own. A *misconfigured* call always stops the run."""
+"""Names with a limit of their own. A *misconfigured* call always stops the run."""

@@ -1,4 +1,4 @@
-"""Params: what a run can be asked for, their limits, and how the trigger form shows them."""
+"""Params: their names, allowed values, and how the trigger form shows them."""
 
 from retrofill.params.base import Params, Problem, Sound, field, refuse
 

@@ -27,7 +27,6 @@ class ApprovalParams(Params):
         default=_HOURS,
         ge=1,
         le=720,
-        examples=[_HOURS],
     )
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:

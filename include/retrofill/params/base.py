@@ -1,4 +1,4 @@
-"""Params: the fields that one owner defines, and everything that can be wrong with them."""
+"""Params: the fields that one owner defines, and how their values are checked."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -52,10 +52,14 @@ def field(section: str, title: str, description: str, **more: Any) -> Any:
     :param description: Markdown without code: Airflow's form draws a box around code, which covers
         parts of the lines above and below
     :param allowed: the allowed values, as the end of a sentence; needed for texts only
-    :param form: additions to what the type says, for the form
-    :param more: other arguments of pydantic's ``Field``: default, ge, le, examples…
+    :param form: additions to what the form takes from the type
+    :param more: other arguments of pydantic's ``Field``: default, ge, le, examples (for a
+        number, its default is one)…
     """
     extra = {"section": section, "allowed": more.pop("allowed", ""), "form": more.pop("form", {})}
+    default = more.get("default")
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        more.setdefault("examples", [default])
     return Field(title=title, description=description, json_schema_extra=extra, **more)
 
 
@@ -89,7 +93,7 @@ class Params(BaseModel):
     def from_params(cls, params: Mapping[str, Any]) -> Self:
         """Return the values in a DAG run's params, if this owner has all of them.
 
-        :raises ConfigError: everything that is wrong with them, one sentence each
+        :raises ConfigError: some params are wrong; it has a sentence for each problem
         """
         known = cls.model_fields
         others = [
@@ -110,7 +114,7 @@ class Params(BaseModel):
 
     @classmethod
     def salvage(cls, params: Mapping[str, Any]) -> tuple[Self, list[Problem], set[str]]:
-        """Return what is right with some params, what is wrong, and which of them are wrong.
+        """Return the valid params, all problems, and the names of the wrong ones.
 
         A wrong param gets its default or, if it has none, the first of its examples.
         """
@@ -185,7 +189,7 @@ def form_field(params: type[Params], name: str) -> dict[str, Any]:
 
 
 def unknown(name: str, known: Collection[str], close: Collection[str]) -> Problem:
-    """Return the problem that there is no such param.
+    """Return the problem with a param that does not exist.
 
     :param known: all params
     :param close: those of them with a similar name

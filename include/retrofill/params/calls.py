@@ -7,14 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, JsonValue, WithJsonSchema, create_model
 
-from retrofill.events import (
-    AUTO,
-    MAX_ITEMS,
-    SHAPES,
-    EventShape,
-    names_in_words,
-    with_arguments,
-)
+from retrofill.events import AUTO, MAX_ITEMS, SHAPES, EventShape, names_in_words, with_arguments
 from retrofill.model.delivery import Contract
 from retrofill.params.base import Params, Problem, Sound, field
 from retrofill.params.texts import one_of
@@ -32,14 +25,12 @@ _ARGUMENTS_ALLOWED = "".join(
 
 
 class CallParams(Params):
-    """What the function receives, and how to read its responses."""
+    """What the function receives, and how to read its responses.
 
-    function_kind: str = field(
-        FUNCTION,
-        "Kind of function",
-        "",
-        default="",
-    )
+    :func:`call_params` completes it by the kinds of functions and the event shapes.
+    """
+
+    function_kind: str = field(FUNCTION, "Kind of function", "", default="")
     event: str = field(FUNCTION, "Event", "", default=AUTO)
     items_per_call: int | None = field(
         FUNCTION,
@@ -151,10 +142,7 @@ def call_params(kinds: Sequence[tuple[str, str]], shapes: Sequence[EventShape]) 
                 default=AUTO,
             ),
         ),
-        answer=(
-            _choice([AUTO, *(str(one) for one in answers)]),
-            CallParams.model_fields["answer"],
-        ),
+        answer=(_choice([AUTO, *(str(one) for one in answers)]), CallParams.model_fields["answer"]),
     )
 
 

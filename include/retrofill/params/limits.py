@@ -1,7 +1,8 @@
-"""The limits of a run: how fast it calls, when it stops, and how it is divided."""
+"""The params of limits: how fast a run calls, when it stops, and how it is divided."""
 
 import difflib
 from dataclasses import fields
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
@@ -12,12 +13,13 @@ from retrofill.model.troubles import LIMITED
 from retrofill.params.base import Params, field, refuse
 
 LIMITS = "Limits"
+_limit = partial(field, LIMITS, default=None, ge=1)
 
 _ALL = 100
 
 
 def _percents(by_cause: object) -> object:
-    """Return percentages by cause, if the value is that."""
+    """Check percentages by cause; return any other value unchanged."""
     if not isinstance(by_cause, dict):
         return by_cause
     for cause, percent in by_cause.items():
@@ -35,64 +37,46 @@ def _percents(by_cause: object) -> object:
 class LimitParams(Params):
     """How fast a run calls, when it stops, and how it is divided."""
 
-    max_concurrency: int = field(
-        LIMITS,
+    max_concurrency: int = _limit(
         "Concurrent calls",
         "The most calls in flight at once, over the whole run.",
         default=50,
-        ge=1,
         le=10_000,
-        examples=[50],
     )
-    function_concurrency: int | None = field(
-        LIMITS,
+    function_concurrency: int | None = _limit(
         "Concurrent calls of the function",
         "The most calls in flight at once over all runs of this function that have this limit,"
         " divided by priority. If runs name different limits, the lowest applies. Runs without"
         " this limit are counted but not limited. Empty: no such limit.",
-        default=None,
-        ge=1,
         le=10_000,
         examples=[200],
     )
-    priority: int = field(
-        LIMITS,
+    priority: int = _limit(
         "Priority",
         "This run's weight among runs that share function_concurrency: a run with 20 gets twice as"
         " many calls as one with 10.",
         default=10,
-        ge=1,
         le=1_000,
-        examples=[10],
     )
-    max_calls_per_second: int | None = field(
-        LIMITS,
+    max_calls_per_second: int | None = _limit(
         "Calls per second",
         "The most calls to start per second. Empty: no limit.",
-        default=None,
-        ge=1,
         le=100_000,
         examples=[100],
     )
-    ramp_minutes: int | None = field(
-        LIMITS,
+    ramp_minutes: int | None = _limit(
         "Minutes to full speed",
         "Start with 2 calls in flight and reach full concurrency and rate in this many minutes,"
         " but only while calls fail no more often and take no longer than at first. Empty: full"
         " speed at once.",
-        default=None,
-        ge=1,
         le=10_000,
         examples=[10],
     )
-    max_attempts: int = field(
-        LIMITS,
+    max_attempts: int = _limit(
         "Attempts",
         "How often an item may fail on its own before it is quarantined.",
         default=3,
-        ge=1,
         le=100,
-        examples=[3],
     )
     on_unknown: Literal["retry", "hold"] = field(
         LIMITS,
@@ -102,56 +86,44 @@ class LimitParams(Params):
         " once.",
         default="retry",
     )
-    reserve_percent: int | None = field(
-        LIMITS,
+    reserve_percent: int | None = _limit(
         "Reserve for live traffic",
         "Keep this percentage of the function's concurrency free for live traffic. Empty: no"
         " reserve. Only for function kinds that report their limit.",
-        default=None,
         ge=0,
         le=99,
         examples=[50],
     )
-    max_calls: int | None = field(
-        LIMITS,
+    max_calls: int | None = _limit(
         "Calls in all",
         "The most calls of the whole run. Then it stops and leaves the rest to another run."
         " Refused calls, for which the function did not run, do not count. Empty: no limit.",
-        default=None,
-        ge=1,
         le=1_000_000_000,
         examples=[10_000],
     )
-    max_cost: float | None = field(
-        LIMITS,
+    max_cost: float | None = _limit(
         "Cost in all",
         "The most dollars that the calls of the whole run may cost. Then it stops and leaves the"
         " rest to another run. Calls in flight are completed. Costs that are not known exactly"
         " count as an upper bound. Empty: no limit.",
-        default=None,
         ge=0.0001,
         le=10_000_000,
         examples=[25],
     )
-    max_minutes: int | None = field(
-        LIMITS,
+    max_minutes: int | None = _limit(
         "Minutes in all",
         "The most minutes that the run lists and calls, from its opening. Then it stops and leaves"
         " the rest to another run. Calls in flight are completed. Empty: no limit.",
-        default=None,
-        ge=1,
         le=100_000,
         examples=[480],
     )
-    max_failure_percent: int = field(
-        LIMITS,
+    max_failure_percent: int = _limit(
         "Failures that stop the run",
         "Stop the run if more than this percentage of the evaluated items failed alone. 100:"
         " never.",
         default=50,
         ge=0,
         le=100,
-        examples=[50],
     )
     max_percent_by_cause: Annotated[dict[str, float], BeforeValidator(_percents)] | None = field(
         LIMITS,
@@ -164,33 +136,24 @@ class LimitParams(Params):
         default=None,
         examples=[{"timed_out": 5, "unknown": 1}],
     )
-    min_items_judged: int = field(
-        LIMITS,
+    min_items_judged: int = _limit(
         "Minimum sample",
         "How many items must have succeeded or failed before failures can stop the run. If the"
         " first 10 items all fail with one error, the run stops anyway.",
         default=1_000,
-        ge=1,
         le=1_000_000_000,
-        examples=[1_000],
     )
-    max_items_per_set: int = field(
-        LIMITS,
+    max_items_per_set: int = _limit(
         "Items per DAG run",
         "The most new items that one DAG run takes. A larger run continues in further DAG runs.",
         default=1_000_000,
-        ge=1,
         le=10_000_000,
-        examples=[1_000_000],
     )
-    max_partitions: int = field(
-        LIMITS,
+    max_partitions: int = _limit(
         "Partitions",
         "The most parts to split the source into. Each is listed by its own task.",
         default=16,
-        ge=1,
         le=200,
-        examples=[16],
     )
 
     def of_run(self, concurrency_ceiling: int | None) -> Limits:

@@ -1,46 +1,40 @@
 """The params of maintenance: how long to keep calls and results, and which job to forget."""
 
+from functools import partial
 from typing import Annotated
 
 from retrofill.params.base import Params, field
 from retrofill.params.texts import BLANK
 
-_LONGEST_DAYS = 36_500
-_LONGEST_NAME = 1_500
-_NAME = "the exact name of a job, as in retrofill.v_run"
 _MAINTENANCE = "Maintenance"
+_job = partial(
+    field,
+    _MAINTENANCE,
+    "Job",
+    allowed="the exact name of a job, as in retrofill.v_run",
+    form={"maxLength": 1_500},
+    examples=["thumbnails"],
+)
+_days = partial(field, _MAINTENANCE, ge=1, le=36_500)
 
 
 class MaintenanceParams(Params):
     """What maintenance keeps."""
 
-    job: Annotated[str | None, BLANK] = field(
-        _MAINTENANCE,
-        "Job",
-        "Only this job: its exact name. Empty: all jobs.",
-        allowed=_NAME,
-        form={"maxLength": _LONGEST_NAME},
-        default=None,
-        examples=["thumbnails"],
+    job: Annotated[str | None, BLANK] = _job(
+        "Only this job: its exact name. Empty: all jobs.", default=None
     )
-    keep_calls_days: int | None = field(
-        _MAINTENANCE,
+    keep_calls_days: int | None = _days(
         "Keep calls",
-        "Days to keep call records after their run was closed. The counts of runs stay. Empty: for"
-        " ever.",
+        "Days to keep call records after their run was closed. The counts of runs stay. Empty:"
+        " forever.",
         default=90,
-        ge=1,
-        le=_LONGEST_DAYS,
-        examples=[90],
     )
-    keep_results_days: int | None = field(
-        _MAINTENANCE,
+    keep_results_days: int | None = _days(
         "Keep results",
         "Days to remember that an item was processed. **Forgotten items are new again: the next"
-        " run that lists them calls the function with them.** Empty: for ever.",
+        " run that lists them calls the function with them.** Empty: forever.",
         default=None,
-        ge=1,
-        le=_LONGEST_DAYS,
         examples=[365],
     )
 
@@ -48,14 +42,9 @@ class MaintenanceParams(Params):
 class ForgetParams(Params):
     """Which job to forget."""
 
-    job: str = field(
-        _MAINTENANCE,
-        "Job",
+    job: str = _job(
         "The exact name of the job to forget, as shown in the tab of its runs and in"
         " retrofill.v_run. **All its items are new again.** Its runs, calls, results and"
-        " quarantine are deleted for good. Refused while a run of it is open.",
-        allowed=_NAME,
-        form={"maxLength": _LONGEST_NAME},
+        " quarantine are deleted permanently. Refused while a run of it is open.",
         min_length=1,
-        examples=["thumbnails"],
     )

@@ -1,4 +1,4 @@
-"""The params of the migration: through which connection, and what is granted to whom."""
+"""The params of the migration: its connection, and what it grants to which role."""
 
 from typing import Annotated
 
@@ -10,7 +10,6 @@ _SECTION = "Migration"
 _LONGEST_ROLE = 63
 _OF_A_ROLE = {
     "allowed": f"the name of a role, up to {_LONGEST_ROLE} characters",
-    "form": {"maxLength": _LONGEST_ROLE},
     "default": None,
     "max_length": _LONGEST_ROLE,
 }
@@ -22,43 +21,41 @@ class MigrationParams(Params):
     conn_id: ConnectionId = field(
         _SECTION,
         "Connection",
-        "The Airflow connection through which the schema is migrated. Its role owns the schema, or"
-        " may create it. Name another than that of the running system if that may not.",
+        "The Airflow connection that migrates the schema. Its role must own the schema, or be"
+        " allowed to create it. If the role of the running system may not, give another"
+        " connection.",
         allowed="the id of an Airflow connection",
         form={"maxLength": 200},
         default=STATE_CONN_ID,
         examples=[STATE_CONN_ID, "retrofill_owner"],
     )
     dry_run: bool = field(
-        _SECTION,
-        "Dry run",
-        "Say in the log what would be done, and change nothing.",
-        default=False,
+        _SECTION, "Dry run", "Log what would be done, and change nothing.", default=False
     )
     runtime_role: Annotated[Text | None, BLANK] = field(
         _SECTION,
-        "Role that runs",
-        "The role that gets what tasks and pages need. Empty: that of the connection"
+        "Runtime role",
+        "The role that is granted what tasks and pages need. Empty: the role of the connection"
         " retrofill_state.",
         **_OF_A_ROLE,
         examples=["retrofill_runtime"],
     )
     reader_role: Annotated[Text | None, BLANK] = field(
         _SECTION,
-        "Role that reads",
-        "A role that gets to read the public views, for dashboards. Empty: there is none.",
+        "Reader role",
+        "A role that may read the public views, for dashboards. Empty: none.",
         **_OF_A_ROLE,
         examples=["retrofill_reader"],
     )
     forget: bool = field(
         _SECTION,
-        "May forget",
-        "Let the role that runs forget results and jobs, and redrive what has succeeded.",
+        "Allow forgetting",
+        "Allow the runtime role to forget results and jobs, and to redrive items that succeeded.",
         default=False,
     )
     grant: bool = field(
         _SECTION,
         "Grant",
-        "Run the GRANT statements, too. They are in the log in any case.",
+        "Also run the GRANT statements. They are logged in any case.",
         default=False,
     )

@@ -1,34 +1,27 @@
 """The params of prices: what the user knows about the cost of a call."""
 
 from dataclasses import replace
+from functools import partial
 
 from retrofill.model.cost import Price
 from retrofill.params.base import Params, field
 
 PRICES = "Prices"
-_MOST = 10_000
+_price = partial(field, PRICES, default=None, ge=0, le=10_000)
 
 
 class PriceParams(Params):
     """The parts of a call's cost that no price table has, in dollars."""
 
-    price_per_call: float | None = field(
-        PRICES,
+    price_per_call: float | None = _price(
         "Price of a call",
         "Dollars per call, instead of the published price of a request. Empty: the published"
         " price, if there is one.",
-        default=None,
-        ge=0,
-        le=_MOST,
         examples=[0.0000002],
     )
-    price_per_item: float | None = field(
-        PRICES,
+    price_per_item: float | None = _price(
         "Price of an item",
         "Dollars per item: the cost of what your function uses. Empty: unknown, and not counted.",
-        default=None,
-        ge=0,
-        le=_MOST,
         examples=[0.0015],
     )
 

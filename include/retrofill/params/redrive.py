@@ -1,6 +1,7 @@
 """The params of a redrive: call items again that are in quarantine, or that succeeded."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
@@ -8,24 +9,16 @@ from pydantic import AfterValidator
 from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.model.quoting import quoted
 from retrofill.model.selection import LONGEST_ERROR_TYPE, Place, Selection
-from retrofill.params.base import Params, Problem, Sound, field, refuse
+from retrofill.params.base import Params, Problem, Sound, field
 from retrofill.params.texts import BLANK, KeyPattern, Text, Time, patterns
 
 REDRIVE = "Redrive"
+_optional = partial(field, REDRIVE, default=None)
 
 _LONGEST_VERSION = 200
 _NARROWING = ("redrive_error", "redrive_key", "redrive_version", "redrive_after", "redrive_before")
 _OF_QUARANTINE = {"redrive_error", "redrive_unsure"}
 _UNSURE = {"any": None, "only": True, "without": False}
-
-
-def _error_type(text: str) -> str:
-    if len(text) > LONGEST_ERROR_TYPE:
-        refuse(f"it has more than {LONGEST_ERROR_TYPE} characters")
-    return text
-
-
-ErrorPattern = Annotated[Text, AfterValidator(patterns), AfterValidator(_error_type)]
 
 
 class RedriveParams(Params):
@@ -39,47 +32,37 @@ class RedriveParams(Params):
         " as usual. The next fields select items; an empty selection is refused.",
         default="none",
     )
-    redrive_error: Annotated[ErrorPattern | None, BLANK] = field(
-        REDRIVE,
+    redrive_error: Annotated[Annotated[Text, AfterValidator(patterns)] | None, BLANK] = _optional(
         "Error type",
         "Only items quarantined with this error type. * is any text, ? one character, [ab] one of"
         " these. Separate patterns with |.",
         allowed="a shell pattern, or several separated by |, of up to 200 characters",
-        form={"maxLength": LONGEST_ERROR_TYPE},
-        default=None,
+        max_length=LONGEST_ERROR_TYPE,
         examples=["Sandbox.Timedout", "Call.*"],
     )
-    redrive_key: Annotated[KeyPattern | None, BLANK] = field(
-        REDRIVE,
+    redrive_key: Annotated[KeyPattern | None, BLANK] = _optional(
         "Keys",
-        "Only items whose whole key matches such a pattern.",
+        "Only items whose whole key matches. The patterns are like those of the error type.",
         allowed="a shell pattern, or several separated by |, of up to 1,024 bytes",
         form={"maxLength": LONGEST_KEY_BYTES},
-        default=None,
         examples=["incoming/2025/*", "*.jpg|*.png"],
     )
-    redrive_version: Annotated[Text | None, BLANK] = field(
-        REDRIVE,
+    redrive_version: Annotated[Text | None, BLANK] = _optional(
         "Function version",
         "Only items whose last call was executed by this version of the function. If that is not"
         " known, the version that their run called.",
-        allowed="the number of a version, or whatever the function's kind calls one",
+        allowed="a version of the function, as its kind names it",
         form={"maxLength": _LONGEST_VERSION},
-        default=None,
         examples=["7", "$LATEST"],
     )
-    redrive_after: Annotated[Time | None, BLANK] = field(
-        REDRIVE,
+    redrive_after: Annotated[Time | None, BLANK] = _optional(
         "Settled from",
         "Only items that succeeded, or were quarantined, at this time or later.",
-        default=None,
         examples=["2026-01-01T00:00:00Z"],
     )
-    redrive_before: Annotated[Time | None, BLANK] = field(
-        REDRIVE,
+    redrive_before: Annotated[Time | None, BLANK] = _optional(
         "Settled before",
         "Only items that succeeded, or were quarantined, before this time.",
-        default=None,
         examples=["2026-01-02T00:00:00Z"],
     )
     redrive_unsure: Literal["any", "only", "without"] = field(
@@ -89,14 +72,12 @@ class RedriveParams(Params):
         " them, or **any**.",
         default="any",
     )
-    redrive_note: Annotated[Text | None, BLANK] = field(
-        REDRIVE,
+    redrive_note: Annotated[Text | None, BLANK] = _optional(
         "Note",
         "Why these items are called again. It is kept with the run and shown in the list of"
         " redrives.",
         allowed="a line of up to 1,024 characters",
         form={"maxLength": 1_024},
-        default=None,
         examples=["Version 8 fixes the timeouts of 2026-01-01"],
     )
 

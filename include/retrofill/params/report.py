@@ -35,10 +35,7 @@ class ReportParams(Params):
         examples=["s3://my-reports/photos"],
     )
     report_items: Literal["all", "failures"] = field(
-        REPORT,
-        "Items",
-        "**all**, or only **failures**: quarantined items.",
-        default="all",
+        REPORT, "Items", "**all**, or only **failures**: quarantined items.", default="all"
     )
     report_format: Literal["csv", "parquet"] = field(
         REPORT,
@@ -55,8 +52,8 @@ class ReportParams(Params):
     )
 
     @property
-    def asked(self) -> ReportRequest:
-        """What to write."""
+    def request(self) -> ReportRequest:
+        """The requested report files."""
         return ReportRequest(
             items=self.report_items, format=self.report_format, details=self.report_details
         )

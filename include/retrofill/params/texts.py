@@ -73,7 +73,7 @@ def _conn_id(text: str) -> str:
 
 
 def _time(value: object) -> object:
-    """Parse a time from JSON, where it is a text, which strict fields do not accept."""
+    """Parse a time. JSON has it as text, which strict fields do not accept."""
     if not isinstance(value, str):
         return value
     if not re.fullmatch(_TIME, value):

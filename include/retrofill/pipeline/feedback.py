@@ -11,7 +11,7 @@ from retrofill.engine.feedback import (
     SAMPLE,
     VERY_FEW,
     Calling,
-    Findings,
+    Evidence,
     NewItem,
     parents_of,
     stems_of,
@@ -92,7 +92,7 @@ def _by_names(
     looked_up = [suspects[place] for place in systematic(len(suspects), LOOKED_UP)]
     origins = _origins(conn, jobs, looked_up, run.function.timeout_s)
     pairs = [one for one in origins if one.in_time]
-    looked = Findings(
+    looked = Evidence(
         sample=len(dated.fresh),
         suspects=len(suspects),
         looked_up=len(looked_up),
