@@ -93,7 +93,7 @@ def test_no_trigger_is_refused_and_told_what_there_is() -> None:
         chosen(others=("mapping x from arn:kinesis",))
     assert "there is no live trigger from bucket 'photos' to arn:f" in str(caught.value)
     assert "there is mapping x from arn:kinesis" in str(caught.value)
-    with pytest.raises(ConfigError, match=r"of shape s3-sns .*; there is s3 by"):
+    with pytest.raises(ConfigError, match=r"of shape s3-sns .*; there is s3 via"):
         chosen(DIRECT, event="s3-sns")
 
 

@@ -30,22 +30,11 @@ CAPACITY = "capacity_provider"
 
 _MANAGED = "LambdaManagedInstancesCapacityProviderConfig"
 _READ = frozenset({"CapacityProviderConfig", "DurableConfig", "TenancyConfig"})
-_OF_NO_CALL = frozenset(
-    {
-        "AcceleratorConfig",
-        "DeadLetterConfig",
-        "Environment",
-        "EphemeralStorage",
-        "ImageConfigResponse",
-        "LoggingConfig",
-        "ResponseMetadata",
-        "RuntimeConfig",
-        "RuntimeVersionConfig",
-        "SnapStart",
-        "TracingConfig",
-        "VpcConfig",
-    }
-)
+_OF_NO_CALL = frozenset({
+    "AcceleratorConfig", "DeadLetterConfig", "Environment", "EphemeralStorage",
+    "ImageConfigResponse", "LoggingConfig", "ResponseMetadata", "RuntimeConfig",
+    "RuntimeVersionConfig", "SnapStart", "TracingConfig", "VpcConfig",
+})  # fmt: skip
 KNOWN = _READ | _OF_NO_CALL
 """The structures in a function's configuration whose effect on a call is known.
 

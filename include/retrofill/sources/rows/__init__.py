@@ -4,10 +4,11 @@ from retrofill.events.form import ROW
 from retrofill.model.permission import Permission
 from retrofill.sources.files import open_files, parse_location
 from retrofill.sources.kind import Opening, SourceKind, content_measure
-from retrofill.sources.rows.params import DELIMITERS, RowParams, names_in
+from retrofill.sources.rows.params import RowParams, names_in
 from retrofill.sources.rows.source import Identity, RowSource
+from retrofill.sources.scanners.csv_rows import DELIMITERS
 from retrofill.sources.scanners.encodings import AUTO
-from retrofill.sources.scanners.recognise import Asked
+from retrofill.sources.scanners.recognize import Asked
 
 
 def _open(params: RowParams, opening: Opening) -> RowSource:
