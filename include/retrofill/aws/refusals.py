@@ -23,7 +23,7 @@ NO_CREDENTIALS = (
     PartialCredentialsError,
     TokenRetrievalError,
 )
-"""What botocore raises without a request if it has no credentials."""
+"""The errors that botocore raises without a request if it has no credentials."""
 
 _BAD_CREDENTIALS = frozenset({
     "ExpiredToken", "ExpiredTokenException", "IncompleteSignatureException", "InvalidAccessKeyId",

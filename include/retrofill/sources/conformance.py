@@ -34,7 +34,7 @@ _FLAT_SLACK_BYTES = 1_000_000
 
 
 class NotAsked(Exception):
-    """The case does not provide what the law needs."""
+    """The case lacks something that the law needs."""
 
 
 Break: TypeAlias = Callable[[int], Callable[[], bool]]

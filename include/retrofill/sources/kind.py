@@ -44,10 +44,10 @@ class SourceParams(Params):
     """The params of a source."""
 
     filters: ClassVar[tuple[str, ...]] = ()
-    """Params that filter what is listed. They do not apply to items in quarantine."""
+    """Params that filter the listing. They do not apply to items in quarantine."""
 
     key_filters: ClassVar[tuple[str, ...]] = ()
-    """Params that select by key, also what is redriven; see :meth:`redriven_keys`."""
+    """Params that select by key, also for redrives; see :meth:`redriven_keys`."""
 
     def label(self) -> str:
         """Return the source's name, as shown to users."""
@@ -65,7 +65,7 @@ class SourceParams(Params):
         return [(self.origin(), self.label())]
 
     def place(self) -> Mapping[str, str]:
-        """Return facts that all items share and events may contain, such as the bucket."""
+        """Return facts that all items share and events may contain, such as their location."""
         return {}
 
     def window(self, interval: Interval) -> Window:
@@ -163,7 +163,7 @@ class SourceKind:
     """The form of its report files."""
 
     lists_changes: bool = False
-    """Whether it can list exactly what was modified in a window."""
+    """Whether it can list exactly the items that were modified in a window."""
 
     @property
     def reasons(self) -> Mapping[str, str]:

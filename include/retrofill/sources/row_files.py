@@ -86,7 +86,7 @@ class OpenedFile:
         log.warning("left out: file %s, row %d at byte %d: %s", self.file.path, number, byte, why)
 
     def held_back(self, read: Iterator[Read], is_usable: Callable[[Read], bool]) -> Iterator[Read]:
-        """Yield what a source makes of the rows, once one of them is usable.
+        """Yield a source's readings of the rows, once one of them is usable.
 
         So no row of an unsuitable file counts as read, and each cursor is after a usable row.
 

@@ -181,7 +181,7 @@ def _unsubscribe_url(region: str, s3: S3Context) -> str:
 
 
 def queue_ids(context: EventContext) -> Ids:
-    """Return what makes synthetic ids of messages in a queue."""
+    """Return the function that makes synthetic ids of messages in a queue."""
     return context.ids(UUID, "messageId")
 
 

@@ -26,7 +26,7 @@ X86 = "x86_64"
 ARM = "arm64"
 
 CAPACITY = "capacity_provider"
-"""The fact that a function runs on instances of its own."""
+"""The fact that a function runs on its own instances."""
 
 _MANAGED = "LambdaManagedInstancesCapacityProviderConfig"
 _READ = frozenset({"CapacityProviderConfig", "DurableConfig", "TenancyConfig"})

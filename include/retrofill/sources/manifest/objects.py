@@ -75,45 +75,45 @@ def reader(
     pick = picker(list(layout.columns.values()))
 
     def read(row: Row) -> Named:
-        said = dict(zip(roles, pick(row), strict=True))
-        key = writing.read(said["key"] or "")
+        values = dict(zip(roles, pick(row), strict=True))
+        key = writing.read(values["key"] or "")
         if not key:
             raise ValueError("it has no key")
-        size, modified = said.get("size") or "", said.get("modified_at") or ""
-        _require_text(key, said)
+        size, modified = values.get("size") or "", values.get("modified_at") or ""
+        _require_text(key, values)
         return Named(
-            said.get("bucket") or "",
+            values.get("bucket") or "",
             key,
             _size(size) if size else None,
             _moment(modified) if modified else None,
-            (said.get("etag") or "").strip('"'),
-            said.get("version_id") or "",
-            said.get("storage_class") or "",
+            (values.get("etag") or "").strip('"'),
+            values.get("version_id") or "",
+            values.get("storage_class") or "",
             "",
-            _skipped(said, status),
+            _skipped(values, status),
         )
 
     return read
 
 
-def _skipped(said: Mapping[str, str | None], status: str | None) -> str:
-    if (said.get("is_delete_marker") or "").lower() == "true":
+def _skipped(values: Mapping[str, str | None], status: str | None) -> str:
+    if (values.get("is_delete_marker") or "").lower() == "true":
         return "delete_marker"
-    if (said.get("is_latest") or "").lower() == "false":
+    if (values.get("is_latest") or "").lower() == "false":
         return "noncurrent"
-    if status is not None and said.get("status") not in {status, None}:
+    if status is not None and values.get("status") not in {status, None}:
         return "filtered"
     return ""
 
 
-def _require_text(key: str, said: Mapping[str, str | None]) -> None:
+def _require_text(key: str, values: Mapping[str, str | None]) -> None:
     """Check that S3 may have an object with this key, ETag and version.
 
     :raises ValueError: it cannot
     """
     if (length := len(key.encode("utf-8", "surrogatepass"))) > LONGEST_KEY_BYTES:
         raise ValueError(f"its key has {length:,} bytes, more than {LONGEST_KEY_BYTES:,}")
-    facts = f"{said.get('etag')}{said.get('version_id')}"
+    facts = f"{values.get('etag')}{values.get('version_id')}"
     if not facts.isprintable() or _SURROGATE.search(key):
         raise ValueError("it contains characters that no key, ETag or version has")
 

@@ -51,13 +51,13 @@ def read_description(text: bytes, bucket: str) -> Description:
     :raises ValueError: it is neither, or has an unsupported format
     """
     try:
-        said = json.loads(text)
+        found = json.loads(text)
     except ValueError as error:
         raise ValueError(f"it is not JSON ({error})") from error
     try:
-        if "Results" in said:
-            return _report(said, bucket)
-        return _inventory(said)
+        if "Results" in found:
+            return _report(found, bucket)
+        return _inventory(found)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"it is neither the manifest.json of an S3 Inventory nor that of a completion report:"
@@ -65,26 +65,26 @@ def read_description(text: bytes, bucket: str) -> Description:
         ) from error
 
 
-def _inventory(said: Mapping[str, Any]) -> Description:
-    if said["fileFormat"] != "CSV":
+def _inventory(found: Mapping[str, Any]) -> Description:
+    if found["fileFormat"] != "CSV":
         raise ValueError(
-            f"its files are {said['fileFormat']}, which is not allowed; set the inventory's output"
+            f"its files are {found['fileFormat']}, which is not allowed; set the inventory's output"
             " format to CSV"
         )
-    columns = _split(said["fileSchema"])
+    columns = _split(found["fileSchema"])
     if missing := _NEEDED - set(columns):
         raise ValueError(f"its fileSchema lacks {', '.join(sorted(missing))}")
-    files = [(one["key"], one["MD5checksum"]) for one in said["files"]]
-    return Description(said["destinationBucket"].rpartition(":")[2], files, columns, Writing.PLUS)
+    files = [(one["key"], one["MD5checksum"]) for one in found["files"]]
+    return Description(found["destinationBucket"].rpartition(":")[2], files, columns, Writing.PLUS)
 
 
-def _report(said: Mapping[str, Any], bucket: str) -> Description:
-    writing = _FORMATS.get(said["Format"])
+def _report(found: Mapping[str, Any], bucket: str) -> Description:
+    writing = _FORMATS.get(found["Format"])
     if writing is None:
         raise ValueError(
-            f"its format {said['Format']!r} is not allowed; give one of {', '.join(_FORMATS)}"
+            f"its format {found['Format']!r} is not allowed; give one of {', '.join(_FORMATS)}"
         )
-    results = said["Results"]
+    results = found["Results"]
     for one in results:
         if one["TaskExecutionStatus"] not in STATUSES:
             raise ValueError(
@@ -97,7 +97,7 @@ def _report(said: Mapping[str, Any], bucket: str) -> Description:
             f"its files are in the buckets {', '.join(sorted(where))}; only one bucket is allowed"
         )
     files = [(one["Key"], one["MD5Checksum"]) for one in results]
-    columns = _split(said["ReportSchema"]) if writing is Writing.PERCENT else None
+    columns = _split(found["ReportSchema"]) if writing is Writing.PERCENT else None
     return Description(where.pop(), files, columns, writing)
 
 

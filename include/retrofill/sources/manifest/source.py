@@ -84,10 +84,10 @@ class ManifestSource(Source):
         if self._known is None:
             asked = self._asked
             if isinstance(self._files, ListedFiles):
-                said = self._files.describe()
-                if said.columns:
-                    asked = asked._replace(format="csv", delimiter=",", columns=said.columns)
-                self._writing = self._writing or said.writing
+                described = self._files.describe()
+                if described.columns:
+                    asked = asked._replace(format="csv", delimiter=",", columns=described.columns)
+                self._writing = self._writing or described.writing
             self._known = RowFiles(self._files, asked, names=names_without_header, parquet=True)
         return self._known
 
@@ -125,7 +125,7 @@ class ManifestSource(Source):
         """Read the files of a partition, one after another.
 
         :raises SourceError: one cannot be read or has changed, a malformed row stops it, or an
-            object cannot be looked up; what precedes it was yielded
+            object cannot be looked up; the rows before were yielded
         """
         for opened in self._rows.read(partition, cursor):
             rows: list[_NamedRow] = []

@@ -32,8 +32,8 @@ KIND = SourceKind(
     title="rows in CSV or JSON Lines files",
     about="""Run a function over the rows of files.
 
-Each row of CSV or JSON Lines files, plain or compressed, on S3 or on a disk, becomes an item; or
-each group of rows does. What was processed is remembered, by the rows' place or by columns.""",
+Each row, or each group of rows, becomes an item. The files are CSV or JSON Lines, plain or
+compressed, on S3 or on a disk. Retrofill remembers processed rows, by position or by columns.""",
     params=RowParams,
     open=_open,
     form=ROW,

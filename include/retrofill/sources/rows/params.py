@@ -1,4 +1,4 @@
-"""The params of rows in files: where the files are, how to read them, what an item is."""
+"""The params of rows in files: the files, how to read them, and which rows are an item."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -50,7 +50,7 @@ FORMAT = field(
 ENCODED = field(
     SOURCE,
     "Encoding",
-    "The text encoding. **auto**: UTF-8, or what a byte order mark says.",
+    "The text encoding. **auto**: UTF-8, or as a byte order mark shows.",
     allowed=f"one of {', '.join((AUTO, *ENCODINGS))}",
     default=AUTO,
     examples=[AUTO, "cp1252"],
@@ -65,7 +65,7 @@ ON_MALFORMED = field(
 
 
 class RowParams(SourceParams):
-    """Which rows of which files."""
+    """The files, and how their rows become items."""
 
     files: FilesAddress = field(
         SOURCE,
@@ -123,7 +123,7 @@ class RowParams(SourceParams):
         return self.files
 
     def origin(self) -> str:
-        """Return where the files are, and what an item is."""
+        """Return the place of the files, and how rows become items."""
         home = parse_location(self.files).home or "file://"
         keys = f" by {','.join(names_in(self.key_columns))}" if self.key_columns else ""
         many = f" in groups of {self.rows_per_item}" if self.rows_per_item > 1 else ""

@@ -46,7 +46,7 @@ class RowSource(Source):
     By position, keys are ``file#row``, and a file that has changed has other items. By columns,
     rows with the same values are one item, wherever they are.
 
-    :param asked: what the user has specified about the files
+    :param asked: the user's settings about the files
     :param stop: whether a malformed row ends the run; if not, it is left out
     """
 
@@ -93,8 +93,8 @@ class RowSource(Source):
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Read the files of a partition, one after another.
 
-        :raises SourceError: one cannot be read or has changed, or a malformed row stops it; what
-            precedes it was yielded
+        :raises SourceError: one cannot be read or has changed, or a malformed row stops it; the
+            rows before were yielded
         """
         for opened in self._rows.read(partition, cursor):
             yield from self._read(opened)

@@ -214,7 +214,7 @@ class S3Params(SourceParams):
         return [(f"s3://{self.bucket}", self.prefix or "/")]
 
     def place(self) -> Mapping[str, str]:
-        """Return the bucket, and what is known of the keys."""
+        """Return the bucket, and the known parts of the keys."""
         known = {"bucket": self.bucket, "prefix": self.prefix, "key_glob": self.key_glob}
         return {name: text for name, text in known.items() if text is not None}
 

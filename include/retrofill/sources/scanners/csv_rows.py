@@ -28,7 +28,7 @@ class _Unending(Exception):
 class _Feed:
     """Feeds lines to the standard reader, and counts their bytes.
 
-    The reader takes only the lines of one row at a time, so the row is what was fed since its
+    The reader takes only the lines of one row at a time, so the row is everything fed since its
     beginning. `end` is the byte after the last line.
     """
 
