@@ -51,7 +51,7 @@ def stopped(world: World, states: dict[str, str], what: str) -> None:
     """Check that a run has stopped before it called anything, and has said so."""
     assert (states["plan_batches"], states["dag_run"]) == ("failed", "failed")
     report = world.report()
-    assert (report["state"], report["items_left"]) == ("incomplete", 0)
+    assert (report["status"], report["items_left"]) == ("incomplete", 0)
     assert report["stop_reason"].startswith(f"the function seems to feed its own source: {what}")
     assert report["stop_reason"] in states["log"]
 
@@ -80,7 +80,7 @@ def test_outputs_behind_the_cursor_stop_the_run_at_its_next_set(
     [("out/KEY", 1), ("FOLDER/KEY.json FOLDER/KEY-small.webp", 2)],
     ids=["outputs of the next run", "two outputs an object"],
 )
-def test_outputs_of_the_run_before_are_not_called(
+def test_outputs_of_the_previous_run_are_not_called(
     feeds: World, lambda_client: "LambdaClient", names: str, outputs: int
 ) -> None:
     write(feeds, lambda_client, names)

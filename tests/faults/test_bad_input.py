@@ -89,7 +89,7 @@ def test_a_wrong_type_is_refused_where_it_is_asked(
 ) -> None:
     params = world.serve("wrong-type", 10)
     before = len(world.airflow.dag_runs("retrofill_s3"))
-    with pytest.raises(ApiError, match="answered 400") as refused:
+    with pytest.raises(ApiError, match="returned 400") as refused:
         world.trigger("wrong-type", params | wrong)
     figures(str(wrong), str(refused.value))
     assert message in str(refused.value)
@@ -116,6 +116,6 @@ def test_a_prefix_that_matches_nothing_is_success_and_notified(
     assert world.airflow.await_end("retrofill_s3", "nothing-there") == "success"
     report = world.report("nothing-there")
     figures("notified", world.notices.of("nothing-there"))
-    assert (report["state"], report["listed"], report["calls"]) == ("complete", 0, 0)
+    assert (report["status"], report["listed"], report["calls"]) == ("complete", 0, 0)
     assert report["notified_at"] is not None
     assert world.notices.of("nothing-there") == ["Retrofill: nothing-there is complete"]

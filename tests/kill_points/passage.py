@@ -25,7 +25,7 @@ from retrofill.model.report import Report
 from retrofill.model.runs import DagRun, SetRef
 from retrofill.pipeline import enqueue as enqueueing
 from retrofill.pipeline import plan_batches as planning
-from retrofill.pipeline.canary import judge
+from retrofill.pipeline.canary import record_findings, require_success
 from retrofill.pipeline.close_run import close_run, conclude
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.enqueue import enqueue
@@ -159,7 +159,9 @@ def _canary(  # noqa: PLR0917  as _invoke has them
     found = find_canary(conn, ref.run_id)
     assert found is not None
     _invoke(passage, config, session, api, found.batch_id)
-    judge(conn, runs.get_run(conn, ref.run_id), config, found.batch_id, at_once=1)
+    run = runs.get_run(conn, ref.run_id)
+    findings = record_findings(conn, run, config, found.batch_id, at_once=1)
+    require_success(conn, run, found.batch_id, findings)
 
 
 def _notify(conn: Any, ref: SetRef, notices: Path) -> None:

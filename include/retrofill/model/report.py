@@ -21,7 +21,7 @@ class Report:
 
     job: str
     run_id: int
-    state: str
+    status: str
     source: str
     function_name: str
     function_version: str
@@ -67,7 +67,7 @@ class Report:
     lost: int = 0
     with_others: int = 0
     others: Sequence[Mapping[str, Any]] = ()
-    """The runs that hold the items in with_others: ``run_id``, ``state`` and ``items`` each."""
+    """The runs that hold the items in with_others: ``run_id``, ``status`` and ``items`` each."""
 
     source_seen: bool = False
     """Whether the source had an object when the run was opened."""
@@ -110,7 +110,7 @@ class Report:
     """Where to write the report files of its items; None: nowhere."""
 
     report_files: Mapping[str, Any] | None = None
-    """The files that were written, as :class:`retrofill.model.report_files.Written` stores them."""
+    """The files that were written: a :class:`retrofill.model.report_files.WrittenReport`."""
 
     @property
     def total(self) -> int:
@@ -153,26 +153,21 @@ class Report:
     @property
     def is_turned_down(self) -> bool:
         """Whether the run has a plan that was not approved and cannot be any more."""
-        approval = Approval.from_json(self.approval)
+        approval = Approval.from_json_if_any(self.approval)
         return approval is not None and approval.is_negative
 
     def _plan_lines(self) -> Iterator[str]:
         """Yield lines about the plan and its approval."""
         if self.planned:
             cost, seconds = self.planned.get("dollars"), self.planned.get("seconds")
-            counts = {
-                name: value
-                for name, value in self.planned.items()
-                if name in Counts.__annotations__
-            }
-            yield f"planned     {Counts(**counts).said}"
+            yield f"planned     {Counts.from_json(self.planned).text}"
             if seconds is not None:
                 said = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
                 yield f"forecast    {said}"
-        approval = Approval.from_json(self.approval)
+        approval = Approval.from_json_if_any(self.approval)
         if approval is not None:
-            changes = f"; {approval.changes_said}" if approval.changes_said else ""
-            yield f"approval    {approval.said}{changes}"
+            changes = f"; {approval.changes_text}" if approval.changes_text else ""
+            yield f"approval    {approval.text}{changes}"
 
     @property
     def cost_text(self) -> str:
@@ -193,7 +188,7 @@ class Report:
     @property
     def to_do(self) -> str:
         """What to do first; empty: nothing."""
-        if self.state == "incomplete":
+        if self.status == "incomplete":
             if self.is_turned_down:
                 return "start another run of the job to make another plan"
             fix = "remove the reason for the stop, then " if self.stop_reason else ""
@@ -270,7 +265,7 @@ class Report:
         if self.refused:
             of_these.append(f"{self.refused:,} refused")
         lines = [
-            f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
+            f"Retrofill: job {self.job}, run {self.run_id} is {self.status}{duration}",
             f"source      {self.source}",
             f"function    {self.function_name}{version}",
             *taken,
@@ -296,7 +291,7 @@ class Report:
         lines += [f"{name}: {count:,}" for name, count in further.items() if count]
         lines += [f"  {_held(other)}" for other in self.others]
         lines += [f"hint: {hint}" for hint in self.hints]
-        if self.state == "incomplete":
+        if self.status == "incomplete":
             lines.append(f"incomplete: {self.missing or 'see the log of close_run'}")
         if self.stop_reason:
             lines.append(f"stopped: {self.stop_reason}")
@@ -320,7 +315,7 @@ def troubles_text(outcomes: Mapping[str, int], causes: Mapping[str, int]) -> str
 def _held(other: Mapping[str, Any]) -> str:
     """Return who holds how many items, such as ``run 7 (open) has 2,790 items``."""
     items = counted(other["items"], "item")
-    return f"run {other['run_id']} ({other['state'] or 'forgotten'}) has {items}"
+    return f"run {other['run_id']} ({other['status'] or 'forgotten'}) has {items}"
 
 
 def _said(name: str) -> str:

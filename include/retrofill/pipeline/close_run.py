@@ -18,16 +18,16 @@ from retrofill.state.lease import LEASE_S
 log = logging.getLogger(__name__)
 
 WAIT_S = 120.0
-"""Seconds to wait for other runs that are processing items which this run listed, too."""
+"""Seconds to wait for other runs that still process items of this run's listing."""
 
 LOOK_EVERY_S = 2.0
-"""Seconds between two checks while waiting."""
+"""Seconds between two checks."""
 
 
 def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
     """Close the set; return whether the run continues with another one.
 
-    :raises RunIncomplete: something is left that no further set of this run will process
+    :raises RunIncomplete: the run ends with items or partitions left
     """
     conclude_approval(conn, ref.run_id)
     batches.release_set(conn, ref)
@@ -35,7 +35,7 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
     closed = runs.close_set(conn, ref)
     reach(Point.SET_CLOSED)
     report = runs.get_report(conn, ref.run_id)
-    if report.state == "open" and runs.later_sets(conn, ref):
+    if report.status == "open" and runs.later_sets(conn, ref):
         log.info("set %d of run %d has been opened already", ref.set_no + 1, ref.run_id)
         return True
     if not report.items_left and not report.stop_reason:
@@ -46,35 +46,35 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
         if report.partitions and not report.partitions_left and closed.planned:
             waiting = _await_others(conn, ref.run_id, airflow)
             if any(other.free for other in waiting):
-                log.info("the next set takes over what other runs left behind")
+                log.info("the next set takes over items that other runs left behind")
                 runs.open_next_set(conn, ref)
                 return True
     report = _close(conn, ref)
-    if report.state != "complete":
+    if report.status != "complete":
         raise RunIncomplete(_what_now(report))
     return False
 
 
 def conclude(
-    conn: Connection, ref: SetRef, airflow: Airflow, tell: Callable[[Report], None]
+    conn: Connection, ref: SetRef, airflow: Airflow, notify: Callable[[Report], None]
 ) -> Report | None:
-    """Finish the run of a set's DAG run, so that it is neither left open nor unreported.
+    """Close the run of a set if it is still open, and send its notification if nobody has.
 
     A DAG run may end without ``close_run``: someone marks it as failed, or the task itself fails.
     Then this closes the run, once its tasks have released their batches.
 
-    :param tell: sends the run's notification
+    :param notify: sends the run's notification
     :returns: the report of the run; None: the run continues with another set
-    :raises RunIncomplete: the run is incomplete, close_run has not closed it, or it lacks report
-        files; it was notified
+    :raises RunIncomplete: the run is incomplete, ``close_run`` has not closed it, or its report
+        files are missing. The notification was sent before
     :raises NotNotified: the notification was not accepted
     """
     report = runs.get_report(conn, ref.run_id)
     later = runs.later_sets(conn, ref)
-    abandoned = report.state == "open"
+    abandoned = report.status == "open"
     if abandoned and later and airflow.lives(later[0][0], [one for _, one in later]):
         return None
-    if later and report.state == "complete":
+    if later and report.status == "complete":
         return None
     if abandoned:
         _await_tasks(conn, ref.run_id)
@@ -87,10 +87,10 @@ def conclude(
     elif report.is_notified:
         log.info("an earlier try has sent the run's notification")
     else:
-        tell(report)
+        notify(report)
         reach(Point.NOTIFIED)
         runs.mark_notified(conn, ref.run_id)
-    if report.state != "complete":
+    if report.status != "complete":
         raise RunIncomplete(_what_now(report))
     if abandoned:
         raise RunIncomplete(f"run {ref.run_id} is complete, but close_run did not end; see its log")
@@ -111,15 +111,15 @@ def _close(conn: Connection, ref: SetRef) -> Report:
 
 
 def _what_now(report: Report) -> str:
-    go_on = "clear the failed tasks, or start another run of the job, to continue"
+    to_do = "clear the failed tasks, or start another run of the job, to continue"
     if report.is_turned_down:
-        go_on = "start another run of the job to make another plan"
+        to_do = "start another run of the job to make another plan"
     stopped = f" It was stopped: {report.stop_reason}." if report.stop_reason else ""
-    return f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: {go_on}"
+    return f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: {to_do}"
 
 
 def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[others.Other]:
-    """Return the runs that still process what this run listed, after waiting for them.
+    """Wait for runs that process items of this run's listing; return those that still do.
 
     Runs that Airflow has ended are closed, which frees their items.
     """
@@ -139,7 +139,7 @@ def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[other
 
 
 def _await_tasks(conn: Connection, run_id: int) -> None:
-    """Wait until no task holds a batch of the run, so that the report has what it settles."""
+    """Wait until no task holds a batch of the run, so that its report has their last calls."""
     give_up_at = time.monotonic() + LEASE_S
     while batches.is_held(conn, run_id) and time.monotonic() < give_up_at:
         log.info("waiting for tasks of this DAG run to end")
