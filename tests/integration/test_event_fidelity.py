@@ -399,7 +399,7 @@ def test_checksums_are_those_of_the_bodies(
             assert record["md5OfBody"] == md5
 
 
-def test_a_multipart_upload_is_recognised_by_its_etag(
+def test_a_multipart_upload_is_recognized_by_its_etag(
     pairs: dict[str, dict[str, tuple[Any, Any]]],
 ) -> None:
     for event in pairs["s3"][IN_PARTS]:

@@ -13,7 +13,7 @@ from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.listing import Page
 from retrofill.sources.files import LocalFiles, S3Files, parse_location
 from retrofill.sources.rows.source import Identity, RowSource
-from retrofill.sources.scanners.recognise import Asked
+from retrofill.sources.scanners.recognize import Asked
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -25,7 +25,7 @@ from retrofill.sources.manifest.params import PARAM
 from retrofill.sources.manifest.reports import ListedFiles
 from retrofill.sources.manifest.source import ManifestSource
 from retrofill.sources.s3.source import Filter, S3Source
-from retrofill.sources.scanners.recognise import Asked
+from retrofill.sources.scanners.recognize import Asked
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -315,7 +315,10 @@ def test_a_missing_response_before_the_first_row_is_retried(
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({"fileFormat": "Parquet"}, "its files are Parquet; set the inventory's output format"),
+        (
+            {"fileFormat": "Parquet"},
+            "its files are Parquet, which is not allowed; set",
+        ),
         ({"fileSchema": "Bucket, Size"}, "its fileSchema lacks Key"),
         ({"files": [{"name": "x"}]}, "it is neither the manifest.json of an S3 Inventory nor"),
         ({"files": [{"key": "no", "MD5checksum": ""}]}, "there is no file s3://"),

@@ -138,7 +138,7 @@ def test_only_text_is_taken_for_a_text(name: str, value: object):
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("bucket", "s3://my-photos/out/", "an address whose prefix is not that of this run"),
+        ("bucket", "s3://my-photos/out/", "an address with another prefix than prefix"),
         ("bucket", "s3://My!Photos/in/", "'My!Photos' is not allowed; give the bare name"),
         ("bucket", "arn:aws:s3:::my-photos", "more than the name"),
         ("bucket", "my-photos/in", "what follows the bucket's name goes into prefix"),

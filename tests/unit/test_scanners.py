@@ -15,10 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from retrofill.sources.scanners.compression import CorruptFile, gunzip, skip
 from retrofill.sources.scanners.csv_rows import DELIMITERS, CsvScanner
-from retrofill.sources.scanners.encodings import ENCODINGS, Encoding, recognise_encoding
+from retrofill.sources.scanners.encodings import ENCODINGS, Encoding, recognize_encoding
 from retrofill.sources.scanners.json_lines import JsonLinesScanner
 from retrofill.sources.scanners.lines import Overlong, read_lines
-from retrofill.sources.scanners.recognise import Asked, recognise
+from retrofill.sources.scanners.recognize import Asked, recognize
 from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row, Scanner
 
 UTF8 = Encoding("utf-8")
@@ -51,7 +51,7 @@ def resumed(scanner: Scanner, head: Head, content: bytes, after: Row | Malformed
     rows=st.integers(1, 4).flatmap(
         lambda width: st.lists(st.lists(TEXT, min_size=width, max_size=width), max_size=8)
     ),
-    delimiter=st.sampled_from(DELIMITERS),
+    delimiter=st.sampled_from(list(DELIMITERS.values())),
     ending=st.sampled_from(["\n", "\r\n", "\r\r\n"]),
     last=st.booleans(),
     encoding=st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"]),
@@ -259,7 +259,7 @@ def test_a_header_that_names_no_columns_is_a_problem(header: bytes, problem: str
 
 @pytest.mark.parametrize("content", [b"", b"a,b", b"\xef\xbb\xbfa,b\r\n\r\n"])
 def test_a_file_without_rows_has_none(content: bytes):
-    encoding = recognise_encoding(content)
+    encoding = recognize_encoding(content)
     assert read(CsvScanner(encoding=encoding), content)[1] == []
     assert read(JsonLinesScanner(encoding=UTF8), b"")[1] == []
 
@@ -403,8 +403,8 @@ def test_a_bomb_is_read_piece_by_piece():
         ("x.csv", b"", "CSV with a header, comma as delimiter, UTF-8"),
     ],
 )
-def test_the_format_of_a_file_is_recognised_and_shown(name: str, content: bytes, words: str):
-    found = recognise(name, in_chunks(content, 7), Asked())
+def test_the_format_of_a_file_is_recognized_and_shown(name: str, content: bytes, words: str):
+    found = recognize(name, in_chunks(content, 7), Asked())
     assert words.lower() in found.words.lower()
     assert found.gzip == content.startswith(b"\x1f\x8b")
 
@@ -420,11 +420,11 @@ def test_the_format_of_a_file_is_recognised_and_shown(name: str, content: bytes,
 )
 def test_a_file_that_cannot_be_read_is_refused(content: bytes, why: str):
     with pytest.raises(ValueError, match=why):
-        recognise("x", [content], Asked())
+        recognize("x", [content], Asked())
 
 
 def test_a_given_encoding_is_used():
-    found = recognise("x.csv", ["a\n€\n".encode("cp1252")], Asked(encoding="cp1252"))
+    found = recognize("x.csv", ["a\n€\n".encode("cp1252")], Asked(encoding="cp1252"))
     head, [row] = read(found.scanner, "a\n€\n".encode("cp1252"))
     assert json.loads(found.scanner.content(head, row)) == {"a": "€"}  # type: ignore[arg-type]
 

@@ -16,6 +16,9 @@ LEFT_OUT: Mapping[str, str] = {
 }
 """The reasons to leave out an existing object, with descriptions."""
 
+LATER_SHOWN = 20
+"""How many of a page's objects that were modified after the run opened are kept as examples."""
+
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _SEPARATOR = "\x1f"
 _FACTS = 4

@@ -23,33 +23,18 @@ NO_CREDENTIALS = (
     PartialCredentialsError,
     TokenRetrievalError,
 )
-"""What botocore raises without a request if it has no credentials."""
+"""The errors that botocore raises without a request if it has no credentials."""
 
-_BAD_CREDENTIALS = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignatureException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "MissingAuthenticationTokenException",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
+_BAD_CREDENTIALS = frozenset({
+    "ExpiredToken", "ExpiredTokenException", "IncompleteSignatureException", "InvalidAccessKeyId",
+    "InvalidClientTokenId", "InvalidSignatureException", "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch", "UnrecognizedClientException",
+})  # fmt: skip
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError"})
-_TRANSIENT = frozenset(
-    {
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "SlowDown",
-        "Throttled",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
+_TRANSIENT = frozenset({
+    "RequestTimeout", "RequestTimeoutException", "SlowDown", "Throttled", "Throttling",
+    "ThrottlingException", "TooManyRequestsException",
+})  # fmt: skip
 
 
 class Refusal(Enum):

@@ -1,4 +1,4 @@
-"""What the events of one run have in common, apart from its items."""
+"""The facts that all events of one run share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class EventContext:
     """The form of the run's items."""
 
     place: Mapping[str, str]
-    """What all of the source's items share, such as where they are kept."""
+    """Facts that all of the source's items share, such as their location."""
 
     function: Pinned
     """The function to call."""

@@ -99,7 +99,7 @@ class EventShape:
     """Whether its events contain facts of the live trigger, so that this must be looked up."""
 
     imitation: Any = None
-    """What its module knows of the live events that it imitates; None: it imitates none."""
+    """Its module's facts about the live events that it imitates; None: it imitates none."""
 
     carried_by: frozenset[str] | None = None
     """The kinds of functions that can receive it; None: all."""

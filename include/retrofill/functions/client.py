@@ -24,7 +24,7 @@ class Reply(NamedTuple):
     body: bytes
 
     cut: bool = False
-    """Whether the body was longer than the limit; then none of it is here."""
+    """Whether the body was longer than the limit; then it is empty here."""
 
     took_ms: int = 0
     """Milliseconds from the request to the end of the response, rounded up."""

@@ -26,7 +26,7 @@ class FunctionParams(Params):
         raise NotImplementedError
 
     def identity(self, function: Pinned) -> str:
-        """Return what identifies the function in a job: another identity needs another job."""
+        """Return the function's identity in a job: another identity needs another job."""
         return function.name
 
 

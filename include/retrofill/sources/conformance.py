@@ -1,4 +1,4 @@
-"""What every source must do, as laws that a test can check for any source.
+"""The laws of all sources, which a test can check for yours.
 
 The laws use only the protocol. A test of your own source describes it as a :class:`Case`::
 
@@ -8,7 +8,7 @@ The laws use only the protocol. A test of your own source describes it as a :cla
     def test_numbers_keep_the_law(law):
         LAWS[law](CASE)
 
-A law that needs more than a case provides raises :class:`NotAsked`.
+A law that needs more than the case provides raises :class:`NotAsked`.
 """
 
 import json
@@ -34,11 +34,11 @@ _FLAT_SLACK_BYTES = 1_000_000
 
 
 class NotAsked(Exception):
-    """The case does not provide what the law needs."""
+    """The case lacks something that the law needs."""
 
 
 Break: TypeAlias = Callable[[int], Callable[[], bool]]
-"""Breaks one request, counted from now and from 1; 0: none.
+"""Breaks one of the next requests, counted from 1; 0: none.
 
 Returns a function that reports whether that request was made."""
 
@@ -51,7 +51,7 @@ class Case:
     """
 
     open: Callable[[], Source]
-    """Opens a new source. It must be picklable, so that another process can open one, too."""
+    """Opens a new source. It must be picklable, so that another process can open one."""
 
     keys: Collection[str]
     """The keys of all its items, each once."""
@@ -63,16 +63,16 @@ class Case:
     """Makes one of the source's next requests fail."""
 
     throttle: Break | None = None
-    """The same, with a response that asks for fewer requests."""
+    """The same, by a response that asks for fewer requests."""
 
     bad: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
-    """By param: opens and checks a source with a bad value for that param."""
+    """For each param, opens and checks a source with a bad value for it."""
 
     larger: Callable[[int], Source] | None = None
-    """Opens a source over this multiple of the same data, which fill several pages."""
+    """Opens a source over this many times the data, which must fill several pages."""
 
     change: Callable[[int], None] | None = None
-    """Adds items and deletes some of those it has added; the number rises with each call."""
+    """Adds items, and deletes some that it has added. The number rises with each call."""
 
 
 def require(holds: object, says: str) -> None:
@@ -115,7 +115,7 @@ def cursors_resume(case: Case) -> None:
 
 
 def partitions_cover_once(case: Case) -> None:
-    """3. However the source is divided, its partitions have each item once."""
+    """3. For any number of partitions, they have each item once."""
     for limit in DIVISIONS:
         source = case.open()
         parts = source.partitions(limit)
@@ -126,8 +126,8 @@ def partitions_cover_once(case: Case) -> None:
 
 
 def errors_lose_nothing(case: Case) -> None:
-    """4. Whichever request fails, continuing from the last cursor gives the rest."""
-    _go_on_after(case, case.fail)
+    """4. If any request fails, continuing after the last cursor gives the rest."""
+    _resume_after(case, case.fail)
 
 
 def bad_settings_are_named(case: Case) -> None:
@@ -145,7 +145,7 @@ def bad_settings_are_named(case: Case) -> None:
 
 def throttles_are_waited_for(case: Case) -> None:
     """6. A response that asks for fewer requests is waited for, or can be retried."""
-    _go_on_after(case, case.throttle)
+    _resume_after(case, case.throttle)
 
 
 def memory_is_flat(case: Case) -> None:
@@ -169,7 +169,7 @@ def memory_is_flat(case: Case) -> None:
 
 
 def ordered_means_rising(case: Case) -> None:
-    """8. A source that reports to be ordered has ascending keys in each partition."""
+    """8. If a source is ordered, the keys of each partition ascend."""
     source = case.open()
     require(case.ordered in {None, source.ordered}, f"ordered is {source.ordered}")
     if not source.ordered:
@@ -196,9 +196,9 @@ def cursors_outlive_a_process(case: Case) -> None:
 
 
 def what_stays_is_found(case: Case) -> None:
-    """10. Items that are there all the time are found while others come and go.
+    """10. Items that stay are found while others come and go.
 
-    A source that notices the change may raise an error: the next run continues.
+    A source that notices a change may raise an error: the next run continues.
     """
     if case.change is None:
         raise NotAsked
@@ -232,10 +232,10 @@ LAWS: Mapping[str, Callable[[Case], None]] = {
     "cursors outlive a process": cursors_outlive_a_process,
     "what stays is found": what_stays_is_found,
 }
-"""The laws, by what they require."""
+"""The laws, by name."""
 
 
-def _go_on_after(case: Case, breaks: Break | None) -> None:
+def _resume_after(case: Case, breaks: Break | None) -> None:
     """Break each request in turn, until a complete reading makes fewer."""
     if breaks is None:
         raise NotAsked
@@ -247,43 +247,31 @@ def _go_on_after(case: Case, breaks: Break | None) -> None:
 
 
 def _read_broken(case: Case, breaks: Break, number: int) -> bool:
-    """Read all of a source while one request breaks; return whether that was made."""
+    """Read all of a source while one request breaks; return whether it was made.
+
+    As tasks do, each try opens the source again, and continues after the last cursor.
+    """
     reached = breaks(number)
-    reading = _Reading(case)
+    pages: list[Page] = []
+    left: list[Partition] | None = None
+    cursor: str | None = None
     for _ in range(TRIES):
         try:
-            reading.go_on()
+            source = case.open()
+            if left is None:
+                source.check()
+                left = source.partitions(2)
+            while left:
+                for page in source.pages(left[0], cursor):
+                    pages.append(page)
+                    cursor = page.cursor
+                del left[0]
+                cursor = None
         except SourceError:
             continue
-        _require_set(case, reading.pages)
+        _require_set(case, pages)
         return reached()
     raise AssertionError(f"one failure of request {number} is not overcome in {TRIES} tries")
-
-
-class _Reading:
-    """A reading that continues where it broke, as tasks do."""
-
-    def __init__(self, case: Case) -> None:
-        self.pages: list[Page] = []
-        self._case = case
-        self._left: list[Partition] | None = None
-        self._cursor: str | None = None
-
-    def go_on(self) -> None:
-        """Continue to read, with a new source.
-
-        :raises SourceError: it broke again
-        """
-        source = self._case.open()
-        if self._left is None:
-            source.check()
-            self._left = source.partitions(2)
-        while self._left:
-            for page in source.pages(self._left[0], self._cursor):
-                self.pages.append(page)
-                self._cursor = page.cursor
-            del self._left[0]
-            self._cursor = None
 
 
 def _keys(pages: Iterator[Page] | list[Page]) -> list[str]:
@@ -305,6 +293,6 @@ def _some(keys: Collection[str]) -> str:
 
 
 def _rest(open_: Callable[[], Source], part: Partition, stored: str, cursor: str) -> list[str]:
-    """Return the keys after a cursor, in a process that knows nothing else."""
+    """Return the keys after a cursor, in another process."""
     part = part._replace(description=json.loads(stored))
     return _keys(open_().pages(part, json.loads(cursor)))

@@ -1,4 +1,4 @@
-"""Files of rows: where they are, and their bytes from any offset, as long as they are unchanged."""
+"""Files of rows: where they are, and their bytes from any offset while they are unchanged."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from fnmatch import translate
 from http import HTTPStatus
 from pathlib import Path
@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from retrofill.aws.payer import HINT, paying
-from retrofill.aws.refusals import NO_CREDENTIALS, Refusal, refusal_of
+from retrofill.aws.refusals import (
+    NO_CREDENTIALS,
+    Refusal,
+    code_of,
+    explained,
+    refusal_of,
+    status_of,
+)
 from retrofill.engine.backoff import backoff_s
 from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.sources.kind import Opening
@@ -67,7 +74,7 @@ class Location(NamedTuple):
 
     @property
     def home(self) -> str:
-        """The root of the files: the bucket's address, or the file system's root."""
+        """The bucket's address; empty for files on a disk."""
         return f"{_SCHEME}{self.bucket}" if self.bucket else ""
 
     @property
@@ -121,8 +128,8 @@ def parse_location(text: str, param: str = "files") -> Location:
 
 def _changed(file: File) -> UnfitSource:
     return UnfitSource(
-        f"file {file.path}: it has changed since the run was divided. What was read of it stays;"
-        " start a new run of the job to read the new file"
+        f"file {file.path}: it has changed since the run was divided. Rows read so far stay; start"
+        " a new run of the job to read the new file"
     )
 
 
@@ -164,7 +171,7 @@ class S3Files:
     def find(self) -> list[File]:
         """List the objects under the prefix, or look up the one that is named."""
         bucket, prefix, pattern, _ = self.location
-        with self._explained():
+        with explained(self._refused, self._unanswered):
             if pattern is None:
                 head = self._client.head_object(Bucket=bucket, Key=prefix)
                 one = File(f"{_SCHEME}{bucket}/{prefix}", head["ContentLength"], head["ETag"])
@@ -185,7 +192,7 @@ class S3Files:
         return _found(self.location, found)
 
     def read(self, file: File, at: int = 0) -> Iterator[bytes]:
-        """Read an object by its ETag; an interrupted body is requested again from there."""
+        """Read an object by its ETag; request the rest of an interrupted body again."""
         key = file.path.removeprefix(f"{_SCHEME}{self.location.bucket}/")
         tries = 0
         while at < file.size:
@@ -218,49 +225,39 @@ class S3Files:
 
     @staticmethod
     def _require_transient(file: File, error: ClientError) -> None:
-        code = error.response.get("Error", {}).get("Code", "")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        gone = code in _MISSING or status == HTTPStatus.NOT_FOUND
+        status = status_of(error)
+        gone = code_of(error) in _MISSING or status == HTTPStatus.NOT_FOUND
         short = status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
         if status == HTTPStatus.PRECONDITION_FAILED or short or gone:
             raise _changed(file) from error
         if refusal_of(error) is not Refusal.TRANSIENT:
             raise SourceError(f"file {file.path} could not be read: {error}") from error
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Translate botocore's errors for the user of the backfill."""
+    def _unanswered(self, error: Exception) -> SourceError:
+        return SourceError(f"files in {self.location.bucket!r} could not be found: {error}")
+
+    def _refused(self, error: ClientError | ParamValidationError, _: Refusal) -> ConfigError:
         bucket, key, pattern, param = self.location
-        try:
-            yield
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if code == "NoSuchBucket":
-                raise ConfigError(f"{param}: there is no bucket {bucket!r}") from error
-            if code in _MISSING:
-                raise ConfigError(f"{param}: there is no file s3://{bucket}/{key}") from error
-            refusal = refusal_of(error)
-            if refusal is Refusal.TRANSIENT:
-                raise SourceError(f"files in {bucket!r} could not be found: {error}") from error
-            needed = (
-                f"s3:GetObject on arn:aws:s3:::{bucket}/{key}"
-                if pattern is None
-                else f"s3:ListBucket on arn:aws:s3:::{bucket}"
-            )
-            raise ConfigError(
-                f"{param}: the files in {bucket!r} cannot be found ({error}); the credentials of"
-                f" aws_conn_id need {needed}; {HINT}"
-            ) from error
-        except NO_CREDENTIALS as error:
-            raise ConfigError(f"aws_conn_id: it has no AWS credentials ({error})") from error
-        except ParamValidationError as error:
-            raise ConfigError(f"{param}: {bucket!r} cannot be read ({error})") from error
-        except BotoCoreError as error:
-            raise SourceError(f"files in {bucket!r} could not be found: {error}") from error
+        if isinstance(error, ParamValidationError):
+            return ConfigError(f"{param}: {bucket!r} cannot be read ({error})")
+        code = code_of(error)
+        if code == "NoSuchBucket":
+            return ConfigError(f"{param}: there is no bucket {bucket!r}")
+        if code in _MISSING:
+            return ConfigError(f"{param}: there is no file s3://{bucket}/{key}")
+        needed = (
+            f"s3:GetObject on arn:aws:s3:::{bucket}/{key}"
+            if pattern is None
+            else f"s3:ListBucket on arn:aws:s3:::{bucket}"
+        )
+        return ConfigError(
+            f"{param}: the files in {bucket!r} cannot be found ({error}); the credentials of"
+            f" aws_conn_id need {needed}; {HINT}"
+        )
 
 
 class LocalFiles:
-    """Files below a directory of this machine that its operator has opened for reading.
+    """Files below a directory of this machine that its operator permits to read.
 
     :param root: the directory; a link that leads out of it is not followed
     """
@@ -272,10 +269,10 @@ class LocalFiles:
     def find(self) -> list[File]:
         """Walk the directories that the pattern begins with."""
         _, prefix, pattern, param = self.location
-        # For /data/2025-*, the walk begins in /data; for /data/, there.
+        # For /data/2025-* and for /data/, the walk begins in /data.
         first = Path(prefix if pattern is None else prefix.rpartition("/")[0] or "/")
         if not self._allows(first):
-            raise ConfigError(f"{param}: {first} is not in {self._root}, where files may be read")
+            raise ConfigError(f"{param}: {first} is not in {self._root}; give a path in it")
         try:
             if pattern is None:
                 paths = [first] if first.is_file() else []
@@ -345,7 +342,7 @@ def open_files(location: Location, opening: Opening, *, requester_pays: bool) ->
     """Return the files at a location, without reading any yet.
 
     :param requester_pays: whether to accept the bucket's charges
-    :raises ConfigError: they are on this machine, but it has opened no directory for reading
+    :raises ConfigError: they are on this machine, where no directory may be read
     """
     if location.bucket:
         client = opening.connections.aws(opening.aws_conn_id).client("s3")
@@ -353,7 +350,7 @@ def open_files(location: Location, opening: Opening, *, requester_pays: bool) ->
     root = os.environ.get(ROOT, "")
     if not os.path.isabs(root):  # noqa: PTH117  an empty text is not a path
         raise ConfigError(
-            f"{location.param}: {location.prefix} is on the worker's own disk, where nothing may be"
-            f" read unless {ROOT} in its environment names a directory, as an absolute path"
+            f"{location.param}: {location.prefix} is on the worker's disk, but {ROOT} in its"
+            " environment names no directory that may be read; set it to an absolute path"
         )
     return LocalFiles(Path(root), location)

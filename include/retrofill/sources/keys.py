@@ -1,4 +1,4 @@
-"""Keys of items: the names by which people find them, short enough for the state's index."""
+"""Keys of items: the names by which you find them, short enough for the state's index."""
 
 from hashlib import blake2b
 

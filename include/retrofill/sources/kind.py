@@ -1,4 +1,4 @@
-"""The kind of a source: everything about it in one record."""
+"""The kind of a source: one record with all of it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -44,32 +44,32 @@ class SourceParams(Params):
     """The params of a source."""
 
     filters: ClassVar[tuple[str, ...]] = ()
-    """Params that filter what is listed. They do not apply to items in quarantine."""
+    """Params that filter the listing. They do not apply to items in quarantine."""
 
     key_filters: ClassVar[tuple[str, ...]] = ()
-    """Params that select by key, also what is redriven; see :meth:`redriven_keys`."""
+    """Params that select by key, also for redrives; see :meth:`redriven_keys`."""
 
     def label(self) -> str:
-        """Return the source's name for people, such as ``memory://items``."""
+        """Return the source's name, as shown to users."""
         raise NotImplementedError
 
     def origin(self) -> str:
-        """Return what defines the job: another origin has other items, with other identifiers."""
+        """Return the identity of the items: another origin has other items, so another job."""
         raise NotImplementedError
 
     def datasets(self) -> list[tuple[str, str]]:
-        """Return what is read, for lineage: namespace and name of each data set.
+        """Return the data sets that are read, for lineage: namespace and name of each.
 
         Source: https://openlineage.io/docs/spec/naming.
         """
         return [(self.origin(), self.label())]
 
     def place(self) -> Mapping[str, str]:
-        """Return what all items share and events may contain, such as where they are kept."""
+        """Return facts that all items share and events may contain, such as their location."""
         return {}
 
     def window(self, interval: Interval) -> Window:
-        """Return when an item must have been modified to belong to a run.
+        """Return the time in which an item must have been modified to belong to a run.
 
         :param interval: that of the DAG run
         :raises ConfigError: the interval is requested, but there is none
@@ -89,7 +89,7 @@ class SourceParams(Params):
         return origin == self.origin()
 
     def problems_of_extent(self, sound: Sound) -> Iterator[Problem]:
-        """Find params that may ask for more than is meant; a redrive of a named job never does."""
+        """Find params that may select more than you mean; a redrive of a named job never does."""
         del sound
         yield from ()
 
@@ -107,12 +107,12 @@ class SourceParams(Params):
 
 
 class Opening(NamedTuple):
-    """What a source is opened with, in addition to its params."""
+    """The context in which a source is opened, in addition to its params."""
 
     connections: Connections
     aws_conn_id: str
     window: Window
-    """When an item must have been modified to belong to the run."""
+    """The time in which an item must have been modified to belong to the run."""
 
     passes: Callable[[Item], bool] | None
     """Returns whether the live trigger would send an item; None: it sends all."""
@@ -134,10 +134,10 @@ class SourceKind:
     """Its name in job files and DAGs; its DAG is ``retrofill_<name>``."""
 
     title: str
-    """What it reads, for people: ``items made in memory``."""
+    """What it reads, in words: ``items made in memory``."""
 
     about: str = ""
-    """What its DAG says of itself, in Markdown; empty: only job files make DAGs of it."""
+    """The description of its DAG, in Markdown; empty: only job files make DAGs of it."""
 
     params: type[SourceParams]
 
@@ -151,7 +151,7 @@ class SourceKind:
     """The permissions that its role needs."""
 
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Its own reasons for leaving items out, with descriptions for people."""
+    """Its own reasons for leaving items out, with descriptions."""
 
     measure: Callable[[Item], Measure] | None = None
     """Returns the size and age of an item from its content; None: they are unknown."""
@@ -163,9 +163,9 @@ class SourceKind:
     """The form of its report files."""
 
     lists_changes: bool = False
-    """Whether it can list exactly what was modified in a window."""
+    """Whether it can list exactly the items that were modified in a window."""
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """All reasons for leaving something out, with descriptions for people."""
+        """All reasons for leaving something out, with descriptions."""
         return {**REASONS, **self.left_out}

@@ -10,19 +10,19 @@ from retrofill.model.items import Item
 from retrofill.model.listing import Page, Partition
 from retrofill.params import field
 from retrofill.sources.kind import SOURCE, Opening, SourceKind, SourceParams, content_measure
+from retrofill.sources.source import Source
 
 NAME = "memory://items"
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class MemorySource:
+class MemorySource(Source):
     """Items by their number, from 0. A cursor is the number of the next one.
 
-    :param make: makes an item from its number, always the same
+    :param make: makes an item from its number, the same one every time
     :param count: the number of items
     :param ordered: whether the keys of the items ascend
-    :param acknowledges: whether pages are acknowledged; `acknowledged` has their cursors
     """
 
     def __init__(
@@ -32,13 +32,10 @@ class MemorySource:
         *,
         name: str = NAME,
         ordered: bool = True,
-        acknowledges: bool = False,
         page_items: int = 1_000,
     ) -> None:
         self.name = name
         self.ordered = ordered
-        self.acknowledges = acknowledges
-        self.acknowledged: list[str] = []
         self._make = make
         self._count = count
         self._page_items = page_items
@@ -49,11 +46,11 @@ class MemorySource:
         return cls(items.__getitem__, len(items), **more)  # type: ignore[arg-type]
 
     def check(self) -> bool:
-        """Return whether there are items; nothing can be wrong with it."""
+        """Return whether there are items."""
         return self._count > 0
 
     def partitions(self, limit: int) -> list[Partition]:
-        """Divide the numbers into ranges of the same size, except the last."""
+        """Divide the numbers into ranges of equal size, except the last."""
         size = -(-self._count // limit) or 1
         return [
             Partition(
@@ -69,10 +66,6 @@ class MemorySource:
         """Return the number of items."""
         return self._count
 
-    def acknowledge(self, page: Page) -> None:
-        """Record that a page is on the disk."""
-        self.acknowledged.append(page.cursor)
-
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Make the items of a partition, page by page."""
         first = partition.description["first"] if cursor is None else int(cursor)
@@ -82,7 +75,7 @@ class MemorySource:
 
 
 class MemoryParams(SourceParams):
-    """How many items there are, and what each contains."""
+    """The number of items, and their content."""
 
     items: int = field(
         SOURCE,
@@ -114,7 +107,7 @@ class MemoryParams(SourceParams):
         return f"{self.items:,} items in memory"
 
     def origin(self) -> str:
-        """Return which items they are: a larger number adds items to the same ones."""
+        """Return the order of the keys: a larger number adds items to the same ones."""
         return NAME if self.in_order else f"{NAME} in no order"
 
 

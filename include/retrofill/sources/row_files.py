@@ -1,19 +1,18 @@
 """Rows of many files: the division into partitions, and the cursor that names file, byte, row."""
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain, tee
 from typing import Any, NamedTuple, TypeVar
 
 from retrofill.model.errors import ConfigError, UnfitSource
 from retrofill.model.listing import Partition
 from retrofill.sources.files import File, Files
-from retrofill.sources.scanners.compression import GZIP_MAGIC, CorruptFile, skip
+from retrofill.sources.scanners.compression import GZIP_MAGIC, CorruptFile, gunzip, skip
 from retrofill.sources.scanners.csv_rows import CsvScanner
-from retrofill.sources.scanners.recognise import Asked, decompressed, recognise
+from retrofill.sources.scanners.recognize import Asked, recognize
 from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row, Scanner
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ _FILES = "files"
 _LABEL_CHARS = 60
 
 Read = TypeVar("Read", bound=tuple[Any, ...])
-"""What a source makes of a row: a tuple that begins with the row."""
+"""A source's reading of a row: a tuple that begins with the row."""
 
 
 class _Cursor(NamedTuple):
@@ -59,7 +58,7 @@ class OpenedFile:
     number: int
     """Its index in the partition."""
 
-    recognised: bool
+    recognized: bool
     """Whether its columns were recognized without a header."""
 
     from_beginning: bool
@@ -72,30 +71,24 @@ class OpenedFile:
         """Return the cursor at which reading continues after a row."""
         return str(_Cursor(self.number, row.end, row.place.row + 1))
 
-    def refused(self, row: Row | Malformed, why: str) -> UnfitSource:
-        """Return an error that a row is not as expected."""
-        byte, number = row.place
-        return UnfitSource(
-            f"file {self.file.path}, row {number:,} at byte {byte:,}: {why}. Nothing after it was"
-            " read"
-        )
-
     def leave_out(self, row: Row | Malformed, why: str, *, stop: bool) -> None:
         """Log a malformed row.
 
-        :param stop: whether a malformed row ends the reading
+        :param stop: whether a malformed row ends the run
         :raises UnfitSource: it does, or nothing after the row can be read
         """
-        if stop or (isinstance(row, Malformed) and row.fatal):
-            raise self.refused(row, why)
         byte, number = row.place
+        if stop or (isinstance(row, Malformed) and row.fatal):
+            raise UnfitSource(
+                f"file {self.file.path}, row {number:,} at byte {byte:,}: {why}. Nothing after it"
+                " was read"
+            )
         log.warning("left out: file %s, row %d at byte %d: %s", self.file.path, number, byte, why)
 
     def held_back(self, read: Iterator[Read], is_usable: Callable[[Read], bool]) -> Iterator[Read]:
-        """Yield what a source makes of the rows, but nothing before one of them is usable.
+        """Yield a source's readings of the rows, once one of them is usable.
 
-        So nothing of an unsuitable file counts as read, and reading that continues from a cursor is
-        past a usable row.
+        So no row of an unsuitable file counts as read, and each cursor is after a usable row.
 
         :raises UnfitSource: none of the first rows is usable
         """
@@ -115,17 +108,17 @@ class OpenedFile:
     def _unusable(self, last: Row | Malformed) -> UnfitSource:
         return UnfitSource(
             f"file {self.file.path}: none of its rows up to row {last.place.row:,} can be used, for"
-            " the reasons in the log; correct format, encoding, delimiter or columns"
+            " the reasons that the log shows; correct format, encoding, delimiter or columns"
         )
 
 
 class RowFiles:
     """The rows of files.
 
-    :param asked: what the user has specified about the files
+    :param asked: the user's settings about the files
     :param order: the sort key of the files of a partition, from their path
-    :param names: takes the first row of a CSV file; returns the names of its columns if that row
-        does not name them itself
+    :param names: returns the names of a CSV file's columns from its first row, or None if that row
+        is a header
     :param parquet: whether they may be Parquet, where rows have only numbers
     """
 
@@ -164,7 +157,7 @@ class RowFiles:
 
         :raises SourceError: one cannot be read, or has changed
         """
-        files = described(partition.description)
+        files = [File(*file) for file in partition.description[_FILES]]
         start = None if cursor is None else _Cursor.parse(cursor)
         for number, file in enumerate(files):
             if start is not None and number < start.file:
@@ -182,8 +175,8 @@ class RowFiles:
         total = sum(file.size for file in found)
         if opened.count is not None:
             return round(total * opened.count / found[0].size)
-        gzip = sample.startswith(GZIP_MAGIC)
-        content = skip(_as_far_as_whole(decompressed([sample], gzip=gzip)), opened.head.first.byte)
+        known = _until_cut_off(gunzip([sample])) if sample.startswith(GZIP_MAGIC) else [sample]
+        content = skip(known, opened.head.first.byte)
         rows = sum(1 for _ in opened.scanner.rows(content, opened.head, opened.head.first))
         return round(total * rows / len(sample))
 
@@ -192,15 +185,18 @@ class RowFiles:
         return sorted(self._files.find(), key=lambda file: self._order(file.path))
 
     def _open(self, file: File, number: int, start: Place | None) -> OpenedFile:
-        beginning = _Beginning(self._files.read(file))
-        if self._parquet and next(beginning.again(), b"").startswith(_PARQUET):
-            return _opened_whole(file, number, start, beginning.rest())
+        stored = self._files.read(file)
+        first = next(stored, b"")
+        stored = chain((first,), stored)
+        if self._parquet and first.startswith(_PARQUET):
+            return _opened_whole(file, number, start, stored)
+        # Each keeps only chunks that another one has read, and only until this function returns.
+        sample, header, stored = tee(stored, 3)
         try:
-            recognised = recognise(file.path, beginning.again(), self._asked)
+            scanner, gzip, words = recognize(file.path, sample, self._asked)
         except ValueError as error:
             raise UnfitSource(f"file {file.path}: {error}") from error
-        scanner, gzip, words = recognised
-        head = scanner.head(_decompressed(file, beginning.again(), gzip=gzip))
+        head = scanner.head(_decompressed(file, header, gzip=gzip))
         names = self._names(head.columns) if isinstance(scanner, CsvScanner) else None
         if isinstance(scanner, CsvScanner) and names:
             scanner = replace(scanner, columns=names)
@@ -212,7 +208,7 @@ class RowFiles:
         log.info("file %s is %s%s", file.path, words, columns)
         place = start or head.first
         if start is None:
-            content = skip(_decompressed(file, beginning.rest(), gzip=gzip), place.byte)
+            content = skip(_decompressed(file, stored, gzip=gzip), place.byte)
         elif gzip:
             content = skip(_decompressed(file, self._files.read(file), gzip=True), place.byte)
         else:
@@ -223,7 +219,7 @@ class RowFiles:
             head=head,
             rows=scanner.rows(content, head, place),
             number=number,
-            recognised=bool(names),
+            recognized=bool(names),
             from_beginning=start is None,
         )
 
@@ -247,36 +243,15 @@ def _opened_whole(
         head=head,
         rows=scanner.rows((), head, start or head.first),
         number=number,
-        recognised=False,
+        recognized=False,
         from_beginning=start is None,
         count=scanner.count,
     )
 
 
-class _Beginning:
-    """A stream whose beginning is examined before it is read."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._kept: deque[bytes] = deque()
-
-    def again(self) -> Iterator[bytes]:
-        """Yield the stream from its beginning, and keep what is taken."""
-        yield from tuple(self._kept)
-        for chunk in self._chunks:
-            self._kept.append(chunk)
-            yield chunk
-
-    def rest(self) -> Iterator[bytes]:
-        """Yield the stream from its beginning for the last time."""
-        while self._kept:
-            yield self._kept.popleft()
-        yield from self._chunks
-
-
 def _decompressed(file: File, chunks: Iterator[bytes], *, gzip: bool) -> Iterator[bytes]:
     try:
-        yield from decompressed(chunks, gzip=gzip)
+        yield from gunzip(chunks) if gzip else chunks
     except CorruptFile as error:
         raise UnfitSource(f"file {file.path}: {error}") from error
 
@@ -296,11 +271,6 @@ def divide(files: Sequence[File], limit: int) -> list[Partition]:
     ]
 
 
-def described(description: Mapping[str, Any]) -> list[File]:
-    """Return the files of a partition."""
-    return [File(*file) for file in description[_FILES]]
-
-
 def _label(files: Sequence[File]) -> str:
     if not files:
         return "no files"
@@ -309,8 +279,8 @@ def _label(files: Sequence[File]) -> str:
     return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
 
 
-def _as_far_as_whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield what can be read of a file whose end is missing."""
+def _until_cut_off(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the readable part of a file whose end is missing."""
     try:
         yield from chunks
     except CorruptFile:

@@ -22,22 +22,23 @@ class Source(Protocol):
             def pages(self, partition, cursor=None): ...
     """
 
-    @property
-    def name(self) -> str:
-        """The namespace of its items' identifiers, such as ``memory://items``."""
+    name: str
+    """The namespace of its items' identifiers, such as ``memory://items``."""
 
-    @property
-    def ordered(self) -> bool:
-        """Whether keys ascend by code point in each partition, over pages and within them.
+    ordered: bool = True
+    """Whether keys ascend by code point in each partition, within pages and from page to page.
 
-        If they do, screening finds items by the keys of their neighbours; otherwise one by one.
-        """
-        return True
+    If so, screening finds items by key range; otherwise one by one."""
+
+    acknowledges: bool = False
+    """Whether :meth:`acknowledge` does something.
+
+    If so, each commit of its pages is flushed to the disk first."""
 
     def check(self) -> bool:
-        """Make sure that the source can be read; return whether it has an object.
+        """Check that the source can be read; return whether it has an object, filtered or not.
 
-        Filters do not matter. If there is an object, a survey that shows none is an error.
+        If it has one, a survey that shows none is an error.
 
         :raises ConfigError: the source cannot be read as given
         :raises SourceError: there was no response; a retry may succeed
@@ -64,13 +65,6 @@ class Source(Protocol):
         """Return the approximate number of items; None: unknown."""
         return None
 
-    @property
-    def acknowledges(self) -> bool:
-        """Whether :meth:`acknowledge` does something.
-
-        If so, each commit of its pages is flushed to the disk first.
-        """
-        return False
-
     def acknowledge(self, page: Page) -> None:
-        """Release what a page holds: a commit that is on the disk has taken all of it."""
+        """Release a page's items: a commit that is on the disk includes all of them."""
+        del page

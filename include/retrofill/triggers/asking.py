@@ -1,4 +1,4 @@
-"""Requests to AWS about live triggers, and what their errors mean."""
+"""Requests to AWS about live triggers, and their errors."""
 
 from contextlib import AbstractContextManager
 from typing import Any

@@ -1,4 +1,4 @@
-"""Check if a live trigger may send items of a run, by what is known of the run's keys."""
+"""Check if a live trigger may send items of a run, by the known parts of the run's keys."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
@@ -13,7 +13,7 @@ _may_match = partial(compile_pattern, missing_passes=True)
 
 
 def keys_like(prefix: str, pattern: str | None) -> list[TextLike]:
-    """Return what is known of a run's keys: each is like one of these.
+    """Return the known parts of a run's keys: each key is like one of these.
 
     :param pattern: shell patterns, separated by bars; None: any key
     """

@@ -96,7 +96,7 @@ def fields_of(pattern: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _without_dots(pattern: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what a pattern wants for each name; a name with a dot leads into an object."""
+    """Yield a pattern's wanted values by name; a name with a dot leads into an object."""
     for name, wanted in pattern.items():
         first, _, rest = name.partition(".")
         yield first, {rest: wanted} if rest else wanted

@@ -1,4 +1,4 @@
-"""Fields that several object events share: keys, and stand-ins for what is unknown."""
+"""Fields that several object events share: keys, and stand-ins for unknown values."""
 
 from collections.abc import Sequence
 from urllib.parse import quote, quote_plus

@@ -1,4 +1,4 @@
-"""The routes by which S3's events reach a function, and what each shape knows of them."""
+"""The routes on which S3's events reach a function, and the facts of each shape about them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ Writer = Callable[[Sequence[Item]], list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sender:
-    """The sender of a bucket's events, and what its events contain."""
+    """The sender of a bucket's events, and facts about its events."""
 
     parts: Callable[[EventContext], Parts]
-    """Compiles, for one run, what writes the parts of its records."""
+    """Returns the function that writes the parts of its records, for one run."""
 
     head: str = ""
     """The text before a record in an event."""
@@ -50,7 +50,7 @@ class Sender:
 
 
 class Relay(Enum):
-    """What lies between the sender and the function."""
+    """The services between the sender and the function."""
 
     NONE = auto()
     """Nothing: the sender calls the function."""
@@ -70,7 +70,7 @@ class Relay(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imitation:
-    """What a shape knows of the live events that it imitates."""
+    """A shape's facts about the live events that it imitates."""
 
     sender: Sender
 

@@ -181,7 +181,7 @@ def _unsubscribe_url(region: str, s3: S3Context) -> str:
 
 
 def queue_ids(context: EventContext) -> Ids:
-    """Return what makes synthetic ids of messages in a queue."""
+    """Return the function that makes synthetic ids of messages in a queue."""
     return context.ids(UUID, "messageId")
 
 
@@ -206,10 +206,6 @@ def _via_topic(sender: Sender) -> Callable[[EventContext], Encoder]:
     return lambda context: enveloped(sns_parts(context, sender), _topic_ids(context))
 
 
-def _via_topic_and_queue(sender: Sender) -> Callable[[EventContext], Encoder]:
-    return _via_queue(partial(sns_texts, sender=sender))
-
-
 QUEUE_ITEMS = 10
 """How many messages Lambda takes from a queue for one call by default."""
 
@@ -217,82 +213,62 @@ QUEUE_ANSWERS = (Contract.BATCH_ITEM_FAILURES, Contract.RETURN)
 """A function behind a queue may list failures; other contracts would count them as successes."""
 
 
-def _by_queue(sender: Sender) -> Imitation:
-    relays = (Relay.QUEUE, Relay.RAW_TOPIC_AND_QUEUE)
-    return Imitation(sender=sender, relays=relays, event_path=("body",))
+def _relayed(
+    sender: Sender, name: str, start: str, found_by: str
+) -> tuple[EventShape, EventShape, EventShape]:
+    """Return a sender's shapes via a queue, via a topic, and via a topic and then a queue.
 
-
-def _by_topic(sender: Sender) -> Imitation:
-    return Imitation(sender=sender, relays=(Relay.TOPIC,), event_path=("Sns", "Message"))
-
-
-def _by_topic_and_queue(sender: Sender) -> Imitation:
-    return Imitation(
-        sender=sender,
-        relays=(Relay.TOPIC_AND_QUEUE,),
-        event_path=("body", "Message"),
-        synthetic_in_envelope=frozenset(
-            {"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"}
+    :param name: the name of the sender's own shape
+    :param start: the first part of each route
+    :param found_by: where AWS describes this part
+    """
+    via_topic = EventShape(
+        name=f"{name}-sns",
+        words=f"**{name}-sqs**, **{name}-sns** and **{name}-sns-sqs** the same via a queue or"
+        " topic",
+        imitates=f"{start} → topic → function",
+        found_by=f"{found_by}, and the topic's subscriptions",
+        encoder=_via_topic(sender),
+        forms=OBJECTS,
+        carried_by=CARRIED_BY_LAMBDA,
+        needs_trigger=True,
+        imitation=Imitation(sender=sender, relays=(Relay.TOPIC,), event_path=("Sns", "Message")),
+    )
+    via_queue = replace(
+        via_topic,
+        name=f"{name}-sqs",
+        imitates=f"{start} → queue → function, or with a topic that delivers raw messages before"
+        " the queue",
+        found_by=f"{found_by}, and the queue's event source mappings",
+        encoder=_via_queue(sender.texts),
+        hints=RECEIPT_HINTS,
+        default_items=QUEUE_ITEMS,
+        answers=QUEUE_ANSWERS,
+        imitation=Imitation(
+            sender=sender,
+            relays=(Relay.QUEUE, Relay.RAW_TOPIC_AND_QUEUE),
+            event_path=("body",),
         ),
     )
+    via_both = replace(
+        via_queue,
+        name=f"{name}-sns-sqs",
+        imitates=f"{start} → topic → queue → function",
+        found_by="all of these",
+        encoder=_via_queue(partial(sns_texts, sender=sender)),
+        imitation=Imitation(
+            sender=sender,
+            relays=(Relay.TOPIC_AND_QUEUE,),
+            event_path=("body", "Message"),
+            synthetic_in_envelope=frozenset(
+                {"MessageId", "Signature", "SigningCertURL", "UnsubscribeURL"}
+            ),
+        ),
+    )
+    return via_queue, via_topic, via_both
 
 
-S3_SNS = EventShape(
-    name="s3-sns",
-    words="**s3-sqs**, **s3-sns** and **s3-sns-sqs** the same via a queue or topic",
-    imitates="bucket → topic → function",
-    found_by="the same, and the topic's subscriptions",
-    encoder=_via_topic(NOTIFICATION),
-    forms=OBJECTS,
-    carried_by=CARRIED_BY_LAMBDA,
-    needs_trigger=True,
-    imitation=_by_topic(NOTIFICATION),
-)
-S3_SQS = replace(
-    S3_SNS,
-    name="s3-sqs",
-    imitates="bucket → queue → function, or with a topic that delivers raw messages before the"
-    " queue",
-    found_by="the same, and the queue's event source mappings",
-    encoder=_via_queue(NOTIFICATION.texts),
-    hints=RECEIPT_HINTS,
-    default_items=QUEUE_ITEMS,
-    answers=QUEUE_ANSWERS,
-    imitation=_by_queue(NOTIFICATION),
-)
-S3_SNS_SQS = replace(
-    S3_SQS,
-    name="s3-sns-sqs",
-    imitates="bucket → topic → queue → function",
-    found_by="all of these",
-    encoder=_via_topic_and_queue(NOTIFICATION),
-    imitation=_by_topic_and_queue(NOTIFICATION),
-)
-EVENTBRIDGE_SQS = replace(
-    S3_SQS,
-    name="eventbridge-sqs",
-    words="**eventbridge-sqs**, **eventbridge-sns** and **eventbridge-sns-sqs** the same via a"
-    " queue or topic",
-    imitates="bucket → EventBridge → queue → function, or with a topic that delivers raw messages"
-    " before the queue",
-    found_by="the same rules, and the queue's event source mappings",
-    encoder=_via_queue(RULE.texts),
-    imitation=_by_queue(RULE),
-)
-EVENTBRIDGE_SNS = replace(
-    S3_SNS,
-    name="eventbridge-sns",
-    words=EVENTBRIDGE_SQS.words,
-    imitates="bucket → EventBridge → topic → function",
-    found_by="the same rules, and the topic's subscriptions",
-    encoder=_via_topic(RULE),
-    imitation=_by_topic(RULE),
-)
-EVENTBRIDGE_SNS_SQS = replace(
-    EVENTBRIDGE_SQS,
-    name="eventbridge-sns-sqs",
-    imitates="bucket → EventBridge → topic → queue → function",
-    encoder=_via_topic_and_queue(RULE),
-    found_by="all of these",
-    imitation=_by_topic_and_queue(RULE),
+S3_SQS, S3_SNS, S3_SNS_SQS = _relayed(NOTIFICATION, "s3", "bucket", "the same")
+EVENTBRIDGE_SQS, EVENTBRIDGE_SNS, EVENTBRIDGE_SNS_SQS = _relayed(
+    RULE, "eventbridge", "bucket → EventBridge", "the same rules"
 )

@@ -38,7 +38,7 @@ def own_log_group(configuration: Mapping[str, Any]) -> dict[str, str]:
 def log_link(function: Pinned, call: Called) -> str | None:
     """Return the link to a call's log; None: no request id, or no console in that partition.
 
-    The console documents no format; this is what its own links look like.
+    AWS documents no format; this is that of the console's own links.
     """
     arn = Arn.find(function.name)
     console = arn and _CONSOLES.get(arn.partition)

@@ -85,6 +85,6 @@ def _listed(
     # The steps of durable executions are billed, too, but are not counted here.
     if found is None or EXECUTIONS in facts:
         return None, None
-    # A function on instances of its own is billed for those.
+    # A function on its own instances is billed for those.
     architectures = {} if facts.get(CAPACITY) else {X86: found.x86, ARM: found.arm}
     return found.per_million / _MILLION, architectures.get(architecture)

@@ -26,26 +26,15 @@ X86 = "x86_64"
 ARM = "arm64"
 
 CAPACITY = "capacity_provider"
-"""The fact that a function runs on instances of its own."""
+"""The fact that a function runs on its own instances."""
 
 _MANAGED = "LambdaManagedInstancesCapacityProviderConfig"
 _READ = frozenset({"CapacityProviderConfig", "DurableConfig", "TenancyConfig"})
-_OF_NO_CALL = frozenset(
-    {
-        "AcceleratorConfig",
-        "DeadLetterConfig",
-        "Environment",
-        "EphemeralStorage",
-        "ImageConfigResponse",
-        "LoggingConfig",
-        "ResponseMetadata",
-        "RuntimeConfig",
-        "RuntimeVersionConfig",
-        "SnapStart",
-        "TracingConfig",
-        "VpcConfig",
-    }
-)
+_OF_NO_CALL = frozenset({
+    "AcceleratorConfig", "DeadLetterConfig", "Environment", "EphemeralStorage",
+    "ImageConfigResponse", "LoggingConfig", "ResponseMetadata", "RuntimeConfig",
+    "RuntimeVersionConfig", "SnapStart", "TracingConfig", "VpcConfig",
+})  # fmt: skip
 KNOWN = _READ | _OF_NO_CALL
 """The structures in a function's configuration whose effect on a call is known.
 

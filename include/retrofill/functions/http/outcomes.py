@@ -108,8 +108,8 @@ def _message(reply: Reply) -> str:
         where = re.split("[?#]", reply.headers.get("location", "nowhere"))[0]
         return f"redirected to {where}; redirects are not followed"
     body = json_object(reply.body)
-    said = text_in(body, "detail", "message", "error", "title")
-    return said or reply.body.decode("utf-8", "replace")
+    message = text_in(body, "detail", "message", "error", "title")
+    return message or reply.body.decode("utf-8", "replace")
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -117,12 +117,12 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 
     Format: https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3.
     """
-    said = headers.get("retry-after", "")
-    seconds = whole_seconds(said)
-    if seconds is not None or not said:
+    text = headers.get("retry-after", "")
+    seconds = whole_seconds(text)
+    if seconds is not None or not text:
         return seconds
     try:
-        until = parsedate_to_datetime(said) - parsedate_to_datetime(headers.get("date", ""))
+        until = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
     except (TypeError, ValueError):
         return None
     return max(0.0, until.total_seconds())

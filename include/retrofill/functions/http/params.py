@@ -75,7 +75,7 @@ def _short(pairs: dict[str, Any]) -> dict[str, Any]:
 
 
 class HttpParams(FunctionParams):
-    """Which HTTP connection, and what a request to it looks like."""
+    """The HTTP connection of a function, and the form of a request."""
 
     http_conn_id: ConnectionId = field(
         SECTION,

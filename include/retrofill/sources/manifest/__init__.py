@@ -12,7 +12,7 @@ from retrofill.sources.manifest.params import PARAM, WRITINGS, ManifestParams
 from retrofill.sources.manifest.reports import ListedFiles
 from retrofill.sources.manifest.source import ManifestSource
 from retrofill.sources.rows.params import names_in
-from retrofill.sources.scanners.recognise import Asked
+from retrofill.sources.scanners.recognize import Asked
 
 
 def _open(params: ManifestParams, opening: Opening) -> ManifestSource:
@@ -24,15 +24,11 @@ def _open(params: ManifestParams, opening: Opening) -> ManifestSource:
     elif location.bucket:
         files = ListedFiles(client, location)
     else:
-        raise ConfigError(f"{PARAM}: a manifest.json is read on S3, where S3 wrote it")
+        raise ConfigError(f"{PARAM}: a manifest.json is not allowed on a disk; give its S3 address")
     return ManifestSource(
         client,
         files,
-        Asked(
-            format=params.format,
-            encoding=params.encoding,
-            columns=names_in(params.columns) or None,
-        ),
+        Asked(params.format, params.encoding, columns=names_in(params.columns) or None),
         bucket=params.bucket,
         writing=WRITINGS.get(params.keys_written),
         versions=params.list_versions,
@@ -64,7 +60,9 @@ so a manifest and then a listing of what came since can be one job.""",
         Permission("s3:ListBucket", _LISTS, "for manifests of several files"),
         Permission("s3:GetObject", f"{_BUCKET}/*", "for manifests without size, time or ETag"),
         Permission("s3:ListBucket", _BUCKET, "for manifests without size, time or ETag"),
-        Permission("s3:GetObjectVersion", f"{_BUCKET}/*", "for `list_versions`, likewise"),
+        Permission(
+            "s3:GetObjectVersion", f"{_BUCKET}/*", "for `list_versions` and these manifests"
+        ),
     ),
     left_out={
         **LEFT_OUT,

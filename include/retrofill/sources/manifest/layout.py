@@ -1,4 +1,4 @@
-"""The layout of a manifest: what its columns mean, and how its keys are written."""
+"""The layout of a manifest: the meaning of its columns, and the encoding of its keys."""
 
 import re
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ class Writing(Enum):
     """How a manifest writes keys."""
 
     PLAIN = "as they are"
-    PERCENT = "with % and two hex digits for odd bytes"
-    PLUS = "with % and two hex digits for odd bytes, and + for a space"
+    PERCENT = "URL-encoded"
+    PLUS = "URL-encoded, with + for a space"
 
     def read(self, key: str) -> str:
         """Return a key as in S3.
@@ -79,7 +79,7 @@ class Layout(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What is recognized, for people."""
+        """The recognized columns, in words."""
         return ", ".join(f"{name} is the {role}" for role, name in self.columns.items())
 
 

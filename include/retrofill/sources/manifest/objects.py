@@ -1,4 +1,4 @@
-"""Objects that a manifest names, with what the manifest or, if need be, S3 says about them."""
+"""The objects that a manifest names, with facts from the manifest or, if it lacks them, from S3."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from retrofill.aws.objects import is_archived, out_of_reach
 from retrofill.aws.payer import HINT
+from retrofill.aws.refusals import status_of
 from retrofill.model.errors import SourceError
 from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.sources.manifest.layout import Layout, Writing
@@ -26,8 +27,7 @@ NO_VERSION = "null"
 """The version id of an object that was written while its bucket had no versioning."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NO_STATUS = 0
-# For a delete marker, S3 answers that the method is not allowed.
+# S3 answers METHOD_NOT_ALLOWED for a delete marker.
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 
 
@@ -54,8 +54,8 @@ class Named(NamedTuple):
     @property
     def facts_missing(self) -> bool:
         """Whether S3 must be asked about it: an archived object may have a restored copy."""
-        unsaid = self.size is None or self.modified_at is None or not self.etag
-        return unsaid or is_archived(self.storage_class)
+        missing = self.size is None or self.modified_at is None or not self.etag
+        return missing or is_archived(self.storage_class)
 
 
 def reader(
@@ -75,45 +75,45 @@ def reader(
     pick = picker(list(layout.columns.values()))
 
     def read(row: Row) -> Named:
-        said = dict(zip(roles, pick(row), strict=True))
-        key = writing.read(said["key"] or "")
+        values = dict(zip(roles, pick(row), strict=True))
+        key = writing.read(values["key"] or "")
         if not key:
             raise ValueError("it has no key")
-        size, modified = said.get("size") or "", said.get("modified_at") or ""
-        _require_text(key, said)
+        size, modified = values.get("size") or "", values.get("modified_at") or ""
+        _require_text(key, values)
         return Named(
-            said.get("bucket") or "",
+            values.get("bucket") or "",
             key,
             _size(size) if size else None,
             _moment(modified) if modified else None,
-            (said.get("etag") or "").strip('"'),
-            said.get("version_id") or "",
-            said.get("storage_class") or "",
+            (values.get("etag") or "").strip('"'),
+            values.get("version_id") or "",
+            values.get("storage_class") or "",
             "",
-            _skipped(said, status),
+            _skipped(values, status),
         )
 
     return read
 
 
-def _skipped(said: Mapping[str, str | None], status: str | None) -> str:
-    if (said.get("is_delete_marker") or "").lower() == "true":
+def _skipped(values: Mapping[str, str | None], status: str | None) -> str:
+    if (values.get("is_delete_marker") or "").lower() == "true":
         return "delete_marker"
-    if (said.get("is_latest") or "").lower() == "false":
+    if (values.get("is_latest") or "").lower() == "false":
         return "noncurrent"
-    if status is not None and said.get("status") not in {status, None}:
+    if status is not None and values.get("status") not in {status, None}:
         return "filtered"
     return ""
 
 
-def _require_text(key: str, said: Mapping[str, str | None]) -> None:
+def _require_text(key: str, values: Mapping[str, str | None]) -> None:
     """Check that S3 may have an object with this key, ETag and version.
 
     :raises ValueError: it cannot
     """
     if (length := len(key.encode("utf-8", "surrogatepass"))) > LONGEST_KEY_BYTES:
         raise ValueError(f"its key has {length:,} bytes, more than {LONGEST_KEY_BYTES:,}")
-    facts = f"{said.get('etag')}{said.get('version_id')}"
+    facts = f"{values.get('etag')}{values.get('version_id')}"
     if not facts.isprintable() or _SURROGATE.search(key):
         raise ValueError("it contains characters that no key, ETag or version has")
 
@@ -140,8 +140,7 @@ def look_up(
     """Look up objects in S3; None: there is no such object now.
 
     :param versions: whether to look up the version that the manifest names, if any
-    :raises SourceError: S3 did not answer
-    :raises SourceError: S3 does not say
+    :raises SourceError: S3 did not answer, or refused
     """
 
     def head(one: Named) -> Named | None:
@@ -149,8 +148,7 @@ def look_up(
         try:
             found = client.head_object(Bucket=bucket, Key=one.key, **more)
         except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _NO_STATUS)
-            if status in _GONE:
+            if status_of(error) in _GONE:
                 return None
             raise SourceError(
                 f"object {one.key!r} of bucket {bucket!r} could not be looked up ({error}); this"

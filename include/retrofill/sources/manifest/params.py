@@ -1,12 +1,10 @@
-"""The params of a manifest: where it is, whose objects it names, how to read it."""
+"""The params of a manifest: where it is, which bucket it is about, how to read it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator
-
-from retrofill.params import Problem, Sound, field, refuse
-from retrofill.params.texts import BLANK, Text, at_most_key_bytes
+from retrofill.params import Problem, Sound, field
+from retrofill.params.texts import BLANK
 from retrofill.sources.files import parse_location
 from retrofill.sources.kind import SOURCE, SourceParams
 from retrofill.sources.manifest.layout import Layout, Writing
@@ -15,6 +13,7 @@ from retrofill.sources.rows.params import (
     FORMAT,
     ON_MALFORMED,
     Encoding,
+    FilesAddress,
     Names,
     names_in,
 )
@@ -22,14 +21,6 @@ from retrofill.sources.s3.params import BUCKETS, REQUESTER_PAYS, WITH_VERSIONS, 
 
 PARAM = "manifest"
 WRITINGS = {"plain": Writing.PLAIN, "percent": Writing.PERCENT, "plus": Writing.PLUS}
-
-
-def _location(text: str) -> str:
-    try:
-        parse_location(text, PARAM)
-    except ValueError as error:
-        refuse(str(error))
-    return at_most_key_bytes(text)
 
 
 class ManifestParams(SourceParams):
@@ -45,7 +36,7 @@ class ManifestParams(SourceParams):
         form={"maxLength": 1_024},
         examples=["my-photos"],
     )
-    manifest: Annotated[Text, AfterValidator(_location)] = field(
+    manifest: FilesAddress = field(
         SOURCE,
         "Manifest",
         "The file that names the objects: a manifest of S3 Batch Operations, the **manifest.json**"

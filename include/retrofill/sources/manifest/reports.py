@@ -19,19 +19,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 LARGEST = 64 * 1024 * 1024
-"""Bytes of the largest manifest.json that is read."""
+"""The most bytes of a manifest.json."""
 
 _NEEDED = {"Bucket", "Key"}
 _FORMATS = {CSV_FORMAT: Writing.PERCENT, PARQUET_FORMAT: Writing.PLAIN}
 """How reports write keys, by format."""
-
-
-class Listed(NamedTuple):
-    """A file that a manifest.json names."""
-
-    key: str
-    md5: str
-    """Of the file as it is stored, in hex."""
 
 
 class Description(NamedTuple):
@@ -40,7 +32,9 @@ class Description(NamedTuple):
     bucket: str
     """The bucket of the files."""
 
-    files: list[Listed]
+    files: list[tuple[str, str]]
+    """The key of each, and the MD5 of its stored bytes, in hex."""
+
     columns: tuple[str, ...] | None
     """Columns of its files, which are CSV without a header; None: they are Parquet with names."""
 
@@ -54,16 +48,16 @@ def read_description(text: bytes, bucket: str) -> Description:
     and https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
 
     :param bucket: where it was found
-    :raises ValueError: it is neither of both, or of an unsupported format
+    :raises ValueError: it is neither, or has an unsupported format
     """
     try:
-        said = json.loads(text)
+        found = json.loads(text)
     except ValueError as error:
         raise ValueError(f"it is not JSON ({error})") from error
     try:
-        if "Results" in said:
-            return _report(said, bucket)
-        return _inventory(said)
+        if "Results" in found:
+            return _report(found, bucket)
+        return _inventory(found)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"it is neither the manifest.json of an S3 Inventory nor that of a completion report:"
@@ -71,31 +65,39 @@ def read_description(text: bytes, bucket: str) -> Description:
         ) from error
 
 
-def _inventory(said: Mapping[str, Any]) -> Description:
-    if said["fileFormat"] != "CSV":
+def _inventory(found: Mapping[str, Any]) -> Description:
+    if found["fileFormat"] != "CSV":
         raise ValueError(
-            f"its files are {said['fileFormat']}; set the inventory's output format to CSV"
+            f"its files are {found['fileFormat']}, which is not allowed; set the inventory's output"
+            " format to CSV"
         )
-    columns = _split(said["fileSchema"])
+    columns = _split(found["fileSchema"])
     if missing := _NEEDED - set(columns):
         raise ValueError(f"its fileSchema lacks {', '.join(sorted(missing))}")
-    files = [Listed(one["key"], one["MD5checksum"]) for one in said["files"]]
-    return Description(said["destinationBucket"].rpartition(":")[2], files, columns, Writing.PLUS)
+    files = [(one["key"], one["MD5checksum"]) for one in found["files"]]
+    return Description(found["destinationBucket"].rpartition(":")[2], files, columns, Writing.PLUS)
 
 
-def _report(said: Mapping[str, Any], bucket: str) -> Description:
-    writing = _FORMATS.get(said["Format"])
+def _report(found: Mapping[str, Any], bucket: str) -> Description:
+    writing = _FORMATS.get(found["Format"])
     if writing is None:
-        raise ValueError(f"its format is {said['Format']!r}; supported are {', '.join(_FORMATS)}")
-    results = said["Results"]
+        raise ValueError(
+            f"its format {found['Format']!r} is not allowed; give one of {', '.join(_FORMATS)}"
+        )
+    results = found["Results"]
     for one in results:
         if one["TaskExecutionStatus"] not in STATUSES:
-            raise ValueError(f"a TaskExecutionStatus is {one['TaskExecutionStatus']!r}")
+            raise ValueError(
+                f"the TaskExecutionStatus {one['TaskExecutionStatus']!r} is not one of"
+                f" {', '.join(STATUSES)}"
+            )
     where = {one["Bucket"] for one in results} or {bucket}
     if len(where) > 1:
-        raise ValueError(f"its files are in the buckets {', '.join(sorted(where))}; one is read")
-    files = [Listed(one["Key"], one["MD5Checksum"]) for one in results]
-    columns = _split(said["ReportSchema"]) if writing is Writing.PERCENT else None
+        raise ValueError(
+            f"its files are in the buckets {', '.join(sorted(where))}; only one bucket is allowed"
+        )
+    files = [(one["Key"], one["MD5Checksum"]) for one in results]
+    columns = _split(found["ReportSchema"]) if writing is Writing.PERCENT else None
     return Description(where.pop(), files, columns, writing)
 
 
@@ -104,7 +106,7 @@ def _split(schema: str) -> tuple[str, ...]:
 
 
 class ListedFiles:
-    """The files that a manifest.json names. What is read of each is compared with its checksum.
+    """The files that a manifest.json names. Each is compared with its checksum.
 
     :param location: of the manifest.json
     """
@@ -116,8 +118,8 @@ class ListedFiles:
     def find(self) -> list[File]:
         """Return the files that the manifest.json names, each as it is now.
 
-        :raises ConfigError: there is no manifest.json, it is not as expected, or a file that it
-            names is gone
+        :raises ConfigError: there is no manifest.json, it cannot be used, or a file that it names
+            is gone
         :raises SourceError: there was no response
         """
         described = self.describe()
@@ -131,7 +133,7 @@ class ListedFiles:
     def describe(self) -> Description:
         """Read the manifest.json, and compare it with the checksum file next to it if there is one.
 
-        :raises ConfigError: it is not as expected
+        :raises ConfigError: it cannot be used
         :raises SourceError: it cannot be read
         """
         bucket, key, _, param = self.location
@@ -139,13 +141,15 @@ class ListedFiles:
         [file] = source.find()
         if file.size > LARGEST:
             raise ConfigError(
-                f"{param}: {file.path} has {file.size:,} bytes, more than {LARGEST:,}"
+                f"{param}: {file.path} has {file.size:,} bytes, more than the {LARGEST:,} allowed"
             )
         text = b"".join(source.read(file))
         asked = self._checksum_of(bucket, key.removesuffix(".json") + ".checksum")
         own = hashlib.md5(text, usedforsecurity=False).hexdigest()
         if asked and asked != own:
-            raise ConfigError(f"{param}: the MD5 of {file.path} is {own}, but its checksum {asked}")
+            raise ConfigError(
+                f"{param}: the MD5 of {file.path} is {own}, but its checksum file has {asked}"
+            )
         try:
             return read_description(text, bucket)
         except ValueError as error:
@@ -164,8 +168,8 @@ class ListedFiles:
             at = max(0, at - len(chunk))
         if own.hexdigest() != md5:
             raise SourceError(
-                f"file {file.path}: its MD5 is {own.hexdigest()}, but the manifest says {md5};"
-                " it is not the file that was written. What was read of it stays"
+                f"file {file.path}: its MD5 is {own.hexdigest()}, but {md5} in the manifest, so it"
+                " is not the file that was written. Rows read so far stay"
             )
 
     def _at(self, bucket: str, key: str) -> Location:

@@ -1,4 +1,4 @@
-"""A manifest as a source: the objects of a bucket that it names, in its own order."""
+"""A manifest as a source: the objects of a bucket that it names, in the manifest's order."""
 
 import logging
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from retrofill.aws.objects import pack
+from retrofill.aws.objects import LATER_SHOWN, pack
 from retrofill.engine.identity import identifier_of
 from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.items import Item
@@ -17,8 +17,9 @@ from retrofill.sources.manifest.layout import Layout, Writing, names_without_hea
 from retrofill.sources.manifest.objects import NO_VERSION, Named, look_up, reader
 from retrofill.sources.manifest.reports import ListedFiles
 from retrofill.sources.row_files import OpenedFile, RowFiles
-from retrofill.sources.scanners.recognise import Asked
+from retrofill.sources.scanners.recognize import Asked
 from retrofill.sources.scanners.scanner import Malformed, Row
+from retrofill.sources.source import Source
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,14 +28,11 @@ log = logging.getLogger(__name__)
 
 PAGE_ROWS = 1_000
 
-LATER_SHOWN = 20
-"""Objects of a page modified after the opening that are listed one by one."""
-
 _NamedRow: TypeAlias = tuple[Row | Malformed, Named | None]
 """A row, and the object that it names; None: it is malformed, and left out."""
 
 
-class ManifestSource:
+class ManifestSource(Source):
     """The objects of a bucket that a manifest names.
 
     They are the same items as in a listing of the bucket. An object whose size, time and ETag are
@@ -45,13 +43,12 @@ class ManifestSource:
     :param writing: how it writes keys; None: as usual for its format
     :param versions: whether an item is one version of an object
     :param status: of a completion report, only tasks that ended this way; None: all
-    :param stop: whether a malformed row ends the reading; if not, it is left out
+    :param stop: whether a malformed row ends the run; if not, it is left out
     :param passes: returns whether the live trigger would send an item; None: it sends all
     :param opened: objects modified later are left out; None: nothing is
     """
 
     ordered = False
-    acknowledges = False
 
     def __init__(
         self,
@@ -87,10 +84,10 @@ class ManifestSource:
         if self._known is None:
             asked = self._asked
             if isinstance(self._files, ListedFiles):
-                said = self._files.describe()
-                if said.columns:
-                    asked = asked._replace(format="csv", delimiter=",", columns=said.columns)
-                self._writing = self._writing or said.writing
+                described = self._files.describe()
+                if described.columns:
+                    asked = asked._replace(format="csv", delimiter=",", columns=described.columns)
+                self._writing = self._writing or described.writing
             self._known = RowFiles(self._files, asked, names=names_without_header, parquet=True)
         return self._known
 
@@ -107,7 +104,7 @@ class ManifestSource:
         except UnfitSource as error:
             raise ConfigError(f"{self._files.location.param}: {error}") from error
         named = None if first is None else first[1]
-        if opened is not None and opened.recognised and named and named.bucket != self._bucket:
+        if opened is not None and opened.recognized and named and named.bucket != self._bucket:
             raise ConfigError(
                 f"{self._files.location.param}: file {opened.file.path} has no header with a column"
                 f" key, so it is read as a manifest of S3 Batch Operations. Its first row names the"
@@ -124,14 +121,11 @@ class ManifestSource:
         """Return the approximate number of rows, from the beginning of the first file."""
         return self._rows.estimate()
 
-    def acknowledge(self, page: Page) -> None:
-        """Do nothing: a manifest stays."""
-
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Read the files of a partition, one after another.
 
         :raises SourceError: one cannot be read or has changed, a malformed row stops it, or an
-            object cannot be looked up; what precedes it was yielded
+            object cannot be looked up; the rows before were yielded
         """
         for opened in self._rows.read(partition, cursor):
             rows: list[_NamedRow] = []
@@ -149,9 +143,9 @@ class ManifestSource:
                 yield self._page(opened, rows)
 
     def _named(self, opened: OpenedFile) -> Iterator[_NamedRow]:
-        return opened.held_back(self._each_named(opened), lambda pair: pair[1] is not None)
+        return opened.held_back(self._read(opened), lambda pair: pair[1] is not None)
 
-    def _each_named(self, opened: OpenedFile) -> Iterator[_NamedRow]:
+    def _read(self, opened: OpenedFile) -> Iterator[_NamedRow]:
         read = None
         columns = opened.head.columns
         for row in opened.rows:
@@ -192,8 +186,7 @@ class ManifestSource:
         )
 
     def _writing_of(self, opened: OpenedFile) -> Writing:
-        usual = Writing.PERCENT if opened.recognised else Writing.PLAIN
-        return self._writing or usual
+        return self._writing or (Writing.PERCENT if opened.recognized else Writing.PLAIN)
 
     def _page(self, opened: OpenedFile, rows: list[_NamedRow]) -> Page:
         left_out = Counter[str]()
@@ -223,11 +216,11 @@ class ManifestSource:
         return Page(items, cursor, dict(left_out), later=later[:LATER_SHOWN])
 
     def _lacks_facts(self, named: Named) -> bool:
-        """Return whether S3 must be asked about an object, or which version is meant."""
+        """Return whether S3 must be asked for an object's facts or its version."""
         return named.facts_missing or (self._versions and not named.version_id)
 
     def _reason(self, named: Named | None) -> str:
-        """Return why a row's object is left out; empty if it may be wanted."""
+        """Return why a row's object is left out; empty: it may be wanted."""
         if named is None:
             return "malformed"
         if named.bucket not in {"", self._bucket}:
@@ -237,7 +230,7 @@ class ManifestSource:
         return named.skipped
 
     def _judge(self, named: Named | None) -> tuple[str, Item | None]:
-        """Return why an object is left out (empty if it is not), and its item if there is one."""
+        """Return why an object is left out (empty: it is not), and its item if there is one."""
         if named is None or named.size is None or named.modified_at is None:
             return "missing", None
         version = named.version_id if self._versions and named.version_id != NO_VERSION else ""

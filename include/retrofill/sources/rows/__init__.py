@@ -4,10 +4,11 @@ from retrofill.events.form import ROW
 from retrofill.model.permission import Permission
 from retrofill.sources.files import open_files, parse_location
 from retrofill.sources.kind import Opening, SourceKind, content_measure
-from retrofill.sources.rows.params import DELIMITERS, RowParams, names_in
+from retrofill.sources.rows.params import RowParams, names_in
 from retrofill.sources.rows.source import Identity, RowSource
+from retrofill.sources.scanners.csv_rows import DELIMITERS
 from retrofill.sources.scanners.encodings import AUTO
-from retrofill.sources.scanners.recognise import Asked
+from retrofill.sources.scanners.recognize import Asked
 
 
 def _open(params: RowParams, opening: Opening) -> RowSource:
@@ -31,8 +32,8 @@ KIND = SourceKind(
     title="rows in CSV or JSON Lines files",
     about="""Run a function over the rows of files.
 
-Each row of CSV or JSON Lines files, plain or compressed, on S3 or on a disk, becomes an item; or
-each group of rows does. What was processed is remembered, by the rows' place or by columns.""",
+Each row, or each group of rows, becomes an item. The files are CSV or JSON Lines, plain or
+compressed, on S3 or on a disk. Retrofill remembers processed rows, by position or by columns.""",
     params=RowParams,
     open=_open,
     form=ROW,

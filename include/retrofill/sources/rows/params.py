@@ -1,6 +1,7 @@
-"""The params of rows in files: where the files are, how to read them, what an item is."""
+"""The params of rows in files: the files, how to read them, and which rows are an item."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -11,9 +12,6 @@ from retrofill.sources.files import parse_location
 from retrofill.sources.kind import SOURCE, SourceParams
 from retrofill.sources.s3.params import REQUESTER_PAYS
 from retrofill.sources.scanners.encodings import AUTO, ENCODINGS
-
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "vertical bar": "|"}
-"""The possible separators of fields, by name."""
 
 
 def _location(text: str) -> str:
@@ -33,17 +31,14 @@ def _names(text: str) -> str:
     return text
 
 
-def _encoding(text: str) -> str:
-    return one_of((AUTO, *ENCODINGS), text)
-
-
 def names_in(text: str | None) -> tuple[str, ...]:
     """Return the names of columns in a param."""
     return tuple(name.strip() for name in text.split(",")) if text else ()
 
 
 Names = Annotated[Text, AfterValidator(_names)]
-Encoding = Annotated[Text, AfterValidator(_encoding)]
+Encoding = Annotated[Text, AfterValidator(partial(one_of, (AUTO, *ENCODINGS)))]
+FilesAddress = Annotated[Text, AfterValidator(_location)]
 
 FORMAT = field(
     SOURCE,
@@ -55,7 +50,7 @@ FORMAT = field(
 ENCODED = field(
     SOURCE,
     "Encoding",
-    "The text encoding. **auto**: UTF-8, or what a byte order mark says.",
+    "The text encoding. **auto**: UTF-8, or as a byte order mark shows.",
     allowed=f"one of {', '.join((AUTO, *ENCODINGS))}",
     default=AUTO,
     examples=[AUTO, "cp1252"],
@@ -70,9 +65,9 @@ ON_MALFORMED = field(
 
 
 class RowParams(SourceParams):
-    """Which rows of which files."""
+    """The files, and how their rows become items."""
 
-    files: Annotated[Text, AfterValidator(_location)] = field(
+    files: FilesAddress = field(
         SOURCE,
         "Files",
         "Where the files are: **s3://bucket/key** or an absolute path. Ends with a slash: all"
@@ -128,7 +123,7 @@ class RowParams(SourceParams):
         return self.files
 
     def origin(self) -> str:
-        """Return where the files are, and what an item is."""
+        """Return the place of the files, and how rows become items."""
         home = parse_location(self.files).home or "file://"
         keys = f" by {','.join(names_in(self.key_columns))}" if self.key_columns else ""
         many = f" in groups of {self.rows_per_item}" if self.rows_per_item > 1 else ""

@@ -13,8 +13,9 @@ from retrofill.model.listing import Page, Partition
 from retrofill.sources.files import Files
 from retrofill.sources.keys import key_of
 from retrofill.sources.row_files import OpenedFile, RowFiles
-from retrofill.sources.scanners.recognise import Asked
+from retrofill.sources.scanners.recognize import Asked
 from retrofill.sources.scanners.scanner import LONGEST_ROW, Malformed, Row
+from retrofill.sources.source import Source
 
 PAGE_ITEMS = 1_000
 PAGE_CHARS = 1 << 20
@@ -26,11 +27,11 @@ _TOO_LARGE = ("too_large",)
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _Outcome: TypeAlias = tuple[Row | Malformed, Item | None, Sequence[str]]
-"""The last row read, the item that ends with it if there is one, and what was left out."""
+"""The last row read, the item that ends with it if any, and the reasons of left-out rows."""
 
 
 class Identity(NamedTuple):
-    """What makes a row the same one in the next run."""
+    """How a row is identified from run to run."""
 
     columns: tuple[str, ...] = ()
     """Its values in these columns; empty: its position, as long as the file is the same."""
@@ -39,17 +40,15 @@ class Identity(NamedTuple):
     """How many rows of a file make one item; more than one only by position."""
 
 
-class RowSource:
+class RowSource(Source):
     """The rows of CSV or JSON Lines files.
 
     By position, keys are ``file#row``, and a file that has changed has other items. By columns,
     rows with the same values are one item, wherever they are.
 
-    :param asked: what the user has specified about the files
-    :param stop: whether a malformed row ends the reading; if not, it is left out
+    :param asked: the user's settings about the files
+    :param stop: whether a malformed row ends the run; if not, it is left out
     """
-
-    acknowledges = False
 
     def __init__(self, files: Files, asked: Asked, *, identity: Identity, stop: bool) -> None:
         home = files.location.home
@@ -91,14 +90,11 @@ class RowSource:
         """Return the approximate number of items, from the beginning of the first file."""
         return -(-self._rows.estimate() // self._identity.rows_per_item)
 
-    def acknowledge(self, page: Page) -> None:
-        """Do nothing: files stay."""
-
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Read the files of a partition, one after another.
 
-        :raises SourceError: one cannot be read or has changed, or a malformed row stops it; what
-            precedes it was yielded
+        :raises SourceError: one cannot be read or has changed, or a malformed row stops it; the
+            rows before were yielded
         """
         for opened in self._rows.read(partition, cursor):
             yield from self._read(opened)

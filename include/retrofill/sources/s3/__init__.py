@@ -36,9 +36,9 @@ KIND = SourceKind(
     title="the objects of an S3 bucket",
     about="""Run a function over the objects that an S3 bucket already holds.
 
-Name a bucket and a function, and every object that is there already becomes one call of that
-function, with the event it knows from its live trigger. What was processed is remembered: the same
-run again makes no call.""",
+Name a bucket and a function. Each existing object becomes one call of that function, with the event
+that its live trigger would send. Retrofill remembers processed objects: the same run again makes no
+call.""",
     params=S3Params,
     open=_open,
     form=OBJECT,

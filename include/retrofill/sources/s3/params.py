@@ -41,7 +41,7 @@ _NO_BUCKETS = {
 
 def _bucket(text: str) -> str:
     if text.startswith(_ADDRESS):
-        refuse("it is an address whose prefix is not that of this run; give the bare name")
+        refuse("it is an address with another prefix than prefix; give the bare name")
     if text.startswith(("arn:", "s3:")):
         refuse("it is more than the name")
     if "/" in text:
@@ -80,7 +80,7 @@ REQUESTER_PAYS = field(
 
 
 class S3Params(SourceParams):
-    """Which objects of which bucket."""
+    """The bucket, and filters for its objects."""
 
     filters: ClassVar[tuple[str, ...]] = (
         "min_size",
@@ -190,7 +190,7 @@ class S3Params(SourceParams):
     @model_validator(mode="before")
     @classmethod
     def _address(cls, params: Any) -> Any:
-        """Split an address in ``bucket``, as consoles and other tools copy it."""
+        """Split an address in ``bucket``, as copied from consoles and other tools."""
         given = params.get("bucket") if isinstance(params, dict) else None
         if not isinstance(given, str) or not given.startswith(_ADDRESS):
             return params
@@ -206,7 +206,7 @@ class S3Params(SourceParams):
 
     def origin(self) -> str:
         """Return the bucket, and whether an item is one version of an object."""
-        # The version is part of an item's identifier: with it, every item is a different one.
+        # The version is part of an item's identifier, so all items differ with it.
         return f"s3://{self.bucket}/{WITH_VERSIONS if self.list_versions else ''}"
 
     def datasets(self) -> list[tuple[str, str]]:
@@ -214,12 +214,12 @@ class S3Params(SourceParams):
         return [(f"s3://{self.bucket}", self.prefix or "/")]
 
     def place(self) -> Mapping[str, str]:
-        """Return the bucket, and what is known of the keys."""
+        """Return the bucket, and the known parts of the keys."""
         known = {"bucket": self.bucket, "prefix": self.prefix, "key_glob": self.key_glob}
         return {name: text for name, text in known.items() if text is not None}
 
     def window(self, interval: Interval) -> Window:
-        """Return when an object must have been modified; see :class:`SourceParams`."""
+        """Return the time in which an object must have been modified; see :class:`SourceParams`."""
         after, before = self.modified_after, self.modified_before
         if self.use_data_interval:
             start, end = interval

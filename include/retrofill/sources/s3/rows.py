@@ -150,7 +150,7 @@ def _take_body(
 
 
 _TRUTH = {"true": True, "false": False}
-"""The values of IsTruncated. Without it, a response says nothing about what follows."""
+"""The values of IsTruncated, which every listing must have."""
 
 
 def read_rows(body: bytes, prefix: str = "") -> Rows:
@@ -174,7 +174,7 @@ def read_rows(body: bytes, prefix: str = "") -> Rows:
         raise SourceError(f"S3 answered with something that is not a listing: {error!r}") from error
     ordered = [row.key for row in rows]
     if ordered != sorted(ordered):
-        raise SourceError("S3 listed keys out of order, so nobody can say which one is the last")
+        raise SourceError("S3 listed keys out of order, so the last one is unknown")
     keys = sorted(dict.fromkeys(keys))
     if more:
         last = keys[-1].encode() if keys else b""
@@ -247,11 +247,11 @@ def _decoded(key: str) -> str:
 
 def _other_key(prefix: str, written: str, *, encoded: bool) -> UnfitSource:
     """Return an error for a listing with a key that was not asked for."""
-    says, reading = ("says", "URL-decoded") if encoded else ("does not say", "as it stands there")
+    states, reading = ("states", "URL-decoded") if encoded else ("does not state", "unchanged")
     return UnfitSource(
         f"prefix: asked for keys that begin with {prefix!r}, the server lists {written!r}. The"
-        f" listing {says} that its keys are URL-encoded, so this one is read {reading}; the two"
+        f" listing {states} that its keys are URL-encoded, so this one is read {reading}; the two"
         f" readings are {written!r} and {_decoded(written)!r}. If neither begins with the"
         " prefix, the server ignores the prefix; if the other one does, the server encodes keys"
-        " differently than it says. Its keys cannot be told apart, so it is not read"
+        " differently than it states. Its keys are ambiguous, so it is not read"
     )

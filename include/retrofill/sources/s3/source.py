@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import compress
 from operator import not_
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from retrofill.aws.objects import pack
+from retrofill.aws.objects import LATER_SHOWN, pack
 from retrofill.aws.payer import HINT
 from retrofill.aws.refusals import Refusal, code_of, explained
 from retrofill.engine.identity import identifier_of
 from retrofill.model.errors import ConfigError, SourceError, UnfitSource
 from retrofill.model.globs import matches
-from retrofill.model.items import Item
+from retrofill.model.items import LONGEST_KEY_BYTES, Item
 from retrofill.model.listing import Page, Partition
 from retrofill.model.runs import Window
 from retrofill.sources.s3.keyspace import KeyRange, Look, divide, sort_into
 from retrofill.sources.s3.rows import Row, RowReader
+from retrofill.sources.source import Source
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,12 +34,6 @@ PAGE_KEYS = 1_000
 
 PEEK_KEYS = 100
 """The most keys that one look into the key space asks for."""
-
-LATER_SHOWN = 20
-"""Objects of a page modified after the opening that are listed one by one."""
-
-MAX_KEY_BYTES = 1_024
-"""The longest key, in UTF-8."""
 
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
@@ -58,7 +53,7 @@ _MISSING = frozenset({"404", "NoSuchBucket"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which objects of a bucket a run asks for."""
+    """The objects of a bucket that a run wants."""
 
     window: Window
     """When they must have been modified."""
@@ -89,14 +84,7 @@ class Filter:
         return rows
 
 
-class _Reading(NamedTuple):
-    """A page, and where the next one begins; None: the range ends with this page."""
-
-    page: Page
-    next_after: str | None
-
-
-class S3Source:
+class S3Source(Source):
     """The objects of a bucket under a prefix; of a versioned bucket, the current ones.
 
     A key that ends in a slash is an object like any other: a live trigger fires for it too.
@@ -106,9 +94,6 @@ class S3Source:
     :param versions: whether to list version ids; without, no item has one
     :param passes: returns whether the live trigger would send an item; None: it sends all
     """
-
-    ordered = True
-    acknowledges = False
 
     def __init__(
         self,
@@ -120,6 +105,7 @@ class S3Source:
         versions: bool,
         passes: Callable[[Item], bool] | None = None,
     ) -> None:
+        self.name = f"s3://{bucket}"
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
@@ -128,21 +114,16 @@ class S3Source:
         self._rows = RowReader(client, bucket, prefix, versions=versions)
         self._permission = "s3:ListBucketVersions" if versions else "s3:ListBucket"
         window = wanted.window
-        # A run for an interval ends with it, and may be the last to see an object. What the clocks
-        # of S3 and of the state consider later would then belong to no run.
+        # A run for an interval may be the last to see an object. If it left out objects that S3's
+        # clock dates after the run's opening, they would belong to no run.
         opened = None if window.start else window.opened
         self._bounds = (opened or _LAST_MOMENT, window.start or _FIRST_MOMENT)
         self._identifier = identifier_of(self.name)
 
-    @property
-    def name(self) -> str:
-        """The bucket's address, ``s3://bucket``."""
-        return f"s3://{self._bucket}"
-
     def check(self) -> bool:
-        """List some keys: the one request that needs exactly the run's permissions.
+        """List some keys: this request needs exactly the permissions of the run.
 
-        HeadBucket would not do: if a policy allows only a prefix, it is refused.
+        HeadBucket would be refused if a policy allows only a prefix.
 
         :raises ConfigError: there is no such bucket, it may not be listed, or it is in another
             region than the client's
@@ -167,7 +148,7 @@ class S3Source:
 
             def peek(after: str) -> Look:
                 # The successor of a key of full length can be longer than a key may be.
-                if len(after.encode()) > MAX_KEY_BYTES:
+                if len(after.encode()) > LONGEST_KEY_BYTES:
                     return Look([], more=False)
                 found = self._rows.after(after, PEEK_KEYS)
                 seen.update(row.key for row in found.rows)
@@ -185,12 +166,6 @@ class S3Source:
                 zip(ranges, sort_into(ranges, seen), strict=True)
             )
         ]
-
-    def estimate(self) -> int | None:
-        """Return None: S3 does not report how many objects a bucket has."""
-
-    def acknowledge(self, page: Page) -> None:
-        """Do nothing: a listing holds nothing."""
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Read a partition; while a page is processed, the next one is already requested.
@@ -213,9 +188,10 @@ class S3Source:
                 if next_after is None:
                     return
 
-    def _read(self, after: str, partition: Partition) -> _Reading:
+    def _read(self, after: str, partition: Partition) -> tuple[Page, str | None]:
         """Read one page after a key.
 
+        :returns: the page, and the key after which the next one begins; None: it is the last
         :raises SourceError: the listing ends before the last key that the survey saw
         """
         end = partition.description.get("end")
@@ -230,7 +206,7 @@ class S3Source:
             after = end
         if end is not None:
             rejected = [key for key in rejected if key <= end.encode()]
-        return _Reading(self._page(rows, len(rejected), after), None if ends else after)
+        return self._page(rows, len(rejected), after), None if ends else after
 
     def _require_seen(self, partition: Partition, last_key: str) -> None:
         """Check that a listing which ends has reached the last key that the survey saw.
@@ -243,16 +219,17 @@ class S3Source:
         if (partition.description.get("after") or "") < last_key < last_seen:
             raise SourceError(
                 f"bucket {self._bucket!r}: its listing ends before {last_seen!r}, which the survey"
-                " saw, so this is not its end. If the objects were deleted in between, start a new"
-                " run of the job: it surveys the bucket again and continues"
+                " saw, so it is incomplete. If the objects were deleted in between, start a new run"
+                " of the job: it surveys the bucket again and continues"
             )
 
     def _page(self, rows: list[Row], rejected: int, last_key: str) -> Page:
         selected, opened, start = self._wanted.select(rows), *self._bounds
         wanted, later = _apart(selected, [row.modified_at > opened for row in selected])
         readable, cold = _apart(wanted, [bool(row.left_out) for row in wanted])
-        storable, unstorable = _apart(readable, [not _storable(row.key) for row in readable])
-        # What the live trigger would not send is filtered, whatever its storage class is.
+        # Postgres cannot store a text with NUL.
+        storable, unstorable = _apart(readable, ["\0" in row.key for row in readable])
+        # Objects that the live trigger would not send are filtered, whatever their storage class.
         items, later_items = self._sent(storable), self._sent(later)
         left_out = Counter(later=len(later_items), rejected=len(self._sent(unstorable)))
         for reason in {row.left_out for row in cold}:
@@ -315,22 +292,17 @@ class S3Source:
 
 
 def _region_in(error: ClientError) -> str:
-    """Return the bucket's region, if S3 says it, as ``in region …``; otherwise an empty text."""
+    """Return ``in region …`` if S3 reports the bucket's region; otherwise an empty text."""
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = headers.get("x-amz-bucket-region")
     return f"in region {region}" if region else ""
 
 
 def _apart(rows: list[Row], odd: list[bool]) -> tuple[list[Row], list[Row]]:
-    """Return the rows that are not odd, and those that are; usually there are none of these."""
+    """Return the rows that are not odd, and those that are, which are usually none."""
     if not any(odd):
         return rows, []
     return list(compress(rows, map(not_, odd))), list(compress(rows, odd))
-
-
-def _storable(key: str) -> bool:
-    """Return whether Postgres can store the key: its text may have every character but NUL."""
-    return "\0" not in key
 
 
 def _shortened(text: str) -> str:

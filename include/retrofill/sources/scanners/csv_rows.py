@@ -1,7 +1,6 @@
-"""CSV: rows of quoted fields, with their exact bytes, which the standard reader does not report."""
+"""CSV: rows of quoted fields, and their offsets, which the standard reader does not report."""
 
 import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -9,12 +8,17 @@ from operator import itemgetter
 from retrofill.sources.scanners.compression import skip
 from retrofill.sources.scanners.encodings import Encoding
 from retrofill.sources.scanners.lines import Overlong, read_lines
-from retrofill.sources.scanners.scanner import LONGEST_ROW, Head, Malformed, Place, Row
+from retrofill.sources.scanners.scanner import (
+    LONGEST_ROW,
+    Head,
+    Malformed,
+    Place,
+    Row,
+    Scanner,
+)
 
-DELIMITERS = (",", ";", "\t", "|")
-"""The possible separators of fields."""
-
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "vertical bar": "|"}
+"""The possible separators of fields, by name."""
 
 
 class _Unending(Exception):
@@ -22,10 +26,10 @@ class _Unending(Exception):
 
 
 class _Feed:
-    """Gives the standard reader the lines that it asks for, and counts their bytes.
+    """Feeds lines to the standard reader, and counts their bytes.
 
-    The reader asks only for the lines of one row, so what was fed since the row's beginning is the
-    row. Attributes: `end`, the byte after the last line.
+    The reader takes only the lines of one row at a time, so the row is everything fed since its
+    beginning. `end` is the byte after the last line.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class _Feed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CsvScanner:
+class CsvScanner(Scanner):
     """Reads CSV (RFC 4180) with any delimiter and encoding.
 
     Source: https://www.rfc-editor.org/rfc/rfc4180. Lines may end with LF, CR LF or CR CR LF. Empty
@@ -102,15 +106,6 @@ class CsvScanner:
                 yield Malformed(row.place, row.end, has)
             else:
                 yield row
-
-    def content(self, head: Head, row: Row) -> str:
-        """Return a row as an object of texts."""
-        return _to_json(dict(zip(head.columns, row.value, strict=True)))
-
-    def names(self, head: Head, row: Row) -> tuple[str, ...]:
-        """Return the columns of the file."""
-        del row
-        return head.columns
 
     def picker(self, head: Head, names: Sequence[str]) -> Callable[[Row], Sequence[str | None]]:
         """Return the function that picks fields of a row.

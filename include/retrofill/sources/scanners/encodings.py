@@ -1,4 +1,4 @@
-"""The encodings of text that scanners read, and how to recognize a file's own."""
+"""The text encodings that scanners read, and how to recognize that of a file."""
 
 import codecs
 from typing import NamedTuple
@@ -32,12 +32,12 @@ class Encoding(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What it is, for people."""
+        """Its description."""
         name = self.name.upper() if self.name.startswith("utf") else self.name
         return f"{name} with a byte order mark" if self.mark else name
 
 
-def recognise_encoding(beginning: bytes, asked: str = AUTO) -> Encoding:
+def recognize_encoding(beginning: bytes, asked: str = AUTO) -> Encoding:
     """Return the encoding of a file from its first bytes.
 
     :param asked: one of ENCODINGS, or AUTO

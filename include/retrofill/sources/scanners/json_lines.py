@@ -8,7 +8,14 @@ from typing import Any, NoReturn
 from retrofill.sources.scanners.compression import skip
 from retrofill.sources.scanners.encodings import Encoding
 from retrofill.sources.scanners.lines import Overlong, read_lines
-from retrofill.sources.scanners.scanner import LONGEST_ROW, Head, Malformed, Place, Row
+from retrofill.sources.scanners.scanner import (
+    LONGEST_ROW,
+    Head,
+    Malformed,
+    Place,
+    Row,
+    Scanner,
+)
 
 _WHITE = " \t\r\n"
 
@@ -38,7 +45,7 @@ _parse = json.JSONDecoder(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JsonLinesScanner:
+class JsonLinesScanner(Scanner):
     """Reads lines of JSON (RFC 8259), each with members of different names and finite numbers.
 
     Source: https://jsonlines.org/. Empty lines are skipped.

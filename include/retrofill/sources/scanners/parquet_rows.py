@@ -1,6 +1,5 @@
 """Parquet: rows of columns. Their description is at the file's end, so the file is kept on disk."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import accumulate
@@ -10,13 +9,13 @@ from typing import Any, Self
 import pyarrow as pa
 from pyarrow import parquet
 
-from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row
+from retrofill.sources.scanners.scanner import Head, Malformed, Place, Row, Scanner
 
 _BATCH_ROWS = 10_000
 
 
-class ParquetScanner:
-    """Reads the rows of one file, which it holds itself; none of its rows is malformed.
+class ParquetScanner(Scanner):
+    """Reads the rows of one file, which it holds open. Its rows are always well formed.
 
     Places have only the numbers of rows.
 
@@ -69,15 +68,6 @@ class ParquetScanner:
                 if number >= start.row:
                     yield Row(Place(0, number), 0, value)
                 number += 1
-
-    def content(self, head: Head, row: Row) -> str:
-        """Return a row as an object of texts."""
-        return json.dumps(dict(zip(head.columns, row.value, strict=True)), ensure_ascii=False)
-
-    def names(self, head: Head, row: Row) -> tuple[str, ...]:
-        """Return the names of the columns."""
-        del row
-        return head.columns
 
     def picker(self, head: Head, names: Sequence[str]) -> Callable[[Row], Sequence[str | None]]:
         """Return the function that picks columns of a row.

@@ -1,10 +1,14 @@
 """The protocol of scanners: read the head of a file, and its rows, starting at any of them."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 LONGEST_ROW = 6 * 1024 * 1024
 """Bytes of the longest row that is read; no request can carry more."""
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Place(NamedTuple):
@@ -36,14 +40,14 @@ class Malformed(NamedTuple):
     end: int
 
     why: str
-    """What is wrong, as the rest of a sentence about the row."""
+    """The problem, as the rest of a sentence about the row."""
 
     fatal: bool = False
     """Whether the start of the next row is unknown, so that nothing after it is read."""
 
 
 class Head(NamedTuple):
-    """What precedes the first row."""
+    """The part of a file before its first row."""
 
     columns: tuple[str, ...]
     """The names of the columns. Rows of JSON name their own: these are the first row's."""
@@ -56,7 +60,7 @@ class Head(NamedTuple):
 
 
 class Scanner(Protocol):
-    """Reads rows of one format. It does no I/O of its own, and holds one row at a time."""
+    """Reads rows of one format. It does no I/O itself, and holds one row at a time."""
 
     def head(self, chunks: Iterable[bytes]) -> Head:
         """Read the head of a file.
@@ -68,15 +72,18 @@ class Scanner(Protocol):
         """Read rows.
 
         :param chunks: the decompressed file from the start's byte on
-        :param start: where rows begin according to the head, or the end of a row or malformed part
-            with the number after its own
+        :param start: where rows begin according to the head; or the end of a row or malformed
+            part, with the next row number
         """
 
     def content(self, head: Head, row: Row) -> str:
-        """Return a row as one JSON text: a CSV row as an object of texts, JSON unchanged."""
+        """Return a row as one JSON text: fields as an object of texts, JSON unchanged."""
+        return _to_json(dict(zip(head.columns, row.value, strict=True)))
 
     def names(self, head: Head, row: Row) -> tuple[str, ...]:
         """Return the names of a row's columns; those of JSON may differ from row to row."""
+        del row
+        return head.columns
 
     def picker(self, head: Head, names: Sequence[str]) -> Callable[[Row], Sequence[str | None]]:
         """Return the function that picks columns of a row, as text; None: the row lacks it.

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from retrofill.sources.scanners.compression import GZIP_MAGIC, CorruptFile, gunzip
 from retrofill.sources.scanners.csv_rows import DELIMITERS, CsvScanner
-from retrofill.sources.scanners.encodings import AUTO, Encoding, recognise_encoding
+from retrofill.sources.scanners.encodings import AUTO, Encoding, recognize_encoding
 from retrofill.sources.scanners.json_lines import JsonLinesScanner
 from retrofill.sources.scanners.scanner import LONGEST_ROW, Scanner
 
 LOOKED_AT = 1 << 16
 """Bytes of a decompressed file from which its format is recognized."""
 
-_DELIMITER_WORDS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+_DELIMITER_WORDS = {delimiter: name for name, delimiter in DELIMITERS.items()}
 _ENDINGS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -27,7 +27,7 @@ _ENDINGS_GZIP = (".gz", ".gzip")
 
 
 class Asked(NamedTuple):
-    """What the user has specified about the files; AUTO: recognize it."""
+    """The user's settings about the files; AUTO: recognize it."""
 
     format: str = AUTO
     encoding: str = AUTO
@@ -38,16 +38,16 @@ class Asked(NamedTuple):
     longest_row: int = LONGEST_ROW
 
 
-class Recognised(NamedTuple):
+class Recognized(NamedTuple):
     """How to read a file."""
 
     scanner: Scanner
     gzip: bool
     words: str
-    """What it is, for people."""
+    """Its description."""
 
 
-def recognise(name: str, chunks: Iterable[bytes], asked: Asked) -> Recognised:
+def recognize(name: str, chunks: Iterable[bytes], asked: Asked) -> Recognized:
     """Return how to read a file.
 
     :param name: its path, whose ending shows the format if it is a known one
@@ -59,7 +59,7 @@ def recognise(name: str, chunks: Iterable[bytes], asked: Asked) -> Recognised:
     is_gzip = first.startswith(GZIP_MAGIC)
     stored = chain((first,), stored)
     beginning = _beginning(gunzip(stored) if is_gzip else stored, LOOKED_AT)
-    encoding = recognise_encoding(beginning, asked.encoding)
+    encoding = recognize_encoding(beginning, asked.encoding)
     text = _text_of(beginning, encoding)
     format_ = asked.format if asked.format != AUTO else _format_of(name, text)
     scanner: Scanner
@@ -77,15 +77,7 @@ def recognise(name: str, chunks: Iterable[bytes], asked: Asked) -> Recognised:
         named = "a header" if asked.columns is None else "no header"
         words = f"CSV with {named}, {_DELIMITER_WORDS.get(delimiter, delimiter)} as delimiter"
     packed = ", gzip" if is_gzip else ""
-    return Recognised(scanner, is_gzip, f"{words}, {encoding.words}{packed}")
-
-
-def decompressed(chunks: Iterable[bytes], *, gzip: bool) -> Iterator[bytes]:
-    """Yield the content of a stored file.
-
-    :raises CorruptFile: it is damaged or cut off
-    """
-    return gunzip(chunks) if gzip else iter(chunks)
+    return Recognized(scanner, is_gzip, f"{words}, {encoding.words}{packed}")
 
 
 def _beginning(chunks: Iterator[bytes], count: int) -> bytes:
@@ -122,11 +114,11 @@ def _unpacked(name: str) -> str:
 
 
 def _delimiter_of(name: str, text: str) -> str:
-    """Return the delimiter that divides the first row into the most fields; a comma if none."""
+    """Return the delimiter that divides the first row into most fields; a comma if none does."""
     if _unpacked(name).endswith(".tsv"):
         return "\t"
     counts = {}
-    for delimiter in DELIMITERS:
+    for delimiter in DELIMITERS.values():
         rows = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
         try:
             counts[delimiter] = len(next((row for row in rows if row), []))
