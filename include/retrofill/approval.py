@@ -9,7 +9,7 @@ from retrofill.compat import AirflowSkipException, Context, let_wait
 from retrofill.config import RunConfig
 from retrofill.connections import task_state as open_state
 from retrofill.connections import wiring
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Run
 from retrofill.notifier import notify_briefly
@@ -85,11 +85,11 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
             return super().execute_complete(context, event)
         (choice,) = event["chosen_options"]
         user = event.get("responded_by_user") or {}
-        answer = Answer.REJECTED
+        answer = ApprovalStatus.REJECTED
         if choice == self.APPROVE:
-            answer = Answer.APPROVED
+            answer = ApprovalStatus.APPROVED
         elif event.get("timedout") or not user:
-            answer = Answer.EXPIRED
+            answer = ApprovalStatus.EXPIRED
         with open_state() as conn:
             config, run = stored_run(conn, self.ref)
             by = str(user.get("name") or user.get("id") or "")
@@ -101,7 +101,7 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
         """Report that the plan waits. A failure is only logged."""
         dag_run = context["dag_run"]
         why = (
-            f"Run {run.run_id}: the plan {run.approval.said if run.approval else 'waits'}. Approve"
+            f"Run {run.run_id}: the plan {run.approval.text if run.approval else 'waits'}. Approve"
             " or reject it in Airflow, under Required Actions. Until then nothing more is called. A"
             " plan that is not approved in time is rejected."
         )

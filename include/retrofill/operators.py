@@ -16,7 +16,7 @@ from retrofill.connections import wiring
 from retrofill.engine.progress import Invoked
 from retrofill.export import export_run
 from retrofill.lineage import lineage_of
-from retrofill.metrics import teller
+from retrofill.metrics import sender
 from retrofill.model.errors import ConfigError, FunctionUnusable, Interrupted, RunIncomplete
 from retrofill.model.runs import NOT_MAPPED, Run, SetRef, TaskName
 from retrofill.model.selection import Place
@@ -208,7 +208,7 @@ class CallOperator(PatientOperator):
             )
             # To report usage takes the function's service time: request it only if it is recorded.
             counts = counts or config.limits.max_cost is not None
-            with closing(wiring().client_of(config, run, tells_usage=counts)) as client:
+            with closing(wiring().client_of(config, run, reports_usage=counts)) as client:
                 invoker = Invoker(
                     lease=lease,
                     client=client,
@@ -219,7 +219,7 @@ class CallOperator(PatientOperator):
                     stop_asked=lambda: self._stop_asked,
                     grace_s=grace,
                     progressed=progressed,
-                    tell=teller(config, run, task.map_index),
+                    send_metrics=sender(config, run, task.map_index),
                 )
                 try:
                     return invoker.run()

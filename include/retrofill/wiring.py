@@ -182,10 +182,10 @@ class Wiring:
         folder = Destination.parse(config.report.report_to)
         return folder, open_store(folder, self._connections, config.job.aws_conn_id)
 
-    def client_of(self, config: RunConfig, run: Run, *, tells_usage: bool = False) -> Client:
+    def client_of(self, config: RunConfig, run: Run, *, reports_usage: bool = False) -> Client:
         """Open the data plane to a run's function.
 
-        :param tells_usage: whether responses must report what is billed
+        :param reports_usage: whether responses must report what is billed
         """
-        asked = Asked(self._connections, config.job.aws_conn_id, tells_usage=tells_usage)
+        asked = Asked(self._connections, config.job.aws_conn_id, reports_usage=reports_usage)
         return config.function_kind.open(config.function, run.function, asked)

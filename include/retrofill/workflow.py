@@ -43,6 +43,7 @@ from retrofill.params.base import Params
 from retrofill.params.maintenance import ForgetParams, MaintenanceParams
 from retrofill.params.migration import MigrationParams
 from retrofill.pipeline.setup import FORGETTING, MAINTENANCE, MIGRATION
+from retrofill.sources import SOURCES
 from retrofill.tries import RETRIES, RETRIES_IN_ALL, WhileProgress
 
 _SHOWN = ("default", "title", "description_md", "section", "examples")
@@ -208,28 +209,29 @@ def job_dag(job: JobFile) -> DAG:
     The DAG of a job file with mistakes has the same tasks, so that open runs continue. It opens no
     new run and shows the mistakes.
     """
-    if job.problems:
+    fields = job.fields
+    if job.problems or fields is None:
         return retrofill_dag(
             job.name,
-            source=job.source,
+            source=fields.source if fields else next(iter(SOURCES)),
             schedule=None,
             problems=job.problems,
-            defaults=dict(job.params),
+            defaults=fields.params if fields else {},
             doc_md="\n".join(job.problems),
             tags=["broken"],
         )
     schedule: Any = None
-    if job.schedule:
-        schedule = CronDataIntervalTimetable(job.schedule, timezone="UTC")
-    elif job.assets:
-        # By reference: a second asset with this URI would replace the one that you define.
-        schedule = [Asset.ref(uri=uri) for uri in job.assets]
+    if fields.times:
+        schedule = CronDataIntervalTimetable(fields.times, timezone="UTC")
+    elif fields.assets:
+        # By reference: one of our own of the same URI would take the place of another's.
+        schedule = [Asset.ref(uri=uri) for uri in fields.assets]
     return retrofill_dag(
         job.name,
-        source=job.source,
+        source=fields.source,
         schedule=schedule,
-        start_date=job.start_date,
-        catchup=job.catchup,
-        defaults=dict(job.params),
+        start_date=fields.start,
+        catchup=fields.catchup,
+        defaults=fields.params,
         doc_md=f"The recurring backfill of the job file {job.name}.yaml.",
     )

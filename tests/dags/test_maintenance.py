@@ -138,7 +138,7 @@ def test_nothing_is_forgotten_without_a_name(params: dict[str, object]) -> None:
         ForgetParams.from_params(params)
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as found:
         MaintenanceParams.from_params({"keep_calls_days": 0, "keep_results_days": 0, "jobs": "x"})
     assert len(found.value.problems) == 3

@@ -20,7 +20,7 @@ import boto3
 from retrofill.aws.session import CONTROL_PLANE
 from retrofill.config import RunConfig, params_for
 from retrofill.faults import Point, armed, injected
-from retrofill.functions.aws_lambda.connect import open_client
+from retrofill.functions.aws_lambda.client import open_client
 from retrofill.model.report import Report
 from retrofill.model.runs import DagRun, SetRef
 from retrofill.pipeline import enqueue as enqueueing
@@ -136,7 +136,7 @@ def _invoke(
             run = runs.get_run(conn, lease.run_id)
         client = open_client(
             api,
-            session.get_credentials(),
+            credentials=session.get_credentials(),
             verify=None,
             function_arn=run.function.name,
             qualifier=run.function.version,

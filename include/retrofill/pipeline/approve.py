@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from retrofill.config import RunConfig
 from retrofill.model.amounts import counted
-from retrofill.model.approval import Answer, Approval
+from retrofill.model.approval import Approval, ApprovalStatus
 from retrofill.model.errors import ConfigError, RunIncomplete, SourceError
 from retrofill.model.plan import RunPlan
 from retrofill.model.runs import Run, SetRef
@@ -53,7 +53,10 @@ def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
 def was_approved(run: Run, mark: str) -> bool:
     """Return whether a run's plan was approved in response to the request with this mark."""
     approval = run.approval
-    return approval is not None and (approval.status, approval.mark) == (Answer.APPROVED, mark)
+    return approval is not None and (approval.status, approval.mark) == (
+        ApprovalStatus.APPROVED,
+        mark,
+    )
 
 
 def request_approval(
@@ -77,10 +80,10 @@ def request_approval(
     if report.calls:
         settled_in = f"{counted(report.settled, 'item')} in {counted(report.calls, 'call')}"
         text = f"- called so far: {settled_in}\n{text}"
-    return f"- answer until: {approval.until_said}; without an answer it is rejected\n{text}"
+    return f"- answer until: {approval.until_text}; without an answer it is rejected\n{text}"
 
 
-def record_answer(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
+def record_answer(conn: Connection, run: Run, answer: ApprovalStatus, by: str) -> bool:
     """Record an answer, and withdraw the items of a rejected plan.
 
     :returns: whether the plan is approved
@@ -90,11 +93,11 @@ def record_answer(conn: Connection, run: Run, answer: Answer, by: str) -> bool:
     if approval is None:
         raise RunIncomplete(f"run {run.run_id} does not wait for an answer")
     if not approval.is_negative:
-        log.info("the plan was %s", approval.said)
+        log.info("the plan was %s", approval.text)
         return True
     conclude_approval(conn, run.run_id)
     log.warning("%s", _what_now(approval))
-    if answer is Answer.APPROVED:
+    if answer is ApprovalStatus.APPROVED:
         raise RunIncomplete(_what_now(approval))
     return False
 
@@ -109,8 +112,8 @@ def conclude_approval(conn: Connection, run_id: int) -> None:
     """Before a run is closed: turn down its plan if nobody approved it, and withdraw the items."""
     run = runs.get_run(conn, run_id)
     approval = run.approval
-    if approval is not None and approval.status is Answer.WAITING:
-        approval = approvals.answer(conn, run_id, Answer.ENDED)
+    if approval is not None and approval.status is ApprovalStatus.WAITING:
+        approval = approvals.answer(conn, run_id, ApprovalStatus.ENDED)
     if approval is not None and approval.is_negative and not approval.withdrawn:
         count = approvals.withdraw(conn, run)
         log.info("withdrew %s items that were not approved: they are new again", f"{count:,}")
@@ -147,7 +150,7 @@ def require_approved(config: RunConfig, run: Run) -> None:
     """
     if not config.approval.approve:
         return
-    if run.approval is None or run.approval.status is not Answer.APPROVED:
+    if run.approval is None or run.approval.status is not ApprovalStatus.APPROVED:
         why = run.approval.why if run.approval else "nobody was asked to approve the plan"
         raise ConfigError(f"approve: {why}; clear the task approve to ask, or start another run")
 

@@ -117,6 +117,6 @@ def _nothing(config: RunConfig, selection: Selection) -> str:
     narrowed_by = f", with {' and '.join(narrowed)}" if narrowed else ""
     return (
         f"redrive: nothing {where} of job {config.job_name!r} matches the selection"
-        f" ({selection.said}{narrowed_by}), so no run is opened; see the job's page Quarantine for"
+        f" ({selection.text}{narrowed_by}), so no run is opened; see the job's page Quarantine for"
         " what there is"
     )

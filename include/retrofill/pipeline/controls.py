@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 from retrofill.params.base import form_field
@@ -116,7 +116,7 @@ def set_limits(conn: Connection, run_id: int, typed: Mapping[str, str], who: str
     """
     values = {name: _value(name, text) for name, text in typed.items()}
     approval = runs.get_run(conn, run_id).approval
-    if approval is not None and approval.status is Answer.WAITING:
+    if approval is not None and approval.status is ApprovalStatus.WAITING:
         said = ", ".join(f"{name}: {quoted(text)}" for name, text in typed.items())
         raise ConfigError(
             f"{said}: limits cannot change while the plan waits for approval, as they are part of"

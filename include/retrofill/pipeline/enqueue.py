@@ -12,8 +12,8 @@ from contextlib import closing, contextmanager
 from itertools import takewhile
 from typing import TypedDict
 
-from retrofill.engine.feedback import evenly
 from retrofill.engine.first_calls import Fits
+from retrofill.engine.sampling import systematic
 from retrofill.model.errors import RunIncomplete, SourceError
 from retrofill.model.items import LONGEST_KEY_BYTES, Item
 from retrofill.model.runs import SetRef
@@ -117,7 +117,7 @@ def enqueue(
 def _note_later(conn: Connection, ref: SetRef, part_no: int, chunk: Chunk) -> None:
     """Record some items modified after the run was opened: the function may have written them."""
     if later := [item for page in chunk.pages for item in page.later]:
-        noted = [later[place] for place in evenly(len(later), LATER_NOTED)]
+        noted = [later[place] for place in systematic(len(later), LATER_NOTED)]
         note_later(conn, ref.run_id, part_no, noted)
 
 

@@ -11,12 +11,12 @@ from retrofill.engine.feedback import (
     SAMPLE,
     VERY_FEW,
     Calling,
-    Fresh,
-    Looked,
-    evenly,
+    Findings,
+    NewItem,
     parents_of,
     stems_of,
 )
+from retrofill.engine.sampling import systematic
 from retrofill.model.errors import RunIncomplete
 from retrofill.model.items import Item, Measure
 from retrofill.model.runs import Run, SetRef
@@ -38,7 +38,7 @@ _WHAT_NOW = (
 class _Dated(NamedTuple):
     """A sample of items whose modification times are known."""
 
-    fresh: list[Fresh]
+    fresh: list[NewItem]
     of: int  # the number of items that were sampled
 
     @property
@@ -74,10 +74,10 @@ def require_no_feedback(conn: Connection, ref: SetRef, run: Run, config: RunConf
 
 def _dated(sample: Sample, measure: Callable[[Item], Measure]) -> _Dated:
     dated = [(item.key, measure(item).modified) for item in sample.items]
-    return _Dated([Fresh(key, moment) for key, moment in dated if moment is not None], sample.of)
+    return _Dated([NewItem(key, moment) for key, moment in dated if moment is not None], sample.of)
 
 
-def _callings(conn: Connection, jobs: Sequence[int], fresh: Sequence[Fresh]) -> list[Calling]:
+def _callings(conn: Connection, jobs: Sequence[int], fresh: Sequence[NewItem]) -> list[Calling]:
     """Return the times at which runs called that may have written some of the items."""
     since = min((one.modified for one in fresh), default=None)
     return [] if since is None else feedback.list_callings(conn, jobs, since)
@@ -89,10 +89,10 @@ def _by_names(
     """Return a message if items have the names of items that were called when they were written."""
     callings = _callings(conn, jobs, dated.fresh)
     suspects = [one for one in dated.fresh if any(each.covers(one.modified) for each in callings)]
-    looked_up = [suspects[place] for place in evenly(len(suspects), LOOKED_UP)]
+    looked_up = [suspects[place] for place in systematic(len(suspects), LOOKED_UP)]
     origins = _origins(conn, jobs, looked_up, run.function.timeout_s)
     pairs = [one for one in origins if one.in_time]
-    looked = Looked(
+    looked = Findings(
         sample=len(dated.fresh),
         suspects=len(suspects),
         looked_up=len(looked_up),
@@ -103,15 +103,16 @@ def _by_names(
         return None
     about = "" if dated.is_whole and len(looked_up) == len(suspects) else "about "
     shown = ", ".join(f"{looked_up[one.no].key!r} for {one.item_key!r}" for one in pairs[:_SHOWN])
+    suspicious = round(looked.fraction * dated.of)
     return (
-        f"the function seems to feed its own source: {about}{round(looked.share * dated.of):,} of"
+        f"the function seems to feed its own source: {about}{suspicious:,} of"
         f" {dated.of:,} {what} have the names of items with something added or replaced, and were"
         f" written while these were called: {shown}. {_WHAT_NOW}"
     )
 
 
 def _origins(
-    conn: Connection, jobs: Sequence[int], looked_up: Sequence[Fresh], timeout_s: int
+    conn: Connection, jobs: Sequence[int], looked_up: Sequence[NewItem], timeout_s: int
 ) -> list[Origin]:
     if len(looked_up) < VERY_FEW:
         return []

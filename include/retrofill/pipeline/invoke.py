@@ -19,12 +19,11 @@ from retrofill.engine.dispatch import Dispatch
 from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
 from retrofill.engine.outcomes import REFUSED, Outcome
-from retrofill.engine.progress import Invoked, Progress
+from retrofill.engine.progress import Invoked, Progress, SendMetrics
 from retrofill.engine.pulse import Pulse
 from retrofill.engine.ramp import Tally
 from retrofill.engine.refusals import Refusals
 from retrofill.engine.slowest import Slowest
-from retrofill.engine.telemetry import Telemetry, Tell
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
@@ -67,7 +66,7 @@ class Invoker:
     :param stop_asked: returns whether the task was asked to end
     :param grace_s: seconds from then until the task is killed
     :param progressed: called after items were settled
-    :param tell: called with metrics every few seconds, and at the end
+    :param send_metrics: called with metrics every few seconds, and at the end
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Invoker:
         stop_asked: Callable[[], bool],
         grace_s: float = GRACE_S,
         progressed: Callable[[], None] = lambda: None,
-        tell: Tell = lambda _: None,
+        send_metrics: SendMetrics = lambda _: None,
     ) -> None:
         self._lease = lease
         self._client = client
@@ -90,7 +89,7 @@ class Invoker:
         self._stop_asked = stop_asked
         self._last_words_s = max(0.0, grace_s - LET_GO_S)
         self._progressed = progressed
-        self._tell = tell
+        self._send_metrics = send_metrics
         self._replies = Replies(config.function_kind, shape, run)
         self._keeps_usage = keeps_usage
         self._most_items = run.delivery.items_per_call
@@ -107,11 +106,10 @@ class Invoker:
         now = time.monotonic()
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
-        self._telemetry = Telemetry(items, lambda: self._progress.seen)
         self._refusals = Refusals(run.function.timeout_s)
         self._tally = Tally()
         self._slowest = Slowest(lease.slowest)
-        self._pulse = Pulse(lambda: self._progress.seen, now=now)
+        self._pulse = Pulse(lambda: self._progress.total, now=now)
         self._logged_at = now
         self._troubles = 0
 
@@ -145,10 +143,10 @@ class Invoker:
             raise FunctionUnusable(f"function: {self._dispatch.halt_reason}")
         if not done:
             left = f"{self._dispatch.left} calls of this batch are left"
-            if self._gate.stop_reason:
-                raise RunIncomplete(f"{left}: {self._gate.stop_reason}")
+            if self._gate.allotment.stop_reason:
+                raise RunIncomplete(f"{left}: {self._gate.allotment.stop_reason}")
             raise Interrupted(f"{left}: the task was asked to end")
-        return self._progress.summary()
+        return self._progress.counts
 
     def _load(self) -> int:
         """Load the next portion, if there is one, as calls; return the number of its items."""
@@ -162,7 +160,8 @@ class Invoker:
         return len(loaded.items)
 
     def _must_stop(self) -> bool:
-        return bool(self._dispatch.halt_reason or self._gate.stop_reason or self._stop_asked())
+        stop_reason = self._dispatch.halt_reason or self._gate.allotment.stop_reason
+        return bool(stop_reason or self._stop_asked())
 
     def _turn(self) -> None:
         """Gather; settle and write ahead; send. Once."""
@@ -197,7 +196,7 @@ class Invoker:
         self._progress.settled(settlement)
         if settlement.succeeded or settlement.quarantined:
             self._progressed()
-        if settlement.blamed and not self._progress.succeeded:
+        if settlement.blamed and not self._progress.counts["succeeded"]:
             # If the first items all fail, nothing more should be sent.
             self._gate.ask_soon()
 
@@ -227,14 +226,14 @@ class Invoker:
             running,
             self._gate.width,
             answered=self._refusals.take_answered(),
-            refused=self._refusals.standing(now),
+            refused=self._refusals.report(now),
             ended=self._tally,
             least_cost=self._replies.least_cost,
             pulse=self._pulse.take(),
             slowest=self._slowest.now(self._dispatch.in_flight.values(), now),
         )
         self._tally = Tally()
-        self._pulse.tell(allotment.age_s, allotment.most_in_flight, asked_at=now)
+        self._pulse.adopt(allotment.age_s, allotment.most_in_flight, asked_at=now)
         if not allotment.concurrency:
             self._refusals.forget()
         valid_until = self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S
@@ -274,14 +273,14 @@ class Invoker:
             charge=charge,
         )
         took_s = usage.took_s if usage else now - call.sent_at
-        if self._gate.ramp:
+        if self._gate.allotment.ramp:
             self._tally.ended(record.outcome, took_s)
         if record.outcome not in REFUSED:
             self._pulse.took(took_s)
-            self._telemetry.took(took_s)
+            self._progress.took(took_s)
         self._slowest.ended(record.number, took_s)
         if record.error_type and record.outcome in _LOGGED:
-            self._log_trouble(record, len(call.entries))
+            self._log_trouble(record, len(call.seqs))
 
     def _log_trouble(self, record: EndedCall, items: int) -> None:
         """Log a call with an error, without its message, in which a function may put any data."""
@@ -322,11 +321,12 @@ class Invoker:
             self._lease.settle(self._dispatch.take_settlement(), [])
 
     def _log_progress(self, now: float) -> None:
-        self._tell(self._telemetry.take(len(self._dispatch.in_flight)))
+        self._send_metrics(self._progress.take_metrics(len(self._dispatch.in_flight)))
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
-        for reason in filter(None, (self._gate.pause_reason, self._gate.ramp, self._gate.part)):
+        allotment = self._gate.allotment
+        for reason in filter(None, (allotment.pause_reason, allotment.ramp, allotment.part)):
             log.info("%s", reason)
-        refused = self._refusals.standing(now)
+        refused = self._refusals.report(now)
         if refused and refused.for_s >= LOG_EVERY_S:
             log.warning(
                 "every call was refused for %.0f minutes: %s; if no call is let through, the run"

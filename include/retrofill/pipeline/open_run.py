@@ -49,7 +49,7 @@ def open_run(
     else:
         job_id = _job_to_redrive(conn, plan)
         redrive = new_redrive(conn, job_id, config, asked_by)
-        log.info("redrive: %s", redrive.said)
+        log.info("redrive: %s", redrive.text)
     new = NewRun(
         job_id=job_id,
         source=config.source.label(),

@@ -60,9 +60,7 @@ class Replies:
         elif isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
             answer = self._answer(reply.body, call)
         usage = self._usage(reply) if isinstance(reply, Reply) else None
-        return Meaning(
-            ended, answer, usage, self._meter.charge(ended.kind, usage, len(call.entries))
-        )
+        return Meaning(ended, answer, usage, self._meter.charge(ended.kind, usage, len(call.seqs)))
 
     def _with_hint(self, ended: Ending) -> Ending:
         if ended.kind is not Outcome.FAILED:
@@ -76,5 +74,5 @@ class Replies:
     def _answer(self, body: bytes, call: Call) -> Answer:
         if self._contract is Contract.RETURN:
             return ALL_SUCCEEDED
-        names = [self._shape.identifier_in_event(entry.item) for entry in call.entries]
+        names = [self._shape.identifier_in_event(item) for item in call.items]
         return read_answer(self._contract, body, names)

@@ -10,7 +10,7 @@ from retrofill.engine.histogram import Histograms
 from retrofill.events import CompiledShape
 from retrofill.functions.kind import Capacity
 from retrofill.model.amounts import counted
-from retrofill.model.calls import Loaded, items_of
+from retrofill.model.calls import Loaded
 from retrofill.model.plan import Counts, FirstPayload, RunPlan
 from retrofill.model.runs import Run, SetRef
 from retrofill.pipeline.admission import Slots, admission
@@ -103,7 +103,7 @@ class _FirstSet:
         records = sum(map(len, self._shape.records(loaded.items)))
         self.payload_bytes += len(calls) * self._shape.overhead + records + between
         if self.first is None:
-            items = items_of(calls[0][0].entries)
+            items = calls[0][0].items
             self.first = FirstPayload.of(self._shape.body(items), len(items))
         if self._measure is not None:
             self.histograms.add(list(map(self._measure, loaded.items)))
