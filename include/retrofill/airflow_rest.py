@@ -136,7 +136,7 @@ class Airflow:
         return state
 
     def value_of(self, dag_id: str, dag_run_id: str, task_id: str, key: str) -> Any:
-        """Return an XCom of a task of a DAG run; None: there is none."""
+        """Return an XCom of a task of a DAG run; None: it does not exist."""
         path = f"{_path(dag_id, dag_run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         response = self._send("GET", path)
         if response.status_code == httpx.codes.NOT_FOUND:

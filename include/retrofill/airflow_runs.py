@@ -48,7 +48,7 @@ def params_of(context: Context) -> dict[str, Any]:
 def require_time(timeout: timedelta | None, function_timeout_s: float) -> None:
     """Log Airflow's limits on the tasks of a run, and check that each has time for a call.
 
-    :param timeout: the execution timeout of a task that calls; None: there is none
+    :param timeout: the execution timeout of a task that calls; None: no timeout
     :raises ConfigError: it is not longer than the timeout of a call
     """
     log.info(

@@ -304,7 +304,7 @@ class CloseRunOperator(BaseOperator):
 
 
 class NextSetOperator(TriggerDagRunOperator):
-    """Trigger the DAG run of the run's next set; skipped if there is none.
+    """Trigger the DAG run of the run's next set; skipped after the last set.
 
     :param opened: the set that was closed
     :param more: what ``close_run`` returned

@@ -54,7 +54,7 @@ def test_ten_thousand_rows_reach_a_function_whose_counts_are_ours(
         cur.execute("SELECT outcome::text, count(*) FROM retrofill.v_call GROUP BY 1")
         ours = Counter(dict(cur.fetchall()))
         cur.execute(
-            "SELECT state::text, listed, succeeded, quarantined FROM retrofill.v_run"
+            "SELECT status::text, listed, succeeded, quarantined FROM retrofill.v_run"
             " ORDER BY run_id"
         )
         first, second = cur.fetchall()

@@ -43,7 +43,7 @@ def test_maintenance_closes_what_was_abandoned_and_forgets_what_is_old(world: Wo
     assert states["dag_run"] == "success"
     assert "was abandoned, and is now closed as incomplete" in states["log"]
     assert "forgot 2 calls of runs closed more than 90 days ago" in states["log"]
-    assert say(world, "SELECT state::text FROM retrofill.v_run ORDER BY run_id") == [
+    assert say(world, "SELECT status::text FROM retrofill.v_run ORDER BY run_id") == [
         ("complete",), ("incomplete",)
     ]  # fmt: skip
     assert say(world, "SELECT count(*) FROM retrofill.v_call") == [(0,)]

@@ -50,7 +50,7 @@ class World:
 
     def is_notified(self) -> bool:
         ((notified_at, state),) = self.backfill.rows(
-            "SELECT notified_at, state FROM retrofill.v_run"
+            "SELECT notified_at, status FROM retrofill.v_run"
         )
         assert state == "complete", "what becomes of the notification changes no run"
         return notified_at is not None

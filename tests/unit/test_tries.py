@@ -10,7 +10,7 @@ from retrofill.model.errors import ConfigError, NoProgress, StateUnavailable
 from retrofill.tries import RETRIES, RETRIES_IN_ALL, Tries, WhileProgress
 
 needs_notes = pytest.mark.skipif(not keeps_notes(), reason="it stores nothing between tries")
-POLICY = WhileProgress([RetryRule(ConfigError, RetryAction.FAIL)])
+POLICY = WhileProgress([RetryRule("retrofill.model.errors.ConfigError", RetryAction.FAIL)])
 
 
 @dataclass

@@ -135,7 +135,7 @@ def _judge(pages: Pages, settings: Settings, dsn: str, endpoint: ScriptedEndpoin
 def _counts(dsn: str) -> list[Any]:
     with closing(psycopg2.connect(dsn)) as conn, conn.cursor() as cursor:
         cursor.execute(
-            "SELECT state::text, listed, succeeded, calls, items_left FROM retrofill.v_run"
+            "SELECT status::text, listed, succeeded, calls, items_left FROM retrofill.v_run"
         )
         (row,) = cursor.fetchall()
         return list(row)

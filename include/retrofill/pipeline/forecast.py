@@ -35,7 +35,7 @@ def forecast_run(
     :param counts: the counts of the run's plan
     :param at_once: the most tasks that Airflow runs at once
     :param called: the part of the counts that the canary has called
-    :param measured: the canary's measurements; None: there are none
+    :param measured: the canary's measurements; None: no canary
     :param spent: dollars that the run has cost so far
     :param task_s: the seconds that Airflow takes to start a task
     """
