@@ -19,7 +19,7 @@ from retrofill.pipeline.setup import AirflowFacts, ServerFacts
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.maintenance import OpenRun
-from retrofill.state.worst import worst_of
+from retrofill.state.triage import list_worst
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class TaskAirflow:
         config = RunConfig.from_stored(runs.get_run(conn, run.run_id).config)
         report = runs.get_report(conn, run.run_id)
         try:
-            worst = worst_of(conn, run.job_id, run.run_id)
+            worst = list_worst(conn, run.job_id, run.run_id)
             notify(config, report, run.dag_id, run.dag_run_ids[-1], worst=worst)
         except Exception:
             log.exception("the notification of run %d could not be sent", run.run_id)

@@ -19,7 +19,7 @@ from retrofill.pipeline.close_run import conclude
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.maintenance import OpenRun
-from retrofill.state.worst import worst_of
+from retrofill.state.triage import list_worst
 
 _KILLED_WITHIN_S = 12.0
 """Seconds after which Airflow has killed a task that it has asked to end: it checks every 5."""
@@ -69,7 +69,7 @@ class NotifyOperator(BaseOperator):
         airflow, dag_run = TaskAirflow(context), context["dag_run"]
 
         def send(report: Report) -> None:
-            worst = worst_of(conn, run.job_id, run.run_id)
+            worst = list_worst(conn, run.job_id, run.run_id)
             notify(config, report, dag_run.dag_id, dag_run.run_id, worst=worst)
 
         try:

@@ -67,7 +67,7 @@ def test_it_says_first_what_it_would_do_and_refuses_what_it_must_not(
         done = run_dag(environment, asked, DAG)
         assert done["migrate"] == "success"
         assert said in done["log"]
-        assert f"missing: the role {RUNTIME} may not do all it needs to" in done["log"]
+        assert f"missing: the role {RUNTIME} lacks privileges" in done["log"]
 
     owner = environment["AIRFLOW_CONN_RETROFILL_OWNER"]
     execute(owner, ["UPDATE retrofill.migration SET number = number + 9"])

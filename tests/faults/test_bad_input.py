@@ -104,7 +104,7 @@ def test_a_jobs_name_is_not_reused(world: World, figures: Callable[[str, Any], N
     assert world.airflow.await_end("retrofill_s3", "mine-second") == "failed"
     lines = list(world.airflow.failures("retrofill_s3", "mine-second"))
     figures("job name reused", "\n    " + "\n    ".join(lines))
-    assert "job: 'mine' was made for" in "\n".join(lines)
+    assert "job: 'mine' belongs to" in "\n".join(lines)
     assert world.endpoint.stats().invocations == 10
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
 from retrofill.aws.objects import pack
 from retrofill.engine import batching
+from retrofill.faults import Point, injected
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement, Span
 from retrofill.model.errors import LeaseLost, StateUnavailable
 from retrofill.model.runs import SetRef
@@ -376,23 +376,21 @@ def test_a_zombie_may_record_only_successes(state_dsn: str, conn: connection) ->
     assert runs.get_report(conn, 1).succeeded == 1
 
 
-def test_a_commit_without_a_response_is_not_applied_twice(
-    state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_commit_without_a_response_is_not_applied_twice(state_dsn: str, conn: connection) -> None:
     open_batch(conn)
     with closing(taken(state_dsn)) as lease:
         (call,) = calls_of(lease, 4)
         lease.settle(Settlement(), [call])
-        settle, tries = lease._settle, []  # noqa: SLF001  the fault is within
+        reached: list[Point] = []
 
-        def settle_then_break(*all_there_is: Any) -> None:
-            tries.append(1)
-            settle(*all_there_is)
-            raise StateUnavailable("the answer is lost")
+        def lose_the_answer(point: Point) -> None:
+            reached.append(point)
+            if point is Point.SETTLE_COMMITTED:
+                raise StateUnavailable("the answer is lost")
 
-        monkeypatch.setattr(lease, "_settle", settle_then_break)
-        lease.settle(success(call), [])
-    assert tries == [1]
+        with injected(lose_the_answer):
+            lease.settle(success(call), [])
+    assert reached == [Point.SETTLE_WRITTEN, Point.SETTLE_COMMITTED]
     assert runs.get_report(conn, 1).succeeded == 4
 
 

@@ -87,8 +87,8 @@ def test_a_connection_to_something_else_is_reported(named: Callable[[str], None]
     ("uri", "said"),
     [
         (f"postgresql://r:{PASSWORD}@127.0.0.1/r?colour=red", 'invalid URI query parameter: "col'),
-        (f"postgresql://r:{PASSWORD}@[127.0.0.1/r", "is none of Postgres\n"),
-        (f"host=127.0.0.1 password {PASSWORD}", "is none of Postgres\n"),
+        (f"postgresql://r:{PASSWORD}@[127.0.0.1/r", "is not a Postgres connection\n"),
+        (f"host=127.0.0.1 password {PASSWORD}", "is not a Postgres connection\n"),
     ],
 )
 def test_a_connection_that_libpq_cannot_read_is_reported_without_its_password(
@@ -133,7 +133,7 @@ def test_an_older_schema_is_reported(named: Callable[[str], None], state_dsn: st
     last = migrations()[-1].number
     say(state_dsn, f"DELETE FROM retrofill.migration WHERE number = {last}")  # noqa: S608
     named(state_dsn)
-    refused(SchemaMismatch, f"this code needs {last}", "python -m retrofill db migrate")
+    refused(SchemaMismatch, f"this code needs version {last}", "python -m retrofill db migrate")
 
 
 def test_a_newer_schema_is_reported_unless_it_is_compatible(
@@ -155,7 +155,7 @@ def test_a_newer_schema_is_reported_unless_it_is_compatible(
 
 def test_a_role_without_privileges_is_reported(named: Callable[[str], None], role: str) -> None:
     named(role)
-    refused(StateUnfit, "the role somebody may not", *statements("somebody", RUNTIME))
+    refused(StateUnfit, "the role somebody lacks", *statements("somebody", RUNTIME))
 
 
 def test_each_missing_privilege_is_reported_with_its_grant(
@@ -172,7 +172,7 @@ def test_each_missing_privilege_is_reported_with_its_grant(
         for privilege in privileges.split(", "):
             say(state_dsn, f"REVOKE {privilege} ON {name} FROM somebody")
             grant = f'GRANT {privilege} ON {name} TO "somebody";'
-            refused(StateUnfit, "the role somebody may not", grant)
+            refused(StateUnfit, "the role somebody lacks", grant)
             say(state_dsn, grant)
             with open_state():
                 pass
@@ -198,7 +198,7 @@ def test_a_default_isolation_level_does_not_reach_a_transaction(
 def test_an_isolation_level_changed_by_a_pooler_is_reported(state_dsn: str) -> None:
     with fault_proxy(state_dsn) as proxy:
         proxy.toxics.asked.update(SERIALIZABLE)
-        with pytest.raises(StateUnfit, match=r"asked for at read committed .* at serializable"):
+        with pytest.raises(StateUnfit, match=r"runs at serializable, not at read committed"):
             connect(proxy.before(state_dsn))
         proxy.toxics.asked.clear()
         connect(proxy.before(state_dsn)).close()
@@ -220,7 +220,9 @@ def test_a_server_that_is_too_old_is_reported(state_dsn: str) -> None:
         version = str(conn.info.server_version).encode()
     with fault_proxy(state_dsn) as proxy:
         proxy.toxics.answered[version] = b"130012"
-        with pytest.raises(StateUnfit, match=r"version 13; 14 is the oldest [\s\S]* newer server"):
+        with pytest.raises(
+            StateUnfit, match=r"version 13; the oldest .* is 14[\s\S]* newer server"
+        ):
             connect(proxy.before(state_dsn))
 
 
@@ -242,7 +244,7 @@ def test_a_role_that_cannot_write_is_reported(
 ) -> None:
     say(administrator, "ALTER ROLE somebody SET default_transaction_read_only TO on")
     named(role)
-    refused(StateUnavailable, "takes no writes", "default_transaction_read_only")
+    refused(StateUnavailable, "accepts no writes", "default_transaction_read_only")
 
 
 def test_a_standby_is_reported(named: Callable[[str], None]) -> None:

@@ -112,7 +112,7 @@ def test_schema_and_role_are_checked(cli: Command, state_dsn: str) -> None:
         cur.execute("DROP SCHEMA retrofill CASCADE")
     done = cli("db", "check")
     assert done.code == Exit.UNREACHABLE
-    assert "missing: the state's schema is at version 0, this code needs 1" in done.out
+    assert "missing: the state's schema is at version 0, but this code needs version 1" in done.out
     assert "python -m retrofill db migrate" in done.out
     assert cli("db", "migrate").out == "applied 0001_initial.sql\n"
 
@@ -163,7 +163,7 @@ def test_a_job_is_forgotten_only_after_confirmation(conn: Connection, cli: Comma
     assert cli("forget", job).code == Exit.INCOMPLETE, "nobody has said yes"
     refused = cli("forget", job, "--yes")
     assert refused.code == Exit.BAD_INPUT
-    assert "is at work or was not closed" in refused.err
+    assert "is active or not closed" in refused.err
     close(conn, ref.run_id, complete=False)
     done = cli("forget", job, "--yes", "--json")
     assert (done.code, json.loads(done.out)["in_process"]) == (0, 1)

@@ -104,7 +104,7 @@ def test_the_answer_to_a_plan_is_recorded(conn: Connection) -> None:
     assert (who, what) == ("", "stopped")
     assert why.startswith("the plan was rejected by Ada at ")
     approvals.answer(conn, second.run_id, ApprovalStatus.APPROVED, "Bob")
-    approvals.avoid(conn, second.run_id, "the function has changed")
+    approvals.revoke(conn, second.run_id, "the function has changed")
     assert history(conn, second.run_id) == [
         ("", "waiting", "", ""),
         ("Bob", "approved", "", ""),

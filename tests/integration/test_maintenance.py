@@ -369,11 +369,11 @@ def test_a_forgotten_job_leaves_nothing(state_dsn: str, conn: connection) -> Non
 
 def test_an_active_job_is_not_forgotten(state_dsn: str, conn: connection) -> None:
     ref = open_batch(conn, 1)
-    with pytest.raises(ConfigError, match=r"job: run 1 of it is at work or was not closed"):
+    with pytest.raises(ConfigError, match=r"job: run 1 is active or not closed"):
         forget_job(conn, "job")
     close(conn, ref.run_id, complete=False)
     with closing(taken(state_dsn)) as lease:  # a task of it was cleared
-        with pytest.raises(ConfigError, match=r"run 1 of it is at work"):
+        with pytest.raises(ConfigError, match=r"run 1 is active"):
             forget_job(conn, "job")
         lease.release(done=False)
     assert forget_job(conn, "job")["in_process"] == 1
@@ -412,7 +412,7 @@ def test_an_opening_run_keeps_its_job(state_dsn: str, conn: connection) -> None:
             {**key, "limits": json.dumps(Limits(**LIMITS).as_json())},
         )
         other.commit()
-        with pytest.raises(ConfigError, match="is at work or was not closed"):
+        with pytest.raises(ConfigError, match="is active or not closed"):
             forgetting.result()
     assert count(conn, "run") == 1
 

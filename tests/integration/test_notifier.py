@@ -10,7 +10,7 @@ from retrofill.model.errors import ConfigError, NotNotified
 from retrofill.notifier import check_targets, notify, notify_briefly, subject_of
 from retrofill.state import runs
 from retrofill.state.connection import connect
-from retrofill.state.worst import worst_of
+from retrofill.state.triage import list_worst
 
 from tests.faults.notices import noticing
 from tests.integration.test_export import half_done
@@ -145,7 +145,7 @@ def test_a_report_shows_failures_and_the_next_step(
         monkeypatch.setenv(
             "AIRFLOW_CONN_NOTICES", json.dumps({"conn_type": "apprise", "extra": to})
         )
-        notify(config, report, "d", "r", worst=worst_of(conn, run.job_id, run.run_id))
+        notify(config, report, "d", "r", worst=list_worst(conn, run.job_id, run.run_id))
     [received] = notices.received
     lines = received["message"].splitlines()
     assert lines[-4:] == [

@@ -142,7 +142,7 @@ def test_each_tenant_has_jobs_of_its_own(
         open_for("blue")
         open_for("green")
         open_for("blue", job="mine")
-        with pytest.raises(ConfigError, match=r"'mine' was made for .* for blue .* for green"):
+        with pytest.raises(ConfigError, match=r"'mine' belongs to .* for blue .* for green"):
             open_for("green", job="mine")
     with conn, conn.cursor() as cur:
         cur.execute("SELECT name FROM retrofill.job ORDER BY job_id")

@@ -123,7 +123,7 @@ def test_a_failed_pulse_does_not_end_a_task(
         assert slices_of(conn, ref.run_id) == []
         lease.allot(3, 0, pulse=[one])
         assert slices_of(conn, ref.run_id) == [one], "and what comes after is added"
-    assert "what charts show: Postgres refused it, and the task goes on" in caplog.text
+    assert "what charts show: Postgres refused it; the task continues" in caplog.text
 
 
 def test_a_repeated_report_is_added_once(state_dsn: str, conn: Connection) -> None:

@@ -307,7 +307,7 @@ POISON = {
 RELEASED = "UPDATE retrofill.batch SET done_at = now(), leased_until = NULL WHERE job_id = 1;"
 BROKEN = RELEASED + "UPDATE retrofill.extent SET whole = false WHERE job_id = 1"
 IN_ORDER = load("connection.sql")["read_in_order"]
-BY_INDEX = load("reading.sql")["read_by_index"]
+BY_INDEX = load("connection.sql")["read_by_index"]
 EXPORTED = load("exports.sql")["read_in_order"]
 ELSEWHERE = f"""
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
@@ -458,6 +458,8 @@ CASES = [
     Case("approvals", "withdraw", 2 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]}),
     Case("approvals", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
          before=REDRIVEN),
+    Case("approvals", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
+         before=TAKEN_BACK),
     Case("approvals", "give_back", ROWS),
     Case("approvals", "list_kept", 0, before=ELSEWHERE),
     Case("approvals", "break_extents", 0, {"firsts": [1]}),
@@ -495,8 +497,6 @@ CASES = [
          {"chosen": LISTED["listed"], "identifiers": LISTED["identifiers"],
           "next_seq": ROWS + 1, "contents": CONTENTS}),
     Case("successes", "break_extents", 0, {"next_seq": ROWS + 1}),
-    Case("successes", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
-         before=TAKEN_BACK),
     # With details, those of each item's call are read, too.
     Case("exports", "list_failed", ROWS, end_to_end=True, before=EXPORTED),
     Case("exports", "list_failed", 2 * ROWS, {"details": True}, end_to_end=True, before=EXPORTED),
@@ -504,14 +504,15 @@ CASES = [
     Case("exports", "list_succeeded", 2 * ROWS, {"run_id": None, "details": True},
          end_to_end=True, before=EXPORTED),
     Case("exports", "list_pending", ROWS, end_to_end=True, before=EXPORTED),
-    Case("worst", "list_worst", ROWS, end_to_end=True),
+    Case("triage", "list_worst", ROWS, end_to_end=True),
     # A row of each job; then as many of quarantine as are counted.
     Case("jobs", "list_jobs", 2, JOBS_SHOWN, 12 * FEW, before=BY_INDEX),
     # One lookup in each index for each job; a mean of two rows for all is close to zero.
     Case("jobs", "list_jobs", 0, JOBS_SHOWN, 12 * FEW + 80 * MANY, before=MANY_JOBS + BY_INDEX),
     Case("jobs", "list_runs", 0, {"before": 1_000, "most": 26}, 12 * FEW),
-    Case("jobs", "count_quarantined", PAGE, {"job_ids": [1]}, before=IN_ORDER),
-    Case("jobs", "count_jobs", 0, {"job_ids": [1], "run_ids": [1]}, 12 * FEW),
+    Case("jobs", "count_quarantined", PAGE, before=IN_ORDER),
+    Case("jobs", "count_jobs", PAGE, {"job_ids": [1], "run_ids": [1]}, 2 * PAGE + 12 * FEW,
+         before=IN_ORDER),
     Case("jobs", "get_totals", 0, all_nodes=12 * FEW),
     Case("jobs", "dags_of", 0, all_nodes=12 * FEW),
     # A page of each place; in process, the items of extents that may hold such keys.
@@ -529,9 +530,9 @@ CASES = [
     Case("items", "get_in_process", EXTENT, SOUGHT | {
         "key": "data/b/000000007", "identifier": NEW_7, "firsts": [1], "lasts": [EXTENT - 1],
     }, before=IN_ORDER),
-    Case("items", "get_result", 1, SOUGHT | {"key": "data/a/000000007", "identifier": OLD_7},
+    Case("items", "get_settled", 1, SOUGHT | {"key": "data/a/000000007", "identifier": OLD_7},
          before=IN_ORDER),
-    Case("items", "get_quarantined", 1,
+    Case("items", "get_settled", 1,
          SOUGHT | {"key": "data/c/000000007", "identifier": identifier_of(7)}, before=IN_ORDER),
     Case("items", "list_redriven", 1,
          SOUGHT | {"key": "data/c/000000007", "identifier": identifier_of(7)}, before=IN_ORDER),
@@ -567,11 +568,13 @@ READS_NO_LARGE_TABLE = {
         "note_elsewhere",
     },
     "lease": {"is_overlapped", "reopen", "take_lease", "fence", "get_settle_no", "release"},
-    "allotting": {"list_shares", "get_totals", "list_causes", "allot", "set_pace"},
+    "allotting": {
+        "list_shares", "get_totals", "list_causes", "allot", "set_pace", "lock_function",
+        "list_claims",
+    },
     "settling": {"count_ended", "count_quarantined", "note_errors"},
     "batches": {
-        "list_open_runs", "break_extents", "mark_planned",
-        "list_batches", "release_batches", "is_held", "is_open",
+        "break_extents", "mark_planned", "list_batches", "release_batches", "is_held",
     },
     "canary": {
         "get_canary", "has_batches", "get_awaited", "break_extents_of", "insert_canary",
@@ -579,29 +582,28 @@ READS_NO_LARGE_TABLE = {
     },
     "others": {"forget_awaited", "note_awaited"},
     "feedback": {
-        "note_later", "list_later", "list_open_runs", "list_untouched", "list_kin",
-        "forget_extent", "count_withdrawn",
+        "note_later", "list_later", "list_untouched", "list_kin", "count_withdrawn",
     },
     "approvals": {
-        "ask", "answer", "avoid", "note_changes", "get_approval", "list_extents",
+        "ask", "answer", "revoke", "note_changes", "get_approval", "list_extents",
         "mark_withdrawn", "count_withdrawn",
     },
     "plans": {
-        "list_batches", "count_canary", "store_plan", "list_limits", "get_moment",
-        "get_database_size",
+        "list_batches", "count_canary", "store_plan", "get_time", "get_database_size",
     },
     "pages": {
         "get_controls", "count_calls", "list_partitions", "list_sets", "list_batches",
     },
-    "jobs": {"get_job", "list_dags"},
+    "jobs": {"list_dags"},
     "runs": {
         "insert_job", "get_job", "get_set", "insert_run", "insert_set", "get_set_of",
-        "list_later_sets", "next_run_id", "is_to_come", "get_run", "has_partitions",
+        "list_later_sets", "next_run_id", "is_to_come", "get_run", "is_open",
+        "has_partitions",
         "insert_partition", "list_partitions_left", "close_set",
         "close_run", "reopen_run", "mark_notified", "mark_wait_notified", "list_reports",
+        "list_runs",
     },
-    "listing": {"list_runs"},
-    "limits": {"get_standing", "change_limits", "stop_run", "is_open"},
+    "limits": {"get_standing", "change_limits", "stop_run"},
     "events": {"record", "list_events"},
     "exports": {"get_last_run", "list_versions", "note_files"},
     "redrives": {"insert_redrive", "list_redrives", "list_costs", "get_listing"},
@@ -609,10 +611,9 @@ READS_NO_LARGE_TABLE = {
     "successes": {"count_redriven"},
     "lost_calls": {"recount_cost"},
     "waiting": {
-        "wait", "list_open_runs", "list_before", "list_waiting", "list_of_job", "note_ahead",
-        "wait_no_more",
+        "wait", "list_open_runs", "list_before", "list_waiting", "note_ahead",
+        "stop_waiting",
     },
-    "sharing": {"lock_function", "list_claims"},
     "locks": {
         "keep_job", "lock_job", "lock_job_wholly", "lock_run", "lock_set", "lock_batch",
         "lock_batches",
@@ -623,16 +624,17 @@ READS_NO_LARGE_TABLE = {
 
 NOT_PLANNED = {
     "connection": {
-        "look",
+        "get_server",
         "set_session",
         "list_missing_grants",
-        "begin_aside",
-        "end_aside",
-        "drop_aside",
+        "begin_optional",
+        "end_optional",
+        "undo_optional",
+        "begin_snapshot",
         "read_in_order",
+        "read_by_index",
     },
-    "exports": {"begin_snapshot", "read_in_order", "get_moment"},
-    "reading": {"begin_snapshot", "read_by_index"},
+    "exports": {"begin_snapshot", "read_in_order", "get_time"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "triage": {"limit_time"},
     # Each uses a primary key, and foreign keys that refer to it use theirs.
@@ -641,14 +643,13 @@ NOT_PLANNED = {
 """Statements without a plan, or whose work EXPLAIN does not show."""
 
 OWN_VALUES: dict[str, dict[str, Any]] = {
-    "insert_partition": {"part_no": 99},
+    "insert_partition": {"number": 99},
     "list_reports": {"run_ids": [1, 3]},
     "list_runs": {"before": 99, "hidden": ["x"], "most": 50},
     "insert_set": {"dag_run_id": "new", "set_no": 2},
     "note_elsewhere": {"items": "{[1,9]}"},
     "note_later": {"keys": ["a"], "contents": ["c"]},
     "list_kin": {"jobs": 5},
-    "forget_extent": {"first_seq": 1},
     "insert_redrive": {
         "selection": '{"place": "quarantine"}',
         "note": "",

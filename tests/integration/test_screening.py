@@ -213,5 +213,5 @@ def test_every_key_is_read_back_unchanged(conn: connection, keys: set[str]) -> N
 
 def test_a_jobs_name_is_not_reused_for_another_source(conn: connection) -> None:
     open_run(conn)
-    with pytest.raises(ConfigError, match="'job' was made for s3://bucket → f"):
+    with pytest.raises(ConfigError, match="'job' belongs to s3://bucket → f"):
         runs.remember_job(conn, Job("job", "0" * 32, "s3://other", "f", "s3"))

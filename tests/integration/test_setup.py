@@ -132,7 +132,7 @@ def test_a_missing_connection_is_shown_with_an_example(
     ("uri", "what"),
     [
         (f"mysql://r:{PASSWORD}@127.0.0.1/r", "is of type 'mysql'"),
-        (f"postgresql://r:{PASSWORD}@127.0.0.1/r?colour=red", "is none of Postgres"),
+        (f"postgresql://r:{PASSWORD}@127.0.0.1/r?colour=red", "is not a Postgres connection"),
     ],
 )
 def test_a_malformed_connection_is_reported_without_its_password(
@@ -152,15 +152,13 @@ def test_an_unreachable_server_is_reported_with_its_address(named: Callable[[str
     assert one.blocks
     assert "cannot be reached" in one.what
     assert one.where.endswith("host 127.0.0.1, port 1, database founded, role runs")
-    assert one.todo == "start the server, or mend the connection"
+    assert one.todo == "start the server, or correct the connection"
     assert PASSWORD not in "\n".join(one.lines())
 
 
 def test_an_unknown_host_is_reported(named: Callable[[str], None]) -> None:
     named("postgresql://r:r@no-such-host.invalid/r")
-    assert (
-        only(look()).todo == "correct the host of the connection: this machine knows no such name"
-    )
+    assert only(look()).todo == "correct the host of the connection: this machine cannot resolve it"
 
 
 def test_a_missing_database_is_reported_with_its_statement(
@@ -183,7 +181,7 @@ def test_a_missing_schema_links_to_the_dag_that_creates_it(
     named(bare)
     one = only(look())
     assert (one.blocks, one.dag_id) == (True, "raise_it")
-    assert one.what == f"the state's schema is at version 0, this code needs {OWN}"
+    assert one.what == f"the state's schema is at version 0, but this code needs version {OWN}"
     assert "python -m retrofill db migrate" in one.todo
 
 
@@ -206,7 +204,7 @@ def test_the_shown_grants_are_the_missing_ones(
     for _ in range(2):
         one = only(look())
         assert one.blocks
-        assert one.what == "the role runs may not do all it needs to in the schema retrofill"
+        assert one.what == "the role runs lacks privileges in the schema retrofill"
         assert one.dag_id == "raise_it"
         say(bare, *one.text.splitlines())
         assert look().ready
@@ -325,7 +323,9 @@ def test_a_role_that_cannot_migrate_or_is_missing_is_reported(bare: str, runtime
         migrate_state(bare, MigrationParams(grant=True), "nobody")
     say(bare, "UPDATE retrofill.migration SET number = number + 9")
     for dry_run in (True, False):
-        with pytest.raises(SchemaMismatch, match=r"version 10, this code knows 1\n.*run the newer"):
+        with pytest.raises(
+            SchemaMismatch, match=r"version 10, but this code knows only 1\n.*run the newer"
+        ):
             migrate_state(bare, MigrationParams(dry_run=dry_run), "runs")
 
 

@@ -122,8 +122,8 @@ def test_keys_keep_their_encoding_whatever_the_connection_sets(
     ("extra", "said"),
     [
         ({"colour": "red"}, 'invalid connection option "colour"'),
-        ({"sslmode": {"of": "mine"}}, "its extra 'sslmode' is a dict; allowed are texts"),
-        ({"redshift": True}, "its extra 'redshift' is True; allowed is to log in by"),
+        ({"sslmode": {"of": "mine"}}, "its extra 'sslmode' is a dict; give a text"),
+        ({"redshift": True}, "its extra 'redshift' is True, a login that is not supported"),
     ],
 )
 def test_an_extra_unknown_to_libpq_is_named(
@@ -221,11 +221,11 @@ def test_without_a_free_connection_a_page_fails_and_a_task_waits(
         "the state's Postgres has no connection left (connection retrofill_state"
     )
     assert "too many connections for role" in said
-    assert "What to do: let max_connections of the server, and limits of role" in said
+    assert "What to do: raise max_connections of the server, or the limits of role" in said
     with ThreadPoolExecutor(1) as executor:
         with open_state():
             waiting = executor.submit(task)
-            while "Waiting for one, for up to 300 s" not in caplog.text:
+            while "Waiting up to 300 s for a connection" not in caplog.text:
                 assert not waiting.done()
                 time.sleep(0.01)
         assert waiting.result() == "lonely"
@@ -309,11 +309,11 @@ def test_the_example_of_the_docs_connects(
 @pytest.mark.parametrize(
     ("changed", "todo"),
     [
-        ({"sslrootcert": "/nowhere/root.pem"}, "sslrootcert name the file of the authority"),
-        ({"sslrootcert": "system"}, "sslrootcert name the file of the authority"),
-        ({"host": "db.internal", "hostaddr": "127.0.0.1"}, "host be a name of the server's"),
-        ({"sslmode": "disable", "sslrootcert": None}, "extra sslmode be require"),
-        ({"password": "wrong"}, "mend login and password"),
+        ({"sslrootcert": "/nowhere/root.pem"}, "sslrootcert to the file of the authority"),
+        ({"sslrootcert": "system"}, "sslrootcert to the file of the authority"),
+        ({"host": "db.internal", "hostaddr": "127.0.0.1"}, "host to a name that the server's"),
+        ({"sslmode": "disable", "sslrootcert": None}, "extra sslmode to require"),
+        ({"password": "wrong"}, "correct login and password"),
     ],
 )
 def test_problems_with_tls_are_reported(

@@ -23,7 +23,7 @@ def test_missing_setup_is_shown_instead_of_the_page(web: Web, state_dsn: str) ->
         assert answer.status_code == 503, path
         for said in (
             "<h1>Set-up</h1>",
-            "The state&#39;s schema is at version 0, this code needs 1",
+            "The state&#39;s schema is at version 0, but this code needs version 1",
             "python -m retrofill db migrate",
             f"database {parsed['dbname']}, role {parsed['user']}",
             "No run can be opened until you fix this.",

@@ -95,7 +95,7 @@ MUTANTS = (
     Mutant(
         name="items of an ordered source not marked in an unordered job",
         file="state/screening.py",
-        old="unordered = turn.unordered or not ordered",
+        old="unordered = job.unordered or not ordered",
         new="unordered = not ordered",
         test=UNORDERED + "test_waiting_items_are_known_whichever_run_listed_them",
     ),
@@ -130,8 +130,8 @@ MUTANTS = (
     Mutant(
         name="an item without order looked for in quarantine alone",
         file="state/screening.sql",
-        old="waiting.seq IS NOT NULL OR done.known OR given_up.known AS known",
-        new="waiting.seq IS NOT NULL OR given_up.known AS known",
+        old="SELECT true FROM retrofill.results\n            WHERE",
+        new="SELECT true FROM retrofill.results\n            WHERE false AND",
         test=UNORDERED + "test_results_and_quarantine_are_known_and_a_changed_item_is_not",
     ),
     Mutant(
@@ -173,15 +173,15 @@ MUTANTS = (
     Mutant(
         name="late success not accepted",
         file="state/lease.py",
-        old="                self._settler.write_late_facts(cur, settlement)\n",
-        new="                pass\n",
+        old="            self._settler.write_late_facts(cur, settlement)\n",
+        new="            pass\n",
         test=BATCHES + "test_a_zombie_may_record_only_successes",
     ),
     Mutant(
         name="late success counted where it was",
         file="state/lease.py",
-        old="                self._settler.write_late_facts(cur, settlement)\n",
-        new="                self._settler.write_facts(cur, settlement)\n",
+        old="            self._settler.write_late_facts(cur, settlement)\n",
+        new="            self._settler.write_facts(cur, settlement)\n",
         test=BATCHES + "test_a_late_success_counts_for_the_current_run_of_the_item",
     ),
     Mutant(
@@ -246,14 +246,14 @@ MUTANTS = (
     Mutant(
         name="a zombie gives the new holder's batch back",
         file="state/lease.py",
-        old="                if cur.rowcount and not done:\n",
-        new="                if not done:\n",
+        old="            if cur.rowcount and not done:\n",
+        new="            if not done:\n",
         test=BATCHES + "test_a_zombie_that_returns_its_batch_does_not_touch_the_new_holders_calls",
     ),
     Mutant(
         name="what is done is called again",
         file="state/lease.py",
-        old="            self._leave_out_settled(cur, calls)\n",
+        old="        self._leave_out_settled(cur, calls)\n",
         new="",
         test=BATCHES + "test_items_that_a_zombie_reported_as_done_are_not_called_again",
     ),
@@ -523,9 +523,9 @@ MUTANTS = (
     ),
     Mutant(
         name="a plan that takes each batch for one portion",
-        file="state/plans.py",
-        old="    if not is_one(batch.bytes):\n",
-        new="    if not batch.items:\n",
+        file="state/portions.py",
+        old="    if is_one(batch.bytes):\n",
+        new="    if batch.items:\n",
         test="tests/integration/test_survey.py::test_calls_are_forecast_exactly",
     ),
     Mutant(

@@ -1,7 +1,7 @@
 """What servers and poolers answer when they are full, and what to do about it."""
 
 import pytest
-from retrofill.state.address import is_full, what_to_do
+from retrofill.state.failures import is_full, what_to_do
 
 FULL = [
     "FATAL:  sorry, too many clients already",
@@ -18,10 +18,10 @@ FULL = [
 @pytest.mark.parametrize("said", FULL)
 def test_a_full_server_or_pooler_is_recognized(said: str) -> None:
     assert is_full(said)
-    assert what_to_do(said).startswith("let max_connections of the server")
+    assert what_to_do(said).startswith("raise max_connections of the server")
 
 
 def test_an_unreachable_server_is_not_full() -> None:
     said = "connection refused. Is the server running and accepting TCP/IP connections?"
     assert not is_full(said)
-    assert what_to_do(said) == "start the server, or mend the connection"
+    assert what_to_do(said) == "start the server, or correct the connection"

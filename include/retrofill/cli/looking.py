@@ -16,7 +16,7 @@ from retrofill.model.report import Report
 from retrofill.model.status import status_of
 from retrofill.state import pages
 from retrofill.state.jobs import CountedJob, JobLine, counted, list_jobs
-from retrofill.state.listing import list_runs
+from retrofill.state.runs import list_runs
 
 RunNumber = Annotated[int, typer.Argument(metavar="RUN", help="The number of the run.")]
 

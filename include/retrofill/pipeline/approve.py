@@ -13,6 +13,7 @@ from retrofill.model.runs import Run, SetRef
 from retrofill.sources import Source
 from retrofill.state import approvals, plans, runs
 from retrofill.state.connection import Connection
+from retrofill.state.limits import get_limits
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def request_approval(
     approval = approvals.ask(conn, run.run_id, mark, hours=hours)
     if approval is None:
         raise RunIncomplete(f"run {run.run_id} is closed, so its plan cannot be approved")
-    plan = replace(plan, limits=plans.read_limits(conn, run.run_id).as_json())
+    plan = replace(plan, limits=get_limits(conn, run.run_id).as_json())
     plans.store_plan(conn, run.run_id, plan)
     text = plan.markdown(config.source_kind.reasons)
     report = runs.get_report(conn, run.run_id)
@@ -104,7 +105,7 @@ def record_answer(conn: Connection, run: Run, answer: ApprovalStatus, by: str) -
 
 def void_approval(conn: Connection, run: Run, why: str) -> None:
     """Void an approval, because the run would call something else than was approved."""
-    approvals.avoid(conn, run.run_id, why)
+    approvals.revoke(conn, run.run_id, why)
     conclude_approval(conn, run.run_id)
 
 

@@ -71,13 +71,13 @@ def await_turn(conn: Connection, job_id: int, dag_run: DagRun, airflow: Places) 
 
 
 def forget_gone(conn: Connection, airflow: Airflow) -> None:
-    """Remove waiting DAG runs that Airflow has ended."""
-    for dag_run in waiting.list_waiting(conn):
-        _still_waits(conn, dag_run, airflow)
+    """Remove the DAG runs that were waiting when they ended."""
+    for waiter in waiting.list_waiting(conn):
+        _still_waits(conn, DagRun(waiter.dag_id, waiter.dag_run_id), airflow)
 
 
 def _still_waits(conn: Connection, dag_run: DagRun, airflow: Airflow) -> bool:
     if airflow.lives(dag_run.dag_id, [dag_run.dag_run_id]):
         return True
-    waiting.wait_no_more(conn, dag_run)
+    waiting.stop_waiting(conn, dag_run)
     return False

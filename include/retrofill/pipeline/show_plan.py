@@ -19,6 +19,7 @@ from retrofill.pipeline.plan import described
 from retrofill.sources import Source
 from retrofill.state import others, plans, runs
 from retrofill.state.connection import Connection
+from retrofill.state.limits import get_limits
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def show_plan(
         for loaded in batch:
             first_set.add(loaded)
     counts = _counts(conn, run, first_set, source)
-    limits = plans.read_limits(conn, run.run_id)
+    limits = get_limits(conn, run.run_id)
     plan = RunPlan(
         counts=counts,
         sizes=first_set.histograms.sizes,

@@ -1,1 +1,1 @@
-"""The Postgres state: both caches and the record of all that was done."""
+"""The Postgres state: both caches, and the record of runs and calls."""

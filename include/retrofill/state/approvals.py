@@ -1,18 +1,28 @@
-"""Approvals: whether a person has approved the plan of a run, and withdrawing what nobody has."""
+"""Approvals: ask for approval of a plan, record the answer, and withdraw a rejected plan."""
 
 from typing import NamedTuple
 
 from retrofill.faults import Point, reach
 from retrofill.model.approval import Approval, ApprovalStatus
-from retrofill.model.runs import Run
-from retrofill.state import successes
+from retrofill.model.runs import Run, SetRef
 from retrofill.state.arrays import numbers
 from retrofill.state.batches import release_run
-from retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
+from retrofill.state.connection import (
+    Connection,
+    Cursor,
+    execute,
+    executed,
+    one,
+    pairs,
+    transaction,
+    value,
+    values,
+)
 from retrofill.state.events import ITSELF, record
 from retrofill.state.limits import stop_within
 from retrofill.state.locks import lock_job, lock_run
 from retrofill.state.statements import load
+from retrofill.state.successes import count_redriven
 
 _SQL = load("approvals.sql")
 
@@ -20,21 +30,20 @@ EXTENTS = 5
 """Extents of up to ten thousand items that are withdrawn in one transaction."""
 
 
-class _Extent(NamedTuple):
-    """A stretch of numbers that entered for the run."""
+class _PutBack(NamedTuple):
+    """Items that were put back, by the place where they were before."""
 
-    first_seq: int
-    last_seq: int
+    quarantined: int
+    succeeded: int
 
 
 def ask(conn: Connection, run_id: int, mark: str, *, hours: int) -> Approval | None:
-    """Have a plan wait for a person; return None if the run is closed, or its plan turned down.
+    """Ask for approval of a plan; return None if the run is closed or its plan was rejected.
 
-    :param mark: tells this asking from another
-    :param hours: after which it expires
+    :param mark: distinguishes this request from others
+    :param hours: hours until the plan expires
     """
-    with transaction(conn) as cur:
-        cur.execute(_SQL["ask"], {"run_id": run_id, "mark": mark, "hours": hours})
+    with executed(conn, _SQL["ask"], run_id=run_id, mark=mark, hours=hours) as cur:
         asked = values(cur)
         if asked:
             record(cur, run_id, ITSELF, ApprovalStatus.WAITING)
@@ -43,24 +52,24 @@ def ask(conn: Connection, run_id: int, mark: str, *, hours: int) -> Approval | N
 
 
 def answer(conn: Connection, run_id: int, status: ApprovalStatus, by: str = "") -> Approval | None:
-    """Record what became of a plan that waits; unless it was approved, its run stops.
+    """Record the answer to a plan that waits. If it is not an approval, stop the run.
 
-    :param by: who answered; empty: nobody
-    :returns: what has become of it, perhaps by another answer
+    :param by: the user who answered; empty: nobody
+    :returns: the approval as it is now, perhaps with an earlier answer
     """
-    with transaction(conn) as cur:
-        cur.execute(_SQL["answer"], {"run_id": run_id, "status": status, "by": by})
+    with executed(conn, _SQL["answer"], run_id=run_id, status=status, by=by) as cur:
         if cur.rowcount:
             record(cur, run_id, by, status)
-        approval = _stop_unless_approved(cur, run_id)
+        approval = _read(cur, run_id)
+        if approval is not None and approval.is_negative:
+            stop_within(cur, run_id, approval.why)
     reach(Point.APPROVAL_ANSWERED)
     return approval
 
 
-def avoid(conn: Connection, run_id: int, why: str) -> None:
-    """Take an approval back, since what was approved would not be what runs; the run stops."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["avoid"], {"run_id": run_id})
+def revoke(conn: Connection, run_id: int, why: str) -> None:
+    """Stop a run and void its approval, because it would run something else than was approved."""
+    with executed(conn, _SQL["revoke"], run_id=run_id) as cur:
         if cur.rowcount:
             record(cur, run_id, ITSELF, ApprovalStatus.VOID)
         stop_within(cur, run_id, why)
@@ -68,17 +77,19 @@ def avoid(conn: Connection, run_id: int, why: str) -> None:
 
 
 def note_changes(conn: Connection, run_id: int, changed: int, *, more: bool) -> None:
-    """Record how many objects were modified after the run was opened, or that it is more."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["note_changes"], {"run_id": run_id, "changed": changed, "more": more})
+    """Record how many objects were modified after the run was opened.
+
+    :param more: whether there are more than were counted
+    """
+    execute(conn, _SQL["note_changes"], run_id=run_id, changed=changed, more=more)
 
 
 def withdraw(conn: Connection, run: Run) -> int:
-    """Take back what a run has enqueued and no call has carried; return how many items.
+    """Withdraw items that a run enqueued and no call has carried; return their number.
 
-    What was new is unknown again, and what was redriven is back where it was. What another run
-    waits for stays, for that to take over, and so does what earlier runs left behind. Broken off,
-    it goes on when it is asked for again.
+    New items become unknown again; redriven items return to where they were. It leaves items that
+    another run waits for, so that it can take them over, and items of earlier runs. If it is
+    interrupted, the next call continues.
     """
     release_run(conn, run.run_id)
     key = {"run_id": run.run_id, "job_id": run.job_id}
@@ -87,49 +98,39 @@ def withdraw(conn: Connection, run: Run) -> int:
         with transaction(conn) as cur:
             lock_job(cur, run.job_id)
             lock_run(cur, run.run_id)
-            if _is_withdrawn(cur, run.run_id):
+            approval = _read(cur, run.run_id)
+            if approval is not None and approval.withdrawn:
                 return total
             cur.execute(_SQL["list_extents"], {**key, "after": after, "extents": EXTENTS})
-            extents = rows(cur, _Extent)
+            extents = pairs(cur)
             if extents:
-                count = _take_back(cur, key, extents)
+                total += _withdraw_extents(cur, key, extents)
+                after = max(extents)
             else:
-                count = 0
                 cur.execute(_SQL["give_back"], key)
                 cur.execute(_SQL["mark_withdrawn"], key)
         reach(Point.WITHDRAWING)
         if not extents:
             return total
-        total, after = total + count, extents[-1].first_seq
 
 
-def _take_back(cur: Cursor, key: dict[str, int], extents: list[_Extent]) -> int:
+def _withdraw_extents(cur: Cursor, key: dict[str, int], extents: dict[int, int]) -> int:
     cur.execute(_SQL["list_kept"], key)
-    spans = {
+    asked = {
+        **key,
         "kept": value(cur),
-        "firsts": numbers(extent.first_seq for extent in extents),
-        "lasts": numbers(extent.last_seq for extent in extents),
+        "firsts": numbers(extents),
+        "lasts": numbers(extents.values()),
     }
-    cur.execute(_SQL["break_extents"], {**key, **spans})
-    cur.execute(_SQL["put_back"], {**key, **spans})
-    count = cur.rowcount
-    successes.put_back(cur, {**key, **spans})
-    cur.execute(_SQL["withdraw"], {**key, **spans})
-    count += cur.rowcount
+    cur.execute(_SQL["break_extents"], asked)
+    cur.execute(_SQL["put_back"], asked)
+    back = one(cur, _PutBack)
+    if back.succeeded:
+        count_redriven(cur, SetRef(key["run_id"], 1), -back.succeeded)
+    cur.execute(_SQL["withdraw"], asked)
+    count = back.quarantined + cur.rowcount
     cur.execute(_SQL["count_withdrawn"], {**key, "count": count})
     return count
-
-
-def _is_withdrawn(cur: Cursor, run_id: int) -> bool:
-    approval = _read(cur, run_id)
-    return approval is not None and approval.withdrawn
-
-
-def _stop_unless_approved(cur: Cursor, run_id: int) -> Approval | None:
-    approval = _read(cur, run_id)
-    if approval is not None and approval.is_negative:
-        stop_within(cur, run_id, approval.why)
-    return approval
 
 
 def _read(cur: Cursor, run_id: int) -> Approval | None:

@@ -1,6 +1,6 @@
 -- name: ask
--- Has the plan of an open run wait for a person, unless one has turned it down.
--- Whoever asks again, as the task was cleared, counts the time it has waited so far.
+-- Makes the plan of an open run wait for an answer, unless it was rejected.
+-- If the task was cleared and asks again, the time that the plan has waited so far counts.
 UPDATE retrofill.run SET
     approval = jsonb_build_object(
         'status', 'waiting', 'mark', %(mark)s::text, 'asked_at', clock_timestamp(),
@@ -16,7 +16,7 @@ WHERE run_id = %(run_id)s AND status = 'open'
 RETURNING approval
 
 -- name: answer
--- Records what became of a plan that waits.
+-- Records the answer to a plan that waits.
 UPDATE retrofill.run SET
     approval = approval || jsonb_build_object(
         'status', %(status)s::text, 'by', %(by)s::text, 'at', clock_timestamp()
@@ -24,36 +24,36 @@ UPDATE retrofill.run SET
     waited = waited + (clock_timestamp() - (approval ->> 'asked_at')::timestamptz)
 WHERE run_id = %(run_id)s AND status = 'open' AND approval ->> 'status' = 'waiting'
 
--- name: avoid
--- Takes the approval of an open run back, since what was approved would not be what runs.
+-- name: revoke
+-- Voids the approval of an open run.
 UPDATE retrofill.run SET approval = approval || '{"status": "void"}'
 WHERE run_id = %(run_id)s AND status = 'open' AND approval ->> 'status' = 'approved'
 
 -- name: note_changes
--- Records how much of the source was modified after the run was opened.
+-- Records how many objects were modified after the run was opened.
 UPDATE retrofill.run SET approval = approval || jsonb_build_object(
     'changed', %(changed)s::bigint, 'changed_more', %(more)s::boolean
 )
 WHERE run_id = %(run_id)s AND approval ->> 'status' = 'approved'
 
 -- name: get_approval
--- What became of the plan of a run.
+-- The approval of a run.
 SELECT approval FROM retrofill.run WHERE run_id = %(run_id)s
 
 -- name: list_extents
--- The next stretches of numbers that entered for a run, behind a number.
+-- The next extents of a run after a number.
 SELECT first_seq, last_seq FROM retrofill.extent
 WHERE job_id = %(job_id)s AND first_seq > %(after)s AND run_id = %(run_id)s
 ORDER BY first_seq LIMIT (SELECT %(extents)s)
 
 -- name: break_extents
--- Marks stretches of numbers as no longer whole: items leave them.
+-- Marks extents as no longer whole, because items leave them.
 UPDATE retrofill.extent SET whole = false
 WHERE job_id = %(job_id)s AND first_seq = ANY(%(firsts)s::bigint[]) AND whole
 
 -- name: list_kept
--- The numbers that may not leave, as one multirange: what others wait for, or have in a batch.
--- A closed run waits, too: when a person clears it, it must not be complete without these items.
+-- The numbers of items that may not leave, because other runs wait for them or have them in a batch.
+-- Closed runs wait too: if one is cleared, it must not be complete without these items.
 SELECT coalesce(range_agg(items), '{}')::text FROM (
     SELECT elsewhere.items
     FROM retrofill.elsewhere
@@ -68,8 +68,7 @@ SELECT coalesce(range_agg(items), '{}')::text FROM (
 ) AS kept (items)
 
 -- name: withdraw
--- Deletes what a run has enqueued and no call has carried, of some stretches of numbers.
--- OFFSET 0: each stretch is looked up by itself, whatever the planner believes of the table.
+-- Deletes the items of some extents that a run enqueued and no call has carried.
 DELETE FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
     SELECT item.seq
@@ -84,7 +83,7 @@ WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
 ))
 
 -- name: put_back
--- Puts back into quarantine what a run has redriven and no call has carried since.
+-- Moves items that a run redrove back to where they were, if no call has carried them since.
 WITH back AS (
     DELETE FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
@@ -101,53 +100,56 @@ WITH back AS (
             SELECT attempts, unsure FROM retrofill.redriven
             WHERE redriven.job_id = %(job_id)s AND redriven.item_key = item.item_key
                 AND redriven.identifier = item.identifier AND redriven.run_id = %(run_id)s
-                AND quarantined_by IS NOT NULL
             OFFSET 0
         ) AS before
         WHERE (item.attempts, item.unsure) = (before.attempts, before.unsure)
     ))
-    RETURNING job_id, seq, item_key, identifier, content
+    RETURNING seq, item_key, identifier, content
 ),
-said AS (
-    DELETE FROM retrofill.redriven
-    WHERE ctid = ANY(ARRAY(
-        SELECT found.place FROM back CROSS JOIN LATERAL (
-            SELECT ctid AS place FROM retrofill.redriven AS item
-            WHERE item.job_id = back.job_id AND item.item_key = back.item_key
-                AND item.identifier = back.identifier AND item.run_id = %(run_id)s
-            OFFSET 0
-        ) AS found
-    ))
+remembered AS MATERIALIZED (
+    SELECT back.seq, back.content, before.* FROM back CROSS JOIN LATERAL (
+        SELECT ctid AS place, * FROM retrofill.redriven
+        WHERE redriven.job_id = %(job_id)s AND redriven.item_key = back.item_key
+            AND redriven.identifier = back.identifier AND redriven.run_id = %(run_id)s
+        OFFSET 0
+    ) AS before
+),
+forgotten AS (
+    DELETE FROM retrofill.redriven WHERE ctid = ANY(ARRAY(SELECT place FROM remembered))
+),
+quarantined AS (
+    INSERT INTO retrofill.quarantine (
+        job_id, item_key, identifier, run_id, batch_id, call_no, seq, content, attempts, failures,
+        unsure, request_id, error_type, error, quarantined_at
+    )
+    SELECT
+        job_id, item_key, identifier, quarantined_by, batch_id, call_no, seq, content, attempts,
+        failures, unsure, request_id, error_type, error, quarantined_at
+    FROM remembered WHERE quarantined_by IS NOT NULL
+),
+succeeded AS (
+    INSERT INTO retrofill.results (
+        job_id, item_key, identifier, run_id, batch_id, call_no, attempts, settled_at
+    )
+    SELECT job_id, item_key, identifier, settled_by, batch_id, call_no, attempts, settled_at
+    FROM remembered WHERE settled_by IS NOT NULL
 )
-INSERT INTO retrofill.quarantine (
-    job_id, item_key, identifier, run_id, batch_id, call_no, seq, content, attempts, failures,
-    unsure, request_id, error_type, error, quarantined_at
-)
-SELECT
-    back.job_id, back.item_key, back.identifier, before.quarantined_by, before.batch_id,
-    before.call_no, back.seq, back.content, before.attempts, before.failures, before.unsure,
-    before.request_id, before.error_type, before.error, before.quarantined_at
-FROM back CROSS JOIN LATERAL (
-    SELECT * FROM retrofill.redriven
-    WHERE redriven.job_id = back.job_id AND redriven.item_key = back.item_key
-        AND redriven.identifier = back.identifier AND redriven.run_id = %(run_id)s
-    OFFSET 0
-) AS before
+SELECT count(quarantined_by) AS quarantined, count(settled_by) AS succeeded FROM remembered
 
 -- name: mark_withdrawn
--- Records that all of a plan which nobody approved is withdrawn.
+-- Records that all items of a rejected plan are withdrawn.
 UPDATE retrofill.run SET approval = approval || '{"withdrawn": true}'
 WHERE run_id = %(run_id)s
 
 -- name: count_withdrawn
--- Adds to the number of items that a run's first set has withdrawn.
+-- Adds to the withdrawn items of a run's first set.
 UPDATE retrofill.run_set SET withdrawn = withdrawn + %(count)s
 WHERE run_id = %(run_id)s AND set_no = 1
 
 -- name: give_back
--- Counts what a run had taken over and leaves to the next one as no longer taken over.
+-- Subtracts items that a run had taken over and leaves to the next run.
 UPDATE retrofill.run_set SET resumed = resumed - least(resumed, (
-    -- What was planned again, since a person has cleared that, is in two batches.
+    -- An item whose planning was cleared is in two batches.
     SELECT count(DISTINCT left_behind.seq)
     FROM retrofill.batch CROSS JOIN LATERAL (
         SELECT seq FROM retrofill.in_process

@@ -1,4 +1,4 @@
-"""Arrays as one value: written out as ARRAY[…], the server would parse each element as a term."""
+"""Arrays as literals. As ARRAY[…], the server would parse each element as an expression."""
 
 from collections.abc import Iterable
 
@@ -6,16 +6,16 @@ from retrofill.model.calls import Span
 
 
 def numbers(values: Iterable[int]) -> str:
-    """Return numbers as a literal; format: PostgreSQL manual, "Arrays", input and output."""
+    """Return numbers as an array literal (PostgreSQL manual, "Arrays")."""
     return "{" + ",".join(map(str, values)) + "}"
 
 
 def texts(values: Iterable[str]) -> str:
-    """Return texts as a literal, each of them quoted."""
+    """Return texts as an array literal."""
     quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
     return "{" + ",".join([f'"{value}"' for value in quoted]) + "}"
 
 
 def multirange(spans: Iterable[Span]) -> str:
-    """Return spans as a literal; format: PostgreSQL manual, "Range Types", input and output."""
+    """Return spans as a multirange literal (PostgreSQL manual, "Range Types")."""
     return "{" + ",".join(f"[{first},{last}]" for first, last in spans) + "}"

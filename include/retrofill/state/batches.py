@@ -1,4 +1,4 @@
-"""Batches: cutting what is in process into them, and giving back what they did not finish."""
+"""Batches: cut items in process into batches, and release unfinished ones."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from retrofill.state.arrays import numbers
 from retrofill.state.connection import (
     Connection,
     Cursor,
+    executed,
     read_in_order,
     rows,
     transaction,
@@ -19,12 +20,13 @@ from retrofill.state.connection import (
 from retrofill.state.locks import lock_batches, lock_job, lock_run
 from retrofill.state.lost_calls import mark_calls_lost
 from retrofill.state.statements import load
+from retrofill.state.waiting import list_open_runs
 
 _SQL = load("batches.sql")
 
 
 class PlannedBatch(NamedTuple):
-    """A batch that waits for its invoke task."""
+    """A planned batch."""
 
     batch_id: int
     items: int
@@ -39,11 +41,10 @@ def plan(
     fewest_items: int,
     batches_allowed: int = 2 * MAX_BATCHES,
 ) -> list[PlannedBatch]:
-    """Cut the job's items that nobody owns into batches; return all batches of the set.
+    """Cut a job's items without an owner into batches; return all batches of the set.
 
-    :param most_items: items of a batch, unless that made too many batches
-    :param fewest_items: items below which a batch is not made smaller to have more of them
-    :param batches_allowed: the most there may be
+    :param most_items: items per batch, unless that makes too many batches
+    :param fewest_items: items per batch below which no further batches are made
     """
     key = {**ref._asdict(), "job_id": job_id}
     with transaction(conn) as cur:
@@ -61,21 +62,20 @@ def plan(
 
 
 def find_pieces(cur: Cursor, run_id: int, job_id: int) -> tuple[list[int], list[Piece]]:
-    """Find the items of a job that nobody owns, for whoever holds its lock.
+    """Return a job's items without an owner, under the lock on the job.
 
     :returns: the other open runs of the job, and the items as pieces in order
     """
     key = {"run_id": run_id, "job_id": job_id}
     read_in_order(cur)
     cur.execute(_SQL["forget_extents"], key)
-    cur.execute(_SQL["list_open_runs"], key)
-    others = values(cur)
+    others = [other for other in list_open_runs(cur, job_id) if other != run_id]
     cur.execute(_SQL["list_pieces"], {**key, "others": others})
     return others, rows(cur, Piece)
 
 
 def _insert(cur: Cursor, key: dict[str, int], batches: list[Batch]) -> None:
-    """Insert batches, having looked up the numbers of the edges that lie among holes."""
+    """Insert batches. Where numbers have gaps, their first and last ones are looked up before."""
     places = edges_to_look_up(batches)
     seqs: dict[Edge, int] = {}
     if places:
@@ -103,47 +103,46 @@ def _insert(cur: Cursor, key: dict[str, int], batches: list[Batch]) -> None:
 
 
 def release_set(conn: Connection, ref: SetRef) -> None:
-    """Give back what a set's batches did not finish; their unsettled calls count as lost."""
+    """Release the unfinished batches of a set; their unsettled calls count as lost."""
     with transaction(conn) as cur:
-        cur.execute(_SQL["release_batches"], ref._asdict())
-        mark_calls_lost(cur, values(cur))
+        _release(cur, ref.run_id, ref.set_no)
 
 
 def release_run(conn: Connection, run_id: int) -> None:
-    """Do the same for all sets of a run."""
+    """Release the unfinished batches of a run, as :func:`release_set` does."""
     with transaction(conn) as cur:
-        cur.execute(_SQL["release_batches"], {"run_id": run_id, "set_no": None})
-        mark_calls_lost(cur, values(cur))
+        _release(cur, run_id)
+
+
+def _release(cur: Cursor, run_id: int, set_no: int | None = None) -> None:
+    cur.execute(_SQL["release_batches"], {"run_id": run_id, "set_no": set_no})
+    mark_calls_lost(cur, values(cur))
 
 
 def is_held(conn: Connection, run_id: int) -> bool:
     """Return whether a task holds the lease of a batch of a run."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["is_held"], {"run_id": run_id})
+    with executed(conn, _SQL["is_held"], run_id=run_id) as cur:
         return bool(value(cur))
 
 
 def rescue_run(conn: Connection, run_id: int, job_id: int) -> str | None:
-    """Free what the batches of a run did not finish if no task holds one, and close the run.
+    """Release the unfinished batches of a run and close it, if no task holds a batch.
 
-    Calls that were not settled count as lost, as when another task takes a batch over.
+    Unsettled calls count as lost, as when another task takes over a batch.
 
-    :returns: the state in which it is closed; None: it is held, or was closed already
+    :returns: the state in which it was closed; None: a task holds a batch, or it was closed already
     """
-    key = {"run_id": run_id, "set_no": None}
     with transaction(conn) as cur:
-        # With these locks no task renews a lease, takes a batch or plans one; only what a
-        # statement sees that begins behind them is sure.
+        # With these locks no task renews a lease, takes a batch or plans one. Only statements that
+        # begin after them can rely on what they read.
         lock_job(cur, job_id)
         lock_run(cur, run_id)
         lock_batches(cur, run_id)
-        cur.execute(_SQL["is_held"], key)
+        cur.execute(_SQL["is_held"], {"run_id": run_id})
         if value(cur):
             return None
-        cur.execute(_SQL["release_batches"], key)
-        mark_calls_lost(cur, values(cur))
-        cur.execute(_SQL["is_open"], key)
-        if values(cur) != [True]:
+        _release(cur, run_id)
+        if not runs.is_open(cur, run_id):
             return None
         runs.conclude(cur, run_id)
         return runs.read_report(cur, run_id).status

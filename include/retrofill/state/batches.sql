@@ -1,6 +1,5 @@
 -- name: forget_extents
 -- Deletes the extents whose items have all left.
--- No join: whatever the planner believes of the table, it is one look-up for each extent.
 DELETE FROM retrofill.extent
 WHERE job_id = %(job_id)s AND NOT whole AND (
     SELECT seq FROM retrofill.in_process
@@ -8,14 +7,9 @@ WHERE job_id = %(job_id)s AND NOT whole AND (
     ORDER BY seq LIMIT 1
 ) IS NULL
 
--- name: list_open_runs
--- The other open runs of the job; each owns what it has in process.
-SELECT run_id FROM retrofill.run
-WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND status = 'open'
-
 -- name: list_pieces
 -- The items that neither a batch nor another run owns, as pieces in order.
--- A batch is a range, so it may not reach over what somebody owns: another island begins there.
+-- A batch is a range and must not include owned items, so each owned range begins a new island.
 WITH owned AS MATERIALIZED (
     SELECT coalesce(range_agg(int8range(first_seq, last_seq, '[]')), '{}') AS numbers
     FROM (
@@ -43,7 +37,7 @@ found AS (
         bytes, entered
     FROM free CROSS JOIN LATERAL unnest(free.numbers - (SELECT numbers FROM before)) AS part
     UNION ALL
-    -- What the run has had in a batch is its own, whoever has listed it: it is resumed only once.
+    -- Items that the run had in a batch are its own, whichever run listed them: they are resumed once.
     SELECT lower(part), upper(part) - 1, %(run_id)s, whole, false, bytes, entered
     FROM free CROSS JOIN LATERAL unnest(free.numbers * (SELECT numbers FROM before)) AS part
     UNION ALL
@@ -55,7 +49,7 @@ placed AS (
 )
 SELECT
     piece.first_seq, piece.last_seq, piece.items, run_id, island,
-    -- Exact where all of an extent is left, else by the mean of what entered.
+    -- Exact if all of an extent is left, otherwise the mean size of its items.
     piece.items * bytes / entered AS bytes
 FROM placed CROSS JOIN LATERAL (
     SELECT placed.first_seq, placed.last_seq, placed.last_seq - placed.first_seq + 1 AS items
@@ -72,7 +66,7 @@ WHERE NOT wall
 ORDER BY piece.first_seq
 
 -- name: list_numbers
--- The number of the item at each given rank between two numbers; ranks count from 0.
+-- The number of the item at each rank between two numbers; ranks count from 0.
 SELECT item.seq
 FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[], %(ranks)s::bigint[])
     WITH ORDINALITY AS place (first_seq, last_seq, rank, no)
@@ -93,7 +87,7 @@ FROM unnest(
 ORDER BY first_seq
 
 -- name: break_extents
--- Marks the extents that were planned: from now on, items may leave them.
+-- Marks the extents that were planned, because items may leave them from now on.
 UPDATE retrofill.extent SET whole = false
 WHERE job_id = %(job_id)s AND whole AND run_id <> ALL(%(others)s::bigint[])
 
@@ -104,7 +98,7 @@ UPDATE retrofill.run_set SET
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: list_batches
--- The batches of a set but for its canary, in the order of their items.
+-- The batches of a set except its canary, in the order of their items.
 SELECT batch_id, items FROM retrofill.batch
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND NOT canary ORDER BY first_seq
 
@@ -117,12 +111,8 @@ WHERE run_id = %(run_id)s AND set_no = coalesce(%(set_no)s, set_no) AND done_at 
 RETURNING batch_id
 
 -- name: is_held
--- Whether a task holds a batch of a set, or of any set of a run.
+-- Whether a task holds a batch of a run.
 SELECT EXISTS (
     SELECT FROM retrofill.batch
     WHERE run_id = %(run_id)s AND done_at IS NULL AND leased_until > clock_timestamp()
 )
-
--- name: is_open
--- Whether a run is open.
-SELECT status = 'open' FROM retrofill.run WHERE run_id = %(run_id)s

@@ -1,9 +1,10 @@
-"""The canary: its items get numbers of their own, so that they are a batch; what it has found."""
+"""The canary: choose its items, give them numbers of their own as a batch, and read its results."""
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from retrofill.engine.batching import Piece
 from retrofill.engine.causes import CallCount
@@ -17,38 +18,33 @@ from retrofill.state.batches import PlannedBatch, find_pieces
 from retrofill.state.connection import (
     Connection,
     Cursor,
+    executed,
     find,
     one,
+    pairs,
     rows,
     transaction,
     value,
     values,
 )
-from retrofill.state.locks import take_turn
+from retrofill.state.locks import lock_job_for_items
 from retrofill.state.statements import load
 
 _SQL = load("canary.sql")
 _SCREENING = load("screening.sql")
 
 POOL_ITEMS = 100_000
-"""Items that are measured, of a set with more: evenly apart, so that each has the same chance."""
+"""Items that are measured at most. They are evenly spaced, so each is equally likely."""
 
 _LOOK_ITEMS = 5_000
-"""Items of which the bytes are looked up at once."""
+"""Items whose sizes are read at once."""
 
 _UNKNOWN = -1
-"""The size or time of an item whose source does not tell it."""
+"""The size or time of an item whose source does not provide it."""
 
 
-class _Size(NamedTuple):
-    """An item that may be chosen, and what its content takes."""
-
-    seq: int
-    bytes: int
-
-
-class _Taken(NamedTuple):
-    """An item that has got another number: the one it had, and whose it is."""
+class _Moved(NamedTuple):
+    """An item that got another number."""
 
     seq: int
     run_id: int
@@ -56,7 +52,7 @@ class _Taken(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What became of the items of a canary so far."""
+    """The results of a canary so far."""
 
     items: int
     first_seq: int
@@ -64,38 +60,38 @@ class Found(NamedTuple):
     succeeded: int
     quarantined: int
     blamed: int
-    """Items that failed alone, whether or not they succeeded later."""
+    """Items that failed alone, even if they succeeded later."""
 
     cost: float
     hints: list[str]
     sizes: list[int | None]
     done: bool
     troubles: dict[str, int]
-    """Calls that did not succeed, by cause, else by outcome."""
+    """Calls that did not succeed, by cause, or by outcome if it has no causes."""
 
 
 class CanaryCall(NamedTuple):
     """A call of a canary."""
 
     first: bool
-    """Whether it carried its items before all other calls."""
+    """Whether it carried its items first."""
 
     items: int
     spans: list[tuple[int, int]]
-    """The numbers of its items: from, and up to but without."""
+    """The numbers of its items; the second of each span is exclusive."""
 
     took_ms: int | None
-    """None: it was not answered, or not measured."""
+    """None: it had no response, or was not measured."""
 
     billed_ms: int | None
     memory_mb: int | None
     init_ms: int | None
     held_ms: float | None
-    """Milliseconds from writing it ahead to settling it; None: it is not settled."""
+    """Milliseconds from writing it ahead to settling it; None: not settled."""
 
 
 def find_canary(conn: Connection, run_id: int) -> PlannedBatch | None:
-    """Return the batch of the canary of a run; None: it has none."""
+    """Return the batch of a run's canary; None: it has none."""
     with transaction(conn) as cur:
         return _find(cur, run_id)
 
@@ -114,26 +110,23 @@ def choose_canary(
     measure: Callable[[Item], Measure] | None,
     rng: Random,
 ) -> PlannedBatch | None:
-    """Choose the canary of a run, and make its items a batch, unless it has one.
+    """Choose the canary of a run and make it a batch, unless the run has one.
 
-    Only what nobody owns is chosen, what no call has carried, and what no other run waits for: by
-    its number, a call or a run would look for it in vain.
+    It chooses only items without an owner that no call has carried and no other run waits for,
+    because calls and other runs find an item by its number, which changes.
 
-    :param take: how many items are wanted; there may be fewer
-    :param measure: tells the size and the time of an item; None: its source tells none
-    :returns: None if there is nothing to choose from, or if the run has batches already
+    :param take: items that are wanted; there may be fewer
+    :param measure: returns size and time of an item; None: the source provides neither
+    :returns: None if there are no items to choose from, or if the run has other batches
     """
     key = {**ref._asdict(), "job_id": job_id}
     with transaction(conn) as cur:
-        next_seq = take_turn(cur, job_id).next_seq
+        next_seq = lock_job_for_items(cur, job_id).next_seq
         cur.execute(_SQL["has_batches"], key)
         if value(cur):
             return _find(cur, ref.run_id)
         _, pieces = find_pieces(cur, ref.run_id, job_id)
-        pool = _Pool(cur, key, measure)
-        for seqs in _candidates(cur, job_id, pieces, rng):
-            pool.add(seqs)
-        chosen = pool.choose(take, rng)
+        chosen = _choose(cur, key, pieces, take=take, measure=measure, rng=rng)
         if not chosen:
             return None
         canary = _move(cur, key, next_seq, chosen)
@@ -141,17 +134,46 @@ def choose_canary(
     return canary
 
 
+def _choose(
+    cur: Cursor,
+    key: dict[str, int],
+    pieces: Sequence[Piece],
+    *,
+    take: int,
+    measure: Callable[[Item], Measure] | None,
+    rng: Random,
+) -> dict[int, int | None]:
+    """Return the sizes of the chosen items by number; None: unknown."""
+    cur.execute(_SQL["get_awaited"], key)
+    awaited = value(cur)
+    # All that is kept in memory of the items to choose from.
+    seqs, sizes, times = array("q"), array("q"), array("d")
+    for candidates in _candidates(cur, key["job_id"], pieces, rng):
+        asked = {**key, "seqs": numbers(candidates), "awaited": awaited}
+        cur.execute(_SQL["list_sizes"], asked)
+        found = pairs(cur)
+        seqs.extend(found)
+        for size, time in _measured(cur, key, found, measure):
+            sizes.append(size)
+            times.append(time)
+    if not seqs:
+        return {}
+    # A column in which all items are equal does not count, so the keys get its part of the choice.
+    columns = [seqs, *(column for column in (sizes, times) if max(column) > min(column))]
+    return {
+        seqs[at]: None if sizes[at] == _UNKNOWN else sizes[at] for at in choose(columns, take, rng)
+    }
+
+
 def _candidates(
     cur: Cursor, job_id: int, pieces: Sequence[Piece], rng: Random
 ) -> Iterator[list[int]]:
-    """Yield the numbers of at most POOL_ITEMS items, evenly apart, a stretch at a time."""
+    """Yield the numbers of at most POOL_ITEMS evenly spaced items, some at a time."""
     total = sum(piece.items for piece in pieces)
     ranks = systematic(total, POOL_ITEMS, rng)
     at = before = 0
     for piece in pieces:
-        begin = at
-        while at < len(ranks) and ranks[at] < before + piece.items:
-            at += 1
+        begin, at = at, bisect_left(ranks, before + piece.items, at)
         here = [rank - before for rank in ranks[begin:at]]
         before += piece.items
         if not here:
@@ -167,92 +189,70 @@ def _candidates(
             yield here[start : start + _LOOK_ITEMS]
 
 
-class _Pool:
-    """The items to choose from, as their numbers, sizes and times; nothing else of them is kept."""
+def _measured(
+    cur: Cursor,
+    key: dict[str, int],
+    found: dict[int, int],
+    measure: Callable[[Item], Measure] | None,
+) -> Iterator[tuple[int, float]]:
+    """Yield size and time of each item.
 
-    def __init__(
-        self, cur: Cursor, key: dict[str, int], measure: Callable[[Item], Measure] | None
-    ) -> None:
-        self._cur = cur
-        self._job_id = key["job_id"]
-        self._measure = measure
-        self._seqs = array("q")
-        self._sizes = array("q")
-        self._times = array("d")
-        cur.execute(_SQL["get_awaited"], key)
-        self._awaited = value(cur)
-
-    def add(self, seqs: Sequence[int]) -> None:
-        """Measure those of some items that may be chosen."""
-        asked = {"job_id": self._job_id, "seqs": numbers(seqs)}
-        self._cur.execute(_SQL["list_sizes"], {**asked, "awaited": self._awaited})
-        found = rows(self._cur, _Size)
-        self._seqs.extend(item.seq for item in found)
-        if self._measure is None:
-            self._sizes.extend(_UNKNOWN for _ in found)
-            self._times.extend(float(_UNKNOWN) for _ in found)
-            return
-        at = 0
-        for part in divide([item.seq for item in found], [item.bytes for item in found], of=1):
-            inside = numbers(item.seq for item in found[at : at + part.items])
-            self._cur.execute(_SQL["list_items"], {"job_id": self._job_id, "seqs": inside})
-            for item in rows(self._cur, Item, identifier=bytes):
-                size, modified = self._measure(item)
-                self._sizes.append(_UNKNOWN if size is None else size)
-                self._times.append(_UNKNOWN if modified is None else modified.timestamp())
-            at += part.items
-
-    def choose(self, take: int, rng: Random) -> dict[int, int | None]:
-        """Choose so many; return the size of each by its number, None where nobody tells it."""
-        if not self._seqs:
-            return {}
-        # What is the same for all says nothing: the keys have its part, too.
-        columns = [self._seqs, *(one for one in (self._sizes, self._times) if max(one) > min(one))]
-        places = choose(columns, take, rng)
-        return {
-            self._seqs[at]: None if self._sizes[at] == _UNKNOWN else self._sizes[at]
-            for at in places
-        }
+    :param found: the bytes of the items' contents, by number
+    """
+    if measure is None:
+        yield from [(_UNKNOWN, _UNKNOWN)] * len(found)
+        return
+    seqs, at = list(found), 0
+    for part in divide(seqs, list(found.values()), of=1):
+        inside = numbers(seqs[at : at + part.items])
+        cur.execute(_SQL["list_items"], {**key, "seqs": inside})
+        for item in rows(cur, Item, identifier=bytes):
+            size, modified = measure(item)
+            yield (
+                _UNKNOWN if size is None else size,
+                _UNKNOWN if modified is None else modified.timestamp(),
+            )
+        at += part.items
 
 
 def _move(
     cur: Cursor, key: dict[str, int], next_seq: int, chosen: dict[int, int | None]
 ) -> PlannedBatch:
-    """Give the chosen items the next numbers, and make a batch of these."""
+    """Give the chosen items the next numbers, and make them a batch."""
     asked = {**key, "seqs": numbers(chosen), "next_seq": next_seq}
     cur.execute(_SQL["break_extents_of"], asked)
     cur.execute(_SQL["renumber"], asked)
-    taken = rows(cur, _Taken)
-    cur.execute(_SCREENING["advance_seq"], {**key, "count": len(taken)})
-    batch: dict[str, Any] = {
-        "items": len(taken),
-        "bytes": sum(item.bytes for item in taken),
-        "sizes": [chosen[item.seq] for item in taken],
-    }
-    cur.execute(_SQL["insert_canary"], {**asked, **batch})
+    moved = rows(cur, _Moved)
+    cur.execute(_SCREENING["advance_seq"], {**key, "count": len(moved)})
+    cur.execute(
+        _SQL["insert_canary"],
+        {
+            **asked,
+            "items": len(moved),
+            "bytes": sum(item.bytes for item in moved),
+            "sizes": [chosen[item.seq] for item in moved],
+        },
+    )
     canary = one(cur, PlannedBatch)
-    resumed = sum(item.run_id != key["run_id"] for item in taken)
+    resumed = sum(item.run_id != key["run_id"] for item in moved)
     cur.execute(_SQL["count_resumed"], {**key, "resumed": resumed})
     reach(Point.CANARY_MOVED)
     return canary
 
 
 def get_found(conn: Connection, batch_id: int) -> Found:
-    """Return what became of the items of a canary so far."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["get_found"], {"batch_id": batch_id})
+    """Return the results of a canary so far."""
+    with executed(conn, _SQL["get_found"], batch_id=batch_id) as cur:
         return one(cur, Found)
 
 
 def list_calls(conn: Connection, batch_id: int) -> list[CanaryCall]:
     """Return the calls of a canary in order."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_calls"], {"batch_id": batch_id})
+    with executed(conn, _SQL["list_calls"], batch_id=batch_id) as cur:
         return rows(cur, CanaryCall)
 
 
 def list_ended(conn: Connection, batch_id: int) -> list[CallCount]:
-    """Return how many calls of a canary ended in each way."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_ended"], {"batch_id": batch_id})
+    """Return the calls of a canary by outcome and cause."""
+    with executed(conn, _SQL["list_ended"], batch_id=batch_id) as cur:
         return rows(cur, CallCount)

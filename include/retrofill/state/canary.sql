@@ -8,7 +8,7 @@ SELECT EXISTS (SELECT FROM retrofill.batch WHERE run_id = %(run_id)s)
 
 -- name: get_awaited
 -- The numbers of items that other runs of the job have listed and wait for.
--- One that was closed may be cleared, and must find them then.
+-- A closed run may be cleared, and must then find them.
 SELECT coalesce(range_agg(items), '{}')::text
 FROM retrofill.elsewhere JOIN retrofill.run USING (run_id)
 WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND status <> 'complete'
@@ -20,7 +20,7 @@ SELECT seq FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s ORDER BY seq
 
 -- name: list_sizes
--- Which of some numbers are items that no call has carried and nobody waits for, and their bytes.
+-- The given items that no call has carried and no run waits for, and their bytes of content.
 SELECT seq, octet_length(content) AS bytes FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
     AND attempts = 0 AND not_before IS NULL AND NOT unsure
@@ -28,13 +28,13 @@ WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[]))
 ORDER BY seq
 
 -- name: list_items
--- The items of some numbers, in order.
+-- The items with the given numbers, in order.
 SELECT uuid_send(identifier) AS identifier, item_key AS key, content FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
 ORDER BY seq
 
 -- name: break_extents_of
--- Marks the extents that hold some numbers: items leave them.
+-- Marks the extents of the given numbers as no longer whole, because items leave them.
 UPDATE retrofill.extent SET whole = false
 WHERE job_id = %(job_id)s AND first_seq = ANY(ARRAY(
     SELECT holding.first_seq
@@ -46,7 +46,7 @@ WHERE job_id = %(job_id)s AND first_seq = ANY(ARRAY(
 ))
 
 -- name: renumber
--- Gives items the next numbers, in their order; those of one run stay together.
+-- Gives items the next numbers in order; the items of one run stay together.
 WITH taken AS (
     DELETE FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
@@ -75,12 +75,12 @@ VALUES (
 RETURNING batch_id, items
 
 -- name: count_resumed
--- Adds to the number of items that a set resumes.
+-- Adds to the resumed items of a set.
 UPDATE retrofill.run_set SET resumed = resumed + %(resumed)s
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: get_found
--- What became of the items of a canary, and its calls that were not answered well.
+-- The counts of a canary, and its calls that did not succeed.
 SELECT
     items, first_seq, calls, succeeded, quarantined, blamed, cost, hints, sizes,
     done_at IS NOT NULL AS done,
@@ -91,7 +91,7 @@ SELECT
 FROM retrofill.batch WHERE batch_id = %(batch_id)s
 
 -- name: list_calls
--- The calls of a batch, with what they used and how long each took the place of another.
+-- The calls of a batch, with their usage and the time until they were settled.
 SELECT
     attempt = 1 AS first, item_count AS items, spans, took_ms, billed_ms, memory_mb, init_ms,
     extract(epoch FROM ended_at - sent_at)::float * 1000 AS held_ms
@@ -103,7 +103,7 @@ WHERE batch_id = %(batch_id)s
 ORDER BY call_no
 
 -- name: list_ended
--- How many calls of a batch ended in each way.
+-- The calls of a batch by outcome and cause.
 SELECT 'succeeded' AS outcome, '' AS cause, calls_succeeded AS calls, items_answered AS items
 FROM retrofill.batch WHERE batch_id = %(batch_id)s
 UNION ALL

@@ -1,11 +1,11 @@
 -- name: set_session
--- Sets what a session is like, but for what the connection itself has set at its start.
+-- Sets a session's settings, except those that the connection itself set at its start.
 SELECT set_config(name, setting, false)
 FROM unnest(%(names)s::text[], %(settings)s::text[]) AS usual (name, setting)
 WHERE name NOT IN (SELECT name FROM pg_settings WHERE source = 'client')
 
--- name: look
--- The server's version and encoding, and what a transaction on this connection is like.
+-- name: get_server
+-- The server's version and encoding, and the settings of a transaction on this connection.
 SELECT
     current_setting('server_version_num')::integer AS version,
     current_setting('server_encoding') AS encoding,
@@ -13,23 +13,33 @@ SELECT
     current_setting('transaction_read_only') = 'on' AS read_only,
     pg_is_in_recovery() AS standby
 
+-- name: begin_snapshot
+-- Makes the transaction one read-only snapshot, with a time limit for each statement.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+SELECT set_config('statement_timeout', %(timeout)s, true)
+
 -- name: read_in_order
--- Keeps this transaction to index scans, which read rows in order, and end when there are enough.
--- Where the planner expects a row or two, a bitmap and a sort seem as cheap to it, and read all that
--- a job has.
+-- Restricts this transaction to index scans, which read rows in order and stop early.
+-- If the planner expects only a row or two, a bitmap and a sort seem as cheap to it, but they read
+-- all rows of a job.
 SET LOCAL enable_bitmapscan = off
 
--- name: begin_aside
--- Marks where a transaction goes on if what comes next is refused.
-SAVEPOINT aside
+-- name: read_by_index
+-- Restricts this transaction to index scans, which stop early.
+-- Otherwise the planner reads a whole table for each look-up if it believes the table to be small.
+SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off
 
--- name: end_aside
--- Forgets the mark.
-RELEASE SAVEPOINT aside
+-- name: begin_optional
+-- Sets a savepoint before statements that may be refused.
+SAVEPOINT optional
 
--- name: drop_aside
--- Goes back to the mark.
-ROLLBACK TO SAVEPOINT aside
+-- name: end_optional
+-- Releases the savepoint.
+RELEASE SAVEPOINT optional
+
+-- name: undo_optional
+-- Rolls back to the savepoint.
+ROLLBACK TO SAVEPOINT optional
 
 -- name: list_missing_grants
 -- The privileges that the connection's role lacks, by table or view.

@@ -1,15 +1,15 @@
 -- name: begin_snapshot
--- Makes the transaction one read-only snapshot, which may wait for whoever takes what is read.
+-- Makes the transaction one read-only snapshot, which may be idle while a store accepts items.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 SELECT set_config('idle_in_transaction_session_timeout', %(patience)s, true)
 
 -- name: read_in_order
--- Keeps this transaction to index scans, which read items in order, whatever the planner believes.
+-- Restricts this transaction to index scans, which read items in order.
 SELECT set_config(name, 'off', true)
 FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_sort']) AS name
 
--- name: get_moment
--- When the snapshot was taken, to the second in which it is read first.
+-- name: get_time
+-- The time of the snapshot.
 SELECT statement_timestamp()
 
 -- name: get_last_run
@@ -21,7 +21,7 @@ SELECT max(run_id) FROM retrofill.run WHERE job_id = %(job_id)s
 SELECT run_id, function ->> 'version' FROM retrofill.run WHERE job_id = %(job_id)s
 
 -- name: list_failed
--- Items of a job, or of a run, that are in quarantine, in the order of their keys.
+-- The items of a job or run that are in quarantine, in the order of their keys.
 SELECT
     item_key AS key, identifier::text AS identifier, content, 'failed' AS status, error_type, error,
     attempts, unsure, run_id, request_id,
@@ -35,18 +35,18 @@ WHERE job_id = %(job_id)s AND run_id = coalesce(%(run_id)s, run_id)
 ORDER BY item_key, identifier
 
 -- name: list_succeeded
--- Items of a job, or of a run, that were processed, in the order of their keys.
+-- The items of a job or run that succeeded, in the order of their keys.
 SELECT
     item_key AS key, identifier::text AS identifier, '' AS content, 'succeeded' AS status,
-    '' AS error_type, '' AS error, attempts, false AS unsure, run_id, told[1] AS request_id,
-    told[2] AS function_version, settled_at
+    '' AS error_type, '' AS error, attempts, false AS unsure, run_id, call[1] AS request_id,
+    call[2] AS function_version, settled_at
 FROM (
     SELECT
         item.*,
         CASE WHEN %(details)s THEN (
-            SELECT ARRAY[request_id, executed_version] FROM retrofill.invocation AS call
-            WHERE call.batch_id = item.batch_id AND call.call_no = item.call_no
-        ) END AS told
+            SELECT ARRAY[request_id, executed_version] FROM retrofill.invocation
+            WHERE invocation.batch_id = item.batch_id AND invocation.call_no = item.call_no
+        ) END AS call
     FROM retrofill.results AS item
     WHERE job_id = %(job_id)s AND run_id = coalesce(%(run_id)s, run_id)
     ORDER BY item_key, identifier
@@ -54,7 +54,7 @@ FROM (
 ) AS item
 
 -- name: list_pending
--- Items of a job, or of a run, that are in process still, in the order in which they came.
+-- The items of a job or run that are still in process, in the order in which they entered.
 SELECT
     item_key AS key, identifier::text AS identifier, content, 'pending' AS status,
     '' AS error_type, '' AS error, attempts, unsure, run_id, NULL AS request_id,
@@ -64,5 +64,5 @@ WHERE job_id = %(job_id)s AND run_id = coalesce(%(run_id)s, run_id)
 ORDER BY job_id, seq
 
 -- name: note_files
--- Notes the report files that were written of a run.
+-- Records the report files of a run.
 UPDATE retrofill.run SET report_files = %(written)s WHERE run_id = %(run_id)s

@@ -1,4 +1,4 @@
-"""What the state tells of feedback, and the withdrawal of what a run would call because of it."""
+"""Feedback: the data to detect it, and the withdrawal of items that it would call."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -13,7 +13,10 @@ from retrofill.state.arrays import numbers
 from retrofill.state.connection import (
     Connection,
     Cursor,
+    execute,
+    executed,
     find,
+    pairs,
     read_in_order,
     rows,
     transaction,
@@ -26,7 +29,7 @@ from retrofill.state.statements import load
 _SQL = load("feedback.sql")
 
 _JOBS = 5
-"""Jobs of the same source and function that are looked at: a person may have renamed one."""
+"""Jobs with the same source and function that are read: a job may have been renamed."""
 
 _CALLINGS = 100
 _STEPS = 16
@@ -34,97 +37,67 @@ _EACH = 5
 
 
 class Stretch(NamedTuple):
-    """Neighbouring items that nobody has planned yet."""
+    """Consecutive items that are not planned yet."""
 
     first_seq: int
     last_seq: int
     own: bool
-    """Whether the run that asks has listed them."""
-
     awaited: bool
-    """Whether another run has listed some of them, too, and waits for them."""
+    """Whether another run has listed some of them too, and waits for them."""
 
-    @property
-    def items(self) -> int:
-        """How many they are."""
-        return self.last_seq - self.first_seq + 1
+    items: int
 
 
 class Sample(NamedTuple):
-    """Some of the items that a run would call, or has left out."""
+    """A sample of items, without their identifiers."""
 
     items: Sequence[Item]
     of: int
-    """How many there are."""
-
-
-class _Noted(NamedTuple):
-    item_key: str
-    content: str
+    """The number of items from which the sample was taken."""
 
 
 class Origin(NamedTuple):
-    """What an item may have been made of."""
+    """An item from which another may have been made."""
 
     no: int
-    """The place of the item among those that were asked for."""
+    """The index of that other item in the request."""
 
     item_key: str
     in_time: bool
-    """Whether it was called when that item was written."""
-
-
-class _Folder(NamedTuple):
-    parent: str
-    folder: str
+    """Whether this item was being called when the other one was written."""
 
 
 def note_later(conn: Connection, run_id: int, part_no: int, items: Sequence[Item]) -> None:
-    """Note items that a run has left out since they were modified after it was opened."""
-    with transaction(conn) as cur:
-        cur.execute(
-            _SQL["note_later"],
-            {
-                "run_id": run_id,
-                "part_no": part_no,
-                "keys": [item.key for item in items],
-                "contents": [item.content for item in items],
-            },
-        )
+    """Record items that a run left out because they were modified after it was opened."""
+    keys, contents = [item.key for item in items], [item.content for item in items]
+    key = {"run_id": run_id, "part_no": part_no}
+    execute(conn, _SQL["note_later"], **key, keys=keys, contents=contents)
 
 
 def sample_later(conn: Connection, run_id: int, most: int) -> Sample:
-    """Return some of the noted items that a run has left out since they were modified later."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_later"], {"run_id": run_id, "most": most})
-        return _sample(cur, None)
+    """Return some of the items that :func:`note_later` recorded."""
+    with executed(conn, _SQL["list_later"], run_id=run_id, most=most) as cur:
+        items = rows(cur, Item, identifier=bytes)
+    return Sample(items, len(items))
 
 
 def sample_untouched(conn: Connection, run: Run, most: int) -> Sample:
-    """Return some of the items that a run would call and that nobody has planned before."""
+    """Return some of the items that a run would call and that are not planned yet."""
     with transaction(conn) as cur:
         stretches = _untouched(cur, run)
         count = sum(stretch.items for stretch in stretches)
         seqs = numbers(_numbers_at(stretches, systematic(count, most)))
         cur.execute(_SQL["load_sample"], {"job_id": run.job_id, "seqs": seqs})
-        return _sample(cur, count)
-
-
-def _sample(cur: Cursor, count: int | None) -> Sample:
-    # Its identifier is not asked for: what its content tells does not depend on it.
-    items = [Item(b"", noted.item_key, noted.content) for noted in rows(cur, _Noted)]
-    return Sample(items, len(items) if count is None else count)
+        return Sample(rows(cur, Item, identifier=bytes), count)
 
 
 def _untouched(cur: Cursor, run: Run) -> list[Stretch]:
-    key = {"job_id": run.job_id, "run_id": run.run_id}
-    cur.execute(_SQL["list_open_runs"], key)
-    cur.execute(_SQL["list_untouched"], {**key, "others": values(cur)})
+    cur.execute(_SQL["list_untouched"], {"job_id": run.job_id, "run_id": run.run_id})
     return rows(cur, Stretch)
 
 
 def _numbers_at(stretches: Iterable[Stretch], places: Sequence[int]) -> list[int]:
-    """Return the numbers of items by their places, which rise."""
+    """Return the numbers of items by their places, which are in ascending order."""
     found: list[int] = []
     before = 0
     for stretch in stretches:
@@ -136,23 +109,20 @@ def _numbers_at(stretches: Iterable[Stretch], places: Sequence[int]) -> list[int
 
 def list_kin(conn: Connection, job_id: int) -> list[int]:
     """Return the jobs that call the same function over the same source, this one first."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_kin"], {"job_id": job_id, "jobs": _JOBS})
+    with executed(conn, _SQL["list_kin"], job_id=job_id, jobs=_JOBS) as cur:
         return values(cur)
 
 
 def list_callings(conn: Connection, jobs: Sequence[int], since: datetime) -> list[Calling]:
-    """Return when the last runs of some jobs called, of those that ended after a moment."""
+    """Return when the last runs of some jobs called, for runs that ended after a time."""
     asked = {"jobs": list(jobs), "since": since, "most": _CALLINGS}
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_callings"], asked)
+    with executed(conn, _SQL["list_callings"], **asked) as cur:
         return rows(cur, Calling)
 
 
 def get_pace(conn: Connection, run_id: int) -> Pace | None:
-    """Return when a run made its calls; None: nobody knows any more."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["get_pace"], {"called": run_id, "shares": TENTHS})
+    """Return when a run made its calls; None: its calls are forgotten."""
+    with executed(conn, _SQL["get_pace"], called=run_id, shares=TENTHS) as cur:
         pace = find(cur, Pace)
     return pace if pace and pace.sent else None
 
@@ -160,15 +130,12 @@ def get_pace(conn: Connection, run_id: int) -> Pace | None:
 def list_folders(
     conn: Connection, jobs: Sequence[int], parents: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return the first folders within some folders, among what some jobs have processed."""
-    asked = {"jobs": list(jobs), "parents": list(parents), "steps": _STEPS}
-    found: dict[str, list[str]] = {}
+    """Return the first folders within some folders, among the items that some jobs processed."""
     with transaction(conn) as cur:
         read_in_order(cur)
+        asked = {"jobs": list(jobs), "parents": list(parents), "steps": _STEPS}
         cur.execute(_SQL["list_folders"], asked)
-        for parent, folder in rows(cur, _Folder):
-            found.setdefault(parent, []).append(folder)
-    return found
+        return pairs(cur)
 
 
 def find_origins(
@@ -177,10 +144,10 @@ def find_origins(
     asked: Sequence[tuple[Sequence[str], datetime]],
     timeout_s: int,
 ) -> list[Origin]:
-    """Return what items may have been made of: for each no more than one, in time if there is one.
+    """Return for each item at most one from which it may have been made, preferably one in time.
 
-    :param asked: the names that are looked up for each, likely ones first, and when it was written
-    :param timeout_s: how long a call may have taken of which nothing else is known
+    :param asked: the names to look up for each item, likely ones first, and when it was written
+    :param timeout_s: the assumed duration of calls that are forgotten
     """
     flat = [
         (place, stem, modified) for place, (stems, modified) in enumerate(asked) for stem in stems
@@ -204,10 +171,10 @@ def find_origins(
 
 
 def stop_and_withdraw(conn: Connection, ref: SetRef, run: Run, reason: str) -> int:
-    """Stop a run, and take out of process what it would call and nobody has planned before.
+    """Stop a run, and withdraw items that it would call and that are not planned yet.
 
-    The next run lists it anew. What earlier runs have left behind counts as taken over. What
-    another run waits for stays: who takes that over looks itself.
+    The next run lists them again. Items that earlier runs left behind count as taken over. Items
+    that another run waits for stay: that run checks for feedback itself.
 
     :returns: how many items were withdrawn
     """
@@ -222,7 +189,6 @@ def stop_and_withdraw(conn: Connection, ref: SetRef, run: Run, reason: str) -> i
             cur.execute(_SQL["withdraw"], {"job_id": run.job_id, **stretch._asdict()})
             withdrawn += cur.rowcount
             resumed += 0 if stretch.own else cur.rowcount
-            cur.execute(_SQL["forget_extent"], {"job_id": run.job_id, **stretch._asdict()})
         counts = {"withdrawn": withdrawn, "resumed": resumed}
         cur.execute(_SQL["count_withdrawn"], {**ref._asdict(), **counts})
     return withdrawn

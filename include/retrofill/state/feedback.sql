@@ -1,13 +1,13 @@
 -- name: note_later
--- Notes items that a run has left out since they were modified after it was opened.
+-- Records items that a run left out because they were modified after it was opened.
 INSERT INTO retrofill.later (run_id, part_no, item_key, content)
 SELECT %(run_id)s, %(part_no)s, item_key, content
 FROM unnest(%(keys)s::text[], %(contents)s::text[]) AS item (item_key, content)
 ON CONFLICT DO NOTHING
 
 -- name: list_later
--- Some of the items that a run has left out so, the same of each stretch of keys.
-SELECT item_key, content FROM (
+-- Some of the items that a run left out because they were modified later, evenly spaced by key.
+SELECT ''::bytea AS identifier, item_key AS key, content FROM (
     SELECT
         item_key, content, row_number() OVER (ORDER BY item_key, part_no) AS place,
         count(*) OVER () AS items
@@ -16,15 +16,10 @@ SELECT item_key, content FROM (
 WHERE mod(place, greatest(items / %(most)s, 1)) = 0
 ORDER BY item_key LIMIT %(most)s
 
--- name: list_open_runs
--- The other open runs of the job; each owns what it has in process.
-SELECT run_id FROM retrofill.run
-WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND status = 'open'
-
 -- name: list_untouched
--- The stretches of items that nobody has planned yet, and whether another run waits for some.
--- One that was closed waits, too: when it is cleared, it must not be complete without them.
--- What was redriven is not new; what a batch holds was planned, by whatever numbers it entered.
+-- The extents that are not planned yet, and whether another run waits for some of their items.
+-- Closed runs wait too: if one is cleared, it must not be complete without these items. Redriven items
+-- are not new, and items in a batch were planned.
 WITH planned AS MATERIALIZED (
     SELECT coalesce(range_agg(int8range(first_seq, last_seq, '[]')), '{}') AS numbers
     FROM retrofill.batch
@@ -33,7 +28,8 @@ WITH planned AS MATERIALIZED (
     ))
 )
 SELECT
-    extent.first_seq, extent.last_seq, extent.run_id = %(run_id)s AS own,
+    extent.first_seq, extent.last_seq, last_seq - first_seq + 1 AS items,
+    extent.run_id = %(run_id)s AS own,
     int8range(first_seq, last_seq, '[]') && (
         SELECT coalesce(range_agg(items), '{}') FROM retrofill.elsewhere
         WHERE elsewhere.run_id = ANY(ARRAY(
@@ -44,18 +40,18 @@ SELECT
     ) AS awaited
 FROM retrofill.extent
 WHERE extent.job_id = %(job_id)s AND extent.whole
-    AND extent.run_id <> ALL(%(others)s::bigint[])
     AND extent.run_id <> ALL(ARRAY(
         SELECT run_id FROM retrofill.run
-        WHERE job_id = %(job_id)s AND config ->> 'redrive' = 'quarantine'
+        WHERE job_id = %(job_id)s AND (
+            config ->> 'redrive' = 'quarantine' OR status = 'open' AND run_id <> %(run_id)s
+        )
     ))
     AND NOT int8range(first_seq, last_seq, '[]') && (SELECT numbers FROM planned)
 ORDER BY extent.first_seq
 
 -- name: load_sample
--- Items in process, by their numbers.
--- OFFSET 0: each is looked up by itself, whatever the planner believes of the table.
-SELECT item.item_key, item.content
+-- Items in process by number, without their identifiers.
+SELECT ''::bytea AS identifier, item.item_key AS key, item.content
 FROM unnest(%(seqs)s::bigint[]) AS asked (seq) CROSS JOIN LATERAL (
     SELECT item_key, content FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND in_process.seq = asked.seq
@@ -63,7 +59,7 @@ FROM unnest(%(seqs)s::bigint[]) AS asked (seq) CROSS JOIN LATERAL (
 ) AS item
 
 -- name: list_kin
--- The jobs that call the same function over the same source, the one that asks first.
+-- The jobs that call the same function over the same source, the given one first.
 SELECT job_id FROM retrofill.job
 WHERE (source, function_name) = (
     SELECT source, function_name FROM retrofill.job WHERE job_id = %(job_id)s
@@ -71,7 +67,7 @@ WHERE (source, function_name) = (
 ORDER BY job_id <> %(job_id)s, job_id DESC LIMIT %(jobs)s
 
 -- name: list_callings
--- When the last runs of some jobs called, of those that ended after a moment.
+-- When the last runs of some jobs called, for runs that ended after a time.
 SELECT run.run_id, called.began, run.ended, called.calls, called.items
 FROM (
     SELECT run_id, coalesce(closed_at, clock_timestamp()) AS ended FROM retrofill.run
@@ -89,8 +85,8 @@ WHERE called.made > 0
 ORDER BY run.run_id DESC
 
 -- name: list_folders
--- The first folders within some folders, among what some jobs have processed.
--- From each key that is found the next look-up is behind all keys of its folder: '0' follows '/'.
+-- The first folders within some folders, among the items that some jobs processed.
+-- Each look-up continues after all keys of the folder that was found: '0' follows '/'.
 WITH RECURSIVE walk AS (
     SELECT
         job_id, parent COLLATE "C" AS parent, parent COLLATE "C" AS after,
@@ -115,42 +111,36 @@ WITH RECURSIVE walk AS (
     ) AS rest
     WHERE walk.step < %(steps)s AND starts_with(following.item_key, walk.parent)
 )
-SELECT DISTINCT parent, split_part(found, '/', 1) AS folder
-FROM walk WHERE strpos(found, '/') > 0
-ORDER BY parent, folder
+SELECT parent, array_agg(DISTINCT split_part(found, '/', 1)) AS folders
+FROM walk WHERE strpos(found, '/') > 0 GROUP BY parent
 
 -- name: find_origins
--- Of some items, what they may have been made of.
--- That is an item of one of the names given for each, as it is or with an extension; if there is
--- one, an item that was called while that was written.
--- The limits keep the planner, whatever it knows of the tables, at one index scan for each name.
+-- For each of some items, one from which it may have been made.
+-- Its key is one of the given names, with or without an extension. Items that were being called when
+-- the other one was written come first. The limits make the planner use one index scan for each name.
 SELECT DISTINCT ON (asked.no) asked.no, origin.item_key, called.in_time
 FROM unnest(%(nos)s::integer[], %(stems)s::text[], %(modified)s::timestamptz[])
     WITH ORDINALITY AS asked (no, stem, modified, place)
 CROSS JOIN unnest(%(jobs)s::integer[]) AS kin (job_id)
 CROSS JOIN LATERAL (
+    -- The name itself, and the name with an extension: '/' follows '.'.
+    VALUES (asked.stem, asked.stem || chr(1)), (asked.stem || '.' || chr(1), asked.stem || '/')
+) AS span (low, high)
+CROSS JOIN LATERAL (
     (
         SELECT item_key, batch_id, call_no, settled_at FROM retrofill.results
-        WHERE results.job_id = kin.job_id AND item_key = asked.stem COLLATE "C"
-        ORDER BY item_key, identifier LIMIT %(each)s
-    ) UNION ALL (
-        SELECT item_key, batch_id, call_no, settled_at FROM retrofill.results
-        WHERE results.job_id = kin.job_id AND item_key > (asked.stem || '.') COLLATE "C"
-            AND item_key < (asked.stem || '/') COLLATE "C"
+        WHERE results.job_id = kin.job_id AND item_key >= span.low COLLATE "C"
+            AND item_key < span.high COLLATE "C"
         ORDER BY item_key, identifier LIMIT %(each)s
     ) UNION ALL (
         SELECT item_key, batch_id, call_no, quarantined_at FROM retrofill.quarantine
-        WHERE quarantine.job_id = kin.job_id AND item_key = asked.stem COLLATE "C"
-        ORDER BY item_key, identifier LIMIT %(each)s
-    ) UNION ALL (
-        SELECT item_key, batch_id, call_no, quarantined_at FROM retrofill.quarantine
-        WHERE quarantine.job_id = kin.job_id AND item_key > (asked.stem || '.') COLLATE "C"
-            AND item_key < (asked.stem || '/') COLLATE "C"
+        WHERE quarantine.job_id = kin.job_id AND item_key >= span.low COLLATE "C"
+            AND item_key < span.high COLLATE "C"
         ORDER BY item_key, identifier LIMIT %(each)s
     )
 ) AS origin (item_key, batch_id, call_no, settled_at)
 LEFT JOIN LATERAL (
-    -- Calls are forgotten after a while; then the function's timeout tells.
+    -- Calls are forgotten after some time. Then the function's timeout counts.
     SELECT sent_at FROM retrofill.invocation
     WHERE invocation.batch_id = origin.batch_id AND invocation.call_no = origin.call_no
     OFFSET 0
@@ -164,7 +154,7 @@ CROSS JOIN LATERAL (
 ORDER BY asked.no, called.in_time DESC, asked.place
 
 -- name: get_pace
--- When the calls of a run that succeeded were sent, and when they ended, at some shares of them.
+-- When a run's succeeded calls were sent and ended, at the given percentiles.
 SELECT
     percentile_disc(%(shares)s::float[]) WITHIN GROUP (ORDER BY sent_at) AS sent,
     percentile_disc(%(shares)s::float[]) WITHIN GROUP (ORDER BY ended_at) AS ended
@@ -176,16 +166,15 @@ FROM retrofill.batch CROSS JOIN LATERAL (
 WHERE batch.run_id = %(called)s
 
 -- name: withdraw
--- Takes a stretch of items out of process.
+-- Deletes consecutive items in process, and their extent.
+WITH forgotten AS (
+    DELETE FROM retrofill.extent WHERE job_id = %(job_id)s AND first_seq = %(first_seq)s
+)
 DELETE FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
 
--- name: forget_extent
--- Forgets where a stretch lies.
-DELETE FROM retrofill.extent WHERE job_id = %(job_id)s AND first_seq = %(first_seq)s
-
 -- name: count_withdrawn
--- Adds to what a set has withdrawn, and to what it took over for that from earlier runs.
+-- Adds to the withdrawn items of a set, and to those that it took over from earlier runs.
 UPDATE retrofill.run_set SET
     withdrawn = withdrawn + %(withdrawn)s, resumed = resumed + %(resumed)s
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s

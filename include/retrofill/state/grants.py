@@ -1,8 +1,13 @@
-"""What a role needs to run, to read and to forget, and the GRANTs for it."""
+"""Privileges that a role needs to run, to read and to forget, and the GRANTs for them."""
 
 from collections.abc import Mapping
 
 _READ_WRITE = "SELECT, INSERT, UPDATE"
+
+_VIEWS = ("run", "item", "call", "quarantine", "outcome", "redriven", "event", "pulse")
+
+READER: Mapping[str, str] = {f"retrofill.v_{view}": "SELECT" for view in _VIEWS}
+"""What reading the public views needs."""
 
 RUNTIME: Mapping[str, str] = {
     "retrofill.migration": "SELECT",
@@ -25,19 +30,12 @@ RUNTIME: Mapping[str, str] = {
     "retrofill.event": "SELECT, INSERT",
     "retrofill.pulse": _READ_WRITE,
     "retrofill.redrive": "SELECT, INSERT",
-    "retrofill.v_run": "SELECT",
-    "retrofill.v_item": "SELECT",
-    "retrofill.v_call": "SELECT",
-    "retrofill.v_quarantine": "SELECT",
-    "retrofill.v_outcome": "SELECT",
-    "retrofill.v_redriven": "SELECT",
-    "retrofill.v_event": "SELECT",
-    "retrofill.v_pulse": "SELECT",
+    **READER,
 }
-"""What every task and the page of a run need; of what was processed they can forget nothing."""
+"""What every task and page needs. It does not allow to forget processed items."""
 
 RESULTS: Mapping[str, str] = {"retrofill.results": "DELETE"}
-"""What it takes besides to forget results by age, and to redrive what has succeeded."""
+"""What forgetting results by age and redriving succeeded items need in addition."""
 
 JOBS: Mapping[str, str] = {
     "retrofill.results": "DELETE",
@@ -45,25 +43,20 @@ JOBS: Mapping[str, str] = {
     "retrofill.run": "DELETE",
     "retrofill.job": "DELETE",
 }
-"""What it takes besides to forget a job."""
-
-READER: Mapping[str, str] = {
-    name: privileges for name, privileges in RUNTIME.items() if name.startswith("retrofill.v_")
-}
-"""What it takes to read the public views."""
+"""What forgetting a job needs in addition."""
 
 
 def quoted_name(name: str) -> str:
-    """Return a name as SQL takes it, whatever it holds."""
+    """Return a name as a quoted SQL identifier."""
     return '"{}"'.format(name.replace('"', '""'))
 
 
 def script(runtime: str, reader: str = "", *, forget: bool = False) -> list[str]:
     """Return all GRANTs of a state, for the owner to run.
 
-    :param runtime: the role that runs
-    :param reader: the role that reads the public views; empty: there is none
-    :param forget: whether the role that runs may forget results and jobs, too
+    :param runtime: the role of tasks and pages
+    :param reader: the role that reads the public views; empty: none
+    :param forget: whether ``runtime`` may also forget results and jobs
     """
     lines = statements(runtime, RUNTIME)
     if reader:
@@ -74,7 +67,7 @@ def script(runtime: str, reader: str = "", *, forget: bool = False) -> list[str]
 
 
 def statements(role: str, needed: Mapping[str, str]) -> list[str]:
-    """Return the GRANTs that give a role what it needs, for the owner to run."""
+    """Return the GRANTs of privileges by table or view, for the owner to run."""
     quoted = quoted_name(role)
     by_privileges: dict[str, list[str]] = {}
     for name, privileges in needed.items():

@@ -1,22 +1,21 @@
-"""Items, as people look for them: by key, and the whole history of one.
+"""Find items by key, and read the history of an item.
 
-What is in process has no index over keys: its extents say which numbers hold which keys.
+Items in process have no index over keys. Their extents have the ranges of keys and numbers.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from retrofill.state.connection import Connection, Cursor, find, rows, values
+from retrofill.state.connection import Connection, Cursor, find, pairs, rows, snapshot, values
 from retrofill.state.pages import ERROR_CHARS
-from retrofill.state.reading import snapshot
 from retrofill.state.statements import load
 
 _SQL = load("items.sql")
 
 CONTENT_CHARS = 300
 MOST_EXTENTS = 100
-"""Extents of at most 10,000 items each, in which one look searches what is in process."""
+"""Extents of at most 10,000 items each that one request searches for items in process."""
 
 MOST_CALLS = 200
 MOST_VERSIONS = 20
@@ -27,38 +26,38 @@ _SURROGATES = range(0xD800, 0xE000)
 
 
 class FoundItem(NamedTuple):
-    """An item whose key is as it was looked for."""
+    """An item with a requested key."""
 
     key: str
     identifier: str
     place: str
-    """in_process, results or quarantine."""
+    """``in_process``, ``results`` or ``quarantine``."""
 
     run_id: int
     attempts: int
     at: datetime | None
-    """When it came to its place; None: that is not kept."""
+    """When it entered its place; None: not recorded."""
 
     error_type: str
 
 
 class FoundItems(NamedTuple):
-    """The next items whose keys are as they were looked for, in the order of their keys."""
+    """The next items with requested keys, in the order of their keys."""
 
     items: list[FoundItem]
     more: bool
     all_in_process: bool
-    """Whether all was looked through that is in process."""
+    """Whether all items in process were searched."""
 
 
 class Placed(NamedTuple):
-    """What the place where an item is says of it."""
+    """An item in its place."""
 
     place: str
     run_id: int
     batch_id: int | None
     call_no: int | None
-    """The call by which it came there; None: none did."""
+    """The call that moved it there; None: it is in process."""
 
     seq: int | None
     attempts: int
@@ -69,14 +68,13 @@ class Placed(NamedTuple):
     error_type: str
     error: str
     content: str
-    """Its beginning; empty: not kept there."""
+    """Its beginning; empty: not stored there."""
 
     not_before: datetime | None
-    """When it is called again at the earliest."""
 
 
 class Redriven(NamedTuple):
-    """What quarantine or results said of an item when it was redriven."""
+    """An item as it was in quarantine or the results cache when it was redriven."""
 
     run_id: int
     quarantined_by: int | None
@@ -106,7 +104,7 @@ class Version(NamedTuple):
 
 
 class ItemCall(NamedTuple):
-    """A call that carried an item, or one of those that were called with it."""
+    """A call that carried an item, or items that were called with it."""
 
     run_id: int
     batch_id: int
@@ -124,39 +122,32 @@ class ItemCall(NamedTuple):
     error_type: str | None
     error: str | None
     is_sure: bool
-    """Whether it carried this item; if not, it carried some of those of a call that did."""
+    """Whether it carried this item; otherwise, it carried items of a call that did."""
 
     dag_id: str
     dag_run_id: str
     task_id: str
-    """The task that held its batch last; empty: nobody knows."""
+    """The task that held its batch last; empty: unknown."""
 
     map_index: int
-    """Which of the mapped tasks that is; -1: it is not mapped."""
-
-
-class _Stretch(NamedTuple):
-    """A stretch of what is in process."""
-
-    first_seq: int
-    last_seq: int
+    """The task's map index; -1: it is not mapped."""
 
 
 class ItemHistory(NamedTuple):
-    """All that is known of an item."""
+    """Everything that is known about an item."""
 
     key: str
     identifier: str
     placed: Placed | None
-    """None: it is nowhere, or in process where it was not looked for."""
+    """None: it is in no place, or in process in an extent that was not searched."""
 
     redriven: list[Redriven]
     calls: list[ItemCall]
-    """Those of which the rows are kept, the first first."""
+    """Its calls that are not forgotten, the oldest first."""
 
     versions: list[Version]
     all_in_process: bool
-    """Whether all was looked through where it may be in process."""
+    """Whether all extents were searched in which it may be in process."""
 
 
 def find_items(
@@ -170,8 +161,8 @@ def find_items(
 ) -> FoundItems:
     """Return the next items of a job with a key.
 
-    :param exact: whether the key must be this one; else, it must begin with it
-    :param after: key and identifier of the last item that was found before
+    :param exact: whether the key must be equal; otherwise it must begin with ``key``
+    :param after: key and identifier of the last item of the page before
     """
     after_key, after_identifier = after or (key, _NO_IDENTIFIER)
     asked = {
@@ -190,13 +181,17 @@ def find_items(
         extents, are_all = _extents(cur, asked)
         cur.execute(_SQL["find_in_process"], {**asked, **extents})
         found += rows(cur, FoundItem)
-    # As the state orders keys: by their bytes.
+    # The state orders keys by their bytes.
     found.sort(key=lambda item: (item.key.encode(), item.identifier))
     return FoundItems(found[:most], len(found) > most, are_all)
 
 
 def end_of(prefix: str) -> str:
-    """Return what lies behind all keys with a prefix, in the order of their bytes."""
+    """Return the first text after all keys with a prefix, in the order of their bytes.
+
+    >>> end_of("logs/")
+    'logs0'
+    """
     kept = prefix.rstrip(_BEHIND_ALL)
     if not kept:
         return _BEHIND_ALL
@@ -207,7 +202,7 @@ def end_of(prefix: str) -> str:
 
 
 def get_history(conn: Connection, job_id: int, key: str, identifier: str) -> ItemHistory:
-    """Return all that is known of an item.
+    """Return everything that is known about an item.
 
     :param identifier: a UUID
     """
@@ -231,11 +226,10 @@ def get_history(conn: Connection, job_id: int, key: str, identifier: str) -> Ite
 
 
 def _placed(cur: Cursor, asked: Mapping[str, Any]) -> tuple[Placed | None, bool]:
-    """Return what the place of an item says of it, and whether it was looked for everywhere."""
-    for statement in ("get_result", "get_quarantined"):
-        cur.execute(_SQL[statement], asked)
-        if placed := find(cur, Placed):
-            return placed, True
+    """Return an item in its place, and whether all places were searched."""
+    cur.execute(_SQL["get_settled"], asked)
+    if placed := find(cur, Placed):
+        return placed, True
     extents, are_all = _extents(cur, asked)
     cur.execute(_SQL["get_in_process"], {**asked, **extents})
     placed = find(cur, Placed)
@@ -243,39 +237,27 @@ def _placed(cur: Cursor, asked: Mapping[str, Any]) -> tuple[Placed | None, bool]
 
 
 def _extents(cur: Cursor, asked: Mapping[str, Any]) -> tuple[dict[str, list[int]], bool]:
-    """Return the stretches in which to search what is in process, and whether they are all."""
+    """Return the extents in which to search for items in process, and whether these are all."""
     cur.execute(_SQL["list_extents"], {**asked, "extents": MOST_EXTENTS + 1})
-    found = rows(cur, _Stretch)
-    searched = found[:MOST_EXTENTS]
-    stretches = {
-        "firsts": [stretch.first_seq for stretch in searched],
-        "lasts": [stretch.last_seq for stretch in searched],
-    }
-    return stretches, len(found) <= MOST_EXTENTS
+    found = pairs(cur)
+    searched = {"firsts": list(found)[:MOST_EXTENTS], "lasts": list(found.values())[:MOST_EXTENTS]}
+    return searched, len(found) <= MOST_EXTENTS
 
 
 def _calls(cur: Cursor, job_id: int, lives: list[Placed | Redriven]) -> list[ItemCall]:
-    """Return the calls of an item: of each time that it was in process, under its number then."""
+    """Return the calls of an item, under each number that it had in process."""
     calls: dict[tuple[int, int], ItemCall] = {}
+    asked = {"job_id": job_id, "most": MOST_CALLS, "error_chars": ERROR_CHARS}
     for life in lives:
-        numbers = _numbers(cur, life)
-        if numbers is None:
-            continue
-        asked = {
-            "job_id": job_id,
-            "numbers": numbers,
-            "most": MOST_CALLS,
-            "error_chars": ERROR_CHARS,
-        }
-        cur.execute(_SQL["list_calls"], asked)
-        calls |= {(call.batch_id, call.call_no): call for call in rows(cur, ItemCall)}
+        for numbers in _numbers(cur, life):
+            cur.execute(_SQL["list_calls"], {**asked, "numbers": numbers})
+            calls |= {(call.batch_id, call.call_no): call for call in rows(cur, ItemCall)}
     return sorted(calls.values(), key=lambda call: (call.sent_at, call.batch_id, call.call_no))
 
 
-def _numbers(cur: Cursor, life: Placed | Redriven) -> str | None:
-    """Return the number of an item, or those of the items of its last call; None: forgotten."""
+def _numbers(cur: Cursor, life: Placed | Redriven) -> list[str]:
+    """Return the item's number, or the numbers of its last call; nothing if that is forgotten."""
     if isinstance(life, Placed) and life.seq is not None:
-        return f"{{[{life.seq},{life.seq}]}}"
+        return [f"{{[{life.seq},{life.seq}]}}"]
     cur.execute(_SQL["get_numbers"], {"batch_id": life.batch_id, "call_no": life.call_no})
-    found = values(cur)
-    return str(found[0]) if found else None
+    return values(cur)

@@ -1,5 +1,5 @@
 -- name: find_placed
--- The next items behind a place that are in results or in quarantine, in order.
+-- The next items after a place that are in the results cache or in quarantine, in order.
 SELECT * FROM (
     (SELECT
         item_key AS key, identifier::text AS identifier, 'results' AS place, run_id, attempts,
@@ -19,13 +19,13 @@ SELECT * FROM (
 ) AS found ORDER BY key COLLATE "C", identifier LIMIT (SELECT %(most)s)
 
 -- name: list_extents
--- The stretches of what is in process whose keys may be in a range, those with the first keys first.
+-- The extents whose keys may be in a range, those with the first keys first.
 SELECT first_seq, last_seq FROM retrofill.extent
 WHERE job_id = %(job_id)s AND last_key >= %(after)s AND first_key < %(end)s
 ORDER BY first_key, first_seq LIMIT (SELECT %(extents)s)
 
 -- name: find_in_process
--- The next items of a range of keys that are in process, within some stretches of numbers.
+-- The next items in process in a range of keys, within the given extents.
 SELECT
     item_key AS key, identifier::text AS identifier, 'in_process' AS place, item.run_id,
     item.attempts, NULL::timestamptz AS at, '' AS error_type
@@ -38,26 +38,23 @@ CROSS JOIN LATERAL (
 WHERE (item_key, identifier) > (%(after)s, %(after_identifier)s::uuid) AND item_key < %(end)s
 ORDER BY item_key, identifier LIMIT (SELECT %(most)s)
 
--- name: get_result
--- What results say of an item.
+-- name: get_settled
+-- An item in the results cache or in quarantine.
 SELECT
     'results' AS place, run_id, batch_id, call_no, NULL::bigint AS seq, attempts,
     NULL::integer AS failures, NULL::boolean AS unsure, settled_at AS at, '' AS request_id,
     '' AS error_type, '' AS error, '' AS content, NULL::timestamptz AS not_before
 FROM retrofill.results
 WHERE job_id = %(job_id)s AND item_key = %(key)s AND identifier = %(identifier)s::uuid
-
--- name: get_quarantined
--- What quarantine says of an item.
+UNION ALL
 SELECT
-    'quarantine' AS place, run_id, batch_id, call_no, seq, attempts, failures, unsure,
-    quarantined_at AS at, request_id, error_type, error, left(content, %(content_chars)s) AS content,
-    NULL::timestamptz AS not_before
+    'quarantine', run_id, batch_id, call_no, seq, attempts, failures, unsure, quarantined_at,
+    request_id, error_type, error, left(content, %(content_chars)s), NULL
 FROM retrofill.quarantine
 WHERE job_id = %(job_id)s AND item_key = %(key)s AND identifier = %(identifier)s::uuid
 
 -- name: get_in_process
--- What is known of an item in process, within some stretches of numbers.
+-- An item in process, within the given extents.
 SELECT
     'in_process' AS place, item.run_id, NULL::bigint AS batch_id, NULL::integer AS call_no, seq,
     attempts, failures, unsure, NULL::timestamptz AS at, '' AS request_id, '' AS error_type,
@@ -72,7 +69,7 @@ WHERE item_key = %(key)s AND identifier = %(identifier)s::uuid
 LIMIT 1
 
 -- name: list_redriven
--- What its place said of an item each time it was redriven, the first time first.
+-- An item as it was each time when it was redriven, the oldest first.
 SELECT
     run_id, quarantined_by, batch_id, call_no, attempts, failures, unsure, request_id, error_type,
     error, quarantined_at, redriven_at, settled_by, settled_at
@@ -81,7 +78,7 @@ WHERE job_id = %(job_id)s AND item_key = %(key)s AND identifier = %(identifier)s
 ORDER BY redriven_at
 
 -- name: list_versions
--- The other versions of a key that are in results or in quarantine.
+-- The other versions of a key that are in the results cache or in quarantine.
 (SELECT identifier::text AS identifier, 'results' AS place, run_id, settled_at AS at
 FROM retrofill.results
 WHERE job_id = %(job_id)s AND item_key = %(key)s AND identifier <> %(identifier)s::uuid
@@ -99,9 +96,8 @@ SELECT items::text AS items FROM retrofill.invocation
 WHERE batch_id = %(batch_id)s AND call_no = %(call_no)s
 
 -- name: list_calls
--- The calls of a job that carried one of some numbers, the first first.
--- Only those batches are looked through that hold one of them. OFFSET 0: each table is looked up by
--- what was found in the one before, whatever the planner believes of it.
+-- The calls of a job that carried one of the given numbers, the oldest first.
+-- It reads only batches that hold one of them.
 SELECT
     batch.run_id, batch.batch_id, call_no, item_count AS items, attempt,
     outcome::text AS outcome, sent_at, ended_at,

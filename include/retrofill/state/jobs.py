@@ -1,4 +1,4 @@
-"""Jobs, as people look for them: how each is, its runs, and what they have done together."""
+"""Jobs for pages: the standing of each job, its runs, and their totals."""
 
 import json
 from collections import defaultdict
@@ -7,32 +7,29 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrofill.model.needs import LEAST_URGENT, RANKS
-from retrofill.model.runs import Job, KnownJob
 from retrofill.state.connection import (
     Connection,
-    Cursor,
-    find,
+    executed,
     one,
-    pairs,
-    read_in_order,
+    read_by_index,
     rows,
-    transaction,
+    snapshot,
+    value,
     values,
 )
-from retrofill.state.reading import read_by_index, snapshot
+from retrofill.state.runs import BEHIND_ALL
 from retrofill.state.statements import load
 
 _SQL = load("jobs.sql")
 
 MOST_COUNTED = 10_000
-"""Items of quarantine that are counted of one job: of more it is said only that there are."""
+"""Items in quarantine that are counted for one job. Beyond that, pages only show "more"."""
 
-_LAST = 2**63 - 1
 _TIMES = ("opened_at", "closed_at", "read_at")
 
 
 class JobLine(NamedTuple):
-    """A job, with the run that tells how it is: its newest open one, or else its newest."""
+    """A job, and the run that represents it: the newest open one, or else the newest."""
 
     job_id: int
     job: str
@@ -41,10 +38,8 @@ class JobLine(NamedTuple):
     event: str
     being_forgotten: bool
     quarantines: bool
-    """Whether items of it wait in quarantine."""
-
     run_id: int | None
-    """None: no run of it was opened; the rest is None too."""
+    """None: it has no run, and the rest is None too."""
 
     status: str | None
     opened_at: datetime | None
@@ -52,7 +47,7 @@ class JobLine(NamedTuple):
     stop_reason: str | None
     function_version: str | None
     approval: str | None
-    """What became of its plan; None: nobody was asked."""
+    """The status of its approval; None: none was requested."""
 
     paused: bool | None
     dag_id: str | None
@@ -60,63 +55,50 @@ class JobLine(NamedTuple):
     """The DAG run of its last set."""
 
     held: bool | None
-    """Whether a task holds a batch of it now."""
-
     read_at: datetime
 
 
 class ListedJobs(NamedTuple):
-    """Some of the jobs, and how many there are."""
+    """A page of jobs, and how many jobs there are."""
 
     in_all: int
     needing: int
-    """How many of all need a person; 0 where nobody has asked for that."""
+    """Jobs that need attention; 0 if that was not requested."""
 
     of: int
-    """How many of all are as those that are shown."""
+    """Jobs that match the filter ``show``."""
 
     lines: Sequence[JobLine]
 
 
 class Dags(NamedTuple):
-    """What Airflow knows of the DAGs that work for jobs."""
+    """The state of the DAGs of jobs in Airflow."""
 
     alive: Collection[tuple[str, str]] = ()
-    """The DAG runs that are queued or running, by DAG and name."""
+    """Queued and running DAG runs, as (dag_id, dag_run_id)."""
 
     paused: Collection[str] = ()
     off: Collection[str] = ()
-    """Those that are paused and have a schedule."""
-
-
-class _Sums(NamedTuple):
-    """What the run that tells how a job is has done, and what all runs of the job cost."""
-
-    job_id: int
-    total: int
-    succeeded: int
-    quarantined: int
-    cost: float | None
-    cost_in_all: float | None
+    """DAGs that are paused and have a schedule."""
 
 
 class JobCounts(NamedTuple):
-    """What the run that tells how a job is has done, and what the job has in all."""
+    """The counts of the run that represents a job, and of the whole job."""
 
     job_id: int
     total: int
-    """Items that the run took: new, resumed and redriven, less what was withdrawn."""
+    """Items that the run took: new, resumed and redriven ones, less withdrawn ones."""
 
     succeeded: int
     quarantined: int
     cost: float | None
-    """Dollars; None: that is unknown."""
+    """Dollars; None: unknown."""
 
     cost_in_all: float | None
-    """Dollars of all its runs of which the price is known; None: it is of none."""
+    """Dollars of all its runs with a known price; None: there are none."""
 
     in_quarantine: int
-    """Items of the job that wait in quarantine now, up to one more than MOST_COUNTED."""
+    """Items of the job in quarantine now, counted up to MOST_COUNTED + 1."""
 
 
 class CountedJob(NamedTuple):
@@ -127,7 +109,7 @@ class CountedJob(NamedTuple):
 
 
 class RunLine(NamedTuple):
-    """A run of a job, and what it has done."""
+    """A run of a job, and its counts."""
 
     run_id: int
     status: str
@@ -139,7 +121,7 @@ class RunLine(NamedTuple):
     approval: str | None
     paused: bool
     redrive: str | None
-    """What it redrives, ``quarantine`` or ``successes``; None: nothing."""
+    """``quarantine`` or ``successes``; None: it does not redrive."""
 
     dag_id: str
     dag_run_id: str
@@ -152,11 +134,11 @@ class RunLine(NamedTuple):
     cost: float | None
     held: bool
     others: Sequence[Mapping[str, Any]]
-    """Who has items in process that it has listed: ``run_id``, ``status`` and ``items`` each."""
+    """Runs that have its listed items in process: ``run_id``, ``status`` and ``items`` of each."""
 
 
 class JobTotals(NamedTuple):
-    """What all runs of a job have done together."""
+    """The totals of all runs of a job."""
 
     runs: int
     complete: int
@@ -169,33 +151,24 @@ class JobTotals(NamedTuple):
     calls: int
     cost: float | None
     of_unknown_cost: int
-    """Runs that called and whose price is unknown."""
+    """Runs with calls whose price is unknown."""
 
     @property
     def in_process(self) -> int:
-        """Items that wait in process, or are being called."""
+        """Items that are in process."""
         entered = self.new + self.redriven
         return max(0, entered - self.withdrawn - self.succeeded - self.quarantined)
 
 
-def get_job(conn: Connection, job_id: int) -> KnownJob | None:
-    """Return a job; None if there is none of this number."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["get_job"], {"job_id": job_id})
-        return find(cur, KnownJob, job=lambda fields: Job(**fields))
-
-
 def dags_of(conn: Connection, job_id: int) -> tuple[str, ...]:
-    """Return the DAGs whose DAG runs worked for a job, the one that did so last first."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["dags_of"], {"job_id": job_id})
+    """Return the DAGs that ran a job, the last one first."""
+    with executed(conn, _SQL["dags_of"], job_id=job_id) as cur:
         return tuple(values(cur))
 
 
 def list_dags(conn: Connection) -> list[str]:
-    """Return the DAGs whose DAG runs worked for any job."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_dags"])
+    """Return the DAGs that ran any job."""
+    with executed(conn, _SQL["list_dags"]) as cur:
         return values(cur)
 
 
@@ -209,17 +182,17 @@ def list_jobs(
     most: int | None = None,
     offset: int = 0,
 ) -> ListedJobs:
-    """Return some of the jobs, the one where something happened last first.
+    """Return a page of jobs, the most recently active first.
 
-    It reads a few rows of each job, however large that is.
+    It reads only a few rows of each job.
 
-    :param search: what name, source or function must contain, whatever the case
-    :param hidden_dags: no job is counted for which a DAG run of one of these DAGs worked
-    :param show: which of them: ``needs`` a person, ``open``, ``quarantine``, ``incomplete``,
-        ``complete`` or ``never`` run; empty: all
-    :param dags: what Airflow knows: then those come first that need a person
-    :param most: how many; None: all
-    :param offset: how many to leave out before
+    :param search: a text that name, source or function must contain, in any case
+    :param hidden_dags: jobs that one of these DAGs ran are left out
+    :param show: ``needs`` (attention), ``open``, ``quarantine``, ``incomplete``, ``complete`` or
+        ``never`` (run); empty: all
+    :param dags: the state of DAGs in Airflow: with it, jobs that need attention come first
+    :param most: the size of the page; None: all jobs
+    :param offset: jobs before the page
     """
     known = dags or Dags()
     alive: defaultdict[str, dict[str, bool]] = defaultdict(dict)
@@ -235,7 +208,7 @@ def list_jobs(
                 "show": show,
                 "ranks": json.dumps(RANKS if dags else {}),
                 "least": LEAST_URGENT,
-                "last": _LAST,
+                "last": BEHIND_ALL,
                 "alive": json.dumps(alive),
                 "paused": list(known.paused),
                 "off": list(known.off),
@@ -247,35 +220,31 @@ def list_jobs(
 
 
 def _line(fields: dict[str, Any]) -> JobLine:
-    told = {name: fields[name] and datetime.fromisoformat(fields[name]) for name in _TIMES}
-    return JobLine(**{**fields, **told})
+    times = {name: fields[name] and datetime.fromisoformat(fields[name]) for name in _TIMES}
+    return JobLine(**{**fields, **times})
 
 
 def count_jobs(conn: Connection, lines: Sequence[JobLine]) -> dict[int, JobCounts]:
-    """Return the counts of some jobs by their numbers, from the sums that their parts keep."""
-    job_ids = [line.job_id for line in lines]
-    with snapshot(conn) as cur:
-        asked = {"job_ids": job_ids, "run_ids": [line.run_id for line in lines]}
+    """Return the counts of jobs by job number."""
+    asked = {
+        "job_ids": [line.job_id for line in lines],
+        "run_ids": [line.run_id for line in lines],
+        "most": MOST_COUNTED + 1,
+    }
+    with snapshot(conn, in_order=True) as cur:
         cur.execute(_SQL["count_jobs"], asked)
-        sums = rows(cur, _Sums)
-        waiting = _count_quarantined(cur, job_ids)
-    return {each.job_id: JobCounts(*each, waiting[each.job_id]) for each in sums}
+        return {counts.job_id: counts for counts in rows(cur, JobCounts)}
 
 
 def count_quarantined(conn: Connection, job_id: int) -> int:
-    """Return how many items of a job wait in quarantine, up to one more than MOST_COUNTED."""
-    with snapshot(conn) as cur:
-        return _count_quarantined(cur, [job_id])[job_id]
-
-
-def _count_quarantined(cur: Cursor, job_ids: Sequence[int]) -> dict[int, int]:
-    read_in_order(cur)
-    cur.execute(_SQL["count_quarantined"], {"job_ids": list(job_ids), "most": MOST_COUNTED + 1})
-    return pairs(cur)
+    """Return how many items of a job are in quarantine, counted up to MOST_COUNTED + 1."""
+    with snapshot(conn, in_order=True) as cur:
+        cur.execute(_SQL["count_quarantined"], {"job_id": job_id, "most": MOST_COUNTED + 1})
+        return int(value(cur))
 
 
 def counted(conn: Connection, lines: Sequence[JobLine]) -> list[CountedJob]:
-    """Return some jobs with their counts."""
+    """Return the counts of jobs with the jobs."""
     counts = count_jobs(conn, lines)
     return [CountedJob(line, counts[line.job_id]) for line in lines]
 
@@ -285,16 +254,16 @@ def list_runs(
 ) -> list[RunLine]:
     """Return runs of a job, the newest first.
 
-    :param before: only runs with a number below
+    :param before: only runs with a lower number; None: all
     """
-    asked = {"job_id": job_id, "most": most, "before": _LAST if before is None else before}
+    asked = {"job_id": job_id, "most": most, "before": BEHIND_ALL if before is None else before}
     with snapshot(conn) as cur:
         cur.execute(_SQL["list_runs"], asked)
         return rows(cur, RunLine)
 
 
 def get_totals(conn: Connection, job_id: int) -> JobTotals:
-    """Return what all runs of a job have done together."""
+    """Return the totals of all runs of a job."""
     with snapshot(conn) as cur:
         cur.execute(_SQL["get_totals"], {"job_id": job_id})
         return one(cur, JobTotals)

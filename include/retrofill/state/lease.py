@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from retrofill.engine.portions import Portion, is_one
+from retrofill.engine.portions import Portion
 from retrofill.engine.ramp import Tally
 from retrofill.engine.shares import Standing
 from retrofill.engine.slowest import Slow
@@ -14,16 +14,9 @@ from retrofill.model.errors import LeaseLost, StateError, StateNotConfigured, St
 from retrofill.model.pulse import Slice
 from retrofill.model.runs import UNNAMED, TaskName
 from retrofill.state.address import Dsn
-from retrofill.state.allotting import Ask, Given, Holder, columns, give
-from retrofill.state.connection import (
-    Cursor,
-    connect,
-    one,
-    transaction,
-    value,
-    values,
-)
-from retrofill.state.limits import find_standing
+from retrofill.state.allotting import columns, renew
+from retrofill.state.connection import Cursor, connect, executed, one, transaction, value, values
+from retrofill.state.limits import get_standing
 from retrofill.state.locks import lock_batch, lock_job
 from retrofill.state.lost_calls import count_orphans, count_silent, mark_calls_lost
 from retrofill.state.portions import divide_batch, load_portion
@@ -34,21 +27,22 @@ from retrofill.state.statements import load
 _SQL = load("lease.sql")
 
 LEASE_S = 60.0
-"""How long a holder may be silent before another may take its batch over."""
+"""How long a holder may be silent before another may take over its batch."""
 
 PATIENCE_S = 300.0
-"""How long settling waits for a Postgres that went away, or cannot write now."""
+"""How long a write waits for a Postgres that went away or cannot write now."""
 
 AGAIN_S = 1.0
-"""How long it rests between two tries."""
+"""The pause between two attempts."""
 
 _NOTHING = Tally()
+
+Result = TypeVar("Result")
 
 
 class Busy(StateError):
     """The batch is leased to another holder.
 
-    :param holder: who that is
     :param leased_s: seconds until the lease ends, unless it is renewed
     """
 
@@ -59,7 +53,7 @@ class Busy(StateError):
 
 
 class _Taken(NamedTuple):
-    """What a lease begins with."""
+    """The state of a batch at the start of a lease."""
 
     epoch: int
     next_call: int
@@ -69,12 +63,11 @@ class _Taken(NamedTuple):
 
 
 class BatchLease:
-    """One batch, held by one task: what it reads and writes is fenced by the lease's epoch.
+    """One batch, held by one task: the lease's epoch fences what it reads and writes.
 
-    :param dsn: where the state is; what tells it is asked anew for each connection
-    :param batch_id: which batch
-    :param holder: who we are, for people and for :attr:`Busy.holder`
-    :param task: the task that we are, by which people find its log
+    :param dsn: the address of the state; if it is a function, it is called for each connection
+    :param holder: this task, for logs and for :attr:`Busy.holder`
+    :param task: this task, by which pages find its log
     """
 
     def __init__(self, dsn: Dsn, batch_id: int, holder: str, task: TaskName = UNNAMED) -> None:
@@ -85,38 +78,33 @@ class BatchLease:
         self._epoch = 0
         self._settle_no = self._pulse_no = 0
         self._found: Standing | None = None
+        self._began = 0.0
         self.batch_id = batch_id
         self.next_call = 1
         self.run_id = 0
         self.slowest: list[Slow] = []
-        """The calls that took longest, as an earlier holder has told."""
+        """The slowest calls that an earlier holder reported."""
         self.renewed_at = 0.0
         """When the lease was last renewed, in monotonic seconds."""
 
     def take(self, *, holder_is_dead: Callable[[str], bool]) -> bool:
-        """Take the batch over; return False if nothing is left to do in it.
+        """Take over the batch; return False if nothing is left to do in it.
 
-        :param holder_is_dead: whether a holder is known to be gone, before its lease ends
-        :raises Busy: another holder has it
+        :param holder_is_dead: whether a holder is known to have ended before its lease
+        :raises Busy: another holder has the batch
         """
         began = time.monotonic()
         with transaction(self._conn) as cur:
             key = {"batch_id": self.batch_id}
             batch = lock_batch(cur, self.batch_id)
             if batch is None:
-                message = f"batch {self.batch_id} is not in the state"
-                raise StateError(message)
-            span = {
-                "job_id": batch.job_id,
-                "first_seq": batch.first_seq,
-                "last_seq": batch.last_seq,
-            }
+                raise StateError(f"batch {self.batch_id} is not in the state")
+            span = batch._asdict()
             if batch.done:
                 cur.execute(_SQL["count_items"], span)
                 if not value(cur):
                     return False
-                # A person has cleared the task: its items may be back with it only if no later
-                # run has planned them for itself.
+                # The task was cleared. It may have its items back if no later run has planned them.
                 lock_job(cur, batch.job_id)
                 cur.execute(_SQL["is_overlapped"], {**span, **key})
                 if value(cur):
@@ -131,111 +119,101 @@ class BatchLease:
         self._epoch, self._settle_no = taken.epoch, taken.settle_no
         self.next_call = taken.next_call
         self.slowest = list(map(Slow, taken.slowest_ms, taken.slowest))
-        self._batch, self.run_id, self._span = batch, batch.run_id, span
+        self._batch, self.run_id = batch, batch.run_id
         self._settler = Settler(job_id=batch.job_id, run_id=batch.run_id, batch_id=self.batch_id)
         self.renewed_at = began
         reach(Point.BATCH_TAKEN)
         return True
 
     def portions(self, of: int) -> list[Portion]:
-        """Divide what is left of the batch into portions, to be loaded one after another.
+        """Divide what remains of the batch into portions.
 
-        A batch that takes no more than a portion is one, and no item of it is looked at.
-
-        :param of: items of a call
+        :param of: items per call
         """
-        if is_one(self._batch.bytes):
-            return [Portion(self._batch.first_seq, self._batch.last_seq, self._batch.items)]
-        divided: list[list[Portion]] = []
-
-        def divide() -> None:
-            with transaction(self._conn) as cur:
-                divided.append(divide_batch(cur, self._span, of=of))
-
-        self._patiently(divide)
-        return divided[-1]
+        batch = self._batch
+        return self._patiently(lambda cur: divide_batch(cur, batch.job_id, batch, of=of))
 
     def load(self, portion: Portion) -> Loaded:
         """Return the items of a portion that are still in the in-process cache.
 
-        A server that goes away is waited for, as in :meth:`settle`: calls may be in flight.
+        It waits for a server that went away, as :meth:`settle` does: calls may be in flight.
         """
-        loaded: list[Loaded] = []
-
-        def load() -> None:
-            with transaction(self._conn) as cur:
-                loaded.append(load_portion(cur, self._batch.job_id, self.run_id, portion))
-
-        self._patiently(load)
+        loaded = self._patiently(
+            lambda cur: load_portion(cur, self._batch.job_id, self.run_id, portion)
+        )
         reach(Point.PORTION_LOADED)
-        return loaded[-1]
+        return loaded
 
     def settle(self, settlement: Settlement, calls: list[Call]) -> list[Call]:
-        """Write what ended and, ahead of sending them, what calls come next: one transaction.
+        """Settle ended calls and write the next ones ahead, in one transaction.
 
-        The calls get their numbers; what an earlier holder has reported as done meanwhile is taken
-        out of them. A server that goes away is waited for, PATIENCE_S long, and what may have been
-        committed before is not written twice.
+        The next calls get their numbers, without items that an earlier holder settled in the
+        meantime. If the server goes away, it waits up to PATIENCE_S. Nothing is written twice.
 
-        :returns: the calls that must wait, taken out of ``calls``: all, if the lease had run out
-        :raises LeaseLost: the batch has another holder; no call may be sent. What succeeded is
-            recorded all the same, since it is a fact.
+        :returns: calls that must wait, which it removes from ``calls``: all, if the lease had ended
+        :raises LeaseLost: another holder has the batch, so no call may be sent. Items that
+            succeeded are recorded nevertheless, since that is a fact.
         :raises StateUnavailable: Postgres did not come back in time
         """
         held_back: list[Call] = []
-
-        def settle() -> None:
-            self._settle(settlement, calls, held_back)
-
-        began = self._patiently(settle)
+        fenced = self._patiently(
+            lambda cur: self._settle(cur, settlement, calls, held_back), Point.SETTLE_COMMITTED
+        )
+        if fenced:
+            raise LeaseLost(f"batch {self.batch_id} was taken over by another task")
         self._settle_no += 1
         self.next_call += len(calls)
-        self.renewed_at = began
+        self.renewed_at = self._began
         return held_back
 
-    def _patiently(self, write: Callable[[], None]) -> float:
-        """Write, again and again while Postgres is away; return when the last try began.
+    def _patiently(self, work: Callable[[Cursor], Result], then: Point | None = None) -> Result:
+        """Run a transaction, and again while Postgres is away; return its result.
 
-        What was committed, though nobody was told, is not written twice.
+        It is not repeated if it was committed and the response was lost.
+
+        :param then: the fault point after the commit
         """
         give_up_at = time.monotonic() + PATIENCE_S
         pause_s = 0.0
+        results: list[Result] = []
         while True:
-            began = time.monotonic()
+            self._began = time.monotonic()
             try:
-                write()
+                with transaction(self._conn) as cur:
+                    results.append(work(cur))
+                if then:
+                    reach(then)
             except StateUnavailable:
-                # A server may be back and refuse all the same: its disk may be full.
+                # A server may be back and still refuse, for example because its disk is full.
                 if not self._comes_back(give_up_at):
                     if time.monotonic() > give_up_at:
                         raise
                     time.sleep(pause_s)
                     pause_s = AGAIN_S
                     continue
-            return began
+            return results[-1]
 
-    def _settle(self, settlement: Settlement, calls: list[Call], held_back: list[Call]) -> None:
-        with transaction(self._conn) as cur:
-            self._leave_out_settled(cur, calls)
-            fenced = not self._renew(cur, settlement, calls)
-            if fenced and calls and self._renew(cur, settlement, []):
-                held_back += calls
-                calls.clear()
-                fenced = False
-            if fenced:
-                self._settler.write_late_facts(cur, settlement)
-            else:
-                self._settler.write_facts(cur, settlement)
-                self._settler.write_opinions(cur, settlement)
-                self._settler.write_ahead(cur, self._epoch, calls)
-            reach(Point.SETTLE_WRITTEN)
-        reach(Point.SETTLE_COMMITTED)
+    def _settle(
+        self, cur: Cursor, settlement: Settlement, calls: list[Call], held_back: list[Call]
+    ) -> bool:
+        """Return whether another holder has the batch."""
+        self._leave_out_settled(cur, calls)
+        fenced = not self._renew(cur, settlement, calls)
+        if fenced and calls and self._renew(cur, settlement, []):
+            held_back += calls
+            calls.clear()
+            fenced = False
         if fenced:
-            message = f"batch {self.batch_id} has been taken over by another task"
-            raise LeaseLost(message)
+            self._settler.write_late_facts(cur, settlement)
+        else:
+            self._settler.write_facts(cur, settlement)
+            self._settler.write_opinions(cur, settlement)
+            self._settler.write_ahead(cur, self._epoch, calls)
+        reach(Point.SETTLE_WRITTEN)
+        return fenced
 
     def _renew(self, cur: Cursor, settlement: Settlement, calls: list[Call]) -> bool:
-        """Pass the fence and renew the lease; return False if it is another's or has run out."""
+        """Renew the lease for these calls; return False if it has ended or is another holder's."""
         for number, call in enumerate(calls, self.next_call):
             call.number = number
         cur.execute(
@@ -258,7 +236,7 @@ class BatchLease:
         return cur.rowcount == 1
 
     def _leave_out_settled(self, cur: Cursor, calls: list[Call]) -> None:
-        """Take out of repeated calls what an earlier holder has reported as done meanwhile."""
+        """Remove items from repeated calls that an earlier holder settled in the meantime."""
         repeated = [call for call in calls if call.attempt > 1 and call.has_entries]
         if not repeated:
             return
@@ -271,17 +249,15 @@ class BatchLease:
         calls[:] = [call for call in calls if call.seqs]
 
     def _comes_back(self, give_up_at: float) -> bool:
-        """Reconnect; return whether the settling that was cut off had been committed."""
+        """Reconnect; return whether the interrupted settling was committed."""
         while True:
             try:
                 self._conn.close()
                 self._conn = connect(self._dsn)
-                with transaction(self._conn) as cur:
-                    cur.execute(
-                        _SQL["get_settle_no"], {"batch_id": self.batch_id, "epoch": self._epoch}
-                    )
+                key = {"batch_id": self.batch_id, "epoch": self._epoch}
+                with executed(self._conn, _SQL["get_settle_no"], **key) as cur:
                     return values(cur) == [self._settle_no + 1]
-            # Whoever keeps the connection may be away, too, or about to change its password.
+            # The store of Airflow's connections may be away too, or about to change the password.
             except (StateUnavailable, StateNotConfigured):
                 if time.monotonic() > give_up_at:
                     raise
@@ -302,60 +278,52 @@ class BatchLease:
     ) -> Allotment:
         """Renew the lease, and return this task's share of what the run may do.
 
-        What the shares keep to is in :mod:`retrofill.engine.shares`. The task that finds a
-        limit of the whole run reached stops the run.
+        :mod:`retrofill.engine.shares` has the rules. If a limit of the run is reached, this stops
+        the run.
 
-        :param wanted: calls this task could have in flight
-        :param in_flight: calls it has sent that may be running still
-        :param width: how wide the endpoint lets its window be; None: it is not in the way
-        :param answered: whether a call was let through since it asked last
-        :param refused: what it hears while none is; None: no refusal since
-        :param ended: the calls that ended since it asked last, if the run is on a ramp
-        :param least_cost: dollars that a call costs at least; 0: nobody knows
-        :param pulse: what its calls did in slices that are over
-        :param slowest: the calls of the batch that took longest
+        :param wanted: calls that this task could have in flight
+        :param in_flight: calls that it sent and that may still be running
+        :param width: the concurrency that the endpoint accepts; None: it has not throttled calls
+        :param answered: whether a call was let through since this was last called
+        :param refused: the refusals while no call is let through; None: no refusal since
+        :param ended: the calls that ended since this was last called, if the run is on a ramp
+        :param least_cost: the least cost of a call in dollars; 0: unknown
+        :param pulse: complete time slices of its calls
+        :param slowest: the slowest calls of the batch
         :raises LeaseLost: the batch has another holder
         """
-        ask = Ask(
-            wanted=wanted,
-            in_flight=in_flight,
-            width=width,
-            answered=answered,
-            refused=refused,
-            ended=ended,
-            least_cost=least_cost,
-            slowest=slowest,
-        )
-        given: list[Given] = []
 
-        def allot() -> None:
-            with transaction(self._conn) as cur:
-                holder = Holder(self.run_id, self.batch_id, self._epoch)
-                given.append(give(cur, holder, ask, lease_s=LEASE_S))
-                self._add_slices(cur, pulse)
+        def allot(cur: Cursor) -> tuple[Allotment, Standing, bool]:
+            given = renew(
+                cur,
+                self.run_id,
+                self.batch_id,
+                self._epoch,
+                lease_s=LEASE_S,
+                wanted=wanted,
+                in_flight=in_flight,
+                width=width,
+                answered=answered,
+                refused=refused,
+                ended=ended,
+                least_cost=least_cost,
+                slowest=slowest,
+            )
+            self._add_slices(cur, pulse)
+            return given
 
-        self.renewed_at = self._patiently(allot)
+        allotment, self._found, finds_uncounted = self._patiently(allot)
+        self.renewed_at = self._began
         self._pulse_no += bool(pulse)
-        self._found = given[-1].found
-        if given[-1].finds_uncounted:
-            # By itself, so that it waits for nobody: what comes of it is for whoever asks next.
-            self._patiently(self._count_silent)
-        return given[-1].allotment
+        if finds_uncounted:
+            # In a transaction of its own, so that it waits for no lock. Later shares include it.
+            self._patiently(lambda cur: count_silent(cur, self.run_id))
+        return allotment
 
     def is_changed(self) -> bool:
-        """Return whether somebody has changed what the run allows since this task asked last."""
-        seen: list[Standing] = []
-
-        def look() -> None:
-            with transaction(self._conn) as cur:
-                seen.append(find_standing(cur, self.run_id))
-
-        self._patiently(look)
-        return self._found is None or seen[-1].given != self._found.given
-
-    def _count_silent(self) -> None:
-        with transaction(self._conn) as cur:
-            count_silent(cur, self.run_id)
+        """Return whether the limits of the run were changed since :meth:`allot`."""
+        standing = self._patiently(lambda cur: get_standing(cur, self.run_id))
+        return self._found is None or standing.given != self._found.given
 
     def _add_slices(self, cur: Cursor, pulse: Sequence[Slice]) -> None:
         if pulse:
@@ -367,24 +335,23 @@ class BatchLease:
         """Give the batch back.
 
         :param done: whether nothing is left in it
-        :param pulse: what its calls did that was not told yet
-        :param slowest: the calls of the batch that took longest
+        :param pulse: time slices of its calls that :meth:`allot` did not get
+        :param slowest: the slowest calls of the batch
         """
 
-        def release() -> None:
-            with transaction(self._conn) as cur:
-                key = {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
-                cur.execute(_SQL["release"], {**key, **columns(slowest)})
-                # After a take-over the calls under way are those of the new holder.
-                if cur.rowcount and not done:
-                    mark_calls_lost(cur, [self.batch_id])
-                elif cur.rowcount:
-                    count_orphans(cur, [self.batch_id])
-                self._add_slices(cur, pulse)
+        def release(cur: Cursor) -> None:
+            key = {"batch_id": self.batch_id, "epoch": self._epoch, "done": done}
+            cur.execute(_SQL["release"], {**key, **columns(slowest)})
+            # After a take-over, the calls in flight are those of the new holder.
+            if cur.rowcount and not done:
+                mark_calls_lost(cur, [self.batch_id])
+            elif cur.rowcount:
+                count_orphans(cur, [self.batch_id])
+            self._add_slices(cur, pulse)
 
         self._patiently(release)
         reach(Point.BATCH_RELEASED)
 
     def close(self) -> None:
-        """Close the connection; the lease itself ends by :meth:`release` or by time."""
+        """Close the connection. The lease ends with :meth:`release`, or in time."""
         self._conn.close()

@@ -1,5 +1,5 @@
 -- name: count_items
--- How many items of a batch are left.
+-- How many items of a batch remain.
 SELECT count(*) FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq BETWEEN %(first_seq)s AND %(last_seq)s
 
@@ -12,11 +12,11 @@ SELECT EXISTS (
 )
 
 -- name: reopen
--- Reopens a finished batch whose task a person has cleared.
+-- Reopens a finished batch whose task was cleared.
 UPDATE retrofill.batch SET done_at = NULL WHERE batch_id = %(batch_id)s
 
 -- name: take_lease
--- Gives a batch to a new holder: raises its epoch and begins its lease.
+-- Gives a batch to a new holder with a new epoch and lease.
 UPDATE retrofill.batch SET
     epoch = epoch + 1, lost_tasks = lost_tasks + (holder IS NOT NULL)::integer,
     holder = %(holder)s, task_id = %(task_id)s, map_index = %(map_index)s, allotted = 0, wanted = 0,
@@ -42,7 +42,7 @@ UPDATE retrofill.batch SET
     cost_from_above = cost_from_above + %(from_above)s
 WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL
     AND settle_no = %(settle_no)s - 1
-    -- When a lease has run out, what its holder might have in flight may be with others.
+    -- After the lease has ended, other tasks may have got the share of this one.
     AND (%(new_calls)s = 0 OR leased_until > clock_timestamp())
 
 -- name: list_left

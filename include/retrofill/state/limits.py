@@ -1,26 +1,27 @@
-"""Changing and stopping a run while it is open; its tasks look every second."""
+"""Change and stop a run while it is open. Its tasks check every second."""
 
 import json
 
 from retrofill.engine.ramp import Ramp
 from retrofill.engine.shares import Standing, out_of_time
 from retrofill.model.limits import Limits
-from retrofill.state.connection import Connection, Cursor, one, transaction, values
+from retrofill.state.connection import Connection, Cursor, one, transaction
 from retrofill.state.events import ITSELF, PAUSED, RESUMED, STOPPED, record
 from retrofill.state.locks import lock_standing
+from retrofill.state.runs import is_open
 from retrofill.state.statements import load
 
 _SQL = load("limits.sql")
 
 
 def get_limits(conn: Connection, run_id: int) -> Limits:
-    """Return the limits of a run as they are now."""
+    """Return the current limits of a run."""
     with transaction(conn) as cur:
-        return find_standing(cur, run_id).limits
+        return get_standing(cur, run_id).limits
 
 
-def find_standing(cur: Cursor, run_id: int) -> Standing:
-    """Return how a run stands, without its lock."""
+def get_standing(cur: Cursor, run_id: int) -> Standing:
+    """Return a run's limits, and how far it has used them, without locking the run."""
     cur.execute(_SQL["get_standing"], {"run_id": run_id})
     return one(cur, Standing, limits=Limits.from_json, ramp=Ramp.from_json_if_any)
 
@@ -28,12 +29,12 @@ def find_standing(cur: Cursor, run_id: int) -> Standing:
 def change_limits(
     conn: Connection, run_id: int, *, who: str = ITSELF, **changes: float | None
 ) -> bool:
-    """Change some limits of an open run; return False if it is closed.
+    """Change limits of an open run; return False if it is closed.
 
-    A run whose ``ramp_minutes`` are changed begins its ramp anew.
+    A change of ``ramp_minutes`` starts the ramp again.
 
-    :param who: who changes them
-    :param changes: new values by the names of :class:`Limits`
+    :param who: the user who changes them
+    :param changes: new values by field of :class:`Limits`
     :raises StateError: there is no such run or limit, or the value is not allowed
     """
     with transaction(conn) as cur:
@@ -46,20 +47,20 @@ def change_limits(
                 if name == "paused":
                     record(cur, run_id, who, PAUSED if value else RESUMED)
                 else:
-                    record(cur, run_id, who, name, _words(value), was=_words(before[name]))
+                    record(cur, run_id, who, name, _text(value), was=_text(before[name]))
     return True
 
 
-def _words(value: object) -> str:
+def _text(value: object) -> str:
     return json.dumps(value) if value or value == 0 else ""
 
 
 def stop(conn: Connection, run_id: int, reason: str, who: str = ITSELF) -> bool:
-    """Make every task of an open run stop listing and calling; return False if it is closed.
+    """Make all tasks of an open run stop listing and calling; return False if it is closed.
 
-    The first reason stays.
+    A run that is stopped already keeps its first reason.
 
-    :param who: who stops it
+    :param who: the user who stops it
     """
     with transaction(conn) as cur:
         return stop_within(cur, run_id, reason, who)
@@ -71,14 +72,13 @@ def stop_within(cur: Cursor, run_id: int, reason: str, who: str = ITSELF) -> boo
     if cur.rowcount:
         record(cur, run_id, who, STOPPED, reason)
         return True
-    cur.execute(_SQL["is_open"], {"run_id": run_id})
-    return values(cur) == [True]
+    return is_open(cur, run_id)
 
 
 def stop_if_late(conn: Connection, run_id: int) -> str | None:
-    """Return why a run is stopped, as it is now if its minutes have passed; None: it is not."""
+    """Stop a run whose ``max_minutes`` have passed; return why it is stopped, None if it is not."""
     with transaction(conn) as cur:
-        standing = find_standing(cur, run_id)
+        standing = get_standing(cur, run_id)
     reason = standing.stop_reason
     if reason is None and standing.is_late:
         reason = out_of_time(standing.limits.max_minutes)

@@ -10,17 +10,13 @@ SELECT
 FROM retrofill.run WHERE run_id = %(run_id)s
 
 -- name: change_limits
--- Changes some limits of an open run; with other minutes, its ramp begins anew.
+-- Changes limits of an open run; a change of ramp_minutes starts its ramp again.
 UPDATE retrofill.run SET
     limits = limits || %(changes)s::jsonb,
     ramp = CASE WHEN %(changes)s::jsonb ? 'ramp_minutes' THEN NULL ELSE ramp END
 WHERE run_id = %(run_id)s AND status = 'open'
 
 -- name: stop_run
--- Stops an open run that nobody has stopped before.
+-- Stops an open run that is not stopped yet.
 UPDATE retrofill.run SET stop_reason = %(reason)s
 WHERE run_id = %(run_id)s AND status = 'open' AND stop_reason IS NULL
-
--- name: is_open
--- Whether a run is open.
-SELECT status = 'open' FROM retrofill.run WHERE run_id = %(run_id)s

@@ -1,21 +1,20 @@
-"""The locks on rows, in the order in which a transaction takes them.
+"""Row locks, in the order in which every transaction takes them.
 
-1. The job. Whoever holds it is alone in bringing items into the job from outside, and in planning
-   them (docs/adr/0001-screening-under-the-jobs-lock.md).
+1. The job. Only its holder may bring items into the job from outside, or plan them
+   (docs/adr/0001-screening-under-the-jobs-lock.md).
 2. The run: its limits, and whether it is open.
-3. The cap of its function, where runs share one: no row, but a lock by the function's name.
+3. The cap of its function, if runs share one. This is an advisory lock on the function's name.
 4. The set, and how many items it may still take.
-5. Batches, by their numbers: who holds them, and what is left of them.
-6. Whatever statements change beyond that: partitions, extents, items and calls.
+5. Batches, by number: their holders, and what is left of them.
+6. Everything else that statements change: partitions, extents, items and calls.
 
-Whoever takes several takes them in this order, so that no two transactions wait for each other.
-There are two exceptions, both rare: taking over a finished batch that a person has cleared, and
-settling for a batch that was taken over, lock the batch before the job. If Postgres finds a
-deadlock there, it ends one of the two transactions, and that is tried again. Planning marks its set
-last, behind batches: it holds the job, and nobody else locks batches behind a set.
+This order prevents deadlocks. There are two exceptions, both rare: a cleared task that takes over a
+finished batch, and settling for a batch that was taken over. Both lock the batch before the job. If
+Postgres finds a deadlock there, it ends one of the two transactions, which is tried again. Planning
+marks its set last, after batches. It holds the job, and nothing else locks batches after a set.
 
-Where nothing else is said, a lock is of the strength NO KEY UPDATE: inserts of rows that refer to
-the locked one do not wait.
+Unless stated otherwise, locks have the strength NO KEY UPDATE: they do not block inserts of rows
+that refer to the locked one.
 """
 
 from collections.abc import Mapping
@@ -31,11 +30,11 @@ from retrofill.state.statements import load
 _SQL = load("locks.sql")
 
 
-class Turn(NamedTuple):
-    """What whoever holds the lock on a job's row finds."""
+class LockedJob(NamedTuple):
+    """A locked job."""
 
     next_seq: int
-    """The number of the next item to enter."""
+    """The number that its next item gets."""
 
     isolation: str
     unordered: bool
@@ -43,67 +42,65 @@ class Turn(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a set may still take, and what of a partition has been taken already."""
+    """The room in a locked set, and the recent items of a partition."""
 
     items: int
     recent: bytes
-    """Identifiers that are counted and may be listed again."""
+    """Identifiers that were counted and may be listed again."""
 
 
 class LockedBatch(NamedTuple):
-    """A batch, as whoever locks it finds it."""
+    """A locked batch."""
 
     job_id: int
     run_id: int
     first_seq: int
     last_seq: int
     items: int
-    """How many it was planned with."""
+    """Items that it was planned with."""
 
     bytes: int
-    """About what their contents took."""
+    """The approximate size of their contents."""
 
     holder: str
-    """Who has the lease, while it lasts."""
-
     leased_s: float
-    """Seconds until its lease ends; 0: it has none."""
+    """Seconds until the lease ends; 0: nobody has the lease."""
 
     done: bool
 
 
 def keep_job(cur: Cursor, job_id: int) -> bool:
-    """Keep a job from being deleted; return False if it is being forgotten, or is not there."""
+    """Prevent that a job is deleted; return False if it is being forgotten, or does not exist."""
     cur.execute(_SQL["keep_job"], {"job_id": job_id})
     return values(cur) == [True]
 
 
 def lock_job(cur: Cursor, job_id: int) -> None:
-    """Lock a job: nobody else brings items into it, or plans them."""
+    """Lock a job, so that nothing else brings items into it or plans them."""
     cur.execute(_SQL["lock_job"], {"job_id": job_id})
 
 
-def take_turn(cur: Cursor, job_id: int) -> Turn:
+def lock_job_for_items(cur: Cursor, job_id: int) -> LockedJob:
     """Lock a job to bring items into it.
 
     :raises StateError: there is no such job
     """
     lock_job(cur, job_id)
-    return one(cur, Turn)
+    return one(cur, LockedJob)
 
 
 def lock_job_wholly(cur: Cursor, job_id: int) -> None:
-    """Lock a job against every use, even that of :func:`keep_job`."""
+    """Lock a job against every use, including :func:`keep_job`."""
     cur.execute(_SQL["lock_job_wholly"], {"job_id": job_id})
 
 
 def lock_run(cur: Cursor, run_id: int) -> None:
-    """Lock a run: none of its tasks renews a lease or is given a share."""
+    """Lock a run, so that none of its tasks renews a lease or gets a share."""
     cur.execute(_SQL["lock_run"], {"run_id": run_id})
 
 
 def lock_standing(cur: Cursor, run_id: int) -> Standing:
-    """Lock a run and return its limits, and what has become of them.
+    """Lock a run and return its limits, and how far it has used them.
 
     :raises StateError: there is no such run
     """
@@ -121,7 +118,7 @@ def lock_set(cur: Cursor, ref: SetRef, part_no: int) -> Room:
 
 
 def lock_batch(cur: Cursor, batch_id: int) -> LockedBatch | None:
-    """Lock a batch and return what is found; None if there is no such batch."""
+    """Lock a batch and return it; None: there is no such batch."""
     cur.execute(_SQL["lock_batch"], {"batch_id": batch_id})
     return find(cur, LockedBatch)
 
@@ -132,7 +129,7 @@ def lock_batches(cur: Cursor, run_id: int) -> None:
 
 
 def lock_owners(cur: Cursor, settled: Mapping[str, Any]) -> None:
-    """Lock a batch and all unfinished ones that cover items which it has settled.
+    """Lock a batch, and all unfinished batches that cover items which it settled.
 
     :param settled: ``job_id``, ``batch_id``, and the ``firsts`` and ``lasts`` of the items
     """

@@ -1,9 +1,9 @@
 -- name: keep_job
--- Whether a job is not being forgotten; it cannot be deleted until the transaction ends.
+-- Whether a job may be used. Until the transaction ends, it cannot be deleted.
 SELECT forgotten_at IS NULL FROM retrofill.job WHERE job_id = %(job_id)s FOR KEY SHARE
 
 -- name: lock_job
--- Locks a job against other locks, and returns what new items of it get.
+-- Locks a job, and returns the number of its next item.
 SELECT next_seq, current_setting('transaction_isolation') AS isolation, unordered
 FROM retrofill.job WHERE job_id = %(job_id)s FOR NO KEY UPDATE
 
@@ -23,14 +23,14 @@ SELECT
 FROM retrofill.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
 
 -- name: lock_set
--- Locks a set, and returns how many items it may still take and what may be listed again.
+-- Locks a set, and returns how many items it may still take and which may be listed again.
 SELECT max_items - items_taken AS items, recent
 FROM retrofill.run_set JOIN retrofill.partition USING (run_id)
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s AND part_no = %(part_no)s
 FOR NO KEY UPDATE OF run_set
 
 -- name: lock_batch
--- Locks a batch, and returns its range, its holder and what is left of the lease.
+-- Locks a batch, and returns its range, its holder and the time left of its lease.
 SELECT
     batch.job_id, batch.run_id, batch.first_seq, batch.last_seq, batch.items, batch.bytes, batch.holder,
     greatest(extract(epoch FROM batch.leased_until - clock_timestamp()), 0)::float AS leased_s,
@@ -44,7 +44,7 @@ SELECT FROM retrofill.batch
 WHERE run_id = %(run_id)s AND done_at IS NULL ORDER BY batch_id FOR NO KEY UPDATE
 
 -- name: lock_owners
--- Locks a batch, and the unfinished batches that cover items it has settled.
+-- Locks a batch, and the unfinished batches that cover items which it settled.
 SELECT FROM retrofill.batch
 WHERE batch_id = %(batch_id)s OR job_id = %(job_id)s AND done_at IS NULL
     AND int8range(first_seq, last_seq, '[]') && (

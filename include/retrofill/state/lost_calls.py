@@ -1,4 +1,4 @@
-"""Lost calls: sent by a task that ended before it settled them, and perhaps running still."""
+"""Lost calls: their task ended before it settled them, and they may still be running."""
 
 from retrofill.engine.outcomes import LOST, NO_ANSWER
 from retrofill.model.calls import Settlement
@@ -8,11 +8,11 @@ from retrofill.state.statements import load
 _SQL = load("lost_calls.sql")
 
 LOST_KEPT = 10
-"""Lost calls of a batch that are kept by their numbers: the last ones."""
+"""How many lost calls of a batch are kept by number: the last ones."""
 
 
 def mark_calls_lost(cur: Cursor, batch_ids: list[int]) -> None:
-    """Count the calls of batches that nobody settled as lost, and their items as in doubt."""
+    """Count the unsettled calls of batches as lost, and their items as in doubt."""
     if batch_ids:
         error = "the task that sent the call ended before it settled it; the function may have run"
         cur.execute(
@@ -23,20 +23,20 @@ def mark_calls_lost(cur: Cursor, batch_ids: list[int]) -> None:
 
 
 def count_orphans(cur: Cursor, batch_ids: list[int]) -> None:
-    """Count the calls that nobody waits for and that may still be running."""
+    """Count the calls that may still be running and that no task waits for."""
     cur.execute(_SQL["count_orphans"], {"batch_ids": batch_ids, "no_answer": NO_ANSWER})
 
 
 def count_silent(cur: Cursor, run_id: int) -> None:
-    """Note until when the calls may run that holders of a run have in flight who went silent.
+    """Record until when the calls of silent holders of a run may be running.
 
-    Waits for no lock: a holder that has one is about to show that it is not silent.
+    It waits for no lock: a holder that has one is about to renew its lease.
     """
     cur.execute(_SQL["count_silent"], {"run_id": run_id, "no_answer": NO_ANSWER})
 
 
 def recount_cost(cur: Cursor, batch_id: int, late: Settlement) -> None:
-    """Count what calls cost that had been counted as lost, instead of the most they could."""
+    """Replace the upper bound of the cost of lost calls with their cost, once they are settled."""
     cur.execute(
         _SQL["recount_cost"],
         {

@@ -6,7 +6,7 @@ WITH lost AS (
     RETURNING batch_id, call_no, item_count, items, sent_at
 ),
 summed AS MATERIALIZED (
-    -- Nobody knows what is billed for a lost call: it may have run for as long as it may.
+    -- The bill of a lost call is unknown, so it counts with the function's timeout.
     SELECT batch_id, calls, items, last_calls, coalesce(priced.most, 0) AS cost
     FROM (
         SELECT
@@ -36,7 +36,6 @@ counted AS (
         last_calls = excluded.last_calls
 ),
 doubted AS (
-    -- OFFSET 0: each row is looked up by itself, whatever the planner believes of the tables.
     SELECT
         lost.batch_id, lost.call_no, owner.job_id, owner.run_id, item.seq,
         lost.sent_at + make_interval(secs => run.function_timeout_s) AS ends_by,
@@ -58,8 +57,8 @@ doubted AS (
     ) AS item
 ),
 listed AS (
-    -- As arrays by rising numbers, in which width_bucket finds what belongs to a number. Batches
-    -- that lose their calls together are of one job.
+    -- As arrays in the order of numbers, in which width_bucket finds the place of a number. Batches
+    -- that lose their calls together belong to one job.
     SELECT
         held, min(job_id) AS job_id, array_agg(seq ORDER BY seq) AS seqs,
         array_agg(run_id ORDER BY seq) AS run_ids, array_agg(batch_id ORDER BY seq) AS batch_ids,
@@ -112,7 +111,7 @@ WHERE job_id = (SELECT job_id FROM listed WHERE NOT held)
     AND seq = ANY((SELECT seqs FROM listed WHERE NOT held)::bigint[])
 
 -- name: recount_cost
--- Counts what calls cost that had been counted as lost, instead of the most they could.
+-- Replaces the upper bound of the cost of lost calls with their cost.
 WITH counted AS MATERIALIZED (
     SELECT coalesce(
         %(calls)s * (price ->> 'most_per_call')::float
@@ -131,7 +130,7 @@ UPDATE retrofill.batch SET
 WHERE batch_id = %(batch_id)s
 
 -- name: count_orphans
--- Counts the calls of batches that nobody waits for and that may still be running.
+-- Counts the calls of batches that may still be running and that no task waits for.
 UPDATE retrofill.batch SET (orphans, orphans_until) = (
     SELECT count(*), max(sent_at + timeout)
     FROM (
@@ -150,7 +149,7 @@ UPDATE retrofill.batch SET (orphans, orphans_until) = (
 WHERE batch_id = ANY(%(batch_ids)s)
 
 -- name: count_silent
--- Notes until when each call may run that the silent holders of a run's batches had in flight.
+-- Records until when each call of a run's silent holders may be running.
 UPDATE retrofill.batch SET
     counted_for = leased_until,
     may_run_until = ARRAY(
@@ -169,8 +168,8 @@ UPDATE retrofill.batch SET
         ) AS silent
     )
 WHERE batch_id = ANY(ARRAY(
-    -- Who is writing calls down right now has the lock, and renews the lease: it is not silent. Once
-    -- these are locked, none of them can write down another without renewing it, either.
+    -- A holder that is writing calls ahead has the lock and renews its lease: it is not silent. While
+    -- these rows are locked, their holders cannot write ahead a call without renewing, either.
     SELECT batch_id FROM retrofill.batch
     WHERE run_id = %(run_id)s AND done_at IS NULL AND leased_until <= clock_timestamp()
         AND counted_for IS DISTINCT FROM leased_until

@@ -1,14 +1,24 @@
-"""Maintenance: which runs may have been abandoned, and forgetting calls, results and whole jobs.
+"""Maintenance: list runs that may be abandoned, and forget calls, results and whole jobs.
 
-What is deleted is deleted some rows at a time, each time in a transaction of its own: no lock is
-held for long, none is one that a run at work waits for, and what is broken off goes on later.
+Rows are deleted in small transactions: locks are short, and active runs never wait for them. An
+interrupted deletion resumes later.
 """
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from retrofill.model.errors import ConfigError
-from retrofill.state.connection import Connection, find, read_in_order, rows, transaction, values
+from retrofill.state.connection import (
+    Connection,
+    execute,
+    executed,
+    find,
+    pairs,
+    read_in_order,
+    rows,
+    transaction,
+    values,
+)
 from retrofill.state.locks import lock_job_wholly
 from retrofill.state.redrive import Position
 from retrofill.state.statements import load
@@ -16,14 +26,14 @@ from retrofill.state.statements import load
 _SQL = load("maintenance.sql")
 
 ROWS = 10_000
-"""Rows that are deleted, or looked at, in one transaction."""
+"""Rows that are deleted or read in one transaction."""
 
 BATCHES = 1_000
-"""Batches that are deleted, or looked for, in one transaction."""
+"""Batches that are deleted or read in one transaction."""
 
 
 class OpenRun(NamedTuple):
-    """A run that may be at work, and the DAG runs that work on it."""
+    """A run that may be active, and its DAG runs."""
 
     run_id: int
     job_id: int
@@ -33,37 +43,30 @@ class OpenRun(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """What was deleted of a page, and its last item."""
+    """A page of items: how many were deleted, and the last item."""
 
     deleted: int
     item_key: str
     identifier: str
 
 
-class _KnownJob(NamedTuple):
-    job_id: int
-    name: str
-
-
 def list_open_runs(conn: Connection, job_id: int | None) -> list[OpenRun]:
-    """Return the runs that are open, or of which a batch is.
+    """Return the runs that are open or have an open batch.
 
-    :param job_id: of this job only; None: of all jobs
+    :param job_id: only runs of this job; None: of all jobs
     """
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_open_runs"], {"job_id": job_id})
+    with executed(conn, _SQL["list_open_runs"], job_id=job_id) as cur:
         return rows(cur, OpenRun)
 
 
 def list_jobs(conn: Connection) -> dict[str, int]:
-    """Return the number of each job by its name."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_jobs"])
-        return {job.name: job.job_id for job in rows(cur, _KnownJob)}
+    """Return the numbers of all jobs by name."""
+    with executed(conn, _SQL["list_jobs"]) as cur:
+        return pairs(cur)
 
 
 def delete_calls(conn: Connection, job_id: int, *, days: int) -> int:
-    """Delete the calls of runs of a job that were closed so many days ago; return how many."""
+    """Delete the calls of a job's runs that were closed some days ago; return how many."""
     return sum(
         _empty(conn, batch_id)
         for batch_ids in _batches(conn, job_id, days)
@@ -72,17 +75,28 @@ def delete_calls(conn: Connection, job_id: int, *, days: int) -> int:
 
 
 def delete_results(conn: Connection, job_id: int, *, days: int | None) -> int:
-    """Delete what a job settled so many days ago, unless that run is open; return how much.
+    """Delete a job's results of closed runs that were settled some days ago; return how many.
 
-    :param days: None: all of it
+    :param days: None: all results, also of open runs
     """
-    return _delete_items(conn, "delete_results", {"job_id": job_id, "days": days})
+    deleted, after = 0, Position.of(None)
+    while True:
+        with transaction(conn) as cur:
+            read_in_order(cur)
+            place = {"item_key": after.key, "identifier": after.identifier}
+            asked = {"job_id": job_id, "days": days, "rows": ROWS}
+            cur.execute(_SQL["delete_results"], {**asked, **place})
+            page = find(cur, _Page)
+        if page is None:
+            return deleted
+        deleted += page.deleted
+        after = Position(page.item_key, page.identifier)
 
 
 def mark_forgotten(conn: Connection, job_id: int) -> None:
-    """Have no run of a job be opened any more.
+    """Mark a job as being forgotten, so that no run of it can be opened.
 
-    :raises ConfigError: a run of it is open, or at work
+    :raises ConfigError: a run of it is open or active
     """
     key = {"job_id": job_id}
     with transaction(conn) as cur:
@@ -91,66 +105,49 @@ def mark_forgotten(conn: Connection, job_id: int) -> None:
         active = [str(run_id) for run_id in values(cur)]
         if active:
             raise ConfigError(
-                f"job: run {', '.join(active)} of it is at work or was not closed; let it end or"
-                " stop it, or let the maintenance DAG close it when Airflow has ended its DAG runs"
+                f"job: run {', '.join(active)} is active or not closed; let it end or stop it,"
+                " or let the maintenance DAG close it when Airflow has ended its DAG runs"
             )
         cur.execute(_SQL["mark_forgotten"], key)
 
 
 def delete_in_process(conn: Connection, job_id: int) -> int:
-    """Delete what a job has found and not processed; return how much."""
+    """Delete a job's items in process; return how many."""
     return sum(_rows_of(conn, "delete_in_process", {"job_id": job_id, "rows": ROWS}))
 
 
 def delete_quarantined(conn: Connection, job_id: int) -> int:
-    """Delete what a job has in quarantine, and what that said before redrives; return how much."""
-    sum(_rows_of(conn, "delete_redriven", {"job_id": job_id, "rows": ROWS}))
-    return _delete_items(conn, "delete_quarantined", {"job_id": job_id})
+    """Delete a job's quarantined items and its redrive history; return the number of items."""
+    key = {"job_id": job_id, "rows": ROWS}
+    sum(_rows_of(conn, "delete_redriven", key))
+    return sum(_rows_of(conn, "delete_quarantined", key))
 
 
 def delete_batches(conn: Connection, job_id: int) -> int:
-    """Delete the batches of a job with all their calls; return how many calls."""
+    """Delete the batches of a job and their calls; return how many calls."""
     calls = 0
     for batch_ids in _batches(conn, job_id, None):
         calls += sum(_empty(conn, batch_id) for batch_id in batch_ids)
-        with transaction(conn) as cur:
-            cur.execute(_SQL["delete_batches"], {"batch_ids": batch_ids})
+        execute(conn, _SQL["delete_batches"], batch_ids=batch_ids)
     return calls
 
 
 def delete_runs(conn: Connection, job_id: int) -> int:
-    """Delete the runs of a job, with their sets and partitions; return how many."""
+    """Delete the runs of a job with their sets and partitions; return how many."""
     return sum(_rows_of(conn, "delete_run", {"job_id": job_id}))
 
 
 def delete_job(conn: Connection, job_id: int) -> None:
-    """Delete a job of which nothing else is left."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["delete_job"], {"job_id": job_id})
-
-
-def _delete_items(conn: Connection, statement: str, key: dict[str, Any]) -> int:
-    """Go over items in the order of their keys, and delete those that the statement means."""
-    deleted, after = 0, Position.of(None)
-    while True:
-        with transaction(conn) as cur:
-            read_in_order(cur)
-            place = {"item_key": after.key, "identifier": after.identifier}
-            cur.execute(_SQL[statement], {**key, **place, "rows": ROWS})
-            page = find(cur, _Page)
-        if page is None:
-            return deleted
-        deleted += page.deleted
-        after = Position(page.item_key, page.identifier)
+    """Delete the row of a job whose other rows are deleted."""
+    execute(conn, _SQL["delete_job"], job_id=job_id)
 
 
 def _batches(conn: Connection, job_id: int, days: int | None) -> Iterator[list[int]]:
-    """Yield the batches of a job, some at a time; with calls that old, if days are given."""
+    """Yield the batches of a job, some at a time; with days, only those with calls to delete."""
     after = 0
     while True:
         key = {"job_id": job_id, "days": days, "after": after, "batches": BATCHES}
-        with transaction(conn) as cur:
-            cur.execute(_SQL["list_batches"], key)
+        with executed(conn, _SQL["list_batches"], **key) as cur:
             batch_ids = values(cur)
         if not batch_ids:
             return
@@ -159,17 +156,17 @@ def _batches(conn: Connection, job_id: int, days: int | None) -> Iterator[list[i
 
 
 def _empty(conn: Connection, batch_id: int) -> int:
-    """Delete the calls of a batch, except those that are under way; return how many."""
+    """Delete the calls of a batch, except those in flight; return how many."""
     return sum(_rows_of(conn, "delete_calls", {"batch_id": batch_id, "rows": ROWS}))
 
 
 def _rows_of(conn: Connection, statement: str, key: dict[str, Any]) -> Iterator[int]:
-    """Run a statement again and again until it has nothing more to do; yield what it did."""
+    """Run a statement until it changes no more rows; yield how many it changed each time."""
     while True:
         with transaction(conn) as cur:
             read_in_order(cur)
             cur.execute(_SQL[statement], key)
-            rows = cur.rowcount
-        if not rows:
+            changed = cur.rowcount
+        if not changed:
             return
-        yield rows
+        yield changed

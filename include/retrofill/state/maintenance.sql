@@ -1,6 +1,6 @@
 -- name: list_open_runs
--- The runs of one job or of all that may be at work, with their DAG runs.
--- They are open, or have an open batch: someone has cleared a task of a closed run.
+-- The runs of one job or of all jobs that may be active, with their DAG runs.
+-- They are open, or have an open batch because a task of a closed run was cleared.
 SELECT
     run.run_id, run.job_id, job.name AS job, run_set.dag_id,
     array_agg(run_set.dag_run_id ORDER BY run_set.set_no) AS dag_run_ids
@@ -15,12 +15,12 @@ GROUP BY run.run_id, run.job_id, job.name, run_set.dag_id
 ORDER BY run.run_id
 
 -- name: list_jobs
--- All jobs.
-SELECT job_id, name FROM retrofill.job ORDER BY job_id
+-- The numbers of all jobs by name.
+SELECT name, job_id FROM retrofill.job ORDER BY job_id
 
 -- name: list_batches
 -- The next batches of a job; if days are given, those with calls to delete.
--- ORDER BY: else the planner, sure to meet a call of the batch soon, might read those of all others.
+-- ORDER BY: otherwise the planner might read the calls of other batches until it finds one of this.
 SELECT batch_id FROM retrofill.batch
 WHERE batch_id > %(after)s AND run_id = ANY(ARRAY(
     SELECT run_id FROM retrofill.run
@@ -39,8 +39,8 @@ ORDER BY batch_id LIMIT %(batches)s
 
 -- name: delete_calls
 -- Deletes a page of the settled calls of a batch.
--- A page of a table is read in the order of its index: since the planner cannot know how long a page
--- is, it takes a tenth, and does not sort all there is. What is to go is an array: it is looked up.
+-- Pages are read in the order of an index. The planner cannot know the limit, assumes a tenth of the
+-- rows, and so does not sort all rows. The rows to delete are an array, so they are looked up.
 DELETE FROM retrofill.invocation
 WHERE batch_id = %(batch_id)s AND call_no = ANY(ARRAY(
     SELECT call_no FROM retrofill.invocation
@@ -49,7 +49,7 @@ WHERE batch_id = %(batch_id)s AND call_no = ANY(ARRAY(
 ))
 
 -- name: delete_results
--- Deletes the old results in a page of a job's, and returns where the page ends.
+-- Deletes the old results in a page of a job's results, and returns where the page ends.
 WITH page AS (
     SELECT
         ctid AS place, item_key, identifier,
@@ -70,20 +70,15 @@ SELECT (SELECT count(*) FROM gone) AS deleted, item_key, identifier::text AS ide
 FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
 
 -- name: delete_quarantined
--- Deletes a page of a job's quarantine, and returns where the page ends.
-WITH page AS (
-    SELECT ctid AS place, item_key, identifier FROM retrofill.quarantine
-    WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(item_key)s, %(identifier)s::uuid)
-    ORDER BY item_key, identifier LIMIT (SELECT %(rows)s)
-),
-gone AS (
-    DELETE FROM retrofill.quarantine WHERE ctid = ANY(ARRAY(SELECT place FROM page)) RETURNING 1
-)
-SELECT (SELECT count(*) FROM gone) AS deleted, item_key, identifier::text AS identifier
-FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
+-- Deletes a page of a job's quarantined items.
+DELETE FROM retrofill.quarantine
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM retrofill.quarantine
+    WHERE job_id = %(job_id)s ORDER BY item_key, identifier LIMIT (SELECT %(rows)s)
+))
 
 -- name: delete_in_process
--- Deletes a page of what a job has in process.
+-- Deletes a page of a job's items in process.
 DELETE FROM retrofill.in_process
 WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
     SELECT seq FROM retrofill.in_process
@@ -91,7 +86,7 @@ WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
 ))
 
 -- name: delete_redriven
--- Deletes a page of what quarantine said of a job's redriven items.
+-- Deletes a page of a job's redrive history.
 DELETE FROM retrofill.redriven
 WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM retrofill.redriven
@@ -100,7 +95,7 @@ WHERE ctid = ANY(ARRAY(
 ))
 
 -- name: list_active_runs
--- The runs of a job that are open, or of which a task holds a batch.
+-- The runs of a job that are open or of which a task holds a batch.
 SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND status = 'open'
 UNION
 SELECT run_id FROM retrofill.batch
@@ -108,16 +103,16 @@ WHERE job_id = %(job_id)s AND done_at IS NULL AND leased_until > clock_timestamp
 ORDER BY run_id
 
 -- name: mark_forgotten
--- Marks a job as being forgotten: no run of it can be opened.
+-- Marks a job as being forgotten, so that no run of it can be opened.
 UPDATE retrofill.job SET forgotten_at = coalesce(forgotten_at, clock_timestamp())
 WHERE job_id = %(job_id)s
 
 -- name: delete_batches
--- Deletes batches, with all that refers to them.
+-- Deletes batches and everything that refers to them.
 DELETE FROM retrofill.batch WHERE batch_id = ANY(%(batch_ids)s)
 
 -- name: delete_run
--- Deletes the first run of a job, with its sets and partitions.
+-- Deletes the first run of a job with its sets and partitions.
 DELETE FROM retrofill.run
 WHERE run_id = (SELECT min(run_id) FROM retrofill.run WHERE job_id = %(job_id)s)
 

@@ -1,6 +1,6 @@
 -- name: count_others
 -- How many of a run's listed items each other run has in process, and whether some are free.
--- Free are items in no open batch whose run is closed: they may be taken over.
+-- Items are free if their run is closed and no open batch holds them: they may be taken over.
 WITH listed AS (
     SELECT range_agg(items) AS items FROM retrofill.elsewhere WHERE run_id = %(run_id)s
 ),
@@ -18,7 +18,6 @@ part AS (
 waiting AS (
     SELECT coalesce(part.holder, item.run_id) AS holder, part.holder IS NULL AS loose, count(*) AS items
     FROM part CROSS JOIN LATERAL unnest(part.items) AS span CROSS JOIN LATERAL (
-        -- OFFSET 0: each span is looked up by itself, whatever the planner believes of the table.
         SELECT in_process.run_id FROM retrofill.in_process
         WHERE job_id = (SELECT job_id FROM retrofill.run WHERE run_id = %(run_id)s)
             AND seq BETWEEN lower(span) AND upper(span) - 1
@@ -33,11 +32,11 @@ WHERE holder <> %(run_id)s
 GROUP BY holder ORDER BY holder
 
 -- name: forget_awaited
--- Deletes what was noted of the runs that a run waits for.
+-- Deletes the recorded runs that a run waits for.
 DELETE FROM retrofill.awaited WHERE run_id = %(run_id)s
 
 -- name: note_awaited
--- Notes which runs hold items that a run has listed, and how many.
+-- Records which runs hold items that a run has listed, and how many.
 INSERT INTO retrofill.awaited (run_id, holder, items)
 SELECT %(run_id)s, holder, items
 FROM unnest(%(holders)s::bigint[], %(counts)s::bigint[]) AS other (holder, items)

@@ -1,9 +1,9 @@
-"""What the page of a run shows, read in one snapshot."""
+"""The page of a run, read in one snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from retrofill.engine.ramp import Ramp
 from retrofill.model.function import Pinned
@@ -11,12 +11,19 @@ from retrofill.model.limits import Limits
 from retrofill.model.plan import RunPlan
 from retrofill.model.pulse import Slice
 from retrofill.model.report import Report
-from retrofill.state.connection import Connection, Cursor, Record, one, rows
+from retrofill.state.allotting import describe_part
+from retrofill.state.connection import (
+    Connection,
+    Cursor,
+    Record,
+    one,
+    read_by_index,
+    rows,
+    snapshot,
+)
 from retrofill.state.events import Event, list_events
 from retrofill.state.pulse import list_slices
-from retrofill.state.reading import read_by_index, snapshot
 from retrofill.state.runs import read_report
-from retrofill.state.sharing import say_part
 from retrofill.state.statements import load
 
 _SQL = load("pages.sql")
@@ -31,7 +38,7 @@ ERROR_CHARS = 300
 
 
 class Controls(NamedTuple):
-    """What running tasks read every second, and when it was read."""
+    """The settings of a run that its tasks check every second, and when they were read."""
 
     limits: Limits
     source_kind: str
@@ -42,36 +49,36 @@ class Controls(NamedTuple):
     job_id: int
     function: Pinned
     age_s: float
-    """Seconds since it was opened, until it was closed, but for those in which it waited."""
+    """Seconds since it was opened, or until it was closed, without the time that it waited."""
 
     refused_since: datetime | None = None
-    """Since when every call of the run has been refused; None: one was let through just now."""
+    """Since when every call of the run was refused; None: one was let through."""
 
     refusal: str | None = None
     """The last refusal."""
 
     plan: RunPlan | None = None
-    """What the first set would do; None: nobody asked for a plan, or it is not made yet."""
+    """The plan of the first set; None: none was requested, or it is not ready."""
 
     ramp: Ramp | None = None
-    """How far it has come up its ramp; None: it has none, or no task has asked yet."""
+    """The progress of its ramp; None: it has none, or no task has asked for a share yet."""
 
 
 class OutcomeLine(NamedTuple):
-    """The calls that ended one way."""
+    """The calls with one outcome and cause."""
 
     outcome: str | None
     """None: not settled yet."""
 
     calls: int
     items: int | None
-    """Items that they carried; None: nobody has counted them."""
+    """Items that they carried; None: not counted yet."""
 
     cause: str = ""
 
 
 class CallLine(NamedTuple):
-    """One call, its texts cut to ERROR_CHARS."""
+    """One call; texts are cut to ERROR_CHARS."""
 
     batch_id: int
     call_no: int
@@ -81,22 +88,22 @@ class CallLine(NamedTuple):
     sent_at: datetime
     ended_at: datetime | None
     took_s: float
-    """Seconds from sending to settling; until now if it is not settled yet."""
+    """Seconds from sending to settling, or until now."""
 
     request_id: str
     error_type: str | None
     error: str | None
     set_no: int
     task_id: str
-    """The task that made it, or took its batch over; empty: it has no name."""
+    """The task that made it, or that took over its batch; empty: unknown."""
 
     map_index: int
     keys: list[str] | None
-    """Of the first items that it carried, if it did not succeed; None: nobody has told."""
+    """The keys of its first items, if it did not succeed; None: not recorded."""
 
 
 class BatchLine(NamedTuple):
-    """A batch, the task that has or had it, and how far it is."""
+    """A batch, the task that has or had it, and its progress."""
 
     batch_id: int
     set_no: int
@@ -110,14 +117,12 @@ class BatchLine(NamedTuple):
     calls_succeeded: int
     done: bool
     held: bool
-    """Whether a task holds it now."""
-
     in_flight: int
-    """Calls in flight when its holder last told."""
+    """Calls in flight when its holder last asked for a share."""
 
     lost_tasks: int
     of: int
-    """How many batches the run has in all."""
+    """The number of batches of the run."""
 
 
 class Calls(NamedTuple):
@@ -125,14 +130,14 @@ class Calls(NamedTuple):
 
     ended: list[OutcomeLine]
     failed: list[CallLine]
-    """The last CALLS_SHOWN that did not succeed, the newest first."""
+    """The last CALLS_SHOWN calls that did not succeed, the newest first."""
 
     slowest: list[CallLine]
-    """The CALLS_SHOWN that took longest, the slowest first."""
+    """The CALLS_SHOWN slowest calls, the slowest first."""
 
 
 class QuarantinedLine(NamedTuple):
-    """An item that waits for a person, its texts cut to ERROR_CHARS."""
+    """An item in quarantine; texts are cut to ERROR_CHARS."""
 
     key: str
     content: str
@@ -143,11 +148,11 @@ class QuarantinedLine(NamedTuple):
     error: str
     quarantined_at: datetime
     of: int
-    """How many items of the run wait in all; no more than MOST_COUNTED + 1 are counted."""
+    """The number of the run's items in quarantine, counted up to MOST_COUNTED + 1."""
 
 
 class PartitionLine(NamedTuple):
-    """A partition, and how far it was read."""
+    """A partition, and how far it was listed."""
 
     part_no: int
     label: str
@@ -156,11 +161,11 @@ class PartitionLine(NamedTuple):
     known: int
     done: bool
     of: int
-    """How many partitions the run has in all."""
+    """The number of partitions of the run."""
 
 
 class SetLine(NamedTuple):
-    """A set, and what its batches did."""
+    """A set, and the counts of its batches."""
 
     set_no: int
     dag_id: str
@@ -171,8 +176,6 @@ class SetLine(NamedTuple):
     batches: int
     batches_done: int
     items: int
-    """Items of its batches."""
-
     succeeded: int
     quarantined: int
     held: int
@@ -185,34 +188,32 @@ class SetLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage:
-    """All that the page of a run shows, as it stood at one moment."""
+    """Everything that the page of a run shows, from one snapshot."""
 
     report: Report
     controls: Controls
     calls: Calls
 
     quarantined: list[QuarantinedLine]
-    """The first ITEMS_SHOWN by their keys."""
+    """The first ITEMS_SHOWN, by key."""
 
     partitions: list[PartitionLine]
-    """The first PARTITIONS_SHOWN, those that are not done before those that are."""
+    """The first PARTITIONS_SHOWN, unfinished ones first."""
 
     sets: list[SetLine]
     batches: list[BatchLine]
-    """The first BATCHES_SHOWN: those at work, those that are left, those that are done."""
+    """The first BATCHES_SHOWN: held ones first, then waiting ones, then finished ones."""
 
     events: list[Event]
     """The last EVENTS_SHOWN, the newest first."""
 
     slices: list[Slice]
-    """What its calls did over time."""
-
     part: str | None = None
-    """Its part of what runs of the function share; None: it shares nothing."""
+    """Its part of the function's shared cap; None: it shares none."""
 
 
 def get_page(conn: Connection, run_id: int) -> RunPage:
-    """Return what the page of a run shows, read in one snapshot so that its numbers agree.
+    """Return the page of a run, from one snapshot, so that its numbers agree.
 
     :raises NoSuchRun: there is no such run
     """
@@ -233,7 +234,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             Controls,
             limits=Limits.from_json,
             function=Pinned.from_json,
-            plan=_plan,
+            plan=lambda stored: RunPlan.from_json(stored) if stored else None,
             ramp=Ramp.from_json_if_any,
         )
         calls = _calls(cur, limits, report)
@@ -248,12 +249,8 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             batches=_lines(cur, "list_batches", limits, BatchLine),
             events=list_events(cur, run_id, EVENTS_SHOWN),
             slices=list_slices(cur, run_id),
-            part=say_part(cur, run_id) if controls.limits.function_concurrency else None,
+            part=describe_part(cur, run_id) if controls.limits.function_concurrency else None,
         )
-
-
-def _plan(stored: Mapping[str, Any] | None) -> RunPlan | None:
-    return RunPlan.from_json(stored) if stored else None
 
 
 def _calls(cur: Cursor, limits: Mapping[str, int], report: Report) -> Calls:

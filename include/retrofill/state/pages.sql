@@ -1,8 +1,9 @@
 -- name: get_controls
--- The limits of a run, and whether the run may still change.
+-- The settings of a run, and whether it may still change.
 SELECT
     job_id, limits, plan, function || jsonb_build_object('timeout_s', function_timeout_s) AS function,
-    extract(epoch FROM coalesce(closed_at, clock_timestamp()) - opened_at - waited)::float AS age_s, config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
+    extract(epoch FROM coalesce(closed_at, clock_timestamp()) - opened_at - waited)::float AS age_s,
+    config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
     status = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
     ramp, refused.since AS refused_since, refused.reason AS refusal
 FROM retrofill.run
@@ -19,14 +20,14 @@ LEFT JOIN LATERAL (
 WHERE run_id = %(run_id)s
 
 -- name: count_calls
--- How many calls of a run ended in each way, the most frequent first.
+-- The calls of a run by outcome and cause, the most frequent first.
 SELECT outcome::text AS outcome, calls, items, cause
 FROM retrofill.v_outcome WHERE run_id = %(run_id)s
 ORDER BY calls DESC, outcome, cause
 
 -- name: list_failed_calls
 -- The last calls of a run that did not succeed, the newest first.
--- They are among the last ones of the ways of ending that were met last, as these are kept.
+-- The last calls of each outcome and cause are kept by number; it reads those that ended last.
 SELECT
     call.batch_id, call.call_no, call.item_count AS items, call.attempt,
     call.outcome::text AS outcome, call.sent_at, call.ended_at,
@@ -35,9 +36,7 @@ SELECT
     left(call.error_type, %(error_chars)s) AS error_type, left(call.error, %(error_chars)s) AS error,
     call.set_no, call.task_id, call.map_index, coalesce(call.keys, waiting.keys) AS keys
 FROM (
-    SELECT kept.*, item_count, items, attempt, outcome, sent_at, ended_at, request_id, error_type,
-        error, keys
-    FROM (
+    SELECT kept.*, found.* FROM (
         SELECT DISTINCT batch_id, job_id, set_no, task_id, map_index, call_no
         FROM (
             SELECT batch.*, count.last_calls
@@ -62,7 +61,7 @@ FROM (
     ORDER BY ended_at DESC, batch_id, call_no DESC LIMIT (SELECT %(calls)s)
 ) AS call
 CROSS JOIN LATERAL (
-    -- Who lost a call has not told what it carried; that may be in process still.
+    -- The keys of a lost call were not recorded, but its items may still be in process.
     SELECT jsonb_agg(item_key ORDER BY seq) AS keys FROM (
         SELECT seq, item_key FROM retrofill.in_process
         WHERE call.keys IS NULL AND in_process.job_id = call.job_id AND seq <@ call.items
@@ -73,8 +72,8 @@ CROSS JOIN LATERAL (
 ORDER BY call.ended_at DESC, call.batch_id, call.call_no DESC
 
 -- name: list_slowest_calls
--- The calls of a run that took longest, the slowest first.
--- They are among those that were kept by the batches whose slowest ones took longest.
+-- The slowest calls of a run, the slowest first.
+-- Each batch keeps its slowest calls; it reads those of the batches with the slowest ones.
 SELECT
     slow.batch_id, kept.call_no, call.item_count AS items, attempt, outcome::text AS outcome,
     sent_at, ended_at,
@@ -99,7 +98,7 @@ CROSS JOIN LATERAL (
 ORDER BY coalesce(ended_at, now()) - sent_at DESC, slow.batch_id, kept.call_no LIMIT %(calls)s
 
 -- name: list_batches
--- Batches of a run: those at work, then those that are left, then those that are done.
+-- Batches of a run: held ones first, then waiting ones, then finished ones.
 SELECT
     batch_id, set_no, canary, task_id, map_index, items, succeeded, quarantined, calls,
     calls_succeeded, done_at IS NOT NULL AS done,
@@ -109,7 +108,7 @@ FROM retrofill.batch WHERE run_id = %(run_id)s
 ORDER BY done, held DESC, batch_id DESC LIMIT %(batches)s
 
 -- name: list_quarantined
--- The items that a run has put in quarantine, in the order of their keys.
+-- The items of a run in quarantine, in the order of their keys.
 SELECT
     item_key AS key, left(content, %(error_chars)s) AS content, attempts, failures, request_id,
     left(error_type, %(error_chars)s) AS error_type, left(error, %(error_chars)s) AS error,
@@ -129,7 +128,7 @@ FROM retrofill.partition WHERE run_id = %(run_id)s
 ORDER BY done, part_no LIMIT %(partitions)s
 
 -- name: list_sets
--- The sets of a run, and what their batches did.
+-- The sets of a run, with the counts of their batches.
 SELECT
     set_no, dag_id, dag_run_id, items_taken, max_items, resumed,
     coalesce(work.batches, 0) AS batches, coalesce(work.batches_done, 0) AS batches_done,

@@ -1,67 +1,62 @@
-"""Portions: what is left of a batch, a stretch at a time, so that no task holds all its content."""
+"""Portions: parts of a batch that are loaded one at a time, to limit a task's memory."""
 
-from itertools import starmap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from retrofill.engine.portions import Portion, divide
+from retrofill.engine.portions import Portion, divide, is_one
 from retrofill.model.calls import History, Loaded
 from retrofill.model.items import ItemColumns
 from retrofill.state.connection import Cursor, one
+from retrofill.state.locks import LockedBatch
 from retrofill.state.statements import load
 
 _SQL = load("portions.sql")
 
-_BETWEEN = "\x1e"
+_SEPARATOR = "\x1e"
+
+
+class BatchSize(NamedTuple):
+    """The range of a batch, and its size when it was planned."""
+
+    first_seq: int
+    last_seq: int
+    items: int
+    bytes: int
+    """The approximate size of its contents."""
 
 
 class _Sizes(NamedTuple):
-    """What the content of each item takes, in bytes."""
-
     seqs: list[int]
     sizes: list[int]
 
 
 class _Items(NamedTuple):
-    """The items of a portion that are left, as columns; None where none is left."""
+    """The remaining items of a portion, as columns; None: no items remain."""
 
     first: int | None
     seqs: list[int] | None
-    """None: they have no holes."""
+    """None: the numbers have no gaps."""
 
     identifiers: bytes
     keys: list[str]
     contents: str
-    """With the control character 0x1E, which no content has, between two."""
+    """Joined with the control character 0x1E, which no content has."""
 
-    carried: list[int] | None
-    """The numbers of those that calls have carried before; the rest is said of these."""
-
-    attempts: list[int] | None
-    failures: list[int] | None
-    call_caps: list[int | None] | None
-    unsures: list[bool] | None
-    blamed: list[bool] | None
-    delays_s: list[float] | None
-
-    def histories(self) -> dict[int, History]:
-        """Return what earlier calls left items with, by their numbers."""
-        columns = (
-            self.attempts,
-            self.failures,
-            self.call_caps,
-            self.unsures,
-            self.blamed,
-            self.delays_s,
-        )
-        fields = zip(*(column or () for column in columns), strict=True)
-        return dict(zip(self.carried or (), starmap(History, fields), strict=True))
+    carried: list[tuple[Any, ...]] | None
+    """Items that earlier calls carried: the number, and the fields of its history."""
 
 
-def divide_batch(cur: Cursor, span: dict[str, int], *, of: int) -> list[Portion]:
-    """Divide what is left of a batch; see :func:`retrofill.engine.portions.divide`.
+def divide_batch(
+    cur: Cursor, job_id: int, batch: BatchSize | LockedBatch, *, of: int
+) -> list[Portion]:
+    """Divide what remains of a batch into portions; see :func:`.engine.portions.divide`.
 
-    :param span: ``job_id``, ``first_seq`` and ``last_seq`` of the batch
+    A batch that fits into one portion is not read.
+
+    :param of: items per call
     """
+    if is_one(batch.bytes):
+        return [Portion(batch.first_seq, batch.last_seq, batch.items)]
+    span = {"job_id": job_id, "first_seq": batch.first_seq, "last_seq": batch.last_seq}
     cur.execute(_SQL["list_sizes"], span)
     left = one(cur, _Sizes)
     return divide(left.seqs, left.sizes, of=of)
@@ -70,9 +65,9 @@ def divide_batch(cur: Cursor, span: dict[str, int], *, of: int) -> list[Portion]
 def load_portion(cur: Cursor, job_id: int, run_id: int, portion: Portion) -> Loaded:
     """Return the items of a portion that are still in the in-process cache.
 
-    :param run_id: the run whose batch they are in
+    :param run_id: the run of the batch
     """
-    # One row of columns: many rows would take longer to read than to write for the function.
+    # One row of columns: the task would need longer to read many rows than to encode the items.
     span = {"first_seq": portion.first_seq, "last_seq": portion.last_seq}
     cur.execute(_SQL["load_items"], {"job_id": job_id, "run_id": run_id, **span})
     left = one(cur, _Items)
@@ -83,7 +78,7 @@ def load_portion(cur: Cursor, job_id: int, run_id: int, portion: Portion) -> Loa
         ItemColumns(
             identifiers=bytes(left.identifiers),
             keys=left.keys,
-            contents=left.contents.split(_BETWEEN),
+            contents=left.contents.split(_SEPARATOR),
         ),
-        left.histories(),
+        {seq: History(*fields) for seq, *fields in left.carried or ()},
     )

@@ -1,10 +1,10 @@
-"""The pulse of runs: what tasks saw in slices of their run's time, added up."""
+"""The pulse of runs: what their tasks saw per time slice, added up."""
 
 import json
 from collections.abc import Sequence
 
 from retrofill.model.pulse import Slice
-from retrofill.state.connection import Cursor, aside, rows
+from retrofill.state.connection import Cursor, optional, rows
 from retrofill.state.statements import load
 
 _SQL = load("pulse.sql")
@@ -13,13 +13,13 @@ _SQL = load("pulse.sql")
 def add_slices(
     cur: Cursor, batch_id: int, epoch: int, pulse_no: int, slices: Sequence[Slice]
 ) -> None:
-    """Add what the holder of a batch saw, unless it has been added.
+    """Add slices of a batch's holder once.
 
-    If Postgres refuses that, it is lost: charts must not end a task.
+    If Postgres refuses them, they are lost: charts must not fail a task.
 
-    :param pulse_no: counts how often the holder has added something
+    :param pulse_no: how often this holder has added slices, so that a retry does not add them twice
     """
-    with aside(cur, "what charts show"):
+    with optional(cur, "what charts show"):
         cur.execute(
             _SQL["add_slices"],
             {
@@ -32,6 +32,6 @@ def add_slices(
 
 
 def list_slices(cur: Cursor, run_id: int) -> list[Slice]:
-    """Return what the calls of a run did, slice by slice."""
+    """Return the slices of a run in order."""
     cur.execute(_SQL["list_slices"], {"run_id": run_id})
     return rows(cur, Slice)

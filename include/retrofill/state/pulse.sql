@@ -1,5 +1,5 @@
 -- name: add_slices
--- Adds what a task saw in slices of its run's time to what all tasks saw, unless it was added.
+-- Adds a task's time slices to those of its run, unless they were added before.
 WITH marked AS (
     UPDATE retrofill.batch SET pulse_no = %(pulse_no)s
     WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND pulse_no < %(pulse_no)s
@@ -23,14 +23,10 @@ ON CONFLICT (run_id, second) DO UPDATE SET
     calls = known.calls + excluded.calls, succeeded = known.succeeded + excluded.succeeded,
     quarantined = known.quarantined + excluded.quarantined,
     troubles = (
-        SELECT coalesce(jsonb_object_agg(name, calls), '{}')
-        FROM (
+        SELECT coalesce(jsonb_object_agg(name, calls), '{}') FROM (
             SELECT name, sum(calls::bigint) AS calls
-            FROM (
-                SELECT name, calls FROM jsonb_each_text(known.troubles) AS one (name, calls)
-                UNION ALL
-                SELECT name, calls FROM jsonb_each_text(excluded.troubles) AS one (name, calls)
-            ) AS each
+            FROM (VALUES (known.troubles), (excluded.troubles)) AS part (counts)
+            CROSS JOIN LATERAL jsonb_each_text(counts) AS counted (name, calls)
             GROUP BY name
         ) AS summed
     ),
@@ -43,7 +39,7 @@ ON CONFLICT (run_id, second) DO UPDATE SET
     )
 
 -- name: list_slices
--- What the calls of a run did, slice by slice.
+-- The time slices of a run in order.
 SELECT
     second, seconds, calls, succeeded, quarantined, troubles, call_seconds, most_in_flight, latency
 FROM retrofill.pulse WHERE run_id = %(run_id)s ORDER BY second

@@ -1,4 +1,4 @@
-"""Redrive: the way of items from quarantine back into the in-process cache."""
+"""Redrive: move items from quarantine back into the in-process cache."""
 
 import json
 from typing import NamedTuple, Self
@@ -9,7 +9,7 @@ from retrofill.model.errors import LeaseLost
 from retrofill.model.runs import SetRef
 from retrofill.model.selection import Selection
 from retrofill.state.connection import Connection, read_in_order, rows, transaction
-from retrofill.state.locks import lock_set, take_turn
+from retrofill.state.locks import lock_job_for_items, lock_set
 from retrofill.state.screening import PartitionState
 from retrofill.state.statements import load
 from retrofill.state.successes import count_redriven
@@ -19,48 +19,42 @@ _SQL = load("redrive.sql")
 _SCREENING = load("screening.sql")
 
 CHUNK_ITEMS = 10_000
-"""Items of quarantine that are looked at in one transaction."""
+"""Items of quarantine that are read in one transaction."""
 
 CHUNK_BYTES = 16 * 2**20
-"""What the contents of the items take that are moved in one transaction, but for the last."""
+"""Bytes of content after which no more items are moved in one transaction."""
 
 
 class Position(NamedTuple):
-    """An item's place in the order of quarantine."""
+    """The place of an item in the order of quarantine."""
 
     key: str
     identifier: str
 
     @classmethod
     def of(cls, cursor: str | None) -> Self:
-        """Return the place that a cursor names; None: before all items."""
+        """Return the place of a cursor; None: before all items."""
         return cls(*json.loads(cursor)) if cursor else cls("", str(UUID(int=0)))
 
     @property
     def cursor(self) -> str:
-        """The place as the cursor of a partition."""
+        """The place, as the cursor of a partition."""
         return json.dumps(self)
 
 
 class _Quarantined(NamedTuple):
-    """An item in quarantine."""
-
     item_key: str
     identifier: str
     bytes: int
-    """What its content takes."""
-
     is_chosen: bool
     """Whether the run selects it."""
 
 
 class Redriven(NamedTuple):
-    """What became of a chunk of quarantine."""
+    """The result of redriving a chunk; ``last`` is the last item that was read."""
 
     moved: int
     last: Position | None
-    """The last item that was looked at; None: none was left."""
-
     set_is_full: bool
     done: bool
 
@@ -75,21 +69,20 @@ def redrive(
     selection: Selection,
     only: Keys = ALL_KEYS,
 ) -> Redriven:
-    """Move the items of a chunk that are chosen, and the partition's cursor, in one transaction.
+    """Move the selected items of a chunk, and the partition's cursor, in one transaction.
 
-    Only what was in quarantine when the run was opened is looked at, so what fails again in this
-    run is not redriven by it. Like screening it holds the lock on the job's row. Attempts and
-    doubts stay with an item, its failures begin anew, and what quarantine said of it is kept.
+    It reads only items that were in quarantine when the run was opened, so the run does not redrive
+    an item that fails in it again. Like screening, it holds the lock on the job's row. Items keep
+    their attempts and doubts, their failures count from 0 again, and their quarantine is recorded.
 
-    :param partition: where the reading of quarantine stood, as of the last chunk
-    :param after: where this chunk begins: behind that item
-    :param selection: which of them are redriven
-    :param only: which of these, besides, by their keys
-    :raises LeaseLost: another task has read on meanwhile
+    :param partition: the partition after the last chunk
+    :param after: the item after which this chunk begins
+    :param only: further conditions on their keys
+    :raises LeaseLost: another task has redriven more in the meantime
     """
     key = {**ref._asdict(), "part_no": part_no, "job_id": partition.job_id}
     with transaction(conn) as cur:
-        next_seq = take_turn(cur, partition.job_id).next_seq
+        next_seq = lock_job_for_items(cur, partition.job_id).next_seq
         room = lock_set(cur, ref, part_no).items
         read_in_order(cur)
         cur.execute(
@@ -143,7 +136,6 @@ def redrive(
             },
         )
         if cur.rowcount != 1:
-            message = f"quarantine is redriven for run {ref.run_id} by another task"
-            raise LeaseLost(message)
+            raise LeaseLost(f"another task redrives quarantine for run {ref.run_id}")
     reach(Point.CHUNK_COMMITTED)
     return Redriven(len(chosen), last, full, done)

@@ -1,5 +1,5 @@
 -- name: list_quarantined
--- The next items in quarantine behind a place, as they were when the run was opened; which it selects.
+-- The next items in quarantine after a place, and whether a run selects them.
 SELECT
     item_key, identifier::text AS identifier, octet_length(content) AS bytes,
     item_key ~ ALL (%(keys)s::text[])
@@ -12,14 +12,13 @@ FROM retrofill.quarantine AS item
 CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
 WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(after_key)s, %(after_identifier)s::uuid)
     AND quarantined_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)
--- The planner cannot know how many these are: so it does not sort all there is, but reads in order.
+-- The planner cannot know the limit, so it reads in order and does not sort all items.
 ORDER BY item.item_key, item.identifier LIMIT (SELECT %(most)s)
 
 -- name: move
--- Moves items from quarantine into process, and keeps what quarantine said of them.
+-- Moves items from quarantine into process, and records their quarantine.
 WITH back AS (
-    -- Each is looked up by itself, whatever the planner believes of the table. Whoever holds the lock
-    -- of the job finds its rows where they were.
+    -- By place: the lock on the job keeps its rows where they are.
     DELETE FROM retrofill.quarantine
     WHERE ctid = ANY(ARRAY(
         SELECT found.place
@@ -51,7 +50,7 @@ SELECT
     back.job_id, %(next_seq)s - 1 + row_number() OVER (ORDER BY item_key, identifier),
     %(run_id)s, identifier, item_key, content, attempts, unsure,
     (SELECT unordered FROM retrofill.job WHERE job_id = %(job_id)s),
-    -- A call of which nobody knows may be running still.
+    -- A call in doubt may still be running.
     CASE
         WHEN unsure THEN quarantined_at + make_interval(
             secs => (SELECT function_timeout_s FROM retrofill.run WHERE run_id = %(run_id)s)

@@ -1,4 +1,4 @@
-"""Redrives: what a person asked of a run that redrives, beside what became of it."""
+"""Requests of runs that redrive, and what these runs did."""
 
 import json
 from collections.abc import Sequence
@@ -10,32 +10,32 @@ from retrofill.engine.precedent import PastRun
 from retrofill.model.amounts import counted, in_range
 from retrofill.model.cost import dollars
 from retrofill.model.selection import Selection
-from retrofill.state.connection import Connection, Cursor, find, rows, transaction
+from retrofill.state.connection import Connection, Cursor, executed, find, rows
 from retrofill.state.statements import load
 
 _SQL = load("redrives.sql")
 
 _PAST_RUNS = 10
-"""Runs of the job by which a cost is forecast."""
+"""Runs of the job from which a cost is forecast."""
 
 
 class NewRedrive(NamedTuple):
-    """What is asked of a run that redrives."""
+    """The request of a run that redrives."""
 
     selection: Selection
     note: str
     asked_by: str
-    """Who triggered the DAG run; empty: nobody is known."""
+    """The user who triggered the DAG run; empty: unknown."""
 
     counted: int | None
-    """How many items that were, when the run was opened; None: there were too many to count."""
+    """Items of the selection when the run was opened; None: too many to count."""
 
     forecast: Range | None
-    """Dollars that they were to cost; None: unknown."""
+    """Their forecast cost in dollars; None: unknown."""
 
     @property
     def text(self) -> str:
-        """What is asked, for people."""
+        """The request, for logs and pages."""
         items = "too many items to count" if self.counted is None else counted(self.counted, "item")
         cost = in_range(self.forecast, dollars)
         by = f", asked by {self.asked_by}" if self.asked_by else ""
@@ -43,7 +43,7 @@ class NewRedrive(NamedTuple):
 
 
 class Redrive(NamedTuple):
-    """A run that redrives: what was asked of it, and what became of it so far."""
+    """A run that redrives: its request, and what it did so far."""
 
     run_id: int
     selection: Selection
@@ -54,8 +54,6 @@ class Redrive(NamedTuple):
     status: str
     stop_reason: str | None
     moved: int
-    """Items that it has redriven."""
-
     succeeded: int
     quarantined: int
     items_left: int
@@ -73,14 +71,14 @@ class Listing(NamedTuple):
     config: dict[str, Any]
     dag_id: str
     since: datetime | None
-    """When the first interval begins that a run of the job listed; None: none did."""
+    """The start of the first interval that runs of the job listed; None: they had no interval."""
 
     until: datetime | None
-    """When the last of them ends."""
+    """The end of the last one."""
 
 
-def write(cur: Cursor, run_id: int, new: NewRedrive) -> None:
-    """Write down what is asked of a run, within the transaction that opens it."""
+def insert(cur: Cursor, run_id: int, new: NewRedrive) -> None:
+    """Store the request of a run, in the transaction that opens the run."""
     cur.execute(
         _SQL["insert_redrive"],
         {
@@ -94,24 +92,22 @@ def write(cur: Cursor, run_id: int, new: NewRedrive) -> None:
 
 def list_redrives(conn: Connection, job_id: int, most: int = 20) -> list[Redrive]:
     """Return the last redrives of a job, the newest first."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_redrives"], {"job_id": job_id, "redrives": most})
-        return rows(cur, Redrive, selection=Selection.from_json, forecast=_range)
+    with executed(conn, _SQL["list_redrives"], job_id=job_id, redrives=most) as cur:
+        return rows(
+            cur,
+            Redrive,
+            selection=Selection.from_json,
+            forecast=lambda stored: stored and Range(*stored),
+        )
 
 
 def list_costs(conn: Connection, job_id: int) -> Sequence[PastRun]:
-    """Return what the last runs of a job have cost, of those of which it is known."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_costs"], {"job_id": job_id, "runs": _PAST_RUNS})
+    """Return the costs of a job's last runs, as far as they are known."""
+    with executed(conn, _SQL["list_costs"], job_id=job_id, runs=_PAST_RUNS) as cur:
         return rows(cur, PastRun)
 
 
 def find_listing(conn: Connection, job_id: int) -> Listing | None:
     """Return the last run of a job that listed its source; None: there is none."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["get_listing"], {"job_id": job_id})
+    with executed(conn, _SQL["get_listing"], job_id=job_id) as cur:
         return find(cur, Listing)
-
-
-def _range(stored: Sequence[float] | None) -> Range | None:
-    return Range(*stored) if stored else None

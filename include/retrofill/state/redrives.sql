@@ -1,13 +1,12 @@
 -- name: insert_redrive
--- Writes down what was asked of a run that redrives.
+-- Stores the request of a run that redrives.
 INSERT INTO retrofill.redrive (run_id, selection, note, asked_by, counted, forecast)
 VALUES (%(run_id)s, %(selection)s, %(note)s, %(asked_by)s, %(counted)s, %(forecast)s)
 
 -- name: list_redrives
--- The last runs of a job that redrive, with what became of them, the newest first.
+-- The last runs of a job that redrive, and what they did, the newest first.
 SELECT
-    redrive.run_id, redrive.selection, redrive.note, redrive.asked_by, redrive.counted, redrive.forecast,
-    became.status::text AS status, became.stop_reason, became.redriven AS moved, became.succeeded,
+    redrive.*, became.status::text AS status, became.stop_reason, became.redriven AS moved, became.succeeded,
     became.quarantined, became.items_left, became.cost, became.opened_at, became.closed_at,
     last_set.dag_id, last_set.dag_run_id
 FROM (
@@ -25,7 +24,7 @@ CROSS JOIN LATERAL (
 ORDER BY redrive.run_id DESC
 
 -- name: list_costs
--- What the calls of the last runs of a job have cost, of those of which it is known.
+-- The costs of the last runs of a job, as far as they are known.
 SELECT called.cost, called.items
 FROM (
     SELECT run_id FROM retrofill.run
@@ -39,7 +38,7 @@ CROSS JOIN LATERAL (
 WHERE called.items > 0
 
 -- name: get_listing
--- The last run of a job that listed its source, and between which times its runs' intervals lie.
+-- The last run of a job that listed its source, and the span of its runs' intervals.
 SELECT run.run_id, run.config, last_set.dag_id, intervals.since, intervals.until
 FROM (
     SELECT run_id, config FROM retrofill.run

@@ -5,17 +5,17 @@ VALUES (%(name)s, %(fingerprint)s, %(source)s, %(function_name)s, %(event)s)
 ON CONFLICT (name) DO NOTHING
 
 -- name: get_job
--- The job of a name.
+-- A job by its name or number.
 SELECT
     job_id,
     jsonb_build_object(
         'name', name, 'fingerprint', fingerprint, 'source', source, 'function_name', function_name,
         'event', event
     ) AS job
-FROM retrofill.job WHERE name = %(name)s
+FROM retrofill.job WHERE name = %(name)s OR job_id = %(job_id)s
 
 -- name: get_set
--- The set that belongs to a DAG run.
+-- The set of a DAG run.
 SELECT run_id, set_no FROM retrofill.run_set
 WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 
@@ -33,14 +33,14 @@ VALUES (
 RETURNING run_id
 
 -- name: insert_set
--- Opens a set, unless it is open already.
+-- Opens a set, if it is not open yet.
 INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items)
 SELECT run_id, %(set_no)s, %(dag_id)s, %(dag_run_id)s, (limits->>'max_items_per_set')::bigint
 FROM retrofill.run WHERE run_id = %(run_id)s
 ON CONFLICT (run_id, set_no) DO NOTHING
 
 -- name: get_set_of
--- The DAG run that a set belongs to.
+-- The DAG run of a set.
 SELECT dag_id, dag_run_id FROM retrofill.run_set
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
@@ -50,7 +50,7 @@ SELECT dag_id, dag_run_id FROM retrofill.run_set
 WHERE run_id = %(run_id)s AND set_no > %(set_no)s ORDER BY set_no
 
 -- name: is_to_come
--- Whether a moment is to come, by more than clocks may differ.
+-- Whether a time is in the future, with an allowance for clock differences.
 SELECT %(moment)s::timestamptz > clock_timestamp() + interval '10 minutes'
 
 -- name: next_run_id
@@ -68,22 +68,26 @@ SELECT
 FROM retrofill.run JOIN retrofill.job USING (job_id)
 WHERE run.run_id = %(run_id)s
 
+-- name: is_open
+-- Whether a run is open.
+SELECT status = 'open' FROM retrofill.run WHERE run_id = %(run_id)s
+
 -- name: has_partitions
--- Whether the partitions of a run were written down.
+-- Whether a run has partitions.
 SELECT EXISTS (SELECT FROM retrofill.partition WHERE run_id = %(run_id)s)
 
 -- name: insert_partition
 -- Adds a partition to a run.
 INSERT INTO retrofill.partition (run_id, part_no, label, description, seen)
-VALUES (%(run_id)s, %(part_no)s, %(label)s, %(description)s, %(seen)s)
+VALUES (%(run_id)s, %(number)s, %(label)s, %(description)s, %(seen)s)
 
 -- name: list_partitions_left
--- The partitions of a run that are not read to their ends.
+-- The partitions of a run that are not listed to their end.
 SELECT part_no, label FROM retrofill.partition
 WHERE run_id = %(run_id)s AND NOT done ORDER BY part_no
 
 -- name: close_set
--- Closes a set, and returns what became of it.
+-- Closes a set, and returns whether it is full and planned.
 UPDATE retrofill.run_set SET closed_at = coalesce(closed_at, clock_timestamp())
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 RETURNING items_taken = max_items AS "full", planned_at IS NOT NULL AS planned
@@ -106,17 +110,17 @@ UPDATE retrofill.run SET
 WHERE run_id = %(run_id)s
 
 -- name: reopen_run
--- Opens a run again that is incomplete.
+-- Opens an incomplete run again.
 UPDATE retrofill.run SET status = 'open', closed_at = NULL, report_files = NULL
 WHERE run_id = %(run_id)s AND status = 'incomplete'
 
 -- name: mark_notified
--- Records that the notification of a run was handed over.
+-- Records that the notification of a run was accepted.
 UPDATE retrofill.run SET notified_at = clock_timestamp()
 WHERE run_id = %(run_id)s
 
 -- name: mark_wait_notified
--- Records that people were told what a run waits for.
+-- Records that a notification was sent about what a run waits for.
 UPDATE retrofill.run SET wait_notified_at = clock_timestamp()
 WHERE run_id = %(run_id)s
 
@@ -132,3 +136,13 @@ SELECT
     answer_lost, hints, late, withdrawn, planned, approval, cost, cost_from_above, cost_by_term,
     price, refused, report_to, report_files, redrive_counted
 FROM retrofill.v_run WHERE run_id = ANY(%(run_ids)s) ORDER BY run_id DESC
+
+-- name: list_runs
+-- The numbers of the newest runs before a number, of one job or of all.
+SELECT run.run_id FROM retrofill.run
+WHERE run.run_id < %(before)s
+    AND (%(job_id)s::integer IS NULL OR run.job_id = %(job_id)s)
+    AND run.run_id NOT IN (
+        SELECT run_set.run_id FROM retrofill.run_set WHERE run_set.dag_id = ANY(%(hidden)s)
+    )
+ORDER BY run.run_id DESC LIMIT %(most)s

@@ -1,9 +1,9 @@
-"""Screening: which of a chunk of listed items are new, and their way into the in-process cache.
+"""Screening: find the new items of a chunk, and add them to the in-process cache.
 
-Two runs of one job may screen the same items at once, while calls move items on. It is exact
-because a chunk is one transaction that first locks the row of the job. From there on no other
-chunk can add items to this job; and what is known is read by one statement, so by one snapshot,
-in which every item is in exactly one place, since each move between places is one transaction.
+Two runs of one job may screen the same items at the same time, while calls move items. Screening
+is exact nevertheless. A chunk is one transaction that first locks the row of the job, so no other
+chunk can add items to the job. One statement reads the known items, so it sees one snapshot. In a
+snapshot every item is in exactly one place, because each move between places is one transaction.
 """
 
 import io
@@ -28,19 +28,20 @@ from retrofill.state.arrays import multirange
 from retrofill.state.connection import (
     Connection,
     Cursor,
+    executed,
     find,
     one,
     require_isolation,
     transaction,
 )
-from retrofill.state.locks import lock_set, take_turn
+from retrofill.state.locks import lock_job_for_items, lock_set
 from retrofill.state.statements import load
 from retrofill.state.successes import find_selected, take_back
 
 _SQL = load("screening.sql")
 
 # Binary COPY; format: PostgreSQL manual, "COPY", file formats. A row is its number of fields, then
-# each field behind its length in bytes.
+# for each field its length in bytes and its value.
 _COPY_BEGINS = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_ENDS = b"\xff\xff"
 _row_head = struct.Struct(">hiiiq").pack
@@ -53,11 +54,12 @@ _NUMBER_BYTES = 8
 _PIECE_ROWS = 500
 """Rows that are encoded and sent at once: the server inserts them while the next are encoded.
 
-They fit into the buffers of a socket (100 KB), so that neither side waits for the other."""
+They fit into the buffers of a socket (100 KB), so that neither side waits for the other.
+"""
 
 
 class PartitionState(NamedTuple):
-    """Where the reading of a partition stands."""
+    """A partition, and how far it was listed."""
 
     label: str
     description: dict[str, Any]
@@ -66,15 +68,15 @@ class PartitionState(NamedTuple):
     done: bool
     job_id: int
     seen: int | None
-    """How many of its keys the source saw when it was divided; None: it did not look."""
+    """Keys that the survey of the source found in it; None: there was no survey."""
 
     found: bool
-    """Whether anything has been listed in it, by whatever try or set; filters do not count."""
+    """Whether anything was listed in it, before filters, by any try or set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A stretch of a partition: whole pages, as the source listed them."""
+    """Consecutive pages of a partition, as the source listed them."""
 
     pages: Sequence[Page]
     done: bool
@@ -82,20 +84,20 @@ class Chunk:
 
 
 class _Known(NamedTuple):
-    """What is known of some items, or of a range of keys, each a value of many; None: nothing."""
+    """The known items among some, or in a range of keys. Each field joins many values."""
 
     identifiers: bytes | None
-    """Of all but those in process with another run."""
+    """Identifiers, except those of items in process in another run."""
 
     elsewhere: bytes | None
-    """The identifiers of those."""
+    """Identifiers of items in process in another run."""
 
     numbers: bytes | None
-    """Their numbers, in the same order."""
+    """The numbers of those, in the same order."""
 
 
 class Screened(NamedTuple):
-    """What became of a chunk."""
+    """The result of screening a chunk."""
 
     new: int
     known: int
@@ -103,21 +105,19 @@ class Screened(NamedTuple):
 
 
 def get_partition(conn: Connection, run_id: int, part_no: int) -> PartitionState:
-    """Return where the reading of a partition stands.
+    """Return a partition, and how far it was listed.
 
     :raises StateError: there is no such partition
     """
-    with transaction(conn) as cur:
-        cur.execute(_SQL["get_partition"], {"run_id": run_id, "part_no": part_no})
-        state = find(cur, PartitionState)
-    if state is None:
-        message = f"partition {part_no} of run {run_id} is not in the state"
-        raise StateError(message)
-    return state
+    with executed(conn, _SQL["get_partition"], run_id=run_id, part_no=part_no) as cur:
+        partition = find(cur, PartitionState)
+    if partition is None:
+        raise StateError(f"partition {part_no} of run {run_id} is not in the state")
+    return partition
 
 
 def known(conn: Connection, job_id: int, items: list[Item]) -> set[bytes]:
-    """Return the identifiers of those items, and perhaps of others, that the job knows."""
+    """Return the identifiers of the items that the job knows, and perhaps of others."""
     with transaction(conn) as cur:
         return _known(cur, job_id, 0, items)[0]
 
@@ -135,30 +135,29 @@ def screen(
 ) -> Screened:
     """Enqueue the new items of a chunk and move the partition's cursor, in one transaction.
 
-    Where the set has no room for all, the chunk is cut before the first item that finds none, and
-    the cursor stays before that item's page; see :func:`retrofill.engine.taking.take`.
+    If the set has no room for all items, the chunk is cut before the first item that does not fit.
+    The cursor then stays before that item's page; see :func:`retrofill.engine.taking.take`.
 
-    What is known is read by the range of the chunk's keys. A source without order has chunks that
-    span all keys: once one has screened for a job, each item is looked up by itself.
+    Known items are read by the range of the chunk's keys. The chunks of a source without order span
+    all keys. Once such a source has screened for a job, each item is looked up by itself.
 
-    :param partition: where the reading stood when the chunk was listed
+    :param partition: the partition when the chunk was listed
     :param ordered: whether the source lists in the order of its keys
-    :param acknowledge: told of each page that was taken to its end, once that is on the disk; None:
-        nobody need be told, and the commit may be lost at a crash of the server
-    :param redriven: which of the known items that have succeeded are taken into process again;
-        None: none of them
-    :raises LeaseLost: another task has read on in this partition meanwhile
+    :param acknowledge: called with each complete page, once the commit is on disk; None: a crash
+        of the server may lose the commit
+    :param redriven: which known items that succeeded are redriven; None: none of them
+    :raises LeaseLost: another task has listed this partition in the meantime
     :raises StateUnfit: the transaction does not run at READ COMMITTED
     """
     with transaction(conn) as cur:
-        turn = take_turn(cur, partition.job_id)
-        require_isolation(turn.isolation)
+        job = lock_job_for_items(cur, partition.job_id)
+        require_isolation(job.isolation)
         room = lock_set(cur, ref, part_no)
         items = list(chain.from_iterable(page.items for page in chunk.pages))
-        if not (ordered or turn.unordered):
+        if not (ordered or job.unordered):
             cur.execute(_SQL["begin_unordered"], {"job_id": partition.job_id})
             cur.execute(_SQL["mark_unordered"], {"job_id": partition.job_id})
-        unordered = turn.unordered or not ordered
+        unordered = job.unordered or not ordered
         look_up = _found if unordered else _known
         known_items, elsewhere = look_up(cur, partition.job_id, ref.run_id, items)
         selected = frozenset[bytes]()
@@ -171,24 +170,21 @@ def screen(
         new, known = len(taken.new), taken.listed - len(taken.new)
         done = chunk.done and not taken.is_cut
         if new:
-            head = (
-                _row_head(7, 4, partition.job_id, 8, ref.run_id) + _unordered
-                if unordered
-                else _row_head(6, 4, partition.job_id, 8, ref.run_id)
-            )
-            pieces = _Pieces(_encoded(head, turn.next_seq, taken.new.values()))
+            fields, column = (7, _unordered) if unordered else (6, b"")
+            head = _row_head(fields, 4, partition.job_id, 8, ref.run_id) + column
+            pieces = _Pieces(_encoded(head, job.next_seq, taken.new.values()))
             cur.copy_expert(_SQL["copy_new_unordered" if unordered else "copy_new"], pieces)
             cur.execute(_SQL["advance_seq"], {"job_id": partition.job_id, "count": new})
             cur.execute(_SQL["fill_set"], {**ref._asdict(), "count": new})
         if again:
-            take_back(cur, ref, partition.job_id, turn.next_seq + new, again)
+            take_back(cur, ref, partition.job_id, job.next_seq + new, again)
         place = {"run_id": ref.run_id, "part_no": part_no, "chunk_no": partition.chunk_no}
         if elsewhere:
             cur.execute(_SQL["note_elsewhere"], {**place, "items": multirange(elsewhere)})
         reach(Point.CHUNK_COPIED)
         if not (chunk.done or taken.is_cut or acknowledge):
-            # The next chunk need not wait for the disk. Lost at a crash of the server would be
-            # items and cursor together, and whatever builds on them: the log has one order.
+            # The next chunk need not wait for the disk. A crash of the server would lose items and
+            # cursor together, and everything that builds on them, because the log has one order.
             cur.execute(_SQL["commit_unflushed"])
         cur.execute(
             _SQL["advance_partition"],
@@ -207,8 +203,7 @@ def screen(
             },
         )
         if cur.rowcount != 1:
-            message = f"partition {part_no} of run {ref.run_id} is read by another task"
-            raise LeaseLost(message)
+            raise LeaseLost(f"partition {part_no} of run {ref.run_id} is listed by another task")
     reach(Point.CHUNK_COMMITTED)
     if acknowledge is not None:
         for page in taken.whole:
@@ -219,27 +214,26 @@ def screen(
 def _known(
     cur: Cursor, job_id: int, run_id: int, items: list[Item]
 ) -> tuple[set[bytes], list[Span]]:
-    """Return the identifiers that the job knows between the first and the last of the items' keys.
+    """Return the known identifiers between the first and the last of the items' keys.
 
-    They come as one value: row by row, each would wait for the thread that lists.
+    They come as one value: as rows, each would wait for the thread that lists.
 
-    :returns: with the numbers of those items that are in process with another run
+    :returns: the identifiers, and the numbers of the items in process in another run
     """
     if not items:
         return set(), []
     keys = [item.key for item in items]
     bounds = {"job_id": job_id, "run_id": run_id, "first": min(keys), "last": max(keys)}
     cur.execute(_SQL["list_known"], bounds)
-    known = one(cur, _Known)
-    return _split(known, items)
+    return _split(one(cur, _Known), items)
 
 
 def _found(
     cur: Cursor, job_id: int, run_id: int, items: list[Item]
 ) -> tuple[set[bytes], list[Span]]:
-    """Return the identifiers of those items that the job knows, each looked up by itself.
+    """Return the identifiers of the items that the job knows, each looked up by itself.
 
-    :returns: with the numbers of those that are in process with another run
+    :returns: as :func:`_known` does
     """
     listed = {
         "keys": [item.key for item in items],
@@ -253,7 +247,7 @@ def _split(known: _Known, items: list[Item]) -> tuple[set[bytes], list[Span]]:
     identifiers = set(identifiers_in(known.identifiers or b""))
     if not known.elsewhere or not known.numbers:
         return identifiers, []
-    # An item may be listed twice in a chunk, and is then found twice.
+    # An item that is listed twice in a chunk is found twice.
     elsewhere = set(identifiers_in(known.elsewhere))
     numbers = struct.unpack(f">{len(known.numbers) // _NUMBER_BYTES}q", known.numbers)
     listed = set(map(_identifier, items))
@@ -265,7 +259,6 @@ def _split(known: _Known, items: list[Item]) -> tuple[set[bytes], list[Span]]:
 
 
 def _left_out(pages: Sequence[Page]) -> Mapping[str, int]:
-    """Return how much some pages leave out, by reason."""
     counts = Counter[str]()
     for page in pages:
         counts.update(page.left_out)
@@ -273,20 +266,20 @@ def _left_out(pages: Sequence[Page]) -> Mapping[str, int]:
 
 
 class _Pieces(io.RawIOBase):
-    """A file for COPY whose pieces are made when they are asked for."""
+    """A file for COPY whose pieces are made on demand."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
 
     def read(self, _: int = -1, /) -> bytes:
-        """Return the next piece, of whatever size it is; at the end, an empty one."""
+        """Return the next piece, of any size; at the end, an empty one."""
         return next(self._pieces, b"")
 
 
 def _encoded(head: bytes, next_seq: int, items: Collection[Item]) -> Iterator[bytes]:
-    """Encode items, in pieces.
+    """Encode items in pieces.
 
-    :param head: what each row begins with
+    :param head: the beginning of each row
     """
     yield _COPY_BEGINS
     rows: list[bytes] = []

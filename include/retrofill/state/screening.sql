@@ -1,5 +1,5 @@
 -- name: get_partition
--- Where the reading of a partition stands.
+-- A partition, and how far it was listed.
 SELECT
     partition.label, partition.description, partition.cursor, partition.chunk_no, partition.done,
     run.job_id, partition.seen, listed > 0 OR left_out <> '{}' AS found
@@ -7,9 +7,8 @@ FROM retrofill.partition JOIN retrofill.run USING (run_id)
 WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
 -- name: list_known
--- The known identifiers in a range of keys; apart, those that another run has in process.
+-- The known identifiers in a range of keys; separately, those in process in another run.
 WITH waiting AS MATERIALIZED (
-    -- OFFSET 0 keeps the planner, whatever it knows of the table, at one index scan per extent.
     SELECT waiting.*
     FROM retrofill.extent CROSS JOIN LATERAL (
         SELECT identifier, seq, in_process.run_id FROM retrofill.in_process
@@ -42,13 +41,21 @@ FROM (
 ) AS others
 
 -- name: find_known
--- Which of the given items are known; apart, those that another run has in process.
--- OFFSET 0: each item is looked up by itself. The sum keeps the primary key of in_process, which begins
--- with the job, out of it: the index by identifiers is the only one left.
+-- Which of the given items are known; separately, those in process in another run.
+-- The sum rules out the primary key of in_process, which begins with the job, so that only the index
+-- by identifiers is left.
 WITH found AS MATERIALIZED (
     SELECT
         listed.identifier, waiting.seq, waiting.run_id,
-        waiting.seq IS NOT NULL OR done.known OR given_up.known AS known
+        waiting.seq IS NOT NULL OR (
+            SELECT true FROM retrofill.results
+            WHERE results.job_id = %(job_id)s AND results.item_key = listed.item_key
+                AND results.identifier = listed.identifier
+        ) OR (
+            SELECT true FROM retrofill.quarantine
+            WHERE quarantine.job_id = %(job_id)s AND quarantine.item_key = listed.item_key
+                AND quarantine.identifier = listed.identifier
+        ) AS known
     FROM unnest(%(keys)s::text[], %(identifiers)s::uuid[]) AS listed (item_key, identifier)
     LEFT JOIN LATERAL (
         SELECT seq, run_id FROM retrofill.in_process
@@ -56,18 +63,6 @@ WITH found AS MATERIALIZED (
             AND in_process.job_id + 0 = %(job_id)s
         OFFSET 0
     ) AS waiting ON true
-    LEFT JOIN LATERAL (
-        SELECT true AS known FROM retrofill.results
-        WHERE results.job_id = %(job_id)s AND results.item_key = listed.item_key
-            AND results.identifier = listed.identifier
-        OFFSET 0
-    ) AS done ON true
-    LEFT JOIN LATERAL (
-        SELECT true AS known FROM retrofill.quarantine
-        WHERE quarantine.job_id = %(job_id)s AND quarantine.item_key = listed.item_key
-            AND quarantine.identifier = listed.identifier
-        OFFSET 0
-    ) AS given_up ON true
 )
 SELECT
     string_agg(uuid_send(identifier), '')
@@ -78,59 +73,55 @@ SELECT
 FROM found
 
 -- name: begin_unordered
--- Notes that a source without order screens for a job.
+-- Records that a source without order screens for a job.
 UPDATE retrofill.job SET unordered = true WHERE job_id = %(job_id)s
 
 -- name: mark_unordered
--- Has the items that a job has in process found by their identifiers.
+-- Makes a job's items in process searchable by identifier.
 UPDATE retrofill.in_process SET unordered = true
 WHERE job_id = %(job_id)s AND NOT unordered
 
 -- name: note_elsewhere
--- Notes the listed items that another run has in process.
+-- Records the listed items that another run has in process.
 INSERT INTO retrofill.elsewhere (run_id, part_no, chunk_no, items)
 VALUES (%(run_id)s, %(part_no)s, %(chunk_no)s, %(items)s)
 
 -- name: copy_new
--- Copies new items into process.
+-- Adds new items to the in-process cache.
 COPY retrofill.in_process (
     job_id, run_id, seq, identifier, item_key, content
 ) FROM STDIN (FORMAT binary)
 
 -- name: copy_new_unordered
--- Copies new items into process of a job for which a source without order has screened.
+-- Adds new items of a job for which a source without order has screened.
 COPY retrofill.in_process (
     job_id, run_id, unordered, seq, identifier, item_key, content
 ) FROM STDIN (FORMAT binary)
 
 -- name: commit_unflushed
--- Lets this transaction commit before the log is on disk.
+-- Allows this transaction to commit before the log is on disk.
 SET LOCAL synchronous_commit = off
 
 -- name: advance_seq
--- Moves the number of a job's next new item.
+-- Moves the number of a job's next item.
 UPDATE retrofill.job SET next_seq = next_seq + %(count)s WHERE job_id = %(job_id)s
 
 -- name: fill_set
--- Adds to the number of items that a set has taken.
+-- Adds to the items that a set has taken.
 UPDATE retrofill.run_set SET items_taken = items_taken + %(count)s
 WHERE run_id = %(run_id)s AND set_no = %(set_no)s
 
 -- name: advance_partition
--- Moves a partition's cursor and counts, unless another task has read on in it.
+-- Moves a partition's cursor and counts, unless another task has listed more of it.
 UPDATE retrofill.partition SET
     cursor = coalesce(%(cursor)s, cursor), recent = %(recent)s, chunk_no = chunk_no + 1, done = %(done)s,
     listed = listed + %(listed)s, new = new + %(new)s, known = known + %(known)s,
     late = late + %(late)s,
     left_out = (
-        SELECT coalesce(jsonb_object_agg(reason, items), '{}')
-        FROM (
+        SELECT coalesce(jsonb_object_agg(reason, items), '{}') FROM (
             SELECT reason, sum(items::bigint) AS items
-            FROM (
-                SELECT * FROM jsonb_each_text(left_out)
-                UNION ALL
-                SELECT * FROM jsonb_each_text(%(left_out)s)
-            ) AS counted (reason, items)
+            FROM (VALUES (left_out), (%(left_out)s)) AS part (counts)
+            CROSS JOIN LATERAL jsonb_each_text(counts) AS counted (reason, items)
             GROUP BY reason
         ) AS summed
     )

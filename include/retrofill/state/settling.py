@@ -1,7 +1,7 @@
-"""Settling: what is written when calls ended, and of the calls that are to be sent next."""
+"""Settling: write how calls ended, and write ahead the calls that are sent next."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Any
 
 from retrofill.engine.outcomes import REFUSED, Outcome
@@ -15,21 +15,20 @@ from retrofill.state.statements import load
 _SQL = load("settling.sql")
 
 CALLS_KEPT = 10
-"""Calls that are kept by their numbers of those that ended in one way: the last ones."""
+"""How many calls of each outcome and cause are kept by number: the last ones."""
 
 _NO_USAGE = (None, None, None, None)
+_SUCCEEDED = (Outcome.SUCCEEDED, "")
 
 
 class Settler:
-    """Writes of the calls of one batch, each time within a transaction of its lease."""
+    """Writes about the calls of one batch, each within a transaction of its lease."""
 
     def __init__(self, *, job_id: int, run_id: int, batch_id: int) -> None:
-        self._job_id = job_id
-        self._run_id = run_id
-        self._batch_id = batch_id
+        self._key = {"job_id": job_id, "run_id": run_id, "batch_id": batch_id}
 
     def write_facts(self, cur: Cursor, settlement: Settlement) -> None:
-        """Write what is true whoever says it: how calls ended, and which items succeeded."""
+        """Write facts, which any holder may write: how calls ended, and which items succeeded."""
         self._end_calls(cur, settlement.ended)
         moved = 0
         if settlement.succeeded:
@@ -38,13 +37,13 @@ class Settler:
         self._count(cur, settlement.ended, moved)
 
     def write_late_facts(self, cur: Cursor, settlement: Settlement) -> None:
-        """Write the same after another holder took over, who has counted the calls as lost.
+        """Write facts after another holder took over and counted the calls as lost.
 
-        What succeeded may have come into quarantine meanwhile, or into a batch of a later run. So
-        nobody may move items while this does: it holds the locks of all who could.
+        Items that succeeded may be in quarantine by now, or in a batch of a later run. So this
+        locks everything that could move them.
         """
         key = self._succeeded(settlement)
-        lock_job(cur, self._job_id)
+        lock_job(cur, self._key["job_id"])
         lock_owners(cur, key)
         self._end_calls(cur, settlement.ended)
         changed = set(values(cur)) if settlement.ended else set()
@@ -53,17 +52,15 @@ class Settler:
             cur.execute(_SQL["settle_late"], key)
         if late:
             self._count(cur, late, 0)
-            no_longer = [("lost", "", -len(late), -sum(call.items for call in late), 0.0, "{}")]
-            self._count_troubles(cur, no_longer)
-            recount_cost(cur, self._batch_id, Settlement(late))
-            count_orphans(cur, [self._batch_id])
+            no_longer = ("lost", "", -len(late), -sum(call.items for call in late), 0.0, "{}")
+            self._count_troubles(cur, [no_longer])
+            recount_cost(cur, self._key["batch_id"], Settlement(late))
+            count_orphans(cur, [self._key["batch_id"]])
 
     def _succeeded(self, settlement: Settlement) -> dict[str, Any]:
         succeeded = sorted(settlement.succeeded)
         return {
-            "job_id": self._job_id,
-            "run_id": self._run_id,
-            "batch_id": self._batch_id,
+            **self._key,
             "firsts": numbers(span.first for span, _ in succeeded),
             "lasts": numbers(span.last for span, _ in succeeded),
             "call_nos": numbers(number for _, number in succeeded),
@@ -83,43 +80,36 @@ class Settler:
                 )
                 for call in ended
             }
-            cur.execute(
-                _SQL["end_calls"],
-                {
-                    "batch_id": self._batch_id,
-                    "call_nos": numbers(how),
-                    "ended": json.dumps(how),
-                },
-            )
+            ended_calls = {"call_nos": numbers(how), "ended": json.dumps(how)}
+            cur.execute(_SQL["end_calls"], {**self._key, **ended_calls})
 
     def _count(self, cur: Cursor, ended: list[EndedCall], moved: int) -> None:
-        """Count how calls ended: success costs a column of the batch, only troubles cost rows."""
-        calls: Counter[tuple[str, str]] = Counter()
-        items: Counter[tuple[str, str]] = Counter()
-        costs: defaultdict[tuple[str, str], float] = defaultdict(float)
-        numbers_of: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        """Count how calls ended. Success is a column of the batch; anything else is a row."""
+        by_end: defaultdict[tuple[str, str], list[EndedCall]] = defaultdict(list)
         for call in ended:
-            calls[call.outcome, call.cause] += 1
-            items[call.outcome, call.cause] += call.items
-            costs[call.outcome, call.cause] += call.cost
-            if call.outcome != Outcome.SUCCEEDED:
-                numbers_of[call.outcome, call.cause].append(call.number)
-        good = (Outcome.SUCCEEDED, "")
-        refused = sum(calls[key] for key in calls if key[0] in REFUSED)
-        if moved or calls[good] or refused:
+            by_end[call.outcome, call.cause].append(call)
+        refused = sum(len(calls) for (outcome, _), calls in by_end.items() if outcome in REFUSED)
+        succeeded = by_end.pop(_SUCCEEDED, [])
+        if moved or succeeded or refused:
             cur.execute(
                 _SQL["count_ended"],
                 {
-                    "batch_id": self._batch_id,
+                    **self._key,
                     "count": moved,
                     "refused": refused,
-                    "calls": calls.pop(good, 0),
-                    "items": items.pop(good, 0),
+                    "calls": len(succeeded),
+                    "items": sum(call.items for call in succeeded),
                 },
             )
         troubles = [
-            (*key, calls[key], items[key], costs[key], numbers(numbers_of[key][-CALLS_KEPT:]))
-            for key in sorted(calls)
+            (
+                *end,
+                len(calls),
+                sum(call.items for call in calls),
+                sum(call.cost for call in calls),
+                numbers(call.number for call in calls[-CALLS_KEPT:]),
+            )
+            for end, calls in sorted(by_end.items())
         ]
         self._count_troubles(cur, troubles)
 
@@ -127,38 +117,27 @@ class Settler:
         self, cur: Cursor, troubles: list[tuple[str, str, int, int, float, str]]
     ) -> None:
         if troubles:
-            outcomes, causes, calls, items, costs, last_calls = (
-                list(column) for column in zip(*troubles, strict=True)
-            )
-            cur.execute(
-                _SQL["count_troubles"],
-                {
-                    "batch_id": self._batch_id,
-                    "outcomes": outcomes,
-                    "causes": causes,
-                    "calls": calls,
-                    "items": items,
-                    "costs": costs,
-                    "last_calls": last_calls,
-                    "calls_kept": CALLS_KEPT,
-                },
-            )
+            names = ("outcomes", "causes", "calls", "items", "costs", "last_calls")
+            columns = dict(zip(names, map(list, zip(*troubles, strict=True)), strict=True))
+            cur.execute(_SQL["count_troubles"], {**self._key, **columns, "calls_kept": CALLS_KEPT})
 
     def write_opinions(self, cur: Cursor, settlement: Settlement) -> None:
-        """Write what only the holder of the lease may say: failures, and what they lead to."""
+        """Write what only the holder of the lease may decide: failures, retries, quarantine."""
         if settlement.retried:
             retried = sorted(settlement.retried, key=lambda one: one[0].seq)
             entries = [entry for entry, _ in retried]
             cur.execute(
                 _SQL["settle_retried"],
                 {
-                    "job_id": self._job_id,
+                    **self._key,
                     "seqs": [entry.seq for entry in entries],
                     "attempts": [entry.attempts for entry in entries],
                     "failures": [entry.failures for entry in entries],
                     "call_caps": [entry.call_cap for entry in entries],
                     "unsures": [entry.unsure for entry in entries],
-                    "blamed_bys": [self._run_id if entry.blamed else None for entry in entries],
+                    "blamed_bys": [
+                        self._key["run_id"] if entry.blamed else None for entry in entries
+                    ],
                     "delays_s": [delay_s for _, delay_s in retried],
                 },
             )
@@ -167,7 +146,7 @@ class Settler:
             cur.execute(
                 _SQL["note_errors"],
                 {
-                    "batch_id": self._batch_id,
+                    **self._key,
                     "failing_as": "" if len(errors) > 1 else next(iter(errors), None),
                     "hints": sorted(settlement.hints),
                 },
@@ -177,9 +156,7 @@ class Settler:
             cur.execute(
                 _SQL["settle_quarantined"],
                 {
-                    "job_id": self._job_id,
-                    "run_id": self._run_id,
-                    "batch_id": self._batch_id,
+                    **self._key,
                     "seqs": [bad.entry.seq for bad in poison],
                     "call_nos": [bad.call.number for bad in poison],
                     "attempts": [bad.entry.attempts for bad in poison],
@@ -190,16 +167,15 @@ class Settler:
                     "errors": [bad.error for bad in poison],
                 },
             )
-            key = {"batch_id": self._batch_id, "count": cur.rowcount}
-            cur.execute(_SQL["count_quarantined"], key)
+            cur.execute(_SQL["count_quarantined"], {**self._key, "count": cur.rowcount})
 
     def write_ahead(self, cur: Cursor, epoch: int, calls: list[Call]) -> None:
-        """Write the calls that are to be sent."""
+        """Write ahead the calls that are sent next."""
         if calls:
             cur.execute(
                 _SQL["write_ahead"],
                 {
-                    "batch_id": self._batch_id,
+                    **self._key,
                     "epoch": epoch,
                     "call_nos": numbers(call.number for call in calls),
                     "items": texts(multirange(call.spans) for call in calls),

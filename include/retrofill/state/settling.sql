@@ -1,8 +1,8 @@
 -- name: end_calls
 -- Ends calls that are unsettled or lost, and returns their numbers.
--- No join here or below, where rows are changed by number: it could compare each with each. An array
--- of a length that the planner cannot know is looked up by the index. What belongs to a call is found
--- in an object: in an array of texts, the server would count from its beginning.
+-- Rows are changed by number without a join, here and below: a join could compare each row with each.
+-- The planner looks up an array of unknown length in the index. The values of a call are in an object,
+-- because the server searches an array of texts from its beginning.
 UPDATE retrofill.invocation SET
     ended_at = clock_timestamp(),
     (
@@ -21,14 +21,14 @@ WHERE batch_id = %(batch_id)s
 RETURNING call_no
 
 -- name: count_ended
--- Adds items and calls that succeeded, and calls that were refused, to a batch's counts.
+-- Adds succeeded items and calls, and refused calls, to the counts of a batch.
 UPDATE retrofill.batch SET
     succeeded = succeeded + %(count)s, calls_succeeded = calls_succeeded + %(calls)s,
     items_answered = items_answered + %(items)s, refused = refused + %(refused)s
 WHERE batch_id = %(batch_id)s
 
 -- name: count_troubles
--- Adds calls that did not succeed to the counts of how a batch's calls ended.
+-- Adds failed calls to the counts of a batch by outcome and cause.
 INSERT INTO retrofill.call_count AS count (
     batch_id, outcome, cause, calls, items, cost, last_calls
 )
@@ -47,14 +47,14 @@ ON CONFLICT (batch_id, outcome, cause) DO UPDATE SET
     ]
 
 -- name: count_quarantined
--- Adds to the number of items that a batch has put in quarantine.
+-- Adds to the quarantined items of a batch.
 UPDATE retrofill.batch SET quarantined = quarantined + %(count)s WHERE batch_id = %(batch_id)s
 
 -- name: settle_succeeded
--- Moves items that succeeded from process to results.
+-- Moves succeeded items to the results cache.
 WITH done AS (
-    -- As one array whose length the planner cannot know: so the items are looked up by number, and
-    -- once, whatever it believes of the table. In the first minute of a first run it knows nothing.
+    -- One array of unknown length: the planner looks up the items by number, once, whatever it
+    -- believes of the table. In the first minute of a first run it has no statistics.
     DELETE FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
         SELECT generate_series(first_seq, last_seq)
@@ -67,13 +67,13 @@ INSERT INTO retrofill.results (
 )
 SELECT
     %(job_id)s, item_key, identifier, %(run_id)s, %(batch_id)s,
-    -- The first numbers rise, and no two spans overlap.
+    -- The spans are in ascending order and do not overlap.
     (%(call_nos)s::integer[])[width_bucket(seq, %(firsts)s::bigint[])],
     attempts + 1, clock_timestamp()
 FROM done ORDER BY seq
 
 -- name: settle_late
--- Moves items that succeeded to results, wherever they are since their batch was taken over.
+-- Moves succeeded items to the results cache, wherever they are since their batch was taken over.
 WITH waited AS (
     DELETE FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(
@@ -89,7 +89,7 @@ given_up AS (
     RETURNING seq, item_key, identifier, attempts, batch_id
 ),
 holding AS MATERIALIZED (
-    -- The first numbers rise, and the last ones with them.
+    -- The spans are in ascending order.
     SELECT batch_id, first_seq, last_seq FROM retrofill.batch
     WHERE job_id = %(job_id)s
         AND first_seq <= (%(lasts)s::bigint[])[cardinality(%(lasts)s::bigint[])]
@@ -105,9 +105,9 @@ under_way AS MATERIALIZED (
 done AS (
     SELECT
         seq, item_key, identifier,
-        -- Somebody may be calling it again, and will find nothing to count.
+        -- Another task may be calling the item again, and will not find it to count its attempt.
         attempts + (SELECT count(*) FROM under_way WHERE seq <@ items) AS attempts,
-        -- The count belongs to the batch that has the item now: the last one planned with it.
+        -- The batch that has the item now counts it: the last one that was planned with it.
         coalesce(
             (SELECT max(batch_id) FROM holding WHERE seq BETWEEN first_seq AND last_seq),
             %(batch_id)s
@@ -135,8 +135,8 @@ FROM (
 WHERE batch.batch_id = owned.owner
 
 -- name: settle_quarantined
--- Moves items from process to quarantine.
--- What belongs to a number is found in the other arrays by width_bucket, since the numbers rise.
+-- Moves items from the in-process cache to quarantine.
+-- The numbers are in ascending order, so width_bucket finds an item's place in the other arrays.
 WITH poison AS (
     DELETE FROM retrofill.in_process
     WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
@@ -156,7 +156,7 @@ SELECT
 FROM poison
 
 -- name: settle_retried
--- Records attempts, failures and waiting times of items that are to be retried.
+-- Records attempts, failures and delays of items that will be retried.
 UPDATE retrofill.in_process SET
     (attempts, failures, call_cap, unsure, blamed_by, not_before) = (
         SELECT
@@ -169,7 +169,7 @@ UPDATE retrofill.in_process SET
 WHERE job_id = %(job_id)s AND seq = ANY(ARRAY(SELECT unnest(%(seqs)s::bigint[])))
 
 -- name: note_errors
--- Notes by which error items of a batch were blamed, and what errors of its calls mean.
+-- Records the error of a batch's blamed items, and hints about errors of its calls.
 UPDATE retrofill.batch SET
     failing_as = CASE
         WHEN %(failing_as)s IS NULL THEN failing_as
@@ -180,7 +180,7 @@ UPDATE retrofill.batch SET
 WHERE batch_id = %(batch_id)s
 
 -- name: write_ahead
--- Adds the calls that are about to be sent.
+-- Adds the calls that are sent next.
 INSERT INTO retrofill.invocation (
     batch_id, call_no, epoch, items, item_count, attempt, duplicates
 )

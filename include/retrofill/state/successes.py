@@ -1,8 +1,7 @@
-"""Redrive of what has succeeded: its way from the results cache back into the in-process cache."""
+"""Redrive of succeeded items: move them from the results cache back into the in-process cache."""
 
 import json
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 from uuid import UUID
 
 from retrofill.engine.taking import identifiers_in
@@ -21,15 +20,15 @@ _SCREENING = load("screening.sql")
 def find_selected(
     cur: Cursor, job_id: int, run_id: int, selection: Selection, items: Collection[Item]
 ) -> frozenset[bytes]:
-    """Return the identifiers of those items that have succeeded and that a run redrives.
+    """Return the identifiers of succeeded items that a run redrives.
 
-    What it has settled itself, and whatever was settled after its opening, is never among them: so
-    no run redrives an item twice, however often it lists it.
+    Items that were settled by this run, or after it was opened, are not among them. So no run
+    redrives an item twice, however often it lists it.
 
-    :param items: that are known
+    :param items: known items
     """
-    is_meant = matches(selection.key)
-    asked = [item for item in items if is_meant(item.key)]
+    is_selected = matches(selection.key)
+    asked = [item for item in items if is_selected(item.key)]
     if not asked:
         return frozenset()
     cur.execute(
@@ -48,11 +47,11 @@ def find_selected(
 def take_back(
     cur: Cursor, ref: SetRef, job_id: int, next_seq: int, items: Collection[Item]
 ) -> None:
-    """Move items from results into process, for whoever holds the lock on their job.
+    """Move items from the results cache into process, under the lock on their job.
 
-    Their attempts stay with them; what results said of them is kept.
+    They keep their attempts, and their earlier success is recorded.
 
-    :param next_seq: the number of the first of them
+    :param next_seq: the number of the first one
     """
     key = {**ref._asdict(), "job_id": job_id, "next_seq": next_seq}
     cur.execute(
@@ -61,7 +60,9 @@ def take_back(
             **key,
             "chosen": [item.key for item in items],
             "identifiers": [item.identifier.hex() for item in items],
-            "contents": json.dumps({_uuid(item): item.content for item in items}),
+            "contents": json.dumps(
+                {str(UUID(bytes=item.identifier)): item.content for item in items}
+            ),
         },
     )
     count = {**key, "count": cur.rowcount}
@@ -71,20 +72,6 @@ def take_back(
     count_redriven(cur, ref, count["count"])
 
 
-def put_back(cur: Cursor, key: Mapping[str, Any]) -> None:
-    """Put back into results what the first set of a run has taken and no call has carried since.
-
-    :param key: job and run, the stretches of numbers, and the numbers that may not leave
-    """
-    cur.execute(_SQL["put_back"], key)
-    if cur.rowcount:
-        count_redriven(cur, SetRef(key["run_id"], 1), -cur.rowcount)
-
-
 def count_redriven(cur: Cursor, ref: SetRef, count: int) -> None:
-    """Add to the number of items that a set has redriven."""
+    """Add to the redriven items of a set."""
     cur.execute(_SQL["count_redriven"], {**ref._asdict(), "count": count})
-
-
-def _uuid(item: Item) -> str:
-    return str(UUID(bytes=item.identifier))

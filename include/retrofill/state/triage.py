@@ -1,4 +1,4 @@
-"""Triage: what of a job is in quarantine, by error, and how much a selection means."""
+"""Triage: quarantined items by error, and how many items a selection has."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,32 +8,35 @@ from typing import Any, NamedTuple
 
 from psycopg2.errors import QueryCanceled
 
+from retrofill.model.amounts import counted
 from retrofill.model.errors import StateUnavailable
 from retrofill.model.globs import as_regex, beginning, behind
+from retrofill.model.quoting import quoted
 from retrofill.model.selection import Place, Selection
-from retrofill.state.connection import Connection, Cursor, read_in_order, rows, transaction, value
+from retrofill.state.connection import Connection, Cursor, executed, read_in_order, rows, value
 from retrofill.state.statements import load
 
 _SQL = load("triage.sql")
 
 LOOK_S = 5
-"""Seconds after which a look at the groups is given up."""
+"""Seconds after which reading the groups is given up."""
 
 COUNT_S = 20
 """Seconds after which counting is given up."""
 
 ERRORS = 100
-"""Errors that are looked for, by name."""
+"""Errors that are read at most, in the order of their names."""
 
 LOOKED_AT = 20_000
-"""The most items of one error that are looked at, the last ones first."""
+"""Items of one error that are read at most, the last ones first."""
 
 EXAMPLES = 3
 ERROR_CHARS = 300
+WORST_ERRORS = 3
 
 
 class Keys(NamedTuple):
-    """Which keys are meant besides, by the fields of a source."""
+    """Keys that a source's params select, in addition to a selection."""
 
     beginning: str = ""
     patterns: str | None = None
@@ -58,7 +61,7 @@ class Example(NamedTuple):
     error: str
     quarantined_at: datetime
     version: str | None
-    """That executed its last call, or that its run calls; None: the run is forgotten."""
+    """The function version of its last call, or else of its run; None: the run is forgotten."""
 
 
 class Group(NamedTuple):
@@ -68,13 +71,13 @@ class Group(NamedTuple):
     """Its first 200 characters."""
 
     items: int
-    """How many, of those that were looked at."""
+    """Items, of those that were read."""
 
     is_cut: bool
-    """Whether there may be more: not all items with this error were looked at."""
+    """Whether there may be more: not all items with this error were read."""
 
     unsure: int
-    """Of these, of which nobody knows whether a call has done their work."""
+    """Items for which nobody knows whether a call did their work."""
 
     first_at: datetime
     last_at: datetime
@@ -89,15 +92,26 @@ class _Counted(NamedTuple):
     first_at: datetime
     last_at: datetime
     keys: Sequence[str]
-    """Of its examples."""
-
     identifiers: Sequence[str]
 
 
-def groups(conn: Connection, job_id: int, selection: Selection) -> list[Group] | None:
-    """Return what a selection means in quarantine, by error, the largest group first.
+class Worst(NamedTuple):
+    """An error of a run, and how many items it put in quarantine."""
 
-    :returns: None if that took too long
+    error_type: str
+    items: int
+    for_example: str
+    """The key of one of these items."""
+
+    def __str__(self) -> str:
+        named = quoted(self.error_type) if self.error_type else "an error without a type"
+        return f"{counted(self.items, 'item')} by {named}, such as {quoted(self.for_example)}"
+
+
+def groups(conn: Connection, job_id: int, selection: Selection) -> list[Group] | None:
+    """Return a selection's items in quarantine by error, the largest group first.
+
+    :returns: None if that took more than LOOK_S
     """
     asked = {
         **conditions(selection),
@@ -127,32 +141,35 @@ def groups(conn: Connection, job_id: int, selection: Selection) -> list[Group] |
 
 
 def count(conn: Connection, job_id: int, selection: Selection, keys: Keys = ALL_KEYS) -> int | None:
-    """Return how many items a selection means now; None: there are too many to count.
-
-    :param keys: which of them are meant besides
-    """
-    of = "count_quarantined" if selection.place is Place.QUARANTINE else "count_succeeded"
+    """Return how many items a selection has now; None: counting took more than COUNT_S."""
+    statement = "count_quarantined" if selection.place is Place.QUARANTINE else "count_succeeded"
     try:
         with _limited(conn, COUNT_S) as cur:
-            cur.execute(_SQL[of], {**conditions(selection, keys), "job_id": job_id})
+            cur.execute(_SQL[statement], {**conditions(selection, keys), "job_id": job_id})
             return int(value(cur))
     except _TooLongError:
         return None
 
 
+def list_worst(conn: Connection, job_id: int, run_id: int) -> list[Worst]:
+    """Return the errors that put most items of a run in quarantine, the worst first."""
+    key = {"job_id": job_id, "run_id": run_id}
+    with executed(conn, _SQL["list_worst"], **key, most=WORST_ERRORS) as cur:
+        return rows(cur, Worst)
+
+
 class _TooLongError(Exception):
-    """A statement has taken longer than it may."""
+    pass
 
 
 @contextmanager
 def _limited(conn: Connection, seconds: int) -> Iterator[Cursor]:
-    """Run a transaction of which no statement may take longer.
+    """Run a transaction with a time limit for each statement.
 
-    :raises _TooLongError: one did
+    :raises _TooLongError: a statement reached it
     """
     try:
-        with transaction(conn) as cur:
-            cur.execute(_SQL["limit_time"], {"timeout": f"{seconds}s"})
+        with executed(conn, _SQL["limit_time"], timeout=f"{seconds}s") as cur:
             yield cur
     except StateUnavailable as error:
         if isinstance(error.__cause__, QueryCanceled):
@@ -161,7 +178,7 @@ def _limited(conn: Connection, seconds: int) -> Iterator[Cursor]:
 
 
 def conditions(selection: Selection, keys: Keys = ALL_KEYS) -> dict[str, Any]:
-    """Return a selection as the statements of triage and redrive have it."""
+    """Return a selection as the values that statements of triage and redrive bind."""
     patterns = [one for one in (selection.key, keys.patterns) if one is not None]
     first = max(keys.beginning, *map(beginning, patterns), key=len) if patterns else keys.beginning
     regexes = [as_regex(one) for one in patterns]

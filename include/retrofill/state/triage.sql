@@ -1,11 +1,11 @@
 -- name: limit_time
--- Gives each statement of the transaction so much time.
+-- Limits the time of each statement of the transaction.
 SELECT set_config('statement_timeout', %(timeout)s, true)
 
 -- name: list_groups
--- What is in quarantine of a selection, by error; of each error at most so many items are looked at.
--- The errors are found by one look-up each, behind the one before. The expressions lead to the index
--- that is made for this. The examples are the last items of an error.
+-- A selection's items in quarantine by error; it reads a limited number of items of each error.
+-- One look-up finds each error, after the one before. The expressions match the index that is made
+-- for this. The examples are the last items of an error.
 WITH RECURSIVE named AS (
     (
         SELECT left(error_type, 200) COLLATE "C" AS name, 1 AS step FROM retrofill.quarantine
@@ -53,8 +53,7 @@ WHERE items > 0
 ORDER BY items DESC, named.name COLLATE "C"
 
 -- name: list_examples
--- Some items in quarantine, by their keys, in the order in which they are named.
--- OFFSET 0: each is looked up by itself, whatever the planner believes of the table.
+-- The given items in quarantine, in the given order.
 SELECT
     left(error_type, 200) AS error_type, item.item_key AS key, item.identifier::text AS identifier,
     run_id, batch_id, call_no, content, attempts, unsure, request_id,
@@ -71,7 +70,7 @@ CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) A
 ORDER BY chosen.no
 
 -- name: count_quarantined
--- How many items of a job are in quarantine that a selection means.
+-- How many items a selection has in quarantine.
 SELECT count(*) FROM retrofill.quarantine AS item
 CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
 WHERE job_id = %(job_id)s
@@ -84,7 +83,7 @@ WHERE job_id = %(job_id)s
     AND (%(version)s::text IS NULL OR %(version)s::text = ran.version)
 
 -- name: count_succeeded
--- How many items of a job have succeeded that a selection means.
+-- How many items a selection has in the results cache.
 SELECT count(*) FROM retrofill.results AS item
 CROSS JOIN LATERAL retrofill.version_of(%(job_id)s, run_id, batch_id, call_no) AS ran
 WHERE job_id = %(job_id)s
@@ -93,3 +92,9 @@ WHERE job_id = %(job_id)s
     AND settled_at >= coalesce(%(after)s::timestamptz, '-infinity')
     AND settled_at < coalesce(%(before)s::timestamptz, 'infinity')
     AND (%(version)s::text IS NULL OR %(version)s::text = ran.version)
+
+-- name: list_worst
+-- The errors that put most items of a run in quarantine, each with one item.
+SELECT error_type, count(*) AS items, min(item_key) AS for_example
+FROM retrofill.quarantine WHERE job_id = %(job_id)s AND run_id = %(run_id)s
+GROUP BY error_type ORDER BY items DESC, error_type LIMIT %(most)s

@@ -1,11 +1,20 @@
-"""DAG runs that open no run until the earlier ones of their job are closed."""
+"""DAG runs that wait for earlier runs of their job to close."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from retrofill.model.runs import DagRun
-from retrofill.state.connection import Connection, Cursor, rows, transaction, value, values
+from retrofill.state.connection import (
+    Connection,
+    Cursor,
+    execute,
+    executed,
+    rows,
+    transaction,
+    value,
+    values,
+)
 from retrofill.state.locks import lock_job
 from retrofill.state.statements import load
 
@@ -22,61 +31,55 @@ class Waiter(NamedTuple):
     """The open runs that it waits for."""
 
     behind: list[str]
-    """The DAG runs whose turn comes before."""
-
-
-def list_of_job(conn: Connection, job_id: int) -> list[Waiter]:
-    """Return who waits to open a run of a job."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_of_job"], {"job_id": job_id})
-        return rows(cur, Waiter)
+    """The DAG runs that open theirs first."""
 
 
 def wait(conn: Connection, job_id: int, dag_run: DagRun) -> tuple[list[int], list[DagRun]]:
-    """Note that a DAG run waits; return the open runs of the job, and who began to wait before."""
+    """Record that a DAG run waits.
+
+    :returns: the open runs of the job, and the DAG runs that began to wait earlier
+    """
     key = {"job_id": job_id, **dag_run._asdict()}
     with transaction(conn) as cur:
         cur.execute(_SQL["wait"], key)
         cur.execute(_SQL["list_before"], key)
         before = rows(cur, DagRun)
-        return _open_runs(cur, job_id), before
+        return list_open_runs(cur, job_id), before
 
 
 def note_ahead(
     conn: Connection, dag_run: DagRun, runs: Sequence[int], behind: Sequence[DagRun]
 ) -> float:
-    """Note what a DAG run waits for; return for how many seconds it has."""
-    told = {"runs": list(runs), "behind": [other.dag_run_id for other in behind]}
-    with transaction(conn) as cur:
-        cur.execute(_SQL["note_ahead"], {**dag_run._asdict(), **told})
+    """Record what a DAG run waits for; return how long it has waited, in seconds."""
+    ahead = {"runs": list(runs), "behind": [other.dag_run_id for other in behind]}
+    with executed(conn, _SQL["note_ahead"], **dag_run._asdict(), **ahead) as cur:
         return float(value(cur))
 
 
-def wait_no_more(conn: Connection, dag_run: DagRun) -> None:
-    """Forget that a DAG run waits."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["wait_no_more"], dag_run._asdict())
+def stop_waiting(conn: Connection, dag_run: DagRun) -> None:
+    """Record that a DAG run no longer waits."""
+    execute(conn, _SQL["stop_waiting"], **dag_run._asdict())
 
 
-def list_waiting(conn: Connection) -> list[DagRun]:
-    """Return all DAG runs that wait."""
-    with transaction(conn) as cur:
-        cur.execute(_SQL["list_waiting"])
-        return rows(cur, DagRun)
+def list_waiting(conn: Connection, job_id: int | None = None) -> list[Waiter]:
+    """Return the DAG runs that wait to open a run of a job, or of any job, in order."""
+    with executed(conn, _SQL["list_waiting"], job_id=job_id) as cur:
+        return rows(cur, Waiter)
 
 
 def take_turn(cur: Cursor, job_id: int, dag_run: DagRun, but: Collection[int]) -> bool:
-    """Return whether a run of a job may be opened alone; none other is until the transaction ends.
+    """Return whether a DAG run may open a run alone; until the transaction ends, no other may.
 
-    :param but: open runs that are not waited for
+    :param but: open runs that it does not wait for
     """
     lock_job(cur, job_id)
-    if set(_open_runs(cur, job_id)) - set(but):
+    if set(list_open_runs(cur, job_id)) - set(but):
         return False
-    cur.execute(_SQL["wait_no_more"], dag_run._asdict())
+    cur.execute(_SQL["stop_waiting"], dag_run._asdict())
     return True
 
 
-def _open_runs(cur: Cursor, job_id: int) -> list[int]:
+def list_open_runs(cur: Cursor, job_id: int) -> list[int]:
+    """Return the open runs of a job."""
     cur.execute(_SQL["list_open_runs"], {"job_id": job_id})
     return values(cur)

@@ -1,5 +1,5 @@
 -- name: wait
--- Notes that a DAG run waits, unless it does already.
+-- Records that a DAG run waits, if it does not yet.
 INSERT INTO retrofill.waiting (dag_id, dag_run_id, job_id, runs, behind)
 VALUES (%(dag_id)s, %(dag_run_id)s, %(job_id)s, '{}', '{}')
 ON CONFLICT (dag_id, dag_run_id) DO NOTHING
@@ -9,28 +9,24 @@ ON CONFLICT (dag_id, dag_run_id) DO NOTHING
 SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND status = 'open' ORDER BY run_id
 
 -- name: list_before
--- The DAG runs that began to wait before one.
+-- The DAG runs that began to wait earlier.
 SELECT other.dag_id, other.dag_run_id
 FROM retrofill.waiting AS own JOIN retrofill.waiting AS other USING (job_id)
 WHERE own.dag_id = %(dag_id)s AND own.dag_run_id = %(dag_run_id)s
     AND (other.since, other.dag_id, other.dag_run_id) < (own.since, own.dag_id, own.dag_run_id)
 ORDER BY other.since, other.dag_id, other.dag_run_id
 
--- name: list_of_job
--- The DAG runs that wait to open a run of a job, and what for.
-SELECT dag_id, dag_run_id, since, runs, behind
-FROM retrofill.waiting WHERE job_id = %(job_id)s ORDER BY since, dag_id, dag_run_id
-
 -- name: list_waiting
--- All DAG runs that wait.
-SELECT dag_id, dag_run_id FROM retrofill.waiting ORDER BY since
+-- The DAG runs that wait to open a run of a job, or of any job, and what they wait for.
+SELECT dag_id, dag_run_id, since, runs, behind FROM retrofill.waiting
+WHERE job_id = coalesce(%(job_id)s, job_id) ORDER BY since, dag_id, dag_run_id
 
 -- name: note_ahead
--- Notes what a DAG run waits for, and returns for how many seconds it has.
+-- Records what a DAG run waits for, and returns the seconds that it has waited.
 UPDATE retrofill.waiting SET runs = %(runs)s, behind = %(behind)s
 WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s
 RETURNING extract(epoch FROM clock_timestamp() - since)::float AS waited_s
 
--- name: wait_no_more
--- Forgets that a DAG run waits.
+-- name: stop_waiting
+-- Records that a DAG run no longer waits.
 DELETE FROM retrofill.waiting WHERE dag_id = %(dag_id)s AND dag_run_id = %(dag_run_id)s

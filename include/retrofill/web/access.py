@@ -125,7 +125,7 @@ def job_access(user: GetUserDep, conn: State, job_id: int) -> JobAccess:
 
     :raises HTTPException: 403, the user may not see the runs of all its DAGs; 404, no such job
     """
-    job = jobs.get_job(conn, job_id)
+    job = runs.find_job(conn, job_id=job_id)
     dag_ids = jobs.dags_of(conn, job_id)
     if not may(user, "GET", dag_ids):
         raise HTTPException(

@@ -78,7 +78,7 @@ def show_job(
         in_quarantine=jobs.count_quarantined(conn, job_id),
         waits=[
             *waits(shown, totals, is_first=is_first),
-            *in_line(waiting.list_of_job(conn, job_id), active),
+            *in_line(waiting.list_waiting(conn, job_id), active),
         ],
         dags=dags,
         most_counted=jobs.MOST_COUNTED,

@@ -1,26 +1,26 @@
--- The schema of the state: job, run and what it lists, the places of items, batch and call, views.
+-- The schema of the state: jobs, runs and what they list, the places of items, batches, calls, views.
 --
--- An item is in exactly one of in_process, results and quarantine. Only two doors lead into
--- in_process from outside (screening and redrive), and both hold the lock on the item's job row
--- until they commit; every move between the three tables is one transaction.
+-- An item is in exactly one of in_process, results and quarantine. Only screening and redrive add items
+-- to in_process, and both hold the lock on the job's row until they commit. Every move between the
+-- three tables is one transaction.
 
 CREATE SCHEMA IF NOT EXISTS retrofill;
 
 CREATE TYPE retrofill.run_status AS ENUM (
     'open',        -- -> complete, -> incomplete
-    'complete',    -- the source is exhausted and no item is left
-    'incomplete'   -- ended with items or partitions left; a new run of the job resumes
+    'complete',    -- the source was listed to its end and no item is left
+    'incomplete'   -- ended with items or partitions left; a new run of the job continues
 );
 
 CREATE TYPE retrofill.outcome AS ENUM (
-    'succeeded',      -- the function returned; the answer says which items
-    'failed',         -- the function, or its answer, says that it failed
-    'throttled',      -- refused for load; the function did not run
-    'starting',       -- refused while the function starts up; it did not run
-    'unknown',        -- no answer: the function may have run
-    'misconfigured',  -- refused, and would be refused again; the function did not run
-    'too_large',      -- the request is larger than the function takes; it did not run
-    'lost'            -- its holder died before settling: the function may have run
+    'succeeded',      -- the function returned; its response says which items succeeded
+    'failed',         -- the function, or its response, reports a failure
+    'throttled',      -- refused because of load; the function did not run
+    'starting',       -- refused while the function was starting; it did not run
+    'unknown',        -- no response: the function may have run
+    'misconfigured',  -- refused until someone changes the setup; the function did not run
+    'too_large',      -- the request is larger than the function accepts; it did not run
+    'lost'            -- its task ended before settling it: the function may have run
 );
 
 CREATE TABLE retrofill.migration (
@@ -29,7 +29,7 @@ CREATE TABLE retrofill.migration (
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     oldest_code integer NOT NULL
 );
-COMMENT ON COLUMN retrofill.migration.oldest_code IS 'The oldest version of the code that runs with it.';
+COMMENT ON COLUMN retrofill.migration.oldest_code IS 'The oldest version of the code that works with this migration.';
 
 -- Jobs and runs.
 
@@ -46,9 +46,9 @@ CREATE TABLE retrofill.job (
     forgotten_at timestamptz,
     CONSTRAINT job_names_are_unique UNIQUE (name)
 );
-COMMENT ON COLUMN retrofill.job.unordered IS 'A source without order has screened for it: its items are found one by one.';
-COMMENT ON COLUMN retrofill.job.next_seq IS 'The number of the next item to enter in_process.';
-COMMENT ON COLUMN retrofill.job.forgotten_at IS 'Not null: what it knows is being deleted, and no run of it is opened.';
+COMMENT ON COLUMN retrofill.job.unordered IS 'A source without order has screened for the job, so its items are found one by one.';
+COMMENT ON COLUMN retrofill.job.next_seq IS 'The number of the next item that enters in_process.';
+COMMENT ON COLUMN retrofill.job.forgotten_at IS 'Not null: the job is being deleted, and no run of it can be opened.';
 
 CREATE TABLE retrofill.run (
     run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -82,18 +82,13 @@ CREATE TABLE retrofill.run (
         AND NOT jsonb_path_exists(function - 'facts', '$.* ? (@.type() != "string")')
         AND jsonb_typeof(function->'facts') = 'object'
     ),
-    CONSTRAINT run_approval_has_a_state CHECK (
+    CONSTRAINT run_approval_has_a_status CHECK (
         approval = '{}' OR approval ->> 'status' IN (
             'waiting', 'approved', 'rejected', 'expired', 'ended', 'void'
         )
     ),
-    CONSTRAINT run_limits_are_those_there_are CHECK (
-        limits ?& ARRAY[
-            'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
-            'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
-            'min_items_judged', 'concurrency_ceiling', 'ramp_minutes', 'function_concurrency',
-            'priority', 'paused'
-        ]
+    CONSTRAINT run_limits_has_exactly_these_fields CHECK (
+        jsonb_array_length(jsonb_path_query_array(limits, '$.keyvalue()')) = 14
         AND limits - ARRAY[
             'max_concurrency', 'max_items_per_set', 'max_calls_per_second', 'max_calls',
             'max_cost', 'max_minutes', 'max_failure_percent', 'max_percent_by_cause',
@@ -142,24 +137,24 @@ CREATE TABLE retrofill.run (
 );
 CREATE INDEX run_of_job ON retrofill.run (job_id, run_id);
 CREATE INDEX open_run ON retrofill.run (job_id, run_id) WHERE status = 'open';
--- Who shares the cap of a function: its open runs, and those closed just now.
+-- The runs that share the cap of a function: open ones, and those that were just closed.
 CREATE INDEX run_of_function ON retrofill.run (
     (function ->> 'kind'), (function ->> 'name'), coalesce(closed_at, 'infinity')
 );
 COMMENT ON TABLE retrofill.run IS 'One pass over the source of a job.';
-COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, for people: its part of what the job is of.';
-COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what is taken over from a live trigger; null: as in config.';
-COMMENT ON COLUMN retrofill.run.function IS 'The function as it was found when the run was opened: kind, name, version, and facts in the words of its kind.';
-COMMENT ON COLUMN retrofill.run.limits IS 'What the run may do as a whole; null: no such limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect. function_concurrency is shared with all runs of the function that have it, by their priority.';
-COMMENT ON COLUMN retrofill.run.price IS 'What its calls cost, by term, in dollars. most_per_call: what a call without items costs at most; null: what calls cost is unknown.';
-COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint was found to take, over all tasks; null: all so far.';
-COMMENT ON COLUMN retrofill.run.ramp IS 'How far its start-up ramp has come; null: it has none, or no task has asked yet.';
-COMMENT ON COLUMN retrofill.run.interval_start IS 'When the interval begins that the run is for; null: it is for none.';
-COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had an object when the run was opened, filters aside.';
-COMMENT ON COLUMN retrofill.run.plan IS 'What the first set would do, and what it may cost; null: nobody asked for a plan.';
-COMMENT ON COLUMN retrofill.run.approval IS 'What became of the plan: its state, since when it waits, who answered and when; {}: nobody is asked, or not yet.';
-COMMENT ON COLUMN retrofill.run.waited IS 'How long it has waited for people: max_minutes leaves that out.';
-COMMENT ON COLUMN retrofill.run.report_files IS 'The report files of its items that its task has written: where their manifest is, its digest, counts; null: none.';
+COMMENT ON COLUMN retrofill.run.source IS 'What the run lists, as text: its part of the source of the job.';
+COMMENT ON COLUMN retrofill.run.delivery IS 'Event shape, items per call, answer contract, and what comes from a live trigger; null: as in config.';
+COMMENT ON COLUMN retrofill.run.function IS 'The function when the run was opened: kind, name, version, and facts of its kind.';
+COMMENT ON COLUMN retrofill.run.limits IS 'Limits of the whole run; null: no limit. concurrency_ceiling is what reserve_percent leaves: a higher max_concurrency has no effect. function_concurrency is shared by all runs of the function that have it, by priority.';
+COMMENT ON COLUMN retrofill.run.price IS 'The price of calls by term, in dollars. most_per_call: the most that a call without items costs; null: the price is unknown.';
+COMMENT ON COLUMN retrofill.run.width IS 'Calls in flight that the endpoint accepts, over all tasks; null: it has not throttled any.';
+COMMENT ON COLUMN retrofill.run.ramp IS 'The progress of the start-up ramp; null: there is none, or no task has asked for a share yet.';
+COMMENT ON COLUMN retrofill.run.interval_start IS 'The start of the data interval of the run; null: it has none.';
+COMMENT ON COLUMN retrofill.run.source_seen IS 'Whether the source had objects when the run was opened, before filters.';
+COMMENT ON COLUMN retrofill.run.plan IS 'What the first set would do, and what it may cost; null: no plan was requested.';
+COMMENT ON COLUMN retrofill.run.approval IS 'The approval of the plan: its status, since when it waits, who answered and when; {}: none is requested, or not yet.';
+COMMENT ON COLUMN retrofill.run.waited IS 'How long the run has waited for approval. max_minutes does not count it.';
+COMMENT ON COLUMN retrofill.run.report_files IS 'The report files of the run: location and digest of their manifest, and counts; null: none.';
 COMMENT ON COLUMN retrofill.run.stop_reason IS 'Not null: no task of the run may send another call.';
 
 CREATE TABLE retrofill.run_set (
@@ -179,8 +174,8 @@ CREATE TABLE retrofill.run_set (
     CONSTRAINT run_set_has_a_dag_run_of_its_own UNIQUE (dag_id, dag_run_id),
     CONSTRAINT run_set_takes_no_more_than_max_items CHECK (items_taken <= max_items)
 );
-COMMENT ON TABLE retrofill.run_set IS 'What one DAG run of a run takes.';
-COMMENT ON COLUMN retrofill.run_set.withdrawn IS 'Items that it had enqueued and that are new again: nobody approved the plan, or the function seems to feed its own source.';
+COMMENT ON TABLE retrofill.run_set IS 'The part of a run that one DAG run processes.';
+COMMENT ON COLUMN retrofill.run_set.withdrawn IS 'Items that the set enqueued and that are new again: the plan was not approved, or the function seems to feed its own source.';
 
 CREATE TABLE retrofill.waiting (
     dag_id text NOT NULL,
@@ -192,11 +187,11 @@ CREATE TABLE retrofill.waiting (
     PRIMARY KEY (dag_id, dag_run_id)
 );
 CREATE INDEX waiting_for_job ON retrofill.waiting (job_id);
-COMMENT ON TABLE retrofill.waiting IS 'DAG runs that open no run until the earlier ones of their job are closed.';
+COMMENT ON TABLE retrofill.waiting IS 'DAG runs that open a run when the earlier runs of their job are closed.';
 COMMENT ON COLUMN retrofill.waiting.runs IS 'The open runs that it waits for.';
-COMMENT ON COLUMN retrofill.waiting.behind IS 'The DAG runs whose turn comes before, by their ids.';
+COMMENT ON COLUMN retrofill.waiting.behind IS 'The ids of the DAG runs that open theirs first.';
 
--- What a run lists.
+-- Partitions of a run, and items that it listed but did not enqueue.
 
 CREATE TABLE retrofill.partition (
     run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
@@ -216,13 +211,13 @@ CREATE TABLE retrofill.partition (
     PRIMARY KEY (run_id, part_no),
     CONSTRAINT partition_listed_is_new_and_known CHECK (listed = new + known)
 );
--- Identifiers are hashes: nobody can make them shorter.
+-- Identifiers are hashes, which cannot be compressed.
 ALTER TABLE retrofill.partition ALTER COLUMN recent SET STORAGE EXTERNAL;
-COMMENT ON COLUMN retrofill.partition.seen IS 'Keys that the source saw in it when it was divided, filters aside; null: it did not look.';
-COMMENT ON COLUMN retrofill.partition.cursor IS 'The source''s own text: behind it is what has not been screened.';
-COMMENT ON COLUMN retrofill.partition.recent IS 'Identifiers, 16 bytes each, of items that are counted and may be listed again: those of the page before the cursor, and of the page behind it as far as it has been screened.';
+COMMENT ON COLUMN retrofill.partition.seen IS 'Keys that the survey of the source found in it, before filters; null: there was no survey.';
+COMMENT ON COLUMN retrofill.partition.cursor IS 'The source''s own text. Items after it are not screened yet.';
+COMMENT ON COLUMN retrofill.partition.recent IS 'Identifiers, 16 bytes each, of items that are counted and may be listed again: those of the page before the cursor, and the screened ones of the page after it.';
 COMMENT ON COLUMN retrofill.partition.late IS 'New items that are older than the run''s interval.';
-COMMENT ON COLUMN retrofill.partition.left_out IS 'How much was seen and is not among the items, by reason.';
+COMMENT ON COLUMN retrofill.partition.left_out IS 'What was seen and is not among the items, counted by reason.';
 
 CREATE TABLE retrofill.later (
     run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
@@ -231,7 +226,7 @@ CREATE TABLE retrofill.later (
     content text NOT NULL,
     PRIMARY KEY (run_id, part_no, item_key)
 );
-COMMENT ON TABLE retrofill.later IS 'Some of the items that a run has left out because they were modified after it was opened: what its own function may have written.';
+COMMENT ON TABLE retrofill.later IS 'Some of the items that a run left out because they were modified after it was opened: its own function may have written them.';
 
 CREATE TABLE retrofill.elsewhere (
     run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
@@ -240,7 +235,7 @@ CREATE TABLE retrofill.elsewhere (
     items int8multirange NOT NULL,
     PRIMARY KEY (run_id, part_no, chunk_no)
 );
-COMMENT ON TABLE retrofill.elsewhere IS 'The numbers of listed items that were in process with another run when their chunk was screened.';
+COMMENT ON TABLE retrofill.elsewhere IS 'The numbers of listed items that were in process in another run when their chunk was screened.';
 
 CREATE TABLE retrofill.awaited (
     run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
@@ -248,12 +243,12 @@ CREATE TABLE retrofill.awaited (
     items bigint NOT NULL,
     PRIMARY KEY (run_id, holder)
 );
-COMMENT ON TABLE retrofill.awaited IS 'How many items that run_id has listed were in process with the run holder when run_id last looked: after planning, and when it was closed.';
+COMMENT ON TABLE retrofill.awaited IS 'How many items that run_id has listed were in process in the run holder, at the last check of run_id: after planning, and when it was closed.';
 
--- The in-process cache. It has no index over keys, whose entries took a third of the log: extents
--- say which numbers hold which keys. Nor is it vacuumed while it fills: all that a vacuum finds is
--- that items are visible, which is over when they are settled. None comes before half have gone;
--- only the next set needs their room.
+-- The in-process cache. It has no index over keys, because its entries would be a third of the log:
+-- extents have the ranges of keys instead. It is not vacuumed while it fills, because vacuum would only
+-- mark items as visible that are about to be settled. The first vacuum comes when half of the items
+-- have left, because only the next set needs their space.
 CREATE TABLE retrofill.in_process (
     job_id integer NOT NULL,
     seq bigint NOT NULL,
@@ -273,19 +268,18 @@ CREATE TABLE retrofill.in_process (
     autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_threshold = -1,
     autovacuum_vacuum_scale_factor = 0.5
 );
--- By identifier first: where nothing is known of the table, the planner would else take the primary
--- key, which begins with job_id too, and read the whole job for each item.
+-- Identifiers come first: without statistics, the planner would otherwise use the primary key, which
+-- also begins with job_id, and read the whole job for each item.
 CREATE UNIQUE INDEX unordered_items ON retrofill.in_process (identifier, job_id) WHERE unordered;
-COMMENT ON COLUMN retrofill.in_process.content IS 'What only the item''s source and event shape understand.';
+COMMENT ON COLUMN retrofill.in_process.content IS 'Data that only the item''s source and event shape understand.';
 COMMENT ON COLUMN retrofill.in_process.attempts IS 'Calls that carried the item and may have run the function.';
 COMMENT ON COLUMN retrofill.in_process.failures IS 'Attempts that failed with this item alone to blame.';
-COMMENT ON COLUMN retrofill.in_process.call_cap IS 'The most items a call with this one may carry: it was in a failed call of twice as many.';
-COMMENT ON COLUMN retrofill.in_process.unsure IS 'An earlier attempt ended without an answer: another may do its work twice.';
-COMMENT ON COLUMN retrofill.in_process.blamed_by IS 'The run that has counted it among its items that failed; null: none of those that carried it last.';
-COMMENT ON COLUMN retrofill.in_process.unordered IS 'As its job has it.';
+COMMENT ON COLUMN retrofill.in_process.call_cap IS 'The most items that a call with this one may carry: it was in a failed call of twice as many.';
+COMMENT ON COLUMN retrofill.in_process.unsure IS 'An earlier attempt ended without a response: another may do its work twice.';
+COMMENT ON COLUMN retrofill.in_process.blamed_by IS 'The run that has counted the item as failed; null: no run that carried it last has.';
 
--- Extents say which numbers entered together, for which run, and whether all of them are still
--- there. What nobody has planned yet is cut into batches by arithmetic.
+-- Extents record which numbers entered together, for which run, and whether all of them are still
+-- there. Items that are not planned yet are cut into batches by arithmetic.
 CREATE TABLE retrofill.extent (
     job_id integer NOT NULL REFERENCES retrofill.job ON DELETE CASCADE,
     first_seq bigint NOT NULL,
@@ -297,18 +291,18 @@ CREATE TABLE retrofill.extent (
     whole boolean NOT NULL DEFAULT true,
     PRIMARY KEY (job_id, first_seq),
     CONSTRAINT extent_is_short CHECK (last_seq - first_seq BETWEEN 0 AND 9999),
-    -- An item in two extents would be planned twice. This refuses a number that was used before.
+    -- An item in two extents would be planned twice. This rejects numbers that were used before.
     CONSTRAINT extents_do_not_overlap EXCLUDE USING gist (
         int4range(job_id, job_id, '[]') WITH =, int8range(first_seq, last_seq, '[]') WITH &&
     )
 );
-COMMENT ON TABLE retrofill.extent IS 'A stretch of numbers that entered in_process in one statement for one run, and the keys between which its items lie.';
-COMMENT ON COLUMN retrofill.extent.bytes IS 'What the contents of its items took when they entered.';
-COMMENT ON COLUMN retrofill.extent.whole IS 'No item of it has left: true until its items are planned, since only what was planned leaves.';
+COMMENT ON TABLE retrofill.extent IS 'Consecutive numbers that entered in_process in one statement for one run, and the range of their keys.';
+COMMENT ON COLUMN retrofill.extent.bytes IS 'The size of its items'' contents when they entered.';
+COMMENT ON COLUMN retrofill.extent.whole IS 'No item has left it. True until it is planned, because only planned items leave.';
 
--- Whoever adds items, by whatever statement, thereby notes where they lie: screening could miss
--- them otherwise. With the rights of the owner: only this may add extents.
-CREATE FUNCTION retrofill.note_extents() RETURNS trigger
+-- Every statement that adds items also adds their extents; otherwise, screening could miss them. The
+-- trigger has the rights of the owner, because nothing else may add extents.
+CREATE FUNCTION retrofill.add_extents() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     stretch record;
@@ -328,7 +322,7 @@ BEGIN
                 stretch.first_key, stretch.last_key, stretch.bytes
             );
         ELSE
-            -- Screening and redrive leave no holes. A person may; then each part is an extent.
+            -- Screening and redrive leave no gaps. Other statements may: then each part is an extent.
             INSERT INTO retrofill.extent (
                 job_id, first_seq, last_seq, run_id, first_key, last_key, bytes
             )
@@ -347,13 +341,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER note_extents AFTER INSERT ON retrofill.in_process
-REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION retrofill.note_extents();
+CREATE TRIGGER add_extents AFTER INSERT ON retrofill.in_process
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION retrofill.add_extents();
 
--- The results cache. A chunk of listed items asks for the key range it covers, and both the
--- table and its index lie in that order: a second run reads what it needs and no more. It reads
--- the index alone where the pages are known to be visible to all; by default that is found out
--- again only when a fifth of the table is new.
+-- The results cache. A chunk of listed items reads the key range that it covers. Table and index are
+-- in the order of keys, so a second run reads only what it needs. It reads the index alone if vacuum
+-- has marked the pages as visible to all, which by default happens only when a fifth of the table is
+-- new.
 CREATE TABLE retrofill.results (
     job_id integer NOT NULL,
     item_key text COLLATE "C" NOT NULL,
@@ -384,15 +378,14 @@ CREATE TABLE retrofill.quarantine (
     quarantined_at timestamptz NOT NULL,
     PRIMARY KEY (job_id, item_key, identifier)
 );
--- Of expressions, so that nobody takes it who does not name them: where nothing is known of the
--- table, screening would else read by it all items of a run for each page of keys.
+-- It has expressions, so that only statements with the same expressions use it: without statistics,
+-- screening would otherwise use it to read all items of a run for each page of keys.
 CREATE INDEX quarantine_of_run ON retrofill.quarantine ((run_id + 0), (item_key || ''));
-COMMENT ON COLUMN retrofill.quarantine.seq IS 'Its number while it was in process: by that, a late success finds it.';
-COMMENT ON COLUMN retrofill.quarantine.content IS 'What only the item''s source and event shape understand.';
--- For the groups that a person looks at: which errors there are is read without reading all items.
--- The beginning only: an entry of an index has an end, an error of a function's need not. Of
--- expressions, since the planner, where nothing is known of the table, would else take it in place of
--- the primary key, which begins with job_id too, and read the whole job for each item.
+COMMENT ON COLUMN retrofill.quarantine.seq IS 'The item''s number in process. A late success finds the item by it.';
+-- For triage: it finds the errors without reading all items. It has only the beginning of an error,
+-- because index entries are limited in size and errors are not. It has expressions, because the planner
+-- without statistics would otherwise use it instead of the primary key, which also begins with job_id,
+-- and read the whole job for each item.
 CREATE INDEX quarantine_by_error ON retrofill.quarantine (
     (job_id + 0), (left(error_type, 200) COLLATE "C"), (quarantined_at AT TIME ZONE 'UTC')
 );
@@ -422,8 +415,8 @@ CREATE TABLE retrofill.redriven (
         AND (settled_by IS NULL) = (settled_at IS NULL)
     )
 );
-COMMENT ON TABLE retrofill.redriven IS 'What quarantine or results said of each item that was redriven, one row for each time.';
-COMMENT ON COLUMN retrofill.redriven.settled_by IS 'The run in which it succeeded; null: it came from quarantine.';
+COMMENT ON TABLE retrofill.redriven IS 'Items as they were in quarantine or results when they were redriven, one row for each time.';
+COMMENT ON COLUMN retrofill.redriven.settled_by IS 'The run in which the item succeeded; null: it came from quarantine.';
 
 CREATE TABLE retrofill.redrive (
     run_id bigint PRIMARY KEY REFERENCES retrofill.run ON DELETE CASCADE,
@@ -436,10 +429,10 @@ CREATE TABLE retrofill.redrive (
         selection ->> 'place' IN ('quarantine', 'successes')
     )
 );
-COMMENT ON TABLE retrofill.redrive IS 'What a person asked of a run that redrives; what became of it is in the run.';
-COMMENT ON COLUMN retrofill.redrive.asked_by IS 'Who triggered the DAG run; empty: nobody is known.';
-COMMENT ON COLUMN retrofill.redrive.counted IS 'Items that the selection had when the run was opened; null: there were too many to count.';
-COMMENT ON COLUMN retrofill.redrive.forecast IS 'Dollars that these were to cost: least, likely, most; null: that was unknown.';
+COMMENT ON TABLE retrofill.redrive IS 'The request of a run that redrives; what it did is in the run.';
+COMMENT ON COLUMN retrofill.redrive.asked_by IS 'The user who triggered the DAG run; empty: unknown.';
+COMMENT ON COLUMN retrofill.redrive.counted IS 'Items of the selection when the run was opened; null: too many to count.';
+COMMENT ON COLUMN retrofill.redrive.forecast IS 'Their forecast cost in dollars: least, likely, most; null: unknown.';
 
 -- Batches and calls.
 
@@ -456,7 +449,7 @@ CREATE TABLE retrofill.batch (
     sizes bigint[],
     planned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     done_at timestamptz,
-    -- The lease, and how far its holder has come.
+    -- The lease, and the progress of its holder.
     epoch integer NOT NULL DEFAULT 0,
     holder text,
     task_id text NOT NULL DEFAULT '',
@@ -467,7 +460,7 @@ CREATE TABLE retrofill.batch (
     settle_no bigint NOT NULL DEFAULT 0,
     pulse_no integer NOT NULL DEFAULT 0,
     next_call integer NOT NULL DEFAULT 1,
-    -- Its share of what the run may do.
+    -- The share of its holder.
     wanted integer NOT NULL DEFAULT 0,
     allotted integer NOT NULL DEFAULT 0,
     call_limit bigint,
@@ -507,37 +500,37 @@ CREATE TABLE retrofill.batch (
 CREATE INDEX batch_of_run ON retrofill.batch (run_id);
 CREATE UNIQUE INDEX canary_of_run ON retrofill.batch (run_id) WHERE canary;
 CREATE INDEX open_batch_of_job ON retrofill.batch (job_id, first_seq) WHERE done_at IS NULL;
-COMMENT ON COLUMN retrofill.batch.bytes IS 'About what the contents of its items take.';
-COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all others of its run, to see what these will take.';
-COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: bytes of each of its items, by their numbers; null within: its source does not tell.';
-COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: grows with each lease.';
-COMMENT ON COLUMN retrofill.batch.may_run_until IS 'Of a holder that went silent: when each call must have ended that it had in flight, as far as they were counted.';
-COMMENT ON COLUMN retrofill.batch.counted_for IS 'The leased_until for which they were counted: with another, they are not.';
-COMMENT ON COLUMN retrofill.batch.task_id IS 'The task that held it last, within the DAG run of its set; empty: none has.';
-COMMENT ON COLUMN retrofill.batch.map_index IS 'Which of the mapped tasks that is; -1: it is not mapped.';
-COMMENT ON COLUMN retrofill.batch.settle_no IS 'Number of the last settling transaction, so that one whose commit went unanswered is not applied twice.';
-COMMENT ON COLUMN retrofill.batch.pulse_no IS 'How often its holder has added to the pulse of the run, likewise.';
-COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls this batch may have in flight, out of its run''s max_concurrency.';
-COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls this batch may ever make, out of its run''s max_calls; null: no limit.';
+COMMENT ON COLUMN retrofill.batch.bytes IS 'The approximate size of its items'' contents.';
+COMMENT ON COLUMN retrofill.batch.canary IS 'Its items are called before all others of the run, to measure calls.';
+COMMENT ON COLUMN retrofill.batch.sizes IS 'Of a canary: the bytes of each item in the order of their numbers; null within: unknown.';
+COMMENT ON COLUMN retrofill.batch.epoch IS 'The fencing token: it grows with each lease.';
+COMMENT ON COLUMN retrofill.batch.may_run_until IS 'Of a silent holder: the times by which its calls in flight must have ended, if they were counted.';
+COMMENT ON COLUMN retrofill.batch.counted_for IS 'The leased_until for which they were counted; if it differs, they are not counted.';
+COMMENT ON COLUMN retrofill.batch.task_id IS 'The task that held the batch last, within the DAG run of its set; empty: none.';
+COMMENT ON COLUMN retrofill.batch.map_index IS 'The map index of that task; -1: it is not mapped.';
+COMMENT ON COLUMN retrofill.batch.settle_no IS 'The number of the last settling transaction, so that one whose commit had no response is not applied twice.';
+COMMENT ON COLUMN retrofill.batch.pulse_no IS 'How often its holder has added to the pulse of the run, for the same reason.';
+COMMENT ON COLUMN retrofill.batch.allotted IS 'Calls that this batch may have in flight, out of its run''s max_concurrency.';
+COMMENT ON COLUMN retrofill.batch.call_limit IS 'Calls that this batch may ever make, out of its run''s max_calls; null: no limit.';
 COMMENT ON COLUMN retrofill.batch.cost_limit IS 'Dollars that the calls of this batch may ever cost, out of its run''s max_cost; null: no limit.';
-COMMENT ON COLUMN retrofill.batch.calls_per_second IS 'What its holder was given of its run''s max_calls_per_second.';
-COMMENT ON COLUMN retrofill.batch.width IS 'What its holder was given of the run''s width.';
-COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls its holder had in flight when it was allotted its share.';
-COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that nobody waits for and that may be running until orphans_until: they count against max_concurrency.';
-COMMENT ON COLUMN retrofill.batch.answered_at IS 'When its holder last told that a call was let through: it ended with anything but a refusal.';
-COMMENT ON COLUMN retrofill.batch.refused_since IS 'Not null: since then its holder has heard nothing but refusals, of which refusal is the last.';
-COMMENT ON COLUMN retrofill.batch.failing_as IS 'The error by which its items were blamed; empty: by several.';
-COMMENT ON COLUMN retrofill.batch.hints IS 'What errors of its calls mean, where no item is the cause.';
-COMMENT ON COLUMN retrofill.batch.cost IS 'Dollars that its ended calls cost, by its run''s price; 0 where that is unknown.';
-COMMENT ON COLUMN retrofill.batch.cost_from_above IS 'Of these, what was counted from above, since nobody knows what is billed.';
-COMMENT ON COLUMN retrofill.batch.calls_settled IS 'Calls that its holder has settled, and all that it made before it had this holder: the rest may be running.';
-COMMENT ON COLUMN retrofill.batch.refused IS 'Calls that were refused, so that the function did not run: they do not use up max_calls.';
-COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the calls which succeeded carried.';
-COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, each counted when it did so for the first time in the run, or whose answer was lost.';
+COMMENT ON COLUMN retrofill.batch.calls_per_second IS 'Its holder''s share of its run''s max_calls_per_second.';
+COMMENT ON COLUMN retrofill.batch.width IS 'Its holder''s share of its run''s width.';
+COMMENT ON COLUMN retrofill.batch.in_flight IS 'Calls that its holder had in flight when it got its share.';
+COMMENT ON COLUMN retrofill.batch.orphans IS 'Calls that no task waits for and that may be running until orphans_until: they count towards max_concurrency.';
+COMMENT ON COLUMN retrofill.batch.answered_at IS 'When its holder last reported that a call was let through: it ended with anything but a refusal.';
+COMMENT ON COLUMN retrofill.batch.refused_since IS 'Not null: since then its holder has met only refusals, the last of which is refusal.';
+COMMENT ON COLUMN retrofill.batch.failing_as IS 'The error for which its items were blamed; empty: several.';
+COMMENT ON COLUMN retrofill.batch.hints IS 'Explanations of errors of its calls that no item causes.';
+COMMENT ON COLUMN retrofill.batch.cost IS 'Dollars that its ended calls cost, by its run''s price; 0 if the price is unknown.';
+COMMENT ON COLUMN retrofill.batch.cost_from_above IS 'The part of cost that is an upper bound, because the bill is unknown.';
+COMMENT ON COLUMN retrofill.batch.calls_settled IS 'Calls that its holder has settled, and all calls before this holder. The others may be running.';
+COMMENT ON COLUMN retrofill.batch.refused IS 'Calls that were refused, so that the function did not run: they do not count towards max_calls.';
+COMMENT ON COLUMN retrofill.batch.items_answered IS 'Items that the succeeded calls carried.';
+COMMENT ON COLUMN retrofill.batch.blamed IS 'Items that failed alone, counted once per run, or whose response was lost.';
 COMMENT ON COLUMN retrofill.batch.cured IS 'Items that succeeded after they had been blamed.';
-COMMENT ON COLUMN retrofill.batch.lost_tasks IS 'Holders that ended without giving the batch back.';
-COMMENT ON COLUMN retrofill.batch.slowest IS 'The calls that took longest when its holder last told, those in flight included, the slowest first.';
-COMMENT ON COLUMN retrofill.batch.slowest_ms IS 'How long each of them had taken, in milliseconds.';
+COMMENT ON COLUMN retrofill.batch.lost_tasks IS 'Holders that ended without releasing the batch.';
+COMMENT ON COLUMN retrofill.batch.slowest IS 'The numbers of the slowest calls at its holder''s last report, including those in flight, the slowest first.';
+COMMENT ON COLUMN retrofill.batch.slowest_ms IS 'The durations of these calls so far, in milliseconds.';
 
 CREATE TABLE retrofill.call_count (
     batch_id bigint NOT NULL REFERENCES retrofill.batch ON DELETE CASCADE,
@@ -550,13 +543,13 @@ CREATE TABLE retrofill.call_count (
     last_calls integer[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (batch_id, outcome, cause)
 );
-COMMENT ON TABLE retrofill.call_count IS 'How the calls of a batch ended that did not succeed; those that did are counted in the batch itself.';
+COMMENT ON TABLE retrofill.call_count IS 'The calls of a batch that did not succeed, by outcome and cause; the others are counted in the batch.';
 COMMENT ON COLUMN retrofill.call_count.last_at IS 'When the last of them ended.';
 COMMENT ON COLUMN retrofill.call_count.last_calls IS 'The numbers of the last of them, the newest last.';
-COMMENT ON COLUMN retrofill.call_count.cost IS 'Of the batch''s cost, what these calls cost.';
+COMMENT ON COLUMN retrofill.call_count.cost IS 'The part of the batch''s cost that these calls have.';
 
--- A row grows by two thirds when its call ends. Where the page has room for that, the index over
--- calls is left alone, and the old version goes without a vacuum.
+-- A row grows by two thirds when its call ends. If the page has room for that, the index over calls
+-- is not updated, and the old version is removed without a vacuum.
 CREATE TABLE retrofill.invocation (
     batch_id bigint NOT NULL REFERENCES retrofill.batch ON DELETE CASCADE,
     call_no integer NOT NULL,
@@ -583,17 +576,17 @@ CREATE TABLE retrofill.invocation (
     )
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE retrofill.invocation IS 'One row per HTTP request to the function, committed before the request leaves.';
-COMMENT ON COLUMN retrofill.invocation.items IS 'The numbers (seq) of the items it carried.';
-COMMENT ON COLUMN retrofill.invocation.took_ms IS 'Milliseconds to its whole answer, as the client measured them; null: it has none, or the run counts no usage.';
-COMMENT ON COLUMN retrofill.invocation.billed_ms IS 'Milliseconds that are billed for it, as the service of the function says; null: it says nothing.';
-COMMENT ON COLUMN retrofill.invocation.memory_mb IS 'The most memory the function used in it, likewise.';
-COMMENT ON COLUMN retrofill.invocation.init_ms IS 'Milliseconds, of those billed, that started an environment for it; null: none were told.';
-COMMENT ON COLUMN retrofill.invocation.keys IS 'Of a call that did not succeed: the keys of the first items that it carried; null: nobody has told.';
-COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items it carried of which an earlier attempt ended without an answer.';
+COMMENT ON COLUMN retrofill.invocation.items IS 'The numbers (seq) of the items that it carried.';
+COMMENT ON COLUMN retrofill.invocation.took_ms IS 'Milliseconds until its complete response, as the client measured them; null: it has none, or the run records no usage.';
+COMMENT ON COLUMN retrofill.invocation.billed_ms IS 'Milliseconds that the function''s service reports as billed; null: not reported.';
+COMMENT ON COLUMN retrofill.invocation.memory_mb IS 'The most memory that the function used, as its service reports it; null: not reported.';
+COMMENT ON COLUMN retrofill.invocation.init_ms IS 'The part of billed_ms that started an environment; null: not reported.';
+COMMENT ON COLUMN retrofill.invocation.keys IS 'Of a call that did not succeed: the keys of its first items; null: not recorded.';
+COMMENT ON COLUMN retrofill.invocation.duplicates IS 'Items that it carried after an earlier attempt without a response.';
 
--- Which version of the function ran the last call of an item: the call says it, or else its run.
--- Named in FROM, the planner takes it into the statement. It reads the versions of all runs of the
--- job at once: where nothing is known of the table, one look-up for each item might read it whole.
+-- The function version of an item's last call: that of the call, or else of its run. In FROM, the
+-- planner inlines it. It reads the versions of all runs of the job at once, because without statistics
+-- one look-up for each item might read the whole table.
 CREATE FUNCTION retrofill.version_of(job integer, run bigint, batch bigint, call integer)
 RETURNS TABLE (version text) LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(
@@ -608,7 +601,7 @@ RETURNS TABLE (version text) LANGUAGE sql STABLE PARALLEL SAFE AS $$
     )
 $$;
 
--- Who changed a run, and what it did by itself.
+-- Changes of a run by users, and what it did on its own.
 CREATE TABLE retrofill.event (
     run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
     event_no bigint GENERATED ALWAYS AS IDENTITY,
@@ -619,13 +612,12 @@ CREATE TABLE retrofill.event (
     was text NOT NULL DEFAULT '',
     PRIMARY KEY (run_id, event_no)
 );
-COMMENT ON TABLE retrofill.event IS 'What happened to a run: what people changed, and why it stopped.';
-COMMENT ON COLUMN retrofill.event.who IS 'Who did it; empty: Retrofill itself.';
-COMMENT ON COLUMN retrofill.event.what IS 'paused, resumed, stopped, the name of a limit that was changed, or what became of the plan.';
-COMMENT ON COLUMN retrofill.event.value IS 'The new value of a limit, empty where it has none any more; or the reason.';
-COMMENT ON COLUMN retrofill.event.was IS 'The value before.';
+COMMENT ON TABLE retrofill.event IS 'Events of a run: changes that users made, and why it stopped.';
+COMMENT ON COLUMN retrofill.event.who IS 'The user who did it; empty: Retrofill itself.';
+COMMENT ON COLUMN retrofill.event.what IS 'paused, resumed, stopped, the name of a changed limit, or the status of the approval.';
+COMMENT ON COLUMN retrofill.event.value IS 'The new value of a limit, empty if it has none now; or the reason.';
 
--- What calls of a run did in each slice of its time: all tasks add to one row.
+-- The calls of a run per time slice. All tasks add to one row.
 CREATE TABLE retrofill.pulse (
     run_id bigint NOT NULL REFERENCES retrofill.run ON DELETE CASCADE,
     second integer NOT NULL,
@@ -640,17 +632,14 @@ CREATE TABLE retrofill.pulse (
     latency bigint[] NOT NULL,
     PRIMARY KEY (run_id, second)
 ) WITH (fillfactor = 50);
-COMMENT ON COLUMN retrofill.pulse.second IS 'Where the slice begins, in seconds since the run was opened, but for those in which it waited for people.';
-COMMENT ON COLUMN retrofill.pulse.seconds IS 'How long the slice is.';
-COMMENT ON COLUMN retrofill.pulse.at IS 'When the slice began.';
+COMMENT ON COLUMN retrofill.pulse.second IS 'The start of the slice, in seconds since the run was opened, without the time that it waited for approval.';
 COMMENT ON COLUMN retrofill.pulse.calls IS 'Calls that ended.';
-COMMENT ON COLUMN retrofill.pulse.succeeded IS 'Items that succeeded.';
-COMMENT ON COLUMN retrofill.pulse.troubles IS 'Calls that did not succeed, by cause or, where the outcome has none, by outcome.';
-COMMENT ON COLUMN retrofill.pulse.call_seconds IS 'Seconds that calls were in flight, all together: by the length of the slice, how many were.';
-COMMENT ON COLUMN retrofill.pulse.most_in_flight IS 'How many calls might be in flight at its end.';
-COMMENT ON COLUMN retrofill.pulse.latency IS 'How many calls took how long, refused ones left out: each number counts those up to 2^(1/4) times as long as the one before, beginning with those below 1 ms.';
+COMMENT ON COLUMN retrofill.pulse.troubles IS 'Calls that did not succeed, by cause, or by outcome if it has no causes.';
+COMMENT ON COLUMN retrofill.pulse.call_seconds IS 'The sum of seconds that calls were in flight. Divided by the length of the slice, it is their mean number.';
+COMMENT ON COLUMN retrofill.pulse.most_in_flight IS 'The most calls that could be in flight at its end.';
+COMMENT ON COLUMN retrofill.pulse.latency IS 'A histogram of the durations of calls that were not refused: each bucket ends at 2^(1/4) times the end of the one before, and the first at 1 ms.';
 
--- The public contract: what dashboards and checks may rely on.
+-- The public views, on which dashboards and checks may rely.
 
 CREATE VIEW retrofill.v_run AS
 SELECT
@@ -667,7 +656,15 @@ SELECT
     coalesce(parts.known, 0) AS known,
     coalesce(parts.new, 0) AS new,
     coalesce(sets.resumed, 0) AS resumed,
-    coalesce(reasons.left_out, '{}') AS left_out,
+    coalesce((
+        SELECT jsonb_object_agg(reason, items) FROM (
+            SELECT reason, sum(items::bigint) AS items
+            FROM retrofill.partition
+            CROSS JOIN LATERAL jsonb_each_text(partition.left_out) AS counted (reason, items)
+            WHERE partition.run_id = run.run_id
+            GROUP BY reason
+        ) AS summed
+    ), '{}') AS left_out,
     coalesce(calls.succeeded, 0) AS succeeded,
     coalesce(calls.quarantined, 0) AS quarantined,
     coalesce(parts.new, 0) + coalesce(sets.resumed, 0) + coalesce(sets.redriven, 0)
@@ -682,25 +679,28 @@ SELECT
     run.stop_reason,
     nullif(run.config ->> 'redrive', 'none') AS redrive,
     coalesce(sets.redriven, 0) AS redriven,
-    troubles.failed,
-    troubles.timed_out,
-    troubles.out_of_memory,
-    troubles.crashed,
-    troubles.handled,
-    troubles.unhandled,
-    troubles.malformed_answer,
-    troubles.throttled,
-    troubles.starting,
-    troubles.unknown,
-    troubles.misconfigured,
-    troubles.too_large,
-    troubles.lost,
+    coalesce((troubles.calls ->> 'failed')::bigint, 0) AS failed,
+    coalesce((troubles.calls ->> 'timed_out')::bigint, 0) AS timed_out,
+    coalesce((troubles.calls ->> 'out_of_memory')::bigint, 0) AS out_of_memory,
+    coalesce((troubles.calls ->> 'crashed')::bigint, 0) AS crashed,
+    coalesce((troubles.calls ->> 'handled')::bigint, 0) AS handled,
+    coalesce((troubles.calls ->> 'unhandled')::bigint, 0) AS unhandled,
+    coalesce((troubles.calls ->> 'malformed_answer')::bigint, 0) AS malformed_answer,
+    coalesce((troubles.calls ->> 'throttled')::bigint, 0) AS throttled,
+    coalesce((troubles.calls ->> 'starting')::bigint, 0) AS starting,
+    coalesce((troubles.calls ->> 'unknown')::bigint, 0) AS unknown,
+    coalesce((troubles.calls ->> 'misconfigured')::bigint, 0) AS misconfigured,
+    coalesce((troubles.calls ->> 'too_large')::bigint, 0) AS too_large,
+    coalesce((troubles.calls ->> 'lost')::bigint, 0) AS lost,
     coalesce(others.items, 0)::bigint AS with_others,
     coalesce(others.runs, '[]') AS others,
     run.source_seen,
     coalesce(calls.lost_tasks, 0) AS lost_tasks,
-    troubles.answer_lost,
-    hints.hints,
+    coalesce((troubles.calls ->> 'answer_lost')::bigint, 0) AS answer_lost,
+    ARRAY(
+        SELECT DISTINCT unnest(batch.hints) FROM retrofill.batch
+        WHERE batch.run_id = run.run_id ORDER BY 1
+    ) AS hints,
     coalesce(parts.late, 0) AS late,
     coalesce(sets.withdrawn, 0) AS withdrawn,
     CASE WHEN run.plan IS NOT NULL THEN run.plan -> 'counts' || jsonb_build_object(
@@ -740,16 +740,6 @@ LEFT JOIN LATERAL (
     FROM retrofill.partition WHERE partition.run_id = run.run_id
 ) AS parts ON true
 LEFT JOIN LATERAL (
-    SELECT jsonb_object_agg(reason, items) AS left_out
-    FROM (
-        SELECT reason, sum(items::bigint) AS items
-        FROM retrofill.partition
-        CROSS JOIN LATERAL jsonb_each_text(partition.left_out) AS counted (reason, items)
-        WHERE partition.run_id = run.run_id
-        GROUP BY reason
-    ) AS summed
-) AS reasons ON true
-LEFT JOIN LATERAL (
     SELECT
         sum(succeeded) AS succeeded, sum(quarantined) AS quarantined, sum(calls) AS calls,
         sum(refused) AS refused, sum(retries) AS retries, sum(duplicates) AS duplicates,
@@ -759,34 +749,23 @@ LEFT JOIN LATERAL (
 ) AS calls ON true
 LEFT JOIN LATERAL (
     SELECT
-        coalesce(sum(count.calls) FILTER (WHERE outcome = 'failed'), 0)::bigint AS failed,
-        coalesce(sum(count.calls) FILTER (WHERE cause = 'timed_out'), 0)::bigint AS timed_out,
-        coalesce(sum(count.calls) FILTER (WHERE cause = 'out_of_memory'), 0)::bigint
-            AS out_of_memory,
-        coalesce(sum(count.calls) FILTER (WHERE cause = 'crashed'), 0)::bigint AS crashed,
-        coalesce(sum(count.calls) FILTER (WHERE cause = 'handled'), 0)::bigint AS handled,
-        coalesce(sum(count.calls) FILTER (WHERE cause = 'unhandled'), 0)::bigint AS unhandled,
-        coalesce(sum(count.calls) FILTER (WHERE cause = 'malformed_answer'), 0)::bigint
-            AS malformed_answer,
-        coalesce(sum(count.calls) FILTER (WHERE cause = 'answer_lost'), 0)::bigint AS answer_lost,
-        coalesce(sum(count.calls) FILTER (WHERE outcome = 'throttled'), 0)::bigint AS throttled,
-        coalesce(sum(count.calls) FILTER (WHERE outcome = 'starting'), 0)::bigint AS starting,
-        coalesce(sum(count.calls) FILTER (WHERE outcome = 'unknown'), 0)::bigint AS unknown,
-        coalesce(sum(count.calls) FILTER (WHERE outcome = 'misconfigured'), 0)::bigint
-            AS misconfigured,
-        coalesce(sum(count.calls) FILTER (WHERE outcome = 'too_large'), 0)::bigint AS too_large,
-        coalesce(sum(count.calls) FILTER (WHERE outcome = 'lost'), 0)::bigint AS lost,
-        sum(count.calls) FILTER (WHERE outcome IN ('failed', 'unknown', 'lost')) AS charged_calls,
-        sum(count.items) FILTER (WHERE outcome IN ('failed', 'unknown', 'lost')) AS charged_items
-    FROM retrofill.batch CROSS JOIN LATERAL (
-        SELECT outcome, cause, calls, items FROM retrofill.call_count
-        WHERE call_count.batch_id = batch.batch_id
-        OFFSET 0
-    ) AS count
-    WHERE batch.run_id = run.run_id
+        jsonb_object_agg(name, calls) AS calls,
+        sum(calls) FILTER (WHERE name IN ('failed', 'unknown', 'lost')) AS charged_calls,
+        sum(items) FILTER (WHERE name IN ('failed', 'unknown', 'lost')) AS charged_items
+    FROM (
+        SELECT name, sum(count.calls) AS calls, sum(count.items) AS items
+        FROM retrofill.batch CROSS JOIN LATERAL (
+            SELECT outcome, cause, calls, items FROM retrofill.call_count
+            WHERE call_count.batch_id = batch.batch_id
+            OFFSET 0
+        ) AS count
+        CROSS JOIN LATERAL unnest(ARRAY[outcome::text, cause]) AS name
+        WHERE batch.run_id = run.run_id
+        GROUP BY name
+    ) AS summed
 ) AS troubles ON true
 CROSS JOIN LATERAL (
-    -- Null: what calls cost is unknown. A call that was refused costs nothing.
+    -- Null: the price is unknown. A refused call costs nothing.
     SELECT
         known.zero + coalesce(calls.cost, 0) AS cost,
         known.zero + coalesce(calls.cost_from_above, 0) AS cost_from_above,
@@ -799,12 +778,6 @@ CROSS JOIN LATERAL (
     FROM (SELECT 0 * (run.price ->> 'most_per_call')::float AS zero) AS known
 ) AS charged
 LEFT JOIN LATERAL (
-    SELECT ARRAY(
-        SELECT DISTINCT unnest(batch.hints) FROM retrofill.batch
-        WHERE batch.run_id = run.run_id ORDER BY 1
-    ) AS hints
-) AS hints ON true
-LEFT JOIN LATERAL (
     SELECT
         sum(awaited.items) AS items,
         jsonb_agg(
@@ -814,7 +787,7 @@ LEFT JOIN LATERAL (
     FROM retrofill.awaited LEFT JOIN retrofill.run AS other ON other.run_id = holder
     WHERE awaited.run_id = run.run_id
 ) AS others ON true;
-COMMENT ON VIEW retrofill.v_run IS 'One row per run, with its true counts.';
+COMMENT ON VIEW retrofill.v_run IS 'One row per run, with its exact counts.';
 
 CREATE VIEW retrofill.v_item AS
 SELECT job.name AS job, item_key, identifier, 'in_process' AS place, run_id, attempts
@@ -825,7 +798,7 @@ FROM retrofill.results JOIN retrofill.job USING (job_id)
 UNION ALL
 SELECT job.name, item_key, identifier, 'quarantine', run_id, attempts
 FROM retrofill.quarantine JOIN retrofill.job USING (job_id);
-COMMENT ON VIEW retrofill.v_item IS 'One row per item, and the one place it is in.';
+COMMENT ON VIEW retrofill.v_item IS 'One row per item, with the one place that it is in.';
 
 CREATE VIEW retrofill.v_call AS
 SELECT
@@ -858,7 +831,7 @@ JOIN LATERAL (
     FROM retrofill.call_count AS count WHERE count.batch_id = batch.batch_id
 ) AS ended ON ended.calls > 0
 GROUP BY batch.run_id, job.name, ended.outcome, ended.cause, run.price;
-COMMENT ON VIEW retrofill.v_outcome IS 'One row per run and way in which calls of it ended; it stays when the calls themselves are forgotten.';
+COMMENT ON VIEW retrofill.v_outcome IS 'One row per run, outcome and cause of its calls. It remains when the calls are forgotten.';
 
 CREATE VIEW retrofill.v_quarantine AS
 SELECT
@@ -870,19 +843,19 @@ SELECT
             AND redriven.identifier = quarantine.identifier
     ) AS redrives
 FROM retrofill.quarantine JOIN retrofill.job USING (job_id);
-COMMENT ON VIEW retrofill.v_quarantine IS 'One row per item that waits for a person.';
+COMMENT ON VIEW retrofill.v_quarantine IS 'One row per item in quarantine.';
 
 CREATE VIEW retrofill.v_redriven AS
 SELECT
     job.name AS job, item_key, identifier, run_id, redriven_at, quarantined_by, quarantined_at,
     attempts, failures, unsure, request_id, error_type, error, settled_by, settled_at
 FROM retrofill.redriven JOIN retrofill.job USING (job_id);
-COMMENT ON VIEW retrofill.v_redriven IS 'One row per item and time it was redriven: what quarantine or results said of it.';
+COMMENT ON VIEW retrofill.v_redriven IS 'One row per redrive of an item, with the item as it was before.';
 
 CREATE VIEW retrofill.v_event AS
 SELECT job.name AS job, run_id, at, who, what, value, was
 FROM retrofill.event JOIN retrofill.run USING (run_id) JOIN retrofill.job USING (job_id);
-COMMENT ON VIEW retrofill.v_event IS 'One row per thing that happened to a run: who did it; empty: Retrofill itself.';
+COMMENT ON VIEW retrofill.v_event IS 'One row per event of a run; who is empty for Retrofill itself.';
 
 CREATE VIEW retrofill.v_pulse AS
 SELECT
@@ -892,7 +865,7 @@ FROM retrofill.pulse
 JOIN retrofill.run USING (run_id)
 JOIN retrofill.job USING (job_id)
 CROSS JOIN LATERAL (
-    -- The middle of the first rung that the share of calls reaches.
+    -- The middle of the first bucket in which that share of calls is reached.
     SELECT
         power(2, (min(rung) FILTER (WHERE upto >= total * 0.5) - 1.5) / 4) AS median_ms,
         power(2, (min(rung) FILTER (WHERE upto >= total * 0.95) - 1.5) / 4) AS p95_ms
@@ -903,4 +876,4 @@ CROSS JOIN LATERAL (
     ) AS summed
     WHERE total > 0
 ) AS took;
-COMMENT ON VIEW retrofill.v_pulse IS 'One row per run and slice of its time in which it called: what its calls did in it.';
+COMMENT ON VIEW retrofill.v_pulse IS 'One row per time slice in which a run made calls.';

@@ -11,8 +11,8 @@ from retrofill.model.records import model_of
 from retrofill.model.report import Report
 from retrofill.pipeline.controls import BY_CAUSE, LIMITS, change, set_limits
 from retrofill.state import limits, pages
-from retrofill.state.listing import list_runs
 from retrofill.state.pages import RunPage
+from retrofill.state.runs import list_runs
 from retrofill.web import audit
 from retrofill.web.access import State
 from retrofill.web.api.dependencies import (
