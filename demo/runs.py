@@ -6,7 +6,7 @@ from psycopg2.extensions import connection
 from psycopg2.extras import RealDictCursor
 
 _RUNS = """
-SELECT state, partitions, partitions_left, listed, known, new, left_out, succeeded, quarantined,
+SELECT status, partitions, partitions_left, listed, known, new, left_out, succeeded, quarantined,
     calls, retries, duplicates, extract(epoch FROM closed_at - opened_at)::float AS seconds
 FROM retrofill.v_run WHERE job = %s ORDER BY run_id
 """
@@ -15,7 +15,7 @@ FROM retrofill.v_run WHERE job = %s ORDER BY run_id
 class RunCounts(NamedTuple):
     """A row of the view."""
 
-    state: str
+    status: str
     partitions: int
     partitions_left: int
     listed: int

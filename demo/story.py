@@ -30,7 +30,7 @@ _COUNTED = (
     "listed", "left_out", "known", "new", "succeeded", "quarantined", "calls", "retries",
     "duplicates",
 )  # fmt: skip
-_SHOWN_OF_NOTIFICATION = ("job", "state", *_COUNTED, "duration_s", "link")
+_SHOWN_OF_NOTIFICATION = ("job", "status", *_COUNTED, "duration_s", "link")
 
 
 class TriggerSilentError(Exception):
@@ -121,7 +121,7 @@ class Story:
         notified = [_counted(message) for message in received]
         live = {"filtered": len(self._live)}
         return [
-            counts_are("all old objects were listed", first, state="complete", listed=number),
+            counts_are("all old objects were listed", first, status="complete", listed=number),
             counts_are(
                 "the function processed all of them", first, succeeded=number, quarantined=0
             ),
@@ -131,7 +131,7 @@ class Story:
                 "one notification came, with these counts", [_counted(first._asdict())], notified
             ),
             counts_are(
-                "the second run knew all objects", second, state="complete", known=number, new=0
+                "the second run knew all objects", second, status="complete", known=number, new=0
             ),
             counts_are("the second run called nothing", second, calls=0),
             Check("the second run changed no output", 0, touched),
@@ -205,7 +205,7 @@ def _table(runs: list[RunCounts]) -> Table:
     table.add_column("")
     for name in ("first run", "second run"):
         table.add_column(name, justify="right")
-    for name in ("state", *_COUNTED):
+    for name in ("status", *_COUNTED):
         values = [getattr(run, name) for run in runs]
         table.add_row(
             name, *(f"{value:,}" if isinstance(value, int) else str(value) for value in values)

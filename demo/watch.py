@@ -68,7 +68,8 @@ def _shown(counts: RunCounts, *, ended: bool) -> dict[str, Any]:
     count = f"{done:,} of {counts.new:,} new objects"
     if ended:
         total = counts.new or 1
-        return {"what": counts.state, "count": count, "total": total, "completed": done or total}
+        completed = done if counts.new else total
+        return {"what": counts.status, "count": count, "total": total, "completed": completed}
     if not counts.all_listed:
         return {"what": "listing the bucket", "count": f"{counts.listed:,} listed"}
     if done < counts.new:
