@@ -30,11 +30,6 @@ class RunCounts(NamedTuple):
     seconds: float | None
     """From opening to closing; None while the run is open."""
 
-    @property
-    def all_listed(self) -> bool:
-        """Whether the whole source has been read."""
-        return self.partitions > 0 and self.partitions_left == 0
-
 
 def runs_of(conn: connection, job: str) -> list[RunCounts]:
     """Return the runs of a job, the first one first."""

@@ -70,7 +70,7 @@ def _shown(counts: RunCounts, *, ended: bool) -> dict[str, Any]:
         total = counts.new or 1
         completed = done if counts.new else total
         return {"what": counts.status, "count": count, "total": total, "completed": completed}
-    if not counts.all_listed:
+    if counts.partitions_left or not counts.partitions:
         return {"what": "listing the bucket", "count": f"{counts.listed:,} listed"}
     if done < counts.new:
         what = "calling the function"
