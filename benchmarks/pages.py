@@ -21,7 +21,7 @@ from dataclasses import astuple, dataclass
 from http import HTTPStatus
 from itertools import islice
 
-from retrofill.model.calls import Call, EndedCall, Fresh, Settlement, Span
+from retrofill.model.calls import Call, EndedCall, Settlement, Span
 from retrofill.model.pulse import Slice
 from retrofill.state.connection import Connection, connect
 from retrofill.state.lease import BatchLease
@@ -146,7 +146,7 @@ def settle(dsn: str, batch_id: int, over: threading.Event, settled: list[int]) -
     with closing(BatchLease(dsn, batch_id, f"task {batch_id}")) as lease:
         lease.take(holder_is_dead=lambda _: True)
         seqs, items, _ = lease.load(lease.portions(1)[0])
-        calls = (Call(Fresh(seqs[at : at + 1], items[at : at + 1])) for at in range(len(seqs)))
+        calls = (Call(seqs[at : at + 1], items[at : at + 1]) for at in range(len(seqs)))
         under_way: list[Call] = []
         pulse_at = next_at = time.monotonic()
         while not over.is_set():

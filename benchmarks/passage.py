@@ -11,7 +11,7 @@ from retrofill.environment import EnvironmentConnections
 from retrofill.model.plan import RunPlan
 from retrofill.model.runs import DagRun
 from retrofill.pipeline.admission import Slots
-from retrofill.pipeline.canary import judge
+from retrofill.pipeline.canary import record_findings, require_success
 from retrofill.pipeline.close_run import close_run
 from retrofill.pipeline.enqueue import enqueue
 from retrofill.pipeline.list_partitions import list_partitions
@@ -75,7 +75,8 @@ def pass_through(params: dict[str, Any]) -> Passed:
         if canary is None:
             raise FailedError("the run has no canary")
         _call_all(run.run_id, [canary.batch_id], usage=True)
-        judge(conn, run, config, canary.batch_id, at_once=AT_ONCE, task_s=TASK_S)
+        found = record_findings(conn, run, config, canary.batch_id, at_once=AT_ONCE, task_s=TASK_S)
+        require_success(conn, run, canary.batch_id, found)
         began = time.monotonic()
         _call_all(run.run_id, [task["batch_id"] for task in tasks], usage=False)
         close_run(conn, ref, ALL_LIVE)

@@ -1,12 +1,12 @@
 """Runs of a database's one job, and the work of their tasks, with their time taken."""
 
 import time
-from collections.abc import Sequence
 from contextlib import closing
+from itertools import pairwise
 
 from psycopg2.extensions import make_dsn
 from retrofill.config import params_for
-from retrofill.model.calls import Call, EndedCall, Entry, Fresh, Settlement
+from retrofill.model.calls import Call, EndedCall, Settlement
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
@@ -100,17 +100,17 @@ def settle(
         done = True
         for portion in lease.portions(items_per_call):
             seqs, items, _ = lease.load(portion)
-            fresh = Fresh(seqs, items)[: most_items - settled]
-            _settle(lease, fresh, items_per_call, watch)
-            settled += len(fresh)
-            done = done and len(fresh) == len(seqs)
+            count = min(len(seqs), most_items - settled)
+            ends = [*range(0, count, items_per_call), count]
+            calls = [Call(seqs[begin:end], items[begin:end]) for begin, end in pairwise(ends)]
+            _settle(lease, calls, SETTLED_AT_ONCE // items_per_call, watch)
+            settled += count
+            done = done and count == len(seqs)
         lease.release(done=done)
     return settled
 
 
-def _settle(lease: BatchLease, fresh: Sequence[Entry], items_per_call: int, watch: Watch) -> None:
-    calls = [Call(fresh[at : at + items_per_call]) for at in range(0, len(fresh), items_per_call)]
-    at_once = SETTLED_AT_ONCE // items_per_call
+def _settle(lease: BatchLease, calls: list[Call], at_once: int, watch: Watch) -> None:
     groups = [calls[at : at + at_once] for at in range(0, len(calls), at_once)]
     ended = Settlement()
     for group in [*groups, []]:

@@ -1,4 +1,4 @@
-"""One's own AWS for the stack: who is asked, what is said first, and that the state is its own."""
+"""Your own AWS for the stack: its identity, the first output, and its separate state."""
 
 import io
 import json
@@ -53,14 +53,14 @@ region = eu-central-1
 sso_start_url = https://localhost
 sso_region = eu-central-1
 """
-"""The emulator takes a key of 12 digits for the account."""
+"""The emulator reads a key of 12 digits as the account."""
 
 DEAF = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
 
 
 @pytest.fixture
 def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A person's profiles, in place of those of whoever runs the tests."""
+    """Profiles of a test user, instead of your own."""
     file = tmp_path / "config"
     file.write_text(PROFILES)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -72,13 +72,13 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a path short enough for the stack."""
+    """A folder whose path is short enough for the stack."""
     with tempfile.TemporaryDirectory(prefix="stack-") as made:
         yield Path(made).resolve()
 
 
 @pytest.mark.usefixtures("profiles")
-def test_who_asks_and_where_is_said_with_a_warning(
+def test_the_aws_identity_and_region_are_shown_with_a_warning(
     aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws)
@@ -116,7 +116,7 @@ def test_who_asks_and_where_is_said_with_a_warning(
         ({"AIRFLOW_CONN_AWS_DEFAULT": "aws://"}, "DEFAULT are both set: unset one"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_with_what_to_do(
+def test_a_bad_setting_is_named_with_what_to_do(
     environ: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environ.items():
@@ -133,7 +133,7 @@ def test_what_is_wrong_is_named_with_what_to_do(
         ("InvalidClientTokenId", "or the account has not enabled the region eu-central-1"),
     ],
 )
-def test_keys_that_aws_refuses_are_told_apart(
+def test_different_refusals_of_keys_are_distinguished(
     code: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
@@ -144,7 +144,7 @@ def test_keys_that_aws_refuses_are_told_apart(
             identify()
 
 
-def test_only_who_asks_for_it_gets_their_own_aws(folder: Path) -> None:
+def test_your_own_aws_is_used_only_on_request(folder: Path) -> None:
     environ = {"RETROFILL_STACK_DIR": str(folder), "AWS_PROFILE": "mine", "AWS_ACCESS_KEY_ID": "k"}
     assert not wanted(environ)
     assert Settings.from_environment(environ).aws_embedded
@@ -156,15 +156,15 @@ def test_only_who_asks_for_it_gets_their_own_aws(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "environ", "told"),
+    ("named", "environ", "options"),
     [
         (["AWS_PROFILE=mine"], {}, "RETROFILL_AWS=own"),
         (["AWS=own"], {"AWS_PROFILE": "mine"}, "RETROFILL_AWS=own"),
         ([], {"AWS_PROFILE": "mine", "AWS": "own"}, ""),
     ],
 )
-def test_make_takes_it_from_its_command_line_only(
-    named: list[str], environ: dict[str, str], told: str
+def test_make_reads_the_profile_only_from_its_command_line(
+    named: list[str], environ: dict[str, str], options: str
 ) -> None:
     done = subprocess.run(  # noqa: S603  our own Makefile
         ["make", "--dry-run", "up", *named],  # noqa: S607
@@ -175,10 +175,10 @@ def test_make_takes_it_from_its_command_line_only(
         text=True,
     )
     (command,) = done.stdout.replace("\\\n", "").split(".venv/bin/python -m stack.up")[:1]
-    assert command.splitlines()[-1].split() == told.split()
+    assert command.splitlines()[-1].split() == options.split()
 
 
-def test_each_account_has_a_state_of_its_own(folder: Path) -> None:
+def test_each_account_has_its_own_state(folder: Path) -> None:
     environ = {"RETROFILL_STACK_DIR": str(folder)}
     settings = Settings.from_environment(environ, account=ACCOUNT, region="eu-central-1")
     settings.require_same_aws()
@@ -194,7 +194,7 @@ def test_each_account_has_a_state_of_its_own(folder: Path) -> None:
     assert "make demo" not in said
 
 
-def test_nothing_starts_where_nobody_is_known(profiles: Path, folder: Path) -> None:
+def test_nothing_starts_without_a_known_identity(profiles: Path, folder: Path) -> None:
     environ = {"RETROFILL_AWS": "own", "AWS_PROFILE": "my", "AWS_CONFIG_FILE": str(profiles)}
     done = subprocess.run(
         [sys.executable, "-m", "stack.up"],
@@ -215,7 +215,7 @@ BUCKET, FUNCTION = "own-photos", "own-resize"
 
 @contextmanager
 def stack_up(environ: dict[str, str]) -> Iterator[list[str]]:
-    """Keep a stack up; yield what it said until then."""
+    """Run a stack; yield its output so far."""
     with subprocess.Popen(
         [sys.executable, "-m", "stack.up"],
         cwd=REPOSITORY,
@@ -240,7 +240,7 @@ def stack_up(environ: dict[str, str]) -> Iterator[list[str]]:
 @pytest.mark.faults
 @pytest.mark.stack
 @pytest.mark.timeout(900)
-def test_a_run_calls_the_function_of_a_profile_and_remembers_it_over_a_restart(
+def test_a_run_calls_the_profiles_function_and_the_state_survives_a_restart(
     aws: str, profiles: Path, folder: Path, s3_client: "S3Client", lambda_client: "LambdaClient"
 ) -> None:
     profile = f"[profile mine]\nregion = us-east-1\nendpoint_url = {aws}\n"

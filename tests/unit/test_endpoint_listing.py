@@ -1,4 +1,4 @@
-"""Pages, put together, are what ListObjectsV2's rules say, however they are cut."""
+"""Pages add up to the listing that ListObjectsV2 defines, whatever their size."""
 
 import re
 from datetime import UTC, datetime
@@ -80,7 +80,7 @@ def test_a_page_of_no_keys_is_the_last() -> None:
     assert (len(page), more) == (0, False)
 
 
-def test_an_element_tells_all_of_an_object() -> None:
+def test_an_element_has_every_field_of_an_object() -> None:
     one = S3Object(
         key="a<b",
         size=7,

@@ -1,4 +1,4 @@
-"""Which version may be released, and what the changelog then says."""
+"""Which version may be released, and what becomes of the changelog."""
 
 from datetime import date
 from importlib.metadata import version
@@ -29,7 +29,7 @@ What users notice.
 """
 
 
-def test_the_version_that_is_due_is_that_of_the_development_version() -> None:
+def test_the_next_release_is_the_development_version() -> None:
     assert versions.to_release(None, "0.2.0.dev0", ["v0.1.0"]) == "0.2.0"
     assert (
         versions.to_release("1.0.0", "0.2.0.dev0", ["v0.9.9", "w7.0.0", "v8", "other"]) == "1.0.0"
@@ -45,18 +45,18 @@ def test_a_version_is_three_numbers(asked: str) -> None:
 
 
 @pytest.mark.parametrize("asked", ["0.10.0", "0.9.1"])
-def test_a_version_comes_after_the_last_release(asked: str) -> None:
+def test_a_version_must_be_later_than_the_last_release(asked: str) -> None:
     with pytest.raises(
         ReleaseError, match=r"is not newer than the last release; give one after 0\.10\.0"
     ):
         versions.to_release(asked, "0.1.0.dev0", ["v0.9.0", "v0.10.0"])
 
 
-def test_what_comes_after_a_release_comes_before_the_next() -> None:
+def test_the_development_version_is_between_two_releases() -> None:
     assert versions.next_development("1.2.3") == "1.2.4.dev0"
 
 
-def test_what_is_unreleased_becomes_the_version() -> None:
+def test_unreleased_changes_become_the_version() -> None:
     found = changelog.sections(changelog.cut(CHANGELOG, "0.2.0", DAY))
     assert [(one.name, one.day) for one in found] == [
         ("Unreleased", None),
@@ -68,7 +68,7 @@ def test_what_is_unreleased_becomes_the_version() -> None:
     assert found[2].kinds == ["Fixed"]
 
 
-def test_nothing_unreleased_is_no_release() -> None:
+def test_without_unreleased_changes_there_is_no_release() -> None:
     released = changelog.cut(CHANGELOG, "0.2.0", DAY)
     for empty in (
         released,
@@ -90,7 +90,7 @@ def test_a_heading_has_one_form(heading: str) -> None:
         changelog.sections(f"{heading}\n\ntext\n")
 
 
-def test_a_lock_is_split_into_what_is_needed_here_and_what_is_not() -> None:
+def test_a_lock_is_split_into_needed_and_unneeded_packages() -> None:
     here = version("packaging")
     lock = (
         "# made by\n"
