@@ -31,7 +31,7 @@ def invoke_task(
         run = runs.get_run(conn, run_id)
     config = RunConfig.from_stored(run.config)
     shape = wiring.shape_of(config, run)
-    with closing(wiring.client_of(config, run, tells_usage=usage)) as client:
+    with closing(wiring.client_of(config, run, reports_usage=usage)) as client:
 
         def invoke(batch_id: int) -> None:
             with closing(lease_type(wiring.state_dsn, batch_id, "benchmark")) as lease:
