@@ -17,7 +17,7 @@ class FailedError(Exception):
 def options(module: str, doc: str | None) -> argparse.ArgumentParser:
     """Return the parser of a benchmark's options.
 
-    :param doc: the module's docstring, whose first line says what it measures
+    :param doc: the module's docstring, whose first line describes the benchmark
     """
     return argparse.ArgumentParser(
         prog=f"python -m {module}", description=(doc or "").partition("\n")[0]

@@ -130,7 +130,7 @@ SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current
 
 @dataclass
 class Load:
-    """What happened in a block."""
+    """The load during a block."""
 
     calls_per_s: float = 0
     transactions_per_s: float = 0

@@ -6,7 +6,7 @@ from psycopg2.extensions import connection
 from psycopg2.extras import RealDictCursor
 
 _RUNS = """
-SELECT state, partitions, partitions_left, listed, known, new, left_out, succeeded, quarantined,
+SELECT status, partitions, partitions_left, listed, known, new, left_out, succeeded, quarantined,
     calls, retries, duplicates, extract(epoch FROM closed_at - opened_at)::float AS seconds
 FROM retrofill.v_run WHERE job = %s ORDER BY run_id
 """
@@ -29,11 +29,6 @@ class RunCounts(NamedTuple):
     duplicates: int
     seconds: float | None
     """From opening to closing; None while the run is open."""
-
-    @property
-    def all_listed(self) -> bool:
-        """Whether the whole source has been read."""
-        return self.partitions > 0 and self.partitions_left == 0
 
 
 def runs_of(conn: connection, job: str) -> list[RunCounts]:

@@ -68,8 +68,9 @@ def _shown(counts: RunCounts, *, ended: bool) -> dict[str, Any]:
     count = f"{done:,} of {counts.new:,} new objects"
     if ended:
         total = counts.new or 1
-        return {"what": counts.status, "count": count, "total": total, "completed": done or total}
-    if not counts.all_listed:
+        completed = done if counts.new else total
+        return {"what": counts.status, "count": count, "total": total, "completed": completed}
+    if counts.partitions_left or not counts.partitions:
         return {"what": "listing the bucket", "count": f"{counts.listed:,} listed"}
     if done < counts.new:
         what = "calling the function"

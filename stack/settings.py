@@ -22,7 +22,7 @@ EXECUTORS = ("local", "celery")
 
 
 class StackError(Exception):
-    """The embedded stack cannot start, or broke; the message says what to do."""
+    """The embedded stack cannot start, or broke; the message gives the next step."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Programs under supervisord: started in groups, restarted if they die, and all stopped at last."""
+"""Programs under supervisord: started in groups, restarted if they die, stopped at the end."""
 
 import os
 import re

@@ -25,7 +25,7 @@ def running_stack(say: Callable[[str], None] = print) -> Iterator[Settings]:
     """Use the stack of this directory if it runs; else start one, and stop it at the end.
 
     :param say: called with progress messages
-    :raises StackError: it cannot start; the message says what to do
+    :raises StackError: it cannot start; the message gives the next step
     """
     settings = Settings.from_environment()
     with ExitStack() as stack:

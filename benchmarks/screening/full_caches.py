@@ -53,10 +53,8 @@ class Caches:
         :raises FailedError: the counts are wrong
         """
         with closing(self.conn):
-            for cache, wanted in {
-                "in_process": self.items,
-                "results": self._next_item - self.items,
-            }.items():
+            processed = self._next_item - self.items
+            for cache, wanted in (("in_process", self.items), ("results", processed)):
                 held = number(self.conn, f"SELECT count(*) FROM retrofill.{cache}")  # noqa: S608
                 self._expect(f"in {cache}", held, wanted)
         self._database.drop()

@@ -18,15 +18,7 @@ from retrofill.state.connection import connect
 from benchmarks.command import FailedError, say
 from benchmarks.contenders.work import memory_kb
 from benchmarks.measure import Stopwatch
-from benchmarks.screening.work import (
-    Work,
-    load,
-    query_per_item,
-    raw_copy,
-    screen_known,
-    screen_new,
-    settle,
-)
+from benchmarks.screening.work import Work, load, query_per_item, raw_copy, screen, settle
 from benchmarks.server import Database, number
 from benchmarks.sources import Rows
 from benchmarks.table import row
@@ -69,18 +61,18 @@ ITEMS = Series(
     {
         RAW: Step(raw_copy),
         QUERIES: Step(query_per_item, most_items=ITEMS_PER_QUERY),
-        "new items": Step(screen_new, fills="in_process"),
-        "known items, in process": Step(screen_known),
+        "new items": Step(screen, fills="in_process"),
+        "known items, in process": Step(partial(screen, found="known")),
         "settling, 100 items per call": Step(settle, fills="results"),
-        "known items, in results": Step(screen_known, after_vacuum=True),
+        "known items, in results": Step(partial(screen, found="known"), after_vacuum=True),
         "settling, 1 item per call": Step(partial(settle, items_per_call=1), in_new_database=True),
     },
     {100_000: 5, 1_000_000: 3},
 )
 ROWS = Series(
     {
-        "new items": Step(partial(screen_new, source=Rows), fills="in_process"),
-        "known items, in process": Step(partial(screen_known, source=Rows)),
+        "new items": Step(partial(screen, source=Rows), fills="in_process"),
+        "known items, in process": Step(partial(screen, found="known", source=Rows)),
         "loading, 100 items per call": Step(load),
         "settling, 100 items per call": Step(settle),
     },
@@ -144,7 +136,7 @@ def _measure_round(
             continue
         if step.in_new_database:
             database.create()
-            _measure_step(database, items, "new items", Step(screen_new))
+            _measure_step(database, items, "new items", Step(screen))
         if step.after_vacuum:
             database.vacuum()
         measured[name] = _measure_step(database, items, name, step)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from retrofill.model.items import Item
 from retrofill.model.runs import SetRef
@@ -69,18 +70,16 @@ def query_per_item(conn: Connection, items: int, watch: Stopwatch) -> int:
     return inserted
 
 
-def screen_new(
-    conn: Connection, items: int, watch: Stopwatch, source: type[Generated] = Generated
+def screen(
+    conn: Connection,
+    items: int,
+    watch: Stopwatch,
+    *,
+    found: Literal["new", "known"] = "new",
+    source: type[Generated] = Generated,
 ) -> int:
-    """Screen the first items of a source, which the job does not know."""
-    return runs.screen(conn, source(items), watch)[1]["new"]
-
-
-def screen_known(
-    conn: Connection, items: int, watch: Stopwatch, source: type[Generated] = Generated
-) -> int:
-    """Screen the same items again."""
-    return runs.screen(conn, source(items), watch)[1]["known"]
+    """Screen the first items of a source; return how many were `found`."""
+    return runs.screen(conn, source(items), watch)[1][found]
 
 
 def load(conn: Connection, _: int, watch: Stopwatch) -> int:
