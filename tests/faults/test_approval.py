@@ -105,7 +105,7 @@ def test_what_nobody_approves_leaves_nothing_behind(world: World, how: str) -> N
     assert (report["state"], report["new"], report["succeeded"]) == ("complete", OBJECTS, OBJECTS)
 
 
-def test_what_changed_since_the_plan_is_counted_and_not_called(world: World) -> None:
+def test_objects_changed_since_the_plan_are_counted_and_not_called(world: World) -> None:
     name = "changed"
     keys = [f"data/{number}" for number in range(20)]
     asked(world, name, [S3Object(key=key) for key in keys])

@@ -1,4 +1,4 @@
-"""Processes to be killed, and the table of what became of their runs."""
+"""Processes to be killed, and the table of results of their runs."""
 
 import subprocess
 import sys
@@ -23,12 +23,12 @@ table = pytest.StashKey[dict[Point, dict[str, int]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin the table."""
+    """Start the table."""
     config.stash[table] = {}
 
 
 def pytest_terminal_summary(terminalreporter: "TerminalReporter", config: pytest.Config) -> None:
-    """Print one line for each fault point: what was killed there, and what came of it."""
+    """Print one line for each fault point: the kill and its result."""
     rows = config.stash[table]
     if not rows:
         return
@@ -45,7 +45,7 @@ def pytest_terminal_summary(terminalreporter: "TerminalReporter", config: pytest
 
 
 class Nursery:
-    """Makes passages in processes that are forked from one that has imported all."""
+    """Makes passages in forks of a process that has imported everything."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process

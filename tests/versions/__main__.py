@@ -62,7 +62,7 @@ TESTS = [
     "tests/dags/test_lineage.py",
     f"{_REDRIVE}a_group_in_quarantine_is_called_again_and_the_other_one_stays",
     f"{_REPORTS}what_failed_is_written_told_and_called_again_by_a_run_over_it",
-    "tests/dags/test_maintenance.py::test_maintenance_closes_what_was_abandoned_and_forgets_what_is_old",
+    "tests/dags/test_maintenance.py::test_maintenance_closes_abandoned_runs_and_forgets_old_rows",
 ]
 
 
