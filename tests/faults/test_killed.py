@@ -1,4 +1,4 @@
-"""Processes that die in mid-batch: nothing is lost, and what is called twice is counted."""
+"""Processes that die during a batch: nothing is lost, and repeated calls are counted."""
 
 import os
 import signal
@@ -101,10 +101,10 @@ AT_WORK = """
 """
 
 
-def test_a_task_that_is_killed_again_and_again_goes_on_while_it_makes_progress(
+def test_a_repeatedly_killed_task_continues_while_it_makes_progress(
     world: World, figures: Callable[[str, Any], None], fault_table: FaultTable
 ) -> None:
-    """More often than a task may be tried in vain."""
+    """More often than a task may be tried without success."""
     name = "killed-again-and-again"
     params = world.serve(name, OBJECTS, latency=0.15) | PARAMS | {"items_per_call": 1}
     world.trigger(name, {**params, "max_concurrency": 8})
@@ -125,11 +125,11 @@ def test_a_task_that_is_killed_again_and_again_goes_on_while_it_makes_progress(
     fault_table.hold("F5", f"one task killed {KILLS} times", evidence, bound=bound)
 
 
-def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
+def test_a_task_continues_while_its_supervisor_is_stopped(
     world: World, figures: Callable[[str, Any], None], fault_table: FaultTable
 ) -> None:
     name = "stopped-supervisor"
-    # So long that Airflow starts another try while the first one is at work.
+    # Long enough that Airflow starts another try while the first one is active.
     params = world.serve(name, OBJECTS, latency=0.5) | PARAMS | {"items_per_call": 1}
     world.trigger(name, params)
     batch = world.await_row(HALF_DONE, name)
@@ -160,7 +160,7 @@ def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
 
 
 def _tries(world: World, dag_run_id: str) -> list[int]:
-    """Return how often each invoke task was tried, the fewest first."""
+    """Return how often each invoke task was tried, in ascending order."""
     instances = world.airflow.task_instances("retrofill_s3", dag_run_id)
     return sorted(one["try_number"] for one in instances if one["task_id"] == "invoke")
 
