@@ -154,4 +154,4 @@ def test_focus_and_scroll_survive_a_button_and_a_refresh(seen: Seen, open_pages:
     world.await_row(
         "SELECT FROM retrofill.v_run WHERE job = 'slow' AND stop_reason LIKE 'stopped by %%'"
     )
-    world.await_row("SELECT FROM retrofill.v_run WHERE job = 'slow' AND state <> 'open'")
+    world.await_row("SELECT FROM retrofill.v_run WHERE job = 'slow' AND status <> 'open'")

@@ -97,7 +97,7 @@ def test_a_rejected_or_expired_plan_leaves_nothing_behind_and_is_reported(
     reject(conn, ref, by)
     assert keys_in(conn, "in_process") == []
     report = closed(conn, ref)
-    assert (report.state, report.new, report.withdrawn, report.items_left) == (
+    assert (report.status, report.new, report.withdrawn, report.items_left) == (
         "incomplete", 8, 8, 0,
     )  # fmt: skip
     assert (report.stop_reason or "").startswith(why)
@@ -127,11 +127,11 @@ def test_an_approved_plan_stays_and_waiting_does_not_count_as_its_minutes(
     assert approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Ada")
     approval = runs.get_run(conn, ref.run_id).approval
     assert approval is not None
-    assert (approval.state, approval.by) == (Answer.APPROVED, "Ada")
+    assert (approval.status, approval.by) == (Answer.APPROVED, "Ada")
     assert keys_in(conn, "in_process") == KEYS
     assert limits.stop_if_late(conn, ref.run_id) is None
     report = runs.get_report(conn, ref.run_id)
-    assert (report.state, report.stop_reason, report.withdrawn) == ("open", None, 0)
+    assert (report.status, report.stop_reason, report.withdrawn) == ("open", None, 0)
 
 
 def test_items_that_another_open_run_waits_for_are_left_to_it(
@@ -255,7 +255,7 @@ def test_a_run_whose_dag_run_ends_while_it_waits_leaves_nothing_behind(
     with pytest.raises(RunIncomplete, match="before anybody approved"):
         conclude(conn, ref, ALL_LIVE, reports.append)
     (report,) = reports
-    assert (report.state, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
+    assert (report.status, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
     assert report.stop_reason == "the run ended before anybody approved its plan"
     with pytest.raises(RunIncomplete):
         approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
@@ -270,7 +270,7 @@ def test_a_run_may_wait_for_days_while_its_dag_run_is_active(
     assert [run.run_id for run in rescue(conn, GONE)] == [ref.run_id]
     assert keys_in(conn, "in_process") == []
     report = runs.get_report(conn, ref.run_id)
-    assert (report.state, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
+    assert (report.status, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
 
 
 def test_two_waiting_runs_of_a_job_do_not_mix(state_dsn: str, conn: connection) -> None:
@@ -330,9 +330,9 @@ def test_an_approval_becomes_void_if_the_plan_changed(conn: connection) -> None:
     approve.answered(conn, run, Answer.APPROVED, "Ada")
     approve.avoid(conn, run, "function: version was 1, and is now 2")
     report = closed(conn, ref)
-    assert (report.state, report.withdrawn, keys_in(conn, "in_process")) == ("incomplete", 8, [])
+    assert (report.status, report.withdrawn, keys_in(conn, "in_process")) == ("incomplete", 8, [])
     assert report.stop_reason == "function: version was 1, and is now 2"
-    assert report.approval["state"] == "void"
+    assert report.approval["status"] == "void"
 
 
 def test_a_run_without_approval_closes_normally(conn: connection) -> None:

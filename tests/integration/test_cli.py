@@ -74,7 +74,7 @@ def test_watching_ends_with_the_run(conn: Connection, cli: Command) -> None:
     assert f"run {ref.run_id} (" in done.err
     assert "incomplete" in done.out
     lines = cli("status", ref.run_id, "--watch", "--json").out.splitlines()
-    assert [json.loads(line)["state"] for line in lines] == ["incomplete"]
+    assert [json.loads(line)["status"] for line in lines] == ["incomplete"]
 
 
 def test_an_unknown_run_is_bad_input(cli: Command) -> None:
@@ -203,7 +203,7 @@ def test_jobs_are_listed_with_their_counts(conn: Connection, cli: Command) -> No
     enqueue(conn, ref, [item("a"), item("b")])
     (job,) = json.loads(cli("jobs", "--json").out)
     line, counts = job["job"], job["counts"]
-    assert (line["job"], line["run_id"], line["state"]) == ("job", ref.run_id, "open")
+    assert (line["job"], line["run_id"], line["status"]) == ("job", ref.run_id, "open")
     assert (counts["total"], counts["succeeded"], counts["in_quarantine"]) == (2, 0, 0)
     assert "0 of 2" in cli("jobs").out
     assert cli("pause", ref.run_id).code == Exit.DONE

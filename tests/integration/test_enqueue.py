@@ -183,7 +183,7 @@ def test_a_run_whose_listing_was_stopped_closes_as_incomplete(conn: connection) 
         RunIncomplete, match=r"1 partition not listed to the end\. It was stopped: for the night"
     ):
         close_run(conn, ref, ALL_LIVE)
-    assert runs.get_report(conn, ref.run_id).state == "incomplete"
+    assert runs.get_report(conn, ref.run_id).status == "incomplete"
 
 
 def test_items_read_ahead_of_a_full_set_are_left_to_the_next(conn: connection) -> None:

@@ -86,7 +86,7 @@ def test_any_airflow_notifier_is_used_as_its_connection_defines(
         said = {
             "title": "{{ title }}",
             "message": "{{ text }}",
-            "type": "{{ report.state }} at {{ link }}, charts at {{ page }}",
+            "type": "{{ report.status }} at {{ link }}, charts at {{ page }}",
         }
         named(
             monkeypatch,

@@ -65,9 +65,9 @@ def test_a_run_is_not_complete_while_another_active_run_has_its_items(
     with pytest.raises(RunIncomplete, match=r"run 1 \(open\) has 4 items in process"):
         close_run(conn, second, ALL_LIVE)
     report = runs.get_report(conn, second.run_id)
-    assert (report.state, report.listed, report.new, report.known) == ("incomplete", 5, 1, 4)
+    assert (report.status, report.listed, report.new, report.known) == ("incomplete", 5, 1, 4)
     assert (report.items_left, report.partitions_left, report.with_others) == (0, 0, 4)
-    assert report.others == [{"run_id": first.run_id, "state": "open", "items": 4}]
+    assert report.others == [{"run_id": first.run_id, "status": "open", "items": 4}]
     assert "in process with other runs: 4\n  run 1 (open) has 4 items" in report.as_text({})
     assert runs.get_report(conn, first.run_id).with_others == 0
 
@@ -76,7 +76,7 @@ def test_a_run_does_not_wait_for_items_it_did_not_list(conn: connection) -> None
     planned(conn, "first")
     second = planned(conn, "second", "")
     assert close_run(conn, second, ALL_LIVE) is False
-    assert runs.get_report(conn, second.run_id).state == "complete"
+    assert runs.get_report(conn, second.run_id).status == "complete"
 
 
 def test_a_run_waits_for_another_that_is_ending(
@@ -98,7 +98,7 @@ def test_a_run_waits_for_another_that_is_ending(
     assert close_run(conn, second, StillAirflow(is_alive)) is False
     assert waited == [4]
     report = runs.get_report(conn, second.run_id)
-    assert (report.state, report.with_others, report.others) == ("complete", 0, [])
+    assert (report.status, report.with_others, report.others) == ("complete", 0, [])
 
 
 @pytest.mark.parametrize("left", ["closed", "open"])
@@ -120,7 +120,7 @@ def test_the_next_set_takes_over_items_of_a_run_that_ended_meanwhile(
         settle_all(lease)
     assert close_run(conn, following, airflow) is False
     report = runs.get_report(conn, second.run_id)
-    assert (report.state, report.resumed, report.succeeded) == ("complete", 4, 4)
+    assert (report.status, report.resumed, report.succeeded) == ("complete", 4, 4)
     assert keys_in(conn, "results") == [*KEYS]
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_close_run_did_not_close_is_closed_reported_and_red(conn: con
     reports: list[Report] = []
     with pytest.raises(RunIncomplete, match="run 1 is incomplete: 4 items left"):
         conclude(conn, ref, ALL_LIVE, reports.append)
-    assert [(report.state, report.items_left) for report in reports] == [("incomplete", 4)]
+    assert [(report.status, report.items_left) for report in reports] == [("incomplete", 4)]
     assert runs.get_report(conn, ref.run_id).is_notified
     with pytest.raises(RunIncomplete):
         conclude(conn, ref, ALL_LIVE, reports.append)
@@ -167,7 +167,7 @@ def test_a_finished_run_that_close_run_did_not_close_is_red(
     reports: list[Report] = []
     with pytest.raises(RunIncomplete, match="complete, but close_run did not end"):
         conclude(conn, ref, ALL_LIVE, reports.append)
-    assert [report.state for report in reports] == ["complete"]
+    assert [report.status for report in reports] == ["complete"]
 
 
 def test_a_run_continues_with_an_active_next_set_and_ends_without_one(
@@ -187,4 +187,4 @@ def test_a_run_without_partitions_is_incomplete(conn: connection) -> None:
     ref = open_run(conn, partitions=0)
     with pytest.raises(RunIncomplete, match="its source was never divided into partitions"):
         close_run(conn, ref, ALL_LIVE)
-    assert runs.get_report(conn, ref.run_id).state == "incomplete"
+    assert runs.get_report(conn, ref.run_id).status == "incomplete"

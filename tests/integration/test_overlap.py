@@ -131,7 +131,7 @@ def test_a_run_that_airflow_ended_is_closed_without_waiting(conn: connection) ->
     airflow = Airflow(over={"first"})
     assert await_turn(conn, 1, SECOND, airflow).look_again_s is None
     assert airflow.reported == [1]
-    assert runs.get_report(conn, 1).state == "incomplete"
+    assert runs.get_report(conn, 1).status == "incomplete"
 
 
 def test_a_run_that_needs_the_place_of_this_one_is_not_waited_for(conn: connection) -> None:

@@ -159,7 +159,7 @@ def test_a_source_with_an_object_whose_partitions_list_none_is_not_complete(
         plan_batches(conn, ref, ALL_LIVE)
     except SourceError:
         pass
-    assert close(conn, ref).state == "incomplete"
+    assert close(conn, ref).status == "incomplete"
 
 
 def test_a_cleared_run_is_complete_once_all_it_took_over_is_processed(
@@ -173,7 +173,7 @@ def test_a_cleared_run_is_complete_once_all_it_took_over_is_processed(
     settle(state_dsn, newest_batch(conn))
     assert keys_in(conn, "in_process") == []
     report = close(conn, second)
-    assert (report.resumed, report.items_left, report.state) == (8, 0, "complete")
+    assert (report.resumed, report.items_left, report.status) == (8, 0, "complete")
 
 
 def test_an_earlier_cleared_set_fails_if_its_run_is_incomplete(conn: connection) -> None:

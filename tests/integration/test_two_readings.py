@@ -87,7 +87,7 @@ def test_a_run_with_an_unfinished_range_is_not_complete(
         backfill.enqueue(ref, 0)
     with pytest.raises(RunIncomplete, match="1 partition not listed to the end"):
         close_run(conn, ref, ALL_LIVE)
-    assert runs.get_report(conn, ref.run_id).state == "incomplete"
+    assert runs.get_report(conn, ref.run_id).status == "incomplete"
 
 
 def test_a_source_with_an_object_that_lists_none_is_not_divided(
@@ -101,7 +101,7 @@ def test_a_source_with_an_object_that_lists_none_is_not_divided(
     assert not runs.has_partitions(conn, ref.run_id)
     # A new run starts over: if the source is empty then, it counts as empty.
     ended = backfill.run("run 2", watched=False)
-    assert (ended.errors, ended.report.state, ended.report.listed) == ([], "complete", 0)
+    assert (ended.errors, ended.report.status, ended.report.listed) == ([], "complete", 0)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_source_without_items_is_complete(
     backfill.serve(objects)
     backfill.params.update(params)
     ended = backfill.run(watched=False)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert (ended.report.listed, sum(ended.report.left_out.values())) == (0, objects)
 
 

@@ -213,7 +213,7 @@ def test_calls_above_the_limit_do_not_fit() -> None:
 )
 def test_the_answer_to_a_plan_is_shown_with_user_and_time(state: Answer, said: str) -> None:
     stored = {
-        "state": state, "by": "Ada", "at": NOW.isoformat(),
+        "status": state, "by": "Ada", "at": NOW.isoformat(),
         "until": (NOW + timedelta(days=1)).isoformat(),
     }  # fmt: skip
     approval = Approval.from_json(stored)
@@ -233,5 +233,5 @@ def test_the_answer_to_a_plan_is_shown_with_user_and_time(state: Answer, said: s
     ],
 )
 def test_changes_since_the_plan_are_shown(changed: int | None, more: bool, said: str) -> None:  # noqa: FBT001  of a case
-    approval = Approval(state=Answer.APPROVED, changed=changed, changed_more=more)
+    approval = Approval(status=Answer.APPROVED, changed=changed, changed_more=more)
     assert approval.changes_said == said

@@ -52,7 +52,7 @@ def report(**fields: Any) -> Report:
     usual |= {
         "job": "thumbnails",
         "run_id": 7,
-        "state": "open",
+        "status": "open",
         "source": "s3://bucket/prefix",
         "function_name": "arn:aws:lambda:us-east-1:123456789012:function:resize",
         "function_version": "3",
@@ -125,11 +125,11 @@ def test_a_run_whose_dag_is_paused_waits() -> None:
     html = html_of(page(), dag_paused=True)
     assert ">waiting</span>" in html
     assert "the DAG is paused in Airflow" in html
-    assert ">waiting</span>" not in html_of(page(report=report(state="complete")), dag_paused=True)
+    assert ">waiting</span>" not in html_of(page(report=report(status="complete")), dag_paused=True)
 
 
 def test_a_run_awaiting_approval_links_to_it_and_changes_no_limits() -> None:
-    waits = {"state": "waiting", "until": "2026-03-05T12:00:00+00:00"}
+    waits = {"status": "waiting", "until": "2026-03-05T12:00:00+00:00"}
     html = html_of(page(report=report(approval=waits)))
     assert ">awaiting approval</span>" in html
     assert "Without an answer by 2026-03-05 12:00 UTC, it is rejected" in html
@@ -144,7 +144,7 @@ def test_the_plan_is_shown_next_to_the_results() -> None:
     plan = replace(PLAN, payload=FirstPayload.of(b"<b>", 1))
     controls = Controls(LIMITS, "s3", NOW, live=True, **ASIDE, plan=plan)
     approved = {
-        "state": "approved", "by": "<Ada>", "at": "2026-03-04T11:00:00+00:00", "changed": 12,
+        "status": "approved", "by": "<Ada>", "at": "2026-03-04T11:00:00+00:00", "changed": 12,
         "changed_more": False,
     }  # fmt: skip
     html = html_of(page(controls=controls, report=report(approval=approved, calls=3, succeeded=6)))
@@ -165,7 +165,7 @@ def test_the_forecast_is_shown_next_to_the_cost() -> None:
         controls=Controls(
             LIMITS, "s3", NOW, live=True, **ASIDE, plan=replace(PLAN, forecast=forecast)
         ),
-        report=report(cost=2.5, approval={"state": "waiting", "until": NOW.isoformat()}),
+        report=report(cost=2.5, approval={"status": "waiting", "until": NOW.isoformat()}),
     )
     html = html_of(shown)
     assert (
@@ -184,7 +184,7 @@ def test_the_forecast_is_shown_next_to_the_cost() -> None:
 
 def test_withdrawn_items_are_shown_without_advice_to_run_again() -> None:
     turned_down = report(
-        state="incomplete", closed_at=NOW, new=5, withdrawn=5, stop_reason="rejected by Ada"
+        status="incomplete", closed_at=NOW, new=5, withdrawn=5, stop_reason="rejected by Ada"
     )
     html = html_of(page(report=turned_down))
     assert "<strong>Nothing called</strong>" in html
@@ -267,12 +267,12 @@ def test_while_the_source_is_listed_the_total_is_not_final() -> None:
     whole = page(partitions=[partition(done=True)])
     assert "The source is listed to its end." in html_of(whole)
     assert "has not been listed yet" in html_of(page())
-    closed = report(state="incomplete", closed_at=NOW, partitions=0)
+    closed = report(status="incomplete", closed_at=NOW, partitions=0)
     assert "The source was never listed." in html_of(page(report=closed))
 
 
 def test_a_run_with_nothing_new_says_so() -> None:
-    done = report(state="complete", closed_at=NOW, listed=9, known=9)
+    done = report(status="complete", closed_at=NOW, listed=9, known=9)
     html = html_of(page(report=done, partitions=[partition(done=True)]))
     assert "Nothing new" in html
     assert "<strong>0 %" not in html
@@ -287,12 +287,12 @@ def test_a_run_with_nothing_new_says_so() -> None:
     ],
 )
 def test_a_run_that_listed_nothing_shows_no_known_items(counts: dict[str, Any], said: str) -> None:
-    html = html_of(page(report=report(state="complete", closed_at=NOW, **counts)))
+    html = html_of(page(report=report(status="complete", closed_at=NOW, **counts)))
     assert said in html
     assert "Nothing new" not in html
 
 
-ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitions_left": 2}
+ENDED = {"status": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitions_left": 2}
 
 
 @pytest.mark.parametrize(
@@ -308,11 +308,13 @@ ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitio
             "Incomplete: 2 partitions not listed to the end, 1,234 items left.",
         ),
         (
-            page(report=report(state="incomplete", closed_at=NOW, partitions=0)),
+            page(report=report(status="incomplete", closed_at=NOW, partitions=0)),
             "Incomplete: its source was never divided into partitions; see list_partitions.",
         ),
         (
-            page(report=report(with_others=3, others=[{"run_id": 6, "state": "open", "items": 3}])),
+            page(
+                report=report(with_others=3, others=[{"run_id": 6, "status": "open", "items": 3}])
+            ),
             "3 of the listed items are in process with run 6, which is open.",
         ),
         (
@@ -514,7 +516,7 @@ def test_forecast_totals_are_shown_next_to_current_ones() -> None:
         assert f'<td>{name}</td><td class="n">{so_far}</td><td class="n">{end}</td>' in html
     more = replace(shown, report=replace(shown.report, partitions_left=1))
     assert '<td>cost</td><td class="n">$1.00</td><td class="n">unknown</td>' in html_of(more)
-    over = replace(shown, report=replace(shown.report, state="incomplete", closed_at=NOW))
+    over = replace(shown, report=replace(shown.report, status="incomplete", closed_at=NOW))
     assert '<td>cost</td><td class="n">$1.00</td><td class="soft">' in html_of(over)
 
 
@@ -591,7 +593,7 @@ def test_without_edit_permission_limits_are_shown_without_a_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"state": "complete", "closed_at": NOW}, {"stop_reason": "stopped by a user"}]
+    "fields", [{"status": "complete", "closed_at": NOW}, {"stop_reason": "stopped by a user"}]
 )
 def test_a_fixed_limit_has_no_form(fields: dict[str, Any]) -> None:
     assert "<form" not in html_of(page(report=report(**fields)))

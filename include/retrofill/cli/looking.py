@@ -41,7 +41,7 @@ def jobs(
     if as_json:
         print_json(all_as_json(found))
         return
-    columns = ("job", "source", "run", "state", "settled", "quarantine", "cost", "needs you")
+    columns = ("job", "source", "run", "status", "settled", "quarantine", "cost", "needs you")
     print_table(
         columns,
         (
@@ -49,7 +49,7 @@ def jobs(
                 job.job,
                 job.source,
                 job.run_id,
-                job.state or "never run",
+                job.status or "never run",
                 f"{counts.succeeded + counts.quarantined:,} of {counts.total:,}",
                 counts.in_quarantine,
                 "unknown" if counts.cost_in_all is None else dollars(counts.cost_in_all),
@@ -76,7 +76,7 @@ def runs(
     if as_json:
         print_json(all_as_json(found))
         return
-    columns = ("run", "job", "state", "found", "settled", "quarantined", "calls", "opened")
+    columns = ("run", "job", "status", "found", "settled", "quarantined", "calls", "opened")
     print_table(
         columns,
         (
@@ -126,9 +126,9 @@ def status(
 def _needs(job: JobLine) -> tuple[str, ...]:
     """Return what a job needs a person for, as far as the state tells without Airflow."""
     standing = None
-    if job.state is not None:
+    if job.status is not None:
         standing = standing_of(
-            job.state,
+            job.status,
             unapproved=job.approval == Answer.WAITING,
             stopping=job.stop_reason is not None,
             paused=bool(job.paused),
@@ -147,4 +147,4 @@ def report_text(report: Report, source_kind: str) -> str:
 
 def end(report: Report) -> None:
     """End the command as its run did."""
-    raise typer.Exit(Exit.DONE if report.state == "complete" else Exit.INCOMPLETE)
+    raise typer.Exit(Exit.DONE if report.status == "complete" else Exit.INCOMPLETE)

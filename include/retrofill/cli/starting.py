@@ -87,7 +87,7 @@ def plan(
             from retrofill.sources import reasons_of  # noqa: PLC0415
 
             print_text(found.markdown(reasons_of(page.controls.source_kind)))
-    if planned.approval is not None and planned.approval.state is Answer.WAITING:
+    if planned.approval is not None and planned.approval.status is Answer.WAITING:
         say(
             f"run {run_id} waits until {planned.approval.until_said};"
             f" retrofill approve {run_id} has it call what is planned"
@@ -187,8 +187,8 @@ def _await_plan(airflow: Airflow, conn: Connection, begun: DagRun, run_id: int) 
     while True:
         now = airflow.dag_run(begun.dag_id, begun.dag_run_id)
         run = runs.get_run(conn, run_id)
-        waits = run.approval is not None and run.approval.state is Answer.WAITING
-        if waits or run.state != "open" or now.has_ended:
+        waits = run.approval is not None and run.approval.status is Answer.WAITING
+        if waits or run.status != "open" or now.has_ended:
             return run
         time.sleep(LOOK_S)
 
@@ -203,7 +203,7 @@ def _answer(run_id: int, option: str, wanted: Answer) -> None:
         approval = _approval(conn, run_id)
         first = runs.later_sets(conn, SetRef(run_id, 0))[0]
         limit = time.monotonic() + _TAKEN_WITHIN_S
-        while approval.state is Answer.WAITING:
+        while approval.status is Answer.WAITING:
             if airflow.state_of(*first, _APPROVE) == "awaiting_input":
                 airflow.answer(*first, _APPROVE, option)
             elif time.monotonic() > limit:
@@ -212,7 +212,7 @@ def _answer(run_id: int, option: str, wanted: Answer) -> None:
             time.sleep(LOOK_S)
             approval = _approval(conn, run_id, was_asked=True)
     say(f"run {run_id}: its plan was {approval.said}")
-    if approval.state is not wanted:
+    if approval.status is not wanted:
         raise typer.Exit(Exit.INCOMPLETE)
 
 
@@ -223,7 +223,7 @@ def _approval(conn: Connection, run_id: int, *, was_asked: bool = False) -> Appr
     :raises ConfigError: it does not wait
     """
     approval = runs.get_run(conn, run_id).approval
-    if approval is None or not (was_asked or approval.state is Answer.WAITING):
+    if approval is None or not (was_asked or approval.status is Answer.WAITING):
         said = f"its plan {approval.said}" if approval else "it asks nobody about a plan"
         raise ConfigError(f"run: {run_id}; {said}; allowed is one whose plan waits for a person")
     return approval

@@ -37,19 +37,19 @@ def watch(
             alive = lives()
             report = runs.get_report(conn, run_id)
             show(report)
-            if report.state != "open" or not alive:
+            if report.status != "open" or not alive:
                 return report
             time.sleep(LOOK_S)
 
 
 def standing(report: Report) -> str:
     """Return in some words how a run is."""
-    if report.state != "open":
-        return report.state
+    if report.status != "open":
+        return report.status
     approval = Approval.from_json(report.approval)
-    if approval is not None and approval.state is Answer.WAITING:
+    if approval is not None and approval.status is Answer.WAITING:
         return f"{approval.said}"
-    return f"stopping: {report.stop_reason}" if report.stop_reason else report.state
+    return f"stopping: {report.stop_reason}" if report.stop_reason else report.status
 
 
 def line(report: Report) -> str:

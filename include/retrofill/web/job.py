@@ -82,7 +82,7 @@ def show_job(
 
 def _shown(line: RunLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> ShownRun:
     standing = standing_of(
-        line.state,
+        line.status,
         unapproved=line.approval == "waiting",
         stopping=line.stop_reason is not None,
         paused=line.paused,
@@ -114,7 +114,7 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
     for run in shown:
         if run.standing in _WAITS:
             yield Wait(_WAITS[run.standing], run.line, is_bad=run.standing is Standing.ABANDONED)
-        if run.line.state == "open":
+        if run.line.status == "open":
             for other in run.line.others:
                 waiting = f"waits for {other['items']:,} of its listed items, which are in process"
                 yield Wait(f"{waiting} with", run.line, other["run_id"])

@@ -99,9 +99,9 @@ def shown(line: JobLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> Sh
     :param alive: the DAG runs that are queued or running, by DAG and name
     """
     standing = None
-    if line.state is not None:
+    if line.status is not None:
         standing = standing_of(
-            line.state,
+            line.status,
             unapproved=line.approval == "waiting",
             stopping=line.stop_reason is not None,
             paused=bool(line.paused),

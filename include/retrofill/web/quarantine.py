@@ -50,7 +50,7 @@ def show_quarantine(
     html = render(
         "quarantine.html",
         shell,
-        look_s=RARE_LOOK_S if any(one.state == "open" for one in earlier) else 0,
+        look_s=RARE_LOOK_S if any(one.status == "open" for one in earlier) else 0,
         job=asker.job.job,
         job_id=job_id,
         may_trigger=listing is not None and may(user, "POST", [listing.dag_id]),

@@ -125,9 +125,9 @@ def _outlook(page: RunPage, progress: Progress) -> Outlook:
     so_far = None
     if page.slices:
         last = page.slices[-1]
-        until = page.controls.age_s if report.state == "open" else last.second + last.seconds
+        until = page.controls.age_s if report.status == "open" else last.second + last.seconds
         so_far = max(until - page.slices[0].second, 0.0)
-    if report.state != "open":
+    if report.status != "open":
         return Outlook(report.calls, report.cost, so_far, so_far)
     if not done or report.partitions_left or not page.partitions:
         return Outlook(None, None, None, so_far)
@@ -151,7 +151,7 @@ def _log_of(sets: Mapping[int, SetLine], line: BatchLine | CallLine) -> str:
 def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> Standing:
     """Return in one word how a run is."""
     return standing_of(
-        page.report.state,
+        page.report.status,
         unapproved=_waits(page.report),
         stopping=bool(page.report.stop_reason),
         paused=page.controls.limits.paused,
@@ -162,7 +162,7 @@ def _standing(page: RunPage, *, lives: bool, dag_paused: bool = False) -> Standi
 
 def _waits(report: Report) -> bool:
     approval = Approval.from_json(report.approval)
-    return approval is not None and approval.state is Answer.WAITING
+    return approval is not None and approval.status is Answer.WAITING
 
 
 def _left_s(page: RunPage, *, lives: bool) -> float | None:
