@@ -94,7 +94,7 @@ def test_every_item_is_settled_once_and_each_second_call_is_counted(
 
 
 KILLS = 6
-AT_WORK = """
+ACTIVE = """
     SELECT batch_id, holder, succeeded FROM retrofill.batch JOIN retrofill.job USING (job_id)
     WHERE job.name = %s AND batch_id = coalesce(%s, batch_id) AND epoch = %s AND succeeded >= %s
     LIMIT 1
@@ -110,7 +110,7 @@ def test_a_repeatedly_killed_task_continues_while_it_makes_progress(
     world.trigger(name, {**params, "max_concurrency": 8})
     batch_id, succeeded = None, 0
     for kill in range(1, KILLS + 1):
-        batch = world.await_row(AT_WORK, name, batch_id, kill, succeeded + 50, within_s=150)
+        batch = world.await_row(ACTIVE, name, batch_id, kill, succeeded + 50, within_s=150)
         _processes(batch.holder)[0].kill()
         batch_id, succeeded = batch.batch_id, batch.succeeded
 

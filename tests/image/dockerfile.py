@@ -12,7 +12,7 @@ _TAG = re.compile(r"apache/airflow:slim-([0-9.]+)-python(3\.\d+)")
 
 
 class Base(NamedTuple):
-    """What the tag of the base image says of it."""
+    """The base image, as described by its tag."""
 
     airflow: str
     python: str

@@ -13,7 +13,7 @@ from typing import IO, cast
 import pytest
 
 from stack.services import Postgres
-from tests.conftest import told_of
+from tests.conftest import environment_of
 from tests.mutants.mutants import MUTANTS, Mutant
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ def nursery(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Ite
     with subprocess.Popen(  # noqa: S603  our own script
         # -P: it must not import from its folder.
         [sys.executable, "-P", Path(__file__).with_name("nursery.py")],
-        env=os.environ | told_of(postgres) | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env=os.environ | environment_of(postgres) | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
