@@ -128,7 +128,7 @@ def check(
     if succeeded is not None:
         found += _check_duplicates(state, succeeded)
     if most_duplicates is not None and state.duplicates > most_duplicates:
-        found.append(f"I4: {state.duplicates} duplicates, at most {most_duplicates} are explained")
+        found.append(f"I4: {state.duplicates} duplicates; at most {most_duplicates} explained")
     if poison is not None:
         found += _differences("I6", "in quarantine", state.quarantined, set(poison))
     found += _check_counts(state, redriven)
@@ -266,7 +266,7 @@ def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
     written = Seen(sum(row.calls for row in calls), sum(row.items for row in calls))
     if seen is not None and (seen.calls > written.calls or seen.items > written.items):
         found.append(
-            f"I3: the function saw {seen.calls} calls of {seen.items} items; written ahead are"
+            f"I3: the function saw {seen.calls} calls of {seen.items} items; recorded:"
             f" {written.calls} of {written.items}"
         )
     for run in runs:
@@ -287,8 +287,7 @@ def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
     new = sum(run.new - (0 if run.redrive == "quarantine" else run.withdrawn) for run in runs)
     if new != items:
         found.append(
-            f"I5: the runs found {new} new items that nobody withdrew, in the three places are"
-            f" {items}"
+            f"I5: the runs found {new} new, not withdrawn items; the three places hold {items}"
         )
     return found
 
@@ -316,7 +315,7 @@ def _check_attempts(state: _State, executed: Mapping[str, int], named_as_failed:
     failed = sum(row.items_failed for row in state.calls.values())
     if further > state.duplicates + failed + named_as_failed:
         found.append(
-            f"I4: {further} further executions, explained are {state.duplicates} duplicates,"
+            f"I4: {further} repeated executions; explained: {state.duplicates} duplicates,"
             f" {failed} items in failed calls and {named_as_failed} named as failed"
         )
     return found
@@ -326,7 +325,7 @@ def _check_duplicates(state: _State, succeeded: Mapping[str, int]) -> list[str]:
     again = sum(state.taken_back.get(key, 0) for key in succeeded)
     twice = sum(succeeded.values()) - len(succeeded) - again
     if twice > state.duplicates:
-        return [f"I4: work was done twice {twice} times, counted are {state.duplicates} duplicates"]
+        return [f"I4: work was repeated {twice} times; {state.duplicates} duplicates counted"]
     return []
 
 
@@ -375,14 +374,16 @@ def _check_notices(state: _State, notices: Sequence[str]) -> list[str]:
             found.append(f"I7: a notification names no run of the job: {notice.splitlines()[0]!r}")
             continue
         if head["status"] != run.status:
-            found.append(f"I7: run {run.run_id} is {run.status}, notified was {head['status']}")
+            found.append(
+                f"I7: run {run.run_id} is {run.status}, but {head['status']} in the notification"
+            )
         for column, pattern in _SAID.items():
             said = re.search(pattern, notice, re.MULTILINE)
             count = int(said[1].replace(",", "")) if said else None
             if count != getattr(run, column):
                 found.append(
-                    f"I7: run {run.run_id} has {column} {getattr(run, column)}, notified was"
-                    f" {count}"
+                    f"I7: run {run.run_id} has {column} {getattr(run, column)}, but"
+                    f" {count} in the notification"
                 )
     return found
 

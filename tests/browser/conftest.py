@@ -42,8 +42,7 @@ def _chromium() -> Iterator["Browser"]:
     if program is None:
         # These tests run only on request: green must mean that the pages were seen.
         pytest.fail(
-            "no Chromium was found: install the package chromium, or name its program by"
-            f" {CHROMIUM}",
+            f"no Chromium found: install the package chromium, or set its program in {CHROMIUM}",
             pytrace=False,
         )
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  only where it is used

@@ -78,7 +78,7 @@ class Pages:
             self.page.keyboard.press("Tab")
             if self.focused() == text:
                 return
-        raise AssertionError(f"no way by Tab to {text!r}; at the end at {self.focused()!r}")
+        raise AssertionError(f"Tab does not reach {text!r}; at the end at {self.focused()!r}")
 
     def focused(self) -> str:
         """Return the text of the focused element; for a field, its label."""

@@ -93,7 +93,7 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     tried = [*_APART, "true"]
     if shutil.which("unshare") is None or subprocess.run(tried, check=False).returncode:  # noqa: S603
         # These tests run only on request: green must mean that workers were killed.
-        pytest.fail("workers apart need namespaces: run this on Linux, as root", pytrace=False)
+        pytest.fail("isolated workers need namespaces: run this on Linux as root", pytrace=False)
     dags = tmp_path_factory.mktemp("dags")
     with noticing() as notices:
         config = {"path": notices.apprise_url, "tag": "all"}

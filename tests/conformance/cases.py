@@ -373,6 +373,6 @@ CASES: dict[str, Callable[[World], Case]] = {
     "rows: jsonl.gz, groups": partial(_row_files, ending=".jsonl.gz", on_s3=True, rows_per_item=7),
     "rows: csv.gz on a disk": partial(_row_files, ending=".csv.gz", on_s3=False),
     "memory": partial(memory, in_order=True),
-    "memory, in no order": partial(memory, in_order=False),
+    "memory, unordered": partial(memory, in_order=False),
 }
 """Functions that make the data set of each case."""

@@ -24,7 +24,7 @@ def pytest_terminal_summary(terminalreporter: "TerminalReporter") -> None:
                 kept[found["source"], found["law"]] = word
     if not kept:
         return
-    terminalreporter.section("which source keeps which law")
+    terminalreporter.section("which source obeys which law")
     width = max(map(len, CASES)) + 2
     for number, law in enumerate(LAWS, 1):
         terminalreporter.write_line(f"{number:>2}  {law}")

@@ -78,7 +78,7 @@ def test_outputs_after_the_cursor_stop_the_run_at_its_next_set(
 @pytest.mark.parametrize(
     ("names", "outputs"),
     [("out/KEY", 1), ("FOLDER/KEY.json FOLDER/KEY-small.webp", 2)],
-    ids=["outputs of the next run", "two outputs an object"],
+    ids=["outputs of the next run", "two outputs per object"],
 )
 def test_outputs_of_the_previous_run_are_not_called(
     feeds: World, lambda_client: "LambdaClient", names: str, outputs: int

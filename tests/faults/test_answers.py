@@ -35,9 +35,9 @@ MALFORMED = {
     "a list for the answer": '[{"itemIdentifier": "data/000000001.json"}]',
     "a number": "1",
     "a text": '"all is well"',
-    "a name that stands twice": '{"batchItemFailures": [], "batchItemFailures": []}',
+    "a duplicate name": '{"batchItemFailures": [], "batchItemFailures": []}',
     "NaN": '{"batchItemFailures": NaN}',
-    "JSON that is cut": '{"batchItemFailures": [{"itemIdent',
+    "truncated JSON": '{"batchItemFailures": [{"itemIdent',
     "HTML": "<html><body>502 Bad Gateway</body></html>",
     "lists within lists": "[" * 100_000,
 }
@@ -82,7 +82,7 @@ def test_f14_a_response_that_names_no_item_is_success(
     backfill = made(shared_dsn, endpoint, f"all well: {name}")
     backfill.serve(OBJECTS, answer=ALL_WELL[name])
     backfill.run(watched=False)
-    fault_table.hold("F14", "answers that name no failure", backfill.evidence(), bound=0)
+    fault_table.hold("F14", "responses that name no failure", backfill.evidence(), bound=0)
     assert backfill.outcomes() == {"succeeded": 2}
 
 

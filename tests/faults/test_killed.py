@@ -67,7 +67,7 @@ def test_every_item_is_settled_once_and_each_second_call_is_counted(
     )
     extra = sum(deliveries.values()) - len(deliveries)
     figures("killed at", f"{batch.succeeded} of {batch.items} items of a batch succeeded")
-    figures("in flight when last looked", f"{batch.in_flight} calls, {batch.items_in_flight} items")
+    figures("in flight at the last look", f"{batch.in_flight} calls, {batch.items_in_flight} items")
     figures("lost", f"{lost.calls} calls, {lost.items} items")
     figures("duplicates, counted by us", report["duplicates"])
     figures("duplicates, counted by the endpoint", extra)
@@ -105,7 +105,7 @@ def test_a_repeatedly_killed_task_continues_while_it_makes_progress(
     world: World, figures: Callable[[str, Any], None], fault_table: FaultTable
 ) -> None:
     """More often than a task may be tried without success."""
-    name = "killed-again-and-again"
+    name = "killed-repeatedly"
     params = world.serve(name, OBJECTS, latency=0.15) | PARAMS | {"items_per_call": 1}
     world.trigger(name, {**params, "max_concurrency": 8})
     batch_id, succeeded = None, 0
@@ -151,7 +151,7 @@ def test_a_task_continues_while_its_supervisor_is_stopped(
     assert state == "success"
     assert len(attempts) == report["succeeded"] == OBJECTS
     assert extra == report["duplicates"] == 0
-    assert _tries(world, name)[-1] == 2, "Airflow has not noticed it"
+    assert _tries(world, name)[-1] == 2, "Airflow noticed it"
     fault_table.hold(
         "F5", "supervisor stopped with SIGSTOP", world.evidence(name, OBJECTS), bound=0
     )

@@ -128,7 +128,7 @@ def test_f1_a_call_that_may_have_run_is_retried_and_counted(
     backfill.break_with(Rule(calls=Span(last=1), reply=Reply(error=error, runs=runs)))
     ended = backfill.run(watched=False)
     evidence = backfill.evidence()
-    fault_table.hold("F1", "an error that says not whether it ran", evidence, bound=PER_CALL)
+    fault_table.hold("F1", "an error that does not show whether it ran", evidence, bound=PER_CALL)
     assert backfill.outcomes() == {"unknown": 1, "succeeded": CALLS}
     assert (evidence.requests, evidence.ours, evidence.in_doubt) == (CALLS + 1, PER_CALL, PER_CALL)
     assert evidence.theirs == (PER_CALL if runs else 0)
@@ -167,7 +167,7 @@ def test_f1_a_refused_payload_is_halved_down_to_the_item(
     backfill.break_with(Rule(keys=frozenset({BAD}), reply=Reply(error=error)))
     ended = backfill.run(watched=False)
     evidence = backfill.evidence(poison={BAD})
-    fault_table.hold("F1", "a payload that is refused, each error", evidence, bound=0)
+    fault_table.hold("F1", "a refused payload, each error", evidence, bound=0)
     assert backfill.outcomes() == {"too_large": len(BISECTED), "succeeded": len(BISECTED)}
     assert evidence.ours == 0
     assert_complete(ended, quarantined=1)
@@ -199,7 +199,7 @@ def test_f1_a_response_that_is_too_large_repeats_no_work(
     backfill.break_with(Rule(keys=frozenset({BAD}), reply=too_large))
     ended = backfill.run(watched=False)
     evidence = backfill.evidence()
-    fault_table.hold("F1", "an answer that is too large", evidence, bound=0)
+    fault_table.hold("F1", "a response that is too large", evidence, bound=0)
     assert backfill.outcomes() == {"succeeded": CALLS}
     assert_complete(ended, quarantined=0)
 
@@ -212,7 +212,7 @@ def test_f1_a_status_that_lambda_does_not_have_is_never_success(
     backfill.run(watched=False)
     backfill.run("run 2", watched=False)
     evidence = backfill.evidence()
-    fault_table.hold("F1", "a status that Lambda does not have", evidence, bound=PER_CALL)
+    fault_table.hold("F1", "a status unknown to Lambda", evidence, bound=PER_CALL)
     assert backfill.outcomes() == {
         "misconfigured" if 300 <= status < 500 else "unknown": 1, "succeeded": CALLS,
     }  # fmt: skip
@@ -227,7 +227,7 @@ def test_f2_an_incomplete_response_costs_one_further_call(
         lost = Reply(wire=wire, error="ServiceException")
     else:
         lost = Reply(
-            wire=wire, runs=runs, body='"an answer that is cut, stalls or drips"', delay=0.3
+            wire=wire, runs=runs, body='"a response that is cut, stalls or drips"', delay=0.3
         )
     backfill.break_with(Rule(keys=frozenset({BAD}), arrivals=Span(last=1), reply=lost))
     ended = backfill.run(watched=False)
@@ -251,7 +251,7 @@ def test_f3_a_reply_lost_after_the_work_ends_once_in_the_results(
     backfill.serve(90, Rule(keys=unlucky, arrivals=Span(last=1), reply=Reply(wire=wire, runs=True)))
     ended = backfill.run()
     evidence = backfill.evidence()
-    fault_table.hold("F3", "executed, then the reply is lost", evidence, bound=60, runs=20)
+    fault_table.hold("F3", "executed, then the response is lost", evidence, bound=60, runs=20)
     assert evidence.theirs == evidence.ours == evidence.in_doubt == 60
     assert evidence.requests == 30 + 20
     assert_complete(ended, quarantined=0)

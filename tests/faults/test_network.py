@@ -75,7 +75,7 @@ def test_f10_a_connection_to_postgres_cut_within_a_message_loses_and_repeats_not
     ended = backfill.run()
     evidence = backfill.evidence()
     fault_table.hold(
-        "F10", "to Postgres: cut in mid-message", evidence, bound=0, runs=to_state.cuts
+        "F10", "to Postgres: cut within a message", evidence, bound=0, runs=to_state.cuts
     )
     assert (ended.errors, ended.report.status) == ([], "complete")
     assert to_state.cuts > 0
@@ -146,7 +146,7 @@ def test_f10_a_connection_to_aws_that_is_cut_costs_the_calls_in_flight(
     # A call cut on its way to the server is recorded and never seen there.
     evidence = backfill.evidence(exact=False)
     bound = PER_CALL * to_aws.cuts
-    fault_table.hold("F10", "to AWS: cut in mid-message", evidence, bound=bound, runs=to_aws.cuts)
+    fault_table.hold("F10", "to AWS: cut within a message", evidence, bound=bound, runs=to_aws.cuts)
     assert (ended.errors, ended.report.status) == ([], "complete")
     assert backfill.outcomes().get("unknown", 0) > 0
     assert evidence.in_doubt == evidence.ours

@@ -87,7 +87,7 @@ def test_f19_a_refused_notification_fails_the_task_and_is_sent_by_the_next_try(
     assert not world.is_notified()
     world.notify(notify_conn_id="notices")
     assert world.is_notified()
-    world.hold(fault_table, "refused or without an answer, then taken", times_sent=1)
+    world.hold(fault_table, "refused or without a response, then accepted", times_sent=1)
 
 
 def test_f19_a_notification_without_a_receiver_fails_the_task(
@@ -130,7 +130,7 @@ def test_f19_other_targets_are_notified_if_one_refuses(
     with pytest.raises(NotNotified, match="Publish"):
         world.notify(**refusing_sns, notify_conn_id="notices")
     assert not world.is_notified()
-    world.hold(fault_table, "SNS refuses, the other target does not", times_sent=1)
+    world.hold(fault_table, "SNS refuses, the other target accepts", times_sent=1)
 
 
 def test_f19_a_repeated_task_does_not_send_again(world: World, fault_table: FaultTable) -> None:
@@ -148,4 +148,4 @@ def test_f19_a_task_that_dies_after_sending_sends_the_same_again(
         assert not world.is_notified()
         world.notify(notify_conn_id="notices")
     assert world.is_notified()
-    world.hold(fault_table, "sent, and not written down", times_sent=2)
+    world.hold(fault_table, "sent, and not recorded", times_sent=2)

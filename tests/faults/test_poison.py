@@ -90,7 +90,7 @@ def test_f17_items_that_fail_only_together_succeed_alone(
     backfill.serve(32, failing)
     ended = backfill.run()
     evidence = backfill.evidence()
-    fault_table.hold("F17", "poison only in company", evidence, bound=2 * (8 + 4 + 2))
+    fault_table.hold("F17", "items that fail only together", evidence, bound=2 * (8 + 4 + 2))
     assert (ended.report.status, ended.report.quarantined) == ("complete", 0)
     assert {key for key, n in attempts_of(backfill).items() if n == 4} >= shy
 

@@ -174,7 +174,7 @@ def test_f7_a_server_that_stays_away_ends_the_task_and_the_run_continues_later(
     ended = backfill.run("run 1", watched=False)
     evidence = backfill.evidence()
     most = PARAMS["items_per_call"] * PARAMS["max_concurrency"]
-    fault_table.hold("F7", "away for longer than a task waits", evidence, bound=most)
+    fault_table.hold("F7", "away longer than a task waits", evidence, bound=most)
     assert_complete(ended)
     assert 0 < evidence.in_doubt <= most
 

@@ -62,7 +62,7 @@ def test_f16_a_listing_that_fails_sometimes_is_read_completely(
         Rule(operation=Operation.LIST_OBJECTS, calls=Span(first=9, last=9), reply=reply),
     )
     ended = backfill.run(watched=False)
-    what = "a listing refused, cut or garbled, each way"
+    what = "a listing refused, cut or garbled, each kind"
     fault_table.hold("F16", what, backfill.evidence(), bound=0)
     assert (ended.errors, ended.report.status) == ([], "complete")
     assert ended.retried != []
@@ -102,7 +102,7 @@ def test_f16_objects_that_stay_are_found_whatever_comes_and_goes(
     backfill.run("run 2", watched=False)
     everything = found | {behind_cursor}
     evidence = backfill.evidence(everything, fixed_source=False)
-    what = "added before and behind the cursor, deleted, while it is listed"
+    what = "added before and after the cursor, or deleted, during the listing"
     fault_table.hold("F16", what, evidence, bound=0)
 
 

@@ -42,7 +42,7 @@ def main() -> int:
         os.execvp(command[0], command)  # noqa: S606  the mounts end with this process
     python = interpreter(base().python)
     if python is None:
-        print(f"there is no Python {base().python} here, which the base has", file=sys.stderr)
+        print(f"the base has Python {base().python}, which is missing here", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="retrofill-image-") as folder:
         machine = Machine(Path(folder))

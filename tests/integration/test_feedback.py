@@ -273,7 +273,7 @@ OF_PEOPLE = {
         written(photo.replace(".jpg", "-2.jpg"), while_called(number) + HOUR)
         for number, photo in enumerate(PHOTOS)
     ],
-    "thumbnails that were uploaded with the originals": [
+    "thumbnails uploaded with the originals": [
         written(f"thumbs/{photo}", CALLED - timedelta(days=1)) for photo in PHOTOS
     ],
     "uploads by a live source while the run called": [
@@ -287,7 +287,7 @@ OF_PEOPLE = {
         written(photo.replace("in/", "other/"), while_called(number * 40))
         for number, photo in enumerate(PHOTOS)
     ],
-    "files that somebody changes all the time": [
+    "files that change all the time": [
         written(photo, while_called(number) + HOUR, "changed")
         for number, photo in enumerate(PHOTOS)
     ],
@@ -298,7 +298,7 @@ OF_PEOPLE = {
         *(written(f"in/{number:03}.jpg.json", while_called(number)) for number in range(9)),
         *(written(f"in/new-{number}.jpg", CALLED + HOUR) for number in range(100)),
     ],
-    "two variants, by chance in time": [
+    "two variants, written at that time by chance": [
         written("in/001-2.jpg", while_called(1)), written("in/002-2.jpg", while_called(2)),
     ],
 }  # fmt: skip

@@ -35,9 +35,9 @@ def pytest_terminal_summary(terminalreporter: "TerminalReporter", config: pytest
     write = terminalreporter.write_line
     terminalreporter.section("kill points", sep="-")
     write(
-        "lost: items in no place · twice: items in two · retries, ours: calls and items again, as"
+        "lost: items in no place · twice: items in two · retries, ours: repeated calls and items by"
     )
-    write("we count them · theirs: work done again, as the endpoint counts it")
+    write("our count · theirs: repeated work by the endpoint's count")
     write(f"{'point':18}" + "".join(f"{name:>9}" for name in COLUMNS))
     for point in (point for point in Point if point in rows):
         write(f"{point:18}" + "".join(f"{rows[point][name]:9,}" for name in COLUMNS))

@@ -152,7 +152,7 @@ def main() -> int:
     results: dict[tuple[str, str], Result] = {}
     for airflow, python in pairs(asked.pairs, every=asked.every):
         if (airflow, python) in TOO_NEW:
-            print(f"Airflow {airflow} is not made for Python {python}")
+            print(f"Airflow {airflow} does not support Python {python}")
         elif interpreter(python) is None:
             print(f"Airflow {airflow}: Python {python} is not on this machine, so not run")
         else:
