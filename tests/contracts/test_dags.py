@@ -35,7 +35,7 @@ def test_a_missing_folder_breaks_no_other_dag(
     assert dags.keys() == OURS | {"retrofill_jobs_folder"}
     said = dags["retrofill_jobs_folder"].doc_md
     assert said
-    assert said.startswith("Airflow's setting [retrofill] jobs_folder is '/is/not/there': allowed")
+    assert said.startswith("Airflow's setting [retrofill] jobs_folder: '/is/not/there' is not")
 
 
 def test_kinds_of_sources_may_be_chosen() -> None:

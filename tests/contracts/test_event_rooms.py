@@ -28,7 +28,6 @@ ALLOWED = {
     ("include/retrofill/jobs/fields.py", "items"): "a word of JSON Schema",
     ("include/retrofill/web/charts.py", "items"): "what a chart shows",
     ("include/retrofill/web/job.py", "items"): "a word on the page",
-    ("include/retrofill/model/calls.py", "items"): "an attribute",
     ("include/retrofill/pipeline/plan.py", "items"): "a word in the plan",
     ("include/retrofill/model/report.py", "items"): "a field of the state's JSON",
     ("include/retrofill/model/canary.py", "items"): "a word in the canary's results",

@@ -59,7 +59,7 @@ def test_sql_is_only_in_sql_files() -> None:
         assert not pattern.search(path.read_text()), path
 
 
-def test_the_reference_pages_are_current() -> None:
+def test_reference_pages_match_the_kinds() -> None:
     assert outdated() == []
 
 

@@ -13,7 +13,7 @@ from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
 from retrofill.operators import stored_run
 from retrofill.state.connection import connect
-from retrofill.workflow import forget_dag, maintenance_dag, retrofill_dag
+from retrofill.workflow import STATE_DAGS, retrofill_dag
 
 from tests.integration.opened import open_run
 
@@ -90,15 +90,15 @@ def test_no_other_task_reads_the_params_of_its_dag_run() -> None:
     assert readers == {"OpenRunOperator", "NextSetOperator", "NotifyOperator"}
 
 
-def s3_dag(dag_id: str, **kwargs: Any) -> Any:
-    return retrofill_dag(dag_id, source="s3", **kwargs)
+def s3_dag(dag_id: str) -> Any:
+    return retrofill_dag(dag_id, source="s3", schedule=None)
 
 
-@pytest.mark.parametrize("make", [s3_dag, forget_dag, maintenance_dag])
+@pytest.mark.parametrize("make", [s3_dag, *(kind.make for kind in STATE_DAGS.values())])
 def test_an_airflow_that_ignores_conf_still_runs_the_task_that_reports_it(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow checks the defaults before it runs a task: a missing one would fail them all."""
     monkeypatch.setenv("AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS", "False")
-    dag = make("d") if make is forget_dag else make("d", schedule=None)
+    dag = make("d")
     assert dag.params.validate().keys() == dag.params.keys()

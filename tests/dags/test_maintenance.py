@@ -41,7 +41,7 @@ def test_maintenance_closes_abandoned_runs_and_forgets_old_rows(world: World) ->
     states = run_dag(world.environment, {}, "retrofill_maintenance")
     assert [states[name] for name in MAINTENANCE] == ["success", "success", "skipped"]
     assert states["dag_run"] == "success"
-    assert "was abandoned; it is closed as incomplete" in states["log"]
+    assert "was abandoned, and is now closed as incomplete" in states["log"]
     assert "forgot 2 calls of runs closed more than 90 days ago" in states["log"]
     assert say(world, "SELECT state::text FROM retrofill.v_run ORDER BY run_id") == [
         ("complete",), ("incomplete",)

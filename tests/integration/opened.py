@@ -164,7 +164,7 @@ def entries_of(lease: BatchLease) -> list[Entry]:
     """Return the items that are left of a batch, as the entries of calls."""
     seqs, items, histories = left_of(lease)
     return [
-        Entry(seq, item, *histories.get(seq, ())[:-1])
+        histories[seq].entry(seq, item) if seq in histories else Entry(seq, item)
         for seq, item in zip(seqs, items, strict=True)
     ]
 

@@ -9,7 +9,7 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill.config import RunConfig
 from retrofill.faults import InjectedError, Point, injected
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.calls import EndedCall, Settlement
 from retrofill.model.errors import ConfigError, RunIncomplete
 from retrofill.model.report import Report
@@ -65,13 +65,13 @@ def waiting(conn: connection, dag_run_id: str = "r", keys: list[str] = KEYS) -> 
     enqueue(conn, ref, [item(key) for key in keys])
     plan_batches(conn, ref, ALL_LIVE)
     run = runs.get_run(conn, ref.run_id)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     return ref
 
 
 def reject(conn: connection, ref: SetRef, by: str = "Ada") -> None:
-    answer = Answer.REJECTED if by else Answer.EXPIRED
-    approve.answered(conn, runs.get_run(conn, ref.run_id), answer, by)
+    answer = ApprovalStatus.REJECTED if by else ApprovalStatus.EXPIRED
+    approve.record_answer(conn, runs.get_run(conn, ref.run_id), answer, by)
 
 
 def closed(conn: connection, ref: SetRef) -> Report:
@@ -124,10 +124,11 @@ def test_an_approved_plan_stays_and_waiting_does_not_count_as_its_minutes(
             " limits = limits || '{\"max_minutes\": 5}', approval = approval ||"
             " jsonb_build_object('asked_at', clock_timestamp() - interval '3 days')"
         )
-    assert approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Ada")
+    run = runs.get_run(conn, ref.run_id)
+    assert approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     approval = runs.get_run(conn, ref.run_id).approval
     assert approval is not None
-    assert (approval.status, approval.by) == (Answer.APPROVED, "Ada")
+    assert (approval.status, approval.by) == (ApprovalStatus.APPROVED, "Ada")
     assert keys_in(conn, "in_process") == KEYS
     assert limits.stop_if_late(conn, ref.run_id) is None
     report = runs.get_report(conn, ref.run_id)
@@ -195,7 +196,7 @@ def test_redriven_items_return_to_quarantine_unchanged(state_dsn: str, conn: con
     assert redrive_quarantine(conn, ref, 0, redriving()) == {"redriven": 10}
     plan_batches(conn, ref, ALL_LIVE)
     run = runs.get_run(conn, ref.run_id)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     reject(conn, ref)
     assert (keys_in(conn, "in_process"), keys_in(conn, "quarantine")) == ([], BAD)
     with conn, conn.cursor() as cur:
@@ -294,19 +295,19 @@ def test_two_waiting_runs_of_a_job_do_not_mix(state_dsn: str, conn: connection) 
 def test_only_approved_items_are_called(conn: connection) -> None:
     ref = open_run(conn, config=ASKED)
     run = runs.get_run(conn, ref.run_id)
-    with pytest.raises(ConfigError, match="nobody was asked about the plan"):
+    with pytest.raises(ConfigError, match="nobody was asked to approve the plan"):
         approve.require_approved(config_of(run), run)
     enqueue(conn, ref, [item(key) for key in KEYS])
     plan_batches(conn, ref, ALL_LIVE)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(ConfigError, match="the plan waits for approval"):
         approve.require_approved(config_of(run), run)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     run = runs.get_run(conn, ref.run_id)
     approve.require_approved(config_of(run), run)
     # After the task is cleared it asks again, and until then nothing more is called.
-    approve.ask(conn, run, config_of(run), PLAN, "3")
+    approve.request_approval(conn, run, config_of(run), PLAN, "3")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(ConfigError, match="the plan waits for approval"):
         approve.require_approved(config_of(run), run)
@@ -318,17 +319,17 @@ def test_the_first_answer_counts(conn: connection) -> None:
     ref = waiting(conn)
     reject(conn, ref)
     with pytest.raises(RunIncomplete, match="rejected by Ada"):
-        approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Bob")
+        approve.record_answer(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.APPROVED, "Bob")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(RunIncomplete, match="is closed"):
-        approve.ask(conn, run, config_of(run), PLAN, "3")
+        approve.request_approval(conn, run, config_of(run), PLAN, "3")
 
 
 def test_an_approval_becomes_void_if_the_plan_changed(conn: connection) -> None:
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
-    approve.avoid(conn, run, "function: version was 1, and is now 2")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
+    approve.void_approval(conn, run, "function: version was 1, and is now 2")
     report = closed(conn, ref)
     assert (report.status, report.withdrawn, keys_in(conn, "in_process")) == ("incomplete", 8, [])
     assert report.stop_reason == "function: version was 1, and is now 2"
@@ -356,9 +357,9 @@ def test_a_task_that_dies_while_asking_asks_again(conn: connection, point: Point
             raise InjectedError(reached)
 
     with injected(die), pytest.raises(InjectedError):
-        approve.ask(conn, run, config_of(run), PLAN, "0")
-    assert approve.ask(conn, run, config_of(run), PLAN, "0")
-    assert approve.answered(conn, run, Answer.APPROVED, "Ada")
+        approve.request_approval(conn, run, config_of(run), PLAN, "0")
+    assert approve.request_approval(conn, run, config_of(run), PLAN, "0")
+    assert approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     assert approve.was_approved(runs.get_run(conn, ref.run_id), "0")
     assert not approve.was_approved(runs.get_run(conn, ref.run_id), "3")
     assert keys_in(conn, "in_process") == KEYS
@@ -367,7 +368,9 @@ def test_a_task_that_dies_while_asking_asks_again(conn: connection, point: Point
 def test_the_shown_limits_are_those_that_apply(conn: connection) -> None:
     ref = open_run(conn, config=ASKED, max_concurrency=7)
     run = runs.get_run(conn, ref.run_id)
-    assert "- limits: 7 calls in flight" in approve.ask(conn, run, config_of(run), PLAN, "0")
+    assert "- limits: 7 calls in flight" in approve.request_approval(
+        conn, run, config_of(run), PLAN, "0"
+    )
     stored = runs.get_run(conn, ref.run_id).plan
     assert stored is not None
     assert stored["limits"]["max_concurrency"] == 7
@@ -376,13 +379,13 @@ def test_the_shown_limits_are_those_that_apply(conn: connection) -> None:
 def test_a_second_question_shows_the_calls_made_since(state_dsn: str, conn: connection) -> None:
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)[:2]
         lease.settle(Settlement(), calls)
         lease.settle(success(*calls), [])
         lease.release(done=False)
-    text = approve.ask(conn, run, config_of(run), PLAN, "3")
+    text = approve.request_approval(conn, run, config_of(run), PLAN, "3")
     deadline, called, *_ = text.splitlines()
     assert deadline.startswith("- answer until: 2")
     assert called == "- called so far: 2 items in 2 calls"
@@ -450,7 +453,7 @@ def test_items_planned_twice_are_given_back_once(state_dsn: str, conn: connectio
     close(conn, first.run_id, complete=False)
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)[:2]
         lease.settle(Settlement(), calls)
@@ -460,7 +463,7 @@ def test_items_planned_twice_are_given_back_once(state_dsn: str, conn: connectio
     # Someone clears plan_batches and its downstream tasks.
     runs.reopen(conn, ref.run_id)
     plan_batches(conn, ref, ALL_LIVE)
-    assert approve.ask(conn, run, config_of(run), PLAN, "3")
+    assert approve.request_approval(conn, run, config_of(run), PLAN, "3")
     reject(conn, ref)
     report = closed(conn, ref)
     assert (report.resumed, report.succeeded, report.withdrawn, report.items_left) == (2, 2, 4, 0)

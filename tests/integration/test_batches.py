@@ -67,7 +67,7 @@ def taken(dsn: str, holder: str = "h", batch_id: int = 1) -> BatchLease:
 
 def calls_of(lease: BatchLease, size: int = 1) -> list[Call]:
     entries = entries_of(lease)
-    return [Call(entries[at : at + size]) for at in range(0, len(entries), size)]
+    return [Call.of(entries[at : at + size]) for at in range(0, len(entries), size)]
 
 
 def success(*calls: Call) -> Settlement:
@@ -347,7 +347,7 @@ def test_calls_of_a_dead_holder_are_lost_and_their_items_in_doubt(
             assert 2 < histories[loaded["a"].seq].delay_s <= 3, "not before the function's timeout"
             assert loaded["c"].seq not in histories
             assert invocations(conn) == [(1, "lost")]
-            again = Call([loaded["a"]], attempt=2)
+            again = Call.of([loaded["a"]], attempt=2)
             second.settle(Settlement(), [again])
             assert again.number == 2
     report = runs.get_report(conn, 1)
@@ -509,8 +509,10 @@ def test_items_that_a_zombie_reported_as_done_are_not_called_again(
         first, second = calls_of(zombie, 2)
         zombie.settle(Settlement(), [first, second])
         with closing(taken(state_dsn, "new")) as holder:
-            whole = Call([entry for call in calls_of(holder) for entry in call.entries], attempt=2)
-            alone = Call(whole.entries[:1], attempt=2)
+            whole = Call.of(
+                [entry for call in calls_of(holder) for entry in call.entries], attempt=2
+            )
+            alone = Call.of(whole.entries[:1], attempt=2)
             with pytest.raises(LeaseLost):
                 zombie.settle(success(first), [])
             calls = [alone, whole]
@@ -610,7 +612,7 @@ def test_each_item_is_stored_with_the_call_that_carried_it(
     with closing(taken(state_dsn)) as lease:
         entries = entries_of(lease)
         first, second, third, fourth = (
-            Call(entries[at:to]) for at, to in [(0, 2), (2, 3), (3, 5), (5, 7)]
+            Call.of(entries[at:to]) for at, to in [(0, 2), (2, 3), (3, 5), (5, 7)]
         )
         lease.settle(Settlement(), [first, second, third, fourth])
         lease.settle(success(fourth, first, third), [])

@@ -247,7 +247,7 @@ def test_a_role_that_cannot_write_is_reported(
 
 def test_a_standby_is_reported(named: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="retrofill-standby-") as directory:
-        server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=False)  # noqa: S106
+        server = Postgres(Path(directory) / "data", free_port(), password="test", durable=False)  # noqa: S106
         with running(server):
             migrate(server.dsn("postgres"))
         (server.directory / "standby.signal").touch()
@@ -270,7 +270,7 @@ def test_refused_writes_are_repeated_until_the_server_accepts_them(
     batches.plan(conn, ref, 1, most_items=9, fewest_items=9)
     with closing(BatchLease(state_dsn, 1, "holder")) as lease:
         assert lease.take(holder_is_dead=lambda _: False)
-        call = Call(entries_of(lease))
+        call = Call.of(entries_of(lease))
         lease.settle(Settlement(), [call])
         succeeded = Settlement(
             ended=[EndedCall(call.number, "succeeded")],

@@ -9,7 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -56,7 +56,7 @@ def open_client() -> Iterator[Callable[..., HttpClient]]:
                 "max_in_flight": 100,
                 **changes,
             }
-            return stack.enter_context(invoke_client(**settings))  # type: ignore[arg-type]
+            return stack.enter_context(closing(invoke_client(**settings)))  # type: ignore[arg-type]
 
         yield opened
 
@@ -593,7 +593,6 @@ def test_broken_responses_over_tls_are_unknown(certificates, open_client):
         ),
         certificate=certificates.server,
     ) as endpoint:
-        endpoint._certificate = certificates.authority  # noqa: SLF001
         client = open_client(endpoint.url, verify=str(certificates.authority), deadline_s=2.0)
         for tag in range(len(BROKEN) + 1):
             client.send(tag, EVENT)
@@ -659,7 +658,7 @@ def test_the_environments_proxy_is_not_used(endpoint, open_client, monkeypatch):
     ("endpoint_url", "http://host/#a", "endpoint_url"),
     ("proxy_url", "proxy:3128", "proxy_url"),
     ("proxy_url", "socks5://proxy:1080", "proxy_url"),
-    ("credentials", None, "credentials"),
+    ("credentials", None, "aws_conn_id"),
     ("deadline_s", 0, "deadline_s"),
     ("deadline_s", float("nan"), "deadline_s"),
     ("max_in_flight", 0, "max_in_flight"),

@@ -197,7 +197,7 @@ def test_usage_is_recorded_and_equals_the_servers_count(
     )
     script = Script(functions=(function,), latency=0.005, rules=rules)
     with scripted_endpoint(script) as endpoint:
-        invoke(state_dsn, endpoint, tells_usage=True)
+        invoke(state_dsn, endpoint, reports_usage=True)
         stats = endpoint.stats()
     assert (stats.executions, stats.invocations) == (42, 44)
     report = runs.get_report(conn, 1)
@@ -283,7 +283,7 @@ def served() -> Script:
 
 def _work(dsn: str, endpoint: ScriptedEndpoint, batch_id: int) -> None:
     try:
-        with invoker(dsn, endpoint, batch_id=batch_id, tells_usage=True) as task:
+        with invoker(dsn, endpoint, batch_id=batch_id, reports_usage=True) as task:
             task.run()
     except RunIncomplete:
         raise SystemExit(3) from None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from retrofill.engine.ramp import Ramp
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import ConfigError
 from retrofill.pipeline.controls import STOP_REASON, change
 from retrofill.state import approvals, events, limits
@@ -97,13 +97,13 @@ def test_the_answer_to_a_plan_is_recorded(conn: Connection) -> None:
             ConfigError, match="limits cannot change while the plan waits for approval"
         ):
             change(conn, ref.run_id, "max_concurrency", "5", "Ada")
-    approvals.answer(conn, first.run_id, Answer.REJECTED, "Ada")
-    approvals.answer(conn, first.run_id, Answer.APPROVED, "Bob")
+    approvals.answer(conn, first.run_id, ApprovalStatus.REJECTED, "Ada")
+    approvals.answer(conn, first.run_id, ApprovalStatus.APPROVED, "Bob")
     *asked, (who, what, why, _) = history(conn, first.run_id)
     assert asked == [("", "waiting", "", ""), ("Ada", "rejected", "", "")]
     assert (who, what) == ("", "stopped")
     assert why.startswith("the plan was rejected by Ada at ")
-    approvals.answer(conn, second.run_id, Answer.APPROVED, "Bob")
+    approvals.answer(conn, second.run_id, ApprovalStatus.APPROVED, "Bob")
     approvals.avoid(conn, second.run_id, "the function has changed")
     assert history(conn, second.run_id) == [
         ("", "waiting", "", ""),

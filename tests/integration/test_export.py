@@ -18,8 +18,8 @@ from retrofill.config import params_for
 from retrofill.environment import EnvironmentConnections
 from retrofill.export import (
     ROOT,
-    Asked,
     Destination,
+    ReportRequest,
     export_job,
     export_run,
     open_store,
@@ -72,7 +72,7 @@ def half_done(
     (batch,) = batches.plan(conn, ref, job_id, most_items=99, fewest_items=99)
     with closing(BatchLease(dsn, batch.batch_id, "holder")) as lease:
         assert lease.take(holder_is_dead=lambda _: False)
-        calls = [Call([entry]) for entry in entries_of(lease)]
+        calls = [Call.of([entry]) for entry in entries_of(lease)]
         lease.settle(Settlement(), calls)
         good, bad = calls[::3], calls[1::3]
         failed = [EndedCall(one.number, "failed", f"r{one.number}", "7", **POISON) for one in bad]
@@ -120,7 +120,7 @@ def test_each_item_is_in_the_report_once_in_the_columns_of_s3_batch(
     state_dsn: str, conn: connection, tmp_path: Path
 ) -> None:
     ref = half_done(state_dsn, conn)
-    written = export_run(conn, ref.run_id, Asked(), *to(str(tmp_path)))
+    written = export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path)))
     manifest = manifest_of(written.manifest)
     rows = rows_of(manifest)
     assert manifest["Format"] == "Report_CSV_20180820"
@@ -138,7 +138,9 @@ def test_each_item_is_in_the_report_once_in_the_columns_of_s3_batch(
 
 def test_keys_ascend_within_a_status(state_dsn: str, conn: connection, tmp_path: Path) -> None:
     ref = half_done(state_dsn, conn, [f"k{number:03}" for number in range(90)])
-    rows = rows_of(manifest_of(export_run(conn, ref.run_id, Asked(), *to(str(tmp_path))).manifest))
+    rows = rows_of(
+        manifest_of(export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path))).manifest)
+    )
     for status in ("failed", "pending", "succeeded"):
         keys = [row[1] for row in rows if row[3] == status]
         assert keys == sorted(keys)
@@ -150,7 +152,7 @@ def test_details_follow_the_columns_of_the_source(
     state_dsn: str, conn: connection, tmp_path: Path, format_: Any
 ) -> None:
     ref = half_done(state_dsn, conn)
-    asked = Asked(format=format_, details=True)
+    asked = ReportRequest(format=format_, details=True)
     manifest = manifest_of(export_run(conn, ref.run_id, asked, *to(str(tmp_path))).manifest)
     assert manifest["ReportSchema"] == ", ".join(COLUMNS + DETAILS)
     details = {}
@@ -175,7 +177,7 @@ def test_a_report_may_contain_only_failures(
     state_dsn: str, conn: connection, tmp_path: Path
 ) -> None:
     ref = half_done(state_dsn, conn)
-    written = export_run(conn, ref.run_id, Asked(items="failures"), *to(str(tmp_path)))
+    written = export_run(conn, ref.run_id, ReportRequest(items="failures"), *to(str(tmp_path)))
     assert written.counts == {"failed": 3}
     assert {row[3] for row in rows_of(manifest_of(written.manifest))} == {"failed"}
 
@@ -185,13 +187,13 @@ def test_the_report_of_a_job_covers_all_its_runs(
 ) -> None:
     first = half_done(state_dsn, conn)
     half_done(state_dsn, conn, ["x", "y", "z"], dag_run_id="s")
-    of_run = export_run(conn, first.run_id, Asked(), *to(str(tmp_path)))
-    of_job = export_job(conn, "job", Asked(), *to(str(tmp_path)))
+    of_run = export_run(conn, first.run_id, ReportRequest(), *to(str(tmp_path)))
+    of_job = export_job(conn, "job", ReportRequest(), *to(str(tmp_path)))
     assert sum(of_run.counts.values()) == len(KEYS)
     assert sum(of_job.counts.values()) == len(KEYS) + 3
     assert manifest_of(of_job.manifest)["Run"] is None
     with pytest.raises(ConfigError, match="job: 'other' is not a job with a known run"):
-        export_job(conn, "other", Asked(), *to(str(tmp_path)))
+        export_job(conn, "other", ReportRequest(), *to(str(tmp_path)))
 
 
 def test_parts_are_bounded(
@@ -200,7 +202,9 @@ def test_parts_are_bounded(
     monkeypatch.setattr(report, "PART_ITEMS", 4)
     monkeypatch.setattr(exports, "CHUNK_ITEMS", 2)
     ref = half_done(state_dsn, conn, [f"k{number:03}" for number in range(30)])
-    manifest = manifest_of(export_run(conn, ref.run_id, Asked(), *to(str(tmp_path))).manifest)
+    manifest = manifest_of(
+        export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path))).manifest
+    )
     assert [one["Rows"] for one in manifest["Results"]] == [4, 4, 2] * 3
     assert len({one["Key"] for one in manifest["Results"]}) == 9
     assert sorted(row[1] for row in rows_of(manifest)) == [f"k{number:03}" for number in range(30)]
@@ -219,7 +223,7 @@ def test_a_report_is_one_snapshot(state_dsn: str, conn: connection, tmp_path: Pa
                     cur.execute("DELETE FROM retrofill.results; DELETE FROM retrofill.in_process")
                 return store.writing(file)
 
-        written = export_run(conn, ref.run_id, Asked(), destination, Meanwhile())  # type: ignore[arg-type]
+        written = export_run(conn, ref.run_id, ReportRequest(), destination, Meanwhile())  # type: ignore[arg-type]
     assert sum(written.counts.values()) == len(KEYS)
 
 
@@ -235,7 +239,7 @@ def test_a_run_opened_meanwhile_shows_its_version(
         return snapshot(own, *of)
 
     monkeypatch.setattr(exports, "snapshot", later)
-    written = export_job(conn, "job", Asked(details=True), *to(str(tmp_path)))
+    written = export_job(conn, "job", ReportRequest(details=True), *to(str(tmp_path)))
     assert sum(written.counts.values()) == len(KEYS) + 3
 
 
@@ -245,10 +249,10 @@ def test_an_interrupted_report_has_no_manifest_and_is_rewritten(
     ref = half_done(state_dsn, conn)
     act = armed(f"{Point.PART_WRITTEN}:2:raise")
     with injected(act), pytest.raises(InjectedError):
-        export_run(conn, ref.run_id, Asked(), *to(str(tmp_path)))
+        export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path)))
     assert len(list(tmp_path.rglob("*.csv"))) == 2
     assert list(tmp_path.rglob("manifest.json")) == []
-    written = export_run(conn, ref.run_id, Asked(), *to(str(tmp_path)))
+    written = export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path)))
     assert len(rows_of(manifest_of(written.manifest))) == len(KEYS)
     assert len(list(tmp_path.rglob("manifest.json"))) == 1
 
@@ -281,7 +285,7 @@ def read(connections: EnvironmentConnections, **params: str) -> list[Item]:
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked(items="failures", format=format_, details=details)
+        ReportRequest(items="failures", format=format_, details=details)
         for format_ in ("csv", "parquet")
         for details in (False, True)
     ],  # type: ignore[arg-type]
@@ -292,7 +296,7 @@ def test_the_report_of_failures_can_be_read_as_a_manifest(
     conn: connection,
     s3_client: "S3Client",
     connections: EnvironmentConnections,
-    asked: Asked,
+    asked: ReportRequest,
 ) -> None:
     name = f"export-{asked.format}-{asked.details}".lower()
     s3_client.create_bucket(Bucket=name)
@@ -351,5 +355,5 @@ def test_a_bad_folder_is_refused_with_its_param(text: str, why: str) -> None:
     asked = {"bucket": "bucket", "prefix": "k", "function": "f", "report_to": text}
     [problem] = params_for("s3").problems(asked)
     assert problem.name == "report_to"
-    assert why in problem.says
-    assert "secret" not in problem.says
+    assert why in problem.text
+    assert "secret" not in problem.text

@@ -13,7 +13,7 @@ from retrofill.engine.outcomes import Outcome
 from retrofill.functions.client import NoReply, Reply
 from retrofill.functions.http import KIND
 from retrofill.functions.http.access import access
-from retrofill.functions.http.client import HttpFunction, idempotency_key
+from retrofill.functions.http.client import http_client, idempotency_key
 from retrofill.functions.http.outcomes import classify
 from retrofill.functions.http.params import HttpParams
 from retrofill.functions.kind import Asked
@@ -38,7 +38,7 @@ def called(
 ) -> Reply | NoReply:
     found = access(fields(url, **more), HttpParams(http_conn_id="f", **(params or {})))
     method = (params or {}).get("http_method", "POST")
-    made = HttpFunction(found, method=method, deadline_s=deadline_s, max_in_flight=1)
+    made = http_client(found, method=method, deadline_s=deadline_s, max_in_flight=1)
     with closing(made) as client:
         client.send(7, PAYLOAD)
         return client.completions.get(timeout=PATIENCE_S)
@@ -109,7 +109,7 @@ def test_a_late_response_is_unknown():
     with RawServer(late) as server:
         ended = called(server.url, deadline_s=0.3)
         answered.set()
-    assert ended == NoReply(7, sent=True, error="no whole answer within 0.3 s")
+    assert ended == NoReply(7, sent=True, error="no complete response within 0.3 s")
 
 
 # Before the first call.

@@ -72,7 +72,7 @@ def invoke_task(
         run = run._replace(function=pinned, delivery=delivery)
         client = wiring(url).client_of(config, run)
         if deadline_s is not None:
-            client._transport._deadline_s = deadline_s  # type: ignore[attr-defined]  # noqa: SLF001
+            client._deadline_s = deadline_s  # type: ignore[attr-defined]  # noqa: SLF001
         with closing(client):
             yield Invoker(
                 lease=lease,

@@ -22,7 +22,6 @@ from retrofill.events import compile_shape
 from retrofill.faults import Point, injected
 from retrofill.functions.aws_lambda import KIND
 from retrofill.functions.aws_lambda.client import invoke_client
-from retrofill.functions.aws_lambda.durable import DurableCalls
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.client import Client, Payload
 from retrofill.functions.kind import Asked
@@ -114,7 +113,7 @@ def invoker(
     timeout_s: int = 1,
     deadline_s: float = 60.0,
     executions: str = "",
-    tells_usage: bool = False,
+    reports_usage: bool = False,
     grace_s: float = GRACE_S,
     **params: int | str,
 ) -> Iterator[Invoker]:
@@ -134,7 +133,7 @@ def invoker(
             job=run.job,
             run_id=run.run_id,
         )
-        with invoke_client(
+        opened = invoke_client(
             endpoint_url=endpoint.url,
             region="us-east-1",
             credentials=Credentials("key", "secret"),
@@ -142,17 +141,19 @@ def invoker(
             qualifier=run.function.version,
             deadline_s=deadline_s,
             max_in_flight=1_000,
-            tells_usage=tells_usage,
-        ) as client:
+            executions=executions,
+            reports_usage=reports_usage,
+        )
+        with closing(opened) as client:
             yield Invoker(
                 lease=lease,
-                client=DurableCalls(client, executions) if executions else client,
+                client=client,
                 shape=compile_shape("s3", context),
                 run=run._replace(
                     function=replace(run.function, timeout_s=timeout_s), delivery=delivery
                 ),
                 config=config,
-                keeps_usage=tells_usage,
+                keeps_usage=reports_usage,
                 stop_asked=(stop or threading.Event()).is_set,
                 grace_s=grace_s,
             )
@@ -403,7 +404,7 @@ def test_a_task_whose_calls_are_all_refused_stops_its_run_with_the_reason(
         refusals._patience_s = 6.0  # noqa: SLF001
         with pytest.raises(RunIncomplete, match=f"call was refused for .* minutes: {error}: no"):
             task.run()
-    assert f"minutes: {error}: no place for you; if none is let through" in caplog.text
+    assert f"minutes: {error}: no place for you; if no call is let through" in caplog.text
     report = runs.get_report(conn, ref.run_id)
     assert report.stop_reason is not None
     assert (report.succeeded, report.quarantined, report.items_left) == (0, 0, 20)
@@ -455,7 +456,7 @@ def test_the_function_is_called_like_live_traffic() -> None:
                 client.send(1, Payload(b"{}"))
                 assert client.completions.get(timeout=60).status == 200
         targets = [one.line.split(" ")[1] for one in server.requests]
-        asked = Asked(given, "aws_default", tells_usage=True)
+        asked = Asked(given, "aws_default", reports_usage=True)
         with closing(KIND.open(LambdaParams(function="f"), FUNCTION, asked)) as client:
             client.send(1, Payload(b"{}"))
             assert client.completions.get(timeout=60).status == 200

@@ -16,9 +16,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from retrofill import metrics
 from retrofill.compat import SERIES
-from retrofill.engine.progress import NOTHING, Progress, Seen
-from retrofill.engine.telemetry import Telemetry, Told
-from retrofill.metrics import teller
+from retrofill.engine.progress import NOTHING, Progress, Settled, TaskMetrics
+from retrofill.metrics import sender
 from retrofill.model.calls import EndedCall, Settlement
 
 from stack.endpoint import Reply, Rule, Script, scripted_endpoint
@@ -44,7 +43,7 @@ def backfill(state_dsn: str) -> Iterator[Backfill]:
             "price_per_gb_second": 0.0,
             "max_failure_percent": 100,
         }
-        backfill = Backfill(dsn=state_dsn, endpoint=endpoint, params=asked, teller=teller)
+        backfill = Backfill(dsn=state_dsn, endpoint=endpoint, params=asked, metrics=sender)
         backfill.serve(KEYS, Rule(keys=POISON, reply=Reply(function_error="ValueError")))
         yield backfill
 
@@ -203,15 +202,14 @@ def test_a_task_continues_if_its_metrics_cannot_be_sent(
 
 def test_metrics_are_sent_once() -> None:
     progress = Progress(9, now=0.0)
-    telemetry = Telemetry(9, lambda: progress.seen)
-    telemetry.took(0.3)
-    telemetry.took(0.1)
+    progress.took(0.3)
+    progress.took(0.1)
     ended = [EndedCall(1, "failed", cause="timed_out", cost=0.5), EndedCall(2, "throttled")]
     progress.settled(Settlement(ended=ended))
-    first = telemetry.take(3)
-    settled = Seen(Counter(failed=1, throttled=1), Counter(timed_out=1, throttled=1), cost=0.5)
+    first = progress.take_metrics(3)
+    settled = Settled(Counter(failed=1, throttled=1), Counter(timed_out=1, throttled=1), cost=0.5)
     assert (first.settled, first.in_flight, first.left) == (settled, 3, 9)
     assert (first.quantile_s(0.5), first.quantile_s(0.95)) == (0.3, 0.3)
-    nothing = Told(settled=NOTHING, took_s=[], in_flight=0, left=9)
-    assert telemetry.take(0) == nothing
+    nothing = TaskMetrics(settled=NOTHING, took_s=[], in_flight=0, left=9)
+    assert progress.take_metrics(0) == nothing
     assert nothing.quantile_s(0.5) is None

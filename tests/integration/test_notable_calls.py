@@ -39,7 +39,7 @@ def batches_of(conn: Connection, *, items: int, each: int) -> SetRef:
 
 def fail(lease: BatchLease, outcome: str, cause: str = "") -> None:
     """Settle only a failed call of the first item."""
-    call = Call(entries_of(lease)[:1])
+    call = Call.of(entries_of(lease)[:1])
     lease.settle(Settlement(), [call])
     keys_carried = [entry.item.key for entry in call.entries]
     ended = EndedCall(call.number, outcome, cause=cause, items=1, keys=keys_carried)
@@ -83,7 +83,7 @@ def test_a_lost_call_is_listed_with_its_waiting_items_until_it_ends(
     ref = batches_of(conn, items=3, each=3)
     with closing(BatchLease(state_dsn, 1, "zombie")) as lost:
         assert lost.take(holder_is_dead=lambda _: True)
-        call = Call(entries_of(lost)[:2])
+        call = Call.of(entries_of(lost)[:2])
         lost.settle(Settlement(), [call])
         with closing(BatchLease(state_dsn, 1, "next")) as lease:
             assert lease.take(holder_is_dead=lambda _: True)
@@ -103,7 +103,7 @@ def test_the_slowest_calls_survive_takeovers(state_dsn: str, conn: Connection) -
     for batch_id, ms in ((1, 900), (2, 500)):
         with closing(BatchLease(state_dsn, batch_id, "a")) as lease:
             assert lease.take(holder_is_dead=lambda _: True)
-            calls = [Call([entry]) for entry in entries_of(lease)[:2]]
+            calls = [Call.of([entry]) for entry in entries_of(lease)[:2]]
             lease.settle(Settlement(), calls)
             lease.allot(2, 2, slowest=[Slow(ms, 1), Slow(ms - 100, 2)])
     with conn, conn.cursor() as cur:

@@ -33,7 +33,7 @@ def test_a_notification_that_a_service_refuses_is_an_error(
         connection = {"conn_type": "apprise", "extra": {"config": both}}
         monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
         others.refusals = [500]
-        with pytest.raises(NotNotified, match="'notices' did not take"):
+        with pytest.raises(NotNotified, match="'notices' did not accept"):
             notify_briefly(config, "did not start", "no bucket", "retrofill", "run 1")
         notify_briefly(config, "did not start", "no bucket", "retrofill", "run 1")
         assert len(others.received) == 1

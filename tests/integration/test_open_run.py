@@ -165,7 +165,7 @@ def test_a_run_keeps_its_window_and_skips_later_objects(conn: connection, opened
 
 def test_a_run_for_an_unfinished_interval_is_refused(opened: Opened) -> None:
     start = datetime.now(UTC) - timedelta(hours=12)
-    with pytest.raises(ConfigError, match=r"^use_data_interval: the interval .* is to come"):
+    with pytest.raises(ConfigError, match=r"^use_data_interval: the interval .* is in the future"):
         opened(interval=Interval(start, start + timedelta(days=1)), use_data_interval=True)
 
 

@@ -109,7 +109,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
         assert lease.take(holder_is_dead=lambda _: False)
         assert lease.allot(3, 0).concurrency == 3
         assert limits.change_limits(conn, ref.run_id, who="Ada", max_concurrency=9)
-        first, second, third = (Call([entry]) for entry in entries_of(lease))
+        first, second, third = (Call.of([entry]) for entry in entries_of(lease))
         lease.settle(Settlement(), [first, second, third])
         answered = Settlement(
             ended=[EndedCall(1, "succeeded"), EndedCall(2, "unknown", error="reset"), POISON],
@@ -117,7 +117,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
             retried=[(entry, 0.0) for entry in second.entries],
             quarantined=[Quarantined(entry, POISON, POISON.error) for entry in third.entries],
         )
-        again = Call(second.entries, attempt=2)
+        again = Call.of(second.entries, attempt=2)
         lease.settle(answered, [again])
         done = [(span, again.number) for span in again.spans]
         lease.settle(Settlement(ended=[EndedCall(4, "succeeded")], succeeded=done), [])
@@ -155,7 +155,7 @@ def test_the_runtime_role_can_control_a_run(dsns: dict[str, str], runtime: conne
     lost = BatchLease(dsns["retrofill_runtime"], 1, "dies")
     with closing(lost):
         lost.take(holder_is_dead=lambda _: False)
-        lost.settle(Settlement(), [Call(entries_of(lost)[:1])])
+        lost.settle(Settlement(), [Call.of(entries_of(lost)[:1])])
     batches.release_set(runtime, ref)
     limits.stop(runtime, ref.run_id, "enough")
     close(runtime, ref.run_id, complete=False)

@@ -9,16 +9,17 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg2
 import pytest
 
-from demo.runs import run_view
+from demo.runs import runs_of
 from stack import own_aws
 from stack.airflow_api import AirflowApi
-from stack.own_aws import identified, wanted
+from stack.own_aws import identify, wanted
 from stack.services import free_port
 from stack.settings import REPOSITORY, Settings, StackError
 from stack.up import welcome
@@ -82,34 +83,34 @@ def test_the_aws_identity_and_region_are_shown_with_a_warning(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws)
     monkeypatch.setenv("AWS_PROFILE", "mine")
-    own = identified()
+    own = identify()
     assert own == own_aws.OwnAws(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", "eu-central-1")
     assert f"account {ACCOUNT}, region eu-central-1, as arn:aws:iam::" in own.warning()
     assert "call your real functions" in own.warning()
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    assert identified().region == "eu-west-1"
+    assert identify().region == "eu-west-1"
     monkeypatch.delenv("AWS_PROFILE")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "210987654321")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    assert identified().account == "210987654321"
+    assert identify().account == "210987654321"
 
 
 @pytest.mark.usefixtures("profiles")
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"AWS_PROFILE": "my"}, "AWS_PROFILE is 'my', and no profile .*: there are mine"),
-        ({"AWS_PROFILE": "nowhere"}, "the profile 'nowhere' names no region: set AWS_REGION"),
-        ({}, "the environment names no region: set AWS_REGION"),
-        ({"AWS_PROFILE": "without-keys"}, "'without-keys' gives no keys.*: set AWS_PROFILE"),
-        ({"AWS_PROFILE": "of-one-who-logs-in"}, "in' gives no keys .*: log in again"),
+        ({"AWS_PROFILE": "my"}, "AWS_PROFILE is 'my', but no profile .*; the profiles are: mine"),
+        ({"AWS_PROFILE": "nowhere"}, "the profile 'nowhere' has no region: set AWS_REGION"),
+        ({}, "the environment has no region: set AWS_REGION"),
+        ({"AWS_PROFILE": "without-keys"}, "'without-keys' has no keys.*: set AWS_PROFILE"),
+        ({"AWS_PROFILE": "of-one-who-logs-in"}, "in' has no valid keys .*: log in again"),
         (
             {"AWS_PROFILE": "mine", "AWS_REGION": "eu-centrl-1", **DEAF},
-            "does not answer in the region 'eu-centrl-1' .*did you mean eu-central-1",
+            "does not respond in the region 'eu-centrl-1' .*did you mean eu-central-1",
         ),
         (
             {"AWS_PROFILE": "mine", **DEAF},
-            "does not answer in the region 'eu-central-1' .*check the region, the network",
+            "does not respond in the region 'eu-central-1' .*check the region, the network",
         ),
         ({"AWS_PROFILE": "mine", "AWS_ACCESS_KEY_ID": "k"}, "are both set, and boto3 would"),
         ({"AIRFLOW_CONN_AWS_DEFAULT": "aws://"}, "DEFAULT are both set: unset one"),
@@ -121,15 +122,15 @@ def test_a_bad_setting_is_named_with_what_to_do(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(StackError, match=message):
-        identified()
+        identify()
 
 
 @pytest.mark.usefixtures("profiles")
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("ExpiredToken", "the profile 'mine' gives have expired .*: log in again"),
-        ("InvalidClientTokenId", "or the account does not use the region eu-central-1"),
+        ("ExpiredToken", "the keys of the profile 'mine' have expired .*: log in again"),
+        ("InvalidClientTokenId", "or the account has not enabled the region eu-central-1"),
     ],
 )
 def test_different_refusals_of_keys_are_distinguished(
@@ -140,7 +141,7 @@ def test_different_refusals_of_keys_are_distinguished(
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("AWS_PROFILE", "mine")
         with pytest.raises(StackError, match=message):
-            identified()
+            identify()
 
 
 def test_your_own_aws_is_used_only_on_request(folder: Path) -> None:
@@ -148,7 +149,9 @@ def test_your_own_aws_is_used_only_on_request(folder: Path) -> None:
     assert not wanted(environ)
     assert Settings.from_environment(environ).aws_embedded
     assert wanted({"RETROFILL_AWS": "own"})
-    with pytest.raises(StackError, match="RETROFILL_AWS is 'mine': allowed are emulator and own"):
+    with pytest.raises(
+        StackError, match="RETROFILL_AWS: 'mine' is not allowed; give emulator or own"
+    ):
         wanted({"RETROFILL_AWS": "mine"})
 
 
@@ -179,7 +182,7 @@ def test_each_account_has_its_own_state(folder: Path) -> None:
     environ = {"RETROFILL_STACK_DIR": str(folder)}
     settings = Settings.from_environment(environ, account=ACCOUNT, region="eu-central-1")
     settings.require_same_aws()
-    settings.remember()
+    settings.save()
     settings.require_same_aws()
     assert (settings.aws_embedded, settings.aws_endpoint_url) == (False, "")
     for other, name in [({}, "an emulator"), ({"account": "210987654321"}, "account 210987654321")]:
@@ -284,7 +287,7 @@ def test_a_run_calls_the_profiles_function_and_the_state_survives_a_restart(
                 api.trigger("retrofill_s3", run, params)
                 ended = api.await_end("retrofill_s3", run)
                 assert ended == "success", "\n".join(api.failures("retrofill_s3", run))
-            with run_view(settings.state_dsn) as view:
-                counts = view.of_job("photos")[-1]
+            with closing(psycopg2.connect(settings.state_dsn)) as conn:
+                counts = runs_of(conn, "photos")[-1]
         assert (counts.new, counts.known, counts.quarantined) == (*expected, 0)
     assert json.loads((folder / "settings.json").read_text())["aws_account"] == "000000000000"

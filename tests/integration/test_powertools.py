@@ -103,7 +103,7 @@ def invoke(dsn: str, conn: connection, aws: str, function_arn: str, keys: list[s
     with closing(BatchLease(dsn, 1, "test")) as lease:
         take(lease, holder_is_dead=lambda _: True)
         run = runs.get_run(conn, ref.run_id)
-        with invoke_client(
+        opened = invoke_client(
             endpoint_url=aws,
             region="us-east-1",
             credentials=Credentials("test", "test"),
@@ -111,7 +111,8 @@ def invoke(dsn: str, conn: connection, aws: str, function_arn: str, keys: list[s
             qualifier="$LATEST",
             deadline_s=40.0,
             max_in_flight=10,
-        ) as client:
+        )
+        with closing(opened) as client:
             Invoker(
                 lease=lease,
                 client=client,

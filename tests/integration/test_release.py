@@ -12,9 +12,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from release.__main__ import said
+from release.__main__ import next_steps
 from release.cut import Release, cut
-from release.errors import Unfit
+from release.process import ReleaseError
 from release.repository import address, git
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_a_release_and_the_next_development_version_are_two_commits(
     root: Path, released: Release
 ) -> None:
     subjects = git(root, "log", "--format=%s").splitlines()
-    assert subjects == ["Begin what comes after 0.1.0", "Release 0.1.0", "Change something"]
+    assert subjects == ["Begin the version after 0.1.0", "Release 0.1.0", "Change something"]
     assert released.commit == git(root, "rev-parse", "HEAD~1")
     assert released.before == git(root, "rev-parse", "HEAD~2")
     composed = git(root, "show", f"{released.commit}:compose.yaml")
@@ -128,13 +128,13 @@ def test_the_files_have_the_printed_checksums(root: Path, released: Release) -> 
             "retrofill-0.1.0.provenance.json",
         )
     )
-    printed = said(released, root)
+    printed = next_steps(released, root)
     assert text in printed
     assert f"v0.1.0 {released.commit}" in printed
     assert "--tag retrofill:0.1.0 " in printed
     assert "uv publish" not in printed
     (root / "LICENSE").touch()
-    assert "  uv publish dist/0.1.0/*.whl\n" in said(released, root)
+    assert "  uv publish dist/0.1.0/*.whl\n" in next_steps(released, root)
     (root / "LICENSE").unlink()
 
 
@@ -208,7 +208,7 @@ def test_the_provenance_names_the_files_the_commit_and_the_locks(
 
 def refused(root: Path, asked: str | None, message: str) -> None:
     before = git(root, "rev-parse", "HEAD"), git(root, "status", "--porcelain")
-    with pytest.raises(Unfit, match=message):
+    with pytest.raises(ReleaseError, match=message):
         cut(root, asked, DAY)
     assert (git(root, "rev-parse", "HEAD"), git(root, "status", "--porcelain")) == before
     assert len(git(root, "worktree", "list").splitlines()) == 1
@@ -219,13 +219,13 @@ def test_a_bad_release_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     root = project(tmp_path)
     refused(root, "0.1", "three numbers")
     git(root, "tag", "v0.1.0")
-    refused(root, None, "0.1.0 does not come after 0.1.0, the last release")
+    refused(root, None, "0.1.0 is not newer than the last release; give one after 0.1.0")
     (root / "untracked.py").touch()
     refused(root, "0.2.0", r"not clean.*\n\?\? untracked.py")
     (root / "untracked.py").unlink()
     (root / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
     refused(root, "0.2.0", r"not clean.*\n ?M CHANGELOG.md")
-    refused(commit(root), "0.2.0", "nothing under")
+    refused(commit(root), "0.2.0", "no entries under")
 
 
 def test_a_wheel_that_is_not_reproducible_is_refused(tmp_path: Path) -> None:

@@ -320,7 +320,7 @@ def test_failures_are_listed_and_counted(rest: Rest, conn: Connection) -> None:
         ({"error": "e" * 201}, "error", "'eee"),
         ({"eror": "x"}, "eror", "'x'; there is no such field"),
         ({"place": "successes"}, "redrive", "'successes' needs redrive_key"),
-        ({"error": "Other"}, "redrive", "nothing is there any more (quarantine: error Other)"),
+        ({"error": "Other"}, "redrive", "no item matches any more (quarantine: error Other)"),
         ({"note": " "}, "note", "it is empty; give the reason for the redrive in one line"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import connection
 from retrofill.environment import EnvironmentConnections
-from retrofill.export import Asked, Destination, export_run, open_store
+from retrofill.export import Destination, ReportRequest, export_run, open_store
 from retrofill.model.calls import Settlement
 from retrofill.model.errors import RetrofillError, RunIncomplete, SourceError
 from retrofill.model.report import Report
@@ -87,7 +87,7 @@ def test_a_complete_run_without_its_report_files_is_reported_and_red(
     assert f"files       none written to {tmp_path} so far" in text
     destination = Destination.parse(str(tmp_path))
     store = open_store(destination, EnvironmentConnections(), "", anywhere=True)
-    written = export_run(conn, ref.run_id, Asked(), destination, store)
+    written = export_run(conn, ref.run_id, ReportRequest(), destination, store)
     exports.note_files(conn, ref.run_id, written)
     report = conclude(conn, ref, ALL_LIVE, keep_report)
     assert report is not None

@@ -272,7 +272,7 @@ def test_airflows_view_of_our_dags_is_shown(named: Callable[[str], None], state_
     source, maintenance, migration = GOOD.server.dags
     assert "shows no DAG" in changed(dags=[maintenance, migration]).what
     off = changed(dags=[source, maintenance._replace(is_paused=True), migration])
-    assert (off.dag_id, off.todo) == ("keep", "switch it on")
+    assert (off.dag_id, off.todo) == ("keep", "unpause it")
     assert "photos" in changed(dags=[source._replace(is_paused=True), maintenance, migration]).what
     broken = changed(broken={"photos.py": "ImportError: no"})
     assert broken.what == "Airflow cannot import photos.py: ImportError: no"

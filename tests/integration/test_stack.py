@@ -254,8 +254,8 @@ def test_waiting_shows_the_elapsed_time(tmp_path: Path) -> None:
 
 def test_the_stack_prints_its_facts_and_the_next_steps(tmp_path: Path) -> None:
     said = welcome(Settings.from_environment({"RETROFILL_STACK_DIR": str(tmp_path)}))
-    assert "calls of one function run in turn" in said
-    assert re.search(r"next  make demo.*/dags/retrofill_s3", said)
+    assert "it runs one call of a function at a time" in said
+    assert re.search(r"next  run make demo.*/dags/retrofill_s3", said)
 
 
 def test_a_program_that_ends_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_a_program_gets_its_environment_unchanged(tmp_path: Path) -> None:
 def test_values_that_supervisord_would_change_are_refused(tmp_path: Path, value: str) -> None:
     program = Program("garbled", ["true"], {"NAME": value})
     with (
-        pytest.raises(StackError, match="cannot be given to supervisord"),
+        pytest.raises(StackError, match="supervisord cannot take a value"),
         supervised(tmp_path, {"group": [program]}),
     ):
         pytest.fail("it was started")
@@ -291,8 +291,14 @@ def test_values_that_supervisord_would_change_are_refused(tmp_path: Path, value:
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"RETROFILL_AWS_PORT": "http"}, "RETROFILL_AWS_PORT is 'http': a port is a number"),
-        ({"RETROFILL_AWS_PORT": "65536"}, "RETROFILL_AWS_PORT is '65536': a port is a number"),
+        (
+            {"RETROFILL_AWS_PORT": "http"},
+            "RETROFILL_AWS_PORT: 'http' is not allowed; give a whole number",
+        ),
+        (
+            {"RETROFILL_AWS_PORT": "65536"},
+            "RETROFILL_AWS_PORT: '65536' is not allowed; give a whole number",
+        ),
         (
             {"RETROFILL_AWS_PORT": "8080"},
             "RETROFILL_AIRFLOW_PORT and RETROFILL_AWS_PORT are both 8080",
@@ -343,7 +349,7 @@ def test_a_folder_that_was_open_is_closed_to_others(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     mode = tmp_path.stat().st_mode
-    with pytest.raises(StackError, match="holds files, and none of a stack: set RETROFILL_STACK_D"):
+    with pytest.raises(StackError, match="has files that are not a stack's: set RETROFILL_STACK_D"):
         settings_of(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letters"]
     assert tmp_path.stat().st_mode == mode
@@ -373,7 +379,9 @@ def test_given_connections_override_the_stacks(tmp_path: Path) -> None:
 
 
 def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="RETROFILL_EXECUTOR is 'kubernetes': allowed are local"):
+    with pytest.raises(
+        StackError, match="RETROFILL_EXECUTOR: 'kubernetes' is not allowed; give local or celery"
+    ):
         settings_of(tmp_path, RETROFILL_EXECUTOR="kubernetes")
 
 
@@ -396,7 +404,7 @@ def test_celery_has_a_broker_and_workers_know_the_api_server(
     ("lacking", "message"),
     [
         ("has_provider", "has no Celery: start the stack with make up EXECUTOR=celery"),
-        ("redis_server", "there is no redis-server for this machine"),
+        ("redis_server", "there is no redis-server in the package"),
     ],
 )
 def test_missing_packages_of_celery_are_reported_before_anything_starts(
@@ -472,7 +480,7 @@ def test_the_whole_stack_starts_privately_on_loopback_and_leaves_no_trace(
         login = {"username": settings.user, "password": settings.password}
         httpx.post(f"{settings.airflow_url}/auth/token", json=login).raise_for_status()
         second, _ = up(directory, **environ).communicate(timeout=120)
-        assert "runs already" in second
+        assert "is already running" in second
         monkeypatch.setenv("RETROFILL_STACK_DIR", str(directory))
         with running_stack() as joined:
             assert joined.ports == settings.ports

@@ -179,7 +179,7 @@ def test_a_password_rotated_during_a_batch_is_read_again(
         batches.plan(conn, ref, 1, most_items=9, fewest_items=9)
         with closing(BatchLease(wiring().state_dsn, 1, "holder")) as lease:
             assert lease.take(holder_is_dead=lambda _: False)
-            call = Call(entries_of(lease))
+            call = Call.of(entries_of(lease))
             lease.settle(Settlement(), [call])
             rotating("two")
             with closing(psycopg2.connect(postgres.dsn("postgres"))) as other:

@@ -250,7 +250,7 @@ class StateMachine(RuleBasedStateMachine):
     def write_ahead_and_send(self, data: st.DataObject, size: int) -> None:
         held = data.draw(st.sampled_from([held for held in self.holders if held.entries]))
         entries, held.entries = held.entries[:size], held.entries[size:]
-        call = Call(entries, 1 + max(entry.attempts for entry in entries))
+        call = Call.of(entries, 1 + max(entry.attempts for entry in entries))
         calls = [call]
         try:
             held_back = held.lease.settle(Settlement(), calls)

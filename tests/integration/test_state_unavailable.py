@@ -47,7 +47,7 @@ def lease(state_dsn: str, conn: connection) -> Iterator[BatchLease]:
 
 def settle(lease: BatchLease) -> None:
     """Write one call ahead."""
-    lease.settle(Settlement(), [Call([Entry(1, item("k"))])])
+    lease.settle(Settlement(), [Call.of([Entry(1, item("k"))])])
 
 
 def refuse(conn: connection, times: int) -> None:

@@ -257,7 +257,7 @@ def test_unapproved_items_return_to_the_results_unchanged(state_dsn: str, conn: 
     listed(conn, ref, KEYS + NEW, ALL)
     batches.plan(conn, ref, 1, most_items=100, fewest_items=100)
     run = runs.get_run(conn, ref.run_id)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     reject(conn, ref)
     assert (keys_in(conn, "in_process"), keys_in(conn, "redriven")) == ([], [])
     with conn, conn.cursor() as cur:

@@ -184,9 +184,9 @@ def test_a_plan_shows_what_does_not_fit(conn: connection) -> None:
     plan(conn, ref, fewest=10)
     checks = {check.name: check for check in planned(conn, ref).checks}
     assert checks["max_calls"].passed is False
-    assert "3 calls, without retries; at most 2" in checks["max_calls"].says
+    assert "3 calls, without retries; at most 2" in checks["max_calls"].text
     assert checks["concurrency"].passed is None
-    assert "unknown" in checks["concurrency"].says
+    assert "unknown" in checks["concurrency"].text
     assert checks["disk of the state"].passed is None
 
 

@@ -262,4 +262,4 @@ def test_a_redrive_is_recorded_with_the_result_of_its_run(conn: connection) -> N
         ref.run_id, "open", 0, "again",
     )  # fmt: skip
     assert list_redrives(conn, 2) == []
-    assert asked.said == "7 items of quarantine: error Odd*; cost $0.50 to $1.00, asked by ada"
+    assert asked.text == "7 items of quarantine: error Odd*; cost $0.50 to $1.00, asked by ada"

@@ -153,7 +153,7 @@ def test_a_bucket_that_notifies_the_function_is_a_trigger(world: World) -> None:
         Configuration(id="n", events=tuple(CREATED), prefix="in/a b", suffix=".jpg"),
     )
     assert trigger.batch_items is None
-    assert "keys with prefix 'in/a b' and suffix '.jpg'" in trigger.way
+    assert "keys with prefix 'in/a b' and suffix '.jpg'" in trigger.route
 
 
 def test_the_qualifier_of_a_trigger_is_shown(world: World) -> None:
@@ -214,7 +214,7 @@ def test_a_topic_in_between_is_followed(world: World) -> None:
     trigger = world.trigger()
     assert (trigger.event, trigger.live.topic_arn, trigger.live.queue_arn) == ("s3-sns", arn, "")
     assert trigger.live.subscription_arn == world.subscription(arn)
-    assert not trigger.unlike
+    assert not trigger.obstacle
 
 
 @pytest.mark.parametrize(("raw", "event"), [("false", "s3-sns-sqs"), ("true", "s3-sqs")])
@@ -266,7 +266,7 @@ def test_a_rule_in_between_is_followed(world: World) -> None:
     trigger = world.trigger()
     assert (trigger.event, trigger.live.rules) == ("eventbridge", ((pattern,),))
     assert trigger.live.configurations == ()
-    assert not trigger.unlike
+    assert not trigger.obstacle
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_an_unreadable_filter_cannot_be_imitated(world: World) -> None:
         world.name,
         world.function,
     )
-    assert [one.unlike for one in found.triggers] == [
+    assert [one.obstacle for one in found.triggers] == [
         "the filter of its mapping cannot be read (KMSAccessDeniedException)"
     ]
 
@@ -316,7 +316,7 @@ def test_an_unreadable_filter_cannot_be_imitated(world: World) -> None:
 def test_a_rule_that_changes_the_event_cannot_be_imitated(world: World) -> None:
     world.rule(world.of_bucket, InputPath="$.detail")
     world.notify(EventBridgeConfiguration={})
-    assert world.trigger().unlike == "its target has InputPath, which changes the event"
+    assert world.trigger().obstacle == "its target has InputPath, which changes the event"
 
 
 def two_suffixes(target: dict[str, str]) -> list[dict[str, Any]]:
@@ -345,7 +345,7 @@ def test_notifications_to_one_function_or_queue_or_topic_are_one_trigger(world: 
         world.notify(**configuration)
         trigger = world.trigger()
         assert (trigger.event, trigger.live.configurations) == (event, expected)
-        assert "(keys with suffix '.jpg') and bucket notification .png" in trigger.way
+        assert "(keys with suffix '.jpg') and bucket notification .png" in trigger.route
 
 
 def test_rules_with_one_target_are_one_trigger(world: World) -> None:
@@ -360,7 +360,7 @@ def test_rules_with_one_target_are_one_trigger(world: World) -> None:
     world.notify(EventBridgeConfiguration={})
     trigger = world.trigger()
     assert trigger.live.rules == ((patterns[0],), (small,))
-    assert [name in trigger.way for name in names] == [True, False, True]
+    assert [name in trigger.route for name in names] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_a_custom_bus_is_followed_with_its_own_rules(world: World) -> None:
     found = world.found()
     (trigger,) = found.triggers
     assert (trigger.event, trigger.live.rules) == ("eventbridge", ((world.of_bucket, other),))
-    assert f"to bus {world.name} and its EventBridge rule {world.name}-on" in trigger.way
+    assert f"to bus {world.name} and its EventBridge rule {world.name}-on" in trigger.route
     assert len(found.others) == 1
     assert found.others[0].endswith(f"{world.name}-back (enabled) to {bus}")
 
@@ -452,7 +452,7 @@ def test_a_fifo_queue_behind_a_rule_cannot_be_imitated(world: World) -> None:
     world.queue(EventSourceArn=queue)
     world.rule(world.of_bucket, Arn=queue, SqsParameters={"MessageGroupId": "g"})
     world.notify(EventBridgeConfiguration={})
-    assert "FIFO queue, whose messages contain their group" in world.trigger().unlike
+    assert "FIFO queue, whose messages contain their group" in world.trigger().obstacle
 
 
 def test_a_trigger_on_an_alias_is_found_for_any_qualifier(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from retrofill.config import RunConfig
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import StateError
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
@@ -351,7 +351,7 @@ def waiting(conn: Connection) -> SetRef:
         slots=Slots(32, 16, "default_pool"),
         capacity=None,
     )
-    approve.ask(conn, run, config, plan, "0")
+    approve.request_approval(conn, run, config, plan, "0")
     return ref
 
 
@@ -369,7 +369,7 @@ def test_the_limits_of_a_run_awaiting_approval_are_fixed(
     assert answer.status_code == 422
     assert "limits cannot change while the plan waits for approval" in answer.text
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     approvals.note_changes(conn, ref.run_id, 12, more=False)
     page = web.get(PATH, "admin").text
     assert "approved by Ada at 2" in page
@@ -379,7 +379,7 @@ def test_the_limits_of_a_run_awaiting_approval_are_fixed(
 
 def test_a_rejected_run_shows_who_rejected_it(web: Web, conn: Connection) -> None:
     ref = waiting(conn)
-    approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.REJECTED, "<Ada>")
+    approve.record_answer(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.REJECTED, "<Ada>")
     runs.close_run(conn, ref.run_id)
     page = web.get(PATH, "viewer").text
     assert "rejected by &lt;Ada&gt; at 2" in page

@@ -127,7 +127,7 @@ def test_jobs_that_need_attention_come_first(web: Web, state_dsn: str, conn: Con
         "Items wait in quarantine",
     ):
         assert text.count(said) == 1, said
-    assert "7 jobs; 6 need a person." in text
+    assert "7 jobs; 6 need attention." in text
     assert order_of(web.get(f"{JOBS}?show=needs", "VIEWER").text, *names)[-1] == "job"
     assert order_of(web.get(f"{JOBS}?show=complete", "VIEWER").text, *names) == ["job"]
     assert order_of(web.get(f"{JOBS}?show=quarantine", "VIEWER").text, *names) == ["job"]
@@ -214,7 +214,7 @@ def test_jobs_are_found_by_part_of_their_name_in_pages(web: Web, conn: Connectio
     assert "?q=&amp;show=&amp;page=2" in first
     found = order_of(web.get(f"{JOBS}?q=JOB-2", "VIEWER").text, *names)
     assert sorted(found) == names[20:]
-    assert "No job is like that" in web.get(f"{JOBS}?q=%25", "VIEWER").text
+    assert "No job matches" in web.get(f"{JOBS}?q=%25", "VIEWER").text
 
 
 def test_a_job_shows_when_its_dag_runs_next(web: Web, conn: Connection) -> None:
@@ -281,8 +281,8 @@ def test_a_dag_run_without_a_run_shows_what_it_waits_for(web: Web, conn: Connect
     for name in ("r", "r2", "r3"):
         web.airflow.add_dag_run("d", name, DagRunState.RUNNING)
     text = web.get(JOB, "VIEWER").text
-    assert "The DAG run r2 opens its run, as overlap asks, after" in text
-    assert "The DAG run r3 opens its run, as overlap asks, after that of r2." in text
+    assert "Because of overlap: wait, the DAG run r2 opens its run only after" in text
+    assert "Because of overlap: wait, the DAG run r3 opens its run only after that of r2." in text
     assert "gone" not in text
 
 
@@ -340,7 +340,7 @@ def test_items_show_why_they_failed_or_what_was_tried(
 ) -> None:
     run_in_the_middle(conn, state_dsn)
     text = item_page(web, POISON)
-    assert "in quarantine: it waits for a person</span>" in text
+    assert "in quarantine: it waits for you</span>" in text
     assert "<dt>request id</dt><dd><code>request-2</code></dd>" in text
     assert "<b>ValueError</b>" in text
     text = item_page(web, "d")

@@ -26,7 +26,7 @@ def test_missing_setup_is_shown_instead_of_the_page(web: Web, state_dsn: str) ->
             "The state&#39;s schema is at version 0, this code needs 1",
             "python -m retrofill db migrate",
             f"database {parsed['dbname']}, role {parsed['user']}",
-            "No run can be opened until this is put right.",
+            "No run can be opened until you fix this.",
         ):
             assert said in answer.text, (path, said)
     for path in (*PAGES, SETUP, REST):
@@ -64,7 +64,7 @@ def test_rest_returns_the_same(web: Web, state_dsn: str) -> None:
 def test_a_page_without_jobs_shows_how_to_begin(web: Web) -> None:
     empty = web.get("/retrofill/jobs", "VIEWER").text
     assert "There is no job yet that you may see" in empty
-    assert "Airflow shows you no DAG of Retrofill that makes runs" in empty
+    assert "Airflow shows you no Retrofill DAG that opens runs" in empty
     web.airflow.add_dag("photos", tags=["retrofill"], is_paused=True)
     web.airflow.add_dag("keep", tags=["retrofill", "maintenance"])
     web.airflow.add_dag("gone", tags=["retrofill"], is_stale=True)

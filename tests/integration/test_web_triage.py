@@ -172,7 +172,7 @@ def test_redriving_needs_permission_to_start_the_dag_of_the_source(
     ("form", "says"),
     [
         ({"note": " "}, "note: it is empty"),
-        ({"error": "Other"}, "nothing is there any more (quarantine: error Other)"),
+        ({"error": "Other"}, "no item matches any more (quarantine: error Other)"),
         ({"place": "successes"}, "allowed only with redrive"),
         ({}, "dag: &#39;d&#39;; Dag id d not found"),
     ],
@@ -224,10 +224,10 @@ def test_earlier_redrives_are_listed_with_user_reason_and_result(
     new = new_run(1, "again", config={"redrive": "quarantine"})
     ref = runs.open_run(conn, new, FUNCTION, asked)
     page = web.get(QUARANTINE, "VIEWER").text
-    assert 'data-look-s="10"' in page
+    assert 'data-refresh-s="10"' in page
     close(conn, ref.run_id, complete=True)
     page = web.get(QUARANTINE, "VIEWER").text
-    assert 'data-look-s="0"' in page
+    assert 'data-refresh-s="0"' in page
     for said in ("quarantine: error Odd*", "fixed &lt;b&gt;", "by ada", "unknown", "complete",
                  "$0.75 ($0.50 to $1.00)", "/retrofill/dags/d/runs/again"):  # fmt: skip
         assert said in page

@@ -52,7 +52,7 @@ def run_in_the_middle(conn: Connection, dsn: str) -> SetRef:
     batches.plan(conn, ref, 1, most_items=6, fewest_items=6)
     with closing(BatchLease(dsn, 1, "h", TaskName("invoke", 0))) as lease:
         assert lease.take(holder_is_dead=lambda _: True)
-        calls = [Call([entry]) for entry in entries_of(lease)]
+        calls = [Call.of([entry]) for entry in entries_of(lease)]
         lease.settle(Settlement(), calls[:5])
         good, poison, fine, failed, _ = calls[:5]
         bad = EndedCall(

@@ -218,15 +218,15 @@ MUTANTS = (
     Mutant(
         name="without bisection",
         file="engine/dispatch.py",
-        old="        if len(call.entries) > 1:\n            self._bisect(call, now)\n"
+        old="        if len(call.seqs) > 1:\n            self._bisect(call, now)\n"
         "        elif not self._blame(call.entries[0], record, error, final=False):\n"
-        "            self._retry(Call(call.entries, call.attempt + 1), now)\n",
+        "            self._retry(Call.of(call.entries, call.attempt + 1), now)\n",
         new="        left = [\n"
         "            one for one in call.entries\n"
         "            if not self._blame(one, record, error, final=False)\n"
         "        ]\n"
         "        if left:\n"
-        "            self._retry(Call(left, call.attempt + 1), now)\n",
+        "            self._retry(Call.of(left, call.attempt + 1), now)\n",
         test="tests/unit/test_dispatch.py::test_exactly_the_poison_is_quarantined_within_the_bound",
     ),
     Mutant(
@@ -359,7 +359,7 @@ MUTANTS = (
     Mutant(
         name="outputs of the previous run called",
         file="pipeline/plan_batches.py",
-        old="    require_no_feedback(conn, ref, run, RunConfig.from_stored(run.config))\n",
+        old="    require_no_feedback(conn, ref, run, config)\n",
         new="",
         test=FEEDBACK + "test_outputs_among_equally_many_originals_are_noticed",
     ),
@@ -503,14 +503,14 @@ MUTANTS = (
     Mutant(
         name="a waiting run closed without withdrawing",
         file="pipeline/approve.py",
-        old="    if approval is not None and approval.status is Answer.WAITING:\n",
+        old="    if approval is not None and approval.status is ApprovalStatus.WAITING:\n",
         new="    if approval is not None and approval.withdrawn:\n",
         test=APPROVALS + "test_a_run_whose_dag_run_ends_while_it_waits_leaves_nothing_behind",
     ),
     Mutant(
         name="calls while a plan waits for approval",
         file="pipeline/approve.py",
-        old="    if run.approval is None or run.approval.status is not Answer.APPROVED:\n",
+        old="    if run.approval is None or run.approval.status is not ApprovalStatus.APPROVED:\n",
         new="    if run.approval is None:\n",
         test=APPROVALS + "test_only_approved_items_are_called",
     ),

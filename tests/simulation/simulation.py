@@ -31,8 +31,8 @@ from retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan
 from retrofill.state import lease, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
+from retrofill.state.maintenance import OpenRun
 from retrofill.state.migrate import migrate
-from retrofill.state.upkeep import OpenRun
 
 from tests.given import s3_context
 from tests.integration.opened import ARN, DELIVERY, FUNCTION, new_run

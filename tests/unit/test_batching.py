@@ -10,11 +10,11 @@ from retrofill.engine.batching import (
     MIN_BATCHES,
     MOST_BYTES,
     Batch,
+    Edge,
     Piece,
-    Place,
     batch_size,
     cut,
-    places_to_look_up,
+    edges_to_look_up,
 )
 
 
@@ -44,7 +44,7 @@ def test_each_item_is_in_one_batch(
     pieces, seqs = case
     batches = cut(pieces, **rule)
 
-    def seq_of(place: Place) -> int:
+    def seq_of(place: Edge) -> int:
         return seqs[place.piece][place.rank]
 
     everything = [seq for numbers in seqs.values() for seq in numbers]
@@ -81,7 +81,7 @@ def test_a_place_knows_its_number_or_is_looked_up(
     pieces, seqs = case
     batches = cut(pieces, **rule)
     edges = {edge for batch in batches for edge in (batch.first, batch.last)}
-    unknown = places_to_look_up(batches)
+    unknown = edges_to_look_up(batches)
     assert len(unknown) == len(set(unknown))
     for place in edges:
         assert (place.seq is None) == (place in unknown)
@@ -94,15 +94,15 @@ def test_pieces_without_holes_need_no_lookup() -> None:
     assert [(batch.first.seq, batch.last.seq, batch.items) for batch in batches] == [
         (1, 3_500, 3_500), (3_501, 7_000, 3_500), (7_001, 10_500, 3_500), (10_501, 14_000, 3_500)
     ]  # fmt: skip
-    assert places_to_look_up(batches) == []
+    assert edges_to_look_up(batches) == []
 
 
 def test_a_batch_ends_where_its_island_does() -> None:
     first, second = Piece(1, 3, 3, 1, 0), Piece(6, 9, 4, 1, 1)
     assert cut([first, second], most=5, fewest=5) == [
-        Batch(Place(first, 0), Place(first, 2), 3),
-        Batch(Place(second, 0), Place(second, 1), 2),
-        Batch(Place(second, 2), Place(second, 3), 2),
+        Batch(Edge(first, 0), Edge(first, 2), 3),
+        Batch(Edge(second, 0), Edge(second, 1), 2),
+        Batch(Edge(second, 2), Edge(second, 3), 2),
     ]
 
 

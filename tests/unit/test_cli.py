@@ -81,10 +81,10 @@ def test_each_value_is_read_as_the_type_of_its_field() -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("prefix", "'prefix'; allowed is name=value, such as prefix=incoming/"),
+        ("prefix", "'prefix' is not allowed; give name=value, such as prefix=incoming/"),
         ("buckett=a", "buckett: there is no such param; did you mean bucket?"),
-        ("x=1", "x: there is no such param; allowed are approve, bucket, max_calls"),
-        ("max_calls=many", "max_calls: 'many'; allowed is JSON of type integer"),
+        ("x=1", "x: there is no such param; give one of approve, bucket, max_calls"),
+        ("max_calls=many", "max_calls: 'many' is not allowed; give JSON of type integer"),
     ],
 )
 def test_an_unreadable_value_is_named(typed: str, said: str) -> None:
@@ -94,7 +94,7 @@ def test_an_unreadable_value_is_named(typed: str, said: str) -> None:
 
 
 def test_a_param_has_one_value_only() -> None:
-    with pytest.raises(ConfigError, match=r"^bucket: 'a' and 'b'; give one value only$"):
+    with pytest.raises(ConfigError, match=r"^bucket: 'a' and 'b'; give only one value$"):
         read(["bucket=a", "approve=true", "bucket=b"], FIELDS)
 
 
@@ -125,12 +125,12 @@ def test_an_unknown_command_is_bad_input(cli: Command) -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({}, "RETROFILL_AIRFLOW_URL: ''; allowed is the address"),
+        ({}, "RETROFILL_AIRFLOW_URL: '' is not allowed; give the address"),
         ({"RETROFILL_AIRFLOW_URL": "localhost:8080"}, "RETROFILL_AIRFLOW_URL: 'localhost:8080'"),
         ({"RETROFILL_AIRFLOW_URL": "http://[::1"}, "RETROFILL_AIRFLOW_URL: 'http://…'"),
         (
             {"RETROFILL_AIRFLOW_URL": "http://127.0.0.1"},
-            "RETROFILL_AIRFLOW_TOKEN: it is not set; allowed is a token of Airflow's, or RETRO",
+            "RETROFILL_AIRFLOW_TOKEN: it is not set; give a token of Airflow's, or RETROFI",
         ),
     ],
 )
@@ -154,13 +154,13 @@ def test_job_files_are_checked(cli: Command, tmp_path: Path) -> None:
         0,
         [
             f"0 job files, 0 problems, in {tmp_path}",
-            "not job files, whose names begin with retrofill_: 'theirs.yaml'",
+            "not job files, because their names do not start with retrofill_: 'theirs.yaml'",
         ],
     )
     (tmp_path / "retrofill_a.yaml").write_text("source: s4\n")
     done = cli("check-jobs", tmp_path)
     assert done.code == Exit.BAD_INPUT
-    assert "retrofill_a.yaml:1: source: 's4'; allowed is one of" in done.err
+    assert "retrofill_a.yaml:1: source: 's4' is not allowed; give one of" in done.err
     printed = json.loads(cli("check-jobs", tmp_path, "--json").out)
     assert printed["jobs"] == ["retrofill_a"]
     assert len(printed["problems"]) >= 3

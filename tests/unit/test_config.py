@@ -341,7 +341,7 @@ def test_a_path_of_report_files_fits_in_a_key(source: str, name: str):
     problems = params_for(source).problems({**given, "function": "f", name: "/" + "猫" * 342})
     [problem] = problems
     assert problem.name == name
-    assert "more than the 1,024 bytes" in problem.says
+    assert "more than the 1,024 bytes" in problem.text
 
 
 def test_a_redrive_of_a_manifest_takes_no_status():

@@ -27,22 +27,23 @@ def published(region: str = "eu-west-1", given: float | None = None, **facts: ob
 
 
 def test_the_billed_duration_counts_if_it_is_known():
-    assert FULL.of_call(Usage(900, 500), 2) == 1.0 + 2.0 * 0.5 + 20.0
-    assert FULL.of_call(Usage(900), 2) == 1.0 + 2.0 * 0.9 + 20.0
-    assert FULL.most(3, 60) == 1.0 + 2.0 * 60 + 30.0
+    assert FULL.rates is not None
+    assert FULL.rates.of(Usage(900, 500).counted_s, 2) == 1.0 + 2.0 * 0.5 + 20.0
+    assert FULL.rates.of(Usage(900).counted_s, 2) == 1.0 + 2.0 * 0.9 + 20.0
+    assert FULL.rates.of(60, 3) == 1.0 + 2.0 * 60 + 30.0
 
 
 def test_an_unknown_price_is_not_zero():
-    assert Price().of_call(Usage(1), 1) is None
-    assert Price(per_call=1.0, missing=("price_per_gb_second",)).most(1, 1) is None
-    assert Price(per_item=0.0).most(7, 60) == 0.0
+    assert Price().rates is None
+    assert Price(per_call=1.0, missing=("price_per_gb_second",)).rates is None
+    assert Price(per_item=0.0).rates == (0.0, 0.0, 0.0)
 
 
 def test_a_price_is_stored_with_what_a_call_costs_at_most():
-    stored = FULL.as_json(60)
+    stored = FULL.with_most(60)
     assert stored["most_per_call"] == 121.0
     assert Price.from_json(stored) == FULL
-    assert Price().as_json(60)["most_per_call"] is None
+    assert Price().with_most(60)["most_per_call"] is None
     assert Price.from_json({}) == Price()
 
 
@@ -82,4 +83,4 @@ def test_given_prices_override_or_extend_the_published_ones():
 def test_a_kind_without_prices_uses_the_given_ones():
     assert FUNCTIONS["http"].price is None
     assert not PriceParams().over(None).is_known
-    assert PriceParams(price_per_item=0.25).over(None).of_call(Usage(5_000), 4) == 1.0
+    assert PriceParams(price_per_item=0.25).over(None).rates == (0.0, 0.0, 0.25)

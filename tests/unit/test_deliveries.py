@@ -19,13 +19,13 @@ from tests.given import Given, s3_config
 
 DIRECT = Trigger(
     event="s3",
-    way="notification one",
+    route="notification one",
     live=LiveTrigger(configurations=(Configuration(id="one", suffix=".jpg"),)),
 )
-RULED = Trigger(event="eventbridge", way="rule r", live=LiveTrigger(rules=(({},),)))
+RULED = Trigger(event="eventbridge", route="rule r", live=LiveTrigger(rules=(({},),)))
 QUEUED = Trigger(
     event="s3-sqs",
-    way="notification two, mapping three",
+    route="notification two, mapping three",
     live=LiveTrigger(
         configurations=(Configuration(id="two"),),
         queue_arn="arn:aws:sqs:us-east-1:123456789012:q",
@@ -93,14 +93,14 @@ def test_without_a_trigger_the_refusal_lists_what_was_found() -> None:
         chosen(others=("mapping x from arn:kinesis",))
     assert "there is no live trigger from bucket 'photos' to arn:f" in str(caught.value)
     assert "there is mapping x from arn:kinesis" in str(caught.value)
-    with pytest.raises(ConfigError, match=r"of shape s3-sns .*; there is s3 by"):
+    with pytest.raises(ConfigError, match=r"of shape s3-sns .*; there is s3 via"):
         chosen(DIRECT, event="s3-sns")
 
 
 def test_several_triggers_are_refused_and_all_are_listed() -> None:
     with pytest.raises(ConfigError, match="there are 2 live triggers") as caught:
         chosen(DIRECT, QUEUED)
-    assert "s3 by notification one; s3-sqs by notification two" in str(caught.value)
+    assert "s3 via notification one; s3-sqs via notification two" in str(caught.value)
 
 
 def test_the_trigger_with_the_given_qualifier_is_used() -> None:
@@ -139,8 +139,8 @@ def test_the_trigger_for_the_keys_of_the_run_is_used() -> None:
 def test_a_trigger_for_other_keys_is_not_used(trigger: Trigger) -> None:
     with pytest.raises(ConfigError, match=r"no live trigger for keys like 'in/\*\.jpg'") as caught:
         chosen(trigger, key_glob="*.jpg")
-    assert chosen(replace(trigger, unlike="x"), DIRECT, key_glob="*.jpg") is DIRECT
-    assert f"there is {trigger.event} by {trigger.way}" in str(caught.value)
+    assert chosen(replace(trigger, obstacle="x"), DIRECT, key_glob="*.jpg") is DIRECT
+    assert f"there is {trigger.event} via {trigger.route}" in str(caught.value)
     assert "do not attach another: it would get each new object twice" in str(caught.value)
 
 
@@ -175,7 +175,7 @@ def test_only_a_function_without_triggers_is_asked_to_attach_one() -> None:
 
 def test_a_trigger_that_cannot_be_imitated_is_refused() -> None:
     with pytest.raises(ConfigError, match="cannot be imitated: its target has InputPath"):
-        chosen(replace(DIRECT, unlike="its target has InputPath"))
+        chosen(replace(DIRECT, obstacle="its target has InputPath"))
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_a_trigger_via_a_topic_gives_its_subscription_and_policy() -> None:
     policy = {"Records": {"s3": {"object": {"size": [{"numeric": [">", 0]}]}}}}
     relayed = Trigger(
         event="s3-sns",
-        way="w",
+        route="w",
         live=LiveTrigger(topic_arn=topic, subscription_arn=subscription, filter_policy=policy),
     )
     delivery = delivery_like(relayed, config().calls)

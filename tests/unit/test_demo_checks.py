@@ -41,7 +41,8 @@ def test_missing_repeated_and_unexpected_outputs_are_named_and_counted():
     assert not check.held
     assert check.expected == "3 with one output"
     assert check.seen == (
-        "1 with one output; 1 with none ('a'); 1 with more than one ('b'); 2 outputs of no object"
+        "1 with one output; 1 without output ('a'); 1 with several outputs ('b');"
+        " 2 outputs of unknown objects"
     )
 
 
@@ -51,4 +52,4 @@ def test_an_unexpected_output_fails_the_check():
 
 def test_only_a_few_keys_are_named():
     check = exactly_one_output("claim", ["a", "b", "c", "d"], [])
-    assert check.seen == "0 with one output; 4 with none ('a', 'b', 'c', …)"
+    assert check.seen == "0 with one output; 4 without output ('a', 'b', 'c', …)"

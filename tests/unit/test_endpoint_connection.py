@@ -181,7 +181,7 @@ def test_an_unreadable_request_is_refused_and_its_connection_closed(text: bytes)
     connection, service, transport = connect()
     connection.data_received(text)
     assert transport.sent.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert b"\r\n\r\nthis cannot be read: " in transport.sent
+    assert b"\r\n\r\ncannot read this request: " in transport.sent
     assert transport.closed
     assert not service.requests
     connection.data_received(b"more")

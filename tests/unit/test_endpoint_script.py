@@ -3,12 +3,13 @@
 import pytest
 from pydantic import ValidationError
 
-from stack.endpoint.buckets import Bucket, S3Object
 from stack.endpoint.script import (
+    Bucket,
     Function,
     Operation,
     Reply,
     Rule,
+    S3Object,
     Script,
     Span,
     Wire,

@@ -121,5 +121,5 @@ def test_an_item_without_content_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["kinesis", "dynamodb"])
 @pytest.mark.parametrize("arn", ["", "arn:aws:s3:::photos"])
 def test_a_stream_needs_its_arn(name: str, arn: str) -> None:
-    with pytest.raises(ConfigError, match=f"stream_arn: '{arn}' is not the ARN of a stream"):
+    with pytest.raises(ConfigError, match=f"stream_arn: '{arn}' is not allowed .* arn:aws:{name}:"):
         compile_shape(name, s3_context(**{**FACTS, "stream": arn}))

@@ -10,11 +10,11 @@ from retrofill.engine.feedback import (
     BEFORE,
     MOST_STEMS,
     Calling,
-    Looked,
-    evenly,
+    Findings,
     parents_of,
     stems_of,
 )
+from retrofill.engine.sampling import systematic
 
 FOLDERS = {"": ["in", "out", "thumbs", "2026-11-28"], "data/": ["raw", "small"]}
 
@@ -106,7 +106,7 @@ def test_folders_are_tried_if_keys_have_any() -> None:
 
 @given(st.integers(0, 5_000), st.integers(1, 1_000))
 def test_a_sample_is_spread_over_all(count: int, most: int) -> None:
-    places = evenly(count, most)
+    places = systematic(count, most)
     assert len(places) == min(count, most)
     assert places == sorted(set(places))
     assert all(0 <= place < count for place in places)
@@ -116,9 +116,9 @@ def test_a_sample_is_spread_over_all(count: int, most: int) -> None:
         )
 
 
-def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Looked:
+def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Findings:
     suspects = suspects or pairs
-    return Looked(
+    return Findings(
         sample=sample,
         suspects=suspects,
         looked_up=min(suspects, 100),
@@ -145,7 +145,7 @@ def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Loo
     ],
 )
 def test_a_run_stops_at_a_share_and_number_or_if_all_of_few_match(
-    found: Looked,
+    found: Findings,
     stops: bool,  # noqa: FBT001
 ) -> None:
     assert found.is_feedback is stops

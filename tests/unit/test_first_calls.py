@@ -15,7 +15,7 @@ from retrofill.aws.objects import pack
 from retrofill.engine import first_calls as first_calls_module
 from retrofill.events import SHAPES, CompiledShape, compile_shape
 from retrofill.functions.aws_lambda import MAX_REQUEST_BYTES
-from retrofill.model.calls import Call, Entry, Fresh, History, Loaded
+from retrofill.model.calls import Call, Entry, History, Loaded
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item, ItemColumns
 
@@ -174,11 +174,10 @@ def test_an_empty_batch_has_no_calls(shape: CompiledShape) -> None:
 def test_fresh_entries_equal_a_list_of_entries(numbers: set[int]) -> None:
     order = sorted(numbers)
     items = [item(number) for number in order]
-    fresh = Fresh(order, items)
+    fresh = Call(order, items)
     entries = list(map(Entry, order, items))
-    as_fresh, as_list = Call(fresh), Call(entries)
-    assert (as_fresh.spans, as_fresh.items) == (as_list.spans, as_list.items)
-    half = len(order) // 2
-    assert list(fresh[:half]) == entries[:half]
-    assert list(fresh) == entries
-    assert fresh[half] is fresh[half:][0], "a change to an entry stays with it"
+    listed = Call.of(entries)
+    assert (fresh.spans, fresh.items) == (listed.spans, listed.items)
+    assert not fresh.has_entries
+    assert fresh.entries == entries
+    assert fresh.entries[0] is fresh.entries[0], "a change to an entry stays with it"

@@ -338,13 +338,13 @@ def test_the_tenant_is_sent_from_the_dry_run_on(stub: Stubber):
         ({}, "blue", "tenant_id: 'blue' is not allowed, as function 'f:7' isolates no tenants"),
         (
             {"TenancyConfig": {"TenantIsolationMode": "PER_USER"}}, "blue",
-            "function: 'f:7' has TenancyConfig.TenantIsolationMode PER_USER, and it is not known",
+            "function: 'f:7' has TenancyConfig.TenantIsolationMode PER_USER, and Retrofill does",
         ),
         (
             {"CapacityProviderConfig": {"OthersConfig": {}}}, None,
-            "function: 'f:7' has CapacityProviderConfig.OthersConfig, and it is not known",
+            "function: 'f:7' has CapacityProviderConfig.OthersConfig, and Retrofill does",
         ),
-        ({"QuantumConfig": {"Qubits": 8}}, None, "function: 'f:7' has QuantumConfig, and it is"),
+        ({"QuantumConfig": {"Qubits": 8}}, None, "function: 'f:7' has QuantumConfig, and"),
         (
             {"DurableConfig": {"ExecutionTimeout": 901}}, None,
             "function: 'f:7' is durable, with an ExecutionTimeout of 901 s, but Lambda refuses",
@@ -429,10 +429,7 @@ def test_part_of_the_functions_reservation_is_left_free(
     stub.add_response("get_function_concurrency", reserved, {"FunctionName": _ARN})
     with caplog.at_level("INFO"):
         assert _ceiling(stub, 50) == 12
-    assert (
-        "of the 25 concurrent executions reserved for the function, 50 % are reserved"
-        in caplog.text
-    )
+    assert "50 % of the 25 concurrent executions reserved for the function stay free" in caplog.text
 
 
 def test_without_a_reservation_part_of_the_accounts_unreserved_concurrency_is_left_free(
@@ -448,7 +445,9 @@ def test_without_a_reservation_part_of_the_accounts_unreserved_concurrency_is_le
 def test_a_reserve_that_leaves_nothing_is_refused(stub: Stubber, reserved: int, percent: int):
     found = {"ReservedConcurrentExecutions": reserved}
     stub.add_response("get_function_concurrency", found)
-    with pytest.raises(ConfigError, match=f"^reserve_percent: with {percent} % of the {reserved} "):
+    with pytest.raises(
+        ConfigError, match=f"^reserve_percent: {percent} leaves .* of the {reserved} "
+    ):
         _ceiling(stub, percent)
 
 

@@ -94,7 +94,7 @@ def test_a_task_that_could_not_renew_its_lease_sends_nothing() -> None:
 
 
 def test_a_stop_is_passed_on() -> None:
-    assert opened(stop_reason="enough").stop_reason == "enough"
+    assert opened(stop_reason="enough").allotment.stop_reason == "enough"
 
 
 def test_it_waits_for_the_rate_but_no_longer_than_until_the_next_question() -> None:

@@ -36,7 +36,7 @@ def test_an_event_without_a_receipt_handle_has_no_hint_about_one() -> None:
         ("Sandbox.Timedout", "the function ran into its own timeout"),
         ("Runtime.ImportModuleError", "the function's code could not be loaded"),
         ("Runtime.OutOfMemory", "the function ran out of memory"),
-        ("AccessDeniedException", "AWS denied something to the function's own role"),
+        ("AccessDeniedException", "AWS denied the function's own role an action"),
     ],
 )
 def test_errors_that_no_item_causes_are_explained(error_type: str, begins: str) -> None:

@@ -179,7 +179,7 @@ def test_credentials_are_sent_as_headers(
         ({"password": "a\nb", "extra": {"auth": "bearer"}}, "no password that can be a header"),
         ({"password": "t", "extra": {"auth": "header"}}, "give it as header in its extra"),
         ({"extra": {"X-A": 3}}, "has 'X-A' in its extra"),
-        ({"extra": {"X A": "3"}}, "has 'X A' in its extra, which is not a header"),
+        ({"extra": {"X A": "3"}}, "has 'X A' in its extra, which is neither a setting nor"),
         ({"extra": {"content-Type": "text/x"}}, "the header 'content-Type' in its extra"),
         ({"extra": {"ce-id": "3"}}, "the header 'ce-id' in its extra"),
         ({"login": "me", "extra": {"authorization": "x"}}, "'authorization' in its extra"),
@@ -187,7 +187,7 @@ def test_credentials_are_sent_as_headers(
             {"password": "t", "extra": {"auth": "header", "header": "Host"}},
             "no usable name of the header",
         ),
-        ({"host": "http://me:pa\nb@f.example"}, "http_conn_id: the connection 'f': that of"),
+        ({"host": "http://me:pa\nb@f.example"}, "http_conn_id: the connection 'f': the URL of"),
         (
             {"host": "http://me:a\nb/c@f.example"},
             "http_conn_id: the connection 'f': it is not a URL",
@@ -210,7 +210,7 @@ def test_a_header_is_sent_once():
     found = opened({"http_headers": {"X-Tenant": "b"}}, extra=extra)
     assert found.headers == (("Authorization", "Bearer t"), ("X-Tenant", "b"))
     signed = {"password": "t", "extra": {"auth": "header", "header": "X-Api-Key"}}
-    with pytest.raises(ConfigError, match="http_headers: it has 'x-api-key', the header with the"):
+    with pytest.raises(ConfigError, match="http_headers: 'x-api-key' is the header with the"):
         opened({"http_headers": {"x-API-key": "b"}}, **signed)
 
 
@@ -239,7 +239,7 @@ def test_an_idempotency_key_depends_on_job_and_items():
 
 def test_missing_google_credentials_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path):
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    with pytest.raises(ConfigError, match="auth 'google', but there is no identity"):
+    with pytest.raises(ConfigError, match="auth 'google', but no identity"):
         opened(schema="https", extra={"auth": "google"})
 
 

@@ -30,9 +30,11 @@ def write(folder: Path, text: str) -> Path:
 def test_a_good_file_is_a_job(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, GOOD))
     assert not job.problems
-    assert (job.name, job.schedule, job.catchup) == ("retrofill_photos", "@daily", False)
-    assert job.start_date == datetime(2026, 1, 1, tzinfo=UTC)
-    assert params_for("s3").config(job.params).source.label().startswith("s3://my-photos/")
+    assert job.fields is not None
+    fields = job.fields
+    assert (job.name, fields.times, fields.catchup) == ("retrofill_photos", "@daily", False)
+    assert fields.start == datetime(2026, 1, 1, tzinfo=UTC)
+    assert params_for("s3").config(fields.params).source.label().startswith("s3://my-photos/")
 
 
 def test_the_example_is_not_a_job_until_it_is_copied(tmp_path: Path) -> None:
@@ -56,53 +58,77 @@ def test_another_yaml_file_is_not_a_job(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("good", "bad", "said"),
     [
-        ("source: s3", "source: s4", "photos.yaml:1: source: 's4'; allowed is one of s3"),
+        ("source: s3", "source: s4", "photos.yaml:1: source: 's4' is not allowed; give one of s3"),
         ("source: s3\n", "", "photos.yaml:1: source: it is missing"),
-        ("@daily", "every day", "photos.yaml:2: schedule: 'every day'; allowed is a cron"),
+        ("@daily", "every day", "photos.yaml:2: schedule: 'every day' is not allowed; give a cron"),
         ("@daily", "@once", "photos.yaml:2: schedule: '@once'"),
-        ("@daily", "0 0 31 2 *", "photos.yaml:2: schedule: '0 0 31 2 *'; it never comes"),
-        ("@daily", "0 0 3 * * *", "photos.yaml:2: schedule: '0 0 3 * * *'; allowed is a cron"),
-        ("@daily", "R 3 * * *", "photos.yaml:2: schedule: 'R 3 * * *'; allowed is a cron"),
-        ("@daily", "", "photos.yaml:2: schedule: ''; allowed is a cron"),
-        ('"@daily"', "", "photos.yaml:2: schedule: None; allowed is a cron expression of 5 fields"),
+        (
+            "@daily",
+            "0 0 31 2 *",
+            "photos.yaml:2: schedule: '0 0 31 2 *' is not allowed; give a time that exists",
+        ),
+        (
+            "@daily",
+            "0 0 3 * * *",
+            "photos.yaml:2: schedule: '0 0 3 * * *' is not allowed; give a cron",
+        ),
+        ("@daily", "R 3 * * *", "photos.yaml:2: schedule: 'R 3 * * *' is not allowed; give a cron"),
+        ("@daily", "", "photos.yaml:2: schedule: '' is not allowed; give a cron"),
+        (
+            '"@daily"',
+            "",
+            "photos.yaml:2: schedule: None is not allowed; give a cron expression of 5 fields",
+        ),
         (
             '"@daily"',
             "{assets: x}",
-            "photos.yaml:2: schedule: {'assets': 'x'}; allowed in assets: is",
+            "photos.yaml:2: schedule: {'assets': 'x'} is not allowed; give a list of URIs",
         ),
         (
             '"@daily"',
             "{assets: [x]}",
-            "schedule: {'assets': ['x']}; 'x' is no URI in ASCII, such as",
+            "schedule: {'assets': ['x']} is not allowed; give URIs in ASCII, such as",
         ),
         (
             '"@daily"',
             "none\ncatchup: true",
-            "photos.yaml:3: catchup: True; allowed only with a sche",
+            "photos.yaml:3: catchup: True is not allowed without",
         ),
         (
             "start_date: 2026-01-01\n",
             "",
-            "photos.yaml:1: start_date: it is missing; a schedule of t",
+            "photos.yaml:1: start_date: it is missing; a cron exp",
         ),
-        ("2026-01-01\n", "soon\n", "photos.yaml:3: start_date: 'soon'; allowed is a date"),
-        ("2026-01-01\n", "2026-02-30\n", "photos.yaml:3: start_date: '2026-02-30'; day is"),
-        ("2026-01-01\n", "20260101\n", "photos.yaml:3: start_date: 20260101; allowed is a date"),
-        ("start_date", "catchup: 1\nstart_date", "photos.yaml:3: catchup: 1; allowed is a valid b"),
-        ("params:", "params: 5\nx:", "photos.yaml:4: params: 5; allowed is a valid dictionary"),
+        ("2026-01-01\n", "soon\n", "photos.yaml:3: start_date: 'soon' is not allowed; give a date"),
+        (
+            "2026-01-01\n",
+            "2026-02-30\n",
+            "photos.yaml:3: start_date: '2026-02-30' is not allowed; day",
+        ),
+        (
+            "2026-01-01\n",
+            "20260101\n",
+            "photos.yaml:3: start_date: 20260101 is not allowed; give a date",
+        ),
+        (
+            "start_date",
+            "catchup: 1\nstart_date",
+            "photos.yaml:3: catchup: 1 is not allowed; give a valid b",
+        ),
+        ("params:", "params: 5\nx:", "photos.yaml:4: params: 5 is not allowed; give a valid dict"),
         ("  bucket: my-photos", "  buckett: my-photos", "photos.yaml:5: buckett: there is no such"),
         (
             "resize",
             "resize\n  items_per_call: 0",
             "photos.yaml:8: items_per_call: 0 is not allowed; give",
         ),
-        ("  prefix: in/", "  bucket: in", "photos.yaml:6: it is not YAML (bucket stands twice)"),
+        ("  prefix: in/", "  bucket: in", "photos.yaml:6: it is not YAML (bucket appears twice)"),
         ("start_date", "begin", "photos.yaml:3: begin: there is no such field"),
         ("params:", "params: {", "it is not YAML"),
         ("schedule:", "schedule: @daily #", "photos.yaml:2: it is not YAML (found character '@'"),
         ("  prefix: in/\n", "", "photos.yaml:4: prefix: it is empty"),
         ("  prefix: in/", "  schedule: in/", "photos.yaml:6: schedule: there is no such param"),
-        ("  prefix: in/", "  ? [a]\n  : b", "photos.yaml:6: it is not YAML (a name was expected)"),
+        ("  prefix: in/", "  ? [a]\n  : b", "photos.yaml:6: it is not YAML (a name is missing)"),
         ("  prefix: in/", "  7: in/", "photos.yaml:6: 7: there is no such param"),
         ("  prefix: in/", "  prefix: !!timestamp x", "photos.yaml: it is not YAML"),
         ("  prefix: in/", "  whole_bucket: !!bool x", "photos.yaml: it is not YAML"),
@@ -154,23 +180,29 @@ def test_a_name_that_no_dag_can_have_is_refused(tmp_path: Path, file: str, name:
     (tmp_path / file).write_text(GOOD)
     [job] = load_jobs(tmp_path)
     assert job.name == name
-    assert job.problems[0].startswith(f"{file}: it is called '{file}'; allowed are letters")
+    assert job.problems[0].startswith(
+        f"{file}: the file name is not allowed; give a name of letters"
+    )
 
 
 @pytest.mark.parametrize("schedule", ["0 3 * * *", "*/15 * * * mon-fri", "@monthly", "@quarterly"])
 def test_schedules(tmp_path: Path, schedule: str) -> None:
     job = load_job(write(tmp_path, GOOD.replace("@daily", schedule)))
-    assert (job.schedule, job.problems) == (schedule, ())
+    assert job.fields is not None
+    assert (job.fields.times, job.problems) == (schedule, ())
 
 
 def test_a_job_may_have_no_schedule_or_assets(tmp_path: Path) -> None:
     text = GOOD.replace("start_date: 2026-01-01\n", "")
     none = load_job(write(tmp_path, text.replace('"@daily"', "none")))
-    assert (none.schedule, none.assets, none.start_date, none.problems) == ("", (), None, ())
+    assert none.fields is not None
+    assert (none.fields.times, none.fields.assets, none.fields.start) == ("", (), None)
     uris = ("s3://photos/done", "retrofill://jobs/a%20b")
     listed = "".join(f"\n  - {uri}" for uri in uris)
     by_assets = write(tmp_path, text.replace('"@daily"', f"\n  assets:{listed}"))
-    assert (load_job(by_assets).assets, load_job(by_assets).problems) == (uris, ())
+    job = load_job(by_assets)
+    assert job.fields is not None
+    assert (job.fields.assets, job.problems) == (uris, ())
     by_assets.write_text(by_assets.read_text() + "  use_data_interval: true\n")
     (problem,) = load_job(by_assets).problems
     assert problem.startswith(
@@ -201,6 +233,6 @@ def test_the_folder_of_job_files_is_a_setting(tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", ["jobs", "/is/not/there", __file__])
 def test_a_bad_folder_setting_is_reported_with_what_is_allowed(setting: str) -> None:
     with pytest.raises(
-        ConfigError, match=f"jobs_folder is '{setting}': allowed is the absolute path"
+        ConfigError, match=f"jobs_folder: '{setting}' is not allowed; give the absolute path"
     ):
         folder_of(setting)

@@ -37,7 +37,7 @@ def test_a_whole_second_takes_ten_digits() -> None:
     [(MOMENT, "a\x1fb", ""), (MOMENT, "", "\x1f"), (datetime(1969, 1, 1, tzinfo=UTC), "", "")],
 )
 def test_facts_that_could_not_be_unpacked_are_refused(given: tuple[datetime, str, str]) -> None:
-    with pytest.raises(ValueError, match="no object: modified"):
+    with pytest.raises(ValueError, match="not an object: modified"):
         pack(1, *given)
 
 

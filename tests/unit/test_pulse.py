@@ -6,7 +6,7 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from retrofill.engine.progress import Progress, Seen
+from retrofill.engine.progress import Progress, Settled
 from retrofill.engine.pulse import Pulse, rung_of, slice_at
 from retrofill.model.calls import EndedCall, Settlement, Span
 from retrofill.model.pulse import Slice
@@ -18,10 +18,10 @@ class Task:
     def __init__(self, *, now: float) -> None:
         self.calls = self.succeeded = 0
         self.troubles = Counter[str]()
-        self.pulse = Pulse(self.seen, now=now)
+        self.pulse = Pulse(self.total, now=now)
 
-    def seen(self) -> Seen:
-        return Seen(Counter(succeeded=self.calls), self.troubles.copy(), self.succeeded)
+    def total(self) -> Settled:
+        return Settled(Counter(succeeded=self.calls), self.troubles.copy(), self.succeeded)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_durations_in_one_bucket_differ_by_a_fifth_at_most(took_s: float) -> Non
 
 def test_an_observation_goes_into_the_slice_of_its_time() -> None:
     task = Task(now=100.0)
-    task.pulse.tell(3.0, 50, asked_at=100.0)
+    task.pulse.adopt(3.0, 50, asked_at=100.0)
     task.calls, task.succeeded = 10, 20
     task.pulse.took(0.05)
     task.pulse.tick(101.0, 4)
@@ -63,7 +63,7 @@ def test_an_observation_goes_into_the_slice_of_its_time() -> None:
         0, 5, 13, 20, 0, {"timed_out": 3}, 6.0, 50, [0] * rung_of(0.05) + [1]
     )  # fmt: skip
     task.calls += 1
-    task.pulse.tell(8.0, 25, asked_at=105.0)
+    task.pulse.adopt(8.0, 25, asked_at=105.0)
     (second,) = task.pulse.take_all(105.0, 1)
     assert (second.second, second.calls, second.troubles, second.most_in_flight) == (5, 1, {}, 25)
     assert task.pulse.take() == []
@@ -71,7 +71,7 @@ def test_an_observation_goes_into_the_slice_of_its_time() -> None:
 
 def test_a_slice_without_events_is_not_written() -> None:
     task = Task(now=0.0)
-    task.pulse.tell(0.0, 5, asked_at=0.0)
+    task.pulse.adopt(0.0, 5, asked_at=0.0)
     task.pulse.tick(60.0, 0)
     assert task.pulse.take_all(61.0, 0) == []
 
@@ -89,7 +89,7 @@ def test_slices_are_consecutive_and_add_up_to_everything_seen(
         now += passed_s
         task.pulse.tick(now, calls)
         taken += task.pulse.take()
-        task.pulse.tell(now - late_s - opened_at, 9, asked_at=now)
+        task.pulse.adopt(now - late_s - opened_at, 9, asked_at=now)
         task.calls += calls
         for _ in range(calls):
             task.pulse.took(passed_s)
@@ -104,8 +104,8 @@ def test_slices_are_consecutive_and_add_up_to_everything_seen(
 
 def test_no_slice_repeats_if_the_run_turns_out_younger() -> None:
     task = Task(now=100.0)
-    task.pulse.tell(3.0, 9, asked_at=100.0)
-    task.pulse.tell(2.5, 9, asked_at=100.0)
+    task.pulse.adopt(3.0, 9, asked_at=100.0)
+    task.pulse.adopt(2.5, 9, asked_at=100.0)
     for now in (102.0, 102.1, 102.5, 102.6, 107.6):
         task.calls += 1
         task.pulse.tick(now, 1)
@@ -122,7 +122,7 @@ def test_progress_names_troubles_by_cause_or_outcome() -> None:
         EndedCall(4, "throttled"),
     ]
     progress.settled(Settlement(ended=ended, succeeded=[(Span(1, 5), 1)]))
-    seen = progress.seen
+    seen = progress.total
     assert seen.outcomes == {"succeeded": 1, "failed": 2, "throttled": 1}
     assert seen.troubles == {"timed_out": 1, "failed": 1, "throttled": 1}
     assert (seen.succeeded, seen.quarantined) == (5, 0)

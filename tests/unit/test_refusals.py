@@ -20,14 +20,14 @@ def heard(*ended: tuple[float, Outcome]) -> Refusals:
 
 def test_a_series_of_refusals_starts_at_the_first_and_has_the_last_reason() -> None:
     refusals = heard((1, Outcome.THROTTLED), (2, Outcome.STARTING), (5, Outcome.THROTTLED))
-    assert refusals.standing(11) == Refused(10, "E: 5", PATIENCE_S)
+    assert refusals.report(11) == Refused(10, "E: 5", PATIENCE_S)
     assert not refusals.take_answered()
 
 
 def test_the_wait_that_a_refusal_asks_for_comes_on_top() -> None:
     refusals = heard((1, Outcome.THROTTLED))
     refusals.ended(Ending(Outcome.THROTTLED, retry_after_s=400.0), now=2)
-    refused = refusals.standing(3)
+    refused = refusals.report(3)
     assert refused is not None
     assert refused.patience_s == PATIENCE_S + 400
 
@@ -35,14 +35,14 @@ def test_the_wait_that_a_refusal_asks_for_comes_on_top() -> None:
 @pytest.mark.parametrize("kind", sorted(set(Outcome) - {Outcome.THROTTLED, Outcome.STARTING}))
 def test_a_call_that_ends_in_any_other_way_was_let_through(kind: Outcome) -> None:
     refusals = heard((1, Outcome.THROTTLED), (2, kind))
-    assert refusals.standing(3) is None
+    assert refusals.report(3) is None
     assert [refusals.take_answered(), refusals.take_answered()] == [True, False]
 
 
 def test_refusals_do_not_count_while_nothing_may_be_sent() -> None:
     refusals = heard((1, Outcome.THROTTLED))
     refusals.forget()
-    assert refusals.standing(900) is None
+    assert refusals.report(900) is None
 
 
 def stop_reason(for_s: float, answered_s: float | None = None) -> str | None:

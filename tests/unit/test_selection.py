@@ -29,7 +29,7 @@ def test_a_selection_survives_storage_and_params(selection: Selection) -> None:
 
 
 def test_a_selection_is_described_in_words() -> None:
-    assert [one.said for one in SELECTIONS] == [
+    assert [one.text for one in SELECTIONS] == [
         "quarantine: all of it",
         "successes: version 7, from 2026-01-02 03:04:05 UTC",
         "quarantine: error T*|U, key in/*, version $LATEST, not in doubt",
@@ -39,7 +39,7 @@ def test_a_selection_is_described_in_words() -> None:
 
 def test_a_selection_is_described_in_utc() -> None:
     selection = select(Place.QUARANTINE, after="2026-01-02T13:04:05+10:00")
-    assert selection.said == "quarantine: from 2026-01-02 03:04:05 UTC"
+    assert selection.text == "quarantine: from 2026-01-02 03:04:05 UTC"
     with pytest.raises(ConfigError, match=r"^after: .*: it is out of range; give"):
         select(Place.QUARANTINE, after="0001-01-01T00:00:00+14:00")
 

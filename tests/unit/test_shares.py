@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retrofill.engine.causes import Came
+from retrofill.engine.causes import CallCount
 from retrofill.engine.ramp import Ramp, Tally
 from retrofill.engine.shares import Share, Standing, Totals, allot
 from retrofill.model.calls import Allotment
@@ -462,7 +462,7 @@ def test_spent_and_reserved_money_never_exceeds_the_limit(
 
 
 def test_a_cause_above_its_limit_stops_a_run_with_calls_left() -> None:
-    ended = [Came("succeeded", "", 9, 9), Came("unknown", "", 1, 1)]
+    ended = [CallCount("succeeded", "", 9, 9), CallCount("unknown", "", 1, 1)]
     strict = standing(max_percent_by_cause={"unknown": 5}, min_items_judged=10)
     found = allot(strict, [OWN], NOTHING, wanted=3, in_flight=0, ended=ended)
     assert (found.stop_reason or "").startswith("max_percent_by_cause: unknown: 1 of 10 items")

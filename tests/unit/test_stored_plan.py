@@ -8,7 +8,7 @@ import pytest
 from retrofill.engine.histogram import Histograms
 from retrofill.functions.kind import Capacity
 from retrofill.model.amounts import in_bytes, in_range, in_time
-from retrofill.model.approval import Answer, Approval
+from retrofill.model.approval import Approval, ApprovalStatus
 from retrofill.model.cost import dollars
 from retrofill.model.items import Measure
 from retrofill.model.limits import Limits
@@ -175,7 +175,7 @@ def checked(limits: Limits = LIMITS, counts: Counts = COUNTS, **asked: Any) -> d
 def test_concurrency_above_the_functions_limit_does_not_fit(calls: int, passed: bool) -> None:  # noqa: FBT001  of a case
     check = checked(capacity=Capacity(calls, "at once"))["concurrency"]
     assert check.passed is passed
-    assert f"{calls:,} at once" in check.says
+    assert f"{calls:,} at once" in check.text
 
 
 def test_an_unknown_limit_does_not_pass_the_check() -> None:
@@ -186,7 +186,7 @@ def test_an_unknown_limit_does_not_pass_the_check() -> None:
 def test_the_duration_is_estimated_from_the_functions_timeout() -> None:
     ten = replace(COUNTS, calls=1_000)
     says = "if each call took its timeout, 60 s, this set would take 20 min"
-    assert says in checked(counts=ten)["time"].says
+    assert says in checked(counts=ten)["time"].text
     enough = replace(LIMITS, max_minutes=20)
     assert checked(enough, ten)["time"].passed is True
     assert checked(replace(enough, max_minutes=19), ten)["time"].passed is None
@@ -203,24 +203,24 @@ def test_calls_above_the_limit_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (Answer.WAITING, "waits for approval until 2026-01-03 00:00 UTC"),
-        (Answer.APPROVED, "approved by Ada at 2026-01-02 00:00 UTC"),
-        (Answer.REJECTED, "rejected by Ada at 2026-01-02 00:00 UTC"),
-        (Answer.EXPIRED, "expired at 2026-01-02 00:00 UTC: nobody answered"),
-        (Answer.ENDED, "not answered: the run ended at 2026-01-02 00:00 UTC"),
-        (Answer.VOID, "approved by Ada at 2026-01-02 00:00 UTC, but void now"),
+        (ApprovalStatus.WAITING, "waits for approval until 2026-01-03 00:00 UTC"),
+        (ApprovalStatus.APPROVED, "approved by Ada at 2026-01-02 00:00 UTC"),
+        (ApprovalStatus.REJECTED, "rejected by Ada at 2026-01-02 00:00 UTC"),
+        (ApprovalStatus.EXPIRED, "expired at 2026-01-02 00:00 UTC: nobody answered"),
+        (ApprovalStatus.ENDED, "not answered: the run ended at 2026-01-02 00:00 UTC"),
+        (ApprovalStatus.VOID, "approved by Ada at 2026-01-02 00:00 UTC, but void now"),
     ],
 )
-def test_the_answer_to_a_plan_is_shown_with_user_and_time(state: Answer, said: str) -> None:
+def test_the_answer_to_a_plan_is_shown_with_user_and_time(state: ApprovalStatus, said: str) -> None:
     stored = {
         "status": state, "by": "Ada", "at": NOW.isoformat(),
         "until": (NOW + timedelta(days=1)).isoformat(),
     }  # fmt: skip
-    approval = Approval.from_json(stored)
+    approval = Approval.from_json_if_any(stored)
     assert approval is not None
-    assert approval.said == said
-    assert approval.is_negative is (state not in {Answer.WAITING, Answer.APPROVED})
-    assert bool(approval.why) is (state is not Answer.APPROVED)
+    assert approval.text == said
+    assert approval.is_negative is (state not in {ApprovalStatus.WAITING, ApprovalStatus.APPROVED})
+    assert bool(approval.why) is (state is not ApprovalStatus.APPROVED)
 
 
 @pytest.mark.parametrize(
@@ -233,5 +233,5 @@ def test_the_answer_to_a_plan_is_shown_with_user_and_time(state: Answer, said: s
     ],
 )
 def test_changes_since_the_plan_are_shown(changed: int | None, more: bool, said: str) -> None:  # noqa: FBT001  of a case
-    approval = Approval(status=Answer.APPROVED, changed=changed, changed_more=more)
-    assert approval.changes_said == said
+    approval = Approval(status=ApprovalStatus.APPROVED, changed=changed, changed_more=more)
+    assert approval.changes_text == said

@@ -118,5 +118,5 @@ def test_without_a_task_store_airflow_alone_counts_tries() -> None:
         tries = Tries(without)
         tries.require_progress()
         tries.progressed()
-        assert tries.in_vain == 0
+        assert tries.without_progress == 0
     assert POLICY.evaluate(ConfigError(), 1, 1, without).action is RetryAction.FAIL

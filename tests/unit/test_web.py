@@ -12,7 +12,7 @@ from retrofill.model.limits import Limits
 from retrofill.model.plan import FirstPayload
 from retrofill.model.pulse import Slice
 from retrofill.model.report import Report
-from retrofill.model.report_files import Written
+from retrofill.model.report_files import WrittenReport
 from retrofill.pipeline.controls import LIMITS as CHANGEABLE
 from retrofill.state.events import Event
 from retrofill.state.pages import (
@@ -34,11 +34,12 @@ from retrofill.web.rendering import (
     duration,
     facts,
     moment,
-    render_message,
+    percent,
+    render,
     roughly,
     visible,
 )
-from retrofill.web.run_rendering import Progress, render_run
+from retrofill.web.run_rendering import refresh_interval_s, values_of_run
 from retrofill.web.words import CAUSES, COUNTS, OUTCOMES
 
 from tests.unit.test_stored_plan import PLAN
@@ -107,12 +108,25 @@ def set_line(**fields: Any) -> SetLine:
     return line._replace(**fields)
 
 
-def html_of(shown: RunPage, *, problem: str = "", **more: Any) -> str:
-    usual: dict[str, Any] = {
-        "dag_run_id": "r", "lives": True, "dag_paused": False, "may_change": True, "read_s": 0.0,
-        "shell": SHELL, "approval_link": "/dags/d/runs/r/tasks/approve/required_actions",
-    }  # fmt: skip
-    return render_run(shown, problem=problem, **{**usual, **more})
+def html_of(
+    shown: RunPage,
+    *,
+    active: bool = True,
+    dag_paused: bool = False,
+    may_change: bool = True,
+    problem: str = "",
+    read_s: float = 0.0,
+) -> str:
+    return render(
+        "run.html",
+        SHELL,
+        refresh_s=refresh_interval_s(shown, read_s),
+        dag_run_id="r",
+        may_change=may_change,
+        problem=problem,
+        approval_link="/dags/d/runs/r/tasks/approve/required_actions",
+        **values_of_run(shown, active=active, dag_paused=dag_paused),
+    )
 
 
 def test_the_headline_names_job_source_function_and_version() -> None:
@@ -137,7 +151,7 @@ def test_a_run_awaiting_approval_links_to_it_and_changes_no_limits() -> None:
     # The script opens such links outside Airflow's sandbox around the page.
     assert "a[target='_top']" in html
     assert 'name="action"' not in html
-    assert ">abandoned</span>" in html_of(page(report=report(approval=waits)), lives=False)
+    assert ">abandoned</span>" in html_of(page(report=report(approval=waits)), active=False)
 
 
 def test_the_plan_is_shown_next_to_the_results() -> None:
@@ -242,7 +256,7 @@ def test_the_content_of_an_item_is_shown_by_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settled", "total", "percent"),
+    ("settled", "total", "said"),
     [
         (0, 0, "0 %"),
         (0, 5, "0 %"),
@@ -251,8 +265,8 @@ def test_the_content_of_an_item_is_shown_by_field() -> None:
         (1, 8, "12.5 %"),
     ],
 )
-def test_a_percentage_is_never_rounded_up(settled: int, total: int, percent: str) -> None:
-    assert Progress(total, settled, 0).percent == percent
+def test_a_percentage_is_never_rounded_up(settled: int, total: int, said: str) -> None:
+    assert percent(settled, total) == said
 
 
 def test_quarantined_and_resumed_items_count_in_the_progress() -> None:
@@ -374,7 +388,7 @@ def test_a_run_without_tasks_does_not_look_active() -> None:
     waiting = html_of(shown)
     assert "No task is calling now. 19 calls were sent and are not settled yet." in waiting
     assert ">open</span>" in waiting
-    ended = html_of(shown, lives=False)
+    ended = html_of(shown, active=False)
     assert ">abandoned</span>" in ended
     assert "Airflow ended the DAG run, and no task is active any more." in ended
     for html in (waiting, ended):
@@ -479,7 +493,7 @@ def test_report_files_are_shown_if_there_are_any() -> None:
     assert "Report files" not in html_of(page())
     asked = report(report_to="s3://reports/x")
     assert "No files were written to <code>s3://reports/x</code> yet" in html_of(page(report=asked))
-    written = Written(
+    written = WrittenReport(
         manifest="s3://reports/x/manifest.json",
         sha256="0a1b",
         counts={"failed": 1, "succeeded": 1200},
@@ -600,14 +614,14 @@ def test_a_fixed_limit_has_no_form(fields: dict[str, Any]) -> None:
 
 
 def test_the_page_reloads_while_a_run_may_change_and_rarely_if_costly() -> None:
-    assert 'data-look-s="3"' in html_of(page())
-    assert 'data-look-s="21"' in html_of(page(), read_s=4.2)
-    assert 'data-look-s="30"' in html_of(page(), read_s=60)
-    assert 'data-look-s="0"' in html_of(page(live=False))
+    assert 'data-refresh-s="3"' in html_of(page())
+    assert 'data-refresh-s="21"' in html_of(page(), read_s=4.2)
+    assert 'data-refresh-s="30"' in html_of(page(), read_s=60)
+    assert 'data-refresh-s="0"' in html_of(page(live=False))
 
 
 def test_a_message_is_escaped() -> None:
-    html = render_message("<b>", "<i>", look_s=0, shell=SHELL)
+    html = render("message.html", SHELL, title="<b>", text="<i>")
     assert "&lt;b&gt;" in html
     assert "<i>" not in html
 

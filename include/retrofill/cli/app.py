@@ -1,7 +1,7 @@
-"""The command line as a whole: its commands, and what becomes of errors."""
+"""The command line as a whole: its commands, and how it reports errors."""
 
+import re
 import sys
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -15,12 +15,12 @@ from retrofill.model.quoting import quoted
 
 _ABOUT = """Run a function over the data you already have.
 
-Commands that look at runs, steer them, and keep the state, read the database of the connection
-`retrofill_state`: that of the variable `AIRFLOW_CONN_RETROFILL_STATE`, else Airflow's. Airflow need
-not run for them.
+Commands use the database of the connection `retrofill_state`: the one in the variable
+`AIRFLOW_CONN_RETROFILL_STATE`, otherwise Airflow's. Airflow need not run.
 
-Commands that start or answer something ask Airflow at `RETROFILL_AIRFLOW_URL`, signed in by
-`RETROFILL_AIRFLOW_TOKEN`, or by `RETROFILL_AIRFLOW_USERNAME` and `RETROFILL_AIRFLOW_PASSWORD`.
+Commands that start runs or answer plans also call Airflow at `RETROFILL_AIRFLOW_URL`. They sign in
+with `RETROFILL_AIRFLOW_TOKEN`, or with `RETROFILL_AIRFLOW_USERNAME` and
+`RETROFILL_AIRFLOW_PASSWORD`.
 """
 
 _LOOK, _START, _STEER, _KEEP = "Look", "Start and answer", "Steer", "Keep"
@@ -56,7 +56,7 @@ for _panel, _name, _command in (
 app.add_typer(keeping.db, rich_help_panel=_KEEP)
 
 
-def _say_version(*, asked: bool) -> None:
+def _print_version(*, asked: bool) -> None:
     if asked:
         print_text(f"retrofill {__version__}")
         raise typer.Exit
@@ -66,28 +66,22 @@ def _say_version(*, asked: bool) -> None:
 def _options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     del version
 
 
-def _require_text(words: Sequence[str]) -> None:
-    """Check that all that was typed is text: Python lets through what is not UTF-8.
-
-    :raises ConfigError: a word is not
-    """
-    for word in words:
-        try:
-            word.encode()
-        except UnicodeEncodeError as error:
-            raise ConfigError(f"{quoted(word)}; allowed is text in UTF-8") from error
-
-
 def main() -> None:
-    """Run the command that was asked for, and exit as :mod:`retrofill.cli.exits` has it."""
+    """Run the command, and exit with a code of :mod:`retrofill.cli.exits`."""
     try:
-        _require_text(sys.argv[1:])
+        for word in sys.argv[1:]:
+            # Python reads bytes that are not UTF-8 as lone surrogates.
+            if re.search("[\ud800-\udfff]", word):
+                raise ConfigError(f"{quoted(word)} is not allowed; give text in UTF-8")
         app(prog_name="retrofill")
     except RetrofillError as error:
         say(str(error))

@@ -1,8 +1,8 @@
-"""The command that writes report files: of a run, or of all that is known of a job."""
+"""The command that writes report files of a run or of a whole job."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,14 +11,11 @@ from retrofill.cli.state import connections, open_state
 from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
-from retrofill.model.report_files import Asked
-
-if TYPE_CHECKING:
-    from retrofill.model.report_files import Written
+from retrofill.model.report_files import ReportRequest
 
 
 class Items(StrEnum):
-    """Which items are told of."""
+    """Which items the files contain."""
 
     ALL = "all"
     FAILURES = "failures"
@@ -33,27 +30,39 @@ class Format(StrEnum):
 
 def export(
     folder: Annotated[
-        str, typer.Argument(help="Where to: a path, or the address of a folder in a store.")
+        str, typer.Argument(help="The destination: a path, or the address of a folder in a store.")
     ],
     *,
     run: Annotated[int | None, typer.Option(help="The number of the run.")] = None,
-    job: Annotated[str | None, typer.Option(help="The name of the job, in place of a run.")] = None,
+    job: Annotated[str | None, typer.Option(help="The name of the job, instead of a run.")] = None,
     items: Annotated[Items, typer.Option(help="all, or only failures.")] = Items.ALL,
     form: Annotated[Format, typer.Option("--format", help="csv or parquet.")] = Format.CSV,
     details: Annotated[
-        bool, typer.Option("--details", help="Tell also of attempts, run, request id and time.")
+        bool, typer.Option("--details", help="Add attempts, run, request id and time.")
     ] = False,
     aws_conn_id: Annotated[
-        str, typer.Option(help="The connection by which a store on AWS is reached.")
+        str, typer.Option(help="The connection for a store on AWS.")
     ] = "aws_default",
     as_json: Json = False,
 ) -> None:
-    """Write report files: what became of each item of a run, or of a job.
+    """Write report files with the result of each item of a run or a job.
 
-    They get a folder of their own, with a manifest.json that is written last.
+    They get a new folder, with a manifest.json that is written last.
     """
-    asked = Asked(items=items.value, format=form.value, details=details)
-    written = _write(_destination(folder), asked, run, job, aws_conn_id)
+    # These take a second to import: clients of stores, and Parquet.
+    from retrofill.export import export_job, export_run, open_store  # noqa: PLC0415
+
+    if (run is None) == (job is None):
+        raise ConfigError(f"run: {run}, job: {quoted(job)}; give one of them")
+    asked = ReportRequest(items=items.value, format=form.value, details=details)
+    destination = _destination(folder)
+    store = open_store(destination, connections(), aws_conn_id, anywhere=True)
+    store.require_writable(destination)
+    with open_state() as conn:
+        if run is not None:
+            written = export_run(conn, run, asked, destination, store)
+        else:
+            written = export_job(conn, str(job), asked, destination, store)
     if as_json:
         print_json(written.as_json())
     else:
@@ -61,25 +70,9 @@ def export(
         print_text(f"{written.manifest}\n{counts}")
 
 
-def _write(
-    folder: Destination, asked: Asked, run: int | None, job: str | None, aws_conn_id: str
-) -> "Written":
-    # What takes a second to import: clients of stores, and columns of Parquet.
-    from retrofill.export import export_job, export_run, open_store  # noqa: PLC0415
-
-    store = open_store(folder, connections(), aws_conn_id, anywhere=True)
-    store.require_writable(folder)
-    with open_state() as conn:
-        if run is not None and job is None:
-            return export_run(conn, run, asked, folder, store)
-        if job is not None and run is None:
-            return export_job(conn, job, asked, folder, store)
-    raise ConfigError(f"run: {run}, job: {quoted(job)}; allowed is one of the two")
-
-
 def _destination(text: str) -> Destination:
     try:
-        # What a person types is seen from where they are.
+        # A typed path is relative to the working directory.
         return Destination.parse(text if "://" in text else str(Path(text).resolve()))
     except ValueError as error:
         raise ConfigError(f"folder: {quoted(text)}; {error}") from error

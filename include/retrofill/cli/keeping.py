@@ -1,4 +1,4 @@
-"""Commands that keep the state and the job files: schema, grants, forgetting, checking."""
+"""Commands that maintain the state and job files: schema, grants, checks, forgetting."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from retrofill.cli.exits import Exit
 from retrofill.cli.output import Json, print_json, print_text, say
-from retrofill.cli.state import look_at_setup, open_state, wiring
+from retrofill.cli.state import check_setup, open_state, wiring
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 from retrofill.model.records import as_json as json_of
@@ -17,29 +17,30 @@ from retrofill.state.grants import JOBS, RUNTIME, script
 from retrofill.state.migrate import migrate as migrate_schema
 
 db = typer.Typer(
-    name="db", help="The schema of the state, and what roles need.", no_args_is_help=True
+    name="db", help="The schema of the state, and the grants of roles.", no_args_is_help=True
 )
 
 
 @db.command()
 def migrate(
     dsn: Annotated[
-        str, typer.Argument(help="Its address. Left out: that of the connection retrofill_state.")
+        str,
+        typer.Argument(help="The database. Left out: the one of the connection retrofill_state."),
     ] = "",
 ) -> None:
-    """Bring the state's schema to this version. Its owner must."""
+    """Bring the state's schema to this version. Run it as the schema's owner."""
     applied = migrate_schema(dsn or wiring().state_dsn)
     print_text("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
 
 
 @db.command()
 def check(*, as_json: Json = False) -> None:
-    """Say what is missing before runs can be made, and what to do about it.
+    """Show what is missing before runs can be opened, and what to do about it.
 
-    It looks at the state, its schema and the grants of its role and, if the connection comes from
-    Airflow, at Airflow's settings. Exit code 3: something is in the way of every run.
+    It checks the state, its schema and the grants of its role and, if the connection comes from
+    Airflow, Airflow's settings. Exit code 3: no run can be opened.
     """
-    found = look_at_setup()
+    found = check_setup()
     if as_json:
         print_json(json_of(found))
     else:
@@ -57,16 +58,16 @@ def check(*, as_json: Json = False) -> None:
 def grants(
     *,
     runtime: Annotated[
-        str, typer.Option(help="The role that runs: it may do all that tasks need.")
+        str, typer.Option(help="The role of tasks and pages.")
     ] = "retrofill_runtime",
     reader: Annotated[str, typer.Option(help="The role that reads the public views.")] = (
         "retrofill_reader"
     ),
     forget: Annotated[
-        bool, typer.Option("--forget", help="Let the role that runs forget results and jobs, too.")
+        bool, typer.Option("--forget", help="Also let the runtime role forget results and jobs.")
     ] = False,
 ) -> None:
-    """Print the GRANT statements that roles need, for the owner to run."""
+    """Print the GRANT statements that roles need. Run them as the schema's owner."""
     print_text("\n".join(script(runtime, reader, forget=forget)))
 
 
@@ -74,22 +75,25 @@ def check_jobs(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Left out: that of AIRFLOW__RETROFILL__JOBS_FOLDER, else jobs/ beside the package."
+            help="The folder. Left out: the one in AIRFLOW__RETROFILL__JOBS_FOLDER, otherwise jobs/"
+            " next to the package."
         ),
     ] = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """Check all job files: what is wrong is named by file and line.
+    """Check all job files; each problem is shown with its file and line.
 
-    Exit code 2: something is.
+    Exit code 2: there are problems.
     """
     # It imports all kinds of sources and functions, for their params.
     from retrofill.jobs import folder_of, load_jobs, others  # noqa: PLC0415
 
     place = folder or folder_of(os.environ.get("AIRFLOW__RETROFILL__JOBS_FOLDER"))
     if folder is not None and not folder.is_dir():
-        raise ConfigError(f"folder: {quoted(str(place))}; allowed is a directory that is there")
+        raise ConfigError(
+            f"folder: {quoted(str(place))} is not allowed; give an existing directory"
+        )
     jobs = load_jobs(place)
     problems = [problem for job in jobs for problem in job.problems]
     if as_json:
@@ -99,22 +103,22 @@ def check_jobs(
             say(problem)
         print_text(f"{len(jobs)} job files, {len(problems)} problems, in {place}")
         if names := ", ".join(map(repr, others(place))):
-            print_text(f"not job files, whose names begin with retrofill_: {names}")
+            print_text(f"not job files, because their names do not start with retrofill_: {names}")
     raise typer.Exit(Exit.BAD_INPUT if problems else Exit.DONE)
 
 
 def forget(
     job: Annotated[str, typer.Argument(help="The exact name of a job.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
     """Forget a job: all its items are new again.
 
-    Its runs, calls, results and quarantine are deleted for good.
+    This permanently deletes its runs, calls, results and quarantine.
     """
     if not yes:
-        question = f"Forget all that is known of job {job}? It cannot be taken back."
+        question = f"Forget everything about job {job}? You cannot undo this."
         typer.confirm(question, abort=True, err=True)
     with open_state({**RUNTIME, **JOBS}) as conn:
         forgotten = forget_job(conn, job)

@@ -1,10 +1,10 @@
-"""What commands print: tables and texts for people, JSON for scripts; words beside it on stderr."""
+"""What commands print: tables and text to read, JSON for scripts; messages go to stderr."""
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -12,35 +12,50 @@ from rich.table import Table
 from rich.text import Text
 
 from retrofill.model.quoting import visible
+from retrofill.model.records import all_as_json
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
+Record = TypeVar("Record")
+
 _WIDE = 200
-"""Columns where there is no terminal, whose width would be taken."""
+"""Columns of a table if stdout is not a terminal."""
 
 
-def print_json(value: Any) -> None:
-    """Print plain JSON values: a list or an object, over several lines."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """Print plain JSON values.
 
-
-def print_json_line(value: Any) -> None:
-    """Print plain JSON values in one line, at once: the first of several."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    :param indent: spaces per level; None: in one line
+    """
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
 def print_text(text: str) -> None:
-    """Print a text of lines, in which nothing acts on the terminal."""
+    """Print text, with all control characters but line breaks escaped."""
     typer.echo(visible(text, but="\n"))
 
 
 def say(text: str) -> None:
-    """Say something to the person, which is no part of what a command prints."""
+    """Print a message for the user to stderr."""
     typer.echo(visible(text, but="\n"), err=True)
 
 
+def print_records(
+    records: Sequence[Record], cells: Mapping[str, Callable[[Record], object]], *, as_json: bool
+) -> None:
+    """Print records as JSON or as a table.
+
+    :param cells: for each column of the table, what it shows of a record
+    """
+    if as_json:
+        print_json(all_as_json(records))
+    else:
+        rows = ([cell(record) for cell in cells.values()] for record in records)
+        print_table(tuple(cells), rows)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; numbers stand on the right."""
+    """Print a table; columns of numbers are right-aligned."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     cells = [[_cell(value) for value in row] for row in rows]
     for at, column in enumerate(columns):
@@ -52,7 +67,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def moment(when: datetime | None) -> str:
-    """Return a time in UTC for people; empty: there is none."""
+    """Return a time in UTC; None: an empty text."""
     return "" if when is None else f"{when:%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from retrofill.model.setup import Setup
     from retrofill.wiring import Wiring
 
+# Functions import what takes half a second to import, or more.
+
 
 def connections() -> Connections:
-    """Return the connections: those of the environment, if that names the state, else Airflow's."""
-    # What takes half a second to import, or some.
+    """Return the connections: the environment's if it has the state's, otherwise Airflow's."""
     from retrofill.environment import EnvironmentConnections  # noqa: PLC0415
 
     ours = EnvironmentConnections()
     if ours.has(STATE_CONN_ID) or find_spec("airflow") is None:
         return ours
-    # As Airflow's own commands do: connections are looked for in its database, too.
+    # Airflow's own commands set this too, to find connections in its database.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     from retrofill.connections import AirflowConnections  # noqa: PLC0415
 
@@ -40,15 +41,15 @@ def wiring() -> "Wiring":
     return Wiring(connections())
 
 
-def look_at_setup() -> "Setup":
-    """Look at what is missing before runs can be made."""
+def check_setup() -> "Setup":
+    """Return what is missing before runs can be opened."""
     from retrofill.environment import EnvironmentConnections  # noqa: PLC0415
     from retrofill.wiring import Wiring  # noqa: PLC0415
 
     found = connections()
     if isinstance(found, EnvironmentConnections):
         return Wiring(found).setup(None)
-    from retrofill.airflow_settings import airflow_facts  # noqa: PLC0415
+    from retrofill.airflow_runs import airflow_facts  # noqa: PLC0415
 
     return Wiring(found).setup(airflow_facts())
 
@@ -61,11 +62,11 @@ def open_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
 
 
 def find_job(conn: Connection, name: str) -> int:
-    """Return the number of the job of that name.
+    """Return the number of a job.
 
-    :raises ConfigError: there is none
+    :raises ConfigError: no job has this name
     """
     known = runs.find_job(conn, name)
     if known is None:
-        raise ConfigError(f"job: {quoted(name)}; there is no such job; retrofill jobs lists all")
+        raise ConfigError(f"job: there is no job {quoted(name)}; see retrofill jobs for all jobs")
     return known.job_id

@@ -1,4 +1,4 @@
-"""Commands that steer an open run: its tasks look every second, so Airflow is not asked."""
+"""Commands that steer an open run. Its tasks read the state every second; Airflow is not asked."""
 
 import getpass
 from typing import Annotated
@@ -14,27 +14,25 @@ from retrofill.pipeline.controls import change
 from retrofill.pipeline.controls import set_limits as set_limits_of
 from retrofill.state import runs
 
-_CLOSED = "run: {}; it is closed, so nothing was changed"
-
 
 def pause(run: RunNumber) -> None:
-    """Pause a run: calls in flight end, and no other is sent."""
-    _change(run, "pause", "")
+    """Pause a run: calls in flight are completed, and no others are sent."""
+    _change(run, "pause")
     say(f"run {run} is paused")
 
 
 def resume(run: RunNumber) -> None:
-    """Resume a run that is paused."""
-    _change(run, "resume", "")
-    say(f"run {run} goes on")
+    """Resume a paused run."""
+    _change(run, "resume")
+    say(f"run {run} continues")
 
 
 def stop(
     run: RunNumber,
     *,
-    reason: Annotated[str, typer.Option(help="Why, as report and page then say.")] = "",
+    reason: Annotated[str, typer.Option(help="Shown in the report and on the page.")] = "",
 ) -> None:
-    """Stop a run: calls in flight end, and it closes as incomplete."""
+    """Stop a run: calls in flight are completed, and it closes as incomplete."""
     _change(run, "stop", reason)
     say(f"run {run} stops")
 
@@ -48,19 +46,22 @@ def set_limits(
 ) -> None:
     """Change limits of a run, all or none.
 
-    A value left empty means that there is no such limit.
+    An empty value means no limit.
     """
     typed = split(values)
     with open_state() as conn:
         runs.get_run(conn, run)
-        if not set_limits_of(conn, run, typed, getpass.getuser()):
-            raise ConfigError(_CLOSED.format(run))
+        _require_open(run, set_limits_of(conn, run, typed, getpass.getuser()))
     said = ", ".join(f"{name} is now {text or 'without limit'}" for name, text in typed.items())
     say(f"run {run}: {said}")
 
 
-def _change(run: int, action: str, text: str) -> None:
+def _change(run: int, action: str, text: str = "") -> None:
     with open_state() as conn:
         runs.get_run(conn, run)
-        if not change(conn, run, action, text, getpass.getuser()):
-            raise ConfigError(_CLOSED.format(run))
+        _require_open(run, change(conn, run, action, text, getpass.getuser()))
+
+
+def _require_open(run: int, done: bool) -> None:  # noqa: FBT001  the result of the change
+    if not done:
+        raise ConfigError(f"run: {run} is closed, so nothing was changed")

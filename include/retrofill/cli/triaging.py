@@ -1,46 +1,53 @@
-"""Commands for what failed: look for an item, look at quarantine, and call again."""
+"""Commands for failed items: find an item, show the quarantine, redrive."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from retrofill.cli.airflow import sign_in
 from retrofill.cli.exits import Exit
-from retrofill.cli.output import Json, moment, print_json, print_table, print_text, say
+from retrofill.cli.output import (
+    Json,
+    moment,
+    print_json,
+    print_records,
+    print_table,
+    print_text,
+    say,
+)
 from retrofill.cli.starting import DagRunId, follow_run
 from retrofill.cli.state import find_job, open_state
 from retrofill.model.amounts import counted, in_range
 from retrofill.model.cost import dollars
 from retrofill.model.records import all_as_json
-from retrofill.model.records import as_json as told
-from retrofill.model.selection import Place, Selection
+from retrofill.model.records import as_json as json_of
+from retrofill.model.selection import Place
 from retrofill.pipeline.select import select
 from retrofill.state.items import ItemCall, ItemHistory, find_items, get_history
-from retrofill.state.triage import groups
+from retrofill.state.triage import Group, groups
 
-if TYPE_CHECKING:
-    from retrofill.pipeline.ask_redrive import Asked
-
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="The name of a job.")]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="The name of the job.")]
 _Error = Annotated[str | None, typer.Option(help="Only items with such an error: a shell pattern.")]
-_Key = Annotated[str | None, typer.Option(help="Only such keys: a shell pattern.")]
+_Key = Annotated[str | None, typer.Option(help="Only items with such a key: a shell pattern.")]
 _Version = Annotated[
-    str | None, typer.Option(help="Only items whose last call this version executed.")
+    str | None, typer.Option(help="Only items whose last call ran this version of the function.")
 ]
-_After = Annotated[str | None, typer.Option(help="Only what was settled at this time or later.")]
-_Before = Annotated[str | None, typer.Option(help="Only what was settled before this time.")]
+_After = Annotated[str | None, typer.Option(help="Only items settled at this time or later.")]
+_Before = Annotated[str | None, typer.Option(help="Only items settled before this time.")]
 
 
 class InDoubt(StrEnum):
-    """Which items are meant, by whether anybody knows that their work is not done."""
+    """Which items to select, by whether their work may be done."""
 
     ANY = "any"
     ONLY = "only"
     WITHOUT = "without"
 
 
-_Unsure = Annotated[InDoubt, typer.Option(help="Items in doubt: any, only these, or without them.")]
+_Unsure = Annotated[
+    InDoubt, typer.Option(help="Items in doubt: any for all items, only, or without.")
+]
 
 _MOST_FOUND = 50
 _ERROR_CHARS = 80
@@ -48,16 +55,17 @@ _ERROR_CHARS = 80
 
 def item(
     job: JobName,
-    key: Annotated[str, typer.Argument(help="Its key.")],
+    key: Annotated[str, typer.Argument(help="The key of the item.")],
     *,
     prefix: Annotated[
-        bool, typer.Option("--prefix", help="List items whose keys begin so, without history.")
+        bool,
+        typer.Option("--prefix", help="List items whose keys start with KEY, without history."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Tell whether an item was processed: when, by which version, with which request id.
+    """Show whether an item was processed: when, by which version, with which request id.
 
-    Exit code 1: the job does not know it.
+    Exit code 1: the job does not know the item.
     """
     with open_state() as conn:
         job_id = find_job(conn, job)
@@ -66,7 +74,7 @@ def item(
             get_history(conn, job_id, one.key, one.identifier) for one in found.items if not prefix
         ]
     if as_json:
-        print_json(told(found) if prefix else all_as_json(histories))
+        print_json(json_of(found) if prefix else all_as_json(histories))
     elif prefix:
         columns = ("key", "place", "run", "attempts", "since", "error")
         rows = ((i.key, i.place, i.run_id, i.attempts, i.at, i.error_type) for i in found.items)
@@ -75,10 +83,10 @@ def item(
         for history in histories:
             _print_history(history)
     if found.more:
-        say(f"There are more than {_MOST_FOUND}: give more of the key.")
+        say(f"there are more than {_MOST_FOUND}; enter more of the key")
     if not found.items:
-        where = "" if found.all_in_process else ", as far as what is in process was looked through"
-        say(f"job {job} knows no item {key}{where}")
+        where = "" if found.all_in_process else " among the items that were searched"
+        say(f"job {job} has no item {key}{where}")
         raise typer.Exit(Exit.INCOMPLETE)
 
 
@@ -93,7 +101,7 @@ def quarantine(
     unsure: _Unsure = InDoubt.ANY,
     as_json: Json = False,
 ) -> None:
-    """Show what of a job waits for a person, by error, with examples."""
+    """Show the items of a job in quarantine, by error, with examples."""
     selection = select(
         Place.QUARANTINE, error=error, key=key, version=version, after=after, before=before,
         unsure=unsure.value,
@@ -101,33 +109,31 @@ def quarantine(
     with open_state() as conn:
         found = groups(conn, find_job(conn, job), selection)
     if found is None:
-        say("That takes too long: select less.")
+        say("reading takes too long; select fewer items")
         raise typer.Exit(Exit.UNREACHABLE)
-    if as_json:
-        print_json(all_as_json(found))
-        return
-    columns = ("error", "items", "in doubt", "first", "last", "for example")
-    print_table(
-        columns,
-        (
-            (
-                group.error_type,
-                f"{group.items:,}{' or more' if group.is_cut else ''}",
-                group.unsure,
-                group.first_at,
-                group.last_at,
-                "; ".join(f"{one.key}: {one.error[:_ERROR_CHARS]}" for one in group.examples[:1]),
-            )
-            for group in found
-        ),
+    print_records(
+        found,
+        {
+            "error": lambda group: group.error_type,
+            "items": lambda group: f"{group.items:,}{' or more' if group.is_cut else ''}",
+            "in doubt": lambda group: group.unsure,
+            "first": lambda group: group.first_at,
+            "last": lambda group: group.last_at,
+            "for example": _example,
+        },
+        as_json=as_json,
     )
+
+
+def _example(group: Group) -> str:
+    return "; ".join(f"{one.key}: {one.error[:_ERROR_CHARS]}" for one in group.examples[:1])
 
 
 def redrive(
     job: JobName,
     *,
     successes: Annotated[
-        bool, typer.Option("--successes", help="Of what has succeeded, not of quarantine.")
+        bool, typer.Option("--successes", help="Redrive processed items, not quarantined ones.")
     ] = False,
     error: _Error = None,
     key: _Key = None,
@@ -136,21 +142,21 @@ def redrive(
     before: _Before = None,
     unsure: _Unsure = InDoubt.ANY,
     note: Annotated[
-        str, typer.Option(help="Why: it is kept with the run. Needed to start it.")
+        str, typer.Option(help="The reason, which is kept with the run. Required to start it.")
     ] = "",
     count: Annotated[
-        bool, typer.Option("--count", help="Only count it and forecast its cost.")
+        bool, typer.Option("--count", help="Only count the items and estimate their cost.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     follow: Annotated[
-        bool, typer.Option("--watch", help="Show its progress until its DAG runs have ended.")
+        bool, typer.Option("--watch", help="Show the progress until all its DAG runs have ended.")
     ] = False,
     dag_run_id: DagRunId = None,
     as_json: Json = False,
 ) -> None:
-    """Call items again, after counting them and forecasting the cost.
+    """Call items again, after counting them and estimating their cost.
 
-    Exit code 1: nothing is selected, or with --watch the run is not complete.
+    Exit code 1: no item is selected, or with --watch the run is not complete.
     """
     selection = select(
         Place.SUCCESSES if successes else Place.QUARANTINE,
@@ -161,27 +167,24 @@ def redrive(
 
     with open_state() as conn:
         asked = ask(conn, job, selection, note.strip())
+        items = "too many items to count" if asked.items is None else counted(asked.items, "item")
+        said = f"{items} of {selection.text}; cost {in_range(asked.cost, dollars)}"
         if count:
             if as_json:
-                print_json({**told(asked), "selection": selection.as_json()})
+                print_json({**json_of(asked), "selection": selection.as_json()})
             else:
-                print_text(_said(asked, selection))
+                print_text(said)
             return
         require_note(note.strip())
-        say(_said(asked, selection))
+        say(said)
         if asked.items == 0:
             raise typer.Exit(Exit.INCOMPLETE)
         if not yes:
-            typer.confirm("Call them again?", abort=True, err=True)
+            typer.confirm("Call these items again?", abort=True, err=True)
         with sign_in() as airflow:
             airflow.require_on(asked.dag_id)
             begun = airflow.trigger(asked.dag_id, asked.params, dag_run_id)
             follow_run(airflow, conn, begun, follow=follow, as_json=as_json)
-
-
-def _said(asked: "Asked", selection: Selection) -> str:
-    items = "too many items to count" if asked.items is None else counted(asked.items, "item")
-    return f"{items} of {selection.said}; cost {in_range(asked.cost, dollars)}"
 
 
 def _print_history(history: ItemHistory) -> None:
@@ -192,17 +195,18 @@ def _print_history(history: ItemHistory) -> None:
     else:
         place = placed.place.replace("_", " ")
         print_text(f"  {place}, run {placed.run_id}, {counted(placed.attempts, 'attempt')}")
-    for life in history.redriven:
-        at, back = moment(life.quarantined_at), moment(life.redriven_at)
-        print_text(f"  {at} gave up on: {life.error_type}; {back} redriven by run {life.run_id}")
-    rows = [_call_cells(call) for call in history.calls]
-    if rows:
-        print_table(("sent", "run", "call", "outcome", "version", "request id", "error"), rows)
+    for before in history.redriven:
+        at, back = moment(before.quarantined_at or before.settled_at), moment(before.redriven_at)
+        what = f"quarantined: {before.error_type}" if before.quarantined_at else "processed"
+        print_text(f"  {at} {what}; {back} redriven by run {before.run_id}")
+    if history.calls:
+        columns = ("sent", "run", "call", "outcome", "version", "request id", "error")
+        print_table(columns, map(_call_cells, history.calls))
 
 
 def _call_cells(call: ItemCall) -> tuple[object, ...]:
     number = f"{call.batch_id}/{call.call_no}"
-    outcome = call.outcome or "under way"
+    outcome = call.outcome or "in flight"
     return (
         call.sent_at, call.run_id, number, outcome, call.version, call.request_id, call.error_type
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Params as they are typed: ``name=value``, each read as the type that its field has."""
+"""Typed params, ``name=value``: each is read as the type of its field."""
 
 import difflib
 import json
@@ -10,18 +10,23 @@ from retrofill.model.quoting import quoted
 
 
 def split(pairs: Iterable[str]) -> dict[str, str]:
-    """Return what was typed, by name.
+    """Return the typed values by name.
 
-    :raises ConfigError: something is no pair, or a name is there twice
+    >>> split(["prefix=incoming/", "max_calls="])
+    {'prefix': 'incoming/', 'max_calls': ''}
+
+    :raises ConfigError: a text has no name or no ``=``, or a name appears twice
     """
     typed: dict[str, str] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not (name and equals):
-            raise ConfigError(f"{quoted(pair)}; allowed is name=value, such as prefix=incoming/")
+            raise ConfigError(
+                f"{quoted(pair)} is not allowed; give name=value, such as prefix=incoming/"
+            )
         if name in typed:
             raise ConfigError(
-                f"{_plain(name)}: {quoted(typed[name])} and {quoted(text)}; give one value only"
+                f"{_plain(name)}: {quoted(typed[name])} and {quoted(text)}; give only one value"
             )
         typed[name] = text
     return typed
@@ -30,8 +35,11 @@ def split(pairs: Iterable[str]) -> dict[str, str]:
 def read(pairs: Iterable[str], fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the values of params.
 
-    :param fields: the JSON schema of each param there is
-    :raises ConfigError: there is no such param, or it is not of that type
+    >>> read(["max_calls=5"], {"max_calls": {"type": ["null", "integer"]}})
+    {'max_calls': 5}
+
+    :param fields: the JSON schema of every param
+    :raises ConfigError: there is no such param, or the text is not of its type
     """
     typed = split(pairs)
     unknown = [_unknown(name, fields) for name in typed if name not in fields]
@@ -46,13 +54,13 @@ def _plain(name: str) -> str:
 
 def _unknown(name: str, fields: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, fields, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(sorted(fields))}"
+    hint = f"did you mean {close[0]}?" if close else f"give one of {', '.join(sorted(fields))}"
     return f"{_plain(name)}: there is no such param; {hint}"
 
 
 def _value(name: str, text: str, schema: Mapping[str, Any]) -> Any:
-    told = schema.get("type") or "string"
-    types = {told} if isinstance(told, str) else set(told)
+    declared = schema.get("type") or "string"
+    types = {declared} if isinstance(declared, str) else set(declared)
     if not text and "null" in types:
         return None
     if "string" in types:
@@ -61,4 +69,6 @@ def _value(name: str, text: str, schema: Mapping[str, Any]) -> Any:
         return json.loads(text)
     except ValueError:
         allowed = " or ".join(sorted(types - {"null"}))
-        raise ConfigError(f"{name}: {quoted(text)}; allowed is JSON of type {allowed}") from None
+        raise ConfigError(
+            f"{name}: {quoted(text)} is not allowed; give JSON of type {allowed}"
+        ) from None

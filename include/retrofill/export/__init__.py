@@ -3,15 +3,15 @@
 from retrofill.export.report import export_job, export_run
 from retrofill.export.stores import PARAM, ROOT, Store, open_store
 from retrofill.model.destination import Destination
-from retrofill.model.report_files import Asked, Written
+from retrofill.model.report_files import ReportRequest, WrittenReport
 
 __all__ = [
     "PARAM",
     "ROOT",
-    "Asked",
     "Destination",
+    "ReportRequest",
     "Store",
-    "Written",
+    "WrittenReport",
     "export_job",
     "export_run",
     "open_store",

@@ -7,51 +7,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any, NamedTuple, Protocol
 
-from retrofill.model.report_files import DETAILS, Reported, ReportForm
+from retrofill.model.report_files import DETAILS, ReportedItem, ReportForm
 
 
 class Digested(io.RawIOBase):
-    """A file that counts what is written to it, and computes its digests."""
+    """A file that counts the bytes written to it, and computes their digests."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
         self.bytes = 0
+        self.sha256 = hashlib.sha256()
+        # Manifests of completion reports have an MD5.
+        self.md5 = hashlib.md5(usedforsecurity=False)
         self._file = file
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
 
     def writable(self) -> bool:
-        """Return that it is writable."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Return how many bytes were written."""
+        """Return the number of bytes written."""
         return self.bytes
 
     def write(self, data: Any) -> int:
         """Write more bytes."""
         chunk = bytes(data)
         self._file.write(chunk)
-        self._sha256.update(chunk)
-        self._md5.update(chunk)
+        self.sha256.update(chunk)
+        self.md5.update(chunk)
         self.bytes += len(chunk)
         return len(chunk)
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256 of what was written, in hex."""
-        return self._sha256.hexdigest()
-
-    @property
-    def md5(self) -> str:
-        """The MD5 of what was written, in hex, as in the manifest of a completion report."""
-        return self._md5.hexdigest()
 
 
 class Part(Protocol):
     """A part that is being written."""
 
-    def write(self, items: Sequence[Reported]) -> None:
+    def write(self, items: Sequence[ReportedItem]) -> None:
         """Write items."""
 
     def end(self) -> None:
@@ -74,7 +65,7 @@ class Table(NamedTuple):
 
 
 class _Lines(list[str]):
-    """A file that keeps the rows that are written to it."""
+    """A file that keeps each row written to it."""
 
     write = list.append
 
@@ -90,7 +81,7 @@ class CsvPart:
         if table.form.header:
             self._put([table.columns])
 
-    def write(self, items: Sequence[Reported]) -> None:
+    def write(self, items: Sequence[ReportedItem]) -> None:
         """Write items, one per line unless their errors have several."""
         row, write_key = self._row, self._write_key
         rows = [row(item._replace(key=write_key(item.key))) for item in items]
@@ -103,7 +94,7 @@ class CsvPart:
 
     def _put(self, rows: Iterable[Sequence[str]]) -> None:
         lines = _Lines()
-        # A field with a character that ends a row is quoted, also one with a lone CR.
+        # This terminator makes the writer quote fields that contain a CR or an LF.
         csv.writer(lines, lineterminator="\r\n").writerows(rows)
         self._file.write("".join(f"{line[:-2]}\n" for line in lines).encode())
 
@@ -111,7 +102,7 @@ class CsvPart:
         """Write nothing more."""
 
 
-def details_of(item: Reported) -> tuple[Any, ...]:
+def details_of(item: ReportedItem) -> tuple[Any, ...]:
     """Return the values of the columns :data:`DETAILS`."""
     return (
         item.attempts,

@@ -1,10 +1,11 @@
-"""Write report files: the items of a run or a job in parts, and finally their manifest."""
+"""Write report files: the items of a run or a job in parts, then their manifest."""
 
 import json
 import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
 from retrofill.config import RunConfig
 from retrofill.export.parts import CsvPart, Digested, Part, Table
@@ -12,12 +13,7 @@ from retrofill.export.stores import Store
 from retrofill.faults import Point, reach
 from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError
-from retrofill.model.report_files import (
-    PARQUET_FORMAT,
-    Asked,
-    Reported,
-    Written,
-)
+from retrofill.model.report_files import PARQUET_FORMAT, ReportedItem, ReportRequest, WrittenReport
 from retrofill.model.runs import Run
 from retrofill.state import exports, runs
 from retrofill.state.connection import Connection
@@ -31,31 +27,9 @@ PART_BYTES = 128 * 2**20
 """Bytes per part, not counting the rest of the chunk that fills it."""
 
 
-class _WrittenPart(NamedTuple):
-    """A part that was written."""
-
-    file: Destination
-    rows: int
-    bytes: int
-    sha256: str
-    md5: str
-
-    def as_json(self, status: str) -> dict[str, Any]:
-        """Return its entry in the manifest, with the members of a completion report."""
-        return {
-            "TaskExecutionStatus": status,
-            "Bucket": self.file.host,
-            "MD5Checksum": self.md5,
-            "Key": self.file.path,
-            "Sha256": self.sha256,
-            "Rows": self.rows,
-            "Bytes": self.bytes,
-        }
-
-
 def export_run(
-    conn: Connection, run_id: int, asked: Asked, folder: Destination, store: Store
-) -> Written:
+    conn: Connection, run_id: int, asked: ReportRequest, folder: Destination, store: Store
+) -> WrittenReport:
     """Write report files of what a run settled, or listed and left.
 
     Each report gets its own folder below ``folder``, named by the time: existing files are never
@@ -69,8 +43,8 @@ def export_run(
 
 
 def export_job(
-    conn: Connection, job: str, asked: Asked, folder: Destination, store: Store
-) -> Written:
+    conn: Connection, job: str, asked: ReportRequest, folder: Destination, store: Store
+) -> WrittenReport:
     """Write report files of everything known of a job, as :func:`export_run` does for a run.
 
     :raises ConfigError: there is no such job, or no run of it
@@ -78,7 +52,7 @@ def export_job(
     known = runs.find_job(conn, job)
     run_id = None if known is None else exports.last_run(conn, known.job_id)
     if known is None or run_id is None:
-        raise ConfigError(f"job: {job!r} is not a job with a known run; see retrofill.v_run")
+        raise ConfigError(f"job: {job!r} has no known run; see retrofill jobs for all jobs")
     run = runs.get_run(conn, run_id)
     return _export(conn, run, asked, folder / f"job-{known.job_id}", store, whole_job=True)
 
@@ -86,12 +60,12 @@ def export_job(
 def _export(
     conn: Connection,
     run: Run,
-    asked: Asked,
+    asked: ReportRequest,
     above: Destination,
     store: Store,
     *,
     whole_job: bool,
-) -> Written:
+) -> WrittenReport:
     config = RunConfig.from_stored(run.config)
     table = Table(config.source_kind.report, config.source.place(), details=asked.details)
     counts = dict.fromkeys(asked.statuses, 0)
@@ -101,12 +75,14 @@ def _export(
         folder = above / snapshot.taken_at.strftime("%Y-%m-%dT%H-%M-%S-%fZ")
         for status in asked.statuses:
             chunks = snapshot.items(status, asked)
+            if version_of:
+                chunks = (_with_versions(chunk, version_of) for chunk in chunks)
             for number, first in enumerate(chunks, 1):
                 file = folder / f"results/{status}-{number:05}.{asked.format}"
-                part = _write_part(store, file, _known(first, chunks, version_of), table)
-                log.info("wrote %s: %d items, %d bytes", part.file, part.rows, part.bytes)
-                results.append(part.as_json(status))
-                counts[status] += part.rows
+                part = _write_part(store, file, chain([first], chunks), table)
+                log.info("wrote %s: %d items, %d bytes", file, part["Rows"], part["Bytes"])
+                results.append({"TaskExecutionStatus": status, **part})
+                counts[status] += part["Rows"]
                 reach(Point.PART_WRITTEN)
     said = {
         "Format": table.form.format if asked.format == "csv" else PARQUET_FORMAT,
@@ -127,9 +103,9 @@ def _export(
         digested = Digested(opened)
         digested.write(json.dumps(said, indent=2, ensure_ascii=False).encode())
     log.info("wrote %s: %s", manifest, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
-    return Written(
+    return WrittenReport(
         manifest=str(manifest),
-        sha256=digested.sha256,
+        sha256=digested.sha256.hexdigest(),
         counts=counts,
         parts=len(results),
         bytes=sum(result["Bytes"] for result in results),
@@ -137,27 +113,21 @@ def _export(
     )
 
 
-def _known(
-    first: list[Reported], more: Iterator[list[Reported]], version_of: Mapping[int, str]
-) -> Iterator[list[Reported]]:
-    """Yield chunks of items; if their function version is unknown, it is that of their run."""
-    chunk: list[Reported] | None = first
-    while chunk is not None:
-        if version_of:
-            chunk = [
-                item
-                if item.function_version
-                else item._replace(function_version=version_of[item.run_id])
-                for item in chunk
-            ]
-        yield chunk
-        chunk = next(more, None)
+def _with_versions(chunk: list[ReportedItem], version_of: Mapping[int, str]) -> list[ReportedItem]:
+    """Return items; an unknown function version becomes the one of the item's run."""
+    return [
+        item if item.function_version else item._replace(function_version=version_of[item.run_id])
+        for item in chunk
+    ]
 
 
 def _write_part(
-    store: Store, file: Destination, chunks: Iterator[list[Reported]], table: Table
-) -> _WrittenPart:
-    """Write items until the part is full, or there are no more."""
+    store: Store, file: Destination, chunks: Iterator[list[ReportedItem]], table: Table
+) -> dict[str, Any]:
+    """Write items until the part is full, or there are no more.
+
+    :returns: its entry in the manifest, with the members of a completion report
+    """
     rows = 0
     with store.writing(file) as opened:
         digested = Digested(opened)
@@ -168,7 +138,14 @@ def _write_part(
             if rows >= PART_ITEMS or digested.bytes >= PART_BYTES:
                 break
         part.end()
-    return _WrittenPart(file, rows, digested.bytes, digested.sha256, digested.md5)
+    return {
+        "Bucket": file.host,
+        "MD5Checksum": digested.md5.hexdigest(),
+        "Key": file.path,
+        "Sha256": digested.sha256.hexdigest(),
+        "Rows": rows,
+        "Bytes": digested.bytes,
+    }
 
 
 def _begin(file: Destination, digested: Digested, table: Table) -> Part:

@@ -1,9 +1,9 @@
-"""The fields of a job file, and what each may be."""
+"""The fields of a job file, and their allowed values."""
 
 import re
 from collections.abc import Iterator
-from datetime import date, datetime
-from typing import Annotated, Any, Self
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any
 
 from croniter import CroniterBadDateError, croniter
 from pydantic import (
@@ -23,8 +23,8 @@ NONE = "none"
 _CRON_FIELDS = 5
 _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:[!-~]+")
 _ALLOWED = (
-    f"allowed is a cron expression of {_CRON_FIELDS} fields, one of {', '.join(PRESETS)},"
-    f" {NONE}, or assets: with a list of URIs"
+    f"give a cron expression of {_CRON_FIELDS} fields, one of {', '.join(PRESETS)}, {NONE}, or"
+    " assets: with a list of URIs"
 )
 
 
@@ -32,42 +32,44 @@ def _known_schedule(value: object) -> object:
     if isinstance(value, dict) and value.keys() == {"assets"}:
         return _known_assets(value["assets"])
     if not isinstance(value, str):
-        raise ValueError(_ALLOWED)  # noqa: TRY004  pydantic makes a sentence of a ValueError alone
+        raise ValueError(_ALLOWED)  # noqa: TRY004  pydantic reports only a ValueError as a problem
     return value if value in {NONE, *PRESETS} else _known_cron(value)
 
 
 def _known_assets(assets: object) -> list[str]:
     if not isinstance(assets, list) or not assets:
-        raise ValueError("allowed in assets: is a list of URIs")
+        raise ValueError("give a list of URIs in assets:")
     for uri in assets:
         if not isinstance(uri, str) or not _URI.fullmatch(uri):
-            raise ValueError(f"{uri!r} is no URI in ASCII, such as retrofill://jobs/thumbnails")
+            raise ValueError(
+                f"give URIs in ASCII, such as retrofill://jobs/thumbnails, not {uri!r}"
+            )
     return assets
 
 
 def _known_cron(schedule: str) -> str:
     fields = schedule.split()
-    # R and H are croniter's words for "at random": another time whenever the file is read.
+    # In croniter, R and H mean a random time: another one each time the file is read.
     random = any(part[:1] in "RrHh" for field in fields for part in field.split(","))
     if len(fields) != _CRON_FIELDS or random or not croniter.is_valid(schedule):
         raise ValueError(_ALLOWED)
     try:
-        croniter(schedule, datetime(2000, 1, 1)).get_next()  # noqa: DTZ001  only whether it comes
+        croniter(schedule, datetime(2000, 1, 1)).get_next()  # noqa: DTZ001  any date
     except CroniterBadDateError:
-        raise ValueError("it never comes; allowed is a time that does") from None
+        raise ValueError("give a time that exists; this one never comes") from None
     return schedule
 
 
 def _known_source(source: str) -> str:
     if source not in SOURCES:
-        raise ValueError(f"allowed is one of {', '.join(SOURCES)}")
+        raise ValueError(f"give one of {', '.join(SOURCES)}")
     return source
 
 
 def _date(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
         return date.fromisoformat(value)
-    raise ValueError("allowed is a date, such as 2026-01-01")
+    raise ValueError("give a date, such as 2026-01-01")
 
 
 _SCHEDULE_SCHEMA: dict[str, Any] = {
@@ -78,7 +80,7 @@ _SCHEDULE_SCHEMA: dict[str, Any] = {
             "type": "object",
             "properties": {
                 "assets": {
-                    "description": "The job runs when each of these has been updated.",
+                    "description": "The job runs when all of these have been updated.",
                     "type": "array",
                     "items": {"type": "string", "pattern": f"^{_URI.pattern}$"},
                     "minItems": 1,
@@ -100,7 +102,7 @@ class Fields(BaseModel):
         str,
         AfterValidator(_known_source),
         Field(
-            description="What is listed: the name of a source's kind.",
+            description="The kind of source to list.",
             json_schema_extra={"enum": list(SOURCES)},
         ),
     ]
@@ -109,38 +111,47 @@ class Fields(BaseModel):
         BeforeValidator(_known_schedule),
         WithJsonSchema(_SCHEDULE_SCHEMA),
         Field(
-            description="When: a cron expression or a preset, in UTC; none, for a job that is only"
-            " triggered; or the assets whose updates trigger it."
+            description="When the job runs: a cron expression or a preset, in UTC; none: only when"
+            " you trigger it; or the assets that trigger it when they are updated."
         ),
     ]
     start_date: Annotated[
         date | None,
         BeforeValidator(_date),
         WithJsonSchema({"type": "string", "format": "date"}),
-        Field(description="The first interval begins here. Needed with times."),
+        Field(
+            description="The start of the first interval. Required for a cron expression or preset."
+        ),
     ] = None
     catchup: Annotated[
         bool,
         Field(
-            description="Whether there is a run for each interval since start_date as soon as the"
-            " DAG is switched on."
+            description="Whether to run for each interval since start_date when you unpause the"
+            " DAG."
         ),
     ] = False
-    params: Annotated[dict[str, Any], Field(description="What: the fields of the trigger form.")]
+    params: Annotated[
+        dict[str, Any], Field(description="The params of the run, as in the trigger form.")
+    ]
 
     @property
     def times(self) -> str:
-        """The cron expression or preset; empty: it has none."""
+        """The cron expression or preset; empty: none."""
         return self.schedule if isinstance(self.schedule, str) and self.schedule != NONE else ""
 
     @property
     def assets(self) -> tuple[str, ...]:
-        """The assets whose updates trigger it."""
+        """The assets that trigger it when they are updated."""
         return tuple(self.schedule) if isinstance(self.schedule, list) else ()
 
-    def contradictions(self: Self) -> Iterator[tuple[str, str]]:
-        """Find fields that do not go with the schedule: their names, and what is wrong."""
+    @property
+    def start(self) -> datetime | None:
+        """The start date as a time in UTC."""
+        return datetime.combine(self.start_date, time(), UTC) if self.start_date else None
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Yield the fields that contradict the schedule, each with what is wrong."""
         if self.times and self.start_date is None:
-            yield "start_date", "it is missing; a schedule of times needs it"
+            yield "start_date", "it is missing; a cron expression or preset requires it"
         if self.catchup and not self.times:
-            yield "catchup", "True; allowed only with a schedule of times"
+            yield "catchup", "True is not allowed without a cron expression or preset; give False"

@@ -9,7 +9,7 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads a time as the text that it is, as JSON does: its field knows more of it."""
+    """Reads times as text, as in JSON: their fields parse them."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -21,43 +21,38 @@ _Loader.yaml_implicit_resolvers = {
 class Lines:
     """A YAML file: its value, and the line of each of its fields.
 
-    :raises yaml.YAMLError: it is not YAML, or names a field twice
+    :raises yaml.YAMLError: it is not YAML, or a field appears twice
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.name
-        self._line_of: dict[str, int] = {}
-        self._line_of_param: dict[str, int] = {}
+        self._line_of: dict[tuple[str, ...], int] = {}
         self.value: dict[str, Any] = {}
         loader = _Loader(path.read_text(encoding="utf-8"))
         try:
             root = loader.get_single_node()
             if isinstance(root, yaml.MappingNode):
-                self._note(root, self._line_of)
+                self._note(root)
                 self.value = loader.construct_document(root)
         finally:
             loader.dispose()
 
-    def _note(self, node: yaml.MappingNode, lines: dict[str, int]) -> None:
+    def _note(self, node: yaml.MappingNode, *above: str) -> None:
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(
-                    problem="a name was expected", problem_mark=key.start_mark
-                )
-            if key.value in lines:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key.value} stands twice", problem_mark=key.start_mark
-                )
-            lines[key.value] = key.start_mark.line + 1
-            params = key.value == "params" and lines is self._line_of
-            if params and isinstance(value, yaml.MappingNode):
-                self._note(value, self._line_of_param)
+                raise yaml.MarkedYAMLError(problem="a name is missing", problem_mark=key.start_mark)
+            place = (*above, key.value)
+            if place in self._line_of:
+                problem = f"{key.value} appears twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            self._line_of[place] = key.start_mark.line + 1
+            if place == ("params",) and isinstance(value, yaml.MappingNode):
+                self._note(value, "params")
 
-    def say(self, name: str, what: str) -> str:
-        """Return a sentence about a field, with file and line."""
-        return f"{self._file}:{self._line_of.get(name, 1)}: {name}: {what}"
+    def say(self, what: str, *place: str) -> str:
+        """Return a problem with its file, line and field.
 
-    def say_of_param(self, name: str, what: str) -> str:
-        """Return a sentence about a param, with file and line; where all begin, if it misses."""
-        line = self._line_of_param.get(name, self._line_of.get("params", 1))
-        return f"{self._file}:{line}: {name}: {what}"
+        :param place: the name of a field; for a param, ``params`` and its name
+        """
+        line = self._line_of.get(place, self._line_of.get(place[:-1], 1))
+        return f"{self._file}:{line}: {place[-1]}: {what}"

@@ -1,4 +1,4 @@
-"""The JSON schema of job files, for editors: made from the fields and params themselves."""
+"""The JSON schema of job files, for editors, generated from the fields and params."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +10,11 @@ from retrofill.params.base import Params
 from retrofill.sources import SOURCES
 
 _OURS = {"section", "allowed", "form"}
-"""What a param's schema says for the trigger form alone."""
+"""The keywords in a param's schema that only the trigger form uses."""
 
 
 def job_schema() -> dict[str, Any]:
-    """Return the schema, in draft 7, which editors know best."""
+    """Return the schema in draft 7, which most editors support."""
     definitions: dict[str, Any] = {}
     fields = Fields.model_json_schema()
     untimed = {"anyOf": [{"const": NONE}, {"type": "object"}]}
@@ -38,12 +38,15 @@ def job_schema() -> dict[str, Any]:
 
 
 def _of_source(source: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return what holds for the params of a kind of source."""
+    """Return the schema of a job file with this kind of source.
+
+    :param definitions: the schemas of params so far; it adds those of the source
+    """
     params = {}
     for part in params_for(source).parts:
         for name, one in part.model_json_schema()["properties"].items():
             schema = _plain(one)
-            # Most params are the same for all sources.
+            # Most params are the same in all sources.
             own = name if definitions.setdefault(name, schema) == schema else f"{source} {name}"
             definitions[own] = schema
             params[name] = {"$ref": f"#/definitions/{own.replace(' ', '%20')}"}
@@ -77,13 +80,13 @@ def _required(params: type[Params]) -> list[str]:
 
 
 def _plain(schema: Any) -> Any:
-    """Return a schema without what is ours alone, and without what it need not say."""
+    """Return a schema without our own keywords and without defaults of null."""
     if isinstance(schema, list):
         return [_plain(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return {}  # pydantic's word for any JSON
+        return {}  # pydantic's schema for any JSON
     return {
         word: _plain(value)
         for word, value in schema.items()

@@ -1,7 +1,7 @@
-"""The page of a run, which Airflow shows as a tab of its DAG-run page.
+"""The pages and the REST API, which Airflow's API server mounts.
 
-Every process of Airflow imports what a plugin names, each task among them. So this module imports
-nothing: the app, and FastAPI with it, is made in the API server when it is first asked for.
+Every Airflow process imports what a plugin names, even each task. So this module imports nothing:
+the API server makes the app, and imports FastAPI, at the first request.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -15,12 +15,12 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @cache
 def create_app() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return the ASGI app of the page."""
+    """Return the app, as ASGI."""
     from retrofill.web.app import app  # noqa: PLC0415  see above
 
     return app()
 
 
 async def page(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the page: an ASGI app that costs nothing before its first request."""
+    """Serve a request: an ASGI app that costs nothing before its first request."""
     await create_app()(scope, receive, send)

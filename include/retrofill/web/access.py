@@ -1,7 +1,7 @@
-"""Who may see and change what: each page asks Airflow, per DAG, and whether a form is our own.
+"""Who may see and change what, as Airflow decides for each DAG.
 
-Airflow gives a mounted app no protection of its own, so each route asks for permission by the
-dependencies that Airflow's own routes use. They are no public API: tests/contracts pins them.
+Airflow does not protect a mounted app, so each route asks for permission through the dependencies
+of Airflow's own routes. They are not public API; tests/contracts pins them.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -18,30 +18,31 @@ from fastapi import Depends, HTTPException, Request, status
 
 from retrofill.compat import teams_of
 from retrofill.connections import open_state
-from retrofill.model.runs import KnownJob
-from retrofill.state import jobs
+from retrofill.model.runs import DagRun, KnownJob, SetRef
+from retrofill.state import jobs, runs
 from retrofill.state.connection import Connection
 from retrofill.web.origin import is_own
 
 Method: TypeAlias = Literal["GET", "POST", "PUT"]
 
 READ = requires_access_dag("GET", DagAccessEntity.RUN)
-"""Of a route with a DAG in its path: whether that DAG's runs may be seen; else, any at all."""
+"""Requires permission to see the DAG runs of the DAG in the path; without one, of any DAG."""
 
 EDIT = requires_access_dag("PUT", DagAccessEntity.RUN)
-"""Likewise, whether they may be changed."""
+"""Requires permission to edit them."""
 
 
 def state(request: Request, user: GetUserDep) -> Iterator[Connection]:
-    """Open the state for as long as a request is answered, of somebody who has signed in.
+    """Open the state for a signed-in user, until the response is sent.
 
-    :raises HTTPException: 422, the address holds a sign that Postgres cannot
+    :raises HTTPException: 422, the address contains a character that Postgres cannot store
     """
     if "\0" in unquote(str(request.url)):
         raise HTTPException(
-            status.HTTP_422_UNPROCESSABLE_CONTENT, "the address holds the sign NUL, %00"
+            status.HTTP_422_UNPROCESSABLE_CONTENT,
+            "the address contains the character NUL (%00); remove it",
         )
-    # Where it cannot be opened, what is wrong is said to them alone.
+    # If the state cannot be opened, the handler shows only this user why.
     request.state.user = user
     with open_state() as conn:
         yield conn
@@ -50,35 +51,29 @@ def state(request: Request, user: GetUserDep) -> Iterator[Connection]:
 State = Annotated[Connection, Depends(state)]
 
 
-class RunAsker(NamedTuple):
-    """Who asks for the page of which DAG run."""
-
-    dag_id: str
-    dag_run_id: str
-    name: str
-    may_change: bool
-
-
-class JobAsker(NamedTuple):
-    """Who asks for a page of which job."""
+class JobAccess(NamedTuple):
+    """A job, and the user who may see it."""
 
     job: KnownJob
     dag_ids: tuple[str, ...]
-    """The DAGs whose DAG runs worked for it, the one that did so last first."""
+    """The DAGs whose DAG runs worked for it, the latest first."""
 
-    name: str
+    user: str
 
 
 def may(user: BaseUser, method: Method, dag_ids: Collection[str]) -> bool:
-    """Return whether somebody may do so with the DAG runs of all these DAGs; of none: of any."""
+    """Return whether a user may do this with the DAG runs of all these DAGs.
+
+    :param dag_ids: empty: whether the user may do it with those of any DAG
+    """
     return _may(user, method, _details(dag_ids) or [DagDetails()])
 
 
-def unseen(user: BaseUser, dag_ids: Collection[str]) -> list[str]:
-    """Return those of some DAGs whose DAG runs a user may not see.
+def hidden_dags(user: BaseUser, dag_ids: Collection[str]) -> list[str]:
+    """Return the DAGs whose DAG runs a user may not see.
 
-    Airflow is asked about all at once, and about each only if that is refused. Its list of the DAGs
-    that a user may see says nothing about their DAG runs.
+    It asks Airflow about all at once, and about each only if that is refused. Airflow's list of the
+    DAGs that a user may see does not cover their DAG runs.
     """
     asked = _details(dag_ids)
     if not asked or _may(user, "GET", asked):
@@ -99,33 +94,54 @@ def _may(user: BaseUser, method: Method, asked: Sequence[DagDetails]) -> bool:
     return get_auth_manager().batch_is_authorized_dag(requests, user=user)
 
 
-def who_asks(user: GetUserDep, dag_id: str, dag_run_id: str) -> RunAsker:
-    """Return who asks; may they see the run at all, is asked elsewhere."""
-    return RunAsker(dag_id, dag_run_id, user.get_name(), may(user, "PUT", [dag_id]))
+def require_reader(user: GetUserDep) -> None:
+    """Refuse a user who may not see the runs of any DAG.
+
+    :raises HTTPException: 403
+    """
+    if not may(user, "GET", []):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "you may not see the runs of any DAG")
 
 
-def who_asks_for_job(user: GetUserDep, conn: State, job_id: int) -> JobAsker:
-    """Return who asks for a page of a job: it tells of all that its DAG runs did.
+def last_dag_run(user: BaseUser, conn: Connection, run_id: int, method: Method) -> DagRun:
+    """Return the DAG run of the last set of a run.
 
-    :raises HTTPException: 403, they may not see the runs of one of its DAGs; 404, no such job
+    :param method: GET to see the run, PUT to change it
+    :raises HTTPException: 403, the user may not do this; 404, there is no such run
+    """
+    sets = runs.later_sets(conn, SetRef(run_id, 0))
+    if not may(user, method, [last.dag_id for last in sets[-1:]]):
+        what = "see" if method == "GET" else "change"
+        raise HTTPException(
+            status.HTTP_403_FORBIDDEN, f"you may not {what} the runs of the DAG of this run"
+        )
+    if not sets:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no run {run_id}")
+    return sets[-1]
+
+
+def job_access(user: GetUserDep, conn: State, job_id: int) -> JobAccess:
+    """Return a job that a user may see: its pages show what the DAG runs of all its DAGs did.
+
+    :raises HTTPException: 403, the user may not see the runs of all its DAGs; 404, no such job
     """
     job = jobs.get_job(conn, job_id)
     dag_ids = jobs.dags_of(conn, job_id)
     if not may(user, "GET", dag_ids):
         raise HTTPException(
             status.HTTP_403_FORBIDDEN,
-            "a page of a job is for who may see the runs of all DAGs that worked for it",
+            "to see a job, you need permission to see the runs of every DAG that worked for it",
         )
     if job is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no job {job_id}")
-    return JobAsker(job, dag_ids, user.get_name())
+    return JobAccess(job, dag_ids, user.get_name())
 
 
-SeenJob = Annotated[JobAsker, Depends(who_asks_for_job)]
+VisibleJob = Annotated[JobAccess, Depends(job_access)]
 
 
 def require_own_page(request: Request) -> None:
-    """Refuse a request that another page may have made the browser send.
+    """Refuse a request that another site may have made the browser send.
 
     :raises HTTPException: 403
     """
@@ -133,6 +149,7 @@ def require_own_page(request: Request) -> None:
     if not is_own(request.headers, base_url):
         raise HTTPException(
             status.HTTP_403_FORBIDDEN,
-            "the request comes from another site than Airflow's setting [api] base_url names"
-            f" ({base_url or 'not set'}); set it to the address at which people open Airflow",
+            f"the request comes from another site than {base_url or 'an empty address'}, the"
+            " value of Airflow's setting [api] base_url; set it to the address at which you open"
+            " Airflow",
         )

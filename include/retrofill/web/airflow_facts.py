@@ -1,4 +1,4 @@
-"""What pages ask Airflow's own database: which DAG runs live, and which DAGs run next and when."""
+"""What pages read from Airflow's own database: active DAG runs, and when DAGs run next."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -13,25 +13,27 @@ from airflow.utils.state import DagRunState
 from sqlalchemy import or_, select
 from sqlalchemy.orm import load_only
 
+from retrofill.model.status import Status, status_of
 from retrofill.pipeline.setup import Dag
+from retrofill.state.jobs import JobLine, RunLine
 
-_NOT_OVER = (DagRunState.QUEUED, DagRunState.RUNNING)
+_ACTIVE = (DagRunState.QUEUED, DagRunState.RUNNING)
 
 
 class DagFacts(NamedTuple):
-    """What Airflow knows of a DAG."""
+    """What Airflow knows about a DAG."""
 
     is_paused: bool
-    """Whether it is switched off: Airflow begins no task of it then."""
+    """Whether it is paused: Airflow starts none of its tasks."""
 
     is_gone: bool
-    """Whether no file has it any more."""
+    """Whether no DAG file defines it any more."""
 
     schedule: str
-    """For people; empty: it has none."""
+    """As Airflow shows it; empty: it has none."""
 
     next_run: datetime | None
-    """When Airflow makes its next DAG run by itself; None: nobody knows."""
+    """When Airflow creates its next scheduled DAG run; None: unknown."""
 
     @property
     def is_off(self) -> bool:
@@ -43,52 +45,70 @@ NO_DAG = DagFacts(is_paused=False, is_gone=True, schedule="", next_run=None)
 
 
 def facts_of(dag_ids: Collection[str]) -> dict[str, DagFacts]:
-    """Return what Airflow knows of some DAGs; of one that it does not know, nothing."""
+    """Return what Airflow knows about DAGs; those that it does not know are left out."""
     found = select(DagModel).where(DagModel.dag_id.in_(dag_ids))
     with create_session() as session:
-        return {dag.dag_id: _facts(dag) for dag in session.scalars(found)}
+        return {
+            dag.dag_id: DagFacts(
+                is_paused=bool(dag.is_paused),
+                is_gone=bool(dag.is_stale),
+                # Airflow's text for a DAG without a schedule is "None".
+                schedule=(dag.timetable_summary or "").removesuffix("None"),
+                next_run=None if dag.is_stale else dag.next_dagrun_create_after,
+            )
+            for dag in session.scalars(found)
+        }
 
 
-def _facts(dag: DagModel) -> DagFacts:
-    # Airflow says "None" where a DAG runs only when it is triggered.
-    schedule = dag.timetable_summary if dag.timetable_summary != "None" else ""
-    return DagFacts(
-        is_paused=bool(dag.is_paused),
-        is_gone=bool(dag.is_stale),
-        schedule=schedule or "",
-        next_run=None if dag.is_stale else dag.next_dagrun_create_after,
-    )
-
-
-def living(dag_ids: Collection[str]) -> frozenset[tuple[str, str]]:
-    """Return the DAG runs of some DAGs that are queued or running, by DAG and name."""
+def active_dag_runs(dag_ids: Collection[str]) -> frozenset[tuple[str, str]]:
+    """Return the queued and running DAG runs of DAGs, as pairs of their ids."""
     found = (
         select(DagRun)
         .options(load_only(DagRun.dag_id, DagRun.run_id))
-        .where(DagRun.dag_id.in_(dag_ids), DagRun.state.in_(_NOT_OVER))
+        .where(DagRun.dag_id.in_(dag_ids), DagRun.state.in_(_ACTIVE))
     )
     with create_session() as session:
         return frozenset((run.dag_id, run.run_id) for run in session.scalars(found))
 
 
-def lives(dag_id: str, dag_run_ids: Collection[str]) -> bool:
-    """Return whether Airflow has one of these DAG runs queued or running."""
+def is_any_active(dag_id: str, dag_run_ids: Collection[str]) -> bool:
+    """Return whether one of these DAG runs is queued or running."""
     found = select(DagRun.id).where(
-        DagRun.dag_id == dag_id, DagRun.run_id.in_(dag_run_ids), DagRun.state.in_(_NOT_OVER)
+        DagRun.dag_id == dag_id, DagRun.run_id.in_(dag_run_ids), DagRun.state.in_(_ACTIVE)
     )
     with create_session() as session:
         return session.scalar(found.limit(1)) is not None
 
 
+def status_in_airflow(
+    state: str,
+    line: JobLine | RunLine,
+    dag: DagFacts,
+    active: Collection[tuple[str | None, str | None]],
+) -> Status:
+    """Return the status of a run.
+
+    :param active: the queued and running DAG runs, as pairs of their ids
+    """
+    return status_of(
+        state,
+        unapproved=line.approval == "waiting",
+        stopping=line.stop_reason is not None,
+        paused=bool(line.paused),
+        active=bool(line.held) or (line.dag_id, line.dag_run_id) in active,
+        dag_paused=dag.is_paused,
+    )
+
+
 def is_paused(dag_id: str) -> bool:
-    """Return whether a DAG is switched off: Airflow begins no task of it then."""
+    """Return whether a DAG is paused: Airflow starts none of its tasks."""
     found = select(DagModel.is_paused).where(DagModel.dag_id == dag_id)
     with create_session() as session:
         return bool(session.scalar(found))
 
 
 def our_dags() -> list[Dag]:
-    """Return the DAGs of ours that some file has, by their names."""
+    """Return the DAGs of Retrofill that a DAG file defines, by id."""
     found = select(DagModel).where(
         DagModel.tags.any(DagTag.name == "retrofill"), DagModel.is_stale.is_(False)
     )
@@ -100,7 +120,7 @@ def our_dags() -> list[Dag]:
 
 
 def broken_files() -> dict[str, str]:
-    """Return the DAG files of ours that Airflow cannot import, each with how its error ends."""
+    """Return the DAG files of Retrofill that Airflow cannot import, with the last error line."""
     found = select(ParseImportError).where(
         or_(
             ParseImportError.filename.contains("retrofill"),
@@ -115,14 +135,14 @@ def broken_files() -> dict[str, str]:
 
 
 def triggerer_lives() -> bool:
-    """Return whether a triggerer of Airflow's has shown life lately."""
+    """Return whether one of Airflow's triggerers sent a heartbeat recently."""
     with create_session() as session:
         newest = most_recent_job("TriggererJob", session=session)
         return newest is not None and newest.is_alive()
 
 
 def default_pool_slots() -> int:
-    """Return how many tasks may run in the pool of all that name none; -1: any number."""
+    """Return the number of slots of the default pool; -1: unlimited."""
     found = select(Pool.slots).where(Pool.pool == Pool.DEFAULT_POOL_NAME)
     with create_session() as session:
         slots = session.scalar(found)

@@ -1,37 +1,40 @@
-"""The page of a job: its runs, what they have done together, and what waits for what."""
+"""The page of a job: its runs, their totals, and what is waiting for what."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from retrofill.model.standing import Standing, standing_of
+from retrofill.model.status import Status
 from retrofill.state import jobs, waiting
 from retrofill.state.jobs import JobTotals, RunLine
-from retrofill.web.access import SeenJob, State
-from retrofill.web.airflow_facts import NO_DAG, DagFacts, facts_of, living
-from retrofill.web.answers import answer, shell_of
-from retrofill.web.rendering import RARE_LOOK_S, render
+from retrofill.web.access import State, VisibleJob
+from retrofill.web.airflow_facts import (
+    NO_DAG,
+    DagFacts,
+    active_dag_runs,
+    facts_of,
+    status_in_airflow,
+)
+from retrofill.web.rendering import RARE_REFRESH_S
+from retrofill.web.responses import respond
 
 router = APIRouter()
 
 RUNS_SHOWN = 25
-
-_PATH = "/jobs/{job_id}"
 
 
 class ShownRun(NamedTuple):
     """A run as the page shows it."""
 
     line: RunLine
-    standing: Standing
+    status: Status
     dag: DagFacts
 
 
 class Wait(NamedTuple):
-    """Something of the job that waits, what for, and what to do."""
+    """Something of the job that waits, for what, and what to do."""
 
     what: str
     run: RunLine | None
@@ -43,63 +46,53 @@ class Wait(NamedTuple):
     is_bad: bool = False
 
 
-@router.get(_PATH)
+@router.get("/jobs/{job_id}")
 def show_job(
     request: Request,
-    asker: SeenJob,
+    access: VisibleJob,
     conn: State,
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> HTMLResponse:
     """Show a job."""
-    lines = jobs.list_runs(conn, asker.job.job_id, most=RUNS_SHOWN + 1, before=before)
-    totals = jobs.get_totals(conn, asker.job.job_id)
-    dags = facts_of(asker.dag_ids)
-    alive = living(asker.dag_ids)
-    shown = [_shown(line, dags.get(line.dag_id, NO_DAG), alive) for line in lines[:RUNS_SHOWN]]
-    shell = shell_of(request)
-    html = render(
+    job_id, is_first = access.job.job_id, before is None
+    lines = jobs.list_runs(conn, job_id, most=RUNS_SHOWN + 1, before=before)
+    totals = jobs.get_totals(conn, job_id)
+    known, active = facts_of(access.dag_ids), active_dag_runs(access.dag_ids)
+    dags = {dag_id: known.get(dag_id, NO_DAG) for dag_id in access.dag_ids}
+    shown = [
+        ShownRun(line, status_in_airflow(line.status, line, dag, active), dag)
+        for line in lines[:RUNS_SHOWN]
+        for dag in [dags.get(line.dag_id, NO_DAG)]
+    ]
+    return respond(
+        request,
         "job.html",
-        shell,
-        look_s=RARE_LOOK_S,
-        job=asker.job.job,
-        job_id=asker.job.job_id,
+        refresh_s=RARE_REFRESH_S,
+        job=access.job.job,
+        job_id=job_id,
         shown=shown,
-        newest=shown[0] if shown and before is None else None,
+        newest=shown[0] if shown and is_first else None,
         before=lines[RUNS_SHOWN - 1].run_id if len(lines) > RUNS_SHOWN else None,
-        is_first=before is None,
+        is_first=is_first,
         totals=totals,
-        in_quarantine=jobs.count_quarantined(conn, asker.job.job_id),
+        in_quarantine=jobs.count_quarantined(conn, job_id),
         waits=[
-            *waits(shown, totals, is_first=before is None),
-            *in_line(waiting.list_of_job(conn, asker.job.job_id), alive),
+            *waits(shown, totals, is_first=is_first),
+            *in_line(waiting.list_of_job(conn, job_id), active),
         ],
-        dags={dag_id: dags.get(dag_id, NO_DAG) for dag_id in asker.dag_ids},
+        dags=dags,
         most_counted=jobs.MOST_COUNTED,
-        now=datetime.now(UTC),
     )
-    return answer(html, shell)
 
 
-def _shown(line: RunLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> ShownRun:
-    standing = standing_of(
-        line.status,
-        unapproved=line.approval == "waiting",
-        stopping=line.stop_reason is not None,
-        paused=line.paused,
-        active=line.held or (line.dag_id, line.dag_run_id) in alive,
-        dag_paused=dag.is_paused,
-    )
-    return ShownRun(line, standing, dag)
-
-
-_WAITS: Mapping[Standing, str] = {
-    Standing.UNAPPROVED: "waits for a person to approve its plan. Nothing is called until then.",
-    Standing.WAITING: (
-        "waits for its DAG, which is paused in Airflow. It goes on when the DAG is switched on."
+_WAITS: Mapping[Status, str] = {
+    Status.UNAPPROVED: "waits for approval of its plan. Nothing is called until then.",
+    Status.WAITING: (
+        "waits for its DAG, which is paused in Airflow. It continues when you unpause the DAG."
     ),
-    Standing.PAUSED: "is paused by a person. It goes on when somebody resumes it on its page.",
-    Standing.ABANDONED: (
-        "was abandoned: Airflow has ended its DAG run. The job's next run or the maintenance DAG"
+    Status.PAUSED: "is paused. It continues when you resume it on its page.",
+    Status.ABANDONED: (
+        "was abandoned: Airflow ended its DAG run. The job's next run or the maintenance DAG"
         " closes it, and the next run takes its items over."
     ),
 }
@@ -107,13 +100,13 @@ _WAITS: Mapping[Standing, str] = {
 
 
 def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> Iterator[Wait]:
-    """Yield what of the job waits for what, as far as the runs that are shown tell.
+    """Yield what is waiting in the job, as far as the shown runs can tell.
 
     :param is_first: whether these are its newest runs
     """
     for run in shown:
-        if run.standing in _WAITS:
-            yield Wait(_WAITS[run.standing], run.line, is_bad=run.standing is Standing.ABANDONED)
+        if run.status in _WAITS:
+            yield Wait(_WAITS[run.status], run.line, is_bad=run.status is Status.ABANDONED)
         if run.line.status == "open":
             for other in run.line.others:
                 waiting = f"waits for {other['items']:,} of its listed items, which are in process"
@@ -121,26 +114,29 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
     newest = shown[0] if shown and is_first else None
     if newest is None:
         return
-    if newest.standing is Standing.INCOMPLETE:
+    if newest.status is Status.INCOMPLETE:
         why = f": {newest.line.stop_reason}" if newest.line.stop_reason else ""
         left = (
             f"{totals.in_process:,} items of the job wait for another run"
             if totals.in_process
-            else "What it did not list waits for another run"
+            else "Items that it did not list wait for another run"
         )
         yield Wait(f"ended incomplete{why}. {left}: start one.", newest.line, is_bad=True)
-    if newest.dag.is_off and newest.standing is not Standing.WAITING:
+    if newest.dag.is_off and newest.status is not Status.WAITING:
         what = f"The next run waits for the DAG {newest.line.dag_id}, which is paused in Airflow."
         yield Wait(what, None)
 
 
-def in_line(waiters: Iterable[waiting.Waiter], alive: frozenset[tuple[str, str]]) -> Iterator[Wait]:
-    """Yield the DAG runs that open no run until others of the job are closed."""
+def in_line(
+    waiters: Iterable[waiting.Waiter], active: frozenset[tuple[str, str]]
+) -> Iterator[Wait]:
+    """Yield the active DAG runs that open no run until others of the job are closed."""
     for waiter in waiters:
-        if (waiter.dag_id, waiter.dag_run_id) not in alive:
+        if (waiter.dag_id, waiter.dag_run_id) not in active:
             continue
-        what = f"The DAG run {waiter.dag_run_id} opens its run, as overlap asks, after"
+        what = f"Because of overlap: wait, the DAG run {waiter.dag_run_id} opens its run only after"
         for run_id in waiter.runs:
             yield Wait(what, None, run_id)
         if not waiter.runs:
-            yield Wait(f"{what} that of {', '.join(waiter.behind) or 'its next look'}.", None)
+            behind = ", ".join(waiter.behind)
+            yield Wait(f"{what} that of {behind}." if behind else f"{what} its next check.", None)

@@ -1,4 +1,4 @@
-"""The page of all jobs: those first that need a person."""
+"""The page of all jobs, those that need attention first."""
 
 from functools import partial
 from typing import Annotated, NamedTuple
@@ -8,14 +8,19 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from retrofill.model.needs import needs_of
-from retrofill.model.standing import Standing, standing_of
+from retrofill.model.status import Status
 from retrofill.state import jobs
-from retrofill.state.connection import Connection
 from retrofill.state.jobs import Dags, JobLine
-from retrofill.web.access import READ, State, unseen
-from retrofill.web.airflow_facts import NO_DAG, DagFacts, facts_of, living
-from retrofill.web.answers import answer, shell_of
-from retrofill.web.rendering import RARE_LOOK_S, render
+from retrofill.web.access import READ, State, hidden_dags
+from retrofill.web.airflow_facts import (
+    NO_DAG,
+    DagFacts,
+    active_dag_runs,
+    facts_of,
+    status_in_airflow,
+)
+from retrofill.web.rendering import RARE_REFRESH_S
+from retrofill.web.responses import respond
 from retrofill.web.setup import dags_for
 
 router = APIRouter()
@@ -24,22 +29,22 @@ JOBS_SHOWN = 25
 
 FILTERS = {
     "": "all jobs",
-    "needs": "what needs a person",
+    "needs": "jobs that need attention",
     "open": "with an open run",
     "quarantine": "with items in quarantine",
     "incomplete": "last run incomplete",
     "complete": "last run complete",
     "never": "never run",
 }
-"""What may be shown of the jobs, in words."""
+"""The filters of the page, each with its text."""
 
 
 class Shown(NamedTuple):
     """A job as the page shows it."""
 
     line: JobLine
-    standing: Standing | None
-    """None: no run of it was opened."""
+    status: Status | None
+    """None: it has no run."""
 
     needs: tuple[str, ...]
     dag: DagFacts
@@ -55,36 +60,39 @@ def show_jobs(
     show: str = "",
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
 ) -> HTMLResponse:
-    """Show the jobs that somebody may see."""
+    """Show the jobs that the user may see."""
     dag_ids = jobs.list_dags(conn)
-    dags, alive = facts_of(dag_ids), living(dag_ids)
+    dags, active = facts_of(dag_ids), active_dag_runs(dag_ids)
     known = Dags(
-        alive=alive,
+        alive=active,
         paused=[dag_id for dag_id, dag in dags.items() if dag.is_paused],
         off=[dag_id for dag_id, dag in dags.items() if dag.is_off],
     )
-    look = partial(
+    read = partial(
         jobs.list_jobs,
         conn,
         search=search.strip(),
-        hidden_dags=unseen(user, dag_ids),
+        hidden_dags=hidden_dags(user, dag_ids),
         show=show,
         dags=known,
         most=JOBS_SHOWN,
     )
-    found = look(offset=(page - 1) * JOBS_SHOWN)
+    found = read(offset=(page - 1) * JOBS_SHOWN)
     pages = max(1, -(-found.of // JOBS_SHOWN))
     if page > pages:
         page = pages
-        found = look(offset=(page - 1) * JOBS_SHOWN)
-    return _answer(
+        found = read(offset=(page - 1) * JOBS_SHOWN)
+    return respond(
         request,
-        conn,
-        [shown(line, dags.get(line.dag_id or "", NO_DAG), alive) for line in found.lines],
+        "jobs.html",
+        refresh_s=RARE_REFRESH_S,
+        shown=[shown(line, dags.get(line.dag_id or "", NO_DAG), active) for line in found.lines],
+        counts=jobs.count_jobs(conn, found.lines),
+        filters=FILTERS,
+        most_counted=jobs.MOST_COUNTED,
+        now=found.lines[0].read_at if found.lines else None,
         dags=[] if found.in_all else dags_for(user),
-        of=found.of,
-        all_of=found.in_all,
-        needing=found.needing,
+        found=found,
         search=search,
         show=show,
         page=page,
@@ -92,39 +100,12 @@ def show_jobs(
     )
 
 
-def shown(line: JobLine, dag: DagFacts, alive: frozenset[tuple[str, str]]) -> Shown:
+def shown(line: JobLine, dag: DagFacts, active: frozenset[tuple[str, str]]) -> Shown:
     """Return a job as the page shows it.
 
-    :param dag: of the run that tells how it is
-    :param alive: the DAG runs that are queued or running, by DAG and name
+    :param dag: of the run that represents the job
+    :param active: the queued and running DAG runs, as pairs of their ids
     """
-    standing = None
-    if line.status is not None:
-        standing = standing_of(
-            line.status,
-            unapproved=line.approval == "waiting",
-            stopping=line.stop_reason is not None,
-            paused=bool(line.paused),
-            active=bool(line.held) or (line.dag_id, line.dag_run_id) in alive,
-            dag_paused=dag.is_paused,
-        )
-    needs = needs_of(standing, quarantines=line.quarantines, is_off=dag.is_off)
-    return Shown(line, standing, needs, dag)
-
-
-def _answer(
-    request: Request, conn: Connection, shown: list[Shown], **values: object
-) -> HTMLResponse:
-    shell = shell_of(request)
-    html = render(
-        "jobs.html",
-        shell,
-        look_s=RARE_LOOK_S,
-        shown=shown,
-        counts=jobs.count_jobs(conn, [one.line for one in shown]),
-        filters=FILTERS,
-        most_counted=jobs.MOST_COUNTED,
-        now=shown[0].line.read_at if shown else None,
-        **values,
-    )
-    return answer(html, shell)
+    status = status_in_airflow(line.status, line, dag, active) if line.status else None
+    needs = needs_of(status, quarantines=line.quarantines, is_off=dag.is_off)
+    return Shown(line, status, needs, dag)

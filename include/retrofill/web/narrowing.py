@@ -1,4 +1,4 @@
-"""The fields by which a person narrows down items of a job, on pages and by REST."""
+"""The fields that select items of a job, on pages and by REST."""
 
 from pydantic import BaseModel, Field
 
@@ -7,51 +7,46 @@ from retrofill.pipeline.select import Unsure, select
 
 
 class Narrowed(BaseModel):
-    """What of a place is meant; what is left out does not narrow it."""
+    """Which items of a place are meant; fields that are left out select all."""
 
     error: str | None = Field(
         default=None, description="Only items with such an error: a shell pattern."
     )
-    key: str | None = Field(default=None, description="Only such keys: a shell pattern.")
+    key: str | None = Field(
+        default=None, description="Only items with such a key: a shell pattern."
+    )
     version: str | None = Field(
         default=None,
-        description="Only items whose last call this version of the function executed.",
+        description="Only items whose last call ran this version of the function.",
     )
     after: str | None = Field(
         default=None,
-        description="Only what was settled at this time or later, with its zone.",
+        description="Only items settled at this time or later, with its zone.",
     )
-    before: str | None = Field(default=None, description="Only what was settled before this time.")
+    before: str | None = Field(default=None, description="Only items settled before this time.")
     unsure: Unsure = Field(
         default="any",
-        description="Items of which nobody knows whether their work is done: any, only these, or"
+        description="Items in doubt, whose work may or may not be done: any for all items, only, or"
         " without.",
     )
 
     @property
     def typed(self) -> dict[str, str]:
-        """The fields as they stand in a form."""
+        """The fields as a form shows them."""
         return {name: getattr(self, name) or "" for name in Narrowed.model_fields}
 
     def within(self, place: Place) -> Selection:
         """Return the selection.
 
-        :raises ConfigError: one of the fields is not as it may be
+        :raises ConfigError: a field has a value that is not allowed
         """
         return select(place, **self.typed)
 
 
 class Selected(Narrowed):
-    """What is to be called again."""
+    """Which items to call again."""
 
     place: Place = Field(
-        default=Place.QUARANTINE, description="quarantine, or successes: what has succeeded."
+        default=Place.QUARANTINE,
+        description="quarantine, or successes for items that were processed.",
     )
-
-    @property
-    def selection(self) -> Selection:
-        """The selection.
-
-        :raises ConfigError: one of the fields is not as it may be
-        """
-        return self.within(self.place)

@@ -1,7 +1,7 @@
 """Whether a request that changes something comes from our own page.
 
-Airflow's session cookie is SameSite=Lax: another site cannot send it with a POST, but another
-port or subdomain of the same site can. So the browser is asked where the form was.
+Airflow's session cookie is SameSite=Lax: another site cannot send it with a POST, but another port
+or subdomain of the same site can. So the request's headers must name the origin of the form.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 
 def is_own(headers: Mapping[str, str], base_url: str) -> bool:
-    """Tell whether no other page can have made a browser send this request.
+    """Return whether no other page can have made a browser send this request.
 
-    :param headers: of the request, by names of any case
-    :param base_url: where Airflow's UI is for people; empty if that is not configured
+    :param headers: of the request; names in any case
+    :param base_url: the address at which users open Airflow; empty: not configured
 
     Source: https://www.w3.org/TR/fetch-metadata/ (Sec-Fetch-Site), RFC 6454 section 7 (Origin).
     """
@@ -21,6 +21,6 @@ def is_own(headers: Mapping[str, str], base_url: str) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    # Browsers leave it out where the address is plain HTTP; then there is Origin.
+    # Browsers omit it over plain HTTP, but still send Origin.
     origin = urlsplit(headers.get("origin", "")).netloc
     return bool(origin) and origin in {headers.get("host"), urlsplit(base_url).netloc}

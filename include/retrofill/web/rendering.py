@@ -1,4 +1,4 @@
-"""What all pages share: the filters by which templates say things, and the page around them."""
+"""Rendering of all pages: the templates, their filters, and the page around each."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -18,60 +18,51 @@ from retrofill.web import links
 from retrofill.web.charts import number
 from retrofill.web.words import CAUSES, OUTCOMES
 
-LOOK_S = 3
-"""Seconds between two looks at a run that may change."""
+REFRESH_S = 3
+"""Seconds between two refreshes of an open run's page."""
 
-RARE_LOOK_S = 10
-"""Seconds between two looks at what may come to be a run."""
+RARE_REFRESH_S = 10
+"""Seconds between two refreshes of other pages."""
 
 _UNIT_SEPARATOR = "\x1f"
 
 
 class Shell(NamedTuple):
-    """What the page around each page needs."""
+    """What every page needs for its frame."""
 
     root: str
-    """The path at which Airflow serves the pages; links begin with it."""
+    """The path at which Airflow serves the pages; links start with it."""
 
     nonce: str
-    """By which the page's own style and script are known."""
-
-    @property
-    def airflow(self) -> str:
-        """The path at which Airflow's own pages begin."""
-        return self.root.removesuffix("/retrofill")
+    """Marks the page's own style and script for the content security policy."""
 
 
-def render(template: str, shell: Shell, *, look_s: int = 0, **values: Any) -> str:
-    """Return a page made of a template.
+def render(template: str, shell: Shell, *, refresh_s: int = 0, **values: Any) -> str:
+    """Return the page that a template makes of some values.
 
-    :param look_s: seconds to the next look; 0: never
+    :param refresh_s: seconds until the page reads itself again; 0: never
     """
-    return _ENVIRONMENT.get_template(template).render(shell=shell, look_s=look_s, **values)
-
-
-def render_message(title: str, text: str, *, shell: Shell, look_s: int = 0) -> str:
-    """Return a page that says one thing."""
-    return render("message.html", shell, look_s=look_s, title=title, text=text)
+    values = {"now": datetime.now(UTC), "shell": shell, "refresh_s": refresh_s, **values}
+    return _ENVIRONMENT.get_template(template).render(values)
 
 
 def facts(content: str) -> str:
-    """Return an item's content for people: its beginning, and its parts with a dot between two."""
+    """Return the beginning of an item's content, with dots between its parts."""
     parts = " · ".join(part for part in content.split(_UNIT_SEPARATOR) if part)
     return f"{visible(parts)}{'…' * (len(content) >= ERROR_CHARS)}"
 
 
 def error_text(text: str | None) -> str:
-    """Return an error as the state gives it, with a mark where it was cut."""
+    """Return an error from the state, with an ellipsis if it was cut."""
     text = text or ""
     return visible(text, but="\n") + "…" * (len(text) >= ERROR_CHARS)
 
 
 def duration(seconds: float) -> str:
-    """Return a time span with two units at most."""
+    """Return a duration in at most two units."""
     if seconds < 1:
         return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 10:  # noqa: PLR2004  of which a tenth matters
+    if seconds < 10:  # noqa: PLR2004  tenths matter
         return f"{math.floor(seconds * 10) / 10:g} s"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -82,7 +73,7 @@ def duration(seconds: float) -> str:
 
 
 def percent(part: int, total: int) -> str:
-    """Return a share, never rounded up to a whole that it is not."""
+    """Return a percentage, rounded down: 100 % means all."""
     if not total:
         return "0 %"
     tenths = math.floor(1000 * part / total)
@@ -90,21 +81,21 @@ def percent(part: int, total: int) -> str:
 
 
 def roughly(seconds: float) -> str:
-    """Return a time span that is a guess."""
+    """Return an estimated duration."""
     if seconds < 60:  # noqa: PLR2004  a minute
         return "less than a minute"
     return f"about {duration(60 * math.ceil(seconds / 60))}"
 
 
 def moment(when: datetime, now: datetime) -> str:
-    """Return a time and its zone, with its date if that is another half day."""
+    """Return a time in UTC, with its date if it is 12 hours or more from now."""
     when = when.astimezone(UTC)
     near = abs(now - when) < timedelta(hours=12)
     return f"{when:%H:%M:%S} UTC" if near else f"{when:%Y-%m-%d %H:%M} UTC"
 
 
 def function_name(name: str) -> str:
-    """Return the short name of a function: that within an ARN, or all of it.
+    """Return the short name of a function: the name in an ARN, or the whole name.
 
     Format: ``arn:partition:lambda:region:account:function:name``,
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html.
@@ -113,35 +104,30 @@ def function_name(name: str) -> str:
     return name if found is None else found.name
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("retrofill.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "visible": visible,
-        "error_text": error_text,
-        "facts": facts,
-        "duration": duration,
-        "roughly": roughly,
-        "moment": moment,
-        "function_name": function_name,
-        "part": partial(quote, safe=""),
-        "in_bytes": in_bytes,
-        "verdict": verdict,
-        "count": lambda number: f"{number:,}",
-        "counted": counted,
-        "dollars": dollars,
-        "number": number,
-        "percent": percent,
-        "in_dollars": partial(in_range, said=dollars),
-        "in_times": partial(in_range, said=in_time),
-    }
-    environment.globals |= {"outcomes": OUTCOMES, "causes": CAUSES, "links": links}
-    return environment
-
-
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("retrofill.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {
+    "visible": visible,
+    "error_text": error_text,
+    "facts": facts,
+    "duration": duration,
+    "roughly": roughly,
+    "moment": moment,
+    "function_name": function_name,
+    "part": partial(quote, safe=""),
+    "in_bytes": in_bytes,
+    "verdict": verdict,
+    "count": lambda number: f"{number:,}",
+    "counted": counted,
+    "dollars": dollars,
+    "number": number,
+    "percent": percent,
+    "in_dollars": partial(in_range, text_of=dollars),
+    "in_times": partial(in_range, text_of=in_time),
+}
+_ENVIRONMENT.globals |= {"outcomes": OUTCOMES, "causes": CAUSES, "links": links}

@@ -1,33 +1,34 @@
-"""What is read for people, shared among all who look at the same thing at the same time."""
+"""A small cache: users who look at the same page at the same time share one read."""
 
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 FRESH_S = 2.0
-"""Seconds for which what was read is shown to others."""
+"""Seconds for which a read value is shared."""
 
 MOST_KEPT = 100
-"""Things that are kept at most: those that were asked for last."""
+"""Values that are kept: the most recently used."""
 
 Value = TypeVar("Value")
 
 
+@dataclass(slots=True)
 class _Slot(Generic[Value]):
-    """One thing, and when it was read; whoever reads it anew holds the lock."""
+    """One value, and when it was read; the lock is held while it is read again."""
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.read_at = float("-inf")
-        self.value: Value | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    read_at: float = float("-inf")
+    value: Value | None = None
 
 
 class Shared(Generic[Value]):
-    """Reads things, each no more than once in FRESH_S, however many ask.
+    """Reads each value at most once in FRESH_S seconds, for any number of callers.
 
-    Whoever asks while another reads waits for what that one finds. An error is nobody else's.
+    Callers wait while another one reads, and share its value, but not its error.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,7 +37,7 @@ class Shared(Generic[Value]):
         self._slots: OrderedDict[Hashable, _Slot[Value]] = OrderedDict()
 
     def get(self, key: Hashable, read: Callable[[], Value]) -> Value:
-        """Return a thing as it was read just now, or read it."""
+        """Return the value of a key; read it if it is missing or not fresh."""
         slot = self._slot(key)
         with slot.lock:
             if slot.value is None or self._clock() - slot.read_at > FRESH_S:
@@ -45,7 +46,7 @@ class Shared(Generic[Value]):
             return slot.value
 
     def forget(self, key: Hashable) -> None:
-        """Have a thing be read again by whoever asks next, since it was changed."""
+        """Drop the value of a key that was changed: the next caller reads it again."""
         with self._lock:
             self._slots.pop(key, None)
 

@@ -1,4 +1,4 @@
-"""What counts, outcomes and causes mean, for the pages that show them."""
+"""The meanings of counts, outcomes, events and causes, as pages show them."""
 
 COUNTS = {
     "listed": "Items that pass the filters: new and known ones.",
@@ -11,7 +11,7 @@ COUNTS = {
     "succeeded": "Items that the function processed. They are in the results cache.",
     "quarantined": "Items that this run gave up on. They wait for you in quarantine.",
     "with_others": "Listed items that another run of the job had in process when this one last"
-    " looked.",
+    " checked.",
     "withdrawn": "Items that were enqueued and are new again: nobody approved the plan, or the"
     " function seems to feed its own source.",
     "items_left": "New, resumed and redriven items that are neither processed nor quarantined yet.",
@@ -23,10 +23,7 @@ COUNTS = {
     "lost_tasks": "Tasks that ended unexpectedly, for example by a signal or with their machine."
     " Another try continued their work.",
 }
-"""The counts of a report that the page shows, each with its meaning, in the page's order.
-
-How calls ended is shown beside the items they carried.
-"""
+"""The counts of a report that the page shows, in its order. Another table has calls by outcome."""
 
 OUTCOMES = {
     "succeeded": "The function returned. Its response says which items it processed.",
@@ -39,8 +36,6 @@ OUTCOMES = {
     "lost": "Its task died before it settled the call. The function may have run.",
     None: "Sent, not settled yet.",
 }
-"""How calls end, each with its meaning."""
-
 EVENTS = {
     "paused": "paused the run",
     "resumed": "resumed the run",
@@ -63,4 +58,3 @@ CAUSES = {
     "malformed_answer": "The function returned a malformed response.",
     "answer_lost": "The function finished, but its response did not get through.",
 }
-"""Why calls fail, each with its meaning."""

@@ -1,1 +1,1 @@
-"""The same by REST: what the pages show and do, as JSON, below ``/retrofill/api/v1``."""
+"""The REST API, below ``/retrofill/api/v1``: what the pages show and do, as JSON."""

@@ -7,20 +7,19 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from retrofill.web.answers import answer, shell_of
 from retrofill.web.api import jobs, runs, setup, triage
-from retrofill.web.api.asking import not_stored
-from retrofill.web.api.docs import render_docs
+from retrofill.web.api.dependencies import not_stored
+from retrofill.web.api.docs import show_description
 from retrofill.web.api.problems import RESPONSES, Problem, add_handlers
 
 PREFIX = "/api/v1"
 
 _ABOUT = """What the pages show and do, as JSON.
 
-Sign in as to Airflow's own API: with a token of `POST /auth/token` as a bearer token, or with the
-session of a browser. Permissions are those of DAG runs: who may see those of a DAG may see its runs
-here, who may edit them may change them. A request of a browser's session that changes something
-must come from Airflow's own site. What goes wrong is told as problem details (RFC 9457)."""
+Sign in as for Airflow's own API: with a bearer token from `POST /auth/token`, or with a browser
+session. Permissions are those for DAG runs: if you may see the runs of a DAG in Airflow, you see
+its runs here; if you may edit them there, you may change them here. In a browser session, a request
+that changes something must come from Airflow's own site. Errors are problem details (RFC 9457)."""
 
 
 def api() -> FastAPI:
@@ -43,31 +42,28 @@ def api() -> FastAPI:
     return made
 
 
-def describe(request: Request, user: GetUserDep) -> JSONResponse:
-    """Return the description of the API, by OpenAPI."""
-    del user
+def describe(request: Request, _: GetUserDep) -> JSONResponse:
+    """Return the OpenAPI description of the API."""
     return JSONResponse(description_of(request))
 
 
-def show_docs(request: Request, user: GetUserDep) -> HTMLResponse:
-    """Show the description of the API as a page."""
-    del user
-    shell = shell_of(request)
-    return answer(render_docs(description_of(request), shell), shell)
+def show_docs(request: Request, _: GetUserDep) -> HTMLResponse:
+    """Show the OpenAPI description of the API as a page."""
+    return show_description(request, description_of(request))
 
 
 def description_of(request: Request) -> dict[str, Any]:
-    """Return the description of the API, with the address at which it was asked for."""
+    """Return the OpenAPI description of the API, with the address of the request."""
     app: FastAPI = request.app
-    told = get_openapi(
+    description = get_openapi(
         title=app.title,
         version=app.version,
         description=app.description,
         routes=app.routes,
         servers=[{"url": request.scope["root_path"]}],
     )
-    schemas = told["components"]["schemas"]
+    schemas = description["components"]["schemas"]
     template = "#/components/schemas/{model}"
     problem = Problem.model_json_schema(ref_template=template)
     schemas |= problem.pop("$defs") | {"Problem": problem}
-    return told
+    return description

@@ -1,50 +1,40 @@
-"""The page that describes the API, made from its description by OpenAPI."""
+"""The page that documents the API, made of its OpenAPI description."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from retrofill.web.rendering import Shell, render
+from fastapi import Request
+from fastapi.responses import HTMLResponse
 
-
-class Route(NamedTuple):
-    """A route, as the page shows it."""
-
-    method: str
-    path: str
-    summary: str
-    about: str
-    takes: list[tuple[str, str, str]]
-    """What it takes: name, where it stands, and what it means."""
+from retrofill.web.responses import respond
 
 
-def render_docs(told: Mapping[str, Any], shell: Shell) -> str:
-    """Return the page.
-
-    :param told: the description by OpenAPI
-    """
-    return render("api.html", shell, about=told["info"]["description"], routes=list(_routes(told)))
-
-
-def _routes(told: Mapping[str, Any]) -> Iterator[Route]:
-    root = told["servers"][0]["url"]
-    for path, methods in told["paths"].items():
-        for method, one in methods.items():
-            about = one.get("description", "")
-            takes = [*_parameters(one), *_body(told, one)]
-            yield Route(method.upper(), f"{root}{path}", one["summary"], about, takes)
+def show_description(request: Request, description: Mapping[str, Any]) -> HTMLResponse:
+    """Return the page of an OpenAPI description."""
+    routes = [
+        {
+            "address": f"{method.upper()} {description['servers'][0]['url']}{path}",
+            "summary": operation["summary"],
+            "about": operation.get("description", ""),
+            "inputs": list(_inputs(description, operation)),
+        }
+        for path, operations in description["paths"].items()
+        for method, operation in operations.items()
+    ]
+    return respond(request, "api.html", about=description["info"]["description"], routes=routes)
 
 
-def _parameters(one: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    for parameter in one.get("parameters", ()):
+def _inputs(
+    description: Mapping[str, Any], operation: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the name, place and meaning of each parameter and body field."""
+    for parameter in operation.get("parameters", ()):
         yield parameter["name"], parameter["in"], parameter.get("description", "")
-
-
-def _body(told: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    if "requestBody" not in one:
+    if "requestBody" not in operation:
         return
-    schema = one["requestBody"]["content"]["application/json"]["schema"]
-    # One that may be left out is either this or nothing.
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    # The schema of an optional body is this one or null.
     (ref,) = (kind["$ref"] for kind in schema.get("anyOf", [schema]) if "$ref" in kind)
-    fields = told["components"]["schemas"][ref.rpartition("/")[2]]["properties"]
+    fields = description["components"]["schemas"][ref.rpartition("/")[2]]["properties"]
     for name, field in fields.items():
         yield name, "body", field.get("description", "")

@@ -1,7 +1,4 @@
-"""What goes wrong with a request, as problem details: the field, its value, and what is allowed.
-
-Format: RFC 9457.
-"""
+"""Errors as problem details (RFC 9457): the field, its value, and what is allowed."""
 
 import logging
 from collections.abc import Sequence
@@ -23,7 +20,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Mistake(BaseModel):
-    """One thing that is wrong with what was asked for."""
+    """One thing that is wrong with a request."""
 
     field: str
     detail: str = Field(description="Its value, and what is allowed.")
@@ -37,17 +34,17 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[Mistake] = Field(
-        default=[], description="Each thing that is wrong; empty: it is none of a field."
+        default=[], description="What is wrong with the request; empty: no field is wrong."
     )
 
 
 _DESCRIPTIONS = {
-    401: "Nobody is signed in to Airflow.",
-    403: "Airflow does not allow it, or the request comes from another site.",
-    404: "There is nothing of this name or number.",
-    409: "The run is closed, so that nothing was changed.",
-    422: "Something is wrong with what was asked for; nothing was changed.",
-    503: "The state cannot be reached, or not be used as it is.",
+    401: "You are not signed in to Airflow.",
+    403: "Airflow does not allow this, or the request comes from another site.",
+    404: "Nothing has this name or number.",
+    409: "The run is closed, so nothing was changed.",
+    422: "Something is wrong with the request; nothing was changed.",
+    503: "The state cannot be reached, or cannot be used as it is.",
 }
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -57,62 +54,53 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     }
     for code, description in _DESCRIPTIONS.items()
 }
-"""How each route may answer besides, for its description."""
+"""The error responses of every route, for the description."""
 
 
 def add_handlers(made: FastAPI) -> None:
-    """Have an app answer with problem details."""
-    # What no route has refused is of a class of Starlette's own.
-    made.exception_handler(status.HTTP_404_NOT_FOUND)(_refused)
-    made.exception_handler(status.HTTP_405_METHOD_NOT_ALLOWED)(_refused)
-    made.exception_handler(HTTPException)(_refused)
+    """Make an app respond to errors with problem details."""
+    # Starlette's own error class for an unknown route or method is not FastAPI's HTTPException.
+    for refused in (404, 405, HTTPException):
+        made.exception_handler(refused)(_refused)
     made.exception_handler(RequestValidationError)(_invalid)
     made.exception_handler(ConfigError)(_not_allowed)
-    made.exception_handler(NoSuchRun)(_no_such_run)
+    made.exception_handler(NoSuchRun)(lambda _, error: _problem(404, str(error)))
     made.exception_handler(StateError)(_state_unusable)
 
 
-def _refused(request: Request, error: HTTPException) -> JSONResponse:
-    del request
+def _refused(_: Request, error: HTTPException) -> JSONResponse:
     return _problem(error.status_code, str(error.detail))
 
 
-def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-    del request
-    mistakes = [
-        Mistake(
-            field=".".join(map(str, one["loc"][1:])) or "body",
-            detail=f"{quoted(one['input'])}; {_allowed(one)}",
-        )
-        for one in error.errors()
-    ]
-    return _mistaken(mistakes)
+def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    return _mistaken(
+        [
+            Mistake(
+                field=".".join(map(str, one["loc"][1:])) or "body",
+                detail=f"{quoted(one['input'])}; {_allowed(one)}",
+            )
+            for one in error.errors()
+        ]
+    )
 
 
-def _not_allowed(request: Request, error: ConfigError) -> JSONResponse:
-    del request
+def _not_allowed(_: Request, error: ConfigError) -> JSONResponse:
     return _mistaken([_mistake(problem) for problem in error.problems])
 
 
 def _mistake(problem: str) -> Mistake:
     field, _, detail = problem.partition(": ")
-    # Else the colon is one of a sentence.
+    # A colon after several words is not one after a field.
     named = detail and " " not in field
     return Mistake(field=field, detail=detail) if named else Mistake(field="", detail=problem)
 
 
-def _no_such_run(request: Request, error: NoSuchRun) -> JSONResponse:
-    del request
-    return _problem(status.HTTP_404_NOT_FOUND, str(error))
-
-
-def _state_unusable(request: Request, error: StateError) -> JSONResponse:
-    """Say what is wrong with the state; details that name servers are for the log."""
-    del request
+def _state_unusable(_: Request, error: StateError) -> JSONResponse:
+    """Say that the state cannot be used; only the log may name servers."""
     log.warning("REST: %s", error)
     said = str(error) if isinstance(error, SchemaMismatch) else (
         f"Retrofill's state, the database of Airflow's connection {STATE_CONN_ID}, cannot be used;"
-        " GET /retrofill/api/v1/setup and the log of Airflow's API server say why"
+        " see GET /retrofill/api/v1/setup and the log of Airflow's API server for the reason"
     )  # fmt: skip
     return _problem(status.HTTP_503_SERVICE_UNAVAILABLE, said)
 
@@ -123,13 +111,14 @@ def _mistaken(mistakes: Sequence[Mistake]) -> JSONResponse:
 
 
 def _problem(code: int, detail: str, mistakes: Sequence[Mistake] = ()) -> JSONResponse:
-    told = Problem(title=HTTPStatus(code).phrase, status=code, detail=detail, errors=list(mistakes))
+    title = HTTPStatus(code).phrase
+    problem = Problem(title=title, status=code, detail=detail, errors=list(mistakes))
     headers = {"Cache-Control": "no-store"}
-    return JSONResponse(told.model_dump(), code, headers, media_type=MEDIA_TYPE)
+    return JSONResponse(problem.model_dump(), code, headers, media_type=MEDIA_TYPE)
 
 
 def _allowed(error: dict[str, Any]) -> str:
-    """Return what is allowed, in our own words where pydantic has others."""
+    """Return what is allowed, in our words where pydantic's differ."""
     if error["type"] == "missing":
         return "it is missing"
     if error["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""Runs by REST: the newest first, one as its page shows it, and what may be done with it."""
+"""Runs by REST: list, show, pause, resume and stop them, and change their limits."""
 
 import json
 from typing import Annotated, Any, NamedTuple
@@ -15,36 +15,43 @@ from retrofill.state.listing import list_runs
 from retrofill.state.pages import RunPage
 from retrofill.web import audit
 from retrofill.web.access import State
-from retrofill.web.api.asking import LIMIT, ChangedRun, Hidden, Limit, RunAct, SeenRun
+from retrofill.web.api.dependencies import (
+    LIMIT,
+    EditableRun,
+    Hidden,
+    Limit,
+    RunToChange,
+    VisibleRun,
+)
 
 router = APIRouter(prefix="/runs", tags=["Runs"])
 
 _LONGEST_REASON = 1_000
 
 LARGEST_JOB_ID = 2**31 - 1
-"""As the state has them."""
+"""The largest value of its column."""
 
 
 class Runs(NamedTuple):
-    """Some runs, the newest first."""
+    """Some runs, newest first."""
 
     runs: list[Report]
     next_before: int | None
-    """Ask for runs before this one; null: there are no more."""
+    """The value of ``before`` for the next page; null: there are no more runs."""
 
 
 class Reason(BaseModel):
-    """Why a run is to stop."""
+    """Why a run stops."""
 
     model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(
-        default="", max_length=_LONGEST_REASON, description="As report and page then say."
+        default="", max_length=_LONGEST_REASON, description="Shown in the report and on the page."
     )
 
 
 def _changes() -> type[BaseModel]:
-    """Return the model of the limits that may be changed, each left as it is if left out."""
+    """Return the model of the limits to change; those that are left out do not change."""
     fields: dict[str, Any] = {
         limit.name: (
             (int if limit.is_whole else float) | (None if limit.may_be_empty else int),
@@ -54,7 +61,7 @@ def _changes() -> type[BaseModel]:
     }
     fields[BY_CAUSE] = (
         dict[str, float],
-        Field(default={}, description="Percents by cause; an empty object: no such limits."),
+        Field(default={}, description="Percentages by cause; an empty object: no such limits."),
     )
     return create_model("LimitChanges", __config__=ConfigDict(extra="forbid"), **fields)
 
@@ -62,7 +69,7 @@ def _changes() -> type[BaseModel]:
 LimitChanges = _changes()
 
 
-@router.get("", summary="List runs, the newest first", response_model=model_of(Runs))
+@router.get("", summary="List runs, newest first", response_model=model_of(Runs))
 def get_runs(
     conn: State,
     hidden: Hidden,
@@ -78,56 +85,52 @@ def get_runs(
     return Runs(found, more)
 
 
-@router.get("/{run_id}", summary="A run, as its page shows it", response_model=model_of(RunPage))
-def get_run(conn: State, run: SeenRun) -> Any:
-    """Return report, limits, plan and approval, calls by outcome, and the beginnings of lists."""
+@router.get("/{run_id}", summary="Get a run", response_model=model_of(RunPage))
+def get_run(conn: State, run: VisibleRun) -> Any:
+    """Return what its page shows: report, limits, plan, approval, calls by outcome, lists."""
     return pages.get_page(conn, run)
 
 
 @router.post("/{run_id}/pause", summary="Pause a run", response_model=model_of(Limits))
-def pause(conn: State, run: ChangedRun) -> Any:
-    """Have calls in flight end, and no other sent; return the limits as they are now."""
+def pause(conn: State, run: EditableRun) -> Any:
+    """Complete the calls in flight and send no others; return the current limits."""
     return _act(conn, run, "pause")
 
 
 @router.post("/{run_id}/resume", summary="Resume a run", response_model=model_of(Limits))
-def resume(conn: State, run: ChangedRun) -> Any:
-    """Have a run that is paused go on; return the limits as they are now."""
+def resume(conn: State, run: EditableRun) -> Any:
+    """Continue a paused run; return the current limits."""
     return _act(conn, run, "resume")
 
 
 @router.post("/{run_id}/stop", summary="Stop a run", response_model=model_of(Report))
-def stop(conn: State, run: ChangedRun, body: Reason | None = None) -> Any:
-    """Have calls in flight end, and the run close as incomplete; return its report."""
+def stop(conn: State, run: EditableRun, body: Reason | None = None) -> Any:
+    """Complete the calls in flight and close the run as incomplete; return its report."""
     _act(conn, run, "stop", body.reason if body else "")
     return pages.get_page(conn, run.run_id).report
 
 
 @router.patch("/{run_id}/limits", summary="Change limits", response_model=model_of(Limits))
-def change_limits(conn: State, run: ChangedRun, body: LimitChanges) -> Any:  # type: ignore[valid-type]
-    """Change limits, all or none, and return them as they are now. null: no such limit."""
+def change_limits(conn: State, run: EditableRun, body: LimitChanges) -> Any:  # type: ignore[valid-type]
+    """Change all of the given limits or none; return the current limits. null: no limit."""
     asked: dict[str, Any] = body.model_dump(exclude_unset=True)  # type: ignore[attr-defined]
-    typed = {name: _typed(value) for name, value in asked.items()}
+    # As a user would type them.
+    typed = {name: "" if value is None else json.dumps(value) for name, value in asked.items()}
     if typed:
-        _require_open(set_limits(conn, run.run_id, typed, run.name), run.run_id)
+        _require_open(set_limits(conn, run.run_id, typed, run.user), run.run_id)
     for name, text in typed.items():
-        audit.note(run.name, run.dag_id, run.dag_run_id, name, text)
+        audit.record(run.user, *run.dag_run, name, text)
     return limits.get_limits(conn, run.run_id)
 
 
-def _act(conn: State, run: RunAct, action: str, text: str = "") -> Limits:
-    _require_open(change(conn, run.run_id, action, text, run.name), run.run_id)
-    audit.note(run.name, run.dag_id, run.dag_run_id, action, text)
+def _act(conn: State, run: RunToChange, action: str, text: str = "") -> Limits:
+    _require_open(change(conn, run.run_id, action, text, run.user), run.run_id)
+    audit.record(run.user, *run.dag_run, action, text)
     return limits.get_limits(conn, run.run_id)
 
 
-def _require_open(done: bool, run_id: int) -> None:  # noqa: FBT001  it is asked about
+def _require_open(done: bool, run_id: int) -> None:  # noqa: FBT001  the result of the change
     if not done:
         raise HTTPException(
             status.HTTP_409_CONFLICT, f"run {run_id} is closed, so nothing was changed"
         )
-
-
-def _typed(value: Any) -> str:
-    """Return a value as a person would type it."""
-    return "" if value is None else json.dumps(value)

@@ -1,20 +1,22 @@
 
 (() => {
   const root = document.documentElement;
+  const main = () => document.querySelector("main");
+  const showStale = (stale) => { document.querySelector("#stale").hidden = !stale; };
 
-  // Airflow's page, around this one, keeps the theme that was chosen here.
-  const dress = () => {
+  // Airflow's page around this one stores the chosen theme here.
+  const applyTheme = () => {
     let theme = null;
-    try { theme = localStorage.getItem("theme"); } catch { /* not allowed: as the system has it */ }
+    try { theme = localStorage.getItem("theme"); } catch { /* not allowed: use the system's */ }
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
     else delete root.dataset.theme;
   };
-  dress();
-  addEventListener("storage", dress);
+  applyTheme();
+  addEventListener("storage", applyTheme);
 
-  // Change only what differs, so that what is typed, selected, open or pointed at stays. The
-  // children of <main> are always the same ones, some of them empty.
-  const become = (old, fresh) => {
+  // Change only what differs, so that input, selection, focus and open details stay. <main> always
+  // has the same children, some of them empty.
+  const morph = (old, fresh) => {
     if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) {
       old.replaceWith(fresh);
       return;
@@ -33,83 +35,78 @@
     const children = [...fresh.childNodes];
     const kept = [...old.childNodes];
     kept.forEach((child, at) => {
-      if (at < children.length) become(child, children[at]);
+      if (at < children.length) morph(child, children[at]);
       else child.remove();
     });
     old.append(...children.slice(kept.length));
   };
 
-  const read = async (answer) => {
-    if (!answer.headers.get("content-type")?.startsWith("text/html")) throw new Error("no page");
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.querySelector("main");
-    if (fresh === null) throw new Error("no page");
-    return [page, fresh];
+  const read = async (address, options) => {
+    const response = await fetch(address, options);
+    if (!response.headers.get("content-type")?.startsWith("text/html")) throw new Error("no page");
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    if (page.querySelector("main") === null) throw new Error("no page");
+    return page;
   };
-  const show = ([page, fresh]) => {
+  const show = (page) => {
     document.title = page.title;
-    become(document.querySelector("main"), fresh);
+    morph(main(), page.querySelector("main"));
   };
-  const look = async () => show(await read(await fetch(location.href, { cache: "no-store" })));
 
-  // A form that changes something is sent behind the page, so that focus and scroll stay. What is
-  // said of it stays, too, until the next one.
-  const said = (within) => within.querySelector("[data-said]");
+  // Forms that change something are sent without leaving the page, so that focus and scroll stay.
+  // The message about the change stays until the next one.
+  const messageOf = (page) => page.querySelector("[data-said]");
   const send = async (event) => {
     const { target: form, submitter } = event;
-    if (form.method !== "post" || said(document) === null) return;
+    const message = messageOf(document);
+    if (form.method !== "post" || message === null) return;
     event.preventDefault();
     const body = new URLSearchParams(new FormData(form, submitter));
     // Not form.action: that is the button of this name.
     const address = form.getAttribute("action") ?? location.href;
-    let found;
+    let page;
     try {
-      found = await read(await fetch(address, { method: "POST", body }));
+      page = await read(address, { method: "POST", body });
     } catch {
-      document.querySelector("#stale").hidden = false;
+      showStale(true);
       return;
     }
-    // A page that says one thing, such as who may not do this, has no such place.
-    const fresh = said(found[1]);
-    if (fresh === null) said(document).replaceChildren(...found[1].querySelector("section").children);
-    else {
-      said(document).replaceChildren(...fresh.childNodes);
-      show(found);
-    }
-    if (submitter !== null && !submitter.isConnected) said(document).focus();
-    wait();
+    // An error page has no place for messages.
+    const fresh = messageOf(page);
+    message.replaceChildren(...(fresh ?? page.querySelector("section")).childNodes);
+    if (fresh !== null) show(page);
+    if (submitter !== null && !submitter.isConnected) message.focus();
+    schedule();
   };
   addEventListener("submit", send);
 
-  // Airflow has this page in a sandbox that lets no link of its own lead away; one of the page
-  // around it may.
-  const leave = (event) => {
+  // Airflow's sandbox does not let links in this page leave it; a link in the outer page may.
+  addEventListener("click", (event) => {
     const link = event.target.closest("a[target='_top']");
     if (link === null || parent === window) return;
     const outer = parent.document.createElement("a");
     outer.href = link.href;
     event.preventDefault();
     outer.click();
-  };
-  addEventListener("click", leave);
+  });
 
   let timer = 0;
-  const wait = () => {
-    const seconds = Number(document.querySelector("main").dataset.lookS);
+  const schedule = () => {
+    const seconds = Number(main().dataset.refreshS);
     clearTimeout(timer);
-    if (seconds > 0) timer = setTimeout(turn, seconds * 1000);
+    if (seconds > 0) timer = setTimeout(refresh, seconds * 1000);
   };
-  const turn = async () => {
+  const refresh = async () => {
     if (!document.hidden) {
       try {
-        await look();
-        document.querySelector("#stale").hidden = true;
+        show(await read(location.href, { cache: "no-store" }));
+        showStale(false);
       } catch {
-        document.querySelector("#stale").hidden = false;
+        showStale(true);
       }
     }
-    wait();
+    schedule();
   };
-  addEventListener("DOMContentLoaded", wait);
-  document.addEventListener("visibilitychange", () => { if (timer && !document.hidden) turn(); });
+  addEventListener("DOMContentLoaded", schedule);
+  document.addEventListener("visibilitychange", () => { if (timer && !document.hidden) refresh(); });
 })();
