@@ -1,4 +1,4 @@
-"""The command line within a test's own process."""
+"""The command line in a test's own process."""
 
 import io
 from typing import Any, NamedTuple, Protocol
@@ -22,7 +22,7 @@ class Command(Protocol):
 
 
 def command(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Command:
-    """Return what runs the command line."""
+    """Return a function that runs the command line."""
 
     def run(*words: object) -> Ending:
         monkeypatch.setattr("sys.stdin", io.StringIO())

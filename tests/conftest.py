@@ -1,4 +1,4 @@
-"""The servers of the tests: each is started when a test first asks for it, and once."""
+"""The servers of the tests: each starts once, when a test first needs it."""
 
 import json
 import os
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 RUNNING_POSTGRES = "RETROFILL_TEST_POSTGRES"
-"""The variable that tells tests of a server that runs already; see `told_of`."""
+"""The variable that names a running server to test processes; see `environment_of`."""
 
 _LONGEST_FIRST = ("mutants", "conformance", "dags", "kill_points", "integration", "unit")
-"""Folders by how long their files take. Others come before the last of these."""
+"""Folders in order of their files' durations. Others come before the last of these."""
 
 _TEMPLATE = f"template_{os.getpid()}"
 _numbers = count()
@@ -43,32 +43,32 @@ _airflow_home = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give processes that tests start our packages, and Airflow a home that is not the user's."""
+    """Give our packages to processes that tests start, and Airflow a separate home."""
     root = config.rootpath
     os.environ["PYTHONPATH"] = f"{root}:{root / 'include'}"
     home = tempfile.TemporaryDirectory(prefix="retrofill-airflow-")
     config.stash[_airflow_home] = home
     os.environ["AIRFLOW_HOME"] = home.name
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-    # Many tests start processes; compiling all that these import would take most of their time.
+    # Many tests start processes; compiling their imports would take most of the time.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    # What a person has set for real servers must not reach a test.
+    # Your settings for real servers must not reach a test.
     for name in list(os.environ):
         if name.startswith(("AWS_", "AIRFLOW_CONN_")):
             del os.environ[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, and leave to the end what does not.
+    """Run slow files first and fast ones last.
 
-    Else one process is left with a long file when the others have done theirs.
+    Otherwise one process is left with a slow file when the others have finished.
     """
     places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.parent.name, len(places) - 1.5))
 
 
 def pytest_terminal_summary(terminalreporter: "TerminalReporter") -> None:
-    """Print what the tests have measured, beside whether it was as it must be."""
+    """Print the figures that the tests measured."""
     reports = [
         report
         for outcome in ("passed", "failed")
@@ -90,17 +90,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server."""
     if known := os.environ.get(RUNNING_POSTGRES):
-        told = json.loads(known)
-        yield Postgres(**told | {"directory": Path(told["directory"])}, durable=False)
+        address = json.loads(known)
+        yield Postgres(**address | {"directory": Path(address["directory"])}, durable=False)
         return
     with temporary_postgres(durable=False) as server:
         yield server
 
 
-def told_of(server: Postgres) -> dict[str, str]:
-    """Return the variable by which another process of tests uses this server, too."""
-    told = {"directory": str(server.directory), "port": server.port, "password": server.password}
-    return {RUNNING_POSTGRES: json.dumps(told)}
+def environment_of(server: Postgres) -> dict[str, str]:
+    """Return the variable by which another test process uses this server, too."""
+    address = {"directory": str(server.directory), "port": server.port, "password": server.password}
+    return {RUNNING_POSTGRES: json.dumps(address)}
 
 
 @pytest.fixture(scope="session")
@@ -112,15 +112,15 @@ def _state_template(postgres: Postgres) -> str:
 
 @pytest.fixture(scope="session")
 def _drop(postgres: Postgres) -> Iterator[Callable[[str], None]]:
-    """Drops databases beside the tests: each takes the server a checkpoint, a tenth of a second."""
+    """Drops databases in the background: each takes a checkpoint, a tenth of a second."""
     dropped: list[Future[None]] = []
 
     def drop(name: str) -> None:
         with autocommit_cursor(postgres.dsn("postgres")) as cursor:
             cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    with ThreadPoolExecutor(1) as beside:
-        yield lambda name: dropped.append(beside.submit(drop, name))
+    with ThreadPoolExecutor(1) as executor:
+        yield lambda name: dropped.append(executor.submit(drop, name))
     for each in dropped:
         each.result()
 
@@ -129,7 +129,7 @@ def _drop(postgres: Postgres) -> Iterator[Callable[[str], None]]:
 def state_dsn(
     postgres: Postgres, _state_template: str, _drop: Callable[[str], None]
 ) -> Iterator[str]:
-    """The URI of a new database with the state's schema, and nothing in it."""
+    """The URI of a new, empty database with the state's schema."""
     name = f"state_{os.getpid()}_{next(_numbers)}"
     database, template = sql.Identifier(name), sql.Identifier(_state_template)
     with autocommit_cursor(postgres.dsn("postgres")) as cursor:
@@ -141,7 +141,7 @@ def state_dsn(
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an emulator of AWS, shared: each test gives what it makes names of its own."""
+    """The address of a shared AWS emulator: each test uses its own names."""
     server = MiniStack(tmp_path_factory.mktemp("aws") / "ministack", free_port(), durable=False)
     with running(server):
         yield server.endpoint_url

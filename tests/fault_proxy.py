@@ -1,4 +1,4 @@
-"""A TCP proxy that spoils what passes through it: slow, sliced, silent, cut, refused or altered."""
+"""A TCP proxy that disturbs its connections: slow, sliced, silent, cut, refused or altered."""
 
 import asyncio
 import contextlib
@@ -16,33 +16,33 @@ _PIECE = 65_536
 
 @dataclass
 class Toxics:
-    """What is wrong now; may be changed while connections are open."""
+    """The current faults; they may change while connections are open."""
 
     latency_s: float = 0.0
-    """How long each piece is held back, either way."""
+    """The delay of each piece, in either direction."""
     most_bytes: int = _PIECE
-    """The most bytes that are passed on at once."""
+    """The maximum number of bytes passed on at once."""
     cut_after: tuple[int, int] | None = None
-    """Each connection is reset behind so many bytes of its client's, drawn between the two."""
+    """Each connection is reset after a random number of its client's bytes, between the two."""
     silent: bool = False
-    """Whether nothing is passed on, while connections stay open and new ones are taken."""
+    """Whether nothing is passed on, while connections stay open and new ones are accepted."""
     refusing: bool = False
     """Whether new connections are reset at once."""
     asked: dict[bytes, bytes] = field(default_factory=dict)
-    """What is replaced in what clients send, each by bytes of the same length."""
+    """Replacements in what clients send, each by bytes of the same length."""
     answered: dict[bytes, bytes] = field(default_factory=dict)
-    """What is replaced in what the server sends, likewise."""
+    """Replacements in what the server sends, likewise."""
 
 
 class FaultProxy:
-    """Stands before one server of 127.0.0.1; runs in a thread of its own."""
+    """A proxy before a server on 127.0.0.1; it runs in its own thread."""
 
     def __init__(self, port: int, *, seed: int = 0, listen: int = 0) -> None:
         self.toxics = Toxics()
         self.connections = 0
-        """Connections taken."""
+        """Accepted connections."""
         self.cuts = 0
-        """Connections cut."""
+        """Cut connections."""
         self._target = port
         self._rng = random.Random(seed)  # noqa: S311  for tests
         self._writers: set[asyncio.StreamWriter] = set()
@@ -53,13 +53,13 @@ class FaultProxy:
         self._thread.start()
 
     def before(self, url: str) -> str:
-        """Return the address of what stands behind the proxy, via the proxy."""
+        """Return the address of the server behind the proxy, via the proxy."""
         parts = urlsplit(url)
         login, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{self.port}"))
 
     def cut(self) -> None:
-        """Reset all connections that are open."""
+        """Reset all open connections."""
         asyncio.run_coroutine_threadsafe(self._cut_all(), self._loop).result()
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class FaultProxy:
                     if limit is not None and passed >= limit:
                         self.cuts += 1
                         return
-            # What was sent before a good end must arrive.
+            # Data sent before a clean end must arrive.
             await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()

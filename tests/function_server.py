@@ -1,4 +1,4 @@
-"""An HTTP function in a server of its own, the functions-framework, which counts what it does.
+"""An HTTP function in its own server, the functions-framework, with its own counts.
 
 Every 40th request is throttled, every 50th runs and has its connection reset, and one item is
 poison.
@@ -100,7 +100,7 @@ def function_server(directory: Path) -> Iterator[str]:
 
 
 def counts(url: str) -> dict[str, Any]:
-    """Return what the function has counted."""
+    """Return the function's counts."""
     with urllib.request.urlopen(f"{url}/counts", timeout=PATIENCE_S) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)
     return found

@@ -1,4 +1,4 @@
-"""Connections for tests: whatever AWS clients a test gives, and no others."""
+"""Connections for tests: the AWS clients that a test gives, and no others."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,9 +14,9 @@ from retrofill.sources import Interval, Source
 
 
 class Given:
-    """Connections to what a test gives; each is also a session of AWS.
+    """Connections to the servers that a test gives; each is also an AWS session.
 
-    :param client: returns a boto3 client by its service's name
+    :param client: returns a boto3 client by service name
     """
 
     def __init__(
@@ -55,7 +55,7 @@ def s3_config(**params: Any) -> RunConfig:
 
 
 def s3_source(config: RunConfig, client: Any) -> Source:
-    """Open the source of a run over a bucket with a client of S3."""
+    """Open the source of a run over a bucket with an S3 client."""
     window = config.source.window(Interval(None, None))
     return open_source(config, Given(lambda _: client), window)
 
@@ -79,10 +79,10 @@ def s3_context(
 ) -> EventContext:
     """Return the context of events of a run over a bucket.
 
-    :param stream: the stream that records are from
-    :param queue: the queue that messages are from
+    :param stream: the stream of records
+    :param queue: the queue of messages
     :param configuration_id: the id of the one notification configuration
-    :param trigger: what the live trigger tells besides, by the names of LiveTrigger
+    :param trigger: further fields of the live trigger, by the names of LiveTrigger
     """
     if configuration_id:
         trigger["configurations"] = [{"id": configuration_id}]

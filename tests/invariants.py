@@ -1,13 +1,13 @@
-"""What must always hold, I1 to I9, checked on the public views and on what the world outside knows.
+"""The invariants I1 to I9, checked on the public views and on facts of the outside world.
 
 Each violation is a sentence that begins with the number of the invariant:
 
 * I1 every listed item is in exactly one place · I2 results hold an item once
-* I3 calls and attempts counted are no fewer than the function saw
+* I3 at least as many calls and attempts are counted as the function saw
 * I4 each further execution of an item has a row that explains it, and duplicates are bounded
 * I5 listed is exact, new + known = listed · I6 quarantined is exactly the poison
-* I7 notification, report and views agree · I8 no run is complete while something is left
-* I9 no secret is in what people may read
+* I7 notification, report and views agree · I8 no run is complete while items or partitions are left
+* I9 no secret is in texts that people may read
 
 :func:`check_now` holds at any moment, so a :class:`Sampler` may ask it during a run, from another
 connection; :func:`check` is for the end.
@@ -25,7 +25,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ, connection
 from psycopg2.extras import NamedTupleCursor
 
 SHOWN = 5
-"""Items that one violation names."""
+"""The maximum of items that one violation names."""
 
 VIEWS = (
     "v_run", "v_item", "v_call", "v_outcome", "v_quarantine", "v_redriven", "v_event", "v_pulse",
@@ -73,7 +73,7 @@ WHERE job = %(job)s AND place <> 'in_process' GROUP BY place
 
 
 class Seen(NamedTuple):
-    """What a function's endpoint has seen so far."""
+    """The counts of a function's endpoint so far."""
 
     calls: int
     """Requests to invoke it."""
@@ -83,9 +83,9 @@ class Seen(NamedTuple):
 
 
 def check_now(dsn: str, job: str, seen: Seen | None = None) -> list[str]:
-    """Return what is violated of that which holds at every moment.
+    """Return violations of the invariants that hold at every moment.
 
-    :param seen: what the endpoint had seen before this was called
+    :param seen: the endpoint's counts before this call
     """
     with closing(psycopg2.connect(dsn)) as conn:
         return look(conn, job, seen)
@@ -105,17 +105,16 @@ def check(
     notices: Sequence[str] = (),
     complete: bool = True,
 ) -> list[str]:
-    """Return what is violated at the end, when no task of the job is at work any more.
+    """Return violations at the end, when no task of the job is active.
 
-    :param listed: the keys that each pass over the source finds, one for each item
+    :param listed: the keys that each pass over the source finds, one per item
     :param executed: how often the function ran with each key
-    :param succeeded: how often it ran with each key and returned; its further ones are true
-        duplicates
+    :param succeeded: how often it ran with each key and returned; repeats are true duplicates
     :param poison: the keys that must be in quarantine, and no others
-    :param most_duplicates: how many the faults of the test explain
-    :param named_as_failed: items that answers of successful calls named as failed
-    :param redriven: items that have left quarantine again
-    :param notices: texts of the notifications that were sent
+    :param most_duplicates: how many duplicates the faults of the test explain
+    :param named_as_failed: items that responses of successful calls named as failed
+    :param redriven: items that left quarantine again
+    :param notices: texts of the sent notifications
     :param complete: whether every item must be settled and the last run complete
     """
     with closing(psycopg2.connect(dsn)) as conn:
@@ -129,7 +128,7 @@ def check(
     if succeeded is not None:
         found += _check_duplicates(state, succeeded)
     if most_duplicates is not None and state.duplicates > most_duplicates:
-        found.append(f"I4: {state.duplicates} duplicates, at most {most_duplicates} are explained")
+        found.append(f"I4: {state.duplicates} duplicates; at most {most_duplicates} explained")
     if poison is not None:
         found += _differences("I6", "in quarantine", state.quarantined, set(poison))
     found += _check_counts(state, redriven)
@@ -140,9 +139,9 @@ def check(
 
 
 def find_secrets(secrets: Iterable[str], texts: Mapping[str, str]) -> list[str]:
-    """Return the names of the texts that hold a secret (I9); the secret itself is not told.
+    """Return the names of texts that contain a secret (I9), without the secret.
 
-    :param texts: what people may read (logs, XCom, rendered fields, notifications), by name
+    :param texts: texts that people may read (logs, XCom, rendered fields, notifications), by name
     """
     wanted = [secret for secret in secrets if secret]
     if not wanted:
@@ -157,7 +156,7 @@ def find_secrets(secrets: Iterable[str], texts: Mapping[str, str]) -> list[str]:
 
 
 def view_texts(dsn: str) -> dict[str, str]:
-    """Return all that the public views show, as texts for :func:`find_secrets`."""
+    """Return the content of the public views as texts for :func:`find_secrets`."""
     texts = {}
     with closing(psycopg2.connect(dsn)) as conn, conn.cursor() as cur:
         for view in VIEWS:
@@ -167,9 +166,9 @@ def view_texts(dsn: str) -> dict[str, str]:
 
 
 class Sampler:
-    """Asks :func:`check_now` again and again, in a thread of its own, while its block lasts.
+    """Asks :func:`check_now` repeatedly in its own thread, while its block lasts.
 
-    :param seen: asked before each look at the state, so that what left before it is written there
+    :param seen: called before each look at the state, so that all its calls are recorded there
     :param every_s: seconds between two looks
     """
 
@@ -179,7 +178,7 @@ class Sampler:
         self.samples = 0
         """How often it has looked."""
         self.violations: list[str] = []
-        """What it has found, each once."""
+        """The violations found, each once."""
         self._dsn = dsn
         self._job = job
         self._seen = seen
@@ -200,7 +199,7 @@ class Sampler:
     ) -> None:
         self._end.set()
         self._thread.join()
-        # What ended the block tells more than what the sampler met because of it.
+        # The error that ended the block is more useful than the sampler's own.
         if self._error is not None and error is None:
             raise self._error
 
@@ -211,7 +210,7 @@ class Sampler:
                 if self._end.wait(self._every_s):
                     self._look()
                     return
-        except BaseException as error:  # noqa: BLE001  told at the end of the block
+        except BaseException as error:  # noqa: BLE001  raised at the end of the block
             self._error = error
 
     def _look(self) -> None:
@@ -219,13 +218,13 @@ class Sampler:
         try:
             found = check_now(self._dsn, self._job, seen)
         except psycopg2.OperationalError:
-            return  # a server that is away is the fault of the test, not a violation
+            return  # an unreachable server is a fault of the test, not a violation
         self.samples += 1
         self.violations += [one for one in found if one not in self.violations]
 
 
 class _State:
-    """All that the checks of the end read, in one snapshot."""
+    """All rows that the final checks read, in one snapshot."""
 
     def __init__(self, cur: NamedTupleCursor, job: str) -> None:
         def rows(query: str) -> list[Any]:
@@ -239,7 +238,7 @@ class _State:
         self.quarantined = {row.item_key for row in rows(_QUARANTINED)}
         self.settled = {row.place: row.items for row in rows(_SETTLED)}
         self.taken_back = {row.item_key: row.times for row in rows(_TAKEN_BACK)}
-        """How often an item that had succeeded was redriven: it succeeds once more for each."""
+        """How often a successful item was redriven: it succeeds once more for each."""
         self.duplicates = sum(row.duplicates for row in self.calls.values())
 
 
@@ -251,7 +250,7 @@ def _snapshot(conn: connection) -> Iterator[NamedTupleCursor]:
 
 
 def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
-    """Do what :func:`check_now` does, over a connection that is kept and has no transaction."""
+    """Do what :func:`check_now` does, over a lasting connection without an open transaction."""
     found = []
     with _snapshot(conn) as cur:
 
@@ -267,7 +266,7 @@ def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
     written = Seen(sum(row.calls for row in calls), sum(row.items for row in calls))
     if seen is not None and (seen.calls > written.calls or seen.items > written.items):
         found.append(
-            f"I3: the function saw {seen.calls} calls of {seen.items} items; written ahead are"
+            f"I3: the function saw {seen.calls} calls of {seen.items} items; recorded:"
             f" {written.calls} of {written.items}"
         )
     for run in runs:
@@ -284,12 +283,11 @@ def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
             found.append(
                 f"I8: run {run.run_id} is complete with {waiting[run.run_id]} items in process"
             )
-    # What a redrive of quarantine withdraws is back there.
+    # Items that a withdrawn redrive took from quarantine are back there.
     new = sum(run.new - (0 if run.redrive == "quarantine" else run.withdrawn) for run in runs)
     if new != items:
         found.append(
-            f"I5: the runs found {new} new items that nobody withdrew, in the three places are"
-            f" {items}"
+            f"I5: the runs found {new} new, not withdrawn items; the three places hold {items}"
         )
     return found
 
@@ -310,14 +308,14 @@ def _check_attempts(state: _State, executed: Mapping[str, int], named_as_failed:
         attempts = state.items[key].attempts if key in state.items else 0
         if count > attempts:
             found.append(f"I3: {key!r} has {attempts} attempts, the function ran {count} times")
-    # A further execution either carried an item in doubt, which its call counts, or came after
-    # calls that all failed.
+    # A repeated execution carried an item in doubt, which its call counts, or followed calls that
+    # all failed.
     again = sum(state.taken_back.get(key, 0) for key in executed)
     further = sum(executed.values()) - len(executed) - again
     failed = sum(row.items_failed for row in state.calls.values())
     if further > state.duplicates + failed + named_as_failed:
         found.append(
-            f"I4: {further} further executions, explained are {state.duplicates} duplicates,"
+            f"I4: {further} repeated executions; explained: {state.duplicates} duplicates,"
             f" {failed} items in failed calls and {named_as_failed} named as failed"
         )
     return found
@@ -327,7 +325,7 @@ def _check_duplicates(state: _State, succeeded: Mapping[str, int]) -> list[str]:
     again = sum(state.taken_back.get(key, 0) for key in succeeded)
     twice = sum(succeeded.values()) - len(succeeded) - again
     if twice > state.duplicates:
-        return [f"I4: work was done twice {twice} times, counted are {state.duplicates} duplicates"]
+        return [f"I4: work was repeated {twice} times; {state.duplicates} duplicates counted"]
     return []
 
 
@@ -376,14 +374,16 @@ def _check_notices(state: _State, notices: Sequence[str]) -> list[str]:
             found.append(f"I7: a notification names no run of the job: {notice.splitlines()[0]!r}")
             continue
         if head["status"] != run.status:
-            found.append(f"I7: run {run.run_id} is {run.status}, notified was {head['status']}")
+            found.append(
+                f"I7: run {run.run_id} is {run.status}, but {head['status']} in the notification"
+            )
         for column, pattern in _SAID.items():
             said = re.search(pattern, notice, re.MULTILINE)
             count = int(said[1].replace(",", "")) if said else None
             if count != getattr(run, column):
                 found.append(
-                    f"I7: run {run.run_id} has {column} {getattr(run, column)}, notified was"
-                    f" {count}"
+                    f"I7: run {run.run_id} has {column} {getattr(run, column)}, but"
+                    f" {count} in the notification"
                 )
     return found
 

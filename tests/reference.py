@@ -245,7 +245,7 @@ def _rest() -> Iterator[str]:
 
 
 def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each command that is no group of others, with all of its words."""
+    """Yield each command that is not a group, with all its words."""
     commands = getattr(command, "commands", None)
     if commands is None:
         yield path, command

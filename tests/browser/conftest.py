@@ -1,4 +1,4 @@
-"""Headless Chromium before a stack of its own, with an admin, an editor and a viewer."""
+"""Headless Chromium on a separate stack, with an admin, an editor and a viewer."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from stack.endpoint import Script
 from stack.scripted import scripted_stack
-from tests.browser.pages import Pages, Person
+from tests.browser.pages import Pages, User
 from tests.faults.notices import noticing
 from tests.faults.observed_airflow import ObservedAirflow
 from tests.faults.world import World
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 CHROMIUM = "RETROFILL_CHROMIUM"
-"""The variable that names Chromium's program, where that is not on the path."""
+"""The variable that names Chromium's program if it is not on the path."""
 
 SCREENSHOTS = Path(__file__).parents[2] / ".stack" / "screenshots"
 _USERS = {"admin": "admin", "editor": "user", "viewer": "viewer"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is in this folder: each test waits for Airflow and for Chromium."""
+    """Mark the tests of this folder: each waits for Airflow and Chromium."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -40,10 +40,9 @@ def _chromium() -> Iterator["Browser"]:
     names = (os.environ.get(CHROMIUM, ""), "chromium", "chromium-browser", "google-chrome")
     program = next((found for name in names if name and (found := shutil.which(name))), None)
     if program is None:
-        # Only who asks for these tests runs them: green must mean that somebody has looked.
+        # These tests run only on request: green must mean that the pages were seen.
         pytest.fail(
-            "no Chromium was found: install the package chromium, or name its program by"
-            f" {CHROMIUM}",
+            f"no Chromium found: install the package chromium, or set its program in {CHROMIUM}",
             pytrace=False,
         )
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  only where it is used
@@ -75,18 +74,18 @@ def world(_chromium: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="session")
-def people(world: World) -> dict[str, Person]:
-    """Who may sign in, by name; Airflow makes their passwords up at its start."""
+def users(world: World) -> dict[str, User]:
+    """The users, by name; Airflow generates their passwords when it starts."""
     file = world.settings.directory / "airflow" / "passwords.json"
     passwords = json.loads(file.read_text())
-    return {name: Person(name, passwords[name]) for name in _USERS}
+    return {name: User(name, passwords[name]) for name in _USERS}
 
 
 @pytest.fixture
 def open_pages(
-    _chromium: "Browser", world: World, people: dict[str, Person]
+    _chromium: "Browser", world: World, users: dict[str, User]
 ) -> Iterator[Callable[..., Pages]]:
-    """Return what opens a browser: as whom (empty: as nobody), how wide, in which colours."""
+    """Return a function that opens a browser, by user (empty: none), width and colour scheme."""
     opened: list[Pages] = []
 
     def opening(name: str = "admin", *, width: int = 1280, dark: bool = False) -> Pages:
@@ -99,7 +98,7 @@ def open_pages(
         pages = Pages(context.new_page(), SCREENSHOTS)
         opened.append(pages)
         if name:
-            pages.sign_in(people[name])
+            pages.sign_in(users[name])
         return pages
 
     yield opening

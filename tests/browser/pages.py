@@ -1,4 +1,4 @@
-"""What a person does in a browser: signs in, opens pages, looks at them, uses the keyboard."""
+"""A user in a browser: signs in, opens pages, looks at them, uses the keyboard."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,53 +12,53 @@ if TYPE_CHECKING:
 _WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
-class Person(NamedTuple):
-    """Who signs in to Airflow."""
+class User(NamedTuple):
+    """A user who signs in to Airflow."""
 
     name: str
     password: str
 
 
 class Pages:
-    """A browser of one person.
+    """The browser of one user.
 
-    :param page: the one tab of it
+    :param page: its only tab
     :param screenshots: the folder for pictures
     """
 
     def __init__(self, page: "Page", screenshots: Path) -> None:
         self.page = page
         self.complaints: list[str] = []
-        """What the browser's console has said of our own pages."""
+        """Console messages about our own pages."""
         self._screenshots = screenshots
         page.on("console", self._hear)
 
-    def sign_in(self, person: Person) -> None:
-        """Sign in by Airflow's own form."""
+    def sign_in(self, user: User) -> None:
+        """Sign in with Airflow's own form."""
         self.page.goto("/auth/login")
-        self.page.locator("input[name=username]").fill(person.name)
-        self.page.locator("input[name=password]").fill(person.password)
+        self.page.locator("input[name=username]").fill(user.name)
+        self.page.locator("input[name=password]").fill(user.password)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(lambda url: "/auth/" not in url)
 
     def open(self, path: str) -> int:
-        """Open one of our own pages by itself; return the status of the answer."""
+        """Open one of our own pages by itself; return the status of the response."""
         answer = self.page.goto(f"/retrofill{path}")
         assert answer is not None
         return answer.status
 
     def in_airflow(self, dag_id: str, dag_run_id: str) -> "FrameLocator":
-        """Open our tab of a DAG run in Airflow; return the frame in which it has our page."""
+        """Open our tab of a DAG run in Airflow; return the frame with our page."""
         self.page.goto(f"/dags/{dag_id}/runs/{quote(dag_run_id, safe='')}/plugin/retrofill")
         return self.page.frame_locator("iframe")
 
     def picture(self, name: str) -> None:
-        """Take a picture of the whole page, for people to look at."""
+        """Take a screenshot of the whole page, for people to look at."""
         self._screenshots.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=self._screenshots / f"{name}.png", full_page=True)
 
     def barriers(self) -> list[str]:
-        """Return what of the page keeps people from using it, by axe and WCAG 2 A and AA."""
+        """Return the accessibility violations of the page, found by axe for WCAG 2 A and AA."""
         options = {"runOnly": {"type": "tag", "values": _WCAG}, "resultTypes": ["violations"]}
         found = Axe().run(self.page, options=options).response["violations"]
         return [
@@ -73,15 +73,15 @@ class Pages:
         return bool(self.page.evaluate(f"{root}.scrollWidth > {root}.clientWidth"))
 
     def tab_to(self, text: str, *, most: int = 60) -> None:
-        """Press Tab until what has the focus has a text, as someone without a mouse does."""
+        """Press Tab until an element with this text has the focus, like a user without a mouse."""
         for _ in range(most):
             self.page.keyboard.press("Tab")
             if self.focused() == text:
                 return
-        raise AssertionError(f"no way by Tab to {text!r}; at the end at {self.focused()!r}")
+        raise AssertionError(f"Tab does not reach {text!r}; at the end at {self.focused()!r}")
 
     def focused(self) -> str:
-        """Return the text of what has the focus; of a field that of its label."""
+        """Return the text of the focused element; for a field, its label."""
         return str(
             self.page.evaluate(
                 "(() => { const at = document.activeElement;"

@@ -1,4 +1,4 @@
-"""Each page by itself: who may see it, in light, dark, wide and narrow, and by keyboard."""
+"""Each page by itself: permissions, light, dark, wide, narrow, and keyboard."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Opening = Callable[..., Pages]
 
 
 class Seen:
-    """A job that has run to its end, with one item in quarantine; and where its pages are."""
+    """A finished job with one item in quarantine, and the addresses of its pages."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -63,9 +63,7 @@ def test_nobody_sees_a_page_without_signing_in(seen: Seen, open_pages: Opening) 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 430])
-def test_a_page_keeps_nobody_from_using_it(
-    seen: Seen, open_pages: Opening, width: int, *, dark: bool
-) -> None:
+def test_a_page_is_accessible(seen: Seen, open_pages: Opening, width: int, *, dark: bool) -> None:
     pages = open_pages(width=width, dark=dark)
     barriers = {}
     for name, path in seen.paths.items():
@@ -77,7 +75,7 @@ def test_a_page_keeps_nobody_from_using_it(
     assert pages.complaints == []
 
 
-def test_a_viewer_sees_all_and_may_do_nothing(seen: Seen, open_pages: Opening) -> None:
+def test_a_viewer_sees_everything_and_can_change_nothing(seen: Seen, open_pages: Opening) -> None:
     pages = open_pages("viewer")
     for path in seen.paths.values():
         assert pages.open(path) == 200
@@ -113,14 +111,14 @@ def test_from_jobs_to_the_history_of_an_item_without_a_mouse(
     assert "processed" in history
     assert "Called: succeeded" in history
     assert "UTC" in history
-    (told,) = seen.world.rows(
+    (call,) = seen.world.rows(
         "SELECT call.request_id FROM retrofill.results AS item JOIN retrofill.v_call AS call"
         " USING (batch_id, call_no) WHERE item.item_key = %s", ITEM,
     )  # fmt: skip
-    assert told.request_id in history
+    assert call.request_id in history
 
 
-def test_a_button_and_a_refresh_keep_focus_and_scroll(seen: Seen, open_pages: Opening) -> None:
+def test_focus_and_scroll_survive_a_button_and_a_refresh(seen: Seen, open_pages: Opening) -> None:
     world = seen.world
     params = world.serve("slow", 3_000, latency=0.5)
     world.trigger("slow", params | {"max_concurrency": 1})
@@ -138,12 +136,12 @@ def test_a_button_and_a_refresh_keep_focus_and_scroll(seen: Seen, open_pages: Op
     before = read.get_attribute("datetime")
     limit = time.monotonic() + 30
     while read.get_attribute("datetime") == before:
-        assert time.monotonic() < limit, "it was not read again"
+        assert time.monotonic() < limit, "the page did not reload"
         pages.page.wait_for_timeout(200)
     assert pages.focused() == "Resume"
     assert pages.page.evaluate("scrollY") == 120
 
-    # What is not allowed is said beside what was typed.
+    # A refused value is explained next to its field.
     field = pages.page.get_by_role("spinbutton", name="Concurrent calls", exact=True)
     field.evaluate("field => field.removeAttribute('max')")
     field.fill("1000000")

@@ -1,4 +1,4 @@
-"""A person's whole way: form, plan, approval, watching to the end, a batch's log, an item."""
+"""A user's whole path: form, plan, approval, watching to the end, a batch's log, an item."""
 
 import re
 import time
@@ -19,11 +19,11 @@ FORM = {
     "Function: Lambda": {"function": JOB},
     "Job and connections": {"job": JOB},
 }
-"""What is typed, by the section of the form."""
+"""Values to type, by section of the form."""
 
 
 def start_by_form(pages: Pages, world: World) -> str:
-    """Fill in Airflow's trigger form, and ask for approval; return the name of the DAG run."""
+    """Fill in Airflow's trigger form with approval; return the name of the DAG run."""
     page = pages.page
     before = {run["dag_run_id"] for run in world.airflow.dag_runs(DAG)}
     page.goto(f"/dags/{DAG}")
@@ -42,7 +42,7 @@ def start_by_form(pages: Pages, world: World) -> str:
     form.get_by_role("button", name="Trigger", exact=True).click()
     limit = time.monotonic() + 60
     while not (new := {run["dag_run_id"] for run in world.airflow.dag_runs(DAG)} - before):
-        assert time.monotonic() < limit, "no DAG run came of the form"
+        assert time.monotonic() < limit, "the form started no DAG run"
         page.wait_for_timeout(200)
     return str(new.pop())
 
@@ -91,7 +91,7 @@ def test_from_the_form_to_the_history_of_an_item(
     pages.picture("log")
 
 
-def test_jobs_stand_in_the_navigation_of_airflow(open_pages: Callable[..., Pages]) -> None:
+def test_jobs_are_in_the_navigation_of_airflow(open_pages: Callable[..., Pages]) -> None:
     pages = open_pages("viewer")
     pages.page.goto("/")
     pages.page.get_by_role("link", name="Retrofill jobs").click()

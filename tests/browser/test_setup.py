@@ -1,4 +1,4 @@
-"""The set-up in a browser: what is missing, the DAG that puts it right, and how to begin."""
+"""The set-up in a browser: missing parts, the DAG that adds them, and the first steps."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ Opening = Callable[..., Pages]
 
 @pytest.fixture
 def empty(world: World) -> Iterator[World]:
-    """The stack as it is before its first migration."""
+    """The stack before its first migration."""
     world.change("ALTER SCHEMA retrofill RENAME TO kept")
     yield world
     world.change("DROP SCHEMA IF EXISTS retrofill CASCADE")
@@ -23,7 +23,7 @@ def empty(world: World) -> Iterator[World]:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 430])
-def test_the_page_keeps_nobody_from_using_it(
+def test_the_setup_page_is_accessible(
     world: World, open_pages: Opening, width: int, *, dark: bool
 ) -> None:
     pages, barriers = open_pages(width=width, dark=dark), {}
@@ -42,7 +42,7 @@ def test_the_page_keeps_nobody_from_using_it(
     assert pages.complaints == []
 
 
-def test_from_what_is_missing_to_how_to_begin(empty: World, open_pages: Opening) -> None:
+def test_from_missing_setup_to_the_first_steps(empty: World, open_pages: Opening) -> None:
     nobody = open_pages("")
     assert nobody.open("/setup") == 401
     assert "retrofill_state" not in nobody.page.content()

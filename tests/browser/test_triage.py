@@ -1,4 +1,4 @@
-"""From a group in quarantine to the history of an item that was redriven, as an editor."""
+"""From a group in quarantine to the history of a redriven item, as an editor."""
 
 from collections.abc import Callable
 from urllib.parse import quote
@@ -20,7 +20,7 @@ Opening = Callable[..., Pages]
 
 @pytest.fixture(scope="module")
 def job(world: World) -> str:
-    """Return the address of a job with two errors in quarantine, of which one is mended."""
+    """Return the address of a job with two errors in quarantine, one of them fixed."""
     params = world.serve(JOB, [S3Object(key=key) for key in KEYS])
     other = Rule(keys=frozenset({OTHER}), reply=Reply(function_error="KeyError"))
     poison = Rule(keys=frozenset(POISON), reply=Reply(function_error="ValueError"))
@@ -34,7 +34,7 @@ def job(world: World) -> str:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 430])
-def test_the_pages_keep_nobody_from_using_them(
+def test_the_triage_pages_are_accessible(
     job: str, open_pages: Opening, width: int, *, dark: bool
 ) -> None:
     pages = open_pages(width=width, dark=dark)
@@ -66,7 +66,7 @@ def test_a_viewer_has_no_actions(job: str, world: World, open_pages: Opening) ->
     assert refused.status == 403
 
 
-def test_a_group_is_redriven_by_keyboard_and_its_items_say_so(
+def test_a_group_is_redriven_by_keyboard_and_its_items_show_it(
     job: str, world: World, open_pages: Opening
 ) -> None:
     pages = open_pages("editor")
@@ -77,7 +77,7 @@ def test_a_group_is_redriven_by_keyboard_and_its_items_say_so(
     page.get_by_role("heading", name="Redrive from quarantine").wait_for()
     assert page.locator(".counted dd").first.inner_text() == "3"
     pages.tab_to("Why? This is kept with the run")
-    page.keyboard.type("mended by hand")
+    page.keyboard.type("fixed by hand")
     pages.tab_to("Redrive 3 items")
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs/manual__*")
@@ -88,7 +88,7 @@ def test_a_group_is_redriven_by_keyboard_and_its_items_say_so(
 
     pages.open(f"{job}/quarantine")
     redrives = page.get_by_role("region", name="Redrives").inner_text()
-    for said in ("mended by hand", "by editor", "complete", "error ValueError"):
+    for said in ("fixed by hand", "by editor", "complete", "error ValueError"):
         assert said in redrives
     assert page.get_by_role("heading", name="ValueError").count() == 0
     pages.picture("redriven")

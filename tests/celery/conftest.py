@@ -1,4 +1,4 @@
-"""A stack with Celery on the scripted endpoint; its workers are as far apart as containers are."""
+"""A stack with Celery on the scripted endpoint; its workers are isolated like containers."""
 
 import json
 import shutil
@@ -27,14 +27,14 @@ _ENVIRONMENT = {
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
 }
-# A hostname, and pids of one's own: what containers of one machine have.
+# Its own hostname and PIDs, like each container of a machine.
 _APART = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
 _NAMED = ["sh", "-c", 'hostname "$0" && exec "$@"']
 _SAID = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin what is said at the end."""
+    """Start the figures to print at the end."""
     config.stash[_SAID] = []
 
 
@@ -46,7 +46,7 @@ def pytest_print_figures(terminalreporter: Any, config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is in this folder: each test waits for a whole run, some minutes."""
+    """Mark the tests of this folder: each waits for a whole run, some minutes."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -56,18 +56,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Worker:
-    """A worker in namespaces of its own."""
+    """A worker in its own namespaces."""
 
     process: psutil.Popen
 
     @property
     def place(self) -> str:
-        """The namespace of its pids, as it stands in the names of its tasks."""
+        """Return its PID namespace, as in the names of its tasks."""
         (inside,) = psutil.Process(self.process.pid).children()
         return str(Path(f"/proc/{inside.pid}/ns/pid").readlink())
 
     def kill(self) -> int:
-        """Kill it with all that it has started, at once; return how many processes that were."""
+        """Kill it and all processes that it started, at once; return their number."""
         processes = [self.process, *psutil.Process(self.process.pid).children(recursive=True)]
         for process in processes:
             process.kill()
@@ -92,8 +92,8 @@ class Cluster(World):
 def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     tried = [*_APART, "true"]
     if shutil.which("unshare") is None or subprocess.run(tried, check=False).returncode:  # noqa: S603
-        # Only who asks for these tests runs them: green must mean that workers were killed.
-        pytest.fail("workers apart need namespaces: run this on Linux, as root", pytrace=False)
+        # These tests run only on request: green must mean that workers were killed.
+        pytest.fail("isolated workers need namespaces: run this on Linux as root", pytrace=False)
     dags = tmp_path_factory.mktemp("dags")
     with noticing() as notices:
         config = {"path": notices.apprise_url, "tag": "all"}
@@ -110,7 +110,7 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             with ObservedAirflow(settings) as airflow:
                 airflow.unpause("retrofill_s3", within_s=240)
                 cluster = Cluster(settings, endpoint, airflow, notices)
-                # These would be started again; ours are lost for good.
+                # These would be started again; ours stay dead.
                 cluster.ask("stopProcessGroup", "workers")
                 yield cluster
         finally:
@@ -126,7 +126,7 @@ def cluster(_cluster: Cluster) -> Cluster:
 
 @pytest.fixture
 def start(_cluster: Cluster) -> Iterator[Callable[[str, str], Worker]]:
-    """Return what starts a worker: its name for Celery, and its hostname."""
+    """Return a function that starts a worker, by its name for Celery and its hostname."""
     started: list[Worker] = []
 
     def start(name: str, hostname: str) -> Worker:
@@ -155,7 +155,7 @@ def _start(cluster: Cluster, name: str, hostname: str) -> Worker:
 
 @pytest.fixture
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Return what says something at the end of all tests."""
+    """Return a function that prints a figure after all tests."""
     name = request.node.name
     said = request.config.stash[_SAID]
     return lambda text: said.append(f"{name}: {text}")

@@ -1,4 +1,4 @@
-"""Two Celery workers, one of which is killed; and a broker and a scheduler that are."""
+"""Two Celery workers, one of which is killed; and a killed broker and scheduler."""
 
 import time
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 
 def run(cluster: Cluster, name: str) -> float:
-    """Trigger a run; return when."""
+    """Trigger a run; return the time."""
     params = cluster.serve(name, ITEMS, latency=LATENCY_S, timeout_seconds=30) | PARAMS
     began = time.monotonic()
     cluster.trigger(name, params)
@@ -60,7 +60,7 @@ def assert_all_done(cluster: Cluster, name: str, began: float, say: Say) -> dict
     assert len(deliveries) == ITEMS
     assert stats.max_in_flight <= MOST_IN_FLIGHT
     assert twice <= report["duplicates"] == report["lost"]
-    # A call that is written down and was not sent yet is lost, too.
+    # A call that is recorded but not sent is lost, too.
     assert 0 <= report["calls"] - stats.executions <= report["lost"]
     assert cluster.notices.of(name) == [f"Retrofill: {name} is complete"]
     return report
@@ -69,7 +69,7 @@ def assert_all_done(cluster: Cluster, name: str, began: float, say: Say) -> dict
 @pytest.mark.parametrize(
     "hostnames", [("worker-1", "worker-2"), ("worker", "worker")], ids=["two-hosts", "one-host"]
 )
-def test_a_worker_that_is_killed_loses_what_it_had_in_flight_and_no_more(
+def test_a_killed_worker_loses_only_its_calls_in_flight(
     cluster: Cluster, start: Start, say: Say, hostnames: tuple[str, str]
 ) -> None:
     name = f"killed-of-{len(set(hostnames))}"
@@ -77,7 +77,7 @@ def test_a_worker_that_is_killed_loses_what_it_had_in_flight_and_no_more(
     began = run(cluster, name)
     cluster.await_row(SUCCEEDED, name, ITEMS // 5, within_s=600)
     held = cluster.rows(HELD, name, workers[1].place)
-    assert held, "both have tasks at work"
+    assert held, "both have active tasks"
     assert cluster.rows(HELD, name, workers[0].place)
     in_flight = sum(batch.in_flight for batch in held)
     processes = workers[1].kill()
@@ -89,11 +89,11 @@ def test_a_worker_that_is_killed_loses_what_it_had_in_flight_and_no_more(
     report = assert_all_done(cluster, name, began, say)
     assert 0 < report["lost"] <= MOST_IN_FLIGHT
     taken_over = {batch.batch_id for batch in cluster.rows(HOLDERS, name) if batch.epoch > 1}
-    assert taken_over == {batch.batch_id for batch in held}, "nobody else's batch"
+    assert taken_over == {batch.batch_id for batch in held}, "no other worker's batch"
     assert report["lost_tasks"] == len(held)
 
 
-def test_a_broker_and_a_scheduler_that_are_killed_delay_the_run(
+def test_a_killed_broker_and_scheduler_delay_the_run(
     cluster: Cluster, start: Start, say: Say
 ) -> None:
     name = "killed-middle"

@@ -1,4 +1,4 @@
-"""The sources that are held to the laws, each over a data set of its own on a real server."""
+"""The sources that must obey the laws, each with its own data set on a real server."""
 
 import csv
 import gzip
@@ -35,16 +35,16 @@ COUNT = 2_300
 """Items of a data set: three pages."""
 
 FEW = 23
-"""Items where each takes a request."""
+"""Items if each takes a request."""
 
 MANY_ROWS = 3_000
-"""Rows of a file whose reading is measured, if each is an item: three pages."""
+"""Rows of a file whose reading is measured, if each row is an item: three pages."""
 
 Params = dict[str, Any]
 
 
 class Connections:
-    """Connections to the server at one address, by a client that this process has but once."""
+    """Connections to the server at one address, with one client per process."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -71,7 +71,7 @@ def breaker(endpoint: str) -> Breaker:
 
 
 def open_kind(name: str, endpoint: str, root: str, params: Params) -> Source:
-    """Open a source as a task does, by its kind and params."""
+    """Open a source like a task, by its kind and params."""
     os.environ[ROOT] = root
     kind = SOURCES[name]
     opening = Opening(
@@ -92,7 +92,7 @@ def keys_of(count: int) -> list[str]:
 
 
 class World:
-    """Where data sets are made: a bucket, and a directory."""
+    """A place for data sets: a bucket and a directory."""
 
     def __init__(self, endpoint: str, bucket: str, root: Path) -> None:
         self.endpoint = endpoint
@@ -133,7 +133,7 @@ def s3(world: World) -> Case:
         world.put(f"in/{number:06}-come")
         world.delete(f"in/{number - 1:06}-come")
 
-    # To put this many objects would take minutes: these buckets are in memory.
+    # Uploading this many objects would take minutes: these buckets are in memory.
     large = {
         times: FakeBucket.of(str(number) for number in range(MANY_ROWS * times))
         for times in (1, 10)
@@ -170,7 +170,7 @@ def json_text(rows: Iterable[object]) -> bytes:
 
 
 def _manifest(world: World, manifest: str, keys: Sequence[str], **more: Any) -> Case:
-    """Return the case of a manifest that is there."""
+    """Return the case of an existing manifest."""
     where = f"s3://{world.bucket}/{manifest}"
     settings = {"bucket": "photos", "manifest": where, **more.pop("params", {})}
     return Case(
@@ -193,7 +193,7 @@ def _facts(keys: Iterable[str]) -> Iterable[list[str]]:
 
 
 def manifest_csv(world: World) -> Case:
-    """A list of our own with all facts, in several files, in no order."""
+    """Our own list with all facts, in several files, unordered."""
     keys = sorted(keys_of(COUNT), key=lambda key: hashlib.sha256(key.encode()).digest())
     half = len(keys) // 2
     world.put("list/1.csv", csv_text(_facts(keys[:half])))
@@ -247,7 +247,7 @@ def manifest_inventory(world: World) -> Case:
 
 
 def manifest_batch_operations(world: World) -> Case:
-    """A manifest of S3 Batch Operations: bucket and key alone, so that objects are looked up."""
+    """A manifest of S3 Batch Operations: only bucket and key, so that objects are looked up."""
     keys = keys_of(FEW)
     world.put_all(keys)
     rows = "".join(f"{world.bucket},{quote(key)}\n" for key in keys)
@@ -277,7 +277,7 @@ def _as_file(name: str, rows: Sequence[dict[str, str]]) -> bytes:
 
 
 class Disk:
-    """Where files of rows are written: the bucket of a world, or its directory."""
+    """A place for files of rows: the bucket of a world, or its directory."""
 
     def __init__(self, world: World, *, on_s3: bool) -> None:
         self._world = world
@@ -299,12 +299,12 @@ class Disk:
             (self._world.root / path).unlink()
 
     def shown(self, path: str) -> str:
-        """Return how the keys of a file's rows begin."""
+        """Return the prefix of the keys of a file's rows."""
         return path if self._on_s3 else f"{self.home}/{path}"
 
 
 def _row_files(world: World, ending: str, *, on_s3: bool, **params: Any) -> Case:
-    """Return the case of three files of rows, one of them without any."""
+    """Return the case of three files of rows, one of them empty."""
     disk = Disk(world, on_s3=on_s3)
     keys = []
     for number, count in enumerate([COUNT, 0, COUNT // 2]):
@@ -373,6 +373,6 @@ CASES: dict[str, Callable[[World], Case]] = {
     "rows: jsonl.gz, groups": partial(_row_files, ending=".jsonl.gz", on_s3=True, rows_per_item=7),
     "rows: csv.gz on a disk": partial(_row_files, ending=".csv.gz", on_s3=False),
     "memory": partial(memory, in_order=True),
-    "memory, in no order": partial(memory, in_order=False),
+    "memory, unordered": partial(memory, in_order=False),
 }
-"""What makes the data set of each case."""
+"""Functions that make the data set of each case."""

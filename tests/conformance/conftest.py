@@ -1,4 +1,4 @@
-"""Prints which source keeps which law, once all of it was run."""
+"""Prints which source obeys which law, once all tests have run."""
 
 import re
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
 _WORDS = {"passed": "yes", "failed": "NO", "error": "NO", "skipped": "-"}
-_NAME = re.compile(r"::test_a_source_keeps_the_law\[(?P<source>.*)-(?P<law>[^-]*)\]$")
+_NAME = re.compile(r"::test_a_source_obeys_the_law\[(?P<source>.*)-(?P<law>[^-]*)\]$")
 
 
 def pytest_terminal_summary(terminalreporter: "TerminalReporter") -> None:
@@ -24,7 +24,7 @@ def pytest_terminal_summary(terminalreporter: "TerminalReporter") -> None:
                 kept[found["source"], found["law"]] = word
     if not kept:
         return
-    terminalreporter.section("which source keeps which law")
+    terminalreporter.section("which source obeys which law")
     width = max(map(len, CASES)) + 2
     for number, law in enumerate(LAWS, 1):
         terminalreporter.write_line(f"{number:>2}  {law}")

@@ -1,4 +1,4 @@
-"""Breaks a request of an S3 client by its number, with an answer that S3 may give."""
+"""Breaks a request of an S3 client by its number, with a response that S3 may give."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ class _Body:
 
 
 class Breaker:
-    """Answers one request of a client itself; it breaks nothing until it is asked to."""
+    """Answers one request of a client itself, when set to."""
 
     def __init__(self, client: "S3Client") -> None:
         self._lock = threading.Lock()
@@ -35,7 +35,7 @@ class Breaker:
         client.meta.events.register("before-send.s3", self._answer)
 
     def break_with(self, status: int, code: str) -> Callable[[int], Callable[[], bool]]:
-        """Return what breaks a request with an answer, as the laws ask for it."""
+        """Return a function that breaks a request with a response, as the laws require."""
 
         def breaks(number: int) -> Callable[[], bool]:
             self._left, self._status, self._code = number, status, code

@@ -1,4 +1,4 @@
-"""Every source keeps every law; a source that does not is noticed."""
+"""Every source obeys every law; one that does not is noticed."""
 
 from collections.abc import Callable
 from itertools import count, product
@@ -16,7 +16,7 @@ _MAKES_MANY_REQUESTS = {"s3", "manifest: inventory", "manifest: batch operations
 
 @pytest.fixture(scope="session")
 def case_of(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
-    """Makes the data set of a case when it is first asked for."""
+    """Makes the data set of a case on first use."""
     made: dict[str, Case] = {}
 
     def case_of(name: str) -> Case:
@@ -37,8 +37,8 @@ def _marks(source: str, law: str) -> list[pytest.MarkDecorator]:
     ("source", "law"),
     [pytest.param(*pair, marks=_marks(*pair)) for pair in product(CASES, LAWS)],
 )
-def test_a_source_keeps_the_law(source: str, law: str, case_of: Callable[[str], Case]):
+def test_a_source_obeys_the_law(source: str, law: str, case_of: Callable[[str], Case]):
     try:
         LAWS[law](case_of(source))
     except NotAsked:
-        pytest.skip("it makes no requests, or has no settings, that the law is about")
+        pytest.skip("it has no requests or settings to which the law applies")

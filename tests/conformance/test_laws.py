@@ -1,4 +1,4 @@
-"""A source that breaks a law is noticed, by that law."""
+"""A source that breaks a law is noticed by that law."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ _added: list[int] = []
 
 
 class Sound(MemorySource):
-    """Fifty items, ten a page; each page takes a request, one of which may fail."""
+    """Fifty items, ten per page; each page takes a request, one of which may fail."""
 
     def __init__(self, count: int = COUNT) -> None:
         super().__init__(maker(content_bytes=0, in_order=True), count, page_items=10)
@@ -78,7 +78,7 @@ class IsNotOrdered(Sound):
 
 
 class Remembers(Sound):
-    """Its cursors mean something to one process alone."""
+    """Its cursors mean something only to one process."""
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         known = _cursors.get(cursor, str(COUNT)) if cursor is not None else None
@@ -91,7 +91,7 @@ _cursors: dict[str, str] = {}
 
 
 class Shifts(Sound):
-    """Goes on at a place counted from the end, to which items are added."""
+    """Continues at a place counted from the end, to which items are added."""
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         for page in super().pages(partition, cursor):
@@ -131,7 +131,7 @@ def _larger(source: Callable[[int], Source], times: int) -> Source:
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_a_sound_source_keeps_each_law(law: str):
+def test_a_sound_source_obeys_each_law(law: str):
     LAWS[law](case_of(Sound))
 
 
@@ -154,7 +154,7 @@ def test_a_source_that_breaks_a_law_is_noticed(law: str, source: type[Sound]):
         LAWS[law](case_of(source))
 
 
-def test_a_setting_that_is_taken_or_not_named_is_noticed():
+def test_a_bad_setting_that_is_accepted_or_not_named_is_noticed():
     sound = case_of(Sound)
     for attempt in (misnamed, partial(int, "1")):
         with pytest.raises(AssertionError, match="items"):

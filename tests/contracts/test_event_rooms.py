@@ -19,7 +19,7 @@ IN_A_TEXT = re.compile(
 ALLOWED = {
     ("include/retrofill/aws/arn.py", "s3"): "a service in an ARN",
     ("include/retrofill/aws/store.py", "s3"): "the service, and the scheme of its addresses",
-    ("include/retrofill/triggers/find.py", "s3"): "the service that is asked, as boto3 names it",
+    ("include/retrofill/triggers/find.py", "s3"): "the service to call, by its name in boto3",
     ("include/retrofill/triggers/follow.py", "sqs"): "a service in an ARN, a protocol of SNS",
     ("include/retrofill/sources/", "s3"): "the kind of source, and the service",
     ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
@@ -27,10 +27,10 @@ ALLOWED = {
     ("include/retrofill/cli/triaging.py", "items"): "a title of the command line",
     ("include/retrofill/jobs/fields.py", "items"): "a word of JSON Schema",
     ("include/retrofill/web/charts.py", "items"): "what a chart shows",
-    ("include/retrofill/web/job.py", "items"): "a word of the page",
-    ("include/retrofill/pipeline/plan.py", "items"): "a word of the plan",
+    ("include/retrofill/web/job.py", "items"): "a word on the page",
+    ("include/retrofill/pipeline/plan.py", "items"): "a word in the plan",
     ("include/retrofill/model/report.py", "items"): "a field of the state's JSON",
-    ("include/retrofill/model/canary.py", "items"): "a word of what the canary found",
+    ("include/retrofill/model/canary.py", "items"): "a word in the canary's results",
     ("include/retrofill/engine/forecast.py", "items"): "a term of the cost",
     ("include/retrofill/state/", "items"): "a column, a param of statements, a field of JSON",
 }

@@ -34,7 +34,7 @@ _BEGINS = r"(?:(?<![a-zA-Z])|(?<=[a-z])(?=[A-Z]))(?<!width_)(?<!token )"
 _WORD = re.compile(rf"{_BEGINS}(?i:{'|'.join(WORDS)})s?(?![a-z])")
 
 ALLOWED = {
-    "engine/answers.py": "the formats of answers are those of AWS, and bear its names",
+    "engine/answers.py": "the response formats are those of AWS, with its names",
     "export/report.py": "the members of manifest.json are those of a completion report",
     "events/shapes.py": "the registry of event shapes",
     "functions/__init__.py": "the registry of functions",

@@ -1,4 +1,4 @@
-"""A person whom a task asks for approval: they answer by Airflow's REST API, or let it expire."""
+"""The user whom a task asks for approval: answers via Airflow's REST API, or lets it expire."""
 
 import time
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import quote
 
 EXPIRE = "expire"
-"""What a person says who answers too late."""
+"""The answer of a user who is too late."""
 
 _LOOK_EVERY_S = 0.2
 
 
 def answer_in_background(ask: Callable[[str], str]) -> None:
-    """Wait until a task asks, and answer as `ask` says of the body of its form."""
+    """Wait until a task asks, and answer with the result of `ask` for the body of its form."""
     Thread(target=_answer, args=(ask,), daemon=True).start()
 
 
@@ -42,7 +42,7 @@ def _answer(ask: Callable[[str], str]) -> None:
 
 
 def _client() -> tuple[Any, dict[str, str]]:
-    """Return a client of Airflow's API, and what Ada sends with each request."""
+    """Return a client of Airflow's API, and Ada's headers."""
     from airflow.api_fastapi.app import create_app, get_auth_manager  # noqa: PLC0415
     from airflow.api_fastapi.auth.managers.simple.user import (  # noqa: PLC0415
         SimpleAuthManagerUser,
@@ -55,7 +55,7 @@ def _client() -> tuple[Any, dict[str, str]]:
 
 
 def _expire() -> None:
-    """Let the time pass that a person has, and have the scheduler look."""
+    """Let the time to answer pass, and run the scheduler's check."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from airflow.jobs.job import Job  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What the tests of all DAGs share: an Airflow of their own, and a world for it to work in."""
+"""Fixtures of all DAG tests: an Airflow of their own, and a world for it."""
 
 import json
 import os
@@ -20,7 +20,7 @@ _numbers = count()
 
 @pytest.fixture(scope="session")
 def airflow_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An Airflow with a metadata database of its own."""
+    """An Airflow with its own metadata database."""
     home = tmp_path_factory.mktemp("airflow")
     environment = {
         **os.environ,

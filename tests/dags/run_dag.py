@@ -1,4 +1,4 @@
-"""Runs of a DAG, each in a process of its own: a fork of one that has imported Airflow already."""
+"""Runs of a DAG, each in its own process: a fork of one that has imported Airflow."""
 
 import logging
 import os
@@ -19,15 +19,15 @@ from tests.dags.answering import answer_in_background
 ROOT = Path(__file__).parents[2]
 REJECT = "Reject"
 WITHIN_S = 200
-"""Seconds that one may take."""
+"""The maximum seconds of one run."""
 
 _forks = get_context("forkserver")
 
 
 def warm(environment: Mapping[str, str]) -> None:
-    """Start the process that is forked, and wait until it is warm; it lives as long as this one.
+    """Start the process to fork, and wait until it is warm; it lives as long as this one.
 
-    :param environment: what Airflow must find when it is imported
+    :param environment: what Airflow needs when it is imported
     """
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
@@ -44,15 +44,15 @@ def run_dag(
     conf: dict[str, Any],
     dag: str = "retrofill_s3",
     run_after: datetime | None = None,
-    person: Callable[[str], str] = lambda _: REJECT,
+    user: Callable[[str], str] = lambda _: REJECT,
 ) -> dict[str, str]:
-    """Run a DAG; return the final state of each of its tasks and of the run, and the log of all.
+    """Run a DAG; return the final state of its tasks and of the run, and the whole log.
 
-    :param person: returns what a person answers whom a task asks for approval, by what it says
+    :param user: returns the user's answer to a task that asks for approval, by its text
     :param run_after: a part of the id of the DAG run; None: now
     """
     when = {} if run_after is None else {"run_after": run_after}
-    # Of each process of tests in each environment: they run beside each other.
+    # One per test process and environment: they run in parallel.
     worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
     log = ROOT / ".pytest_cache" / f"last_dag_run_{Path(sys.prefix).name}_{worker}.log"
     log.parent.mkdir(exist_ok=True)
@@ -69,11 +69,11 @@ def run_dag(
         while not states and answer.poll(WITHIN_S):
             said = answer.recv()
             if isinstance(said, str):
-                answer.send(person(said))
+                answer.send(user(said))
             else:
                 states = said
     except EOFError:
-        process.join()  # it died, and says why
+        process.join()  # it died, and logged the reason
         states = {}
     finally:
         process.kill()
@@ -104,8 +104,8 @@ def _run(
     states: dict[str, set[str]] = {}
     for instance in run.get_task_instances():
         states.setdefault(instance.task_id, set()).add(str(instance.state))
-    told = {name: "+".join(sorted(found)) for name, found in states.items()}
+    final = {name: "+".join(sorted(found)) for name, found in states.items()}
     sys.stdout.flush()
     sys.stderr.flush()
     logging.shutdown()
-    asked.send({**told, "dag_run": str(run.state)})
+    asked.send({**final, "dag_run": str(run.state)})

@@ -1,4 +1,4 @@
-"""Approval in the DAG: asked by Airflow's own task, answered by its REST API, or too late."""
+"""Approval in the DAG: asked by Airflow's own task, answered via its REST API, or too late."""
 
 from contextlib import closing
 from datetime import datetime
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-pytestmark = pytest.mark.skipif(SERIES < (3, 3), reason="its dag.test cannot wait for a person")
+pytestmark = pytest.mark.skipif(SERIES < (3, 3), reason="its dag.test cannot wait for an answer")
 
 APPROVE = "Approve"
 KEYS = ["in/a", "in/b", "in/c"]
 
 
-def test_what_is_approved_is_called_and_the_report_says_by_whom(world: World) -> None:
+def test_an_approved_plan_is_called_and_the_report_names_the_user(world: World) -> None:
     world.put(*KEYS)
     asked: list[str] = []
 
-    def person(body: str) -> str:
+    def user(body: str) -> str:
         asked.append(body)
         assert world.outputs() == [], "it was called before it was approved"
         assert world.report()["approval"]["status"] == "waiting"
         return APPROVE
 
-    states = world.run(person, approve=True)
+    states = world.run(user, approve=True)
     assert {name: states[name] for name in [*TASKS, "approve"]} == {
         **dict.fromkeys([*TASKS, "approve"], "success"), "next_set": "skipped"
     }  # fmt: skip
@@ -54,20 +54,20 @@ def test_what_is_approved_is_called_and_the_report_says_by_whom(world: World) ->
     assert "approval    approved by Ada at 2" in states["log"]
 
 
-@pytest.mark.faults  # a run more beside its likes
-def test_people_are_told_that_a_plan_waits_and_then_what_became_of_it(
+@pytest.mark.faults  # one more run than the other tests
+def test_notifications_report_a_waiting_plan_and_its_result(
     world: World, sns_client: "SNSClient", sqs_client: "SQSClient"
 ) -> None:
     world.put(*KEYS)
     topic, queue = subscribed(world, sns_client, sqs_client)
-    told: list[dict[str, Any]] = []
+    notified: list[dict[str, Any]] = []
 
-    def person(_: str) -> str:
-        told.extend(messages(sqs_client, queue))
+    def user(_: str) -> str:
+        notified.extend(messages(sqs_client, queue))
         return REJECT
 
-    world.run(person, approve=True, notify_sns_topic_arn=topic)
-    (waits,) = told
+    world.run(user, approve=True, notify_sns_topic_arn=topic)
+    (waits,) = notified
     assert waits["status"] == "waits for your approval"
     assert "the plan waits for approval until 20" in waits["error"]
     assert "/runs/" in waits["link"]
@@ -75,7 +75,7 @@ def test_people_are_told_that_a_plan_waits_and_then_what_became_of_it(
     assert (report["status"], report["withdrawn"]) == ("incomplete", 3)
 
 
-def test_what_is_rejected_calls_nothing_and_is_new_again(world: World) -> None:
+def test_a_rejected_plan_calls_nothing_and_its_items_are_new_again(world: World) -> None:
     world.put(*KEYS)
     states = world.run(lambda _: REJECT, approve=True)
     assert (states["approve"], states["invoke"]) == ("success", "skipped")
@@ -93,7 +93,7 @@ def test_what_is_rejected_calls_nothing_and_is_new_again(world: World) -> None:
     assert world.outputs() == KEYS
 
 
-def test_what_nobody_approves_in_time_is_rejected(world: World) -> None:
+def test_a_plan_without_an_answer_in_time_is_rejected(world: World) -> None:
     world.put(*KEYS)
     states = world.run(lambda _: EXPIRE, approve=True, approve_within_hours=1)
     assert (states["invoke"], states["dag_run"]) == ("skipped", "failed")
@@ -104,20 +104,20 @@ def test_what_nobody_approves_in_time_is_rejected(world: World) -> None:
     assert world.outputs() == []
 
 
-def test_what_changed_since_the_plan_is_counted_and_not_called(world: World) -> None:
+def test_objects_changed_since_the_plan_are_counted_and_not_called(world: World) -> None:
     world.put(*KEYS)
 
-    def person(_: str) -> str:
+    def user(_: str) -> str:
         opened = datetime.fromisoformat(world.report()["opened_at"])
         for key in ("in/a", "in/new", "outside"):
-            # S3 tells times in whole seconds.
+            # S3 reports times in whole seconds.
             modified = opened
             while modified <= opened:
                 world.put(key)
                 modified = world.s3.head_object(Bucket=world.bucket, Key=key)["LastModified"]
         return APPROVE
 
-    states = world.run(person, approve=True)
+    states = world.run(user, approve=True)
     assert states["dag_run"] == "success"
     assert world.outputs() == KEYS
     report = world.report()
@@ -125,18 +125,18 @@ def test_what_changed_since_the_plan_is_counted_and_not_called(world: World) -> 
     assert "2 changed since the plan, not called" in states["log"]
 
 
-def test_a_function_that_has_changed_since_is_not_called(
+def test_a_function_changed_since_the_plan_is_not_called(
     world: World, lambda_client: "LambdaClient"
 ) -> None:
     world.put(*KEYS)
 
-    def person(_: str) -> str:
+    def user(_: str) -> str:
         lambda_client.update_function_code(
             FunctionName=world.function, ZipFile=zipped(HANDLER + "\n# another")
         )
         return APPROVE
 
-    states = world.run(person, approve=True)
+    states = world.run(user, approve=True)
     assert (states["approve"], states["invoke"]) == ("failed", "upstream_failed")
     assert states["dag_run"] == "failed"
     report = world.report()
@@ -146,22 +146,22 @@ def test_a_function_that_has_changed_since_is_not_called(
     assert world.outputs() == []
 
 
-@pytest.mark.faults  # a run more beside its likes
-def test_nobody_is_asked_about_a_plan_that_calls_nothing(world: World) -> None:
+@pytest.mark.faults  # one more run than the other tests
+def test_a_plan_without_calls_needs_no_approval(world: World) -> None:
     world.put(*KEYS)
     assert world.run()["dag_run"] == "success"
 
-    def person(_: str) -> str:
+    def user(_: str) -> str:
         raise AssertionError
 
-    states = world.run(person, approve=True)
+    states = world.run(user, approve=True)
     assert (states["approve"], states["invoke"], states["dag_run"]) == (
         "success", "skipped", "success",
     )  # fmt: skip
     assert world.report()["approval"] == {}
 
 
-def test_a_run_that_asks_nobody_skips_the_task_without_a_process(world: World) -> None:
+def test_without_approval_the_task_is_skipped_without_a_process(world: World) -> None:
     world.put(*KEYS)
     states = world.run()
     assert (states["approve"], states["dag_run"]) == ("skipped", "success")

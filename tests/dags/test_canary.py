@@ -1,4 +1,4 @@
-"""The canary in the DAG: it is called first, it counts, and nothing follows upon one that fails."""
+"""The canary in the DAG: it is called first, it counts, and a failed one ends the calls."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_a_canary_is_called_first_and_the_rest_after_it(world: World) -> None:
     assert "time to the end: " in log
 
 
-def test_nothing_is_called_upon_a_canary_that_fails(world: World) -> None:
+def test_nothing_is_called_after_a_failed_canary(world: World) -> None:
     world.put(*(f"in/poison {number:02}" for number in range(9)), "in/good")
     states = world.run(canary=8, max_attempts=1, max_failure_percent=50)
     assert (states["canary"], states["invoke"]) == ("failed", "upstream_failed")
@@ -37,8 +37,8 @@ def test_nothing_is_called_upon_a_canary_that_fails(world: World) -> None:
     assert "unhandled" in report["stop_reason"]
 
 
-@pytest.mark.faults  # a run more beside its likes
-def test_without_a_canary_its_task_costs_no_process(world: World) -> None:
+@pytest.mark.faults  # one more run than the other tests
+def test_without_a_canary_its_task_needs_no_process(world: World) -> None:
     world.put(*KEYS[:2])
     states = world.run()
     assert (states["canary"], states["approve"]) == ("skipped", "skipped")
@@ -46,8 +46,8 @@ def test_without_a_canary_its_task_costs_no_process(world: World) -> None:
     assert states["dag_run"] == "success"
 
 
-@pytest.mark.faults  # a run more beside its likes
-def test_where_there_is_nothing_to_call_there_is_no_canary(world: World) -> None:
+@pytest.mark.faults  # one more run than the other tests
+def test_without_items_there_is_no_canary(world: World) -> None:
     states = world.run(canary=5)
     assert (states["canary"], states["dag_run"]) == ("success", "success")
     assert "there is no item to be a canary" in states["log"]

@@ -1,4 +1,4 @@
-"""The code of docs/extend: installed as a package of its own, and run in a DAG."""
+"""The code of docs/extend, installed as a package and run in a DAG."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs/extend").glob("*.md"))
 MOST_LINES = 60
-"""How long the code of one kind may be."""
+"""The maximum length of one kind's code."""
 
 _BLOCK = re.compile(r"```(?:python|toml)\n# (\S+)\n(.*?)```", re.DOTALL)
 FUNCTION = """
@@ -33,13 +33,13 @@ print(run.state)
 
 
 def blocks() -> dict[str, str]:
-    """Return the code of all pages by the file that it names."""
+    """Return the code of all pages by the file names in it."""
     return {name: text for page in PAGES for name, text in _BLOCK.findall(page.read_text())}
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder of installed packages with the one of the pages, and a function to call."""
+    """A folder of installed packages with the pages' own, and a function to call."""
     code = blocks()
     project = tomllib.loads(code.pop("pyproject.toml"))["project"]
     for name, text in code.items():
@@ -76,7 +76,7 @@ def run(site: Path, environment: dict[str, str], dsn: str, **conf: Any) -> str:
 
 
 @pytest.mark.faults  # two runs of each package
-def test_what_the_pages_show_is_installed_and_runs(
+def test_the_code_of_the_pages_is_installed_and_runs(
     site: Path, airflow_environment: dict[str, str], state_dsn: str
 ) -> None:
     asked = {
@@ -94,7 +94,7 @@ def test_what_the_pages_show_is_installed_and_runs(
     assert max(len(event["keys"]) for event in called) == 100
 
     assert run(site, airflow_environment, state_dsn, **asked) == "success"
-    assert len((site / "called").read_text().splitlines()) == len(called), "all were known"
+    assert len((site / "called").read_text().splitlines()) == len(called), "all items were known"
 
 
 @pytest.mark.parametrize("name", ["numbers", "python", "keys"])

@@ -1,4 +1,4 @@
-"""The three shapes in which a function feeds its own source, with one that really writes there."""
+"""The three ways in which a function feeds its own source, with one that really writes there."""
 
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ def handle(event, context):
 
 @pytest.fixture
 def feeds(world: World, lambda_client: "LambdaClient") -> World:
-    """The world, with objects and a function that can be told what else it writes for each."""
+    """The world, with objects and a function whose further outputs can be set."""
     lambda_client.update_function_code(FunctionName=world.function, ZipFile=zipped(FEEDS_ITSELF))
     lambda_client.get_waiter("function_updated_v2").wait(FunctionName=world.function)
     world.put(*(f"in/{number:02}.jpg" for number in range(OBJECTS)))
@@ -38,7 +38,7 @@ def feeds(world: World, lambda_client: "LambdaClient") -> World:
 
 
 def write(world: World, lambda_client: "LambdaClient", names: str) -> None:
-    """Have the function write objects of these names for each that it is called with."""
+    """Make the function write objects with these names for each that it is called with."""
     found = lambda_client.get_function_configuration(FunctionName=world.function)
     variables = found["Environment"]["Variables"] | {"NAMES": names}
     lambda_client.update_function_configuration(
@@ -48,7 +48,7 @@ def write(world: World, lambda_client: "LambdaClient", names: str) -> None:
 
 
 def stopped(world: World, states: dict[str, str], what: str) -> None:
-    """Check that a run has stopped before it called anything, and has said so."""
+    """Check that a run stopped before any call, and reported it."""
     assert (states["plan_batches"], states["dag_run"]) == ("failed", "failed")
     report = world.report()
     assert (report["status"], report["items_left"]) == ("incomplete", 0)
@@ -56,7 +56,7 @@ def stopped(world: World, states: dict[str, str], what: str) -> None:
     assert report["stop_reason"] in states["log"]
 
 
-def test_outputs_behind_the_cursor_stop_the_run_at_its_next_set(
+def test_outputs_after_the_cursor_stop_the_run_at_its_next_set(
     feeds: World, lambda_client: "LambdaClient"
 ) -> None:
     write(feeds, lambda_client, "FOLDER/z/KEY.out")
@@ -70,15 +70,15 @@ def test_outputs_behind_the_cursor_stop_the_run_at_its_next_set(
 
     filtered = feeds.run(key_glob="*.jpg")
     assert filtered["dag_run"] == "success"
-    assert feeds.report()["succeeded"] == 10, "those that were withdrawn"
+    assert feeds.report()["succeeded"] == 10, "withdrawn items"
     assert feeds.outputs() == [f"in/{number:02}.jpg" for number in range(OBJECTS)]
 
 
-@pytest.mark.faults  # five runs each
+@pytest.mark.faults  # five runs per case
 @pytest.mark.parametrize(
     ("names", "outputs"),
     [("out/KEY", 1), ("FOLDER/KEY.json FOLDER/KEY-small.webp", 2)],
-    ids=["outputs of the next run", "two outputs an object"],
+    ids=["outputs of the next run", "two outputs per object"],
 )
 def test_outputs_of_the_previous_run_are_not_called(
     feeds: World, lambda_client: "LambdaClient", names: str, outputs: int

@@ -1,4 +1,4 @@
-"""A whole run whose function is behind HTTP: what the function counts is what we count."""
+"""A whole run with an HTTP function, whose own counts equal ours."""
 
 import json
 from collections import Counter
@@ -58,7 +58,7 @@ def test_ten_thousand_rows_reach_a_function_whose_counts_are_ours(
             " ORDER BY run_id"
         )
         first, second = cur.fetchall()
-        # They are counted as they are sent; what was throttled did not run.
+        # They are counted when sent; throttled calls did not run.
         cur.execute("SELECT sum(duplicates) FROM retrofill.v_call WHERE outcome <> 'throttled'")
         ((twice,),) = cur.fetchall()
         cur.execute("SELECT item_key, error_type FROM retrofill.v_quarantine")

@@ -1,4 +1,4 @@
-"""Lineage: what Airflow's provider of OpenLineage sends of a run, received by a server."""
+"""Lineage: what Airflow's OpenLineage provider sends for a run, received by a server."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.faults
 
 @contextmanager
 def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Receive events as a server of OpenLineage does."""
+    """Receive events like an OpenLineage server."""
     received: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,7 +39,7 @@ def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             thread.join()
 
 
-def test_a_run_tells_what_it_has_read_and_what_came_of_it(world: World) -> None:
+def test_a_run_reports_its_inputs_and_results(world: World) -> None:
     world.put("in/a", "in/b")
     with receiver() as (url, received):
         transport = {"type": "http", "url": url, "compression": None}

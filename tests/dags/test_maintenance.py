@@ -24,13 +24,13 @@ def say(world: World, *wanted: str) -> list[tuple[object, ...]]:
         return cur.fetchall() if cur.description else []
 
 
-def test_maintenance_closes_what_was_abandoned_and_forgets_what_is_old(world: World) -> None:
+def test_maintenance_closes_abandoned_runs_and_forgets_old_rows(world: World) -> None:
     world.put("in/a", "in/b")
     assert world.run()["dag_run"] == "success"
     say(
         world,
         "UPDATE retrofill.run SET closed_at = closed_at - interval '91 days'",
-        # An open run of which no DAG run is left, as of a scheduler whose database was restored.
+        # An open run whose DAG run is gone, as after Airflow's database was restored.
         "INSERT INTO retrofill.run (job_id, source, config, delivery, function,"
         " function_timeout_s, limits, opened_at)"
         " SELECT job_id, source, config, delivery, function, function_timeout_s,"
@@ -51,8 +51,8 @@ def test_maintenance_closes_what_was_abandoned_and_forgets_what_is_old(world: Wo
     assert say(world, "SELECT count(*) FROM retrofill.v_item") == [(2,)]
 
 
-def test_a_run_is_left_alone_while_airflow_has_its_dag_run(world: World) -> None:
-    """The run of a DAG run that the scheduler has not ended, though nobody was at work on it."""
+def test_a_run_is_left_alone_while_its_dag_run_exists(world: World) -> None:
+    """A run whose DAG run the scheduler has not ended, although no task is active."""
     world.put("in/a", "in/b")
     assert world.run(max_items_per_set=1)["dag_run"] == "success"
     for table in ("run", "run_set"):
@@ -62,7 +62,7 @@ def test_a_run_is_left_alone_while_airflow_has_its_dag_run(world: World) -> None
         "UPDATE retrofill.batch SET done_at = now() - interval '1 day', leased_until = NULL,"
         " planned_at = now() - interval '1 day'",
     )
-    # next_set has asked for the DAG run of the second set: it is queued.
+    # next_set has requested the DAG run of the second set: it is queued.
     assert run_dag(world.environment, {}, "retrofill_maintenance")["rescue"] == "success"
     assert world.report()["status"] == "open"
     home = Path(world.environment["AIRFLOW_HOME"])
@@ -73,11 +73,11 @@ def test_a_run_is_left_alone_while_airflow_has_its_dag_run(world: World) -> None
     assert world.report()["status"] == "incomplete"
 
 
-def test_a_run_that_waits_for_a_paused_dag_is_told_of_once(world: World) -> None:
+def test_a_run_waiting_for_a_paused_dag_is_reported_once(world: World) -> None:
     world.put("in/a", "in/b")
     assert world.run(max_items_per_set=1)["dag_run"] == "success"
 
-    def told(*, paused: bool) -> bool:
+    def is_reported(*, paused: bool) -> bool:
         home = Path(world.environment["AIRFLOW_HOME"])
         with closing(sqlite3.connect(home / "airflow.db")) as conn, conn:
             switched = conn.execute("UPDATE dag SET is_paused = ?", (paused,))
@@ -87,9 +87,9 @@ def test_a_run_that_waits_for_a_paused_dag_is_told_of_once(world: World) -> None
         return "because the DAG retrofill_s3 is paused" in states["log"]
 
     say(world, "UPDATE retrofill.run SET wait_notified_at = NULL")
-    assert not told(paused=False)
-    assert told(paused=True)
-    assert not told(paused=True)
+    assert not is_reported(paused=False)
+    assert is_reported(paused=True)
+    assert not is_reported(paused=True)
 
 
 def test_a_job_is_forgotten_and_its_objects_are_new(world: World) -> None:
@@ -126,7 +126,7 @@ def test_a_job_is_forgotten_and_its_objects_are_new(world: World) -> None:
         ({"job": ["json://u:hidden@h/x"]}, "job: ['json://… is not allowed; give the exact name"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(params: dict[str, object], says: str) -> None:
+def test_impossible_params_are_refused(params: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError) as found:
         MaintenanceParams.from_params(params)
     assert says in str(found.value)

@@ -1,4 +1,4 @@
-"""The DAG that migrates the state where there is no shell, with an owner's connection."""
+"""The DAG that migrates the state without a shell, via an owner's connection."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ STEPS = ", ".join(one.name for one in migrations())
 def environment(
     airflow_environment: dict[str, str], postgres: Postgres
 ) -> Iterator[dict[str, str]]:
-    """An Airflow before the first migration, with roles and database as the docs make them."""
+    """An Airflow before the first migration, with the roles and database of the docs."""
     administrator = postgres.dsn("postgres")
     execute(administrator, statements("roles"))
     try:
@@ -49,7 +49,7 @@ def test_the_owner_migrates_and_grants_from_the_form(environment: dict[str, str]
 
 
 @pytest.mark.faults
-def test_it_says_first_what_it_would_do_and_refuses_what_it_must_not(
+def test_a_dry_run_shows_the_steps_and_forbidden_ones_are_refused(
     environment: dict[str, str],
 ) -> None:
     asked = {"conn_id": "retrofill_owner"}

@@ -1,4 +1,4 @@
-"""A run calls an alias for as long as it means what it meant when the run was opened."""
+"""A run calls an alias while it points to the version of the run's opening."""
 
 from typing import TYPE_CHECKING
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 def published(client: "LambdaClient", name: str) -> str:
-    # The emulator publishes a function as it is: when it is not ready, for ever not ready.
+    # The emulator publishes a function as it is: one that is not ready stays so.
     for waiter in ("function_active_v2", "function_updated_v2"):
         client.get_waiter(waiter).wait(FunctionName=name, WaiterConfig={"Delay": 1})  # type: ignore[call-overload]
     return client.publish_version(FunctionName=name)["Version"]
 
 
-def test_an_alias_that_moves_in_mid_run_stops_it(
+def test_an_alias_that_moves_during_a_run_stops_it(
     world: World, lambda_client: "LambdaClient"
 ) -> None:
     first = published(lambda_client, world.function)

@@ -1,4 +1,4 @@
-"""DAG runs that redrive: what has succeeded by one version, and a group in quarantine."""
+"""DAG runs that redrive: successes of one version, and a group in quarantine."""
 
 from collections import Counter
 from contextlib import closing
@@ -24,7 +24,7 @@ def publish(world: World, lambda_client: "LambdaClient", handler: str) -> str:
     return lambda_client.publish_version(FunctionName=world.function)["Version"]
 
 
-def test_what_one_version_has_processed_is_called_again_and_nothing_else(
+def test_only_items_processed_by_one_version_are_redriven(
     world: World, lambda_client: "LambdaClient"
 ) -> None:
     versions = [publish(world, lambda_client, f"{HANDLER}\n# {number}\n") for number in range(3)]
@@ -37,7 +37,7 @@ def test_what_one_version_has_processed_is_called_again_and_nothing_else(
     asked = {**JOB, "redrive": "successes", "redrive_version": versions[0]}
     again = world.run(**asked, qualifier=versions[2], redrive_note="it returned 200")
     assert (again["enqueue"], again["dag_run"]) == ("success", "success")
-    # As the function's own traces have it.
+    # According to the function's own traces.
     executed = Counter({"in/a": 2, "in/b": 2, "in/c": 1})
     assert Counter(world.outputs()) == executed
     report = world.report()
@@ -56,11 +56,11 @@ def test_what_one_version_has_processed_is_called_again_and_nothing_else(
     assert Counter(world.outputs()) == executed
 
 
-def test_a_group_in_quarantine_is_called_again_and_the_other_one_stays(
+def test_one_group_in_quarantine_is_redriven_and_the_other_stays(
     world: World, lambda_client: "LambdaClient"
 ) -> None:
     fails = '        if "poison" in key:\n            raise ValueError("poison: " + key)\n'
-    # MiniStack names what has timed out ExitError, and all else that is raised HandlerError.
+    # MiniStack names timeouts ExitError, and all exceptions HandlerError.
     other = '        if "odd" in key:\n            raise TimeoutError("timed out: " + key)\n'
     publish(world, lambda_client, HANDLER.replace(fails, fails + other))
     world.put("in/a", "in/odd/1", "in/poison/1", "in/poison/2")

@@ -1,4 +1,4 @@
-"""Report files in the DAG: written at the end, told of, and read again as a manifest."""
+"""Report files in the DAG: written at the end, reported, and read again as a manifest."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def contents(world: World, address: str) -> bytes:
     return world.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
-def test_what_failed_is_written_told_and_called_again_by_a_run_over_it(world: World) -> None:
+def test_failures_are_exported_reported_and_called_by_a_run_over_the_export(world: World) -> None:
     world.put(*POISON, "in/good")
     asked: dict[str, Any] = {"max_attempts": 1, "max_failure_percent": 100}
     reports = f"s3://{world.bucket}-out/reports"

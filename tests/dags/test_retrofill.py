@@ -1,4 +1,4 @@
-"""The DAG itself: what a person sees of it, and whole runs of it in one process."""
+"""The DAG itself: what users see of it, and whole runs in one process."""
 
 import json
 import re
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def subscribed(world: World, sns_client: "SNSClient", sqs_client: "SQSClient") -> tuple[str, str]:
-    """Make a topic and a queue that gets what is published to it."""
+    """Make a topic, and a queue that receives its messages."""
     topic = sns_client.create_topic(Name=world.bucket)["TopicArn"]
     queue = sqs_client.create_queue(QueueName=world.bucket)["QueueUrl"]
     queue_arn = sqs_client.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
@@ -28,7 +28,7 @@ def subscribed(world: World, sns_client: "SNSClient", sqs_client: "SQSClient") -
 
 
 def messages(sqs_client: "SQSClient", queue: str) -> list[dict[str, Any]]:
-    """Take what a queue has of notifications."""
+    """Take the notifications from a queue."""
     found = sqs_client.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages", [])
     for one in found:
         sqs_client.delete_message(QueueUrl=queue, ReceiptHandle=one["ReceiptHandle"])
@@ -96,7 +96,7 @@ def test_a_preview_shows_the_first_call_and_makes_none(world: World) -> None:
     assert states["dag_run"] == "success"
     assert {states[name] for name in TASKS[1:]} == {"skipped"}
     assert world.outputs() == ["in/a"]
-    assert world.report()["listed"] == 1, "the preview wrote a run"
+    assert world.report()["listed"] == 1, "the preview stored no run"
     shown = states["log"][states["log"].index('{"Records":[') :]
     event, length = json.JSONDecoder().raw_decode(shown)
     assert [record["s3"]["object"]["key"] for record in event["Records"]] == ["in/b", "in/c"]
@@ -115,7 +115,7 @@ def handle(event, context):
 
 @pytest.fixture
 def echo(world: World, lambda_client: "LambdaClient") -> World:
-    """The world, with a function that keeps the event that it received last."""
+    """The world, with a function that stores its last event."""
     lambda_client.update_function_code(FunctionName=world.function, ZipFile=zipped(ECHO))
     return world
 
@@ -125,7 +125,7 @@ def received(world: World) -> str:
     return answer["Body"].read().decode()
 
 
-def test_a_preview_shows_what_is_then_sent_byte_for_byte(echo: World) -> None:
+def test_a_preview_shows_exactly_what_is_sent_later(echo: World) -> None:
     echo.put("in/caf\u00e9 +%25.txt", "in/b")
     log = echo.run(preview=True, items_per_call=2, event="s3")["log"]
     shown = log[log.index('{"Records":[') :]
@@ -134,21 +134,21 @@ def test_a_preview_shows_what_is_then_sent_byte_for_byte(echo: World) -> None:
     assert received(echo) == shown[:length]
 
 
-def test_arguments_reach_the_function_as_they_are(echo: World) -> None:
+def test_arguments_reach_the_function_unchanged(echo: World) -> None:
     echo.put("in/a")
     arguments = {"a": "{{ 6*7 }}", "{{ 1/0 }}": ["{% raise %}", None]}
     assert echo.run(event="items", arguments=arguments)["dag_run"] == "success"
     assert json.loads(received(echo))["arguments"] == arguments
 
 
-def test_a_source_without_objects_is_success(world: World) -> None:
+def test_an_empty_source_is_a_success(world: World) -> None:
     states = world.run()
     assert states["dag_run"] == "success"
     assert states["notify"] == "success"
     assert world.report()["listed"] == 0
 
 
-def test_poison_is_quarantined_and_the_others_succeed_beside_live_traffic(
+def test_poison_is_quarantined_and_other_items_succeed_during_live_traffic(
     world: World, lambda_client: "LambdaClient"
 ) -> None:
     world.put("in/a", "in/b", "in/poison", "in/c")
@@ -165,7 +165,7 @@ def test_poison_is_quarantined_and_the_others_succeed_beside_live_traffic(
     assert set(world.outputs()) == {"in/a", "in/b", "in/c"}
 
 
-def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
+def test_quarantined_items_are_redriven_after_the_fix(
     world: World, lambda_client: "LambdaClient"
 ) -> None:
     world.put("in/a", "in/poison/1", "in/poison/2", "in/poison/3")
@@ -199,7 +199,7 @@ def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
     assert world.outputs() == ["in/a", "in/poison/1"]
 
 
-def test_what_cannot_be_redriven_is_said_before_anything_is_done(world: World) -> None:
+def test_a_bad_redrive_is_refused_before_anything_is_done(world: World) -> None:
     world.put("in/a")
     states = world.run(redrive="quarantine")
     assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
@@ -207,7 +207,7 @@ def test_what_cannot_be_redriven_is_said_before_anything_is_done(world: World) -
     assert world.outputs() == []
 
 
-def test_a_run_larger_than_a_set_asks_for_the_next_one_and_keeps_its_trigger(world: World) -> None:
+def test_a_run_larger_than_a_set_requests_the_next_one_and_keeps_its_trigger(world: World) -> None:
     world.put("in/a", "in/b", "in/c")
     world.attach_trigger("")
     states = world.run(max_items_per_set=2, event="auto")
@@ -225,7 +225,7 @@ def test_a_run_larger_than_a_set_asks_for_the_next_one_and_keeps_its_trigger(wor
     assert world.outputs() == ["in/a", "in/b", "in/c"]
 
 
-def test_what_cannot_be_done_is_said_before_anything_is_touched(world: World) -> None:
+def test_an_impossible_run_is_refused_before_anything_is_done(world: World) -> None:
     world.put("in/a")
     states = world.run(batchsize=5, items_per_cal=5, items_per_call=5.0, prefix="")
     assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
@@ -249,7 +249,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_touched(world: World) ->
         ({"no_such_param": 1}, "'no_such_param'"),
     ],
 )
-def test_an_airflow_that_ignores_what_a_dag_run_asks_for_makes_no_call(
+def test_an_airflow_that_ignores_the_conf_makes_no_call(
     world: World, conf: dict[str, object], named: str
 ) -> None:
     world.put("in/a")
@@ -260,14 +260,14 @@ def test_an_airflow_that_ignores_what_a_dag_run_asks_for_makes_no_call(
     assert world.outputs() == []
 
 
-def test_with_conf_ignored_a_job_runs_as_its_file_says(world: World) -> None:
+def test_if_conf_is_ignored_a_job_runs_as_its_file_defines(world: World) -> None:
     world.put("in/a")
     hardened = {"AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS": "False"}
     assert world.run_job({"prefix": "in/"}, **hardened)["dag_run"] == "success"
     assert world.outputs() == ["in/a"]
 
 
-def test_who_is_to_be_notified_hears_why_a_run_was_refused(
+def test_a_refused_run_is_notified_with_the_reason(
     world: World, sns_client: "SNSClient", sqs_client: "SQSClient"
 ) -> None:
     topic, queue = subscribed(world, sns_client, sqs_client)
@@ -284,7 +284,7 @@ def test_who_is_to_be_notified_hears_why_a_run_was_refused(
     assert "there is no bucket 'no-such-bucket'" in sent["error"]
 
 
-def test_who_is_to_be_notified_hears_of_a_state_that_cannot_be_used(
+def test_an_unusable_state_is_notified(
     world: World, sns_client: "SNSClient", sqs_client: "SQSClient"
 ) -> None:
     world.environment["AIRFLOW_CONN_RETROFILL_STATE"] = "mysql://elsewhere/retrofill"
@@ -310,7 +310,7 @@ def test_who_is_to_be_notified_hears_of_a_state_that_cannot_be_used(
         ),
     ],
 )
-def test_a_target_that_is_not_there_is_said_before_anything_is_done(
+def test_a_missing_notification_target_is_reported_before_anything_is_done(
     world: World, params: dict[str, object], says: str
 ) -> None:
     world.put("in/a")
@@ -320,13 +320,13 @@ def test_a_target_that_is_not_there_is_said_before_anything_is_done(
     assert world.outputs() == []
 
 
-def test_a_bucket_that_is_not_there_fails_the_run_at_once(world: World) -> None:
+def test_a_missing_bucket_fails_the_run_at_once(world: World) -> None:
     states = world.run(bucket="no-such-bucket")
     assert (states["open_run"], states["dag_run"]) == ("failed", "failed")
     assert "there is no bucket 'no-such-bucket'" in states["log"]
 
 
-def test_a_run_that_has_spent_its_budget_stops_and_the_next_one_goes_on(world: World) -> None:
+def test_a_run_out_of_budget_stops_and_the_next_one_continues(world: World) -> None:
     keys = [f"in/{number}" for number in range(6)]
     world.put(*keys)
     states = world.run(max_cost=2.5, price_per_item=1, max_concurrency=1)
@@ -335,7 +335,7 @@ def test_a_run_that_has_spent_its_budget_stops_and_the_next_one_goes_on(world: W
     assert report["stop_reason"] == "max_cost: $3.00 of $2.50 were spent"
     assert (report["succeeded"], report["items_left"], report["status"]) == (3, 3, "incomplete")
     assert 3.0 < report["cost"] < 3.01
-    assert report["cost_from_above"] == report["cost"], "the emulator does not say what it bills"
+    assert report["cost_from_above"] == report["cost"], "the emulator does not report its bill"
     assert report["cost_by_term"]["items"] == 3.0
     with closing(psycopg2.connect(world.dsn)) as conn, conn.cursor() as cur:
         cur.execute("SELECT count(took_ms) FROM retrofill.v_call")

@@ -1,4 +1,4 @@
-"""A whole run of the DAG by the role that docs/operations/roles.md gives it, which owns nothing."""
+"""A whole run of the DAG with the runtime role of docs/operations/roles.md, which owns nothing."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ def runtime_world(world: World, postgres: Postgres) -> Iterator[World]:
         execute(administrator, [f"DROP ROLE {role}" for role in ROLES])
 
 
-def test_the_runtime_role_runs_everything_but_forgetting(runtime_world: World) -> None:
+def test_the_runtime_role_can_do_everything_but_forget(runtime_world: World) -> None:
     world = runtime_world
     world.put("in/a", "in/b", "in/poison")
     states = world.run(max_attempts=2)

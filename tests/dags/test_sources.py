@@ -1,4 +1,4 @@
-"""Whole runs over a manifest and over rows in files, whose counts equal those of the data."""
+"""Whole runs over a manifest and over rows in files; their counts equal those of the data."""
 
 import csv
 import gzip
@@ -56,7 +56,7 @@ def test_a_manifest_and_then_the_listing_are_one_job(world: World) -> None:
     assert again["dag_run"] == "success"
     assert counts(world) == [4, 0, 4, 0, 0, 0]
 
-    # What came since is found by the listing, in the same job; all else is known.
+    # The listing finds newer objects in the same job; all others are known.
     world.put("in/new")
     listing = world.run(job="one")
     assert listing["dag_run"] == "success", listing["log"][-3000:]
@@ -64,7 +64,7 @@ def test_a_manifest_and_then_the_listing_are_one_job(world: World) -> None:
     assert world.outputs() == sorted([*KEYS, "in/new"])
 
 
-def test_rows_are_called_with_once_and_byte_for_byte(
+def test_each_row_is_called_once_and_unchanged(
     world: World, lambda_client: "LambdaClient", tmp_path: Path
 ) -> None:
     rows = [
@@ -97,7 +97,7 @@ def test_rows_are_called_with_once_and_byte_for_byte(
     assert counts(world) == [82, 0, 82, 0, 0, 0]
 
 
-def test_a_malformed_row_stops_the_run_and_says_where(world: World, tmp_path: Path) -> None:
+def test_a_malformed_row_stops_the_run_and_is_located(world: World, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id\n" + "1\n" * 3 + "1,2\n")
     environment = world.environment | {ROOT: str(tmp_path)}
     params = {"files": f"{tmp_path}/a.csv", "function": world.function, "event": "items"}

@@ -1,4 +1,4 @@
-"""What runs of a DAG import and build in any case, and their database: made before the forks."""
+"""Imports, routes and the database of all DAG runs, made once before the forks."""
 
 import asyncio
 import functools
@@ -15,7 +15,7 @@ _checked: set[str] = set()
 
 
 def _check_once(schema: Any) -> None:
-    """Check a schema once: Airflow has each param's checked a hundred times in a run of a DAG."""
+    """Check a schema once: Airflow checks each param's a hundred times in a DAG run."""
     text = json.dumps(schema, sort_keys=True)
     if text not in _checked:
         _check(schema)
@@ -34,12 +34,12 @@ from retrofill.compat import SERIES  # noqa: E402
 import dags.retrofill_dags  # noqa: E402, F401
 
 if SERIES < (3, 3):
-    # As newer ones do: else each task builds the API anew, which takes seconds.
+    # Like newer versions: otherwise each task builds the API again, which takes seconds.
     supervisor.in_process_api_server = functools.lru_cache(supervisor.in_process_api_server)
 
 
 async def _ask() -> None:
-    """Have the API of tasks build its routes, which it does at the first request."""
+    """Make the task API build its routes, which it does at the first request."""
     transport = httpx.ASGITransport(supervisor.in_process_api_server().app)
     async with httpx.AsyncClient(transport=transport, base_url="http://warm") as client:
         (await client.get("/health")).raise_for_status()
@@ -47,4 +47,4 @@ async def _ask() -> None:
 
 upgradedb()
 asyncio.run(_ask())
-settings.engine.dispose()  # no fork may use a connection of another
+settings.engine.dispose()  # no fork may use another's connection

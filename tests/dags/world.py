@@ -1,4 +1,4 @@
-"""A bucket, a function and an Airflow that knows both, for whole runs of a DAG."""
+"""A bucket, a function and an Airflow set up for both, for whole runs of a DAG."""
 
 import json
 import zipfile
@@ -42,7 +42,7 @@ TASKS = [
 
 @dataclass
 class World:
-    """A bucket, a function that leaves a trace of each object, and an Airflow that knows both."""
+    """A bucket, a function that leaves a trace of each object, and an Airflow set up for both."""
 
     bucket: str
     function: str
@@ -76,18 +76,18 @@ class World:
         found = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
         return sorted(key.partition("/")[2] for key in found)
 
-    def run(self, person: Callable[[str], str] = lambda _: REJECT, **params: Any) -> dict[str, str]:
-        """Run the DAG; return the final state of each of its tasks, and of the run.
+    def run(self, user: Callable[[str], str] = lambda _: REJECT, **params: Any) -> dict[str, str]:
+        """Run the DAG; return the final state of its tasks and of the run.
 
-        :param person: answers if they are asked to approve a plan, by what that says
+        :param user: answers a request to approve a plan, by its text
         """
         asked = {"bucket": self.bucket, "prefix": "in/", "function": self.function, "event": "s3"}
-        return run_dag(self.environment, asked | params, person=person)
+        return run_dag(self.environment, asked | params, user=user)
 
     def run_job(self, conf: dict[str, Any], **settings: str) -> dict[str, str]:
-        """Trigger the DAG of a job file that asks for this bucket and function.
+        """Trigger the DAG of a job file with this bucket and function.
 
-        :param settings: of Airflow, as environment variables
+        :param settings: for Airflow, as environment variables
         """
         job = {
             "SAMPLE_BUCKET": self.bucket,
@@ -97,9 +97,9 @@ class World:
         return run_dag(self.environment | job | settings, conf, "tests.dags.jobs.sample_job:dag")
 
     def run_next_set(self) -> dict[str, str]:
-        """Make the DAG run that next_set has asked for, with an id that Airflow makes of a date.
+        """Make the DAG run that next_set requested, with an id that Airflow derives from a date.
 
-        What it is triggered with is another's: what the run does was fixed when it was opened.
+        Its conf is another's: a run's work is fixed when it opens.
         """
         moment = datetime.now(UTC)
         statement = "UPDATE retrofill.run_set SET dag_run_id = %s WHERE dag_run_id LIKE %s"

@@ -1,4 +1,4 @@
-"""A stack of its own on the scripted endpoint, where tasks that die are noticed within seconds."""
+"""A separate stack on the scripted endpoint, which notices dead tasks within seconds."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.faults.notices import Notices, noticing
 from tests.faults.observed_airflow import ObservedAirflow
 from tests.faults.world import World
 
-# DAGs of the job files beside it, as dags/retrofill_dags.py has them of include/jobs/.
+# DAGs of the job files next to it, like dags/retrofill_dags.py for include/jobs/.
 _SCHEDULED = """
 from pathlib import Path
 from airflow.sdk import DAG
@@ -38,13 +38,13 @@ _TABLE = pytest.StashKey[FaultTable]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin the table."""
+    """Start the table."""
     config.stash[_TABLE] = FaultTable()
 
 
 @pytest.hookimpl(specname="pytest_terminal_summary")
 def pytest_print_fault_table(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the table of faults, and write it where the environment says."""
+    """Print the table of faults, and write it to the file that the environment names."""
     table = config.stash[_TABLE]
     if not table:
         return
@@ -56,7 +56,7 @@ def pytest_print_fault_table(terminalreporter: Any, config: pytest.Config) -> No
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is in this folder: each test waits for Airflow, up to minutes."""
+    """Mark the tests of this folder: each waits for Airflow, up to minutes."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -102,19 +102,19 @@ def jobs(_stack: _Stack) -> Path:
 
 @pytest.fixture
 def notices(_stack: _Stack) -> Notices:
-    """The notifications that came."""
+    """The received notifications."""
     return _stack.world.notices
 
 
 @pytest.fixture
 def figures(record_property: Any) -> Any:
-    """Return what takes a name and a figure for the summary."""
+    """Return a function that takes a name and a figure for the summary."""
     return record_property
 
 
 @pytest.fixture
 def fault_table(pytestconfig: pytest.Config) -> FaultTable:
-    """The table that is printed at the end."""
+    """The table to print at the end."""
     return pytestconfig.stash[_TABLE]
 
 
@@ -126,14 +126,14 @@ def _endpoint() -> Iterator[ScriptedEndpoint]:
 
 @pytest.fixture
 def endpoint(_endpoint: ScriptedEndpoint) -> ScriptedEndpoint:
-    """A scripted endpoint without Airflow: each test tells it what to do."""
+    """A scripted endpoint without Airflow: each test gives it a script."""
     _endpoint.reset()
     return _endpoint
 
 
 @pytest.fixture(scope="module")
 def shared_dsn(postgres: Postgres, request: pytest.FixtureRequest) -> str:
-    """The URI of a database for all tests of a module: each has a job of its own."""
+    """The URI of a database for all tests of a module: each has its own job."""
     name = request.module.__name__.rpartition(".")[2]
     postgres.ensure_database(name)
     dsn = postgres.dsn(name, role=name)

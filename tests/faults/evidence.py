@@ -1,4 +1,4 @@
-"""What became of a job's items, counted from the public views and from the endpoint."""
+"""The results of a job's items, counted from the public views and from the endpoint."""
 
 from collections.abc import Collection
 from contextlib import closing
@@ -29,11 +29,11 @@ GROUP BY item_key, identifier HAVING count(*) > 1
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is known of a job when nothing of it is at work."""
+    """The facts of a job without active tasks."""
 
     items: int
     lost: list[str]
-    """Keys that were listed and are in no place, or are in the results and were never called."""
+    """Listed keys that are in no place, or in the results without a call."""
     in_two: list[str]
     """Keys of items that are in two places."""
     ours: int
@@ -41,17 +41,17 @@ class Evidence:
     theirs: int
     """Executions with an item after its first, as the endpoint counts."""
     in_doubt: int
-    """Of ours, those that may have done work twice: the runs' duplicates."""
+    """Those of our calls that may have repeated work: the runs' duplicates."""
     explained: int
-    """Items in calls that failed or gave no answer, each of which explains one more call."""
+    """Items in calls that failed or had no response, each of which explains one more call."""
     calls: int
     requests: int
     violations: list[str]
-    """Of the invariants, I1 to I8."""
+    """Violations of the invariants I1 to I8."""
 
 
 def seen(endpoint: ScriptedEndpoint) -> Seen:
-    """Return what a function's endpoint has seen since it was reset."""
+    """Return what a function's endpoint has seen since its reset."""
     return Seen(endpoint.stats().invocations, sum(endpoint.items(of="received").values()))
 
 
@@ -69,11 +69,11 @@ def gather(
 ) -> Evidence:
     """Count, and check the invariants.
 
-    :param listed: the keys of the source, those that cannot be kept left out
+    :param listed: the keys of the source, without those that cannot be stored
     :param poison: those that must be in quarantine
-    :param named_as_failed: items that answers of successful calls named as failed
-    :param exact: whether each call that was written down has left: not if a process was killed
-    :param fixed_source: whether every pass over the source has found the same
+    :param named_as_failed: items that responses of successful calls named as failed
+    :param exact: whether each recorded call was sent: not if a process was killed
+    :param fixed_source: whether every pass over the source found the same items
     """
     executed = endpoint.items()
     requests = endpoint.stats().invocations

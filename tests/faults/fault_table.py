@@ -1,4 +1,4 @@
-"""The table of all faults: how often each was run, what was lost, and what was called again."""
+"""The table of all faults: how often each was run, what was lost, and what was called twice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tests.faults.evidence import Evidence
 
 VARIABLE = "RETROFILL_FAULT_TABLE"
-"""The environment variable that names the file to write the table to, besides the terminal."""
+"""The environment variable that names a file for the table, in addition to the terminal."""
 
 LEGEND = (
     "lost: items listed and in no place, or done and never called · in two: items in two places ·"
@@ -23,7 +23,7 @@ _HEAD = (
 
 @dataclass
 class Row:
-    """What came of one fault, over all its runs."""
+    """The results of one fault, over all its runs."""
 
     fault: str
     what: str
@@ -38,7 +38,7 @@ class Row:
     notes: list[str] = field(default_factory=list)
 
     def cells(self) -> list[str]:
-        """Return the row as texts."""
+        """Return the cells as texts."""
         numbers = (
             self.runs, self.items, self.lost, self.in_two, self.ours, self.theirs, self.bound,
             self.in_doubt,
@@ -48,13 +48,13 @@ class Row:
 
 
 class FaultTable:
-    """Rows by fault and what was done; tests of one fault add to one row."""
+    """Rows by fault and action; tests of one fault add to one row."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], Row] = {}
 
     def __bool__(self) -> bool:
-        """Tell whether anything was run."""
+        """Return whether anything was run."""
         return bool(self._rows)
 
     def hold(
@@ -66,10 +66,10 @@ class FaultTable:
         bound: int | None = None,
         runs: int = 1,
     ) -> None:
-        """Write down what came of a fault, and require that it is what was promised.
+        """Record the result of a fault, and require that it keeps the promises.
 
-        :param bound: the most further calls of items that the fault explains; None: those that
-            the recorded calls explain
+        :param bound: the maximum of repeated calls of items that the fault explains; None: those
+        that the recorded calls explain
         :param runs: how often the fault was injected
         """
         most = evidence.explained if bound is None else bound
@@ -89,7 +89,7 @@ class FaultTable:
         assert evidence.ours <= max(most, evidence.explained)
 
     def note(self, fault: str, what: str, text: str) -> None:
-        """Put a remark to a row, once."""
+        """Add a remark to a row, once."""
         notes = self._row(fault, what).notes
         if text not in notes:
             notes.append(text)

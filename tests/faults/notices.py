@@ -1,4 +1,4 @@
-"""A web hook of its own: keeps the notifications that come by way of Apprise."""
+"""A webhook that stores the notifications sent via Apprise."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ class Notices:
     apprise_url: str = ""
     received: list[dict[str, str]] = field(default_factory=list)
     refusals: list[int] = field(default_factory=list)
-    """The statuses with which the next notifications are refused; 0: no answer at all."""
+    """The statuses with which the next notifications are refused; 0: no response."""
 
     def of(self, job: str) -> list[str]:
         """Return the titles of the notifications of a job."""

@@ -1,4 +1,4 @@
-"""Airflow's REST API with what a test asks of it besides."""
+"""Airflow's REST API, with further requests for tests."""
 
 from datetime import datetime
 from typing import Any
@@ -9,20 +9,20 @@ from stack.airflow_api import AirflowApi, log_lines, run_path
 
 class ObservedAirflow(AirflowApi):
     def dag_runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """Return the runs of a DAG, the oldest first."""
+        """Return the DAG runs of a DAG, oldest first."""
         path = f"/api/v2/dags/{dag_id}/dagRuns?order_by=id&limit=100"
         runs: list[dict[str, Any]] = self._request("GET", path)["dag_runs"]
         return runs
 
     def states(self, dag_id: str, run_id: str) -> dict[str, set[str]]:
-        """Return the states of each task of a run."""
+        """Return the states of each task of a DAG run."""
         found: dict[str, set[str]] = {}
         for one in self.task_instances(dag_id, run_id):
             found.setdefault(one["task_id"], set()).add(one["state"])
         return found
 
     def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
-        """Have tasks of a run, and those downstream, run once more."""
+        """Clear tasks of a DAG run, and those downstream."""
         asked = {
             "dag_run_id": run_id,
             "task_ids": list(task_ids),
@@ -34,15 +34,15 @@ class ObservedAirflow(AirflowApi):
         self._request("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=asked)
 
     def mark(self, dag_id: str, run_id: str, state: str) -> None:
-        """Mark a run as someone does in the UI."""
+        """Mark a DAG run, like someone in the UI."""
         self._request("PATCH", run_path(dag_id, run_id), json={"state": state})
 
     def question(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """Return what a run asks a person, and what was answered."""
+        """Return the question of a DAG run, and its answer."""
         return self._request("GET", self._question(dag_id, run_id))
 
     def answer(self, dag_id: str, run_id: str, option: str) -> None:
-        """Answer what a run asks, as a person does."""
+        """Answer the question of a DAG run."""
         chosen = {"chosen_options": [option], "params_input": {}}
         self._request("PATCH", self._question(dag_id, run_id), json=chosen)
 
@@ -63,14 +63,14 @@ class ObservedAirflow(AirflowApi):
         return answer.raise_for_status().text
 
     def connect(self, conn_id: str, conn_type: str, **fields: str) -> None:
-        """Have Airflow keep a connection in its database, encrypted."""
+        """Store a connection in Airflow's database, encrypted."""
         asked = {"connection_id": conn_id, "conn_type": conn_type, **fields}
         self._request("POST", "/api/v2/connections", json=asked)
 
     def trigger_as_of(
         self, dag_id: str, run_id: str, moment: datetime, params: dict[str, Any] | None = None
     ) -> None:
-        """Start a run of a DAG for a moment in the past."""
+        """Start a run of a DAG for a time in the past."""
         asked = {
             "dag_run_id": run_id,
             "logical_date": None if params else moment.isoformat(),
@@ -84,7 +84,7 @@ class ObservedAirflow(AirflowApi):
         return str(self._request("GET", run_path(dag_id, run_id))["note"])
 
     def asset_events(self, dag_id: str) -> list[dict[str, Any]]:
-        """Return the asset events that runs of a DAG have sent."""
+        """Return the asset events sent by runs of a DAG."""
         asked = {"source_dag_id": dag_id}
         events: list[dict[str, Any]] = self._request("GET", "/api/v2/assets/events", params=asked)[
             "asset_events"
@@ -100,7 +100,7 @@ class ObservedAirflow(AirflowApi):
         backwards: bool = False,
         at_once: int = 3,
     ) -> None:
-        """Ask Airflow for a run for each interval that begins between two moments."""
+        """Request a DAG run for each interval that begins between two times."""
         asked = {
             "dag_id": dag_id,
             "from_date": first.isoformat(),

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, to be stopped, started and filled as it likes."""
+"""A PostgreSQL server that a test may stop, start and fill."""
 
 import os
 import pwd
@@ -17,12 +17,12 @@ from retrofill.state.migrate import migrate
 from stack.services import Postgres, autocommit_cursor, free_port
 
 _WITHIN_S = 60
-# As safe as one that people rely on, and as small as one of eight on a laptop.
+# As safe as in production, and small enough for eight on a laptop.
 _SETTINGS = {"shared_buffers": "64MB", "wal_buffers": "4MB", "min_wal_size": "32MB"}
 
 
 class OwnPostgres:
-    """A server that keeps what it has committed over a crash."""
+    """A server whose commits survive a crash."""
 
     def __init__(self, directory: Path, settings: dict[str, str] | None = None) -> None:
         self.server = Postgres(directory / "data", free_port(), password="test")  # noqa: S106
@@ -31,7 +31,7 @@ class OwnPostgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it lets clients in."""
+        """Start it, and wait until it accepts clients."""
         self.server.prepare()
         program = self.server.program()
         options = [part for item in self._settings.items() for part in ("-c", "=".join(item))]
@@ -54,7 +54,7 @@ class OwnPostgres:
             time.sleep(0.05)
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
-        """Stop it: SIGQUIT at once, as a crash; SIGINT in good order."""
+        """Stop it: with SIGQUIT at once, like a crash; with SIGINT cleanly."""
         if self._process is None:
             return
         self._process.send_signal(how)
@@ -62,14 +62,14 @@ class OwnPostgres:
         self._process = None
 
     def restart(self, down_s: float = 0.0) -> None:
-        """Crash it, and start it again after so many seconds."""
+        """Crash it, and start it again after this many seconds."""
         self.stop()
         time.sleep(down_s)
         self.start()
 
     @property
     def runs(self) -> bool:
-        """Whether its first process lives."""
+        """Return whether its first process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def said(self) -> str:
@@ -81,12 +81,12 @@ class OwnPostgres:
         return self._log.read_text(errors="replace")
 
     def own(self, path: Path) -> None:
-        """Let the server have a file or directory."""
+        """Make the server the owner of a file or directory."""
         if user := self.server.program().user:
             shutil.chown(path, user)
 
     def move_log(self, place: Path) -> None:
-        """Move its write-ahead log to another place; it must be stopped."""
+        """Move its write-ahead log elsewhere; the server must be stopped."""
         here = self.server.directory / "pg_wal"
         shutil.copytree(here, place)
         for path in (place, *place.rglob("*")):
@@ -114,7 +114,7 @@ class OwnPostgres:
 
 @contextmanager
 def own_postgres(settings: dict[str, str] | None = None) -> Iterator[OwnPostgres]:
-    """Run a server, and stop it and remove all of it at the end."""
+    """Run a server; stop and remove it at the end."""
     with tempfile.TemporaryDirectory(prefix="retrofill-faults-") as directory:
         server = OwnPostgres(Path(directory), settings)
         try:
@@ -126,9 +126,9 @@ def own_postgres(settings: dict[str, str] | None = None) -> Iterator[OwnPostgres
 
 @contextmanager
 def small_disk(megabytes: int) -> Iterator[Path]:
-    """Mount a small disk, which is in memory, for a server to fill.
+    """Mount a small disk in memory for a server to fill.
 
-    :raises PermissionError: nothing may be mounted here
+    :raises PermissionError: mounting is not allowed here
     """
     with tempfile.TemporaryDirectory(prefix="retrofill-disk-") as directory:
         Path(directory).chmod(0o755)

@@ -1,4 +1,4 @@
-"""Whole runs without Airflow: the tasks of the DAG in their order, each tried again as there.
+"""Whole runs without Airflow: the tasks of the DAG in order, each retried like there.
 
 The tasks are the use cases that the operators call, on real Postgres and real HTTP.
 """
@@ -51,7 +51,7 @@ from tests.invariants import Sampler
 T = TypeVar("T")
 
 TRIES = 5
-"""How often a task is tried: once, and as often again as the DAG has it."""
+"""How often a task is tried: once, plus the DAG's retries."""
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
 
@@ -66,14 +66,14 @@ class Ending:
     ref: SetRef
     report: Report
     errors: list[str] = field(default_factory=list)
-    """What each task that failed for good said."""
+    """The error of each task that failed finally."""
     retried: list[str] = field(default_factory=list)
-    """What each try said that was followed by another."""
+    """The error of each try that was followed by another."""
 
 
 @dataclass(kw_only=True)
 class Backfill:
-    """A job over a bucket of the scripted endpoint, and runs of it."""
+    """A job over a bucket of the scripted endpoint, and its runs."""
 
     dsn: str
     endpoint: ScriptedEndpoint
@@ -81,22 +81,22 @@ class Backfill:
     function: Function = field(default_factory=lambda: Function(name="f", timeout_seconds=1))
     params: dict[str, Any] = field(default_factory=dict)
     contract: Contract | None = None
-    """How answers are read; None: as belongs to the event."""
+    """How responses are read; None: by the event's contract."""
     task_dsn: str | None = None
-    """How the tasks reach the state, if not as the checks do."""
+    """How the tasks reach the state, if not like the checks."""
     aws_url: str | None = None
     """How the tasks reach S3 and Lambda, if not directly."""
     deadline_s: float = 2.0
-    """After how long a call is given up."""
+    """The time after which a call is given up."""
     control_plane: Config = CONTROL_PLANE
     tries: int = TRIES
     metrics: Callable[[RunConfig, Run, int], SendMetrics] = lambda *_: lambda _: None
-    """Makes what takes what a task tells metrics."""
+    """Makes the receiver of a task's metrics."""
     keys: list[str] = field(default_factory=list)
     """The keys of the source, once it is served."""
 
     def serve(self, objects: int | Sequence[str], *rules: Rule, **script: Any) -> None:
-        """Have the endpoint serve a bucket and the function, and begin to count."""
+        """Make the endpoint serve a bucket and the function, and start counting."""
         if isinstance(objects, int):
             bucket = Bucket(name="bucket", generated=objects)
             self.keys = [f"data/{number:09}.json" for number in range(objects)]
@@ -113,14 +113,14 @@ class Backfill:
         self.endpoint.reset()
 
     def break_with(self, *rules: Rule, **script: Any) -> None:
-        """Change what goes wrong from now on."""
+        """Set the faults from now on."""
         self._script = replace(self._script, rules=rules, **script)
         self.endpoint.script(self._script)
 
     def run(self, dag_run_id: str = "run 1", *, watched: bool = True) -> Ending:
         """Make a DAG run from its first task to its last.
 
-        :param watched: whether to sample the invariants meanwhile; what is violated is raised
+        :param watched: whether to sample the invariants meanwhile; a violation is raised
         """
         if not watched:
             return self._run(dag_run_id)
@@ -165,7 +165,7 @@ class Backfill:
 
     @property
     def config(self) -> RunConfig:
-        """What is asked for."""
+        """Return the config of the run."""
         asked = {"bucket": "bucket", "prefix": "data/", "function": "f", "job": self.job}
         return params_for("s3").config({**asked, "event": "s3", "max_attempts": 2, **self.params})
 
@@ -205,7 +205,7 @@ class Backfill:
                 return self.invoker(lease, client, stop or Event()).run()
 
     def client(self, lease: BatchLease) -> HttpClient:
-        """Open the data plane for a batch that was taken."""
+        """Open the data plane for a leased batch."""
         run = self._run_of(lease)
         return invoke_client(
             endpoint_url=self.aws_url or self.endpoint.url,
@@ -218,7 +218,7 @@ class Backfill:
         )
 
     def invoker(self, lease: BatchLease, client: HttpClient, stop: Event) -> "_Stopping":
-        """Make the invoke task of a batch that was taken."""
+        """Make the invoke task of a leased batch."""
         run = self._run_of(lease)
         invoker = Invoker(
             lease=lease,
@@ -242,7 +242,7 @@ class Backfill:
         return s3_source(self.config, self._client("s3"))
 
     def connection(self) -> Connection:
-        """Open a connection to the state, as the checks reach it."""
+        """Open a connection to the state by the route of the checks."""
         return connect(self.dsn)
 
     @property
@@ -251,12 +251,12 @@ class Backfill:
         return self.task_dsn or self.dsn
 
     def evidence(self, listed: Collection[str] | None = None, **expected: Any) -> Evidence:
-        """Return what became of the items; see :func:`tests.faults.evidence.gather`."""
+        """Return the results of the items; see :func:`tests.faults.evidence.gather`."""
         keys = self.keys if listed is None else listed
         return gather(self.dsn, self.job, self.endpoint, keys, **expected)
 
     def outcomes(self) -> dict[str | None, int]:
-        """Return how many calls ended in each way."""
+        """Return the number of calls by outcome."""
         with closing(connect(self.dsn)) as conn, conn, conn.cursor() as cur:
             cur.execute(
                 "SELECT outcome::text, count(*) FROM retrofill.v_call WHERE job = %s GROUP BY 1",
@@ -265,7 +265,7 @@ class Backfill:
             return dict(cur.fetchall())
 
     def rows(self, query: str, *values: Any) -> list[Any]:
-        """Ask the state."""
+        """Query the state."""
         with closing(connect(self.dsn)) as conn, conn, conn.cursor() as cur:
             cur.execute(query, values)
             return cur.fetchall()
@@ -285,7 +285,7 @@ class Backfill:
 
 @dataclass(frozen=True)
 class _Stopping:
-    """An invoke task that stops its run when the function cannot be called, as the operator's."""
+    """An invoke task that stops its run when the function cannot be called, like the operator's."""
 
     backfill: Backfill
     invoker: Invoker

@@ -1,4 +1,4 @@
-"""F6, and F12, F19 and F20 as Airflow has them: its own processes die, tasks are cleared."""
+"""F6, and F12, F19 and F20 in Airflow itself: its own processes die, tasks are cleared."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ SELECT FROM retrofill.v_run WHERE job = %s AND succeeded BETWEEN listed / 10 AND
 
 
 def supervisor_of(world: World) -> Callable[..., Any]:
-    """Return what asks the supervisor of Airflow's processes."""
+    """Return a client of the supervisor of Airflow's processes."""
     return Supervisor(world.settings.directory)._call  # noqa: SLF001  tests alone steer so
 
 
@@ -45,7 +45,7 @@ def assert_done(world: World, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("program", ["scheduler", "dag-processor", "triggerer"])
-def test_f6_a_component_that_is_killed_is_started_again_and_the_run_goes_on(
+def test_f6_a_killed_component_is_restarted_and_the_run_continues(
     world: World, fault_table: FaultTable, program: str
 ) -> None:
     name = f"killed-{program}"
@@ -58,13 +58,13 @@ def test_f6_a_component_that_is_killed_is_started_again_and_the_run_goes_on(
     assert ask("getProcessInfo", f"airflow:{program}")["pid"] != before
     evidence = world.evidence(name, OBJECTS, exact=False)
     what = "scheduler, DAG processor, triggerer killed with SIGKILL"
-    # A try that was not adopted by the new scheduler leaves what it had in flight in doubt.
+    # A try that the new scheduler does not adopt leaves its items in flight in doubt.
     in_flight = PARAMS["items_per_call"] * PARAMS["max_concurrency"]
     fault_table.hold("F6", what, evidence, bound=in_flight)
     await_health(world)
 
 
-def test_f6_an_api_server_that_is_away_for_a_minute_delays_the_run(
+def test_f6_an_api_server_down_for_a_minute_delays_the_run(
     world: World, fault_table: FaultTable
 ) -> None:
     name = "api-server-away"
@@ -81,7 +81,7 @@ def test_f6_an_api_server_that_is_away_for_a_minute_delays_the_run(
     fault_table.hold("F6", f"API server away for {DOWN_S} s", evidence, bound=in_flight)
 
 
-def test_f12_two_dag_runs_of_one_job_at_once_and_one_that_is_cleared(
+def test_f12_concurrent_and_cleared_dag_runs_of_one_job_call_each_item_once(
     world: World, fault_table: FaultTable
 ) -> None:
     name = "two-at-once"
@@ -103,7 +103,7 @@ def test_f12_two_dag_runs_of_one_job_at_once_and_one_that_is_cleared(
     fault_table.hold("F12", what, world.evidence(name, OBJECTS), bound=0)
 
 
-def test_f19_f20_a_notification_that_is_refused_is_sent_by_a_later_try_and_xcom_is_small(
+def test_f19_f20_a_refused_notification_is_sent_by_a_later_try_and_xcom_is_small(
     world: World, fault_table: FaultTable
 ) -> None:
     name = "refused-notice"

@@ -1,4 +1,4 @@
-"""F14: answers of every malformed kind, through whole runs: never taken for success."""
+"""F14: malformed responses of every kind, in whole runs, never count as success."""
 
 import json
 import unicodedata
@@ -35,9 +35,9 @@ MALFORMED = {
     "a list for the answer": '[{"itemIdentifier": "data/000000001.json"}]',
     "a number": "1",
     "a text": '"all is well"',
-    "a name that stands twice": '{"batchItemFailures": [], "batchItemFailures": []}',
+    "a duplicate name": '{"batchItemFailures": [], "batchItemFailures": []}',
     "NaN": '{"batchItemFailures": NaN}',
-    "JSON that is cut": '{"batchItemFailures": [{"itemIdent',
+    "truncated JSON": '{"batchItemFailures": [{"itemIdent',
     "HTML": "<html><body>502 Bad Gateway</body></html>",
     "lists within lists": "[" * 100_000,
 }
@@ -76,13 +76,13 @@ def test_f14_a_malformed_answer_is_a_failed_call_and_is_halved(
 
 
 @pytest.mark.parametrize("name", ALL_WELL)
-def test_f14_an_answer_that_names_nothing_is_success(
+def test_f14_a_response_that_names_no_item_is_success(
     shared_dsn: str, endpoint: ScriptedEndpoint, fault_table: FaultTable, name: str
 ) -> None:
     backfill = made(shared_dsn, endpoint, f"all well: {name}")
     backfill.serve(OBJECTS, answer=ALL_WELL[name])
     backfill.run(watched=False)
-    fault_table.hold("F14", "answers that name no failure", backfill.evidence(), bound=0)
+    fault_table.hold("F14", "responses that name no failure", backfill.evidence(), bound=0)
     assert backfill.outcomes() == {"succeeded": 2}
 
 
@@ -109,7 +109,8 @@ def test_f14_a_malformed_answer_to_s3_batch_operations_is_a_failed_call(
     schema: str,
     change: dict[str, Any],
 ) -> None:
-    # Without the ids of the call, which a script does not know, no answer of this kind is right.
+    # A script does not know the ids of the call, and without them no response of this kind is
+    # right.
     answer = {
         "invocationSchemaVersion": schema,
         "invocationId": "unknown",
@@ -124,7 +125,7 @@ def test_f14_a_malformed_answer_to_s3_batch_operations_is_a_failed_call(
     bad = Rule(keys=frozenset({BAD}), reply=Reply(body=json.dumps(answer)))
     backfill.break_with(bad, good)
     backfill.run(watched=False)
-    # Those that the function itself gives up go into quarantine by its word, at their first call.
+    # Items that the function itself gives up are quarantined at their first call.
     evidence = backfill.evidence(poison=set(backfill.keys), named_as_failed=3)
     what = "malformed results of S3 Batch Operations"
     fault_table.hold("F14", what, evidence, bound=1)

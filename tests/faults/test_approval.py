@@ -1,4 +1,4 @@
-"""Approval on the real stack: what a person does by REST, and what Airflow, page and report say."""
+"""Approval on the real stack: a user's REST requests, and what Airflow, page and report show."""
 
 import time
 from contextlib import closing
@@ -18,7 +18,7 @@ PARAMS = {"approve": True, "items_per_call": 10}
 
 
 def asked(world: World, name: str, objects: int | list[S3Object] = OBJECTS) -> dict[str, object]:
-    """Have a run ask for approval; return its params."""
+    """Let a run ask for approval; return its params."""
     params = world.serve(name, objects) | PARAMS
     world.trigger(name, params)
     await_question(world, name)
@@ -26,7 +26,7 @@ def asked(world: World, name: str, objects: int | list[S3Object] = OBJECTS) -> d
 
 
 def await_question(world: World, name: str) -> None:
-    """Wait until a task of a run waits for a person."""
+    """Wait until a task of a run asks for approval."""
     limit = time.monotonic() + 180
     while world.airflow.states(DAG, name).get("approve") != WAITS:
         assert time.monotonic() < limit, world.airflow.states(DAG, name)
@@ -34,15 +34,15 @@ def await_question(world: World, name: str) -> None:
 
 
 def decide(world: World, name: str, option: str) -> str:
-    """Answer what a run asks; return the state in which its DAG run ends.
+    """Answer a run's question; return the final state of its DAG run.
 
-    An answer within a second of the question finds Airflow at work with the end of the process
-    that asked: it may take the task for lost, and ask again.
+    Within a second of the question, Airflow is still ending the process that asked: it may then
+    consider the task lost, and ask again.
     """
     limit = time.monotonic() + 300
     answered = False
     while (state := world.airflow.run_state(DAG, name)) not in {"success", "failed"}:
-        # Before Airflow 3.3 the task waits on until its triggerer has looked.
+        # Before Airflow 3.3 the task waits until its triggerer checks again.
         asks = not answered or SERIES >= (3, 3)
         if asks and world.airflow.states(DAG, name)["approve"] == WAITS:
             world.airflow.answer(DAG, name, option)
@@ -52,7 +52,7 @@ def decide(world: World, name: str, option: str) -> str:
     return state
 
 
-def test_what_is_approved_by_rest_is_called(world: World) -> None:
+def test_a_plan_approved_via_rest_is_called(world: World) -> None:
     name = "approved"
     asked(world, name)
     assert world.endpoint.stats().invocations == 0
@@ -73,7 +73,7 @@ def test_what_is_approved_by_rest_is_called(world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["rejected", "expired"])
-def test_what_nobody_approves_leaves_nothing_behind(world: World, how: str) -> None:
+def test_an_unapproved_plan_leaves_nothing_behind(world: World, how: str) -> None:
     params = asked(world, how)
     if how == "rejected":
         assert decide(world, how, "Reject") == "failed"
@@ -105,11 +105,11 @@ def test_what_nobody_approves_leaves_nothing_behind(world: World, how: str) -> N
     assert (report["status"], report["new"], report["succeeded"]) == ("complete", OBJECTS, OBJECTS)
 
 
-def test_what_changed_since_the_plan_is_counted_and_not_called(world: World) -> None:
+def test_objects_changed_since_the_plan_are_counted_and_not_called(world: World) -> None:
     name = "changed"
     keys = [f"data/{number}" for number in range(20)]
     asked(world, name, [S3Object(key=key) for key in keys])
-    # The endpoint dates what is new from now on; one of them was in the plan.
+    # The endpoint gives new objects the current time; one of them was in the plan.
     now = datetime.now(UTC) + timedelta(seconds=5)
     changed = [S3Object(key=key, modified_at=now) for key in ("data/0", "data/new-1", "data/new-2")]
     kept = [S3Object(key=key) for key in keys[1:]]
@@ -136,8 +136,8 @@ def test_a_run_marked_as_failed_while_it_waits_leaves_nothing_behind(world: Worl
     assert world.endpoint.stats().invocations == 0
 
 
-def test_who_clears_the_task_is_asked_again(world: World) -> None:
-    """As after somebody has marked the DAG run as failed in the middle of its calls."""
+def test_a_cleared_task_asks_for_approval_again(world: World) -> None:
+    """As after someone marked the DAG run as failed during its calls."""
     name = "cleared"
     world.trigger(name, world.serve(name, 3_000, latency=0.2) | PARAMS | {"max_concurrency": 4})
     await_question(world, name)
@@ -151,7 +151,7 @@ def test_who_clears_the_task_is_asked_again(world: World) -> None:
     assert 0 < done < 3_000
     world.airflow.clear(DAG, name, "approve")
     await_question(world, name)
-    # The form keeps its first text; the page tells what was called since.
+    # The form keeps its first text; the page shows the calls made since.
     assert "- calls:" in world.airflow.question(DAG, name)["body"]
     assert "Waiting for approval" in world.page(name)
     assert world.report(name)["succeeded"] == done, "it called before it was approved again"

@@ -1,4 +1,4 @@
-"""Bad input: a person sees what is wrong, and nothing is called."""
+"""Bad input: you see what is wrong, and nothing is called."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +41,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-def test_what_cannot_be_done_is_said_in_the_log_and_nothing_is_called(
+def test_an_impossible_run_is_logged_and_calls_nothing(
     world: World, figures: Callable[[str, Any], None]
 ) -> None:
     params = world.serve("bad-input", 10)
@@ -84,7 +84,7 @@ def _slug(name: str) -> str:
         ({"bucket": None}, "bucket"),
     ],
 )
-def test_a_wrong_type_is_refused_where_it_is_asked(
+def test_a_wrong_type_is_refused_by_the_form(
     world: World, figures: Callable[[str, Any], None], wrong: dict[str, Any], message: str
 ) -> None:
     params = world.serve("wrong-type", 10)

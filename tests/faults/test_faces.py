@@ -1,6 +1,6 @@
-"""Plan, approve, watch, look what failed and redrive: by the command line alone, and by REST alone.
+"""Plan, approve, watch, find failures and redrive: only from the command line, and only via REST.
 
-What is told is compared with what the function's server counted by itself.
+The output is compared with the counts of the function's own server.
 """
 
 import json
@@ -37,8 +37,8 @@ class Ending(NamedTuple):
     err: str
 
     @property
-    def told(self) -> Any:
-        """What it printed as JSON: one value, or the last of several lines."""
+    def output(self) -> Any:
+        """Return its JSON output: one value, or the last of several lines."""
         try:
             return json.loads(self.out)
         except ValueError:
@@ -47,7 +47,7 @@ class Ending(NamedTuple):
 
 @dataclass
 class Shell:
-    """A shell in which the command is set up as the docs say."""
+    """A shell in which the command is set up as in the docs."""
 
     environ: Mapping[str, str]
 
@@ -79,19 +79,21 @@ def shell(world: World) -> Shell:
 
 
 def serve(world: World, name: str) -> dict[str, Any]:
-    """Have a function fail for some objects; return the params of a run over all."""
+    """Make a function fail for some objects; return the params of a run over all."""
     params = world.serve(name, OBJECTS)
     world.break_with(Rule(keys=POISON, reply=Reply(function_error=ERROR)))
     return {**params, "items_per_call": PER_CALL, "max_attempts": 1}
 
 
-def mend(world: World) -> None:
-    """Have the function fail no more, and count anew."""
+def fix(world: World) -> None:
+    """Fix the function, and restart its counts."""
     world.break_with()
     world.endpoint.reset()
 
 
-def test_by_the_command_line_alone(world: World, shell: Shell, tmp_path: Path) -> None:
+def test_a_job_can_be_done_from_the_command_line_alone(
+    world: World, shell: Shell, tmp_path: Path
+) -> None:
     name = "by-command"
     pairs = [f"{param}={value}" for param, value in serve(world, name).items()]
 
@@ -107,7 +109,7 @@ def test_by_the_command_line_alone(world: World, shell: Shell, tmp_path: Path) -
 
     planned = shell("plan", DAG, *pairs, "--json")
     assert planned.code == 0, planned.err
-    run_id, counts = planned.told["run_id"], planned.told["plan"]["counts"]
+    run_id, counts = planned.output["run_id"], planned.output["plan"]["counts"]
     assert (counts["listed"], counts["calls"]) == (OBJECTS, OBJECTS // PER_CALL)
     assert world.endpoint.stats().invocations == 0, "it was called before it was approved"
     assert shell("status", run_id).code == 1, "it is open"
@@ -115,7 +117,7 @@ def test_by_the_command_line_alone(world: World, shell: Shell, tmp_path: Path) -
     assert shell("approve", run_id).code == 0
     watched = shell("status", run_id, "--watch", "--json")
     assert watched.code == 0, watched.err
-    report = watched.told
+    report = watched.output
     assert (report["status"], report["succeeded"], report["quarantined"]) == (
         "complete", OBJECTS - len(POISON), len(POISON),
     )  # fmt: skip
@@ -125,39 +127,41 @@ def test_by_the_command_line_alone(world: World, shell: Shell, tmp_path: Path) -
     assert again.code == 2
     assert "approved by" in again.err
 
-    (group,) = shell("quarantine", name, "--json").told
+    (group,) = shell("quarantine", name, "--json").output
     assert (group["error_type"], group["items"]) == (ERROR, len(POISON))
-    mend(world)
-    counted = shell("redrive", name, "--error", ERROR, "--count", "--json").told
+    fix(world)
+    counted = shell("redrive", name, "--error", ERROR, "--count", "--json").output
     assert counted["items"] == len(POISON)
-    assert world.endpoint.stats().invocations == 0, "it was called when it was to be counted"
+    assert world.endpoint.stats().invocations == 0, (
+        "it was called although it should only be counted"
+    )
     redriven = shell(
         "redrive", name, "--error", ERROR, "--note", "version 2", "--yes", "--watch", "--json"
     )
     assert redriven.code == 0, redriven.err
-    assert (redriven.told["redriven"], redriven.told["succeeded"]) == (len(POISON),) * 2
+    assert (redriven.output["redriven"], redriven.output["succeeded"]) == (len(POISON),) * 2
     assert world.endpoint.items() == dict.fromkeys(POISON, 1)
 
-    (item,) = shell("item", name, min(POISON), "--json").told
+    (item,) = shell("item", name, min(POISON), "--json").output
     assert item["placed"]["place"] == "results"
     assert [call["outcome"] for call in item["calls"]][-1] == "succeeded"
     assert ERROR in {life["error_type"] for life in item["redriven"]}
-    written = shell("export", tmp_path, "--job", name, "--json").told
+    written = shell("export", tmp_path, "--job", name, "--json").output
     assert written["counts"] == {"failed": 0, "pending": 0, "succeeded": OBJECTS}
 
-    mend(world)
+    fix(world)
     nothing_new = shell("run", DAG, *pairs, "--watch", "--json")
     assert nothing_new.code == 0, nothing_new.err
-    assert (nothing_new.told["known"], nothing_new.told["calls"]) == (OBJECTS, 0)
+    assert (nothing_new.output["known"], nothing_new.output["calls"]) == (OBJECTS, 0)
     assert world.endpoint.stats().invocations == 0
-    (job,) = [one for one in shell("jobs", name, "--json").told if one["job"]["job"] == name]
+    (job,) = [one for one in shell("jobs", name, "--json").output if one["job"]["job"] == name]
     assert (job["job"]["status"], job["counts"]["in_quarantine"]) == ("complete", 0)
-    assert [run["run_id"] for run in shell("runs", name, "--json").told][-1] == run_id
+    assert [run["run_id"] for run in shell("runs", name, "--json").output][-1] == run_id
 
 
 @dataclass
 class Rest:
-    """A client of Airflow's REST, and of ours below it."""
+    """A client of Airflow's REST API, and of ours below it."""
 
     http: httpx.Client
 
@@ -182,7 +186,7 @@ def rest(world: World) -> Iterator[Rest]:
 
 
 def awaited(look: Callable[[], Any]) -> Any:
-    """Look every second until there is what is looked for."""
+    """Look every second until something is found."""
     limit = time.monotonic() + WITHIN_S
     while not (found := look()):
         assert time.monotonic() < limit
@@ -192,13 +196,13 @@ def awaited(look: Callable[[], Any]) -> Any:
 
 @dataclass
 class Job:
-    """A job, as REST tells of it."""
+    """A job, as REST shows it."""
 
     rest: Rest
     job_id: int
 
     def newest(self) -> dict[str, Any]:
-        """Return the report of its newest run; nothing, if there is none."""
+        """Return the report of its newest run; empty without one."""
         asked = {"job_id": self.job_id, "limit": 1}
         runs: list[dict[str, Any]] = self.rest.ours("GET", "/runs", params=asked)["runs"]
         return runs[0] if runs else {}
@@ -207,7 +211,7 @@ class Job:
         return self.rest.ours("GET", f"/jobs/{self.job_id}{path}", params=params)
 
     def ended(self, behind: int = 0) -> dict[str, Any]:
-        """Return the report of the first run behind one, once it was reported."""
+        """Return the report of the first run after a given one, once it is reported."""
 
         def reported() -> Any:
             run_id = self.newest().get("run_id", 0)
@@ -218,7 +222,7 @@ class Job:
         return found
 
     def answer(self, dag_run_id: str, option: str) -> None:
-        """Answer the question of a DAG run, until its run has taken the answer."""
+        """Answer the question of a DAG run, until its run has recorded the answer."""
         task = f"/api/v2/dags/{DAG}/dagRuns/{dag_run_id}/taskInstances/approve"
         chosen = {"chosen_options": [option], "params_input": {}}
 
@@ -231,7 +235,7 @@ class Job:
 
 
 def planned(rest: Rest, params: dict[str, Any]) -> Job:
-    """Start a run that asks for approval; return its job, once the plan is there."""
+    """Start a run that asks for approval; return its job once the plan is stored."""
     name = params["job"]
     asked = {"dag_run_id": name, "logical_date": None, "conf": {**params, "approve": True}}
     rest("POST", f"/api/v2/dags/{DAG}/dagRuns", json=asked)
@@ -245,7 +249,7 @@ def planned(rest: Rest, params: dict[str, Any]) -> Job:
     return job
 
 
-def test_by_rest_alone(world: World, rest: Rest) -> None:
+def test_a_job_can_be_done_via_rest_alone(world: World, rest: Rest) -> None:
     name = "by-rest"
     job = planned(rest, serve(world, name))
     run_id = job.newest()["run_id"]
@@ -267,7 +271,7 @@ def test_by_rest_alone(world: World, rest: Rest) -> None:
 
     (group,) = job.get("/quarantine")["groups"]
     assert (group["error_type"], group["items"]) == (ERROR, len(POISON))
-    mend(world)
+    fix(world)
     assert job.get("/redrives/count", error=ERROR)["items"] == len(POISON)
     body = {"error": ERROR, "note": "version 2"}
     begun = rest.ours("POST", f"/jobs/{job.job_id}/redrives", json=body)

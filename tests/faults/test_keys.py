@@ -1,4 +1,4 @@
-"""F15: keys of every kind, from the listing to the function and into the results, byte by byte."""
+"""F15: keys of every kind, from the listing via the function to the results, byte by byte."""
 
 import random
 import sys
@@ -62,7 +62,7 @@ ODD = [
 
 
 def synthetic(count: int) -> list[str]:
-    """Return keys of random characters, the same each time; no halves of characters, no NUL."""
+    """Return keys of random characters, the same each time, without surrogates or NUL."""
     rng = random.Random(15)  # noqa: S311  for tests
     keys = set()
     while len(keys) < count:
@@ -73,7 +73,7 @@ def synthetic(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("event", ["s3", "eventbridge", "s3-batch-1.0", "s3-batch-2.0", "items"])
-def test_f15_every_key_arrives_and_is_remembered_as_it_is(
+def test_f15_every_key_arrives_and_is_stored_unchanged(
     shared_dsn: str, endpoint: ScriptedEndpoint, fault_table: FaultTable, event: str
 ) -> None:
     per_call = 1 if event.startswith(("eventbridge", "s3-batch")) else 10
@@ -87,7 +87,7 @@ def test_f15_every_key_arrives_and_is_remembered_as_it_is(
     backfill.serve(keys)
     failed = storable if event.startswith("s3-batch") else []
     if failed:
-        # What a scripted function can say by a task's own id is that it gives the object up.
+        # All that a scripted function can report by a task's own id is that it gives the object up.
         backfill.break_with(Rule(keys=frozenset(failed), reply=Reply(fails_items=True)))
     ended = backfill.run(watched=False)
     evidence = backfill.evidence(storable, poison=failed, named_as_failed=len(failed))

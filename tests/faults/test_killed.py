@@ -1,4 +1,4 @@
-"""Processes that die in mid-batch: nothing is lost, and what is called twice is counted."""
+"""Processes that die during a batch: nothing is lost, and repeated calls are counted."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ def test_every_item_is_settled_once_and_each_second_call_is_counted(
     )
     extra = sum(deliveries.values()) - len(deliveries)
     figures("killed at", f"{batch.succeeded} of {batch.items} items of a batch succeeded")
-    figures("in flight when last looked", f"{batch.in_flight} calls, {batch.items_in_flight} items")
+    figures("in flight at the last look", f"{batch.in_flight} calls, {batch.items_in_flight} items")
     figures("lost", f"{lost.calls} calls, {lost.items} items")
     figures("duplicates, counted by us", report["duplicates"])
     figures("duplicates, counted by the endpoint", extra)
@@ -94,23 +94,23 @@ def test_every_item_is_settled_once_and_each_second_call_is_counted(
 
 
 KILLS = 6
-AT_WORK = """
+ACTIVE = """
     SELECT batch_id, holder, succeeded FROM retrofill.batch JOIN retrofill.job USING (job_id)
     WHERE job.name = %s AND batch_id = coalesce(%s, batch_id) AND epoch = %s AND succeeded >= %s
     LIMIT 1
 """
 
 
-def test_a_task_that_is_killed_again_and_again_goes_on_while_it_makes_progress(
+def test_a_repeatedly_killed_task_continues_while_it_makes_progress(
     world: World, figures: Callable[[str, Any], None], fault_table: FaultTable
 ) -> None:
-    """More often than a task may be tried in vain."""
-    name = "killed-again-and-again"
+    """More often than a task may be tried without success."""
+    name = "killed-repeatedly"
     params = world.serve(name, OBJECTS, latency=0.15) | PARAMS | {"items_per_call": 1}
     world.trigger(name, {**params, "max_concurrency": 8})
     batch_id, succeeded = None, 0
     for kill in range(1, KILLS + 1):
-        batch = world.await_row(AT_WORK, name, batch_id, kill, succeeded + 50, within_s=150)
+        batch = world.await_row(ACTIVE, name, batch_id, kill, succeeded + 50, within_s=150)
         _processes(batch.holder)[0].kill()
         batch_id, succeeded = batch.batch_id, batch.succeeded
 
@@ -125,11 +125,11 @@ def test_a_task_that_is_killed_again_and_again_goes_on_while_it_makes_progress(
     fault_table.hold("F5", f"one task killed {KILLS} times", evidence, bound=bound)
 
 
-def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
+def test_a_task_continues_while_its_supervisor_is_stopped(
     world: World, figures: Callable[[str, Any], None], fault_table: FaultTable
 ) -> None:
     name = "stopped-supervisor"
-    # So long that Airflow starts another try while the first one is at work.
+    # Long enough that Airflow starts another try while the first one is active.
     params = world.serve(name, OBJECTS, latency=0.5) | PARAMS | {"items_per_call": 1}
     world.trigger(name, params)
     batch = world.await_row(HALF_DONE, name)
@@ -151,7 +151,7 @@ def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
     assert state == "success"
     assert len(attempts) == report["succeeded"] == OBJECTS
     assert extra == report["duplicates"] == 0
-    assert _tries(world, name)[-1] == 2, "Airflow has not noticed it"
+    assert _tries(world, name)[-1] == 2, "Airflow noticed it"
     fault_table.hold(
         "F5", "supervisor stopped with SIGSTOP", world.evidence(name, OBJECTS), bound=0
     )
@@ -160,7 +160,7 @@ def test_a_supervisor_that_stands_still_has_its_task_go_on_alone(
 
 
 def _tries(world: World, dag_run_id: str) -> list[int]:
-    """Return how often each invoke task was tried, the fewest first."""
+    """Return how often each invoke task was tried, in ascending order."""
     instances = world.airflow.task_instances("retrofill_s3", dag_run_id)
     return sorted(one["try_number"] for one in instances if one["task_id"] == "invoke")
 

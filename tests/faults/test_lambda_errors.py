@@ -1,6 +1,6 @@
-"""F1 to F3: every error of Lambda's, every way of getting no answer, answers lost after the work.
+"""F1 to F3: every error of Lambda, every kind of missing response, responses lost after the work.
 
-The classes are those of AWS's error table as ``reliability`` reads it, not those of the code.
+The classes come from AWS's error table, not from the code.
 """
 
 import pytest
@@ -16,7 +16,7 @@ CALLS = OBJECTS // PER_CALL
 BAD = "data/000000001.json"
 PARAMS = {"items_per_call": PER_CALL, "max_concurrency": 1}
 
-# A call of four whose second item fails alone: all four, then its half, then it by itself.
+# A call of four whose second item fails: all four, then its half, then the item alone.
 BISECTED = ("all four", "the half", "alone")
 
 THROTTLED = ["TooManyRequestsException", "EC2ThrottledException"]
@@ -97,17 +97,17 @@ def backfill(
 
 
 def first_calls(error: str, count: int = CALLS) -> Rule:
-    """Have as many calls fail as there are, and those after them succeed."""
+    """Make the first `count` calls fail and later ones succeed."""
     return Rule(calls=Span(last=count), reply=Reply(error=error))
 
 
-def test_every_error_that_the_endpoint_knows_is_in_one_class() -> None:
+def test_every_error_of_the_endpoint_is_in_one_class() -> None:
     classes = [*THROTTLED, *STARTING, *UNKNOWN, *MISCONFIGURED, *TOO_LARGE]
     assert sorted(classes) == sorted(lambda_errors())
 
 
 @pytest.mark.parametrize("error", [*THROTTLED, *STARTING])
-def test_f1_a_refused_call_is_made_again_and_is_no_attempt(
+def test_f1_a_refused_call_is_retried_without_an_attempt(
     backfill: Backfill, fault_table: FaultTable, error: str
 ) -> None:
     backfill.break_with(first_calls(error))
@@ -122,13 +122,13 @@ def test_f1_a_refused_call_is_made_again_and_is_no_attempt(
 
 @pytest.mark.parametrize("runs", [False, True], ids=["not run", "run"])
 @pytest.mark.parametrize("error", UNKNOWN)
-def test_f1_a_call_that_may_have_run_is_made_again_and_counted(
+def test_f1_a_call_that_may_have_run_is_retried_and_counted(
     backfill: Backfill, fault_table: FaultTable, error: str, *, runs: bool
 ) -> None:
     backfill.break_with(Rule(calls=Span(last=1), reply=Reply(error=error, runs=runs)))
     ended = backfill.run(watched=False)
     evidence = backfill.evidence()
-    fault_table.hold("F1", "an error that says not whether it ran", evidence, bound=PER_CALL)
+    fault_table.hold("F1", "an error that does not show whether it ran", evidence, bound=PER_CALL)
     assert backfill.outcomes() == {"unknown": 1, "succeeded": CALLS}
     assert (evidence.requests, evidence.ours, evidence.in_doubt) == (CALLS + 1, PER_CALL, PER_CALL)
     assert evidence.theirs == (PER_CALL if runs else 0)
@@ -136,7 +136,7 @@ def test_f1_a_call_that_may_have_run_is_made_again_and_counted(
 
 
 @pytest.mark.parametrize("error", MISCONFIGURED)
-def test_f1_a_configuration_stops_the_run_and_quarantines_nothing(
+def test_f1_a_misconfiguration_stops_the_run_and_quarantines_nothing(
     backfill: Backfill, fault_table: FaultTable, error: str
 ) -> None:
     backfill.break_with(Rule(reply=Reply(error=error)))
@@ -154,20 +154,20 @@ def test_f1_a_configuration_stops_the_run_and_quarantines_nothing(
     backfill.break_with()
     ended = backfill.run("run 2", watched=False)
     evidence = backfill.evidence()
-    fault_table.hold("F1", "misconfigured, each error; mended, run again", evidence, bound=0)
+    fault_table.hold("F1", "misconfigured, each error; fixed, run again", evidence, bound=0)
     assert (evidence.requests, evidence.ours) == (1 + CALLS, 0)
     assert_complete(ended, quarantined=0)
     assert (ended.report.known, ended.report.resumed) == (OBJECTS, OBJECTS)
 
 
 @pytest.mark.parametrize("error", TOO_LARGE)
-def test_f1_a_payload_that_is_refused_is_halved_down_to_the_item(
+def test_f1_a_refused_payload_is_halved_down_to_the_item(
     backfill: Backfill, fault_table: FaultTable, error: str
 ) -> None:
     backfill.break_with(Rule(keys=frozenset({BAD}), reply=Reply(error=error)))
     ended = backfill.run(watched=False)
     evidence = backfill.evidence(poison={BAD})
-    fault_table.hold("F1", "a payload that is refused, each error", evidence, bound=0)
+    fault_table.hold("F1", "a refused payload, each error", evidence, bound=0)
     assert backfill.outcomes() == {"too_large": len(BISECTED), "succeeded": len(BISECTED)}
     assert evidence.ours == 0
     assert_complete(ended, quarantined=1)
@@ -180,7 +180,7 @@ def test_f1_an_error_of_the_function_is_halved_down_to_the_item(
     backfill.break_with(Rule(keys=frozenset({BAD}), reply=Reply(function_error=error)))
     ended = backfill.run(watched=False)
     evidence = backfill.evidence(poison={BAD})
-    # Innocents run once more for each half that they shared: 3 of four, 1 of the half.
+    # Other items run once more for each call that they shared: 3 of four, 1 of the half.
     fault_table.hold("F1", "an error of the function, each type", evidence, bound=3 + 1 + 3)
     # The item alone is called max_attempts times, which is twice.
     assert backfill.outcomes() == {"failed": len(BISECTED) + 1, "succeeded": len(BISECTED)}
@@ -191,15 +191,15 @@ def test_f1_an_error_of_the_function_is_halved_down_to_the_item(
     assert backfill.rows(error_type, backfill.job) == [(FUNCTION_ERRORS[error],)]
 
 
-def test_f1_an_answer_that_is_too_large_has_no_work_done_again(
+def test_f1_a_response_that_is_too_large_repeats_no_work(
     backfill: Backfill, fault_table: FaultTable
 ) -> None:
-    """Answers are not read here; where they are, see tests/integration/test_invoke.py."""
+    """Responses are not read here; for those that are, see tests/integration/test_invoke.py."""
     too_large = Reply(function_error="Function.ResponseSizeTooLarge")
     backfill.break_with(Rule(keys=frozenset({BAD}), reply=too_large))
     ended = backfill.run(watched=False)
     evidence = backfill.evidence()
-    fault_table.hold("F1", "an answer that is too large", evidence, bound=0)
+    fault_table.hold("F1", "a response that is too large", evidence, bound=0)
     assert backfill.outcomes() == {"succeeded": CALLS}
     assert_complete(ended, quarantined=0)
 
@@ -212,7 +212,7 @@ def test_f1_a_status_that_lambda_does_not_have_is_never_success(
     backfill.run(watched=False)
     backfill.run("run 2", watched=False)
     evidence = backfill.evidence()
-    fault_table.hold("F1", "a status that Lambda does not have", evidence, bound=PER_CALL)
+    fault_table.hold("F1", "a status unknown to Lambda", evidence, bound=PER_CALL)
     assert backfill.outcomes() == {
         "misconfigured" if 300 <= status < 500 else "unknown": 1, "succeeded": CALLS,
     }  # fmt: skip
@@ -220,14 +220,14 @@ def test_f1_a_status_that_lambda_does_not_have_is_never_success(
 
 @pytest.mark.parametrize("runs", [False, True], ids=["not run", "run"])
 @pytest.mark.parametrize("wire", [Wire.HANG, Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL, Wire.DRIP])
-def test_f2_no_whole_answer_costs_one_further_call(
+def test_f2_an_incomplete_response_costs_one_further_call(
     backfill: Backfill, fault_table: FaultTable, wire: Wire, *, runs: bool
 ) -> None:
     if not runs and wire in {Wire.CUT, Wire.STALL, Wire.DRIP}:
         lost = Reply(wire=wire, error="ServiceException")
     else:
         lost = Reply(
-            wire=wire, runs=runs, body='"an answer that is cut, stalls or drips"', delay=0.3
+            wire=wire, runs=runs, body='"a response that is cut, stalls or drips"', delay=0.3
         )
     backfill.break_with(Rule(keys=frozenset({BAD}), arrivals=Span(last=1), reply=lost))
     ended = backfill.run(watched=False)
@@ -251,7 +251,7 @@ def test_f3_a_reply_lost_after_the_work_ends_once_in_the_results(
     backfill.serve(90, Rule(keys=unlucky, arrivals=Span(last=1), reply=Reply(wire=wire, runs=True)))
     ended = backfill.run()
     evidence = backfill.evidence()
-    fault_table.hold("F3", "executed, then the reply is lost", evidence, bound=60, runs=20)
+    fault_table.hold("F3", "executed, then the response is lost", evidence, bound=60, runs=20)
     assert evidence.theirs == evidence.ours == evidence.in_doubt == 60
     assert evidence.requests == 30 + 20
     assert_complete(ended, quarantined=0)

@@ -1,4 +1,4 @@
-"""F11 and F13: clocks that jump, and leases that end while their holder is alive."""
+"""F11 and F13: clocks that jump, and leases that expire while their holder is alive."""
 
 import ast
 from contextlib import closing
@@ -46,7 +46,7 @@ def enqueued(backfill: Backfill, objects: int = OBJECTS, **script: float) -> int
 
 
 def jump(backfill: Backfill, by: str) -> None:
-    """Let the clock of the database jump: every time that waits for it is that much nearer."""
+    """Let the database clock jump: every deadline is that much nearer."""
     moved = """
         UPDATE retrofill.batch SET leased_until = leased_until - %(by)s::interval,
             planned_at = planned_at - %(by)s::interval, done_at = done_at - %(by)s::interval;
@@ -58,7 +58,7 @@ def jump(backfill: Backfill, by: str) -> None:
 
 
 class Paused:
-    """Stops a thread at a fault point, the first time it gets there, until it is let go."""
+    """Stops a thread at a fault point, the first time it gets there, until released."""
 
     def __init__(self, point: Point, thread: str, nth: int = 1) -> None:
         self.there, self.go = Event(), Event()
@@ -75,7 +75,7 @@ class Paused:
 
 
 class Holder(Thread):
-    """An invoke task of its own."""
+    """A separate invoke task."""
 
     def __init__(self, backfill: Backfill, batch_id: int, name: str) -> None:
         super().__init__(name=name)
@@ -92,17 +92,18 @@ class Holder(Thread):
 @pytest.mark.parametrize(
     ("point", "bound"),
     [
-        # Written ahead and not sent: both holders send these calls. The one case that no fence
-        # in the database can rule out.
+        # Recorded and not sent: both holders send these calls. No fence in the database can prevent
+        # this one case.
         (Point.SETTLE_COMMITTED, IN_FLIGHT),
-        # In flight, or answered and not settled: the new holder calls again what it cannot know.
+        # In flight, or answered and not settled: the new holder repeats calls that it cannot know
+        # of.
         (Point.CALLS_SENT, IN_FLIGHT),
         (Point.CALL_ANSWERED, IN_FLIGHT),
-        # Nothing has left.
+        # Nothing was sent.
         (Point.BATCH_TAKEN, 0),
     ],
 )
-def test_f13_a_holder_that_sleeps_past_its_lease_is_fenced_and_costs_what_it_had_in_flight(
+def test_f13_a_holder_asleep_past_its_lease_is_fenced_and_costs_its_calls_in_flight(
     backfill: Backfill, fault_table: FaultTable, point: Point, bound: int
 ) -> None:
     batch_id = enqueued(backfill, latency=0.05)
@@ -118,7 +119,7 @@ def test_f13_a_holder_that_sleeps_past_its_lease_is_fenced_and_costs_what_it_had
         ended = backfill.run("run 1")
         paused.go.set()
         sleeper.join()
-    # One that wakes up when nothing is left has nothing to lose.
+    # One that wakes up when no item is left has nothing to lose.
     assert isinstance(sleeper.error, LeaseLost) or (point is Point.BATCH_TAKEN)
     evidence = backfill.evidence()
     fault_table.hold("F13", "a holder asleep past its lease, at 4 points", evidence, bound=bound)
@@ -127,7 +128,7 @@ def test_f13_a_holder_that_sleeps_past_its_lease_is_fenced_and_costs_what_it_had
 
 
 @pytest.mark.parametrize("hours", [1, 7])
-def test_f11_a_database_clock_that_jumps_ahead_ends_leases_and_loses_nothing(
+def test_f11_a_database_clock_that_jumps_ahead_expires_leases_and_loses_nothing(
     backfill: Backfill, fault_table: FaultTable, hours: int
 ) -> None:
     batch_id = enqueued(backfill, latency=0.1)
@@ -147,7 +148,7 @@ def test_f11_a_database_clock_that_jumps_ahead_ends_leases_and_loses_nothing(
     assert ended.report.status in {"complete", "incomplete"}
 
 
-def test_f11_a_database_clock_that_jumps_back_makes_others_wait_and_the_same_machine_go_on(
+def test_f11_after_a_clock_jump_back_other_machines_wait_and_the_same_one_continues(
     backfill: Backfill, fault_table: FaultTable
 ) -> None:
     batch_id = enqueued(backfill)
@@ -180,7 +181,7 @@ def test_f11_the_search_for_wall_clocks_can_find_one() -> None:
 
 
 def wall_clocks(source: str) -> list[str]:
-    """Return what a module uses that reads the wall clock."""
+    """Return the names by which a module reads the wall clock."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):

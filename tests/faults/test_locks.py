@@ -1,4 +1,4 @@
-"""F9: other sessions on the state's tables: locks, deadlocks, snapshots that are held for long."""
+"""F9: other sessions on the state's tables: locks, deadlocks, long-lived snapshots."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -37,7 +37,7 @@ def other(state_dsn: str) -> Iterator[connection]:
 
 
 def setting(postgres: Postgres, dsn: str, name: str, value: str) -> None:
-    """Set what all sessions that begin from now on have."""
+    """Change a setting of all new sessions."""
     database = dsn.rpartition("/")[2]
     with closing(psycopg2.connect(postgres.dsn("postgres"))) as conn:
         conn.autocommit = True
@@ -51,7 +51,7 @@ def lock(session: connection, query: str) -> None:
 
 
 def released_once(backfill: Backfill, session: connection, is_met: str) -> Thread:
-    """Start what ends a session's transaction once a query has a row."""
+    """Start a thread that ends a session's transaction once a query has a row."""
 
     def release() -> None:
         while not backfill.rows(is_met):
@@ -75,7 +75,7 @@ def assert_complete(ended: Ending) -> None:
     assert ended.report.succeeded == OBJECTS
 
 
-def test_f9_a_lock_timeout_while_screening_is_told_and_tried_again(
+def test_f9_a_lock_timeout_while_screening_is_reported_and_retried(
     backfill: Backfill, other: connection, postgres: Postgres, fault_table: FaultTable
 ) -> None:
     setting(postgres, backfill.dsn, "lock_timeout", "200ms")
@@ -109,7 +109,7 @@ def test_f9_a_lock_timeout_while_settling_is_waited_out(
 def test_f9_a_deadlock_costs_a_transaction_and_nothing_else(
     backfill: Backfill, other: connection, postgres: Postgres, fault_table: FaultTable
 ) -> None:
-    # The session that looks first is the one that gives way: ours.
+    # The session that checks first gives way: ours.
     setting(postgres, backfill.dsn, "deadlock_timeout", "1s")
     backfill.serve(OBJECTS)
     enqueued(backfill)
@@ -140,7 +140,7 @@ def test_f9_a_deadlock_costs_a_transaction_and_nothing_else(
     assert deadlocks[0] + len(met) > 0
 
 
-def test_f9_a_snapshot_that_is_held_neither_stops_a_run_nor_sees_it(
+def test_f9_a_held_snapshot_neither_stops_a_run_nor_sees_it(
     backfill: Backfill, other: connection, fault_table: FaultTable
 ) -> None:
     other.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)

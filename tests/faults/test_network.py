@@ -50,7 +50,7 @@ SLICED = Toxics(most_bytes=7)
 
 
 @pytest.mark.parametrize("toxics", [SLOW, SLICED], ids=["slow", "sliced"])
-def test_f10_a_slow_or_sliced_way_to_postgres_only_takes_time(
+def test_f10_a_slow_or_sliced_connection_to_postgres_only_takes_time(
     backfill: Backfill, to_state: FaultProxy, fault_table: FaultTable, toxics: Toxics
 ) -> None:
     to_state.toxics = toxics
@@ -61,7 +61,7 @@ def test_f10_a_slow_or_sliced_way_to_postgres_only_takes_time(
     assert to_state.connections > 0
 
 
-def test_f10_a_way_to_postgres_that_is_cut_in_mid_message_loses_and_repeats_nothing(
+def test_f10_a_connection_to_postgres_cut_within_a_message_loses_and_repeats_nothing(
     backfill: Backfill,
     to_state: FaultProxy,
     fault_table: FaultTable,
@@ -75,20 +75,20 @@ def test_f10_a_way_to_postgres_that_is_cut_in_mid_message_loses_and_repeats_noth
     ended = backfill.run()
     evidence = backfill.evidence()
     fault_table.hold(
-        "F10", "to Postgres: cut in mid-message", evidence, bound=0, runs=to_state.cuts
+        "F10", "to Postgres: cut within a message", evidence, bound=0, runs=to_state.cuts
     )
     assert (ended.errors, ended.report.status) == ([], "complete")
     assert to_state.cuts > 0
 
 
-def test_f10_a_half_open_way_to_postgres_is_given_up_and_made_again(
+def test_f10_a_half_open_connection_to_postgres_is_replaced(
     backfill: Backfill, to_state: FaultProxy, fault_table: FaultTable
 ) -> None:
     backfill.serve(OBJECTS, latency=0.1)
     silenced = Event()
 
     def silence() -> None:
-        # What a firewall does that forgets connections: nothing, and much later a reset.
+        # Like a firewall that forgets connections: nothing, and much later a reset.
         while not backfill.rows("SELECT FROM retrofill.results LIMIT 1"):
             Event().wait(0.02)
         to_state.toxics.silent = True
@@ -106,7 +106,7 @@ def test_f10_a_half_open_way_to_postgres_is_given_up_and_made_again(
     assert (ended.errors, ended.report.status) == ([], "complete")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems name these options otherwise")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems name these options differently")
 def test_f10_the_kernel_ends_a_connection_whose_other_end_is_gone(state_dsn: str) -> None:
     with closing(connect(state_dsn)) as conn, socket.socket(fileno=conn.fileno()) as end:
         options = {
@@ -122,7 +122,7 @@ def test_f10_the_kernel_ends_a_connection_whose_other_end_is_gone(state_dsn: str
 
 
 @pytest.mark.parametrize("toxics", [SLOW, SLICED], ids=["slow", "sliced"])
-def test_f10_a_slow_or_sliced_way_to_aws_only_takes_time(
+def test_f10_a_slow_or_sliced_connection_to_aws_only_takes_time(
     backfill: Backfill, to_aws: FaultProxy, fault_table: FaultTable, toxics: Toxics
 ) -> None:
     # A page of a listing has some hundred thousand bytes.
@@ -135,7 +135,7 @@ def test_f10_a_slow_or_sliced_way_to_aws_only_takes_time(
     assert to_aws.connections > 0
 
 
-def test_f10_a_way_to_aws_that_is_cut_costs_what_was_in_flight(
+def test_f10_a_connection_to_aws_that_is_cut_costs_the_calls_in_flight(
     backfill: Backfill, to_aws: FaultProxy, fault_table: FaultTable
 ) -> None:
     backfill.params["max_attempts"] = 20
@@ -143,16 +143,16 @@ def test_f10_a_way_to_aws_that_is_cut_costs_what_was_in_flight(
     # Each connection carries some calls, and is cut in the middle of one.
     to_aws.toxics = Toxics(cut_after=(9_000, 60_000))
     ended = backfill.run(watched=False)
-    # A call that is cut on its way to the server is written down and never seen there.
+    # A call cut on its way to the server is recorded and never seen there.
     evidence = backfill.evidence(exact=False)
     bound = PER_CALL * to_aws.cuts
-    fault_table.hold("F10", "to AWS: cut in mid-message", evidence, bound=bound, runs=to_aws.cuts)
+    fault_table.hold("F10", "to AWS: cut within a message", evidence, bound=bound, runs=to_aws.cuts)
     assert (ended.errors, ended.report.status) == ([], "complete")
     assert backfill.outcomes().get("unknown", 0) > 0
     assert evidence.in_doubt == evidence.ours
 
 
-def test_f10_a_half_open_way_to_aws_is_given_up_at_the_deadline(
+def test_f10_a_half_open_connection_to_aws_ends_at_the_deadline(
     backfill: Backfill, to_aws: FaultProxy, fault_table: FaultTable
 ) -> None:
     backfill.deadline_s = 1.0
@@ -177,7 +177,7 @@ def test_f10_a_half_open_way_to_aws_is_given_up_at_the_deadline(
     assert 0 < evidence.ours == evidence.in_doubt
 
 
-def test_f10_calls_that_find_no_connection_are_no_attempts(
+def test_f10_calls_without_a_connection_are_not_attempts(
     backfill: Backfill, fault_table: FaultTable
 ) -> None:
     backfill.serve(OBJECTS, latency=0.02)

@@ -1,4 +1,4 @@
-"""F19: notifications that fail, get no answer, or are called for twice."""
+"""F19: notifications that fail, get no response, or are sent twice."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tests.faults.notices import Notices, noticing
 from tests.faults.pipeline_run import Backfill, Ending
 from tests.invariants import check
 
-# Of Apprise's own imports.
+# From Apprise's own imports.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 OBJECTS = 50
@@ -35,7 +35,7 @@ class World:
     notices: Notices
 
     def notify(self, **params: Any) -> None:
-        """Do what the task does, for a run that was opened with these params."""
+        """Do what the task does for a run with these params."""
         with closing(psycopg2.connect(self.backfill.dsn)) as conn, conn, conn.cursor() as cur:
             cur.execute("UPDATE retrofill.run SET config = config || %s", (json.dumps(params),))
         alias = AssetAlias(self.backfill.job)
@@ -52,7 +52,7 @@ class World:
         ((notified_at, state),) = self.backfill.rows(
             "SELECT notified_at, status FROM retrofill.v_run"
         )
-        assert state == "complete", "what becomes of the notification changes no run"
+        assert state == "complete", "the result of the notification changes no run"
         return notified_at is not None
 
     def hold(self, table: FaultTable, what: str, times_sent: int) -> None:
@@ -78,7 +78,7 @@ def world(
 
 
 @pytest.mark.parametrize("status", [500, 503, 404, 0])
-def test_f19_a_notification_that_is_not_taken_fails_the_task_and_is_sent_by_the_next_try(
+def test_f19_a_refused_notification_fails_the_task_and_is_sent_by_the_next_try(
     world: World, fault_table: FaultTable, status: int
 ) -> None:
     world.notices.refusals = [status]
@@ -87,10 +87,10 @@ def test_f19_a_notification_that_is_not_taken_fails_the_task_and_is_sent_by_the_
     assert not world.is_notified()
     world.notify(notify_conn_id="notices")
     assert world.is_notified()
-    world.hold(fault_table, "refused or without an answer, then taken", times_sent=1)
+    world.hold(fault_table, "refused or without a response, then accepted", times_sent=1)
 
 
-def test_f19_a_notification_that_finds_nobody_fails_the_task(
+def test_f19_a_notification_without_a_receiver_fails_the_task(
     world: World, fault_table: FaultTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     to = {"path": f"json://127.0.0.1:{free_port()}", "tag": "all"}
@@ -104,7 +104,7 @@ def test_f19_a_notification_that_finds_nobody_fails_the_task(
 
 @pytest.fixture
 def refusing_sns(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Return the param that names a topic which takes nothing: the scripted endpoint has no SNS."""
+    """Return the param that names a refusing topic: the scripted endpoint has no SNS."""
     aws = {
         "conn_type": "aws",
         "login": "key",
@@ -112,10 +112,10 @@ def refusing_sns(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str
         "extra": {"region_name": "us-east-1", "endpoint_url": world.backfill.endpoint.url},
     }
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(aws))
-    return {"notify_sns_topic_arn": "arn:aws:sns:us-east-1:000000000000:told"}
+    return {"notify_sns_topic_arn": "arn:aws:sns:us-east-1:000000000000:reports"}
 
 
-def test_f19_a_topic_that_is_not_taken_fails_the_task(
+def test_f19_a_refusing_topic_fails_the_task(
     world: World, fault_table: FaultTable, refusing_sns: dict[str, str]
 ) -> None:
     with pytest.raises(Exception, match="Publish"):
@@ -124,24 +124,22 @@ def test_f19_a_topic_that_is_not_taken_fails_the_task(
     world.hold(fault_table, "SNS refuses", times_sent=0)
 
 
-def test_f19_who_can_be_reached_is_told_although_another_target_refuses(
+def test_f19_other_targets_are_notified_if_one_refuses(
     world: World, fault_table: FaultTable, refusing_sns: dict[str, str]
 ) -> None:
     with pytest.raises(NotNotified, match="Publish"):
         world.notify(**refusing_sns, notify_conn_id="notices")
     assert not world.is_notified()
-    world.hold(fault_table, "SNS refuses, the other target does not", times_sent=1)
+    world.hold(fault_table, "SNS refuses, the other target accepts", times_sent=1)
 
 
-def test_f19_a_task_that_is_called_again_after_it_has_sent_sends_nothing(
-    world: World, fault_table: FaultTable
-) -> None:
+def test_f19_a_repeated_task_does_not_send_again(world: World, fault_table: FaultTable) -> None:
     for _ in range(3):
         world.notify(notify_conn_id="notices")
     world.hold(fault_table, "called three times", times_sent=1)
 
 
-def test_f19_a_task_that_dies_between_sending_and_writing_so_sends_the_same_again(
+def test_f19_a_task_that_dies_after_sending_sends_the_same_again(
     world: World, fault_table: FaultTable
 ) -> None:
     with faults.injected(armed(f"{Point.NOTIFIED}:1:raise")):
@@ -150,4 +148,4 @@ def test_f19_a_task_that_dies_between_sending_and_writing_so_sends_the_same_agai
         assert not world.is_notified()
         world.notify(notify_conn_id="notices")
     assert world.is_notified()
-    world.hold(fault_table, "sent, and not written down", times_sent=2)
+    world.hold(fault_table, "sent, and not recorded", times_sent=2)

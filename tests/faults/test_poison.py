@@ -34,7 +34,7 @@ def attempts_of(backfill: Backfill) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("error", ["Runtime.ExitError", "ValueError"])
-def test_f17_poison_that_kills_its_calls_is_found_and_the_innocent_are_done(
+def test_f17_poison_that_kills_its_calls_is_found_and_other_items_succeed(
     backfill: Backfill, fault_table: FaultTable, error: str
 ) -> None:
     poison = keys(3, 64, 65, 66, 500, 777, 999)
@@ -80,7 +80,7 @@ def test_f17_poison_that_is_never_answered_is_found(
     assert evidence.in_doubt > 0
 
 
-def test_f17_poison_only_in_company_is_called_alone_and_done(
+def test_f17_items_that_fail_only_together_succeed_alone(
     backfill: Backfill, fault_table: FaultTable
 ) -> None:
     backfill.params["items_per_call"] = 8
@@ -90,7 +90,7 @@ def test_f17_poison_only_in_company_is_called_alone_and_done(
     backfill.serve(32, failing)
     ended = backfill.run()
     evidence = backfill.evidence()
-    fault_table.hold("F17", "poison only in company", evidence, bound=2 * (8 + 4 + 2))
+    fault_table.hold("F17", "items that fail only together", evidence, bound=2 * (8 + 4 + 2))
     assert (ended.report.status, ended.report.quarantined) == ("complete", 0)
     assert {key for key, n in attempts_of(backfill).items() if n == 4} >= shy
 
@@ -119,10 +119,10 @@ def test_f18_a_function_that_always_fails_loses_nothing(
     backfill.break_with()
     backfill.run("run 2")
     evidence = backfill.evidence(poison=quarantined)
-    fault_table.hold("F18", "a function that always fails; mended, run again", evidence)
+    fault_table.hold("F18", "a function that always fails; fixed, run again", evidence)
 
 
-def test_f18_a_function_that_never_starts_stops_the_run_and_is_blamed_alone(
+def test_f18_a_function_that_never_starts_stops_the_run_and_blames_no_item(
     backfill: Backfill, fault_table: FaultTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "MAX_REFUSALS", 3)
@@ -136,7 +136,7 @@ def test_f18_a_function_that_never_starts_stops_the_run_and_is_blamed_alone(
     backfill.break_with()
     backfill.run("run 2")
     evidence = backfill.evidence()
-    fault_table.hold("F18", "a function that never starts; mended, run again", evidence, bound=0)
+    fault_table.hold("F18", "a function that never starts; fixed, run again", evidence, bound=0)
 
 
 def test_f18_everything_throttled_is_waited_out(
@@ -152,7 +152,7 @@ def test_f18_everything_throttled_is_waited_out(
     assert backfill.outcomes() == {"succeeded": 12, "throttled": 12}
 
 
-def test_f18_a_function_that_is_not_there_is_found_before_anything_is_listed(
+def test_f18_a_missing_function_is_found_before_anything_is_listed(
     backfill: Backfill, fault_table: FaultTable
 ) -> None:
     backfill.function = Function(name="another")

@@ -1,4 +1,4 @@
-"""F7 and F8: a Postgres that cuts connections, crashes, comes and goes, or has no more space."""
+"""F7 and F8: a Postgres that cuts connections, crashes, comes and goes, or has no space left."""
 
 import random
 import time
@@ -31,20 +31,20 @@ def server() -> Iterator[OwnPostgres]:
 
 
 def backfill_on(server: OwnPostgres, endpoint: ScriptedEndpoint) -> Backfill:
-    # As long as a person would wait for a server: the tasks' own patience is tried elsewhere.
+    # As long as an operator would wait for a server: other tests cover the tasks' own timeouts.
     return Backfill(dsn=server.state(), endpoint=endpoint, params=dict(PARAMS), tries=12)
 
 
 @contextmanager
 def meanwhile(work: Callable[[Event], None]) -> Iterator[None]:
-    """Do some work beside the block, until its end."""
+    """Do some work in parallel with the block, until its end."""
     ended = Event()
     failed: list[BaseException] = []
 
     def run() -> None:
         try:
             work(ended)
-        except BaseException as error:  # noqa: BLE001  told at the end of the block
+        except BaseException as error:  # noqa: BLE001  raised at the end of the block
             failed.append(error)
 
     thread = Thread(target=run)
@@ -62,7 +62,7 @@ def assert_complete(ended: Ending) -> None:
     assert (ended.report.status, ended.report.succeeded) == ("complete", OBJECTS)
 
 
-def test_f7_connections_that_are_cut_at_random_are_made_again(
+def test_f7_connections_cut_at_random_are_replaced(
     server: OwnPostgres,
     endpoint: ScriptedEndpoint,
     fault_table: FaultTable,
@@ -90,7 +90,7 @@ def test_f7_connections_that_are_cut_at_random_are_made_again(
 
 
 @pytest.mark.parametrize("stage", ["enqueue", "invoke"])
-def test_f7_a_server_that_crashes_comes_back_with_all_that_was_committed(
+def test_f7_a_crashed_server_returns_with_everything_committed(
     server: OwnPostgres,
     endpoint: ScriptedEndpoint,
     fault_table: FaultTable,
@@ -113,11 +113,11 @@ def test_f7_a_server_that_crashes_comes_back_with_all_that_was_committed(
     evidence = backfill.evidence()
     fault_table.hold("F7", "immediate stop and restart, in enqueue and invoke", evidence, bound=0)
     assert_complete(ended)
-    # A task that enqueues is tried again; one that calls waits for the server.
+    # An enqueue task is retried; an invoke task waits for the server.
     assert bool(ended.retried) == (stage == "enqueue")
 
 
-def test_f7_a_server_that_crashes_again_and_again_only_slows_a_run(
+def test_f7_repeated_crashes_of_the_server_only_slow_a_run(
     server: OwnPostgres, endpoint: ScriptedEndpoint, fault_table: FaultTable
 ) -> None:
     backfill = backfill_on(server, endpoint)
@@ -140,7 +140,7 @@ def test_f7_a_server_that_crashes_again_and_again_only_slows_a_run(
     assert crashes > 1
 
 
-def test_f7_a_server_that_stays_away_ends_the_task_and_the_run_goes_on_later(
+def test_f7_a_server_that_stays_away_ends_the_task_and_the_run_continues_later(
     server: OwnPostgres,
     endpoint: ScriptedEndpoint,
     fault_table: FaultTable,
@@ -154,7 +154,7 @@ def test_f7_a_server_that_stays_away_ends_the_task_and_the_run_goes_on_later(
     for part in backfill.list_partitions(ref):
         backfill.enqueue(ref, part["part_no"])
     first, *_ = backfill.plan(ref)
-    # The lease is taken and the first calls are on their way before the server goes.
+    # The batch is leased and the first calls are sent before the server goes away.
     gone = Event()
 
     def stop(ended: Event) -> None:
@@ -174,14 +174,14 @@ def test_f7_a_server_that_stays_away_ends_the_task_and_the_run_goes_on_later(
     ended = backfill.run("run 1", watched=False)
     evidence = backfill.evidence()
     most = PARAMS["items_per_call"] * PARAMS["max_concurrency"]
-    fault_table.hold("F7", "away for longer than a task waits", evidence, bound=most)
+    fault_table.hold("F7", "away longer than a task waits", evidence, bound=most)
     assert_complete(ended)
     assert 0 < evidence.in_doubt <= most
 
 
 @contextmanager
 def disk_of(megabytes: int, fault_table: FaultTable, what: str) -> Iterator[Path]:
-    """Make a small disk, or skip the test and say so in the table."""
+    """Make a small disk, or skip the test and note it in the table."""
     try:
         with small_disk(megabytes) as disk:
             yield disk
@@ -191,12 +191,12 @@ def disk_of(megabytes: int, fault_table: FaultTable, what: str) -> Iterator[Path
 
 
 def fill_until(server: OwnPostgres, disk: Path, more: int) -> Callable[[Event], None]:
-    """Return what waits until a disk is full, and gives it more space a while later."""
+    """Return a function that waits until a disk is full, and enlarges it a while later."""
 
     def work(ended: Event) -> None:
         while not ended.wait(0.1):
             if "No space left on device" in server.said():
-                ended.wait(2)  # so that the tasks meet it
+                ended.wait(2)  # so that the tasks notice it
                 enlarge(disk, more)
                 return
 
@@ -204,7 +204,7 @@ def fill_until(server: OwnPostgres, disk: Path, more: int) -> Callable[[Event], 
 
 
 @pytest.mark.parametrize("stage", ["enqueue", "invoke"])
-def test_f8_a_full_data_disk_is_told_and_waited_for(
+def test_f8_a_full_data_disk_is_reported_and_waited_for(
     endpoint: ScriptedEndpoint,
     fault_table: FaultTable,
     monkeypatch: pytest.MonkeyPatch,
@@ -255,7 +255,7 @@ def test_f8_a_full_disk_of_the_log_crashes_the_server_and_loses_nothing(
         objects = 60_000
         backfill.serve(objects, record_calls=False)
 
-        def mend(ended: Event) -> None:
+        def repair(ended: Event) -> None:
             while not ended.wait(0.1):
                 if "PANIC" in server.said() or not server.runs:
                     enlarge(disk, 1_000)
@@ -265,7 +265,7 @@ def test_f8_a_full_disk_of_the_log_crashes_the_server_and_loses_nothing(
                     server.start()
                     return
 
-        with meanwhile(mend):
+        with meanwhile(repair):
             ended = backfill.run("run 1", watched=False)
         evidence = backfill.evidence()
         fault_table.hold("F8", what, evidence, bound=0)

@@ -1,4 +1,4 @@
-"""Recurring jobs on a whole Airflow: dates in the past, runs that meet, assets, and notes."""
+"""Recurring jobs on a whole Airflow: dates in the past, concurrent runs, assets and notes."""
 
 import re
 from collections.abc import Callable
@@ -55,15 +55,15 @@ def daily(jobs: Path, name: str, since: int, *params: str, catchup: str = "false
 
 
 def ends(world: World, dag_id: str) -> dict[str, str]:
-    """Return how each DAG run of a DAG has ended."""
+    """Return the final state of each DAG run of a DAG."""
     return {
         one["dag_run_id"]: world.airflow.await_end(dag_id, one["dag_run_id"])
         for one in world.airflow.dag_runs(dag_id)
     }
 
 
-def told(world: World, name: str, runs: int, within_s: float = 300) -> None:
-    """Wait until so many runs of a job are notified."""
+def await_notices(world: World, name: str, runs: int, within_s: float = 300) -> None:
+    """Wait until this many runs of a job are notified."""
     query = "SELECT FROM retrofill.v_run WHERE job = %s AND notified_at IS NOT NULL OFFSET %s"
     world.await_row(query, name, runs - 1, within_s=within_s)
 
@@ -83,7 +83,7 @@ def one_after_another(runs: list[Any]) -> bool:
 
 
 @pytest.mark.timeout(900)  # six DAG runs, one after another
-def test_catch_up_takes_day_after_day_where_runs_wait(
+def test_catch_up_takes_days_in_order_if_runs_wait(
     world: World, jobs: Path, figures: Callable[[str, Any], None]
 ) -> None:
     name = "caught-up"
@@ -93,7 +93,7 @@ def test_catch_up_takes_day_after_day_where_runs_wait(
         catchup="true",
     )  # fmt: skip
     world.airflow.unpause(dag_id, within_s=120)
-    told(world, name, 3, within_s=600)
+    await_notices(world, name, 3, within_s=600)
     found, ended = runs_of(world, name), ends(world, dag_id)
     figures("DAG runs", ended)
     figures("runs", [(f"{run.interval_start:%F}", run.sets, run.status) for run in found])
@@ -115,13 +115,13 @@ def test_dates_in_the_past_each_take_their_interval(
     world.serve(name, objects(range(7)))
     dag_id = daily(jobs, name, 30, "reach_back_hours: 0")
     world.airflow.unpause(dag_id, within_s=120)
-    told(world, name, 1)
+    await_notices(world, name, 1)
     world.airflow.trigger_as_of(dag_id, "as-of", midnight(5) + timedelta(hours=7))
     assert world.airflow.await_end(dag_id, "as-of") == "success"
     assert runs_of(world, name)[-1].interval_start == midnight(6)
 
     world.airflow.backfill(dag_id, midnight(5), midnight(3), backwards=True, at_once=1)
-    told(world, name, 5)
+    await_notices(world, name, 5)
     found = runs_of(world, name)
     figures("runs", [(f"{run.interval_start:%F}", run.new, run.status) for run in found])
     assert [run.interval_start for run in found] == [midnight(ago) for ago in (1, 6, 3, 4, 5)]
@@ -129,16 +129,16 @@ def test_dates_in_the_past_each_take_their_interval(
     assert days_of(world.endpoint.items()) == dict.fromkeys((1, 6, 3, 4, 5), EACH_DAY)
 
 
-def test_backwards_what_is_late_is_taken_once_by_the_first_run_that_lists_it(
+def test_backwards_late_objects_are_taken_once_by_the_first_run_that_lists_them(
     world: World, jobs: Path, figures: Callable[[str, Any], None]
 ) -> None:
     name = "backwards"
     world.serve(name, objects(range(6)))
     dag_id = daily(jobs, name, 30, "overlap: wait")
     world.airflow.unpause(dag_id, within_s=120)
-    told(world, name, 1)
+    await_notices(world, name, 1)
     world.airflow.backfill(dag_id, midnight(5), midnight(3), backwards=True, at_once=3)
-    told(world, name, 4)
+    await_notices(world, name, 4)
     found = runs_of(world, name)
     figures("runs", [(f"{run.interval_start:%F}", run.new, run.known, run.late) for run in found])
     assert one_after_another(found)
@@ -147,10 +147,10 @@ def test_backwards_what_is_late_is_taken_once_by_the_first_run_that_lists_it(
     assert sum(run.new for run in found) == 5 * EACH_DAY
 
 
-def test_runs_that_wait_do_not_keep_the_run_they_wait_for_from_going_on(
+def test_waiting_runs_do_not_block_the_run_they_wait_for(
     world: World, jobs: Path, figures: Callable[[str, Any], None]
 ) -> None:
-    """Two places: the run's next set stands behind a DAG run that takes its place, and waits."""
+    """With two places, the run's next set queues behind a DAG run that takes a place and waits."""
     name, dag_id = "narrow", "retrofill_narrow"
     (jobs.parent / "narrow.py").write_text(NARROW)
     asked = world.serve(name, 50, latency=0.2)
@@ -160,7 +160,7 @@ def test_runs_that_wait_do_not_keep_the_run_they_wait_for_from_going_on(
     world.await_row("SELECT FROM retrofill.v_run WHERE job = %s", name)
     for number in range(2):
         world.airflow.trigger_as_of(dag_id, f"later-{number}", midnight(1), asked)
-    told(world, name, 3)
+    await_notices(world, name, 3)
     ended = ends(world, dag_id)
     tries = {
         dag_run_id: [
@@ -178,7 +178,7 @@ def test_runs_that_wait_do_not_keep_the_run_they_wait_for_from_going_on(
     assert ", which needs the slot of this DAG run" in log
 
 
-def test_a_job_runs_after_another_is_complete_and_only_then(
+def test_a_job_runs_only_after_another_is_complete(
     world: World, jobs: Path, figures: Callable[[str, Any], None]
 ) -> None:
     name, dag_id = "before", "retrofill_before"
@@ -199,7 +199,7 @@ def test_a_job_runs_after_another_is_complete_and_only_then(
 
     world.break_with()
     world.airflow.trigger(dag_id, "whole", {})
-    told(world, name, 2)
+    await_notices(world, name, 2)
     assert set(ends(world, dag_id).values()) == {"success", "failed"}
     (event,) = world.airflow.asset_events(dag_id)
     figures("event", event["extra"])
@@ -217,7 +217,7 @@ def test_a_job_runs_after_another_is_complete_and_only_then(
     assert f"run {report['run_id']} of before: s3://before/data/ → " in first
     assert "complete: 50 succeeded" in second
 
-    told(world, "after", 1)
+    await_notices(world, "after", 1)
     (following,) = world.airflow.dag_runs(after)
     assert following["run_type"] == "asset_triggered"
     assert world.airflow.await_end(after, following["dag_run_id"]) == "success"

@@ -32,7 +32,7 @@ def midnight(days_ago: int) -> datetime:
 
 
 def objects(days: range) -> list[S3Object]:
-    """Make objects of the last days: one at the first moment of each, others later."""
+    """Make objects of the last days: one at midnight of each, others later."""
     step = timedelta(days=1) / EACH_DAY
     return [
         S3Object(key=f"data/{ago}/{number}", modified_at=_whole(midnight(ago) + number * step))
@@ -51,7 +51,7 @@ def add_job(jobs: Path, name: str, set_items: int) -> None:
 
 
 def days_of(items: dict[str, int]) -> dict[int, int]:
-    """Return how many items came of each day, each of them once."""
+    """Return the number of items by day, each counted once."""
     assert set(items.values()) <= {1}
     found: dict[int, int] = {}
     for key in items:
@@ -98,7 +98,7 @@ def test_the_scheduler_and_a_backfill_take_the_objects_of_their_days(
     assert world.notices.of(name) == [f"Retrofill: {name} is complete"] * 4
 
 
-def test_a_day_larger_than_a_set_is_taken_whole(
+def test_a_day_larger_than_a_set_is_processed_completely(
     world: World, jobs: Path, figures: Callable[[str, Any], None]
 ) -> None:
     name, dag_id = "large-days", "retrofill_large-days"

@@ -1,4 +1,4 @@
-"""What is secret is nowhere to be read after whole runs, and no param is rendered as a template."""
+"""After whole runs, no secret is readable anywhere, and no param was rendered as a template."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from stack.endpoint import Bucket, Function, Reply, Rule, S3Object, Script
 from stack.services import free_port
 from tests.faults.world import World
 
-# Each is planted in one place. None of them is a part of another, or of anything else.
+# Each is planted in one place. None is part of another, or of anything else.
 SECRETS = {
     "password of the AWS connection": "Planted1SecretAccessKeyQx7",
     "session token of the AWS connection": "Planted2SessionTokenLm4",
@@ -35,14 +35,14 @@ MULTIPLIED = "982007569"
 
 
 def forms(secret: str) -> list[bytes]:
-    """Return how a text may be written down: as it is, in a URL, in base64, in hexadecimal."""
+    """Return the forms of a text: as it is, in a URL, in base64, in hexadecimal."""
     encoded = secret.encode()
     shifted = [base64.b64encode(b"x" * shift + encoded)[4 * bool(shift) : -4] for shift in range(3)]
     return [encoded, quote(secret).encode(), encoded.hex().encode(), *shifted]
 
 
 def tables(dsn: str) -> Iterator[tuple[str, bytes]]:
-    """Yield every table and view of a database with all that is in it."""
+    """Yield every table and view of a database with its content."""
     with closing(psycopg2.connect(dsn)) as conn, conn.cursor() as cur:
         cur.execute(
             "SELECT table_schema, table_name FROM information_schema.tables"
@@ -55,7 +55,7 @@ def tables(dsn: str) -> Iterator[tuple[str, bytes]]:
 
 
 def places(world: World) -> dict[str, bytes]:
-    """Return all that people may read of the stack, by where it is."""
+    """Return everything of the stack that users may read, by place."""
     directory = world.settings.directory
     found = {
         str(path.relative_to(directory)): path.read_bytes()
@@ -95,7 +95,7 @@ def plant(world: World) -> None:
 
 
 def serve(world: World) -> dict[str, Any]:
-    """Have a bucket, a function that fails with one object, and one that may not be called."""
+    """Serve a bucket, a function that fails for one object, and one that may not be called."""
     objects = tuple(S3Object(key=f"data/{PRODUCT}/{number:03}", size=1) for number in range(40))
     refused = Reply(error="AccessDeniedException", message="not authorized")
     failed = Reply(function_error="ValueError", message="no")
@@ -121,9 +121,7 @@ def serve(world: World) -> dict[str, Any]:
     }
 
 
-def test_what_is_secret_is_nowhere_to_be_read(
-    world: World, figures: Callable[[str, Any], None]
-) -> None:
+def test_secrets_are_nowhere_readable(world: World, figures: Callable[[str, Any], None]) -> None:
     plant(world)
     base = serve(world)
     free_texts = {
@@ -132,7 +130,7 @@ def test_what_is_secret_is_nowhere_to_be_read(
         "key_glob": f"*{PRODUCT}*",
     }
     runs = {
-        # All of it: calls, a failure, quarantine, a notification; a template in each free text.
+        # Everything: calls, a failure, quarantine, a notification; a template in each free text.
         "whole": {**base, **free_texts, "notify_conn_id": "planted_notices"},
         "refused": {**base, "function": "refused", "job": "refused"},
         "broken": {**base, "job": "broken", "notify_conn_id": "planted_broken"},
@@ -175,12 +173,14 @@ def test_what_is_secret_is_nowhere_to_be_read(
         "views": texts["state: retrofill.v_run"] + texts["state: retrofill.v_call"],
         "notification": texts["notifications"],
     }
-    assert [name for name, text in seen.items() if len(text) < 100] == [], "all of them are read"
-    assert holders("AKIAPLANTED", {"": texts["airflow: public.connection"]}), "it is planted"
+    assert [name for name, text in seen.items() if len(text) < 100] == [], "all places are read"
+    assert holders("AKIAPLANTED", {"": texts["airflow: public.connection"]}), (
+        "the secret is planted"
+    )
 
-    # No secret of a connection, in whatever form, is where somebody could read it. What somebody
-    # types into a param is theirs: Airflow shows it with the DAG run, and in its audit log who
-    # triggered it. It is not in a log, nor in the state.
+    # No secret of a connection is readable anywhere, in any form. Values that users type into
+    # params are theirs: Airflow shows them with the DAG run and in its audit log. They are not in
+    # logs or in the state.
     typed = {"airflow: public.dag_run", AUDIT_LOG}
     found = {what: set(holders(secret, texts)) for what, secret in SECRETS.items()}
     assert {what for what, names in found.items() if names} == {
@@ -191,7 +191,7 @@ def test_what_is_secret_is_nowhere_to_be_read(
     assert holders(password, texts) == []
     assert set(holders(IN_AN_UNKNOWN_PARAM, texts)) <= typed
 
-    # Nothing was rendered: not the job's name, nor the labels of mapped tasks.
+    # Nothing was rendered, neither the job's name nor the labels of mapped tasks.
     assert holders(MULTIPLIED, texts) == []
     labels = [
         str(one["rendered_map_index"])

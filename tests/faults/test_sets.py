@@ -8,7 +8,7 @@ from tests.faults.world import World
 OBJECTS = 1000
 
 
-def test_a_run_goes_on_in_further_dag_runs_by_itself(
+def test_a_run_continues_in_further_dag_runs_by_itself(
     world: World, figures: Callable[[str, Any], None]
 ) -> None:
     params = world.serve("sets", OBJECTS)

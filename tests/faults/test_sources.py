@@ -1,4 +1,4 @@
-"""F16 and F20: sources that are empty, refuse, change while they are listed, or are very large."""
+"""F16 and F20: sources that are empty, refuse, change during the listing, or are very large."""
 
 import json
 from contextlib import closing
@@ -29,7 +29,7 @@ def backfill(
 
 
 @pytest.mark.parametrize("objects", [0, 1, 1_000, 1_001])
-def test_f16_a_source_of_any_size_is_read_whole(
+def test_f16_a_source_of_any_size_is_read_completely(
     backfill: Backfill, fault_table: FaultTable, objects: int
 ) -> None:
     backfill.serve(objects)
@@ -52,23 +52,23 @@ def test_f16_a_source_of_any_size_is_read_whole(
     ],
     ids=["SlowDown", "500", "503", "reset", "cut", "HTML", "XML that ends early"],
 )
-def test_f16_a_listing_that_fails_now_and_then_is_read_whole(
+def test_f16_a_listing_that_fails_sometimes_is_read_completely(
     backfill: Backfill, fault_table: FaultTable, reply: Reply
 ) -> None:
-    # Three in a row are too many for boto3, so a task fails and is tried again.
+    # Three in a row are too many for boto3, so a task fails and is retried.
     backfill.serve(
         5_000,
         Rule(operation=Operation.LIST_OBJECTS, calls=Span(first=4, last=6), reply=reply),
         Rule(operation=Operation.LIST_OBJECTS, calls=Span(first=9, last=9), reply=reply),
     )
     ended = backfill.run(watched=False)
-    what = "a listing refused, cut or garbled, each way"
+    what = "a listing refused, cut or garbled, each kind"
     fault_table.hold("F16", what, backfill.evidence(), bound=0)
     assert (ended.errors, ended.report.status) == ([], "complete")
     assert ended.retried != []
 
 
-def test_f16_what_is_there_all_the_time_is_found_whatever_comes_and_goes(
+def test_f16_objects_that_stay_are_found_whatever_comes_and_goes(
     backfill: Backfill, fault_table: FaultTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enqueueing, "CHUNK_ITEMS", 1_000)
@@ -102,7 +102,7 @@ def test_f16_what_is_there_all_the_time_is_found_whatever_comes_and_goes(
     backfill.run("run 2", watched=False)
     everything = found | {behind_cursor}
     evidence = backfill.evidence(everything, fixed_source=False)
-    what = "added before and behind the cursor, deleted, while it is listed"
+    what = "added before and after the cursor, or deleted, during the listing"
     fault_table.hold("F16", what, evidence, bound=0)
 
 
@@ -151,7 +151,7 @@ def test_f16_f20_a_million_objects_take_few_tasks_and_little_xcom(
     fault_table.note("F20", f"tasks and XCom of {what}", note)
 
 
-def test_f20_many_items_never_make_more_than_the_most_batches(backfill: Backfill) -> None:
+def test_f20_many_items_never_exceed_the_maximum_of_batches(backfill: Backfill) -> None:
     backfill.serve(5_000)
     ref = backfill.open("run 1")
     for part in backfill.list_partitions(ref):

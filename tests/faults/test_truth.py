@@ -1,4 +1,4 @@
-"""What Airflow, report, page and state say of a run is so, also when it ends in an odd way."""
+"""Airflow, report, page and state show the truth about a run, even if it ends in an odd way."""
 
 import time
 from collections.abc import Callable
@@ -29,10 +29,10 @@ PAUSE = """UPDATE retrofill.run SET limits = limits || '{{"paused": {}}}' WHERE 
     [Reply(error="AccessDenied"), Reply(error="InternalError"), Reply(body="<html>sorry</html>")],
     ids=["403", "500", "HTML"],
 )
-def test_a_run_whose_listing_fails_for_good_is_red(
+def test_a_run_whose_listing_fails_permanently_is_red(
     world: World, figures: Callable[[str, Any], None], reply: Reply
 ) -> None:
-    """Only the look of open_run is answered; there are 2,500 objects."""
+    """Only the check of open_run is answered; there are 2,500 objects."""
     name = f"listing-{reply.error or 'html'}".lower()
     params = world.serve(name, 2_500)
     world.break_with(Rule(operation=Operation.LIST_OBJECTS, calls=Span(first=2), reply=reply))
@@ -51,7 +51,7 @@ def test_a_run_whose_listing_fails_for_good_is_red(
 
 
 @pytest.mark.parametrize("state", ["failed", "success"])
-def test_a_run_that_someone_marks_in_mid_run_is_closed_told_and_red(
+def test_a_run_marked_while_active_is_closed_reported_and_red(
     world: World, figures: Callable[[str, Any], None], state: str
 ) -> None:
     name = f"marked-{state}"
@@ -82,7 +82,7 @@ def test_a_run_that_someone_marks_in_mid_run_is_closed_told_and_red(
     assert set(world.evidence(name, OBJECTS, exact=False).lost) == set()
 
 
-def test_a_run_marked_as_failed_before_its_listing_is_closed_and_told(world: World) -> None:
+def test_a_run_marked_as_failed_before_its_listing_is_closed_and_reported(world: World) -> None:
     name = "marked-early"
     params = world.serve(name, OBJECTS)
     world.break_with(
@@ -96,7 +96,7 @@ def test_a_run_marked_as_failed_before_its_listing_is_closed_and_told(world: Wor
     assert world.notices.of(name) == [f"Retrofill: {name} is incomplete"]
 
 
-def test_what_a_lost_dag_run_left_behind_is_taken_over_within_minutes(
+def test_items_of_a_lost_dag_run_are_taken_over_within_minutes(
     world: World, figures: Callable[[str, Any], None]
 ) -> None:
     """Airflow's database was restored: none of its tasks comes back, not even notify."""
@@ -119,10 +119,10 @@ def test_what_a_lost_dag_run_left_behind_is_taken_over_within_minutes(
     ]  # fmt: skip
 
 
-def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
+def test_a_run_reports_items_missing_because_of_a_paused_run(
     world: World, figures: Callable[[str, Any], None]
 ) -> None:
-    name = "beside"
+    name = "parallel"
     # Two batches: a paused run's tasks keep their slots, and Airflow has four.
     few = 400
     params = world.serve(name, few, latency=0.2) | {"max_concurrency": 4}
@@ -146,7 +146,7 @@ def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
         (notice,) = [one for one in world.notices.received if f": {name} " in one["title"]]
         assert said in notice["message"]
         assert said in world.page(f"{name}-2")
-    finally:  # else its tasks keep their slots from all other tests
+    finally:  # otherwise its tasks would block the slots of all other tests
         world.change(PAUSE.format("false"))
     assert world.airflow.await_end("retrofill_s3", name) == "success"
     world.trigger(f"{name}-3", params)
@@ -154,7 +154,7 @@ def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
     assert world.report(name)["with_others"] == 0
 
 
-def test_a_run_refused_for_its_params_is_told(world: World) -> None:
+def test_a_run_refused_for_its_params_is_reported(world: World) -> None:
     name = "refused-for-params"
     params = world.serve(name, 10) | {"min_size": 9, "max_size": 8}
     world.trigger(name, params)
@@ -165,9 +165,9 @@ def test_a_run_refused_for_its_params_is_told(world: World) -> None:
     assert world.rows("SELECT FROM retrofill.v_run WHERE job = %s", name) == []
 
 
-def test_a_run_that_nobody_hears_of_is_red(world: World) -> None:
-    """Whoever is to be told takes no notification, however often it is sent."""
-    name = "untold"
+def test_a_run_that_cannot_be_reported_is_red(world: World) -> None:
+    """The receiver refuses the notification, however often it is sent."""
+    name = "unreported"
     world.notices.refusals[:] = [503] * 50
     try:
         world.trigger(name, world.serve(name, 10))
@@ -179,7 +179,7 @@ def test_a_run_that_nobody_hears_of_is_red(world: World) -> None:
     assert "never notified" in world.page(name) or "not notified yet" in world.page(name)
 
 
-def test_the_report_of_close_run_says_how_the_run_ended(world: World) -> None:
+def test_the_report_of_close_run_shows_how_the_run_ended(world: World) -> None:
     name = "says-how"
     world.trigger(name, world.serve(name, 10))
     assert world.airflow.await_end("retrofill_s3", name) == "success"
@@ -188,7 +188,7 @@ def test_the_report_of_close_run_says_how_the_run_ended(world: World) -> None:
     assert "is open" not in log
 
 
-def test_a_job_file_that_is_spoilt_in_mid_run_ends_no_run_and_opens_none(
+def test_a_job_file_broken_during_a_run_ends_no_run_and_opens_none(
     world: World, jobs: Path
 ) -> None:
     name = "spoilt"
@@ -218,7 +218,7 @@ def test_a_job_file_that_is_spoilt_in_mid_run_ends_no_run_and_opens_none(
         file.unlink()
 
 
-def test_a_cleared_run_is_open_while_its_tasks_work_and_closed_when_it_is_marked_again(
+def test_a_cleared_run_is_open_while_its_tasks_are_active_and_closed_when_marked_again(
     world: World,
 ) -> None:
     name = "cleared"

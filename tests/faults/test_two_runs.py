@@ -1,4 +1,4 @@
-"""F12: two runs of one job at once, two DAG runs of one name, cleared tasks, runs made again."""
+"""F12: concurrent runs of one job, two DAG runs of one name, cleared tasks, repeated runs."""
 
 from dataclasses import replace
 from threading import Barrier, Thread
@@ -21,7 +21,7 @@ def backfill(state_dsn: str, endpoint: ScriptedEndpoint) -> Backfill:
 
 
 def at_once(backfill: Backfill, *dag_run_ids: str) -> list[Ending]:
-    """Make DAG runs beside each other."""
+    """Make DAG runs in parallel."""
     ended: list[Ending] = []
     begin = Barrier(len(dag_run_ids))
 
@@ -59,7 +59,7 @@ def test_f12_runs_of_one_job_at_once_call_each_item_once(
     assert endpoint_saw(backfill) == OBJECTS
 
 
-def test_f12_a_dag_run_that_two_schedulers_begin_is_one_run(
+def test_f12_a_dag_run_started_by_two_schedulers_is_one_run(
     backfill: Backfill, fault_table: FaultTable
 ) -> None:
     backfill.serve(OBJECTS)
@@ -81,7 +81,7 @@ def test_f12_a_dag_run_that_two_schedulers_begin_is_one_run(
     fault_table.hold("F12", "open_run four times at once", backfill.evidence(), bound=0)
 
 
-def test_f12_tasks_that_are_cleared_and_runs_that_are_made_again_call_nothing_twice(
+def test_f12_cleared_tasks_and_repeated_runs_call_nothing_twice(
     backfill: Backfill, fault_table: FaultTable
 ) -> None:
     backfill.serve(OBJECTS)

@@ -1,4 +1,4 @@
-"""A bucket and a function of the scripted endpoint, and what became of each object."""
+"""A bucket and a function of the scripted endpoint, and the result of each object."""
 
 import re
 import time
@@ -41,7 +41,7 @@ class World:
         latency: float = 0.02,
         timeout_seconds: int = 3,
     ) -> dict[str, Any]:
-        """Have a bucket and a function of one name; return the params of a run over them."""
+        """Serve a bucket and a function of one name; return the params of a run over them."""
         bucket = (
             Bucket(name=name, generated=objects)
             if isinstance(objects, int)
@@ -54,16 +54,16 @@ class World:
                 "event": "s3"}  # fmt: skip
 
     def break_with(self, *rules: Rule) -> None:
-        """Change what goes wrong from now on."""
+        """Set the faults from now on."""
         self.endpoint.script(replace(self.script, rules=rules))
 
     def page(self, dag_run_id: str) -> str:
-        """Return Retrofill's page of a DAG run, as a browser gets it, without its tags."""
+        """Return Retrofill's page of a DAG run, like a browser, without its tags."""
         html = self.airflow.page("retrofill_s3", dag_run_id)
         return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", html)))
 
     def change(self, statement: str) -> None:
-        """Change the state, as someone with psql may."""
+        """Change the state, like someone with psql."""
         with closing(psycopg2.connect(self.settings.state_dsn)) as conn, conn, conn.cursor() as cur:
             cur.execute(statement)
 
@@ -71,7 +71,7 @@ class World:
         self.airflow.trigger("retrofill_s3", dag_run_id, {"notify_conn_id": "notices", **params})
 
     def rows(self, query: str, *values: Any) -> list[Any]:
-        """Ask the state; return named tuples."""
+        """Query the state; return named tuples."""
         with (
             closing(psycopg2.connect(self.settings.state_dsn)) as conn,
             conn.cursor(cursor_factory=NamedTupleCursor) as cursor,
@@ -80,7 +80,7 @@ class World:
             return cursor.fetchall()
 
     def await_row(self, query: str, *values: Any, within_s: float = 120) -> Any:
-        """Return the first row that a query has."""
+        """Return the first row of a query, once there is one."""
         limit = time.monotonic() + within_s
         while not (rows := self.rows(query, *values)):
             assert time.monotonic() < limit, f"no row after {within_s:g} s: {query}"
@@ -88,7 +88,7 @@ class World:
         return rows[0]
 
     def report(self, job: str) -> dict[str, Any]:
-        """Return the newest run of a job, as the public view shows it."""
+        """Return the newest run of a job from the public view."""
         with (
             closing(psycopg2.connect(self.settings.state_dsn)) as conn,
             conn.cursor(cursor_factory=RealDictCursor) as cursor,
@@ -109,7 +109,7 @@ class World:
         return attempts
 
     def evidence(self, job: str, objects: int | Sequence[str], **expected: Any) -> Evidence:
-        """Return what became of a job's items; see :func:`tests.faults.evidence.gather`."""
+        """Return the results of a job's items; see :func:`tests.faults.evidence.gather`."""
         keys = (
             [f"data/{number:09}.json" for number in range(objects)]
             if isinstance(objects, int)

@@ -1,6 +1,6 @@
-"""Build the image where no engine runs, and use what came of it: ``make image``.
+"""Build the image without a container engine, and use the result: ``make image``.
 
-Linux as root is needed, for a view of this machine that the steps of the Dockerfile may change.
+It needs Linux and root, for a view of this machine that the Dockerfile's steps may change.
 """
 
 import json
@@ -32,7 +32,7 @@ _EXPECTED = {
 
 
 def main() -> int:
-    """Execute all steps, then list DAGs and plugins with Airflow, and ask the command line."""
+    """Execute all steps, then list DAGs and plugins with Airflow, and run the command line."""
     if sys.platform != "linux" or os.geteuid() != 0:
         print("make image needs Linux and root", file=sys.stderr)
         return 1
@@ -42,7 +42,7 @@ def main() -> int:
         os.execvp(command[0], command)  # noqa: S606  the mounts end with this process
     python = interpreter(base().python)
     if python is None:
-        print(f"there is no Python {base().python} here, which the base has", file=sys.stderr)
+        print(f"the base has Python {base().python}, which is missing here", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="retrofill-image-") as folder:
         machine = Machine(Path(folder))
@@ -69,7 +69,7 @@ def _step(machine: Machine, instruction: str, value: str) -> None:
     match instruction:
         case "COPY":
             *flags, source, target = value.split()
-            assert source in context(), f"{source} is not let in by .dockerignore"
+            assert source in context(), f"{source} is excluded by .dockerignore"
             owner = "".join(flag.removeprefix("--chown=") for flag in flags) or "0:0"
             machine.copy(ROOT / source, target, owner)
         case "RUN":
@@ -85,7 +85,7 @@ def _step(machine: Machine, instruction: str, value: str) -> None:
 
 
 def _constraints() -> str:
-    """Return the packages that Airflow's own constraints of the release before have."""
+    """Return the packages in Airflow's own constraints of the previous release."""
     lock = max((ROOT / "tests/versions").glob("*.lock")).read_text()
     pins = re.findall(r"^([a-z0-9._-]+==[^ \\]+)", lock, re.MULTILINE)
     return "\n".join(pin for pin in pins if not pin.startswith("apache-airflow"))
@@ -112,7 +112,7 @@ def _use(machine: Machine) -> None:
 
 
 def _listed(machine: Machine, command: str) -> list[dict[str, Any]]:
-    """Return what Airflow lists; its logs are in lines before."""
+    """Return Airflow's list; its logs are in the lines before."""
     lines = machine.shell(f"{command} --output json").splitlines()
     found: list[dict[str, Any]] = json.loads(lines[-1])
     return found

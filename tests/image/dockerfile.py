@@ -12,7 +12,7 @@ _TAG = re.compile(r"apache/airflow:slim-([0-9.]+)-python(3\.\d+)")
 
 
 class Base(NamedTuple):
-    """What the tag of the base image says of it."""
+    """The base image, as described by its tag."""
 
     airflow: str
     python: str
@@ -25,7 +25,7 @@ def _parsed() -> DockerfileParser:
 def base() -> Base:
     """Return the base of the image."""
     tag = _TAG.fullmatch(_parsed().baseimage)
-    assert tag is not None, "the base is not a slim image of Airflow that names its Python"
+    assert tag is not None, "the base is not a slim image of Airflow with its Python in the tag"
     return Base(*tag.groups())
 
 

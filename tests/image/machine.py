@@ -1,4 +1,4 @@
-"""This machine as the image's base: a view in which every write vanishes at the end."""
+"""This machine as the image's base: a view whose writes vanish at the end."""
 
 import os
 import shutil
@@ -16,8 +16,8 @@ _INDEX = ("PIP_", "UV_", "SSL_", "HTTP_", "HTTPS_", "NO_PROXY", "http", "no_prox
 class Machine:
     """An overlay of this machine's disk, in a mount namespace that ends with this process.
 
-    https://github.com/apache/airflow/blob/main/Dockerfile says what the base has: Airflow in a
-    virtual environment in the home of the user 50000, whose group is 0.
+    https://github.com/apache/airflow/blob/main/Dockerfile shows the content of the base: Airflow in
+    a virtual environment in the home of user 50000, whose group is 0.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class Machine:
         _run("mount", "-t", "proc", "proc", f"{self.root}/proc")
 
     def make_base(self, interpreter: str, airflow: str, constraints: str) -> None:
-        """Install what the base image has."""
+        """Install the content of the base image."""
         for folder in Path(interpreter).parents:  # such as root's home
             seen = self.root / folder.relative_to("/")
             seen.chmod(seen.stat().st_mode | 0o011)
@@ -48,14 +48,14 @@ class Machine:
         self.shell(f"mkdir -p {AIRFLOW_HOME}/dags {AIRFLOW_HOME}/logs", "0")
         (self.root / "constraints.txt").write_text(constraints)
         self.shell(f"{interpreter} -m venv {HOME}/.local", "0")
-        # pip takes minutes for it; the steps of the Dockerfile run as they stand.
+        # pip takes minutes for it; the Dockerfile's steps run unchanged.
         uv = Path(sys.executable).with_name("uv").resolve()
         install = f"apache-airflow=={airflow} --constraint /constraints.txt"
         self.shell(f"{uv} pip install --quiet --python {HOME}/.local/bin/python {install}", "0")
         self.shell(f"chown -R {_USER}:0 {HOME} {AIRFLOW_HOME}", "0")
 
     def copy(self, source: Path, target: str, owner: str) -> None:
-        """Copy a file into a folder, or what is in a folder, without byte code."""
+        """Copy a file or the content of a folder into a folder, without byte code."""
         place = self.root / target.removeprefix("/")
         if not source.is_dir():
             place = place / source.name if target.endswith("/") else place
@@ -67,7 +67,7 @@ class Machine:
         self.shell(f"chown -R {owner} {target}", "0")
 
     def shell(self, command: str, user: str | None = None) -> str:
-        """Execute a command as a RUN of the image does; return what it printed.
+        """Execute a command like a RUN of the image; return its output.
 
         :raises subprocess.CalledProcessError: it fails
         """

@@ -160,7 +160,7 @@ def test_a_job_is_forgotten_only_after_confirmation(conn: Connection, cli: Comma
     ref = open_run(conn)
     enqueue(conn, ref, [item("a")])
     job = runs.get_run(conn, ref.run_id).job
-    assert cli("forget", job).code == Exit.INCOMPLETE, "nobody has said yes"
+    assert cli("forget", job).code == Exit.INCOMPLETE, "it was not confirmed"
     refused = cli("forget", job, "--yes")
     assert refused.code == Exit.BAD_INPUT
     assert "is active or not closed" in refused.err
@@ -265,7 +265,7 @@ def test_failures_are_listed_and_counted(conn: Connection, cli: Command, state_d
         "after: 'yesterday' is not allowed; give a date and time with its zone"
     )
     assert cli("redrive", "job", "--error", "Odd*", *why).code == Exit.INCOMPLETE, (
-        "nobody has said yes"
+        "it was not confirmed"
     )
     where = cli("redrive", "job", "--error", "Odd*", "--yes", *why)
     assert (where.code, "RETROFILL_AIRFLOW_URL" in where.err) == (Exit.BAD_INPUT, True)

@@ -271,7 +271,7 @@ def test_a_response_that_is_too_long_is_cut(open_client, monkeypatch):
 
 
 @pytest.mark.parametrize("rest", [b"", b'{"batchItemFailures":[]}'])
-def test_a_response_of_unknown_length_is_not_taken_for_complete(rest, open_client):
+def test_a_response_of_unknown_length_does_not_count_as_complete(rest, open_client):
     with RawServer(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + rest) as server:
         reply = call(open_client(server.url, deadline_s=2.0))
     assert isinstance(reply, NoReply)

@@ -119,7 +119,7 @@ def stopped(conn: connection, state_dsn: str, ref: SetRef) -> str:
     return report.stop_reason
 
 
-def goes_on(conn: connection, ref: SetRef) -> None:
+def continues(conn: connection, ref: SetRef) -> None:
     """Check that a run is not stopped."""
     assert plan_batches(conn, ref, ALL_LIVE) != []
     assert runs.get_report(conn, ref.run_id).stop_reason is None
@@ -215,14 +215,14 @@ def test_a_run_that_excludes_outputs_continues_after_one_that_did_not(
     stopped(conn, state_dsn, second(conn, [*made, new]))
     third = open_run(conn, "third")
     enqueue(conn, third, [new])
-    goes_on(conn, third)
+    continues(conn, third)
     assert keys_in(conn, "in_process") == ["in/new.jpg"]
 
 
 def test_feedback_may_be_allowed(conn: connection, state_dsn: str) -> None:
     called(conn, state_dsn, PHOTOS)
     made = [written(f"{photo}.json", while_called(at)) for at, photo in enumerate(PHOTOS)]
-    goes_on(conn, second(conn, made, config={"allow_feedback": True}))
+    continues(conn, second(conn, made, config={"allow_feedback": True}))
 
 
 def test_a_job_of_another_name_is_the_same_backfill(conn: connection, state_dsn: str) -> None:
@@ -273,7 +273,7 @@ OF_PEOPLE = {
         written(photo.replace(".jpg", "-2.jpg"), while_called(number) + HOUR)
         for number, photo in enumerate(PHOTOS)
     ],
-    "thumbnails that were uploaded with the originals": [
+    "thumbnails uploaded with the originals": [
         written(f"thumbs/{photo}", CALLED - timedelta(days=1)) for photo in PHOTOS
     ],
     "uploads by a live source while the run called": [
@@ -287,7 +287,7 @@ OF_PEOPLE = {
         written(photo.replace("in/", "other/"), while_called(number * 40))
         for number, photo in enumerate(PHOTOS)
     ],
-    "files that somebody changes all the time": [
+    "files that change all the time": [
         written(photo, while_called(number) + HOUR, "changed")
         for number, photo in enumerate(PHOTOS)
     ],
@@ -298,7 +298,7 @@ OF_PEOPLE = {
         *(written(f"in/{number:03}.jpg.json", while_called(number)) for number in range(9)),
         *(written(f"in/new-{number}.jpg", CALLED + HOUR) for number in range(100)),
     ],
-    "two variants, by chance in time": [
+    "two variants, written at that time by chance": [
         written("in/001-2.jpg", while_called(1)), written("in/002-2.jpg", while_called(2)),
     ],
 }  # fmt: skip
@@ -314,7 +314,7 @@ def test_files_of_other_origin_stop_no_run(
     # Calls are in order of key: those of photos come after those of dated keys.
     shifted = [one for one in items if one.key.startswith("2026")]
     later = [one if one in shifted else _later(one, len(dated)) for one in sorted(set(items))]
-    goes_on(conn, second(conn, later))
+    continues(conn, second(conn, later))
 
 
 def _later(one: Item, seconds: int) -> Item:
@@ -348,7 +348,7 @@ def test_new_live_objects_do_not_stop_the_next_set(conn: connection, state_dsn: 
     note_later(conn, first.run_id, 0, live)
     ref = open_next_set(conn, first, max_items=10)
     enqueue(conn, ref, [written(photo, CALLED - HOUR) for photo in PHOTOS[10:]])
-    goes_on(conn, ref)
+    continues(conn, ref)
 
 
 def nameless(number: int, moment: datetime) -> Item:
@@ -378,7 +378,7 @@ def test_uploads_of_another_number_or_pace_stop_no_run(
     conn: connection, state_dsn: str, count: int, moment: Any
 ) -> None:
     called(conn, state_dsn, [f"in/{number:03}.jpg" for number in range(200)])
-    goes_on(conn, second(conn, sorted(nameless(at, moment(at)) for at in range(count))))
+    continues(conn, second(conn, sorted(nameless(at, moment(at)) for at in range(count))))
 
 
 def test_the_first_run_of_a_job_needs_no_lookup(
@@ -389,7 +389,7 @@ def test_the_first_run_of_a_job_needs_no_lookup(
 
     monkeypatch.setattr("retrofill.state.feedback.find_origins", never)
     monkeypatch.setattr("retrofill.state.feedback.get_pace", never)
-    goes_on(conn, second(conn, [item(photo) for photo in PHOTOS]))
+    continues(conn, second(conn, [item(photo) for photo in PHOTOS]))
 
 
 def test_items_that_another_open_run_waits_for_are_left_to_its_own_check(

@@ -334,7 +334,7 @@ def test_a_file_without_rows_lacks_no_column(tmp_path: Path, nothing: bytes, nam
     assert contents(pages_of(source)) == [{"id": "1", "x": "2"}]
 
 
-def test_an_unreadable_directory_is_not_taken_for_empty(tmp_path: Path):
+def test_an_unreadable_directory_does_not_count_as_empty(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(b"id\n1\n")
     above = os.open(tmp_path, os.O_RDONLY)
     for _ in range(20):  # longer than any path that the system opens

@@ -85,7 +85,7 @@ IN_PROCESS = (
         ),
         (
             "DELETE FROM retrofill.invocation WHERE call_no = 2",
-            "I3: the function saw 2 calls of 4 items; written ahead are 1 of 3",
+            "I3: the function saw 2 calls of 4 items; recorded: 1 of 3",
         ),
         (
             (
@@ -96,7 +96,7 @@ IN_PROCESS = (
         ),
         (
             "DELETE FROM retrofill.results WHERE item_key = 'a'",
-            "I5: the runs found 4 new items that nobody withdrew, in the three places are 3",
+            "I5: the runs found 4 new, not withdrawn items; the three places hold 3",
         ),
         (
             "UPDATE retrofill.batch SET succeeded = 2",
@@ -149,11 +149,11 @@ def test_the_sampler_finds_violations(
         ),
         (
             "UPDATE retrofill.invocation SET duplicates = 1 WHERE call_no = 1",
-            "I4: 1 duplicates, at most 0 are explained",
+            "I4: 1 duplicates; at most 0 explained",
         ),
         (
             "UPDATE retrofill.batch SET succeeded = 4",
-            "I7: run 1 has succeeded 4, notified was 3",
+            "I7: run 1 has succeeded 4, but 3 in the notification",
         ),
         (
             "UPDATE retrofill.run SET status = 'incomplete'",
@@ -161,7 +161,7 @@ def test_the_sampler_finds_violations(
         ),
         (
             "UPDATE retrofill.run SET status = 'incomplete'",
-            "I7: run 1 is incomplete, notified was complete",
+            "I7: run 1 is incomplete, but complete in the notification",
         ),
         (IN_PROCESS, "I8: 1 items are left in process"),
         (
@@ -189,13 +189,13 @@ def test_final_invariants_are_checked(
         (
             {"executed": ONCE | {"a": 3}},
             (
-                "I4: 2 further executions, explained are 0 duplicates, 1 items in failed calls"
+                "I4: 2 repeated executions; explained: 0 duplicates, 1 items in failed calls"
                 " and 0 named as failed"
             ),
         ),
         (
             {"succeeded": {"a": 2, "b": 1, "c": 1}},
-            "I4: work was done twice 1 times, counted are 0 duplicates",
+            "I4: work was repeated 1 times; 0 duplicates counted",
         ),
         ({"poison": set()}, "I6: 1 items are wrongly in quarantine: 'd'"),
         ({"redriven": 1}, "I7: the runs count 1 quarantined, quarantine holds 1"),

@@ -464,7 +464,7 @@ def test_a_cause_above_its_limit_over_all_tasks_stops_the_run(
     )
 
 
-def told_of(calls: int, took_s: float) -> Tally:
+def tally_of(calls: int, took_s: float) -> Tally:
     tally = Tally()
     for _ in range(calls):
         tally.ended("succeeded", took_s)
@@ -490,11 +490,11 @@ def test_a_ramp_rises_by_the_calls_of_all_tasks(
     assert pages.get_page(conn, 1).controls.ramp is not None
     for _ in range(4):
         pass_time(0.6)
-        first.allot(99, 1, ended=told_of(10, 0.1))
-        assert second.allot(99, 1, ended=told_of(10, 0.1)).ramp is not None
+        first.allot(99, 1, ended=tally_of(10, 0.1))
+        assert second.allot(99, 1, ended=tally_of(10, 0.1)).ramp is not None
     level = execute(conn, "SELECT (ramp->>'level')::float FROM retrofill.run")
     pass_time(0.6)
-    slow = first.allot(99, 1, ended=told_of(30, 0.9))
+    slow = first.allot(99, 1, ended=tally_of(30, 0.9))
     assert "held back because p95 rose from 97 to 869 ms" in (slow.ramp or "")
     ramp = pages.get_page(conn, 1).controls.ramp
     assert ramp is not None
@@ -504,7 +504,7 @@ def test_a_ramp_rises_by_the_calls_of_all_tasks(
     assert leases[2].allot(99, 0).ramp == slow.ramp, "the next holder continues from there"
     assert execute(conn, "SELECT (ramp->>'level')::float FROM retrofill.run") == level
     pass_time(0.6)
-    fallen = second.allot(99, 1, ended=told_of(30, 0.9))
+    fallen = second.allot(99, 1, ended=tally_of(30, 0.9))
     assert fallen.ramp != slow.ramp
     change_limits(conn, 1, paused=True)
     assert second.allot(99, 1).concurrency == 0
@@ -517,13 +517,13 @@ def test_a_ramp_does_not_rise_while_its_run_awaits_approval(
     take(leases, state_dsn, 1)
     # Like a canary, which is called before the plan is shown.
     leases[0].allot(99, 0)
-    leases[0].allot(99, 0, ended=told_of(30, 0.1))
+    leases[0].allot(99, 0, ended=tally_of(30, 0.1))
     execute(
         conn,
         "UPDATE retrofill.run SET opened_at = opened_at - interval '1 day',"
         " waited = interval '1 day'",
     )
-    assert leases[0].allot(99, 0, ended=told_of(30, 0.1)).concurrency == 2
+    assert leases[0].allot(99, 0, ended=tally_of(30, 0.1)).concurrency == 2
     assert execute(conn, "SELECT (ramp->>'level')::float FROM retrofill.run") == [(2.0,)]
 
 
@@ -532,7 +532,7 @@ def test_a_run_without_a_ramp_stores_none(
 ) -> None:
     four_batches(conn)
     take(leases, state_dsn, 1)
-    assert leases[0].allot(99, 0, ended=told_of(100, 1.0)).ramp is None
+    assert leases[0].allot(99, 0, ended=tally_of(100, 1.0)).ramp is None
     assert execute(conn, "SELECT ramp FROM retrofill.run") == [(None,)]
     assert pages.get_page(conn, 1).controls.ramp is None
 

@@ -109,7 +109,7 @@ def waiting(dsn: str, work: Callable[[], Any]) -> Session:
             if cur.fetchone() != (0,):
                 return session
             assert session._error is None  # noqa: SLF001
-            assert session.result is None, "it did not wait"
+            assert session.result is None, "it ended without waiting"
             assert time.monotonic() < limit, "it does not wait"
 
 

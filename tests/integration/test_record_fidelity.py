@@ -36,7 +36,7 @@ WITHIN_S = 60
 SOURCES = {"aws:sqs": "sqs", "aws:kinesis": "kinesis", "aws:dynamodb": "dynamodb"}
 
 SYNTHETIC = "the source of a backfill does not have it, so it is synthetic"
-WHEN = "the live one is when the emulator took it, ours when the test did"
+WHEN = "the live value is the emulator's time, ours the test's"
 EXPLAINED = {
     "sqs": {
         "messageId": SYNTHETIC,
@@ -54,7 +54,7 @@ EXPLAINED = {
         "eventVersion": "AWS sends 1.1, as was recorded there; the emulator says 1.0",
         "dynamodb.ApproximateCreationDateTime": WHEN,
         "dynamodb.SequenceNumber": SYNTHETIC,
-        "dynamodb.SizeBytes": "the emulator counts the JSON's bytes; AWS those of names and values",
+        "dynamodb.SizeBytes": "the emulator counts bytes of JSON, AWS those of names and values",
     },
 }
 

@@ -128,11 +128,11 @@ def test_the_files_have_the_printed_checksums(root: Path, released: Release) -> 
             "retrofill-0.1.0.provenance.json",
         )
     )
-    told = next_steps(released, root)
-    assert text in told
-    assert f"v0.1.0 {released.commit}" in told
-    assert "--tag retrofill:0.1.0 " in told
-    assert "uv publish" not in told
+    printed = next_steps(released, root)
+    assert text in printed
+    assert f"v0.1.0 {released.commit}" in printed
+    assert "--tag retrofill:0.1.0 " in printed
+    assert "uv publish" not in printed
     (root / "LICENSE").touch()
     assert "  uv publish dist/0.1.0/*.whl\n" in next_steps(released, root)
     (root / "LICENSE").unlink()

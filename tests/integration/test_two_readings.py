@@ -153,7 +153,7 @@ def opened(conn: connection) -> SetRef:
 
 @pytest.mark.parametrize(
     ("seen", "says"),
-    [((), "given://source named no partition"), ((0, 0), "told://source was not empty when")],
+    [((), "given://source named no partition"), ((0, 0), "given://source was not empty when")],
 )
 def test_a_source_that_suddenly_lists_nothing_is_an_error_and_nothing_is_written(
     conn: connection, backfill: Backfill, seen: tuple[int, ...], says: str

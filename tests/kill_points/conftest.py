@@ -1,4 +1,4 @@
-"""Processes to be killed, and the table of what became of their runs."""
+"""Processes to be killed, and the table of results of their runs."""
 
 import subprocess
 import sys
@@ -23,21 +23,21 @@ table = pytest.StashKey[dict[Point, dict[str, int]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin the table."""
+    """Start the table."""
     config.stash[table] = {}
 
 
 def pytest_terminal_summary(terminalreporter: "TerminalReporter", config: pytest.Config) -> None:
-    """Print one line for each fault point: what was killed there, and what came of it."""
+    """Print one line for each fault point: the kill and its result."""
     rows = config.stash[table]
     if not rows:
         return
     write = terminalreporter.write_line
     terminalreporter.section("kill points", sep="-")
     write(
-        "lost: items in no place · twice: items in two · retries, ours: calls and items again, as"
+        "lost: items in no place · twice: items in two · retries, ours: repeated calls and items by"
     )
-    write("we count them · theirs: work done again, as the endpoint counts it")
+    write("our count · theirs: repeated work by the endpoint's count")
     write(f"{'point':18}" + "".join(f"{name:>9}" for name in COLUMNS))
     for point in (point for point in Point if point in rows):
         write(f"{point:18}" + "".join(f"{rows[point][name]:9,}" for name in COLUMNS))
@@ -45,7 +45,7 @@ def pytest_terminal_summary(terminalreporter: "TerminalReporter", config: pytest
 
 
 class Nursery:
-    """Makes passages in processes that are forked from one that has imported all."""
+    """Makes passages in forks of a process that has imported everything."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process

@@ -1,9 +1,9 @@
-"""A whole run in a process of its own, task by task as Airflow has them, to its end or its death.
+"""A whole run in its own process, task by task as in Airflow, to its end or its death.
 
-``python -m tests.kill_points.passage`` reads passages from its standard input, a JSON line each.
-For each it forks a process that makes it, and answers with that process's exit code: -9 if it was
-killed. What a task returned is noted in a journal, so that the next process goes on with the task
-that was killed, as Airflow's next try would.
+``python -m tests.kill_points.passage`` reads passages from its standard input, one JSON line each.
+For each it forks a process, and answers with that process's exit code: -9 if it was killed. A
+journal keeps the results of tasks, so that the next process continues with the killed task, like
+Airflow's next try.
 """
 
 import json
@@ -44,7 +44,7 @@ from retrofill.wiring import Wiring
 from tests.given import Given, s3_source
 from tests.integration.opened import ALL_LIVE
 
-# Small, so that a small source has several of each.
+# Small, so that a small source needs several of each.
 PAGE_KEYS = 12
 CHUNK_ITEMS = 12
 BATCH_ITEMS = 40
@@ -52,20 +52,20 @@ BATCH_ITEMS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """One process's way through a run."""
+    """One process's part of a run."""
 
     dsn: str
     endpoint_url: str
     params: dict[str, Any]
     dag_run_id: str
     journal: str
-    """The file of what tasks returned."""
+    """The file of the tasks' results."""
     notices: str
     """The file that gets the notification."""
     fault: str = ""
-    """What to arm, as RETROFILL_FAULT has it."""
+    """What to arm, in the form of RETROFILL_FAULT."""
     reached: str = ""
-    """The file that gets the name of each point that is reached; empty: none."""
+    """The file that gets the name of each point reached; empty: none."""
 
 
 class _Journal:
@@ -75,7 +75,7 @@ class _Journal:
         self._returned: dict[str, Any] = dict(json.loads(line) for line in lines)
 
     def task(self, name: str, work: Callable[[], Any]) -> Any:
-        """Do a task, unless an earlier process has done it; return what it returned."""
+        """Do a task unless an earlier process did; return its result."""
         if name not in self._returned:
             returned = work()
             with self._path.open("a") as file:
@@ -165,17 +165,17 @@ def _canary(  # noqa: PLR0917  as _invoke has them
 
 
 def _notify(conn: Any, ref: SetRef, notices: Path) -> None:
-    """Do what the operator does, with a file in place of SNS."""
+    """Do what the operator does, with a file instead of SNS."""
 
-    def tell(report: Report) -> None:
+    def notify(report: Report) -> None:
         with notices.open("a") as file:
             file.write(json.dumps(report.as_text(SOURCES["s3"].reasons)) + "\n")
 
-    conclude(conn, ref, ALL_LIVE, tell)
+    conclude(conn, ref, ALL_LIVE, notify)
 
 
 def _fork(passage: Passage) -> int:
-    """Make a passage in a process of its own; return its exit code, or minus its signal."""
+    """Make a passage in its own process; return its exit code, or minus its signal."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -206,7 +206,7 @@ def _noting(passage: Passage) -> Callable[[Point], None]:
 
 
 def line(passage: Passage) -> str:
-    """Return a passage as the process reads it."""
+    """Return a passage in the form that the process reads."""
     return json.dumps(asdict(passage)) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Whole runs in real processes, each killed once with SIGKILL and gone on with by the next one.
+"""Whole runs in real processes, each killed once with SIGKILL and continued by the next one.
 
 A few kill points are in every test run; ``make faults`` has all of them.
 """
@@ -24,10 +24,10 @@ ITEMS_PER_CALL = 4
 CANARY = 20
 MAX_CONCURRENCY = 8
 MOST_TWICE = MAX_CONCURRENCY * ITEMS_PER_CALL
-"""What one process has in flight, and so may be processed again because it was killed."""
+"""The items that one process has in flight, so that they may be processed again after a kill."""
 
 MOST_OURS = MOST_TWICE + 4 + 2 + 1
-"""The same as we count it: also in the further calls of the poison's, if that was in flight."""
+"""The same by our count: also those in further calls of the poison, if that was in flight."""
 
 POISON = "data/000000123.json"
 AGAIN = "*[02468].json"
@@ -61,7 +61,7 @@ TIMES = {
     Point.RUN_CLOSED: 1,
     Point.NOTIFIED: 1,
 }
-"""How often each point is reached at least, however the calls fall together."""
+"""How often each point is reached at least, however calls coincide."""
 
 OF_APPROVAL = {
     Point.PLAN_STORED,
@@ -69,7 +69,7 @@ OF_APPROVAL = {
     Point.APPROVAL_ANSWERED,
     Point.WITHDRAWING,
 }
-"""Reached by runs that ask a person; tests/integration/test_approvals.py breaks off at each."""
+"""Reached by runs that ask for approval; tests/integration/test_approvals.py interrupts each."""
 
 OF_REDRIVE = [
     (point, nth)
@@ -84,10 +84,10 @@ OF_REDRIVE = [
     }.items()
     for nth in sorted({1, times // 2 + 1, times})
 ]
-"""Where a run that redrives what has succeeded is killed."""
+"""Where a run that redrives successes is killed."""
 
 OF_REPORTS = {Point.PART_WRITTEN}
-"""Reached by runs that write report files; tests/integration/test_export.py breaks off there."""
+"""Reached by runs that write report files; tests/integration/test_export.py interrupts them."""
 
 MOST_OF_A_POINT = 16
 ALL = [
@@ -106,7 +106,7 @@ SOME = [
 
 
 class Runs:
-    """Makes runs and looks at what became of them."""
+    """Makes runs and collects their results."""
 
     def __init__(
         self, dsn: str, endpoint: ScriptedEndpoint, nursery: Nursery, directory: Path
@@ -118,13 +118,13 @@ class Runs:
         self.reached = directory / "reached"
 
     def make(self, job: str, fault: str = "") -> tuple[list[int], Sampler]:
-        """Make a run of a job, in as many processes as it takes; return their exit codes."""
+        """Make a run of a job, in as many processes as needed; return their exit codes."""
         self._endpoint.script(SCRIPT)
         self._endpoint.reset()
         return self._make(job, fault, "run", {"canary": CANARY})
 
     def redrive(self, job: str, fault: str = "") -> tuple[list[int], Sampler]:
-        """Make another run of the job, which calls some of what has succeeded again."""
+        """Make another run of the job, which redrives some of its successes."""
         return self._make(job, fault, "again", {"redrive": "successes", "redrive_key": AGAIN})
 
     def _make(
@@ -179,7 +179,7 @@ class Runs:
         )
 
     def succeeded(self) -> Counter[str]:
-        """Return how often the function succeeded with each item, as the endpoint counts it."""
+        """Return the function's successes by item, as the endpoint counts them."""
         calls = [call for call in self._endpoint.calls() if call.executed]
         keys = [[unquote_plus(key) for key in call.keys] for call in calls]
         return Counter(key for call in keys if POISON not in call for key in call)
@@ -193,14 +193,14 @@ class Runs:
         return int(count)
 
     def figures(self, job: str) -> dict[str, int]:
-        """Return what became of a job, for the table."""
+        """Return the results of a job, for the table."""
         with psycopg2.connect(self._dsn) as conn, conn.cursor() as cur:
             cur.execute("SELECT item_key FROM retrofill.v_item WHERE job = %s", (job,))
             places = Counter(row[0] for row in cur)
             cur.execute("SELECT retries, duplicates FROM retrofill.v_run WHERE job = %s", (job,))
             ((retries, ours),) = cur.fetchall()
         conn.close()
-        # Without those of the poison and its neighbours: it made their calls fail.
+        # Without the poison and its neighbours, whose calls it made fail.
         succeeded = self.succeeded()
         theirs = sum(succeeded.values()) - len(succeeded)
         row = (
@@ -215,7 +215,7 @@ def made(dsn: str, endpoint: ScriptedEndpoint, nursery: Nursery, tmp_path: Path)
     return Runs(dsn, endpoint, nursery, tmp_path)
 
 
-def test_a_run_that_is_not_killed_reaches_every_point(made: Runs) -> None:
+def test_a_run_without_a_kill_reaches_every_point(made: Runs) -> None:
     codes, sampler = made.make("whole")
     assert codes == [0]
     assert sampler.violations + made.violations("whole") == []
@@ -238,7 +238,7 @@ def kill(made: Runs, config: pytest.Config, point: Point, nth: int) -> None:
 
 
 @pytest.mark.parametrize(("point", "nth"), SOME)
-def test_a_run_that_is_killed_goes_on(
+def test_a_killed_run_continues(
     made: Runs, pytestconfig: pytest.Config, point: Point, nth: int
 ) -> None:
     kill(made, pytestconfig, point, nth)
@@ -246,7 +246,7 @@ def test_a_run_that_is_killed_goes_on(
 
 @pytest.mark.faults
 @pytest.mark.parametrize(("point", "nth"), [one for one in ALL if one not in SOME])
-def test_a_run_that_is_killed_anywhere_goes_on(
+def test_a_run_killed_anywhere_continues(
     made: Runs, pytestconfig: pytest.Config, point: Point, nth: int
 ) -> None:
     kill(made, pytestconfig, point, nth)
@@ -258,7 +258,7 @@ def kill_redrive(made: Runs, point: Point, nth: int) -> None:
     codes, sampler = made.redrive(job, f"{point}:{nth}:kill")
     assert codes == [-9, 0]
     assert sampler.violations + made.violations(job) == []
-    # An independent count: each was processed twice, but for what was in flight when it was killed.
+    # An independent count: each was processed twice, except items in flight at the kill.
     succeeded = made.succeeded()
     again = {key for key in KEYS if fnmatch(key, AGAIN)}
     once = {key: 2 if key in again else 1 for key in KEYS if key != POISON}
@@ -268,13 +268,13 @@ def kill_redrive(made: Runs, point: Point, nth: int) -> None:
     assert made.redriven(job) == len(again)
 
 
-def test_a_redrive_of_successes_that_is_killed_redrives_none_twice(made: Runs) -> None:
+def test_a_killed_redrive_of_successes_redrives_none_twice(made: Runs) -> None:
     kill_redrive(made, Point.CHUNK_COMMITTED, 3)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize(("point", "nth"), OF_REDRIVE)
-def test_a_redrive_of_successes_that_is_killed_anywhere_goes_on(
+def test_a_redrive_of_successes_killed_anywhere_continues(
     made: Runs, point: Point, nth: int
 ) -> None:
     kill_redrive(made, point, nth)

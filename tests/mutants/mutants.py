@@ -1,4 +1,4 @@
-"""The mutants: small changes that break the promise, each with the test that must notice."""
+"""The mutants: small changes that break a promise, each with the test that must notice."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Mutant:
     file: str
     """Below ``include/retrofill``."""
     old: str
-    """What stands there exactly once."""
+    """Text that occurs in it exactly once."""
     new: str
     test: str
     """The test that must fail."""
@@ -36,14 +36,14 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
-        name="content lost where items become columns",
+        name="content lost when items become columns",
         file="model/items.py",
         old="[item.content for item in items],",
         new='[""] * len(items),',
         test="tests/unit/test_first_calls.py::test_every_shape_is_packed_and_written",
     ),
     Mutant(
-        name="records of a content taken for no longer than those of objects",
+        name="records with content taken to be as short as those of objects",
         file="events/shape.py",
         old="        if self.longest_item is None:\n",
         new="        if self.longest_item is None and not items:\n",
@@ -57,7 +57,7 @@ MUTANTS = (
         test=RACES + "test_two_runs_that_screen_the_same_items_take_turns",
     ),
     Mutant(
-        name="known items read by one statement for each table",
+        name="known items read with one statement per table",
         file="state/screening.py",
         old='    cur.execute(_SQL["list_known"], bounds)\n',
         new="    seen: set[bytes] = set()\n"
@@ -79,14 +79,14 @@ MUTANTS = (
         "test_a_partition_read_by_two_tasks_counts_each_chunk_once",
     ),
     Mutant(
-        name="a commit left unflushed whose pages are acknowledged",
+        name="a commit of acknowledged pages left unflushed",
         file="state/screening.py",
         old="if not (chunk.done or taken.is_cut or acknowledge):",
         new="if not (chunk.done or taken.is_cut):",
         test="tests/integration/test_enqueue.py::test_commits_of_acknowledged_pages_are_flushed",
     ),
     Mutant(
-        name="what waits not marked when a source without order comes",
+        name="waiting items not marked when a job becomes unordered",
         file="state/screening.py",
         old='            cur.execute(_SQL["mark_unordered"], {"job_id": partition.job_id})\n',
         new="",
@@ -107,56 +107,56 @@ MUTANTS = (
         test=UNORDERED + "test_redriven_items_are_known",
     ),
     Mutant(
-        name="what a run has settled itself taken back again",
+        name="items that the run itself settled redriven",
         file="state/successes.sql",
         old=" AND results.run_id <> %(run_id)s",
         new="",
         test=SUCCESSES + "test_items_settled_since_the_run_opened_are_not_redriven",
     ),
     Mutant(
-        name="what was settled after the opening taken back",
+        name="items settled after the opening redriven",
         file="state/successes.sql",
         old="AND settled_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)",
         new="",
         test=SUCCESSES + "test_items_settled_since_the_run_opened_are_not_redriven",
     ),
     Mutant(
-        name="what is taken back counted as new",
+        name="redriven items counted as new",
         file="state/screening.py",
         old="again = [taken.new.pop(one) for one in selected & taken.new.keys()]",
         new="again = [taken.new[one] for one in selected & taken.new.keys()]",
         test=SUCCESSES + "test_exactly_the_selected_items_return_with_their_history",
     ),
     Mutant(
-        name="an item without order looked for in quarantine alone",
+        name="an unordered item looked for only in quarantine",
         file="state/screening.sql",
         old="SELECT true FROM retrofill.results\n            WHERE",
         new="SELECT true FROM retrofill.results\n            WHERE false AND",
         test=UNORDERED + "test_results_and_quarantine_are_known_and_a_changed_item_is_not",
     ),
     Mutant(
-        name="what pages leave out not counted where a set ends",
+        name="skipped items not counted where a set ends",
         file="state/screening.py",
         old='"left_out": json.dumps(_left_out(taken.whole)),',
         new='"left_out": json.dumps(_left_out(() if taken.is_cut else taken.whole)),',
         test=COUNTS + "test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty",
     ),
     Mutant(
-        name="a page that was begun counted again",
+        name="a cut page counted again",
         file="state/screening.py",
         old='"recent": b"" if done else taken.recent,',
         new='"recent": b"",',
         test=COUNTS + "test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty",
     ),
     Mutant(
-        name="a partition that lists nothing believed",
+        name="a partition that lists nothing accepted",
         file="pipeline/enqueue.py",
         old="if progress.seen and not progress.found:",
         new="if progress.seen and progress.done:",
         test=READINGS + "test_a_run_with_an_unfinished_range_is_not_complete",
     ),
     Mutant(
-        name="a source that shows nothing believed",
+        name="a source that shows nothing accepted",
         file="pipeline/list_partitions.py",
         old="if source_seen and all(partition.seen == 0 for partition in found):",
         new="if source_seen and not found:",
@@ -178,14 +178,14 @@ MUTANTS = (
         test=BATCHES + "test_a_zombie_may_record_only_successes",
     ),
     Mutant(
-        name="late success counted where it was",
+        name="late success counted for its old run",
         file="state/lease.py",
         old="            self._settler.write_late_facts(cur, settlement)\n",
         new="            self._settler.write_facts(cur, settlement)\n",
         test=BATCHES + "test_a_late_success_counts_for_the_current_run_of_the_item",
     ),
     Mutant(
-        name="calls written down after they were sent",
+        name="calls recorded after they were sent",
         file="pipeline/invoke.py",
         old="            self._dispatch.put_back(self._lease.settle(settlement, calls))\n"
         "        except LeaseLost:\n",
@@ -202,7 +202,7 @@ MUTANTS = (
         test="tests/integration/test_invoke.py::test_a_call_is_recorded_before_it_is_sent",
     ),
     Mutant(
-        name="a lost call is no attempt",
+        name="a lost call does not count as an attempt",
         file="state/lost_calls.sql",
         old="    attempts = attempts + 1, unsure = true, not_before",
         new="    unsure = true, not_before",
@@ -230,14 +230,14 @@ MUTANTS = (
         test="tests/unit/test_dispatch.py::test_exactly_the_poison_is_quarantined_within_the_bound",
     ),
     Mutant(
-        name="a lease taken from a holder that lives",
+        name="a lease taken from a live holder",
         file="state/lease.py",
         old="elif batch.leased_s > 0 and not holder_is_dead(batch.holder):",
         new="elif batch.leased_s < 0:",
         test=BATCHES + "test_a_batch_has_one_holder_at_a_time",
     ),
     Mutant(
-        name="a commit without an answer applied twice",
+        name="a commit without a response applied twice",
         file="state/lease.py",
         old="                    return values(cur) == [self._settle_no + 1]\n",
         new="                    return False\n",
@@ -251,7 +251,7 @@ MUTANTS = (
         test=BATCHES + "test_a_zombie_that_returns_its_batch_does_not_touch_the_new_holders_calls",
     ),
     Mutant(
-        name="what is done is called again",
+        name="processed items are called again",
         file="state/lease.py",
         old="        self._leave_out_settled(cur, calls)\n",
         new="",
@@ -287,7 +287,7 @@ MUTANTS = (
         test=PLANS + "[one row-maintenance-delete_calls]",
     ),
     Mutant(
-        name="what was planned passes for whole",
+        name="a planned extent counted as whole",
         file="state/batches.sql",
         old="UPDATE retrofill.extent SET whole = false",
         new="UPDATE retrofill.extent SET whole = true",
@@ -315,7 +315,7 @@ MUTANTS = (
         test=OTHERS + "test_a_run_is_not_complete_while_another_active_run_has_its_items",
     ),
     Mutant(
-        name="what another run has in process not noted",
+        name="items in process in another run not noted",
         file="state/screening.py",
         old="        if elsewhere:\n",
         new="        if elsewhere and partition.done:\n",
@@ -329,14 +329,14 @@ MUTANTS = (
         test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_reported_and_red",
     ),
     Mutant(
-        name="a listing that ends early believed",
+        name="a listing that ends early accepted",
         file="sources/s3/source.py",
         old="        if not answer.more:\n",
         new="        if not answer.more and answer.rows:\n",
         test=ENDS + "test_a_listing_that_ends_before_the_surveys_last_key_is_not_done",
     ),
     Mutant(
-        name="complete though nothing was listed of a source that had an object",
+        name="complete although a source with an object listed nothing",
         file="state/runs.sql",
         old="NOT source_seen OR ",
         new="true OR ",
@@ -350,21 +350,21 @@ MUTANTS = (
         test=ENDS + "test_a_cleared_run_is_complete_once_all_it_took_over_is_processed",
     ),
     Mutant(
-        name="an earlier set that was cleared green though its run is incomplete",
+        name="an earlier cleared set green although its run is incomplete",
         file="pipeline/close_run.py",
         old='    if later and report.status == "complete":\n',
         new="    if later and not abandoned:\n",
         test=ENDS + "test_an_earlier_cleared_set_fails_if_its_run_is_incomplete",
     ),
     Mutant(
-        name="outputs of the run before called",
+        name="outputs of the previous run called",
         file="pipeline/plan_batches.py",
         old="    require_no_feedback(conn, ref, run, config)\n",
         new="",
         test=FEEDBACK + "test_outputs_among_equally_many_originals_are_noticed",
     ),
     Mutant(
-        name="a run stopped for names alone",
+        name="a run stopped only for names",
         file="pipeline/feedback.py",
         old="pairs = [one for one in origins if one.in_time]",
         new="pairs = origins",
@@ -378,7 +378,7 @@ MUTANTS = (
         test=FEEDBACK + "test_a_run_that_excludes_outputs_continues_after_one_that_did_not",
     ),
     Mutant(
-        name="green though the run is incomplete",
+        name="green although the run is incomplete",
         file="pipeline/close_run.py",
         old='    if report.status != "complete":\n        raise RunIncomplete(_what_now(report))\n'
         "    if abandoned:",
@@ -386,49 +386,49 @@ MUTANTS = (
         test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_reported_and_red",
     ),
     Mutant(
-        name="green though nobody was told",
+        name="green although no notification was sent",
         file="workflow.py",
         old="as_teardown(on_failure_fail_dagrun=True)",
         new="as_teardown(on_failure_fail_dagrun=False)",
         test=WORKFLOW + "test_the_last_task_always_runs_and_decides_the_dag_runs_state",
     ),
     Mutant(
-        name="what a DAG run asks for not compared with what it gets",
+        name="the requested conf of a DAG run not compared with the given one",
         file="airflow_runs.py",
         old="    if ignored:\n",
         new="    if not params:\n",
         test=WORKFLOW + "test_a_dag_run_without_its_conf_is_refused",
     ),
     Mutant(
-        name="a further task that reads the DAG run's params",
+        name="another task that reads the DAG run's params",
         file="operators.py",
         old="    return RunConfig.from_stored(run.config), run\n",
         new='    return RunConfig.from_stored({**run.config, "preview": True}), run\n',
         test=WORKFLOW + "test_a_run_does_what_it_was_opened_with",
     ),
     Mutant(
-        name="a lease that ran out sends by its old share",
+        name="an expired lease sends by its old share",
         file="state/lease.sql",
         old="    AND (%(new_calls)s = 0 OR leased_until > clock_timestamp())\n",
         new="",
         test=LIMITS + "test_an_expired_lease_settles_and_sends_nothing",
     ),
     Mutant(
-        name="a call that was cut off counts only while its task lives",
+        name="an abandoned call counts only while its task is alive",
         file="state/lost_calls.sql",
         old=" OR outcome = 'unknown' AND error_type = %(no_answer)s)",
         new=" OR error_type = %(no_answer)s AND false)",
         test=LIMITS + "test_an_abandoned_call_counts_after_its_task_is_gone",
     ),
     Mutant(
-        name="a task that could not renew its lease goes on sending",
+        name="a task that could not renew its lease continues to send",
         file="engine/gate.py",
         old="        if now > self._valid_until:\n",
         new="        if now < 0:\n",
         test="tests/unit/test_gate.py::test_a_task_that_could_not_renew_its_lease_sends_nothing",
     ),
     Mutant(
-        name="calls beyond those that the run has left",
+        name="calls above those that the run has left",
         file="engine/gate.py",
         old="free, self._calls_left,",
         new="free,",
@@ -442,14 +442,14 @@ MUTANTS = (
         test=COSTS + "test_a_lost_call_counts_from_above_until_its_cost_is_known",
     ),
     Mutant(
-        name="a late fact costs beside what the lost call could",
+        name="a late response costs in addition to the lost call",
         file="state/lost_calls.sql",
         old="greatest(cost - (SELECT most FROM counted), 0) + %(cost)s",
         new="cost + %(cost)s",
         test=COSTS + "test_a_lost_call_counts_from_above_until_its_cost_is_known",
     ),
     Mutant(
-        name="calls held back are forgotten",
+        name="withheld calls are forgotten",
         file="pipeline/invoke.py",
         old="self._dispatch.put_back(self._lease.settle(settlement, calls))",
         new="self._lease.settle(settlement, calls)",
@@ -478,7 +478,7 @@ MUTANTS = (
         test=PORTIONS + "test_the_memory_of_a_task_does_not_grow_with_the_batch",
     ),
     Mutant(
-        name="portions loaded while more and more calls wait",
+        name="portions loaded while ever more calls wait",
         file="engine/dispatch.py",
         old="self.unloaded > 0 and self._waiting_items <= self._most_waiting",
         new="self.unloaded > 0",
@@ -486,7 +486,7 @@ MUTANTS = (
         "::test_no_portion_is_loaded_while_more_calls_wait_than_it_added",
     ),
     Mutant(
-        name="what another run waits for withdrawn",
+        name="items that another run waits for withdrawn",
         file="state/approvals.sql",
         old="            AND run_id = %(run_id)s AND attempts = 0 AND NOT unsure\n"
         "            AND NOT seq <@ %(kept)s::int8multirange\n",
@@ -494,14 +494,14 @@ MUTANTS = (
         test=APPROVALS + "test_items_that_another_open_run_waits_for_are_left_to_it",
     ),
     Mutant(
-        name="what was called withdrawn",
+        name="called items withdrawn",
         file="state/approvals.sql",
         old=" AND attempts = 0 AND NOT unsure\n",
         new="\n",
         test=APPROVALS + "test_calls_stay_recorded",
     ),
     Mutant(
-        name="a run that waits closed without withdrawing",
+        name="a waiting run closed without withdrawing",
         file="pipeline/approve.py",
         old="    if approval is not None and approval.status is ApprovalStatus.WAITING:\n",
         new="    if approval is not None and approval.withdrawn:\n",
@@ -515,21 +515,21 @@ MUTANTS = (
         test=APPROVALS + "test_only_approved_items_are_called",
     ),
     Mutant(
-        name="minutes of waiting counted",
+        name="minutes of waiting counted as running",
         file="state/limits.sql",
         old="opened_at + waited + make_interval",
         new="opened_at + make_interval",
         test=APPROVALS + "test_an_approved_plan_stays_and_waiting_does_not_count_as_its_minutes",
     ),
     Mutant(
-        name="a plan that takes each batch for one portion",
+        name="a plan that treats each batch as one portion",
         file="state/portions.py",
         old="    if is_one(batch.bytes):\n",
         new="    if batch.items:\n",
         test="tests/integration/test_survey.py::test_calls_are_forecast_exactly",
     ),
     Mutant(
-        name="a run that stops by max_calls though a call under way may be refused",
+        name="a run that stops by max_calls although a call in flight may be refused",
         file="engine/shares.py",
         old="share.unsettled or (share.calls_left and not share.own)",
         new="share.calls_left and not share.own",
@@ -543,14 +543,14 @@ MUTANTS = (
         test=LIMITS + "test_refused_calls_are_given_back",
     ),
     Mutant(
-        name="what an earlier run blamed taken for blamed in this one",
+        name="an item blamed in an earlier run counted as blamed in this one",
         file="state/portions.sql",
         old="coalesce(blamed_by = %(run_id)s, false)",
         new="blamed_by IS NOT NULL",
         test=LIMITS + "test_a_failure_of_an_earlier_run_is_judged_once_in_this_one",
     ),
     Mutant(
-        name="a ramp that rises whatever its looks see",
+        name="a ramp that rises regardless of its looks",
         file="engine/ramp.py",
         old='why = first.worse(seen) if self.looks >= FIRST_LOOKS else ""',
         new='why = ""',
@@ -564,35 +564,35 @@ MUTANTS = (
         test="tests/unit/test_sampling.py::test_every_item_has_the_same_chance_whatever_its_size",
     ),
     Mutant(
-        name="what a closed run waits for as a canary",
+        name="items that a closed run waits for as a canary",
         file="state/canary.sql",
         old="status <> 'complete'",
         new="status = 'open'",
         test=CANARY + "test_items_that_a_closed_run_waits_for_are_not_moved",
     ),
     Mutant(
-        name="what a closed run waits for withdrawn",
+        name="items that a closed run waits for withdrawn",
         file="state/approvals.sql",
         old="status <> 'complete'",
         new="status = 'open'",
         test=APPROVALS + "test_items_that_a_closed_run_waits_for_are_left_until_it_is_cleared",
     ),
     Mutant(
-        name="what a closed run waits for withdrawn as feedback",
+        name="items that a closed run waits for withdrawn as feedback",
         file="state/feedback.sql",
         old="status <> 'complete'",
         new="status = 'open'",
         test=FEEDBACK + "test_items_that_a_closed_run_waits_for_are_not_withdrawn",
     ),
     Mutant(
-        name="a ramp that rises while its run waits for a person",
+        name="a ramp that rises while its run waits for approval",
         file="state/locks.sql",
         old="clock_timestamp() - opened_at - waited)",
         new="clock_timestamp() - opened_at)",
         test=LIMITS + "test_a_ramp_does_not_rise_while_its_run_awaits_approval",
     ),
     Mutant(
-        name="a budget that sets nothing aside before the first call ends",
+        name="a budget that reserves nothing before the first call ends",
         file="engine/shares.py",
         old="max(least_cost, totals.cost / max(totals.calls, 1))",
         new="totals.cost / max(totals.calls, 1)",

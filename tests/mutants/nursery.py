@@ -1,4 +1,4 @@
-"""Runs pytest in forks of a process that has imported what no mutant changes.
+"""Runs pytest in forks of a process that has imported all that no mutant changes.
 
 It is started as a script and imports nothing of this tree: each fork imports the tree that it
 tests. Each line of standard input is a run, in JSON; the answer is its exit code.
@@ -26,7 +26,7 @@ _LIBRARIES = (
 
 
 def _run(directory: Path, output: Path, arguments: list[str]) -> int:
-    """Run pytest in a process of its own; return its exit code, or minus its signal."""
+    """Run pytest in its own process; return its exit code, or minus its signal."""
     pid = os.fork()
     if pid == 0:
         with output.open("wb") as file:
@@ -44,7 +44,7 @@ if __name__ == "__main__":
         for library in _LIBRARIES:
             import_module(library)
     gc.freeze()
-    sys.dont_write_bytecode = True  # two mutants of a file may be of one second and one size
+    sys.dont_write_bytecode = True  # two mutants of a file may have the same second and size
     for line in sys.stdin:
         asked = json.loads(line)
         code = _run(Path(asked["directory"]), Path(asked["output"]), asked["arguments"])

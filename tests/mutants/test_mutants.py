@@ -1,4 +1,4 @@
-"""Each mutant is killed by the test that it names, in a copy of the tree."""
+"""Each mutant is killed by its test, in a copy of the tree."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import IO, cast
 import pytest
 
 from stack.services import Postgres
-from tests.conftest import told_of
+from tests.conftest import environment_of
 from tests.mutants.mutants import MUTANTS, Mutant
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -26,33 +26,33 @@ Outcome = tuple[int, str]
 
 
 def mutate(text: str, mutant: Mutant) -> str:
-    """Return a file's text with the change in it.
+    """Return a file's text with the change applied.
 
-    :raises ValueError: what the mutant changes is not there, or more than once
+    :raises ValueError: the mutant's text is missing or occurs more than once
     """
     times = text.count(mutant.old)
     if times != 1:
         raise ValueError(
             f"mutant {mutant.name!r}: {mutant.file} has its old text {times} times, not once:"
-            f" mend the mutant\n{mutant.old}"
+            f" fix the mutant\n{mutant.old}"
         )
     return text.replace(mutant.old, mutant.new)
 
 
 class Nursery:
-    """Runs tests of a copy of the tree, in processes forked from one that has their libraries."""
+    """Runs tests in a copy of the tree, in forks of a process that has imported their libraries."""
 
     def __init__(self, process: "subprocess.Popen[str]", directory: Path) -> None:
         self._process = process
         self._tree = directory / "tree"
         self._output = directory / "output"
-        # With the byte code: what a mutant changes is compiled again, for its time is another.
+        # With the byte code: a mutated file is compiled again, because its time differs.
         for name in _COPIED:
             shutil.copytree(_ROOT / name, self._tree / name)
         shutil.copy(_ROOT / "pyproject.toml", self._tree)
 
     def outcome(self, *tests: str) -> Outcome:
-        """Run tests; return pytest's exit code and what it said."""
+        """Run tests; return pytest's exit code and output."""
         asked = {
             "directory": str(self._tree),
             "output": str(self._output),
@@ -65,7 +65,7 @@ class Nursery:
 
     @contextmanager
     def mutated(self, mutant: Mutant) -> Iterator[None]:
-        """Have the copy be the mutant within the block."""
+        """Make the copy the mutant within the block."""
         file = Path("include/retrofill", mutant.file)
         (self._tree / file).write_text(mutate((_ROOT / file).read_text(), mutant))
         try:
@@ -77,9 +77,9 @@ class Nursery:
 @pytest.fixture(scope="module")
 def nursery(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Nursery]:
     with subprocess.Popen(  # noqa: S603  our own script
-        # -P: its folder is no place to import from.
+        # -P: it must not import from its folder.
         [sys.executable, "-P", Path(__file__).with_name("nursery.py")],
-        env=os.environ | told_of(postgres) | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env=os.environ | environment_of(postgres) | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -103,9 +103,9 @@ def test_the_tests_pass_in_a_copy_without_a_mutant(nursery: Nursery) -> None:
     assert code == 0, said
 
 
-def test_a_mutant_whose_text_is_gone_is_told() -> None:
+def test_a_mutant_without_its_text_is_reported() -> None:
     gone = Mutant(name="x", file="f.py", old="b", new="c", test="t")
     for text in ("a", "bb"):
-        with pytest.raises(ValueError, match="mend the mutant"):
+        with pytest.raises(ValueError, match="fix the mutant"):
             mutate(text, gone)
     assert mutate("abc", gone) == "acc"

@@ -1,4 +1,4 @@
-"""Whether our locks have the hash of a wheel of each package: ``make platforms``."""
+"""Check that our locks have the hash of a wheel of each package: ``make platforms``."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ _UV = str(Path(sys.executable).with_name("uv"))
 _PINNED = re.compile(r"^([a-z0-9._-]+)==.*((?:\n    --hash=\S+(?: \\)?)+)", re.MULTILINE)
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 GLIBC = 28
-"""That of the images of Airflow and of every distribution since 2019 is newer."""
+"""Airflow's images and every distribution since 2019 have a newer one."""
 PLATFORMS = {
     "Linux, x86-64": ("linux", "x86_64"),
     "Linux, aarch64": ("linux", "aarch64"),
@@ -29,7 +29,7 @@ UNSUPPORTED = {"macOS 14, Intel"}
 
 
 def main() -> int:
-    """Print a table; fail if a wheel is missing where there must be all."""
+    """Print a table; fail if a wheel is missing on a platform that must have all."""
     packages = [one for lock in LOCKS for one in _packages(lock)]
     print(f"| | {' | '.join(PYTHONS)} |\n| --- |{' --- |' * len(PYTHONS)}")
     lacking: dict[str, set[str]] = {}
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _packages(lock: str) -> Iterator[dict[str, Any]]:
-    """Return the packages of a lock with those of their wheels whose hash it has."""
+    """Return the packages of a lock with the wheels whose hashes it has."""
     command = [_UV, "pip", "compile", lock, "--quiet", "--universal", "--format", "pylock.toml"]
     command += ["--python-version", PYTHONS[0]]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603

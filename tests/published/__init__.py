@@ -1,1 +1,1 @@
-"""Reads a data set that nobody here made, through the rows in its files."""
+"""Reads a published data set, via the rows in its files."""

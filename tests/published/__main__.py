@@ -1,8 +1,8 @@
 """Read JumanDic, a Japanese dictionary, and compare each row with the bytes of its file.
 
 The data are the CSV files of the Debian package mecab-jumandic-utf8, which ``make published``
-downloads and unpacks: 751,185 rows of 11 columns, some of them not in UTF-8. The reading breaks off
-again and again, and goes on at the cursor it has kept, with a new source.
+downloads and unpacks: 751,185 rows of 11 columns, some of them not in UTF-8. Reading is interrupted
+repeatedly, and continues at the stored cursor with a new source.
 
     python -m tests.published FOLDER
 """
@@ -27,7 +27,7 @@ PAGES_PER_TRY = 50
 
 
 def expected(folder: Path) -> tuple[Mapping[str, list[str]], int]:
-    """Return the fields of each row by its key, read without a scanner, and how many are bad."""
+    """Return the fields of each row by key, read without a scanner, and the number of bad rows."""
     rows, bad = {}, 0
     for file in folder.glob("*.csv"):
         for number, line in enumerate(file.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
@@ -39,7 +39,7 @@ def expected(folder: Path) -> tuple[Mapping[str, list[str]], int]:
 
 
 def open_rows(folder: Path) -> Source:
-    """Open the source as a task does."""
+    """Open the source like a task."""
     kind = SOURCES["rows"]
     params = {
         "files": f"{folder}/*.csv",
@@ -56,7 +56,7 @@ def open_rows(folder: Path) -> Source:
 
 
 def read(folder: Path) -> Iterator[Page]:
-    """Read all pages, no more than a few in one try."""
+    """Read all pages, at most a few per try."""
     for partition in open_rows(folder).partitions(4):
         cursor = None
         while True:

@@ -1,4 +1,4 @@
-"""Live through seeds, and say how each ended: ``python -m tests.simulation [--rows] [FIRST] N``."""
+"""Simulate seeds and print how each ended: ``python -m tests.simulation [--rows] [FIRST] N``."""
 
 import logging
 import sys
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
             tale = simulate(dsn, seed, rows=rows)
             tales.append(tale)
             for violation in tale.violations:
-                print(f"seed {seed}: {violation}")  # noqa: T201  for a person at a terminal
+                print(f"seed {seed}: {violation}")  # noqa: T201  for the terminal
     lines = {
         "seeds": f"{len(tales)} in {time.monotonic() - began:.0f} s",
         **{name: f"{sum(getattr(tale, name) for tale in tales):,}" for name in _ALL},

@@ -1,8 +1,8 @@
-"""Threads that take turns: one goes on at a time, chance draws which, and time is simulated.
+"""Threads that take turns: one runs at a time, chosen at random, and time is simulated.
 
-A task of the simulation is a thread that runs the product's own code. It lets others go on where
-it waits (for an answer, for time to pass) and at fault points; in between nothing else happens.
-So a seed tells the whole story, and an hour passes at once.
+A task of the simulation is a thread that runs the product's own code. It lets others run while it
+waits (for a response, for time to pass) and at fault points; in between nothing else happens. So a
+seed determines everything, and an hour passes at once.
 """
 
 import heapq
@@ -12,7 +12,7 @@ from random import Random
 from threading import Semaphore, Thread
 
 STUCK_AFTER_S = 60.0
-"""Real seconds that a task may work without letting others go on."""
+"""Real seconds that a task may work without letting others run."""
 
 TICK_S = 0.001
 """Simulated seconds that each turn takes."""
@@ -23,7 +23,7 @@ class Killed(BaseException):  # not an Exception: nothing in the product may cat
 
 
 class Stuck(Exception):
-    """A task does not let others go on: it waits for something that only they could do."""
+    """A task does not let others run: it waits for something that only they could do."""
 
 
 class Task:
@@ -43,12 +43,12 @@ class Task:
 class Scheduler:
     """Runs tasks in turns until all have ended.
 
-    :param seed: what all chance comes from
+    :param seed: the source of all randomness
     :param between: called before each turn
     """
 
     def __init__(self, seed: int, between: Callable[[], None]) -> None:
-        self.random = Random(seed)  # noqa: S311  a seed that can be told is the point
+        self.random = Random(seed)  # noqa: S311  a repeatable seed is the point
         self.now = 1_000.0
         self.current: Task | None = None
         self.turns = 0
@@ -66,11 +66,11 @@ class Scheduler:
         return task
 
     def at(self, moment: float, event: Callable[[], None]) -> None:
-        """Have something happen at a simulated time."""
+        """Let something happen at a simulated time."""
         heapq.heappush(self._events, (moment, next(self._order), event))
 
     def pause(self, seconds: float = 0.0, ready: Callable[[], bool] | None = None) -> None:
-        """Let others go on, until so much time has passed or what is waited for is there."""
+        """Let others run until the time has passed or `ready` is true."""
         task = self.current
         assert task is not None, "only a task can pause"
         task.wake_at, task.ready = self.now + seconds, ready
@@ -80,7 +80,7 @@ class Scheduler:
     def run(self) -> None:
         """Give turns until every task has ended.
 
-        :raises Stuck: one of them waits for another
+        :raises Stuck: a task waits for another
         """
         while alive := [task for task in self._tasks if not task.ended]:
             able = [task for task in alive if self._able(task)]
@@ -117,7 +117,7 @@ class Scheduler:
         task.go_on.acquire()
         try:
             task.result = task.work()
-        except BaseException as error:  # noqa: BLE001  whoever waits for the task looks at it
+        except BaseException as error:  # noqa: BLE001  the scheduler raises it
             task.error = error
         task.ended = True
         self._yielded.release()

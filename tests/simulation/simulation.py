@@ -1,11 +1,11 @@
-"""The whole system, simulated from a seed: two runs of one job at once, and all that may go wrong.
+"""The whole system, simulated from a seed: two concurrent runs of a job, and all possible faults.
 
-Real are the use cases, the rules and the SQL on a real Postgres. Simulated are time (Postgres' own
-too), the source, the function, and Airflow: each task is tried again when its process dies, fails
-or is taken for dead. What goes wrong: processes die at fault points; processes stand still for
-longer than their lease while another try goes on beside them; commits are lost, or done without an
-answer; tasks are told to end; the function throttles, starts up, fails, answers too late or never;
-items are poison, for the answer or for the connection.
+The use cases, the engine and the SQL on a real Postgres are real. Time (also that of Postgres), the
+source, the function and Airflow are simulated: each task is retried when its process dies, fails or
+is considered dead. What goes wrong: processes die at fault points; processes pause for longer than
+their lease while another try continues; commits are lost, or succeed without a response; tasks are
+terminated; the function throttles, starts, fails, answers too late or never; items are poison, for
+the response or for the connection.
 """
 
 from collections import Counter
@@ -31,8 +31,8 @@ from retrofill.pipeline import close_run, enqueue, invoke, list_partitions, plan
 from retrofill.state import lease, runs
 from retrofill.state.connection import connect
 from retrofill.state.lease import BatchLease
+from retrofill.state.maintenance import OpenRun
 from retrofill.state.migrate import migrate
-from retrofill.state.upkeep import OpenRun
 
 from tests.given import s3_context
 from tests.integration.opened import ARN, DELIVERY, FUNCTION, new_run
@@ -45,19 +45,19 @@ from tests.simulation.world import (
 )
 
 TRIES = (2, 6)
-"""How often a task is tried: so seldom that some runs are left incomplete, or often enough."""
+"""How often a task is tried: so rarely that some runs stay incomplete, or often enough."""
 
 IN_TRANSACTION = frozenset({Point.CHUNK_COPIED, Point.SETTLE_WRITTEN})
-"""Points where locks are held: a process may die there, but no other goes on meanwhile."""
+"""Points where locks are held: a process may die there, but no other may run meanwhile."""
 
 FAR_FROM_COMMIT = frozenset({Point.CALL_ANSWERED, Point.CALL_SENT, Point.CALLS_SENT})
-"""Points where no answer of Postgres is awaited that could be lost."""
+"""Points without a pending response of Postgres that could be lost."""
 
 STANDING_S = (5.0, 59.0, 65.0, 300.0, 25_000.0)
-"""Seconds that a process may stand still: less than its lease, about so long, for hours."""
+"""Seconds that a process may pause: less than its lease, about as long, or for hours."""
 
 WATCH_EVERY = 20
-"""Turns between two looks at what must always hold."""
+"""Turns between two checks of the invariants."""
 
 _CLOCK = """
 CREATE SCHEMA simulated;
@@ -87,7 +87,7 @@ _SIZES: dict[ModuleType, dict[str, int | float]] = {
 
 @dataclass
 class Tale:
-    """What came to pass under one seed."""
+    """The events of one seed."""
 
     seed: int
     items: int = 0
@@ -104,7 +104,7 @@ class Tale:
 def prepare(dsn: str) -> None:
     """Make the state's schema in an empty database, with a clock that the simulation sets.
 
-    What is unqualified is found in pg_catalog first, unless the search path has it elsewhere.
+    Unqualified names are found in pg_catalog first, unless the search path puts it later.
     """
     with closing(psycopg2.connect(dsn)) as conn, conn, conn.cursor() as cur:
         cur.execute(_CLOCK)
@@ -112,18 +112,18 @@ def prepare(dsn: str) -> None:
 
 
 def simulate(dsn: str, seed: int, job: str | None = None, *, rows: bool = False) -> Tale:
-    """Live through a seed.
+    """Simulate a seed.
 
     :param dsn: a database that was prepared; it may hold other jobs
-    :param job: what the job is called; None: as the seed
-    :param rows: whether the source has rows in no order, with content that is loaded in portions
+    :param job: the job's name; None: the seed
+    :param rows: whether the source has unordered rows, with content that is loaded in portions
     """
     return _Simulation(dsn, seed, job or f"seed {seed}", rows=rows).run()
 
 
 @dataclass
 class _Process:
-    """One try of a task: what the fault points know of it."""
+    """One try of a task, as the fault points see it."""
 
     name: str
     batch_id: int | None = None
@@ -173,7 +173,7 @@ class _Simulation:
         self._processes: dict[Task, _Process] = {}
         self._ended: set[str] = set()
         self._live: set[str] = set()
-        self._told: list[Report] = []
+        self._reported: list[Report] = []
 
     def run(self) -> Tale:
         with (
@@ -188,10 +188,10 @@ class _Simulation:
             ]
             self._scheduler.run()
             self._reraise(begun)
-            # Whatever is left after all that: a run in which nothing goes wrong completes the job.
+            # Whatever is left after this, a run without faults completes the job.
             self._harm = self._function.trouble = self._source_trouble = 0.0
             self._max_items, self._max_calls = 1_000, None
-            # It takes over what a run holds that nobody could close, once its last lease is over.
+            # It takes over the items of a run that was not closed, once its last lease has expired.
             wait_s = lease.LEASE_S + 1 if self._is_one_open() else 0.0
             last = self._scheduler.start("last", lambda: self._dag_run("last", wait_s))
             self._scheduler.run()
@@ -265,8 +265,8 @@ class _Simulation:
                 dag_run_id = ref.next_dag_run_id(dag_run_id)
                 self._live.add(dag_run_id)
                 ref = SetRef(ref.run_id, ref.set_no + 1)
-            tell = self._told.append
-            self._task(f"{name} notify", lambda _: close_run.conclude(conn, ref, self, tell))
+            notify = self._reported.append
+            self._task(f"{name} notify", lambda _: close_run.conclude(conn, ref, self, notify))
             self._live.discard(dag_run_id)
 
     most_mapped = 1_024
@@ -276,10 +276,10 @@ class _Simulation:
         return not self._live.isdisjoint(dag_run_ids)
 
     def tell_abandoned(self, conn: connection, run: OpenRun) -> None:
-        self._told.append(runs.get_report(conn, run.run_id))
+        self._reported.append(runs.get_report(conn, run.run_id))
 
     def tell_if_paused(self, conn: connection, run: OpenRun) -> None:
-        """Say nothing: no DAG is paused."""
+        """Report nothing: no DAG is paused."""
 
     def _open(self, conn: connection, dag_run_id: str) -> SetRef:
         job = Job(self._job, "f" * 32, "s3://bucket", ARN, "s3")
@@ -297,7 +297,7 @@ class _Simulation:
         return runs.open_run(conn, new, replace(FUNCTION, timeout_s=1))
 
     def _set(self, conn: connection, name: str, ref: SetRef) -> bool:
-        """Run the tasks of one DAG run; return whether it asks for another."""
+        """Run the tasks of one DAG run; return whether it requests another."""
         parts = self._task(
             f"{name} list",
             lambda _: list_partitions.list_partitions(conn, ref, self._config, self._source()),
@@ -318,7 +318,7 @@ class _Simulation:
         return bool(self._task(f"{name} close", lambda _: close_run.close_run(conn, ref, self)))
 
     def _source(self) -> SimulatedSource:
-        # Pages are read ahead in a thread of its own: what it draws, no other may draw meanwhile.
+        # Pages are read ahead in their own thread: no other may use its random source meanwhile.
         own = Random(self._random.random())  # noqa: S311  as the scheduler's
         return SimulatedSource(self._listed, own, self._source_trouble, rows=self._rows)
 
@@ -358,7 +358,7 @@ class _Simulation:
         return work
 
     def _mapped(self, works: dict[str, Callable[[_Process], object]]) -> None:
-        """Run the mapped instances of a task beside each other, until each has come to an end."""
+        """Run the mapped instances of a task in parallel, until each has ended."""
         tasks = [
             self._scheduler.start(name, lambda name=name, work=work: self._task(name, work))
             for name, work in works.items()
@@ -368,9 +368,9 @@ class _Simulation:
         self._reraise(tasks)
 
     def _task(self, name: str, work: Callable[[_Process], object]) -> Any:
-        """Try a task until it succeeds, as Airflow does; return what it returned."""
+        """Try a task until it succeeds, like Airflow; return its result."""
         for number in range(1, self._tries + 1):
-            # Where tasks are tried often, the last try is spared: the run is to be complete.
+            # If tasks have many tries, the last one has no faults, so that the run is complete.
             spared = number == self._tries == max(TRIES)
             process = _Process(f"{self._job} {name} try {number}", spared=spared)
             task = self._scheduler.start(process.name, lambda process=process: work(process))
@@ -391,12 +391,12 @@ class _Simulation:
 
     @staticmethod
     def _reraise(tasks: list[Task]) -> None:
-        """Tell of errors that are no part of the tale."""
+        """Raise errors that are not part of the simulation."""
         for task in tasks:
             if task.error and not isinstance(task.error, (Killed, RetrofillError)):
                 raise task.error
 
-    # What goes wrong at a fault point, or in between.
+    # Faults at fault points or in between.
 
     def _at(self, point: Point) -> None:
         task = self._scheduler.current
@@ -411,7 +411,7 @@ class _Simulation:
     def _go_wrong(self, point: Point, process: _Process) -> None:
         kinds = ["killed", "killed", "answer lost"]
         if process.batch_id is not None and point is not Point.SETTLE_WRITTEN:
-            kinds += ["stood still", "stood still", "told to end"]
+            kinds += ["stood still", "stood still", "terminated"]
         elif point is Point.CHUNK_COMMITTED:
             kinds += ["stood still"]
         kind = self._random.choice(kinds)
@@ -423,13 +423,13 @@ class _Simulation:
                 raise Killed(point)
             case "answer lost":
                 raise StateUnavailable(f"injected at {point}")
-            case "told to end":
+            case "terminated":
                 process.stop_asked = True
             case "stood still":
                 self._stand_still(process)
 
     def _stand_still(self, process: _Process) -> None:
-        """Stop a process for so long that its lease ends and Airflow tries the task again."""
+        """Pause a process until its lease expires and Airflow retries the task."""
         process.taken_for_dead = True
         process.spared = True
         self._scheduler.pause(self._random.choice(STANDING_S))

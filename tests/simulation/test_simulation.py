@@ -1,4 +1,4 @@
-"""Some seeds of the simulation in every test run; ``make simulate`` lives through hundreds."""
+"""Some seeds of the simulation in every test run; ``make simulate`` runs hundreds."""
 
 import logging
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def dsn(postgres: Postgres) -> Iterator[str]:
     logging.disable(logging.NOTSET)
 
 
-def test_time_in_postgres_is_that_of_the_simulation(dsn: str) -> None:
+def test_postgres_uses_the_simulated_time(dsn: str) -> None:
     with closing(psycopg2.connect(dsn)) as conn, conn.cursor() as cur:
         cur.execute("SELECT extract(year FROM clock_timestamp())")
         assert cur.fetchone() == (1970,)
@@ -33,25 +33,25 @@ def test_time_in_postgres_is_that_of_the_simulation(dsn: str) -> None:
             "SELECT count(*) FROM pg_depend JOIN pg_attrdef ON pg_attrdef.oid = objid"
             " WHERE refobjid = 'simulated.clock_timestamp()'::regprocedure"
         )
-        assert cur.fetchone() >= (5,), "the defaults of columns are of another clock"
+        assert cur.fetchone() >= (5,), "column defaults use the simulated clock"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_violated(dsn: str, seed: int) -> None:
+def test_no_invariant_is_violated(dsn: str, seed: int) -> None:
     tale = simulate(dsn, seed)
     assert tale.violations == [], f"python -m tests.simulation {seed} 1"
     assert tale.calls >= tale.items / 8
 
 
 @pytest.mark.parametrize("seed", SEEDS_OF_ROWS)
-def test_nothing_is_violated_without_order(dsn: str, seed: int) -> None:
-    """The function checks the content of each row, of which a portion holds two."""
+def test_no_invariant_is_violated_without_order(dsn: str, seed: int) -> None:
+    """The function checks the content of each row; a portion holds two."""
     tale = simulate(dsn, seed, f"rows {seed}", rows=True)
     assert tale.violations == [], f"python -m tests.simulation --rows {seed} 1"
     assert tale.calls >= tale.items / 8
 
 
-def test_a_seed_tells_the_whole_story(dsn: str) -> None:
+def test_a_seed_determines_the_whole_simulation(dsn: str) -> None:
     once, again = simulate(dsn, 9, "once"), simulate(dsn, 9, "again")
     assert replace(once, seed=0) == replace(again, seed=0)
     assert once.faults, "a seed without a fault proves nothing"

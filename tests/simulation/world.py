@@ -1,4 +1,4 @@
-"""The world outside of the simulation's processes: a source, and a function that misbehaves."""
+"""The world outside the simulated processes: a source, and a function that misbehaves."""
 
 import json
 import queue
@@ -24,10 +24,10 @@ _ERROR = b'{"errorType": "ValueError", "errorMessage": "no"}'
 
 
 class SimulatedSource(MemorySource):
-    """Keys in order, cut into partitions; a page may fail to come.
+    """Keys in order, divided into partitions; a page may fail.
 
     :param trouble: the share of pages that fail
-    :param rows: whether the keys are in no order, and each item has content of its own
+    :param rows: whether the keys are unordered, and each item has its own content
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class SimulatedSource(MemorySource):
 
 
 def row_of(key: str) -> str:
-    """Return the content of a row, of some hundred bytes."""
+    """Return the content of a row, some hundred bytes."""
     return json.dumps([key, "\u20ac\x1e\U0001f600" * 20], ensure_ascii=False)
 
 
 class SimulatedFunction:
-    """Runs items, counts them, and fails as chance and its poison have it.
+    """Runs items, counts them, and fails at random and for its poison.
 
-    :param poison: keys with which it fails whenever they are in a call
-    :param silencing: keys with which it never answers in time
+    :param poison: keys that make every call with them fail
+    :param silencing: keys that make it never answer in time
     """
 
     def __init__(
@@ -71,18 +71,18 @@ class SimulatedFunction:
         self._silencing = silencing
         self._harmed: set[str] = set()
         self.trouble = 1.0
-        """How much of the usual chance of each fault there is."""
+        """The factor for the usual probability of each fault."""
         self.calls = self.items = 0
         self.executed: Counter[str] = Counter()
         self.succeeded: Counter[str] = Counter()
 
     @property
     def seen(self) -> Seen:
-        """What has arrived so far."""
+        """Return what has arrived so far."""
         return Seen(self.calls, self.items)
 
     def call(self, tag: int, body: bytes, completions: "SimulatedQueue") -> None:
-        """Take one request; its answer comes later, if at all."""
+        """Take one request; its response comes later, if at all."""
         keys = _keys_in(json.loads(body))
         self.calls += 1
         self.items += len(keys)
@@ -107,7 +107,7 @@ class SimulatedFunction:
         return after_s, _reply(tag, 200, body=b"null")
 
     def _may_harm(self, keys: list[str]) -> bool:
-        """Return whether a fault may strike this call: an item alone is struck once at most."""
+        """Return whether a fault may hit this call: a single item is hit at most once."""
         if len(keys) > 1:
             return True
         fresh = keys[0] not in self._harmed
@@ -118,7 +118,7 @@ class SimulatedFunction:
 def _keys_in(event: dict[str, Any]) -> list[str]:
     """Return the keys of an event's items.
 
-    :raises ValueError: the content of a row is not as it was listed
+    :raises ValueError: the content of a row differs from the listing
     """
     if "Records" in event:
         return [unquote_plus(record["s3"]["object"]["key"]) for record in event["Records"]]
@@ -149,9 +149,9 @@ def _reply(
 
 
 class SimulatedQueue:
-    """The completions of one client: whoever waits for one lets others go on.
+    """The completions of one client: waiting for one lets other tasks run.
 
-    :param scheduler: who goes on meanwhile
+    :param scheduler: runs other tasks meanwhile
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -163,7 +163,7 @@ class SimulatedQueue:
         self._waiting.append(completion)
 
     def get(self, *, timeout: float) -> Reply | NoReply:
-        """Return a completion, waiting so many simulated seconds for it."""
+        """Return a completion, waiting at most `timeout` simulated seconds."""
         if not self._waiting:
             self._scheduler.pause(timeout, lambda: bool(self._waiting))
         if not self._waiting:
@@ -171,12 +171,12 @@ class SimulatedQueue:
         return self._waiting.popleft()
 
     def get_nowait(self) -> Reply | NoReply:
-        """Return a completion that is there."""
+        """Return a completion that has arrived."""
         return self.get(timeout=0.0)
 
 
 class SimulatedClient:
-    """What the product's client is to an invoke task, over the simulated function."""
+    """A client for invoke tasks that calls the simulated function."""
 
     def __init__(self, scheduler: Scheduler, function: SimulatedFunction) -> None:
         self.completions = SimulatedQueue(scheduler)

@@ -57,7 +57,7 @@ def test_each_item_is_in_one_batch(
 
 
 @given(cases(), sizes)
-def test_batches_are_as_large_as_the_rule_says(
+def test_batches_have_the_size_of_the_rule(
     case: tuple[list[Piece], dict[Piece, list[int]]], rule: dict[str, int]
 ) -> None:
     pieces, _ = case

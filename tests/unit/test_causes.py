@@ -77,4 +77,6 @@ def test_refused_calls_do_not_dilute_the_percentage() -> None:
         CallCount("throttled", "", 10_000, 10_000),
         CallCount("failed", "timed_out", 1, 1),
     ]
-    assert exceeded({"timed_out": 5}, refused_only, 1_000) is None, "the sample is what ran"
+    assert exceeded({"timed_out": 5}, refused_only, 1_000) is None, (
+        "only calls that ran are the sample"
+    )

@@ -161,6 +161,6 @@ def test_job_files_are_checked(cli: Command, tmp_path: Path) -> None:
     done = cli("check-jobs", tmp_path)
     assert done.code == Exit.BAD_INPUT
     assert "retrofill_a.yaml:1: source: 's4' is not allowed; give one of" in done.err
-    told = json.loads(cli("check-jobs", tmp_path, "--json").out)
-    assert told["jobs"] == ["retrofill_a"]
-    assert len(told["problems"]) >= 3
+    printed = json.loads(cli("check-jobs", tmp_path, "--json").out)
+    assert printed["jobs"] == ["retrofill_a"]
+    assert len(printed["problems"]) >= 3

@@ -118,7 +118,7 @@ def test_without_a_limit_the_ceiling_is_reached_and_kept():
     assert endpoint.rate > 0.9 * endpoint.best_rate(200)
 
 
-def test_the_ceiling_is_reached_within_seconds_however_long_a_call_takes():
+def test_the_ceiling_is_reached_within_seconds_for_any_duration_of_calls():
     one = window(1_000)
     now = 0.0
     while one.size < 1_000:
@@ -224,7 +224,7 @@ def test_a_fully_refused_window_probes_after_a_pause_that_doubles():
     assert one.room(now + PAUSE_S) == 1
 
 
-def test_a_window_takes_over_its_part_of_what_all_have_found():
+def test_a_window_starts_with_its_part_of_the_total_width():
     one = refused_at_20()
     one.agree(5, 4)
     assert one.size == one.width == 5

@@ -130,7 +130,7 @@ def test_no_text_with_invisible_or_endless_characters(name: str, value: str):
 
 @pytest.mark.parametrize("name", _TEXTS)
 @pytest.mark.parametrize("value", [5, True, ["a"], {"a": 1}])
-def test_only_text_is_taken_for_a_text(name: str, value: object):
+def test_only_text_is_accepted_as_text(name: str, value: object):
     [problem] = _problems(**{name: value})
     assert problem.startswith(f"{name}: {value!r} is not allowed; give ")
 

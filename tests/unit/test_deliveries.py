@@ -40,7 +40,7 @@ def changed(trigger: Trigger, **live: Any) -> Trigger:
     return replace(trigger, live=replace(trigger.live, **live))
 
 
-def told_of(*configurations: Configuration) -> Trigger:
+def trigger_of(*configurations: Configuration) -> Trigger:
     return changed(DIRECT, configurations=configurations)
 
 
@@ -111,21 +111,21 @@ def test_the_trigger_with_the_given_qualifier_is_used() -> None:
 
 
 def test_the_trigger_for_the_keys_of_the_run_is_used() -> None:
-    other = told_of(Configuration(prefix="out/"))
-    ours = told_of(Configuration(prefix="in/2025/"))
+    other = trigger_of(Configuration(prefix="out/"))
+    ours = trigger_of(Configuration(prefix="in/2025/"))
     assert chosen(other, ours) is ours
     with pytest.raises(ConfigError, match="there are 2 live triggers"):
-        chosen(told_of(Configuration(prefix="in/2024/")), ours)
-    jpg, png = told_of(Configuration(suffix=".jpg")), told_of(Configuration(suffix=".png"))
+        chosen(trigger_of(Configuration(prefix="in/2024/")), ours)
+    jpg, png = trigger_of(Configuration(suffix=".jpg")), trigger_of(Configuration(suffix=".png"))
     assert chosen(jpg, png, key_glob="*.png") is png
 
 
 @pytest.mark.parametrize(
     "trigger",
     [
-        told_of(Configuration(prefix="out/")),
-        told_of(Configuration(suffix=".png")),
-        told_of(Configuration(prefix="out/"), Configuration(prefix="in/", suffix=".png")),
+        trigger_of(Configuration(prefix="out/")),
+        trigger_of(Configuration(suffix=".png")),
+        trigger_of(Configuration(prefix="out/"), Configuration(prefix="in/", suffix=".png")),
         changed(RULED, rules=(({"detail": {"object": {"key": [{"prefix": "out/"}]}}},),)),
         changed(RULED, rules=(({}, {"detail.object.key": ["in/a.png", "out/a.jpg"]}),)),
         changed(RULED, rules=(({"detail": {"object": {"key": [{"wildcard": "o*.jpg"}]}}},),)),
@@ -147,8 +147,8 @@ def test_a_trigger_for_other_keys_is_not_used(trigger: Trigger) -> None:
 @pytest.mark.parametrize(
     "trigger",
     [
-        told_of(Configuration(prefix="out/"), Configuration(prefix="in/2025/", suffix=".jpg")),
-        told_of(Configuration(prefix="i", suffix="g")),
+        trigger_of(Configuration(prefix="out/"), Configuration(prefix="in/2025/", suffix=".jpg")),
+        trigger_of(Configuration(prefix="i", suffix="g")),
         changed(RULED, rules=(({"detail.object.key": [{"prefix": "out/"}]},), ({},))),
         changed(RULED, rules=(({"detail.object.key": [{"anything-but": ["in/a.jpg"]}]},),)),
         changed(RULED, rules=(({"detail.object.key": [{"wildcard": "in/*/cat.*"}]},),)),

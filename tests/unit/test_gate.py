@@ -34,7 +34,7 @@ def test_abandoned_calls_take_up_room() -> None:
     assert opened(concurrency=5).room(3, 0.0) == 2
 
 
-def test_a_share_below_what_is_running_leaves_no_room() -> None:
+def test_a_share_below_the_calls_in_flight_leaves_no_room() -> None:
     assert opened(concurrency=5).room(7, 0.0) == 0
 
 

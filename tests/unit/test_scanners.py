@@ -352,7 +352,7 @@ def test_no_more_of_a_line_is_kept_than_the_limit(lines: list[str], encoding: st
     ],
 )
 @pytest.mark.parametrize("many", ["rows", "one long row"])
-def test_memory_is_flat_however_large_a_file_is(scanner: Any, many: str):
+def test_memory_does_not_grow_with_the_file(scanner: Any, many: str):
     json_row = '{"a":"some text"}\n'.encode(scanner.encoding.name)
     row = b"some,text\n" if isinstance(scanner, CsvScanner) else json_row
     piece = row * 2_000 if many == "rows" else b"x" * 60_000

@@ -288,8 +288,8 @@ def test_a_run_does_not_stop_for_equal_failures_while_calls_may_succeed(
         "the first 10 items all failed alike: E; no call is"
     )
     one_succeeded = failing._replace(judged=11, succeeded=1)
-    goes_on = allot(stands, shares, one_succeeded, wanted=5, in_flight=own)
-    assert (goes_on.concurrency, goes_on.pause_reason) == (5, None)
+    continues = allot(stands, shares, one_succeeded, wanted=5, in_flight=own)
+    assert (continues.concurrency, continues.pause_reason) == (5, None)
 
 
 def test_the_first_reason_stays() -> None:

@@ -1,8 +1,8 @@
-"""Run what may differ between Airflows and Pythons on each, and print the table.
+"""Run the tests that may differ between versions of Airflow and Python, and print a table.
 
     python -m tests.versions [--every | AIRFLOW/PYTHON …]
 
-Without arguments each Airflow runs on one Python, those of managed services on theirs.
+Without arguments each Airflow runs on one Python, that of managed services if they offer it.
 """
 
 import argparse
@@ -25,15 +25,15 @@ from tests.versions.environments import (
 )
 
 PREFERRED = {"3.1.8": "3.11", "3.2.1": "3.12", "3.3.1": "3.12"}
-"""The Python of those who have an Airflow; the newest Airflow runs on the newest Python here."""
+"""The usual Python of an Airflow; the newest Airflow runs on the newest Python here."""
 
 TOO_NEW = {("3.1.8", "3.14")}
-"""Airflows that are not made for a Python."""
+"""Versions of Airflow that do not support a Python."""
 
-_RETROFILL = "tests/dags/test_retrofill.py::test_"
-_APPROVAL = "tests/dags/test_approval.py::test_"
-_REDRIVE = "tests/dags/test_redrive.py::test_"
-_REPORTS = "tests/dags/test_reports.py::test_"
+_RETROFILL = "tests/dags/test_retrofill.py"
+_APPROVAL = "tests/dags/test_approval.py"
+_REDRIVE = "tests/dags/test_redrive.py"
+_REPORTS = "tests/dags/test_reports.py"
 TESTS = [
     "tests/unit/test_cli.py",
     "tests/unit/test_tries.py",
@@ -48,26 +48,26 @@ TESTS = [
     "tests/integration/test_web.py",
     "tests/integration/test_web_jobs.py",
     "tests/integration/test_web_triage.py",
-    f"{_RETROFILL}every_object_is_called_once_and_the_second_run_calls_nothing",
-    f"{_RETROFILL}a_preview_shows_the_first_call_and_makes_none",
-    f"{_RETROFILL}a_run_larger_than_a_set_asks_for_the_next_one_and_keeps_its_trigger",
-    f"{_RETROFILL}what_cannot_be_done_is_said_before_anything_is_touched",
-    f"{_RETROFILL}with_conf_ignored_a_job_runs_as_its_file_says",
-    f"{_RETROFILL}who_is_to_be_notified_hears_of_a_state_that_cannot_be_used",
-    f"{_RETROFILL}a_run_that_has_spent_its_budget_stops_and_the_next_one_goes_on",
-    f"{_APPROVAL}what_is_approved_is_called_and_the_report_says_by_whom",
-    f"{_APPROVAL}what_is_rejected_calls_nothing_and_is_new_again",
-    f"{_APPROVAL}what_nobody_approves_in_time_is_rejected",
+    f"{_RETROFILL}::test_every_object_is_called_once_and_the_second_run_calls_nothing",
+    f"{_RETROFILL}::test_a_preview_shows_the_first_call_and_makes_none",
+    f"{_RETROFILL}::test_a_run_larger_than_a_set_requests_the_next_one_and_keeps_its_trigger",
+    f"{_RETROFILL}::test_an_impossible_run_is_refused_before_anything_is_done",
+    f"{_RETROFILL}::test_if_conf_is_ignored_a_job_runs_as_its_file_defines",
+    f"{_RETROFILL}::test_an_unusable_state_is_notified",
+    f"{_RETROFILL}::test_a_run_out_of_budget_stops_and_the_next_one_continues",
+    f"{_APPROVAL}::test_an_approved_plan_is_called_and_the_report_names_the_user",
+    f"{_APPROVAL}::test_a_rejected_plan_calls_nothing_and_its_items_are_new_again",
+    f"{_APPROVAL}::test_a_plan_without_an_answer_in_time_is_rejected",
     "tests/dags/test_canary.py::test_a_canary_is_called_first_and_the_rest_after_it",
     "tests/dags/test_lineage.py",
-    f"{_REDRIVE}a_group_in_quarantine_is_called_again_and_the_other_one_stays",
-    f"{_REPORTS}what_failed_is_written_told_and_called_again_by_a_run_over_it",
-    "tests/dags/test_maintenance.py::test_maintenance_closes_what_was_abandoned_and_forgets_what_is_old",
+    f"{_REDRIVE}::test_one_group_in_quarantine_is_redriven_and_the_other_stays",
+    f"{_REPORTS}::test_failures_are_exported_reported_and_called_by_a_run_over_the_export",
+    "tests/dags/test_maintenance.py::test_maintenance_closes_abandoned_runs_and_forgets_old_rows",
 ]
 
 
 class Result(NamedTuple):
-    """What the tests of an Airflow on a Python have shown."""
+    """The results of the tests of an Airflow on a Python."""
 
     ran: int
     failed: list[str]
@@ -79,7 +79,7 @@ class Result(NamedTuple):
 
 
 def pairs(asked: list[str], *, every: bool) -> list[tuple[str, str]]:
-    """Return which Airflows are to be run on which Pythons."""
+    """Return the pairs of Airflow and Python to run."""
     if asked:
         return [(airflow, python) for airflow, _, python in (one.partition("/") for one in asked)]
     here = [python for python in PYTHONS if interpreter(python)]
@@ -89,12 +89,12 @@ def pairs(asked: list[str], *, every: bool) -> list[tuple[str, str]]:
 
 
 def run(airflow: str, python: str) -> Result:
-    """Run the tests, and return what they have shown; their output stays in a file."""
+    """Run the tests, and return their results; their output goes to a file."""
     interpreter_there = environment(airflow, python)
     report, log = (FOLDER / f"{airflow}-{python}.{suffix}" for suffix in ("xml", "log"))
     report.unlink(missing_ok=True)
     command = [
-        # Whether a library warns is for the newest to say, in `make test`.
+        # Only `make test`, with the newest versions, turns warnings into errors.
         str(interpreter_there), "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider",
         "--timeout", "400", "--numprocesses", "2", "--dist", "loadfile", f"--junitxml={report}",
         # Some of these take too long for `make test`.
@@ -120,8 +120,8 @@ def read(report: Path) -> Result:
     return Result(len(cases) - len(skips), failed, Counter(skips))
 
 
-def tell(results: dict[tuple[str, str], Result]) -> None:
-    """Print the table, and what is missing where."""
+def print_table(results: dict[tuple[str, str], Result]) -> None:
+    """Print the table, and what was skipped where."""
     rows = [["Airflow", *(f"Python {python}" for python in PYTHONS)]]
     for airflow in locks():
         cells = [results.get((airflow, python)) for python in PYTHONS]
@@ -139,20 +139,20 @@ def tell(results: dict[tuple[str, str], Result]) -> None:
 
 
 def main() -> int:
-    """Return 0 only if all that ran has passed, and something did."""
+    """Return 0 only if something ran and everything passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.versions")
     parser.add_argument("pairs", nargs="*", metavar="AIRFLOW/PYTHON")
     parser.add_argument("--every", action="store_true", help="each Airflow on each Python here")
     asked = parser.parse_args()
     problems = False
-    for told, problem in resolutions():
+    for described, problem in resolutions():
         problems |= bool(problem)
-        print(f"requirements beside {told}: {problem or 'resolved'}", flush=True)
+        print(f"requirements next to {described}: {problem or 'resolved'}", flush=True)
     FOLDER.mkdir(exist_ok=True)
     results: dict[tuple[str, str], Result] = {}
     for airflow, python in pairs(asked.pairs, every=asked.every):
         if (airflow, python) in TOO_NEW:
-            print(f"Airflow {airflow} is not made for Python {python}")
+            print(f"Airflow {airflow} does not support Python {python}")
         elif interpreter(python) is None:
             print(f"Airflow {airflow}: Python {python} is not on this machine, so not run")
         else:
@@ -163,7 +163,7 @@ def main() -> int:
     for python in PYTHONS:
         if interpreter(python) is None:
             print(f"Python {python} is not on this machine")
-    tell(results)
+    print_table(results)
     failed = any(result.failed or not result.ran for result in results.values())
     return int(problems or failed or not results)
 

@@ -1,14 +1,14 @@
 """Environments of `make versions`: an Airflow with the packages of its day, and an interpreter.
 
-What is installed is what a lock says. Those beside this file were compiled once: 3.2.1 and 3.3.1
-under the constraints that Airflow has published for them and that Amazon MWAA installs by, 3.1.8
-with what was there on the day of MOMENTS, tools of the tests aside:
+Each environment is installed from a lock. The locks in this folder were compiled once: 3.2.1 and
+3.3.1 under the constraints that Airflow publishes for them and Amazon MWAA uses, 3.1.8 with the
+packages of its day in MOMENTS, except test tools:
 
     uv pip compile pyproject.toml tests/versions/tests.in --universal --python-version 3.11 \
         --generate-hashes --no-emit-index-url --no-annotate --no-header --constraint CONSTRAINTS
 
-A file of sets/ has of the same constraints, for Python 3.12, what Retrofill needs. They agree with
-what Amazon says is in its images.
+A file in sets/ has the lines of these constraints, for Python 3.12, that Retrofill needs. They
+agree with Amazon's lists of its images.
 """
 
 import os
@@ -28,27 +28,27 @@ SETS = {
     "3.3.0": "Astro",
     "3.3.1": "Amazon MWAA, Astro",
 }
-"""Where people have an Airflow with the packages that Airflow itself has published for it."""
+"""Services that run an Airflow with the packages in Airflow's own constraints for it."""
 
 MOMENTS = {
     "3.1.8": ("2026-03-20", "Google, Astro, Helm chart 1.20"),
     "3.2.2": ("2026-06-13", "Google, Astro, Helm chart 1.22"),
 }
-"""A day on which people installed an Airflow, and where it is what they have."""
+"""A day on which an Airflow was installed, and the services that run that set of packages."""
 
 _UV = str(Path(sys.executable).with_name("uv"))
 _PIN = re.compile(r"^([a-z0-9.-]+)==(\S+)", re.MULTILINE)
 
 
 def locks() -> dict[str, Path]:
-    """Return the lock of each Airflow, the oldest first; the last one is our own."""
+    """Return the lock of each Airflow, oldest first; the last one is our own."""
     found = [*sorted((ROOT / "tests/versions").glob("*.lock")), ROOT / "requirements-dev.lock"]
     return {pins(path)["apache-airflow"]: path for path in found}
 
 
 @cache
 def interpreter(python: str) -> str | None:
-    """Return the interpreter of a version that is on this machine; None: there is none."""
+    """Return this machine's interpreter of a version; None if it is missing."""
     kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     named = [f"python{python}", *map(str, kept.glob(f"{python}.*/bin/python"))]
     ask = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2], sys.executable)"
@@ -61,7 +61,7 @@ def interpreter(python: str) -> str | None:
 
 
 def environment(airflow: str, python: str) -> Path:
-    """Return the interpreter of an environment, which is made if it is not what its lock says."""
+    """Return the interpreter of an environment, which is rebuilt if it differs from its lock."""
     lock, made = locks()[airflow], FOLDER / f"{airflow}-{python}"
     kept = made / "installed.lock"
     if not kept.exists() or kept.read_bytes() != lock.read_bytes():
@@ -73,7 +73,7 @@ def environment(airflow: str, python: str) -> Path:
 
 
 def package_set(airflow: str) -> Path:
-    """Return the pins that Airflow has published for one of SETS, of what Retrofill needs."""
+    """Return the published pins of one of SETS, for the packages that Retrofill needs."""
     return ROOT / f"tests/versions/sets/{airflow}.txt"
 
 
@@ -83,21 +83,21 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def resolutions() -> Iterator[tuple[str, str]]:
-    """Resolve what the product asks for beside what people have; tell each, and why it fails.
+    """Resolve the requirements next to common package sets; yield each set and its problem.
 
-    An empty reason: it does not fail.
+    The problem is empty if the set resolves.
     """
     for airflow, where in SETS.items():
         under = ["--constraint", str(package_set(airflow))]
         for python in ("3.12", "3.13"):
-            told = f"Airflow {airflow} on Python {python} with its constraints ({where})"
-            # Who joins an Airflow has no compiler.
+            described = f"Airflow {airflow} on Python {python} with its constraints ({where})"
+            # An existing Airflow has no compiler.
             wheels = ["--python-version", python, "--only-binary", ":all:"]
-            yield told, _problem(airflow, *under, *wheels)
+            yield described, _problem(airflow, *under, *wheels)
     for airflow, (day, where) in MOMENTS.items():
-        told = f"Airflow {airflow} with the packages of {day} ({where})"
+        described = f"Airflow {airflow} with the packages of {day} ({where})"
         on_all = ["--universal", "--python-version", PYTHONS[0]]
-        yield told, _problem(airflow, *on_all, "--exclude-newer", day)
+        yield described, _problem(airflow, *on_all, "--exclude-newer", day)
 
 
 def _problem(airflow: str, *options: str) -> str:

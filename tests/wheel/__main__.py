@@ -1,4 +1,4 @@
-"""Try each form in which Retrofill is installed: a whole run on a whole Airflow, counts compared.
+"""Try each way to install Retrofill: a whole run on a whole Airflow, with counts compared.
 
 python -m tests.wheel [wheel] [mwaa] [astro]
 """
@@ -38,18 +38,18 @@ _RUN = "first"
 
 
 class FormError(Exception):
-    """A form does not do what it must."""
+    """A form does not work as it must."""
 
 
 class Pages(ObservedAirflow):
-    """Airflow with the pages of plugins."""
+    """Airflow, with plugin pages."""
 
     def status_of(self, path: str) -> int:
-        """Return the status with which a page answers who is signed in."""
+        """Return the status of a page for a signed-in user."""
         return int(self._http.get(path).status_code)
 
     def plugin_errors(self) -> list[dict[str, Any]]:
-        """Return which plugins Airflow could not take."""
+        """Return the plugins that Airflow could not import."""
         errors: list[dict[str, Any]] = self._request("GET", "/api/v2/plugins/importErrors")[
             "import_errors"
         ]
@@ -57,9 +57,9 @@ class Pages(ObservedAirflow):
 
 
 def try_form(form: Form, server: Postgres, endpoint: ScriptedEndpoint) -> str:
-    """Run the job over all objects; return what has been counted.
+    """Run the job over all objects; return the counts.
 
-    :raises FormError: a count or an answer is not what it must be
+    :raises FormError: a count or a response is wrong
     """
     endpoint.reset()
     number = list(FORMS).index(form.home.name)
@@ -79,7 +79,7 @@ def try_form(form: Form, server: Postgres, endpoint: ScriptedEndpoint) -> str:
         **{
             name: value
             for name, value in airflow.variables(settings, {}).items()
-            # All that a form is about: Airflow finds its folders, and they find the package.
+            # What a form must achieve: Airflow finds its folders, and they find the package.
             if name not in {"PYTHONPATH", "AIRFLOW__CORE__DAGS_FOLDER"}
             and name != "AIRFLOW__CORE__PLUGINS_FOLDER"
         },
@@ -160,7 +160,7 @@ def _run(command: list[str], surroundings: Mapping[str, str], folder: Path) -> N
 
 
 def main() -> int:
-    """Return 0 only if every form that was asked for has passed."""
+    """Return 0 only if every requested form passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.wheel")
     parser.add_argument("forms", nargs="*", choices=[*FORMS, []], metavar="FORM")
     asked = parser.parse_args().forms or list(FORMS)

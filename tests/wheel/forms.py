@@ -1,4 +1,4 @@
-"""The forms in which people install Retrofill, each as a home of Airflow that is laid out anew."""
+"""The ways to install Retrofill, each as a new Airflow home."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.versions.environments import FOLDER, ROOT, environment, interpreter, locks
 
 AIRFLOW, PYTHON = "3.3.1", "3.12"
-"""What Amazon MWAA and Astro have; its lock was compiled under Airflow's own constraints."""
+"""The Airflow of Amazon MWAA and Astro; its lock was compiled under Airflow's own constraints."""
 
 JOB = "retrofill_photos"
 _JOB_FILE = """
@@ -32,10 +32,10 @@ class Form:
     """The interpreter of Airflow's environment."""
 
     package_in: Path
-    """The folder that `python -m retrofill` is run in; of an installed package any other."""
+    """The folder in which `python -m retrofill` runs; any folder for an installed package."""
 
     variables: dict[str, str] = field(default_factory=dict)
-    """What a person sets besides connections."""
+    """Variables to set in addition to connections."""
 
 
 def wheel() -> Path:
@@ -52,7 +52,7 @@ def documented_dag_file() -> str:
 
 
 def installed(home: Path) -> Form:
-    """The wheel, installed under Airflow's constraints in an environment that has nothing else."""
+    """The wheel, installed under Airflow's constraints in an otherwise empty environment."""
     made = FOLDER / "wheel"
     _uv("venv", "--quiet", "--clear", "--python", str(interpreter(PYTHON)), str(made))
     python = made / "bin/python"
@@ -65,7 +65,7 @@ def installed(home: Path) -> Form:
 
 
 def among_plugins(home: Path) -> Form:
-    """As on Amazon MWAA, which unpacks plugins.zip into the plugins folder."""
+    """Like Amazon MWAA, which unpacks plugins.zip into the plugins folder."""
     zipfile.ZipFile(ROOT / "dist/plugins.zip").extractall(home / "plugins")
     _write(home / "dags/retrofill.py", documented_dag_file())
     _write(home / "dags/jobs" / f"{JOB}.yaml", _JOB_FILE)
@@ -74,7 +74,7 @@ def among_plugins(home: Path) -> Form:
 
 
 def copied(home: Path) -> Form:
-    """As in a project of Astro's: the three folders, and nothing set."""
+    """Like an Astro project: the three folders, without variables."""
     for name in ("dags", "plugins", "include"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, home / name, ignore=ignored)
@@ -86,7 +86,7 @@ FORMS = {"wheel": installed, "mwaa": among_plugins, "astro": copied}
 
 
 def _airflow() -> Path:
-    """Return the interpreter of an environment with all that is needed but Retrofill."""
+    """Return the interpreter of an environment with everything needed except Retrofill."""
     return environment(AIRFLOW, PYTHON)
 
 

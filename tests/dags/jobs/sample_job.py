@@ -1,4 +1,4 @@
-"""A DAG for Airflow as that of a job file, over what the environment names."""
+"""A DAG like that of a job file, for the bucket and function in the environment."""
 
 import os
 
