@@ -30,7 +30,8 @@ def dropped() -> re.Pattern[str]:
     """Return a pattern for every word on the list."""
     (listed,) = re.findall(r"```text\n(anew.*?)\n```", STYLE.read_text(), re.DOTALL)
     words = re.split(r", |\n", listed)
-    spaced = (re.escape(word).replace(r"\ ", r"[\s_]+") for word in words)
+    # A line of a comment may end between two words.
+    spaced = (re.escape(word).replace(r"\ ", r"[\s_#-]+") for word in words)
     return re.compile(rf"(?<![^\W_])(?:{'|'.join(spaced)})(?![^\W_])", re.IGNORECASE)
 
 
@@ -56,7 +57,7 @@ def prose_of(text: str, suffix: str) -> str:
 
 def _python(text: str) -> str:
     """Return the comments, strings and names of a Python module."""
-    blank = [[" "] * len(line) for line in text.splitlines()]
+    blank = [[" " if one.isspace() else "\0" for one in line] for line in text.splitlines()]
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in _PYTHON and token.type != _F_STRING:
             continue

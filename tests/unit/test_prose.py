@@ -20,6 +20,7 @@ PATTERN = dropped()
             'def mend_it(at_work):\n    return f"{1} anew"\n',
             [(1, "mend"), (1, "at_work"), (2, "anew")],
         ),
+        (".py", "work[at], work[1]\n# once made\n# up\n", [(2, "made # up")]),
         (
             ".sql",
             "-- whoever\nSELECT broken_off FROM mended;",
@@ -36,6 +37,6 @@ def test_a_dropped_word_is_found_with_its_line(
 
 
 def test_every_word_on_the_list_is_found() -> None:
-    listed = ("anew", "mends", "so long", "is none", "made up", "besides", "in vain")
-    finds = [next(found_in(f"It is {word}.", ".md", PATTERN))[1] for word in listed]
+    listed = ("anew", "mends", "so long", "it is none", "made up", "besides", "in vain")
+    finds = [next(found_in(f"So, {word}.", ".md", PATTERN))[1] for word in listed]
     assert finds == [*listed]
