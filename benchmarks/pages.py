@@ -42,7 +42,7 @@ SETTLED_AT_ONCE = 20
 TASKS = 4
 BATCHES = 1_000
 IN_QUARANTINE = 20_000
-"""The most items in quarantine; jobs of less than 2 million items have a hundredth there."""
+"""The maximum number of items in quarantine. Jobs under 2 million items have 1 % there."""
 PAGES = {
     "Jobs": "/jobs",
     "Job": "/jobs/1",

@@ -114,7 +114,7 @@ class TaskAirflow:
 
     @property
     def most_mapped(self) -> int:
-        """The most instances of a mapped task that Airflow accepts."""
+        """The maximum number of instances of a mapped task that Airflow accepts."""
         return conf.getint("core", "max_map_length")
 
     @property

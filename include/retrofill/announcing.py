@@ -29,7 +29,7 @@ AIRFLOW_CONN_ID = "retrofill_airflow"
 """The connection for notes: Airflow's REST API, as a user who may write them."""
 
 MOST_CHARACTERS = 1_000
-"""The most characters that Airflow allows in a note."""
+"""The maximum length of a note in Airflow, in characters."""
 
 _MARK = "Retrofill: "
 _TIMEOUT_S = 10

@@ -57,7 +57,7 @@ class Tries:
         before = self.without_progress - 1
         if before > RETRIES:
             raise NoProgress(
-                f"{before} tries in a row ended without progress, the most allowed; find the reason"
+                f"{before} tries in a row ended without progress, the maximum; find the reason"
                 " in their logs, or in Airflow's own if their processes were killed, then clear"
                 " this task to continue"
             )

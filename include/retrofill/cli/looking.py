@@ -70,7 +70,9 @@ def runs(
     before: Annotated[
         int | None, typer.Option(metavar="RUN", help="List only runs older than this one.")
     ] = None,
-    most: Annotated[int, typer.Option(min=1, max=1_000, help="The most runs to list.")] = _RUNS,
+    most: Annotated[
+        int, typer.Option(min=1, max=1_000, help="The maximum number of runs to list.")
+    ] = _RUNS,
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""

@@ -66,7 +66,7 @@ def batch_size(items: int, *, most: int, fewest: int, batches: int = MAX_BATCHES
 
     :param most: items per batch, unless there would be too many batches
     :param fewest: the smallest batch that may be made to reach MIN_BATCHES
-    :param batches: the most batches
+    :param batches: the maximum number of batches
     """
     return max(min(most, -(-items // MIN_BATCHES)), fewest, -(-items // batches))
 
@@ -79,8 +79,8 @@ def cut(
     Except at islands, each batch but the last has the same size. A batch ends where an island ends,
     and where its content would exceed MOST_BYTES, or more if there would be too many batches.
 
-    :param batches_allowed: the most batches, not counting islands: half of them may end for their
-        items, and half for their bytes
+    :param batches_allowed: the maximum number of batches, not counting islands: half of them may
+        end for their items, and half for their bytes
     """
     half = max(min(MAX_BATCHES, batches_allowed // 2), 1)
     size = batch_size(sum(piece.items for piece in pieces), most=most, fewest=fewest, batches=half)

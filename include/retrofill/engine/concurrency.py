@@ -46,7 +46,7 @@ class ConcurrencyWindow:
     It has no clock: times are monotonic seconds from the caller, who reports every call that was
     sent and every call that ended. Not thread-safe.
 
-    :param ceiling: the most calls in flight at once; 0 holds all calls back
+    :param ceiling: the maximum number of calls in flight at once; 0 holds all calls back
     """
 
     def __init__(self, ceiling: int, *, now: float) -> None:

@@ -120,7 +120,7 @@ def predict(
     only because of these.
 
     :param value: the duration of a call to predict, in milliseconds
-    :param timeout_s: the most seconds that a call takes
+    :param timeout_s: the maximum number of seconds that a call takes
     """
     most = work.calls * timeout_s * 1_000
     values = [value(sample) for sample in samples]

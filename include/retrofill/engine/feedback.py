@@ -15,10 +15,10 @@ SAMPLE = 1_000
 """New items that are examined."""
 
 LOOKED_UP = 100
-"""The most of these whose names are compared with others."""
+"""The maximum number of these whose names are compared with others."""
 
 MOST_STEMS = 200
-"""The most names that are looked up for an item."""
+"""The maximum number of names that are looked up for an item."""
 
 FEWEST = 10
 """Outputs that raise a suspicion. If fewer items are new, all must be outputs."""

@@ -13,8 +13,8 @@ def first_calls(
 ) -> list[tuple[Call, float]]:
     """Return the calls for the remaining items of a batch, each with the seconds to wait.
 
-    :param max_items: the most items in a call
-    :param max_bytes: the most bytes in a call's payload
+    :param max_items: the maximum number of items in a call
+    :param max_bytes: the maximum number of bytes in a call's payload
     """
     seqs, items, histories = loaded
     if not histories:
@@ -48,7 +48,7 @@ Fits = Callable[[Item], str | None]
 def fit(shape: CompiledShape, max_bytes: int) -> Fits | None:
     """Return a check why no call can carry an item; None: every item fits, as objects do.
 
-    :param max_bytes: the most bytes in the payload of a call
+    :param max_bytes: the maximum number of bytes in the payload of a call
     """
     if shape.longest_item is not None:
         return None

@@ -124,7 +124,7 @@ def least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> F
 
 
 def most_events(seen: int) -> float:
-    """Return the most events to expect after this many were seen, at CONFIDENCE.
+    """Return the maximum number of events to expect after this many were seen, at CONFIDENCE.
 
     Byar's approximation of the upper bound of a Poisson distribution.
     """

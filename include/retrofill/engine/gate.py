@@ -16,7 +16,7 @@ ASK_EVERY_S = 1.0
 whether someone has changed it."""
 
 FEW_TASKS = 10
-"""The most tasks that ask this often, because they ask one after the other, under a lock."""
+"""The maximum number of tasks that ask this often: they take turns, under a lock."""
 
 
 def ask_every_s(tasks: int) -> float:

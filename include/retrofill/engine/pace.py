@@ -14,7 +14,7 @@ FEWEST = 20
 """The fewest new items, and calls, whose numbers can be compared."""
 
 MOST_TIMES = 4
-"""The most outputs per call."""
+"""The maximum number of outputs per call."""
 
 SLACK = 0.05
 """By what fraction a number may be off; twice that if it comes from a sample."""

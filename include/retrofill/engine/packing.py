@@ -34,10 +34,10 @@ def pack(
 
     :param sizes: bytes of each record
     :param overhead: bytes of a payload in addition to its records and separators
-    :param max_items: the most records in a call
-    :param max_bytes: the most bytes in a call's payload
-    :param call_caps: for each record, the most records in a call that carries it, None for no cap;
-        empty if no record has a cap
+    :param max_items: the maximum number of records in a call
+    :param max_bytes: the maximum number of bytes in a call's payload
+    :param call_caps: for each record, the maximum number of records in a call that carries it, or
+        None for no cap; empty if no record has a cap
     :raises ValueError: ``max_items`` or a cap is below 1, or the number of caps is wrong
     """
     if max_items < 1:

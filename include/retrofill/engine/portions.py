@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 PORTION_BYTES = 8 * 2**20
-"""The most content bytes of a portion in UTF-8, unless it is a single item."""
+"""The maximum number of content bytes of a portion in UTF-8, unless it is a single item."""
 
 
 class Portion(NamedTuple):
@@ -15,7 +15,7 @@ class Portion(NamedTuple):
     first_seq: int
     last_seq: int
     items: int
-    """The most items that it has: some may have left."""
+    """The maximum number of items that it has: some may have left."""
 
 
 def is_one(content_bytes: int) -> bool:

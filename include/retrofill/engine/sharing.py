@@ -40,7 +40,7 @@ class Claim(NamedTuple):
 
     @property
     def most(self) -> int:
-        """The most calls that it could use."""
+        """The maximum number of calls that it could use."""
         if self.limits.paused or self.is_stopped:
             return self.gone
         full = self.limits.most_in_flight

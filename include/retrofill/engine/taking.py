@@ -53,7 +53,7 @@ def take(pages: Sequence[Page], recent: bytes, known: set[bytes], room: int) -> 
 
     :param recent: as left by earlier pages; these items are skipped
     :param known: identifiers of known items, perhaps also of items on no page
-    :param room: the most new items
+    :param room: the maximum number of new items
     """
     items = list(chain.from_iterable(page.items for page in pages))
     before = set(identifiers_in(recent))

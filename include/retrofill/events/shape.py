@@ -11,7 +11,7 @@ from retrofill.model.items import Item, ItemColumns, identifiers_of
 from retrofill.model.payload import JSON, Payload
 
 MAX_ITEMS = 10_000
-"""The most items in a call: the largest batch that any live trigger sends."""
+"""The maximum number of items in a call: the largest batch that any live trigger sends."""
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -84,7 +84,7 @@ class EventShape:
     """How many items its live trigger sends per call by default."""
 
     max_items: int = MAX_ITEMS
-    """The most items that one call can carry."""
+    """The maximum number of items that one call can carry."""
 
     answers: tuple[Contract, ...] = (Contract.RETURN, Contract.BATCH_ITEM_FAILURES)
     """The contracts by which a response may be read; the first is that of the live trigger."""
@@ -145,7 +145,7 @@ class CompiledShape(Encoder):
     name: str
 
     max_items: int
-    """The most items that one call can carry."""
+    """The maximum number of items that one call can carry."""
 
     longest_item: Item | None
     """An item with the longest non-text fields; None: records have any length."""

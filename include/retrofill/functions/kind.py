@@ -94,7 +94,7 @@ class FunctionKind:
     """Returns the outcome of a call from its reply."""
 
     max_request_bytes: int
-    """The most bytes in the payload of a call."""
+    """The maximum number of bytes in the payload of a call."""
 
     hints: Mapping[str, str] = field(default_factory=dict)
     """Explanations of errors that no item causes, by the names of the errors."""

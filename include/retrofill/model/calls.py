@@ -26,7 +26,7 @@ class Entry:
     """Attempts for whose failure it alone was responsible."""
 
     call_cap: int | None = None
-    """The most items in a call that carries it; None: no limit of its own."""
+    """The maximum number of items in a call that carries it; None: no limit of its own."""
 
     unsure: bool = False
     """Whether an earlier attempt ended without a response."""
@@ -254,13 +254,13 @@ class Allotment:
     """Calls that may be in flight at once; 0 while the run is paused."""
 
     calls_per_second: float | None
-    """The most calls to start per second; 0: none yet; None: no limit."""
+    """The maximum number of calls to start per second; 0: none yet; None: no limit."""
 
     stop_reason: str | None
     """Why the run must stop sending calls; None: it may send them."""
 
     calls: int | None = None
-    """The most calls to start; None: no limit."""
+    """The maximum number of calls to start; None: no limit."""
 
     cost: float | None = None
     """Dollars that calls ending from now on may cost; None: no limit."""

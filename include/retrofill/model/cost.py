@@ -59,7 +59,7 @@ class ListingPrice(NamedTuple):
     """The price of listing a source."""
 
     items: int
-    """The most items that one request lists."""
+    """The maximum number of items that one request lists."""
 
     per_request: float
     """Dollars."""

@@ -32,7 +32,7 @@ class Delivery(Stored):
     """The name of the event shape."""
 
     items_per_call: int
-    """The most items in one call."""
+    """The maximum number of items in one call."""
 
     answer: str
     """The name of the answer contract."""

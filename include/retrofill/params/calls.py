@@ -35,8 +35,8 @@ class CallParams(Params):
     items_per_call: int | None = field(
         FUNCTION,
         "Items per call",
-        "The most items in one call. Empty: as many as the live trigger sends, which is 1 except"
-        " for queues. Many functions read only the first record.",
+        "The maximum number of items in one call. Empty: as many as the live trigger sends, which"
+        " is 1 except for queues. Many functions read only the first record.",
         default=None,
         ge=1,
         le=MAX_ITEMS,

@@ -39,15 +39,15 @@ class LimitParams(Params):
 
     max_concurrency: int = _limit(
         "Concurrent calls",
-        "The most calls in flight at once, over the whole run.",
+        "The maximum number of calls in flight, over the whole run.",
         default=50,
         le=10_000,
     )
     function_concurrency: int | None = _limit(
         "Concurrent calls of the function",
-        "The most calls in flight at once over all runs of this function that have this limit,"
-        " divided by priority. If runs name different limits, the lowest applies. Runs without"
-        " this limit are counted but not limited. Empty: no such limit.",
+        "The maximum number of calls in flight over all runs of this function that have this"
+        " limit, divided by priority. If runs name different limits, the lowest applies. Runs"
+        " without this limit are counted but not limited. Empty: no such limit.",
         le=10_000,
         examples=[200],
     )
@@ -60,7 +60,7 @@ class LimitParams(Params):
     )
     max_calls_per_second: int | None = _limit(
         "Calls per second",
-        "The most calls to start per second. Empty: no limit.",
+        "The maximum number of calls to start per second. Empty: no limit.",
         le=100_000,
         examples=[100],
     )
@@ -96,24 +96,24 @@ class LimitParams(Params):
     )
     max_calls: int | None = _limit(
         "Calls in all",
-        "The most calls of the whole run. Then it stops and leaves the rest to another run."
-        " Refused calls, for which the function did not run, do not count. Empty: no limit.",
+        "The run stops after this many calls and leaves the rest to another run. Refused calls,"
+        " for which the function did not run, do not count. Empty: no limit.",
         le=1_000_000_000,
         examples=[10_000],
     )
     max_cost: float | None = _limit(
         "Cost in all",
-        "The most dollars that the calls of the whole run may cost. Then it stops and leaves the"
-        " rest to another run. Calls in flight are completed. Costs that are not known exactly"
-        " count as an upper bound. Empty: no limit.",
+        "The run stops when its calls have cost this many dollars, and leaves the rest to another"
+        " run. Calls in flight are completed. Costs that are not known exactly count as an upper"
+        " bound. Empty: no limit.",
         ge=0.0001,
         le=10_000_000,
         examples=[25],
     )
     max_minutes: int | None = _limit(
         "Minutes in all",
-        "The most minutes that the run lists and calls, from its opening. Then it stops and leaves"
-        " the rest to another run. Calls in flight are completed. Empty: no limit.",
+        "The run stops this many minutes after it opened, and leaves the rest to another run."
+        " Calls in flight are completed. Empty: no limit.",
         le=100_000,
         examples=[480],
     )
@@ -145,13 +145,14 @@ class LimitParams(Params):
     )
     max_items_per_set: int = _limit(
         "Items per DAG run",
-        "The most new items that one DAG run takes. A larger run continues in further DAG runs.",
+        "The maximum number of new items in one DAG run. A larger run continues in further DAG"
+        " runs.",
         default=1_000_000,
         le=10_000_000,
     )
     max_partitions: int = _limit(
         "Partitions",
-        "The most parts to split the source into. Each is listed by its own task.",
+        "The maximum number of parts to split the source into. Each is listed by its own task.",
         default=16,
         le=200,
     )

@@ -18,7 +18,7 @@ from retrofill.state.limits import get_limits
 log = logging.getLogger(__name__)
 
 MOST_PAGES = 1_000
-"""The most pages to list: a million objects, in about a minute."""
+"""The maximum number of pages to list: a million objects, in about a minute."""
 
 MOST_S = 60.0
 

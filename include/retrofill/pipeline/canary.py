@@ -80,7 +80,7 @@ def record_findings(
 ) -> CanaryFindings:
     """Return a canary's findings so far, after adding them to the plan of its run and to the log.
 
-    :param at_once: the most tasks that Airflow runs at once
+    :param at_once: the maximum number of tasks that Airflow runs at once
     :param task_s: the seconds that Airflow takes to start a task
     """
     found, measured = measure(conn, run, batch_id)

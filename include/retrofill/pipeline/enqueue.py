@@ -36,7 +36,7 @@ CHUNK_S = 10.0
 """Seconds after which a chunk ends, so that a crash repeats little."""
 
 LATER_NOTED = 100
-"""The most items per chunk to record that were modified after the run was opened."""
+"""The maximum number of items per chunk to record that were modified after the run was opened."""
 
 SWITCH_S = 0.0005
 """How long a thread runs before it yields Python's global lock to a waiting one."""

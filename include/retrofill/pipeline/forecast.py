@@ -33,7 +33,7 @@ def forecast_run(
     """Forecast cost and duration of the calls that are left.
 
     :param counts: the counts of the run's plan
-    :param at_once: the most tasks that Airflow runs at once
+    :param at_once: the maximum number of tasks that Airflow runs at once
     :param called: the part of the counts that the canary has called
     :param measured: the canary's measurements; None: no canary
     :param spent: dollars that the run has cost so far

@@ -29,7 +29,7 @@ def list_partitions(
 ) -> list[PartitionTask]:
     """Return the partitions that are not read to their end; divide the source if it is not yet.
 
-    :param most_mapped: the most instances that Airflow allows for a mapped task
+    :param most_mapped: the maximum number of instances that Airflow allows for a mapped task
     :raises SourceError: the source could not be read, or its survey shows nothing although it had
         an object when the run was opened
     """

@@ -20,7 +20,7 @@ BATCH_CALLS = 500
 """Calls per batch if calls have many items: with fewer calls, hardly any would be in flight."""
 
 LARGEST_BATCH = 50_000
-"""The most items of such a batch: about 35 MB of memory."""
+"""The maximum number of items of such a batch: about 35 MB of memory."""
 
 SMALLEST_BATCH = 250
 """Items that justify a mapped task, which costs about a second of CPU."""

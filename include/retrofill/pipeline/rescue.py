@@ -17,7 +17,7 @@ class Airflow(Protocol):
 
     @property
     def most_mapped(self) -> int:
-        """The most instances of a mapped task that Airflow accepts."""
+        """The maximum number of instances of a mapped task that Airflow accepts."""
 
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         """Return whether one of these DAG runs of a DAG is queued or running."""

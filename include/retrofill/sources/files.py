@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_FILES = 100_000
-"""The most files of one run: their names are stored with its partitions."""
+"""The maximum number of files of one run: their names are stored with its partitions."""
 
 _CHUNK_BYTES = 1 << 18
 _TRIES = 4

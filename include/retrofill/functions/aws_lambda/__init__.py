@@ -84,7 +84,7 @@ def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
 
 
 MAX_REQUEST_BYTES = 6_291_456
-"""The most bytes that Lambda accepts in a synchronous call: 6 MB of 1,048,576 bytes.
+"""The maximum number of bytes that Lambda accepts in a synchronous call: 6 MB of 1,048,576 bytes.
 
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """

@@ -11,7 +11,7 @@ from retrofill.model.quoting import quoted
 log = logging.getLogger(__name__)
 
 MAX_SYNC_S = 900
-"""The most seconds that Lambda runs a function or durable execution for a synchronous call.
+"""The time limit of a synchronous call, for functions and durable executions, in seconds.
 
 https://docs.aws.amazon.com/lambda/latest/dg/durable-invoking.html
 """

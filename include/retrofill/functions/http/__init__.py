@@ -14,7 +14,7 @@ from retrofill.model.function import Pinned
 NAME = "http"
 
 MAX_REQUEST_BYTES = 6_291_456
-"""The most bytes in a call: the smallest limit of the usual services, except API gateways."""
+"""The maximum size of a call: the smallest limit of the usual services, except API gateways."""
 
 
 def _access(params: HttpParams, asked: Asked) -> Access:

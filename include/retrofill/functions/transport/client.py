@@ -58,7 +58,7 @@ class HttpClient:
     :param sign: called with each request before it is sent; None: nothing to add
     :param deadline_s: seconds from :meth:`send` to the last byte of the response, after which the
         call is abandoned and its connection closed; more than the function's timeout
-    :param max_in_flight: the most requests at once, which is the most connections
+    :param max_in_flight: the maximum number of requests at once, and so of connections
     :param verify: see :func:`.endpoint.connector`
     :param proxy_url: see :func:`.endpoint.connector`
     :raises ConfigError: endpoint, proxy, certificates or a number cannot be used
@@ -141,7 +141,7 @@ class HttpClient:
             if self._closed:
                 raise RuntimeError("the client is closed")
             if len(self._open) >= self._max_in_flight:
-                raise RuntimeError(f"{self._max_in_flight} requests are open, the most allowed")
+                raise RuntimeError(f"{self._max_in_flight} requests are open, the maximum")
             now = monotonic()
             exchange.deadline = now + self._deadline_s
             connection = exchange.connection = self._pop_idle(now)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 LARGEST = 64 * 1024 * 1024
-"""The most bytes of a manifest.json."""
+"""The maximum number of bytes of a manifest.json."""
 
 _NEEDED = {"Bucket", "Key"}
 _FORMATS = {CSV_FORMAT: Writing.PERCENT, PARQUET_FORMAT: Writing.PLAIN}

@@ -50,7 +50,7 @@ def divide(prefix: str, peek: Peek, parts: int) -> list[KeyRange]:
 
     :param prefix: the prefix of all keys; may be empty
     :param peek: looks into the key space; every call is one request to the source
-    :param parts: the most ranges
+    :param parts: the maximum number of ranges
     """
     leaves = _Survey(peek, looks=60 + 12 * parts).divide(prefix, parts)
     cuts = _cuts(leaves, _worthwhile(_total(leaves), parts))

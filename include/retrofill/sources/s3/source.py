@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PAGE_KEYS = 1_000
-"""The most keys that S3 lists in one response."""
+"""The maximum number of keys that S3 lists in one response."""
 
 PEEK_KEYS = 100
-"""The most keys that one look into the key space asks for."""
+"""The number of keys that one look into the key space asks for."""
 
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)

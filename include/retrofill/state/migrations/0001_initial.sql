@@ -274,7 +274,7 @@ CREATE UNIQUE INDEX unordered_items ON retrofill.in_process (identifier, job_id)
 COMMENT ON COLUMN retrofill.in_process.content IS 'Data that only the item''s source and event shape understand.';
 COMMENT ON COLUMN retrofill.in_process.attempts IS 'Calls that carried the item and may have run the function.';
 COMMENT ON COLUMN retrofill.in_process.failures IS 'Attempts that failed with this item alone to blame.';
-COMMENT ON COLUMN retrofill.in_process.call_cap IS 'The most items that a call with this one may carry: it was in a failed call of twice as many.';
+COMMENT ON COLUMN retrofill.in_process.call_cap IS 'The maximum number of items that a call with this one may carry: it was in a failed call of twice as many.';
 COMMENT ON COLUMN retrofill.in_process.unsure IS 'An earlier attempt ended without a response: another may do its work twice.';
 COMMENT ON COLUMN retrofill.in_process.blamed_by IS 'The run that has counted the item as failed; null: no run that carried it last has.';
 
@@ -636,7 +636,7 @@ COMMENT ON COLUMN retrofill.pulse.second IS 'The start of the slice, in seconds 
 COMMENT ON COLUMN retrofill.pulse.calls IS 'Calls that ended.';
 COMMENT ON COLUMN retrofill.pulse.troubles IS 'Calls that did not succeed, by cause, or by outcome if it has no causes.';
 COMMENT ON COLUMN retrofill.pulse.call_seconds IS 'The sum of seconds that calls were in flight. Divided by the length of the slice, it is their mean number.';
-COMMENT ON COLUMN retrofill.pulse.most_in_flight IS 'The most calls that could be in flight at its end.';
+COMMENT ON COLUMN retrofill.pulse.most_in_flight IS 'The maximum number of calls that could be in flight at its end.';
 COMMENT ON COLUMN retrofill.pulse.latency IS 'A histogram of the durations of calls that were not refused: each bucket ends at 2^(1/4) times the end of the one before, and the first at 1 ms.';
 
 -- The public views, on which dashboards and checks may rely.

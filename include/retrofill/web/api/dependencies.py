@@ -10,7 +10,9 @@ from retrofill.state import jobs
 from retrofill.web import access
 from retrofill.web.access import State, last_dag_run, require_own_page, require_reader
 
-Limit = Annotated[int, Query(ge=1, le=1_000, description="The most entries to return.")]
+Limit = Annotated[
+    int, Query(ge=1, le=1_000, description="The maximum number of entries to return.")
+]
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="Entries to skip.")]
 
 LIMIT = 100
