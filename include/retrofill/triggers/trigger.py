@@ -72,7 +72,7 @@ class Trigger:
     """The version or alias of the function that is called; empty: none is named."""
 
     batch_items: int | None = None
-    """The maximum number of messages that Lambda takes from the queue for one call; None: no queue."""
+    """The batch size of the queue's event source mapping; None: no queue."""
 
     reports_failures: bool = False
     """Whether Lambda reads ``batchItemFailures`` from the function's responses on this route."""
