@@ -245,7 +245,7 @@ def test_a_subscription_that_requires_attributes_is_not_a_trigger(world: World) 
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
     triggers, others = world.found()
     assert triggers == []
-    assert others[0].endswith("whose filter policy is for attributes; these messages have none")
+    assert others[0].endswith("whose filter policy needs attributes, which these messages lack")
 
 
 def test_a_subscription_without_a_filter_lets_everything_through(world: World) -> None:
