@@ -637,7 +637,7 @@ COMMENT ON COLUMN retrofill.pulse.calls IS 'Calls that ended.';
 COMMENT ON COLUMN retrofill.pulse.troubles IS 'Calls that did not succeed, by cause, or by outcome if it has no causes.';
 COMMENT ON COLUMN retrofill.pulse.call_seconds IS 'The sum of seconds that calls were in flight. Divided by the length of the slice, it is their mean number.';
 COMMENT ON COLUMN retrofill.pulse.most_in_flight IS 'The maximum number of calls that could be in flight at its end.';
-COMMENT ON COLUMN retrofill.pulse.latency IS 'A histogram of the durations of calls that were not refused: each bucket ends at 2^(1/4) times the end of the one before, and the first at 1 ms.';
+COMMENT ON COLUMN retrofill.pulse.latency IS 'A histogram of the durations of calls that were not refused: each bin ends at 2^(1/4) times the end of the one before, and the first at 1 ms.';
 
 -- The public views, on which dashboards and checks may rely.
 
@@ -865,7 +865,7 @@ FROM retrofill.pulse
 JOIN retrofill.run USING (run_id)
 JOIN retrofill.job USING (job_id)
 CROSS JOIN LATERAL (
-    -- The middle of the first bucket in which that share of calls is reached.
+    -- The middle of the first bin in which that share of calls is reached.
     SELECT
         power(2, (min(rung) FILTER (WHERE upto >= total * 0.5) - 1.5) / 4) AS median_ms,
         power(2, (min(rung) FILTER (WHERE upto >= total * 0.95) - 1.5) / 4) AS p95_ms
