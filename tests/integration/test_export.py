@@ -192,7 +192,7 @@ def test_the_report_of_a_job_covers_all_its_runs(
     assert sum(of_run.counts.values()) == len(KEYS)
     assert sum(of_job.counts.values()) == len(KEYS) + 3
     assert manifest_of(of_job.manifest)["Run"] is None
-    with pytest.raises(ConfigError, match="job: 'other' is not a job with a known run"):
+    with pytest.raises(ConfigError, match="job: 'other' has no known run"):
         export_job(conn, "other", ReportRequest(), *to(str(tmp_path)))
 
 
