@@ -42,7 +42,6 @@ with DAG("nothing", schedule=None, params={"list_partitions": 1, "plan_batches":
     invoke >> close
     step("notify")(following)
 '''
-_PERMILLE = 1000
 
 
 def measure(arguments: Namespace) -> Iterator[str]:
@@ -110,7 +109,7 @@ def report(
     """Yield the lines of the tables."""
     yield (
         f"{arguments.objects:,} objects, {arguments.items_per_call} per call, calls of"
-        f" {arguments.latency * _PERMILLE:.0f} ms, at most {arguments.concurrency} in flight"
+        f" {arguments.latency * 1000:.0f} ms, at most {arguments.concurrency} in flight"
     )
     yield ""
     runs = (first, second, nothing)

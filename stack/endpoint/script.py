@@ -17,7 +17,6 @@ from stack.endpoint.aws_errors import S3_ERRORS, lambda_errors
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
-MAX_GENERATED = 10_000_000
 _STRICT = ConfigDict(extra="forbid")
 _FIRST_FAILING_STATUS = 300
 Count = Annotated[int, Field(ge=1)]
@@ -223,7 +222,7 @@ class Bucket:
     name: Annotated[str, Field(pattern=r"\A[a-z0-9.-]{3,63}\z")] = "scripted"
     objects: tuple[S3Object, ...] = ()
     """Its objects, in any order."""
-    generated: Annotated[int, Field(ge=0, le=MAX_GENERATED)] = 0
+    generated: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """How many objects to generate instead: ``data/000000000.json`` and so on."""
 
     @model_validator(mode="after")
