@@ -4,7 +4,7 @@ from typing import Any
 
 from retrofill.compat import AirflowSkipException, BaseOperator, Context
 from retrofill.connections import open_state, wiring
-from retrofill.export import export_run
+from retrofill.export.report import export_run
 from retrofill.operators import stored_run
 from retrofill.state import exports, runs
 

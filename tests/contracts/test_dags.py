@@ -35,7 +35,9 @@ def test_a_folder_that_is_not_there_takes_no_other_dag_with_it(
     assert dags.keys() == OURS | {"retrofill_jobs_folder"}
     said = dags["retrofill_jobs_folder"].doc_md
     assert said
-    assert said.startswith("Airflow's setting [retrofill] jobs_folder is '/is/not/there': allowed")
+    assert said.startswith(
+        "Airflow's setting [retrofill] jobs_folder: '/is/not/there' is not allowed"
+    )
 
 
 def test_kinds_of_sources_may_be_chosen() -> None:

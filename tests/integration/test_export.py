@@ -16,19 +16,15 @@ from psycopg2.extensions import connection
 from pyarrow import parquet
 from retrofill.config import params_for
 from retrofill.environment import EnvironmentConnections
-from retrofill.export import (
-    ROOT,
-    Asked,
-    Destination,
-    export_job,
-    export_run,
-    open_store,
-    report,
-)
+from retrofill.export import report
+from retrofill.export.report import export_job, export_run
+from retrofill.export.stores import ROOT, open_store
 from retrofill.faults import InjectedError, Point, armed, injected
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
+from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item
+from retrofill.model.report_files import Asked
 from retrofill.model.runs import SetRef, Window
 from retrofill.sources import SOURCES, Opening
 from retrofill.sources.s3.source import Filter, S3Source
@@ -188,7 +184,7 @@ def test_of_a_job_it_is_all_that_its_runs_have_left(
     assert sum(of_run.counts.values()) == len(KEYS)
     assert sum(of_job.counts.values()) == len(KEYS) + 3
     assert manifest_of(of_job.manifest)["Run"] is None
-    with pytest.raises(ConfigError, match="job: 'other' is not a job with a known run"):
+    with pytest.raises(ConfigError, match="job: 'other' has no known run; see retrofill jobs"):
         export_job(conn, "other", Asked(), *to(str(tmp_path)))
 
 
@@ -325,14 +321,16 @@ def test_where_nothing_can_be_written_is_said_before_anything_is_done(
         return str(refused.value)
 
     monkeypatch.setenv(ROOT, "")
-    assert "unless RETROFILL_REPORTS in its environment" in refusal(str(tmp_path))
+    assert "to write there, set RETROFILL_REPORTS in its environment" in refusal(str(tmp_path))
     monkeypatch.setenv(ROOT, str(tmp_path / "reports"))
-    assert f"report_to: {tmp_path} is not in" in refusal(str(tmp_path))
+    assert f"report_to: {tmp_path} is not allowed; give a path in {tmp_path}/reports" in refusal(
+        str(tmp_path)
+    )
     (tmp_path / "reports").write_text("")
     assert "reports is not a directory that may be written to" in refusal(f"{tmp_path}/reports/x")
     assert "nothing can be written to s3://there-is-none (" in refusal("s3://there-is-none/x")
-    assert "smart_open knows no store none:// here" in refusal("none://a/b")
-    assert "smart_open knows no store http:// here" in refusal("http://a/b")
+    assert "none:// is not supported by smart_open here" in refusal("none://a/b")
+    assert "http:// is not supported by smart_open here" in refusal("http://a/b")
 
 
 @pytest.mark.parametrize(
