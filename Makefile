@@ -126,6 +126,7 @@ check: $(INSTALLED)  ## lint, format, types, layers, Dockerfile, compose files, 
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml compose.aws.yaml
 	$(BIN)/compose-lint --quiet --skip-suppressed --strict-config --fail-on medium compose.yaml
 	@$(BIN)/python -m tests.prose
+	@$(BIN)/python -m tests.reference --check
 	$(SITE) > /dev/null
 	@$(BIN)/pip-licenses --packages $(DEPLOYED) > /dev/null
 	@echo 'licences are among those that pyproject.toml allows'

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection
 class RunCounts(NamedTuple):
     """A row of the view."""
 
-    state: str
+    status: str
     partitions: int
     partitions_left: int
     listed: int

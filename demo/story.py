@@ -36,7 +36,7 @@ _COUNTED = (
     "retries",
     "duplicates",
 )
-_SHOWN_OF_NOTIFICATION = ("job", "state", *_COUNTED, "duration_s", "link")
+_SHOWN_OF_NOTIFICATION = ("job", "status", *_COUNTED, "duration_s", "link")
 
 
 class TriggerSilentError(Exception):
@@ -109,14 +109,16 @@ class Story:
         notified = [_counted(message) for message in received]
         live = {"filtered": len(self._live)}
         return [
-            counts_are("what was there before was listed", first, state="complete", listed=number),
+            counts_are("what was there before was listed", first, status="complete", listed=number),
             counts_are("the function processed all of it", first, succeeded=number, quarantined=0),
             counts_are("what came live was left to the trigger", first, left_out=live),
             exactly_one_output("every object, from before or live, has one output", keys, folders),
             Check(
                 "one notification came, with these counts", [_counted(first._asdict())], notified
             ),
-            counts_are("the second run knew it all", second, state="complete", known=number, new=0),
+            counts_are(
+                "the second run knew it all", second, status="complete", known=number, new=0
+            ),
             counts_are("the second run called nothing", second, calls=0),
             Check("the second run changed no output", 0, touched),
         ]
@@ -196,7 +198,7 @@ def _table(runs: list[RunCounts]) -> Table:
     table.add_column("")
     for name in ("first run", "second run"):
         table.add_column(name, justify="right")
-    for name in ("state", *_COUNTED):
+    for name in ("status", *_COUNTED):
         values = [getattr(run, name) for run in runs]
         table.add_row(
             name, *(f"{value:,}" if isinstance(value, int) else str(value) for value in values)

@@ -90,7 +90,7 @@ def _show(progress: Progress, bar: TaskID, counts: RunCounts | None, *, ended: b
     if ended:
         total = counts.new or 1
         completed = done if counts.new else total
-        progress.update(bar, what=counts.state, count=count, total=total, completed=completed)
+        progress.update(bar, what=counts.status, count=count, total=total, completed=completed)
     elif not counts.all_listed:
         progress.update(bar, what="listing the bucket", count=f"{counts.listed:,} listed")
     elif done < counts.new:

@@ -275,12 +275,12 @@ def look(conn: connection, job: str, seen: Seen | None = None) -> list[str]:
             found.append(
                 f"I5: run {run.run_id} listed {run.listed}: {run.new} new, {run.known} known"
             )
-        if run.state == "complete" and (run.items_left or run.partitions_left):
+        if run.status == "complete" and (run.items_left or run.partitions_left):
             found.append(
                 f"I8: run {run.run_id} is complete with {run.items_left} items and"
                 f" {run.partitions_left} partitions left"
             )
-        if run.state == "complete" and waiting.get(run.run_id):
+        if run.status == "complete" and waiting.get(run.run_id):
             found.append(
                 f"I8: run {run.run_id} is complete with {waiting[run.run_id]} items in process"
             )
@@ -353,7 +353,7 @@ def _check_counts(state: _State, redriven: int) -> list[str]:
     return found
 
 
-_HEAD = re.compile(r"run (?P<run>\d+) is (?P<state>[a-z ]+?)(?: in .*)?$", re.MULTILINE)
+_HEAD = re.compile(r"run (?P<run>\d+) is (?P<status>[a-z ]+?)(?: in .*)?$", re.MULTILINE)
 _SAID = {
     "listed": r"^listed +([\d,]+)",
     "new": r"^listed .*\(([\d,]+) new",
@@ -375,8 +375,8 @@ def _check_notices(state: _State, notices: Sequence[str]) -> list[str]:
         if head is None or run is None:
             found.append(f"I7: a notification names no run of the job: {notice.splitlines()[0]!r}")
             continue
-        if head["state"] != run.state:
-            found.append(f"I7: run {run.run_id} is {run.state}, notified was {head['state']}")
+        if head["status"] != run.status:
+            found.append(f"I7: run {run.run_id} is {run.status}, notified was {head['status']}")
         for column, pattern in _SAID.items():
             said = re.search(pattern, notice, re.MULTILINE)
             count = int(said[1].replace(",", "")) if said else None
@@ -392,8 +392,8 @@ def _check_complete(state: _State) -> list[str]:
     found = []
     if state.in_process:
         found.append(f"I8: {state.in_process} items are left in process")
-    if not state.runs or state.runs[-1].state != "complete":
-        last = state.runs[-1].state if state.runs else "missing"
+    if not state.runs or state.runs[-1].status != "complete":
+        last = state.runs[-1].status if state.runs else "missing"
         found.append(f"I8: the last run is {last}, not complete")
     unsettled = sum(row.unsettled for row in state.calls.values())
     if unsettled:

@@ -79,7 +79,7 @@ def note_end(context: Context, conn: Connection, run: Run) -> None:
 
 
 def _counts(report: Report) -> Iterator[str]:
-    yield f"{report.state}: {report.succeeded:,} succeeded"
+    yield f"{report.status}: {report.succeeded:,} succeeded"
     if report.quarantined:
         yield f"{report.quarantined:,} quarantined"
     if report.items_left:

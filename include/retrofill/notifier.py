@@ -52,7 +52,7 @@ def notify(
     :param worst: the errors by which most of its items failed, each as a line for people
     :raises NotNotified: a target did not accept it; a retry may succeed
     """
-    title = f"Retrofill: {report.job} is {report.state}"
+    title = f"Retrofill: {report.job} is {report.status}"
     lines = [report.as_text(config.source_kind.reasons), *(f"failed: {one}" for one in worst)]
     if report.to_do:
         lines.append(f"to do: {report.to_do}")
@@ -72,7 +72,7 @@ def notify_briefly(config: RunConfig, what: str, why: str, dag_id: str, dag_run_
     job = config.job.job or dag_id
     title = f"Retrofill: {job} {what}"
     text = f"{title}.\n{why or 'See the logs of its tasks.'}"
-    fields = {"job": job, "state": what, "error": why}
+    fields = {"job": job, "status": what, "error": why}
     _post(config, title, text, {**fields, **_addresses(dag_id, dag_run_id)})
 
 

@@ -63,7 +63,7 @@ def unfinished_run(context: Context, conn: Connection, ref: SetRef) -> tuple[Run
     """
     config, run = stored_run(conn, ref)
     dag_run = context["dag_run"]
-    if run.state == "incomplete" and TaskAirflow(context).lives(dag_run.dag_id, [dag_run.run_id]):
+    if run.status == "incomplete" and TaskAirflow(context).lives(dag_run.dag_id, [dag_run.run_id]):
         runs.reopen(conn, ref.run_id)
     return config, run
 

@@ -156,4 +156,4 @@ def test_a_button_and_a_refresh_keep_focus_and_scroll(seen: Seen, open_pages: Op
     world.await_row(
         "SELECT FROM retrofill.v_run WHERE job = 'slow' AND stop_reason LIKE 'stopped by %%'"
     )
-    world.await_row("SELECT FROM retrofill.v_run WHERE job = 'slow' AND state <> 'open'")
+    world.await_row("SELECT FROM retrofill.v_run WHERE job = 'slow' AND status <> 'open'")

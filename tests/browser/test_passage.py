@@ -66,7 +66,7 @@ def test_from_the_form_to_the_history_of_an_item(
     page.wait_for_url("**/tasks/approve/required_actions")
     page.get_by_role("button", name="Approve", exact=True).click()
     world.await_row(
-        "SELECT FROM retrofill.v_run WHERE job = %s AND approval ->> 'state' = 'approved'", JOB
+        "SELECT FROM retrofill.v_run WHERE job = %s AND approval ->> 'status' = 'approved'", JOB
     )
 
     # Watched to the end without a reload.
@@ -74,7 +74,7 @@ def test_from_the_form_to_the_history_of_an_item(
     tab.get_by_text("100 %").first.wait_for(timeout=180_000)
     tab.get_by_text("The run is over").wait_for(timeout=180_000)
     pages.picture("end")
-    assert world.report(JOB)["state"] == "complete"
+    assert world.report(JOB)["status"] == "complete"
 
     # From the tab to the job, its item, and the log of the batch in Airflow.
     tab.get_by_role("link", name=JOB, exact=True).first.click()

@@ -82,7 +82,7 @@ def test_a_group_is_redriven_by_keyboard_and_its_items_say_so(
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs/manual__*")
     page.get_by_text("The run is over").wait_for(timeout=180_000)
-    assert world.report(JOB)["state"] == "complete"
+    assert world.report(JOB)["status"] == "complete"
     waiting = world.rows("SELECT item_key FROM retrofill.v_quarantine WHERE job = %s", JOB)
     assert waiting == [(OTHER,)]
 

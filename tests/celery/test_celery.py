@@ -56,7 +56,7 @@ def assert_all_done(cluster: Cluster, name: str, began: float, say: Say) -> dict
     )
     counts = ("calls", "succeeded", "retries", "lost", "duplicates", "lost_tasks")
     say("ours: " + ", ".join(f"{report[count]} {count}" for count in counts))
-    assert (report["state"], report["succeeded"], report["items_left"]) == ("complete", ITEMS, 0)
+    assert (report["status"], report["succeeded"], report["items_left"]) == ("complete", ITEMS, 0)
     assert len(deliveries) == ITEMS
     assert stats.max_in_flight <= MOST_IN_FLIGHT
     assert twice <= report["duplicates"] == report["lost"]

@@ -31,7 +31,7 @@ def test_what_is_approved_is_called_and_the_report_says_by_whom(world: World) ->
     def person(body: str) -> str:
         asked.append(body)
         assert world.outputs() == [], "it was called before it was approved"
-        assert world.report()["approval"]["state"] == "waiting"
+        assert world.report()["approval"]["status"] == "waiting"
         return APPROVE
 
     states = world.run(person, approve=True)
@@ -48,8 +48,8 @@ def test_what_is_approved_is_called_and_the_report_says_by_whom(world: World) ->
     assert deadline.startswith("- answer until: 2")
     assert plan in states["log"], "the log of plan_batches shows another plan"
     report = world.report()
-    assert (report["state"], report["calls"], report["planned"]["calls"]) == ("complete", 3, 3)
-    assert (report["approval"]["state"], report["approval"]["by"]) == ("approved", "Ada")
+    assert (report["status"], report["calls"], report["planned"]["calls"]) == ("complete", 3, 3)
+    assert (report["approval"]["status"], report["approval"]["by"]) == ("approved", "Ada")
     assert report["approval"]["changed"] == 0
     assert "approval    approved by Ada at 2" in states["log"]
 
@@ -68,11 +68,11 @@ def test_people_are_told_that_a_plan_waits_and_then_what_became_of_it(
 
     world.run(person, approve=True, notify_sns_topic_arn=topic)
     (waits,) = told
-    assert waits["state"] == "waits for your approval"
+    assert waits["status"] == "waits for your approval"
     assert "the plan waits for approval until 20" in waits["error"]
     assert "/runs/" in waits["link"]
     (report,) = messages(sqs_client, queue)
-    assert (report["state"], report["withdrawn"]) == ("incomplete", 3)
+    assert (report["status"], report["withdrawn"]) == ("incomplete", 3)
 
 
 def test_what_is_rejected_calls_nothing_and_is_new_again(world: World) -> None:
@@ -81,7 +81,7 @@ def test_what_is_rejected_calls_nothing_and_is_new_again(world: World) -> None:
     assert (states["approve"], states["invoke"]) == ("success", "skipped")
     assert (states["close_run"], states["notify"], states["dag_run"]) == ("failed",) * 3
     report = world.report()
-    assert (report["state"], report["withdrawn"], report["items_left"], report["calls"]) == (
+    assert (report["status"], report["withdrawn"], report["items_left"], report["calls"]) == (
         "incomplete", 3, 0, 0,
     )  # fmt: skip
     assert report["stop_reason"].startswith("the plan was rejected by Ada at 2")
@@ -89,7 +89,7 @@ def test_what_is_rejected_calls_nothing_and_is_new_again(world: World) -> None:
 
     assert world.run()["dag_run"] == "success"
     report = world.report()
-    assert (report["state"], report["new"], report["succeeded"]) == ("complete", 3, 3)
+    assert (report["status"], report["new"], report["succeeded"]) == ("complete", 3, 3)
     assert world.outputs() == KEYS
 
 
@@ -98,7 +98,7 @@ def test_what_nobody_approves_in_time_is_rejected(world: World) -> None:
     states = world.run(lambda _: EXPIRE, approve=True, approve_within_hours=1)
     assert (states["invoke"], states["dag_run"]) == ("skipped", "failed")
     report = world.report()
-    assert (report["state"], report["withdrawn"]) == ("incomplete", 3)
+    assert (report["status"], report["withdrawn"]) == ("incomplete", 3)
     assert report["stop_reason"].startswith("nobody approved the plan by 2")
     assert report["approval"]["by"] == ""
     assert world.outputs() == []
@@ -140,9 +140,9 @@ def test_a_function_that_has_changed_since_is_not_called(
     assert (states["approve"], states["invoke"]) == ("failed", "upstream_failed")
     assert states["dag_run"] == "failed"
     report = world.report()
-    assert (report["state"], report["calls"], report["withdrawn"]) == ("incomplete", 0, 3)
+    assert (report["status"], report["calls"], report["withdrawn"]) == ("incomplete", 0, 3)
     assert "code sha256 was" in report["stop_reason"]
-    assert report["approval"]["state"] == "void"
+    assert report["approval"]["status"] == "void"
     assert world.outputs() == []
 
 

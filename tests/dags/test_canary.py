@@ -17,7 +17,7 @@ def test_a_canary_is_called_first_and_the_rest_after_it(world: World) -> None:
     assert states["dag_run"] == "success"
     assert world.outputs() == KEYS, "each once"
     report = world.report()
-    assert (report["state"], report["succeeded"], report["calls"]) == ("complete", 20, 20)
+    assert (report["status"], report["succeeded"], report["calls"]) == ("complete", 20, 20)
     log = states["log"]
     assert "5 called in 5 calls, 5 succeeded, 0 failed (0.0 %), 0 in quarantine" in log
     assert "calls from now on: 15" in log
@@ -30,7 +30,7 @@ def test_nothing_is_called_upon_a_canary_that_fails(world: World) -> None:
     assert (states["canary"], states["invoke"]) == ("failed", "upstream_failed")
     assert (states["close_run"], states["notify"], states["dag_run"]) == ("failed",) * 3
     report = world.report()
-    assert (report["state"], report["items_left"]) == ("incomplete", 2)
+    assert (report["status"], report["items_left"]) == ("incomplete", 2)
     assert report["calls"] == 8
     assert report["stop_reason"].startswith("canary: ")
     assert "of 8 items failed, more than 50 % (max_failure_percent)" in report["stop_reason"]

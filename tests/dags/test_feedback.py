@@ -51,7 +51,7 @@ def stopped(world: World, states: dict[str, str], what: str) -> None:
     """Check that a run has stopped before it called anything, and has said so."""
     assert (states["plan_batches"], states["dag_run"]) == ("failed", "failed")
     report = world.report()
-    assert (report["state"], report["items_left"]) == ("incomplete", 0)
+    assert (report["status"], report["items_left"]) == ("incomplete", 0)
     assert report["stop_reason"].startswith(f"the function seems to feed its own source: {what}")
     assert report["stop_reason"] in states["log"]
 

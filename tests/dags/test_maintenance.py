@@ -64,13 +64,13 @@ def test_a_run_is_left_alone_while_airflow_has_its_dag_run(world: World) -> None
     )
     # next_set has asked for the DAG run of the second set: it is queued.
     assert run_dag(world.environment, {}, "retrofill_maintenance")["rescue"] == "success"
-    assert world.report()["state"] == "open"
+    assert world.report()["status"] == "open"
     home = Path(world.environment["AIRFLOW_HOME"])
     with closing(sqlite3.connect(home / "airflow.db")) as conn, conn:
         ended = conn.execute("UPDATE dag_run SET state = 'failed' WHERE state = 'queued'")
         assert ended.rowcount >= 1
     assert run_dag(world.environment, {}, "retrofill_maintenance")["rescue"] == "success"
-    assert world.report()["state"] == "incomplete"
+    assert world.report()["status"] == "incomplete"
 
 
 def test_a_run_that_waits_for_a_paused_dag_is_told_of_once(world: World) -> None:

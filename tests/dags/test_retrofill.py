@@ -50,11 +50,11 @@ def test_every_object_is_called_once_and_the_second_run_calls_nothing(
     assert states["dag_run"] == "success"
     assert world.outputs() == sorted(keys)
     report = world.report()
-    assert report["state"] == "complete"
+    assert report["status"] == "complete"
     counts = ("listed", "new", "known", "succeeded", "quarantined", "calls", "items_left")
     assert [report[name] for name in counts] == [4, 4, 0, 4, 0, 4, 0]
     (sent,) = messages(sqs_client, queue)
-    assert (sent["succeeded"], sent["calls"], sent["state"]) == (4, 4, "complete")
+    assert (sent["succeeded"], sent["calls"], sent["status"]) == (4, 4, "complete")
     assert report["notified_at"] is not None
     assert "no note is written: there is no connection retrofill_airflow" in states["log"]
 
@@ -195,7 +195,7 @@ def test_what_is_in_quarantine_is_redriven_when_the_cause_is_mended(
     report = world.report()
     counts = ("redriven", "succeeded", "quarantined", "items_left", "listed", "sets")
     assert [report[name] for name in counts] == [2, 1, 1, 0, 0, 2]
-    assert (report["state"], report["unhandled"]) == ("complete", 1)
+    assert (report["status"], report["unhandled"]) == ("complete", 1)
     assert world.outputs() == ["in/a", "in/poison/1"]
 
 
@@ -217,11 +217,11 @@ def test_a_run_larger_than_a_set_asks_for_the_next_one_and_keeps_its_trigger(wor
     assert states["next_set"] == "success"
     assert states["notify"] == "skipped"
     report = world.report()
-    assert (report["state"], report["succeeded"], report["partitions_left"]) == ("open", 2, 1)
+    assert (report["status"], report["succeeded"], report["partitions_left"]) == ("open", 2, 1)
     states = world.run_next_set()
     assert (states["next_set"], states["notify"]) == ("skipped", "success")
     report = world.report()
-    assert (report["state"], report["succeeded"], report["sets"]) == ("complete", 3, 2)
+    assert (report["status"], report["succeeded"], report["sets"]) == ("complete", 3, 2)
     assert world.outputs() == ["in/a", "in/b", "in/c"]
 
 
@@ -274,7 +274,7 @@ def test_who_is_to_be_notified_hears_why_a_run_was_refused(
     states = world.run(notify_sns_topic_arn=topic, min_size=9, max_size=8, items_per_cal=1)
     assert (states["open_run"], states["notify"], states["dag_run"]) == ("failed",) * 3
     (sent,) = messages(sqs_client, queue)
-    assert sent["state"] == "did not start"
+    assert sent["status"] == "did not start"
     assert "min_size: 9 bytes is more than max_size" in sent["error"]
     assert "items_per_cal: there is no such param" in sent["error"]
 
@@ -292,7 +292,7 @@ def test_who_is_to_be_notified_hears_of_a_state_that_cannot_be_used(
     states = world.run(notify_sns_topic_arn=topic)
     assert (states["open_run"], states["notify"], states["dag_run"]) == ("failed",) * 3
     (sent,) = messages(sqs_client, queue)
-    assert sent["state"] == "did not start"
+    assert sent["status"] == "did not start"
     assert "is of type 'mysql'" in sent["error"]
 
 
@@ -333,7 +333,7 @@ def test_a_run_that_has_spent_its_budget_stops_and_the_next_one_goes_on(world: W
     assert (states["invoke"], states["dag_run"]) == ("failed", "failed")
     report = world.report()
     assert report["stop_reason"] == "max_cost: $3.00 of $2.50 were spent"
-    assert (report["succeeded"], report["items_left"], report["state"]) == (3, 3, "incomplete")
+    assert (report["succeeded"], report["items_left"], report["status"]) == (3, 3, "incomplete")
     assert 3.0 < report["cost"] < 3.01
     assert report["cost_from_above"] == report["cost"], "the emulator does not say what it bills"
     assert report["cost_by_term"]["items"] == 3.0

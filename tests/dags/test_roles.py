@@ -38,7 +38,7 @@ def test_the_runtime_role_runs_everything_but_forgetting(runtime_world: World) -
         **dict.fromkeys(TASKS, "success"), "next_set": "skipped"
     }  # fmt: skip
     report = world.report()
-    assert (report["succeeded"], report["quarantined"], report["state"]) == (2, 1, "complete")
+    assert (report["succeeded"], report["quarantined"], report["status"]) == (2, 1, "complete")
 
     maintenance = run_dag(world.environment, {"keep_results_days": 1}, "retrofill_maintenance")
     assert (maintenance["rescue"], maintenance["forget_calls"]) == ("success", "success")

@@ -39,7 +39,7 @@ def await_health(world: World) -> None:
 def assert_done(world: World, name: str) -> dict[str, Any]:
     assert world.airflow.await_end("retrofill_s3", name, within_s=400) == "success"
     report = world.report(name)
-    assert (report["state"], report["succeeded"], report["items_left"]) == ("complete", OBJECTS, 0)
+    assert (report["status"], report["succeeded"], report["items_left"]) == ("complete", OBJECTS, 0)
     assert world.notices.of(name) == [f"Retrofill: {name} is complete"]
     return report
 

@@ -65,7 +65,7 @@ def test_what_is_approved_by_rest_is_called(world: World) -> None:
 
     assert decide(world, name, "Approve") == "success"
     report = world.report(name)
-    assert (report["state"], report["calls"], report["planned"]["calls"]) == ("complete", 20, 20)
+    assert (report["status"], report["calls"], report["planned"]["calls"]) == ("complete", 20, 20)
     assert report["approval"]["by"] == world.settings.user
     (notice,) = [one for one in world.notices.received if f": {name} is " in one["title"]]
     assert f"approval    approved by {world.settings.user} at 2" in notice["message"]
@@ -85,7 +85,7 @@ def test_what_nobody_approves_leaves_nothing_behind(world: World, how: str) -> N
     assert world.airflow.await_end(DAG, how) == "failed"
     assert world.airflow.states(DAG, how)["invoke"] == {"skipped"}
     report = world.report(how)
-    assert (report["state"], report["withdrawn"], report["items_left"]) == (
+    assert (report["status"], report["withdrawn"], report["items_left"]) == (
         "incomplete", OBJECTS, 0,
     )  # fmt: skip
     why = {
@@ -102,7 +102,7 @@ def test_what_nobody_approves_leaves_nothing_behind(world: World, how: str) -> N
     world.trigger(again, {**params, "approve": False})
     assert world.airflow.await_end(DAG, again) == "success"
     report = world.report(how)
-    assert (report["state"], report["new"], report["succeeded"]) == ("complete", OBJECTS, OBJECTS)
+    assert (report["status"], report["new"], report["succeeded"]) == ("complete", OBJECTS, OBJECTS)
 
 
 def test_what_changed_since_the_plan_is_counted_and_not_called(world: World) -> None:

@@ -116,6 +116,6 @@ def test_a_prefix_that_matches_nothing_is_success_and_notified(
     assert world.airflow.await_end("retrofill_s3", "nothing-there") == "success"
     report = world.report("nothing-there")
     figures("notified", world.notices.of("nothing-there"))
-    assert (report["state"], report["listed"], report["calls"]) == ("complete", 0, 0)
+    assert (report["status"], report["listed"], report["calls"]) == ("complete", 0, 0)
     assert report["notified_at"] is not None
     assert world.notices.of("nothing-there") == ["Retrofill: nothing-there is complete"]

@@ -116,7 +116,7 @@ def test_by_the_command_line_alone(world: World, shell: Shell, tmp_path: Path) -
     watched = shell("status", run_id, "--watch", "--json")
     assert watched.code == 0, watched.err
     report = watched.told
-    assert (report["state"], report["succeeded"], report["quarantined"]) == (
+    assert (report["status"], report["succeeded"], report["quarantined"]) == (
         "complete", OBJECTS - len(POISON), len(POISON),
     )  # fmt: skip
     assert report["calls"] == world.endpoint.stats().invocations
@@ -151,7 +151,7 @@ def test_by_the_command_line_alone(world: World, shell: Shell, tmp_path: Path) -
     assert (nothing_new.told["known"], nothing_new.told["calls"]) == (OBJECTS, 0)
     assert world.endpoint.stats().invocations == 0
     (job,) = [one for one in shell("jobs", name, "--json").told if one["job"]["job"] == name]
-    assert (job["job"]["state"], job["counts"]["in_quarantine"]) == ("complete", 0)
+    assert (job["job"]["status"], job["counts"]["in_quarantine"]) == ("complete", 0)
     assert [run["run_id"] for run in shell("runs", name, "--json").told][-1] == run_id
 
 
@@ -225,7 +225,7 @@ class Job:
         def taken() -> bool:
             if self.rest("GET", task)["state"] == "awaiting_input":
                 self.rest("PATCH", f"{task}/-1/hitlDetails", json=chosen)
-            return bool(self.newest()["approval"]["state"] != "waiting")
+            return bool(self.newest()["approval"]["status"] != "waiting")
 
         awaited(taken)
 
@@ -241,7 +241,7 @@ def planned(rest: Rest, params: dict[str, Any]) -> Job:
         return next((one["job"]["job_id"] for one in jobs if one["job"]["job"] == name), None)
 
     job = Job(rest, awaited(found))
-    awaited(lambda: job.newest().get("approval", {}).get("state") == "waiting")
+    awaited(lambda: job.newest().get("approval", {}).get("status") == "waiting")
     return job
 
 
@@ -259,7 +259,7 @@ def test_by_rest_alone(world: World, rest: Rest) -> None:
     assert (paused, limits["max_concurrency"]) == (True, 5)
     assert not rest.ours("POST", f"/runs/{run_id}/resume")["paused"]
     report = job.ended()
-    assert (report["state"], report["succeeded"], report["quarantined"]) == (
+    assert (report["status"], report["succeeded"], report["quarantined"]) == (
         "complete", OBJECTS - len(POISON), len(POISON),
     )  # fmt: skip
     assert report["calls"] == world.endpoint.stats().invocations
@@ -273,7 +273,7 @@ def test_by_rest_alone(world: World, rest: Rest) -> None:
     begun = rest.ours("POST", f"/jobs/{job.job_id}/redrives", json=body)
     assert (begun["dag_id"], begun["items"]) == (DAG, len(POISON))
     report = job.ended(behind=run_id)
-    assert (report["state"], report["redriven"], report["succeeded"]) == (
+    assert (report["status"], report["redriven"], report["succeeded"]) == (
         "complete", len(POISON), len(POISON),
     )  # fmt: skip
     assert world.endpoint.items() == dict.fromkeys(POISON, 1)

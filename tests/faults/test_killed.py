@@ -76,7 +76,7 @@ def test_every_item_is_settled_once_and_each_second_call_is_counted(
     figures("seconds", f"{(report['closed_at'] - report['opened_at']).total_seconds():.1f}")
 
     assert len(attempts) == report["listed"] == report["succeeded"] == OBJECTS
-    assert (report["state"], report["items_left"], report["quarantined"]) == ("complete", 0, 0)
+    assert (report["status"], report["items_left"], report["quarantined"]) == ("complete", 0, 0)
     assert set(deliveries) == set(attempts)
     assert {key for key, count in deliveries.items() if count > attempts[key]} == set()
     assert extra <= report["duplicates"] <= lost.items
@@ -117,7 +117,7 @@ def test_a_task_that_is_killed_again_and_again_goes_on_while_it_makes_progress(
     assert world.airflow.await_end("retrofill_s3", name, within_s=400) == "success"
     report = world.report(name)
     figures("seconds", f"{(report['closed_at'] - report['opened_at']).total_seconds():.1f}")
-    assert (report["state"], report["succeeded"], report["items_left"]) == ("complete", OBJECTS, 0)
+    assert (report["status"], report["succeeded"], report["items_left"]) == ("complete", OBJECTS, 0)
     assert report["lost_tasks"] == KILLS
     assert max(_tries(world, name)) == KILLS + 1
     bound = KILLS * 8

@@ -142,7 +142,7 @@ def test_f1_a_configuration_stops_the_run_and_quarantines_nothing(
     backfill.break_with(Rule(reply=Reply(error=error)))
     ended = backfill.run(watched=False)
     assert backfill.outcomes() == {"misconfigured": 1}
-    assert ended.report.state == "incomplete"
+    assert ended.report.status == "incomplete"
     assert error in (ended.report.stop_reason or "")
     assert any(f"FunctionUnusable: function: {error}" in said for said in ended.errors)
     assert ended.retried == []
@@ -264,5 +264,5 @@ def test_f3_a_reply_lost_after_the_work_ends_once_in_the_results(
 def assert_complete(ended: Ending, *, quarantined: int) -> None:
     report = ended.report
     assert ended.errors == []
-    assert (report.state, report.items_left, report.partitions_left) == ("complete", 0, 0)
+    assert (report.status, report.items_left, report.partitions_left) == ("complete", 0, 0)
     assert report.quarantined == quarantined

@@ -122,7 +122,7 @@ def test_f13_a_holder_that_sleeps_past_its_lease_is_fenced_and_costs_what_it_had
     assert isinstance(sleeper.error, LeaseLost) or (point is Point.BATCH_TAKEN)
     evidence = backfill.evidence()
     fault_table.hold("F13", "a holder asleep past its lease, at 4 points", evidence, bound=bound)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert evidence.in_doubt <= bound
 
 
@@ -144,7 +144,7 @@ def test_f11_a_database_clock_that_jumps_ahead_ends_leases_and_loses_nothing(
     evidence = backfill.evidence()
     what = "the database's clock jumps ahead, 1 h and 7 h"
     fault_table.hold("F11", what, evidence, bound=IN_FLIGHT)
-    assert ended.report.state in {"complete", "incomplete"}
+    assert ended.report.status in {"complete", "incomplete"}
 
 
 def test_f11_a_database_clock_that_jumps_back_makes_others_wait_and_the_same_machine_go_on(
@@ -161,7 +161,7 @@ def test_f11_a_database_clock_that_jumps_back_makes_others_wait_and_the_same_mac
         assert lease.take(holder_is_dead=lambda holder: holder == "dead")
     ended = backfill.run("run 1")
     fault_table.hold("F11", "the database's clock jumps back 1 h", backfill.evidence(), bound=0)
-    assert ended.report.state == "complete"
+    assert ended.report.status == "complete"
 
 
 def test_f11_no_worker_reads_its_wall_clock() -> None:

@@ -71,7 +71,7 @@ def enqueued(backfill: Backfill) -> None:
 
 
 def assert_complete(ended: Ending) -> None:
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert ended.report.succeeded == OBJECTS
 
 

@@ -57,7 +57,7 @@ def test_f10_a_slow_or_sliced_way_to_postgres_only_takes_time(
     backfill.serve(OBJECTS)
     ended = backfill.run()
     fault_table.hold("F10", "to Postgres: slow, sliced", backfill.evidence(), bound=0)
-    assert (ended.errors, ended.retried, ended.report.state) == ([], [], "complete")
+    assert (ended.errors, ended.retried, ended.report.status) == ([], [], "complete")
     assert to_state.connections > 0
 
 
@@ -77,7 +77,7 @@ def test_f10_a_way_to_postgres_that_is_cut_in_mid_message_loses_and_repeats_noth
     fault_table.hold(
         "F10", "to Postgres: cut in mid-message", evidence, bound=0, runs=to_state.cuts
     )
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert to_state.cuts > 0
 
 
@@ -103,7 +103,7 @@ def test_f10_a_half_open_way_to_postgres_is_given_up_and_made_again(
     thread.join()
     assert silenced.is_set()
     fault_table.hold("F10", "to Postgres: silent, then cut", backfill.evidence(), bound=0)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems name these options otherwise")
@@ -131,7 +131,7 @@ def test_f10_a_slow_or_sliced_way_to_aws_only_takes_time(
     backfill.serve(OBJECTS)
     ended = backfill.run()
     fault_table.hold("F10", "to AWS: slow, sliced", backfill.evidence(), bound=0)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert to_aws.connections > 0
 
 
@@ -147,7 +147,7 @@ def test_f10_a_way_to_aws_that_is_cut_costs_what_was_in_flight(
     evidence = backfill.evidence(exact=False)
     bound = PER_CALL * to_aws.cuts
     fault_table.hold("F10", "to AWS: cut in mid-message", evidence, bound=bound, runs=to_aws.cuts)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert backfill.outcomes().get("unknown", 0) > 0
     assert evidence.in_doubt == evidence.ours
 
@@ -173,7 +173,7 @@ def test_f10_a_half_open_way_to_aws_is_given_up_at_the_deadline(
     thread.join()
     evidence = backfill.evidence(exact=False)
     fault_table.hold("F10", "to AWS: silent until the deadline", evidence)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert 0 < evidence.ours == evidence.in_doubt
 
 

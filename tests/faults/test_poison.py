@@ -44,7 +44,7 @@ def test_f17_poison_that_kills_its_calls_is_found_and_the_innocent_are_done(
     # Each poison item costs the others of its call one more call for each halving.
     bound = len(poison) * PER_CALL * 2
     fault_table.hold("F17", "poison that kills its calls", evidence, bound=bound)
-    assert (ended.errors, ended.report.state, ended.report.quarantined) == ([], "complete", 7)
+    assert (ended.errors, ended.report.status, ended.report.quarantined) == ([], "complete", 7)
     innocent = [n for key, n in attempts_of(backfill).items() if key not in poison]
     assert max(innocent) <= 1 + HALVINGS
     assert evidence.in_doubt == 0
@@ -91,7 +91,7 @@ def test_f17_poison_only_in_company_is_called_alone_and_done(
     ended = backfill.run()
     evidence = backfill.evidence()
     fault_table.hold("F17", "poison only in company", evidence, bound=2 * (8 + 4 + 2))
-    assert (ended.report.state, ended.report.quarantined) == ("complete", 0)
+    assert (ended.report.status, ended.report.quarantined) == ("complete", 0)
     assert {key for key, n in attempts_of(backfill).items() if n == 4} >= shy
 
 
@@ -114,7 +114,7 @@ def test_f18_a_function_that_always_fails_loses_nothing(
     assert set(places.values()) <= {"quarantine", "in_process"}
     stopped = ended.report.stop_reason is not None
     assert (
-        stopped == (ended.report.state == "incomplete") == (len(quarantined) < len(backfill.keys))
+        stopped == (ended.report.status == "incomplete") == (len(quarantined) < len(backfill.keys))
     )
     backfill.break_with()
     backfill.run("run 2")
@@ -128,7 +128,7 @@ def test_f18_a_function_that_never_starts_stops_the_run_and_is_blamed_alone(
     monkeypatch.setattr(dispatch, "MAX_REFUSALS", 3)
     backfill.serve(200, Rule(reply=Reply(error="ENILimitReachedException")))
     ended = backfill.run()
-    assert ended.report.state == "incomplete"
+    assert ended.report.status == "incomplete"
     assert "the function does not start: ENILimitReachedException" in (
         ended.report.stop_reason or ""
     )
@@ -148,7 +148,7 @@ def test_f18_everything_throttled_is_waited_out(
     ended = backfill.run()
     evidence = backfill.evidence()
     fault_table.hold("F18", "everything throttled for a while", evidence, bound=0)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert backfill.outcomes() == {"succeeded": 12, "throttled": 12}
 
 

@@ -59,7 +59,7 @@ def meanwhile(work: Callable[[Event], None]) -> Iterator[None]:
 
 def assert_complete(ended: Ending) -> None:
     assert ended.errors == []
-    assert (ended.report.state, ended.report.succeeded) == ("complete", OBJECTS)
+    assert (ended.report.status, ended.report.succeeded) == ("complete", OBJECTS)
 
 
 def test_f7_connections_that_are_cut_at_random_are_made_again(
@@ -234,7 +234,7 @@ def test_f8_a_full_data_disk_is_told_and_waited_for(
         evidence = backfill.evidence()
         fault_table.hold("F8", what, evidence, bound=0)
         assert ended.errors == []
-        assert (ended.report.state, ended.report.succeeded) == ("complete", objects)
+        assert (ended.report.status, ended.report.succeeded) == ("complete", objects)
         assert "No space left on device" in server.said()
         if stage == "enqueue":
             assert any("give its disk more space" in said for said in ended.retried)
@@ -270,5 +270,5 @@ def test_f8_a_full_disk_of_the_log_crashes_the_server_and_loses_nothing(
         evidence = backfill.evidence()
         fault_table.hold("F8", what, evidence, bound=0)
         assert ended.errors == []
-        assert (ended.report.state, ended.report.succeeded) == ("complete", objects)
+        assert (ended.report.status, ended.report.succeeded) == ("complete", objects)
         assert "PANIC" in server.log()

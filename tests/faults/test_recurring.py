@@ -70,7 +70,7 @@ def told(world: World, name: str, runs: int, within_s: float = 300) -> None:
 
 def runs_of(world: World, name: str) -> list[Any]:
     return world.rows(
-        "SELECT run_id, interval_start, run.opened_at, run.closed_at, v_run.state::text AS state,"
+        "SELECT run_id, interval_start, run.opened_at, run.closed_at, v_run.status::text AS status,"
         " v_run.sets, v_run.new, v_run.known, v_run.late"
         " FROM retrofill.run JOIN retrofill.v_run USING (run_id) WHERE v_run.job = %s"
         " ORDER BY run.opened_at",
@@ -96,9 +96,9 @@ def test_catch_up_takes_day_after_day_where_runs_wait(
     told(world, name, 3, within_s=600)
     found, ended = runs_of(world, name), ends(world, dag_id)
     figures("DAG runs", ended)
-    figures("runs", [(f"{run.interval_start:%F}", run.sets, run.state) for run in found])
+    figures("runs", [(f"{run.interval_start:%F}", run.sets, run.status) for run in found])
     assert {run.interval_start for run in found} == {midnight(ago) for ago in (3, 2, 1)}
-    assert [(run.sets, run.new, run.state) for run in found] == [(2, EACH_DAY, "complete")] * 3
+    assert [(run.sets, run.new, run.status) for run in found] == [(2, EACH_DAY, "complete")] * 3
     assert one_after_another(found)
     assert len(ended) == 6
     assert set(ended.values()) == {"success"}
@@ -123,7 +123,7 @@ def test_dates_in_the_past_each_take_their_interval(
     world.airflow.backfill(dag_id, midnight(5), midnight(3), backwards=True, at_once=1)
     told(world, name, 5)
     found = runs_of(world, name)
-    figures("runs", [(f"{run.interval_start:%F}", run.new, run.state) for run in found])
+    figures("runs", [(f"{run.interval_start:%F}", run.new, run.status) for run in found])
     assert [run.interval_start for run in found] == [midnight(ago) for ago in (1, 6, 3, 4, 5)]
     assert set(ends(world, dag_id).values()) == {"success"}
     assert days_of(world.endpoint.items()) == dict.fromkeys((1, 6, 3, 4, 5), EACH_DAY)

@@ -112,6 +112,6 @@ def test_a_day_larger_than_a_set_is_taken_whole(
     figures("DAG runs", ends)
     report = world.report(name)
     assert set(ends.values()) == {"success"}
-    assert (report["sets"], report["succeeded"], report["state"]) == (2, EACH_DAY, "complete")
+    assert (report["sets"], report["succeeded"], report["status"]) == (2, EACH_DAY, "complete")
     assert days_of(world.endpoint.items()) == {1: EACH_DAY}
     assert world.notices.of(name) == [f"Retrofill: {name} is complete"]

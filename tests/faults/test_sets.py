@@ -33,7 +33,7 @@ def test_a_run_goes_on_in_further_dag_runs_by_itself(
     assert ends == ["success"] * 3
     assert [name.removeprefix(numbered)[0] for name in following] == ["2", "3"]
     assert [row.items_taken for row in sets] == [400, 400, 200]
-    assert (report["state"], report["succeeded"], report["items_left"]) == ("complete", OBJECTS, 0)
+    assert (report["status"], report["succeeded"], report["items_left"]) == ("complete", OBJECTS, 0)
     assert world.notices.of("sets") == ["Retrofill: sets is complete"]
     assert set(world.attempts("sets").values()) == {1}
     assert sorted(world.endpoint.items().values()) == [1] * OBJECTS

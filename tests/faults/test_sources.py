@@ -35,7 +35,7 @@ def test_f16_a_source_of_any_size_is_read_whole(
     backfill.serve(objects)
     ended = backfill.run(watched=False)
     fault_table.hold("F16", "no object, one, a page, one more", backfill.evidence(), bound=0)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert (ended.report.listed, ended.report.succeeded) == (objects, objects)
 
 
@@ -64,7 +64,7 @@ def test_f16_a_listing_that_fails_now_and_then_is_read_whole(
     ended = backfill.run(watched=False)
     what = "a listing refused, cut or garbled, each way"
     fault_table.hold("F16", what, backfill.evidence(), bound=0)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert ended.retried != []
 
 
@@ -96,7 +96,7 @@ def test_f16_what_is_there_all_the_time_is_found_whatever_comes_and_goes(
     assert always <= found
     assert ahead in found
     assert behind_cursor not in found, "the listing had not passed it"
-    assert ended.report.state == "complete"
+    assert ended.report.status == "complete"
     assert ended.report.listed == len(found)
 
     backfill.run("run 2", watched=False)

@@ -21,7 +21,7 @@ SELECT FROM retrofill.v_run WHERE job = %s AND succeeded BETWEEN listed / 10 AND
 CLOSED = "SELECT FROM retrofill.v_run WHERE job = %s AND closed_at IS NOT NULL"
 NOTIFIED = "SELECT FROM retrofill.v_run WHERE job = %s AND notified_at IS NOT NULL"
 
-PAUSE = """UPDATE retrofill.run SET limits = limits || '{{"paused": {}}}' WHERE state = 'open'"""
+PAUSE = """UPDATE retrofill.run SET limits = limits || '{{"paused": {}}}' WHERE status = 'open'"""
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_a_run_whose_listing_fails_for_good_is_red(
     world.trigger(name, params)
     assert world.airflow.await_end("retrofill_s3", name, within_s=500) == "failed"
     report = world.report(name)
-    figures(name, {key: report[key] for key in ("state", "partitions", "listed", "items_left")})
-    assert (report["state"], report["partitions"], report["listed"]) == ("incomplete", 0, 0)
+    figures(name, {key: report[key] for key in ("status", "partitions", "listed", "items_left")})
+    assert (report["status"], report["partitions"], report["listed"]) == ("incomplete", 0, 0)
     assert world.notices.of(name) == [f"Retrofill: {name} is incomplete"]
     assert "its source was never divided into partitions" in world.page(name)
 
@@ -65,7 +65,7 @@ def test_a_run_that_someone_marks_in_mid_run_is_closed_told_and_red(
 
     report = world.report(name)
     figures("left", report["items_left"])
-    assert (report["state"], report["partitions_left"]) == ("incomplete", 0)
+    assert (report["status"], report["partitions_left"]) == ("incomplete", 0)
     assert report["items_left"] == OBJECTS - report["succeeded"] > 0
     assert world.notices.of(name) == [f"Retrofill: {name} is incomplete"]
     (notice,) = [one for one in world.notices.received if f": {name} " in one["title"]]
@@ -77,7 +77,7 @@ def test_a_run_that_someone_marks_in_mid_run_is_closed_told_and_red(
     world.trigger(f"{name}-again", params)
     assert world.airflow.await_end("retrofill_s3", f"{name}-again") == "success"
     again = world.report(name)
-    assert (again["state"], again["new"], again["known"]) == ("complete", 0, OBJECTS)
+    assert (again["status"], again["new"], again["known"]) == ("complete", 0, OBJECTS)
     assert again["resumed"] == again["succeeded"] == report["items_left"]
     assert set(world.evidence(name, OBJECTS, exact=False).lost) == set()
 
@@ -92,7 +92,7 @@ def test_a_run_marked_as_failed_before_its_listing_is_closed_and_told(world: Wor
     world.await_row("SELECT FROM retrofill.v_run WHERE job = %s", name)
     world.airflow.mark("retrofill_s3", name, "failed")
     assert world.airflow.await_end("retrofill_s3", name) == "failed"
-    assert world.report(name)["state"] == "incomplete"
+    assert world.report(name)["status"] == "incomplete"
     assert world.notices.of(name) == [f"Retrofill: {name} is incomplete"]
 
 
@@ -111,7 +111,7 @@ def test_what_a_lost_dag_run_left_behind_is_taken_over_within_minutes(
     assert world.airflow.await_end("retrofill_s3", f"{name}-again") == "success"
     figures("seconds until all was processed", f"{time.monotonic() - deleted_at:.0f}")
     first, second = world.rows("SELECT * FROM retrofill.v_run WHERE job = %s ORDER BY run_id", name)
-    assert (first.state, second.state) == ("incomplete", "complete")
+    assert (first.status, second.status) == ("incomplete", "complete")
     assert first.items_left == second.resumed > 0
     assert first.succeeded + second.succeeded == OBJECTS
     assert sorted(world.notices.of(name)) == [
@@ -138,9 +138,9 @@ def test_a_run_beside_one_that_stands_still_says_whose_items_are_missing(
             "SELECT * FROM retrofill.v_run WHERE job = %s ORDER BY run_id", name
         )
         figures("others", second.others)
-        assert (first.state, second.state) == ("open", "incomplete")
+        assert (first.status, second.status) == ("open", "incomplete")
         assert (second.listed, second.new, second.items_left) == (few, 0, 0)
-        held = {"run_id": first.run_id, "state": "open", "items": first.items_left}
+        held = {"run_id": first.run_id, "status": "open", "items": first.items_left}
         assert (second.with_others, second.others) == (first.items_left, [held])
         said = f"run {first.run_id} (open) has {first.items_left:,} items in process"
         (notice,) = [one for one in world.notices.received if f": {name} " in one["title"]]
@@ -175,7 +175,7 @@ def test_a_run_that_nobody_hears_of_is_red(world: World) -> None:
     finally:
         world.notices.refusals.clear()
     report = world.report(name)
-    assert (report["state"], report["notified_at"]) == ("complete", None)
+    assert (report["status"], report["notified_at"]) == ("complete", None)
     assert "never notified" in world.page(name) or "not notified yet" in world.page(name)
 
 
@@ -210,7 +210,7 @@ def test_a_job_file_that_is_spoilt_in_mid_run_ends_no_run_and_opens_none(
     try:
         world.await_row(NOTIFIED, name, within_s=300)
         report = world.report(name)
-        assert (report["state"], report["sets"], report["succeeded"]) == ("complete", 2, OBJECTS)
+        assert (report["status"], report["sets"], report["succeeded"]) == ("complete", 2, OBJECTS)
         world.airflow.trigger(f"retrofill_{name}", f"{name}-again", {})
         assert world.airflow.await_end(f"retrofill_{name}", f"{name}-again") == "failed"
         assert world.notices.of(name)[-1] == f"Retrofill: {name} did not start"
@@ -228,14 +228,14 @@ def test_a_cleared_run_is_open_while_its_tasks_work_and_closed_when_it_is_marked
     assert world.airflow.await_end("retrofill_s3", name) == "failed"
     left = world.report(name)["items_left"]
     world.airflow.clear("retrofill_s3", name, "invoke")
-    world.await_row("SELECT FROM retrofill.v_run WHERE job = %s AND state = 'open'", name)
+    world.await_row("SELECT FROM retrofill.v_run WHERE job = %s AND status = 'open'", name)
     more = "SELECT FROM retrofill.v_run WHERE job = %s AND items_left < %s"
     world.await_row(more, name, left)
     world.airflow.mark("retrofill_s3", name, "failed")
     assert world.airflow.await_end("retrofill_s3", name) == "failed"
-    assert world.report(name)["state"] == "incomplete"
+    assert world.report(name)["status"] == "incomplete"
     assert len(world.notices.of(name)) == 2
     world.airflow.clear("retrofill_s3", name, "plan_batches")
     assert world.airflow.await_end("retrofill_s3", name) == "success"
     report = world.report(name)
-    assert (report["state"], report["items_left"], report["succeeded"]) == ("complete", 0, OBJECTS)
+    assert (report["status"], report["items_left"], report["succeeded"]) == ("complete", 0, OBJECTS)

@@ -52,7 +52,7 @@ def test_f12_runs_of_one_job_at_once_call_each_item_once(
     fault_table.hold("F12", "two and four runs of one job at once", evidence, bound=0)
     assert [one.errors for one in ended] == [[]] * count
     reports = [one.report for one in ended]
-    assert {report.state for report in reports} == {"complete"}
+    assert {report.status for report in reports} == {"complete"}
     assert {report.listed for report in reports} == {OBJECTS}
     assert sum(report.new for report in reports) == OBJECTS
     assert sum(report.succeeded for report in reports) == OBJECTS

@@ -120,11 +120,11 @@ ALL_LIVE = StillAirflow(lambda _dag_id, _dag_run_ids: True)
 
 def close(conn: connection, run_id: int, *, complete: bool) -> None:
     """Close a run as complete or incomplete, whatever is left of it."""
-    state = "complete" if complete else "incomplete"
+    status = "complete" if complete else "incomplete"
     with conn, conn.cursor() as cur:
         cur.execute(
-            "UPDATE retrofill.run SET state = %s, closed_at = clock_timestamp() WHERE run_id = %s",
-            (state, run_id),
+            "UPDATE retrofill.run SET status = %s, closed_at = clock_timestamp() WHERE run_id = %s",
+            (status, run_id),
         )
 
 

@@ -97,7 +97,7 @@ def test_what_is_rejected_or_expires_leaves_nothing_behind_and_says_so(
     reject(conn, ref, by)
     assert keys_in(conn, "in_process") == []
     report = closed(conn, ref)
-    assert (report.state, report.new, report.withdrawn, report.items_left) == (
+    assert (report.status, report.new, report.withdrawn, report.items_left) == (
         "incomplete", 8, 8, 0,
     )  # fmt: skip
     assert (report.stop_reason or "").startswith(why)
@@ -127,11 +127,11 @@ def test_what_is_approved_stays_and_its_waiting_takes_none_of_its_minutes(
     assert approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Ada")
     approval = runs.get_run(conn, ref.run_id).approval
     assert approval is not None
-    assert (approval.state, approval.by) == (Answer.APPROVED, "Ada")
+    assert (approval.status, approval.by) == (Answer.APPROVED, "Ada")
     assert keys_in(conn, "in_process") == KEYS
     assert limits.stop_if_late(conn, ref.run_id) is None
     report = runs.get_report(conn, ref.run_id)
-    assert (report.state, report.stop_reason, report.withdrawn) == ("open", None, 0)
+    assert (report.status, report.stop_reason, report.withdrawn) == ("open", None, 0)
 
 
 def test_what_another_open_run_waits_for_is_left_to_it(state_dsn: str, conn: connection) -> None:
@@ -253,7 +253,7 @@ def test_a_run_whose_dag_run_is_ended_while_it_waits_leaves_nothing_behind(
     with pytest.raises(RunIncomplete, match="before anybody approved"):
         conclude(conn, ref, ALL_LIVE, told.append)
     (report,) = told
-    assert (report.state, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
+    assert (report.status, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
     assert report.stop_reason == "the run ended before anybody approved its plan"
     with pytest.raises(RunIncomplete):
         approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
@@ -268,7 +268,7 @@ def test_a_run_that_waits_for_days_is_left_alone_while_its_dag_run_lives(
     assert [run.run_id for run in rescue(conn, GONE)] == [ref.run_id]
     assert keys_in(conn, "in_process") == []
     report = runs.get_report(conn, ref.run_id)
-    assert (report.state, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
+    assert (report.status, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
 
 
 def test_two_runs_of_a_job_that_wait_keep_apart(state_dsn: str, conn: connection) -> None:
@@ -328,9 +328,9 @@ def test_an_approval_is_taken_back_if_it_cannot_be_kept(conn: connection) -> Non
     approve.answered(conn, run, Answer.APPROVED, "Ada")
     approve.avoid(conn, run, "function: version was 1, and is now 2")
     report = closed(conn, ref)
-    assert (report.state, report.withdrawn, keys_in(conn, "in_process")) == ("incomplete", 8, [])
+    assert (report.status, report.withdrawn, keys_in(conn, "in_process")) == ("incomplete", 8, [])
     assert report.stop_reason == "function: version was 1, and is now 2"
-    assert report.approval["state"] == "void"
+    assert report.approval["status"] == "void"
 
 
 def test_a_run_that_asks_nobody_is_closed_as_before(conn: connection) -> None:

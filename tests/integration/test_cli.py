@@ -74,7 +74,7 @@ def test_a_run_that_ended_is_not_watched_any_longer(conn: Connection, cli: Comma
     assert f"run {ref.run_id} (" in done.err
     assert "incomplete" in done.out
     lines = cli("status", ref.run_id, "--watch", "--json").out.splitlines()
-    assert [json.loads(line)["state"] for line in lines] == ["incomplete"]
+    assert [json.loads(line)["status"] for line in lines] == ["incomplete"]
 
 
 def test_a_run_that_is_not_there_is_bad_input(cli: Command) -> None:
@@ -207,7 +207,7 @@ def test_jobs_are_listed_with_what_was_done(conn: Connection, cli: Command) -> N
     enqueue(conn, ref, [item("a"), item("b")])
     (job,) = json.loads(cli("jobs", "--json").out)
     line, counts = job["job"], job["counts"]
-    assert (line["job"], line["run_id"], line["state"]) == ("job", ref.run_id, "open")
+    assert (line["job"], line["run_id"], line["status"]) == ("job", ref.run_id, "open")
     assert (counts["total"], counts["succeeded"], counts["in_quarantine"]) == (2, 0, 0)
     assert "0 of 2" in cli("jobs").out
     assert cli("pause", ref.run_id).code == Exit.DONE

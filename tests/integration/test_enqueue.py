@@ -185,7 +185,7 @@ def test_a_run_whose_listing_was_stopped_closes_as_incomplete(conn: connection) 
         RunIncomplete, match=r"1 partition not listed to the end\. It was stopped: for the night"
     ):
         close_run(conn, ref, ALL_LIVE)
-    assert runs.get_report(conn, ref.run_id).state == "incomplete"
+    assert runs.get_report(conn, ref.run_id).status == "incomplete"
 
 
 def test_what_was_gathered_for_a_full_set_is_left_to_the_next(conn: connection) -> None:

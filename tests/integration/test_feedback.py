@@ -111,7 +111,7 @@ def stopped(conn: connection, state_dsn: str, ref: SetRef) -> str:
         close_run(conn, ref, ALL_LIVE)
     report = runs.get_report(conn, ref.run_id)
     assert report.stop_reason == str(error.value)
-    assert (report.state, report.calls, report.items_left) == ("incomplete", 0, 0)
+    assert (report.status, report.calls, report.items_left) == ("incomplete", 0, 0)
     assert report.withdrawn == report.new + report.resumed > 0
     assert "withdrawn" in report.missing
     assert keys_in(conn, "in_process") == []
@@ -330,7 +330,7 @@ def test_what_a_run_has_left_out_as_later_stops_its_next_set(
     conn: connection, state_dsn: str
 ) -> None:
     first = called(conn, state_dsn, PHOTOS[:10], max_items=10)
-    say(conn, "UPDATE retrofill.run SET state = 'open', closed_at = NULL")
+    say(conn, "UPDATE retrofill.run SET status = 'open', closed_at = NULL")
     say(conn, "UPDATE retrofill.partition SET done = false")
     made = [written(f"{photo}.out", while_called(at)) for at, photo in enumerate(PHOTOS[:10])]
     note_later(conn, first.run_id, 0, made)
@@ -342,7 +342,7 @@ def test_what_a_run_has_left_out_as_later_stops_its_next_set(
     with pytest.raises(RunIncomplete):
         close_run(conn, ref, ALL_LIVE)
     report = runs.get_report(conn, ref.run_id)
-    assert (report.state, report.calls, report.withdrawn) == ("incomplete", 10, 10)
+    assert (report.status, report.calls, report.withdrawn) == ("incomplete", 10, 10)
     assert invariants.check_now(state_dsn, "job") == []
 
 
@@ -350,7 +350,7 @@ def test_a_live_source_beside_a_run_does_not_stop_its_next_set(
     conn: connection, state_dsn: str
 ) -> None:
     first = called(conn, state_dsn, PHOTOS[:10], max_items=10)
-    say(conn, "UPDATE retrofill.run SET state = 'open', closed_at = NULL")
+    say(conn, "UPDATE retrofill.run SET status = 'open', closed_at = NULL")
     say(conn, "UPDATE retrofill.partition SET done = false")
     live = [written(f"in/live-{number}.jpg", while_called(number)) for number in range(10)]
     note_later(conn, first.run_id, 0, live)

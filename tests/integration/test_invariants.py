@@ -156,11 +156,11 @@ def test_what_never_holds_is_found_by_the_sampler(
             "I7: run 1 has succeeded 4, notified was 3",
         ),
         (
-            "UPDATE retrofill.run SET state = 'incomplete'",
+            "UPDATE retrofill.run SET status = 'incomplete'",
             "I8: the last run is incomplete, not complete",
         ),
         (
-            "UPDATE retrofill.run SET state = 'incomplete'",
+            "UPDATE retrofill.run SET status = 'incomplete'",
             "I7: run 1 is incomplete, notified was complete",
         ),
         (IN_PROCESS, "I8: 1 items are left in process"),

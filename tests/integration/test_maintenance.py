@@ -135,7 +135,7 @@ def test_an_abandoned_run_is_closed_and_its_items_go_to_the_next(
         assert rescued(conn) == [ref.run_id]
 
         row = run_row(conn, ref.run_id)
-        assert (row["state"], row["items_left"], row["stop_reason"]) == ("incomplete", 4, None)
+        assert (row["status"], row["items_left"], row["stop_reason"]) == ("incomplete", 4, None)
         assert say(conn, "SELECT outcome::text FROM retrofill.v_call") == [("lost",)] * 2
         assert say(conn, "SELECT item_key FROM retrofill.in_process WHERE unsure ORDER BY 1") == [
             ("a",), ("b",)
@@ -160,14 +160,14 @@ def test_a_run_that_broke_off_behind_its_last_item_is_complete(
         lease.release(done=True)
     age(conn, "7 hours")
     assert rescued(conn) == [ref.run_id]
-    assert run_row(conn, ref.run_id)["state"] == "complete"
+    assert run_row(conn, ref.run_id)["status"] == "complete"
 
 
 def test_a_run_that_broke_off_before_it_was_divided_is_incomplete(conn: connection) -> None:
     ref = open_run(conn, partitions=0)
     age(conn, "7 hours")
     assert rescued(conn) == [ref.run_id]
-    assert run_row(conn, ref.run_id)["state"] == "incomplete"
+    assert run_row(conn, ref.run_id)["status"] == "incomplete"
 
 
 def test_a_run_whose_dag_run_waits_or_goes_on_is_left_alone(conn: connection) -> None:
@@ -178,7 +178,7 @@ def test_a_run_whose_dag_run_waits_or_goes_on_is_left_alone(conn: connection) ->
     runs.open_next_set(conn, ref)
     following = ref.next_dag_run_id("r")
     assert rescued(conn, lambda _, ids: following in ids) == []
-    assert run_row(conn, ref.run_id)["state"] == "open"
+    assert run_row(conn, ref.run_id)["status"] == "open"
     assert plan(conn, ref) == [4], "the batch is as it was"
 
 
@@ -207,7 +207,7 @@ def test_what_airflow_has_ended_is_closed_when_its_last_lease_is_over(
         assert rescued(conn) == []
         age(conn, "6 s")
         assert rescued(conn) == [ref.run_id]
-    assert run_row(conn, ref.run_id)["state"] == "incomplete"
+    assert run_row(conn, ref.run_id)["status"] == "incomplete"
 
 
 def test_a_holder_that_settles_while_it_is_looked_at_keeps_its_batch(
@@ -296,7 +296,7 @@ def test_old_results_go_and_their_items_are_new_again(
 
 def test_results_of_an_open_run_stay(state_dsn: str, conn: connection) -> None:
     closed_run(state_dsn, conn, "a")
-    say(conn, "UPDATE retrofill.run SET state = 'open', closed_at = NULL")
+    say(conn, "UPDATE retrofill.run SET status = 'open', closed_at = NULL")
     age(conn, "99 days")
     assert forget_results(conn, job=None, days=1) == 0
     close(conn, 1, complete=True)
@@ -515,7 +515,7 @@ def test_a_run_goes_on_while_maintenance_is_in_the_middle(
             close(task, ref.run_id, complete=True)
             row = run_row(task, ref.run_id)
         held.rollback()
-    assert (row["new"], row["succeeded"], row["calls"], row["state"]) == (2, 2, 2, "complete")
+    assert (row["new"], row["succeeded"], row["calls"], row["status"]) == (2, 2, 2, "complete")
 
 
 def test_maintenance_beside_a_whole_run(state_dsn: str, conn: connection) -> None:

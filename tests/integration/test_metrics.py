@@ -197,7 +197,7 @@ def test_a_task_whose_metrics_cannot_be_sent_goes_on(
             ended = backfill.run()
     finally:
         begin(NoStatsLogger)
-    assert (ended.report.state, ended.report.succeeded) == ("complete", 18)
+    assert (ended.report.status, ended.report.succeeded) == ("complete", 18)
     assert "metrics could not be sent; this task sends no more" in caplog.text
 
 

@@ -124,7 +124,7 @@ def test_calls_that_are_forgotten_are_not_shown(state_dsn: str, conn: Connection
         lease.release(done=True, slowest=[Slow(5, 1)])
     with conn, conn.cursor() as cur:
         cur.execute(
-            "UPDATE retrofill.run SET state = 'incomplete', closed_at = now() - interval '9 days'"
+            "UPDATE retrofill.run SET status = 'incomplete', closed_at = now() - interval '9 days'"
         )
         cur.execute("UPDATE retrofill.batch SET done_at = now() - interval '9 days'")
     forget_calls(conn, job=None, days=1)

@@ -86,7 +86,7 @@ def test_any_notifier_of_airflows_is_sent_by_as_its_connection_says(
         said = {
             "title": "{{ title }}",
             "message": "{{ text }}",
-            "type": "{{ report.state }} at {{ link }}, charts at {{ page }}",
+            "type": "{{ report.status }} at {{ link }}, charts at {{ page }}",
         }
         named(
             monkeypatch,

@@ -65,9 +65,9 @@ def test_a_run_is_not_complete_while_another_that_lives_has_its_items(
     with pytest.raises(RunIncomplete, match=r"run 1 \(open\) has 4 items in process"):
         close_run(conn, second, ALL_LIVE)
     report = runs.get_report(conn, second.run_id)
-    assert (report.state, report.listed, report.new, report.known) == ("incomplete", 5, 1, 4)
+    assert (report.status, report.listed, report.new, report.known) == ("incomplete", 5, 1, 4)
     assert (report.items_left, report.partitions_left, report.with_others) == (0, 0, 4)
-    assert report.others == [{"run_id": first.run_id, "state": "open", "items": 4}]
+    assert report.others == [{"run_id": first.run_id, "status": "open", "items": 4}]
     assert "in process with other runs: 4\n  run 1 (open) has 4 items" in report.as_text({})
     assert runs.get_report(conn, first.run_id).with_others == 0
 
@@ -76,7 +76,7 @@ def test_what_is_not_listed_is_not_waited_for(conn: connection) -> None:
     planned(conn, "first")
     second = planned(conn, "second", "")
     assert close_run(conn, second, ALL_LIVE) is False
-    assert runs.get_report(conn, second.run_id).state == "complete"
+    assert runs.get_report(conn, second.run_id).status == "complete"
 
 
 def test_a_run_waits_for_another_that_comes_to_its_end(
@@ -98,7 +98,7 @@ def test_a_run_waits_for_another_that_comes_to_its_end(
     assert close_run(conn, second, StillAirflow(is_alive)) is False
     assert waited == [4]
     report = runs.get_report(conn, second.run_id)
-    assert (report.state, report.with_others, report.others) == ("complete", 0, [])
+    assert (report.status, report.with_others, report.others) == ("complete", 0, [])
 
 
 @pytest.mark.parametrize("left", ["closed", "open"])
@@ -120,7 +120,7 @@ def test_the_next_set_takes_over_what_a_run_that_ended_meanwhile_left(
         settle_all(lease)
     assert close_run(conn, following, airflow) is False
     report = runs.get_report(conn, second.run_id)
-    assert (report.state, report.resumed, report.succeeded) == ("complete", 4, 4)
+    assert (report.status, report.resumed, report.succeeded) == ("complete", 4, 4)
     assert keys_in(conn, "results") == [*KEYS]
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_close_run_did_not_close_is_closed_told_and_red(conn: connect
     told: list[Report] = []
     with pytest.raises(RunIncomplete, match="run 1 is incomplete: 4 items left"):
         conclude(conn, ref, ALL_LIVE, told.append)
-    assert [(report.state, report.items_left) for report in told] == [("incomplete", 4)]
+    assert [(report.status, report.items_left) for report in told] == [("incomplete", 4)]
     assert runs.get_report(conn, ref.run_id).is_notified
     with pytest.raises(RunIncomplete):
         conclude(conn, ref, ALL_LIVE, told.append)
@@ -167,7 +167,7 @@ def test_a_run_whose_work_is_done_and_that_close_run_did_not_close_is_red(
     told: list[Report] = []
     with pytest.raises(RunIncomplete, match="complete, but close_run did not end"):
         conclude(conn, ref, ALL_LIVE, told.append)
-    assert [report.state for report in told] == ["complete"]
+    assert [report.status for report in told] == ["complete"]
 
 
 def test_a_run_goes_on_where_its_next_set_lives_and_ends_where_that_never_came(
@@ -187,4 +187,4 @@ def test_a_run_without_partitions_is_incomplete_whatever_the_cause(conn: connect
     ref = open_run(conn, partitions=0)
     with pytest.raises(RunIncomplete, match="its source was never divided into partitions"):
         close_run(conn, ref, ALL_LIVE)
-    assert runs.get_report(conn, ref.run_id).state == "incomplete"
+    assert runs.get_report(conn, ref.run_id).status == "incomplete"

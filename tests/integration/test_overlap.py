@@ -131,7 +131,7 @@ def test_a_run_that_airflow_has_ended_is_closed_and_not_waited_for(conn: connect
     airflow = Airflow(over={"first"})
     assert await_turn(conn, 1, SECOND, airflow).look_again_s is None
     assert airflow.told == [1]
-    assert runs.get_report(conn, 1).state == "incomplete"
+    assert runs.get_report(conn, 1).status == "incomplete"
 
 
 def test_a_run_that_needs_this_ones_place_is_not_waited_for(conn: connection) -> None:

@@ -54,11 +54,11 @@ INSERT INTO retrofill.job (name, fingerprint, source, function_name, event, next
 SELECT name, 'f', 's', 'f', 's3', {rows} + 1 FROM unnest(ARRAY['one', 'two']) AS name;
 
 INSERT INTO retrofill.run (
-    job_id, source, config, delivery, function, function_timeout_s, limits, state, closed_at
+    job_id, source, config, delivery, function, function_timeout_s, limits, status, closed_at
 )
 SELECT
     job, 's', '{{}}', '{{}}', '{FUNCTION}', 3, '{LIMITS}',
-    CASE WHEN n = 0 THEN 'open' ELSE 'complete' END::retrofill.run_state,
+    CASE WHEN n = 0 THEN 'open' ELSE 'complete' END::retrofill.run_status,
     CASE WHEN n > 0 THEN now() - interval '100 days' END
 FROM generate_series(0, {OLD_RUNS}) AS n, generate_series(1, 2) AS job ORDER BY n, job;
 
@@ -222,7 +222,7 @@ VALUES: dict[str, Any] = {
     "error_chars": 300, "withdrawn": 0, "value": 1, "late": 0, "interval_start": None,
     "resumed": 0, "others": [], "days": 90, "rows": PAGE, "after": 0, "batches": 1_000,
     "name": "one", "fingerprint": "f", "source": "s", "function_name": "f", "event": "s3",
-    "dag_id": "d", "dag_run_id": "1", "state": "complete", "config": "{}", "delivery": "{}",
+    "dag_id": "d", "dag_run_id": "1", "status": "complete", "config": "{}", "delivery": "{}",
     "modified_after": None, "modified_before": None, "function": FUNCTION,
     "function_timeout_s": 3, "limits": LIMITS,
     "changes": "{}", "price": "{}", "cost": 0.1, "from_above": 0.0,
@@ -660,7 +660,7 @@ OWN_VALUES: dict[str, dict[str, Any]] = {
     "list_costs": {"runs": 10},
     "is_to_come": {"moment": "2026-01-01T00:00:00Z"},
     "note_awaited": {"holders": [2], "counts": [9]},
-    "answer": {"state": "approved"},
+    "answer": {"status": "approved"},
     "break_extents_of": {"seqs": SEQS},
     "insert_canary": {"next_seq": ROWS + 1, "bytes": 9, "sizes": [None] * 50},
 }

@@ -464,4 +464,4 @@ def test_a_run_with_a_partition_left_is_not_complete(conn: connection) -> None:
     enqueue(conn, ref, [])
     with pytest.raises(RunIncomplete, match="1 partition not listed to the end"):
         close_run(conn, ref, ALL_LIVE)
-    assert runs.get_report(conn, ref.run_id).state == "incomplete"
+    assert runs.get_report(conn, ref.run_id).status == "incomplete"

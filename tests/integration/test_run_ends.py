@@ -162,7 +162,7 @@ def test_a_source_that_had_an_object_and_lists_none_in_any_partition_is_not_comp
         plan_batches(conn, ref, ALL_LIVE)
     except SourceError:
         pass
-    assert close(conn, ref).state == "incomplete"
+    assert close(conn, ref).status == "incomplete"
 
 
 def test_a_run_that_was_cleared_is_complete_when_all_it_took_over_is_processed(
@@ -176,7 +176,7 @@ def test_a_run_that_was_cleared_is_complete_when_all_it_took_over_is_processed(
     settle(state_dsn, newest_batch(conn))
     assert keys_in(conn, "in_process") == []
     report = close(conn, second)
-    assert (report.resumed, report.items_left, report.state) == (8, 0, "complete")
+    assert (report.resumed, report.items_left, report.status) == (8, 0, "complete")
 
 
 def test_an_earlier_set_that_was_cleared_says_so_if_its_run_is_incomplete(conn: connection) -> None:

@@ -76,7 +76,7 @@ class ModelItem:
 @dataclass
 class ModelRun:
     ref: SetRef
-    state: str = "open"
+    status: str = "open"
     listed: int = 0
     new: int = 0
     hold: bool = False
@@ -122,7 +122,7 @@ class StateMachine(RuleBasedStateMachine):
 
     @property
     def open_runs(self) -> list[ModelRun]:
-        return [run for run in self.runs if run.state == "open"]
+        return [run for run in self.runs if run.status == "open"]
 
     @property
     def runs_with_batches(self) -> list[ModelRun]:
@@ -367,9 +367,9 @@ class StateMachine(RuleBasedStateMachine):
             )
         try:
             assert close_run(self.conn, run.ref, ALL_LIVE) is False
-            run.state = "complete"
+            run.status = "complete"
         except RunIncomplete:
-            run.state = "incomplete"
+            run.status = "incomplete"
 
     # What must be true after each step.
 
@@ -405,7 +405,7 @@ class StateMachine(RuleBasedStateMachine):
     def runs_count_what_they_did(self) -> None:
         reports = [runs.get_report(self.conn, run.ref.run_id) for run in self.runs]
         for run, report in zip(self.runs, reports, strict=True):
-            assert (report.state, report.listed, report.new) == (run.state, run.listed, run.new)
+            assert (report.status, report.listed, report.new) == (run.status, run.listed, run.new)
             assert report.items_left >= 0, "more was done than there was"
         for place, column in (("results", "succeeded"), ("quarantine", "quarantined")):
             held = sum(one.place == place for one in self.items.values())

@@ -124,7 +124,7 @@ def test_what_is_selected_is_taken_back_with_its_history_and_nothing_else(
     assert sorted(called) == sorted(item(key) for key in chosen + NEW), "with their content"
     assert keys_in(conn, "results") == KEYS + NEW
     report = runs.close_run(conn, ref.run_id)
-    counts = (report.state, report.new, report.known, report.redriven, report.succeeded)
+    counts = (report.status, report.new, report.known, report.redriven, report.succeeded)
     assert counts == ("complete", 2, 10, 3, 5)
     assert "redriven    3 that had succeeded, of those known" in report.as_text({})
     executed = dict.fromkeys(KEYS + NEW, 1) | dict.fromkeys(chosen, 2)
@@ -188,7 +188,7 @@ def test_a_set_takes_no_more_than_it_may_and_the_next_goes_on(
             ref = open_next_set(conn, ref, max_items=4)
     assert taken == [(1, 3, True), (0, 4, True), (1, 3, False)]
     report = runs.close_run(conn, ref.run_id)
-    counts = (report.state, report.listed, report.new, report.redriven, report.succeeded)
+    counts = (report.status, report.listed, report.new, report.redriven, report.succeeded)
     assert counts == ("complete", 12, 2, 10, 12)
     assert check_now(state_dsn, "job") == []
 

@@ -256,7 +256,7 @@ def test_a_redrive_is_kept_beside_what_became_of_its_run(conn: connection) -> No
     ref = open_run(conn, new_run(1, "again", config={"redrive": "quarantine"}), FUNCTION, asked)
     (kept,) = list_redrives(conn, 1)
     assert (kept.selection, kept.note, kept.asked_by, kept.counted, kept.forecast) == asked
-    assert (kept.run_id, kept.state, kept.moved, kept.dag_run_id) == (
+    assert (kept.run_id, kept.status, kept.moved, kept.dag_run_id) == (
         ref.run_id, "open", 0, "again",
     )  # fmt: skip
     assert list_redrives(conn, 2) == []

@@ -85,7 +85,7 @@ def test_a_run_with_such_a_range_is_not_complete(conn: connection, backfill: Bac
         backfill.enqueue(ref, 0)
     with pytest.raises(RunIncomplete, match="1 partition not listed to the end"):
         close_run(conn, ref, ALL_LIVE)
-    assert runs.get_report(conn, ref.run_id).state == "incomplete"
+    assert runs.get_report(conn, ref.run_id).status == "incomplete"
 
 
 def test_a_source_that_had_an_object_and_shows_none_is_not_divided(
@@ -99,7 +99,7 @@ def test_a_source_that_had_an_object_and_shows_none_is_not_divided(
     assert not runs.has_partitions(conn, ref.run_id)
     # A new run looks anew: if there is nothing when it begins, there is nothing.
     ended = backfill.run("run 2", watched=False)
-    assert (ended.errors, ended.report.state, ended.report.listed) == ([], "complete", 0)
+    assert (ended.errors, ended.report.status, ended.report.listed) == ([], "complete", 0)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_source_without_anything_to_call_is_complete(
     backfill.serve(objects)
     backfill.params.update(params)
     ended = backfill.run(watched=False)
-    assert (ended.errors, ended.report.state) == ([], "complete")
+    assert (ended.errors, ended.report.status) == ([], "complete")
     assert (ended.report.listed, sum(ended.report.left_out.values())) == (0, objects)
 
 

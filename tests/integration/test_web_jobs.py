@@ -111,7 +111,7 @@ def test_jobs_that_need_a_person_come_first(web: Web, state_dsn: str, conn: Conn
     limits.change_limits(conn, numbers["paused"], paused=True)
     with conn, conn.cursor() as cur:
         cur.execute(
-            """UPDATE retrofill.run SET approval = '{"state": "waiting"}' WHERE run_id = %s""",
+            """UPDATE retrofill.run SET approval = '{"status": "waiting"}' WHERE run_id = %s""",
             (numbers["waits"],),
         )
     web.airflow.add_dag("off", is_paused=True)
@@ -137,23 +137,25 @@ def test_jobs_that_need_a_person_come_first(web: Web, state_dsn: str, conn: Conn
 
 SITUATIONS = """
 INSERT INTO retrofill.job (name, fingerprint, source, function_name, event)
-SELECT concat_ws(' ', state, dag, answer, reason, paused, held), 'f', dag, 'f', 's3'
-FROM unnest(ARRAY['never', 'open', 'complete', 'incomplete']) AS state,
+SELECT concat_ws(' ', status, dag, answer, reason, paused, held), 'f', dag, 'f', 's3'
+FROM unnest(ARRAY['never', 'open', 'complete', 'incomplete']) AS status,
     unnest(ARRAY['fine', 'paused', 'off']) AS dag, unnest(ARRAY['waiting', 'approved']) AS answer,
     unnest(ARRAY['enough', NULL]) AS reason, unnest(ARRAY['true', 'false']) AS paused,
     unnest(ARRAY['held', 'alive', 'dead']) AS held;
 INSERT INTO retrofill.run (
-    job_id, source, config, delivery, function, function_timeout_s, limits, state, closed_at,
+    job_id, source, config, delivery, function, function_timeout_s, limits, status, closed_at,
     approval, stop_reason
 )
 SELECT
     job_id, 's', '{}', '{}', %(function)s, 3,
-    %(limits)s::jsonb || jsonb_build_object('paused', name LIKE '%% true %%'), state,
-    CASE WHEN state <> 'open' THEN now() END,
-    jsonb_build_object('state', CASE WHEN name LIKE '%% waiting %%' THEN 'waiting' ELSE 'void' END),
+    %(limits)s::jsonb || jsonb_build_object('paused', name LIKE '%% true %%'), status,
+    CASE WHEN status <> 'open' THEN now() END,
+    jsonb_build_object(
+        'status', CASE WHEN name LIKE '%% waiting %%' THEN 'waiting' ELSE 'void' END
+    ),
     CASE WHEN name LIKE '%% enough %%' THEN 'enough' END
 FROM retrofill.job CROSS JOIN LATERAL (
-    SELECT split_part(name, ' ', 1)::retrofill.run_state AS state
+    SELECT split_part(name, ' ', 1)::retrofill.run_status AS status
 ) AS how
 WHERE name NOT LIKE 'never %%';
 INSERT INTO retrofill.run_set (run_id, set_no, dag_id, dag_run_id, max_items)

@@ -326,7 +326,7 @@ MUTANTS = (
     Mutant(
         name="a run that close_run did not close left open",
         file="pipeline/close_run.py",
-        old='    abandoned = report.state == "open"\n',
+        old='    abandoned = report.status == "open"\n',
         new="    abandoned = False\n",
         test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_told_and_red",
     ),
@@ -355,7 +355,7 @@ MUTANTS = (
     Mutant(
         name="an earlier set that was cleared green though its run is incomplete",
         file="pipeline/close_run.py",
-        old='    if later and report.state == "complete":\n',
+        old='    if later and report.status == "complete":\n',
         new="    if later and not abandoned:\n",
         test=ENDS + "test_an_earlier_set_that_was_cleared_says_so_if_its_run_is_incomplete",
     ),
@@ -383,7 +383,7 @@ MUTANTS = (
     Mutant(
         name="green though the run is incomplete",
         file="pipeline/close_run.py",
-        old='    if report.state != "complete":\n        raise RunIncomplete(_what_now(report))\n'
+        old='    if report.status != "complete":\n        raise RunIncomplete(_what_now(report))\n'
         "    if abandoned:",
         new="    if abandoned:",
         test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_told_and_red",
@@ -506,14 +506,14 @@ MUTANTS = (
     Mutant(
         name="a run that waits closed without withdrawing",
         file="pipeline/approve.py",
-        old="    if approval is not None and approval.state is Answer.WAITING:\n",
+        old="    if approval is not None and approval.status is Answer.WAITING:\n",
         new="    if approval is not None and approval.withdrawn:\n",
         test=APPROVALS + "test_a_run_whose_dag_run_is_ended_while_it_waits_leaves_nothing_behind",
     ),
     Mutant(
         name="calls while a plan waits for approval",
         file="pipeline/approve.py",
-        old="    if run.approval is None or run.approval.state is not Answer.APPROVED:\n",
+        old="    if run.approval is None or run.approval.status is not Answer.APPROVED:\n",
         new="    if run.approval is None:\n",
         test=APPROVALS + "test_nothing_is_called_that_was_not_approved",
     ),
@@ -569,22 +569,22 @@ MUTANTS = (
     Mutant(
         name="what a closed run waits for as a canary",
         file="state/canary.sql",
-        old="state <> 'complete'",
-        new="state = 'open'",
+        old="status <> 'complete'",
+        new="status = 'open'",
         test=CANARY + "test_what_a_closed_run_waits_for_is_left_where_that_finds_it",
     ),
     Mutant(
         name="what a closed run waits for withdrawn",
         file="state/approvals.sql",
-        old="state <> 'complete'",
-        new="state = 'open'",
+        old="status <> 'complete'",
+        new="status = 'open'",
         test=APPROVALS + "test_what_a_closed_run_waits_for_is_left_for_when_it_is_cleared",
     ),
     Mutant(
         name="what a closed run waits for withdrawn as feedback",
         file="state/feedback.sql",
-        old="state <> 'complete'",
-        new="state = 'open'",
+        old="status <> 'complete'",
+        new="status = 'open'",
         test=FEEDBACK + "test_what_a_closed_run_waits_for_is_not_withdrawn",
     ),
     Mutant(

@@ -203,7 +203,7 @@ class _Simulation:
     def _is_one_open(self) -> bool:
         with self._watcher, self._watcher.cursor() as cur:
             cur.execute(
-                "SELECT count(*) FROM retrofill.v_run WHERE job = %s AND state = 'open'",
+                "SELECT count(*) FROM retrofill.v_run WHERE job = %s AND status = 'open'",
                 (self._job,),
             )
             return cur.fetchone() != (0,)

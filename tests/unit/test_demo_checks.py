@@ -12,7 +12,7 @@ def test_a_check_holds_if_what_was_seen_is_what_was_expected():
 
 def test_only_the_counts_that_are_named_are_compared():
     run = RunCounts(
-        state="complete",
+        status="complete",
         partitions=1,
         partitions_left=0,
         listed=3,

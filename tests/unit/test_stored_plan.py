@@ -213,7 +213,7 @@ def test_calls_beyond_the_limit_are_too_much() -> None:
 )
 def test_what_became_of_a_plan_is_said_with_who_and_when(state: Answer, said: str) -> None:
     stored = {
-        "state": state, "by": "Ada", "at": NOW.isoformat(),
+        "status": state, "by": "Ada", "at": NOW.isoformat(),
         "until": (NOW + timedelta(days=1)).isoformat(),
     }  # fmt: skip
     approval = Approval.from_json(stored)
@@ -233,5 +233,5 @@ def test_what_became_of_a_plan_is_said_with_who_and_when(state: Answer, said: st
     ],
 )
 def test_what_changed_since_is_said(changed: int | None, more: bool, said: str) -> None:  # noqa: FBT001  of a case
-    approval = Approval(state=Answer.APPROVED, changed=changed, changed_more=more)
+    approval = Approval(status=Answer.APPROVED, changed=changed, changed_more=more)
     assert approval.changes_said == said

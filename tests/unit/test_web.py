@@ -53,7 +53,7 @@ def report(**fields: Any) -> Report:
     usual |= {
         "job": "thumbnails",
         "run_id": 7,
-        "state": "open",
+        "status": "open",
         "source": "s3://bucket/prefix",
         "function_name": "arn:aws:lambda:us-east-1:123456789012:function:resize",
         "function_version": "3",
@@ -139,11 +139,11 @@ def test_a_run_whose_dag_is_paused_waits() -> None:
     html = html_of(page(), dag_paused=True)
     assert ">waiting</span>" in html
     assert "the DAG is paused in Airflow" in html
-    assert ">waiting</span>" not in html_of(page(report=report(state="complete")), dag_paused=True)
+    assert ">waiting</span>" not in html_of(page(report=report(status="complete")), dag_paused=True)
 
 
 def test_a_run_that_waits_for_approval_says_so_leads_there_and_changes_no_limits() -> None:
-    waits = {"state": "waiting", "until": "2026-03-05T12:00:00+00:00"}
+    waits = {"status": "waiting", "until": "2026-03-05T12:00:00+00:00"}
     html = html_of(page(report=report(approval=waits)))
     assert ">awaiting approval</span>" in html
     assert "Without an answer by 2026-03-05 12:00 UTC, it is rejected" in html
@@ -158,7 +158,7 @@ def test_the_plan_stands_beside_what_happened() -> None:
     plan = replace(PLAN, payload=FirstPayload.of(b"<b>", 1))
     controls = Controls(LIMITS, "s3", NOW, live=True, **ASIDE, plan=plan)
     approved = {
-        "state": "approved", "by": "<Ada>", "at": "2026-03-04T11:00:00+00:00", "changed": 12,
+        "status": "approved", "by": "<Ada>", "at": "2026-03-04T11:00:00+00:00", "changed": 12,
         "changed_more": False,
     }  # fmt: skip
     html = html_of(page(controls=controls, report=report(approval=approved, calls=3, succeeded=6)))
@@ -179,7 +179,7 @@ def test_what_was_foretold_stands_beside_what_was_spent() -> None:
         controls=Controls(
             LIMITS, "s3", NOW, live=True, **ASIDE, plan=replace(PLAN, forecast=forecast)
         ),
-        report=report(cost=2.5, approval={"state": "waiting", "until": NOW.isoformat()}),
+        report=report(cost=2.5, approval={"status": "waiting", "until": NOW.isoformat()}),
     )
     html = html_of(shown)
     assert (
@@ -198,7 +198,7 @@ def test_what_was_foretold_stands_beside_what_was_spent() -> None:
 
 def test_what_was_withdrawn_is_told_and_not_asked_to_be_run_again() -> None:
     turned_down = report(
-        state="incomplete", closed_at=NOW, new=5, withdrawn=5, stop_reason="rejected by Ada"
+        status="incomplete", closed_at=NOW, new=5, withdrawn=5, stop_reason="rejected by Ada"
     )
     html = html_of(page(report=turned_down))
     assert "<strong>Nothing called</strong>" in html
@@ -281,12 +281,12 @@ def test_while_the_source_is_listed_the_total_is_not_final() -> None:
     whole = page(partitions=[partition(done=True)])
     assert "The source is listed to its end." in html_of(whole)
     assert "has not been listed yet" in html_of(page())
-    closed = report(state="incomplete", closed_at=NOW, partitions=0)
+    closed = report(status="incomplete", closed_at=NOW, partitions=0)
     assert "The source was never listed." in html_of(page(report=closed))
 
 
 def test_a_run_with_nothing_new_says_so() -> None:
-    done = report(state="complete", closed_at=NOW, listed=9, known=9)
+    done = report(status="complete", closed_at=NOW, listed=9, known=9)
     html = html_of(page(report=done, partitions=[partition(done=True)]))
     assert "Nothing new" in html
     assert "<strong>0 %" not in html
@@ -303,12 +303,12 @@ def test_a_run_with_nothing_new_says_so() -> None:
 def test_of_a_run_that_listed_nothing_no_item_is_said_to_be_known(
     counts: dict[str, Any], said: str
 ) -> None:
-    html = html_of(page(report=report(state="complete", closed_at=NOW, **counts)))
+    html = html_of(page(report=report(status="complete", closed_at=NOW, **counts)))
     assert said in html
     assert "Nothing new" not in html
 
 
-ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitions_left": 2}
+ENDED = {"status": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitions_left": 2}
 
 
 @pytest.mark.parametrize(
@@ -324,11 +324,13 @@ ENDED = {"state": "incomplete", "closed_at": NOW, "items_left": 1_234, "partitio
             "Incomplete: 2 partitions not listed to the end, 1,234 items left.",
         ),
         (
-            page(report=report(state="incomplete", closed_at=NOW, partitions=0)),
+            page(report=report(status="incomplete", closed_at=NOW, partitions=0)),
             "Incomplete: its source was never divided into partitions; see list_partitions.",
         ),
         (
-            page(report=report(with_others=3, others=[{"run_id": 6, "state": "open", "items": 3}])),
+            page(
+                report=report(with_others=3, others=[{"run_id": 6, "status": "open", "items": 3}])
+            ),
             "3 of the listed items are in process with run 6, which is open.",
         ),
         (
@@ -530,7 +532,7 @@ def test_what_will_be_at_the_end_stands_beside_what_was_so_far() -> None:
         assert f'<td>{name}</td><td class="n">{so_far}</td><td class="n">{end}</td>' in html
     more = replace(shown, report=replace(shown.report, partitions_left=1))
     assert '<td>cost</td><td class="n">$1.00</td><td class="n">unknown</td>' in html_of(more)
-    over = replace(shown, report=replace(shown.report, state="incomplete", closed_at=NOW))
+    over = replace(shown, report=replace(shown.report, status="incomplete", closed_at=NOW))
     assert '<td>cost</td><td class="n">$1.00</td><td class="soft">' in html_of(over)
 
 
@@ -607,7 +609,7 @@ def test_who_may_not_change_the_run_sees_its_limits_and_no_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"state": "complete", "closed_at": NOW}, {"stop_reason": "stopped by a user"}]
+    "fields", [{"status": "complete", "closed_at": NOW}, {"stop_reason": "stopped by a user"}]
 )
 def test_what_cannot_be_changed_has_no_form(fields: dict[str, Any]) -> None:
     assert "<form" not in html_of(page(report=report(**fields)))

@@ -43,7 +43,7 @@ def jobs(
             "job": lambda one: one.job.job,
             "source": lambda one: one.job.source,
             "run": lambda one: one.job.run_id,
-            "state": lambda one: one.job.state or "never run",
+            "status": lambda one: one.job.status or "never run",
             "settled": _settled,
             "quarantine": lambda one: one.counts.in_quarantine,
             "cost": _cost,
@@ -82,7 +82,7 @@ def runs(
         {
             "run": lambda run: run.run_id,
             "job": lambda run: run.job,
-            "state": standing,
+            "status": standing,
             "found": lambda run: run.total,
             "settled": lambda run: run.settled,
             "quarantined": lambda run: run.quarantined,
@@ -120,9 +120,9 @@ def status(
 def _needs(job: JobLine) -> tuple[str, ...]:
     """Return why a job needs attention, as far as the state knows without Airflow."""
     standing = None
-    if job.state is not None:
+    if job.status is not None:
         standing = standing_of(
-            job.state,
+            job.status,
             unapproved=job.approval == Answer.WAITING,
             stopping=job.stop_reason is not None,
             paused=bool(job.paused),
@@ -141,4 +141,4 @@ def print_report(page: pages.RunPage) -> None:
 
 def end(report: Report) -> None:
     """End the command with the exit code for a run."""
-    raise typer.Exit(Exit.DONE if report.state == "complete" else Exit.INCOMPLETE)
+    raise typer.Exit(Exit.DONE if report.status == "complete" else Exit.INCOMPLETE)

@@ -81,7 +81,7 @@ def plan(
             from retrofill.sources import reasons_of  # noqa: PLC0415
 
             print_text(found.markdown(reasons_of(page.controls.source_kind)))
-    if planned.approval is not None and planned.approval.state is Answer.WAITING:
+    if planned.approval is not None and planned.approval.status is Answer.WAITING:
         say(
             f"run {run_id} waits for approval until {planned.approval.until_said};"
             f" to call what is planned: retrofill approve {run_id}"
@@ -182,8 +182,8 @@ def _await_plan(airflow: Airflow, conn: Connection, begun: DagRun, run_id: int) 
     while True:
         now = airflow.dag_run(begun.dag_id, begun.dag_run_id)
         run = runs.get_run(conn, run_id)
-        waits = run.approval is not None and run.approval.state is Answer.WAITING
-        if waits or run.state != "open" or now.has_ended:
+        waits = run.approval is not None and run.approval.status is Answer.WAITING
+        if waits or run.status != "open" or now.has_ended:
             return run
         time.sleep(POLL_S)
 
@@ -196,12 +196,12 @@ def _answer(run_id: int, option: str, wanted: Answer) -> None:
     """
     with sign_in() as airflow, open_state() as conn:
         approval = runs.get_run(conn, run_id).approval
-        if approval is None or approval.state is not Answer.WAITING:
+        if approval is None or approval.status is not Answer.WAITING:
             said = f"its plan {approval.said}" if approval else "it needs no approval"
             raise ConfigError(f"run: {run_id}; {said}; give a run whose plan waits for approval")
         first = runs.later_sets(conn, SetRef(run_id, 0))[0]
         limit = time.monotonic() + _TAKEN_WITHIN_S
-        while approval.state is Answer.WAITING:
+        while approval.status is Answer.WAITING:
             if airflow.state_of(*first, _APPROVE) == "awaiting_input":
                 airflow.answer(*first, _APPROVE, option)
             elif time.monotonic() > limit:
@@ -210,7 +210,7 @@ def _answer(run_id: int, option: str, wanted: Answer) -> None:
             time.sleep(POLL_S)
             approval = runs.get_run(conn, run_id).approval or approval
     say(f"run {run_id}: its plan was {approval.said}")
-    if approval.state is not wanted:
+    if approval.status is not wanted:
         raise typer.Exit(Exit.INCOMPLETE)
 
 

@@ -37,19 +37,19 @@ def watch(
             active = is_active()
             report = runs.get_report(conn, run_id)
             show(report)
-            if report.state != "open" or not active:
+            if report.status != "open" or not active:
                 return
             time.sleep(POLL_S)
 
 
 def standing(report: Report) -> str:
     """Return the status of a run in a few words."""
-    if report.state != "open":
-        return report.state
+    if report.status != "open":
+        return report.status
     approval = Approval.from_json(report.approval)
-    if approval is not None and approval.state is Answer.WAITING:
+    if approval is not None and approval.status is Answer.WAITING:
         return approval.said
-    return f"stopping: {report.stop_reason}" if report.stop_reason else report.state
+    return f"stopping: {report.stop_reason}" if report.stop_reason else report.status
 
 
 def line(report: Report) -> str:

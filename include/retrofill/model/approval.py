@@ -28,7 +28,7 @@ class Answer(StrEnum):
 class Approval:
     """The state of a plan's approval; times are ISO 8601."""
 
-    state: Answer
+    status: Answer
     mark: str = ""
     """Identifies this request for approval."""
 
@@ -56,12 +56,12 @@ class Approval:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self | None:
         """Return the approval stored in a run's row; None: not needed, or not yet asked for."""
-        return cls(**{**stored, "state": Answer(stored["state"])}) if stored else None
+        return cls(**{**stored, "status": Answer(stored["status"])}) if stored else None
 
     @property
     def is_negative(self) -> bool:
         """Whether the plan can no longer be carried out."""
-        return self.state not in {Answer.WAITING, Answer.APPROVED}
+        return self.status not in {Answer.WAITING, Answer.APPROVED}
 
     @property
     def said(self) -> str:
@@ -73,7 +73,7 @@ class Approval:
             Answer.EXPIRED: f"expired at {_moment(self.at)}: nobody answered",
             Answer.ENDED: f"not answered: the run ended at {_moment(self.at)}",
             Answer.VOID: f"approved by {self.by} at {_moment(self.at)}, but void now",
-        }[self.state]
+        }[self.status]
 
     @property
     def until_said(self) -> str:
@@ -98,7 +98,7 @@ class Approval:
             Answer.EXPIRED: f"nobody approved the plan by {_moment(self.at)}",
             Answer.ENDED: "the run ended before anybody approved its plan",
             Answer.VOID: "the run would now call something else than was approved",
-        }[self.state]
+        }[self.status]
 
 
 def _moment(text: str) -> str:

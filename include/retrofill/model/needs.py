@@ -43,10 +43,10 @@ def _ranks() -> Iterator[tuple[str, int]]:
     """Yield the urgency of each situation of a job, by the key that the state uses."""
     for quarantines, is_off in product((False, True), repeat=2):
         rest = f"{quarantines:d}{is_off:d}"
-        for state in ("never", "complete", "incomplete"):
-            standing = None if state == "never" else Standing(state)
+        for status in ("never", "complete", "incomplete"):
+            standing = None if status == "never" else Standing(status)
             needs = needs_of(standing, quarantines=quarantines, is_off=is_off)
-            yield f"{state}00000{rest}", urgency(needs)
+            yield f"{status}00000{rest}", urgency(needs)
         for flags in product((False, True), repeat=5):
             unapproved, stopping, paused, active, dag_paused = flags
             standing = standing_of(

@@ -21,7 +21,7 @@ class Report:
 
     job: str
     run_id: int
-    state: str
+    status: str
     source: str
     function_name: str
     function_version: str
@@ -67,7 +67,7 @@ class Report:
     lost: int = 0
     with_others: int = 0
     others: Sequence[Mapping[str, Any]] = ()
-    """The runs that hold the items in with_others: ``run_id``, ``state`` and ``items`` each."""
+    """The runs that hold the items in with_others: ``run_id``, ``status`` and ``items`` each."""
 
     source_seen: bool = False
     """Whether the source had an object when the run was opened."""
@@ -193,7 +193,7 @@ class Report:
     @property
     def to_do(self) -> str:
         """What to do first; empty: nothing."""
-        if self.state == "incomplete":
+        if self.status == "incomplete":
             if self.is_turned_down:
                 return "start another run of the job to make another plan"
             fix = "remove the reason for the stop, then " if self.stop_reason else ""
@@ -270,7 +270,7 @@ class Report:
         if self.refused:
             of_these.append(f"{self.refused:,} refused")
         lines = [
-            f"Retrofill: job {self.job}, run {self.run_id} is {self.state}{duration}",
+            f"Retrofill: job {self.job}, run {self.run_id} is {self.status}{duration}",
             f"source      {self.source}",
             f"function    {self.function_name}{version}",
             *taken,
@@ -296,7 +296,7 @@ class Report:
         lines += [f"{name}: {count:,}" for name, count in further.items() if count]
         lines += [f"  {_held(other)}" for other in self.others]
         lines += [f"hint: {hint}" for hint in self.hints]
-        if self.state == "incomplete":
+        if self.status == "incomplete":
             lines.append(f"incomplete: {self.missing or 'see the log of close_run'}")
         if self.stop_reason:
             lines.append(f"stopped: {self.stop_reason}")
@@ -320,7 +320,7 @@ def troubles_text(outcomes: Mapping[str, int], causes: Mapping[str, int]) -> str
 def _held(other: Mapping[str, Any]) -> str:
     """Return who holds how many items, such as ``run 7 (open) has 2,790 items``."""
     items = counted(other["items"], "item")
-    return f"run {other['run_id']} ({other['state'] or 'forgotten'}) has {items}"
+    return f"run {other['run_id']} ({other['status'] or 'forgotten'}) has {items}"
 
 
 def _said(name: str) -> str:

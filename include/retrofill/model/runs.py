@@ -104,7 +104,7 @@ class Run(NamedTuple):
     run_id: int
     job_id: int
     job: str
-    state: str
+    status: str
     config: dict[str, Any]
     delivery: Delivery
     modified_after: datetime | None

@@ -1,4 +1,4 @@
-"""The status of a run in one word, from its state, its tasks and its DAG."""
+"""How a run stands, in one word: from its status, its tasks and its DAG."""
 
 from enum import StrEnum
 
@@ -26,7 +26,7 @@ class Standing(StrEnum):
 
 
 def standing_of(
-    state: str,
+    status: str,
     *,
     unapproved: bool,
     stopping: bool,
@@ -34,14 +34,14 @@ def standing_of(
     active: bool,
     dag_paused: bool = False,
 ) -> Standing:
-    """Return the status of a run.
+    """Return how a run stands.
 
-    :param state: as stored: open, complete or incomplete
+    :param status: as stored: open, complete or incomplete
     :param active: whether a DAG run of it is active, or a task holds a batch of it
     :param dag_paused: whether Airflow starts no task of it, because its DAG is paused
     """
-    if state != "open":
-        return Standing(state)
+    if status != "open":
+        return Standing(status)
     if not active:
         return Standing.ABANDONED
     if unapproved:

@@ -29,7 +29,7 @@ def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
     if run.approval is not None and run.approval.is_negative:
         conclude_approval(conn, run.run_id)
         raise RunIncomplete(_what_now(run.approval))
-    if run.state == "complete":
+    if run.status == "complete":
         log.info("the run is complete, so no approval is needed")
         return None
     if run.stop_reason:
@@ -46,7 +46,7 @@ def plan_to_approve(conn: Connection, run: Run) -> RunPlan | None:
 def was_approved(run: Run, mark: str) -> bool:
     """Return whether a run's plan was approved after the request with this mark."""
     approval = run.approval
-    return approval is not None and (approval.state, approval.mark) == (Answer.APPROVED, mark)
+    return approval is not None and (approval.status, approval.mark) == (Answer.APPROVED, mark)
 
 
 def ask(conn: Connection, run: Run, config: RunConfig, plan: RunPlan, mark: str) -> str:
@@ -100,7 +100,7 @@ def conclude_approval(conn: Connection, run_id: int) -> None:
     """Turn down a plan that is not approved, and withdraw its items, before its run is closed."""
     run = runs.get_run(conn, run_id)
     approval = run.approval
-    if approval is not None and approval.state is Answer.WAITING:
+    if approval is not None and approval.status is Answer.WAITING:
         approval = approvals.answer(conn, run_id, Answer.ENDED)
     if approval is not None and approval.is_negative and not approval.withdrawn:
         count = approvals.withdraw(conn, run)
@@ -114,7 +114,7 @@ def require_approved(config: RunConfig, run: Run) -> None:
     """
     if not config.approval.approve:
         return
-    if run.approval is None or run.approval.state is not Answer.APPROVED:
+    if run.approval is None or run.approval.status is not Answer.APPROVED:
         why = run.approval.why if run.approval else "nobody was asked about the plan"
         raise ConfigError(f"approve: {why}; clear the task approve to ask, or start another run")
 

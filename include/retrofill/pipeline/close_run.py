@@ -35,7 +35,7 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
     closed = runs.close_set(conn, ref)
     reach(Point.SET_CLOSED)
     report = runs.get_report(conn, ref.run_id)
-    if report.state == "open" and runs.later_sets(conn, ref):
+    if report.status == "open" and runs.later_sets(conn, ref):
         log.info("set %d of run %d has been opened already", ref.set_no + 1, ref.run_id)
         return True
     if not report.items_left and not report.stop_reason:
@@ -50,7 +50,7 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
                 runs.open_next_set(conn, ref)
                 return True
     report = _close(conn, ref)
-    if report.state != "complete":
+    if report.status != "complete":
         raise RunIncomplete(_what_now(report))
     return False
 
@@ -71,10 +71,10 @@ def conclude(
     """
     report = runs.get_report(conn, ref.run_id)
     later = runs.later_sets(conn, ref)
-    abandoned = report.state == "open"
+    abandoned = report.status == "open"
     if abandoned and later and airflow.lives(later[0][0], [one for _, one in later]):
         return None
-    if later and report.state == "complete":
+    if later and report.status == "complete":
         return None
     if abandoned:
         _await_tasks(conn, ref.run_id)
@@ -90,7 +90,7 @@ def conclude(
         tell(report)
         reach(Point.NOTIFIED)
         runs.mark_notified(conn, ref.run_id)
-    if report.state != "complete":
+    if report.status != "complete":
         raise RunIncomplete(_what_now(report))
     if abandoned:
         raise RunIncomplete(f"run {ref.run_id} is complete, but close_run did not end; see its log")

@@ -153,4 +153,4 @@ def _percents(text: str) -> Any:
 
 def _waits(conn: Connection, run_id: int) -> bool:
     approval = runs.get_run(conn, run_id).approval
-    return approval is not None and approval.state is Answer.WAITING
+    return approval is not None and approval.status is Answer.WAITING

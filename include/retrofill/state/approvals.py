@@ -42,16 +42,16 @@ def ask(conn: Connection, run_id: int, mark: str, *, hours: int) -> Approval | N
     return Approval.from_json(asked[0]) if asked else None
 
 
-def answer(conn: Connection, run_id: int, state: Answer, by: str = "") -> Approval | None:
+def answer(conn: Connection, run_id: int, status: Answer, by: str = "") -> Approval | None:
     """Record what became of a plan that waits; unless it was approved, its run stops.
 
     :param by: who answered; empty: nobody
     :returns: what has become of it, perhaps by another answer
     """
     with transaction(conn) as cur:
-        cur.execute(_SQL["answer"], {"run_id": run_id, "state": state, "by": by})
+        cur.execute(_SQL["answer"], {"run_id": run_id, "status": status, "by": by})
         if cur.rowcount:
-            record(cur, run_id, by, state)
+            record(cur, run_id, by, status)
         approval = _stop_unless_approved(cur, run_id)
     reach(Point.APPROVAL_ANSWERED)
     return approval

@@ -3,38 +3,38 @@
 -- Whoever asks again, as the task was cleared, counts the time it has waited so far.
 UPDATE retrofill.run SET
     approval = jsonb_build_object(
-        'state', 'waiting', 'mark', %(mark)s::text, 'asked_at', clock_timestamp(),
+        'status', 'waiting', 'mark', %(mark)s::text, 'asked_at', clock_timestamp(),
         'until', clock_timestamp() + make_interval(hours => %(hours)s)
     ),
     waited = waited + CASE
-        WHEN approval ->> 'state' = 'waiting'
+        WHEN approval ->> 'status' = 'waiting'
         THEN clock_timestamp() - (approval ->> 'asked_at')::timestamptz
         ELSE interval '0'
     END
-WHERE run_id = %(run_id)s AND state = 'open'
-    AND coalesce(approval ->> 'state', 'approved') IN ('waiting', 'approved')
+WHERE run_id = %(run_id)s AND status = 'open'
+    AND coalesce(approval ->> 'status', 'approved') IN ('waiting', 'approved')
 RETURNING approval
 
 -- name: answer
 -- Records what became of a plan that waits.
 UPDATE retrofill.run SET
     approval = approval || jsonb_build_object(
-        'state', %(state)s::text, 'by', %(by)s::text, 'at', clock_timestamp()
+        'status', %(status)s::text, 'by', %(by)s::text, 'at', clock_timestamp()
     ),
     waited = waited + (clock_timestamp() - (approval ->> 'asked_at')::timestamptz)
-WHERE run_id = %(run_id)s AND state = 'open' AND approval ->> 'state' = 'waiting'
+WHERE run_id = %(run_id)s AND status = 'open' AND approval ->> 'status' = 'waiting'
 
 -- name: avoid
 -- Takes the approval of an open run back, since what was approved would not be what runs.
-UPDATE retrofill.run SET approval = approval || '{"state": "void"}'
-WHERE run_id = %(run_id)s AND state = 'open' AND approval ->> 'state' = 'approved'
+UPDATE retrofill.run SET approval = approval || '{"status": "void"}'
+WHERE run_id = %(run_id)s AND status = 'open' AND approval ->> 'status' = 'approved'
 
 -- name: note_changes
 -- Records how much of the source was modified after the run was opened.
 UPDATE retrofill.run SET approval = approval || jsonb_build_object(
     'changed', %(changed)s::bigint, 'changed_more', %(more)s::boolean
 )
-WHERE run_id = %(run_id)s AND approval ->> 'state' = 'approved'
+WHERE run_id = %(run_id)s AND approval ->> 'status' = 'approved'
 
 -- name: get_approval
 -- What became of the plan of a run.
@@ -59,8 +59,8 @@ SELECT coalesce(range_agg(items), '{}')::text FROM (
     FROM retrofill.elsewhere
     WHERE elsewhere.run_id = ANY(ARRAY(
         SELECT run_id FROM retrofill.run
-        WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state <> 'complete'
-            AND coalesce(approval ->> 'state', 'approved') IN ('waiting', 'approved')
+        WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND status <> 'complete'
+            AND coalesce(approval ->> 'status', 'approved') IN ('waiting', 'approved')
     ))
     UNION ALL
     SELECT int8multirange(int8range(first_seq, last_seq, '[]')) FROM retrofill.batch

@@ -146,4 +146,4 @@ def rescue_run(conn: Connection, run_id: int, job_id: int) -> str | None:
         if values(cur) != [True]:
             return None
         runs.conclude(cur, run_id)
-        return runs.read_report(cur, run_id).state
+        return runs.read_report(cur, run_id).status

@@ -11,7 +11,7 @@ WHERE job_id = %(job_id)s AND NOT whole AND (
 -- name: list_open_runs
 -- The other open runs of the job; each owns what it has in process.
 SELECT run_id FROM retrofill.run
-WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state = 'open'
+WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND status = 'open'
 
 -- name: list_pieces
 -- The items that neither a batch nor another run owns, as pieces in order.
@@ -125,4 +125,4 @@ SELECT EXISTS (
 
 -- name: is_open
 -- Whether a run is open.
-SELECT state = 'open' FROM retrofill.run WHERE run_id = %(run_id)s
+SELECT status = 'open' FROM retrofill.run WHERE run_id = %(run_id)s

@@ -11,8 +11,8 @@ SELECT EXISTS (SELECT FROM retrofill.batch WHERE run_id = %(run_id)s)
 -- One that was closed may be cleared, and must find them then.
 SELECT coalesce(range_agg(items), '{}')::text
 FROM retrofill.elsewhere JOIN retrofill.run USING (run_id)
-WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state <> 'complete'
-    AND coalesce(approval ->> 'state', 'approved') IN ('waiting', 'approved')
+WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND status <> 'complete'
+    AND coalesce(approval ->> 'status', 'approved') IN ('waiting', 'approved')
 
 -- name: list_seqs
 -- The numbers of the items between two numbers.

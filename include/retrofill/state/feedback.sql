@@ -19,7 +19,7 @@ ORDER BY item_key LIMIT %(most)s
 -- name: list_open_runs
 -- The other open runs of the job; each owns what it has in process.
 SELECT run_id FROM retrofill.run
-WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state = 'open'
+WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND status = 'open'
 
 -- name: list_untouched
 -- The stretches of items that nobody has planned yet, and whether another run waits for some.
@@ -38,8 +38,8 @@ SELECT
         SELECT coalesce(range_agg(items), '{}') FROM retrofill.elsewhere
         WHERE elsewhere.run_id = ANY(ARRAY(
             SELECT run_id FROM retrofill.run
-            WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND state <> 'complete'
-                AND coalesce(approval ->> 'state', 'approved') IN ('waiting', 'approved')
+            WHERE job_id = %(job_id)s AND run_id <> %(run_id)s AND status <> 'complete'
+                AND coalesce(approval ->> 'status', 'approved') IN ('waiting', 'approved')
         ))
     ) AS awaited
 FROM retrofill.extent

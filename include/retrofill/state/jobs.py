@@ -46,7 +46,7 @@ class JobLine(NamedTuple):
     run_id: int | None
     """None: no run of it was opened; the rest is None too."""
 
-    state: str | None
+    status: str | None
     opened_at: datetime | None
     closed_at: datetime | None
     stop_reason: str | None
@@ -130,7 +130,7 @@ class RunLine(NamedTuple):
     """A run of a job, and what it has done."""
 
     run_id: int
-    state: str
+    status: str
     opened_at: datetime
     closed_at: datetime | None
     stop_reason: str | None
@@ -152,7 +152,7 @@ class RunLine(NamedTuple):
     cost: float | None
     held: bool
     others: Sequence[Mapping[str, Any]]
-    """Who has items in process that it has listed: ``run_id``, ``state`` and ``items`` each."""
+    """Who has items in process that it has listed: ``run_id``, ``status`` and ``items`` each."""
 
 
 class JobTotals(NamedTuple):

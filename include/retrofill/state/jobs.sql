@@ -45,11 +45,11 @@ WITH told AS (
             SELECT attempts FROM retrofill.quarantine WHERE quarantine.job_id = job.job_id
             ORDER BY item_key, identifier LIMIT 1
         ) IS NOT NULL AS quarantines,
-        run.run_id, run.state::text AS state, run.opened_at, run.closed_at, run.stop_reason,
+        run.run_id, run.status::text AS status, run.opened_at, run.closed_at, run.stop_reason,
         run.function ->> 'version' AS function_version,
-        run.approval ->> 'state' AS approval, (run.limits -> 'paused')::boolean AS paused,
+        run.approval ->> 'status' AS approval, (run.limits -> 'paused')::boolean AS paused,
         last_set.dag_id, last_set.dag_run_id,
-        run.state = 'open' AND EXISTS (
+        run.status = 'open' AND EXISTS (
             SELECT FROM retrofill.batch
             WHERE batch.run_id = run.run_id AND done_at IS NULL AND leased_until > clock_timestamp()
         ) AS held,
@@ -59,7 +59,7 @@ WITH told AS (
     LEFT JOIN LATERAL (
         SELECT run_id FROM retrofill.run
         WHERE (job_id, run_id) BETWEEN (job.job_id, 0) AND (job.job_id, %(last)s)
-            AND run.state = 'open'
+            AND run.status = 'open'
         ORDER BY job_id DESC, run_id DESC LIMIT 1
     ) AS open ON true
     LEFT JOIN LATERAL (
@@ -87,19 +87,19 @@ WITH told AS (
 ),
 ranked AS MATERIALIZED (
     SELECT told.*, (%(ranks)s::jsonb ->> concat(
-        coalesce(state, 'never'), (open AND approval IS NOT DISTINCT FROM 'waiting')::integer,
+        coalesce(status, 'never'), (open AND approval IS NOT DISTINCT FROM 'waiting')::integer,
         (open AND stop_reason IS NOT NULL)::integer, (open AND paused)::integer,
         (open AND (held OR coalesce(%(alive)s::jsonb -> dag_id ? dag_run_id, false)))::integer,
         (open AND dag_id = ANY(%(paused)s::text[]))::integer, quarantines::integer,
         (coalesce(dag_id, '') = ANY(%(off)s::text[]))::integer
     ))::integer AS rank
-    FROM told CROSS JOIN LATERAL (SELECT state IS NOT DISTINCT FROM 'open' AS open) AS how
+    FROM told CROSS JOIN LATERAL (SELECT status IS NOT DISTINCT FROM 'open' AS open) AS how
 ),
 fitting AS MATERIALIZED (
     SELECT * FROM ranked WHERE CASE %(show)s
-        WHEN 'needs' THEN rank < %(least)s WHEN 'open' THEN state = 'open'
+        WHEN 'needs' THEN rank < %(least)s WHEN 'open' THEN status = 'open'
         WHEN 'quarantine' THEN quarantines WHEN 'never' THEN run_id IS NULL
-        WHEN 'incomplete' THEN state = 'incomplete' WHEN 'complete' THEN state = 'complete'
+        WHEN 'incomplete' THEN status = 'incomplete' WHEN 'complete' THEN status = 'complete'
         ELSE true
     END
 )
@@ -160,8 +160,8 @@ LEFT JOIN LATERAL (
 -- name: list_runs
 -- The next runs of a job before a number, the newest first, and what each has done.
 SELECT
-    run_id, state::text AS state, opened_at, closed_at, stop_reason, source,
-    function ->> 'version' AS function_version, approval ->> 'state' AS approval,
+    run_id, status::text AS status, opened_at, closed_at, stop_reason, source,
+    function ->> 'version' AS function_version, approval ->> 'status' AS approval,
     (limits -> 'paused')::boolean AS paused,
     nullif(config ->> 'redrive', 'none') AS redrive,
     last_set.dag_id, last_set.dag_run_id,
@@ -198,7 +198,7 @@ LEFT JOIN LATERAL (
 ) AS work ON true
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object(
-        'run_id', holder, 'state', holding.state, 'items', awaited.items
+        'run_id', holder, 'status', holding.status, 'items', awaited.items
     ) ORDER BY holder) AS runs
     FROM retrofill.awaited LEFT JOIN retrofill.run AS holding ON holding.run_id = holder
     WHERE awaited.run_id = run.run_id
@@ -209,7 +209,7 @@ ORDER BY run_id DESC
 -- What all runs of a job have done together.
 -- What a run resumed, another had taken: it is counted there.
 SELECT
-    count(*) AS runs, count(*) FILTER (WHERE state = 'complete') AS complete,
+    count(*) AS runs, count(*) FILTER (WHERE status = 'complete') AS complete,
     coalesce(sum(parts.listed), 0)::bigint AS listed, coalesce(sum(parts.new), 0)::bigint AS new,
     coalesce(sum(sets.redriven), 0)::bigint AS redriven,
     coalesce(sum(sets.withdrawn), 0)::bigint AS withdrawn,

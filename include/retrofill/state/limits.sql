@@ -14,13 +14,13 @@ FROM retrofill.run WHERE run_id = %(run_id)s
 UPDATE retrofill.run SET
     limits = limits || %(changes)s::jsonb,
     ramp = CASE WHEN %(changes)s::jsonb ? 'ramp_minutes' THEN NULL ELSE ramp END
-WHERE run_id = %(run_id)s AND state = 'open'
+WHERE run_id = %(run_id)s AND status = 'open'
 
 -- name: stop_run
 -- Stops an open run that nobody has stopped before.
 UPDATE retrofill.run SET stop_reason = %(reason)s
-WHERE run_id = %(run_id)s AND state = 'open' AND stop_reason IS NULL
+WHERE run_id = %(run_id)s AND status = 'open' AND stop_reason IS NULL
 
 -- name: is_open
 -- Whether a run is open.
-SELECT state = 'open' FROM retrofill.run WHERE run_id = %(run_id)s
+SELECT status = 'open' FROM retrofill.run WHERE run_id = %(run_id)s

@@ -8,7 +8,7 @@ FROM retrofill.run
 JOIN retrofill.job USING (job_id)
 JOIN retrofill.run_set USING (run_id)
 WHERE run.job_id = coalesce(%(job_id)s, run.job_id) AND (
-    run.state = 'open'
+    run.status = 'open'
     OR run.run_id = ANY(ARRAY(SELECT run_id FROM retrofill.batch WHERE done_at IS NULL))
 )
 GROUP BY run.run_id, run.job_id, job.name, run_set.dag_id
@@ -55,7 +55,7 @@ WITH page AS (
         ctid AS place, item_key, identifier,
         %(days)s::integer IS NULL
         OR settled_at < clock_timestamp() - make_interval(days => %(days)s) AND run_id <> ALL(ARRAY(
-            SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND state = 'open'
+            SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND status = 'open'
         )) AS old
     FROM retrofill.results
     WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(item_key)s, %(identifier)s::uuid)
@@ -101,7 +101,7 @@ WHERE ctid = ANY(ARRAY(
 
 -- name: list_active_runs
 -- The runs of a job that are open, or of which a task holds a batch.
-SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND state = 'open'
+SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND status = 'open'
 UNION
 SELECT run_id FROM retrofill.batch
 WHERE job_id = %(job_id)s AND done_at IS NULL AND leased_until > clock_timestamp()

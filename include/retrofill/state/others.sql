@@ -27,7 +27,7 @@ waiting AS (
     GROUP BY 1, 2
 )
 SELECT
-    holder AS run_id, sum(items)::bigint AS items, bool_or(loose AND run.state <> 'open') AS free
+    holder AS run_id, sum(items)::bigint AS items, bool_or(loose AND run.status <> 'open') AS free
 FROM waiting JOIN retrofill.run ON run.run_id = holder
 WHERE holder <> %(run_id)s
 GROUP BY holder ORDER BY holder

@@ -259,7 +259,7 @@ def _plan(stored: Mapping[str, Any] | None) -> RunPlan | None:
 def _calls(cur: Cursor, limits: Mapping[str, int], report: Report) -> Calls:
     ended = _lines(cur, "count_calls", limits, OutcomeLine)
     in_flight = report.calls - sum(line.calls for line in ended)
-    if in_flight > 0 and report.state == "open":
+    if in_flight > 0 and report.status == "open":
         ended.append(OutcomeLine(None, in_flight, None))
     failed = _lines(cur, "list_failed_calls", limits, CallLine)
     return Calls(ended, failed, _lines(cur, "list_slowest_calls", limits, CallLine))

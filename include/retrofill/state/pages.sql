@@ -3,7 +3,7 @@
 SELECT
     job_id, limits, plan, function || jsonb_build_object('timeout_s', function_timeout_s) AS function,
     extract(epoch FROM coalesce(closed_at, clock_timestamp()) - opened_at - waited)::float AS age_s, config ->> 'source_kind' AS source_kind, clock_timestamp() AS read_at,
-    state = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
+    status = 'open' OR (notified_at IS NULL AND closed_at > now() - interval '5 minutes') AS live,
     ramp, refused.since AS refused_since, refused.reason AS refusal
 FROM retrofill.run
 LEFT JOIN LATERAL (

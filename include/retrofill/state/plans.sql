@@ -11,7 +11,7 @@ WHERE run_id = %(run_id)s AND canary AND done_at IS NULL
 
 -- name: store_plan
 -- Writes the plan of an open run down.
-UPDATE retrofill.run SET plan = %(plan)s WHERE run_id = %(run_id)s AND state = 'open'
+UPDATE retrofill.run SET plan = %(plan)s WHERE run_id = %(run_id)s AND status = 'open'
 
 -- name: list_limits
 -- The limits of a run as they are now.

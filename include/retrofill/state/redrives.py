@@ -51,7 +51,7 @@ class Redrive(NamedTuple):
     asked_by: str
     counted: int | None
     forecast: Range | None
-    state: str
+    status: str
     stop_reason: str | None
     moved: int
     """Items that it has redriven."""

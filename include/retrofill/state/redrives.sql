@@ -7,7 +7,7 @@ VALUES (%(run_id)s, %(selection)s, %(note)s, %(asked_by)s, %(counted)s, %(foreca
 -- The last runs of a job that redrive, with what became of them, the newest first.
 SELECT
     redrive.run_id, redrive.selection, redrive.note, redrive.asked_by, redrive.counted, redrive.forecast,
-    became.state::text AS state, became.stop_reason, became.redriven AS moved, became.succeeded,
+    became.status::text AS status, became.stop_reason, became.redriven AS moved, became.succeeded,
     became.quarantined, became.items_left, became.cost, became.opened_at, became.closed_at,
     last_set.dag_id, last_set.dag_run_id
 FROM (

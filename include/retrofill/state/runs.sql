@@ -60,7 +60,7 @@ SELECT coalesce(max(run_id), 0) + 1 FROM retrofill.run
 -- name: get_run
 -- A run, with its job's name and its delivery.
 SELECT
-    run.run_id, run.job_id, job.name AS job, run.state, run.config, run.delivery,
+    run.run_id, run.job_id, job.name AS job, run.status, run.config, run.delivery,
     run.modified_after, run.modified_before,
     run.function || jsonb_build_object('timeout_s', run.function_timeout_s) AS function,
     run.stop_reason, run.opened_at, run.interval_start, run.source_seen,
@@ -92,23 +92,23 @@ RETURNING items_taken = max_items AS "full", planned_at IS NOT NULL AS planned
 -- Closes a run: complete if it has partitions and nothing is left, else incomplete.
 UPDATE retrofill.run SET
     closed_at = clock_timestamp(),
-    state = (
+    status = (
         SELECT
             CASE
                 WHEN partitions > 0 AND partitions_left = 0 AND items_left = 0 AND with_others = 0
                     AND withdrawn = 0
-                    AND coalesce(approval ->> 'state', 'approved') = 'approved'
+                    AND coalesce(approval ->> 'status', 'approved') = 'approved'
                     AND (redrive = 'quarantine' OR NOT source_seen OR listed > 0 OR left_out <> '{}')
                 THEN 'complete' ELSE 'incomplete'
-            END::retrofill.run_state
+            END::retrofill.run_status
         FROM retrofill.v_run WHERE v_run.run_id = run.run_id
     )
 WHERE run_id = %(run_id)s
 
 -- name: reopen_run
 -- Opens a run again that is incomplete.
-UPDATE retrofill.run SET state = 'open', closed_at = NULL, report_files = NULL
-WHERE run_id = %(run_id)s AND state = 'incomplete'
+UPDATE retrofill.run SET status = 'open', closed_at = NULL, report_files = NULL
+WHERE run_id = %(run_id)s AND status = 'incomplete'
 
 -- name: mark_notified
 -- Records that the notification of a run was handed over.
@@ -123,7 +123,7 @@ WHERE run_id = %(run_id)s
 -- name: list_reports
 -- The counts of runs, for their reports, the newest first.
 SELECT
-    job, run_id, state, source, function_name, function_version, sets, partitions, partitions_left,
+    job, run_id, status, source, function_name, function_version, sets, partitions, partitions_left,
     listed,
     known, new, resumed, left_out, succeeded, quarantined, items_left, calls,
     retries, duplicates, opened_at, closed_at, notified_at, stop_reason, redrive, redriven, failed,

@@ -8,7 +8,7 @@ FROM retrofill.run WHERE run_id = %(run_id)s
 -- name: list_claims
 -- What each run of a function has in flight and wants: those open, or closed within a timeout.
 SELECT
-    run_id, limits, work.wanted, work.held, work.gone, ramp, state = 'open' AS is_open,
+    run_id, limits, work.wanted, work.held, work.gone, ramp, status = 'open' AS is_open,
     stop_reason IS NOT NULL AS is_stopped
 FROM retrofill.run
 CROSS JOIN LATERAL (

@@ -6,7 +6,7 @@ ON CONFLICT (dag_id, dag_run_id) DO NOTHING
 
 -- name: list_open_runs
 -- The open runs of a job.
-SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND state = 'open' ORDER BY run_id
+SELECT run_id FROM retrofill.run WHERE job_id = %(job_id)s AND status = 'open' ORDER BY run_id
 
 -- name: list_before
 -- The DAG runs that began to wait before one.

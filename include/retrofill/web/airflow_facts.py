@@ -78,17 +78,17 @@ def is_any_active(dag_id: str, dag_run_ids: Collection[str]) -> bool:
 
 
 def standing_in_airflow(
-    state: str,
+    status: str,
     line: JobLine | RunLine,
     dag: DagFacts,
     active: Collection[tuple[str | None, str | None]],
 ) -> Standing:
-    """Return the status of a run.
+    """Return how a run stands.
 
     :param active: the queued and running DAG runs, as pairs of their ids
     """
     return standing_of(
-        state,
+        status,
         unapproved=line.approval == "waiting",
         stopping=line.stop_reason is not None,
         paused=bool(line.paused),

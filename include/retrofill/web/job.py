@@ -60,7 +60,7 @@ def show_job(
     known, active = facts_of(access.dag_ids), active_dag_runs(access.dag_ids)
     dags = {dag_id: known.get(dag_id, NO_DAG) for dag_id in access.dag_ids}
     shown = [
-        ShownRun(line, standing_in_airflow(line.state, line, dag, active), dag)
+        ShownRun(line, standing_in_airflow(line.status, line, dag, active), dag)
         for line in lines[:RUNS_SHOWN]
         for dag in [dags.get(line.dag_id, NO_DAG)]
     ]
@@ -107,7 +107,7 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
     for run in shown:
         if run.standing in _WAITS:
             yield Wait(_WAITS[run.standing], run.line, is_bad=run.standing is Standing.ABANDONED)
-        if run.line.state == "open":
+        if run.line.status == "open":
             for other in run.line.others:
                 waiting = f"waits for {other['items']:,} of its listed items, which are in process"
                 yield Wait(f"{waiting} with", run.line, other["run_id"])

@@ -106,6 +106,6 @@ def shown(line: JobLine, dag: DagFacts, active: frozenset[tuple[str, str]]) -> S
     :param dag: of the run that represents the job
     :param active: the queued and running DAG runs, as pairs of their ids
     """
-    standing = standing_in_airflow(line.state, line, dag, active) if line.state else None
+    standing = standing_in_airflow(line.status, line, dag, active) if line.status else None
     needs = needs_of(standing, quarantines=line.quarantines, is_off=dag.is_off)
     return Shown(line, standing, needs, dag)

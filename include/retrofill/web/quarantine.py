@@ -45,7 +45,7 @@ def show_quarantine(
         request,
         "quarantine.html",
         code=422 if problem else 200,
-        refresh_s=RARE_REFRESH_S if any(one.state == "open" for one in earlier) else 0,
+        refresh_s=RARE_REFRESH_S if any(one.status == "open" for one in earlier) else 0,
         job=access.job.job,
         job_id=job_id,
         may_trigger=listing is not None and may(user, "POST", [listing.dag_id]),

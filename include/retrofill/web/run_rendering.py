@@ -61,8 +61,8 @@ def values_of_run(page: RunPage, *, active: bool, dag_paused: bool) -> dict[str,
     most_in_flight = controls.limits.most_in_flight
     standing = partial(
         standing_of,
-        report.state,
-        unapproved=approval is not None and approval.state is Answer.WAITING,
+        report.status,
+        unapproved=approval is not None and approval.status is Answer.WAITING,
         stopping=bool(report.stop_reason),
         paused=controls.limits.paused,
         active=active or is_held,
@@ -97,7 +97,7 @@ def values_of_run(page: RunPage, *, active: bool, dag_paused: bool) -> dict[str,
 def _outlook(page: RunPage) -> Outlook:
     """Return the outlook: the items that are left go like those that are settled."""
     report, so_far = page.report, None
-    is_open = report.state == "open"
+    is_open = report.status == "open"
     if page.slices:
         last = page.slices[-1]
         until = page.controls.age_s if is_open else last.second + last.seconds

@@ -6,7 +6,7 @@
 
 CREATE SCHEMA IF NOT EXISTS retrofill;
 
-CREATE TYPE retrofill.run_state AS ENUM (
+CREATE TYPE retrofill.run_status AS ENUM (
     'open',        -- -> complete, -> incomplete
     'complete',    -- the source is exhausted and no item is left
     'incomplete'   -- ended with items or partitions left; a new run of the job resumes
@@ -53,7 +53,7 @@ COMMENT ON COLUMN retrofill.job.forgotten_at IS 'Not null: what it knows is bein
 CREATE TABLE retrofill.run (
     run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job_id integer NOT NULL REFERENCES retrofill.job,
-    state retrofill.run_state NOT NULL DEFAULT 'open',
+    status retrofill.run_status NOT NULL DEFAULT 'open',
     source text NOT NULL,
     config jsonb NOT NULL,
     delivery jsonb NOT NULL,
@@ -76,14 +76,14 @@ CREATE TABLE retrofill.run (
     closed_at timestamptz,
     notified_at timestamptz,
     wait_notified_at timestamptz,
-    CONSTRAINT run_is_open_or_has_closed_at CHECK ((state = 'open') = (closed_at IS NULL)),
+    CONSTRAINT run_is_open_or_has_closed_at CHECK ((status = 'open') = (closed_at IS NULL)),
     CONSTRAINT run_function_is_pinned CHECK (
         function ?& ARRAY['kind', 'name', 'version', 'facts']
         AND NOT jsonb_path_exists(function - 'facts', '$.* ? (@.type() != "string")')
         AND jsonb_typeof(function->'facts') = 'object'
     ),
     CONSTRAINT run_approval_has_a_state CHECK (
-        approval = '{}' OR approval ->> 'state' IN (
+        approval = '{}' OR approval ->> 'status' IN (
             'waiting', 'approved', 'rejected', 'expired', 'ended', 'void'
         )
     ),
@@ -141,7 +141,7 @@ CREATE TABLE retrofill.run (
     )
 );
 CREATE INDEX run_of_job ON retrofill.run (job_id, run_id);
-CREATE INDEX open_run ON retrofill.run (job_id, run_id) WHERE state = 'open';
+CREATE INDEX open_run ON retrofill.run (job_id, run_id) WHERE status = 'open';
 -- Who shares the cap of a function: its open runs, and those closed just now.
 CREATE INDEX run_of_function ON retrofill.run (
     (function ->> 'kind'), (function ->> 'name'), coalesce(closed_at, 'infinity')
@@ -656,7 +656,7 @@ CREATE VIEW retrofill.v_run AS
 SELECT
     run.run_id,
     job.name AS job,
-    run.state,
+    run.status,
     run.source,
     run.function ->> 'name' AS function_name,
     run.function ->> 'version' AS function_version,
@@ -808,7 +808,7 @@ LEFT JOIN LATERAL (
     SELECT
         sum(awaited.items) AS items,
         jsonb_agg(
-            jsonb_build_object('run_id', holder, 'state', other.state, 'items', awaited.items)
+            jsonb_build_object('run_id', holder, 'status', other.status, 'items', awaited.items)
             ORDER BY holder
         ) AS runs
     FROM retrofill.awaited LEFT JOIN retrofill.run AS other ON other.run_id = holder

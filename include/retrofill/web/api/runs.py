@@ -38,10 +38,8 @@ class Runs(NamedTuple):
     """The value of ``before`` for the next page; null: there are no more runs."""
 
 
-class Reason(BaseModel):
+class Reason(BaseModel, extra="forbid"):
     """Why a run stops."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(
         default="", max_length=_LONGEST_REASON, description="Shown in the report and on the page."
